@@ -1,0 +1,3 @@
+//! pkce-gate.
+
+fn main() {}
