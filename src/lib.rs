@@ -1,1 +1,3 @@
 //! pkce-gate.
+pub mod clock;
+pub mod oauth;
