@@ -1,3 +1,4 @@
 //! pkce-gate.
 pub mod clock;
+pub mod flow;
 pub mod oauth;
