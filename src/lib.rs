@@ -2,3 +2,4 @@
 pub mod clock;
 pub mod flow;
 pub mod oauth;
+pub mod store;
