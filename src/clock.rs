@@ -22,7 +22,10 @@ impl Timestamp {
     /// A later point; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long ago `earlier` was; zero when it was not.
@@ -43,7 +46,10 @@ enum Source {
 
 impl Clock {
     /// The machine's clock.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else takes its time from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else takes its time from"
+    )]
     pub fn system() -> Self {
         Self(Source::System(Instant::now()))
     }
@@ -51,7 +57,10 @@ impl Clock {
     /// A clock that stands still until [`ManualClock::advance`].
     pub fn manual() -> (Self, ManualClock) {
         let millis = Arc::new(AtomicU64::new(0));
-        (Self(Source::Manual(Arc::clone(&millis))), ManualClock(millis))
+        (
+            Self(Source::Manual(Arc::clone(&millis))),
+            ManualClock(millis),
+        )
     }
 
     /// The monotonic time.
@@ -64,9 +73,14 @@ impl Clock {
 }
 
 /// Days since 1970-01-01 in UTC: what `until` dates are compared with.
-#[expect(clippy::disallowed_methods, reason = "the calendar is the machine's, read here and nowhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the calendar is the machine's, read here and nowhere else"
+)]
 pub fn today() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() / 86_400)
 }
 
 /// Moves a manual clock.
@@ -76,6 +90,9 @@ pub struct ManualClock(Arc<AtomicU64>);
 impl ManualClock {
     /// Time passes.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.0.fetch_add(
+            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            Ordering::SeqCst,
+        );
     }
 }

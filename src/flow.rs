@@ -98,7 +98,12 @@ impl BoundCode {
         client: Digest,
         redirect: Option<RedirectDigest>,
     ) -> Self {
-        Self { code, challenge, client, redirect }
+        Self {
+            code,
+            challenge,
+            client,
+            redirect,
+        }
     }
 
     /// The upstream's own code.

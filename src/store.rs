@@ -178,7 +178,11 @@ pub enum Store {
 
 impl Store {
     /// Keeps a new pending authorization.
-    pub async fn hold(&self, place: Place, pending: &PendingAuthorization) -> Result<Held, StoreError> {
+    pub async fn hold(
+        &self,
+        place: Place,
+        pending: &PendingAuthorization,
+    ) -> Result<Held, StoreError> {
         match self {
             Self::Memory(memory) => memory.hold(place, pending),
         }
@@ -192,7 +196,12 @@ impl Store {
     }
 
     /// Binds a code to the pending authorization under `pending`.
-    pub async fn bind(&self, pending: Digest, place: Place, code: AuthorizationCode) -> Result<Bound, StoreError> {
+    pub async fn bind(
+        &self,
+        pending: Digest,
+        place: Place,
+        code: AuthorizationCode,
+    ) -> Result<Bound, StoreError> {
         match self {
             Self::Memory(memory) => memory.bind(pending, place, code),
         }

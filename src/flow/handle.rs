@@ -45,7 +45,13 @@ pub struct HandleKey([u8; 32]);
 impl HandleKey {
     /// The key for the upstream of that name.
     pub fn for_upstream(name: &str) -> Self {
-        Self(Sha256::new().chain_update(b"pkce-gate handle\0").chain_update(name).finalize().into())
+        Self(
+            Sha256::new()
+                .chain_update(b"pkce-gate handle\0")
+                .chain_update(name)
+                .finalize()
+                .into(),
+        )
     }
 
     /// A fresh handle. `entropy` has to be random bytes, at least 142 bits' worth; it is an argument so that this
@@ -54,11 +60,17 @@ impl HandleKey {
         let mut text = Vec::with_capacity(LENGTH);
         text.extend_from_slice(purpose.prefix().as_bytes());
         // Six bits at a time; the two values that have no character are drawn again, so every one is equally likely.
-        let random = entropy.into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
+        let random = entropy
+            .into_iter()
+            .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
         text.extend(random.take(LENGTH - PREFIX - CHECKSUM));
         let (digest, checksum) = self.digest(&text);
         text.extend(checksum);
-        Handle { text: text.into_iter().map(char::from).collect(), purpose, digest }
+        Handle {
+            text: text.into_iter().map(char::from).collect(),
+            purpose,
+            digest,
+        }
     }
 
     /// Reads a handle of that kind. `None`: it is none of ours, dead or alive.
@@ -72,21 +84,36 @@ impl HandleKey {
             return None;
         }
         let (digest, checksum) = self.digest(head);
-        (tail == checksum).then(|| Handle { text: text.into(), purpose, digest })
+        (tail == checksum).then(|| Handle {
+            text: text.into(),
+            purpose,
+            digest,
+        })
     }
 
     /// All handles of that kind that stand anywhere in a text: the beacon of the response scan.
-    pub fn find_all<'t>(&'t self, purpose: Purpose, text: &'t str) -> impl Iterator<Item = Handle> + 't {
+    pub fn find_all<'t>(
+        &'t self,
+        purpose: Purpose,
+        text: &'t str,
+    ) -> impl Iterator<Item = Handle> + 't {
         text.match_indices(purpose.prefix())
             .filter_map(move |(at, _)| self.recognise(purpose, text.get(at..at + LENGTH)?))
     }
 
     /// One hash gives both the store's key and the checksum.
     fn digest(&self, head: &[u8]) -> (Digest, [u8; CHECKSUM]) {
-        let hash: [u8; 32] = Sha256::new().chain_update(self.0).chain_update(head).finalize().into();
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(head)
+            .finalize()
+            .into();
         let mut checksum = [0; CHECKSUM];
         for (to, from) in checksum.iter_mut().zip(hash.iter().skip(16)) {
-            *to = ALPHABET.get(usize::from(from % 62)).copied().unwrap_or_default();
+            *to = ALPHABET
+                .get(usize::from(from % 62))
+                .copied()
+                .unwrap_or_default();
         }
         (Digest::first_half(hash), checksum)
     }
@@ -128,10 +155,21 @@ mod tests {
         let key = HandleKey::for_upstream("a");
         let handle = key.mint(Purpose::State, 0..200);
         assert_eq!(handle.expose().len(), LENGTH);
-        assert_eq!(key.recognise(Purpose::State, handle.expose()), Some(handle.clone()));
+        assert_eq!(
+            key.recognise(Purpose::State, handle.expose()),
+            Some(handle.clone())
+        );
         assert_eq!(key.recognise(Purpose::Code, handle.expose()), None);
-        assert_eq!(HandleKey::for_upstream("b").recognise(Purpose::State, handle.expose()), None);
-        for near in [&handle.expose()[1..], &format!("{}x", handle.expose()), &handle.expose().to_lowercase(), ""] {
+        assert_eq!(
+            HandleKey::for_upstream("b").recognise(Purpose::State, handle.expose()),
+            None
+        );
+        for near in [
+            &handle.expose()[1..],
+            &format!("{}x", handle.expose()),
+            &handle.expose().to_lowercase(),
+            "",
+        ] {
             assert_eq!(key.recognise(Purpose::State, near), None, "{near}");
         }
     }

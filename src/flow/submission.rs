@@ -79,7 +79,10 @@ impl<'a> Submission<'a> {
             if let Some(name) = part.folded_collision(&PROTECTED) {
                 return Err(Ambiguous::Folded(name.to_owned()).into());
             }
-            if part.iter().any(|pair| !pair.is_decoded() && PROTECTED.contains(&pair.name())) {
+            if part
+                .iter()
+                .any(|pair| !pair.is_decoded() && PROTECTED.contains(&pair.name()))
+            {
                 return Err(Malformed::Encoding.into());
             }
         }
@@ -94,7 +97,9 @@ impl<'a> Submission<'a> {
     pub fn handle(&self, key: &HandleKey) -> Result<Option<Handle>, Doubt> {
         let mut found: Option<Handle> = None;
         for pair in self.parts().flat_map(|part| part.all("state")) {
-            let Some(handle) = key.recognise(Purpose::State, pair.value()) else { continue };
+            let Some(handle) = key.recognise(Purpose::State, pair.value()) else {
+                continue;
+            };
             if found.as_ref().is_some_and(|known| *known != handle) {
                 return Err(Doubt::SeveralHandles);
             }
@@ -104,7 +109,11 @@ impl<'a> Submission<'a> {
     }
 
     /// Rule 2 of the walk: a continuation may repeat what the record says, and nothing else.
-    pub fn continues(&self, handle: &Handle, record: &PendingAuthorization) -> Result<(), Mismatch> {
+    pub fn continues(
+        &self,
+        handle: &Handle,
+        record: &PendingAuthorization,
+    ) -> Result<(), Mismatch> {
         for part in self.parts() {
             for name in PROTECTED {
                 if part.all(name).nth(1).is_some() {
@@ -119,9 +128,10 @@ impl<'a> Submission<'a> {
                     "response_type" => record.response_type.as_deref() == Some(value),
                     "response_mode" => record.response_mode.as_deref() == Some(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
-                    "code_challenge" => {
-                        record.challenge.as_ref().is_none_or(|challenge| challenge.encoded() == value)
-                    }
+                    "code_challenge" => record
+                        .challenge
+                        .as_ref()
+                        .is_none_or(|challenge| challenge.encoded() == value),
                     "request" | "request_uri" => false,
                     _ => true,
                 };
@@ -137,12 +147,15 @@ impl<'a> Submission<'a> {
     /// Rule 3 of the walk: where the fresh request stands, if this is one.
     pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
         let begins = |part: &Params<'_>| {
-            ["response_type", "request", "request_uri"].into_iter().any(|name| part.contains(name))
+            ["response_type", "request", "request_uri"]
+                .into_iter()
+                .any(|name| part.contains(name))
         };
         if !self.parts().any(begins) && !(is_get && self.query.contains("client_id")) {
             return Ok(None);
         }
-        let protected = |part: &Params<'_>| part.iter().any(|pair| PROTECTED.contains(&pair.name()));
+        let protected =
+            |part: &Params<'_>| part.iter().any(|pair| PROTECTED.contains(&pair.name()));
         match &self.form {
             None => Ok(Some(Part::Query)),
             Some(form) if !protected(form) => Ok(Some(Part::Query)),
@@ -154,10 +167,12 @@ impl<'a> Submission<'a> {
 
     /// Whether every protected pair of the form has an equal copy in the query.
     fn repeats_query(&self, form: &Params<'_>) -> bool {
-        form.iter().filter(|pair| PROTECTED.contains(&pair.name())).all(|pair| {
-            let mut copies = self.query.all(pair.name()).peekable();
-            copies.peek().is_some() && copies.all(|copy| copy.value() == pair.value())
-        })
+        form.iter()
+            .filter(|pair| PROTECTED.contains(&pair.name()))
+            .all(|pair| {
+                let mut copies = self.query.all(pair.name()).peekable();
+                copies.peek().is_some() && copies.all(|copy| copy.value() == pair.value())
+            })
     }
 
     /// The part that holds the fresh request.
@@ -188,7 +203,9 @@ impl<'a> Submission<'a> {
 
     /// Whether nothing but an authorization request was sent: only then may it become a redirect.
     pub fn is_pure_request(&self) -> bool {
-        self.parts().flat_map(Params::iter).all(|pair| is_own_parameter(pair.name()))
+        self.parts()
+            .flat_map(Params::iter)
+            .all(|pair| is_own_parameter(pair.name()))
     }
 
     /// The query of the redirect that a fresh request is answered with: the request without PKCE, `state` = handle.
@@ -206,13 +223,19 @@ impl<'a> Submission<'a> {
 
     /// Both parts as the upstream gets them: every `state` is the handle, PKCE as configured, the rest as it came.
     /// `fresh` says where a fresh request stands; its `state` is added when the client sent none.
-    pub fn towards_upstream(&self, handle: &Handle, fresh: Option<Part>, pkce: Towards<'_>) -> Rewritten {
+    pub fn towards_upstream(
+        &self,
+        handle: &Handle,
+        fresh: Option<Part>,
+        pkce: Towards<'_>,
+    ) -> Rewritten {
         let write = |params: &Params<'_>, this: Part| {
             let mut out = params.edit(|pair| edit_for_upstream(pair.name(), handle, pkce));
             if fresh == Some(this) && !params.contains("state") {
                 append_pair(&mut out, "state", handle.expose());
             }
-            let is_request = params.contains("response_type") || (this == Part::Query && params.contains("client_id"));
+            let is_request = params.contains("response_type")
+                || (this == Part::Query && params.contains("client_id"));
             if let (Towards::Forward(challenge), true) = (pkce, is_request) {
                 for (name, value) in [
                     ("code_challenge", challenge.encoded().as_ref()),
@@ -235,9 +258,13 @@ impl<'a> Submission<'a> {
 fn edit_for_upstream<'e>(name: &str, handle: &'e Handle, pkce: Towards<'e>) -> Edit<'e> {
     match (name, pkce) {
         ("state", _) => Edit::Value(handle.expose().into()),
-        ("code_verifier", _) | ("code_challenge" | "code_challenge_method", Towards::Strip) => Edit::Drop,
+        ("code_verifier", _) | ("code_challenge" | "code_challenge_method", Towards::Strip) => {
+            Edit::Drop
+        }
         ("code_challenge", Towards::Forward(challenge)) => Edit::Value(challenge.encoded()),
-        ("code_challenge_method", Towards::Forward(challenge)) => Edit::Value(challenge.method().as_str().into()),
+        ("code_challenge_method", Towards::Forward(challenge)) => {
+            Edit::Value(challenge.method().as_str().into())
+        }
         _ => Edit::Keep,
     }
 }

@@ -112,15 +112,23 @@ mod tests {
             ("resource=a&resource=b&audience=c&audience=d", false),
         ] {
             let params = Params::parse(query.as_bytes(), 64).unwrap();
-            assert_eq!(AuthorizationRequest::parse(&params).is_err(), refused, "{query}");
+            assert_eq!(
+                AuthorizationRequest::parse(&params).is_err(),
+                refused,
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn an_empty_parameter_is_an_omitted_one() {
-        let params = Params::parse(b"code_challenge=&client_id=a&code_challenge_method", 64).unwrap();
+        let params =
+            Params::parse(b"code_challenge=&client_id=a&code_challenge_method", 64).unwrap();
         let request = AuthorizationRequest::parse(&params).unwrap();
-        assert_eq!((request.code_challenge, request.code_challenge_method), (None, None));
+        assert_eq!(
+            (request.code_challenge, request.code_challenge_method),
+            (None, None)
+        );
         assert_eq!(request.client_id, Some("a"));
     }
 }

@@ -72,7 +72,10 @@ impl From<Duplicate> for ClientProblem {
 
 impl ClientIdentity {
     /// `authorization` is the value of the Authorization header. `None`: the request names no client.
-    pub fn read(authorization: Option<&[u8]>, params: &Params<'_>) -> Result<Option<Self>, ClientProblem> {
+    pub fn read(
+        authorization: Option<&[u8]>,
+        params: &Params<'_>,
+    ) -> Result<Option<Self>, ClientProblem> {
         let basic = authorization.and_then(basic_credentials).transpose()?;
         let asserted = assertion_subject(params)?;
         let named = params.one("client_id")?;
@@ -83,8 +86,15 @@ impl ClientIdentity {
         for id in [named.map(str::to_owned), asserted].into_iter().flatten() {
             let id = ClientId(id);
             match identity {
-                Some(known) if !known.may_be(id.digest()) => return Err(ClientProblem::Disagreement),
-                Some(_) | None => identity = Some(Self { id, undecoded: None }),
+                Some(known) if !known.may_be(id.digest()) => {
+                    return Err(ClientProblem::Disagreement);
+                }
+                Some(_) | None => {
+                    identity = Some(Self {
+                        id,
+                        undecoded: None,
+                    })
+                }
             }
         }
         Ok(identity)
@@ -97,7 +107,11 @@ impl ClientIdentity {
 
     /// Whether this is the client with that digest.
     pub fn may_be(&self, client: Digest) -> bool {
-        self.id.digest() == client || self.undecoded.as_ref().is_some_and(|id| id.digest() == client)
+        self.id.digest() == client
+            || self
+                .undecoded
+                .as_ref()
+                .is_some_and(|id| id.digest() == client)
     }
 }
 
@@ -116,25 +130,49 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
     let user = decoded.get(..colon)?;
     let undecoded = std::str::from_utf8(user).ok()?;
     let id = match decode(user) {
-        Ok(Cow::Borrowed(same)) => return Some(ClientIdentity { id: ClientId::new(same), undecoded: None }),
+        Ok(Cow::Borrowed(same)) => {
+            return Some(ClientIdentity {
+                id: ClientId::new(same),
+                undecoded: None,
+            });
+        }
         Ok(Cow::Owned(id)) => id,
-        Err(_) => return Some(ClientIdentity { id: ClientId::new(undecoded), undecoded: None }),
+        Err(_) => {
+            return Some(ClientIdentity {
+                id: ClientId::new(undecoded),
+                undecoded: None,
+            });
+        }
     };
-    Some(ClientIdentity { id: ClientId(id), undecoded: Some(ClientId::new(undecoded)) })
+    Some(ClientIdentity {
+        id: ClientId(id),
+        undecoded: Some(ClientId::new(undecoded)),
+    })
 }
 
 /// The `sub` of a `client_assertion` (RFC 7523 section 3). It is read, not trusted: the upstream checks the
 /// signature, and a forged one gets no token there.
 fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProblem> {
-    let Some(assertion) = params.one("client_assertion")? else { return Ok(None) };
-    params.one("client_assertion_type")?.ok_or(ClientProblem::Assertion)?;
-    let payload = assertion.split('.').nth(1).ok_or(ClientProblem::Assertion)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| ClientProblem::Assertion)?;
+    let Some(assertion) = params.one("client_assertion")? else {
+        return Ok(None);
+    };
+    params
+        .one("client_assertion_type")?
+        .ok_or(ClientProblem::Assertion)?;
+    let payload = assertion
+        .split('.')
+        .nth(1)
+        .ok_or(ClientProblem::Assertion)?;
+    let payload = URL_SAFE_NO_PAD
+        .decode(payload)
+        .map_err(|_| ClientProblem::Assertion)?;
     let claims = json::parse(&payload).ok_or(ClientProblem::Assertion)?;
-    let subject = claims.get("sub").and_then(|sub| sub.as_str()).ok_or(ClientProblem::Assertion)?;
+    let subject = claims
+        .get("sub")
+        .and_then(|sub| sub.as_str())
+        .ok_or(ClientProblem::Assertion)?;
     Ok(Some(subject.to_owned()))
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -155,29 +193,69 @@ mod tests {
     #[test]
     fn the_client_is_named_in_any_of_three_places() {
         assert_eq!(read(None, "code=1"), Ok(None));
-        assert_eq!(read(None, "client_id=app&client_secret=s"), Ok(Some("app".to_owned())));
+        assert_eq!(
+            read(None, "client_id=app&client_secret=s"),
+            Ok(Some("app".to_owned()))
+        );
         assert_eq!(read(Some("app:s"), "code=1"), Ok(Some("app".to_owned())));
-        assert_eq!(read(Some("app:s"), "client_id=app"), Ok(Some("app".to_owned())));
-        assert_eq!(read(None, &assertion(r#"{"iss":"app","sub":"app"}"#)), Ok(Some("app".to_owned())));
+        assert_eq!(
+            read(Some("app:s"), "client_id=app"),
+            Ok(Some("app".to_owned()))
+        );
+        assert_eq!(
+            read(None, &assertion(r#"{"iss":"app","sub":"app"}"#)),
+            Ok(Some("app".to_owned()))
+        );
     }
 
     #[test]
     fn disagreement_and_ambiguity_are_refused() {
         for (basic, body, problem) in [
-            (Some("a:s"), "client_id=b".to_owned(), ClientProblem::Disagreement),
-            (None, format!("client_id=b&{}", assertion(r#"{"sub":"a"}"#)), ClientProblem::Disagreement),
-            (Some("a:s"), "client_secret=s".to_owned(), ClientProblem::TwoMethods),
-            (Some("a:s"), assertion(r#"{"sub":"a"}"#), ClientProblem::TwoMethods),
+            (
+                Some("a:s"),
+                "client_id=b".to_owned(),
+                ClientProblem::Disagreement,
+            ),
+            (
+                None,
+                format!("client_id=b&{}", assertion(r#"{"sub":"a"}"#)),
+                ClientProblem::Disagreement,
+            ),
+            (
+                Some("a:s"),
+                "client_secret=s".to_owned(),
+                ClientProblem::TwoMethods,
+            ),
+            (
+                Some("a:s"),
+                assertion(r#"{"sub":"a"}"#),
+                ClientProblem::TwoMethods,
+            ),
             (Some("no colon"), String::new(), ClientProblem::Basic),
-            (None, assertion(r#"{"sub":"a","sub":"b"}"#), ClientProblem::Assertion),
+            (
+                None,
+                assertion(r#"{"sub":"a","sub":"b"}"#),
+                ClientProblem::Assertion,
+            ),
             (None, assertion(r#"{"sub":1}"#), ClientProblem::Assertion),
-            (None, "client_assertion=a.b.c".to_owned(), ClientProblem::Assertion),
-            (None, "client_id=a&client_id=a".to_owned(), ClientProblem::Duplicate),
+            (
+                None,
+                "client_assertion=a.b.c".to_owned(),
+                ClientProblem::Assertion,
+            ),
+            (
+                None,
+                "client_id=a&client_id=a".to_owned(),
+                ClientProblem::Duplicate,
+            ),
         ] {
             assert_eq!(read(basic, &body), Err(problem), "{basic:?} {body}");
         }
         let params = Params::parse(b"", 1).unwrap();
-        assert_eq!(ClientIdentity::read(Some(b"Basic %%"), &params), Err(ClientProblem::Basic));
+        assert_eq!(
+            ClientIdentity::read(Some(b"Basic %%"), &params),
+            Err(ClientProblem::Basic)
+        );
         assert_eq!(ClientIdentity::read(Some(b"Bearer x"), &params), Ok(None));
     }
 
@@ -185,7 +263,9 @@ mod tests {
     fn both_readings_of_an_encoded_basic_user_name_may_match() {
         let header = format!("Basic {}", STANDARD.encode("my%3Aapp:s"));
         let identity =
-            ClientIdentity::read(Some(header.as_bytes()), &Params::parse(b"", 1).unwrap()).unwrap().unwrap();
+            ClientIdentity::read(Some(header.as_bytes()), &Params::parse(b"", 1).unwrap())
+                .unwrap()
+                .unwrap();
         for (id, matches) in [("my:app", true), ("my%3Aapp", true), ("my", false)] {
             assert_eq!(identity.may_be(ClientId::new(id).digest()), matches, "{id}");
         }

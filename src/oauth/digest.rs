@@ -58,10 +58,7 @@ mod tests {
             Digest::of("d", &[b"ab", b"c"]),
             Digest::of("d", &[b"a", b"bc"])
         );
-        assert_ne!(
-            Digest::of("d", &[b"a", b""]),
-            Digest::of("d", &[b"", b"a"])
-        );
+        assert_ne!(Digest::of("d", &[b"a", b""]), Digest::of("d", &[b"", b"a"]));
         assert_ne!(Digest::of("x", &[b"a"]), Digest::of("y", &[b"a"]));
     }
 }

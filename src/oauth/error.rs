@@ -67,7 +67,10 @@ pub struct AuthorizationError<'a> {
 impl AuthorizationError<'_> {
     /// The response parameters, in order.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut list = vec![("error", self.error.as_str().to_owned()), ("error_description", description(self.description))];
+        let mut list = vec![
+            ("error", self.error.as_str().to_owned()),
+            ("error_description", description(self.description)),
+        ];
         list.extend(self.state.map(|state| ("state", state.to_owned())));
         list.extend(self.issuer.map(|issuer| ("iss", issuer.to_owned())));
         list
@@ -114,7 +117,11 @@ mod tests {
             "https://c/cb?a=b%20c&error=invalid_request&error_description=say%20%27hi%27%3F%3FSet-Cookie%3A%20x\
              &state=s%261&iss=https%3A%2F%2Fas.example"
         );
-        assert!(location("https://c/cb", ResponseMode::Fragment, None).unwrap().starts_with("https://c/cb#error="));
+        assert!(
+            location("https://c/cb", ResponseMode::Fragment, None)
+                .unwrap()
+                .starts_with("https://c/cb#error=")
+        );
         assert_eq!(location("https://c/cb", ResponseMode::FormPost, None), None);
     }
 }

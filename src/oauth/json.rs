@@ -11,7 +11,9 @@ struct Strict(Value);
 
 /// Reads one JSON value; `None` for anything else, duplicate members included.
 pub fn parse(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Strict>(bytes).ok().map(|strict| strict.0)
+    serde_json::from_slice::<Strict>(bytes)
+        .ok()
+        .map(|strict| strict.0)
 }
 
 impl<'de> Deserialize<'de> for Strict {
@@ -79,7 +81,13 @@ mod tests {
     #[test]
     fn duplicate_members_are_refused_at_any_depth() {
         assert!(parse(br#"{"a":1,"b":{"a":[null,true,"x",1.5,-2]}}"#).is_some());
-        for refused in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"\u0061":2}}]"#, "{} x", "", r#"{"a":}"#] {
+        for refused in [
+            r#"{"a":1,"a":1}"#,
+            r#"[{"b":{"a":1,"\u0061":2}}]"#,
+            "{} x",
+            "",
+            r#"{"a":}"#,
+        ] {
             assert!(parse(refused.as_bytes()).is_none(), "{refused}");
         }
     }

@@ -132,7 +132,13 @@ impl<'a> Params<'a> {
             Err(malformed) if strict => return Err(malformed),
             Err(_) => None,
         };
-        Ok(Pair { name, value, has_equals: equals.is_some(), raw, value_span })
+        Ok(Pair {
+            name,
+            value,
+            has_equals: equals.is_some(),
+            raw,
+            value_span,
+        })
     }
 
     /// The pairs, in order.
@@ -168,7 +174,8 @@ impl<'a> Params<'a> {
 
     /// The first name that occurs twice, leaving out those that may.
     pub fn duplicate(&self, may_repeat: &[&str]) -> Option<Duplicate> {
-        let earlier = |index: usize, name: &str| self.pairs.iter().take(index).any(|pair| pair.name == name);
+        let earlier =
+            |index: usize, name: &str| self.pairs.iter().take(index).any(|pair| pair.name == name);
         self.pairs
             .iter()
             .enumerate()
@@ -256,7 +263,11 @@ pub fn encode_into(out: &mut Vec<u8>, text: &str) {
 /// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
 pub fn fold(name: &str) -> String {
     let before_bracket = name.split_once('[').map_or(name, |(head, _)| head);
-    let before_bracket = if before_bracket.is_empty() { name } else { before_bracket };
+    let before_bracket = if before_bracket.is_empty() {
+        name
+    } else {
+        before_bracket
+    };
     before_bracket
         .chars()
         .flat_map(char::to_uppercase)
@@ -268,7 +279,9 @@ pub fn fold(name: &str) -> String {
 /// Strict form decoding of one name or value: `+` is a space, `%HH` exactly, then UTF-8 without NUL.
 pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     if !raw.iter().any(|&byte| matches!(byte, b'%' | b'+' | 0)) {
-        return std::str::from_utf8(raw).map(Cow::Borrowed).map_err(|_| Malformed::Encoding);
+        return std::str::from_utf8(raw)
+            .map(Cow::Borrowed)
+            .map_err(|_| Malformed::Encoding);
     }
     let mut out = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter();
@@ -276,8 +289,14 @@ pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
         out.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let high = bytes.next().and_then(|&digit| hex(digit)).ok_or(Malformed::Escape)?;
-                let low = bytes.next().and_then(|&digit| hex(digit)).ok_or(Malformed::Escape)?;
+                let high = bytes
+                    .next()
+                    .and_then(|&digit| hex(digit))
+                    .ok_or(Malformed::Escape)?;
+                let low = bytes
+                    .next()
+                    .and_then(|&digit| hex(digit))
+                    .ok_or(Malformed::Escape)?;
                 high << 4 | low
             }
             other => other,
@@ -286,7 +305,9 @@ pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     if out.contains(&0) {
         return Err(Malformed::Nul);
     }
-    String::from_utf8(out).map(Cow::Owned).map_err(|_| Malformed::Encoding)
+    String::from_utf8(out)
+        .map(Cow::Owned)
+        .map_err(|_| Malformed::Encoding)
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -301,7 +322,9 @@ fn hex(digit: u8) -> Option<u8> {
 /// Values are codes, verifiers, states and passwords: only names are shown.
 impl fmt::Debug for Params<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.pairs.iter().map(Pair::name)).finish()
+        f.debug_list()
+            .entries(self.pairs.iter().map(Pair::name))
+            .finish()
     }
 }
 

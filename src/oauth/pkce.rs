@@ -85,7 +85,9 @@ impl CodeChallenge {
             CodeChallengeMethod::Plain if !(MIN_LENGTH..=MAX_LENGTH).contains(&challenge.len()) => {
                 Err(MalformedChallenge::Length)
             }
-            CodeChallengeMethod::Plain if challenge.bytes().all(is_unreserved) => Ok(Self::Plain(challenge.into())),
+            CodeChallengeMethod::Plain if challenge.bytes().all(is_unreserved) => {
+                Ok(Self::Plain(challenge.into()))
+            }
             CodeChallengeMethod::Plain => Err(MalformedChallenge::Alphabet),
         }
     }
@@ -200,15 +202,28 @@ mod tests {
         assert!(challenge.is_met_by(&CodeVerifier::parse(VERIFIER, MAX_LENGTH).unwrap()));
         assert_eq!(challenge.encoded(), CHALLENGE);
         let itself = CodeVerifier::parse(CHALLENGE, MAX_LENGTH).unwrap();
-        assert!(!challenge.is_met_by(&itself), "S256 must not be taken for plain");
+        assert!(
+            !challenge.is_met_by(&itself),
+            "S256 must not be taken for plain"
+        );
     }
 
     #[test]
     fn an_unknown_method_is_an_error_and_an_absent_one_is_plain() {
-        assert_eq!(CodeChallengeMethod::parse(Some("S256")), Ok(CodeChallengeMethod::S256));
-        assert_eq!(CodeChallengeMethod::parse(None), Ok(CodeChallengeMethod::Plain));
+        assert_eq!(
+            CodeChallengeMethod::parse(Some("S256")),
+            Ok(CodeChallengeMethod::S256)
+        );
+        assert_eq!(
+            CodeChallengeMethod::parse(None),
+            Ok(CodeChallengeMethod::Plain)
+        );
         for method in ["s256", "S256 ", " S256", "", "none", "SHA256", "PLAIN"] {
-            assert_eq!(CodeChallengeMethod::parse(Some(method)), Err(UnknownMethod), "{method:?}");
+            assert_eq!(
+                CodeChallengeMethod::parse(Some(method)),
+                Err(UnknownMethod),
+                "{method:?}"
+            );
         }
     }
 
@@ -216,14 +231,29 @@ mod tests {
     fn a_challenge_that_can_never_match_names_the_mistake() {
         let hex = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
         assert_eq!(s256(hex), Err(MalformedChallenge::Hex));
-        assert_eq!(s256(&format!("{CHALLENGE}=")), Err(MalformedChallenge::Padded));
-        assert_eq!(s256(&CHALLENGE.replace('-', "+")), Err(MalformedChallenge::StandardBase64));
+        assert_eq!(
+            s256(&format!("{CHALLENGE}=")),
+            Err(MalformedChallenge::Padded)
+        );
+        assert_eq!(
+            s256(&CHALLENGE.replace('-', "+")),
+            Err(MalformedChallenge::StandardBase64)
+        );
         assert_eq!(s256(&CHALLENGE[..42]), Err(MalformedChallenge::Length));
-        assert_eq!(s256(&format!("{CHALLENGE}A")), Err(MalformedChallenge::Length));
+        assert_eq!(
+            s256(&format!("{CHALLENGE}A")),
+            Err(MalformedChallenge::Length)
+        );
         assert_eq!(s256(&"é".repeat(21)), Err(MalformedChallenge::Length));
-        assert_eq!(s256(&CHALLENGE.replace('-', "!")), Err(MalformedChallenge::Alphabet));
+        assert_eq!(
+            s256(&CHALLENGE.replace('-', "!")),
+            Err(MalformedChallenge::Alphabet)
+        );
         // The last character carries two bits that are zero in every real one.
-        assert_eq!(s256(&CHALLENGE.replace("cM", "cN")), Err(MalformedChallenge::Alphabet));
+        assert_eq!(
+            s256(&CHALLENGE.replace("cM", "cN")),
+            Err(MalformedChallenge::Alphabet)
+        );
     }
 
     #[test]
@@ -237,7 +267,11 @@ mod tests {
             (format!("{} ", "a".repeat(42)), false),
             ("ä".repeat(30), false),
         ] {
-            assert_eq!(CodeVerifier::parse(&verifier, MAX_LENGTH).is_ok(), ok, "{verifier}");
+            assert_eq!(
+                CodeVerifier::parse(&verifier, MAX_LENGTH).is_ok(),
+                ok,
+                "{verifier}"
+            );
         }
         assert!(CodeVerifier::parse(&"a".repeat(171), 256).is_ok());
     }

@@ -23,7 +23,10 @@ impl RedirectUri {
 
     /// What a store keeps of it.
     pub fn digest(&self) -> RedirectDigest {
-        RedirectDigest { exact: exact_digest(&self.0), target: target_digest(&self.0) }
+        RedirectDigest {
+            exact: exact_digest(&self.0),
+            target: target_digest(&self.0),
+        }
     }
 }
 
@@ -90,7 +93,10 @@ pub struct RegisteredRedirectUri(String);
 impl RegisteredRedirectUri {
     /// It stands in the configuration of this client.
     pub fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
-        registered.iter().any(|known| *known == uri.0).then(|| Self(uri.0.clone()))
+        registered
+            .iter()
+            .any(|known| *known == uri.0)
+            .then(|| Self(uri.0.clone()))
     }
 
     /// The upstream has itself sent a code to it for this client; the caller holds the proof.
@@ -118,12 +124,21 @@ mod tests {
     fn a_redirect_uri_is_compared_exactly_and_its_target_after_normalisation() {
         let digest = RedirectUri::new("https://App.example").digest();
         assert!(digest.is("https://App.example"));
-        for other in ["https://App.example/", "https://app.example", "https://App.example?x"] {
+        for other in [
+            "https://App.example/",
+            "https://app.example",
+            "https://App.example?x",
+        ] {
             assert!(!digest.is(other), "{other}");
         }
         assert!(digest.is_target_of("https://app.example/?code=x&state=y"));
         assert!(digest.is_target_of("https://app.example:443#code=x"));
-        for other in ["https://app.example/x", "http://app.example/", "https://evil@app.example/", "//app.example/"] {
+        for other in [
+            "https://app.example/x",
+            "http://app.example/",
+            "https://evil@app.example/",
+            "//app.example/",
+        ] {
             assert!(!digest.is_target_of(other), "{other}");
         }
     }
@@ -140,7 +155,8 @@ mod tests {
     #[test]
     fn only_the_very_same_bytes_are_a_configured_uri() {
         let registered = ["https://app.example/cb".to_owned()];
-        let configured = |uri| RegisteredRedirectUri::configured(&RedirectUri::new(uri), &registered);
+        let configured =
+            |uri| RegisteredRedirectUri::configured(&RedirectUri::new(uri), &registered);
         assert!(configured("https://app.example/cb").is_some());
         assert!(configured("https://app.example/cb/").is_none());
         assert!(configured("https://app.example/cb?x").is_none());

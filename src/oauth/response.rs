@@ -39,7 +39,10 @@ pub struct ResponseType(String);
 impl ResponseType {
     /// Words in alphabetical order. Salesforce's `code_credentials` is a word of its own.
     pub fn parse(response_type: &str) -> Self {
-        let mut words: Vec<&str> = response_type.split(' ').filter(|word| !word.is_empty()).collect();
+        let mut words: Vec<&str> = response_type
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .collect();
         words.sort_unstable();
         Self(words.join(" "))
     }
@@ -56,7 +59,10 @@ impl ResponseType {
 
     /// The mode when none is asked for: fragment as soon as anything but a code comes back.
     pub fn default_mode(&self) -> ResponseMode {
-        if self.words().any(|word| matches!(word, "token" | "id_token")) {
+        if self
+            .words()
+            .any(|word| matches!(word, "token" | "id_token"))
+        {
             ResponseMode::Fragment
         } else {
             ResponseMode::Query
@@ -74,7 +80,10 @@ mod tests {
 
     #[test]
     fn order_does_not_matter_but_spelling_does() {
-        assert_eq!(ResponseType::parse("code id_token"), ResponseType::parse("id_token code"));
+        assert_eq!(
+            ResponseType::parse("code id_token"),
+            ResponseType::parse("id_token code")
+        );
         assert_ne!(ResponseType::parse("CODE"), ResponseType::parse("code"));
         assert_eq!(ResponseType::parse("code ").as_str(), "code");
     }
@@ -89,7 +98,11 @@ mod tests {
             ("code id_token", ResponseMode::Fragment, true),
         ] {
             let parsed = ResponseType::parse(response_type);
-            assert_eq!((parsed.default_mode(), parsed.yields_code()), (mode, code), "{response_type}");
+            assert_eq!(
+                (parsed.default_mode(), parsed.yields_code()),
+                (mode, code),
+                "{response_type}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The token request (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
+use super::AuthorizationCode;
 use super::client::{ClientIdentity, ClientProblem};
 use super::params::{Duplicate, Params};
-use super::AuthorizationCode;
 
 /// Names that decide what a token request is.
 pub const PROTECTED: [&str; 9] = [
@@ -83,7 +83,10 @@ pub enum TokenProblem {
 
 impl<'a> TokenRequest<'a> {
     /// `authorization` is the value of the Authorization header.
-    pub fn parse(params: &'a Params<'_>, authorization: Option<&[u8]>) -> Result<Self, TokenProblem> {
+    pub fn parse(
+        params: &'a Params<'_>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Self, TokenProblem> {
         if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
             return Err(duplicate.into());
         }
@@ -119,17 +122,38 @@ mod tests {
 
     #[test]
     fn the_code_makes_it_a_redemption_whatever_the_grant_says() {
-        for grant in ["authorization_code", "openid", "authorization_code+", "refresh_token", "hybrid_auth_code", ""] {
-            assert_eq!(kind(&format!("grant_type={grant}&code=x")), Ok("redemption"), "{grant}");
+        for grant in [
+            "authorization_code",
+            "openid",
+            "authorization_code+",
+            "refresh_token",
+            "hybrid_auth_code",
+            "",
+        ] {
+            assert_eq!(
+                kind(&format!("grant_type={grant}&code=x")),
+                Ok("redemption"),
+                "{grant}"
+            );
         }
         assert_eq!(kind("code=x"), Ok("redemption"));
-        assert_eq!(kind("grant_type=refresh_token&refresh_token=x&code_verifier=y"), Ok("other"));
+        assert_eq!(
+            kind("grant_type=refresh_token&refresh_token=x&code_verifier=y"),
+            Ok("other")
+        );
         assert_eq!(kind("grant_type=authorization_code&code="), Ok("other"));
     }
 
     #[test]
     fn ambiguity_is_refused() {
-        for body in ["code=a&code=a", "grant_type=a&grant_type=a", "x=1&x=2", "CODE=a", "code[]=a", "code.verifier=a"] {
+        for body in [
+            "code=a&code=a",
+            "grant_type=a&grant_type=a",
+            "x=1&x=2",
+            "CODE=a",
+            "code[]=a",
+            "code.verifier=a",
+        ] {
             assert!(kind(body).is_err(), "{body}");
         }
         assert_eq!(kind("resource=a&resource=b&grant_type=x"), Ok("other"));
@@ -139,6 +163,9 @@ mod tests {
     fn nothing_secret_is_shown() {
         let params = Params::parse(b"code=C0DE&code_verifier=VER1F1ER&client_id=app", 64).unwrap();
         let shown = format!("{:?}", TokenRequest::parse(&params, None));
-        assert!(!shown.contains("C0DE") && !shown.contains("VER1F1ER"), "{shown}");
+        assert!(
+            !shown.contains("C0DE") && !shown.contains("VER1F1ER"),
+            "{shown}"
+        );
     }
 }

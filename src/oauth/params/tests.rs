@@ -9,7 +9,10 @@ fn pairs(input: &str) -> Result<Vec<(String, String)>, Malformed> {
 }
 
 fn check(input: &str, expected: &[(&str, &str)]) {
-    let expected: Vec<_> = expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect();
     assert_eq!(pairs(input).as_ref(), Ok(&expected), "{input}");
 }
 
@@ -38,7 +41,10 @@ fn doubt_is_an_error() {
     ] {
         assert_eq!(pairs(input), Err(malformed), "{input:?}");
     }
-    assert!(matches!(Params::parse(b"a&b&c", 2), Err(Malformed::TooMany)));
+    assert!(matches!(
+        Params::parse(b"a&b&c", 2),
+        Err(Malformed::TooMany)
+    ));
 }
 
 #[test]
@@ -62,15 +68,32 @@ fn one_counts_empty_occurrences_and_reads_an_empty_value_as_omitted() {
 #[test]
 fn names_that_some_framework_takes_for_a_protected_one_are_found() {
     for name in [
-        "CODE", "Code_Verifier", "code.verifier", "code+verifier", "+code", "code%5B%5D", "code[", "code[0]",
-        "code_", "%EF%BB%BFcode_verifier_".trim_start_matches("%EF%BB%BF"), "%C5%BFtate",
+        "CODE",
+        "Code_Verifier",
+        "code.verifier",
+        "code+verifier",
+        "+code",
+        "code%5B%5D",
+        "code[",
+        "code[0]",
+        "code_",
+        "%EF%BB%BFcode_verifier_".trim_start_matches("%EF%BB%BF"),
+        "%C5%BFtate",
     ] {
         let input = format!("{name}=1");
         let params = Params::parse(input.as_bytes(), 9).unwrap();
-        assert!(params.folded_collision(&["code", "code_verifier", "state"]).is_some(), "{name}");
+        assert!(
+            params
+                .folded_collision(&["code", "code_verifier", "state"])
+                .is_some(),
+            "{name}"
+        );
     }
     let params = Params::parse(b"code=1&code_type=2&my_state=3&scopes[]=4", 9).unwrap();
-    assert_eq!(params.folded_collision(&["code", "code_verifier", "state"]), None);
+    assert_eq!(
+        params.folded_collision(&["code", "code_verifier", "state"]),
+        None
+    );
 }
 
 #[test]
@@ -87,8 +110,15 @@ fn editing_leaves_the_rest_alone() {
 #[test]
 fn debug_shows_names_only() {
     let params = Params::parse(b"code=SECRET&state=HIDDEN", 9).unwrap();
-    let shown = format!("{params:?} {:?} {:?}", params.iter().next(), Edit::Value("SECRET".into()));
-    assert!(!shown.contains("SECRET") && !shown.contains("HIDDEN"), "{shown}");
+    let shown = format!(
+        "{params:?} {:?} {:?}",
+        params.iter().next(),
+        Edit::Value("SECRET".into())
+    );
+    assert!(
+        !shown.contains("SECRET") && !shown.contains("HIDDEN"),
+        "{shown}"
+    );
 }
 
 proptest! {
