@@ -1,6 +1,7 @@
 //! pkce-gate.
 
 pub mod admin;
+pub mod app;
 pub mod carrier;
 pub mod clock;
 pub mod config;

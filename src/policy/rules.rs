@@ -156,26 +156,28 @@ impl Rules {
         self.clients.values()
     }
 
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        std::iter::once(&self.default).chain(
+            self.clients
+                .values()
+                .flat_map(|client| [&client.rule, &client.afterwards]),
+        )
+    }
+
     /// Whether any client's codes travel as the upstream issued them.
     pub fn any_upstream_codes(&self) -> bool {
-        std::iter::once(&self.default)
-            .chain(
-                self.clients
-                    .values()
-                    .flat_map(|client| [&client.rule, &client.afterwards]),
-            )
-            .any(|rule| !rule.uses_handles())
+        self.all().any(|rule| !rule.uses_handles())
+    }
+
+    /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.
+    pub fn observes_only(&self) -> bool {
+        self.all()
+            .all(|rule| rule.mode != Mode::Enforce && !rule.uses_handles())
     }
 
     /// Whether nothing is ever judged: the upstream is passed through.
     pub fn all_off(&self) -> bool {
-        std::iter::once(&self.default)
-            .chain(
-                self.clients
-                    .values()
-                    .flat_map(|client| [&client.rule, &client.afterwards]),
-            )
-            .all(|rule| rule.mode == Mode::Off)
+        self.all().all(|rule| rule.mode == Mode::Off)
     }
 }
 
