@@ -1,6 +1,7 @@
 //! pkce-gate.
 
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod flow;
