@@ -1,3 +1,7 @@
 //! pkce-gate.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pkce_gate::cli::main()
+}

@@ -32,6 +32,8 @@ use crate::clock::Clock;
 const BACKLOG: i32 = 1024;
 /// The shortest and the longest pause after a failed accept (out of descriptors, for example).
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// As many header fields hyper reads without being asked; asked for fewer, it allocates for each request.
+const HYPER_HEADERS: usize = 100;
 /// hyper's buffer has at least this size.
 const MIN_BUFFER: usize = 8192;
 
@@ -175,6 +177,9 @@ async fn serve<M>(
     builder
         .header_read_timeout(None)
         .max_buf_size(settings.header_bytes.max(MIN_BUFFER));
+    if settings.headers > HYPER_HEADERS {
+        builder.max_headers(settings.headers);
+    }
     let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut look = std::pin::pin!(sleep(Watch::interval(settings)));

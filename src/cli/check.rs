@@ -1,0 +1,255 @@
+//! `check`: what is wrong with a configuration, and what it means for each client.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use annotate_snippets::Renderer;
+
+use super::{CONFIG, ConfigFile, complain};
+use crate::clock;
+use crate::config::{self, Checked, Config, Problems, Severity, Upstream, date};
+use crate::oauth::ResponseType;
+use crate::policy::Rule;
+use crate::policy::rules::ClientRule;
+
+/// Prints the policy of a good configuration, or all problems of a bad one.
+pub(super) fn execute(file: &ConfigFile) -> ExitCode {
+    let today = clock::today();
+    let checked = match load(&file.config, today) {
+        Ok(checked) => checked,
+        Err(code) => return code,
+    };
+    let report = format!(
+        "{}{}: ok\n",
+        policy(&checked.config, today),
+        file.config.display()
+    );
+    match io::stdout().lock().write_all(report.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Reads and checks a file, for `run` as well. Warnings are printed; so is everything that is wrong, and then the
+/// exit code is returned.
+pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
+    let name = path.display().to_string();
+    let text = read(path, &name).map_err(|message| {
+        complain(&message);
+        ExitCode::from(CONFIG)
+    })?;
+    match config::load(&text, &name, today) {
+        Ok(checked) => {
+            print(&checked.warnings);
+            Ok(checked)
+        }
+        Err(problems) => {
+            print(&problems);
+            complain(&format!("error: {name}: {}", count(&problems)));
+            Err(ExitCode::from(CONFIG))
+        }
+    }
+}
+
+fn read(path: &Path, name: &str) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        format!(
+            "error: cannot read {name}: {error}\nhelp: say where the configuration is: --config FILE"
+        )
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..good).unwrap_or_default();
+        let line = before.split(|byte| *byte == b'\n').count();
+        format!("error: {name}:{line}: this is not UTF-8\nhelp: save the file as UTF-8")
+    })
+}
+
+/// `2 errors, 1 warning`.
+fn count(problems: &Problems) -> String {
+    let of = |severity, name| match problems.count(severity) {
+        0 => None,
+        1 => Some(format!("1 {name}")),
+        count => Some(format!("{count} {name}s")),
+    };
+    let counts = [
+        of(Severity::Error, "error"),
+        of(Severity::Warning, "warning"),
+    ];
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    counts.join(", ")
+}
+
+fn print(problems: &Problems) {
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let renderer = if colours {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    // Nobody is left to be told when standard error is gone.
+    let _gone = io::stderr()
+        .lock()
+        .write_all(problems.render(&renderer).as_bytes());
+}
+
+/// What holds today, per upstream and client.
+fn policy(config: &Config, today: u64) -> String {
+    config
+        .upstreams
+        .iter()
+        .map(|upstream| heading(upstream) + &table(upstream, today) + "\n")
+        .collect()
+}
+
+/// Where its requests come in, and where they go.
+fn heading(upstream: &Upstream) -> String {
+    let gateway = &upstream.gateway;
+    let hosts = if gateway.hosts.is_empty() {
+        "any host".to_owned()
+    } else {
+        gateway.hosts.join(", ")
+    };
+    format!(
+        "{}: {}{} ({hosts}) -> {}\n",
+        gateway.name,
+        gateway.public_origin,
+        gateway.prefix,
+        upstream.connection.origin()
+    )
+}
+
+type Row = [String; 7];
+
+fn table(upstream: &Upstream, today: u64) -> String {
+    let rules = &upstream.gateway.rules;
+    let mut clients: Vec<&ClientRule> = rules.clients().collect();
+    clients.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut rows = vec![
+        [
+            "client", "mode", "codes", "methods", "types", "until", "owner",
+        ]
+        .map(str::to_owned),
+        row("every other client", rules.default_rule(), "", ""),
+    ];
+    rows.extend(clients.into_iter().map(|client| client_row(client, today)));
+    let widths = widths(&rows);
+    rows.iter().map(|row| line(row, &widths)).collect()
+}
+
+fn client_row(client: &ClientRule, today: u64) -> Row {
+    let ended = client.until.is_some_and(|until| until < today);
+    let rule = if ended {
+        &client.afterwards
+    } else {
+        &client.rule
+    };
+    let until = client.until.map_or_else(String::new, date::format);
+    let until = if ended { until + " (ended)" } else { until };
+    let owner = client.owner.as_deref().unwrap_or_default();
+    row(&client.id, rule, &until, owner)
+}
+
+fn row(client: &str, rule: &Rule, until: &str, owner: &str) -> Row {
+    let codes = if rule.uses_handles() {
+        "handle"
+    } else {
+        "upstream"
+    };
+    let methods = match (rule.plain_allowed, rule.challenge_required) {
+        (false, true) => "S256",
+        (true, true) => "S256, plain",
+        (false, false) => "S256, none",
+        (true, false) => "S256, plain, none",
+    };
+    let types: Vec<&str> = rule
+        .response_types
+        .iter()
+        .map(ResponseType::as_str)
+        .collect();
+    [
+        client,
+        rule.mode.as_str(),
+        codes,
+        methods,
+        &types.join(", "),
+        until,
+        owner,
+    ]
+    .map(|cell| {
+        if cell.is_empty() {
+            "-".to_owned()
+        } else {
+            cell.to_owned()
+        }
+    })
+}
+
+fn widths(rows: &[Row]) -> [usize; 7] {
+    let mut widths = [0; 7];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
+fn line(row: &Row, widths: &[usize; 7]) -> String {
+    let cells = row.iter().zip(widths);
+    let padded: Vec<String> = cells
+        .map(|(cell, &width)| format!("{cell:<width$}"))
+        .collect();
+    format!("  {}\n", padded.join("  ").trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        [[upstream]]
+        name = "legacy"
+        url = "https://10.1.2.3"
+        hosts = ["login.example.com"]
+        public_url = "https://login.example.com"
+        [upstream.endpoints]
+        authorization = ["/authorize"]
+        token = ["/token"]
+        [[upstream.client]]
+        id = "old-erp"
+        mode = "report"
+        until = "2027-03-31"
+        owner = "erp-team@example.com"
+        reason = "vendor upgrade in March"
+        [[upstream.client]]
+        id = "kiosk"
+        mode = "off"
+        methods = ["S256", "plain"]
+        response_types = ["code", "id_token code"]
+        until = 2026-01-31
+        owner = "kiosk@example.com"
+        reason = "to be replaced"
+    "#;
+
+    #[test]
+    fn the_policy_as_a_table() {
+        let today = date::parse("2026-06-01").unwrap();
+        let checked = config::load(TEXT, "config.toml", today).unwrap();
+        insta::assert_snapshot!(policy(&checked.config, today), @r"
+        ");
+        let before = date::parse("2026-01-31").unwrap();
+        insta::assert_snapshot!(policy(&checked.config, before), @r"
+        ");
+    }
+
+    #[test]
+    fn problems_are_counted() {
+        let count = |text| count(&config::load(text, "config.toml", 0).unwrap_err());
+        assert_eq!(count(""), "1 error");
+        let endpoints = "[upstream.endpoints]\nauthorization = []\ntoken = []\n";
+        let text = format!("[[upstream]]\nurl = 'http://10.0.0.1'\n{endpoints}");
+        assert_eq!(count(&text), "2 errors, 1 warning");
+    }
+}

@@ -1,0 +1,283 @@
+//! `[[upstream.client]]`: what a client is, and in what it is an exception.
+
+use url::Url;
+
+use super::date;
+use super::pkce::{self, Pkce};
+use super::problem::Problem;
+use super::tree::Table;
+use super::value::{Kind, TEXT, Wrong, quoted};
+use crate::oauth::CodeChallengeMethod;
+use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
+use crate::policy::rules::ClientRule;
+use crate::policy::{Codes, Mode, Require, Rule};
+
+/// The longest verifier that anybody may be allowed.
+const LONGEST_VERIFIER: usize = 1024;
+
+/// How many days before its end an exception is announced.
+const ANNOUNCED: u64 = 14;
+
+/// A part of a rule in which a client is laxer than its upstream.
+struct Lax {
+    key: &'static str,
+    why: String,
+}
+
+/// Reads one `[[upstream.client]]`; `upstream` is its `[upstream.pkce]`.
+pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: u64) -> ClientRule {
+    let id = table.get("id", &TEXT);
+    if !table.has("id") {
+        let help = "add id = \"…\", the client_id that it sends";
+        table.missing("id", "whose rule is this?", help);
+    }
+    let rule = rule(table, pkce);
+    let until = until(table);
+    let lax = lax(&rule, &pkce.rule, table, upstream);
+    let client = ClientRule {
+        id: id.unwrap_or_default(),
+        afterwards: afterwards(&rule, &pkce.rule),
+        rule,
+        until: until.filter(|_| !lax.is_empty()),
+        owner: table.get("owner", &TEXT),
+        reason: table.get("reason", &TEXT),
+    };
+    match lax.first() {
+        Some(first) => accounted_for(table, first, today),
+        None => idle_until(table, upstream),
+    }
+    near_end(table, &client, today);
+    client
+}
+
+fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
+    let upstream = &pkce.rule;
+    let mode = pkce::mode(table, upstream.mode);
+    // A client that is enforced before its upstream gets what enforcing is meant to give.
+    let codes_by_default = if mode == Mode::Enforce && upstream.mode != Mode::Enforce {
+        Codes::Handle
+    } else {
+        upstream.codes
+    };
+    let methods = pkce::methods(table);
+    let types = [("public", false), ("confidential", true)];
+    let confidential = table.word("type", false, &types, &[]);
+    let redirect_uris = table
+        .list("redirect_uris", &REDIRECT_URI)
+        .unwrap_or_default();
+    Rule {
+        mode,
+        codes: pkce::codes(table, codes_by_default),
+        challenge_required: pkce.require == Require::All || !confidential,
+        plain_allowed: methods
+            .iter()
+            .any(|at| at.value == CodeChallengeMethod::Plain),
+        assume_method: table.word(
+            "assume_method",
+            None,
+            &[("S256", Some(CodeChallengeMethod::S256))],
+            &[],
+        ),
+        verifier_max: table.integer("verifier_max", MAX_LENGTH, MIN_LENGTH..=LONGEST_VERIFIER),
+        response_types: pkce::response_types(table, &upstream.response_types),
+        response_modes: pkce::response_modes(table, &upstream.response_modes),
+        grants: upstream.grants.clone(),
+        redirect_uris: redirect_uris.into_iter().map(|at| at.value).collect(),
+    }
+}
+
+/// What is laxer than the upstream, as far as both are known. What a client *is* (its type, its redirect URIs, the
+/// method that it never sends, the length of its verifiers) is no exception.
+fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_>) -> Vec<Lax> {
+    let mut lax = Vec::new();
+    let mut found = |key: &'static str, is_lax: bool, why: String| {
+        if is_lax && table.is_good(key) && upstream.is_good(key) {
+            lax.push(Lax { key, why });
+        }
+    };
+    let (mode, upstream_mode) = (rule.mode.as_str(), upstream_rule.mode.as_str());
+    found(
+        "mode",
+        rule.mode < upstream_rule.mode,
+        format!("{mode:?} is laxer than the upstream's {upstream_mode:?}"),
+    );
+    found(
+        "codes",
+        rule.codes == Codes::Upstream && upstream_rule.codes == Codes::Handle,
+        "\"upstream\" is laxer than the upstream's \"handle\"".to_owned(),
+    );
+    found(
+        "methods",
+        rule.plain_allowed,
+        "\"plain\" is laxer than the upstream's \"S256\"".to_owned(),
+    );
+    let types = rule.response_types.iter();
+    let extra = types
+        .clone()
+        .find(|kind| !upstream_rule.response_types.contains(kind));
+    found(
+        "response_types",
+        extra.is_some(),
+        format!(
+            "{} is not among the upstream's",
+            quoted(extra.map_or("", |kind| kind.as_str()))
+        ),
+    );
+    let extra = rule
+        .response_modes
+        .iter()
+        .find(|mode| !upstream_rule.response_modes.contains(mode));
+    found(
+        "response_modes",
+        extra.is_some(),
+        format!(
+            "{} is not among the upstream's",
+            quoted(extra.map_or("", |mode| mode.as_str()))
+        ),
+    );
+    lax
+}
+
+/// What holds after the end: whatever is laxer than the upstream is gone, the rest stays.
+fn afterwards(rule: &Rule, upstream: &Rule) -> Rule {
+    Rule {
+        mode: rule.mode.max(upstream.mode),
+        codes: if upstream.codes == Codes::Handle {
+            Codes::Handle
+        } else {
+            rule.codes
+        },
+        plain_allowed: upstream.plain_allowed,
+        response_types: stricter(&rule.response_types, &upstream.response_types),
+        response_modes: stricter(&rule.response_modes, &upstream.response_modes),
+        ..rule.clone()
+    }
+}
+
+/// What both list; the upstream's list when they have nothing in common.
+fn stricter<T: Clone + PartialEq>(client: &[T], upstream: &[T]) -> Vec<T> {
+    let both: Vec<T> = client
+        .iter()
+        .filter(|value| upstream.contains(value))
+        .cloned()
+        .collect();
+    if both.is_empty() {
+        upstream.to_vec()
+    } else {
+        both
+    }
+}
+
+/// An exception has an end, somebody who answers for it, and a reason.
+fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
+    let end = date::format(today.saturating_add(90));
+    let wanted = [
+        ("until", format!("until = \"{end}\"")),
+        ("owner", "owner = \"team@example.com\"".to_owned()),
+        ("reason", "reason = \"…\"".to_owned()),
+    ];
+    let (keys, examples): (Vec<&str>, Vec<String>) = wanted
+        .into_iter()
+        .filter(|(key, _)| !table.has(key))
+        .unzip();
+    if keys.is_empty() {
+        return;
+    }
+    let message = format!("an exception needs {}", keys.join(", "));
+    let help = format!("add {}", examples.join(", "));
+    table.missing_for(lax.key, message, &lax.why, help);
+}
+
+/// An end, and nothing that ends.
+fn idle_until(table: &Table<'_>, upstream: &Table<'_>) {
+    if table.has("until") && table.is_all_good() && upstream.is_all_good() {
+        let message = "`until` does nothing: this client has no exception";
+        let label = "nothing here is laxer than [upstream.pkce]";
+        let help = "remove it; what a client is (type, redirect_uris, assume_method, verifier_max) does not end";
+        table.push(Problem::error(table.at("until"), message, label, help));
+    }
+}
+
+/// Exceptions end by themselves, and say so before.
+fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
+    let Some(until) = client.until else {
+        return;
+    };
+    let (span, id, day) = (table.at("until"), quoted(&client.id), date::format(until));
+    let problem = if until < today {
+        Problem::warning(
+            span,
+            format!("the exception for {id} ended on {day}"),
+            "the stricter rule holds since",
+            "remove the exception, or write a later date",
+        )
+    } else if until - today <= ANNOUNCED {
+        let left = match until - today {
+            0 => "this is its last day".to_owned(),
+            1 => "1 day is left".to_owned(),
+            days => format!("{days} days are left"),
+        };
+        Problem::warning(
+            span,
+            format!("the exception for {id} ends after {day}"),
+            left,
+            "see in the review whether the client is ready; if not, agree on a later date with its owner",
+        )
+    } else {
+        return;
+    };
+    table.push(problem);
+}
+
+/// The last day, as a TOML date or as a text.
+fn until(table: &Table<'_>) -> Option<u64> {
+    const EXAMPLE: &str = "\"2027-03-31\"";
+    let entry = table.entry("until")?;
+    let day = match (entry.value.as_datetime(), entry.value.as_str()) {
+        (Some(moment), _) if moment.time.is_none() => moment
+            .date
+            .and_then(|day| date::days(day.year, day.month, day.day)),
+        (None, Some(text)) => date::parse(text),
+        (Some(_) | None, _) => {
+            table.wrong_type("until", entry, "a date without a time", EXAMPLE);
+            return None;
+        }
+    };
+    if day.is_none() {
+        let help = format!("write YYYY-MM-DD, for example {EXAMPLE}");
+        let wrong = Wrong::new("there is no such day", help);
+        table.wrong("until", entry.span, "a date", wrong);
+    }
+    day
+}
+
+const REDIRECT_URI: Kind<String> = Kind {
+    what: "a redirect URI",
+    example: "https://app.example.com/cb",
+    unit: "",
+    read: redirect_uri,
+};
+
+fn redirect_uri(text: &str) -> Result<String, Wrong> {
+    const HELP: &str = "write the absolute URI exactly as the client sends it, for example \"https://app.example.com/cb\"";
+    const SCRIPTS: [&str; 3] = ["javascript", "data", "vbscript"];
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Wrong::new("it has a space or a control character", HELP));
+    }
+    if text.contains('#') {
+        return Err(Wrong::new(
+            "it has a fragment (RFC 6749 section 3.1.2)",
+            HELP,
+        ));
+    }
+    match Url::parse(text) {
+        Ok(url) if SCRIPTS.contains(&url.scheme()) => {
+            Err(Wrong::new("browsers would run it", HELP))
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Wrong::new(error.to_string(), HELP)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

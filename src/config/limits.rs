@@ -1,0 +1,53 @@
+//! `[limits]`: what a connection and a request may cost.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::tree::Table;
+use crate::gateway::Limits;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// For timeouts: below it nothing works, above it nothing is bounded.
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(1);
+
+/// The part that concerns connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) most: usize,
+    pub(super) header_bytes: usize,
+    pub(super) headers: usize,
+    pub(super) first_byte: Duration,
+    pub(super) header_read: Duration,
+    pub(super) body_read: Duration,
+    pub(super) idle: Duration,
+}
+
+/// Reads the part that concerns connections.
+pub(super) fn connections(limits: &Table<'_>) -> Connections {
+    let seconds = Duration::from_secs;
+    Connections {
+        most: limits.integer("connections", 4096, 1..=1_000_000),
+        // hyper reads a head into a buffer of 8 KiB at least.
+        header_bytes: limits.size("header_bytes", 32 * KIB, 8 * KIB..=MIB),
+        headers: limits.integer("headers", 64, 8..=1024),
+        first_byte: limits.duration("first_byte", seconds(5), TIMEOUT),
+        header_read: limits.duration("header_read", seconds(10), TIMEOUT),
+        body_read: limits.duration("body_read", seconds(10), TIMEOUT),
+        idle: limits.duration("idle", seconds(60), TIMEOUT),
+    }
+}
+
+/// Reads the part that concerns requests.
+pub(super) fn requests(limits: &Table<'_>, headers: usize) -> Limits {
+    Limits {
+        headers,
+        uri_bytes: limits.size("uri_bytes", 16 * KIB, KIB..=64 * KIB),
+        form_bytes: limits.size("form_bytes", 64 * KIB, KIB..=16 * MIB),
+        form_pairs: limits.integer("form_pairs", 64, 8..=4096),
+        response_scan_bytes: limits.size("response_scan_bytes", MIB, KIB..=64 * MIB),
+        in_flight: limits.integer("in_flight", 512, 1..=1_000_000),
+    }
+}

@@ -1,0 +1,339 @@
+//! What concerns more than one key: contradictions, and what an operator should know.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::problem::Problem;
+use super::server::Server;
+use super::tree::{At, Table, show_duration};
+use super::upstream::Read;
+use super::value::{Origin, plain_url, quoted};
+use super::{Config, Context};
+use crate::gateway::{BrowserBinding, Entry};
+use crate::oauth::ResponseType;
+use crate::policy::{Codes, Mode};
+
+/// Listeners: none twice, and operators' pages never where clients are.
+pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: SocketAddr) {
+    let mut seen: Vec<&At<SocketAddr>> = Vec::new();
+    for listen in &server.listen {
+        if let Some(earlier) = seen.iter().find(|other| overlap(other.value, listen.value)) {
+            let message = format!("{} is listened on twice", listen.value);
+            let label = format!("covered by {}", earlier.value);
+            let problem = Problem::error(listen.span, message, label, "remove one of them");
+            admin.push(problem.and_at(earlier.span, "here already"));
+        }
+        if admin.is_good("listen") && overlap(admin_listen, listen.value) {
+            let message = "`admin.listen` is an address of `server.listen` too";
+            let label = "health, metrics and the review would be served to clients";
+            let help = "write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
+            // Where [admin] is not written, the client's address took the default of it.
+            let problem = if admin.has("listen") {
+                Problem::error(admin.at("listen"), message, label, help)
+                    .and_at(listen.span, "clients connect here")
+            } else {
+                Problem::error(listen.span, message, label, help)
+            };
+            admin.push(problem);
+        }
+        seen.push(listen);
+    }
+}
+
+/// Whether two listeners would get the same connections. Port 0 is a free one each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers =
+        |any: IpAddr, other: IpAddr| any.is_unspecified() && (any.is_ipv6() || other.is_ipv4());
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
+
+/// `trusted_proxies` that trust everybody.
+pub(super) fn proxies(server: &Server, table: &Table<'_>) {
+    for network in &server.trusted_proxies {
+        if network.value.prefix_len() == 0 {
+            table.push(Problem::warning(
+                network.span,
+                "every peer is a trusted proxy",
+                "any client can claim any address",
+                "list only the networks of your own proxies",
+            ));
+        }
+    }
+}
+
+/// Times and sizes that do not go together.
+pub(super) fn limits(config: &Config, limits: &Table<'_>, store: &Table<'_>) {
+    const CODE: Duration = Duration::from_mins(10);
+    if config.limits.uri_bytes > config.server.header_bytes {
+        limits.push(Problem::warning(
+            limits.at("uri_bytes"),
+            "`limits.uri_bytes` is larger than `limits.header_bytes`",
+            "the head of a request, which its URI is part of, is refused first",
+            "raise header_bytes, or lower uri_bytes",
+        ));
+    }
+    if config.store.code > CODE {
+        store.push(Problem::warning(
+            store.at("code"),
+            "codes live longer than RFC 6749 section 4.1.2 recommends",
+            format!("more than {}", show_duration(CODE)),
+            "write code = \"5m\", or as long as the upstream's own codes live",
+        ));
+    }
+}
+
+/// Everything about one upstream.
+pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
+    reachable_in_the_clear(read);
+    wrong_host(read);
+    doubled_prefix(read);
+    policy(read);
+    for (table, client) in &read.clients {
+        let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;
+        let ended = client.until.is_some_and(|until| until < context.today);
+        if enforced && table.has("codes") && !ended {
+            upstream_codes(table, read);
+        }
+        long_verifier(table, client.rule.verifier_max, client.reason.is_some());
+    }
+}
+
+/// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
+pub(super) fn unique(upstreams: &[Read<'_>]) {
+    for (at, read) in upstreams.iter().enumerate() {
+        unique_clients(read);
+        let earlier = upstreams.iter().take(at);
+        let same_name = earlier.clone().find(|other| name(other) == name(read));
+        if let Some(other) = same_name
+            && table(read).is_good("name")
+        {
+            let message = format!("two upstreams are called {}", quoted(name(read)));
+            let help = "give each a name of its own, for example name = \"second\"";
+            let problem = Problem::error(table(read).at("name"), message, "again", help);
+            table(read).push(problem.and_at(table(other).at("name"), "the first one"));
+        }
+        let same_place = earlier.clone().find_map(|other| {
+            let host = shared_host(read, other)?;
+            (prefix(read) == prefix(other)).then_some((other, host))
+        });
+        if let Some((other, host)) = same_place
+            && ["hosts", "prefix"]
+                .iter()
+                .all(|key| table(read).is_good(key))
+        {
+            let message = "two upstreams answer to the same host and prefix";
+            let label = format!("{host} and prefix {} again", quoted(prefix(read)));
+            let help = "give one of them other hosts or another prefix";
+            let problem = Problem::error(place(read), message, label, help);
+            table(read).push(problem.and_at(place(other), "the first one"));
+        }
+    }
+}
+
+fn table<'r, 't>(read: &'r Read<'t>) -> &'r Table<'t> {
+    &read.tables.upstream
+}
+
+fn name<'r>(read: &'r Read<'_>) -> &'r str {
+    &read.built.gateway.name
+}
+
+fn prefix<'r>(read: &'r Read<'_>) -> &'r str {
+    &read.built.gateway.prefix
+}
+
+/// Where it says which requests are its own.
+fn place(read: &Read<'_>) -> super::problem::Span {
+    let written = ["hosts", "prefix"]
+        .into_iter()
+        .find(|key| table(read).has(key));
+    written.map_or(table(read).header(), |key| table(read).at(key))
+}
+
+fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
+    let (a, b) = (&a.built.gateway.hosts, &b.built.gateway.hosts);
+    if a.is_empty() && b.is_empty() {
+        return Some("any host".to_owned());
+    }
+    a.iter()
+        .find(|host| b.contains(host))
+        .map(|host| quoted(host))
+}
+
+fn unique_clients(read: &Read<'_>) {
+    for (at, (table, client)) in read.clients.iter().enumerate() {
+        let mut earlier = read.clients.iter().take(at);
+        if table.has("id")
+            && table.is_good("id")
+            && let Some((first, _)) = earlier.find(|(_, other)| other.id == client.id)
+        {
+            let message = format!("the client {} has two rules", quoted(&client.id));
+            let help = "make one [[upstream.client]] of them";
+            let problem = Problem::error(table.at("id"), message, "again", help);
+            table.push(problem.and_at(first.at("id"), "the first one"));
+        }
+    }
+}
+
+/// Codes, tokens and secrets on a network, for everyone to read.
+fn reachable_in_the_clear(read: &Read<'_>) {
+    let clear = |origin: &Origin| !origin.tls && !origin.is_loopback();
+    if read.target.as_ref().is_some_and(clear) {
+        table(read).push(Problem::warning(
+            table(read).at("url"),
+            "the upstream is reached over a network in plain http",
+            "codes, tokens and client secrets can be read on the way, and others can reach it too",
+            "write https://, or run the gate beside the upstream and let that listen on 127.0.0.1 only",
+        ));
+    }
+    if read.public.as_ref().is_some_and(clear) {
+        table(read).push(Problem::warning(
+            table(read).at("public_url"),
+            "clients reach the gate in plain http",
+            "codes and verifiers can be read on the way",
+            "put TLS in front of the gate, and write https:// here",
+        ));
+    }
+    let metadata = &read.tables.metadata;
+    let issuer = read.built.gateway.issuer.as_deref();
+    let issuer = issuer.and_then(|issuer| plain_url(issuer, "").ok());
+    if issuer.is_some_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
+        metadata.push(Problem::warning(
+            metadata.at("issuer"),
+            "the issuer is no https:// URL",
+            "RFC 8414 section 2 requires https",
+            "write the issuer as the upstream's metadata has it, with https://",
+        ));
+    }
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let origin = Origin {
+        tls: false,
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: 0,
+    };
+    origin.is_loopback()
+}
+
+/// `public_url` names a host that no request may name.
+fn wrong_host(read: &Read<'_>) {
+    let (hosts, table) = (&read.built.gateway.hosts, table(read));
+    let Some(public) = &read.public else {
+        return;
+    };
+    let listed = [public.host.clone(), public.authority()];
+    if hosts.is_empty() || !table.is_good("hosts") || hosts.iter().any(|host| listed.contains(host))
+    {
+        return;
+    }
+    let message = "`upstream.public_url` is not among `upstream.hosts`";
+    let label = format!(
+        "requests for {} will not reach this upstream",
+        quoted(&public.authority())
+    );
+    let help = format!(
+        "add {} to hosts, or correct public_url",
+        quoted(&public.authority())
+    );
+    table.push(Problem::warning(table.at("hosts"), message, label, help));
+}
+
+/// Endpoints are written without the prefix.
+fn doubled_prefix(read: &Read<'_>) {
+    let (gateway, table) = (&read.built.gateway, &read.tables.endpoints);
+    let doubled = format!("{0}{0}/", gateway.prefix);
+    let endpoints = &gateway.endpoints;
+    for (key, paths) in [
+        ("authorization", &endpoints.authorization),
+        ("continuation", &endpoints.continuation),
+        ("token", &endpoints.token),
+        ("metadata", &endpoints.metadata),
+    ] {
+        let path = paths.iter().find(|path| path.starts_with(&doubled));
+        if let Some(path) = path.filter(|_| gateway.prefix != "/") {
+            let message = format!("{} repeats the prefix", table.name(key));
+            let label = format!("this is {} in requests", quoted(path));
+            let help = "write paths below the prefix, without it";
+            table.push(Problem::warning(table.at(key), message, label, help));
+        }
+    }
+}
+
+/// What `[upstream.pkce]` leaves open.
+fn policy(read: &Read<'_>) {
+    let (table, gateway) = (&read.tables.pkce, &read.built.gateway);
+    let rule = gateway.rules.default_rule();
+    match rule.mode {
+        Mode::Enforce if rule.codes == Codes::Upstream => upstream_codes(table, read),
+        Mode::Enforce => {}
+        Mode::Report => nothing_refused(table, read, "violations are recorded only"),
+        Mode::Off => nothing_refused(table, read, "nothing is judged"),
+    }
+    if gateway.browser_binding == BrowserBinding::Hard && gateway.entry == Entry::Rewrite {
+        table.push(Problem::warning(
+            table.at("browser_binding"),
+            "no browser is bound",
+            "the cookie is set with the redirect, and entry is \"rewrite\"",
+            "write entry = \"redirect\", or browser_binding = \"off\"",
+        ));
+    }
+    let token = |kind: &ResponseType| kind.as_str().split(' ').any(|word| word == "token");
+    if rule.response_types.iter().any(token) {
+        table.push(Problem::warning(
+            table.at("response_types"),
+            "access tokens travel through the browser",
+            "PKCE protects codes only (RFC 9700 section 2.1.2)",
+            "allow \"token\" in the [[upstream.client]] that needs it",
+        ));
+    }
+    if !rule.grants.is_empty()
+        && !rule
+            .grants
+            .iter()
+            .any(|grant| grant == "authorization_code")
+    {
+        table.push(Problem::warning(
+            table.at("grants"),
+            "no code can be redeemed",
+            "\"authorization_code\" is not listed",
+            "add \"authorization_code\", or write grants = [] for any",
+        ));
+    }
+}
+
+fn nothing_refused(table: &Table<'_>, read: &Read<'_>, label: &str) {
+    table.push(Problem::warning(
+        table.at("mode"),
+        format!("nothing is refused at {}", quoted(name(read))),
+        label,
+        "write mode = \"enforce\" once the review shows that every client is ready",
+    ));
+}
+
+fn upstream_codes(table: &Table<'_>, read: &Read<'_>) {
+    let upstream = read.built.connection.origin();
+    table.push(Problem::warning(
+        table.at("codes"),
+        "this depends on the upstream being unreachable around the gate",
+        "clients get the codes that the upstream issued",
+        format!("close every other way to {upstream}, or write codes = \"handle\""),
+    ));
+}
+
+fn long_verifier(table: &Table<'_>, longest: usize, has_reason: bool) {
+    if longest > crate::oauth::pkce::MAX_LENGTH && !has_reason {
+        table.push(Problem::warning(
+            table.at("verifier_max"),
+            "verifiers may be longer than RFC 7636 section 4.1 allows",
+            "128 characters is the longest there",
+            "add reason = \"…\" to say why this client needs it",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! What is wrong with a configuration, where, and what to write instead.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// Bytes of the text, from `start` up to `end`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last one.
+    pub end: usize,
+}
+
+impl Span {
+    /// As the standard library writes it.
+    pub fn range(self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// Whether both have a byte, or an end, in common.
+    pub fn touches(self, other: Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
+    /// The nearest span that lies within `text`, between characters.
+    fn within(self, text: &str) -> Self {
+        let end = text.floor_char_boundary(self.end);
+        let start = text.floor_char_boundary(self.start.min(end));
+        Self { start, end }
+    }
+
+    /// The part on its first line: a caret under ten lines points nowhere.
+    fn first_line(self, text: &str) -> Self {
+        let length = text
+            .get(self.range())
+            .and_then(|covered| covered.find(['\r', '\n']));
+        Self {
+            start: self.start,
+            end: length.map_or(self.end, |length| self.start + length),
+        }
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Self {
+        Self {
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
+/// Whether the gate starts all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// It does not.
+    Error,
+    /// It does, and somebody should know.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether the gate starts all the same.
+    pub severity: Severity,
+    /// What is underlined.
+    pub span: Span,
+    /// What is wrong.
+    pub message: String,
+    /// Why, at the caret.
+    pub label: String,
+    /// What to write instead.
+    pub help: String,
+    /// Another place that has to do with it, and what it is.
+    pub also: Option<(Span, String)>,
+}
+
+impl Problem {
+    /// The gate does not start.
+    pub fn error(
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            label: label.into(),
+            help: help.into(),
+            also: None,
+        }
+    }
+
+    /// The gate starts all the same.
+    pub fn warning(
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(span, message, label, help)
+        }
+    }
+
+    /// Points at a second place.
+    #[must_use]
+    pub fn and_at(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.also = Some((span, label.into()));
+        self
+    }
+}
+
+/// All that is wrong with one text, in the order of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    file_name: String,
+    text: String,
+    list: Vec<Problem>,
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    /// Sorts; and moves spans into the text, should one lie outside.
+    pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Problem>) -> Self {
+        for problem in &mut list {
+            problem.span = problem.span.within(text);
+            if let Some((span, _)) = &mut problem.also {
+                *span = span.within(text);
+            }
+        }
+        list.sort_by_key(|problem| problem.span);
+        list.dedup();
+        Self {
+            file_name: file_name.to_owned(),
+            text: text.to_owned(),
+            list,
+        }
+    }
+
+    /// One by one.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.list.iter()
+    }
+
+    /// None at all.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many of that severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    }
+
+    /// Every problem with its file, line, column, a caret and the help; an empty line after each.
+    pub fn render(&self, renderer: &Renderer) -> String {
+        self.iter()
+            .map(|problem| self.render_one(problem, renderer) + "\n\n")
+            .collect()
+    }
+
+    fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let level = match problem.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let primary = AnnotationKind::Primary
+            .span(problem.span.first_line(&self.text).range())
+            .label(&problem.label);
+        let also = problem.also.iter().map(|(span, label)| {
+            AnnotationKind::Context
+                .span(span.first_line(&self.text).range())
+                .label(label)
+        });
+        let snippet = Snippet::source(&self.text)
+            .path(&self.file_name)
+            .annotation(primary)
+            .annotations(also);
+        let group: Group<'_> = level
+            .primary_title(&problem.message)
+            .element(snippet)
+            .element(Level::HELP.message(&problem.help));
+        renderer.render(&[group])
+    }
+}
+
+impl<'p> IntoIterator for &'p Problems {
+    type Item = &'p Problem;
+    type IntoIter = std::slice::Iter<'p, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Without colours.
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(&Renderer::plain()))
+    }
+}

@@ -1,0 +1,91 @@
+//! For the tests of this module: small texts in, short lines out.
+
+use std::io;
+use std::path::Path;
+
+use super::{Checked, Config, Machine, Problems, Severity, date, load_on};
+
+/// What every upstream has to have.
+pub(super) const UPSTREAM: &str = "\
+[[upstream]]
+url = \"http://127.0.0.1:9000\"
+[upstream.endpoints]
+authorization = [\"/authorize\"]
+token = [\"/token\"]
+";
+
+/// 2026-06-01.
+pub(super) const TODAY: &str = "2026-06-01";
+
+/// Two cores, and files that say what is in them by their name.
+struct Fixed;
+
+impl Machine for Fixed {
+    fn cores(&self) -> usize {
+        2
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match path.to_str() {
+            Some("etc/empty.pem") => Ok(Vec::new()),
+            Some("etc/ca.pem" | "/ca.pem") => {
+                Ok(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec())
+            }
+            _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+        }
+    }
+}
+
+pub(super) fn load(text: &str) -> Result<Checked, Problems> {
+    load_on(&Fixed, text, "etc/config.toml", date::parse(TODAY).unwrap())
+}
+
+/// What a good text says.
+pub(super) fn config(text: &str) -> Config {
+    load(text)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .config
+}
+
+/// Everything that is wrong with a text, as `line:column error: message | label | help`.
+pub(super) fn problems(text: &str) -> Vec<String> {
+    let problems = load(text).map_or_else(|problems| problems, |checked| checked.warnings);
+    let shown = problems.iter().map(|problem| {
+        let before = &text.as_bytes()[..problem.span.start];
+        let line = before.split(|byte| *byte == b'\n').count();
+        let column = before.rsplit(|byte| *byte == b'\n').next().unwrap().len() + 1;
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        format!(
+            "{line}:{column} {severity}: {} | {} | {}",
+            problem.message, problem.label, problem.help
+        )
+    });
+    shown.collect()
+}
+
+/// The problems of a text that goes before a good upstream.
+pub(super) fn check(before: &str, expected: &[&str]) {
+    check_text(&format!("{before}\n{UPSTREAM}"), expected);
+}
+
+/// The problems of `[upstream.…]` tables that go after a good upstream; lines count from there.
+pub(super) fn check_upstream(after: &str, expected: &[&str]) {
+    let offset = UPSTREAM.lines().count();
+    let found: Vec<String> = problems(&format!("{UPSTREAM}{after}"))
+        .into_iter()
+        .map(|problem| {
+            let (line, rest) = problem.split_once(':').unwrap();
+            let line: usize = line.parse().unwrap();
+            format!("{}:{rest}", line.saturating_sub(offset))
+        })
+        .collect();
+    assert_eq!(found, expected, "{after}");
+}
+
+/// The problems of a whole text.
+pub(super) fn check_text(text: &str, expected: &[&str]) {
+    assert_eq!(problems(text), expected, "{text}");
+}

@@ -1,0 +1,260 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::testing::{UPSTREAM, check_text, config, load, problems};
+use super::*;
+use report::Since;
+
+/// The reference at the root of the repository.
+const REFERENCE: &str = include_str!("../../config.toml");
+
+/// The reference with every key that is commented out.
+fn uncommented() -> String {
+    let lines = REFERENCE.lines().map(|line| match line.strip_prefix("# ") {
+        Some(code) if key_of(code).is_some() || code.starts_with("[[") => code,
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `key` of `key = …`.
+fn key_of(line: &str) -> Option<&str> {
+    let (key, _) = line.split_once(" = ")?;
+    let is_key = key
+        .chars()
+        .all(|character| character.is_ascii_lowercase() || character == '_');
+    is_key.then_some(key)
+}
+
+#[test]
+fn the_reference_says_what_holds_without_it() {
+    let checked = load(REFERENCE).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+    let minimal = UPSTREAM
+        .replace("\"/authorize\"", "\"/oauth2/authorize\"")
+        .replace("\"/token\"", "\"/oauth2/token\"");
+    assert_eq!(checked.config, config(&minimal));
+}
+
+#[test]
+fn what_the_reference_comments_out_is_right_as_well() {
+    let text = uncommented().replace("http://127.0.0.1:9000", "https://127.0.0.1:9000");
+    let text = text.replace("\"ca.pem\"", "\"/ca.pem\"");
+    let checked = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    let rules = &checked.config.upstreams[0].gateway.rules;
+    assert_eq!(rules.clients().count(), 1);
+    assert!(checked.warnings.is_empty(), "{}", checked.warnings);
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_no_other() {
+    let mut section = String::new();
+    let mut documented = Vec::new();
+    for line in uncommented().lines() {
+        let header = line.split('#').next().unwrap_or_default().trim();
+        if header.starts_with('[') {
+            section = header.trim_matches(['[', ']']).to_owned();
+        } else if let Some(key) = key_of(line) {
+            documented.push((section.clone(), key.to_owned()));
+        }
+    }
+    let (_, later) = REFERENCE.split_once("# Later versions:").unwrap();
+    let known = known();
+    for (name, section) in &known {
+        for (key, since) in &section.keys {
+            let path = if name.is_empty() {
+                (*key).to_owned()
+            } else {
+                format!("{name}.{key}")
+            };
+            let is_documented = documented.contains(&(name.clone(), (*key).to_owned()));
+            match since {
+                Since::Now if known.contains_key(&path) => {
+                    assert!(
+                        REFERENCE.contains(&report::header(&path, &known[&path])),
+                        "{path}"
+                    );
+                }
+                Since::Now => assert!(is_documented, "{path}"),
+                Since::Later => {
+                    assert!(!is_documented, "{path}");
+                    let mut words = later.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+                    assert!(words.any(|word| word == *key), "{path}");
+                }
+            }
+        }
+    }
+    for (section, key) in documented {
+        assert!(
+            known[&section].keys.contains_key(key.as_str()),
+            "{section}.{key}"
+        );
+    }
+}
+
+#[test]
+fn a_minimal_file_has_the_defaults_of_the_contract() {
+    let Config {
+        server,
+        admin,
+        limits,
+        store,
+        upstreams,
+        ..
+    } = config(UPSTREAM);
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    assert_eq!(server.listen, [address("127.0.0.1:8080")]);
+    assert_eq!(admin.listen, address("127.0.0.1:9901"));
+    assert_eq!((server.workers, server.connections), (2, 4096));
+    assert_eq!((server.header_bytes, server.headers), (32 * 1024, 64));
+    assert_eq!(server.drain, Duration::from_secs(25));
+    assert_eq!(
+        (limits.uri_bytes, limits.form_bytes),
+        (16 * 1024, 64 * 1024)
+    );
+    assert_eq!(
+        (limits.response_scan_bytes, limits.in_flight),
+        (1024 * 1024, 512)
+    );
+    assert_eq!(store, crate::store::Settings::default());
+    let [
+        Upstream {
+            connection,
+            gateway,
+        },
+    ] = upstreams.as_slice()
+    else {
+        panic!("{upstreams:?}");
+    };
+    assert_eq!(connection.origin(), "http://127.0.0.1:9000");
+    assert_eq!(gateway.public_origin, "http://127.0.0.1:8080");
+    assert_eq!(
+        (gateway.name.as_str(), gateway.prefix.as_str()),
+        ("legacy", "/")
+    );
+    assert_eq!(
+        gateway.rules.default_rule(),
+        &crate::policy::Rule::default()
+    );
+    assert_eq!(
+        gateway.endpoints.metadata,
+        [
+            "/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server"
+        ]
+    );
+}
+
+#[test]
+fn an_empty_file_lacks_one_thing_only() {
+    let missing = "1:1 error: `upstream` is missing | the gate has to stand in front of something | \
+                   add [[upstream]] with url = \"http://127.0.0.1:9000\"";
+    check_text("", &[missing]);
+    check_text("# nothing\n", &[missing]);
+}
+
+#[test]
+fn problems_come_in_the_order_of_the_text_and_without_those_that_follow() {
+    let text = "\
+[store]
+kind = \"redis\"
+url = \"redis://127.0.0.1\"
+[server]
+listen = \"0.0.0.0:80\"
+[[upstream]]
+url = \"9000\"
+[upstream.pkce]
+mode = \"enforced\"
+[[upstream.client]]
+id = \"a\"
+mode = \"report\"
+";
+    let lines: Vec<String> = problems(text)
+        .into_iter()
+        .map(|problem| problem.split(" | ").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "2:8 error: `store.kind`: \"redis\" is not supported in this version",
+            "5:10 error: `server.listen` has to be a list",
+            "6:1 error: `upstream.endpoints.authorization` is missing",
+            "6:1 error: `upstream.endpoints.token` is missing",
+            "7:7 error: `upstream.url` is not a URL of scheme, host and port",
+            "9:8 error: `upstream.pkce.mode` cannot be \"enforced\"",
+        ]
+    );
+}
+
+mod broken {
+    use super::{load, uncommented};
+    use proptest::prelude::*;
+
+    /// A text with some of its parts replaced: what an editor, a template or a merge leaves behind.
+    fn mutated() -> impl Strategy<Value = String> {
+        let whole = uncommented();
+        let scrap = prop_oneof![
+            Just(String::new()),
+            "[\\[\\]{}=\"'#,.\n\r\t 0-9a-zäé\u{feff}\u{1b}-]{1,6}",
+            Just("\"\"\"".to_owned()),
+            Just("[[upstream]]\n".to_owned()),
+            Just("[[upstream.client]]\n".to_owned()),
+            Just("2026-01-01T00:00:00Z".to_owned()),
+            Just("99999999999999999999h".to_owned()),
+            any::<String>(),
+        ];
+        let edits = proptest::collection::vec((0.0..1.0, 0_usize..40, scrap), 1..6);
+        edits.prop_map(move |edits| {
+            let mut text = whole.clone();
+            for (place, length, scrap) in edits {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    clippy::cast_precision_loss,
+                    reason = "any place will do"
+                )]
+                let place = (place * text.len() as f64) as usize;
+                let start = text.floor_char_boundary(place);
+                let end = text.ceil_char_boundary((start + length).min(text.len()));
+                text.replace_range(start..end, &scrap);
+            }
+            text
+        })
+    }
+
+    fn check(text: &str) {
+        let problems = load(text).map_or_else(|problems| problems, |checked| checked.warnings);
+        for problem in &problems {
+            for span in problem
+                .also
+                .iter()
+                .map(|(span, _)| *span)
+                .chain([problem.span])
+            {
+                assert!(
+                    text.get(span.range()).is_some(),
+                    "{span:?} of {problem:?} in {text}"
+                );
+            }
+            for part in [&problem.message, &problem.label, &problem.help] {
+                assert!(!part.is_empty(), "{problem:?}");
+            }
+        }
+        let rendered = problems.to_string();
+        assert_eq!(rendered.is_empty(), problems.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn no_mutation_of_the_reference_panics(text in mutated()) {
+            check(&text);
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            check(&text);
+        }
+    }
+}

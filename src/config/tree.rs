@@ -1,0 +1,317 @@
+//! Reading a TOML tree: typed questions, each of which records what is wrong with the answer and that its key exists.
+
+mod scalar;
+
+pub(super) use scalar::{nearest, one_of, show_duration};
+
+use std::fmt::Display;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, Span};
+use super::report::{Report, Since};
+use super::value::{Kind, Wrong, quoted};
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) span: Span,
+    pub(super) value: T,
+}
+
+/// One table. Where there is none, every question is answered with its default.
+#[derive(Clone)]
+pub(super) struct Table<'t> {
+    section: String,
+    header: Span,
+    entries: Option<&'t DeTable<'t>>,
+    report: &'t Report,
+}
+
+/// A key with its value.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'t> {
+    key: Span,
+    pub(super) span: Span,
+    pub(super) value: &'t DeValue<'t>,
+}
+
+impl<'t> Table<'t> {
+    pub(super) fn root(entries: &'t DeTable<'t>, report: &'t Report) -> Self {
+        report.know_section("", false);
+        Self {
+            section: String::new(),
+            header: Span::default(),
+            entries: Some(entries),
+            report,
+        }
+    }
+
+    fn find(&self, key: &str) -> Option<Entry<'t>> {
+        let (name, value) = self.entries?.get_key_value(key)?;
+        Some(Entry::of(name.span().into(), value))
+    }
+
+    /// Looks a key up, which makes it a known one.
+    pub(super) fn entry(&self, key: &'static str) -> Option<Entry<'t>> {
+        self.report.know(&self.section, key, Since::Now);
+        self.find(key)
+    }
+
+    /// The key as messages name it.
+    pub(super) fn name(&self, key: &str) -> String {
+        if self.section.is_empty() {
+            format!("`{key}`")
+        } else {
+            format!("`{}.{key}`", self.section)
+        }
+    }
+
+    /// The value of a key, or the head of the table when it is not written down.
+    pub(super) fn at(&self, key: &str) -> Span {
+        self.find(key).map_or(self.header, |entry| entry.span)
+    }
+
+    /// The head of the table, or of the nearest one around it that is there.
+    pub(super) fn header(&self) -> Span {
+        self.header
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Whether a key can be reasoned about: nothing wrong with it has been found.
+    pub(super) fn is_good(&self, key: &str) -> bool {
+        self.find(key).is_none_or(|entry| {
+            let whole = Span {
+                start: entry.key.start.min(entry.span.start),
+                end: entry.span.end.max(entry.key.end),
+            };
+            !self.report.has_error_in(whole)
+        })
+    }
+
+    /// Whether all keys can.
+    pub(super) fn is_all_good(&self) -> bool {
+        self.entries
+            .is_none_or(|entries| entries.keys().all(|key| self.is_good(key.get_ref())))
+    }
+
+    /// Whether the text around it is TOML throughout.
+    pub(super) fn is_whole(&self) -> bool {
+        self.report.is_whole()
+    }
+
+    pub(super) fn push(&self, problem: Problem) {
+        self.report.push(problem);
+    }
+
+    /// A key has to be there, and is not.
+    pub(super) fn missing(&self, key: &'static str, label: &str, help: &str) {
+        let message = format!("{} is missing", self.name(key));
+        self.report
+            .missing(Problem::error(self.header, message, label, help));
+    }
+
+    /// Something else has to be there because of this key.
+    pub(super) fn missing_for(&self, key: &str, message: String, label: &str, help: String) {
+        self.report
+            .missing(Problem::error(self.at(key), message, label, help));
+    }
+
+    /// Says that a value is of the wrong type, once; and what to write instead.
+    pub(super) fn wrong_type(
+        &self,
+        key: &str,
+        entry: Entry<'_>,
+        expected: &str,
+        instead: impl Display,
+    ) {
+        let message = format!("{} has to be {expected}", self.name(key));
+        let label = format!("this is {}", type_of(entry.value));
+        let help = format!("write {key} = {instead}");
+        self.push(Problem::error(entry.span, message, label, help));
+    }
+
+    /// Says what is wrong with a text.
+    pub(super) fn wrong(&self, key: &str, span: Span, what: &str, wrong: Wrong) {
+        let name = self.name(key);
+        let message = match wrong.later {
+            Some(later) => format!("{name}: {later} is not supported in this version"),
+            None => format!("{name} is not {what}"),
+        };
+        self.push(Problem::error(span, message, wrong.label, wrong.help));
+    }
+
+    /// A text of some kind. `None`: absent, or wrong and recorded.
+    pub(super) fn get<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<T> {
+        let entry = self.entry(key)?;
+        self.read(key, entry, kind)
+    }
+
+    fn read<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
+        let Some(text) = entry.value.as_str() else {
+            let example = match entry.value.as_integer() {
+                Some(number) if !kind.unit.is_empty() => format!("{number}{}", kind.unit),
+                Some(_) | None => kind.example.to_owned(),
+            };
+            let example = format!("{example:?}");
+            self.wrong_type(key, entry, &format!("{} in quotes", kind.what), example);
+            return None;
+        };
+        (kind.read)(text)
+            .map_err(|wrong| self.wrong(key, entry.span, kind.what, wrong))
+            .ok()
+    }
+
+    /// A list of texts of some kind. `None`: absent, or no list; what is wrong in it is recorded and left out.
+    pub(super) fn list<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<Vec<At<T>>> {
+        let entry = self.entry(key)?;
+        let elements = self.elements(key, entry, kind.example)?;
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        let mut list = Vec::new();
+        for element in elements {
+            let Some(value) = self.read(key, element, kind) else {
+                continue;
+            };
+            let text = element.value.as_str().unwrap_or_default();
+            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == text) {
+                let message = format!("{} lists {} twice", self.name(key), quoted(text));
+                let problem = Problem::error(element.span, message, "again", "remove one of them");
+                self.push(problem.and_at(*first, "here already"));
+                continue;
+            }
+            seen.push((text, element.span));
+            list.push(At {
+                span: element.span,
+                value,
+            });
+        }
+        Some(list)
+    }
+
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        self.find(key)
+            .and_then(|entry| entry.value.as_array())
+            .is_some_and(|list| list.is_empty())
+    }
+
+    /// Says that a list may not be empty.
+    pub(super) fn empty_list(&self, key: &str, why: &str, instead: &str) {
+        let message = format!("{} is empty", self.name(key));
+        let help = format!("write for example {key} = {instead}");
+        self.push(Problem::error(self.at(key), message, why, help));
+    }
+
+    /// The elements of a list, whatever they are.
+    fn elements(&self, key: &str, entry: Entry<'t>, example: &str) -> Option<Vec<Entry<'t>>> {
+        let Some(array) = entry.value.as_array() else {
+            let element = entry.value.as_str().unwrap_or(example);
+            self.wrong_type(key, entry, "a list", format!("[{element:?}]"));
+            return None;
+        };
+        let elements = array
+            .iter()
+            .map(|element| Entry::of(element.span().into(), element));
+        Some(elements.collect())
+    }
+
+    /// A table below this one; an empty one, whose head is that of this one, when it is not there.
+    pub(super) fn table(&self, key: &'static str) -> Self {
+        let section = self.know_section(key, false);
+        let absent = Self {
+            section,
+            header: self.header,
+            entries: None,
+            report: self.report,
+        };
+        let Some(entry) = self.entry(key) else {
+            return absent;
+        };
+        let Some(entries) = entry.value.as_table() else {
+            let message = format!("{} has to be a table", self.name(key));
+            let label = format!("this is {}", type_of(entry.value));
+            let help = format!("write a line [{}], and the keys below it", absent.section);
+            self.push(Problem::error(entry.span, message, label, help));
+            return absent;
+        };
+        Self {
+            header: entry.span,
+            entries: Some(entries),
+            ..absent
+        }
+    }
+
+    /// A list of tables. One table alone is a mistake that is recorded, and read as a list of one.
+    pub(super) fn tables(&self, key: &'static str) -> Vec<Self> {
+        let section = self.know_section(key, true);
+        let Some(entry) = self.entry(key) else {
+            return Vec::new();
+        };
+        let one = |entry: Entry<'t>| {
+            entry.value.as_table().map(|entries| Self {
+                section: section.clone(),
+                header: entry.span,
+                entries: Some(entries),
+                report: self.report,
+            })
+        };
+        let help = format!("write [[{section}]] above the keys of each");
+        let not_list = |entry: Entry<'t>| {
+            let message = format!("{} is a list of tables", self.name(key));
+            let label = format!("this is {}", type_of(entry.value));
+            self.push(Problem::error(entry.span, message, label, &help));
+        };
+        let Some(array) = entry.value.as_array() else {
+            not_list(entry);
+            return one(entry).into_iter().collect();
+        };
+        let mut tables = Vec::new();
+        for element in array {
+            let element = Entry::of(element.span().into(), element);
+            match one(element) {
+                Some(table) => tables.push(table),
+                None => not_list(element),
+            }
+        }
+        tables
+    }
+
+    fn know_section(&self, key: &str, list: bool) -> String {
+        let section = if self.section.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.section)
+        };
+        self.report.know_section(&section, list);
+        section
+    }
+}
+
+impl<'t> Entry<'t> {
+    fn of(key: Span, value: &'t Spanned<DeValue<'t>>) -> Self {
+        Self {
+            key,
+            span: value.span().into(),
+            value: value.get_ref(),
+        }
+    }
+}
+
+/// With its article.
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Keys that no reader asked for, and what was probably meant.
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, Span};
+use super::report::{Known, Report, Section, Since, header};
+use super::tree::{nearest, one_of};
+use super::value::quoted;
+
+/// Records every key of the tree that is not a known one. What is below an unknown key is not looked at.
+pub(super) fn check(tree: &DeTable<'_>, known: &Known, report: &Report) {
+    check_section(tree, "", known, report);
+}
+
+fn check_section(table: &DeTable<'_>, name: &str, known: &Known, report: &Report) {
+    let Some(section) = known.get(name) else {
+        return;
+    };
+    for (key, value) in table {
+        let (span, key) = (key.span(), key.get_ref().as_ref());
+        if !section.keys.contains_key(key) {
+            report.push(unknown(key, span.into(), name, section, known));
+            continue;
+        }
+        let below = path(name, key);
+        for table in tables(value.get_ref()) {
+            check_section(table, &below, known, report);
+        }
+    }
+}
+
+/// The tables that a value is or lists.
+fn tables<'t>(value: &'t DeValue<'t>) -> Vec<&'t DeTable<'t>> {
+    if let Some(list) = value.as_array() {
+        let tables = list
+            .iter()
+            .filter_map(|element| element.get_ref().as_table());
+        tables.collect()
+    } else {
+        value.as_table().into_iter().collect()
+    }
+}
+
+fn path(section: &str, key: &str) -> String {
+    if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
+    }
+}
+
+fn unknown(key: &str, span: Span, name: &str, section: &Section, known: &Known) -> Problem {
+    let message = if name.is_empty() {
+        format!("unknown key {}", quoted(key))
+    } else {
+        format!("unknown key {} in {}", quoted(key), header(name, section))
+    };
+    let (label, help) = meant(key, name, section, known);
+    Problem::error(span, message, label, help)
+}
+
+/// What was probably meant, and what to write.
+fn meant(key: &str, name: &str, section: &Section, known: &Known) -> (String, String) {
+    let here: Vec<&str> = section.keys.keys().copied().collect();
+    let similar = nearest(key, &here);
+    let homes: Vec<(&String, &Section)> = known
+        .iter()
+        .filter(|(_, section)| section.keys.contains_key(key))
+        .collect();
+    // One slip of the finger is likelier than the wrong section; two are not.
+    if let Some((_, similar)) = similar.filter(|(distance, _)| homes.is_empty() || *distance <= 1) {
+        let below = path(name, similar);
+        let table = known.get(&below).map(|table| header(&below, table));
+        let instead = table.unwrap_or_else(|| format!("`{similar}`"));
+        return (
+            format!("did you mean {instead}?"),
+            format!("write {instead} instead"),
+        );
+    }
+    if !homes.is_empty() {
+        return belongs(key, &homes, known);
+    }
+    if let Some((place, similar)) = similar_elsewhere(key, known) {
+        return (
+            format!("did you mean `{similar}`? It belongs in {place}"),
+            format!("write `{similar}` below a line {place}"),
+        );
+    }
+    let names: Vec<&str> = section
+        .keys
+        .iter()
+        .filter(|(_, since)| **since == Since::Now)
+        .map(|(key, _)| *key)
+        .collect();
+    let help = format!("the keys here are {}", one_of(&names).replace('"', "`"));
+    ("there is no such key".to_owned(), help)
+}
+
+/// A key that stands in the wrong section.
+fn belongs(key: &str, homes: &[(&String, &Section)], known: &Known) -> (String, String) {
+    let places: Vec<String> = homes
+        .iter()
+        .map(|(home, section)| {
+            let below = path(home, key);
+            match known.get(&below) {
+                Some(table) => header(&below, table),
+                None if home.is_empty() => "no section".to_owned(),
+                None => header(home, section),
+            }
+        })
+        .collect();
+    let places = places.join(" or ");
+    let later = homes
+        .iter()
+        .all(|(_, section)| section.keys.get(key) == Some(&Since::Later));
+    let is_table = homes
+        .iter()
+        .any(|(home, _)| known.contains_key(&path(home, key)));
+    match (later, is_table) {
+        (true, _) => (
+            format!("belongs in {places}, in a later version"),
+            "remove it".to_owned(),
+        ),
+        (false, true) => (format!("this is {places}"), format!("write {places}")),
+        (false, false) => (
+            format!("belongs in {places}"),
+            format!("move it below {places}"),
+        ),
+    }
+}
+
+/// A section, as it is written, and a key in it.
+fn similar_elsewhere<'k>(key: &str, known: &'k Known) -> Option<(String, &'k str)> {
+    known
+        .iter()
+        .filter(|(name, _)| !name.is_empty())
+        .filter_map(|(name, section)| {
+            let keys: Vec<&str> = section.keys.keys().copied().collect();
+            let (distance, similar) = nearest(key, &keys)?;
+            Some((distance, header(name, section), similar))
+        })
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(_, place, similar)| (place, similar))
+}

@@ -1,0 +1,262 @@
+//! `[[upstream]]`: one server that the gate stands in front of.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::path::{HOST, PREFIX};
+use super::pkce::{self, Pkce};
+use super::problem::Problem;
+use super::tree::Table;
+use super::value::{Kind, ORIGIN, Origin, TEXT, Wrong, plain_url, quoted};
+use super::{Context, Upstream, client, endpoints, limits};
+use crate::gateway::{self, Entry};
+use crate::oauth::ClientId;
+use crate::policy::rules::ClientRule;
+use crate::policy::{Codes, Rules};
+use crate::upstream;
+
+/// One `[[upstream]]`, and where it stands.
+pub(super) struct Read<'t> {
+    pub(super) tables: Tables<'t>,
+    /// `None`: missing or wrong, and recorded.
+    pub(super) target: Option<Origin>,
+    /// `None`: missing or wrong, and recorded.
+    pub(super) public: Option<Origin>,
+    pub(super) clients: Vec<(Table<'t>, ClientRule)>,
+    pub(super) built: Upstream,
+}
+
+/// The tables of one upstream.
+pub(super) struct Tables<'t> {
+    pub(super) upstream: Table<'t>,
+    pub(super) endpoints: Table<'t>,
+    pub(super) pkce: Table<'t>,
+    pub(super) metadata: Table<'t>,
+}
+
+/// Reads one `[[upstream]]`. `public`: how clients reach it unless it says so itself.
+pub(super) fn read<'t>(
+    table: Table<'t>,
+    public: Option<&Origin>,
+    context: &Context<'_>,
+) -> Read<'t> {
+    let tables = Tables {
+        endpoints: table.table("endpoints"),
+        pkce: table.table("pkce"),
+        metadata: table.table("metadata"),
+        upstream: table,
+    };
+    let table = &tables.upstream;
+    routes(table);
+    let target = target(table);
+    let public = public_url(table, public);
+    let pkce = pkce::read(&tables.pkce);
+    let clients: Vec<(Table<'t>, ClientRule)> = table
+        .tables("client")
+        .into_iter()
+        .map(|client| {
+            let rule = client::read(&client, &pkce, &tables.pkce, context.today);
+            (client, rule)
+        })
+        .collect();
+    let built = Upstream {
+        connection: connection(table, target.as_ref(), context),
+        gateway: settings(&tables, public.as_ref(), &pkce, &clients),
+    };
+    Read {
+        tables,
+        target,
+        public,
+        clients,
+        built,
+    }
+}
+
+fn routes(table: &Table<'_>) {
+    let routes = table.later_table("routes");
+    routes.later_word("default", "guarded", &["deny"]);
+    routes.later_list("allow");
+    routes.later_list("deny");
+    routes.later_list("foreign_callbacks");
+}
+
+fn target(table: &Table<'_>) -> Option<Origin> {
+    if !table.has("url") {
+        let help = "add url = \"http://127.0.0.1:9000\"";
+        table.missing("url", "the gate has to know where this upstream is", help);
+    }
+    table.get("url", &ORIGIN)
+}
+
+/// How clients reach the gate: part of URLs that the gate writes, so it is never guessed from a request.
+fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
+    let written = table.get("public_url", &ORIGIN);
+    if !table.has("public_url") && default.is_none() {
+        let label = "it is known by itself only where the gate listens on one loopback address";
+        let help = "add public_url = \"https://login.example.com\", as clients reach the gate";
+        table.missing("public_url", label, help);
+    }
+    written.or_else(|| default.cloned())
+}
+
+fn connection(
+    table: &Table<'_>,
+    target: Option<&Origin>,
+    context: &Context<'_>,
+) -> upstream::Settings {
+    let ca = table
+        .get("ca", &TEXT)
+        .map(|file| context.directory.join(file));
+    if let (Some(file), Some(target)) = (&ca, target) {
+        check_ca(table, file, target, context);
+    }
+    let seconds = Duration::from_secs;
+    upstream::Settings {
+        tls: target.is_some_and(|target| target.tls),
+        host: target.map_or_else(String::new, |target| target.host.clone()),
+        port: target.map_or(0, |target| target.port),
+        ca,
+        connect: table.duration("connect", seconds(2), limits::TIMEOUT),
+        response: table.duration("response", seconds(15), limits::TIMEOUT),
+        idle: table.duration("idle", seconds(4), limits::TIMEOUT),
+    }
+}
+
+fn check_ca(table: &Table<'_>, file: &Path, target: &Origin, context: &Context<'_>) {
+    let span = table.at("ca");
+    if !target.tls {
+        let message = format!("{} needs an https:// upstream", table.name("ca"));
+        let label = "nothing is checked against it over plain http";
+        let help = "remove it, or write url = \"https://…\"";
+        table.push(Problem::error(span, message, label, help));
+        return;
+    }
+    let label = match context.machine.read(file) {
+        Err(error) => error.to_string(),
+        Ok(pem) => match CertificateDer::pem_slice_iter(&pem).next() {
+            Some(Ok(_)) => return,
+            Some(Err(error)) => error.to_string(),
+            None => "there is no certificate in it".to_owned(),
+        },
+    };
+    let message = format!("{} cannot be used", quoted(&file.display().to_string()));
+    let help = "write the path of a PEM file with CERTIFICATE blocks; relative paths begin beside this file";
+    table.push(Problem::error(span, message, label, help));
+}
+
+fn settings(
+    tables: &Tables<'_>,
+    public: Option<&Origin>,
+    pkce: &Pkce,
+    clients: &[(Table<'_>, ClientRule)],
+) -> gateway::Settings {
+    let table = &tables.upstream;
+    let hosts = table.list("hosts", &HOST).unwrap_or_default();
+    let prefix = table
+        .get("prefix", &PREFIX)
+        .unwrap_or_else(|| "/".to_owned());
+    let by_id = clients
+        .iter()
+        .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
+    let rules = Rules::new(pkce.rule.clone(), by_id);
+    tables.metadata.later_flag("synthesize");
+    gateway::Settings {
+        name: table
+            .get("name", &NAME)
+            .unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+        hosts: hosts.into_iter().map(|at| at.value).collect(),
+        endpoints: endpoints::read(&tables.endpoints, &prefix),
+        prefix,
+        public_origin: public.map_or_else(String::new, Origin::to_string),
+        preserve_host: table.flag("preserve_host", true),
+        entry: entry(&tables.pkce, pkce, clients),
+        rules,
+        browser_binding: pkce.browser_binding,
+        to_upstream: pkce.to_upstream,
+        rewrite_metadata: tables.metadata.flag("rewrite", true),
+        issuer: tables.metadata.get("issuer", &ISSUER),
+    }
+}
+
+/// Where handles are used, requests are redirected so that every later one carries the handle; without handles there
+/// is nothing that a redirect could change.
+fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) -> Entry {
+    let handles = pkce.rule.codes == Codes::Handle
+        || clients.iter().any(|(_, client)| {
+            client.rule.codes == Codes::Handle || client.afterwards.codes == Codes::Handle
+        });
+    let default = if handles {
+        Entry::Redirect
+    } else {
+        Entry::Rewrite
+    };
+    if pkce.entry == Some(Entry::Redirect) && !handles && table.is_all_good() {
+        let message = format!("{} cannot be \"redirect\" here", table.name("entry"));
+        let label = "with codes = \"upstream\" a redirect would change nothing";
+        let help = "write entry = \"rewrite\", or remove it, or write codes = \"handle\"";
+        let problem = Problem::error(table.at("entry"), message, label, help);
+        table.push(if table.has("codes") {
+            problem.and_at(table.at("codes"), "because of this")
+        } else {
+            problem.and_at(
+                table.at("mode"),
+                "under which codes is \"upstream\" by default",
+            )
+        });
+    }
+    pkce.entry.unwrap_or(default)
+}
+
+/// As the contract has it.
+const DEFAULT_NAME: &str = "legacy";
+
+const NAME: Kind<String> = Kind {
+    what: "a name",
+    example: "legacy",
+    unit: "",
+    read: name,
+};
+
+/// Names are labels of metrics and parts of log lines.
+fn name(text: &str) -> Result<String, Wrong> {
+    const HELP: &str = "write at most 64 letters, digits, '-', '_' and '.', for example \"legacy\"";
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() {
+        return Err(Wrong::new("it is empty", HELP));
+    }
+    if let Some(odd) = text.chars().find(|&c| !good(c)) {
+        return Err(Wrong::new(
+            format!("{odd:?} does not belong in a name"),
+            HELP,
+        ));
+    }
+    if text.len() > 64 {
+        return Err(Wrong::new("it is too long", HELP));
+    }
+    Ok(text.to_owned())
+}
+
+const ISSUER: Kind<String> = Kind {
+    what: "an issuer",
+    example: "https://login.example.com",
+    unit: "",
+    read: issuer,
+};
+
+/// RFC 8414 section 2; compared as a string, so it is kept as it is written.
+fn issuer(text: &str) -> Result<String, Wrong> {
+    let url = plain_url(text, ISSUER.example)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Wrong::new(
+            "it has a query or a fragment",
+            "write the issuer exactly as its metadata has it",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;
