@@ -18,7 +18,8 @@ export function serve(listener, paths) {
     if (req.url === '/__ledger') return res.end(JSON.stringify(ledger));
     if (req.url === '/__ledger/reset') return ledger.reset(), res.end();
     ledger.watch(req, res);
-    listener(req, res);
+    // A request may ask to be answered late, in milliseconds: a browser can only click twice at what takes its time.
+    setTimeout(() => listener(req, res), Number(req.headers['x-answer-after'] ?? 0));
   }).listen(Number(port), '127.0.0.1', () => console.log('ready'));
 
   // Standard input is a pipe held by the test process. However that process ends, the pipe closes and so does the server.

@@ -1,4 +1,4 @@
-// oidc-provider with its own development login and consent pages, PKCE switched off.
+// oidc-provider with its own development login and consent pages, PKCE neither required nor advertised.
 // Worth testing: login in two steps on other paths, the code issued from yet another path, every response mode.
 import { generateKeyPairSync } from 'node:crypto';
 import { Provider } from 'oidc-provider';
@@ -24,6 +24,10 @@ const provider = new Provider(issuer, {
   features: { devInteractions: { enabled: true } },
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', kid: 'k1', use: 'sig' }] },
   pkce: { required: () => false },
+});
+provider.use(async (ctx, next) => { // a server without PKCE does not advertise it either
+  await next();
+  if (ctx.oidc?.route === 'discovery') delete ctx.body.code_challenge_methods_supported;
 });
 provider.proxy = true; // it believes the X-Forwarded-* of what stands in front of it
 provider.on('server_error', (_, error) => console.error(error));
