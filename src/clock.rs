@@ -1,0 +1,98 @@
+//! Time, as an argument: the one place that reads a clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the clock was made; monotonic, so a wall clock that steps moves no expiry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// A point in time for tests and stores.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the clock was made.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// A later point; saturates.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
+    /// How long ago `earlier` was; zero when it was not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Cheap to clone; all clones show the same time.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System(Instant),
+    Manual(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else takes its time from"
+    )]
+    pub fn system() -> Self {
+        Self(Source::System(Instant::now()))
+    }
+
+    /// A clock that stands still until [`ManualClock::advance`].
+    pub fn manual() -> (Self, ManualClock) {
+        let millis = Arc::new(AtomicU64::new(0));
+        (
+            Self(Source::Manual(Arc::clone(&millis))),
+            ManualClock(millis),
+        )
+    }
+
+    /// The monotonic time.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System(start) => Timestamp::default().after(start.elapsed()),
+            Source::Manual(millis) => Timestamp(millis.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+/// Days since 1970-01-01 in UTC: what `until` dates are compared with.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the calendar is the machine's, read here and nowhere else"
+)]
+pub fn today() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() / 86_400)
+}
+
+/// Moves a manual clock.
+#[derive(Debug)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// Time passes.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(
+            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            Ordering::SeqCst,
+        );
+    }
+}

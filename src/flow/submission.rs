@@ -1,0 +1,273 @@
+//! What a request on an authorization path is: a fresh authorization request, the continuation of one, or something
+//! of the server's own. Nine of thirteen real servers POST logins or consents to the authorization path itself, with
+//! the query, without it, or with every parameter as a hidden field.
+
+use crate::oauth::authorize::{Ambiguous, AuthorizationRequest, PROTECTED, is_own_parameter};
+use crate::oauth::params::{Duplicate, Malformed, append_pair};
+use crate::oauth::{CodeChallenge, Edit, Params};
+
+use super::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
+
+/// The parameters of one request on an authorization path.
+#[derive(Debug)]
+pub struct Submission<'a> {
+    query: Params<'a>,
+    form: Option<Params<'a>>,
+}
+
+/// Where a fresh request's own parameters stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// In the query.
+    Query,
+    /// In the body.
+    Form,
+}
+
+/// Why a request on an authorization path cannot be read without doubt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// Broken encoding.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Duplicates, lookalike names, parameters in two places.
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
+    /// `state` names two different logins.
+    #[error("the request belongs to two sign-ins at once")]
+    SeveralHandles,
+}
+
+impl From<Duplicate> for Doubt {
+    fn from(duplicate: Duplicate) -> Self {
+        Self::Ambiguous(duplicate.into())
+    }
+}
+
+/// What a continuation says that its record does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} differs from what the sign-in began with")]
+pub struct Mismatch(pub &'static str);
+
+/// What the upstream gets to see of PKCE.
+#[derive(Debug, Clone, Copy)]
+pub enum Towards<'a> {
+    /// The recorded challenge and its method, whatever the form says.
+    Forward(&'a CodeChallenge),
+    /// Nothing.
+    Strip,
+    /// What came: there is no recorded challenge.
+    AsSent,
+}
+
+/// The two parts of a request, written back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The query, without `?`.
+    pub query: Vec<u8>,
+    /// The form body, when there was one.
+    pub form: Option<Vec<u8>>,
+}
+
+impl<'a> Submission<'a> {
+    /// Reads both parts. Values of the server's own fields need not decode; names have to, and none may be a
+    /// lookalike of a protected one.
+    pub fn read(query: &'a [u8], form: Option<&'a [u8]>, limit: usize) -> Result<Self, Doubt> {
+        let query = Params::survey(query, limit)?;
+        let form = form.map(|form| Params::survey(form, limit)).transpose()?;
+        for part in std::iter::once(&query).chain(&form) {
+            if let Some(name) = part.folded_collision(&PROTECTED) {
+                return Err(Ambiguous::Folded(name.to_owned()).into());
+            }
+            if part
+                .iter()
+                .any(|pair| !pair.is_decoded() && PROTECTED.contains(&pair.name()))
+            {
+                return Err(Malformed::Encoding.into());
+            }
+        }
+        Ok(Self { query, form })
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Params<'a>> {
+        std::iter::once(&self.query).chain(&self.form)
+    }
+
+    /// The handle among the `state` values, dead or alive.
+    pub fn handle(&self, key: &HandleKey) -> Result<Option<Handle>, Doubt> {
+        let mut found: Option<Handle> = None;
+        for pair in self.parts().flat_map(|part| part.all("state")) {
+            let Some(handle) = key.recognise(Purpose::State, pair.value()) else {
+                continue;
+            };
+            if found.as_ref().is_some_and(|known| *known != handle) {
+                return Err(Doubt::SeveralHandles);
+            }
+            found = Some(handle);
+        }
+        Ok(found)
+    }
+
+    /// Rule 2 of the walk: a continuation may repeat what the record says, and nothing else.
+    pub fn continues(
+        &self,
+        handle: &Handle,
+        record: &PendingAuthorization,
+    ) -> Result<(), Mismatch> {
+        for part in self.parts() {
+            for name in PROTECTED {
+                if part.all(name).nth(1).is_some() {
+                    return Err(Mismatch(name));
+                }
+            }
+            for pair in part.iter().filter(|pair| !pair.value().is_empty()) {
+                let value = pair.value();
+                let same = match pair.name() {
+                    "client_id" => crate::oauth::ClientId::new(value).digest() == record.client,
+                    "redirect_uri" => record.redirect.is_some_and(|redirect| redirect.is(value)),
+                    "response_type" => record.response_type.as_deref() == Some(value),
+                    "response_mode" => record.response_mode.as_deref() == Some(value),
+                    "state" => value == handle.expose() || record.state.as_str() == Some(value),
+                    "code_challenge" => record
+                        .challenge
+                        .as_ref()
+                        .is_none_or(|challenge| challenge.encoded() == value),
+                    "request" | "request_uri" => false,
+                    _ => true,
+                };
+                if !same {
+                    let name = PROTECTED.into_iter().find(|name| *name == pair.name());
+                    return Err(Mismatch(name.unwrap_or("a parameter")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rule 3 of the walk: where the fresh request stands, if this is one.
+    pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
+        let begins = |part: &Params<'_>| {
+            ["response_type", "request", "request_uri"]
+                .into_iter()
+                .any(|name| part.contains(name))
+        };
+        if !self.parts().any(begins) && !(is_get && self.query.contains("client_id")) {
+            return Ok(None);
+        }
+        let protected =
+            |part: &Params<'_>| part.iter().any(|pair| PROTECTED.contains(&pair.name()));
+        match &self.form {
+            None => Ok(Some(Part::Query)),
+            Some(form) if !protected(form) => Ok(Some(Part::Query)),
+            Some(_) if !protected(&self.query) => Ok(Some(Part::Form)),
+            Some(form) if begins(&self.query) && self.repeats_query(form) => Ok(Some(Part::Query)),
+            Some(_) => Err(Ambiguous::Split),
+        }
+    }
+
+    /// Whether every protected pair of the form has an equal copy in the query.
+    fn repeats_query(&self, form: &Params<'_>) -> bool {
+        form.iter()
+            .filter(|pair| PROTECTED.contains(&pair.name()))
+            .all(|pair| {
+                let mut copies = self.query.all(pair.name()).peekable();
+                copies.peek().is_some() && copies.all(|copy| copy.value() == pair.value())
+            })
+    }
+
+    /// The part that holds the fresh request.
+    pub fn part(&self, part: Part) -> &Params<'a> {
+        match (part, &self.form) {
+            (Part::Form, Some(form)) => form,
+            (Part::Form | Part::Query, _) => &self.query,
+        }
+    }
+
+    /// The fresh request; every value of its part has to decode.
+    pub fn request(&self, part: Part) -> Result<AuthorizationRequest<'_>, Doubt> {
+        let params = self.part(part);
+        if params.iter().any(|pair| !pair.is_decoded()) {
+            return Err(Malformed::Encoding.into());
+        }
+        Ok(AuthorizationRequest::parse(params)?)
+    }
+
+    /// The client's own state of a fresh request.
+    pub fn client_state(&self, part: Part) -> ClientState {
+        match self.part(part).all("state").next() {
+            None => ClientState::Absent,
+            Some(pair) if !pair.has_equals() => ClientState::Bare,
+            Some(pair) => ClientState::Value(pair.value().into()),
+        }
+    }
+
+    /// Whether nothing but an authorization request was sent: only then may it become a redirect.
+    pub fn is_pure_request(&self) -> bool {
+        self.parts()
+            .flat_map(Params::iter)
+            .all(|pair| is_own_parameter(pair.name()))
+    }
+
+    /// The query of the redirect that a fresh request is answered with: the request without PKCE, `state` = handle.
+    pub fn entry_query(&self, part: Part, handle: &Handle) -> Vec<u8> {
+        let mut query = self.part(part).edit(|pair| match pair.name() {
+            "code_challenge" | "code_challenge_method" | "code_verifier" => Edit::Drop,
+            "state" => Edit::Value(handle.expose().into()),
+            _ => Edit::Keep,
+        });
+        if !self.part(part).contains("state") {
+            append_pair(&mut query, "state", handle.expose());
+        }
+        query
+    }
+
+    /// Both parts as the upstream gets them: every `state` is the handle, PKCE as configured, the rest as it came.
+    /// `fresh` says where a fresh request stands; its `state` is added when the client sent none.
+    pub fn towards_upstream(
+        &self,
+        handle: &Handle,
+        fresh: Option<Part>,
+        pkce: Towards<'_>,
+    ) -> Rewritten {
+        let write = |params: &Params<'_>, this: Part| {
+            let mut out = params.edit(|pair| edit_for_upstream(pair.name(), handle, pkce));
+            if fresh == Some(this) && !params.contains("state") {
+                append_pair(&mut out, "state", handle.expose());
+            }
+            let is_request = params.contains("response_type")
+                || (this == Part::Query && params.contains("client_id"));
+            if let (Towards::Forward(challenge), true) = (pkce, is_request) {
+                for (name, value) in [
+                    ("code_challenge", challenge.encoded().as_ref()),
+                    ("code_challenge_method", challenge.method().as_str()),
+                ] {
+                    if !params.contains(name) {
+                        append_pair(&mut out, name, value);
+                    }
+                }
+            }
+            out
+        };
+        Rewritten {
+            query: write(&self.query, Part::Query),
+            form: self.form.as_ref().map(|form| write(form, Part::Form)),
+        }
+    }
+}
+
+fn edit_for_upstream<'e>(name: &str, handle: &'e Handle, pkce: Towards<'e>) -> Edit<'e> {
+    match (name, pkce) {
+        ("state", _) => Edit::Value(handle.expose().into()),
+        ("code_verifier", _) | ("code_challenge" | "code_challenge_method", Towards::Strip) => {
+            Edit::Drop
+        }
+        ("code_challenge", Towards::Forward(challenge)) => Edit::Value(challenge.encoded()),
+        ("code_challenge_method", Towards::Forward(challenge)) => {
+            Edit::Value(challenge.method().as_str().into())
+        }
+        _ => Edit::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+
+use super::params::{Duplicate, Params};
+
+/// Names that decide what an authorization request is. On an authorization path they occur once, spelt exactly.
+pub const PROTECTED: [&str; 10] = [
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "state",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "request",
+    "request_uri",
+];
+
+/// Everything that a request may carry as its own parameters. What goes beyond (credentials of a headless flow) is
+/// somebody's form, and such a request is never turned into a redirect.
+const OWN_PARAMETERS: [&str; 18] = [
+    "scope",
+    "nonce",
+    "prompt",
+    "display",
+    "max_age",
+    "ui_locales",
+    "claims_locales",
+    "id_token_hint",
+    "login_hint",
+    "acr_values",
+    "claims",
+    "registration",
+    "resource",
+    "audience",
+    "authorization_details",
+    "dpop_jkt",
+    "access_type",
+    "include_granted_scopes",
+];
+
+/// An authorization request as a client means it. A parameter without a value counts as omitted, but for `state`,
+/// which has to come back as it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthorizationRequest<'a> {
+    /// RFC 6749 section 2.2.
+    pub client_id: Option<&'a str>,
+    /// RFC 6749 section 3.1.2.
+    pub redirect_uri: Option<&'a str>,
+    /// RFC 6749 section 3.1.1.
+    pub response_type: Option<&'a str>,
+    /// OAuth 2.0 Multiple Response Type Encoding Practices section 2.1.
+    pub response_mode: Option<&'a str>,
+    /// RFC 7636 section 4.3.
+    pub code_challenge: Option<&'a str>,
+    /// RFC 7636 section 4.3.
+    pub code_challenge_method: Option<&'a str>,
+    /// RFC 9101.
+    pub request: Option<&'a str>,
+    /// RFC 9101 and RFC 9126.
+    pub request_uri: Option<&'a str>,
+}
+
+/// Why parameters are not one unambiguous request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguous {
+    /// A name occurs twice, equal or not (RFC 6749 section 3.1).
+    #[error(transparent)]
+    Duplicate(#[from] Duplicate),
+    /// A name that some servers take for a protected one.
+    #[error("the parameter {0:?} would be read as another one by some servers")]
+    Folded(String),
+    /// The request's own parameters stand partly in the query and partly in the body.
+    #[error("parameters of the request stand in the query and in the body")]
+    Split,
+}
+
+impl<'a> AuthorizationRequest<'a> {
+    /// Reads the request out of the one part (query or body) that holds it.
+    pub fn parse(params: &'a Params<'_>) -> Result<Self, Duplicate> {
+        if let Some(duplicate) = params.duplicate(&["resource", "audience"]) {
+            return Err(duplicate);
+        }
+        Ok(Self {
+            client_id: params.one("client_id")?,
+            redirect_uri: params.one("redirect_uri")?,
+            response_type: params.one("response_type")?,
+            response_mode: params.one("response_mode")?,
+            code_challenge: params.one("code_challenge")?,
+            code_challenge_method: params.one("code_challenge_method")?,
+            request: params.one("request")?,
+            request_uri: params.one("request_uri")?,
+        })
+    }
+}
+
+/// Whether the name belongs to an authorization request rather than to a form that travels with it.
+pub fn is_own_parameter(name: &str) -> bool {
+    PROTECTED.contains(&name) || OWN_PARAMETERS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_are_refused_even_when_equal() {
+        for (query, refused) in [
+            ("client_id=a&client_id=a", true),
+            ("scope=a&scope=a", true),
+            ("foo=1&foo=2", true),
+            ("resource=a&resource=b&audience=c&audience=d", false),
+        ] {
+            let params = Params::parse(query.as_bytes(), 64).unwrap();
+            assert_eq!(
+                AuthorizationRequest::parse(&params).is_err(),
+                refused,
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_parameter_is_an_omitted_one() {
+        let params =
+            Params::parse(b"code_challenge=&client_id=a&code_challenge_method", 64).unwrap();
+        let request = AuthorizationRequest::parse(&params).unwrap();
+        assert_eq!(
+            (request.code_challenge, request.code_challenge_method),
+            (None, None)
+        );
+        assert_eq!(request.client_id, Some("a"));
+    }
+}

@@ -1,0 +1,273 @@
+//! Who a token request comes from: Basic, the body, or a client assertion (RFC 6749 section 2.3, RFC 7523).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::params::{Duplicate, Params, decode};
+use super::{Digest, json};
+
+/// A client identifier: public, printable, unique at its server.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(String);
+
+impl ClientId {
+    /// Any string.
+    pub fn new(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
+    /// As it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stores and rules are keyed by.
+    pub fn digest(&self) -> Digest {
+        Digest::of("client_id", &[self.0.as_bytes()])
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({})", self.0)
+    }
+}
+
+/// The client that a token request names. Servers disagree on whether the Basic user name is form-encoded
+/// (RFC 6749 section 2.3.1 says so, many do not decode it), so both readings are kept, and either may match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIdentity {
+    id: ClientId,
+    undecoded: Option<ClientId>,
+}
+
+/// A request must name its client once, one way; servers pick different ones out of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientProblem {
+    /// Two places name different clients.
+    #[error("the client is named differently in two places")]
+    Disagreement,
+    /// A client secret in the body beside an Authorization header.
+    #[error("the client authenticates in more than one way")]
+    TwoMethods,
+    /// Not base64, not UTF-8, or without a colon.
+    #[error("the Basic credentials cannot be read")]
+    Basic,
+    /// Not a JWT with a string `sub`.
+    #[error("the client assertion cannot be read")]
+    Assertion,
+    /// A parameter occurs twice.
+    #[error("a client parameter occurs more than once")]
+    Duplicate,
+}
+
+impl From<Duplicate> for ClientProblem {
+    fn from(_: Duplicate) -> Self {
+        Self::Duplicate
+    }
+}
+
+impl ClientIdentity {
+    /// `authorization` is the value of the Authorization header. `None`: the request names no client.
+    pub fn read(
+        authorization: Option<&[u8]>,
+        params: &Params<'_>,
+    ) -> Result<Option<Self>, ClientProblem> {
+        let basic = authorization.and_then(basic_credentials).transpose()?;
+        let asserted = assertion_subject(params)?;
+        let named = params.one("client_id")?;
+        if basic.is_some() && (params.one("client_secret")?.is_some() || asserted.is_some()) {
+            return Err(ClientProblem::TwoMethods);
+        }
+        let mut identity = basic;
+        for id in [named.map(str::to_owned), asserted].into_iter().flatten() {
+            let id = ClientId(id);
+            match identity {
+                Some(known) if !known.may_be(id.digest()) => {
+                    return Err(ClientProblem::Disagreement);
+                }
+                Some(_) | None => {
+                    identity = Some(Self {
+                        id,
+                        undecoded: None,
+                    })
+                }
+            }
+        }
+        Ok(identity)
+    }
+
+    /// The identifier, for rules, events and pages.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// Whether this is the client with that digest.
+    pub fn may_be(&self, client: Digest) -> bool {
+        self.id.digest() == client
+            || self
+                .undecoded
+                .as_ref()
+                .is_some_and(|id| id.digest() == client)
+    }
+}
+
+/// `None`: another scheme (Bearer, DPoP), which names no client.
+fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, ClientProblem>> {
+    let (scheme, rest) = authorization.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    Some(basic_identity(rest.trim_ascii()).ok_or(ClientProblem::Basic))
+}
+
+fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
+    let decoded = STANDARD.decode(encoded).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    let user = decoded.get(..colon)?;
+    let undecoded = std::str::from_utf8(user).ok()?;
+    let id = match decode(user) {
+        Ok(Cow::Borrowed(same)) => {
+            return Some(ClientIdentity {
+                id: ClientId::new(same),
+                undecoded: None,
+            });
+        }
+        Ok(Cow::Owned(id)) => id,
+        Err(_) => {
+            return Some(ClientIdentity {
+                id: ClientId::new(undecoded),
+                undecoded: None,
+            });
+        }
+    };
+    Some(ClientIdentity {
+        id: ClientId(id),
+        undecoded: Some(ClientId::new(undecoded)),
+    })
+}
+
+/// The `sub` of a `client_assertion` (RFC 7523 section 3). It is read, not trusted: the upstream checks the
+/// signature, and a forged one gets no token there.
+fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProblem> {
+    let Some(assertion) = params.one("client_assertion")? else {
+        return Ok(None);
+    };
+    params
+        .one("client_assertion_type")?
+        .ok_or(ClientProblem::Assertion)?;
+    let payload = assertion
+        .split('.')
+        .nth(1)
+        .ok_or(ClientProblem::Assertion)?;
+    let payload = URL_SAFE_NO_PAD
+        .decode(payload)
+        .map_err(|_| ClientProblem::Assertion)?;
+    let claims = json::parse(&payload).ok_or(ClientProblem::Assertion)?;
+    let subject = claims
+        .get("sub")
+        .and_then(|sub| sub.as_str())
+        .ok_or(ClientProblem::Assertion)?;
+    Ok(Some(subject.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(basic: Option<&str>, body: &str) -> Result<Option<String>, ClientProblem> {
+        let header = basic.map(|credentials| format!("Basic {}", STANDARD.encode(credentials)));
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        let identity = ClientIdentity::read(header.as_deref().map(str::as_bytes), &params)?;
+        Ok(identity.map(|identity| identity.id().as_str().to_owned()))
+    }
+
+    fn assertion(claims: &str) -> String {
+        let jwt = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims));
+        format!("client_assertion_type=urn%3Ax&client_assertion={jwt}")
+    }
+
+    #[test]
+    fn the_client_is_named_in_any_of_three_places() {
+        assert_eq!(read(None, "code=1"), Ok(None));
+        assert_eq!(
+            read(None, "client_id=app&client_secret=s"),
+            Ok(Some("app".to_owned()))
+        );
+        assert_eq!(read(Some("app:s"), "code=1"), Ok(Some("app".to_owned())));
+        assert_eq!(
+            read(Some("app:s"), "client_id=app"),
+            Ok(Some("app".to_owned()))
+        );
+        assert_eq!(
+            read(None, &assertion(r#"{"iss":"app","sub":"app"}"#)),
+            Ok(Some("app".to_owned()))
+        );
+    }
+
+    #[test]
+    fn disagreement_and_ambiguity_are_refused() {
+        for (basic, body, problem) in [
+            (
+                Some("a:s"),
+                "client_id=b".to_owned(),
+                ClientProblem::Disagreement,
+            ),
+            (
+                None,
+                format!("client_id=b&{}", assertion(r#"{"sub":"a"}"#)),
+                ClientProblem::Disagreement,
+            ),
+            (
+                Some("a:s"),
+                "client_secret=s".to_owned(),
+                ClientProblem::TwoMethods,
+            ),
+            (
+                Some("a:s"),
+                assertion(r#"{"sub":"a"}"#),
+                ClientProblem::TwoMethods,
+            ),
+            (Some("no colon"), String::new(), ClientProblem::Basic),
+            (
+                None,
+                assertion(r#"{"sub":"a","sub":"b"}"#),
+                ClientProblem::Assertion,
+            ),
+            (None, assertion(r#"{"sub":1}"#), ClientProblem::Assertion),
+            (
+                None,
+                "client_assertion=a.b.c".to_owned(),
+                ClientProblem::Assertion,
+            ),
+            (
+                None,
+                "client_id=a&client_id=a".to_owned(),
+                ClientProblem::Duplicate,
+            ),
+        ] {
+            assert_eq!(read(basic, &body), Err(problem), "{basic:?} {body}");
+        }
+        let params = Params::parse(b"", 1).unwrap();
+        assert_eq!(
+            ClientIdentity::read(Some(b"Basic %%"), &params),
+            Err(ClientProblem::Basic)
+        );
+        assert_eq!(ClientIdentity::read(Some(b"Bearer x"), &params), Ok(None));
+    }
+
+    #[test]
+    fn both_readings_of_an_encoded_basic_user_name_may_match() {
+        let header = format!("Basic {}", STANDARD.encode("my%3Aapp:s"));
+        let identity =
+            ClientIdentity::read(Some(header.as_bytes()), &Params::parse(b"", 1).unwrap())
+                .unwrap()
+                .unwrap();
+        for (id, matches) in [("my:app", true), ("my%3Aapp", true), ("my", false)] {
+            assert_eq!(identity.may_be(ClientId::new(id).digest()), matches, "{id}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+use super::*;
+use proptest::prelude::*;
+
+fn pairs(input: &str) -> Result<Vec<(String, String)>, Malformed> {
+    Ok(Params::parse(input.as_bytes(), 64)?
+        .iter()
+        .map(|pair| (pair.name().to_owned(), pair.value().to_owned()))
+        .collect())
+}
+
+fn check(input: &str, expected: &[(&str, &str)]) {
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+        .collect();
+    assert_eq!(pairs(input).as_ref(), Ok(&expected), "{input}");
+}
+
+#[test]
+fn order_duplicates_and_empty_values_are_kept() {
+    check("b=2&a=1&b=3", &[("b", "2"), ("a", "1"), ("b", "3")]);
+    check("a=&b&&c=x=y&", &[("a", ""), ("b", ""), ("c", "x=y")]);
+    check("%63ode=a+b%2B", &[("code", "a b+")]);
+    check("a=1;code=2", &[("a", "1;code=2")]);
+}
+
+#[test]
+fn doubt_is_an_error() {
+    for (input, malformed) in [
+        ("a=%4", Malformed::Escape),
+        ("a=%zz", Malformed::Escape),
+        ("%u0063ode=x", Malformed::Escape),
+        ("a=%ff", Malformed::Encoding),
+        ("a=%C0%AE", Malformed::Encoding),
+        ("a=%ED%A0%80", Malformed::Encoding),
+        ("code%00x=1", Malformed::Nul),
+        ("a=1%00", Malformed::Nul),
+        ("a=\0", Malformed::Nul),
+        ("=x", Malformed::EmptyName),
+        ("\u{feff}code=x", Malformed::ByteOrderMark),
+    ] {
+        assert_eq!(pairs(input), Err(malformed), "{input:?}");
+    }
+    assert!(matches!(
+        Params::parse(b"a&b&c", 2),
+        Err(Malformed::TooMany)
+    ));
+}
+
+#[test]
+fn a_survey_forgives_values_but_never_names() {
+    let survey = Params::survey(b"password=%E9&user=a", 9).unwrap();
+    assert!(!survey.iter().next().unwrap().is_decoded());
+    assert_eq!(survey.one("user"), Ok(Some("a")));
+    assert!(Params::survey(b"co%E9de=1", 9).is_err());
+}
+
+#[test]
+fn one_counts_empty_occurrences_and_reads_an_empty_value_as_omitted() {
+    let params = Params::parse(b"a=&b=1&c=&c=2", 9).unwrap();
+    assert_eq!(params.one("a"), Ok(None));
+    assert_eq!(params.one("b"), Ok(Some("1")));
+    assert_eq!(params.one("c"), Err(Duplicate("c".to_owned())));
+    assert_eq!(params.duplicate(&[]), Some(Duplicate("c".to_owned())));
+    assert_eq!(params.duplicate(&["c"]), None);
+}
+
+#[test]
+fn names_that_some_framework_takes_for_a_protected_one_are_found() {
+    for name in [
+        "CODE",
+        "Code_Verifier",
+        "code.verifier",
+        "code+verifier",
+        "+code",
+        "code%5B%5D",
+        "code[",
+        "code[0]",
+        "code_",
+        "%EF%BB%BFcode_verifier_".trim_start_matches("%EF%BB%BF"),
+        "%C5%BFtate",
+    ] {
+        let input = format!("{name}=1");
+        let params = Params::parse(input.as_bytes(), 9).unwrap();
+        assert!(
+            params
+                .folded_collision(&["code", "code_verifier", "state"])
+                .is_some(),
+            "{name}"
+        );
+    }
+    let params = Params::parse(b"code=1&code_type=2&my_state=3&scopes[]=4", 9).unwrap();
+    assert_eq!(
+        params.folded_collision(&["code", "code_verifier", "state"]),
+        None
+    );
+}
+
+#[test]
+fn editing_leaves_the_rest_alone() {
+    let params = Params::parse(b"A=%7e&state=x+y&b&c=", 9).unwrap();
+    let edited = params.edit(|pair| match pair.name() {
+        "state" => Edit::Value("p&q".into()),
+        "c" => Edit::Drop,
+        _ => Edit::Keep,
+    });
+    assert_eq!(edited, b"A=%7e&state=p%26q&b");
+}
+
+#[test]
+fn debug_shows_names_only() {
+    let params = Params::parse(b"code=SECRET&state=HIDDEN", 9).unwrap();
+    let shown = format!(
+        "{params:?} {:?} {:?}",
+        params.iter().next(),
+        Edit::Value("SECRET".into())
+    );
+    assert!(
+        !shown.contains("SECRET") && !shown.contains("HIDDEN"),
+        "{shown}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(list in prop::collection::vec(("[^\0\u{feff}]{1,12}", "[^\0]{0,24}"), 0..12)) {
+        let mut out = Vec::new();
+        for (name, value) in &list {
+            append_pair(&mut out, name, value);
+        }
+        let params = Params::parse(&out, 64).unwrap();
+        let back: Vec<_> = params.iter().map(|p| (p.name().to_owned(), p.value().to_owned())).collect();
+        prop_assert_eq!(back, list);
+        prop_assert_eq!(params.edit(|_| Edit::Keep), out);
+    }
+
+    #[test]
+    fn keeping_everything_changes_nothing(input in "[a-z=&%41+]{0,40}") {
+        if let Ok(params) = Params::parse(input.as_bytes(), 64) {
+            prop_assert_eq!(params.edit(|_| Edit::Keep), input.as_bytes());
+        }
+    }
+
+    #[test]
+    fn dropping_leaves_the_other_pairs(input in "[a-d=&]{0,40}", victim in "[a-d]") {
+        if let Ok(params) = Params::parse(input.as_bytes(), 64) {
+            let out = params.edit(|pair| if pair.name() == victim { Edit::Drop } else { Edit::Keep });
+            let left: Vec<_> = params.iter().filter(|pair| pair.name() != victim).map(Pair::raw).collect();
+            let out = Params::parse(&out, 64).unwrap();
+            prop_assert_eq!(out.iter().map(Pair::raw).collect::<Vec<_>>(), left);
+        }
+    }
+}

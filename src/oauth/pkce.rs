@@ -1,0 +1,298 @@
+//! RFC 7636: code challenge, code challenge method, code verifier.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+/// The shortest verifier, and the shortest `plain` challenge, in characters (RFC 7636 section 4.1).
+pub const MIN_LENGTH: usize = 43;
+/// The longest verifier of RFC 7636 section 4.1, in characters.
+pub const MAX_LENGTH: usize = 128;
+
+/// RFC 7636 section 4.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodeChallengeMethod {
+    /// The challenge is the unpadded base64url SHA-256 of the verifier.
+    S256,
+    /// The challenge is the verifier: whoever sees the authorization request can redeem the code.
+    Plain,
+}
+
+impl CodeChallengeMethod {
+    /// An absent method *is* `plain` (RFC 7636 section 4.3). Any other spelling, `s256` included, is an error,
+    /// never a fallback.
+    pub fn parse(method: Option<&str>) -> Result<Self, UnknownMethod> {
+        match method {
+            Some("S256") => Ok(Self::S256),
+            None | Some("plain") => Ok(Self::Plain),
+            Some(_) => Err(UnknownMethod),
+        }
+    }
+
+    /// As it is written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::S256 => "S256",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// A `code_challenge_method` that RFC 7636 does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown code_challenge_method")]
+pub struct UnknownMethod;
+
+/// What a verifier will be compared with.
+#[derive(Clone, PartialEq, Eq)]
+pub enum CodeChallenge {
+    /// The decoded SHA-256.
+    S256([u8; 32]),
+    /// The challenge itself, 43 to 128 unreserved characters.
+    Plain(Box<str>),
+}
+
+/// Why a challenge can never be met by a verifier; each is a known mistake of client developers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedChallenge {
+    /// 64 hexadecimal digits.
+    #[error("the challenge is hexadecimal; it must be base64url without padding")]
+    Hex,
+    /// 43 characters and `=`.
+    #[error("the challenge is padded with '='; remove the padding")]
+    Padded,
+    /// `+` or `/`.
+    #[error("the challenge is base64; it must be base64url ('-' and '_' instead of '+' and '/')")]
+    StandardBase64,
+    /// Not 43 characters (S256), or not 43 to 128 (plain).
+    #[error("the challenge has the wrong length; for S256 it has 43 characters")]
+    Length,
+    /// Outside the alphabet, or bits set that no SHA-256 sets.
+    #[error("the challenge has characters that base64url does not have")]
+    Alphabet,
+}
+
+impl CodeChallenge {
+    /// Reads a challenge for its method; what can never match a verifier is an error.
+    pub fn parse(method: CodeChallengeMethod, challenge: &str) -> Result<Self, MalformedChallenge> {
+        match method {
+            CodeChallengeMethod::S256 => Self::parse_s256(challenge),
+            CodeChallengeMethod::Plain if !(MIN_LENGTH..=MAX_LENGTH).contains(&challenge.len()) => {
+                Err(MalformedChallenge::Length)
+            }
+            CodeChallengeMethod::Plain if challenge.bytes().all(is_unreserved) => {
+                Ok(Self::Plain(challenge.into()))
+            }
+            CodeChallengeMethod::Plain => Err(MalformedChallenge::Alphabet),
+        }
+    }
+
+    fn parse_s256(challenge: &str) -> Result<Self, MalformedChallenge> {
+        let bytes = challenge.as_bytes();
+        if bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit) {
+            Err(MalformedChallenge::Hex)
+        } else if bytes.len() == 44 && bytes.ends_with(b"=") {
+            Err(MalformedChallenge::Padded)
+        } else if bytes.iter().any(|byte| matches!(byte, b'+' | b'/' | b' ')) {
+            Err(MalformedChallenge::StandardBase64)
+        } else if bytes.len() == MIN_LENGTH {
+            let mut hash = [0; 32];
+            match URL_SAFE_NO_PAD.decode_slice(bytes, &mut hash) {
+                Ok(32) => Ok(Self::S256(hash)),
+                Ok(_) | Err(_) => Err(MalformedChallenge::Alphabet),
+            }
+        } else {
+            Err(MalformedChallenge::Length)
+        }
+    }
+
+    /// The method that was recorded with it; a token request never says the method (RFC 7636 section 4.5).
+    pub const fn method(&self) -> CodeChallengeMethod {
+        match self {
+            Self::S256(_) => CodeChallengeMethod::S256,
+            Self::Plain(_) => CodeChallengeMethod::Plain,
+        }
+    }
+
+    /// As it was sent.
+    pub fn encoded(&self) -> Cow<'_, str> {
+        match self {
+            Self::S256(hash) => Cow::Owned(URL_SAFE_NO_PAD.encode(hash)),
+            Self::Plain(challenge) => Cow::Borrowed(challenge),
+        }
+    }
+
+    /// RFC 7636 section 4.6, in constant time.
+    #[must_use]
+    pub fn is_met_by(&self, verifier: &CodeVerifier) -> bool {
+        match self {
+            Self::S256(hash) => Sha256::digest(verifier.0.as_bytes()).ct_eq(hash).into(),
+            Self::Plain(challenge) => challenge.as_bytes().ct_eq(verifier.0.as_bytes()).into(),
+        }
+    }
+}
+
+/// A challenge under S256 is no secret, but one under `plain` is the verifier: neither is shown.
+impl fmt::Debug for CodeChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CodeChallenge({})", self.method().as_str())
+    }
+}
+
+/// A code verifier: 43 to 128 unreserved characters (RFC 7636 section 4.1).
+///
+/// No `Clone`, `Display` or `Serialize` on purpose, and no way to read it back: a verifier comes in, is compared,
+/// and is wiped when it is dropped.
+pub struct CodeVerifier(Zeroizing<String>);
+
+/// Not a verifier by RFC 7636 section 4.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedVerifier {
+    /// Shorter than 43 or longer than allowed.
+    #[error("the code_verifier has the wrong length; it has 43 to 128 characters")]
+    Length,
+    /// A character that is not unreserved.
+    #[error("the code_verifier has characters other than A-Z a-z 0-9 - . _ ~")]
+    Alphabet,
+}
+
+impl CodeVerifier {
+    /// `max` is [`MAX_LENGTH`], or what `verifier_max` gives this client.
+    pub fn parse(verifier: &str, max: usize) -> Result<Self, MalformedVerifier> {
+        if !(MIN_LENGTH..=max).contains(&verifier.len()) {
+            Err(MalformedVerifier::Length)
+        } else if verifier.bytes().all(is_unreserved) {
+            Ok(Self(Zeroizing::new(verifier.to_owned())))
+        } else {
+            Err(MalformedVerifier::Alphabet)
+        }
+    }
+}
+
+impl fmt::Debug for CodeVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodeVerifier([redacted])")
+    }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn s256(challenge: &str) -> Result<CodeChallenge, MalformedChallenge> {
+        CodeChallenge::parse(CodeChallengeMethod::S256, challenge)
+    }
+
+    #[test]
+    fn the_vector_of_rfc_7636_appendix_b_verifies() {
+        let challenge = s256(CHALLENGE).unwrap();
+        assert!(challenge.is_met_by(&CodeVerifier::parse(VERIFIER, MAX_LENGTH).unwrap()));
+        assert_eq!(challenge.encoded(), CHALLENGE);
+        let itself = CodeVerifier::parse(CHALLENGE, MAX_LENGTH).unwrap();
+        assert!(
+            !challenge.is_met_by(&itself),
+            "S256 must not be taken for plain"
+        );
+    }
+
+    #[test]
+    fn an_unknown_method_is_an_error_and_an_absent_one_is_plain() {
+        assert_eq!(
+            CodeChallengeMethod::parse(Some("S256")),
+            Ok(CodeChallengeMethod::S256)
+        );
+        assert_eq!(
+            CodeChallengeMethod::parse(None),
+            Ok(CodeChallengeMethod::Plain)
+        );
+        for method in ["s256", "S256 ", " S256", "", "none", "SHA256", "PLAIN"] {
+            assert_eq!(
+                CodeChallengeMethod::parse(Some(method)),
+                Err(UnknownMethod),
+                "{method:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_challenge_that_can_never_match_names_the_mistake() {
+        let hex = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
+        assert_eq!(s256(hex), Err(MalformedChallenge::Hex));
+        assert_eq!(
+            s256(&format!("{CHALLENGE}=")),
+            Err(MalformedChallenge::Padded)
+        );
+        assert_eq!(
+            s256(&CHALLENGE.replace('-', "+")),
+            Err(MalformedChallenge::StandardBase64)
+        );
+        assert_eq!(s256(&CHALLENGE[..42]), Err(MalformedChallenge::Length));
+        assert_eq!(
+            s256(&format!("{CHALLENGE}A")),
+            Err(MalformedChallenge::Length)
+        );
+        assert_eq!(s256(&"é".repeat(21)), Err(MalformedChallenge::Length));
+        assert_eq!(
+            s256(&CHALLENGE.replace('-', "!")),
+            Err(MalformedChallenge::Alphabet)
+        );
+        // The last character carries two bits that are zero in every real one.
+        assert_eq!(
+            s256(&CHALLENGE.replace("cM", "cN")),
+            Err(MalformedChallenge::Alphabet)
+        );
+    }
+
+    #[test]
+    fn verifiers_have_43_to_128_unreserved_characters() {
+        for (verifier, ok) in [
+            ("a".repeat(42), false),
+            ("a".repeat(43), true),
+            ("-._~".repeat(32), true),
+            ("a".repeat(129), false),
+            (format!("{}$", "a".repeat(42)), false),
+            (format!("{} ", "a".repeat(42)), false),
+            ("ä".repeat(30), false),
+        ] {
+            assert_eq!(
+                CodeVerifier::parse(&verifier, MAX_LENGTH).is_ok(),
+                ok,
+                "{verifier}"
+            );
+        }
+        assert!(CodeVerifier::parse(&"a".repeat(171), 256).is_ok());
+    }
+
+    #[test]
+    fn nothing_prints_a_verifier() {
+        let verifier = CodeVerifier::parse(VERIFIER, MAX_LENGTH).unwrap();
+        let plain = CodeChallenge::parse(CodeChallengeMethod::Plain, VERIFIER).unwrap();
+        assert!(!format!("{verifier:?} {plain:?}").contains(VERIFIER));
+    }
+
+    proptest! {
+        #[test]
+        fn only_its_own_verifier_meets_a_challenge(a in "[A-Za-z0-9._~-]{43,128}", b in "[A-Za-z0-9._~-]{43,128}") {
+            let challenge = CodeChallenge::S256(Sha256::digest(a.as_bytes()).into());
+            let plain = CodeChallenge::parse(CodeChallengeMethod::Plain, &a).unwrap();
+            let (right, other) = (CodeVerifier::parse(&a, 128).unwrap(), CodeVerifier::parse(&b, 128).unwrap());
+            prop_assert!(challenge.is_met_by(&right) && plain.is_met_by(&right));
+            prop_assert_eq!(challenge.is_met_by(&other), a == b);
+            prop_assert_eq!(plain.is_met_by(&other), a == b);
+            prop_assert_eq!(s256(&challenge.encoded()), Ok(challenge));
+        }
+    }
+}

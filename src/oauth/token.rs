@@ -1,0 +1,171 @@
+//! The token request (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+
+use super::AuthorizationCode;
+use super::client::{ClientIdentity, ClientProblem};
+use super::params::{Duplicate, Params};
+
+/// Names that decide what a token request is.
+pub const PROTECTED: [&str; 9] = [
+    "grant_type",
+    "code",
+    "code_verifier",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "redirect_uri",
+    "code_challenge",
+];
+
+/// Names that may repeat (RFC 8707 section 2, RFC 8693 section 2.1).
+pub const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
+
+/// A token request, strictly read.
+#[derive(Debug)]
+pub enum TokenRequest<'a> {
+    /// It carries a `code`. Servers are known that redeem a code under `openid`, `hybrid_auth_code`, a padded
+    /// `authorization_code` or no grant type at all, so the code decides, not the grant.
+    Redemption(Redemption<'a>),
+    /// A grant without a code.
+    Other {
+        /// As sent.
+        grant_type: Option<&'a str>,
+        /// As named.
+        client: Option<ClientIdentity>,
+    },
+}
+
+/// A request that redeems a code.
+#[derive(Debug)]
+pub struct Redemption<'a> {
+    /// Our handle, or the upstream's own code where handles are off.
+    pub code: AuthorizationCode,
+    /// As sent; RFC 6749 section 4.1.3 compares it exactly.
+    pub redirect_uri: Option<&'a str>,
+    /// Not yet checked for its shape: how long it may be is the client's rule. Redacted like the rest.
+    pub code_verifier: Option<UncheckedVerifier<'a>>,
+    /// As sent.
+    pub grant_type: Option<&'a str>,
+    /// `None`: the request names no client.
+    pub client: Option<ClientIdentity>,
+}
+
+/// What came as `code_verifier`.
+#[derive(Clone, Copy)]
+pub struct UncheckedVerifier<'a>(&'a str);
+
+impl<'a> UncheckedVerifier<'a> {
+    /// Only to be parsed as a [`super::CodeVerifier`].
+    pub const fn expose(self) -> &'a str {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for UncheckedVerifier<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UncheckedVerifier([redacted])")
+    }
+}
+
+/// Why a body is not one unambiguous token request: `invalid_request`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenProblem {
+    /// A name occurs twice.
+    #[error(transparent)]
+    Duplicate(#[from] Duplicate),
+    /// A name that some servers take for a protected one.
+    #[error("the parameter {0:?} would be read as another one by some servers")]
+    Folded(String),
+    /// Who the client is cannot be told.
+    #[error(transparent)]
+    Client(#[from] ClientProblem),
+}
+
+impl<'a> TokenRequest<'a> {
+    /// `authorization` is the value of the Authorization header.
+    pub fn parse(
+        params: &'a Params<'_>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Self, TokenProblem> {
+        if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
+            return Err(duplicate.into());
+        }
+        if let Some(name) = params.folded_collision(&PROTECTED) {
+            return Err(TokenProblem::Folded(name.to_owned()));
+        }
+        let client = ClientIdentity::read(authorization, params)?;
+        let grant_type = params.one("grant_type")?;
+        let Some(code) = params.one("code")?.and_then(AuthorizationCode::new) else {
+            return Ok(Self::Other { grant_type, client });
+        };
+        Ok(Self::Redemption(Redemption {
+            code,
+            redirect_uri: params.one("redirect_uri")?,
+            code_verifier: params.one("code_verifier")?.map(UncheckedVerifier),
+            grant_type,
+            client,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(body: &str) -> Result<&'static str, TokenProblem> {
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        Ok(match TokenRequest::parse(&params, None)? {
+            TokenRequest::Redemption(_) => "redemption",
+            TokenRequest::Other { .. } => "other",
+        })
+    }
+
+    #[test]
+    fn the_code_makes_it_a_redemption_whatever_the_grant_says() {
+        for grant in [
+            "authorization_code",
+            "openid",
+            "authorization_code+",
+            "refresh_token",
+            "hybrid_auth_code",
+            "",
+        ] {
+            assert_eq!(
+                kind(&format!("grant_type={grant}&code=x")),
+                Ok("redemption"),
+                "{grant}"
+            );
+        }
+        assert_eq!(kind("code=x"), Ok("redemption"));
+        assert_eq!(
+            kind("grant_type=refresh_token&refresh_token=x&code_verifier=y"),
+            Ok("other")
+        );
+        assert_eq!(kind("grant_type=authorization_code&code="), Ok("other"));
+    }
+
+    #[test]
+    fn ambiguity_is_refused() {
+        for body in [
+            "code=a&code=a",
+            "grant_type=a&grant_type=a",
+            "x=1&x=2",
+            "CODE=a",
+            "code[]=a",
+            "code.verifier=a",
+        ] {
+            assert!(kind(body).is_err(), "{body}");
+        }
+        assert_eq!(kind("resource=a&resource=b&grant_type=x"), Ok("other"));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let params = Params::parse(b"code=C0DE&code_verifier=VER1F1ER&client_id=app", 64).unwrap();
+        let shown = format!("{:?}", TokenRequest::parse(&params, None));
+        assert!(
+            !shown.contains("C0DE") && !shown.contains("VER1F1ER"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! Decisions, and the only place that reads [`Mode`].
+//!
+//! Pure: no clock, no randomness, no I/O. A judge looks at a request and says what, if anything, is wrong with it;
+//! [`apply`] turns that into a decision for the mode at hand. What was decided is proved by a value: [`Cleared`] can
+//! only be made here, and the forwarder of an intercepted endpoint takes nothing else.
+
+pub mod authorize;
+pub mod redeem;
+pub mod rules;
+pub mod violation;
+
+pub use rules::{Codes, Mode, Require, Rule, Rules};
+pub use violation::{Fault, Violation};
+
+/// What a judge says about a request: the material to go on with, and the reason not to.
+#[derive(Debug)]
+#[must_use]
+pub struct Verdict<T> {
+    /// What the request would be forwarded with.
+    pub subject: T,
+    /// `None`: nothing is wrong.
+    pub violation: Option<Violation>,
+}
+
+/// Proof that a request passed policy. Not `Clone`: one decision forwards one request.
+#[derive(Debug)]
+pub struct Cleared<T>(T);
+
+impl<T> Cleared<T> {
+    /// The material, and the end of the proof.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// A look at the material.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Decision<T> {
+    /// Nothing is wrong, or nobody asked.
+    Allow(Cleared<T>),
+    /// It would have been refused: recorded, and forwarded all the same.
+    Report(Cleared<T>, Violation),
+    /// Refused; the material comes back so that a claim in it can be settled.
+    Refuse(T, Violation),
+}
+
+/// The one function that reads the mode. Enforce refuses exactly what report records.
+pub fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
+    let Verdict { subject, violation } = verdict;
+    match (mode, violation) {
+        (Mode::Enforce, Some(violation)) => Decision::Refuse(subject, violation),
+        (Mode::Report, Some(violation)) => Decision::Report(Cleared(subject), violation),
+        (Mode::Off, _) | (Mode::Enforce | Mode::Report, None) => Decision::Allow(Cleared(subject)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enforce_refuses_exactly_what_report_records_and_off_does_neither() {
+        for violation in [None, Some(Violation::MissingChallenge)] {
+            let verdict = |v: &Option<Violation>| Verdict {
+                subject: (),
+                violation: v.clone(),
+            };
+            let refused = matches!(
+                apply(Mode::Enforce, verdict(&violation)),
+                Decision::Refuse(..)
+            );
+            let recorded = matches!(
+                apply(Mode::Report, verdict(&violation)),
+                Decision::Report(..)
+            );
+            assert_eq!(
+                (refused, recorded),
+                (violation.is_some(), violation.is_some())
+            );
+            assert!(matches!(
+                apply(Mode::Off, verdict(&violation)),
+                Decision::Allow(_)
+            ));
+        }
+    }
+}

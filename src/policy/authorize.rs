@@ -1,0 +1,260 @@
+//! Judging an authorization request.
+//!
+//! In this order; the first that fails is the verdict:
+//!
+//! 1. `client_id` is there (RFC 6749 section 4.1.1).
+//! 2. No `request`, no `request_uri`: what is inside cannot be judged here (RFC 9101, RFC 9126).
+//! 3. `response_type` is one of the allowed ones, as a set of words.
+//! 4. `response_mode`, where present, is one of the allowed ones.
+//! 5. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
+//!    code needs none, but what is sent has to be right.
+
+use crate::oauth::pkce::UnknownMethod;
+use crate::oauth::{
+    AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
+};
+
+use super::{Rule, Verdict, Violation};
+
+/// The challenge that was accepted, if any.
+pub type Accepted = Option<CodeChallenge>;
+
+/// Judges a fresh request by its client's rule.
+pub fn judge(rule: &Rule, request: &AuthorizationRequest<'_>) -> Verdict<Accepted> {
+    match check(rule, request) {
+        Ok(challenge) => Verdict {
+            subject: challenge,
+            violation: None,
+        },
+        Err(violation) => Verdict {
+            subject: None,
+            violation: Some(violation),
+        },
+    }
+}
+
+fn check(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Violation> {
+    if request.client_id.is_none() {
+        return Err(Violation::MissingClient);
+    }
+    if request.request.is_some() {
+        return Err(Violation::RequestObjectRefused);
+    }
+    if request.request_uri.is_some() {
+        return Err(Violation::RequestUriRefused);
+    }
+    let response_type = ResponseType::parse(request.response_type.unwrap_or_default());
+    if !rule.response_types.contains(&response_type) {
+        return Err(Violation::ResponseTypeNotAllowed);
+    }
+    if let Some(mode) = request.response_mode {
+        let mode = ResponseMode::parse(mode).ok_or(Violation::ResponseModeNotAllowed)?;
+        if !rule.response_modes.contains(&mode) {
+            return Err(Violation::ResponseModeNotAllowed);
+        }
+    }
+    challenge(rule, request, response_type.yields_code())
+}
+
+fn challenge(
+    rule: &Rule,
+    request: &AuthorizationRequest<'_>,
+    yields_code: bool,
+) -> Result<Accepted, Violation> {
+    match (request.code_challenge, request.code_challenge_method) {
+        (None, None) if rule.challenge_required && yields_code => Err(Violation::MissingChallenge),
+        (None, None) => Ok(None),
+        // A method announces a challenge: one that got lost is never "no PKCE".
+        (None, Some(_)) => Err(Violation::MissingChallenge),
+        (Some(challenge), method) => {
+            let method = match (method, rule.assume_method) {
+                (None, Some(assumed)) => assumed,
+                (method, _) => CodeChallengeMethod::parse(method)
+                    .map_err(|UnknownMethod| Violation::UnknownMethod)?,
+            };
+            if !method_allowed(rule, method) {
+                let by_omission = request.code_challenge_method.is_none();
+                return Err(Violation::MethodNotAllowed { by_omission });
+            }
+            CodeChallenge::parse(method, challenge)
+                .map(Some)
+                .map_err(Violation::MalformedChallenge)
+        }
+    }
+}
+
+/// S256 always, `plain` where it is listed.
+pub(super) fn method_allowed(rule: &Rule, method: CodeChallengeMethod) -> bool {
+    match method {
+        CodeChallengeMethod::S256 => true,
+        CodeChallengeMethod::Plain => rule.plain_allowed,
+    }
+}
+
+/// What a request that could not even be read is judged as.
+pub fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
+    use crate::flow::submission::Doubt;
+    use crate::oauth::authorize::Ambiguous;
+    match doubt {
+        Doubt::Ambiguous(Ambiguous::Duplicate(duplicate)) => {
+            Violation::DuplicateParameter(duplicate.0.clone())
+        }
+        Doubt::Malformed(_)
+        | Doubt::Ambiguous(Ambiguous::Folded(_) | Ambiguous::Split)
+        | Doubt::SeveralHandles => Violation::MalformedRequest(doubt.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::Params;
+    use crate::oauth::pkce::MalformedChallenge;
+
+    const S256: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn violation(rule: &Rule, query: &str) -> Option<Violation> {
+        let query = query.replace("S256CHALLENGE", S256);
+        let params = Params::parse(query.as_bytes(), 64).unwrap();
+        judge(rule, &AuthorizationRequest::parse(&params).unwrap()).violation
+    }
+
+    #[test]
+    fn the_four_cells_of_challenge_and_method() {
+        let rule = Rule::default();
+        let base = "client_id=a&response_type=code";
+        for (query, expected) in [
+            ("", Some(Violation::MissingChallenge)),
+            ("&code_challenge=", Some(Violation::MissingChallenge)),
+            (
+                "&code_challenge_method=S256",
+                Some(Violation::MissingChallenge),
+            ),
+            (
+                "&code_challenge=S256CHALLENGE",
+                Some(Violation::MethodNotAllowed { by_omission: true }),
+            ),
+            (
+                "&code_challenge=S256CHALLENGE&code_challenge_method=plain",
+                Some(Violation::MethodNotAllowed { by_omission: false }),
+            ),
+            (
+                "&code_challenge=S256CHALLENGE&code_challenge_method=s256",
+                Some(Violation::UnknownMethod),
+            ),
+            (
+                "&code_challenge=abc&code_challenge_method=S256",
+                Some(Violation::MalformedChallenge(MalformedChallenge::Length)),
+            ),
+            (
+                "&code_challenge=S256CHALLENGE&code_challenge_method=S256",
+                None,
+            ),
+        ] {
+            assert_eq!(
+                violation(&rule, &format!("{base}{query}")),
+                expected,
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn clients_may_be_given_plain_or_an_assumed_method() {
+        let plain = Rule {
+            plain_allowed: true,
+            ..Rule::default()
+        };
+        let query = "client_id=a&response_type=code&code_challenge=S256CHALLENGE";
+        assert_eq!(violation(&plain, query), None);
+        let assumed = Rule {
+            assume_method: Some(CodeChallengeMethod::S256),
+            ..Rule::default()
+        };
+        let params = format!("client_id=a&response_type=code&code_challenge={S256}");
+        let params = Params::parse(params.as_bytes(), 64).unwrap();
+        let verdict = judge(&assumed, &AuthorizationRequest::parse(&params).unwrap());
+        assert_eq!(verdict.subject.unwrap().method(), CodeChallengeMethod::S256);
+    }
+
+    #[test]
+    fn response_types_modes_and_request_objects_are_allowed_only_when_listed() {
+        let rule = Rule::default();
+        let pkce = "&code_challenge=S256CHALLENGE&code_challenge_method=S256";
+        for (query, expected) in [
+            ("client_id=a", Some(Violation::ResponseTypeNotAllowed)),
+            (
+                "client_id=a&response_type=token",
+                Some(Violation::ResponseTypeNotAllowed),
+            ),
+            (
+                "client_id=a&response_type=code+id_token",
+                Some(Violation::ResponseTypeNotAllowed),
+            ),
+            (
+                "client_id=a&response_type=code_credentials",
+                Some(Violation::ResponseTypeNotAllowed),
+            ),
+            (
+                "client_id=a&response_type=code&response_mode=query.jwt",
+                Some(Violation::ResponseModeNotAllowed),
+            ),
+            (
+                "client_id=a&response_type=code&response_mode=form_post",
+                None,
+            ),
+            (
+                "client_id=a&response_type=code&request=x",
+                Some(Violation::RequestObjectRefused),
+            ),
+            (
+                "client_id=a&request_uri=x",
+                Some(Violation::RequestUriRefused),
+            ),
+            ("response_type=code", Some(Violation::MissingClient)),
+        ] {
+            assert_eq!(
+                violation(&rule, &format!("{query}{pkce}")),
+                expected,
+                "{query}"
+            );
+        }
+        let hybrid = Rule {
+            response_types: vec![ResponseType::parse("code id_token")],
+            ..Rule::default()
+        };
+        assert_eq!(
+            violation(
+                &hybrid,
+                &format!("client_id=a&response_type=id_token+code{pkce}")
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn a_response_type_without_a_code_needs_no_challenge() {
+        let rule = Rule {
+            response_types: vec![ResponseType::parse("id_token")],
+            ..Rule::default()
+        };
+        assert_eq!(violation(&rule, "client_id=a&response_type=id_token"), None);
+    }
+
+    #[test]
+    fn where_none_is_required_a_wrong_challenge_is_still_wrong() {
+        let rule = Rule {
+            challenge_required: false,
+            ..Rule::default()
+        };
+        assert_eq!(violation(&rule, "client_id=a&response_type=code"), None);
+        let wrong = violation(
+            &rule,
+            "client_id=a&response_type=code&code_challenge=x&code_challenge_method=S256",
+        );
+        assert_eq!(
+            wrong,
+            Some(Violation::MalformedChallenge(MalformedChallenge::Length))
+        );
+    }
+}

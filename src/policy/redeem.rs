@@ -1,0 +1,321 @@
+//! Judging a redemption: a token request that carries a code.
+//!
+//! In this order; the first that fails is the verdict:
+//!
+//! 1. The grant is allowed, where grants are listed. (A code makes any grant a redemption.)
+//! 2. The code is one that the gate handed out, alive and not being redeemed (RFC 6749 section 4.1.2).
+//! 3. The client is the one that began the flow (RFC 6749 section 4.1.3).
+//! 4. `redirect_uri` is the one of the authorization request, byte for byte (RFC 6749 section 4.1.3).
+//! 5. Challenge and verifier, all four combinations (RFC 7636 section 4.6, RFC 9700 section 2.1.1). A check is never
+//!    skipped because something is absent.
+
+use crate::flow::{BoundCode, Settlement};
+use crate::oauth::{CodeVerifier, Redemption};
+
+use super::{Rule, Verdict, Violation};
+
+/// What the store said about the code.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// Claimed by this request.
+    Claimed(&'a BoundCode),
+    /// Not to be had, and why.
+    Gone(Gone),
+}
+
+/// Why a code is not to be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Redeemed, or being redeemed.
+    Replayed,
+    /// Burnt by wrong verifiers.
+    Burnt,
+    /// Its time is over.
+    Expired,
+    /// Never handed out.
+    Unknown,
+}
+
+/// Judges a redemption by the rule of its client.
+pub fn judge(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Verdict<()> {
+    Verdict {
+        subject: (),
+        violation: check(rule, redemption, found).err(),
+    }
+}
+
+fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(), Violation> {
+    grant(rule, redemption.grant_type)?;
+    let bound = match found {
+        Found::Claimed(bound) => bound,
+        Found::Gone(Gone::Replayed) => return Err(Violation::ReplayedCode),
+        Found::Gone(Gone::Burnt) => return Err(Violation::BurntCode),
+        Found::Gone(Gone::Expired) => return Err(Violation::ExpiredCode),
+        Found::Gone(Gone::Unknown) => return Err(Violation::UnknownCode),
+    };
+    if !redemption
+        .client
+        .as_ref()
+        .is_some_and(|client| client.may_be(bound.client()))
+    {
+        return Err(Violation::ClientMismatch);
+    }
+    match (bound.redirect(), redemption.redirect_uri) {
+        (Some(recorded), Some(sent)) if recorded.is(sent) => {}
+        (Some(_), Some(_) | None) => return Err(Violation::RedirectMismatch),
+        // The request named none: the upstream knows the only registered one, and compares it itself.
+        (None, Some(_) | None) => {}
+    }
+    verifier(rule, redemption, bound)
+}
+
+/// Rule 1, for redemptions and for every other grant.
+pub fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violation> {
+    let allowed = rule.grants.is_empty()
+        || rule
+            .grants
+            .iter()
+            .any(|grant| Some(grant.as_str()) == grant_type);
+    if allowed {
+        Ok(())
+    } else {
+        Err(Violation::GrantNotAllowed)
+    }
+}
+
+fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Result<(), Violation> {
+    match (bound.challenge(), redemption.code_verifier) {
+        (None, None) if rule.challenge_required => Err(Violation::MissingChallenge),
+        (None, None) => Ok(()),
+        (None, Some(_)) => Err(Violation::UnexpectedVerifier),
+        (Some(_), None) => Err(Violation::MissingVerifier),
+        (Some(challenge), Some(verifier)) => {
+            let verifier = CodeVerifier::parse(verifier.expose(), rule.verifier_max)
+                .map_err(Violation::MalformedVerifier)?;
+            if !challenge.is_met_by(&verifier) {
+                return Err(Violation::VerifierMismatch);
+            }
+            // The policy of today counts, not that of the day on which the code was issued.
+            if !super::authorize::method_allowed(rule, challenge.method()) {
+                return Err(Violation::MethodNotAllowed { by_omission: false });
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How a refused redemption leaves its claim: only a wrong verifier counts as an attempt; every other refusal tells
+/// nothing about the verifier and must not cost the rightful client its login.
+pub fn settlement(violation: &Violation) -> Settlement {
+    if *violation == Violation::VerifierMismatch {
+        Settlement::WrongVerifier
+    } else {
+        Settlement::Release
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{ClientState, PendingAuthorization};
+    use crate::oauth::{
+        AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
+        TokenRequest,
+    };
+
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn bound(challenge: Option<(CodeChallengeMethod, &str)>, redirect: Option<&str>) -> BoundCode {
+        let pending = PendingAuthorization {
+            challenge: challenge
+                .map(|(method, value)| CodeChallenge::parse(method, value).unwrap()),
+            client: ClientId::new("app").digest(),
+            redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
+            state: ClientState::Absent,
+            response_type: None,
+            response_mode: None,
+            browser: None,
+        };
+        pending.bind(AuthorizationCode::new("upstream-code").unwrap())
+    }
+
+    fn violation(rule: &Rule, body: &str, found: Found<'_>) -> Option<Violation> {
+        let body = format!("grant_type=authorization_code&code=x&{body}");
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        match TokenRequest::parse(&params, None).unwrap() {
+            TokenRequest::Redemption(redemption) => judge(rule, &redemption, found).violation,
+            TokenRequest::Other { .. } => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn the_four_cells_of_challenge_and_verifier() {
+        let s256 = bound(Some((CodeChallengeMethod::S256, CHALLENGE)), None);
+        let none = bound(None, None);
+        let strict = Rule::default();
+        let lax = Rule {
+            challenge_required: false,
+            ..Rule::default()
+        };
+        let right = format!("client_id=app&code_verifier={VERIFIER}");
+        for (rule, bound, body, expected) in [
+            (&strict, &s256, right.as_str(), None),
+            (
+                &strict,
+                &s256,
+                "client_id=app",
+                Some(Violation::MissingVerifier),
+            ),
+            (
+                &strict,
+                &s256,
+                "client_id=app&code_verifier=",
+                Some(Violation::MissingVerifier),
+            ),
+            (
+                &strict,
+                &none,
+                right.as_str(),
+                Some(Violation::UnexpectedVerifier),
+            ),
+            (
+                &strict,
+                &none,
+                "client_id=app",
+                Some(Violation::MissingChallenge),
+            ),
+            (&lax, &none, "client_id=app", None),
+            (
+                &lax,
+                &none,
+                right.as_str(),
+                Some(Violation::UnexpectedVerifier),
+            ),
+            (
+                &lax,
+                &s256,
+                "client_id=app",
+                Some(Violation::MissingVerifier),
+            ),
+        ] {
+            assert_eq!(
+                violation(rule, body, Found::Claimed(bound)),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_and_malformed_verifiers_are_told_apart() {
+        let s256 = bound(Some((CodeChallengeMethod::S256, CHALLENGE)), None);
+        let check = |verifier: &str| {
+            let body = format!("client_id=app&code_verifier={verifier}");
+            violation(&Rule::default(), &body, Found::Claimed(&s256))
+        };
+        assert_eq!(check(CHALLENGE), Some(Violation::VerifierMismatch));
+        assert_eq!(
+            check(&VERIFIER.replace('d', "e")),
+            Some(Violation::VerifierMismatch)
+        );
+        assert!(matches!(
+            check("short"),
+            Some(Violation::MalformedVerifier(_))
+        ));
+        assert!(matches!(
+            check(&"a".repeat(129)),
+            Some(Violation::MalformedVerifier(_))
+        ));
+    }
+
+    #[test]
+    fn a_code_belongs_to_its_client_and_redirect_uri() {
+        let bound = bound(
+            Some((CodeChallengeMethod::S256, CHALLENGE)),
+            Some("https://c/cb"),
+        );
+        let check = |body: &str| {
+            let body = format!("{body}&code_verifier={VERIFIER}");
+            violation(&Rule::default(), &body, Found::Claimed(&bound))
+        };
+        assert_eq!(check("client_id=app&redirect_uri=https://c/cb"), None);
+        assert_eq!(
+            check("client_id=other&redirect_uri=https://c/cb"),
+            Some(Violation::ClientMismatch)
+        );
+        assert_eq!(
+            check("redirect_uri=https://c/cb"),
+            Some(Violation::ClientMismatch)
+        );
+        for redirect in [
+            "",
+            "&redirect_uri=",
+            "&redirect_uri=https://c/cb/",
+            "&redirect_uri=https://C/cb",
+        ] {
+            assert_eq!(
+                check(&format!("client_id=app{redirect}")),
+                Some(Violation::RedirectMismatch),
+                "{redirect}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_reason_for_a_missing_code_stays_distinct() {
+        for (gone, expected) in [
+            (Gone::Replayed, Violation::ReplayedCode),
+            (Gone::Burnt, Violation::BurntCode),
+            (Gone::Expired, Violation::ExpiredCode),
+            (Gone::Unknown, Violation::UnknownCode),
+        ] {
+            assert_eq!(
+                violation(&Rule::default(), "client_id=app", Found::Gone(gone)),
+                Some(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_plain_code_is_refused_once_plain_is_no_longer_allowed() {
+        let plain = bound(Some((CodeChallengeMethod::Plain, VERIFIER)), None);
+        let body = format!("client_id=app&code_verifier={VERIFIER}");
+        let allowed = Rule {
+            plain_allowed: true,
+            ..Rule::default()
+        };
+        assert_eq!(violation(&allowed, &body, Found::Claimed(&plain)), None);
+        let refused = Violation::MethodNotAllowed { by_omission: false };
+        assert_eq!(
+            violation(&Rule::default(), &body, Found::Claimed(&plain)),
+            Some(refused)
+        );
+    }
+
+    #[test]
+    fn only_a_wrong_verifier_counts_as_an_attempt() {
+        assert_eq!(
+            settlement(&Violation::VerifierMismatch),
+            Settlement::WrongVerifier
+        );
+        assert_eq!(settlement(&Violation::ClientMismatch), Settlement::Release);
+        assert_eq!(settlement(&Violation::MissingVerifier), Settlement::Release);
+    }
+
+    #[test]
+    fn listed_grants_are_compared_exactly() {
+        let rule = Rule {
+            grants: vec!["authorization_code".to_owned()],
+            ..Rule::default()
+        };
+        for (grant_type, ok) in [
+            (Some("authorization_code"), true),
+            (Some("authorization_code "), false),
+            (Some("openid"), false),
+            (None, false),
+        ] {
+            assert_eq!(grant(&rule, grant_type).is_ok(), ok, "{grant_type:?}");
+        }
+    }
+}

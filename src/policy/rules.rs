@@ -1,0 +1,230 @@
+//! Rules per upstream, overridden per client, with end dates.
+
+use std::collections::HashMap;
+
+use crate::oauth::pkce::MAX_LENGTH;
+use crate::oauth::{CodeChallengeMethod, Digest, ResponseMode, ResponseType};
+
+/// Who is refused. Ordered from lax to strict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Nothing is judged.
+    Off,
+    /// Everything is judged and recorded, nothing refused.
+    Report,
+    /// What is wrong is refused.
+    Enforce,
+}
+
+impl Mode {
+    /// As it stands in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Report => "report",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// What travels in place of `state` and code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codes {
+    /// Handles: the upstream's code is worthless outside the gate.
+    Handle,
+    /// The upstream's own values, unchanged.
+    Upstream,
+}
+
+/// Who has to send a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Require {
+    /// Every client.
+    All,
+    /// Every client but those with `type = "confidential"`.
+    Public,
+}
+
+/// What holds for one client of one upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Who is refused.
+    pub mode: Mode,
+    /// What travels.
+    pub codes: Codes,
+    /// Whether a challenge is required at all.
+    pub challenge_required: bool,
+    /// S256 is always allowed; `plain` only where it is listed.
+    pub plain_allowed: bool,
+    /// For clients that send a challenge without a method (the Salesforce CLI).
+    pub assume_method: Option<CodeChallengeMethod>,
+    /// The longest verifier, in characters.
+    pub verifier_max: usize,
+    /// Allowed response types.
+    pub response_types: Vec<ResponseType>,
+    /// Allowed response modes.
+    pub response_modes: Vec<ResponseMode>,
+    /// Grants that may pass, exactly; empty: any.
+    pub grants: Vec<String>,
+    /// Where error redirects may go without having been learned.
+    pub redirect_uris: Vec<String>,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            codes: Codes::Handle,
+            challenge_required: true,
+            plain_allowed: false,
+            assume_method: None,
+            verifier_max: MAX_LENGTH,
+            response_types: vec![ResponseType::parse("code")],
+            response_modes: vec![
+                ResponseMode::Query,
+                ResponseMode::Fragment,
+                ResponseMode::FormPost,
+            ],
+            grants: Vec::new(),
+            redirect_uris: Vec::new(),
+        }
+    }
+}
+
+impl Rule {
+    /// Whether values are rewritten for this client: only where somebody judges.
+    pub fn uses_handles(&self) -> bool {
+        self.codes == Codes::Handle && self.mode != Mode::Off
+    }
+}
+
+/// An exception as it was written down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientRule {
+    /// The identifier, for the review and for events.
+    pub id: String,
+    /// What holds until the end.
+    pub rule: Rule,
+    /// The last day (since 1970-01-01, UTC) on which it holds; `None`: for good.
+    pub until: Option<u64>,
+    /// What holds after the end.
+    pub afterwards: Rule,
+    /// Who asked for it.
+    pub owner: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// All rules of one upstream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    default: Rule,
+    clients: HashMap<Digest, ClientRule>,
+}
+
+impl Rules {
+    /// The upstream's rule and its clients' exceptions, by [`crate::oauth::ClientId::digest`].
+    pub fn new(default: Rule, clients: impl IntoIterator<Item = (Digest, ClientRule)>) -> Self {
+        Self {
+            default,
+            clients: clients.into_iter().collect(),
+        }
+    }
+
+    /// The rule for clients that have none of their own.
+    pub fn default_rule(&self) -> &Rule {
+        &self.default
+    }
+
+    /// The rule that holds for a client today; an exception ends by itself.
+    pub fn of(&self, client: Option<Digest>, today: u64) -> &Rule {
+        match client.and_then(|client| self.clients.get(&client)) {
+            None => &self.default,
+            Some(client) if client.until.is_some_and(|until| until < today) => &client.afterwards,
+            Some(client) => &client.rule,
+        }
+    }
+
+    /// Of two rules that could apply to one redemption (the client that it names, the client that the code belongs
+    /// to) the stricter one holds: naming a lax client is no way around.
+    pub fn stricter<'r>(&'r self, a: &'r Rule, b: &'r Rule) -> &'r Rule {
+        if b.mode >= a.mode { b } else { a }
+    }
+
+    /// The exceptions, as written.
+    pub fn clients(&self) -> impl Iterator<Item = &ClientRule> {
+        self.clients.values()
+    }
+
+    /// Whether any client's codes travel as the upstream issued them.
+    pub fn any_upstream_codes(&self) -> bool {
+        std::iter::once(&self.default)
+            .chain(
+                self.clients
+                    .values()
+                    .flat_map(|client| [&client.rule, &client.afterwards]),
+            )
+            .any(|rule| !rule.uses_handles())
+    }
+
+    /// Whether nothing is ever judged: the upstream is passed through.
+    pub fn all_off(&self) -> bool {
+        std::iter::once(&self.default)
+            .chain(
+                self.clients
+                    .values()
+                    .flat_map(|client| [&client.rule, &client.afterwards]),
+            )
+            .all(|rule| rule.mode == Mode::Off)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::ClientId;
+
+    #[test]
+    fn an_exception_holds_through_its_last_day_and_not_a_day_longer() {
+        let lax = Rule {
+            mode: Mode::Report,
+            ..Rule::default()
+        };
+        let client = ClientId::new("erp").digest();
+        let exception = ClientRule {
+            id: "erp".to_owned(),
+            rule: lax,
+            until: Some(100),
+            afterwards: Rule::default(),
+            owner: None,
+            reason: None,
+        };
+        let rules = Rules::new(Rule::default(), [(client, exception)]);
+        for (today, mode) in [
+            (99, Mode::Report),
+            (100, Mode::Report),
+            (101, Mode::Enforce),
+        ] {
+            assert_eq!(rules.of(Some(client), today).mode, mode, "{today}");
+        }
+        assert_eq!(rules.of(None, 99).mode, Mode::Enforce);
+        assert_eq!(
+            rules.of(Some(ClientId::new("other").digest()), 99).mode,
+            Mode::Enforce
+        );
+    }
+
+    #[test]
+    fn of_two_rules_the_stricter_one_holds() {
+        let rules = Rules::default();
+        let (lax, strict) = (
+            Rule {
+                mode: Mode::Off,
+                ..Rule::default()
+            },
+            Rule::default(),
+        );
+        assert_eq!(rules.stricter(&lax, &strict), &strict);
+        assert_eq!(rules.stricter(&strict, &lax), &strict);
+    }
+}

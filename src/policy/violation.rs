@@ -1,0 +1,258 @@
+//! The closed list of reasons for which a request is refused, or would be.
+
+use crate::oauth::ErrorCode;
+use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier};
+
+/// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// No `code_challenge`, or none was recorded with the code.
+    MissingChallenge,
+    /// A challenge that no verifier can ever meet.
+    MalformedChallenge(MalformedChallenge),
+    /// `plain` where only S256 is allowed; by omission (`true`) or in so many words.
+    MethodNotAllowed {
+        /// The method was absent, which means `plain` (RFC 7636 section 4.3).
+        by_omission: bool,
+    },
+    /// A `code_challenge_method` that RFC 7636 does not know.
+    UnknownMethod,
+    /// A parameter occurs twice (RFC 6749 section 3.1).
+    DuplicateParameter(String),
+    /// The request cannot be read without doubt: encoding, lookalike names, parameters in two places.
+    MalformedRequest(String),
+    /// No `client_id`.
+    MissingClient,
+    /// Not in `response_types`.
+    ResponseTypeNotAllowed,
+    /// Not in `response_modes`.
+    ResponseModeNotAllowed,
+    /// `request`.
+    RequestObjectRefused,
+    /// `request_uri`.
+    RequestUriRefused,
+    /// A continuation says something else than the sign-in that it continues.
+    ContinuationMismatch(&'static str),
+    /// A handle that is dead: the sign-in took too long, or is over.
+    ExpiredSignIn,
+    /// Another browser than the one that began (`browser_binding`).
+    BrowserMismatch,
+    /// No `code_verifier` for a recorded challenge.
+    MissingVerifier,
+    /// Not 43 to 128 unreserved characters.
+    MalformedVerifier(MalformedVerifier),
+    /// S256(verifier) is not the challenge.
+    VerifierMismatch,
+    /// A verifier without a recorded challenge: the downgrade of RFC 9700 section 2.1.1.
+    UnexpectedVerifier,
+    /// A code that the gate never handed out.
+    UnknownCode,
+    /// A code that was redeemed, or is being redeemed.
+    ReplayedCode,
+    /// A code whose time is over.
+    ExpiredCode,
+    /// A code that wrong verifiers have burnt.
+    BurntCode,
+    /// Another client than the one that began the flow, or none.
+    ClientMismatch,
+    /// Another `redirect_uri` than in the authorization request.
+    RedirectMismatch,
+    /// Not in `grants`.
+    GrantNotAllowed,
+    /// A path that some servers take for a protected endpoint, without being it.
+    AmbiguousPath,
+    /// A token request on a route that is not the token endpoint.
+    TokenRequestElsewhere,
+    /// An answer with a code that belongs to no live sign-in, or leads elsewhere, or comes twice.
+    UnboundCodeInResponse(&'static str),
+    /// Full, or out of reach.
+    StoreUnavailable,
+}
+
+/// Who has to change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The client, or whoever sent the request.
+    Client,
+    /// The server behind the gate.
+    Upstream,
+    /// The gate or its configuration.
+    Gate,
+}
+
+impl Violation {
+    /// The stable, snake_case code.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::MissingChallenge => "missing_challenge",
+            Self::MalformedChallenge(_) => "malformed_challenge",
+            Self::MethodNotAllowed { .. } | Self::UnknownMethod => "method_not_allowed",
+            Self::DuplicateParameter(_) => "duplicate_parameter",
+            Self::MalformedRequest(_) => "malformed_request",
+            Self::MissingClient => "missing_client",
+            Self::ResponseTypeNotAllowed => "response_type_not_allowed",
+            Self::ResponseModeNotAllowed => "response_mode_not_allowed",
+            Self::RequestObjectRefused | Self::RequestUriRefused => "request_object_refused",
+            Self::ContinuationMismatch(_) => "continuation_mismatch",
+            Self::ExpiredSignIn => "expired_sign_in",
+            Self::BrowserMismatch => "browser_mismatch",
+            Self::MissingVerifier => "missing_verifier",
+            Self::MalformedVerifier(_) => "malformed_verifier",
+            Self::VerifierMismatch => "verifier_mismatch",
+            Self::UnexpectedVerifier => "unexpected_verifier",
+            Self::UnknownCode => "unknown_code",
+            Self::ReplayedCode => "replayed_code",
+            Self::ExpiredCode => "expired_code",
+            Self::BurntCode => "burnt_code",
+            Self::ClientMismatch => "client_mismatch",
+            Self::RedirectMismatch => "redirect_mismatch",
+            Self::GrantNotAllowed => "grant_not_allowed",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::TokenRequestElsewhere => "token_request_elsewhere",
+            Self::UnboundCodeInResponse(_) => "unbound_code_in_response",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::UnboundCodeInResponse(_) => Fault::Upstream,
+            Self::StoreUnavailable => Fault::Gate,
+            Self::MissingChallenge
+            | Self::MalformedChallenge(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::UnknownMethod
+            | Self::DuplicateParameter(_)
+            | Self::MalformedRequest(_)
+            | Self::MissingClient
+            | Self::ResponseTypeNotAllowed
+            | Self::ResponseModeNotAllowed
+            | Self::RequestObjectRefused
+            | Self::RequestUriRefused
+            | Self::ContinuationMismatch(_)
+            | Self::ExpiredSignIn
+            | Self::BrowserMismatch
+            | Self::MissingVerifier
+            | Self::MalformedVerifier(_)
+            | Self::VerifierMismatch
+            | Self::UnexpectedVerifier
+            | Self::UnknownCode
+            | Self::ReplayedCode
+            | Self::ExpiredCode
+            | Self::BurntCode
+            | Self::ClientMismatch
+            | Self::RedirectMismatch
+            | Self::GrantNotAllowed
+            | Self::AmbiguousPath
+            | Self::TokenRequestElsewhere => Fault::Client,
+        }
+    }
+
+    /// The RFC's error code on the wire. Everything about the code and the verifier is `invalid_grant`
+    /// (RFC 7636 section 4.6); what cannot be read is `invalid_request`.
+    pub const fn error(&self) -> ErrorCode {
+        match self {
+            Self::MissingVerifier
+            | Self::MalformedVerifier(_)
+            | Self::VerifierMismatch
+            | Self::UnexpectedVerifier
+            | Self::UnknownCode
+            | Self::ReplayedCode
+            | Self::ExpiredCode
+            | Self::BurntCode
+            | Self::ClientMismatch
+            | Self::RedirectMismatch => ErrorCode::InvalidGrant,
+            Self::ResponseTypeNotAllowed => ErrorCode::UnsupportedResponseType,
+            Self::RequestObjectRefused => ErrorCode::RequestNotSupported,
+            Self::RequestUriRefused => ErrorCode::RequestUriNotSupported,
+            Self::GrantNotAllowed => ErrorCode::UnsupportedGrantType,
+            Self::StoreUnavailable => ErrorCode::TemporarilyUnavailable,
+            Self::UnboundCodeInResponse(_) => ErrorCode::ServerError,
+            Self::MissingChallenge
+            | Self::MalformedChallenge(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::UnknownMethod
+            | Self::DuplicateParameter(_)
+            | Self::MalformedRequest(_)
+            | Self::MissingClient
+            | Self::ResponseModeNotAllowed
+            | Self::ContinuationMismatch(_)
+            | Self::ExpiredSignIn
+            | Self::BrowserMismatch
+            | Self::AmbiguousPath
+            | Self::TokenRequestElsewhere => ErrorCode::InvalidRequest,
+        }
+    }
+
+    /// The error code at the token endpoint, where a code without a challenge, or with a method that is no longer
+    /// allowed, is a bad grant rather than a bad request.
+    pub const fn error_at_token(&self) -> ErrorCode {
+        match self {
+            Self::MissingChallenge | Self::MethodNotAllowed { .. } => ErrorCode::InvalidGrant,
+            other => other.error(),
+        }
+    }
+
+    /// What a client's developer reads: what is wrong, and what to do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::MissingChallenge => {
+                "code challenge required: send code_challenge and code_challenge_method=S256 \
+                 (RFC 7636 section 4.3)"
+                    .to_owned()
+            }
+            Self::MalformedChallenge(malformed) => malformed.to_string(),
+            Self::MethodNotAllowed { by_omission: true } => {
+                "code_challenge_method is missing, which means plain; \
+                 send code_challenge_method=S256"
+                    .to_owned()
+            }
+            Self::MethodNotAllowed { by_omission: false } => {
+                "transform algorithm not supported: send code_challenge_method=S256".to_owned()
+            }
+            Self::UnknownMethod => {
+                "transform algorithm not supported: code_challenge_method is S256, spelt exactly so"
+                    .to_owned()
+            }
+            Self::DuplicateParameter(name) => format!("the parameter {name} occurs more than once"),
+            Self::MalformedRequest(why) => why.clone(),
+            Self::MissingClient => "client_id is missing".to_owned(),
+            Self::ResponseTypeNotAllowed => "this response_type is not allowed here".to_owned(),
+            Self::ResponseModeNotAllowed => "this response_mode is not allowed here".to_owned(),
+            Self::RequestObjectRefused => "request objects are not accepted here".to_owned(),
+            Self::RequestUriRefused => "request_uri is not accepted here".to_owned(),
+            Self::ContinuationMismatch(name) => {
+                format!("{name} differs from what this sign-in began with")
+            }
+            Self::ExpiredSignIn => {
+                "this sign-in has expired; go back to the application and start again".to_owned()
+            }
+            Self::BrowserMismatch => "this sign-in was begun in another browser".to_owned(),
+            Self::MissingVerifier => "code_verifier is missing (RFC 7636 section 4.5)".to_owned(),
+            Self::MalformedVerifier(malformed) => malformed.to_string(),
+            Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
+            Self::AmbiguousPath => "this path is ambiguous".to_owned(),
+            Self::TokenRequestElsewhere => {
+                "token requests go to the token endpoint only".to_owned()
+            }
+            Self::UnboundCodeInResponse(shape) => {
+                format!(
+                    "the server behind this gate answered with a code that cannot be delivered safely: {shape}"
+                )
+            }
+            Self::StoreUnavailable => {
+                "the sign-in cannot be started right now; try again later".to_owned()
+            }
+            // One text for everything that is wrong with a code: whoever tries a stolen one learns nothing.
+            Self::VerifierMismatch
+            | Self::UnexpectedVerifier
+            | Self::UnknownCode
+            | Self::ReplayedCode
+            | Self::ExpiredCode
+            | Self::BurntCode
+            | Self::ClientMismatch
+            | Self::RedirectMismatch => "the code or its code_verifier is not valid".to_owned(),
+        }
+    }
+}

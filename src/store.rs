@@ -1,0 +1,252 @@
+//! Where pending authorizations and bound codes are kept: five verbs, each atomic.
+//!
+//! ```text
+//! hold     a new pending authorization            -> the handle that replaces the client's state
+//! pending  read one; good until it expires
+//! bind     a code that the upstream issued for it -> the handle that replaces the code
+//! redeem   claim a code: exactly one caller gets it, until it is settled
+//! settle   burn it, release it, or count a wrong verifier
+//! ```
+//!
+//! There is no get-then-delete pair anywhere: a find that is followed by a delete lets two redemptions through.
+//! Full or unreachable means that new requests are refused; nothing is ever evicted to make room, or an attacker
+//! could throw out a victim's login.
+
+pub mod memory;
+
+#[cfg(test)]
+mod contract;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::flow::{BoundCode, Handle, PendingAuthorization, Settlement};
+use crate::oauth::{AuthorizationCode, Digest};
+
+pub use memory::MemoryStore;
+
+/// How long records live and how many there may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// From the authorization request to the code.
+    pub pending: Duration,
+    /// From the code to the token.
+    pub code: Duration,
+    /// Records of all kinds, tombstones included; at this number new requests are refused.
+    pub capacity: usize,
+    /// The largest share of `capacity`, 0 to 1, that one client may hold.
+    pub per_client: f64,
+    /// Wrong verifiers before a code is burnt.
+    pub attempts: u8,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pending: Duration::from_secs(15 * 60),
+            code: Duration::from_secs(5 * 60),
+            capacity: 1_000_000,
+            per_client: 0.5,
+            attempts: 3,
+        }
+    }
+}
+
+/// Why a record could not be kept or read: the request is refused with 503, never let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// At capacity.
+    #[error("the store is full")]
+    Full,
+    /// This client holds its whole share.
+    #[error("one client holds its whole share of the store")]
+    ClientShare,
+    /// No random bytes could be had.
+    #[error("no randomness")]
+    Entropy,
+}
+
+/// Under what a record is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Under a fresh handle (`codes = "handle"`).
+    Handle,
+    /// Under values that travel anyway (`codes = "upstream"`): a digest of redirect target and state, or of a code.
+    Digest(Digest),
+}
+
+/// What [`Store::hold`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Under this handle.
+    Handle(Handle),
+    /// Under the digest that was given.
+    New,
+    /// An equal record was there already: a reload.
+    Again,
+    /// A record with another challenge or client was there: neither can be trusted, both are dead until they expire.
+    Conflict,
+}
+
+/// What [`Store::pending`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pending {
+    /// Alive.
+    Live(Box<PendingAuthorization>),
+    /// It was there, and its time is over.
+    Expired,
+    /// Two different requests came under the same values.
+    Conflict,
+    /// Never there, or gone long ago.
+    Unknown,
+}
+
+/// What [`Store::bind`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// The client gets this in place of the code.
+    Handle(Handle),
+    /// Under the digest that was given.
+    Digest,
+    /// This authorization has yielded [`crate::flow::CODES_PER_AUTHORIZATION`] codes already.
+    TooMany,
+    /// The pending authorization is gone.
+    Unknown,
+}
+
+/// What [`Store::redeem`] found. The reasons stay distinct in events; clients see one `invalid_grant`.
+#[derive(Debug)]
+pub enum Redeemed {
+    /// The caller owns the code until it settles the claim.
+    Claimed(Claim),
+    /// Someone else is redeeming it, or has.
+    AlreadyRedeemed,
+    /// Burnt by wrong verifiers or by an exchange with an unknown end.
+    Burnt,
+    /// Its time is over.
+    Expired,
+    /// Never issued here, or gone long ago.
+    Unknown,
+}
+
+/// The one right to redeem a code. Dropped without [`Store::settle`] (the client went away, a panic) it stays
+/// claimed, and so is never redeemed again: whether the upstream saw the code is then unknown.
+#[derive(Debug)]
+#[must_use = "a claim that is not settled is lost with its code"]
+pub struct Claim {
+    key: Digest,
+    bound: BoundCode,
+}
+
+impl Claim {
+    /// For stores.
+    pub(crate) fn new(key: Digest, bound: BoundCode) -> Self {
+        Self { key, bound }
+    }
+
+    /// What has to be true of whoever redeems it.
+    pub fn bound(&self) -> &BoundCode {
+        &self.bound
+    }
+
+    /// For stores.
+    pub(crate) fn key(&self) -> Digest {
+        self.key
+    }
+}
+
+/// What an operator wants to know of a store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Pending authorizations.
+    pub pending: usize,
+    /// Bound codes, claimed ones included.
+    pub codes: usize,
+    /// What is left of redeemed and burnt codes, so that a replay is named a replay.
+    pub tombstones: usize,
+    /// Memory that the records take, in bytes, overhead of the maps included.
+    pub bytes: usize,
+    /// Requests that were refused because the store, or a client's share of it, was full.
+    pub refused: u64,
+}
+
+/// One store per upstream.
+pub enum Store {
+    /// In this process.
+    Memory(MemoryStore),
+}
+
+impl Store {
+    /// Keeps a new pending authorization.
+    pub async fn hold(
+        &self,
+        place: Place,
+        pending: &PendingAuthorization,
+    ) -> Result<Held, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.hold(place, pending),
+        }
+    }
+
+    /// Reads a pending authorization; it stays.
+    pub async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.pending(key)),
+        }
+    }
+
+    /// Binds a code to the pending authorization under `pending`.
+    pub async fn bind(
+        &self,
+        pending: Digest,
+        place: Place,
+        code: AuthorizationCode,
+    ) -> Result<Bound, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.bind(pending, place, code),
+        }
+    }
+
+    /// Claims the code under that key.
+    pub async fn redeem(&self, key: Digest) -> Result<Redeemed, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.redeem(key)),
+        }
+    }
+
+    /// Ends a claim.
+    pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.settle(claim, settlement),
+        }
+        Ok(())
+    }
+
+    /// Kills a pending authorization and everything bound to it from now on: what it was for cannot be trusted.
+    pub async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(memory) => memory.discard(pending),
+        }
+        Ok(())
+    }
+
+    /// Drops what has expired, a few records at a time; called every second or so.
+    pub fn sweep(&self) {
+        match self {
+            Self::Memory(memory) => memory.sweep(),
+        }
+    }
+
+    /// Numbers for metrics and readiness.
+    pub fn statistics(&self) -> Statistics {
+        match self {
+            Self::Memory(memory) => memory.statistics(),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.statistics()).finish()
+    }
+}
