@@ -4,5 +4,6 @@
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod redemption;
 mod state;
 mod support;
