@@ -13,6 +13,7 @@ mod endpoints;
 mod limits;
 mod lint;
 mod log;
+mod origin;
 mod path;
 mod pkce;
 mod report;
@@ -111,8 +112,10 @@ fn load_on(
     file_name: &str,
     today: u64,
 ) -> Result<Checked, Problems> {
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    let report = Report::new(syntax::problems(text, tree.get_ref(), &errors));
+    let (readable, given_up) = syntax::readable(text);
+    let (tree, errors) = DeTable::parse_recoverable(&readable);
+    let syntax = syntax::problems(text, given_up, tree.get_ref(), &errors);
+    let report = Report::new(syntax);
     let context = Context {
         today,
         directory: Path::new(file_name).parent().unwrap_or(Path::new("")),

@@ -172,18 +172,23 @@ fn stricter<T: Clone + PartialEq>(client: &[T], upstream: &[T]) -> Vec<T> {
 fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
     let end = date::format(today.saturating_add(90));
     let wanted = [
-        ("until", format!("until = \"{end}\"")),
-        ("owner", "owner = \"team@example.com\"".to_owned()),
-        ("reason", "reason = \"…\"".to_owned()),
+        ("until", "an end", format!("until = \"{end}\"")),
+        (
+            "owner",
+            "an owner",
+            "owner = \"team@example.com\"".to_owned(),
+        ),
+        ("reason", "a reason", "reason = \"…\"".to_owned()),
     ];
-    let (keys, examples): (Vec<&str>, Vec<String>) = wanted
+    let (needs, examples): (Vec<&str>, Vec<String>) = wanted
         .into_iter()
-        .filter(|(key, _)| !table.has(key))
+        .filter(|(key, ..)| !table.has(key))
+        .map(|(_, need, example)| (need, example))
         .unzip();
-    if keys.is_empty() {
+    if needs.is_empty() {
         return;
     }
-    let message = format!("an exception needs {}", keys.join(", "));
+    let message = format!("an exception needs {}", needs.join(", "));
     let help = format!("add {}", examples.join(", "));
     table.missing_for(lax.key, message, &lax.why, help);
 }

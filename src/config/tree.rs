@@ -29,7 +29,7 @@ pub(super) struct Table<'t> {
     report: &'t Report,
 }
 
-/// A key with its value.
+/// A key with its value; an element of a list, with its own place for that of its key.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'t> {
     key: Span,
@@ -131,7 +131,11 @@ impl<'t> Table<'t> {
     ) {
         let message = format!("{} has to be {expected}", self.name(key));
         let label = format!("this is {}", type_of(entry.value));
-        let help = format!("write {key} = {instead}");
+        let help = if entry.is_element() {
+            format!("write {instead}")
+        } else {
+            format!("write {key} = {instead}")
+        };
         self.push(Problem::error(entry.span, message, label, help));
     }
 
@@ -297,6 +301,11 @@ impl<'t> Entry<'t> {
             span: value.span().into(),
             value: value.get_ref(),
         }
+    }
+
+    /// Elements of lists have no key.
+    fn is_element(&self) -> bool {
+        self.key == self.span
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::origin::{ORIGIN, Origin, plain_url};
 use super::path::{HOST, PREFIX};
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
 use super::tree::Table;
-use super::value::{Kind, ORIGIN, Origin, TEXT, Wrong, plain_url, quoted};
+use super::value::{Kind, TEXT, Wrong, quoted};
 use super::{Context, Upstream, client, endpoints, limits};
 use crate::gateway::{self, Entry};
 use crate::oauth::ClientId;
@@ -193,7 +194,11 @@ fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) ->
     } else {
         Entry::Rewrite
     };
-    if pkce.entry == Some(Entry::Redirect) && !handles && table.is_all_good() {
+    let known = ["mode", "codes", "entry"]
+        .iter()
+        .all(|key| table.is_good(key))
+        && clients.iter().all(|(client, _)| client.is_all_good());
+    if pkce.entry == Some(Entry::Redirect) && !handles && known {
         let message = format!("{} cannot be \"redirect\" here", table.name("entry"));
         let label = "with codes = \"upstream\" a redirect would change nothing";
         let help = "write entry = \"rewrite\", or remove it, or write codes = \"handle\"";

@@ -62,7 +62,13 @@ impl Table<'_> {
         };
         let share = digits.parse().ok();
         let share = share.filter(|share: &f64| *share > 0.0);
-        self.bounded(key, share, default, &(0.0..=1.0), |share| share.to_string())
+        self.bounded(key, share, default, &(0.0..=1.0), |share| {
+            if share > 0.0 {
+                share.to_string()
+            } else {
+                "above 0".to_owned()
+            }
+        })
     }
 
     /// A duration within a range.
