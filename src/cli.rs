@@ -48,7 +48,7 @@ pub struct ConfigFile {
 /// `--admin ADDRESS`.
 #[derive(Debug, Args)]
 pub struct Admin {
-    /// Where the gate's [admin] listens
+    /// Where the gate listens for operators
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     pub admin: SocketAddr,
 }

@@ -82,7 +82,8 @@ fn count(problems: &Problems) -> String {
 }
 
 fn print(problems: &Problems) {
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = wanted && io::stderr().is_terminal();
     let renderer = if colours {
         Renderer::styled()
     } else {

@@ -43,11 +43,10 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
 
 /// Without these there is nothing to guard.
 fn required(table: &Table<'_>, key: &'static str, example: &str) {
-    if !table.has(key) {
-        let label = "the gate has to know this endpoint of the upstream";
-        let help = format!("add {key} = {example} below [upstream.endpoints]");
-        table.missing(key, label, &help);
-    } else if table.is_empty_list(key) {
+    let label = "the gate has to know this endpoint of the upstream";
+    let help = format!("add {key} = {example} below [upstream.endpoints]");
+    table.require(key, label, &help);
+    if table.is_empty_list(key) {
         table.empty_list(key, "there would be nothing to guard", example);
     }
 }

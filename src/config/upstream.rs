@@ -85,20 +85,18 @@ fn routes(table: &Table<'_>) {
 }
 
 fn target(table: &Table<'_>) -> Option<Origin> {
-    if !table.has("url") {
-        let help = "add url = \"http://127.0.0.1:9000\"";
-        table.missing("url", "the gate has to know where this upstream is", help);
-    }
+    let label = "the gate has to know where this upstream is";
+    table.require("url", label, "add url = \"http://127.0.0.1:9000\"");
     table.get("url", &ORIGIN)
 }
 
 /// How clients reach the gate: part of URLs that the gate writes, so it is never guessed from a request.
 fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
     let written = table.get("public_url", &ORIGIN);
-    if !table.has("public_url") && default.is_none() {
+    if default.is_none() {
         let label = "it is known by itself only where the gate listens on one loopback address";
         let help = "add public_url = \"https://login.example.com\", as clients reach the gate";
-        table.missing("public_url", label, help);
+        table.require("public_url", label, help);
     }
     written.or_else(|| default.cloned())
 }
