@@ -43,8 +43,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            pending: Duration::from_secs(15 * 60),
-            code: Duration::from_secs(5 * 60),
+            pending: Duration::from_mins(15),
+            code: Duration::from_mins(5),
             capacity: 1_000_000,
             per_client: 0.5,
             attempts: 3,

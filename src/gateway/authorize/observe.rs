@@ -3,14 +3,13 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::oauth::ClientId;
 use crate::policy::authorize;
 use crate::telemetry::Decided;
 
 use super::super::bind;
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
-use super::fresh::{hold_correlated, pending};
+use super::fresh::{Fresh, hold_correlated};
 use super::{Form, form};
 
 /// Judges and records, and changes not one byte.
@@ -61,13 +60,11 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             );
         }
     };
-    match submission.request(part) {
-        Ok(parsed) => {
-            let client = parsed.client_id.map(ClientId::new);
-            let rule = exchange.rule(client.as_ref().map(ClientId::digest));
-            let verdict = authorize::judge(rule, &parsed);
-            let pending = pending(submission, part, &parsed, verdict.subject.clone(), None);
-            drop(hold_correlated(exchange, rule, verdict, &pending, client.as_ref()).await);
+    match Fresh::read(exchange, submission, part) {
+        Ok(fresh) => {
+            let verdict = fresh.judge();
+            let pending = fresh.pending(verdict.subject.clone(), None);
+            drop(hold_correlated(exchange, &fresh, verdict, &pending).await);
         }
         Err(doubt) => exchange.tell(
             Decided::Reported,

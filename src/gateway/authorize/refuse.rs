@@ -7,13 +7,14 @@ use crate::flow::Submission;
 use crate::flow::submission::Part;
 use crate::oauth::authorize::is_own_parameter;
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{AuthorizationRequest, ClientId, RedirectUri, ResponseMode, ResponseType};
-use crate::policy::{Rule, Violation};
+use crate::oauth::{RedirectUri, ResponseMode};
+use crate::policy::Violation;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
 use super::super::reply;
+use super::fresh::Fresh;
 
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
@@ -32,56 +33,48 @@ pub(super) fn store_unavailable(
 /// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).
 pub(super) fn refuse(
     exchange: &Exchange<'_>,
-    rule: &Rule,
     request: &Received,
-    (submission, part, parsed): (&Submission<'_>, Part, &AuthorizationRequest<'_>),
+    fresh: &Fresh<'_>,
     violation: &Violation,
 ) -> Response<Body> {
-    let mode = match parsed.response_mode {
-        // A signed mode cannot be answered without the server's key.
-        Some(mode) => ResponseMode::parse(mode),
-        None => Some(ResponseType::parse(parsed.response_type.unwrap_or("code")).default_mode()),
-    };
-    let to = parsed
-        .client_id
-        .zip(parsed.redirect_uri)
-        .and_then(|(client, uri)| {
-            exchange
-                .site
-                .registered(ClientId::new(client).digest(), rule, &RedirectUri::new(uri))
-        });
+    let accept = request.headers.get(header::ACCEPT);
     if *violation == Violation::StoreUnavailable {
         return exchange.page(
             StatusCode::SERVICE_UNAVAILABLE,
             violation,
             Vec::new(),
-            request.headers.get(header::ACCEPT),
+            accept,
         );
     }
-    match (to, mode) {
-        (Some(to), Some(mode)) => {
-            let (state, issuer) = (
-                submission.client_state(part),
-                exchange.site.response_issuer(),
-            );
-            let error = AuthorizationError {
-                error: violation.error(),
-                description: &violation.hint(),
-                state: state.as_str(),
-                issuer: issuer.as_deref(),
-            };
-            reply::authorization_error(&error, &to, mode)
-        }
-        (None, _) | (_, None) => {
-            let shown = redacted(submission, part);
-            exchange.page(
-                StatusCode::BAD_REQUEST,
-                violation,
-                shown,
-                request.headers.get(header::ACCEPT),
-            )
-        }
-    }
+    let mode = match fresh.parsed.response_mode {
+        // A signed mode cannot be answered without the server's key.
+        Some(mode) => ResponseMode::parse(mode),
+        None => Some(fresh.response_type().default_mode()),
+    };
+    let to = fresh
+        .client
+        .as_ref()
+        .zip(fresh.parsed.redirect_uri)
+        .and_then(|(client, uri)| {
+            exchange
+                .site
+                .registered(client.digest(), fresh.rule, &RedirectUri::new(uri))
+        });
+    let (Some(to), Some(mode)) = (to, mode) else {
+        let shown = redacted(fresh.submission, fresh.part);
+        return exchange.page(StatusCode::BAD_REQUEST, violation, shown, accept);
+    };
+    let (state, issuer) = (
+        fresh.submission.client_state(fresh.part),
+        exchange.site.response_issuer(),
+    );
+    let error = AuthorizationError {
+        error: violation.error(),
+        description: &violation.hint(),
+        state: state.as_str(),
+        issuer: issuer.as_deref(),
+    };
+    reply::authorization_error(&error, &to, mode)
 }
 
 /// The request as it may be shown: what could be a secret is only measured.
