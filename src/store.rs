@@ -176,6 +176,10 @@ pub enum Store {
     Memory(MemoryStore),
 }
 
+#[expect(
+    clippy::unused_async,
+    reason = "the verbs wait for other backends, and callers are not to know which one they have"
+)]
 impl Store {
     /// Keeps a new pending authorization.
     pub async fn hold(

@@ -6,3 +6,4 @@ mod real_clients;
 mod real_servers;
 mod state;
 mod support;
+mod tidy;
