@@ -1,10 +1,167 @@
-//! Health and metrics, on a listener and a thread of their own.
+//! Health and metrics, on a listener and a thread of their own: they answer when the workers are overloaded.
 
-use std::net::SocketAddr;
+mod collect;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::gateway::site::Site;
+use crate::telemetry::Telemetry;
+
+/// Nobody needs longer to ask for metrics.
+const HEADER_READ: Duration = Duration::from_secs(5);
 
 /// Where the admin listener is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Never the address of the server.
     pub listen: SocketAddr,
+}
+
+/// Whether clients should be sent here.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Ready once everything serves; no longer when draining begins.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What the admin listener can tell.
+#[derive(Debug)]
+pub struct Admin {
+    telemetry: Telemetry,
+    readiness: Readiness,
+}
+
+impl Admin {
+    /// Statistics of the sites become metrics.
+    pub fn new(sites: Vec<Arc<Site>>, telemetry: Telemetry, readiness: Readiness) -> Self {
+        telemetry
+            .metrics()
+            .register(Box::new(collect::Sites(sites)));
+        Self {
+            telemetry,
+            readiness,
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
+        }
+        match request.uri().path() {
+            "/livez" => plain(StatusCode::OK, "alive\n"),
+            "/readyz" if self.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
+            "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/metrics" => match self.telemetry.metrics().encode() {
+                Ok(text) => {
+                    let mut response = plain(StatusCode::OK, text);
+                    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                    response
+                        .headers_mut()
+                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                    response
+                }
+                Err(_) => plain(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "metrics cannot be written\n",
+                ),
+            },
+            _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics\n"),
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The thread that serves.
+#[derive(Debug)]
+pub struct Running {
+    gone: CancellationToken,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends it.
+    pub fn stop(self) {
+        self.gone.cancel();
+        // A panic there has nothing left to say.
+        drop(self.thread.join());
+    }
+}
+
+/// Serves on a thread of its own.
+pub fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let gone = CancellationToken::new();
+    let stop = gone.clone();
+    let serve = async move {
+        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+            return;
+        };
+        let (admin, tasks) = (Arc::new(admin), TaskTracker::new());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => drop(tasks.spawn(connection(socket, Arc::clone(&admin)))),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                },
+            }
+        }
+    };
+    let thread = thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || runtime.block_on(serve))?;
+    Ok(Running { gone, thread })
+}
+
+async fn connection(socket: TcpStream, admin: Arc<Admin>) {
+    let service = service_fn(move |request| {
+        let response = admin.answer(&request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ);
+    // Whoever asks and goes away has no answer to get.
+    drop(
+        builder
+            .serve_connection(TokioIo::new(socket), service)
+            .await,
+    );
 }

@@ -17,6 +17,9 @@ const USAGE: u8 = 64;
 /// The configuration was (`EX_DATAERR`).
 const CONFIG: u8 = 65;
 
+/// The gate could not start.
+const START: u8 = 1;
+
 /// Makes any OAuth 2.0 / OpenID Connect server require PKCE with S256.
 #[derive(Debug, Parser)]
 #[command(name = "pkce-gate", version, arg_required_else_help = true)]

@@ -157,7 +157,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         );
     }
     let config = Config {
-        limits: limits::requests(&limits_table),
+        limits: limits::requests(&limits_table, server.settings.headers),
         store: store::read(&store_table),
         log: log::read(&root.table("log")),
         upstreams: upstreams.iter().map(|read| read.built.clone()).collect(),

@@ -1,6 +1,278 @@
-//! What happens to a request.
+//! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
 
+mod authorize;
+mod bind;
+pub mod body;
+mod browser;
+mod elsewhere;
+pub mod endpoint;
+mod exchange;
+mod forward;
+pub mod headers;
+mod metadata;
+pub mod reply;
+pub mod site;
+mod token;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+
+use crate::clock::Clock;
 use crate::policy::Rules;
+use crate::server::watch::Watch;
+use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
+use crate::upstream::Client;
+
+use body::Body;
+use endpoint::{Endpoint, Misrouted, Routes};
+use exchange::Exchange;
+use site::Site;
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// In the order of the configuration.
+    pub sites: Vec<Arc<Site>>,
+    routes: Routes,
+    limits: Limits,
+    trusted_proxies: Vec<IpNet>,
+    clock: Clock,
+    telemetry: Telemetry,
+    /// The upper half of every request id is drawn at start, so that ids of two runs differ.
+    next_request: AtomicU64,
+}
+
+impl Shared {
+    /// `id_seed` is random.
+    pub fn new(
+        sites: Vec<Arc<Site>>,
+        limits: Limits,
+        trusted_proxies: Vec<IpNet>,
+        clock: Clock,
+        telemetry: Telemetry,
+        id_seed: u32,
+    ) -> Self {
+        let routes = Routes::new(sites.iter().map(|site| &site.settings));
+        let next_request = AtomicU64::new(u64::from(id_seed) << 32);
+        Self {
+            sites,
+            routes,
+            limits,
+            trusted_proxies,
+            clock,
+            telemetry,
+            next_request,
+        }
+    }
+
+    /// Where events go.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+/// One worker's gateway: what is shared, and connections of its own.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    /// One for each site, in order.
+    clients: Vec<Client<Body>>,
+}
+
+/// A request with what is known of its connection.
+#[derive(Debug)]
+pub struct Arrival {
+    /// As hyper read it.
+    pub request: Request<Incoming>,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// What the connection waits for.
+    pub watch: Arc<Watch>,
+}
+
+impl Gateway {
+    /// `clients` has one connection pool for each site, in order.
+    pub fn new(shared: Arc<Shared>, clients: Vec<Client<Body>>) -> Self {
+        Self { shared, clients }
+    }
+
+    /// Drops what has expired: records, and upstream connections that nobody uses.
+    pub fn keep_house(&self) {
+        for (site, client) in self.shared.sites.iter().zip(&self.clients) {
+            site.store.sweep();
+            client.close_idle();
+        }
+    }
+
+    /// Answers a request.
+    pub async fn call(&self, arrival: Arrival) -> Response<Body> {
+        let started = self.shared.clock.now();
+        let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+        let Arrival {
+            request,
+            peer,
+            watch,
+        } = arrival;
+        let (parts, incoming) = request.into_parts();
+        let body = Body::from_client(incoming, watch);
+        if let Some(refused) = self.out_of_bounds(&parts) {
+            return self.misdirected(id, refused);
+        }
+        let route = match self.shared.routes.find(&parts.uri, &parts.headers) {
+            Ok(route) => route,
+            Err(misrouted) => return self.misdirected(id, misrouted.into()),
+        };
+        let (Some(site), Some(client)) = (
+            self.shared.sites.get(route.upstream),
+            self.clients.get(route.upstream),
+        ) else {
+            return self.misdirected(id, Misrouted::Unknown.into());
+        };
+        let kind = match route.endpoint {
+            Some(Endpoint::Authorization) => EndpointKind::Authorization,
+            Some(Endpoint::Token) => EndpointKind::Token,
+            Some(Endpoint::Metadata) => EndpointKind::Metadata,
+            Some(Endpoint::Other) | None => EndpointKind::Other,
+        };
+        let exchange = Exchange::new(
+            &self.shared,
+            site,
+            client,
+            exchange::Caller {
+                id,
+                kind,
+                peer: peer.ip(),
+                host: route.host,
+            },
+        );
+        let mut response = match site.enter(self.shared.limits.in_flight) {
+            None => exchange.overloaded(),
+            Some(place) => {
+                let query = parts.uri.query().map(str::to_owned);
+                let request = exchange::Received {
+                    method: parts.method,
+                    path: route.path.into_owned(),
+                    query,
+                    headers: parts.headers,
+                    body,
+                };
+                let response = self.answer(&exchange, route.endpoint, request).await;
+                response.map(|body| body.holding(Box::new(place)))
+            }
+        };
+        headers::towards_client(response.headers_mut());
+        let (upstream, status) = (site.settings.name.as_str(), response.status().as_u16());
+        let took = self.shared.clock.now().since(started);
+        self.shared.telemetry.tell(&Event::Answered {
+            request: id,
+            upstream,
+            endpoint: kind,
+            status,
+            took,
+        });
+        response
+    }
+
+    async fn answer(
+        &self,
+        exchange: &Exchange<'_>,
+        endpoint: Option<Endpoint>,
+        request: exchange::Received,
+    ) -> Response<Body> {
+        if exchange.site.observes_only {
+            return match endpoint {
+                Some(Endpoint::Authorization) => authorize::observe(exchange, request).await,
+                Some(Endpoint::Token) => token::observe(exchange, request).await,
+                Some(Endpoint::Metadata | Endpoint::Other) | None => {
+                    forward::pass(exchange, request).await
+                }
+            };
+        }
+        match endpoint {
+            Some(Endpoint::Authorization) => authorize::handle(exchange, request).await,
+            Some(Endpoint::Token) => token::handle(exchange, request).await,
+            Some(Endpoint::Metadata) => metadata::handle(exchange, request).await,
+            Some(Endpoint::Other) => forward::pass(exchange, request).await,
+            None => exchange.ambiguous_path(&request),
+        }
+    }
+
+    /// What no route gets.
+    fn out_of_bounds(&self, parts: &http::request::Parts) -> Option<Misdirection> {
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
+        if target > self.shared.limits.uri_bytes {
+            return Some(Misdirection {
+                status: StatusCode::URI_TOO_LONG,
+                reason: "the request target is too long",
+            });
+        }
+        if parts.headers.len() > self.shared.limits.headers {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Some(Misdirection {
+                status,
+                reason: "too many header fields",
+            });
+        }
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Some(Misdirection {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                reason: "method not allowed",
+            });
+        }
+        headers::check(&parts.headers).err().map(Misdirection::from)
+    }
+
+    fn misdirected(&self, id: RequestId, misdirection: Misdirection) -> Response<Body> {
+        let Misdirection { status, reason } = misdirection;
+        self.shared.telemetry.tell(&Event::Misdirected {
+            request: id,
+            reason,
+            status: status.as_u16(),
+        });
+        let mut response = reply::bad_request(status, reason);
+        // Whatever stands in the body is not read: the connection ends with this answer.
+        response.headers_mut().insert(
+            http::header::CONNECTION,
+            http::HeaderValue::from_static("close"),
+        );
+        response
+    }
+}
+
+/// A request that is for no upstream.
+#[derive(Clone, Copy)]
+struct Misdirection {
+    status: StatusCode,
+    reason: &'static str,
+}
+
+impl From<Misrouted> for Misdirection {
+    fn from(misrouted: Misrouted) -> Self {
+        let reason = match misrouted {
+            Misrouted::Host => "exactly one valid Host is needed",
+            Misrouted::Disagreement => "Host and request target disagree",
+            Misrouted::Unknown => "no upstream here has this host and path",
+            Misrouted::Target => "the request target is no path",
+        };
+        Self {
+            status: misrouted.status(),
+            reason,
+        }
+    }
+}
 
 /// Everything about one upstream that the gateway has to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +289,8 @@ pub struct Settings {
     pub preserve_host: bool,
     /// Exact paths, prefix included.
     pub endpoints: Endpoints,
+    /// What happens to paths that are no endpoint.
+    pub routes: RoutePolicy,
     /// Who is judged how.
     pub rules: Rules,
     /// What a fresh authorization request is answered with.
@@ -42,6 +316,42 @@ pub struct Endpoints {
     pub token: Vec<String>,
     /// RFC 8414 and OpenID Connect Discovery documents.
     pub metadata: Vec<String>,
+}
+
+/// `[upstream.routes]`: what happens to paths that are no endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoutePolicy {
+    /// 404 for whatever is not in `allow`; else everything passes, under the guards.
+    pub deny_by_default: bool,
+    /// Paths that pass; with `/**` at the end, everything below too.
+    pub allow: Vec<String>,
+    /// Paths that get a 404, whatever `allow` says.
+    pub deny: Vec<String>,
+    /// Exact paths at which the upstream itself receives another server's code.
+    pub foreign_callbacks: Vec<String>,
+}
+
+impl RoutePolicy {
+    /// Whether a path may be asked for at all.
+    pub fn admits(&self, path: &str) -> bool {
+        let listed = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, path));
+        !listed(&self.deny) && (!self.deny_by_default || listed(&self.allow))
+    }
+
+    /// Whether the upstream is a client of another server there.
+    pub fn is_foreign_callback(&self, path: &str) -> bool {
+        self.foreign_callbacks.iter().any(|known| known == path)
+    }
+}
+
+/// An exact path, or with `/**` at its end everything below it.
+fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix("/**") {
+        None => pattern == path,
+        Some(above) => path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+    }
 }
 
 /// `entry`.
@@ -76,6 +386,8 @@ pub enum ToUpstream {
 /// Bounds on what is read of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
+    /// Header fields in a request.
+    pub headers: usize,
     /// Bytes of a request target.
     pub uri_bytes: usize,
     /// Bytes of a body at an intercepted endpoint.
@@ -86,4 +398,28 @@ pub struct Limits {
     pub response_scan_bytes: usize,
     /// Requests at once per upstream.
     pub in_flight: usize,
+}
+
+impl From<headers::BadHeaders> for Misdirection {
+    fn from(bad: headers::BadHeaders) -> Self {
+        let (status, reason) = match bad {
+            headers::BadHeaders::Duplicate => (
+                StatusCode::BAD_REQUEST,
+                "a header field that may occur once occurs twice",
+            ),
+            headers::BadHeaders::Nomination => (
+                StatusCode::BAD_REQUEST,
+                "Connection names a header field that must not be dropped",
+            ),
+            headers::BadHeaders::TransferEncoding => (
+                StatusCode::BAD_REQUEST,
+                "this Transfer-Encoding is not supported",
+            ),
+            headers::BadHeaders::Expectation => (
+                StatusCode::EXPECTATION_FAILED,
+                "this expectation cannot be met",
+            ),
+        };
+        Self { status, reason }
+    }
 }

@@ -32,10 +32,21 @@ impl<T> Cleared<T> {
         self.0
     }
 
+    /// The same proof for what is made out of the material.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Cleared<U> {
+        Cleared(make(self.0))
+    }
+
     /// A look at the material.
     pub fn get(&self) -> &T {
         &self.0
     }
+}
+
+/// A request that begins and continues nothing, such as a login form of the server's own (rule 4 of the walk): there is
+/// nothing to judge, and a wrong pass fails closed, because the code in its answer has no live handle.
+pub fn nothing_to_judge<T>(subject: T) -> Cleared<T> {
+    Cleared(subject)
 }
 
 /// What happens to a request.

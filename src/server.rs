@@ -1,9 +1,41 @@
-//! The I/O shell towards clients.
+//! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
+pub mod watch;
+
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use watch::{Watch, Watched};
+
+use crate::clock::Clock;
+
+/// Connections that the kernel keeps until we accept them.
+const BACKLOG: i32 = 1024;
+/// The shortest and the longest pause after a failed accept (out of descriptors, for example).
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// As many header fields hyper reads without being asked; asked for fewer, it allocates for each request.
+const HYPER_HEADERS: usize = 100;
+/// hyper's buffer has at least this size.
+const MIN_BUFFER: usize = 8192;
 
 /// Listeners and what one connection may do.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,4 +62,140 @@ pub struct Settings {
     pub body_read: Duration,
     /// A kept-alive connection without a request.
     pub idle: Duration,
+}
+
+/// Opens one listening socket; `shared` lets other workers listen on the same address.
+pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// What a server is told from outside.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    /// Accept no more, and end connections after the request at hand.
+    pub closing: CancellationToken,
+    /// Runs the connections; whoever drains waits for it.
+    pub tasks: TaskTracker,
+    /// Places for connections, over all workers.
+    pub places: Arc<Semaphore>,
+}
+
+/// Makes the service for each connection.
+pub trait MakeService {
+    /// What serves one connection.
+    type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
+        + Clone
+        + Send;
+    /// What it answers with.
+    type Body: Body<Data = Bytes> + Send + 'static;
+
+    /// For a connection that was just accepted.
+    fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Self::Service;
+
+    /// A connection was closed because it ran out of time.
+    fn timed_out(&self, peer: SocketAddr);
+
+    /// A connection began (`1`) or ended (`-1`).
+    fn connections(&self, change: i64);
+}
+
+/// Accepts until closing.
+pub async fn accept<M>(
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    clock: Clock,
+    life: Lifecycle,
+    make: Arc<M>,
+) where
+    M: MakeService + Send + Sync + 'static,
+    <M::Service as Service<Request<Incoming>>>::Future: Send,
+    <M::Body as Body>::Error: std::error::Error + Send + Sync,
+{
+    let mut backoff = BACKOFF.0;
+    loop {
+        let place = tokio::select! {
+            () = life.closing.cancelled() => return,
+            place = Arc::clone(&life.places).acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = life.closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                backoff = BACKOFF.0;
+                let (settings, clock, make) =
+                    (Arc::clone(&settings), clock.clone(), Arc::clone(&make));
+                let closing = life.closing.clone();
+                life.tasks.spawn(async move {
+                    make.connections(1);
+                    serve((socket, peer), &settings, clock, closing, make.as_ref()).await;
+                    make.connections(-1);
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                // Out of descriptors, most likely: give it time instead of spinning.
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+/// Serves one connection until it ends, runs out of time, or is told to close.
+async fn serve<M>(
+    (socket, peer): (TcpStream, SocketAddr),
+    settings: &Settings,
+    clock: Clock,
+    closing: CancellationToken,
+    make: &M,
+) where
+    M: MakeService,
+    <M::Service as Service<Request<Incoming>>>::Future: Send,
+    <M::Body as Body>::Error: std::error::Error + Send + Sync,
+{
+    // A socket that is broken already shows so at the first read.
+    drop(socket.set_nodelay(true));
+    let watch = Arc::new(Watch::new(clock));
+    let service = TowerToHyperService::new(make.make(peer, Arc::clone(&watch)));
+    let mut builder = http1::Builder::new();
+    // Our watch covers the head and every other wait; without a Timer hyper's own would be silently dropped.
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(settings.header_bytes.max(MIN_BUFFER));
+    if settings.headers > HYPER_HEADERS {
+        builder.max_headers(settings.headers);
+    }
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
+    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut look = std::pin::pin!(sleep(Watch::interval(settings)));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            // An error of a connection is the client's affair: it went away, or sent what is not HTTP.
+            _ended = connection.as_mut() => return,
+            () = look.as_mut() => match watch.time_left(settings) {
+                None => return make.timed_out(peer),
+                Some(left) => look.set(sleep(left.min(Watch::interval(settings)))),
+            },
+            () = closing.cancelled(), if !told => {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
 }

@@ -1,7 +1,54 @@
 //! The I/O shell towards the upstream: connections, TLS, timeouts.
+//!
+//! Each worker has a small last-in-first-out pool of its own, so that no request waits for another thread. Whether a
+//! failed request can have reached the upstream is always told: a token request that was provably not sent may be
+//! tried again, any other may not.
+
+mod connect;
+mod pool;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use connect::{Connector, TlsError};
+pub use pool::{Client, Lease};
+
+/// Why there is no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection: nothing was sent.
+    #[error("cannot connect")]
+    Connect,
+    /// No connection in time: nothing was sent.
+    #[error("connecting takes too long")]
+    ConnectTimeout,
+    /// The connection broke; whether the request arrived is unknown.
+    #[error("the connection broke before the response")]
+    Broken,
+    /// No response in time.
+    #[error("the response takes too long")]
+    ResponseTimeout,
+}
+
+impl UpstreamError {
+    /// Whether the upstream provably has not seen the request.
+    pub const fn is_unsent(self) -> bool {
+        match self {
+            Self::Connect | Self::ConnectTimeout => true,
+            Self::Broken | Self::ResponseTimeout => false,
+        }
+    }
+
+    /// For metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Broken => "broken",
+            Self::ResponseTimeout => "response_timeout",
+        }
+    }
+}
 
 /// Where the upstream is and how long it may take.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,75 @@
 
 use std::process::ExitCode;
 
-/// Placeholder.
-pub(super) fn execute(_file: &super::ConfigFile) -> ExitCode {
-    super::complain("run: not there yet");
-    ExitCode::FAILURE
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{ConfigFile, START, check, complain};
+use crate::app::{App, StartError};
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::telemetry::{Telemetry, log};
+
+/// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
+pub(super) fn execute(file: &ConfigFile) -> ExitCode {
+    let checked = match check::load(&file.config, clock::today()) {
+        Ok(checked) => checked,
+        Err(code) => return code,
+    };
+    quiet_panics();
+    let log = log::to_stdout(checked.config.log);
+    let telemetry = Telemetry::new();
+    telemetry.metrics().count_dropped_lines(log.dropped());
+    match serve(checked.config, telemetry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            ExitCode::from(START)
+        }
+    }
+}
+
+fn serve(config: Config, telemetry: Telemetry) -> Result<(), StartError> {
+    let app = App::bind(config, telemetry, Clock::system())?;
+    let (stop, now) = (CancellationToken::new(), CancellationToken::new());
+    on_signal(stop.clone(), now.clone()).map_err(StartError::Thread)?;
+    app.run(&stop, &now)
+}
+
+/// The first SIGTERM or SIGINT drains, the second one ends at once.
+pub(super) fn on_signal(stop: CancellationToken, now: CancellationToken) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut term, mut interrupt) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    let wait = async move {
+        for token in [stop, now] {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            token.cancel();
+        }
+    };
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(wait))?;
+    Ok(())
+}
+
+/// A panic's own words may hold a request: only its place is told.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(event = "panic", place);
+    }));
 }

@@ -41,8 +41,9 @@ pub(super) fn connections(limits: &Table<'_>) -> Connections {
 }
 
 /// Reads the part that concerns requests.
-pub(super) fn requests(limits: &Table<'_>) -> Limits {
+pub(super) fn requests(limits: &Table<'_>, headers: usize) -> Limits {
     Limits {
+        headers,
         uri_bytes: limits.size("uri_bytes", 16 * KIB, KIB..=64 * KIB),
         form_bytes: limits.size("form_bytes", 64 * KIB, KIB..=16 * MIB),
         form_pairs: limits.integer("form_pairs", 64, 8..=4096),

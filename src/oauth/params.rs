@@ -16,7 +16,7 @@ pub struct Pair<'a> {
     value: Option<Cow<'a, str>>,
     has_equals: bool,
     raw: &'a [u8],
-    value_span: Range<usize>,
+    start: usize,
 }
 
 impl<'a> Pair<'a> {
@@ -45,15 +45,16 @@ impl<'a> Pair<'a> {
         self.raw
     }
 
-    /// Where the raw value stands in the input of [`Params::parse`].
-    pub fn value_span(&self) -> Range<usize> {
-        self.value_span.clone()
+    /// Where they stand in the input.
+    fn span(&self) -> Range<usize> {
+        self.start..self.start + self.raw.len()
     }
 }
 
 /// Ordered pairs; duplicates and order are kept.
 #[derive(Clone, Default)]
 pub struct Params<'a> {
+    input: &'a [u8],
     pairs: Vec<Pair<'a>>,
 }
 
@@ -111,7 +112,7 @@ impl<'a> Params<'a> {
             }
             pairs.push(Self::pair(raw, at, strict)?);
         }
-        Ok(Self { pairs })
+        Ok(Self { input, pairs })
     }
 
     fn pair(raw: &'a [u8], at: usize, strict: bool) -> Result<Pair<'a>, Malformed> {
@@ -125,8 +126,6 @@ impl<'a> Params<'a> {
         if name.starts_with('\u{feff}') {
             return Err(Malformed::ByteOrderMark);
         }
-        let end = at + raw.len();
-        let value_span = end - value.len()..end;
         let value = match decode(value) {
             Ok(value) => Some(value),
             Err(malformed) if strict => return Err(malformed),
@@ -137,7 +136,7 @@ impl<'a> Params<'a> {
             value,
             has_equals: equals.is_some(),
             raw,
-            value_span,
+            start: at,
         })
     }
 
@@ -194,20 +193,23 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// Writes the pairs back: kept ones as they came, byte for byte.
+    /// Writes the input back. Only the pairs that change, change: everything else stays, byte for byte.
     pub fn edit<'e>(&self, mut edit: impl FnMut(&Pair<'a>) -> Edit<'e>) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.input.len() + 64);
+        let mut copied = 0;
         for pair in &self.pairs {
+            let span = pair.span();
             let edit = edit(pair);
-            if matches!(edit, Edit::Drop) {
+            if matches!(edit, Edit::Keep) {
                 continue;
             }
-            if !out.is_empty() {
-                out.push(b'&');
-            }
+            out.extend_from_slice(self.input.get(copied..span.start).unwrap_or_default());
+            copied = span.end;
             match edit {
-                Edit::Drop => {}
-                Edit::Keep => out.extend_from_slice(pair.raw),
+                Edit::Keep => {}
+                // With the pair goes one of its separators: the one before it, or at the start the one behind it.
+                Edit::Drop if out.last() == Some(&b'&') => drop(out.pop()),
+                Edit::Drop => copied += usize::from(self.input.get(copied) == Some(&b'&')),
                 Edit::Bare => encode_into(&mut out, &pair.name),
                 Edit::Value(value) => {
                     encode_into(&mut out, &pair.name);
@@ -216,6 +218,7 @@ impl<'a> Params<'a> {
                 }
             }
         }
+        out.extend_from_slice(self.input.get(copied..).unwrap_or_default());
         out
     }
 }

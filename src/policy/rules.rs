@@ -92,6 +92,11 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// Whether requests may differ from what the client sent: not while somebody only watches.
+    pub fn may_change_requests(&self) -> bool {
+        self.mode == Mode::Enforce || self.uses_handles()
+    }
+
     /// Whether values are rewritten for this client: only where somebody judges.
     pub fn uses_handles(&self) -> bool {
         self.codes == Codes::Handle && self.mode != Mode::Off
@@ -156,26 +161,34 @@ impl Rules {
         self.clients.values()
     }
 
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        std::iter::once(&self.default).chain(
+            self.clients
+                .values()
+                .flat_map(|client| [&client.rule, &client.afterwards]),
+        )
+    }
+
     /// Whether any client's codes travel as the upstream issued them.
     pub fn any_upstream_codes(&self) -> bool {
-        std::iter::once(&self.default)
-            .chain(
-                self.clients
-                    .values()
-                    .flat_map(|client| [&client.rule, &client.afterwards]),
-            )
-            .any(|rule| !rule.uses_handles())
+        self.all().any(|rule| !rule.uses_handles())
+    }
+
+    /// Whether any client that is enforced has its codes travel as the upstream issued them.
+    pub fn any_enforced_upstream_codes(&self) -> bool {
+        self.all()
+            .any(|rule| rule.mode == Mode::Enforce && !rule.uses_handles())
+    }
+
+    /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.
+    pub fn observes_only(&self) -> bool {
+        self.all()
+            .all(|rule| rule.mode != Mode::Enforce && !rule.uses_handles())
     }
 
     /// Whether nothing is ever judged: the upstream is passed through.
     pub fn all_off(&self) -> bool {
-        std::iter::once(&self.default)
-            .chain(
-                self.clients
-                    .values()
-                    .flat_map(|client| [&client.rule, &client.afterwards]),
-            )
-            .all(|rule| rule.mode == Mode::Off)
+        self.all().all(|rule| rule.mode == Mode::Off)
     }
 }
 

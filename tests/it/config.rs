@@ -1,7 +1,5 @@
 //! What operators see of a broken `config.toml`, byte for byte; and the command that shows it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::process::{Command, Output};
 
 use pkce_gate::config::{self, Problems, date};

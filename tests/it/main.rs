@@ -1,3 +1,10 @@
-//! Everything that needs more than one module: one binary, so that it links once.
+//! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
+#![cfg(test)]
 
 mod config;
+mod real_browser;
+mod real_clients;
+mod real_servers;
+mod state;
+mod support;
+mod tidy;

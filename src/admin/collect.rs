@@ -1,0 +1,60 @@
+//! Numbers that are read when somebody asks for them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::gateway::site::Site;
+
+/// Stores and places in flight of all upstreams.
+#[derive(Debug)]
+pub(super) struct Sites(pub(super) Vec<Arc<Site>>);
+
+impl Collector for Sites {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sites = || self.0.iter().map(|site| (site, site.store.statistics()));
+        let gauge = |number: usize| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+        let help = "Records in the store, by kind";
+        let mut family =
+            encoder.encode_descriptor("store_records", help, None, gauge(0).metric_type())?;
+        for (site, statistics) in sites() {
+            let kinds = [
+                ("pending", statistics.pending),
+                ("code", statistics.codes),
+                ("tombstone", statistics.tombstones),
+            ];
+            for (kind, number) in kinds {
+                let labels = [("upstream", site.settings.name.as_str()), ("kind", kind)];
+                gauge(number).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Memory that records take";
+        let mut family =
+            encoder.encode_descriptor("store", help, Some(&Unit::Bytes), gauge(0).metric_type())?;
+        for (site, statistics) in sites() {
+            let labels = [("upstream", site.settings.name.as_str())];
+            gauge(statistics.bytes).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Requests refused because the store, or a client's share of it, is full";
+        let counter = ConstCounter::new(0_u64);
+        let mut family =
+            encoder.encode_descriptor("store_refused", help, None, counter.metric_type())?;
+        for (site, statistics) in sites() {
+            let labels = [("upstream", site.settings.name.as_str())];
+            ConstCounter::new(statistics.refused).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Requests on their way";
+        let mut family =
+            encoder.encode_descriptor("in_flight", help, None, gauge(0).metric_type())?;
+        for site in &self.0 {
+            let labels = [("upstream", site.settings.name.as_str())];
+            gauge(site.in_flight()).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

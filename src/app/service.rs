@@ -1,0 +1,170 @@
+//! What serves a connection: the layers that every request gets, around the gateway.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tower::{Layer as _, Service};
+use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
+
+use crate::gateway::body::Body;
+use crate::gateway::{Arrival, Gateway, reply};
+use crate::server::MakeService;
+use crate::server::watch::Watch;
+use crate::telemetry::{Event, Telemetry};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
+
+/// One worker: its gateway, and where events go.
+#[derive(Debug)]
+pub(super) struct Worker {
+    gateway: Arc<Gateway>,
+    telemetry: Telemetry,
+}
+
+impl Worker {
+    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry) -> Self {
+        Self { gateway, telemetry }
+    }
+
+    /// Looks after what expires.
+    pub(super) fn keep_house(&self) {
+        self.gateway.keep_house();
+    }
+}
+
+impl MakeService for Worker {
+    type Service = Stack;
+    type Body = Tracked;
+
+    fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Stack {
+        Stack {
+            gateway: Arc::clone(&self.gateway),
+            telemetry: self.telemetry.clone(),
+            peer,
+            watch,
+        }
+    }
+
+    fn timed_out(&self, peer: SocketAddr) {
+        self.telemetry.tell(&Event::ConnectionTimedOut { peer });
+    }
+
+    fn connections(&self, change: i64) {
+        self.telemetry.metrics().connections().inc_by(change);
+    }
+}
+
+/// The layers of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Stack {
+    gateway: Arc<Gateway>,
+    telemetry: Telemetry,
+    peer: SocketAddr,
+    watch: Arc<Watch>,
+}
+
+impl Service<Request<Incoming>> for Stack {
+    type Response = Response<Tracked>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let Self {
+            gateway,
+            telemetry,
+            peer,
+            watch,
+        } = self.clone();
+        // From here until the response has gone out it is not the client that we wait for. Outermost, so that the
+        // answer to a panic counts as an answer too.
+        watch.request_begins();
+        let ended = Ended(Arc::clone(&watch));
+        let gateway = tower::service_fn(move |request| {
+            let (gateway, watch) = (Arc::clone(&gateway), Arc::clone(&watch));
+            async move {
+                Ok::<_, Infallible>(
+                    gateway
+                        .call(Arrival {
+                            request,
+                            peer,
+                            watch,
+                        })
+                        .await,
+                )
+            }
+        });
+        // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
+        let mut caught = CatchPanicLayer::custom(Panicked(telemetry)).layer(gateway);
+        let answer = caught.call(request);
+        Box::pin(async move { Ok(answer.await?.map(|body| Tracked { body, ended })) })
+    }
+}
+
+/// Answers for a handler that panicked. The panic's own words are not repeated: they may hold anything.
+#[derive(Debug, Clone)]
+struct Panicked(Telemetry);
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, _words: Box<dyn Any + Send + 'static>) -> Response<Body> {
+        self.0.tell(&Event::Panicked);
+        reply::internal_error()
+    }
+}
+
+/// Tells the connection's watch, when dropped, that the response is written or given up.
+#[derive(Debug)]
+struct Ended(Arc<Watch>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.response_ended();
+    }
+}
+
+/// A response body that knows its connection.
+pub(super) struct Tracked {
+    body: Caught,
+    #[expect(dead_code, reason = "it is there to be dropped with the body")]
+    ended: Ended,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = Failed;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
+        Pin::new(&mut self.body).poll_frame(cx).map_err(Failed)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The upstream broke off in the middle of a body: the client gets a truncated response, never a clean short one.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream's response broke off")]
+pub(super) struct Failed(BoxError);

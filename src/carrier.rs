@@ -1,0 +1,90 @@
+//! Finding and replacing a code in what the upstream answers. Bytes in, bytes out, the rest untouched.
+//!
+//! A carrier reads an answer into a [`Carried`]: which handle it belongs to, which codes it carries, whether it is an
+//! error. What that means is decided elsewhere; the carrier then writes the answer back with [`Replacement`].
+
+pub mod beacon;
+pub mod form_post;
+pub mod html;
+pub mod location;
+pub mod metadata;
+
+use crate::flow::{ClientState, Handle, HandleKey, Purpose};
+use crate::oauth::{AuthorizationCode, Edit};
+
+/// What an answer carries, wherever it stands in it.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Handles among the `state` values.
+    pub handles: Vec<Handle>,
+    /// Values of `state`, `None` for a parameter without a value. Needed where nothing is rewritten.
+    pub state: Option<String>,
+    /// Distinct values of `code`.
+    pub codes: Vec<AuthorizationCode>,
+    /// `access_token` or `id_token`: implicit and hybrid responses.
+    pub tokens: bool,
+    /// `response`: a JARM answer, whose inside is not read.
+    pub signed: bool,
+    /// `error`.
+    pub error: bool,
+    /// `iss` (RFC 9207).
+    pub issuer: Option<String>,
+}
+
+impl Carried {
+    /// Takes a parameter of an answer in.
+    fn take(&mut self, key: &HandleKey, name: &str, value: &str) {
+        match name {
+            "state" => {
+                self.handles.extend(
+                    key.recognise(Purpose::State, value)
+                        .filter(|new| !self.handles.contains(new)),
+                );
+                self.state = Some(value.to_owned());
+            }
+            "code" => {
+                let known = |new: &AuthorizationCode| {
+                    self.codes.iter().any(|code| code.expose() == new.expose())
+                };
+                let code = AuthorizationCode::new(value).filter(|new| !known(new));
+                self.codes.extend(code);
+            }
+            "access_token" | "id_token" => self.tokens = true,
+            "response" => self.signed = true,
+            "error" => self.error = true,
+            "iss" => self.issuer = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Whether it looks like an authorization response at all.
+    pub fn is_response(&self) -> bool {
+        self.error || self.tokens || self.signed || !self.codes.is_empty()
+    }
+}
+
+/// What goes in place of the upstream's values.
+#[derive(Debug, Clone, Copy)]
+pub struct Replacement<'a> {
+    /// The handle that stands in `state` now.
+    pub handle: &'a Handle,
+    /// In place of it.
+    pub state: &'a ClientState,
+    /// In place of the code, where there is one.
+    pub code: Option<&'a Handle>,
+}
+
+impl<'a> Replacement<'a> {
+    /// What becomes of a parameter of the answer.
+    fn edit(&self, name: &str, value: &str) -> Edit<'a> {
+        match (name, self.code) {
+            ("state", _) if value == self.handle.expose() => match self.state {
+                ClientState::Absent => Edit::Drop,
+                ClientState::Bare => Edit::Bare,
+                ClientState::Value(state) => Edit::Value(state.as_ref().into()),
+            },
+            ("code", Some(code)) if !value.is_empty() => Edit::Value(code.expose().into()),
+            _ => Edit::Keep,
+        }
+    }
+}

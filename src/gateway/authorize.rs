@@ -1,0 +1,177 @@
+//! The authorization endpoint: steps 1 and 2 of the walk.
+
+mod continuation;
+mod fresh;
+mod observe;
+mod refuse;
+
+use bytes::Bytes;
+use http::header;
+use http::{Method, Response, StatusCode};
+
+use crate::flow::Submission;
+use crate::flow::submission::Doubt;
+use crate::oauth::Digest;
+use crate::policy::{Cleared, Decision, Verdict, Violation, authorize, nothing_to_judge};
+
+use super::body::{Body, Peeked};
+use super::exchange::{Exchange, Received};
+use super::{bind, reply};
+
+use continuation::continuation;
+use fresh::fresh;
+pub(super) use observe::observe;
+use refuse::store_unavailable;
+
+/// What stands in the body of a request on an authorization path.
+enum Form {
+    None,
+    Urlencoded(Bytes),
+    /// Only on a continuation: its handle has to stand in the query.
+    Multipart,
+}
+
+/// Judges a request on an authorization path and acts.
+pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    if request.method != Method::GET && request.method != Method::POST {
+        return reply::method_not_allowed("GET, POST", false);
+    }
+    let form = match form(exchange, &mut request).await {
+        Ok(form) => form,
+        Err((violation, status)) => return unreadable(exchange, request, violation, status).await,
+    };
+    let query = request.query().to_owned();
+    let encoded = match &form {
+        Form::Urlencoded(form) => Some(form.as_ref()),
+        Form::None | Form::Multipart => None,
+    };
+    let pairs = exchange.shared.limits.form_pairs;
+    let read = Submission::read(query.as_bytes(), encoded, pairs).and_then(|submission| {
+        submission
+            .handle(&exchange.site.key)
+            .map(|handle| (submission, handle))
+    });
+    let (submission, handle) = match read {
+        Ok(read) => read,
+        Err(doubt) => return doubtful(exchange, request, &doubt).await,
+    };
+    if let Some(handle) = handle {
+        return continuation(exchange, request, &submission, &handle).await;
+    }
+    if matches!(form, Form::Multipart) {
+        let violation =
+            Violation::MalformedRequest("multipart is accepted on a continuation only".to_owned());
+        return unreadable(
+            exchange,
+            request,
+            violation,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        )
+        .await;
+    }
+    match submission.fresh(request.method == Method::GET) {
+        Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
+        Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
+        Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
+    }
+}
+
+/// Reads the body, if there is one, leaving it ready to be sent on.
+async fn form(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+) -> Result<Form, (Violation, StatusCode)> {
+    let malformed =
+        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    if request.method == Method::GET {
+        return if http_body::Body::is_end_stream(&request.body) {
+            Ok(Form::None)
+        } else {
+            malformed("a GET request with a body", StatusCode::BAD_REQUEST)
+        };
+    }
+    let media_type = request
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
+    if media_type.starts_with("multipart/form-data") {
+        return Ok(Form::Multipart);
+    }
+    let limit = exchange.shared.limits.form_bytes;
+    let unsupported = "the body has to be application/x-www-form-urlencoded";
+    match request.body.peek(limit).await {
+        Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
+        Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {
+            malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        }
+        Peeked::Whole(body) if is_form(&media_type) => Ok(Form::Urlencoded(body)),
+        Peeked::Whole(_) => malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
+        Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Exactly a form, in UTF-8.
+pub(super) fn is_form(media_type: &str) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let form = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    form && parts.all(|parameter| {
+        let parameter = parameter.to_ascii_lowercase();
+        matches!(
+            parameter.as_str(),
+            "" | "charset=utf-8" | "charset=\"utf-8\""
+        )
+    })
+}
+
+async fn doubtful(exchange: &Exchange<'_>, request: Received, doubt: &Doubt) -> Response<Body> {
+    unreadable(
+        exchange,
+        request,
+        authorize::unreadable(doubt),
+        StatusCode::BAD_REQUEST,
+    )
+    .await
+}
+
+/// A request that cannot be read belongs to no client: the upstream's own rule holds.
+async fn unreadable(
+    exchange: &Exchange<'_>,
+    request: Received,
+    violation: Violation,
+    status: StatusCode,
+) -> Response<Body> {
+    let accept = request.accept();
+    let verdict = Verdict {
+        subject: request,
+        violation: Some(violation),
+    };
+    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            pass(exchange, cleared, None).await
+        }
+        Decision::Refuse(_, violation) => {
+            exchange.page(status, &violation, Vec::new(), accept.as_ref())
+        }
+    }
+}
+
+/// Sends a cleared request on; its answer may carry a code.
+async fn pass(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    begun: Option<Digest>,
+) -> Response<Body> {
+    let cleared = cleared.map(|mut request| {
+        Exchange::ask_for_identity(&mut request.headers);
+        request
+    });
+    let browser = exchange.browser(&cleared.get().headers);
+    match exchange.forward(cleared).await {
+        Ok(response) => bind::deliver(exchange, bind::Asked { browser, begun }, response).await,
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}

@@ -1,0 +1,337 @@
+//! Answers: step 3 of the walk. Find the code, bind it, hand the answer on with our handle in its place.
+//!
+//! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems
+//! nothing.
+
+mod page;
+mod public;
+mod unchanged;
+
+use http::{HeaderValue, Response, header};
+
+use crate::carrier::location::Location;
+use crate::carrier::metadata::Issuer;
+use crate::carrier::{Carried, Replacement, beacon};
+use crate::flow::{Handle, PendingAuthorization, Purpose};
+use crate::oauth::{AuthorizationCode, Digest};
+use crate::policy::{Mode, Violation};
+use crate::store::{Bound, Pending, Place};
+use crate::telemetry::{Decided, Event};
+
+use super::body::Body;
+use super::exchange::Exchange;
+use super::{BrowserBinding, headers, reply};
+
+pub(super) use public::pass_through;
+use public::{is_foreign, text};
+use unchanged::bind_upstream_code;
+pub(super) use unchanged::{correlation, observe};
+
+/// What is known of the request that is being answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// The browser's cookie.
+    pub(super) browser: Option<Digest>,
+    /// The pending authorization that this very request began.
+    pub(super) begun: Option<Digest>,
+}
+
+/// Why an answer must not go out, and the sign-in that dies with it.
+struct Unsafe {
+    why: &'static str,
+    pending: Option<Digest>,
+}
+
+impl Unsafe {
+    fn stray(why: &'static str) -> Self {
+        Self { why, pending: None }
+    }
+}
+
+/// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
+pub(super) async fn deliver(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    let checked = match other_fields(exchange, suspects(&response)).await {
+        Err(found) => Err(found),
+        Ok(()) if response.status().is_redirection() => {
+            redirect(exchange, asked, &mut response).await
+        }
+        Ok(()) if response.status().is_success() => {
+            page::check(exchange, asked, &mut response).await
+        }
+        Ok(()) => Ok(()),
+    };
+    let Err(Unsafe { why, pending }) = checked else {
+        return pass_through(exchange, response);
+    };
+    let violation = Violation::UnboundCodeInResponse(why);
+    if exchange.site.settings.rules.default_rule().mode != Mode::Enforce {
+        exchange.tell(Decided::Reported, Some(&violation), None);
+        return pass_through(exchange, response);
+    }
+    exchange.tell(Decided::Refused, Some(&violation), None);
+    if let Some(pending) = pending {
+        // What the store cannot forget now it forgets by expiry.
+        let _ = exchange.site.store.discard(pending).await;
+    }
+    exchange.bad_answer(&violation)
+}
+
+/// `Refresh`, `Content-Location`, `Link` and whatever vendors redirect with: a live handle there beside a code is an
+/// answer that nobody can deliver. `Location` counts only where it is no redirect.
+async fn other_fields(exchange: &Exchange<'_>, suspects: Vec<String>) -> Result<(), Unsafe> {
+    for text in suspects {
+        if let Some(pending) = live_handle(exchange, &text).await {
+            return Err(Unsafe {
+                why: "a code in a header field other than Location",
+                pending: Some(pending),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Fields that hold what could be a handle and a code.
+fn suspects(response: &Response<Body>) -> Vec<String> {
+    let is_redirect = response.status().is_redirection();
+    let others = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
+    others
+        .filter_map(|(_, value)| std::str::from_utf8(value.as_bytes()).ok())
+        .filter(|text| text.contains(Purpose::State.prefix()) && beacon::carries_code(text))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The first live handle that stands anywhere in a text.
+async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
+    for handle in exchange.site.key.find_all(Purpose::State, text) {
+        if matches!(
+            exchange.site.store.pending(handle.digest()).await,
+            Ok(Pending::Live(_))
+        ) {
+            return Some(handle.digest());
+        }
+    }
+    None
+}
+
+/// A `Location`.
+async fn redirect(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    response: &mut Response<Body>,
+) -> Result<(), Unsafe> {
+    if response
+        .headers()
+        .get_all(header::LOCATION)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
+        return Err(Unsafe::stray("two Location fields"));
+    }
+    let Some(location) = text(response, &header::LOCATION).map(str::to_owned) else {
+        return Ok(());
+    };
+    let parsed = Location::new(&location);
+    let carried = parsed.read(&exchange.site.key);
+    let Some((handle, record)) = live(exchange, &carried).await? else {
+        return stray(exchange, asked, &location, &carried).await;
+    };
+    if !record
+        .redirect
+        .is_none_or(|redirect| redirect.is_target_of(&location))
+        || !leads_to_client(&carried, &record)
+    {
+        return elsewhere(&carried, &handle);
+    }
+    let code = bind(exchange, asked, &handle, &record, &carried).await?;
+    let replacement = Replacement {
+        handle: &handle,
+        state: &record.state,
+        code: code.as_ref(),
+    };
+    let rewritten = parsed.rewrite(replacement);
+    let raw = carried.codes.first();
+    if raw.is_some_and(|raw| rewritten.contains(raw.expose())) {
+        return Err(Unsafe {
+            why: "the code stands twice in a Location",
+            pending: Some(handle.digest()),
+        });
+    }
+    headers::set(response.headers_mut(), header::LOCATION, &rewritten);
+    leak(response, raw, &handle)?;
+    // Express, Koa and others repeat the redirect URL, code included, in the body.
+    headers::forget_body(response.headers_mut());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    reply::not_to_be_stored(response.headers_mut());
+    let body = std::mem::take(response.body_mut());
+    *response.body_mut() = body.replaced(Vec::new());
+    Ok(())
+}
+
+/// An answer without a redirect URI of its own to compare is the client's only if it is an answer at all.
+fn leads_to_client(carried: &Carried, record: &PendingAuthorization) -> bool {
+    carried.is_response() || record.redirect.is_some()
+}
+
+/// A live handle in an answer that does not lead to the client: an own page of the server's, unless a code goes along.
+fn elsewhere(carried: &Carried, handle: &Handle) -> Result<(), Unsafe> {
+    if carried.codes.is_empty() && !carried.tokens {
+        return Ok(());
+    }
+    Err(Unsafe {
+        why: "a code for another redirect URI",
+        pending: Some(handle.digest()),
+    })
+}
+
+/// The live sign-in that an answer belongs to.
+async fn live(
+    exchange: &Exchange<'_>,
+    carried: &Carried,
+) -> Result<Option<(Handle, Box<PendingAuthorization>)>, Unsafe> {
+    let handle = match carried.handles.as_slice() {
+        [] => return Ok(None),
+        [handle] => handle,
+        [..] => return Err(Unsafe::stray("two sign-ins in one answer")),
+    };
+    match exchange.site.store.pending(handle.digest()).await {
+        Ok(Pending::Live(record)) => Ok(Some((handle.clone(), record))),
+        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_)
+            if carried.codes.is_empty() =>
+        {
+            Ok(None)
+        }
+        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => {
+            Err(Unsafe::stray("a code for a sign-in that has expired"))
+        }
+    }
+}
+
+/// Binds the one code of an answer to a live sign-in, and learns from it. `None`: an answer without a code.
+async fn bind(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    handle: &Handle,
+    record: &PendingAuthorization,
+    carried: &Carried,
+) -> Result<Option<Handle>, Unsafe> {
+    let dead = |why| Unsafe {
+        why,
+        pending: Some(handle.digest()),
+    };
+    let asked_for = |word: &str| {
+        record
+            .response_type
+            .as_deref()
+            .is_some_and(|types| types.contains(word))
+    };
+    if carried.tokens && !asked_for("token") {
+        return Err(dead("a token that was not asked for"));
+    }
+    if carried.signed {
+        return Err(dead("a signed response, whose code cannot be replaced"));
+    }
+    if let Some(issuer) = &carried.issuer {
+        exchange.site.learn_issuer(Issuer {
+            issuer: Some(issuer.clone()),
+            in_responses: true,
+        });
+    }
+    let code = match carried.codes.as_slice() {
+        [] => return Ok(None),
+        [code] => code.clone(),
+        [..] => return Err(dead("two codes in one answer")),
+    };
+    let same_browser = record.browser.is_none() || asked.browser == record.browser;
+    let same_exchange = asked.begun == Some(handle.digest());
+    if !same_browser && !same_exchange {
+        match exchange.site.settings.browser_binding {
+            BrowserBinding::Hard => {
+                return Err(dead("a sign-in that was begun in another browser"));
+            }
+            BrowserBinding::Soft => {
+                let upstream = &exchange.site.settings.name;
+                exchange.shared.telemetry().tell(&Event::OtherBrowser {
+                    request: exchange.id,
+                    upstream,
+                });
+            }
+            BrowserBinding::Off => {}
+        }
+    }
+    match exchange
+        .site
+        .store
+        .bind(handle.digest(), Place::Handle, code)
+        .await
+    {
+        Ok(Bound::Handle(ours)) => {
+            if let Some(redirect) = record.redirect {
+                exchange.site.learn_redirect(record.client, redirect);
+            }
+            Ok(Some(ours))
+        }
+        Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
+        Ok(Bound::Digest | Bound::Unknown) | Err(_) => {
+            Err(Unsafe::stray("a code that could not be bound"))
+        }
+    }
+}
+
+/// No other field of the answer may hold the code that was replaced.
+fn leak(
+    response: &Response<Body>,
+    raw: Option<&AuthorizationCode>,
+    handle: &Handle,
+) -> Result<(), Unsafe> {
+    let Some(raw) = raw.map(AuthorizationCode::expose) else {
+        return Ok(());
+    };
+    let holds = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .windows(raw.len())
+            .any(|window| window == raw.as_bytes())
+    };
+    if response.headers().values().any(holds) {
+        return Err(Unsafe {
+            why: "the code stands in another header field",
+            pending: Some(handle.digest()),
+        });
+    }
+    Ok(())
+}
+
+/// An answer without a live handle: a code in it may leave only for a client whose codes travel as they are.
+async fn stray(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    target: &str,
+    carried: &Carried,
+) -> Result<(), Unsafe> {
+    if !is_foreign(exchange, target) || (carried.codes.is_empty() && !carried.tokens) {
+        return Ok(());
+    }
+    if exchange.site.settings.rules.any_upstream_codes() {
+        return bind_upstream_code(exchange, asked, target, carried).await;
+    }
+    if carried.codes.is_empty() && implicit_allowed(exchange) {
+        return Ok(());
+    }
+    Err(Unsafe::stray("a code or token without a live sign-in"))
+}
+
+fn implicit_allowed(exchange: &Exchange<'_>) -> bool {
+    let types = &exchange.site.settings.rules.default_rule().response_types;
+    types
+        .iter()
+        .any(|response_type| !response_type.yields_code())
+}

@@ -1,0 +1,234 @@
+//! Message bodies: streamed where nobody has to look, bounded where somebody does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::server::watch::Watch;
+
+/// A body on its way through the gate, in either direction.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// What was read already, or what we wrote ourselves.
+    ready: Bytes,
+    /// What is still to come.
+    rest: Option<Incoming>,
+    /// The client's connection, told while we wait for its bytes.
+    watch: Option<Arc<Watch>>,
+    /// Counts the pieces that went through, for whoever waits for the other side.
+    progress: Option<Arc<AtomicU64>>,
+    /// Whatever has to live until the last byte is through: a place in flight, a pooled connection.
+    held: Option<Box<dyn Held>>,
+}
+
+/// Something that lives as long as a body. `finished` tells that the body came to its proper end.
+pub trait Held: Send + std::fmt::Debug {
+    /// The last frame is through; dropped without it, the body was cut off.
+    fn finished(&mut self);
+}
+
+/// What [`Body::peek`] found.
+#[derive(Debug)]
+pub enum Peeked {
+    /// The whole body, which also stands ready to be sent on.
+    Whole(Bytes),
+    /// It is longer than the limit.
+    TooLong,
+    /// The other side stopped in the middle.
+    Broken,
+}
+
+impl Body {
+    /// No bytes.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            ready: bytes.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A client's request body: while we wait for it, the client's connection counts as waiting.
+    pub fn from_client(incoming: Incoming, watch: Arc<Watch>) -> Self {
+        Self {
+            rest: Some(incoming),
+            watch: Some(watch),
+            ..Self::default()
+        }
+    }
+
+    /// The counter of pieces that are still to come; none when all is here.
+    pub fn progress(&mut self) -> Option<Arc<AtomicU64>> {
+        self.rest
+            .as_ref()
+            .filter(|rest| !HttpBody::is_end_stream(*rest))?;
+        Some(Arc::clone(self.progress.get_or_insert_default()))
+    }
+
+    /// An upstream's response body.
+    pub fn from_upstream(incoming: Incoming) -> Self {
+        Self {
+            rest: Some(incoming),
+            ..Self::default()
+        }
+    }
+
+    /// Keeps something alive until the body ends.
+    #[must_use]
+    pub fn holding(mut self, mut held: Box<dyn Held>) -> Self {
+        if HttpBody::is_end_stream(&self) {
+            // Nobody polls a body that has nothing to give: its end is now.
+            held.finished();
+            return self;
+        }
+        self.held = Some(match self.held.take() {
+            None => held,
+            Some(other) => Box::new(Both(other, held)),
+        });
+        self
+    }
+
+    /// The same bytes replaced by others; what is held stays held.
+    #[must_use]
+    pub fn replaced(mut self, bytes: Vec<u8>) -> Self {
+        self.ready = bytes.into();
+        self.rest = None;
+        self
+    }
+
+    /// Reads up to `limit` bytes without consuming them: the body can be sent on afterwards, byte for byte and with
+    /// the framing that it came with.
+    pub async fn peek(&mut self, limit: usize) -> Peeked {
+        let mut read = BytesMut::from(&*std::mem::take(&mut self.ready));
+        while let Some(rest) = self.rest.as_mut() {
+            if read.len() > limit {
+                self.ready = read.freeze();
+                return Peeked::TooLong;
+            }
+            let mut waiting = Frames {
+                rest,
+                watch: self.watch.as_deref(),
+            };
+            match waiting.frame().await {
+                None => break,
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        read.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(_)) => {
+                    self.ready = read.freeze();
+                    return Peeked::Broken;
+                }
+            }
+        }
+        self.ready = read.freeze();
+        if self.ready.len() > limit {
+            Peeked::TooLong
+        } else {
+            Peeked::Whole(self.ready.clone())
+        }
+    }
+}
+
+/// The frames of a client's body, with the connection told when we wait.
+struct Frames<'a> {
+    rest: &'a mut Incoming,
+    watch: Option<&'a Watch>,
+}
+
+impl HttpBody for Frames<'_> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut *self.rest).poll_frame(cx);
+        if let Some(watch) = self.watch {
+            if polled.is_pending() {
+                watch.waits_for_body();
+            } else {
+                watch.has_body();
+            }
+        }
+        polled
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        if !this.ready.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ready)))));
+        }
+        if let Some(rest) = this.rest.as_mut() {
+            loop {
+                let mut frames = Frames {
+                    rest,
+                    watch: this.watch.as_deref(),
+                };
+                match ready!(Pin::new(&mut frames).poll_frame(cx)) {
+                    // Trailers end here: hyper filters none of the names that must not travel in them.
+                    Some(Ok(frame)) if frame.is_trailers() => {}
+                    Some(frame) => {
+                        if let Some(progress) = &this.progress {
+                            progress.fetch_add(1, Ordering::Relaxed);
+                        }
+                        return Poll::Ready(Some(frame));
+                    }
+                    None => break,
+                }
+            }
+        }
+        if let Some(mut held) = this.held.take() {
+            held.finished();
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // While something is held the end has to be polled for, so that it is told.
+        self.held.is_none()
+            && self.ready.is_empty()
+            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ready = self.ready.len() as u64;
+        match self.rest.as_ref().map(HttpBody::size_hint) {
+            None => SizeHint::with_exact(ready),
+            Some(rest) => match rest.exact() {
+                Some(rest) => SizeHint::with_exact(ready + rest),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Both(Box<dyn Held>, Box<dyn Held>);
+
+impl Held for Both {
+    fn finished(&mut self) {
+        self.0.finished();
+        self.1.finished();
+    }
+}

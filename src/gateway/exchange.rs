@@ -1,0 +1,300 @@
+//! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+
+use crate::clock;
+use crate::oauth::{ClientId, Digest};
+use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
+use crate::upstream::{Client, Lease, UpstreamError};
+
+use super::body::{Body, Held};
+use super::headers::{self, Peer};
+use super::site::Site;
+use super::{BrowserBinding, Shared, reply};
+
+/// What arrived, without what only the connection needs.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) method: Method,
+    /// With runs of `/` merged.
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+impl Received {
+    /// The query, empty when there is none.
+    pub(super) fn query(&self) -> &str {
+        self.query.as_deref().unwrap_or_default()
+    }
+
+    /// A copy of the Accept header, for a page that may have to be shown later.
+    pub(super) fn accept(&self) -> Option<HeaderValue> {
+        self.headers.get(header::ACCEPT).cloned()
+    }
+}
+
+/// Who asks, and for what.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) id: RequestId,
+    pub(super) kind: EndpointKind,
+    pub(super) peer: IpAddr,
+    pub(super) host: String,
+}
+
+/// One request and the site that it is for.
+#[derive(Debug)]
+pub(super) struct Exchange<'g> {
+    pub(super) shared: &'g Shared,
+    pub(super) site: &'g Site,
+    pub(super) id: RequestId,
+    client: &'g Client<Body>,
+    caller: Caller,
+}
+
+impl<'g> Exchange<'g> {
+    pub(super) fn new(
+        shared: &'g Shared,
+        site: &'g Site,
+        client: &'g Client<Body>,
+        caller: Caller,
+    ) -> Self {
+        Self {
+            shared,
+            site,
+            id: caller.id,
+            client,
+            caller,
+        }
+    }
+
+    /// The rule of a client, today.
+    pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
+        self.site.settings.rules.of(client, clock::today())
+    }
+
+    /// Turns a verdict into a decision by the mode of the rule, and tells it.
+    pub(super) fn decide<T>(
+        &self,
+        rule: &Rule,
+        verdict: Verdict<T>,
+        client: Option<&ClientId>,
+    ) -> Decision<T> {
+        let decision = apply(rule.mode, verdict);
+        match &decision {
+            Decision::Allow(_) => self.tell(Decided::Allowed, None, client),
+            Decision::Report(_, violation) => self.tell(Decided::Reported, Some(violation), client),
+            Decision::Refuse(_, violation) => self.tell(Decided::Refused, Some(violation), client),
+        }
+        decision
+    }
+
+    /// Tells a decision.
+    pub(super) fn tell(
+        &self,
+        decided: Decided,
+        violation: Option<&Violation>,
+        client: Option<&ClientId>,
+    ) {
+        self.shared.telemetry.tell(&Event::Decision {
+            request: self.id,
+            upstream: &self.site.settings.name,
+            endpoint: self.caller.kind,
+            decided,
+            violation,
+            client: client.map(ClientId::as_str),
+        });
+    }
+
+    /// Forwards a request of an intercepted endpoint: only what policy has cleared.
+    pub(super) async fn forward(
+        &self,
+        request: Cleared<Received>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        self.send(request.into_inner()).await
+    }
+
+    /// Forwards anything; [`Exchange::forward`] is the way for intercepted endpoints.
+    pub(super) async fn send(&self, received: Received) -> Result<Response<Body>, UpstreamError> {
+        let Received {
+            method,
+            path,
+            query,
+            mut headers,
+            mut body,
+        } = received;
+        let target = match &query {
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(path),
+        };
+        let Ok(target) = target else {
+            return Err(UpstreamError::Connect);
+        };
+        let scheme = if self.site.is_https() {
+            "https"
+        } else {
+            "http"
+        };
+        let trusted = self
+            .shared
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(&self.caller.peer));
+        let peer = Peer {
+            address: self.caller.peer,
+            trusted,
+            host: &self.caller.host,
+            scheme,
+        };
+        headers::towards_upstream(&mut headers, peer);
+        if !self.site.settings.preserve_host {
+            headers::set(&mut headers, header::HOST, &self.site.authority);
+        }
+        if self.site.settings.browser_binding != BrowserBinding::Off {
+            headers::without_cookie(&mut headers, self.cookie_name());
+        }
+        let progress = body.progress();
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = headers;
+        match self.client.send(request, progress.as_deref()).await {
+            // Nothing that goes out asks for an upgrade.
+            Ok((response, _)) if response.status().is_informational() => {
+                self.no_answer(UpstreamError::Broken)
+            }
+            Ok((response, lease)) => {
+                Ok(response.map(|body| Body::from_upstream(body).holding(Box::new(lease))))
+            }
+            Err(failed) => self.no_answer(failed),
+        }
+    }
+
+    fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
+        let (upstream, fault) = (self.site.settings.name.as_str(), failed.label());
+        self.shared.telemetry.tell(&Event::UpstreamFailed {
+            request: self.id,
+            upstream,
+            fault,
+        });
+        Err(failed)
+    }
+
+    /// The answer when the upstream gave none.
+    pub(super) fn upstream_failed(&self, failed: UpstreamError) -> Response<Body> {
+        let (status, text) = match failed {
+            UpstreamError::Connect => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this gate cannot be reached",
+            ),
+            UpstreamError::Broken => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this gate broke off the connection",
+            ),
+            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the server behind this gate does not answer in time",
+            ),
+        };
+        self.unavailable(status, text)
+    }
+
+    /// 503: no place left.
+    pub(super) fn overloaded(&self) -> Response<Body> {
+        self.shared.telemetry.tell(&Event::Overloaded {
+            request: self.id,
+            upstream: &self.site.settings.name,
+        });
+        self.unavailable(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many requests at once, try again",
+        )
+    }
+
+    fn unavailable(&self, status: StatusCode, text: &'static str) -> Response<Body> {
+        match self.caller.kind {
+            EndpointKind::Token => reply::token_unavailable(status, text),
+            EndpointKind::Authorization | EndpointKind::Metadata | EndpointKind::Other => {
+                reply::unavailable(status, text)
+            }
+        }
+    }
+
+    /// A path that some servers take for a protected endpoint.
+    pub(super) fn ambiguous_path(&self, request: &Received) -> Response<Body> {
+        let violation = Violation::AmbiguousPath;
+        self.tell(Decided::Refused, Some(&violation), None);
+        if request.method == Method::POST {
+            return reply::token_refused(&violation, None);
+        }
+        self.page(
+            StatusCode::BAD_REQUEST,
+            &violation,
+            Vec::new(),
+            request.headers.get(header::ACCEPT),
+        )
+    }
+
+    /// A page of our own.
+    pub(super) fn page(
+        &self,
+        status: StatusCode,
+        violation: &Violation,
+        request: Vec<(String, String)>,
+        accept: Option<&HeaderValue>,
+    ) -> Response<Body> {
+        reply::page(
+            &reply::Page {
+                status,
+                violation,
+                id: self.id,
+                request,
+            },
+            accept,
+        )
+    }
+
+    /// An answer of the upstream's that must not reach the client.
+    pub(super) fn bad_answer(&self, violation: &Violation) -> Response<Body> {
+        self.page(StatusCode::BAD_GATEWAY, violation, Vec::new(), None)
+    }
+
+    /// The name of the cookie that ties a sign-in to its browser.
+    pub(super) fn cookie_name(&self) -> &'static str {
+        if self.site.is_https() {
+            "__Host-pkce-gate"
+        } else {
+            "pkce-gate"
+        }
+    }
+
+    /// The digest of that cookie, when the browser sent one.
+    pub(super) fn browser(&self, headers: &HeaderMap) -> Option<Digest> {
+        headers::cookie(headers, self.cookie_name()).map(super::browser::digest)
+    }
+
+    /// Asks the upstream not to compress what has to be read.
+    pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        // A part of a page cannot be judged.
+        for name in [header::RANGE, header::IF_RANGE] {
+            headers.remove::<&HeaderName>(&name);
+        }
+    }
+}
+
+impl Held for Lease<Body> {
+    fn finished(&mut self) {
+        self.give_back();
+    }
+}

@@ -1,0 +1,77 @@
+//! Everything that is not intercepted: streamed through, with an eye on answers that carry a code.
+
+use http::{Method, Response, StatusCode, header};
+
+use crate::policy::{Decision, Verdict, Violation};
+
+use super::body::Body;
+use super::exchange::{Exchange, Received};
+use super::{bind, elsewhere, reply};
+
+/// Passes a request through.
+pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let observes = exchange.site.observes_only;
+    if let Some(refused) = guard(exchange, &mut request).await {
+        return refused;
+    }
+    if !observes && may_be_read(&request) {
+        Exchange::ask_for_identity(&mut request.headers);
+    }
+    let browser = exchange.browser(&request.headers);
+    match exchange.send(request).await {
+        Ok(response) if exchange.site.settings.rules.all_off() => {
+            bind::pass_through(exchange, response)
+        }
+        Ok(response) if observes => bind::observe(exchange, response).await,
+        Ok(response) => {
+            bind::deliver(
+                exchange,
+                bind::Asked {
+                    browser,
+                    begun: None,
+                },
+                response,
+            )
+            .await
+        }
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}
+
+/// The routes that are open, and the guard against token requests in disguise.
+async fn guard(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
+    if exchange.site.observes_only {
+        return None;
+    }
+    let routes = &exchange.site.settings.routes;
+    if !routes.admits(&request.path) {
+        return Some(reply::bad_request(StatusCode::NOT_FOUND, "not found"));
+    }
+    if routes.is_foreign_callback(&request.path) {
+        return None;
+    }
+    if !elsewhere::is_token_request(exchange, request).await {
+        return None;
+    }
+    let verdict = Verdict {
+        subject: (),
+        violation: Some(Violation::TokenRequestElsewhere),
+    };
+    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+        Decision::Allow(_) | Decision::Report(..) => None,
+        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
+    }
+}
+
+/// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as
+/// browsers ask for them.
+fn may_be_read(request: &Received) -> bool {
+    if request.method == Method::POST {
+        return true;
+    }
+    let accept = request
+        .headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    accept.is_none_or(|accept| accept.contains("html") || accept.contains("json"))
+}

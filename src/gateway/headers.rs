@@ -1,0 +1,401 @@
+//! Header fields that end at this hop, and those that we set (RFC 9110 section 7.6, RFC 7239).
+//!
+//! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
+//! Internet becomes authoritative when we relay it.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+/// Fields that never travel on, in either direction.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields by which servers and frameworks let a forwarder change path, method, origin or peer of a request. Those of
+/// a client are dropped; ours are set afterwards.
+const FORWARDER_ONLY: [&str; 28] = [
+    "expect",
+    "content-length",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "script-name",
+    "path-info",
+    "x-script-name",
+    "x-envoy-original-path",
+    "x-accel-redirect",
+    "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-cluster-client-ip",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    "x-forwarded-server",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-disable-redirect",
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Why a request's fields are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeaders {
+    /// A field that must occur once occurs twice; servers pick different ones.
+    #[error("a header field that may occur once occurs twice")]
+    Duplicate,
+    /// `Connection` names a field that is ours or decides about the request.
+    #[error("Connection names a header field that must not be dropped")]
+    Nomination,
+    /// An expectation that nobody here can meet.
+    #[error("this expectation cannot be met")]
+    Expectation,
+    /// Anything but `chunked`.
+    #[error("this Transfer-Encoding is not supported")]
+    TransferEncoding,
+}
+
+/// Who sent the request, and how the client reached us.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'a> {
+    /// The peer of the connection.
+    pub address: IpAddr,
+    /// Whether its Forwarded and X-Forwarded-* are believed.
+    pub trusted: bool,
+    /// The Host that it named.
+    pub host: &'a str,
+    /// `https` or `http`: how clients reach the gate.
+    pub scheme: &'a str,
+}
+
+/// Refuses what is ambiguous.
+pub fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
+    for name in [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::TRANSFER_ENCODING,
+    ] {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(BadHeaders::Duplicate);
+        }
+    }
+    if headers
+        .get(header::TRANSFER_ENCODING)
+        .is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(BadHeaders::TransferEncoding);
+    }
+    if headers
+        .get(header::EXPECT)
+        .is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(BadHeaders::Expectation);
+    }
+    if nominated(headers).any(|name| is_ours(&name)) {
+        return Err(BadHeaders::Nomination);
+    }
+    Ok(())
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    [
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::HOST,
+        header::FORWARDED,
+    ]
+    .contains(name)
+        || name.as_str().starts_with("x-forwarded-")
+}
+
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+}
+
+/// Drops what ends at this hop.
+fn strip_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = nominated(headers).collect();
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's fields those of our own request to the upstream.
+pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
+    strip_hop(headers);
+    for name in FORWARDER_ONLY {
+        headers.remove(name);
+    }
+    // CGI and its descendants read `_` and `-` alike.
+    let underscored: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .cloned()
+        .collect();
+    for name in underscored {
+        headers.remove(name);
+    }
+    let address = peer.address.to_string();
+    let node = if peer.address.is_ipv6() {
+        format!("\"[{address}]\"")
+    } else {
+        address.clone()
+    };
+    let element = format!("for={node};host=\"{}\";proto={}", peer.host, peer.scheme);
+    if peer.trusted {
+        append(headers, X_FORWARDED_FOR, &address);
+        append(headers, header::FORWARDED, &element);
+        for (name, value) in [
+            (X_FORWARDED_HOST, peer.host),
+            (X_FORWARDED_PROTO, peer.scheme),
+        ] {
+            if !headers.contains_key(&name) {
+                set(headers, name, value);
+            }
+        }
+    } else {
+        set(headers, X_FORWARDED_FOR, &address);
+        set(headers, header::FORWARDED, &element);
+        set(headers, X_FORWARDED_HOST, peer.host);
+        set(headers, X_FORWARDED_PROTO, peer.scheme);
+    }
+}
+
+/// Makes an upstream's fields those of our own response.
+pub fn towards_client(headers: &mut HeaderMap) {
+    strip_hop(headers);
+}
+
+/// Drops everything that describes a body which was replaced.
+pub fn forget_body(headers: &mut HeaderMap) {
+    for name in [
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::ACCEPT_RANGES,
+        header::ETAG,
+        header::LAST_MODIFIED,
+        HeaderName::from_static("content-md5"),
+        HeaderName::from_static("digest"),
+        HeaderName::from_static("repr-digest"),
+        HeaderName::from_static("content-digest"),
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Sets a field; a value that is none is left out.
+pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    let before = headers
+        .get_all(&name)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let list = before.chain([value]).collect::<Vec<_>>().join(", ");
+    set(headers, name, &list);
+}
+
+/// The value of a cookie, when exactly one has that name.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter(|(cookie, _)| *cookie == name)
+        .map(|(_, value)| value);
+    let first = found.next();
+    if found.next().is_some() { None } else { first }
+}
+
+/// Takes a cookie of ours out of what the upstream gets to see.
+pub fn without_cookie(headers: &mut HeaderMap, name: &str) {
+    let Some(Ok(cookies)) = headers.get(header::COOKIE).map(HeaderValue::to_str) else {
+        return;
+    };
+    if !cookies.contains(name) {
+        return;
+    }
+    let is_ours = |cookie: &&str| {
+        cookie
+            .trim()
+            .split_once('=')
+            .is_some_and(|(cookie, _)| cookie == name)
+    };
+    let others: Vec<&str> = cookies
+        .split(';')
+        .filter(|cookie| !is_ours(cookie))
+        .map(str::trim)
+        .collect();
+    let others = others.join("; ");
+    if others.is_empty() {
+        headers.remove(header::COOKIE);
+    } else {
+        set(headers, header::COOKIE, &others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        list.iter()
+            .map(|(name, value)| {
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    fn forwarded(list: &[(&str, &str)], trusted: bool) -> HeaderMap {
+        let mut headers = headers(list);
+        let peer = Peer {
+            address: [192, 0, 2, 1].into(),
+            trusted,
+            host: "login.example",
+            scheme: "https",
+        };
+        towards_upstream(&mut headers, peer);
+        headers
+    }
+
+    #[test]
+    fn what_ends_at_this_hop_and_what_only_forwarders_may_say_is_dropped() {
+        let out = forwarded(
+            &[
+                ("connection", "keep-alive, x-hop"),
+                ("x-hop", "1"),
+                ("upgrade", "h2c"),
+                ("te", "trailers"),
+                ("expect", "100-continue"),
+                ("content-length", "5"),
+                ("x_forwarded_for", "1.2.3.4"),
+                ("script_name", "/x"),
+                ("x-original-url", "/token"),
+                ("x-http-method-override", "POST"),
+                ("x-forwarded-for", "6.6.6.6"),
+                ("forwarded", "for=6.6.6.6"),
+                ("accept", "*/*"),
+            ],
+            false,
+        );
+        let mut names: Vec<&str> = out.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "accept",
+                "forwarded",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto"
+            ]
+        );
+        assert_eq!(out["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(
+            out["forwarded"],
+            "for=192.0.2.1;host=\"login.example\";proto=https"
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_appended_to() {
+        let out = forwarded(
+            &[
+                ("x-forwarded-for", "6.6.6.6"),
+                ("x-forwarded-proto", "http"),
+            ],
+            true,
+        );
+        assert_eq!(out["x-forwarded-for"], "6.6.6.6, 192.0.2.1");
+        assert_eq!(out["x-forwarded-proto"], "http");
+        assert_eq!(out["x-forwarded-host"], "login.example");
+    }
+
+    #[test]
+    fn ambiguous_fields_are_refused() {
+        for (list, expected) in [
+            (
+                vec![("authorization", "a"), ("authorization", "b")],
+                Err(BadHeaders::Duplicate),
+            ),
+            (
+                vec![("content-type", "a"), ("content-type", "a")],
+                Err(BadHeaders::Duplicate),
+            ),
+            (
+                vec![("connection", "close, Authorization")],
+                Err(BadHeaders::Nomination),
+            ),
+            (
+                vec![("connection", "x-forwarded-for")],
+                Err(BadHeaders::Nomination),
+            ),
+            (
+                vec![("transfer-encoding", "gzip, chunked")],
+                Err(BadHeaders::TransferEncoding),
+            ),
+            (
+                vec![("transfer-encoding", "chunked"), ("connection", "close")],
+                Ok(()),
+            ),
+        ] {
+            let headers: HeaderMap = {
+                let mut map = HeaderMap::new();
+                for (name, value) in &list {
+                    map.append(
+                        name.parse::<HeaderName>().unwrap(),
+                        HeaderValue::from_str(value).unwrap(),
+                    );
+                }
+                map
+            };
+            assert_eq!(check(&headers), expected, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn our_cookie_is_read_once_and_not_sent_on() {
+        let mut map = headers(&[("cookie", "sid=1; pkce-gate=abc; x=2")]);
+        assert_eq!(cookie(&map, "pkce-gate"), Some("abc"));
+        without_cookie(&mut map, "pkce-gate");
+        assert_eq!(map["cookie"], "sid=1; x=2");
+        assert_eq!(cookie(&headers(&[("cookie", "a=1; a=2")]), "a"), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Server metadata that tells the truth.
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use crate::carrier::metadata::{Truth, rewrite};
+use crate::policy::Mode;
+
+use super::body::{Body, Peeked};
+use super::exchange::{Exchange, Received};
+use super::{bind, forward, headers};
+
+/// How long a rewritten document may be cached when the upstream does not say: long enough to matter, short enough
+/// that a change of the gate's configuration is soon seen.
+const MAX_AGE: &str = "public, max-age=300";
+
+/// Forwards a request for metadata and rewrites the answer.
+pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let settings = &exchange.site.settings;
+    let enforced = settings.rules.default_rule().mode == Mode::Enforce;
+    if !enforced || !settings.rewrite_metadata || request.method != Method::GET {
+        return forward::pass(exchange, request).await;
+    }
+    Exchange::ask_for_identity(&mut request.headers);
+    // Whoever has a copy from before the gate must not be told that it is still good.
+    request.headers.remove(header::IF_NONE_MATCH);
+    request.headers.remove(header::IF_MODIFIED_SINCE);
+    let mut response = match exchange.send(request).await {
+        Ok(response) => response,
+        Err(failed) => return exchange.upstream_failed(failed),
+    };
+    if response.status() != StatusCode::OK
+        || response.headers().contains_key(header::CONTENT_ENCODING)
+    {
+        return bind::pass_through(exchange, response);
+    }
+    let Peeked::Whole(document) = response
+        .body_mut()
+        .peek(exchange.shared.limits.response_scan_bytes)
+        .await
+    else {
+        return bind::pass_through(exchange, response);
+    };
+    let truth = Truth {
+        public_origin: &settings.public_origin,
+        upstream_origin: &exchange.site.origin,
+        authorization: &settings.endpoints.authorization,
+        token: &settings.endpoints.token,
+    };
+    let Some((rewritten, issuer)) = rewrite(&document, truth) else {
+        return bind::pass_through(exchange, response);
+    };
+    exchange.site.learn_issuer(issuer);
+    headers::forget_body(response.headers_mut());
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static(MAX_AGE));
+    response.map(|body| body.replaced(rewritten))
+}

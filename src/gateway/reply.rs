@@ -1,0 +1,366 @@
+//! Every response that the gate makes itself.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use minijinja::{AutoEscape, Environment, context};
+use sha2::{Digest as _, Sha256};
+
+use crate::oauth::error::{AuthorizationError, description};
+use crate::oauth::{ErrorCode, RegisteredRedirectUri, ResponseMode};
+use crate::policy::Violation;
+use crate::telemetry::RequestId;
+
+use super::body::Body;
+use super::headers::set;
+
+/// The one script that a page of ours has: a form_post response posts itself.
+const SUBMIT: &str = "document.forms[0].submit()";
+/// Seconds after which trying again makes sense.
+const RETRY_AFTER: &str = "5";
+
+/// A response with this status, content type and body, which nobody may store.
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<bytes::Bytes>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    response
+}
+
+fn html(status: StatusCode, script: Option<&str>, page: String) -> Response<Body> {
+    let mut response = response(status, "text/html; charset=utf-8", page);
+    let script = script.map_or("'none'".to_owned(), |script| {
+        format!(
+            "'sha256-{}'",
+            STANDARD.encode(Sha256::digest(script.as_bytes()))
+        )
+    });
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; script-src {script}; frame-ancestors 'none'"
+    );
+    set(
+        response.headers_mut(),
+        header::CONTENT_SECURITY_POLICY,
+        &policy,
+    );
+    response
+}
+
+/// RFC 6749 section 5.2. Browsers show only "Failed to fetch" for an error without CORS headers.
+fn oauth_json(status: StatusCode, error: ErrorCode, text: &str) -> Response<Body> {
+    let body =
+        serde_json::json!({ "error": error.as_str(), "error_description": description(text) });
+    let mut response = response(status, "application/json", body.to_string());
+    response.headers_mut().insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
+}
+
+fn later(mut response: Response<Body>) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
+}
+
+/// A refused token request: 400 but for what HTTP itself has a status for.
+pub fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
+    let error = violation.error_at_token();
+    if error == ErrorCode::TemporarilyUnavailable {
+        return later(oauth_json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            error,
+            &violation.hint(),
+        ));
+    }
+    oauth_json(
+        status.unwrap_or(StatusCode::BAD_REQUEST),
+        error,
+        &violation.hint(),
+    )
+}
+
+/// The upstream could not be asked, in OAuth's words.
+pub fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
+    let error = match status {
+        StatusCode::SERVICE_UNAVAILABLE => ErrorCode::TemporarilyUnavailable,
+        _ => ErrorCode::ServerError,
+    };
+    later(oauth_json(status, error, text))
+}
+
+/// The same on any other route.
+pub fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
+    later(response(
+        status,
+        "text/plain; charset=utf-8",
+        format!("{text}\n"),
+    ))
+}
+
+/// A request that cannot be served as it is, on a route without a form of errors of its own.
+pub fn bad_request(status: StatusCode, text: &str) -> Response<Body> {
+    response(status, "text/plain; charset=utf-8", format!("{text}\n"))
+}
+
+/// 405 with what is allowed.
+pub fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
+    let text = "this method is not allowed here";
+    let mut response = if json {
+        oauth_json(
+            StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::InvalidRequest,
+            text,
+        )
+    } else {
+        bad_request(StatusCode::METHOD_NOT_ALLOWED, text)
+    };
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// The redirect that a fresh authorization request is answered with.
+pub fn entry(location: &str, cookie: Option<&str>) -> Response<Body> {
+    let mut response = response(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
+    set(response.headers_mut(), header::LOCATION, location);
+    if let Some(cookie) = cookie {
+        set(response.headers_mut(), header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// An authorization error response, to a redirect URI that is known to be the client's.
+pub fn authorization_error(
+    error: &AuthorizationError<'_>,
+    to: &RegisteredRedirectUri,
+    mode: ResponseMode,
+) -> Response<Body> {
+    match error.location(to, mode) {
+        Some(location) => entry(&location, None),
+        None => {
+            let page = context! { action => to.as_str(), parameters => error.parameters() };
+            html(StatusCode::OK, Some(SUBMIT), render("form_post.html", page))
+        }
+    }
+}
+
+/// What a page of ours is about.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// Status of the response.
+    pub status: StatusCode,
+    /// Why.
+    pub violation: &'a Violation,
+    /// Which request.
+    pub id: RequestId,
+    /// The request's own parameters, secrets left out.
+    pub request: Vec<(String, String)>,
+}
+
+/// The page for a request that cannot be answered with a redirect: one sentence for the user, the rest for the
+/// developer; JSON for whoever asks for JSON.
+pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
+    let hint = page.violation.hint();
+    let response = if prefers_json(accept) {
+        let body = serde_json::json!({
+            "error": page.violation.error().as_str(),
+            "error_description": description(&hint),
+            "violation": page.violation.label(),
+            "request_id": page.id.to_string(),
+        });
+        response(page.status, "application/json", body.to_string())
+    } else {
+        let (title, user) = words_for_users(page.violation);
+        let needs_pkce = matches!(
+            page.violation,
+            Violation::MissingChallenge
+                | Violation::MalformedChallenge(_)
+                | Violation::MethodNotAllowed { .. }
+                | Violation::UnknownMethod
+        );
+        let context = context! {
+            title, user, hint,
+            developer => *page.violation != Violation::ExpiredSignIn,
+            code => page.violation.label(),
+            pkce => needs_pkce,
+            request => page.request.clone(),
+            id => page.id.to_string(),
+        };
+        html(page.status, None, render("refused.html", context))
+    };
+    if page.status == StatusCode::SERVICE_UNAVAILABLE {
+        later(response)
+    } else {
+        response
+    }
+}
+
+/// What somebody reads who only wanted to sign in.
+fn words_for_users(violation: &Violation) -> (&'static str, &'static str) {
+    if *violation == Violation::ExpiredSignIn {
+        (
+            "This sign-in has expired",
+            "Go back to the application and start again.",
+        )
+    } else if *violation == Violation::StoreUnavailable {
+        (
+            "Signing in is not possible right now",
+            "Please try again in a few minutes.",
+        )
+    } else {
+        (
+            "The application could not start the sign-in",
+            "Nothing is wrong with your account. Go back to the application and try again; if it happens again, tell \
+             the people who run the application.",
+        )
+    }
+}
+
+/// Whether JSON is named in Accept and HTML is not.
+fn prefers_json(accept: Option<&HeaderValue>) -> bool {
+    accept
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| {
+            let accept = accept.to_ascii_lowercase();
+            accept.contains("application/json") && !accept.contains("text/html")
+        })
+}
+
+fn render(name: &str, context: minijinja::Value) -> String {
+    static PAGES: OnceLock<Environment<'static>> = OnceLock::new();
+    let pages = PAGES.get_or_init(|| {
+        let mut pages = Environment::new();
+        pages.set_auto_escape_callback(|_| AutoEscape::Html);
+        for (name, source) in [
+            ("refused.html", include_str!("pages/refused.html")),
+            ("form_post.html", include_str!("pages/form_post.html")),
+        ] {
+            // A template that does not parse shows as an empty page, and fails the test below.
+            drop(pages.add_template(name, source));
+        }
+        pages
+    });
+    pages
+        .get_template(name)
+        .and_then(|page| page.render(context))
+        .unwrap_or_default()
+}
+
+/// The gate failed; told without a word about why.
+pub fn internal_error() -> Response<Body> {
+    response(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "text/plain; charset=utf-8",
+        "internal error\n",
+    )
+}
+
+/// Header fields that a page which carries a code must have, whatever the upstream said.
+pub fn not_to_be_stored(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.remove(HeaderName::from_static("expires"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    fn text(response: Response<Body>) -> String {
+        let bytes = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(response.collect());
+        String::from_utf8(bytes.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    fn refused(accept: &'static str) -> String {
+        let request = vec![(
+            "client_id".to_owned(),
+            "<script>alert(1)</script>".to_owned(),
+        )];
+        let violation = Violation::MissingChallenge;
+        let page_of = Page {
+            status: StatusCode::BAD_REQUEST,
+            violation: &violation,
+            id: RequestId(7),
+            request,
+        };
+        text(page(&page_of, Some(&HeaderValue::from_static(accept))))
+    }
+
+    #[test]
+    fn the_page_names_the_violation_and_escapes_what_was_sent() {
+        let page = refused("text/html,application/json");
+        assert!(
+            page.contains("missing_challenge") && page.contains("How to add PKCE"),
+            "{page}"
+        );
+        assert!(
+            page.contains("&lt;script&gt;") && !page.contains("<script>"),
+            "{page}"
+        );
+        assert!(refused("application/json").starts_with('{'));
+    }
+
+    #[test]
+    fn a_form_post_error_posts_itself_and_allows_no_other_script() {
+        let to =
+            RegisteredRedirectUri::learned(&crate::oauth::RedirectUri::new("https://c/cb?a=\"b"));
+        let error = AuthorizationError {
+            error: ErrorCode::InvalidRequest,
+            description: "d",
+            state: Some("\"><script>"),
+            issuer: None,
+        };
+        let response = authorization_error(&error, &to, ResponseMode::FormPost);
+        let policy = response.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let page = text(response);
+        assert!(
+            page.contains(SUBMIT) && !page.contains("\"><script>"),
+            "{page}"
+        );
+        assert!(
+            policy.contains(&STANDARD.encode(Sha256::digest(SUBMIT.as_bytes()))),
+            "{policy}"
+        );
+    }
+
+    #[test]
+    fn token_errors_are_json_that_nobody_stores_and_every_origin_may_read() {
+        let response = token_refused(&Violation::VerifierMismatch, None);
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+        assert!(text(response).contains("\"error\":\"invalid_grant\""));
+        assert_eq!(
+            token_refused(&Violation::StoreUnavailable, None).status(),
+            503
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! One upstream as the gateway knows it: its settings, its store, and what was learned of it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashSet;
+
+use crate::carrier::metadata::Issuer;
+use crate::flow::HandleKey;
+use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
+use crate::policy::Rule;
+use crate::store::Store;
+
+use super::Settings;
+use super::body::Held;
+
+/// Redirect URIs that are learned at most; past it errors go to a page of ours instead.
+const MAX_LEARNED: usize = 10_000;
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub struct Site {
+    /// From the configuration.
+    pub settings: Settings,
+    /// `scheme://authority` of the upstream itself.
+    pub origin: String,
+    /// Its Host.
+    pub authority: String,
+    /// Makes and recognises its handles.
+    pub key: HandleKey,
+    /// Its pending authorizations and codes.
+    pub store: Arc<Store>,
+    /// Redirect URIs to which the upstream has itself sent a code, with their clients.
+    learned: DashSet<(Digest, Digest)>,
+    /// What the upstream says about its issuer.
+    issuer: Mutex<Issuer>,
+    in_flight: Arc<AtomicUsize>,
+    /// Whether nothing is ever rewritten: every client is off, or observed.
+    pub observes_only: bool,
+}
+
+impl Site {
+    /// With an empty memory of what was learned.
+    pub fn new(
+        settings: Settings,
+        connection: &crate::upstream::Settings,
+        store: Arc<Store>,
+    ) -> Self {
+        let issuer = Issuer {
+            issuer: settings.issuer.clone(),
+            in_responses: false,
+        };
+        Self {
+            key: HandleKey::for_upstream(&settings.name),
+            origin: connection.origin(),
+            authority: connection.authority(),
+            store,
+            learned: DashSet::new(),
+            issuer: Mutex::new(issuer),
+            in_flight: Arc::default(),
+            observes_only: settings.rules.observes_only(),
+            settings,
+        }
+    }
+
+    /// Requests on their way at this moment.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more request, unless `limit` are on their way.
+    pub fn enter(&self, limit: usize) -> Option<Place> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(&self.in_flight));
+        (before < limit).then_some(place)
+    }
+
+    /// The upstream has itself sent a code to this redirect URI for this client.
+    pub fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
+        if self.learned.len() < MAX_LEARNED {
+            self.learned.insert((client, redirect.to_parts().0));
+        }
+    }
+
+    /// The redirect URI as one that errors may be sent to, if it is known to be the client's.
+    pub fn registered(
+        &self,
+        client: Digest,
+        rule: &Rule,
+        uri: &RedirectUri,
+    ) -> Option<RegisteredRedirectUri> {
+        RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
+            let known = self.learned.contains(&(client, uri.digest().to_parts().0));
+            known.then(|| RegisteredRedirectUri::learned(uri))
+        })
+    }
+
+    /// Metadata went by.
+    pub fn learn_issuer(&self, said: Issuer) {
+        let mut issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        issuer.in_responses |= said.in_responses;
+        if self.settings.issuer.is_none() && said.issuer.is_some() {
+            issuer.issuer = said.issuer;
+        }
+    }
+
+    /// The `iss` of error responses, where the upstream uses it (RFC 9207).
+    pub fn response_issuer(&self) -> Option<String> {
+        let issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        issuer.issuer.clone().filter(|_| issuer.in_responses)
+    }
+
+    /// Whether clients reach the gate over TLS.
+    pub fn is_https(&self) -> bool {
+        self.settings.public_origin.starts_with("https://")
+    }
+}
+
+/// A place among the requests on their way; free again when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Held for Place {
+    fn finished(&mut self) {}
+}

@@ -1,0 +1,413 @@
+//! The token endpoint: steps 4 and 5 of the walk.
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+
+use crate::flow::{Purpose, Settlement};
+use crate::oauth::params::{Params, append_pair};
+use crate::oauth::token::TokenProblem;
+use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json};
+use crate::policy::redeem::{self, Found, Gone};
+use crate::policy::{Decision, Rule, Verdict, Violation};
+use crate::store::{Claim, Redeemed};
+use crate::telemetry::Decided;
+use crate::upstream::UpstreamError;
+
+use super::authorize::is_form;
+use super::body::{Body, Peeked};
+use super::exchange::{Exchange, Received};
+use super::{ToUpstream, bind, reply};
+
+/// Bytes of a 401 that are read to see whether the upstream has looked at the code at all.
+const ERROR_BODY: usize = 16 * 1024;
+
+/// A request that cannot be judged, and the status that says so best.
+type Unreadable = (Violation, StatusCode);
+
+/// Judges a token request and acts.
+pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    if request.method == Method::OPTIONS {
+        // CORS asks before it sends. It asks with an empty hand: a server that reads parameters from any method would
+        // find them here.
+        let empty = request.query.is_none() && http_body::Body::is_end_stream(&request.body);
+        if !empty {
+            return reply::bad_request(
+                StatusCode::BAD_REQUEST,
+                "an OPTIONS request here has no query and no body",
+            );
+        }
+        return answer(exchange, exchange.send(request).await);
+    }
+    if request.method != Method::POST {
+        return reply::method_not_allowed("POST", true);
+    }
+    let body = match body(exchange, &mut request).await {
+        Ok(body) => body,
+        Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
+    };
+    let params = match Params::parse(&body, exchange.shared.limits.form_pairs) {
+        Ok(params) => params,
+        Err(malformed) => {
+            let violation = Violation::MalformedRequest(malformed.to_string());
+            return refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST))
+                .await;
+        }
+    };
+    let authorization = request
+        .headers
+        .get(header::AUTHORIZATION)
+        .map(|value| value.as_bytes().to_vec());
+    match TokenRequest::parse(&params, authorization.as_deref()) {
+        Ok(TokenRequest::Redemption(redemption)) => {
+            redeem(exchange, request, &params, &redemption).await
+        }
+        Ok(TokenRequest::Other { grant_type, client }) => {
+            other_grant(exchange, request, &params, (grant_type, client)).await
+        }
+        Err(problem) => {
+            refuse_unreadable(
+                exchange,
+                request,
+                (unreadable(&problem), StatusCode::BAD_REQUEST),
+            )
+            .await
+        }
+    }
+}
+
+/// Judges and records, and changes not one byte.
+pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let all_off = exchange.site.settings.rules.all_off();
+    let watched = !all_off && request.method == Method::POST;
+    let claim = if watched {
+        watch(exchange, &mut request).await
+    } else {
+        None
+    };
+    let sent = exchange.send(request).await;
+    let response = settle(exchange, claim, sent).await;
+    match response {
+        Ok(response) => bind::pass_through(exchange, response),
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}
+
+/// The observing half of [`observe`].
+async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
+    let default = exchange.site.settings.rules.default_rule();
+    let body = match body(exchange, request).await {
+        Ok(body) => body,
+        Err((violation, _)) => {
+            drop(exchange.decide(
+                default,
+                Verdict {
+                    subject: (),
+                    violation: Some(violation),
+                },
+                None,
+            ));
+            return None;
+        }
+    };
+    let params = Params::parse(&body, exchange.shared.limits.form_pairs);
+    let authorization = request
+        .headers
+        .get(header::AUTHORIZATION)
+        .map(http::HeaderValue::as_bytes);
+    let parsed = match &params {
+        Ok(params) => {
+            TokenRequest::parse(params, authorization).map_err(|problem| unreadable(&problem))
+        }
+        Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
+    };
+    match parsed {
+        Ok(TokenRequest::Redemption(redemption)) => {
+            let (decision, claim) = judge(exchange, &redemption).await;
+            drop(decision);
+            claim
+        }
+        Ok(TokenRequest::Other { .. }) => None,
+        Err(violation) => {
+            drop(exchange.decide(
+                default,
+                Verdict {
+                    subject: (),
+                    violation: Some(violation),
+                },
+                None,
+            ));
+            None
+        }
+    }
+}
+
+/// The body of a token request, left ready to be sent on.
+async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, Unreadable> {
+    let malformed =
+        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    if request.query.is_some() {
+        return malformed("a token request has no query", StatusCode::BAD_REQUEST);
+    }
+    let media_type = request
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    if !media_type.is_some_and(is_form) || request.headers.contains_key(header::CONTENT_ENCODING) {
+        let text = "the body has to be application/x-www-form-urlencoded";
+        return malformed(text, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    match request.body.peek(exchange.shared.limits.form_bytes).await {
+        Peeked::Whole(body) => Ok(body),
+        Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
+        Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
+    }
+}
+
+fn unreadable(problem: &TokenProblem) -> Violation {
+    match problem {
+        TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
+        TokenProblem::Folded(_) | TokenProblem::Client(_) => {
+            Violation::MalformedRequest(problem.to_string())
+        }
+    }
+}
+
+/// What cannot be read belongs to no client: the upstream's own rule holds.
+async fn refuse_unreadable(
+    exchange: &Exchange<'_>,
+    request: Received,
+    (violation, status): Unreadable,
+) -> Response<Body> {
+    let verdict = Verdict {
+        subject: request,
+        violation: Some(violation),
+    };
+    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            answer(exchange, exchange.forward(cleared).await)
+        }
+        Decision::Refuse(_, violation) => reply::token_refused(&violation, Some(status)),
+    }
+}
+
+/// A grant without a code: byte for byte, but for a verifier that a stripping upstream must not see.
+async fn other_grant(
+    exchange: &Exchange<'_>,
+    mut request: Received,
+    params: &Params<'_>,
+    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+) -> Response<Body> {
+    let id = client.as_ref().map(ClientIdentity::id);
+    let rule = exchange.rule(id.map(ClientId::digest));
+    let violation = if grant_type == Some("authorization_code") {
+        Some(Violation::MalformedRequest("code is missing".to_owned()))
+    } else {
+        redeem::grant(rule, grant_type).err()
+    };
+    if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
+        let kept = params.edit(|pair| {
+            if pair.name() == "code_verifier" {
+                Edit::Drop
+            } else {
+                Edit::Keep
+            }
+        });
+        request.body = request.body.replaced(kept);
+    }
+    match exchange.decide(
+        rule,
+        Verdict {
+            subject: request,
+            violation,
+        },
+        id,
+    ) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            answer(exchange, exchange.forward(cleared).await)
+        }
+        Decision::Refuse(_, violation) => reply::token_refused(&violation, None),
+    }
+}
+
+fn strips(exchange: &Exchange<'_>) -> bool {
+    exchange.site.settings.to_upstream == ToUpstream::Strip
+}
+
+/// A redemption: claim, judge, forward, settle.
+async fn redeem(
+    exchange: &Exchange<'_>,
+    mut request: Received,
+    params: &Params<'_>,
+    redemption: &Redemption<'_>,
+) -> Response<Body> {
+    let (decision, claim) = judge(exchange, redemption).await;
+    let (cleared, rule) = match decision {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            let rule = *cleared.get();
+            (cleared, rule)
+        }
+        Decision::Refuse(_, violation) => {
+            if let Some(claim) = claim {
+                // A store that cannot be told keeps the claim, and so the code is never redeemed.
+                let _ = exchange
+                    .site
+                    .store
+                    .settle(claim, redeem::settlement(&violation))
+                    .await;
+            }
+            return reply::token_refused(&violation, None);
+        }
+    };
+    // Some servers look for parameters among the cookies too.
+    if rule.may_change_requests() {
+        request.headers.remove(header::COOKIE);
+    }
+    if rule.uses_handles() {
+        let ours = redemption.code.expose();
+        let code = claim
+            .as_ref()
+            .map_or(ours, |claim| claim.bound().code().expose());
+        request.body = request
+            .body
+            .replaced(canonical(params, code, strips(exchange)));
+    }
+    let sent = exchange.forward(cleared.map(|_| request)).await;
+    answer(exchange, settle(exchange, claim, sent).await)
+}
+
+/// Claims the code and judges the request by the stricter of two rules: that of the client it names, and that of the
+/// client that the code belongs to.
+async fn judge<'g>(
+    exchange: &Exchange<'g>,
+    redemption: &Redemption<'_>,
+) -> (Decision<&'g Rule>, Option<Claim>) {
+    let id = redemption.client.as_ref().map(ClientIdentity::id);
+    let named = exchange.rule(id.map(ClientId::digest));
+    let Ok(redeemed) = exchange.site.store.redeem(key(exchange, redemption)).await else {
+        let verdict = Verdict {
+            subject: named,
+            violation: Some(Violation::StoreUnavailable),
+        };
+        return (exchange.decide(named, verdict, id), None);
+    };
+    let (found, claim) = match redeemed {
+        Redeemed::Claimed(claim) => (None, Some(claim)),
+        Redeemed::AlreadyRedeemed => (Some(Gone::Replayed), None),
+        Redeemed::Burnt => (Some(Gone::Burnt), None),
+        Redeemed::Expired => (Some(Gone::Expired), None),
+        Redeemed::Unknown => (Some(Gone::Unknown), None),
+    };
+    let rule = match &claim {
+        None => named,
+        Some(claim) => {
+            let owner = exchange.rule(Some(claim.bound().client()));
+            exchange.site.settings.rules.stricter(named, owner)
+        }
+    };
+    let found = match (&claim, found) {
+        (Some(claim), _) => Found::Claimed(claim.bound()),
+        (None, gone) => Found::Gone(gone.unwrap_or(Gone::Unknown)),
+    };
+    let violation = redeem::judge(rule, redemption, found).violation;
+    (
+        exchange.decide(
+            rule,
+            Verdict {
+                subject: rule,
+                violation,
+            },
+            id,
+        ),
+        claim,
+    )
+}
+
+/// A handle of ours, or a code that travels as the upstream issued it.
+fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
+    match exchange
+        .site
+        .key
+        .recognise(Purpose::Code, redemption.code.expose())
+    {
+        Some(handle) => handle.digest(),
+        None => redemption.code.digest(),
+    }
+}
+
+/// The body written anew from what was judged: nothing else of the client's bytes survives.
+fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    for pair in params
+        .iter()
+        .filter(|pair| !(strip && pair.name() == "code_verifier"))
+    {
+        let value = if pair.name() == "code" {
+            code
+        } else {
+            pair.value()
+        };
+        append_pair(&mut out, pair.name(), value);
+    }
+    out
+}
+
+/// Step 5: burn what the upstream has seen, release what it provably has not.
+async fn settle(
+    exchange: &Exchange<'_>,
+    claim: Option<Claim>,
+    sent: Result<Response<Body>, UpstreamError>,
+) -> Result<Response<Body>, UpstreamError> {
+    let Some(claim) = claim else { return sent };
+    let (settlement, sent) = match sent {
+        Err(failed) if failed.is_unsent() => (Settlement::Release, Err(failed)),
+        Err(failed) => (Settlement::Burn, Err(failed)),
+        Ok(mut response) => {
+            let untouched = match response.status() {
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
+                StatusCode::UNAUTHORIZED => is_invalid_client(&mut response).await,
+                _ => false,
+            };
+            (
+                if untouched {
+                    Settlement::Release
+                } else {
+                    Settlement::Burn
+                },
+                Ok(response),
+            )
+        }
+    };
+    // A store that cannot be told keeps the claim, and so the code is never redeemed again.
+    let _ = exchange.site.store.settle(claim, settlement).await;
+    sent
+}
+
+/// Whether a 401 says that the client's credentials were wrong: then nobody looked at the code.
+async fn is_invalid_client(response: &mut Response<Body>) -> bool {
+    let Peeked::Whole(body) = response.body_mut().peek(ERROR_BODY).await else {
+        return false;
+    };
+    let error = json::parse(&body);
+    error
+        .as_ref()
+        .and_then(|error| error.get("error"))
+        .is_some_and(|error| error == "invalid_client")
+}
+
+/// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed or relayed.
+fn answer(exchange: &Exchange<'_>, sent: Result<Response<Body>, UpstreamError>) -> Response<Body> {
+    match sent {
+        Ok(response)
+            if response.status().is_redirection() || response.status().is_informational() =>
+        {
+            let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
+            exchange.tell(Decided::Refused, Some(&violation), None);
+            reply::token_unavailable(
+                StatusCode::BAD_GATEWAY,
+                "the server behind this gate redirects token requests",
+            )
+        }
+        Ok(response) => bind::pass_through(exchange, response),
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}

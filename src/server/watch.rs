@@ -1,0 +1,274 @@
+//! What a connection is waiting for, and since when: one small state instead of a timer per request.
+//!
+//! hyper's own header timeout covers one of five waits, and is silently dropped without a Timer. Here the socket and
+//! the bodies say what they wait for, and the task of the connection looks once in a while whether it waits too long.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock::{Clock, Timestamp};
+
+use super::Settings;
+
+/// What the other side owes us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Its first byte.
+    FirstByte,
+    /// Nothing: a kept-alive connection.
+    Idle,
+    /// The rest of a request head.
+    Head,
+    /// More of a request body.
+    Body,
+    /// Nothing: it is our turn.
+    Ours,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [
+        Self::FirstByte,
+        Self::Idle,
+        Self::Head,
+        Self::Body,
+        Self::Ours,
+    ];
+}
+
+/// Shared by the socket, the bodies and the task of one connection.
+#[derive(Debug)]
+pub struct Watch {
+    clock: Clock,
+    /// Phase in the low three bits, milliseconds above.
+    state: AtomicU64,
+    /// Since when a write has been stuck, plus one; zero: none is.
+    stuck_write: AtomicU64,
+}
+
+impl Watch {
+    /// For a connection that was just accepted.
+    pub fn new(clock: Clock) -> Self {
+        let watch = Self {
+            clock,
+            state: AtomicU64::new(0),
+            stuck_write: AtomicU64::new(0),
+        };
+        watch.enter(Phase::FirstByte);
+        watch
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.state.store(
+            self.clock.now().as_millis() << 3 | phase as u64,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn phase(&self) -> (Phase, Timestamp) {
+        let state = self.state.load(Ordering::Relaxed);
+        let phase = Phase::ALL
+            .into_iter()
+            .find(|phase| *phase as u64 == state & 7)
+            .unwrap_or(Phase::Ours);
+        (phase, Timestamp::from_millis(state >> 3))
+    }
+
+    /// A request head is complete.
+    pub fn request_begins(&self) {
+        self.enter(Phase::Ours);
+    }
+
+    /// Its response is written, or given up.
+    pub fn response_ended(&self) {
+        self.enter(Phase::Idle);
+    }
+
+    /// We want more of a request body than is here.
+    pub fn waits_for_body(&self) {
+        if self.phase().0 == Phase::Ours {
+            self.enter(Phase::Body);
+        }
+    }
+
+    /// More of it came, or all of it.
+    pub fn has_body(&self) {
+        if self.phase().0 == Phase::Body {
+            self.enter(Phase::Ours);
+        }
+    }
+
+    fn has_bytes(&self) {
+        match self.phase().0 {
+            Phase::FirstByte | Phase::Idle => self.enter(Phase::Head),
+            Phase::Head | Phase::Body | Phase::Ours => {}
+        }
+    }
+
+    /// How long the connection may go on like this; `None`: its time is over.
+    pub fn time_left(&self, settings: &Settings) -> Option<Duration> {
+        let now = self.clock.now();
+        let (phase, since) = self.phase();
+        let allowed = match phase {
+            Phase::FirstByte => settings.first_byte,
+            Phase::Idle => settings.idle,
+            Phase::Head => settings.header_read,
+            Phase::Body => settings.body_read,
+            Phase::Ours => Duration::MAX,
+        };
+        let stuck = self.stuck_write.load(Ordering::Relaxed);
+        let write_left = match stuck.checked_sub(1) {
+            None => Duration::MAX,
+            Some(since) => settings
+                .body_read
+                .checked_sub(now.since(Timestamp::from_millis(since)))?,
+        };
+        let left = allowed.checked_sub(now.since(since))?.min(write_left);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// How often a connection has to be looked at.
+    pub fn interval(settings: &Settings) -> Duration {
+        [
+            settings.first_byte,
+            settings.idle,
+            settings.header_read,
+            settings.body_read,
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(settings.idle)
+    }
+}
+
+/// A client's socket that tells its watch what happens.
+#[derive(Debug)]
+pub struct Watched<T> {
+    socket: T,
+    watch: Arc<Watch>,
+}
+
+impl<T> Watched<T> {
+    /// The socket of the connection that the watch is for.
+    pub fn new(socket: T, watch: Arc<Watch>) -> Self {
+        Self { socket, watch }
+    }
+
+    fn wrote<R>(&self, polled: Poll<R>) -> Poll<R> {
+        if polled.is_ready() {
+            self.watch.stuck_write.store(0, Ordering::Relaxed);
+        } else if self.watch.stuck_write.load(Ordering::Relaxed) == 0 {
+            self.watch
+                .stuck_write
+                .store(self.watch.clock.now().as_millis() + 1, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.watch.has_bytes();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            listen: Vec::new(),
+            workers: 1,
+            trusted_proxies: Vec::new(),
+            drain: Duration::ZERO,
+            connections: 1,
+            header_bytes: 8192,
+            headers: 64,
+            first_byte: Duration::from_secs(5),
+            header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(20),
+            idle: Duration::from_mins(1),
+        }
+    }
+
+    #[test]
+    fn each_wait_has_its_own_limit() {
+        let (clock, hand) = Clock::manual();
+        let watch = Watch::new(clock);
+        let step = |seconds| {
+            hand.advance(Duration::from_secs(seconds));
+            watch.time_left(&settings()).map(|left| left.as_secs())
+        };
+        assert_eq!(step(4), Some(1));
+        watch.has_bytes();
+        assert_eq!(
+            step(9),
+            Some(1),
+            "bytes that drip do not extend the time for a head"
+        );
+        watch.has_bytes();
+        assert_eq!(step(1), None);
+        watch.request_begins();
+        assert!(step(1000).is_some(), "our own turn has no limit here");
+        watch.waits_for_body();
+        watch.waits_for_body();
+        assert_eq!(step(19), Some(1));
+        watch.has_body();
+        watch.waits_for_body();
+        assert_eq!(
+            step(19),
+            Some(1),
+            "each piece of a body starts its time anew"
+        );
+        watch.response_ended();
+        assert_eq!(step(59), Some(1));
+        assert_eq!(step(1), None);
+    }
+}

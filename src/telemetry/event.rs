@@ -1,0 +1,160 @@
+//! The closed list of what can happen.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::policy::Violation;
+
+/// Names one request in the log and on error pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Which part of the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndpointKind {
+    /// RFC 6749 section 3.1, and pages that carry the request on.
+    Authorization,
+    /// RFC 6749 section 3.2.
+    Token,
+    /// RFC 8414.
+    Metadata,
+    /// Anything else.
+    Other,
+}
+
+impl EndpointKind {
+    /// For logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Authorization => "authorization",
+            Self::Token => "token",
+            Self::Metadata => "metadata",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decided {
+    /// Nothing is wrong.
+    Allowed,
+    /// It would have been refused.
+    Reported,
+    /// Refused.
+    Refused,
+}
+
+impl Decided {
+    /// For logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Reported => "reported",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A request or an answer was judged.
+    Decision {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+        /// Which part of the walk.
+        endpoint: EndpointKind,
+        /// The outcome.
+        decided: Decided,
+        /// Why, unless allowed.
+        violation: Option<&'a Violation>,
+        /// As the request names it.
+        client: Option<&'a str>,
+    },
+    /// A request was answered.
+    Answered {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+        /// Which part of the walk.
+        endpoint: EndpointKind,
+        /// Status of the response.
+        status: u16,
+        /// From the request's head to the response's.
+        took: Duration,
+    },
+    /// A request met no upstream at all.
+    Misdirected {
+        /// Which request.
+        request: RequestId,
+        /// Why.
+        reason: &'static str,
+        /// Status of the response.
+        status: u16,
+    },
+    /// The upstream gave no answer.
+    UpstreamFailed {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+        /// [`crate::upstream::UpstreamError::label`].
+        fault: &'static str,
+    },
+    /// `browser_binding = "soft"`: a sign-in is continued in another browser.
+    OtherBrowser {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+    },
+    /// A page names the upstream's own origin: the browser would leave the gate.
+    UpstreamOriginInBody {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+    },
+    /// The gate has no more places for requests to this upstream.
+    Overloaded {
+        /// Which request.
+        request: RequestId,
+        /// Name of the upstream.
+        upstream: &'a str,
+    },
+    /// A handler panicked; the request got a 500.
+    Panicked,
+    /// A connection ran out of time.
+    ConnectionTimedOut {
+        /// The peer.
+        peer: SocketAddr,
+    },
+    /// A listener is open.
+    Listening {
+        /// `server` or `admin`.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// SIGTERM came.
+    Draining {
+        /// How long requests may still take.
+        limit: Duration,
+    },
+    /// All requests have ended, or were cut off.
+    Stopped {
+        /// Connections that were still open at the end.
+        cut_off: usize,
+    },
+}

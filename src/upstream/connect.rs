@@ -1,0 +1,184 @@
+//! New connections: TCP, and TLS with the system's roots or a CA file.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls_platform_verifier::ConfigVerifierExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Settings;
+
+/// Opens connections to one upstream.
+#[derive(Clone)]
+pub struct Connector {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+/// TLS to the upstream cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The CA file.
+    #[error("cannot read the CA file {path}: {source}")]
+    CaFile {
+        /// As configured.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// No certificate in it, or one that is none.
+    #[error("the CA file {path} holds no usable certificate")]
+    NoCertificate {
+        /// As configured.
+        path: PathBuf,
+    },
+    /// The system's roots.
+    #[error("the system's certificate roots cannot be used: {0}")]
+    System(#[from] rustls::Error),
+    /// The host.
+    #[error("{0:?} is no host name that a certificate can be for")]
+    Host(String),
+}
+
+impl Connector {
+    /// Reads the roots; fails at start rather than at the first request.
+    pub fn new(settings: &Settings) -> Result<Self, TlsError> {
+        let tls = settings.tls.then(|| Self::tls(settings)).transpose()?;
+        Ok(Self {
+            host: settings.host.clone(),
+            port: settings.port,
+            tls,
+        })
+    }
+
+    fn tls(settings: &Settings) -> Result<(TlsConnector, ServerName<'static>), TlsError> {
+        let config = match &settings.ca {
+            None => ClientConfig::with_platform_verifier()?,
+            Some(path) => {
+                let mut roots = rustls::RootCertStore::empty();
+                let pem = fs::read(path).map_err(rustls::pki_types::pem::Error::Io);
+                let pem = pem.map_err(|source| TlsError::CaFile {
+                    path: path.clone(),
+                    source,
+                })?;
+                for certificate in CertificateDer::pem_slice_iter(&pem) {
+                    let certificate = certificate.map_err(|source| TlsError::CaFile {
+                        path: path.clone(),
+                        source,
+                    })?;
+                    roots
+                        .add(certificate)
+                        .map_err(|_| TlsError::NoCertificate { path: path.clone() })?;
+                }
+                if roots.is_empty() {
+                    return Err(TlsError::NoCertificate { path: path.clone() });
+                }
+                ClientConfig::builder()
+                    .with_root_certificates(roots)
+                    .with_no_client_auth()
+            }
+        };
+        let name = ServerName::try_from(settings.host.clone())
+            .map_err(|_| TlsError::Host(settings.host.clone()))?;
+        Ok((TlsConnector::from(Arc::new(config)), name))
+    }
+
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        tcp.set_nodelay(true)?;
+        match &self.tls {
+            None => Ok(Socket::Plain(tcp)),
+            Some((connector, name)) => Ok(Socket::Tls(Box::new(
+                connector.connect(name.clone(), tcp).await?,
+            ))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Connector({}:{}, tls: {})",
+            self.host,
+            self.port,
+            self.tls.is_some()
+        )
+    }
+}
+
+/// A connection, encrypted or not.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One worker's connections to one upstream: last in, first out, so that few stay warm and the rest go idle.
+
+use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, Timestamp};
+
+use super::{Connector, Settings, UpstreamError};
+
+/// How many unused connections a worker keeps.
+const MAX_IDLE: usize = 256;
+
+/// Sends requests to one upstream.
+#[derive(Debug)]
+pub struct Client<B> {
+    connector: Connector,
+    connect: Duration,
+    response: Duration,
+    clock: Clock,
+    tasks: TaskTracker,
+    idle: Arc<Idle<B>>,
+}
+
+#[derive(Debug)]
+struct Idle<B> {
+    clock: Clock,
+    keep: Duration,
+    connections: Mutex<Vec<(SendRequest<B>, Timestamp)>>,
+}
+
+/// The connection that a response comes over; goes back to the pool when its body has ended.
+#[derive(Debug)]
+pub struct Lease<B> {
+    connection: Option<SendRequest<B>>,
+    idle: Arc<Idle<B>>,
+}
+
+impl<B> Lease<B> {
+    /// The response is through: the connection can serve another request.
+    pub fn give_back(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if connection.is_closed() {
+            return;
+        }
+        let now = self.idle.clock.now();
+        let mut connections = self
+            .idle
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if connections.len() < MAX_IDLE {
+            connections.push((connection, now));
+        }
+    }
+}
+
+impl<B> Idle<B> {
+    /// The youngest connection that is still good. What is too old is closed here: an upstream that closes idle
+    /// connections after five seconds would reset the request instead.
+    fn take(&self) -> Option<SendRequest<B>> {
+        let now = self.clock.now();
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while let Some((connection, since)) = connections.pop() {
+            if now.since(since) >= self.keep {
+                connections.clear();
+                return None;
+            }
+            if !connection.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+}
+
+impl<B> Client<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// `tasks` runs the connections; drain waits for them.
+    pub fn new(
+        connector: Connector,
+        settings: &Settings,
+        clock: Clock,
+        tasks: TaskTracker,
+    ) -> Self {
+        let idle = Idle {
+            clock: clock.clone(),
+            keep: settings.idle,
+            connections: Mutex::default(),
+        };
+        Self {
+            connector,
+            connect: settings.connect,
+            response: settings.response,
+            clock,
+            tasks,
+            idle: Arc::new(idle),
+        }
+    }
+
+    /// Sends one request and waits for the head of its response. A pooled connection that turns out to be closed
+    /// before a byte was written is replaced; once a byte may have been written nothing is ever sent twice.
+    ///
+    /// `progress` counts the pieces of a body that is still being uploaded: as long as it moves, the time for the
+    /// response has not begun.
+    pub async fn send(
+        &self,
+        request: Request<B>,
+        progress: Option<&AtomicU64>,
+    ) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
+        let mut request = request;
+        loop {
+            let pooled = self.idle.take();
+            let fresh = pooled.is_none();
+            let mut connection = match pooled {
+                Some(connection) => connection,
+                None => self.open().await?,
+            };
+            if connection.ready().await.is_err() {
+                if fresh {
+                    return Err(UpstreamError::Connect);
+                }
+                continue;
+            }
+            match self
+                .in_time(connection.try_send_request(request), progress)
+                .await
+            {
+                None => return Err(UpstreamError::ResponseTimeout),
+                Some(Ok(response)) => {
+                    let lease = Lease {
+                        connection: Some(connection),
+                        idle: Arc::clone(&self.idle),
+                    };
+                    return Ok((response, lease));
+                }
+                Some(Err(mut failed)) => match failed.take_message() {
+                    Some(unsent) if !fresh => request = unsent,
+                    Some(_) => return Err(UpstreamError::Connect),
+                    None => return Err(UpstreamError::Broken),
+                },
+            }
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        response: impl Future<Output = T>,
+        progress: Option<&AtomicU64>,
+    ) -> Option<T> {
+        let mut response = pin!(response);
+        let pieces = || progress.map(|pieces| pieces.load(Ordering::Relaxed));
+        loop {
+            let before = pieces();
+            match timeout(self.response, response.as_mut()).await {
+                Ok(response) => return Some(response),
+                Err(_) if pieces() == before => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<SendRequest<B>, UpstreamError> {
+        let socket = match timeout(self.connect, self.connector.connect()).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(_)) => return Err(UpstreamError::Connect),
+            Err(_) => return Err(UpstreamError::ConnectTimeout),
+        };
+        let (sender, connection) = http1::handshake(TokioIo::new(socket))
+            .await
+            .map_err(|_| UpstreamError::Connect)?;
+        // An error of the connection is also the error of the request on it.
+        self.tasks.spawn(async move { drop(connection.await) });
+        Ok(sender)
+    }
+
+    /// Closes what nobody uses; called now and then, so that sockets do not stay open for ever in quiet times.
+    pub fn close_idle(&self) {
+        let now = self.clock.now();
+        let mut connections = self
+            .idle
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|(connection, since)| {
+            !connection.is_closed() && now.since(*since) < self.idle.keep
+        });
+    }
+}
