@@ -17,6 +17,7 @@ mod origin;
 mod path;
 mod pkce;
 mod report;
+mod routes;
 mod server;
 mod store;
 mod syntax;

@@ -12,7 +12,7 @@ use super::pkce::{self, Pkce};
 use super::problem::Problem;
 use super::tree::Table;
 use super::value::{Kind, TEXT, Wrong, quoted};
-use super::{Context, Upstream, client, endpoints, limits};
+use super::{Context, Upstream, client, endpoints, limits, routes};
 use crate::gateway::{self, Entry};
 use crate::oauth::ClientId;
 use crate::policy::rules::ClientRule;
@@ -51,7 +51,6 @@ pub(super) fn read<'t>(
         upstream: table,
     };
     let table = &tables.upstream;
-    routes(table);
     let target = target(table);
     let public = public_url(table, public);
     let pkce = pkce::read(&tables.pkce);
@@ -74,14 +73,6 @@ pub(super) fn read<'t>(
         clients,
         built,
     }
-}
-
-fn routes(table: &Table<'_>) {
-    let routes = table.later_table("routes");
-    routes.later_word("default", "guarded", &["deny"]);
-    routes.later_list("allow");
-    routes.later_list("deny");
-    routes.later_list("foreign_callbacks");
 }
 
 fn target(table: &Table<'_>) -> Option<Origin> {
@@ -163,7 +154,7 @@ fn settings(
     let rules = Rules::new(pkce.rule.clone(), by_id);
     tables.metadata.later_flag("synthesize");
     gateway::Settings {
-        routes: gateway::RoutePolicy::default(),
+        routes: routes::read(&table.table("routes"), &prefix),
         name: table
             .get("name", &NAME)
             .unwrap_or_else(|| DEFAULT_NAME.to_owned()),

@@ -191,13 +191,6 @@ impl Table<'_> {
         }
     }
 
-    /// A table in which every key can only have its default yet.
-    pub(in super::super) fn later_table(&self, key: &'static str) -> Self {
-        let table = self.table(key);
-        self.know_later(key);
-        table
-    }
-
     fn refuse_later(&self, key: &str, entry: Entry<'_>, help: &str) {
         let message = format!("{} is not supported in this version", self.name(key));
         let label = "comes with a later version";

@@ -125,20 +125,13 @@ fn what_comes_later_is_refused_and_its_default_is_not() {
     );
     check_upstream(
         "[upstream.pkce]\ncorrelation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\n\
-         code_in_json = []\n[upstream.routes]\ndefault = \"guarded\"\nallow = []\ndeny = []\n\
-         foreign_callbacks = []\n[upstream.metadata]\nsynthesize = false",
+         code_in_json = []\n[upstream.metadata]\nsynthesize = false",
         &[],
     );
     check_upstream(
-        "[upstream.routes]\ndefault = \"deny\"\nallow = [\"/login\"]\ndeny = \"/x\"\n\
-         [upstream.metadata]\nsynthesize = true",
+        "[upstream.metadata]\nsynthesize = true",
         &[
-            "2:11 error: `upstream.routes.default`: \"deny\" is not supported in this version | \
-             comes with a later version | write \"guarded\"",
-            "3:9 error: `upstream.routes.allow` is not supported in this version | \
-             comes with a later version | write [], or remove it",
-            "4:8 error: `upstream.routes.deny` has to be a list | this is a text | write deny = []",
-            "6:14 error: `upstream.metadata.synthesize` is not supported in this version | \
+            "2:14 error: `upstream.metadata.synthesize` is not supported in this version | \
              comes with a later version | write false, or remove it",
         ],
     );
