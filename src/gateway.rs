@@ -263,6 +263,7 @@ impl Gateway {
 }
 
 /// A request that is for no upstream.
+#[derive(Clone, Copy)]
 struct Misdirection {
     status: StatusCode,
     reason: &'static str,

@@ -271,15 +271,12 @@ async fn judge<'g>(
 ) -> (Decision<&'g Rule>, Option<Claim>) {
     let id = redemption.client.as_ref().map(ClientIdentity::id);
     let named = exchange.rule(id.map(ClientId::digest));
-    let redeemed = match exchange.site.store.redeem(key(exchange, redemption)).await {
-        Ok(redeemed) => redeemed,
-        Err(_) => {
-            let verdict = Verdict {
-                subject: named,
-                violation: Some(Violation::StoreUnavailable),
-            };
-            return (exchange.decide(named, verdict, id), None);
-        }
+    let Ok(redeemed) = exchange.site.store.redeem(key(exchange, redemption)).await else {
+        let verdict = Verdict {
+            subject: named,
+            violation: Some(Violation::StoreUnavailable),
+        };
+        return (exchange.decide(named, verdict, id), None);
     };
     let (found, claim) = match redeemed {
         Redeemed::Claimed(claim) => (None, Some(claim)),

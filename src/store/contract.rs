@@ -1,1 +1,214 @@
+//! What every store has to keep to: one suite, run against each of them.
+//!
+//! A backend's tests say how to make an empty store with [`settings`] and call [`suite!`]; one that is bounded
+//! calls [`bounded_suite!`] as well. A record that is over may be `Expired` or gone (`Unknown`): not every
+//! backend keeps it for a while. What it may never be is alive.
+//!
+//! Stores are used from several threads, each with a runtime of its own, as in production.
 
+mod bounds;
+mod model;
+mod verbs;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub(super) use bounds::*;
+pub(super) use model::*;
+pub(super) use verbs::*;
+
+use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Store};
+use crate::clock::ManualClock;
+use crate::flow::{ClientState, Handle, PendingAuthorization};
+use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
+
+/// An empty store with [`settings`], and its time.
+pub(super) type Make = fn() -> (Store, ManualClock);
+
+/// Small numbers, and lifetimes that differ.
+pub(super) fn settings() -> Settings {
+    Settings {
+        pending: Duration::from_mins(15),
+        code: Duration::from_mins(5),
+        capacity: 64,
+        per_client: 0.5,
+        attempts: 3,
+    }
+}
+
+/// The tests of this suite for the stores that a function makes.
+macro_rules! suite {
+    ($make:path) => {
+        $crate::store::contract::suite! { $make:
+            a_pending_authorization_is_read_back_as_it_was_held_and_stays,
+            handles_are_distinct_and_lead_to_their_own_records,
+            a_state_handle_is_no_code_and_a_code_handle_is_no_state,
+            a_code_is_claimed_with_what_it_was_bound_to,
+            a_claimed_code_is_nobody_elses_also_when_its_owner_dies,
+            a_redeemed_code_is_named_a_replay_until_it_would_have_expired,
+            a_released_code_can_be_redeemed_again,
+            the_last_wrong_verifier_burns_the_code,
+            attempts_are_counted_across_releases,
+            a_pending_authorization_expires_at_its_deadline,
+            a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization,
+            a_claim_that_is_settled_too_late_changes_nothing,
+            five_codes_can_be_bound_and_no_more,
+            nothing_can_be_bound_to_what_is_not_there,
+            an_equal_request_under_the_same_values_is_the_same_record,
+            a_different_request_under_the_same_values_kills_both,
+            what_has_expired_makes_way_under_its_digest,
+            a_code_that_comes_again_is_bound_once,
+            a_code_that_comes_for_two_authorizations_is_burnt,
+            a_discarded_authorization_is_dead_and_its_codes_are_not,
+            of_two_hundred_redemptions_exactly_one_wins,
+            of_two_hundred_redemptions_with_failures_exactly_one_succeeds,
+            of_two_hundred_bindings_exactly_five_succeed,
+            of_two_hundred_different_requests_none_survives,
+            secrets_are_not_shown,
+            any_history_agrees_with_the_model,
+            no_interleaving_lets_a_code_through_twice_or_late,
+        }
+    };
+    ($make:path: $($name:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::store::contract::$name($make);
+            }
+        )*
+    };
+}
+
+/// The tests of stores that can be full.
+macro_rules! bounded_suite {
+    ($make:path) => {
+        $crate::store::contract::suite! { $make:
+            a_full_store_refuses_what_is_new_and_evicts_nothing,
+            one_client_cannot_take_the_whole_store,
+            a_login_that_was_let_in_ends_in_a_full_store,
+            a_reload_needs_no_room,
+            what_has_expired_leaves_room_without_a_sweep,
+            tombstones_and_conflicts_take_room_until_they_expire,
+            concurrent_requests_never_exceed_the_capacity,
+            after_everything_has_expired_nothing_is_left,
+        }
+    };
+}
+
+pub(super) use {bounded_suite, suite};
+
+/// Runs one future to its end, on this thread.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+/// Does the same on several threads at once, with a number for each time; returns all results.
+fn concurrently<T: Send>(times: usize, work: impl AsyncFn(usize) -> T + Sync) -> Vec<T>
+where
+{
+    const THREADS: usize = 8;
+    let start = std::sync::Barrier::new(THREADS);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (start, work) = (&start, &work);
+                scope.spawn(move || {
+                    start.wait();
+                    run(async {
+                        let mut results = Vec::new();
+                        for time in (thread..times).step_by(THREADS) {
+                            results.push(work(time).await);
+                        }
+                        results
+                    })
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+fn second() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn millisecond() -> Duration {
+    Duration::from_millis(1)
+}
+
+fn digest(name: &str) -> Digest {
+    Digest::of("test", &[name.as_bytes()])
+}
+
+fn code(name: &str) -> AuthorizationCode {
+    AuthorizationCode::new(name).unwrap()
+}
+
+/// A request of that client with that challenge.
+fn request(client: &str, challenge: u8) -> PendingAuthorization {
+    PendingAuthorization {
+        challenge: Some(CodeChallenge::S256([challenge; 32])),
+        client: digest(client),
+        redirect: Some(RedirectUri::new("https://app.example/cb").digest()),
+        state: ClientState::Value("its own state".into()),
+        response_type: Some("code".into()),
+        response_mode: None,
+        browser: None,
+    }
+}
+
+async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
+    match store.hold(Place::Handle, pending).await {
+        Ok(Held::Handle(handle)) => handle.digest(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
+    match store.bind(pending, Place::Handle, code(name)).await {
+        Ok(Bound::Handle(handle)) => handle,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A code under a handle, of a pending authorization of its own.
+async fn bound(store: &Store, name: &str) -> Digest {
+    let pending = hold(store, &request("client", 1)).await;
+    bind(store, pending, name).await.digest()
+}
+
+async fn claim(store: &Store, key: Digest) -> Claim {
+    match store.redeem(key).await {
+        Ok(Redeemed::Claimed(claim)) => claim,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn is_live(store: &Store, key: Digest) -> bool {
+    matches!(store.pending(key).await, Ok(Pending::Live(_)))
+}
+
+/// The answer without the claim, which is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Claimed,
+    AlreadyRedeemed,
+    Burnt,
+    /// Expired or unknown.
+    Gone,
+}
+
+async fn redeem(store: &Store, key: Digest) -> Answer {
+    match store.redeem(key).await.unwrap() {
+        Redeemed::Claimed(_) => Answer::Claimed,
+        Redeemed::AlreadyRedeemed => Answer::AlreadyRedeemed,
+        Redeemed::Burnt => Answer::Burnt,
+        Redeemed::Expired | Redeemed::Unknown => Answer::Gone,
+    }
+}

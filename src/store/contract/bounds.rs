@@ -1,0 +1,221 @@
+//! What a store promises that can be full: who is refused, and who never is.
+
+use super::*;
+use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
+use crate::store::StoreError;
+
+/// Fills the store with clients of ten records each; returns their keys.
+async fn fill(store: &Store) -> Vec<Digest> {
+    let mut keys = Vec::new();
+    for number in 0..settings().capacity {
+        keys.push(hold(store, &request(&format!("client {}", number / 10), 1)).await);
+    }
+    keys
+}
+
+pub(in crate::store) fn a_full_store_refuses_what_is_new_and_evicts_nothing(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let keys = fill(&store).await;
+        for number in 0..100 {
+            let client = number.to_string();
+            let refused = store.hold(Place::Handle, &request(&client, 1)).await;
+            assert_eq!(refused, Err(StoreError::Full));
+            let refused = store
+                .hold(Place::Digest(digest(&client)), &request(&client, 1))
+                .await;
+            assert_eq!(refused, Err(StoreError::Full));
+            assert_eq!(store.pending(digest(&client)).await, Ok(Pending::Unknown));
+        }
+        store.sweep();
+        for key in keys {
+            assert!(is_live(&store, key).await);
+        }
+        let statistics = store.statistics();
+        assert_eq!(
+            (statistics.pending, statistics.refused),
+            (settings().capacity, 200)
+        );
+    });
+}
+
+pub(in crate::store) fn one_client_cannot_take_the_whole_store(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let half = settings().capacity / 2;
+        let greedy = request("greedy", 1);
+        let mut keys = Vec::new();
+        for _ in 0..half {
+            keys.push(hold(&store, &greedy).await);
+        }
+        for _ in 0..half {
+            let refused = store.hold(Place::Handle, &greedy).await;
+            assert_eq!(refused, Err(StoreError::ClientShare));
+        }
+        assert_eq!(store.statistics().refused, half as u64);
+        for number in 0..half {
+            hold(&store, &request(&number.to_string(), 1)).await;
+        }
+        for key in keys {
+            assert!(is_live(&store, key).await);
+        }
+        clock.advance(settings().pending);
+        for _ in 0..half {
+            hold(&store, &greedy).await;
+        }
+        assert_eq!(
+            store.statistics().refused,
+            half as u64,
+            "what has expired is nobody's share"
+        );
+    });
+}
+
+pub(in crate::store) fn a_login_that_was_let_in_ends_in_a_full_store(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let keys = fill(&store).await;
+        for key in keys {
+            for number in 0..CODES_PER_AUTHORIZATION {
+                let handle = bind(&store, key, &number.to_string()).await;
+                let claim = claim(&store, handle.digest()).await;
+                store.settle(claim, Settlement::Burn).await.unwrap();
+            }
+        }
+        let statistics = store.statistics();
+        let codes = settings().capacity * usize::from(CODES_PER_AUTHORIZATION);
+        assert_eq!(
+            (statistics.codes, statistics.tombstones, statistics.refused),
+            (0, codes, 0)
+        );
+    });
+}
+
+pub(in crate::store) fn a_reload_needs_no_room(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let place = Place::Digest(digest("values"));
+        let pending = request("client", 1);
+        assert_eq!(store.hold(place, &pending).await, Ok(Held::New));
+        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &pending).await {}
+        let mut number = 0;
+        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &request("other", 1)).await {
+            number += 1;
+        }
+        assert_eq!(number, settings().capacity / 2);
+        assert_eq!(store.hold(place, &pending).await, Ok(Held::Again));
+        assert_eq!(
+            store.hold(place, &request("client", 2)).await,
+            Ok(Held::Conflict)
+        );
+    });
+}
+
+pub(in crate::store) fn what_has_expired_leaves_room_without_a_sweep(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        fill(&store).await;
+        clock.advance(settings().pending.saturating_sub(millisecond()));
+        let refused = store.hold(Place::Handle, &request("client", 1)).await;
+        assert_eq!(refused, Err(StoreError::Full));
+        clock.advance(millisecond());
+        let keys = fill(&store).await;
+        for key in keys {
+            assert!(is_live(&store, key).await);
+        }
+        assert_eq!(store.statistics().refused, 1);
+    });
+}
+
+pub(in crate::store) fn tombstones_and_conflicts_take_room_until_they_expire(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let values = digest("values");
+        store
+            .hold(Place::Digest(values), &request("a", 1))
+            .await
+            .unwrap();
+        let key = bind(&store, values, "code").await.digest();
+        let claim = claim(&store, key).await;
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        store
+            .hold(Place::Digest(values), &request("a", 2))
+            .await
+            .unwrap();
+        clock.advance(second());
+        for number in 2..settings().capacity {
+            hold(&store, &request(&format!("client {}", number % 8), 1)).await;
+        }
+        let full = store.hold(Place::Handle, &request("new", 1)).await;
+        assert_eq!(full, Err(StoreError::Full));
+        clock.advance(settings().code.saturating_sub(second()));
+        hold(&store, &request("instead of the tombstone", 1)).await;
+        let full = store.hold(Place::Handle, &request("new", 1)).await;
+        assert_eq!(full, Err(StoreError::Full));
+        clock.advance(settings().pending.saturating_sub(settings().code));
+        hold(&store, &request("instead of the conflict", 1)).await;
+        let full = store.hold(Place::Handle, &request("new", 1)).await;
+        assert_eq!(full, Err(StoreError::Full));
+    });
+}
+
+pub(in crate::store) fn concurrent_requests_never_exceed_the_capacity(make: Make) {
+    let (store, clock) = make();
+    for _ in 0..3 {
+        let answers = concurrently(400, async |time| {
+            let request = request(&format!("client {}", time % 16), 1);
+            match store.hold(Place::Handle, &request).await {
+                Ok(Held::Handle(handle)) => Some(handle.digest()),
+                Err(StoreError::Full | StoreError::ClientShare) => None,
+                other => panic!("{other:?}"),
+            }
+        });
+        let held: Vec<_> = answers.into_iter().flatten().collect();
+        assert_eq!(held.len(), settings().capacity);
+        for key in held {
+            assert!(run(is_live(&store, key)));
+        }
+        clock.advance(settings().pending);
+    }
+}
+
+pub(in crate::store) fn after_everything_has_expired_nothing_is_left(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let empty = store.statistics();
+        let values = Place::Digest(digest("values"));
+        for number in 0..10 {
+            let pending = hold(&store, &request(&number.to_string(), number)).await;
+            let redeemed = bind(&store, pending, "redeemed").await.digest();
+            let burnt = bind(&store, pending, "burnt").await.digest();
+            bind(&store, pending, "never redeemed").await;
+            let claim = claim(&store, redeemed).await;
+            store.settle(claim, Settlement::Burn).await.unwrap();
+            for _ in 0..settings().attempts {
+                let claim = super::claim(&store, burnt).await;
+                store
+                    .settle(claim, Settlement::WrongVerifier)
+                    .await
+                    .unwrap();
+            }
+            store
+                .hold(values, &request("conflict", number))
+                .await
+                .unwrap();
+            store
+                .hold(values, &request(&number.to_string(), 1))
+                .await
+                .unwrap();
+            store.discard(pending).await.unwrap();
+        }
+        let full = store.statistics();
+        assert_eq!((full.pending, full.codes, full.tombstones), (11, 10, 20));
+        assert!(full.bytes > empty.bytes);
+        // Past whatever time a backend may keep what is over.
+        clock.advance(10 * settings().pending);
+        store.sweep();
+        let left = store.statistics();
+        assert_eq!((left.pending, left.codes, left.tombstones), (0, 0, 0));
+        assert!(left.bytes < full.bytes);
+    });
+}

@@ -1,0 +1,632 @@
+//! The five verbs, one promise after the other.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
+
+pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_stays(make: Make) {
+    let plain = CodeChallenge::Plain("p".repeat(43).into());
+    let variants = [
+        request("client", 1),
+        PendingAuthorization {
+            challenge: Some(plain),
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            challenge: None,
+            redirect: None,
+            state: ClientState::Absent,
+            response_type: None,
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            state: ClientState::Bare,
+            response_type: Some("code id_token".into()),
+            response_mode: Some("form_post".into()),
+            browser: Some(digest("browser")),
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            state: ClientState::Value("".into()),
+            response_type: Some("".into()),
+            ..request("", 0)
+        },
+        PendingAuthorization {
+            state: ClientState::Value("ü\0&=%2B+ ".repeat(10_000).into()),
+            ..request("client", 1)
+        },
+    ];
+    run(async {
+        let (store, _clock) = make();
+        let mut keys = Vec::new();
+        for (number, pending) in variants.iter().enumerate() {
+            keys.push((hold(&store, pending).await, pending));
+            let key = digest(&number.to_string());
+            assert_eq!(store.hold(Place::Digest(key), pending).await, Ok(Held::New));
+            keys.push((key, pending));
+        }
+        for (key, pending) in keys.iter().chain(&keys) {
+            let live = Pending::Live(Box::new((*pending).clone()));
+            assert_eq!(store.pending(*key).await, Ok(live));
+        }
+    });
+}
+
+pub(in crate::store) fn handles_are_distinct_and_lead_to_their_own_records(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let mut texts = HashSet::new();
+        for number in 0..6 {
+            let pending = request(&number.to_string(), number);
+            let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &pending).await else {
+                panic!()
+            };
+            texts.insert(handle.expose().to_owned());
+            for name in ["a", "b", "c"] {
+                let bound = bind(&store, handle.digest(), &format!("{name}{number}")).await;
+                let claim = claim(&store, bound.digest()).await;
+                assert_eq!(claim.bound().client(), pending.client);
+                assert_eq!(claim.bound().code().expose(), format!("{name}{number}"));
+                texts.insert(bound.expose().to_owned());
+            }
+        }
+        assert_eq!(texts.len(), 24);
+        assert!(texts.iter().all(|text| text.len() == 32));
+    });
+}
+
+pub(in crate::store) fn a_state_handle_is_no_code_and_a_code_handle_is_no_state(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let bound = bind(&store, pending, "code").await.digest();
+        assert_eq!(redeem(&store, pending).await, Answer::Gone);
+        assert_eq!(store.pending(bound).await, Ok(Pending::Unknown));
+        let again = store.bind(bound, Place::Handle, code("other")).await;
+        assert_eq!(again, Ok(Bound::Unknown));
+        assert_eq!(redeem(&store, bound).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) {
+    run(async {
+        let without = PendingAuthorization {
+            challenge: None,
+            redirect: None,
+            ..request("other", 0)
+        };
+        for pending in [request("client", 7), without] {
+            let (store, _clock) = make();
+            let held = hold(&store, &pending).await;
+            let own = digest("the code's own");
+            let handle = bind(&store, held, "code ü").await.digest();
+            let bound = store.bind(held, Place::Digest(own), code("code ü")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            for key in [handle, own] {
+                let claim = claim(&store, key).await;
+                assert_eq!(claim.bound().code().expose(), "code ü");
+                assert_eq!(claim.bound().challenge(), pending.challenge.as_ref());
+                assert_eq!(claim.bound().client(), pending.client);
+                assert_eq!(claim.bound().redirect(), pending.redirect);
+            }
+        }
+    });
+}
+
+pub(in crate::store) fn a_claimed_code_is_nobody_elses_also_when_its_owner_dies(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        let owner = claim(&store, key).await;
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        drop(owner);
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn a_redeemed_code_is_named_a_replay_until_it_would_have_expired(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        clock.advance(second());
+        let claim = claim(&store, key).await;
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(settings().code.saturating_sub(second() + millisecond()));
+        store.sweep();
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn a_released_code_can_be_redeemed_again(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..10 {
+            let claim = claim(&store, key).await;
+            assert_eq!(claim.bound().code().expose(), "code");
+            store.settle(claim, Settlement::Release).await.unwrap();
+        }
+        assert_eq!(redeem(&store, key).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..settings().attempts {
+            let claim = claim(&store, key).await;
+            store
+                .settle(claim, Settlement::WrongVerifier)
+                .await
+                .unwrap();
+        }
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn attempts_are_counted_across_releases(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let key = bound(&store, "code").await;
+        for attempt in 1..=settings().attempts {
+            let first = claim(&store, key).await;
+            store.settle(first, Settlement::Release).await.unwrap();
+            let second = claim(&store, key).await;
+            store
+                .settle(second, Settlement::WrongVerifier)
+                .await
+                .unwrap();
+            let burnt = attempt == settings().attempts;
+            let third = store.redeem(key).await.unwrap();
+            assert_eq!(matches!(third, Redeemed::Burnt), burnt);
+            if let Redeemed::Claimed(third) = third {
+                store.settle(third, Settlement::Release).await.unwrap();
+            }
+        }
+        // Another code of the same authorization has attempts of its own.
+        let pending = hold(&store, &request("client", 1)).await;
+        let (one, other) = (
+            bind(&store, pending, "1").await,
+            bind(&store, pending, "2").await,
+        );
+        for _ in 0..settings().attempts {
+            let claim = claim(&store, one.digest()).await;
+            store
+                .settle(claim, Settlement::WrongVerifier)
+                .await
+                .unwrap();
+        }
+        assert_eq!(redeem(&store, one.digest()).await, Answer::Burnt);
+        assert_eq!(redeem(&store, other.digest()).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        clock.advance(second());
+        let key = hold(&store, &request("client", 1)).await;
+        clock.advance(settings().pending.saturating_sub(millisecond()));
+        store.sweep();
+        assert!(
+            is_live(&store, key).await,
+            "a millisecond before its deadline"
+        );
+        bind(&store, key, "in time").await;
+        clock.advance(millisecond());
+        assert!(!is_live(&store, key).await, "at its deadline");
+        let late = store.bind(key, Place::Handle, code("late")).await;
+        assert_eq!(late, Ok(Bound::Unknown));
+        store.sweep();
+        assert!(!is_live(&store, key).await);
+    });
+}
+
+pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization(
+    make: Make,
+) {
+    run(async {
+        let (store, clock) = make();
+        let pending = hold(&store, &request("client", 9)).await;
+        clock.advance(settings().pending.saturating_sub(second()));
+        let (early, late) = (
+            bind(&store, pending, "1").await,
+            bind(&store, pending, "2").await,
+        );
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        store.sweep();
+        assert!(!is_live(&store, pending).await);
+        let claim = claim(&store, early.digest()).await;
+        assert_eq!(
+            claim.bound().challenge(),
+            Some(&CodeChallenge::S256([9; 32]))
+        );
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, late.digest()).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn a_claim_that_is_settled_too_late_changes_nothing(make: Make) {
+    run(async {
+        for settlement in [
+            Settlement::Release,
+            Settlement::Burn,
+            Settlement::WrongVerifier,
+        ] {
+            for swept in [false, true] {
+                let (store, clock) = make();
+                let key = bound(&store, "code").await;
+                let claim = claim(&store, key).await;
+                clock.advance(settings().code);
+                if swept {
+                    clock.advance(settings().code);
+                    store.sweep();
+                }
+                store.settle(claim, settlement).await.unwrap();
+                assert_eq!(redeem(&store, key).await, Answer::Gone);
+            }
+        }
+    });
+}
+
+pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let mut keys = Vec::new();
+        for number in 0..CODES_PER_AUTHORIZATION {
+            keys.push(bind(&store, pending, &number.to_string()).await.digest());
+        }
+        for place in [Place::Handle, Place::Digest(digest("code"))] {
+            let sixth = store.bind(pending, place, code("sixth")).await;
+            assert_eq!(sixth, Ok(Bound::TooMany));
+        }
+        assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+        for (number, key) in keys.into_iter().enumerate() {
+            let claim = claim(&store, key).await;
+            assert_eq!(claim.bound().code().expose(), number.to_string());
+            store.settle(claim, Settlement::Burn).await.unwrap();
+        }
+        // What has been redeemed makes no room for more.
+        let sixth = store.bind(pending, Place::Handle, code("sixth")).await;
+        assert_eq!(sixth, Ok(Bound::TooMany));
+        assert!(is_live(&store, pending).await);
+    });
+}
+
+pub(in crate::store) fn nothing_can_be_bound_to_what_is_not_there(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        for place in [Place::Handle, Place::Digest(digest("code"))] {
+            let bound = store.bind(digest("nobody"), place, code("code")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+        }
+        assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+        assert_eq!(store.pending(digest("nobody")).await, Ok(Pending::Unknown));
+    });
+}
+
+pub(in crate::store) fn an_equal_request_under_the_same_values_is_the_same_record(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let place = Place::Digest(digest("values"));
+        assert_eq!(
+            store.hold(place, &request("client", 1)).await,
+            Ok(Held::New)
+        );
+        clock.advance(second());
+        assert_eq!(
+            store.hold(place, &request("client", 1)).await,
+            Ok(Held::Again)
+        );
+        bind(&store, digest("values"), "code").await;
+        clock.advance(settings().pending.saturating_sub(second()));
+        assert!(
+            !is_live(&store, digest("values")).await,
+            "a reload prolongs nothing"
+        );
+    });
+}
+
+pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(make: Make) {
+    let first = request("client", 1);
+    let other_redirect = Some(RedirectUri::new("https://app.example/other").digest());
+    let different = [
+        request("client", 2),
+        request("other", 1),
+        PendingAuthorization {
+            challenge: None,
+            ..first.clone()
+        },
+        PendingAuthorization {
+            redirect: None,
+            ..first.clone()
+        },
+        PendingAuthorization {
+            redirect: other_redirect,
+            ..first.clone()
+        },
+    ];
+    run(async {
+        for different in different {
+            let (store, clock) = make();
+            let key = digest("values");
+            assert_eq!(store.hold(Place::Digest(key), &first).await, Ok(Held::New));
+            let before = bind(&store, key, "before").await.digest();
+            clock.advance(second());
+            let second_one = store.hold(Place::Digest(key), &different).await;
+            assert_eq!(second_one, Ok(Held::Conflict));
+            for pending in [&first, &different] {
+                let later = store.hold(Place::Digest(key), pending).await;
+                assert_eq!(later, Ok(Held::Conflict), "it stays a conflict");
+            }
+            assert_eq!(store.pending(key).await, Ok(Pending::Conflict));
+            let bound = store.bind(key, Place::Handle, code("after")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+            let bound = store
+                .bind(key, Place::Digest(digest("code")), code("after"))
+                .await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+            assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+            assert_eq!(redeem(&store, before).await, Answer::Claimed);
+            clock.advance(settings().pending.saturating_sub(second()));
+            let next = store.hold(Place::Digest(key), &different).await;
+            assert_eq!(next, Ok(Held::New), "until it would have expired");
+        }
+    });
+}
+
+pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) {
+    run(async {
+        for swept in [false, true] {
+            let (store, clock) = make();
+            let (values, own) = (digest("values"), digest("code"));
+            assert_eq!(
+                store
+                    .hold(Place::Digest(values), &request("client", 1))
+                    .await,
+                Ok(Held::New)
+            );
+            clock.advance(settings().pending);
+            if swept {
+                clock.advance(settings().pending);
+                store.sweep();
+            }
+            assert_eq!(
+                store
+                    .hold(Place::Digest(values), &request("other", 2))
+                    .await,
+                Ok(Held::New)
+            );
+            let Ok(Pending::Live(live)) = store.pending(values).await else {
+                panic!()
+            };
+            assert_eq!(*live, request("other", 2));
+            let bound = store.bind(values, Place::Digest(own), code("1")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            clock.advance(settings().code);
+            let other = hold(&store, &request("third", 3)).await;
+            let bound = store.bind(other, Place::Digest(own), code("2")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            assert_eq!(claim(&store, own).await.bound().client(), digest("third"));
+            // What was there before goes in its own time and takes nothing with it.
+            clock.advance(settings().code.saturating_sub(second()));
+            store.sweep();
+            assert!(is_live(&store, values).await);
+            assert_eq!(redeem(&store, own).await, Answer::AlreadyRedeemed);
+        }
+    });
+}
+
+pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let place = Place::Digest(digest("code"));
+        for _ in 0..=2 * CODES_PER_AUTHORIZATION {
+            let bound = store.bind(pending, place, code("code")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+        }
+        let first = claim(&store, digest("code")).await;
+        let bound = store.bind(pending, place, code("code")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        assert_eq!(
+            redeem(&store, digest("code")).await,
+            Answer::AlreadyRedeemed,
+            "it stays claimed"
+        );
+        store.settle(first, Settlement::Burn).await.unwrap();
+        let bound = store.bind(pending, place, code("code")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        assert_eq!(
+            redeem(&store, digest("code")).await,
+            Answer::AlreadyRedeemed,
+            "and redeemed"
+        );
+        for number in 1..CODES_PER_AUTHORIZATION {
+            bind(&store, pending, &number.to_string()).await;
+        }
+        let sixth = store.bind(pending, Place::Handle, code("sixth")).await;
+        assert_eq!(sixth, Ok(Bound::TooMany));
+        let bound = store.bind(pending, place, code("code")).await;
+        assert_eq!(
+            bound,
+            Ok(Bound::Digest),
+            "what is bound already is not one too many"
+        );
+    });
+}
+
+pub(in crate::store) fn a_code_that_comes_for_two_authorizations_is_burnt(make: Make) {
+    run(async {
+        for claimed in [false, true] {
+            let (store, _clock) = make();
+            let own = digest("code");
+            let one = hold(&store, &request("client", 1)).await;
+            let other = hold(&store, &request("client", 2)).await;
+            let bound = store.bind(one, Place::Digest(own), code("code")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            let owner = if claimed {
+                Some(claim(&store, own).await)
+            } else {
+                None
+            };
+            let bound = store
+                .bind(digest("nobody"), Place::Digest(own), code("code"))
+                .await;
+            assert_eq!(bound, Ok(Bound::Unknown), "what is not there burns nothing");
+            if !claimed {
+                let claim = claim(&store, own).await;
+                store.settle(claim, Settlement::Release).await.unwrap();
+            }
+            let bound = store.bind(other, Place::Digest(own), code("code")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+            assert_eq!(redeem(&store, own).await, Answer::Burnt);
+            if let Some(owner) = owner {
+                store.settle(owner, Settlement::Release).await.unwrap();
+                assert_eq!(
+                    redeem(&store, own).await,
+                    Answer::Burnt,
+                    "a release does not revive it"
+                );
+            }
+            store
+                .bind(one, Place::Digest(own), code("code"))
+                .await
+                .unwrap();
+            assert_eq!(
+                redeem(&store, own).await,
+                Answer::Burnt,
+                "nor does its first owner"
+            );
+        }
+    });
+}
+
+pub(in crate::store) fn a_discarded_authorization_is_dead_and_its_codes_are_not(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let before = bind(&store, pending, "before").await.digest();
+        store.discard(pending).await.unwrap();
+        store.discard(digest("nobody")).await.unwrap();
+        assert!(!is_live(&store, pending).await);
+        for place in [Place::Handle, Place::Digest(digest("code"))] {
+            let bound = store.bind(pending, place, code("after")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+        }
+        assert_eq!(redeem(&store, before).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn of_two_hundred_redemptions_exactly_one_wins(make: Make) {
+    let (store, _clock) = make();
+    for round in 0..6 {
+        let key = run(bound(&store, &round.to_string()));
+        let answers = concurrently(200, async |_| redeem(&store, key).await);
+        let won = answers
+            .iter()
+            .filter(|answer| **answer == Answer::Claimed)
+            .count();
+        let lost = answers
+            .iter()
+            .filter(|answer| **answer == Answer::AlreadyRedeemed)
+            .count();
+        assert_eq!((won, lost), (1, 199));
+    }
+}
+
+pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_succeeds(make: Make) {
+    let (store, _clock) = make();
+    let key = run(bound(&store, "code"));
+    // Two wrong verifiers are not enough to burn it, and releases count for nothing.
+    let answers = concurrently(200, async |time| {
+        let settlement = match time {
+            0 | 1 => Settlement::WrongVerifier,
+            150.. => Settlement::Burn,
+            _ => Settlement::Release,
+        };
+        match store.redeem(key).await.unwrap() {
+            Redeemed::Claimed(claim) => {
+                store.settle(claim, settlement).await.unwrap();
+                Some(settlement)
+            }
+            Redeemed::AlreadyRedeemed => None,
+            other @ (Redeemed::Burnt | Redeemed::Expired | Redeemed::Unknown) => {
+                panic!("{other:?}")
+            }
+        }
+    });
+    let burnt = answers
+        .iter()
+        .filter(|answer| **answer == Some(Settlement::Burn))
+        .count();
+    assert!(burnt <= 1);
+    let last = run(redeem(&store, key));
+    assert_eq!(last == Answer::AlreadyRedeemed, burnt == 1, "{last:?}");
+}
+
+pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make) {
+    let (store, _clock) = make();
+    let pending = run(hold(&store, &request("client", 1)));
+    let answers = concurrently(200, async |time| {
+        // Half of them under handles, half under ten digests, each many times.
+        let name = (time % 20).to_string();
+        let place = if time % 20 < 10 {
+            Place::Digest(digest(&name))
+        } else {
+            Place::Handle
+        };
+        match store.bind(pending, place, code(&name)).await.unwrap() {
+            Bound::Handle(handle) => Some(handle.digest()),
+            Bound::Digest => Some(digest(&name)),
+            Bound::TooMany => None,
+            Bound::Unknown => panic!(),
+        }
+    });
+    let keys: HashSet<_> = answers.into_iter().flatten().collect();
+    assert_eq!(keys.len(), usize::from(CODES_PER_AUTHORIZATION));
+    for key in keys {
+        assert_eq!(run(redeem(&store, key)), Answer::Claimed);
+    }
+}
+
+pub(in crate::store) fn of_two_hundred_different_requests_none_survives(make: Make) {
+    let (store, _clock) = make();
+    let place = Place::Digest(digest("values"));
+    let answers = concurrently(200, async |time| {
+        let pending = request("client", u8::try_from(time % 2).unwrap());
+        store.hold(place, &pending).await.unwrap()
+    });
+    let new = answers.iter().filter(|held| **held == Held::New).count();
+    assert_eq!(new, 1);
+    assert!(answers.contains(&Held::Conflict));
+    assert_eq!(run(store.pending(digest("values"))), Ok(Pending::Conflict));
+}
+
+pub(in crate::store) fn secrets_are_not_shown(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let handle = bind(&store, pending, "the upstream's code").await;
+        let claim = claim(&store, handle.digest()).await;
+        let live = store.pending(pending).await;
+        let shown = format!("{store:?} {claim:?} {live:?} {handle:?}");
+        for secret in ["the upstream's code", "its own state", handle.expose()] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    });
+}

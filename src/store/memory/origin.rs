@@ -1,0 +1,146 @@
+//! Who a record belongs to, named by two bytes.
+//!
+//! Client and redirect URI take 48 bytes as digests and are the same for all logins of one application. They are
+//! therefore kept once and named by a number. The list only grows: a number never changes its meaning, so no
+//! record can come to belong to another client. It is short: a flood of invented clients fills it, and then the
+//! others carry their 48 bytes themselves, which costs memory and nothing else.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::flow::PendingAuthorization;
+use crate::oauth::{Digest, RedirectDigest};
+
+/// How many are kept once: seven eighths of 4096, so that the map is full and not half empty; 400 kilobytes.
+const LIMIT: u16 = 3584;
+
+/// What a token request is compared with, apart from the challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Origin {
+    pub(super) client: Digest,
+    pub(super) redirect: Option<RedirectDigest>,
+}
+
+impl Origin {
+    pub(super) fn of(pending: &PendingAuthorization) -> Self {
+        Self {
+            client: pending.client,
+            redirect: pending.redirect,
+        }
+    }
+}
+
+/// As it stands in a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OriginName {
+    Number(u16),
+    Itself(Origin),
+}
+
+#[derive(Default)]
+pub(super) struct Origins(RwLock<Known>);
+
+#[derive(Default)]
+struct Known {
+    numbers: HashMap<Origin, u16>,
+    list: Vec<Origin>,
+}
+
+impl Origins {
+    /// The short name, if there is room for one.
+    pub(super) fn name(&self, origin: Origin) -> OriginName {
+        let full = {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(number) = known.numbers.get(&origin) {
+                return OriginName::Number(*number);
+            }
+            known.list.len() >= usize::from(LIMIT)
+        };
+        if full {
+            return OriginName::Itself(origin);
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .add(origin)
+            .map_or(OriginName::Itself(origin), OriginName::Number)
+    }
+
+    /// `None` for a number that was never given.
+    pub(super) fn resolve(&self, name: OriginName) -> Option<Origin> {
+        match name {
+            OriginName::Itself(origin) => Some(origin),
+            OriginName::Number(number) => {
+                let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+                known.list.get(usize::from(number)).copied()
+            }
+        }
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.list.capacity() * size_of::<Origin>()
+            + known.numbers.capacity() * 8 / 7 * (size_of::<(Origin, u16)>() + 1)
+    }
+}
+
+impl Known {
+    fn add(&mut self, origin: Origin) -> Option<u16> {
+        // Another thread may have added it between the two locks.
+        if let Some(number) = self.numbers.get(&origin) {
+            return Some(*number);
+        }
+        let number = u16::try_from(self.list.len())
+            .ok()
+            .filter(|number| *number < LIMIT)?;
+        self.list.push(origin);
+        self.numbers.insert(origin, number);
+        Some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::RedirectUri;
+
+    fn origin(client: usize) -> Origin {
+        let redirect =
+            (client.is_multiple_of(2)).then(|| RedirectUri::new("https://app.example/cb").digest());
+        Origin {
+            client: Digest::of("client_id", &[&client.to_be_bytes()]),
+            redirect,
+        }
+    }
+
+    #[test]
+    fn a_name_always_leads_back_to_its_origin_also_when_the_list_is_full() {
+        let origins = Origins::default();
+        let names: Vec<_> = (0..5000)
+            .map(|client| origins.name(origin(client)))
+            .collect();
+        for (client, name) in names.into_iter().enumerate() {
+            assert_eq!(
+                matches!(name, OriginName::Number(_)),
+                client < usize::from(LIMIT)
+            );
+            assert_eq!(origins.resolve(name), Some(origin(client)));
+            assert_eq!(origins.name(origin(client)), name);
+        }
+        assert!(origins.bytes() < 420_000);
+        assert_eq!(origins.resolve(OriginName::Number(LIMIT)), None);
+    }
+
+    #[test]
+    fn the_redirect_uri_is_part_of_an_origin() {
+        let origins = Origins::default();
+        let (with, without) = (
+            origin(0),
+            Origin {
+                redirect: None,
+                ..origin(0)
+            },
+        );
+        assert_ne!(origins.name(with), origins.name(without));
+    }
+}

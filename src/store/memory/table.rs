@@ -1,0 +1,258 @@
+//! Records of one kind: an index that says where, and logs that say what.
+//!
+//! The index leads from a key to a position in one of the logs. It holds eight bytes of a keyed hash instead of
+//! the sixteen of the key, which stands in the record and is compared there. The hash is keyed because keys can
+//! be chosen: in `codes = "upstream"` they are digests of values that a client sends, and whoever can compute
+//! them can try a million per second for ones that fall into the same slot. A key that meets another one's hash
+//! (one in 10^13 at a million records) is refused.
+//!
+//! Locks: an entry of the index may be held while a log is locked, never the other way round, and never two of
+//! either in one table. What is in a log decides: an index entry whose record is gone leads nowhere.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use super::log::{Log, Position};
+use super::origin::OriginName;
+use super::record::{Record, State};
+use crate::clock::Timestamp;
+use crate::oauth::Digest;
+
+/// Of the index, and as many logs.
+pub(super) const SHARDS: usize = 64;
+
+/// A slot of the index and the byte that the map adds to it.
+const SLOT: usize = size_of::<(Slot, Position)>() + 1;
+
+/// The keyed hash of a key. Bytes, not a number, so that it is aligned with the four of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot([u8; 8]);
+
+impl Hash for Slot {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.0));
+    }
+}
+
+/// A slot is a hash already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+pub(super) struct Table {
+    index: DashMap<Slot, Position, BuildHasherDefault<AsItIs>>,
+    logs: Box<[Mutex<Log>]>,
+    keyed: RandomState,
+    segments: AtomicUsize,
+}
+
+/// What became of a record that was to be added.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Added<T> {
+    New,
+    /// The caller decided otherwise, for this reason.
+    Not(T),
+    /// There is no place for it.
+    NoRoom,
+}
+
+/// What is still to be accounted for of a record that was dropped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dropped {
+    key: Digest,
+    position: Position,
+    pub(super) origin: Option<OriginName>,
+    pub(super) state: State,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            index: DashMap::with_capacity_and_hasher_and_shard_amount(
+                0,
+                BuildHasherDefault::default(),
+                SHARDS,
+            ),
+            logs: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            keyed: RandomState::new(),
+            segments: AtomicUsize::new(0),
+        }
+    }
+
+    /// Reads or changes the record under a key; nobody else does at the same time.
+    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut Record<'_>) -> T) -> Option<T> {
+        let slot = self.slot(key);
+        let position = *self.index.get(&slot)?;
+        let mut log = self.log(Self::shard_of(slot))?;
+        // Between the two lines above the record may have been dropped; then its position leads nowhere.
+        record_under(&mut log, position, key).map(|mut record| f(&mut record))
+    }
+
+    /// Adds a record, atomically with what is decided about the one that is there (`met`; `None` replaces it) and
+    /// with what has to be true elsewhere (`pack`). Neither may touch this table.
+    pub(super) fn add<T, B: AsRef<[u8]>>(
+        &self,
+        key: Digest,
+        met: impl FnOnce(&mut Record<'_>) -> Option<T>,
+        pack: impl FnOnce() -> Result<B, T>,
+    ) -> Added<T> {
+        let slot = self.slot(key);
+        let shard = Self::shard_of(slot);
+        let append = || match pack() {
+            Ok(record) => self.append(shard, record.as_ref()).ok_or(Added::NoRoom),
+            Err(reason) => Err(Added::Not(reason)),
+        };
+        match self.index.entry(slot) {
+            Entry::Vacant(vacant) => match append() {
+                Ok(position) => {
+                    vacant.insert(position);
+                    Added::New
+                }
+                Err(answer) => answer,
+            },
+            Entry::Occupied(mut occupied) => {
+                if let Some(answer) = self.meet(shard, *occupied.get(), key, met) {
+                    return answer;
+                }
+                match append() {
+                    Ok(position) => {
+                        occupied.insert(position);
+                        Added::New
+                    }
+                    Err(answer) => answer,
+                }
+            }
+        }
+    }
+
+    /// Drops the oldest records of a shard whose deadline is at or before `until`, at most `limit`.
+    pub(super) fn drop_expired(
+        &self,
+        shard: usize,
+        until: Timestamp,
+        limit: usize,
+    ) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
+        let mut freed = 0;
+        if let Some(mut log) = self.log(shard) {
+            while dropped.len() < limit
+                && let Some((position, bytes)) = log.head()
+            {
+                if let Some(record) = Record::open(bytes) {
+                    if !record.is_over(until) {
+                        break;
+                    }
+                    let (key, state) = (record.key(), record.state());
+                    let origin = record.origin().ok();
+                    dropped.push(Dropped {
+                        key,
+                        position,
+                        origin,
+                        state,
+                    });
+                }
+                freed += log.pop();
+            }
+        }
+        self.segments.fetch_sub(freed, Ordering::Relaxed);
+        for Dropped { key, position, .. } in &dropped {
+            // A later record may have taken the entry over.
+            self.index
+                .remove_if(&self.slot(*key), |_, now| now == position);
+        }
+        dropped
+    }
+
+    /// Which shard a key is in.
+    pub(super) fn shard(&self, key: Digest) -> usize {
+        Self::shard_of(self.slot(key))
+    }
+
+    /// Gives memory of the index back after a flood. Only when little is left, so that it is done quickly.
+    pub(super) fn shrink(&self) {
+        if self.index.capacity() > 64 * SHARDS && self.index.len() < self.index.capacity() / 16 {
+            self.index.shrink_to_fit();
+        }
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        // A map's capacity is seven eighths of its slots.
+        let index = self.index.capacity() * 8 / 7 * SLOT;
+        let shards = SHARDS * (size_of::<Mutex<Log>>() + 128);
+        index + shards + self.segments.load(Ordering::Relaxed)
+    }
+
+    fn meet<T>(
+        &self,
+        shard: usize,
+        position: Position,
+        key: Digest,
+        met: impl FnOnce(&mut Record<'_>) -> Option<T>,
+    ) -> Option<Added<T>> {
+        let mut log = self.log(shard)?;
+        let mut record = Record::open(log.get_mut(position)?)?;
+        if record.key() == key {
+            met(&mut record).map(Added::Not)
+        } else {
+            Some(Added::NoRoom)
+        }
+    }
+
+    fn append(&self, shard: usize, record: &[u8]) -> Option<Position> {
+        let mut log = self.log(shard)?;
+        let position = log.append(record)?;
+        self.segments
+            .fetch_add(log.grown(position), Ordering::Relaxed);
+        Some(position)
+    }
+
+    fn slot(&self, key: Digest) -> Slot {
+        Slot(self.keyed.hash_one(key).to_ne_bytes())
+    }
+
+    fn shard_of(Slot([byte, ..]): Slot) -> usize {
+        usize::from(byte) % SHARDS
+    }
+
+    /// `None` is impossible: there is a log for every shard.
+    fn log(&self, shard: usize) -> Option<MutexGuard<'_, Log>> {
+        // Nothing panics while it holds this lock; if it did, the log would still be a log.
+        self.logs
+            .get(shard)
+            .map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[cfg(test)]
+    pub(super) fn contains(&self, needle: &[u8]) -> bool {
+        (0..SHARDS).any(|shard| self.log(shard).is_some_and(|log| log.contains(needle)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.index.len()
+    }
+}
+
+fn record_under(log: &mut Log, position: Position, key: Digest) -> Option<Record<'_>> {
+    Record::open(log.get_mut(position)?).filter(|record| record.key() == key)
+}

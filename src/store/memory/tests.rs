@@ -1,0 +1,267 @@
+//! What only this store promises; the rest is the contract.
+
+use super::expiry::GRACE;
+use super::*;
+use crate::clock::ManualClock;
+use crate::flow::ClientState;
+use crate::oauth::CodeChallenge;
+use crate::store::contract::{bounded_suite, settings, suite};
+use crate::store::{Settings, Store};
+use std::time::Duration;
+
+suite!(make);
+bounded_suite!(make);
+
+fn make() -> (Store, ManualClock) {
+    let (store, clock) = store(settings());
+    (Store::Memory(store), clock)
+}
+
+fn store(settings: Settings) -> (MemoryStore, ManualClock) {
+    let (clock, manual) = Clock::manual();
+    (
+        MemoryStore::new(settings, HandleKey::for_upstream("test"), clock),
+        manual,
+    )
+}
+
+fn roomy() -> Settings {
+    Settings {
+        capacity: 20_000,
+        per_client: 0.9,
+        ..settings()
+    }
+}
+
+fn pending(client: &str) -> PendingAuthorization {
+    PendingAuthorization {
+        challenge: Some(CodeChallenge::S256([7; 32])),
+        client: Digest::of("client_id", &[client.as_bytes()]),
+        redirect: None,
+        state: ClientState::Value("the client's own state".into()),
+        response_type: Some("code".into()),
+        response_mode: None,
+        browser: None,
+    }
+}
+
+fn hold(store: &MemoryStore, client: &str) -> Digest {
+    match store.hold(Place::Handle, &pending(client)) {
+        Ok(Held::Handle(handle)) => handle.digest(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn bind(store: &MemoryStore, pending: Digest, code: &str) -> Digest {
+    match store.bind(
+        pending,
+        Place::Handle,
+        AuthorizationCode::new(code).unwrap(),
+    ) {
+        Ok(Bound::Handle(handle)) => handle.digest(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
+    let (store, clock) = store(roomy());
+    let held = hold(&store, "client");
+    let bound = bind(&store, held, "code");
+    clock.advance(settings().code);
+    store.sweep();
+    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    clock.advance(GRACE.saturating_sub(Duration::from_millis(1)));
+    store.sweep();
+    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    clock.advance(Duration::from_millis(1));
+    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    store.sweep();
+    assert!(matches!(store.redeem(bound), Redeemed::Unknown));
+    clock.advance(settings().pending.saturating_sub(settings().code + GRACE));
+    store.sweep();
+    assert_eq!(store.pending(held), Pending::Expired);
+    clock.advance(GRACE);
+    store.sweep();
+    assert_eq!(store.pending(held), Pending::Unknown);
+    assert_eq!(store.statistics().pending, 0);
+}
+
+#[test]
+fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
+    let (store, clock) = store(roomy());
+    let there = |secret: &str| store.codes.contains(secret.as_bytes());
+    let held = hold(&store, "client");
+    let claim = |key| {
+        let Redeemed::Claimed(claim) = store.redeem(key) else {
+            panic!()
+        };
+        claim
+    };
+    for code in ["redeemed", "attacked", "released", "forgotten"] {
+        let key = bind(&store, held, code);
+        assert!(there(code));
+        match code {
+            "redeemed" => store.settle(claim(key), Settlement::Burn),
+            "attacked" => {
+                for _ in 0..settings().attempts {
+                    assert!(there(code));
+                    store.settle(claim(key), Settlement::WrongVerifier);
+                }
+            }
+            "released" => store.settle(claim(key), Settlement::Release),
+            _ => {}
+        }
+    }
+    assert!(!there("redeemed") && !there("attacked"));
+    assert!(there("released") && there("forgotten"));
+    let challenges = |table: &Table| table.contains(&[7; 32]);
+    assert!(challenges(&store.codes) && challenges(&store.pending));
+    assert!(store.pending.contains(b"the client's own state"));
+    clock.advance(settings().pending + GRACE);
+    store.sweep();
+    assert!(!there("released") && !there("forgotten") && !challenges(&store.codes));
+    assert!(!challenges(&store.pending) && !store.pending.contains(b"own state"));
+}
+
+#[test]
+fn a_conflict_keeps_no_secret() {
+    let (store, _clock) = store(roomy());
+    let values = Place::Digest(Digest::of("values", &[]));
+    store.hold(values, &pending("client")).unwrap();
+    assert!(store.pending.contains(b"own state"));
+    assert_eq!(store.hold(values, &pending("other")), Ok(Held::Conflict));
+    assert!(!store.pending.contains(b"own state"));
+}
+
+#[test]
+fn each_addition_drops_what_is_due_so_that_a_busy_store_needs_no_sweep() {
+    let (store, clock) = store(roomy());
+    for _ in 0..20 {
+        for _ in 0..500 {
+            let held = hold(&store, "client");
+            bind(&store, held, "code");
+        }
+        clock.advance(settings().pending / 2);
+    }
+    // Two and a bit half-lives of pending authorizations, as many as are alive, and the grace.
+    let statistics = store.statistics();
+    assert!((1500..2250).contains(&statistics.pending), "{statistics:?}");
+    assert!((500..1250).contains(&statistics.codes), "{statistics:?}");
+}
+
+#[test]
+fn a_sweep_drops_everything_that_is_due_in_batches() {
+    let (store, clock) = store(roomy());
+    for _ in 0..5_000 {
+        hold(&store, "client");
+    }
+    clock.advance(settings().pending + GRACE);
+    hold(&store, "client");
+    let mut left = store.statistics().pending;
+    while left > 1 {
+        let batch = store.sweep_batch();
+        assert!((1..=64).contains(&batch));
+        left -= batch;
+        assert_eq!(store.statistics().pending, left);
+    }
+    assert_eq!(store.sweep_batch(), 0);
+    assert_eq!(store.pending.entries(), 1);
+}
+
+#[test]
+fn after_a_flood_memory_is_given_back() {
+    let (store, clock) = store(roomy());
+    let before = store.statistics().bytes;
+    for client in 0..15_000 {
+        let held = hold(&store, &client.to_string());
+        if client % 3 == 0 {
+            bind(&store, held, "code");
+        }
+    }
+    let during = store.statistics();
+    assert!(during.bytes > before + 15_000 * 100);
+    clock.advance(settings().pending + GRACE);
+    while store.statistics().pending + store.statistics().codes > 0 {
+        store.sweep();
+    }
+    store.sweep();
+    let after = store.statistics();
+    assert_eq!(
+        (
+            store.pending.entries(),
+            store.codes.entries(),
+            store.usage.clients()
+        ),
+        (0, 0, 0)
+    );
+    // What stays is the list of origins.
+    assert!(after.bytes - before < 430_000, "{after:?}");
+}
+
+#[test]
+fn many_threads_leave_nothing_behind() {
+    let (store, clock) = store(roomy());
+    let digests: Vec<_> = (0..4u8)
+        .map(|name| Digest::of("values", &[&[name]]))
+        .collect();
+    std::thread::scope(|scope| {
+        for thread in 0..6usize {
+            let (store, clock, digests) = (&store, &clock, &digests);
+            scope.spawn(move || {
+                for round in 0..500 {
+                    let values = digests[(round + thread) % digests.len()];
+                    let held = hold(store, &format!("client {thread}"));
+                    store
+                        .hold(Place::Digest(values), &pending(&round.to_string()))
+                        .unwrap();
+                    let key = bind(store, held, "a code under a handle");
+                    let own = AuthorizationCode::new("a code of its own").unwrap();
+                    store.bind(held, Place::Digest(values), own).unwrap();
+                    for key in [key, values] {
+                        if let Redeemed::Claimed(claim) = store.redeem(key) {
+                            let settlement = match round % 4 {
+                                0 => Settlement::Release,
+                                1 => Settlement::WrongVerifier,
+                                _ => Settlement::Burn,
+                            };
+                            store.settle(claim, settlement);
+                        }
+                    }
+                    if round % 20 == 0 {
+                        clock.advance(Duration::from_secs(40));
+                        store.sweep();
+                    }
+                }
+            });
+        }
+    });
+    clock.advance(settings().pending + GRACE);
+    store.sweep();
+    let left = store.statistics();
+    assert_eq!((left.pending, left.codes, left.tombstones), (0, 0, 0));
+    assert_eq!(
+        (
+            store.pending.entries(),
+            store.codes.entries(),
+            store.usage.clients()
+        ),
+        (0, 0, 0)
+    );
+    // Nothing is counted that is not there: the whole store can be filled again.
+    let share = roomy().capacity * 9 / 10;
+    for _ in 0..share {
+        hold(&store, "client");
+    }
+    assert_eq!(
+        store.hold(Place::Handle, &pending("client")),
+        Err(StoreError::ClientShare)
+    );
+    for _ in share..roomy().capacity {
+        hold(&store, "other");
+    }
+    assert_eq!(
+        store.hold(Place::Handle, &pending("other")),
+        Err(StoreError::Full)
+    );
+}

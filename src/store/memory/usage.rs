@@ -1,0 +1,196 @@
+//! How many records there are, whose they are, and how many there may be.
+//!
+//! New pending authorizations are refused at capacity and at a client's share of it. Codes are counted against
+//! both but never refused: the login that they end was let in when it began, and a flood of other people's
+//! requests must not undo it. So there are at most [`CODES_PER_AUTHORIZATION`] records more for each pending
+//! authorization that was let in: six times the capacity, were all of them to end at once in five codes each.
+//!
+//! [`CODES_PER_AUTHORIZATION`]: crate::flow::CODES_PER_AUTHORIZATION
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+
+use super::record::State;
+use super::table::SHARDS;
+use crate::oauth::Digest;
+use crate::store::{Settings, Statistics, StoreError};
+
+pub(super) struct Usage {
+    capacity: usize,
+    /// `None`: one client may have everything.
+    share: Option<usize>,
+    records: AtomicUsize,
+    /// Records of each client that has any.
+    clients: DashMap<Digest, usize>,
+    pending: AtomicUsize,
+    codes: AtomicUsize,
+    tombstones: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// Room for one record, given back unless it is used.
+#[must_use = "room that is not used is given back at once"]
+pub(super) struct Room<'a> {
+    usage: &'a Usage,
+    client: Digest,
+    used: bool,
+}
+
+impl Usage {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            capacity: settings.capacity,
+            share: share(settings),
+            records: AtomicUsize::new(0),
+            clients: DashMap::with_shard_amount(SHARDS),
+            pending: AtomicUsize::new(0),
+            codes: AtomicUsize::new(0),
+            tombstones: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Room for a pending authorization.
+    pub(super) fn reserve(&self, client: Digest) -> Result<Room<'_>, StoreError> {
+        let more = |records| (records < self.capacity).then_some(records + 1);
+        self.records
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map_err(|_| StoreError::Full)?;
+        if self.count(client, self.share) {
+            self.pending.fetch_add(1, Ordering::Relaxed);
+            Ok(Room {
+                usage: self,
+                client,
+                used: false,
+            })
+        } else {
+            self.records.fetch_sub(1, Ordering::Relaxed);
+            Err(StoreError::ClientShare)
+        }
+    }
+
+    /// A code is being bound. Counted before the record is there: whatever drops it must find it counted.
+    pub(super) fn add_code(&self, client: Digest) {
+        self.records.fetch_add(1, Ordering::Relaxed);
+        self.count(client, None);
+        self.codes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A code has become a tombstone.
+    pub(super) fn bury_code(&self) {
+        self.codes.fetch_sub(1, Ordering::Relaxed);
+        self.tombstones.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record was dropped.
+    pub(super) fn remove(&self, client: Option<Digest>, state: State) {
+        let kind = match state {
+            State::Pending | State::Conflict => &self.pending,
+            State::Bound | State::Claimed => &self.codes,
+            State::Redeemed | State::Burnt => &self.tombstones,
+        };
+        self.records.fetch_sub(1, Ordering::Relaxed);
+        kind.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = client {
+            self.discount(client);
+        }
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives memory back after a flood of clients.
+    pub(super) fn shrink(&self) {
+        if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
+            self.clients.shrink_to_fit();
+        }
+    }
+
+    /// All but the bytes that the records themselves take.
+    pub(super) fn statistics(&self) -> Statistics {
+        Statistics {
+            pending: self.pending.load(Ordering::Relaxed),
+            codes: self.codes.load(Ordering::Relaxed),
+            tombstones: self.tombstones.load(Ordering::Relaxed),
+            bytes: self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// One more for this client, unless it has `limit`.
+    fn count(&self, client: Digest, limit: Option<usize>) -> bool {
+        if self.share.is_none() {
+            return true;
+        }
+        let mut records = self.clients.entry(client).or_insert(0);
+        let fits = limit.is_none_or(|limit| *records < limit);
+        if fits {
+            *records += 1;
+        }
+        fits
+    }
+
+    fn discount(&self, client: Digest) {
+        if self.share.is_some() {
+            self.clients.remove_if_mut(&client, |_, records| {
+                *records = records.saturating_sub(1);
+                *records == 0
+            });
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn clients(&self) -> usize {
+        self.clients.len()
+    }
+}
+
+impl Room<'_> {
+    /// The pending authorization is there.
+    pub(super) fn fill(mut self) {
+        self.used = true;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.usage.remove(Some(self.client), State::Pending);
+        }
+    }
+}
+
+/// At least one record: a share of nothing would lock a client out of an empty store.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a share of a number of records, rounded down; float casts saturate"
+)]
+fn share(settings: &Settings) -> Option<usize> {
+    (settings.per_client < 1.0)
+        .then(|| ((settings.capacity as f64 * settings.per_client) as usize).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_down_and_never_nothing() {
+        let with = |capacity, per_client| {
+            share(&Settings {
+                capacity,
+                per_client,
+                ..Settings::default()
+            })
+        };
+        assert_eq!(with(9, 0.5), Some(4));
+        assert_eq!(with(9, 0.0), Some(1));
+        assert_eq!(with(9, -1.0), Some(1));
+        assert_eq!(with(9, 1.0), None);
+        assert_eq!(with(9, f64::NAN), None);
+    }
+}

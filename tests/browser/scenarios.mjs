@@ -1,0 +1,183 @@
+// What people do in browsers, in real Chromium through a given base URL. Prints one line of JSON: for each scenario the
+// authorization responses that the client received, what redeeming each of them came to, and every URL the browser visited.
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { parseArgs } from 'node:util';
+import { fill, form, launch, leave, signIn } from './chromium.mjs';
+
+const string = (value) => ({ type: 'string', default: value });
+const { values: options } = parseArgs({
+  options: {
+    base: string(),
+    authorize: string('/authorize'),
+    token: string('/token'),
+    'client-id': string('pub'),
+    'redirect-uri': string('http://127.0.0.1:9999/cb'),
+    'response-mode': string(),
+    scope: string('openid'),
+  },
+});
+const redirectUri = options['redirect-uri'];
+
+const scenarios = {
+  async normal_login(user) {
+    await user.signIn(await user.start());
+  },
+
+  async double_click_on_consent(user) {
+    const page = await user.start();
+    await user.answer(page); // the login; what follows is the consent
+    await page.setExtraHTTPHeaders({ 'x-answer-after': '300' }); // or the first click is answered before the second comes
+    await signIn(page, redirectUri, (button) => button.dblclick({ delay: 60 }));
+  },
+
+  async back_and_forward(user) {
+    const page = await user.start();
+    await user.answer(page);
+    await leave(page, () => page.goBack());
+    await leave(page, () => page.goForward());
+    await user.signIn(page);
+    await leave(page, () => page.goBack());
+    await leave(page, () => page.goForward());
+  },
+
+  async reload_of_the_login_page(user) {
+    const page = await user.start();
+    await page.reload();
+    await user.signIn(page);
+  },
+
+  async two_interleaved_tabs(user) {
+    const [first, second] = [await user.start(), await user.start()];
+    await user.answer(first);
+    for (const tab of [second, first]) {
+      await tab.reload(); // a login in the other tab has ended the CSRF token of this one
+      await user.signIn(tab);
+    }
+  },
+
+  async wrong_password_first(user) {
+    const page = await user.start();
+    await user.answer(page, 'wrong');
+    await user.signIn(page);
+  },
+
+  async second_login_with_a_live_session(user) {
+    await user.signIn(await user.start());
+    await user.signIn(await user.start());
+  },
+};
+
+/** One person with a browser profile of their own, and the client that this person came from. */
+class User {
+  responses = [];
+  redemptions = [];
+  visited = [];
+  #context;
+  #verifiers = new Map();
+
+  constructor(context) {
+    this.#context = context;
+  }
+
+  /** A new tab at the authorization endpoint, as the client sends it there: with a state and a verifier of its own. */
+  async start() {
+    const state = randomBytes(12).toString('base64url');
+    const verifier = randomBytes(32).toString('base64url');
+    this.#verifiers.set(state, verifier);
+    const url = new URL(options.authorize, options.base);
+    url.search = new URLSearchParams({
+      response_type: 'code',
+      client_id: options['client-id'],
+      redirect_uri: redirectUri,
+      scope: options.scope,
+      state,
+      code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+      code_challenge_method: 'S256',
+      ...(options['response-mode'] && { response_mode: options['response-mode'] }),
+    });
+    const page = await this.#context.newPage();
+    page.on('request', (request) => request.isNavigationRequest() && this.visited.push(request.url()));
+    page.on('framenavigated', (frame) => this.#arrived(frame.url()));
+    await page.goto(url.href);
+    return page;
+  }
+
+  signIn(page) {
+    return signIn(page, redirectUri);
+  }
+
+  /** Answers one page only. */
+  async answer(page, password = 'pass') {
+    const button = await form(page, redirectUri);
+    await fill(page, password);
+    await leave(page, () => button.click());
+  }
+
+  /** Called by the listener with each query or form_post body that reaches the redirect URI. */
+  async received(parameters) {
+    if (parameters.size > 0) await this.#collect(parameters);
+  }
+
+  /** A fragment is never sent: it can only be seen in the address bar. */
+  #arrived(url) {
+    this.visited.push(url);
+    if (url.startsWith(`${redirectUri}#`)) this.#collect(new URLSearchParams(new URL(url).hash.slice(1)));
+  }
+
+  async #collect(parameters) {
+    const response = Object.fromEntries(parameters);
+    if (this.responses.some((other) => JSON.stringify(other) === JSON.stringify(response))) return; // Forward brings it again
+    this.responses.push(response);
+    const redemption = this.#redeem(response); // at once, as clients do
+    this.redemptions.push(redemption);
+    await redemption;
+  }
+
+  async #redeem({ code = '', state }) {
+    const answer = await fetch(new URL(options.token, options.base), {
+      method: 'POST',
+      body: new URLSearchParams({
+        grant_type: 'authorization_code',
+        code,
+        client_id: options['client-id'],
+        redirect_uri: redirectUri,
+        code_verifier: this.#verifiers.get(state) ?? '',
+      }),
+    });
+    const body = await answer.text();
+    return { status: answer.status, token: body.includes('"access_token"'), body: answer.ok ? undefined : body };
+  }
+}
+
+let user; // scenarios run one after the other, so that a response belongs to whoever is at work
+const listener = createServer(async (req, res) => {
+  const url = new URL(req.url, redirectUri);
+  if (url.href.startsWith(redirectUri)) {
+    const chunks = await req.toArray();
+    await user.received(req.method === 'POST' ? new URLSearchParams(Buffer.concat(chunks).toString()) : url.searchParams);
+  }
+  res.setHeader('content-type', 'text/html').end('<!doctype html><title>Client</title>Signed in.');
+});
+const { hostname, port } = new URL(redirectUri);
+await once(listener.listen(port, hostname), 'listening');
+
+const browser = await launch();
+const report = {};
+for (const [name, act] of Object.entries(scenarios)) {
+  const context = await browser.newContext();
+  user = new User(context);
+  let failure = null;
+  try {
+    await act(user);
+  } catch (error) {
+    failure = error.message;
+  }
+  const { responses, redemptions, visited } = user;
+  report[name] = { responses, redeemed: await Promise.all(redemptions), visited, failure };
+  await context.close();
+}
+await browser.close();
+console.log(JSON.stringify(report));
+process.exit(0); // keep-alive connections would hold the process for seconds

@@ -1,0 +1,44 @@
+// oidc-client-ts in Chromium: a single-page application, served from an origin of its own, that calls the token endpoint
+// itself. What the gate and the server say about CORS is enforced by the browser, as in real life.
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { join, dirname } from 'node:path';
+import { launch, signIn } from '../browser/chromium.mjs';
+import { options, parametersOf, run } from './client.mjs';
+
+const callback = new URL(options['redirect-uri']);
+const library = join(dirname(createRequire(import.meta.url).resolve('oidc-client-ts')), '../browser/oidc-client-ts.min.js');
+
+const settings = {
+  authority: options.issuer,
+  client_id: options['client-id'],
+  redirect_uri: callback.href,
+  scope: options.scope,
+  automaticSilentRenew: false,
+};
+const page = `<!doctype html><title>Application</title><script src="/library.js"></script><script>
+  const manager = new oidc.UserManager(${JSON.stringify(settings)});
+  window.tokens = location.pathname === '/' ? manager.signinRedirect() : manager.signinCallback();
+</script>`;
+
+await run('oidc-client-ts', async (outcome) => {
+  const script = await readFile(library);
+  const server = createServer((req, res) => {
+    const [type, body] = req.url === '/library.js' ? ['text/javascript', script] : ['text/html', page];
+    res.setHeader('content-type', type).end(body);
+  });
+  await once(server.listen(callback.port, callback.hostname), 'listening');
+
+  const browser = await launch();
+  try {
+    const tab = await browser.newPage();
+    await tab.goto(`${callback.origin}/`);
+    await signIn(tab, callback.href);
+    outcome.response = parametersOf({ url: tab.url() });
+    outcome.tokens = await tab.evaluate(async () => Object.keys(await window.tokens));
+  } finally {
+    await browser.close();
+  }
+});

@@ -1,0 +1,9 @@
+//! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
+#![cfg(test)]
+
+mod real_browser;
+mod real_clients;
+mod real_servers;
+mod state;
+mod support;
+mod tidy;

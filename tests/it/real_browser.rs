@@ -1,0 +1,92 @@
+//! What people do in real Chromium: `tests/browser/scenarios.mjs` acts, and here is what must have come of it.
+
+use serde_json::Value;
+
+use crate::support::servers::{
+    DJANGO_OAUTH_TOOLKIT, OAUTH2_SERVER, OIDC_PROVIDER, OIDC_PROVIDER_FORM_POST,
+    OIDC_PROVIDER_FRAGMENT, Target,
+};
+use crate::support::stage::Stage;
+
+/// Each scenario, and how many authorization responses the client receives in it.
+const SCENARIOS: [(&str, usize); 7] = [
+    ("normal_login", 1),
+    ("double_click_on_consent", 1),
+    ("back_and_forward", 1),
+    ("reload_of_the_login_page", 1),
+    ("two_interleaved_tabs", 2),
+    ("wrong_password_first", 1),
+    ("second_login_with_a_live_session", 2),
+];
+
+#[test]
+fn every_login_at_oidc_provider_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&OIDC_PROVIDER);
+}
+
+#[test]
+fn every_login_at_oidc_provider_by_fragment_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&OIDC_PROVIDER_FRAGMENT);
+}
+
+#[test]
+fn every_login_at_oidc_provider_by_form_post_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&OIDC_PROVIDER_FORM_POST);
+}
+
+#[test]
+fn every_login_at_oauth2_server_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&OAUTH2_SERVER);
+}
+
+#[test]
+fn every_login_at_django_oauth_toolkit_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&DJANGO_OAUTH_TOOLKIT);
+}
+
+fn every_login_ends_well(target: &'static Target) {
+    let stage = Stage::new(target);
+    let base = stage.gate_url();
+    let (authorize, token) = (target.profile.authorization[0], target.profile.token[0]);
+    let mut arguments = vec!["--base", &base, "--authorize", authorize, "--token", token];
+    if let Some(mode) = target.response_mode {
+        arguments.extend(["--response-mode", mode]);
+    }
+
+    let report = stage.run("browser/scenarios.mjs", &arguments);
+    let tokens = |scenario: &Value| {
+        list(&scenario["redeemed"])
+            .iter()
+            .filter(|redeemed| redeemed["token"] == true)
+            .count()
+    };
+    stage.granted(
+        SCENARIOS
+            .iter()
+            .map(|(name, _)| tokens(&report[name]))
+            .sum(),
+    );
+
+    for (name, responses) in SCENARIOS {
+        let scenario = &report[name];
+        assert_eq!(scenario["failure"], Value::Null, "{name}: {scenario:#}");
+        assert_eq!(
+            list(&scenario["responses"]).len(),
+            responses,
+            "{name}: {scenario:#}"
+        );
+        assert_eq!(tokens(scenario), responses, "{name}: {scenario:#}");
+        for response in list(&scenario["responses"]) {
+            assert!(
+                response["code"]
+                    .as_str()
+                    .is_some_and(|code| code.starts_with("pgc")),
+                "{name}: {response}"
+            );
+        }
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

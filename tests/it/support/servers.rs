@@ -1,0 +1,183 @@
+//! The real servers. Each is started once per test process and lent to one test at a time, so that its ledger tells of that
+//! test alone.
+
+use std::process::Child;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde::Deserialize;
+
+use super::client::Authorization;
+use super::fixture::{free_port, program, serve};
+use super::http::Request;
+use super::params::decode;
+
+/// One server as a test sees it: the process, and the response mode that clients ask it for.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) profile: &'static Profile,
+    pub(crate) response_mode: Option<&'static str>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) program: &'static str,
+    /// The first of each is where the tests' own clients go.
+    pub(crate) authorization: &'static [&'static str],
+    pub(crate) token: &'static [&'static str],
+    pub(crate) metadata: &'static str,
+    /// A client other than `pub`, and its secret.
+    pub(crate) other_client: (&'static str, &'static str),
+    running: OnceLock<Server>,
+}
+
+pub(crate) static OIDC_PROVIDER: Target = Target {
+    profile: &OIDC_PROVIDER_PROFILE,
+    response_mode: None,
+};
+pub(crate) static OIDC_PROVIDER_FRAGMENT: Target = Target {
+    profile: &OIDC_PROVIDER_PROFILE,
+    response_mode: Some("fragment"),
+};
+pub(crate) static OIDC_PROVIDER_FORM_POST: Target = Target {
+    profile: &OIDC_PROVIDER_PROFILE,
+    response_mode: Some("form_post"),
+};
+pub(crate) static OAUTH2_SERVER: Target = Target {
+    profile: &OAUTH2_SERVER_PROFILE,
+    response_mode: None,
+};
+pub(crate) static DJANGO_OAUTH_TOOLKIT: Target = Target {
+    profile: &DJANGO_OAUTH_TOOLKIT_PROFILE,
+    response_mode: None,
+};
+pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
+    profile: &OAUTH2_MOCK_SERVER_PROFILE,
+    response_mode: None,
+};
+
+static OIDC_PROVIDER_PROFILE: Profile = Profile {
+    program: "servers/oidc-provider.mjs",
+    authorization: &["/auth"],
+    token: &["/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("post", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static OAUTH2_SERVER_PROFILE: Profile = Profile {
+    program: "servers/oauth2-server.cjs",
+    authorization: &["/oauth/authorize", "/services/oauth2/authorize"],
+    token: &["/oauth/token", "/services/oauth2/token"],
+    metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static DJANGO_OAUTH_TOOLKIT_PROFILE: Profile = Profile {
+    program: "servers/django_oauth_toolkit.py",
+    authorization: &["/o/authorize/"],
+    token: &["/o/token/"],
+    metadata: "/o/.well-known/openid-configuration",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static OAUTH2_MOCK_SERVER_PROFILE: Profile = Profile {
+    program: "servers/oauth2-mock-server.mjs",
+    authorization: &["/authorize"],
+    token: &["/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("other", "sekrit"),
+    running: OnceLock::new(),
+};
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    /// Where the gate in front of it listens: a server is told its public URL once, when it starts.
+    pub(crate) gate: String,
+    /// Registered for every client; nobody listens there unless a test does.
+    pub(crate) redirect_uri: String,
+    turn: Mutex<()>,
+    /// Holds the pipe whose end would be the server's.
+    _process: Child,
+}
+
+impl Target {
+    /// Where a client sends its user: at the gate, or at the server itself.
+    pub(crate) fn authorization_url(&self, base: &str, authorization: &Authorization) -> String {
+        format!(
+            "{base}{}?{}",
+            self.profile.authorization[0],
+            authorization.params.encoded()
+        )
+    }
+
+    pub(crate) fn token_url(&self, base: &str) -> String {
+        format!("{base}{}", self.profile.token[0])
+    }
+}
+
+impl Profile {
+    /// The server, and the turn of the test that asks. A test that failed during its turn does not keep it.
+    pub(crate) fn borrow(&'static self) -> (&'static Server, MutexGuard<'static, ()>) {
+        let server = self.running.get_or_init(|| self.start());
+        let turn = server.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Request::post(&format!("{}/__ledger/reset", server.url), String::new()).send();
+        (server, turn)
+    }
+
+    fn start(&self) -> Server {
+        let (port, gate) = (free_port(), format!("127.0.0.1:{}", free_port()));
+        let redirect_uri = format!("http://127.0.0.1:{}/cb", free_port());
+        let mut command = program(self.program);
+        command
+            .args([port.to_string(), format!("http://{gate}")])
+            .env("REDIRECT_URIS", &redirect_uri);
+        let url = format!("http://127.0.0.1:{port}");
+        Server {
+            url,
+            gate,
+            redirect_uri,
+            turn: Mutex::new(()),
+            _process: serve(command),
+        }
+    }
+}
+
+impl Server {
+    pub(crate) fn ledger(&self) -> Ledger {
+        let answer = Request::get(&format!("{}/__ledger", self.url)).send();
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error} in {answer}"))
+    }
+}
+
+/// What a server saw and issued, by its own account.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ledger {
+    pub(crate) authorize: Vec<Seen>,
+    pub(crate) token: Vec<Seen>,
+    pub(crate) codes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "all of it is shown when an assertion fails")]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) content_type: String,
+    pub(crate) authorization: bool,
+    pub(crate) body: String,
+}
+
+impl Ledger {
+    /// The requests to the token endpoint that could have bought a token: those with a code that the server had issued.
+    pub(crate) fn redemptions(&self) -> Vec<&Seen> {
+        let has_a_code = |seen: &&Seen| {
+            let sent = decode(&format!("{}&{}", seen.query, seen.body));
+            self.codes.iter().any(|code| sent.contains(code))
+        };
+        self.token.iter().filter(has_a_code).collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! One real server, lent to one test, with a gate in front of it. When the stage is cleared away it looks into the server's
+//! ledger and into everything that was received and logged, for the two things that must hold whatever a test is about:
+//! the upstream's own codes stay on the trusted side, and each token was bought by a verified redemption.
+
+use std::cell::{Cell, RefCell};
+use std::process::Stdio;
+use std::sync::{Arc, MutexGuard};
+
+use serde_json::Value;
+
+use super::agent::{Agent, Transcript};
+use super::client::{Authorization, access_token};
+use super::fixture::{free_port, program};
+use super::gate::Gate;
+use super::http::{Request, Response};
+use super::params::{Params, encode};
+use super::servers::{Ledger, Server, Target};
+
+pub(crate) struct Stage {
+    target: &'static Target,
+    server: &'static Server,
+    gate: Gate,
+    received: Transcript,
+    /// Never to be seen in the log.
+    secrets: RefCell<Vec<String>>,
+    /// How many tokens were bought with a code.
+    granted: Cell<usize>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    pub(crate) fn new(target: &'static Target) -> Self {
+        Self::configured(target, "")
+    }
+
+    /// `pub` is known to the gate with its redirect URI, so that refusals can be redirected.
+    pub(crate) fn with_redirect_uri(target: &'static Target) -> Self {
+        Self::with_client(target, "id = \"pub\"")
+    }
+
+    /// One `[[upstream.client]]`, its redirect URI added.
+    pub(crate) fn with_client(target: &'static Target, client: &str) -> Self {
+        Self::configured(
+            target,
+            &format!("[[upstream.client]]\nredirect_uris = [\"REDIRECT_URI\"]\n{client}\n"),
+        )
+    }
+
+    fn configured(target: &'static Target, clients: &str) -> Self {
+        let (server, turn) = target.profile.borrow();
+        let clients = clients.replace("REDIRECT_URI", &server.redirect_uri);
+        Self {
+            target,
+            server,
+            gate: Gate::start(&config(target, server, &clients)),
+            received: Arc::default(),
+            secrets: RefCell::new(vec!["sekrit".to_owned()]),
+            granted: Cell::new(0),
+            _turn: turn,
+        }
+    }
+
+    pub(crate) fn gate_url(&self) -> String {
+        format!("http://{}", self.server.gate)
+    }
+
+    /// The server itself, without the gate.
+    pub(crate) fn server_url(&self) -> &str {
+        &self.server.url
+    }
+
+    pub(crate) fn redirect_uri(&self) -> &str {
+        &self.server.redirect_uri
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.server.ledger()
+    }
+
+    pub(crate) fn user(&self) -> Agent {
+        Agent::new(self.redirect_uri(), Arc::clone(&self.received))
+    }
+
+    /// A complete and correct request of the client `pub`.
+    pub(crate) fn authorization(&self) -> Authorization {
+        let authorization = Authorization::new(self.redirect_uri(), self.target.response_mode);
+        let state = authorization.state().unwrap_or_default().to_owned();
+        self.keep_out_of_the_log([state, authorization.verifier.clone()]);
+        authorization
+    }
+
+    pub(crate) fn url(&self, authorization: &Authorization) -> String {
+        self.target
+            .authorization_url(&self.gate_url(), authorization)
+    }
+
+    /// Signs a new user in and gives what the client received as code.
+    pub(crate) fn code_for(&self, authorization: &Authorization) -> String {
+        let code = self
+            .user()
+            .sign_in(&self.url(authorization))
+            .client()
+            .code()
+            .to_owned();
+        self.keep_out_of_the_log([code.clone()]);
+        code
+    }
+
+    pub(crate) fn token(&self, request: &Params) -> Response {
+        let url = self.target.token_url(&self.gate_url());
+        let response = Request::post(&url, request.encoded()).send();
+        self.received
+            .lock()
+            .expect("the transcript")
+            .extend_from_slice(&response.raw);
+        if let Some(token) = access_token(&response) {
+            self.granted.set(self.granted.get() + 1);
+            self.keep_out_of_the_log([token]);
+        }
+        response
+    }
+
+    /// Runs a client or the browser against the gate; what it prints is one line of JSON and counts as received.
+    pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> Value {
+        let mut command = program(path);
+        command
+            .args(["--redirect-uri", self.redirect_uri()])
+            .args(arguments);
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program starts");
+        self.received
+            .lock()
+            .expect("the transcript")
+            .extend_from_slice(&output.stdout);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{command:?}: {error} in {output:?}"))
+    }
+
+    /// Tells the stage of tokens that somebody else bought.
+    pub(crate) fn granted(&self, tokens: usize) {
+        self.granted.set(self.granted.get() + tokens);
+    }
+
+    pub(crate) fn keep_out_of_the_log(&self, secrets: impl IntoIterator<Item = String>) {
+        self.secrets.borrow_mut().extend(secrets);
+    }
+
+    fn check(&self, log: &str) {
+        let ledger = self.ledger();
+        let received = self.received.lock().expect("the transcript");
+        for code in &ledger.codes {
+            let seen = received
+                .windows(code.len())
+                .any(|window| window == code.as_bytes());
+            assert!(
+                !seen,
+                "the upstream's own code {code} left the trusted side"
+            );
+            assert!(
+                !log.contains(code),
+                "the upstream's own code {code} is in the log"
+            );
+        }
+        for secret in self.secrets.borrow().iter() {
+            assert!(
+                !log.contains(secret) && !log.contains(&encode(secret)),
+                "{secret} is in the log: {log}"
+            );
+        }
+        let redemptions = ledger.redemptions();
+        assert_eq!(
+            redemptions.len(),
+            self.granted.get(),
+            "codes reached the token endpoint unverified: {redemptions:#?}"
+        );
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let log = self.gate.stop();
+        if std::thread::panicking() {
+            println!("the gate's log:\n{log}");
+        } else {
+            self.check(&log);
+        }
+    }
+}
+
+fn config(target: &Target, server: &Server, clients: &str) -> String {
+    let profile = target.profile;
+    format!(
+        r#"
+[server]
+listen = ["{gate}"]
+
+[admin]
+listen = "127.0.0.1:{admin}"
+
+[[upstream]]
+name = "real"
+url = "{url}"
+public_url = "http://{gate}"
+
+[upstream.endpoints]
+authorization = {authorization:?}
+token = {token:?}
+metadata = ["{metadata}"]
+
+{clients}"#,
+        gate = server.gate,
+        admin = free_port(),
+        url = server.url,
+        authorization = profile.authorization,
+        token = profile.token,
+        metadata = profile.metadata,
+    )
+}

@@ -1,0 +1,99 @@
+// What every Node fixture shares: how it is started, how it ends, and its ledger.
+//
+// The ledger is the tests' independent witness. It sits around the package's request listener, so the package under test
+// stays exactly as published, and it answers on the server's own port, which the tests reach without the gate.
+import { createServer } from 'node:http';
+
+const [, , port, publicUrl] = process.argv;
+
+/** The URL under which clients reach this server: the gate's, when there is one. */
+export const issuer = publicUrl ?? `http://127.0.0.1:${port}`;
+
+export const redirectUris = ['http://127.0.0.1:9999/cb', ...(process.env.REDIRECT_URIS ?? '').split(' ').filter(Boolean)];
+
+/** Serves `listener` on loopback; `paths` are the `authorize` and `token` paths that the ledger records. */
+export function serve(listener, paths) {
+  const ledger = new Ledger(paths);
+  createServer((req, res) => {
+    if (req.url === '/__ledger') return res.end(JSON.stringify(ledger));
+    if (req.url === '/__ledger/reset') return ledger.reset(), res.end();
+    ledger.watch(req, res);
+    // A request may ask to be answered late, in milliseconds: a browser can only click twice at what takes its time.
+    setTimeout(() => listener(req, res), Number(req.headers['x-answer-after'] ?? 0));
+  }).listen(Number(port), '127.0.0.1', () => console.log('ready'));
+
+  // Standard input is a pipe held by the test process. However that process ends, the pipe closes and so does the server.
+  process.stdin.resume().on('end', () => process.exit());
+}
+
+class Ledger {
+  authorize = [];
+  token = [];
+  codes = [];
+  #paths;
+
+  constructor(paths) {
+    this.#paths = paths;
+  }
+
+  reset() {
+    Object.assign(this, { authorize: [], token: [], codes: [] });
+  }
+
+  watch(req, res) {
+    for (const endpoint of ['authorize', 'token']) {
+      if (this.#paths[endpoint].includes(folded(req.url))) this[endpoint].push(record(req));
+    }
+    onBody(res, (body) => this.codes.push(...issuedIn(res.getHeader('location'), body)));
+  }
+}
+
+/** The path as the laxest router would read it: a request that slips past by its spelling must not slip past the ledger. */
+function folded(url) {
+  const path = url.split('?')[0].replaceAll(/%[0-9a-f]{2}/gi, decodeURIComponent);
+  return path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, '').toLowerCase();
+}
+
+function record(req) {
+  const [path, query = ''] = req.url.split(/\?(.*)/s);
+  const chunks = [];
+  const push = req.push;
+  req.push = (chunk) => { // called by Node's parser, so what is seen is raw, whoever reads it and however
+    if (chunk) chunks.push(chunk);
+    return push.call(req, chunk);
+  };
+  return {
+    method: req.method,
+    path,
+    query,
+    content_type: req.headers['content-type'] ?? '',
+    authorization: 'authorization' in req.headers,
+    get body() {
+      return Buffer.concat(chunks).toString();
+    },
+  };
+}
+
+/** Calls `seen` with the whole body just before the response ends: the ledger is never behind what a client has received. */
+function onBody(res, seen) {
+  const chunks = [];
+  for (const name of ['write', 'end']) {
+    const original = res[name];
+    res[name] = (chunk, ...rest) => {
+      if (typeof chunk === 'string' || chunk instanceof Uint8Array) chunks.push(Buffer.from(chunk));
+      if (name === 'end') seen(Buffer.concat(chunks).toString());
+      return original.call(res, chunk, ...rest);
+    };
+  }
+}
+
+/** Every code in a response: Location query or fragment, or a form_post page. */
+function issuedIn(location, body) {
+  const codes = [];
+  if (location) {
+    const { search, hash } = new URL(location, issuer);
+    for (const part of [search, hash]) codes.push(...new URLSearchParams(part.slice(1)).getAll('code'));
+  }
+  for (const [input] of body.matchAll(/<input\b[^>]*\bname="code"[^>]*>/gi)) codes.push(/\bvalue="([^"]*)"/i.exec(input)[1]);
+  return codes;
+}

@@ -1,0 +1,35 @@
+// oidc-provider with its own development login and consent pages, PKCE neither required nor advertised.
+// Worth testing: login in two steps on other paths, the code issued from yet another path, every response mode.
+import { generateKeyPairSync } from 'node:crypto';
+import { Provider } from 'oidc-provider';
+import { issuer, redirectUris, serve } from './fixture.mjs';
+
+const common = {
+  application_type: 'native', // allows http on loopback
+  grant_types: ['authorization_code', 'refresh_token'],
+  redirect_uris: redirectUris,
+  response_types: ['code'],
+};
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+const provider = new Provider(issuer, {
+  clientBasedCORS: () => true, // the single-page application is served from another origin
+  clients: [
+    { ...common, client_id: 'pub', token_endpoint_auth_method: 'none' },
+    { ...common, client_id: 'basic', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_basic' },
+    { ...common, client_id: 'post', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_post' },
+    { ...common, client_id: 'jwt', client_secret: 'a shared secret, long enough for HS256', token_endpoint_auth_method: 'client_secret_jwt' },
+  ],
+  cookies: { keys: ['a key that signs cookies'] },
+  features: { devInteractions: { enabled: true } },
+  jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', kid: 'k1', use: 'sig' }] },
+  pkce: { required: () => false },
+});
+provider.use(async (ctx, next) => { // a server without PKCE does not advertise it either
+  await next();
+  if (ctx.oidc?.route === 'discovery') delete ctx.body.code_challenge_methods_supported;
+});
+provider.proxy = true; // it believes the X-Forwarded-* of what stands in front of it
+provider.on('server_error', (_, error) => console.error(error));
+
+serve(provider.callback(), { authorize: ['/auth'], token: ['/token'] });
