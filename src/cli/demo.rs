@@ -42,7 +42,7 @@ use wire::{Answers, Failed, failed};
 
 /// How the demonstration is to be run.
 #[derive(Debug, Args)]
-pub struct Options {
+pub(super) struct Options {
     /// Port of the demo page; 0 for any [default: 8088, or any if that is taken]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,

@@ -66,7 +66,7 @@ pub(super) async fn play(
     if let Err(error) = played {
         act.promise(false, format!("The scene was played to its end ({error})"));
     }
-    let story = Story::gather(scene, &stage.ledger, act.links, act.remarks);
+    let story = Story::gather(&stage.ledger, act.links, &act.remarks);
     let mut promises = act.promises;
     if scene.pkce() {
         promises.push(story.code_stayed_behind_the_gate());
@@ -78,11 +78,11 @@ pub(super) async fn play(
 }
 
 /// What holds in every scene.
-fn common<'p>(
+fn common(
     story: &Story,
     scene: Scene,
     login: &Login,
-    callback: &'p [(String, String)],
+    callback: &[(String, String)],
 ) -> Vec<Promise> {
     let state = Promise::new(
         value(callback, "state") == login.state,

@@ -143,7 +143,7 @@ impl Page {
                     title => scene.title(),
                     lead => scene.lead(),
                     open => latest == Some(scene),
-                    story => self.story(scene).map(|story| Value::from_serialize(StoryView::new(&story))),
+                    story => self.story(scene).map(|story| StoryView::new(&story)),
                 }
             })
             .collect();
@@ -151,13 +151,13 @@ impl Page {
         let context = context! {
             scenes,
             style => Value::from_safe_string(STYLE.to_owned()),
-            page => places.page,
-            gate => places.gate,
-            upstream => places.upstream,
+            page => &places.page,
+            gate => &places.gate,
+            upstream => &places.upstream,
             metadata => METADATA,
             user => USER,
             password => PASSWORD,
-            config => self.stage.config,
+            config => &self.stage.config,
         };
         let mut pages = Environment::new();
         pages.set_auto_escape_callback(|_| AutoEscape::Html);

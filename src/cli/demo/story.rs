@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Exchange, Ledger, Party};
-use super::scene::Scene;
 
 /// The parameters whose values tie the exchanges of one sign-in together.
 const LINKS: [&str; 4] = ["state", "code", "code_challenge", "code_verifier"];
@@ -53,6 +52,8 @@ pub(super) enum Kind {
     ClientState,
     Challenge,
     Verifier,
+    /// A verifier that is none.
+    MadeUp,
     StateHandle,
     CodeHandle,
     UpstreamCode,
@@ -62,7 +63,6 @@ pub(super) enum Kind {
 /// A scene, played.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
-    pub(super) scene: Scene,
     told: Vec<(Exchange, Remark)>,
     promises: Vec<Promise>,
 }
@@ -70,12 +70,7 @@ pub(super) struct Story {
 impl Story {
     /// Picks the exchanges of one scene out of everything that went over the wire: whatever carries a value that
     /// belongs to it, and so on. Other sign-ins may go on at the same time.
-    pub(super) fn gather(
-        scene: Scene,
-        ledger: &Ledger,
-        mut links: Vec<String>,
-        remarks: Vec<Remark>,
-    ) -> Self {
+    pub(super) fn gather(ledger: &Ledger, mut links: Vec<String>, remarks: &[Remark]) -> Self {
         let mut told = Vec::new();
         for exchange in ledger.all() {
             let values = exchange.pairs().filter(|(name, _)| LINKS.contains(name));
@@ -94,7 +89,6 @@ impl Story {
             }
         }
         Self {
-            scene,
             told,
             promises: Vec::new(),
         }
@@ -148,7 +142,7 @@ impl Story {
         let leaked = outside.any(|(_, value)| issued.contains(&value));
         Promise::new(
             !issued.is_empty() && !leaked,
-            "The legacy server's code never reached the browser, the application or the attacker",
+            "What the legacy server issued behind the gate never reached the browser, the application or the attacker",
         )
     }
 
@@ -161,6 +155,7 @@ impl Story {
             for (name, value) in exchange.pairs().filter(|(_, value)| !value.is_empty()) {
                 let kind = match name {
                     "code_challenge" => Kind::Challenge,
+                    "code_verifier" if exchange.from == Party::Attacker => Kind::MadeUp,
                     "code_verifier" => Kind::Verifier,
                     "access_token" => Kind::Token,
                     "state" if from_gate => Kind::StateHandle,
@@ -191,6 +186,11 @@ fn usual(exchange: &Exchange) -> &'static str {
         (Party::Browser, Party::Application) => "The application sends the browser to sign in.",
         (Party::Browser, Party::Gate) if posted => {
             "Alice logs in. The gate puts its handle in place of the code, and the application's state back."
+        }
+        (Party::Browser, Party::Gate)
+            if exchange.answer.pairs.iter().any(|(n, _)| n == "error") =>
+        {
+            "The gate refuses: there is no challenge. It asks nobody behind it."
         }
         (Party::Browser, Party::Gate) if exchange.status == 303 => {
             "The gate judges the request, and puts a handle in place of the state."

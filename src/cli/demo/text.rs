@@ -42,7 +42,11 @@ pub(super) fn summary(scene: Scene, view: &StoryView) -> String {
 pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
     let title = format!("{number}. {}", scene.title());
     let rule = "=".repeat(title.len());
-    let steps: String = view.steps.iter().map(step).collect();
+    let steps: String = view
+        .steps
+        .iter()
+        .map(|shown| step(shown, "") + "\n")
+        .collect();
     let promises: String = view.promises.iter().map(verdict).collect();
     format!(
         "{title}\n{rule}\n{}\n{steps}{promises}\n",
@@ -50,16 +54,18 @@ pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
     )
 }
 
-fn step(step: &StepView) -> String {
-    let margin = if step.behind { "    " } else { "" };
-    let mut text = wrapped(&step.note, &format!("{margin}# "));
+fn step(step: &StepView, margin: &str) -> String {
     let (from, to) = (step.from, step.to);
-    text += &format!("{margin}{from} -> {to}  {}", message(&step.request, margin));
-    text += &format!("{margin}{from} <- {to}  {}", message(&step.answer, margin));
-    if let Some(said) = &step.verdict {
-        text += &verdict(said);
-    }
-    text + "\n"
+    let inner = format!("{margin}    ");
+    let behind = step.behind.iter().map(|step| self::step(step, &inner));
+    let lines = [
+        wrapped(&step.note, &format!("{margin}# ")),
+        format!("{margin}{from} -> {to}  {}", message(&step.request, margin)),
+        behind.collect(),
+        format!("{margin}{from} <- {to}  {}", message(&step.answer, margin)),
+        step.verdict.as_ref().map(verdict).unwrap_or_default(),
+    ];
+    lines.concat()
 }
 
 fn message(message: &MessageView, margin: &str) -> String {
