@@ -4,11 +4,12 @@
 //!
 //! - [`legacy`] is an authorization server as there are many: honest, and it has never heard of PKCE.
 //! - The gate in front of it is the real one, from a real configuration ([`stage`]).
-//! - [`page`] is the application, whose page shows what happens; [`acts`] plays the attacker.
+//! - [`page`] is the application, whose page shows what happens; [`acts`] plays it and the attacker.
 //! - [`ledger`] holds what went over the wire, [`story`] makes a scene of it, [`view`] and [`text`] show it.
 
 mod acts;
 mod agent;
+mod attempt;
 mod ledger;
 mod legacy;
 mod login;

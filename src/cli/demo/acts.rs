@@ -1,25 +1,15 @@
 //! What happens in each scene once the browser is back at the application: who redeems what, and what has to come of
 //! it. Every promise is checked against what really came.
 
-use http::{Method, Request, header};
-
-use super::agent::{self, Agent};
+use super::agent::Agent;
+use super::attempt::{Attempt, Expect};
 use super::ledger::{Exchange, Party};
 use super::legacy::TOKEN;
 use super::login::{ATTACKER, CLIENT, Login, redemption, unguessable};
 use super::scene::Scene;
 use super::stage::Stage;
-use super::story::{Promise, Remark, Story, Tone};
-use super::wire::{self, Failed, Pairs, value};
-
-/// What has to come of a token request.
-#[derive(Debug, Clone, Copy)]
-enum Expect {
-    Token,
-    Refused,
-    /// A token for the attacker: what happens without the gate.
-    Stolen,
-}
+use super::story::{Promise, Remark, Story};
+use super::wire::{self, Failed, value};
 
 /// A scene that is being played.
 struct Act<'a> {
@@ -111,9 +101,8 @@ impl Act<'_> {
 
     async fn log_in(&mut self) -> Result<(), Failed> {
         let note = "The application redeems the handle, with the verifier that only it knows.";
-        let form = self.rightful();
-        self.redeem(Party::Application, form, Expect::Token, note)
-            .await
+        let attempt = self.rightful("The application redeems it", note);
+        self.at_the_gate(attempt).await
     }
 
     /// The request was refused, and the browser brought the news.
@@ -124,7 +113,7 @@ impl Act<'_> {
         );
         let kept = error == "invalid_request" && hint.contains("code_challenge");
         let text = if kept {
-            "Refused, and the application's developer is told why"
+            "The request is refused, and the application's developer is told why"
         } else {
             "This should have been refused with a hint"
         };
@@ -140,48 +129,63 @@ impl Act<'_> {
     }
 
     async fn steal(&mut self) -> Result<(), Failed> {
-        let (code, callback) = (self.code(), self.stage.places.callback.clone());
-        let (made_up, own) = (unguessable()?, self.stage.places.attacker_callback.clone());
-        let form = |client, callback: &str, verifier| redemption(client, callback, &code, verifier);
+        let (callback, own) = (
+            &self.stage.places.callback,
+            &self.stage.places.attacker_callback,
+        );
+        let (code, made_up) = (self.code().to_owned(), unguessable()?);
+        let attack = |form, what, note| Attempt {
+            who: Party::Attacker,
+            form,
+            expect: Expect::Refused,
+            what,
+            note,
+        };
+        let bare = redemption(CLIENT, callback, &code, None);
         let attempts = [
-            (
-                form(CLIENT, &callback, None),
+            attack(
+                bare.clone(),
+                "The attacker, without a verifier",
                 "The attacker redeems the stolen handle as the application, without a verifier.",
             ),
-            (
-                form(CLIENT, &callback, Some(&made_up)),
+            attack(
+                redemption(CLIENT, callback, &code, Some(&made_up)),
+                "The attacker, with a made-up verifier",
                 "The attacker makes a verifier up.",
             ),
-            (
-                form(ATTACKER, &own, Some(&made_up)),
+            attack(
+                redemption(ATTACKER, own, &code, Some(&made_up)),
+                "The attacker, as another client",
                 "The attacker comes as a client of their own, with a verifier of their own.",
             ),
         ];
-        for (form, note) in attempts {
-            self.redeem(Party::Attacker, form, Expect::Refused, note)
-                .await?;
+        for attempt in attempts {
+            self.at_the_gate(attempt).await?;
         }
-        let note =
-            "The attacker goes around the gate. The legacy server has never seen this handle.";
-        let around = self.stage.places.upstream.clone();
-        let stolen = form(CLIENT, &callback, None);
-        self.redeem_at(&around, Party::Attacker, stolen, Expect::Refused, note)
-            .await?;
+        let around = attack(
+            bare,
+            "The attacker, around the gate",
+            "The attacker goes around the gate. The legacy server has never seen this handle.",
+        );
+        self.at_the_server(around).await?;
         let note =
             "The application redeems its handle: the attempts have not cost alice her login.";
-        let rightful = self.rightful();
-        self.redeem(Party::Application, rightful, Expect::Token, note)
-            .await
+        let attempt = self.rightful("The application, after all that", note);
+        self.at_the_gate(attempt).await
     }
 
     async fn replay(&mut self) -> Result<(), Failed> {
         let note = "The application redeems the handle.";
-        let form = self.rightful();
-        self.redeem(Party::Application, form.clone(), Expect::Token, note)
-            .await?;
-        let note = "The attacker has got hold of the whole request, verifier included, and sends it again.";
-        self.redeem(Party::Attacker, form, Expect::Refused, note)
-            .await?;
+        let rightful = self.rightful("The application, once", note);
+        let again = Attempt {
+            who: Party::Attacker,
+            form: rightful.form.clone(),
+            expect: Expect::Refused,
+            what: "The same request again",
+            note: "The attacker has got hold of the whole request, verifier included, and sends it again.",
+        };
+        self.at_the_gate(rightful).await?;
+        self.at_the_gate(again).await?;
         // From here on without the gate. The attacker sees the redirect before the application does.
         let (places, login) = (&self.stage.places, Login::new(true)?);
         self.links.push(login.state.clone());
@@ -189,76 +193,42 @@ impl Act<'_> {
         let mut victim = Agent::new(self.stage);
         let seen = victim.open(&url, Some(&places.callback)).await?;
         let seen = wire::pairs(seen.query().unwrap_or_default().as_bytes())?;
-        let stolen = redemption(CLIENT, &places.callback, value(&seen, "code"), None);
-        let note = "Without the gate: the attacker redeems the code that the legacy server gave alice's browser. The \
-                    application had sent a challenge; nobody asks for the verifier.";
-        let around = places.upstream.clone();
-        self.redeem_at(&around, Party::Attacker, stolen, Expect::Stolen, note)
-            .await
+        self.at_the_server(Attempt {
+            who: Party::Attacker,
+            form: redemption(CLIENT, &places.callback, value(&seen, "code"), None),
+            expect: Expect::Stolen,
+            what: "The attacker, at the legacy server without the gate",
+            note: "Without the gate: the attacker redeems the code that went through alice's browser. The application \
+                   had sent a challenge, but nobody asks for the verifier.",
+        })
+        .await
     }
 
-    fn code(&self) -> String {
-        value(self.callback, "code").to_owned()
+    fn code(&self) -> &str {
+        value(self.callback, "code")
     }
 
     /// The token request as the application makes it.
-    fn rightful(&self) -> Pairs {
+    fn rightful<'t>(&self, what: &'t str, note: &'t str) -> Attempt<'t> {
         let verifier = self.login.verifier.as_deref();
-        redemption(CLIENT, &self.stage.places.callback, &self.code(), verifier)
+        Attempt {
+            who: Party::Application,
+            form: redemption(CLIENT, &self.stage.places.callback, self.code(), verifier),
+            expect: Expect::Token,
+            what,
+            note,
+        }
     }
 
-    async fn redeem(
-        &mut self,
-        who: Party,
-        form: Pairs,
-        expect: Expect,
-        note: &str,
-    ) -> Result<(), Failed> {
-        let gate = self.stage.places.gate.clone();
-        self.redeem_at(&gate, who, form, expect, note).await
+    async fn at_the_gate(&mut self, attempt: Attempt<'_>) -> Result<(), Failed> {
+        let gate = &self.stage.places.gate;
+        self.remarks.push(attempt.make(self.stage, gate).await?);
+        Ok(())
     }
 
-    async fn redeem_at(
-        &mut self,
-        origin: &str,
-        who: Party,
-        form: Pairs,
-        expect: Expect,
-        note: &str,
-    ) -> Result<(), Failed> {
-        let pairs = form
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("{origin}{TOKEN}"))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(wire::encoded(pairs))
-            .map_err(wire::failed)?;
-        let (number, answer) = agent::exchange(self.stage, who, request).await?;
-        let body = crate::oauth::json::parse(answer.body().as_bytes()).unwrap_or_default();
-        let has_token = body.get("access_token").is_some();
-        let is_refused = answer.status() == 400
-            && body
-                .get("error")
-                .is_some_and(|error| error == "invalid_grant");
-        let verdict = match expect {
-            Expect::Token if has_token => Promise::new(true, "Token issued to the application"),
-            Expect::Token => Promise::new(false, "The application should have got a token"),
-            Expect::Refused if is_refused && !has_token => {
-                Promise::new(true, "Refused: invalid_grant")
-            }
-            Expect::Refused => Promise::new(false, "This should have been refused"),
-            Expect::Stolen if has_token => {
-                Promise::new(true, "Token issued to the attacker").with_tone(Tone::Alarm)
-            }
-            Expect::Stolen => Promise::new(false, "Without the gate, this should have worked"),
-        };
-        self.remarks.push(Remark {
-            number,
-            note: note.to_owned(),
-            verdict: Some(verdict),
-        });
+    async fn at_the_server(&mut self, attempt: Attempt<'_>) -> Result<(), Failed> {
+        let server = &self.stage.places.upstream;
+        self.remarks.push(attempt.make(self.stage, server).await?);
         Ok(())
     }
 }

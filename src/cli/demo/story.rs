@@ -214,3 +214,6 @@ fn usual(exchange: &Exchange) -> &'static str {
         (_, _) => "",
     }
 }
+
+#[cfg(test)]
+mod tests;

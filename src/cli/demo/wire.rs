@@ -103,7 +103,8 @@ pub(super) fn encoded<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -
 /// A page of the demonstration's own. It loads nothing and may be framed by nobody.
 pub(super) fn page(status: StatusCode, html: String) -> Response<String> {
     let mut response = answer(status, "text/html; charset=utf-8", html);
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(policy),
