@@ -236,3 +236,24 @@ fn is_this_machine(authority: &str) -> bool {
         .map_or(authority, |(host, _)| host);
     ["127.0.0.1", "localhost"].contains(&host)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_answered() {
+        for own in ["127.0.0.1:8088", "localhost:8088", "127.0.0.1", "localhost"] {
+            assert!(is_this_machine(own), "{own}");
+        }
+        for other in [
+            "demo.example:8088",
+            "127.0.0.1.example",
+            "10.0.0.1:80",
+            "",
+            ":80",
+        ] {
+            assert!(!is_this_machine(other), "{other}");
+        }
+    }
+}
