@@ -35,7 +35,7 @@ enum Command {
     /// Say what is wrong with a configuration, and what it means for each client
     Check(ConfigFile),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
-    Demo,
+    Demo(demo::Options),
     /// Ask a running gate whether it is ready
     Healthcheck(Admin),
 }
@@ -73,7 +73,7 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(file) => check::execute(file),
-        Command::Demo => demo::execute(),
+        Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod config;
+mod demo;
 mod real_browser;
 mod real_clients;
 mod real_servers;
