@@ -164,6 +164,7 @@ fn settings(
     let rules = Rules::new(pkce.rule.clone(), by_id);
     tables.metadata.later_flag("synthesize");
     gateway::Settings {
+        routes: gateway::RoutePolicy::default(),
         name: table
             .get("name", &NAME)
             .unwrap_or_else(|| DEFAULT_NAME.to_owned()),

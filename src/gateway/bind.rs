@@ -7,12 +7,12 @@ mod page;
 mod public;
 mod unchanged;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, header};
 
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Replacement};
-use crate::flow::{Handle, PendingAuthorization};
+use crate::carrier::{Carried, Replacement, beacon};
+use crate::flow::{Handle, PendingAuthorization, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Mode, Violation};
 use crate::store::{Bound, Pending, Place};
@@ -54,14 +54,15 @@ pub(super) async fn deliver(
     asked: Asked,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    let checked = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        Err(Unsafe::stray("an upgrade that nobody asked for"))
-    } else if response.status().is_redirection() {
-        redirect(exchange, asked, &mut response).await
-    } else if response.status().is_success() {
-        page::check(exchange, asked, &mut response).await
-    } else {
-        Ok(())
+    let checked = match other_fields(exchange, suspects(&response)).await {
+        Err(found) => Err(found),
+        Ok(()) if response.status().is_redirection() => {
+            redirect(exchange, asked, &mut response).await
+        }
+        Ok(()) if response.status().is_success() => {
+            page::check(exchange, asked, &mut response).await
+        }
+        Ok(()) => Ok(()),
     };
     let Err(Unsafe { why, pending }) = checked else {
         return pass_through(exchange, response);
@@ -77,6 +78,47 @@ pub(super) async fn deliver(
         let _ = exchange.site.store.discard(pending).await;
     }
     exchange.bad_answer(&violation)
+}
+
+/// `Refresh`, `Content-Location`, `Link` and whatever vendors redirect with: a live handle there beside a code is an
+/// answer that nobody can deliver. `Location` counts only where it is no redirect.
+async fn other_fields(exchange: &Exchange<'_>, suspects: Vec<String>) -> Result<(), Unsafe> {
+    for text in suspects {
+        if let Some(pending) = live_handle(exchange, &text).await {
+            return Err(Unsafe {
+                why: "a code in a header field other than Location",
+                pending: Some(pending),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Fields that hold what could be a handle and a code.
+fn suspects(response: &Response<Body>) -> Vec<String> {
+    let is_redirect = response.status().is_redirection();
+    let others = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
+    others
+        .filter_map(|(_, value)| std::str::from_utf8(value.as_bytes()).ok())
+        .filter(|text| text.contains(Purpose::State.prefix()) && beacon::carries_code(text))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The first live handle that stands anywhere in a text.
+async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
+    for handle in exchange.site.key.find_all(Purpose::State, text) {
+        if matches!(
+            exchange.site.store.pending(handle.digest()).await,
+            Ok(Pending::Live(_))
+        ) {
+            return Some(handle.digest());
+        }
+    }
+    None
 }
 
 /// A `Location`.

@@ -6,14 +6,13 @@ use crate::carrier::form_post::{Form, forms};
 use crate::carrier::{Carried, Replacement, beacon};
 use crate::flow::{Handle, PendingAuthorization, Purpose};
 use crate::oauth::AuthorizationCode;
-use crate::store::Pending;
 use crate::telemetry::Event;
 
 use super::super::body::{Body, Peeked};
 use super::super::exchange::Exchange;
 use super::super::{headers, reply};
 use super::public::{is_foreign, text};
-use super::{Asked, Unsafe, bind, leak, live, stray};
+use super::{Asked, Unsafe, bind, leak, live, live_handle, stray};
 
 /// The whole of a page or document that may carry something, left ready to be sent on.
 pub(super) async fn readable(
@@ -74,22 +73,16 @@ pub(super) async fn check(
     let Ok(text) = std::str::from_utf8(&page) else {
         return Ok(());
     };
-    let handles: Vec<Handle> = exchange.site.key.find_all(Purpose::State, text).collect();
-    if handles.is_empty() || !beacon::carries_code(text) {
+    if !text.contains(Purpose::State.prefix()) || !beacon::carries_code(text) {
         return Ok(());
     }
-    for handle in handles {
-        if matches!(
-            exchange.site.store.pending(handle.digest()).await,
-            Ok(Pending::Live(_))
-        ) {
-            return Err(Unsafe {
-                why: "a code in a page of an unknown shape",
-                pending: Some(handle.digest()),
-            });
-        }
+    match live_handle(exchange, text).await {
+        Some(pending) => Err(Unsafe {
+            why: "a code in a page of an unknown shape",
+            pending: Some(pending),
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A form that posts itself to the client.
