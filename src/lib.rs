@@ -30,6 +30,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod flow;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod oauth;
 pub mod policy;
