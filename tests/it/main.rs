@@ -3,6 +3,7 @@
 
 mod config;
 mod demo;
+mod deploy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
