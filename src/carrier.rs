@@ -83,7 +83,7 @@ impl<'a> Replacement<'a> {
                 ClientState::Bare => Edit::Bare,
                 ClientState::Value(state) => Edit::Value(state.as_ref().into()),
             },
-            ("code", Some(code)) => Edit::Value(code.expose().into()),
+            ("code", Some(code)) if !value.is_empty() => Edit::Value(code.expose().into()),
             _ => Edit::Keep,
         }
     }

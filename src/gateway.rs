@@ -4,6 +4,7 @@ mod authorize;
 mod bind;
 pub mod body;
 mod browser;
+mod elsewhere;
 pub mod endpoint;
 mod exchange;
 mod forward;
@@ -231,18 +232,7 @@ impl Gateway {
                 reason: "method not allowed",
             });
         }
-        let bad = headers::check(&parts.headers).err()?;
-        let reason = match bad {
-            headers::BadHeaders::Duplicate => "a header field that may occur once occurs twice",
-            headers::BadHeaders::Nomination => {
-                "Connection names a header field that must not be dropped"
-            }
-            headers::BadHeaders::TransferEncoding => "this Transfer-Encoding is not supported",
-        };
-        Some(Misdirection {
-            status: StatusCode::BAD_REQUEST,
-            reason,
-        })
+        headers::check(&parts.headers).err().map(Misdirection::from)
     }
 
     fn misdirected(&self, id: RequestId, misdirection: Misdirection) -> Response<Body> {
@@ -263,6 +253,7 @@ impl Gateway {
 }
 
 /// A request that is for no upstream.
+#[derive(Clone, Copy)]
 struct Misdirection {
     status: StatusCode,
     reason: &'static str,
@@ -298,6 +289,8 @@ pub struct Settings {
     pub preserve_host: bool,
     /// Exact paths, prefix included.
     pub endpoints: Endpoints,
+    /// What happens to paths that are no endpoint.
+    pub routes: RoutePolicy,
     /// Who is judged how.
     pub rules: Rules,
     /// What a fresh authorization request is answered with.
@@ -323,6 +316,42 @@ pub struct Endpoints {
     pub token: Vec<String>,
     /// RFC 8414 and OpenID Connect Discovery documents.
     pub metadata: Vec<String>,
+}
+
+/// `[upstream.routes]`: what happens to paths that are no endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoutePolicy {
+    /// 404 for whatever is not in `allow`; else everything passes, under the guards.
+    pub deny_by_default: bool,
+    /// Paths that pass; with `/**` at the end, everything below too.
+    pub allow: Vec<String>,
+    /// Paths that get a 404, whatever `allow` says.
+    pub deny: Vec<String>,
+    /// Exact paths at which the upstream itself receives another server's code.
+    pub foreign_callbacks: Vec<String>,
+}
+
+impl RoutePolicy {
+    /// Whether a path may be asked for at all.
+    pub fn admits(&self, path: &str) -> bool {
+        let listed = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, path));
+        !listed(&self.deny) && (!self.deny_by_default || listed(&self.allow))
+    }
+
+    /// Whether the upstream is a client of another server there.
+    pub fn is_foreign_callback(&self, path: &str) -> bool {
+        self.foreign_callbacks.iter().any(|known| known == path)
+    }
+}
+
+/// An exact path, or with `/**` at its end everything below it.
+fn matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix("/**") {
+        None => pattern == path,
+        Some(above) => path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+    }
 }
 
 /// `entry`.
@@ -369,4 +398,28 @@ pub struct Limits {
     pub response_scan_bytes: usize,
     /// Requests at once per upstream.
     pub in_flight: usize,
+}
+
+impl From<headers::BadHeaders> for Misdirection {
+    fn from(bad: headers::BadHeaders) -> Self {
+        let (status, reason) = match bad {
+            headers::BadHeaders::Duplicate => (
+                StatusCode::BAD_REQUEST,
+                "a header field that may occur once occurs twice",
+            ),
+            headers::BadHeaders::Nomination => (
+                StatusCode::BAD_REQUEST,
+                "Connection names a header field that must not be dropped",
+            ),
+            headers::BadHeaders::TransferEncoding => (
+                StatusCode::BAD_REQUEST,
+                "this Transfer-Encoding is not supported",
+            ),
+            headers::BadHeaders::Expectation => (
+                StatusCode::EXPECTATION_FAILED,
+                "this expectation cannot be met",
+            ),
+        };
+        Self { status, reason }
+    }
 }

@@ -1,4 +1,27 @@
-//! pkce-gate.
+//! pkce-gate stands in front of an OAuth 2.0 / OpenID Connect server that does not enforce PKCE (RFC 7636), and makes
+//! it so: nobody who merely holds an authorization code can turn it into a token. This page is the walk of one
+//! authorization; each step names the place where it lives.
+//!
+//! 1. **Authorization request** ([`gateway`], `authorize/fresh.rs`). Parsed strictly ([`oauth::params`]), judged by its
+//!    client's rule ([`policy::authorize`]), held as a pending authorization ([`flow::PendingAuthorization`]) in a
+//!    [`store`]. The browser is redirected to the same path with a *handle* ([`flow::handle`]) in place of `state` and
+//!    without the challenge.
+//! 2. **Login** (`authorize/continuation.rs`). The handle in `state` says which sign-in a request goes on with
+//!    ([`flow::submission`]); it may repeat what the record says and nothing else. The upstream sees the challenge, if
+//!    it is to see any of it.
+//! 3. **Authorization response** (`gateway/bind.rs`). The upstream answers with a code, in a `Location` or in a
+//!    form_post page ([`carrier`]). The code is bound to the pending authorization; the client gets a handle in its
+//!    place and its own `state` back. The upstream's code never leaves: an answer that is not recognised is worthless,
+//!    never a way around.
+//! 4. **Token request** (`gateway/token.rs`). The handle is claimed, by exactly one caller ([`store::Redeemed`]), and the
+//!    request judged against what was bound ([`policy::redeem`]): same client, same redirect URI, and
+//!    S256(verifier) = challenge. Only a request that passed, proved by [`policy::Cleared`], is forwarded, with the
+//!    upstream's own code.
+//! 5. **Settlement** ([`flow::Settlement`]). An answer burns the code; a request that provably was not sent, or that
+//!    provably left the code untouched, releases it.
+//!
+//! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
+//! everything together, [`cli`] is what people type.
 
 pub mod admin;
 pub mod app;
@@ -7,6 +30,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod flow;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod oauth;
 pub mod policy;

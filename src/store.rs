@@ -43,8 +43,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            pending: Duration::from_secs(15 * 60),
-            code: Duration::from_secs(5 * 60),
+            pending: Duration::from_mins(15),
+            code: Duration::from_mins(5),
             capacity: 1_000_000,
             per_client: 0.5,
             attempts: 3,
@@ -176,6 +176,10 @@ pub enum Store {
     Memory(MemoryStore),
 }
 
+#[expect(
+    clippy::unused_async,
+    reason = "the verbs wait for other backends, and callers are not to know which one they have"
+)]
 impl Store {
     /// Keeps a new pending authorization.
     pub async fn hold(

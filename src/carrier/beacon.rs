@@ -97,7 +97,7 @@ mod tests {
             r#"location.replace("https://c/cb?x=1\x26code=SplxlOBeZQQY")"#,
             r#"{"to":"https://c/cb?state=1\u0026code=SplxlOBeZQQY"}"#,
             r#"{"code":"SplxlOBeZQQY"}"#,
-            r#"var data = {response:{code: 'SplxlOBeZQQY'}}"#,
+            "var data = {response:{code: 'SplxlOBeZQQY'}}",
             r#""{\"code\":\"SplxlOBeZQQY\"}""#,
             r"<input name=code value=SplxlOBeZQQY>",
             r#"<meta http-equiv=refresh content="0;url=https://c/cb?a=b&amp;code=SplxlOBeZQQY">"#,

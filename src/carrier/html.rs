@@ -64,13 +64,12 @@ pub fn tokens(page: &[u8]) -> Vec<Token> {
     while let Some(open) = find(page, at, b"<") {
         at = match page.get(open + 1) {
             Some(b'!') => end_of_declaration(page, open),
-            Some(b'?') => after(page, open, b">"),
             Some(b'/') if page.get(open + 2).is_some_and(u8::is_ascii_alphabetic) => {
                 let (name, end) = tag_name(page, open + 2);
                 found.push(Token::End(name));
                 after(page, end, b">")
             }
-            Some(b'/') => after(page, open, b">"),
+            Some(b'?' | b'/') => after(page, open, b">"),
             Some(letter) if letter.is_ascii_alphabetic() => {
                 let tag = start_tag(page, open);
                 let end = tag.span.end;

@@ -151,7 +151,8 @@ impl<'a> Submission<'a> {
                 .into_iter()
                 .any(|name| part.contains(name))
         };
-        if !self.parts().any(begins) && !(is_get && self.query.contains("client_id")) {
+        let names_client = is_get && self.query.contains("client_id");
+        if !names_client && !self.parts().any(begins) {
             return Ok(None);
         }
         let protected =

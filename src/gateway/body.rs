@@ -158,9 +158,9 @@ impl HttpBody for Frames<'_> {
         let polled = Pin::new(&mut *self.rest).poll_frame(cx);
         if let Some(watch) = self.watch {
             if polled.is_pending() {
-                watch.waits_for_body()
+                watch.waits_for_body();
             } else {
-                watch.has_body()
+                watch.has_body();
             }
         }
         polled

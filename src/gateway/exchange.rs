@@ -166,22 +166,25 @@ impl<'g> Exchange<'g> {
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
         match self.client.send(request, progress.as_deref()).await {
+            // Nothing that goes out asks for an upgrade.
+            Ok((response, _)) if response.status().is_informational() => {
+                self.no_answer(UpstreamError::Broken)
+            }
             Ok((response, lease)) => {
-                let response =
-                    response.map(|body| Body::from_upstream(body).holding(Box::new(lease)));
-                Ok(response)
+                Ok(response.map(|body| Body::from_upstream(body).holding(Box::new(lease))))
             }
-            Err(failed) => {
-                let fault = failed.label();
-                let upstream = &self.site.settings.name;
-                self.shared.telemetry.tell(&Event::UpstreamFailed {
-                    request: self.id,
-                    upstream,
-                    fault,
-                });
-                Err(failed)
-            }
+            Err(failed) => self.no_answer(failed),
         }
+    }
+
+    fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
+        let (upstream, fault) = (self.site.settings.name.as_str(), failed.label());
+        self.shared.telemetry.tell(&Event::UpstreamFailed {
+            request: self.id,
+            upstream,
+            fault,
+        });
+        Err(failed)
     }
 
     /// The answer when the upstream gave none.

@@ -1,14 +1,19 @@
 //! Everything that is not intercepted: streamed through, with an eye on answers that carry a code.
 
-use http::{Method, Response, header};
+use http::{Method, Response, StatusCode, header};
 
-use super::bind;
+use crate::policy::{Decision, Verdict, Violation};
+
 use super::body::Body;
 use super::exchange::{Exchange, Received};
+use super::{bind, elsewhere, reply};
 
 /// Passes a request through.
 pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let observes = exchange.site.observes_only;
+    if let Some(refused) = guard(exchange, &mut request).await {
+        return refused;
+    }
     if !observes && may_be_read(&request) {
         Exchange::ask_for_identity(&mut request.headers);
     }
@@ -30,6 +35,31 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
             .await
         }
         Err(failed) => exchange.upstream_failed(failed),
+    }
+}
+
+/// The routes that are open, and the guard against token requests in disguise.
+async fn guard(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
+    if exchange.site.observes_only {
+        return None;
+    }
+    let routes = &exchange.site.settings.routes;
+    if !routes.admits(&request.path) {
+        return Some(reply::bad_request(StatusCode::NOT_FOUND, "not found"));
+    }
+    if routes.is_foreign_callback(&request.path) {
+        return None;
+    }
+    if !elsewhere::is_token_request(exchange, request).await {
+        return None;
+    }
+    let verdict = Verdict {
+        subject: (),
+        violation: Some(Violation::TokenRequestElsewhere),
+    };
+    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+        Decision::Allow(_) | Decision::Report(..) => None,
+        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }
 }
 

@@ -66,6 +66,9 @@ pub enum BadHeaders {
     /// `Connection` names a field that is ours or decides about the request.
     #[error("Connection names a header field that must not be dropped")]
     Nomination,
+    /// An expectation that nobody here can meet.
+    #[error("this expectation cannot be met")]
+    Expectation,
     /// Anything but `chunked`.
     #[error("this Transfer-Encoding is not supported")]
     TransferEncoding,
@@ -101,6 +104,12 @@ pub fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
         .is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         return Err(BadHeaders::TransferEncoding);
+    }
+    if headers
+        .get(header::EXPECT)
+        .is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(BadHeaders::Expectation);
     }
     if nominated(headers).any(|name| is_ours(&name)) {
         return Err(BadHeaders::Nomination);

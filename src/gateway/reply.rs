@@ -86,18 +86,18 @@ fn later(mut response: Response<Body>) -> Response<Body> {
 /// A refused token request: 400 but for what HTTP itself has a status for.
 pub fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
-    match error {
-        ErrorCode::TemporarilyUnavailable => later(oauth_json(
+    if error == ErrorCode::TemporarilyUnavailable {
+        return later(oauth_json(
             StatusCode::SERVICE_UNAVAILABLE,
             error,
             &violation.hint(),
-        )),
-        _ => oauth_json(
-            status.unwrap_or(StatusCode::BAD_REQUEST),
-            error,
-            &violation.hint(),
-        ),
+        ));
     }
+    oauth_json(
+        status.unwrap_or(StatusCode::BAD_REQUEST),
+        error,
+        &violation.hint(),
+    )
 }
 
 /// The upstream could not be asked, in OAuth's words.
@@ -192,21 +192,7 @@ pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
         });
         response(page.status, "application/json", body.to_string())
     } else {
-        let (title, user) = match page.violation {
-            Violation::ExpiredSignIn => (
-                "This sign-in has expired",
-                "Go back to the application and start again.",
-            ),
-            Violation::StoreUnavailable => (
-                "Signing in is not possible right now",
-                "Please try again in a few minutes.",
-            ),
-            _ => (
-                "The application could not start the sign-in",
-                "Nothing is wrong with your account. Go back to the application and try again; if it happens again, \
-                 tell the people who run the application.",
-            ),
-        };
+        let (title, user) = words_for_users(page.violation);
         let needs_pkce = matches!(
             page.violation,
             Violation::MissingChallenge
@@ -228,6 +214,27 @@ pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
         later(response)
     } else {
         response
+    }
+}
+
+/// What somebody reads who only wanted to sign in.
+fn words_for_users(violation: &Violation) -> (&'static str, &'static str) {
+    if *violation == Violation::ExpiredSignIn {
+        (
+            "This sign-in has expired",
+            "Go back to the application and start again.",
+        )
+    } else if *violation == Violation::StoreUnavailable {
+        (
+            "Signing in is not possible right now",
+            "Please try again in a few minutes.",
+        )
+    } else {
+        (
+            "The application could not start the sign-in",
+            "Nothing is wrong with your account. Go back to the application and try again; if it happens again, tell \
+             the people who run the application.",
+        )
     }
 }
 

@@ -27,7 +27,15 @@ type Unreadable = (Violation, StatusCode);
 /// Judges a token request and acts.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if request.method == Method::OPTIONS {
-        // CORS asks before it sends; there is nothing in it to judge.
+        // CORS asks before it sends. It asks with an empty hand: a server that reads parameters from any method would
+        // find them here.
+        let empty = request.query.is_none() && http_body::Body::is_end_stream(&request.body);
+        if !empty {
+            return reply::bad_request(
+                StatusCode::BAD_REQUEST,
+                "an OPTIONS request here has no query and no body",
+            );
+        }
         return answer(exchange, exchange.send(request).await);
     }
     if request.method != Method::POST {
@@ -250,6 +258,10 @@ async fn redeem(
             return reply::token_refused(&violation, None);
         }
     };
+    // Some servers look for parameters among the cookies too.
+    if rule.may_change_requests() {
+        request.headers.remove(header::COOKIE);
+    }
     if rule.uses_handles() {
         let ours = redemption.code.expose();
         let code = claim
@@ -271,15 +283,12 @@ async fn judge<'g>(
 ) -> (Decision<&'g Rule>, Option<Claim>) {
     let id = redemption.client.as_ref().map(ClientIdentity::id);
     let named = exchange.rule(id.map(ClientId::digest));
-    let redeemed = match exchange.site.store.redeem(key(exchange, redemption)).await {
-        Ok(redeemed) => redeemed,
-        Err(_) => {
-            let verdict = Verdict {
-                subject: named,
-                violation: Some(Violation::StoreUnavailable),
-            };
-            return (exchange.decide(named, verdict, id), None);
-        }
+    let Ok(redeemed) = exchange.site.store.redeem(key(exchange, redemption)).await else {
+        let verdict = Verdict {
+            subject: named,
+            violation: Some(Violation::StoreUnavailable),
+        };
+        return (exchange.decide(named, verdict, id), None);
     };
     let (found, claim) = match redeemed {
         Redeemed::Claimed(claim) => (None, Some(claim)),

@@ -89,15 +89,17 @@ impl ClientIdentity {
                 Some(known) if !known.may_be(id.digest()) => {
                     return Err(ClientProblem::Disagreement);
                 }
-                Some(_) | None => {
-                    identity = Some(Self {
-                        id,
-                        undecoded: None,
-                    })
-                }
+                Some(_) | None => identity = Some(Self::named(id)),
             }
         }
         Ok(identity)
+    }
+
+    fn named(id: ClientId) -> Self {
+        Self {
+            id,
+            undecoded: None,
+        }
     }
 
     /// The identifier, for rules, events and pages.

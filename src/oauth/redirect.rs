@@ -93,10 +93,7 @@ pub struct RegisteredRedirectUri(String);
 impl RegisteredRedirectUri {
     /// It stands in the configuration of this client.
     pub fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
-        registered
-            .iter()
-            .any(|known| *known == uri.0)
-            .then(|| Self(uri.0.clone()))
+        registered.contains(&uri.0).then(|| Self(uri.0.clone()))
     }
 
     /// The upstream has itself sent a code to it for this client; the caller holds the proof.

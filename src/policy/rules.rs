@@ -92,6 +92,11 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// Whether requests may differ from what the client sent: not while somebody only watches.
+    pub fn may_change_requests(&self) -> bool {
+        self.mode == Mode::Enforce || self.uses_handles()
+    }
+
     /// Whether values are rewritten for this client: only where somebody judges.
     pub fn uses_handles(&self) -> bool {
         self.codes == Codes::Handle && self.mode != Mode::Off
@@ -167,6 +172,12 @@ impl Rules {
     /// Whether any client's codes travel as the upstream issued them.
     pub fn any_upstream_codes(&self) -> bool {
         self.all().any(|rule| !rule.uses_handles())
+    }
+
+    /// Whether any client that is enforced has its codes travel as the upstream issued them.
+    pub fn any_enforced_upstream_codes(&self) -> bool {
+        self.all()
+            .any(|rule| rule.mode == Mode::Enforce && !rule.uses_handles())
     }
 
     /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.

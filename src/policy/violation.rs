@@ -188,9 +188,10 @@ impl Violation {
     /// The error code at the token endpoint, where a code without a challenge, or with a method that is no longer
     /// allowed, is a bad grant rather than a bad request.
     pub const fn error_at_token(&self) -> ErrorCode {
-        match self {
-            Self::MissingChallenge | Self::MethodNotAllowed { .. } => ErrorCode::InvalidGrant,
-            other => other.error(),
+        if matches!(self, Self::MissingChallenge | Self::MethodNotAllowed { .. }) {
+            ErrorCode::InvalidGrant
+        } else {
+            self.error()
         }
     }
 

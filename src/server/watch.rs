@@ -234,7 +234,7 @@ mod tests {
             first_byte: Duration::from_secs(5),
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(20),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 

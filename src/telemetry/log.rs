@@ -12,6 +12,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+use crate::policy::Violation;
+
 use super::{Decided, Event, Format, Level, Settings};
 
 /// Lines that may wait for a slow reader.
@@ -79,7 +81,7 @@ pub(super) fn write(event: &Event<'_>) {
             client,
         } => {
             let (endpoint, decision) = (endpoint.label(), decided.label());
-            let violation = violation.map(|violation| violation.label());
+            let violation = violation.map(Violation::label);
             match decided {
                 Decided::Allowed => {
                     info!(event = "decision", %request, upstream, endpoint, decision, client);
@@ -114,7 +116,7 @@ pub(super) fn write(event: &Event<'_>) {
             error!(event = "upstream_failed", %request, upstream, fault);
         }
         Event::OtherBrowser { request, upstream } => {
-            warn!(event = "other_browser", %request, upstream)
+            warn!(event = "other_browser", %request, upstream);
         }
         Event::UpstreamOriginInBody { request, upstream } => {
             warn!(event = "upstream_origin_in_body", %request, upstream);

@@ -1,9 +1,13 @@
 //! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
 #![cfg(test)]
 
+mod config;
+mod demo;
+mod deploy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
 mod state;
 mod support;
+mod tidy;

@@ -1,0 +1,270 @@
+//! What must hold of every parser for any input. `fuzz/` throws bytes at these; an ordinary test replays the seeds.
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "an invariant that does not hold has to end the run"
+)]
+
+use crate::carrier::html::{Token, tokens};
+use crate::carrier::{Replacement, form_post, location::Location, metadata};
+use crate::flow::submission::{Part, Towards};
+use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
+use crate::oauth::params::append_pair;
+use crate::oauth::{ClientIdentity, Edit, Params, TokenRequest, json};
+
+const PAIRS: usize = 64;
+
+fn key() -> HandleKey {
+    HandleKey::for_upstream("fuzz")
+}
+
+fn handles() -> (Handle, Handle) {
+    (
+        key().mint(Purpose::State, 0..=255),
+        key().mint(Purpose::Code, 0..=255),
+    )
+}
+
+/// Strict parameters: kept as they are, or written anew, they read the same.
+pub fn params(input: &[u8]) {
+    let Ok(strict) = Params::parse(input, PAIRS) else {
+        return;
+    };
+    assert_eq!(strict.edit(|_| Edit::Keep), input);
+    let mut anew = Vec::new();
+    for pair in strict.iter() {
+        append_pair(&mut anew, pair.name(), pair.value());
+    }
+    let again = Params::parse(&anew, PAIRS).expect("what was written reads back");
+    let list = |params: &Params<'_>| -> Vec<_> {
+        params
+            .iter()
+            .map(|pair| (pair.name().to_owned(), pair.value().to_owned()))
+            .collect()
+    };
+    assert_eq!(list(&strict), list(&again));
+    assert!(
+        Params::survey(input, PAIRS).is_ok(),
+        "what is strictly right is right"
+    );
+}
+
+/// A request on an authorization path, query and body split at the first line break: the upstream sees the handle in
+/// every `state`, and no challenge when it is to see none.
+pub fn authorization_request(input: &[u8]) {
+    let mut parts = input.splitn(2, |&byte| byte == b'\n');
+    let (query, form) = (parts.next().unwrap_or_default(), parts.next());
+    let Ok(submission) = Submission::read(query, form, PAIRS) else {
+        return;
+    };
+    let (handle, _) = handles();
+    let part = submission.fresh(form.is_none()).ok().flatten();
+    let out = submission.towards_upstream(&handle, part, Towards::Strip);
+    let again = Submission::read(&out.query, out.form.as_deref(), PAIRS + 1)
+        .expect("what was written reads back");
+    for (place, absent) in [(Part::Query, true), (Part::Form, form.is_none())] {
+        for pair in again
+            .part(place)
+            .iter()
+            .filter(|_| absent || form.is_some())
+        {
+            assert!(pair.name() != "state" || pair.value() == handle.expose());
+            assert!(!matches!(
+                pair.name(),
+                "code_challenge" | "code_challenge_method" | "code_verifier"
+            ));
+        }
+    }
+    if let Some(part) = part {
+        let entry = submission.entry_query(part, &handle);
+        let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query reads back");
+        assert_eq!(entry.handle(&key()).expect("one sign-in"), Some(handle));
+    }
+}
+
+/// A token request: a code makes it a redemption, and there is exactly one.
+pub fn token_body(input: &[u8]) {
+    let Ok(params) = Params::parse(input, PAIRS) else {
+        return;
+    };
+    let Ok(request) = TokenRequest::parse(&params, None) else {
+        return;
+    };
+    let codes = params
+        .all("code")
+        .filter(|pair| !pair.value().is_empty())
+        .count();
+    assert_eq!(
+        codes,
+        usize::from(matches!(request, TokenRequest::Redemption(_)))
+    );
+    assert!(params.all("code_verifier").count() <= 1);
+}
+
+/// An Authorization header: whoever it names, it names itself.
+pub fn basic_header(input: &[u8]) {
+    let params = Params::default();
+    if let Ok(Some(identity)) = ClientIdentity::read(Some(input), &params) {
+        assert!(identity.may_be(identity.id().digest()));
+    }
+}
+
+/// A `Location`: without our handle nothing changes; with it the handle is gone afterwards and the rest is there.
+pub fn location(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let (handle, code) = handles();
+    let text = text.replace("HANDLE", handle.expose());
+    let location = Location::new(&text);
+    let state = ClientState::Value("a b&c".into());
+    let untouched = Replacement {
+        handle: &code,
+        state: &state,
+        code: None,
+    };
+    assert_eq!(location.rewrite(untouched), text);
+    let carried = location.read(&key());
+    let rewritten = location.rewrite(Replacement {
+        handle: &handle,
+        state: &state,
+        code: Some(&code),
+    });
+    let again = Location::new(&rewritten).read(&key());
+    assert!(again.handles.is_empty());
+    assert_eq!(again.codes.is_empty(), carried.codes.is_empty());
+    assert_eq!(Location::new(&rewritten).target(), location.target());
+}
+
+/// A form_post page: spans lie inside, and a page without our handle stays as it is.
+pub fn form_post_page(input: &[u8]) {
+    let (handle, code) = handles();
+    for token in tokens(input) {
+        if let Token::Start(tag) = token {
+            assert!(input.get(tag.span).is_some());
+        }
+    }
+    let state = ClientState::Absent;
+    for form in form_post::forms(input) {
+        let none = Replacement {
+            handle: &handle,
+            state: &state,
+            code: None,
+        };
+        if form.read(&key()).handles.is_empty() {
+            assert_eq!(form.rewrite(input, none), input);
+        }
+        let with = Replacement {
+            handle: &handle,
+            state: &state,
+            code: Some(&code),
+        };
+        let rewritten = form.rewrite(input, with);
+        for form in form_post::forms(&rewritten) {
+            assert!(
+                form.read(&key())
+                    .codes
+                    .iter()
+                    .all(|found| found.expose().len() < 4096)
+            );
+        }
+    }
+}
+
+/// Metadata: what comes out is JSON that promises S256 and nothing at the upstream's own origin.
+pub fn metadata_document(input: &[u8]) {
+    let paths = ["/authorize".to_owned(), "/token".to_owned()];
+    let truth = metadata::Truth {
+        public_origin: "https://gate.example",
+        upstream_origin: "http://upstream.internal:9000",
+        authorization: paths.get(..1).unwrap_or_default(),
+        token: paths.get(1..).unwrap_or_default(),
+    };
+    let Some((document, _)) = metadata::rewrite(input, truth) else {
+        return;
+    };
+    let value = json::parse(&document).expect("rewritten metadata is JSON");
+    assert_eq!(
+        value.get("code_challenge_methods_supported"),
+        Some(&serde_json::json!(["S256"]))
+    );
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let own = value
+            .as_str()
+            .is_some_and(|url| url.starts_with("http://upstream.internal:9000/"));
+        assert!(!own || name == "issuer", "{name} leads around the gate");
+    }
+}
+
+/// A handle: what is recognised is what was written, and only as what it is.
+pub fn handle(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    for purpose in [Purpose::State, Purpose::Code] {
+        if let Some(found) = key().recognise(purpose, text) {
+            assert_eq!(found.expose(), text);
+        }
+        for found in key().find_all(purpose, text) {
+            assert!(text.contains(found.expose()));
+        }
+    }
+}
+
+/// A configuration: every problem has its place inside the file.
+pub fn config_file(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let problems = match crate::config::load(text, "config.toml", 20_000) {
+        Ok(checked) => checked.warnings,
+        Err(problems) => problems,
+    };
+    for problem in &problems {
+        assert!(
+            text.get(problem.span.range()).is_some(),
+            "{}",
+            problem.message
+        );
+    }
+}
+
+/// Throws when an invariant does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by name, for `fuzz/` and for the replay.
+pub const TARGETS: [(&str, Target); 9] = [
+    ("params", params),
+    ("authorization_request", authorization_request),
+    ("token_body", token_body),
+    ("basic_header", basic_header),
+    ("location", location),
+    ("form_post_page", form_post_page),
+    ("metadata_document", metadata_document),
+    ("handle", handle),
+    ("config_file", config_file),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn every_seed_keeps_the_invariants_of_its_target() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+        for (name, target) in TARGETS {
+            let folder = seeds.join(name);
+            let files: Vec<_> = fs::read_dir(&folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            assert!(!files.is_empty(), "no seeds in {}", folder.display());
+            for file in files {
+                target(&fs::read(&file).unwrap());
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Rule 3 of the walk: a fresh authorization request is judged in full and held.
+
+use http::Response;
+use http::header::{self, HeaderValue};
+
+use crate::flow::submission::{Doubt, Part};
+use crate::flow::{PendingAuthorization, Submission};
+use crate::oauth::{
+    AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
+};
+use crate::policy::{Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize};
+use crate::store::{Held, Place};
+
+use super::super::body::Body;
+use super::super::browser::Tie;
+use super::super::exchange::{Exchange, Received};
+use super::super::{Entry, bind, browser, reply};
+use super::continuation::rewritten;
+use super::refuse::refuse;
+use super::{doubtful, pass, store_unavailable};
+
+/// A fresh request with the rule that it is judged by.
+#[derive(Debug)]
+pub(super) struct Fresh<'s> {
+    pub(super) submission: &'s Submission<'s>,
+    pub(super) part: Part,
+    pub(super) parsed: AuthorizationRequest<'s>,
+    pub(super) client: Option<ClientId>,
+    pub(super) rule: &'s Rule,
+}
+
+impl<'s> Fresh<'s> {
+    pub(super) fn read(
+        exchange: &Exchange<'s>,
+        submission: &'s Submission<'s>,
+        part: Part,
+    ) -> Result<Self, Doubt> {
+        let parsed = submission.request(part)?;
+        let client = parsed.client_id.map(ClientId::new);
+        let rule = exchange.rule(client.as_ref().map(ClientId::digest));
+        Ok(Self {
+            submission,
+            part,
+            parsed,
+            client,
+            rule,
+        })
+    }
+
+    pub(super) fn judge(&self) -> Verdict<Option<CodeChallenge>> {
+        authorize::judge(self.rule, &self.parsed)
+    }
+
+    /// The record of the request.
+    pub(super) fn pending(
+        &self,
+        challenge: Option<CodeChallenge>,
+        browser: Option<Digest>,
+    ) -> PendingAuthorization {
+        let parsed = &self.parsed;
+        PendingAuthorization {
+            challenge,
+            client: ClientId::new(parsed.client_id.unwrap_or_default()).digest(),
+            redirect: parsed
+                .redirect_uri
+                .map(|uri| RedirectUri::new(uri).digest()),
+            state: self.submission.client_state(self.part),
+            response_type: parsed.response_type.map(Into::into),
+            response_mode: parsed.response_mode.map(Into::into),
+            browser,
+        }
+    }
+
+    pub(super) fn response_type(&self) -> ResponseType {
+        ResponseType::parse(self.parsed.response_type.unwrap_or_default())
+    }
+}
+
+/// Judges a fresh request, holds it, and sends it on its way.
+pub(super) async fn fresh(
+    exchange: &Exchange<'_>,
+    request: Received,
+    submission: &Submission<'_>,
+    part: Part,
+) -> Response<Body> {
+    let fresh = match Fresh::read(exchange, submission, part) {
+        Ok(fresh) => fresh,
+        Err(doubt) => return doubtful(exchange, request, &doubt).await,
+    };
+    let verdict = fresh.judge();
+    let Ok(tie) = browser::tie(exchange, &request.headers) else {
+        return store_unavailable(exchange, request.headers.get(header::ACCEPT));
+    };
+    let pending = fresh.pending(verdict.subject.clone(), tie.digest);
+    let decision = if fresh.rule.uses_handles() {
+        exchange.decide(fresh.rule, verdict, fresh.client.as_ref())
+    } else {
+        hold_correlated(exchange, &fresh, verdict, &pending).await
+    };
+    let cleared = match decision {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared.map(|_| request),
+        Decision::Refuse(_, violation) => return refuse(exchange, &request, &fresh, &violation),
+    };
+    if !fresh.rule.uses_handles() {
+        let response = pass(exchange, cleared, Some(correlation(&pending))).await;
+        return with_cookie(
+            response,
+            tie.set_cookie.filter(|_| fresh.rule.mode == Mode::Enforce),
+        );
+    }
+    if !fresh.response_type().yields_code() && pending.challenge.is_none() {
+        // Nothing will come back that could be redeemed.
+        return pass(exchange, cleared, None).await;
+    }
+    enter(exchange, cleared, &fresh, (&pending, tie)).await
+}
+
+/// Holds the request under a handle, and puts the handle in place of the client's state.
+async fn enter(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    fresh: &Fresh<'_>,
+    (pending, tie): (&PendingAuthorization, Tie),
+) -> Response<Body> {
+    let headers = &cleared.get().headers;
+    let handle = match exchange.site.store.hold(Place::Handle, pending).await {
+        Ok(Held::Handle(handle)) => handle,
+        Ok(Held::New | Held::Again | Held::Conflict) | Err(_) => {
+            return store_unavailable(exchange, headers.get(header::ACCEPT));
+        }
+    };
+    let pure = fresh.submission.is_pure_request() && !headers.contains_key(header::AUTHORIZATION);
+    if exchange.site.settings.entry == Entry::Redirect && pure {
+        let query = fresh.submission.entry_query(fresh.part, &handle);
+        let query = String::from_utf8(query).unwrap_or_default();
+        let location = format!("{}?{query}", cleared.get().path);
+        return reply::entry(&location, tie.set_cookie.as_deref());
+    }
+    let with = (&handle, pending.challenge.as_ref());
+    let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
+    with_cookie(response, tie.set_cookie)
+}
+
+fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response<Body> {
+    if let Some(Ok(cookie)) = cookie.map(HeaderValue::try_from) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Under what a request is found again when nothing on the wire is rewritten.
+fn correlation(pending: &PendingAuthorization) -> Digest {
+    let target = pending.redirect.map(|redirect| redirect.target());
+    bind::correlation(target, pending.state.as_str().unwrap_or_default())
+}
+
+/// Decides about a request whose values travel unchanged, and holds it under them. The same request once more (a login
+/// that comes back to the authorization path) is no second decision.
+pub(super) async fn hold_correlated(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    verdict: Verdict<Option<CodeChallenge>>,
+    pending: &PendingAuthorization,
+) -> Decision<Option<CodeChallenge>> {
+    let (rule, client) = (fresh.rule, fresh.client.as_ref());
+    if rule.mode == Mode::Enforce && verdict.violation.is_some() {
+        return exchange.decide(rule, verdict, client);
+    }
+    match exchange
+        .site
+        .store
+        .hold(Place::Digest(correlation(pending)), pending)
+        .await
+    {
+        Ok(Held::Again) => apply(rule.mode, verdict),
+        Ok(Held::New | Held::Conflict | Held::Handle(_)) => exchange.decide(rule, verdict, client),
+        Err(_) => {
+            let violation = Some(Violation::StoreUnavailable);
+            exchange.decide(
+                rule,
+                Verdict {
+                    subject: verdict.subject,
+                    violation,
+                },
+                client,
+            )
+        }
+    }
+}

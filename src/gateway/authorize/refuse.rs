@@ -1,0 +1,104 @@
+//! Refusals: to the client where that is safe, as a page of our own where it is not.
+
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::flow::Submission;
+use crate::flow::submission::Part;
+use crate::oauth::authorize::is_own_parameter;
+use crate::oauth::error::AuthorizationError;
+use crate::oauth::{RedirectUri, ResponseMode};
+use crate::policy::Violation;
+use crate::telemetry::Decided;
+
+use super::super::body::Body;
+use super::super::exchange::{Exchange, Received};
+use super::super::reply;
+use super::fresh::Fresh;
+
+pub(super) fn store_unavailable(
+    exchange: &Exchange<'_>,
+    accept: Option<&HeaderValue>,
+) -> Response<Body> {
+    let violation = Violation::StoreUnavailable;
+    exchange.tell(Decided::Refused, Some(&violation), None);
+    exchange.page(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &violation,
+        Vec::new(),
+        accept,
+    )
+}
+
+/// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).
+pub(super) fn refuse(
+    exchange: &Exchange<'_>,
+    request: &Received,
+    fresh: &Fresh<'_>,
+    violation: &Violation,
+) -> Response<Body> {
+    let accept = request.headers.get(header::ACCEPT);
+    if *violation == Violation::StoreUnavailable {
+        return exchange.page(
+            StatusCode::SERVICE_UNAVAILABLE,
+            violation,
+            Vec::new(),
+            accept,
+        );
+    }
+    let mode = match fresh.parsed.response_mode {
+        // A signed mode cannot be answered without the server's key.
+        Some(mode) => ResponseMode::parse(mode),
+        None => Some(fresh.response_type().default_mode()),
+    };
+    let to = fresh
+        .client
+        .as_ref()
+        .zip(fresh.parsed.redirect_uri)
+        .and_then(|(client, uri)| {
+            exchange
+                .site
+                .registered(client.digest(), fresh.rule, &RedirectUri::new(uri))
+        });
+    let (Some(to), Some(mode)) = (to, mode) else {
+        let shown = redacted(fresh.submission, fresh.part);
+        return exchange.page(StatusCode::BAD_REQUEST, violation, shown, accept);
+    };
+    let (state, issuer) = (
+        fresh.submission.client_state(fresh.part),
+        exchange.site.response_issuer(),
+    );
+    let error = AuthorizationError {
+        error: violation.error(),
+        description: &violation.hint(),
+        state: state.as_str(),
+        issuer: issuer.as_deref(),
+    };
+    reply::authorization_error(&error, &to, mode)
+}
+
+/// The request as it may be shown: what could be a secret is only measured.
+fn redacted(submission: &Submission<'_>, part: Part) -> Vec<(String, String)> {
+    const SHOWN: [&str; 7] = [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "scope",
+        "code_challenge_method",
+        "prompt",
+    ];
+    let own = submission
+        .part(part)
+        .iter()
+        .filter(|pair| is_own_parameter(pair.name()));
+    own.map(|pair| {
+        let shown = if SHOWN.contains(&pair.name()) {
+            pair.value().chars().take(200).collect()
+        } else {
+            format!("({} characters)", pair.value().chars().count())
+        };
+        (pair.name().to_owned(), shown)
+    })
+    .collect()
+}

@@ -1,0 +1,138 @@
+//! Pages: a form that posts itself to the client, or something with a code in it that is none.
+
+use http::{Response, header};
+
+use crate::carrier::form_post::{Form, forms};
+use crate::carrier::{Carried, Replacement, beacon};
+use crate::flow::{Handle, PendingAuthorization, Purpose};
+use crate::oauth::AuthorizationCode;
+use crate::telemetry::Event;
+
+use super::super::body::{Body, Peeked};
+use super::super::exchange::Exchange;
+use super::super::{headers, reply};
+use super::public::{is_foreign, text};
+use super::{Asked, Unsafe, bind, leak, live, live_handle, stray};
+
+/// The whole of a page or document that may carry something, left ready to be sent on.
+pub(super) async fn readable(
+    exchange: &Exchange<'_>,
+    response: &mut Response<Body>,
+) -> Option<bytes::Bytes> {
+    let kind = text(response, &header::CONTENT_TYPE)
+        .unwrap_or("text/html")
+        .to_ascii_lowercase();
+    let is_text = kind.contains("html") || kind.contains("json");
+    if !is_text || response.headers().contains_key(header::CONTENT_ENCODING) {
+        return None;
+    }
+    match response
+        .body_mut()
+        .peek(exchange.shared.limits.response_scan_bytes)
+        .await
+    {
+        Peeked::Whole(page) if !page.is_empty() => Some(page),
+        Peeked::Whole(_) | Peeked::TooLong | Peeked::Broken => None,
+    }
+}
+
+/// A page: a form that posts itself to the client, or something with a code in it that is none.
+pub(super) async fn check(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    response: &mut Response<Body>,
+) -> Result<(), Unsafe> {
+    let Some(page) = readable(exchange, response).await else {
+        return Ok(());
+    };
+    origin_in_page(exchange, &page);
+    for form in forms(&page) {
+        let carried = form.read(&exchange.site.key);
+        if !carried.is_response() {
+            continue;
+        }
+        match live(exchange, &carried).await? {
+            Some((handle, record)) => {
+                let to_client = record
+                    .redirect
+                    .is_none_or(|redirect| redirect.is_target_of(&form.action));
+                if to_client && is_foreign(exchange, &form.action) {
+                    return form_post(
+                        exchange,
+                        asked,
+                        response,
+                        (&page, &form, &carried),
+                        (&handle, &record),
+                    )
+                    .await;
+                }
+            }
+            None => stray(exchange, asked, &form.action, &carried).await?,
+        }
+    }
+    let Ok(text) = std::str::from_utf8(&page) else {
+        return Ok(());
+    };
+    if !text.contains(Purpose::State.prefix()) || !beacon::carries_code(text) {
+        return Ok(());
+    }
+    match live_handle(exchange, text).await {
+        Some(pending) => Err(Unsafe {
+            why: "a code in a page of an unknown shape",
+            pending: Some(pending),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A form that posts itself to the client.
+async fn form_post(
+    exchange: &Exchange<'_>,
+    asked: Asked,
+    response: &mut Response<Body>,
+    (page, form, carried): (&[u8], &Form, &Carried),
+    (handle, record): (&Handle, &PendingAuthorization),
+) -> Result<(), Unsafe> {
+    let code = bind(exchange, asked, handle, record, carried).await?;
+    let replacement = Replacement {
+        handle,
+        state: &record.state,
+        code: code.as_ref(),
+    };
+    let rewritten = form.rewrite(page, replacement);
+    let raw = carried.codes.first();
+    let twice = raw.map(AuthorizationCode::expose).is_some_and(|raw| {
+        rewritten
+            .windows(raw.len())
+            .any(|window| window == raw.as_bytes())
+    });
+    if twice {
+        return Err(Unsafe {
+            why: "the code stands twice in a page",
+            pending: Some(handle.digest()),
+        });
+    }
+    leak(response, raw, handle)?;
+    headers::forget_body(response.headers_mut());
+    reply::not_to_be_stored(response.headers_mut());
+    let body = std::mem::take(response.body_mut());
+    *response.body_mut() = body.replaced(rewritten);
+    Ok(())
+}
+
+/// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
+/// the server's public URL.
+fn origin_in_page(exchange: &Exchange<'_>, page: &[u8]) {
+    let origin = exchange.site.origin.as_bytes();
+    let differs = exchange.site.origin != exchange.site.settings.public_origin;
+    if differs && page.windows(origin.len()).any(|window| window == origin) {
+        let upstream = &exchange.site.settings.name;
+        exchange
+            .shared
+            .telemetry()
+            .tell(&Event::UpstreamOriginInBody {
+                request: exchange.id,
+                upstream,
+            });
+    }
+}

@@ -1,0 +1,231 @@
+//! The house keeps its shape: who may import whom, and how large a file may grow. See ARCHITECTURE.md.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rank of each module; imports go downward, or sideways only as listed below.
+const RANKS: [(&str, u8); 15] = [
+    ("oauth", 0),
+    ("clock", 0),
+    ("flow", 1),
+    ("policy", 2),
+    ("carrier", 2),
+    ("store", 3),
+    ("telemetry", 3),
+    ("upstream", 3),
+    ("server", 3),
+    ("gateway", 4),
+    ("admin", 4),
+    ("config", 5),
+    ("app", 6),
+    ("cli", 7),
+    ("fuzzing", 7),
+];
+
+/// What modules of these ranks may import of the lower ones; the others may import all that is below them.
+const ONLY: [(&str, &[&str]); 6] = [
+    ("policy", &["oauth", "flow"]),
+    ("carrier", &["oauth", "flow"]),
+    ("store", &["oauth", "flow", "clock"]),
+    ("telemetry", &["oauth", "policy"]),
+    ("upstream", &["clock"]),
+    ("server", &["clock"]),
+];
+
+/// `admin` shows what the gateway's sites know; nothing else goes sideways.
+const SIDEWAYS: [(&str, &str); 1] = [("admin", "gateway")];
+
+/// Crates that have no business in ranks 0 to 2: they do I/O, know HTTP, or read clocks.
+const IMPURE: [&str; 9] = [
+    "http",
+    "hyper",
+    "hyper_util",
+    "tokio",
+    "tower",
+    "tracing",
+    "getrandom",
+    "dashmap",
+    "minijinja",
+];
+
+const LINES: usize = 500;
+
+/// Each file with the module that it belongs to and its lines before the tests.
+fn sources() -> Vec<(PathBuf, String, Vec<String>)> {
+    let mut files = Vec::new();
+    collect(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    assert!(files.len() > 50, "the sources were not found");
+    files.sort();
+    files
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs") && !path.to_string_lossy().contains("/contract"))
+        .map(|path| {
+            let inside = path
+                .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+                .unwrap();
+            let module = inside
+                .iter()
+                .next()
+                .unwrap()
+                .to_string_lossy()
+                .trim_end_matches(".rs")
+                .to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text
+                .lines()
+                .take_while(|line| *line != "#[cfg(test)]" || !follows_tests(&text, line));
+            let code = code.map(str::to_owned).collect();
+            (inside.to_owned(), module, code)
+        })
+        .collect()
+}
+
+/// `#[cfg(test)]` ends the code only where the tests begin, not on an item in the middle.
+fn follows_tests(text: &str, attribute: &str) -> bool {
+    text.rsplit_once(attribute)
+        .is_some_and(|(_, rest)| rest.trim_start().starts_with("mod tests"))
+}
+
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The modules of this crate that a line names.
+fn imports(line: &str) -> impl Iterator<Item = String> + '_ {
+    line.match_indices("crate::").flat_map(|(at, found)| {
+        let rest = line.get(at + found.len()..).unwrap_or_default();
+        let names: Vec<String> = match rest.strip_prefix('{') {
+            Some(list) => list
+                .split(['{', '}', ','])
+                .map(|name| name.trim().to_owned())
+                .collect(),
+            None => vec![rest.to_owned()],
+        };
+        names.into_iter().map(|name| {
+            name.split([':', ';', ',', '}', ')', '>', ' ', '<', '('])
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+    })
+}
+
+#[test]
+fn imports_go_downward() {
+    let ranks: BTreeMap<_, _> = RANKS.into_iter().collect();
+    let mut wrong = Vec::new();
+    for (path, module, code) in sources() {
+        let Some(rank) = ranks.get(module.as_str()) else {
+            continue;
+        };
+        for (number, line) in code
+            .iter()
+            .enumerate()
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        {
+            for imported in imports(line).filter(|imported| *imported != module) {
+                let Some(below) = ranks.get(imported.as_str()) else {
+                    continue;
+                };
+                let listed = ONLY.iter().find(|(name, _)| *name == module);
+                let sideways = SIDEWAYS.contains(&(module.as_str(), imported.as_str()));
+                let allowed = match listed {
+                    Some((_, allowed)) => allowed.contains(&imported.as_str()),
+                    None => below < rank || sideways,
+                };
+                if !allowed {
+                    wrong.push(format!(
+                        "{}:{}: {module} imports {imported}",
+                        path.display(),
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_knows_no_io() {
+    let mut wrong = Vec::new();
+    for (path, module, code) in sources() {
+        if !["oauth", "flow", "policy", "carrier"].contains(&module.as_str()) {
+            continue;
+        }
+        for (number, line) in code.iter().enumerate() {
+            let named = IMPURE.iter().find(|name| {
+                line.contains(&format!("use {name}::")) || line.contains(&format!(" {name}::"))
+            });
+            let does_io = [
+                "async fn",
+                ".await",
+                "std::fs",
+                "std::net",
+                "std::time::Instant",
+            ]
+            .into_iter()
+            .find(|what| line.contains(what));
+            if let Some(what) = named
+                .copied()
+                .or(does_io)
+                .filter(|_| !line.trim_start().starts_with("//"))
+            {
+                wrong.push(format!("{}:{}: {what}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_policy_reads_the_mode_of_a_verdict_and_makes_the_proof() {
+    for (path, module, code) in sources() {
+        if module != "policy" {
+            let text = code.join("\n");
+            assert!(
+                !text.contains("Cleared("),
+                "{}: only policy makes a Cleared",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    let long: Vec<String> = sources()
+        .iter()
+        .filter(|(_, _, code)| code.len() > LINES)
+        .map(|(path, _, code)| format!("{}: {} lines", path.display(), code.len()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+    assert!(
+        sources()
+            .iter()
+            .all(|(path, _, _)| !path.ends_with("mod.rs"))
+    );
+}
+
+#[test]
+fn every_module_is_in_the_map() {
+    let map =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
+    for (_, module, _) in sources() {
+        let known = [format!("`src/{module}/`"), format!("`src/{module}.rs`")]
+            .iter()
+            .any(|name| map.contains(name));
+        assert!(known, "ARCHITECTURE.md does not mention src/{module}");
+    }
+}
