@@ -171,7 +171,9 @@ impl<'g> Exchange<'g> {
                 self.no_answer(UpstreamError::Broken)
             }
             Ok((response, lease)) => {
-                Ok(response.map(|body| Body::from_upstream(body).holding(Box::new(lease))))
+                let patience = self.client.patience();
+                Ok(response
+                    .map(|body| Body::from_upstream(body, patience).holding(Box::new(lease))))
             }
             Err(failed) => self.no_answer(failed),
         }

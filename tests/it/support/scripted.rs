@@ -95,6 +95,8 @@ struct State {
     /// The open connections, by number.
     connections: BTreeMap<usize, TcpStream>,
     accepted: usize,
+    /// They fill the queue of a port that nobody accepts from.
+    waiting: Vec<Socket>,
     greeting: Option<Greeting>,
     idle: Option<Duration>,
     always: Vec<(String, Act)>,
@@ -184,7 +186,23 @@ impl Scripted {
         }
     }
 
+    /// Closes all connections, and lets new ones wait for ever: the kernel's queue is full.
+    pub(crate) fn ignore(&self) {
+        self.refuse();
+        if let Door::Shut(socket) = &*self.door.lock().unwrap_or_else(PoisonError::into_inner) {
+            socket.listen(0).expect("the port is ours");
+            let waiting = &mut self.shared.state().waiting;
+            for _ in 0..4 {
+                let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+                client.set_nonblocking(true).expect("an option is set");
+                client.connect(&self.address.into()).ok(); // "in progress" is what it has to be
+                waiting.push(client);
+            }
+        }
+    }
+
     pub(crate) fn accept(&self) {
+        self.shared.state().waiting.clear();
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         match std::mem::replace(&mut *door, Door::Moving) {
             Door::Shut(socket) => {
