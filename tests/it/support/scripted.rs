@@ -175,12 +175,30 @@ impl Scripted {
 
     /// Closes all connections, and refuses new ones until [`Scripted::accept`].
     pub(crate) fn refuse(&self) {
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Door::Open(guard) = std::mem::replace(&mut *door, Door::Moving) {
-            self.shared.shutting.store(true, Ordering::Release);
-            drop(guard.join().expect("the guard of the door"));
-            *door = Door::Shut(bound(self.address));
+        if self.close_door() {
+            *self.door.lock().unwrap_or_else(PoisonError::into_inner) =
+                Door::Shut(bound(self.address));
         }
+        self.hang_up();
+    }
+
+    /// `false`: it was shut.
+    fn close_door(&self) -> bool {
+        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *door, Door::Moving) {
+            Door::Open(guard) => {
+                self.shared.shutting.store(true, Ordering::Release);
+                drop(guard.join().expect("the guard of the door"));
+                true
+            }
+            shut => {
+                *door = shut;
+                false
+            }
+        }
+    }
+
+    fn hang_up(&self) {
         for stream in self.shared.state().connections.values() {
             stream.shutdown(std::net::Shutdown::Both).ok(); // it may be gone
         }
@@ -294,7 +312,9 @@ impl Scripted {
 
 impl Drop for Scripted {
     fn drop(&mut self) {
-        self.refuse();
+        // Nobody needs the port any more: somebody else may have it.
+        self.close_door();
+        self.hang_up();
     }
 }
 
