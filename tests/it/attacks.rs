@@ -173,6 +173,14 @@ impl Attacked {
     }
 }
 
+/// A POST with these fields, whatever they are, and a body of any bytes.
+fn post_bytes(target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let length = body.len().to_string();
+    let mut all = fields.to_vec();
+    all.push(("Content-Length", &length));
+    [request("POST", target, &all, None), body.to_vec()].concat()
+}
+
 /// The parameters as a multipart body with this boundary.
 fn multipart(params: &Params, boundary: &str) -> String {
     let part = |(name, value): (&str, &str)| {
