@@ -205,18 +205,14 @@ impl HttpBody for Frames<'_> {
                 watch.has_body();
             }
         }
-        match (polled, self.patience.as_deref_mut()) {
-            (Poll::Pending, Some(patience)) if patience.is_over(cx) => {
-                Poll::Ready(Some(Err(Error::Stalled)))
-            }
-            (Poll::Pending, _) => Poll::Pending,
-            (Poll::Ready(frame), patience) => {
-                if let Some(patience) = patience {
-                    patience.timer = None;
-                }
-                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+        if let Some(patience) = self.patience.as_deref_mut() {
+            if polled.is_ready() {
+                patience.timer = None;
+            } else if patience.is_over(cx) {
+                return Poll::Ready(Some(Err(Error::Stalled)));
             }
         }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Error::from)))
     }
 }
 
