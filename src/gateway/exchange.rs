@@ -96,6 +96,15 @@ impl<'g> Exchange<'g> {
         decision
     }
 
+    /// Decides about what cannot be read, and so belongs to no client: the upstream's own rule holds.
+    pub(super) fn decide_unread<T>(&self, subject: T, violation: Violation) -> Decision<T> {
+        let verdict = Verdict {
+            subject,
+            violation: Some(violation),
+        };
+        self.decide(self.site.settings.rules.default_rule(), verdict, None)
+    }
+
     /// Tells a decision.
     pub(super) fn tell(
         &self,
@@ -160,6 +169,7 @@ impl<'g> Exchange<'g> {
         if self.site.settings.browser_binding != BrowserBinding::Off {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
+        frame(&mut headers, &method, &body);
         let progress = body.progress();
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -179,7 +189,8 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
+    /// Tells that the upstream gave none.
+    pub(super) fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
         let (upstream, fault) = (self.site.settings.name.as_str(), failed.label());
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
@@ -227,21 +238,6 @@ impl<'g> Exchange<'g> {
                 reply::unavailable(status, text)
             }
         }
-    }
-
-    /// A path that some servers take for a protected endpoint.
-    pub(super) fn ambiguous_path(&self, request: &Received) -> Response<Body> {
-        let violation = Violation::AmbiguousPath;
-        self.tell(Decided::Refused, Some(&violation), None);
-        if request.method == Method::POST {
-            return reply::token_refused(&violation, None);
-        }
-        self.page(
-            StatusCode::BAD_REQUEST,
-            &violation,
-            Vec::new(),
-            request.headers.get(header::ACCEPT),
-        )
     }
 
     /// A page of our own.
@@ -292,6 +288,24 @@ impl<'g> Exchange<'g> {
         for name in [header::RANGE, header::IF_RANGE] {
             headers.remove::<&HeaderName>(&name);
         }
+    }
+}
+
+/// What hyper leaves out of a request's framing. It says nothing about a body that is not there, which some servers answer
+/// with 411 (RFC 9110 section 8.6), and it drops the body of a GET whose length is unknown.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
+    let usually_has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    match http_body::Body::size_hint(body).exact() {
+        None => {
+            headers.insert(
+                header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
+        }
+        Some(0) if usually_has_body => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Some(_) => {}
     }
 }
 

@@ -12,3 +12,4 @@ mod redemption;
 mod state;
 mod support;
 mod tidy;
+mod transparency;

@@ -137,6 +137,7 @@ fn a_code_of_any_characters_reaches_the_upstream_as_it_was_issued() {
             if shape == Shape::FormPost && issued.contains('"') {
                 continue; // the fake writes HTML without escaping
             }
+            let issued = &format!("{issued}{shape:?}");
             rig.upstream.issue(issued);
             rig.upstream.answer_with(shape);
             let code = rig.code_for(&authorization);
@@ -147,7 +148,7 @@ fn a_code_of_any_characters_reaches_the_upstream_as_it_was_issued() {
                 .requests_to("/token")
                 .pop()
                 .expect("it was forwarded");
-            assert_eq!(seen.form().get("code"), Some(issued));
+            assert_eq!(seen.form().get("code"), Some(issued.as_str()));
             assert_eq!(
                 seen.header("content-length"),
                 Some(seen.body.len().to_string().as_str())

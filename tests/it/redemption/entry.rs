@@ -153,7 +153,7 @@ fn a_posted_request_that_does_not_fit_into_a_url_goes_on_in_place() {
 fn a_request_that_carries_credentials_goes_on_in_place() {
     let rig = Rig::new();
     for (fields, extra) in [
-        (vec![], "&username=u&password=p%20w+x&scope2=%e9"),
+        (vec![], "&username=u&password=p%20w+x&lang=%C3%a9"),
         (vec![("Authorization", "Basic dTpw")], ""),
     ] {
         let authorization = rig.authorization();
@@ -183,8 +183,8 @@ fn a_request_that_carries_credentials_goes_on_in_place() {
 fn with_rewrite_a_form_beside_a_complete_request_is_carried_along() {
     let rig = Rig::pkce("entry = \"rewrite\"");
     let authorization = rig.authorization();
-    let again = format!("user=u&client_id=pub&password=p");
-    for form in ["user=u&password=p", again.as_str()] {
+    let again = "user=u&client_id=pub&password=p";
+    for form in ["user=u&password=p", again] {
         let response = rig.post(&target(&authorization), &[], form);
         assert_eq!(response.status, 302, "{response}");
         let seen = rig.upstream.ledger().pop().expect("a request");

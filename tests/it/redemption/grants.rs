@@ -11,7 +11,7 @@ const OTHER_GRANTS: [&str; 9] = [
     "grant_type=refresh_token&refresh_token=x&code_verifier=none-of-the-gates-business",
     "grant_type=client_credentials&scope=",
     "grant_type=client_credentials&resource=a&resource=b&audience=c&audience=c",
-    "grant_type=urn%3aietf%3Aparams:oauth:grant-type:device_code&device_code=d&client_id=tv",
+    "grant_type=urn%3aietf%3Aparams:oauth:grant-type:device_code&device_code=d",
     "grant_type=password&username=%C3%A9&password=p%26w",
     "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=t&subject_token_type=u&&",
     "scope=no-grant-at-all",

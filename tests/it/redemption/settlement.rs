@@ -163,8 +163,9 @@ fn an_answer_that_breaks_off_burns_the_code_and_is_never_a_whole_one() {
         ] {
             let act = Act::Say(head.as_bytes().to_vec(), then);
             match assert_burnt_by(&impatient(), act) {
-                Err(Cut(came)) => assert!(came.starts_with(b"HTTP/1.1 "), "{then:?} {head}"),
-                Ok(response) => assert!(response.status >= 500, "{then:?} {head}: {response}"),
+                // What came first may have been handed on already.
+                Err(Cut(_)) => assert!(head.contains("200"), "{then:?} {head}"),
+                Ok(response) => assert_unavailable(&response, 502),
             }
         }
     }

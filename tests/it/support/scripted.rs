@@ -13,7 +13,7 @@ mod request;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -32,6 +32,8 @@ pub(crate) struct Scripted {
     address: SocketAddr,
     shared: Arc<Shared>,
     door: Mutex<Door>,
+    /// Bound and never listening: nobody else is given the port while the door is shut.
+    _port: Socket,
 }
 
 /// What a request is answered with.
@@ -76,10 +78,10 @@ impl<T: Read + Write + Send> Stream for T {}
 type Wrap = Box<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
 enum Door {
-    Open(JoinHandle<Socket>),
-    /// The port stays ours, but nobody listens.
-    Shut(Socket),
-    Moving,
+    Open(JoinHandle<()>),
+    Shut,
+    /// Nobody accepts, and the kernel's queue is full of these.
+    Ignored(Vec<Socket>),
 }
 
 struct Shared {
@@ -95,8 +97,6 @@ struct State {
     /// The open connections, by number.
     connections: BTreeMap<usize, TcpStream>,
     accepted: usize,
-    /// They fill the queue of a port that nobody accepts from.
-    waiting: Vec<Socket>,
     greeting: Option<Greeting>,
     idle: Option<Duration>,
     always: Vec<(String, Act)>,
@@ -112,8 +112,8 @@ impl Scripted {
 
     /// The same with something between it and the socket, such as TLS.
     pub(crate) fn start_with(wrap: Wrap) -> Self {
-        let socket = bound(([127, 0, 0, 1], 0).into());
-        let address = socket.local_addr().expect("a bound socket has an address");
+        let port = bound(([127, 0, 0, 1], 0).into());
+        let address = port.local_addr().expect("a bound socket has an address");
         let scripted = Self {
             address: address.as_socket().expect("an IP address"),
             shared: Arc::new(Shared {
@@ -122,7 +122,8 @@ impl Scripted {
                 wrap,
                 shutting: AtomicBool::new(false),
             }),
-            door: Mutex::new(Door::Shut(socket)),
+            door: Mutex::new(Door::Shut),
+            _port: port,
         };
         scripted.accept();
         scripted
@@ -175,62 +176,57 @@ impl Scripted {
 
     /// Closes all connections, and refuses new ones until [`Scripted::accept`].
     pub(crate) fn refuse(&self) {
-        if self.close_door() {
-            *self.door.lock().unwrap_or_else(PoisonError::into_inner) =
-                Door::Shut(bound(self.address));
-        }
-        self.hang_up();
+        self.shut(&mut self.door());
     }
 
-    /// `false`: it was shut.
-    fn close_door(&self) -> bool {
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *door, Door::Moving) {
-            Door::Open(guard) => {
-                self.shared.shutting.store(true, Ordering::Release);
-                drop(guard.join().expect("the guard of the door"));
-                true
-            }
-            shut => {
-                *door = shut;
-                false
-            }
-        }
-    }
-
-    fn hang_up(&self) {
-        for stream in self.shared.state().connections.values() {
-            stream.shutdown(std::net::Shutdown::Both).ok(); // it may be gone
-        }
-    }
-
-    /// Closes all connections, and lets new ones wait for ever: the kernel's queue is full.
+    /// Closes all connections, and lets new ones wait for ever.
     pub(crate) fn ignore(&self) {
-        self.refuse();
-        if let Door::Shut(socket) = &*self.door.lock().unwrap_or_else(PoisonError::into_inner) {
-            socket.listen(0).expect("the port is ours");
-            let waiting = &mut self.shared.state().waiting;
-            for _ in 0..4 {
-                let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-                client.set_nonblocking(true).expect("an option is set");
-                client.connect(&self.address.into()).ok(); // "in progress" is what it has to be
-                waiting.push(client);
-            }
-        }
+        let door = &mut *self.door();
+        self.shut(door);
+        let silent = bound(self.address);
+        silent.listen(0).expect("the port is ours");
+        let client = || {
+            let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            client.set_nonblocking(true).expect("an option is set");
+            client.connect(&self.address.into()).ok(); // "in progress" is what it has to be
+            client
+        };
+        *door = Door::Ignored(
+            [silent]
+                .into_iter()
+                .chain((0..4).map(|_| client()))
+                .collect(),
+        );
     }
 
+    /// Back to normal after [`Scripted::refuse`] and [`Scripted::ignore`].
     pub(crate) fn accept(&self) {
-        self.shared.state().waiting.clear();
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *door, Door::Moving) {
-            Door::Shut(socket) => {
-                socket.listen(1024).expect("the port is ours");
-                socket.set_nonblocking(true).expect("an option is set");
-                self.shared.shutting.store(false, Ordering::Release);
-                let shared = Arc::clone(&self.shared);
-                *door = Door::Open(thread::spawn(move || shared.keep_door(socket)));
-            }
-            open => *door = open,
+        let door = &mut *self.door();
+        if matches!(door, Door::Open(_)) {
+            return;
+        }
+        *door = Door::Shut;
+        let socket = bound(self.address);
+        socket.listen(1024).expect("the port is ours");
+        socket.set_nonblocking(true).expect("an option is set");
+        self.shared.shutting.store(false, Ordering::Release);
+        let shared = Arc::clone(&self.shared);
+        *door = Door::Open(thread::spawn(move || {
+            shared.keep_door(&TcpListener::from(socket))
+        }));
+    }
+
+    fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shut(&self, door: &mut Door) {
+        if let Door::Open(guard) = std::mem::replace(door, Door::Shut) {
+            self.shared.shutting.store(true, Ordering::Release);
+            guard.join().expect("the guard of the door");
+        }
+        for stream in self.shared.state().connections.values() {
+            stream.shutdown(Shutdown::Both).ok(); // it may be gone
         }
     }
 
@@ -312,9 +308,7 @@ impl Scripted {
 
 impl Drop for Scripted {
     fn drop(&mut self) {
-        // Nobody needs the port any more: somebody else may have it.
-        self.close_door();
-        self.hang_up();
+        self.refuse();
     }
 }
 
@@ -324,15 +318,13 @@ impl Shared {
     }
 
     /// Accepts until it is told to shut.
-    fn keep_door(self: Arc<Self>, socket: Socket) -> Socket {
-        let listener = TcpListener::from(socket);
+    fn keep_door(self: &Arc<Self>, listener: &TcpListener) {
         while !self.shutting.load(Ordering::Acquire) {
             match listener.accept() {
                 Ok((stream, _)) => self.welcome(stream),
                 Err(_) => thread::sleep(LOOK),
             }
         }
-        Socket::from(listener)
     }
 
     /// Writes the head of a request down, and says where, and what it is answered with.
@@ -395,7 +387,7 @@ impl Shared {
     }
 }
 
-/// Bound, so that the port is ours, but not listening, so that connections are refused.
+/// Not listening yet.
 fn bound(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("an option is set");

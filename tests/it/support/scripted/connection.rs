@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::PoisonError;
 
 use super::{Act, Received, Shared, Stream, Then, reset};
-use crate::support::wire::{Framing, end_of_body, end_of_head};
+use crate::support::wire::{Framing, end_of_body, end_of_head, field};
 
 /// Serves until the script or the other side ends it.
 pub(super) fn serve(shared: &Shared, number: usize, tcp: TcpStream) {
@@ -33,6 +33,8 @@ pub(super) fn serve(shared: &Shared, number: usize, tcp: TcpStream) {
 /// `None`: the other side is gone.
 fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) -> Option<Then> {
     let framing = Framing::of_request(&head);
+    let closes =
+        field(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let (index, act) = shared.begin(Received {
         connection: number,
         head,
@@ -52,7 +54,7 @@ fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) ->
     match act {
         Act::Serve => {
             reader.stream.write_all(&shared.serve(index)).ok()?;
-            Some(Then::GoOn)
+            Some(if closes { Then::Close } else { Then::GoOn })
         }
         Act::Say(bytes, then) | Act::Interrupt(bytes, then) => {
             reader.stream.write_all(&bytes).ok()?;
