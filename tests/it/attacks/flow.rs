@@ -513,12 +513,18 @@ fn awkward_states() {
                 if !attacked.handles && shape == Shape::FormPost && state.contains(['"', '&']) {
                     continue; // that page is the upstream's own, and this one does not escape
                 }
+                // Where codes are the upstream's own, one state for two challenges kills both.
+                let state = &format!("{state}{shape:?}");
                 let authorization = rig.authorization().with("state", state);
                 let answer = rig.sign_in(&authorization);
-                assert_eq!(answer.params.get("state"), Some(state), "{shape:?}");
+                assert_eq!(
+                    answer.params.get("state"),
+                    Some(state.as_str()),
+                    "{shape:?}"
+                );
                 if attacked.handles {
                     let seen = rig.upstream.ledger().pop().expect("a request");
-                    assert_ne!(seen.query_params().get("state"), Some(state));
+                    assert_ne!(seen.query_params().get("state"), Some(state.as_str()));
                 }
             }
         }
