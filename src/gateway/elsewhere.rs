@@ -4,12 +4,13 @@
 //! what keeps an alias of the token endpoint that nobody configured from being a way around.
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header};
 
 use crate::oauth::json;
-use crate::oauth::params::{Params, fold};
+use crate::oauth::params::fold;
 
 use super::body::Peeked;
+use super::endpoint::decode_lossy;
 use super::exchange::{Exchange, Received};
 
 /// Beside a code, any of these makes a request one for a token.
@@ -34,15 +35,19 @@ enum Kind {
 
 /// Whether the request is one for a token. Peeks into a body that could be a form, and leaves it ready to be sent on.
 pub(super) async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bool {
-    let pairs = exchange.shared.limits.form_pairs.saturating_mul(8);
-    if names(request.query().as_bytes(), pairs).is_some_and(|names| asks_for_token(&names)) {
+    if asks_for_token(&names(request.query().as_bytes())) {
         return true;
     }
     let Some(kind) = kind(exchange, request) else {
         return false;
     };
+    if is_encoded(&request.headers) && exchange.site.settings.rules.any_enforced_upstream_codes() {
+        return true;
+    }
     match request.body.peek(exchange.shared.limits.form_bytes).await {
-        Peeked::Whole(body) => readings(kind, &body, pairs).iter().any(asks_for_token),
+        Peeked::Whole(body) => {
+            readings(kind, &body).is_none_or(|read| read.iter().any(asks_for_token))
+        }
         // Too long to be read to its end. Handles make that harmless; a code of the upstream's own could hide in it.
         Peeked::TooLong => exchange.site.settings.rules.any_enforced_upstream_codes(),
         Peeked::Broken => false,
@@ -80,40 +85,79 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
 /// A name and its value, the name as the most forgiving server reads it.
 type Names = Vec<(String, String)>;
 
-fn readings(kind: Kind, body: &Bytes, pairs: usize) -> Vec<Names> {
-    let form = || names(body, pairs);
-    let json = || json::parse(body).and_then(|value| value.as_object().map(members));
-    let read: Vec<Option<Names>> = match kind {
-        Kind::Form => vec![form()],
-        Kind::Json => vec![json()],
-        Kind::Multipart => vec![Some(fields(body))],
-        Kind::Doubtful => vec![form(), json(), Some(fields(body))],
-    };
-    read.into_iter().flatten().collect()
+/// Whether a body is something else than it looks like before it is unpacked: compressed, or in a charset in which the
+/// letters of ASCII are other bytes.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    const LIKE_ASCII: [&str; 12] = [
+        "utf-8",
+        "utf8",
+        "us-ascii",
+        "ascii",
+        "iso-8859-",
+        "latin",
+        "windows-125",
+        "shift_jis",
+        "euc-",
+        "gb",
+        "big5",
+        "koi8",
+    ];
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return true;
+    }
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.as_bytes().to_ascii_lowercase());
+    let media_type = text(&media_type.unwrap_or_default());
+    media_type.split("charset").skip(1).any(|rest| {
+        let charset = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        !LIKE_ASCII.iter().any(|known| charset.starts_with(known))
+    })
 }
 
-/// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers.
-fn names(input: &[u8], pairs: usize) -> Option<Names> {
-    let mut read = pairs_of(input, pairs);
-    if input.contains(&b';') {
-        let split: Vec<u8> = input
-            .iter()
-            .map(|&byte| if byte == b';' { b'&' } else { byte })
-            .collect();
-        if let Some(more) = pairs_of(&split, pairs) {
-            read.get_or_insert_default().extend(more);
+/// Everything that the body may say. `None`: it may say something that cannot be read here.
+fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
+    let json = || json::parse(body).map(|value| value.as_object().map(members).unwrap_or_default());
+    match kind {
+        Kind::Form => Some(vec![names(body)]),
+        Kind::Json => Some(vec![json()?]),
+        Kind::Multipart => Some(vec![fields(body)]),
+        Kind::Doubtful => {
+            let mut read = vec![names(body), fields(body)];
+            if body.trim_ascii_start().starts_with(b"{") {
+                read.push(json()?);
+            }
+            Some(read)
         }
     }
-    read
 }
 
-fn pairs_of(input: &[u8], pairs: usize) -> Option<Names> {
-    let params = Params::survey(input, pairs).ok()?;
-    Some(
-        params
-            .iter()
-            .map(|pair| (fold(pair.name()), pair.value().to_owned()))
-            .collect(),
+/// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers. Each by itself:
+/// one that nobody can read hides no other.
+fn names(input: &[u8]) -> Names {
+    let between = |separators: &'static [u8]| {
+        input
+            .split(move |byte| separators.contains(byte))
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let equals = pair.iter().position(|&byte| byte == b'=');
+                let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
+                let value = value.get(1..).unwrap_or_default();
+                (fold(&text(&decode_lossy(name))), text(&decode_lossy(value)))
+            })
+    };
+    let mut names: Names = between(b"&").collect();
+    if input.contains(&b';') {
+        names.extend(between(b"&;"));
+    }
+    names
+}
+
+/// As UTF-8, or as Latin-1 where it is none.
+fn text(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().copied().map(char::from).collect(),
+        str::to_owned,
     )
 }
 
@@ -132,12 +176,29 @@ fn members(object: &serde_json::Map<String, serde_json::Value>) -> Names {
 /// The fields of a multipart body, by `name=` in whatever spelling, without their values: a field named `code` counts
 /// as a long one.
 fn fields(body: &Bytes) -> Names {
-    let text: String = body.iter().map(|&byte| char::from(byte)).collect();
-    text.match_indices("name=")
+    let text = text(body).to_ascii_lowercase();
+    text.match_indices("name")
         .filter_map(|(at, found)| text.get(at + found.len()..))
-        .map(|rest| rest.trim_start_matches(['"', '\'']))
+        .filter_map(|rest| {
+            rest.trim_start()
+                .trim_start_matches('*')
+                .trim_start()
+                .strip_prefix('=')
+        })
+        .map(|rest| rest.trim_start().trim_start_matches(['"', '\'']))
+        // `name*=utf-8''code` (RFC 8187)
+        .map(|rest| {
+            rest.strip_prefix("utf-8''")
+                .or_else(|| rest.strip_prefix("iso-8859-1''"))
+                .unwrap_or(rest)
+        })
         .filter_map(|rest| rest.split(['"', '\'', ';', '\r', '\n']).next())
-        .map(|name| (fold(name), "x".repeat(ONE_TIME_PASSWORD + 1)))
+        .map(|name| {
+            (
+                fold(&self::text(&decode_lossy(name.as_bytes()))),
+                "x".repeat(ONE_TIME_PASSWORD + 1),
+            )
+        })
         .collect()
 }
 
@@ -169,9 +230,8 @@ mod tests {
     use super::*;
 
     fn check(kind: Kind, body: &str) -> bool {
-        readings(kind, &Bytes::copy_from_slice(body.as_bytes()), 512)
-            .iter()
-            .any(asks_for_token)
+        readings(kind, &Bytes::copy_from_slice(body.as_bytes()))
+            .is_none_or(|read| read.iter().any(asks_for_token))
     }
 
     #[test]
@@ -186,6 +246,9 @@ mod tests {
             "code=123456&code=SplxlOBeZQQY&client_id=a",
             "a=1;code=SplxlOBeZQQY;client_id=a",
             "a=1;grant_type=x",
+            "%ff=1&=&x=%zz&grant_type=x",
+            "co%00de=SplxlOBeZQQY&client_id=a",
+            "\u{feff}code=SplxlOBeZQQY&client_id=a",
         ] {
             assert!(
                 check(Kind::Form, body) && check(Kind::Doubtful, body),
@@ -196,10 +259,51 @@ mod tests {
             Kind::Json,
             r#"{"code":"SplxlOBeZQQY","client_id":"a"}"#
         ));
-        assert!(check(
-            Kind::Multipart,
-            "--b\r\nContent-Disposition: form-data; name=\"grant_type\"\r\n\r\nx\r\n--b--"
-        ));
+        for name in [
+            "name=\"grant_type\"",
+            "NAME=grant_type",
+            "name = 'grant_type'",
+            "name*=utf-8''grant%5ftype",
+            "name=\"grant\\_type\"",
+        ] {
+            let body = format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\nx\r\n--b--");
+            assert!(
+                check(Kind::Multipart, &body) && check(Kind::Doubtful, &body),
+                "{name}"
+            );
+        }
+        for twice in [r#"{"code":1,"code":2}"#, "{"] {
+            assert!(
+                check(Kind::Json, twice) && check(Kind::Doubtful, twice),
+                "{twice}"
+            );
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_something_else_are_told_by_their_fields() {
+        let check = |name: &'static str, value: &'static str| {
+            let pair = (name.parse().unwrap(), http::HeaderValue::from_static(value));
+            is_encoded(&HeaderMap::from_iter([pair]))
+        };
+        assert!(check("content-encoding", "gzip"));
+        for charset in [
+            "ibm037",
+            "utf-16",
+            "\"UTF-7\"",
+            "utf-8; charset=utf-16le",
+            "",
+        ] {
+            let value: &'static str = format!("text/plain; Charset = {charset}").leak();
+            assert!(check("content-type", value), "{charset}");
+        }
+        for media_type in [
+            "text/plain",
+            "application/json; charset=UTF-8",
+            "text/html; charset=iso-8859-15",
+        ] {
+            assert!(!check("content-type", media_type), "{media_type}");
+        }
     }
 
     #[test]
@@ -209,6 +313,7 @@ mod tests {
             "code=SplxlOBeZQQY&state=x",
             "username=a&password=b",
             "grant_type=",
+            "100% sure; nothing {to} see",
         ] {
             assert!(!check(Kind::Form, body), "{body}");
         }

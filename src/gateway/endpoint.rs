@@ -235,8 +235,8 @@ fn has_nul(path: &str) -> bool {
     path.contains('%') && decode_lossy(&decode_lossy(path.as_bytes())).contains(&0)
 }
 
-/// Percent-decoding that leaves broken escapes alone; for folding only, nothing decoded here is ever used.
-fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
+/// Percent-decoding that leaves broken escapes alone; for looking only, nothing decoded here is ever sent.
+pub(super) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {

@@ -323,6 +323,74 @@ fn front_controllers() {
     ]);
 }
 
+/// 17. The same where somebody has made sure that it is hard to read. With handles there is nothing in it to be read.
+#[test]
+fn disguises_elsewhere() {
+    both(|attacked| {
+        let whole = attacked.whole().encoded();
+        for form in [
+            format!("%ff=1&{whole}"),
+            format!("%zz=1&{whole}"),
+            format!("=x&{whole}"),
+            format!("\u{feff}{whole}"),
+            format!("\0&{whole}"),
+            format!("{}{whole}", "a=&".repeat(5000)),
+            whole
+                .replace("code=", "c%6fde=")
+                .replace("grant_type", "grant%5ftype"),
+        ] {
+            attacked.refused_form("/alias", &[], &form, &[400]);
+        }
+        if attacked.handles {
+            return;
+        }
+        let multiparts = multipart(&attacked.whole(), "b");
+        let duplicates = json(&attacked.whole()).replace('{', "{\"code\":\"x\",");
+        for (fields, body) in [
+            (vec![("Content-Encoding", "gzip")], whole.clone()),
+            (
+                vec![
+                    ("Content-Encoding", "gzip"),
+                    ("Content-Type", "application/json"),
+                ],
+                "x".to_owned(),
+            ),
+            (
+                vec![(
+                    "Content-Type",
+                    "application/x-www-form-urlencoded; charset=ibm037",
+                )],
+                "x".to_owned(),
+            ),
+            (
+                vec![("Content-Type", "text/plain; charset=utf-16")],
+                "x".to_owned(),
+            ),
+            (
+                vec![("Content-Type", "application/json")],
+                duplicates.clone(),
+            ),
+            (vec![("Content-Type", "text/plain")], duplicates),
+            (
+                vec![("Content-Type", "multipart/form-data; boundary=b")],
+                multiparts.replace("name=", "NAME = "),
+            ),
+            (
+                vec![("Content-Type", "multipart/form-data; boundary=b")],
+                multiparts.replace("name=\"", "name*=\"utf-8''"),
+            ),
+            (
+                vec![("Content-Type", "multipart/form-data; boundary=b")],
+                multiparts
+                    .replace("_", "\\_")
+                    .replace("\"code\"", "\"c\\ode\""),
+            ),
+        ] {
+            attacked.refused_form("/alias", &fields, &body, &[400]);
+        }
+    });
+}
+
 /// 18.
 #[test]
 fn cookieless_sessions() {
