@@ -4,6 +4,7 @@
 mod config;
 mod demo;
 mod deploy;
+mod passthrough;
 mod real_browser;
 mod real_clients;
 mod real_servers;
