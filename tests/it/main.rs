@@ -4,11 +4,15 @@
 mod config;
 mod demo;
 mod deploy;
+mod lifecycle;
+mod limits;
+mod metadata;
 mod passthrough;
 mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
+mod secrecy;
 mod state;
 mod support;
 mod tidy;
