@@ -35,7 +35,7 @@ enum Command {
     /// Say what is wrong with a configuration, and what it means for each client
     Check(ConfigFile),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
-    Demo,
+    Demo(demo::Options),
     /// Ask a running gate whether it is ready
     Healthcheck(Admin),
 }
@@ -51,7 +51,7 @@ pub struct ConfigFile {
 /// `--admin ADDRESS`.
 #[derive(Debug, Args)]
 pub struct Admin {
-    /// Where the gate's [admin] listens
+    /// Where the gate listens for operators
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     pub admin: SocketAddr,
 }
@@ -73,7 +73,7 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(file) => check::execute(file),
-        Command::Demo => demo::execute(),
+        Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
     }
 }

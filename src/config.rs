@@ -3,7 +3,7 @@
 //! The TOML parser keeps the place of every key and value, and goes on after a mistake. What it yields is read once by
 //! the readers below, one per section: each asks for its keys by name and type, and what is wrong is recorded, never
 //! returned, so that all problems are seen at once. What nobody asked for is an unknown key. What concerns more than
-//! one key comes last ([`lint`]).
+//! one key comes last (`lint`).
 
 pub mod date;
 pub mod problem;
@@ -13,9 +13,11 @@ mod endpoints;
 mod limits;
 mod lint;
 mod log;
+mod origin;
 mod path;
 mod pkce;
 mod report;
+mod routes;
 mod server;
 mod store;
 mod syntax;
@@ -111,8 +113,10 @@ fn load_on(
     file_name: &str,
     today: u64,
 ) -> Result<Checked, Problems> {
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    let report = Report::new(syntax::problems(text, tree.get_ref(), &errors));
+    let (readable, given_up) = syntax::readable(text);
+    let (tree, errors) = DeTable::parse_recoverable(&readable);
+    let syntax = syntax::problems(text, given_up, tree.get_ref(), &errors);
+    let report = Report::new(syntax);
     let context = Context {
         today,
         directory: Path::new(file_name).parent().unwrap_or(Path::new("")),
@@ -143,12 +147,14 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         .into_iter()
         .map(|table| upstream::read(table, own_origin.as_ref(), context))
         .collect();
-    if !root.has("upstream") {
-        let help = "add [[upstream]] with url = \"http://127.0.0.1:9000\"";
-        root.missing(
+    let label = "the gate has to stand in front of something";
+    let help = "add [[upstream]] with url = \"http://127.0.0.1:9000\"";
+    root.require("upstream", label, help);
+    if root.is_empty_list("upstream") {
+        root.empty_list(
             "upstream",
-            "the gate has to stand in front of something",
-            help,
+            label,
+            "[{ url = \"http://127.0.0.1:9000\", … }]",
         );
     }
     let config = Config {

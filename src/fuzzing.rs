@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::panic,
+    clippy::missing_panics_doc,
     reason = "an invariant that does not hold has to end the run"
 )]
 
@@ -221,7 +221,7 @@ pub fn config_file(input: &[u8]) {
         Ok(checked) => checked.warnings,
         Err(problems) => problems,
     };
-    for problem in problems.iter() {
+    for problem in &problems {
         assert!(
             text.get(problem.span.range()).is_some(),
             "{}",
@@ -230,8 +230,11 @@ pub fn config_file(input: &[u8]) {
     }
 }
 
+/// Throws when an invariant does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),

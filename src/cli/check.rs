@@ -82,7 +82,8 @@ fn count(problems: &Problems) -> String {
 }
 
 fn print(problems: &Problems) {
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = wanted && io::stderr().is_terminal();
     let renderer = if colours {
         Renderer::styled()
     } else {
@@ -237,11 +238,29 @@ mod tests {
     fn the_policy_as_a_table() {
         let today = date::parse("2026-06-01").unwrap();
         let checked = config::load(TEXT, "config.toml", today).unwrap();
-        insta::assert_snapshot!(policy(&checked.config, today), @r"
-        ");
+        assert_eq!(
+            policy(&checked.config, today),
+            "\
+legacy: https://login.example.com/ (login.example.com) -> https://10.1.2.3
+  client              mode     codes   methods  types  until               owner
+  every other client  enforce  handle  S256     code   -                   -
+  kiosk               enforce  handle  S256     code   2026-01-31 (ended)  kiosk@example.com
+  old-erp             report   handle  S256     code   2027-03-31          erp-team@example.com
+
+"
+        );
         let before = date::parse("2026-01-31").unwrap();
-        insta::assert_snapshot!(policy(&checked.config, before), @r"
-        ");
+        assert_eq!(
+            policy(&checked.config, before),
+            "\
+legacy: https://login.example.com/ (login.example.com) -> https://10.1.2.3
+  client              mode     codes     methods      types                until       owner
+  every other client  enforce  handle    S256         code                 -           -
+  kiosk               off      upstream  S256, plain  code, code id_token  2026-01-31  kiosk@example.com
+  old-erp             report   handle    S256         code                 2027-03-31  erp-team@example.com
+
+"
+        );
     }
 
     #[test]

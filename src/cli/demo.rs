@@ -1,9 +1,166 @@
-//! `demo`: the gate in front of a server without PKCE.
+//! `demo`: a server without PKCE, the gate in front of it, and a page on which both can be attacked.
+//!
+//! Everything runs in this process, on loopback, and is gone when it ends:
+//!
+//! - [`legacy`] is an authorization server as there are many: honest, and it has never heard of PKCE.
+//! - The gate in front of it is the real one, from a real configuration ([`stage`]).
+//! - [`page`] is the application, whose page shows what happens; [`acts`] plays it and the attacker.
+//! - [`ledger`] holds what went over the wire, [`story`] makes a scene of it, [`view`] and [`text`] show it.
 
+mod acts;
+mod agent;
+mod attempt;
+mod ledger;
+mod legacy;
+mod login;
+mod page;
+mod scene;
+mod stage;
+mod story;
+mod text;
+mod view;
+mod wire;
+
+use std::io::{self, Write as _};
+use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Placeholder.
-pub(super) fn execute() -> ExitCode {
-    super::complain("demo: not there yet");
-    ExitCode::FAILURE
+use clap::Args;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{START, complain, run};
+use crate::telemetry::log;
+use agent::Agent;
+use legacy::Legacy;
+use page::Page;
+use scene::Scene;
+use stage::{Opened, Stage};
+use view::StoryView;
+use wire::{Answers, Failed, failed};
+
+/// How the demonstration is to be run.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Port of the demo page; 0 for any [default: 8088, or any if that is taken]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Play all scenes without a browser, print every exchange, and end; exit code 1 if one went wrong
+    #[arg(long)]
+    scripted: bool,
+}
+
+/// Runs until SIGTERM or SIGINT, or until all scenes are played.
+pub(super) fn execute(options: &Options) -> ExitCode {
+    let played = stage::open(options.port).and_then(|opened| {
+        if options.scripted {
+            scripted(opened)
+        } else {
+            interactive(opened)
+        }
+    });
+    match played {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            ExitCode::from(START)
+        }
+    }
+}
+
+/// The page waits for visitors. The gate's log comes in between the outcomes, as an operator sees it.
+fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
+    let _log = log::to_stdout(opened.log);
+    let stop = CancellationToken::new();
+    run::on_signal(stop.clone(), CancellationToken::new()).map_err(failed)?;
+    let stage = Arc::clone(&opened.stage);
+    say(&text::opening(&stage.places));
+    say(&text::invitation(&stage.places));
+    let page = Arc::new(Page::new(stage, true));
+    with_everything(opened, &page, &stop, stop.cancelled())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The page's only visitor is a browser without a screen, which goes through all scenes.
+fn scripted(opened: Opened) -> Result<ExitCode, Failed> {
+    let stop = CancellationToken::new();
+    let stage = Arc::clone(&opened.stage);
+    say(&text::opening(&stage.places));
+    let page = Arc::new(Page::new(Arc::clone(&stage), false));
+    let scenes = async {
+        let mut wrong = 0;
+        for (index, scene) in Scene::ALL.into_iter().enumerate() {
+            wrong += usize::from(!play(&stage, &page, index + 1, scene).await);
+        }
+        wrong
+    };
+    let wrong = with_everything(opened, &page, &stop, scenes)?;
+    if wrong == 0 {
+        say("Everything was as promised.\n");
+        Ok(ExitCode::SUCCESS)
+    } else {
+        say(&format!("{wrong} of 4 scenes were not as promised.\n"));
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+/// Whether a scene went as promised.
+async fn play(stage: &Stage, page: &Page, number: usize, scene: Scene) -> bool {
+    let start = format!("{}/start/{}", stage.places.page, scene.slug());
+    let opened = Agent::new(stage).open(&start, None).await;
+    let Some(story) = page.story(scene) else {
+        let why = opened.err().map(|error| error.to_string());
+        let why = why.unwrap_or_else(|| "the browser never came back".to_owned());
+        say(&format!("{number}. {}\n  {why}\n\n", scene.title()));
+        return false;
+    };
+    say(&text::scene(number, scene, &StoryView::new(&story)));
+    story.is_kept()
+}
+
+/// Serves everything until `until` is there, then stops it all.
+fn with_everything<T>(
+    opened: Opened,
+    page: &Arc<Page>,
+    stop: &CancellationToken,
+    until: impl Future<Output = T>,
+) -> Result<T, Failed> {
+    let stage = opened.stage;
+    let legacy = Legacy::new(stage.places.clone(), Arc::clone(&stage.ledger));
+    let gate = stage::run_gate(opened.gate, stop.clone()).map_err(failed)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(failed)?.block_on(async {
+        let tasks = TaskTracker::new();
+        serve(opened.upstream, Arc::new(legacy), stop, &tasks)?;
+        serve(opened.page, Arc::clone(page), stop, &tasks)?;
+        let done = until.await;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        Ok(done)
+    });
+    stop.cancel();
+    match gate.join() {
+        Ok(ended) => ended.and(done),
+        Err(_) => Err(failed("the gate's thread has panicked")),
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    site: Arc<impl Answers>,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<(), Failed> {
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    tasks.spawn(wire::serve(listener, site, stop.clone(), tasks.clone()));
+    Ok(())
+}
+
+/// To standard output; nobody is left to be told when that is gone.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

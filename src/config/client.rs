@@ -27,10 +27,8 @@ struct Lax {
 /// Reads one `[[upstream.client]]`; `upstream` is its `[upstream.pkce]`.
 pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: u64) -> ClientRule {
     let id = table.get("id", &TEXT);
-    if !table.has("id") {
-        let help = "add id = \"…\", the client_id that it sends";
-        table.missing("id", "whose rule is this?", help);
-    }
+    let help = "add id = \"…\", the client_id that it sends";
+    table.require("id", "whose rule is this?", help);
     let rule = rule(table, pkce);
     let until = until(table);
     let lax = lax(&rule, &pkce.rule, table, upstream);
@@ -172,20 +170,25 @@ fn stricter<T: Clone + PartialEq>(client: &[T], upstream: &[T]) -> Vec<T> {
 fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
     let end = date::format(today.saturating_add(90));
     let wanted = [
-        ("until", format!("until = \"{end}\"")),
-        ("owner", "owner = \"team@example.com\"".to_owned()),
-        ("reason", "reason = \"…\"".to_owned()),
+        ("until", "an end", format!("until = \"{end}\"")),
+        (
+            "owner",
+            "an owner",
+            "owner = \"team@example.com\"".to_owned(),
+        ),
+        ("reason", "a reason", "reason = \"…\"".to_owned()),
     ];
-    let (keys, examples): (Vec<&str>, Vec<String>) = wanted
+    let (needs, examples): (Vec<&str>, Vec<String>) = wanted
         .into_iter()
-        .filter(|(key, _)| !table.has(key))
+        .filter(|(key, ..)| table.lacks(key))
+        .map(|(_, need, example)| (need, example))
         .unzip();
-    if keys.is_empty() {
+    if needs.is_empty() {
         return;
     }
-    let message = format!("an exception needs {}", keys.join(", "));
+    let message = format!("an exception needs {}", needs.join(", "));
     let help = format!("add {}", examples.join(", "));
-    table.missing_for(lax.key, message, &lax.why, help);
+    table.push(Problem::error(table.at(lax.key), message, &lax.why, help));
 }
 
 /// An end, and nothing that ends.

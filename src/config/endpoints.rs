@@ -43,11 +43,10 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
 
 /// Without these there is nothing to guard.
 fn required(table: &Table<'_>, key: &'static str, example: &str) {
-    if !table.has(key) {
-        let label = "the gate has to know this endpoint of the upstream";
-        let help = format!("add {key} = {example} below [upstream.endpoints]");
-        table.missing(key, label, &help);
-    } else if table.is_empty_list(key) {
+    let label = "the gate has to know this endpoint of the upstream";
+    let help = format!("add {key} = {example} below [upstream.endpoints]");
+    table.require(key, label, &help);
+    if table.is_empty_list(key) {
         table.empty_list(key, "there would be nothing to guard", example);
     }
 }
@@ -75,5 +74,81 @@ fn twice(
                 .and_at(earlier.span, format!("as {other} here"))
         };
         table.push(problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check_text, config};
+
+    fn text(prefix: &str, endpoints: &str) -> String {
+        format!(
+            "[[upstream]]\nurl = \"http://127.0.0.1:9000\"\nprefix = \"{prefix}\"\n\
+             [upstream.endpoints]\n{endpoints}"
+        )
+    }
+
+    fn check(endpoints: &str, expected: &[&str]) {
+        check_text(&text("/", endpoints), expected);
+    }
+
+    #[test]
+    fn paths_are_kept_with_the_prefix_in_front() {
+        let endpoints = "authorization = [\"/a\", \"/b/\"]\ntoken = [\"/t\"]\nmetadata = []";
+        for (prefix, expected) in [
+            ("/", ["/a", "/b/"]),
+            ("/auth", ["/auth/a", "/auth/b/"]),
+            ("/auth/", ["/auth/a", "/auth/b/"]),
+        ] {
+            let config = config(&text(prefix, endpoints));
+            let gateway = &config.upstreams[0].gateway;
+            assert_eq!(gateway.endpoints.authorization, expected, "{prefix}");
+            assert!(gateway.endpoints.metadata.is_empty());
+        }
+    }
+
+    #[test]
+    fn authorization_and_token_are_required() {
+        check(
+            "token = []",
+            &[
+                "4:1 error: `upstream.endpoints.authorization` is missing | \
+                 the gate has to know this endpoint of the upstream | \
+                 add authorization = [\"/oauth2/authorize\"] below [upstream.endpoints]",
+                "5:9 error: `upstream.endpoints.token` is empty | \
+                 there would be nothing to guard | write for example token = [\"/oauth2/token\"]",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_path_is_one_endpoint() {
+        check(
+            "authorization = [\"/a\"]\ntoken = [\"/t\", \"/a\"]",
+            &[
+                "6:16 error: \"/a\" is both authorization and token | as token here | \
+               a path is one endpoint only: remove one of them",
+            ],
+        );
+        check(
+            "authorization = [\"/a\"]\ntoken = [\"/t\"]\n\
+             continuation = [\"/.well-known/openid-configuration\"]",
+            &[
+                "7:17 error: \"/.well-known/openid-configuration\" is both continuation and metadata | \
+               metadata has it by default | a path is one endpoint only: remove one of them",
+            ],
+        );
+    }
+
+    #[test]
+    fn endpoints_of_later_versions_may_only_be_empty() {
+        check(
+            "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]\n\
+             device_authorization = []",
+            &[
+                "7:32 error: `upstream.endpoints.pushed_authorization_request` is not supported in this version | \
+               comes with a later version | write [], or remove it",
+            ],
+        );
     }
 }

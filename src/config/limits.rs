@@ -51,3 +51,35 @@ pub(super) fn requests(limits: &Table<'_>, headers: usize) -> Limits {
         in_flight: limits.integer("in_flight", 512, 1..=1_000_000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{UPSTREAM, check, config};
+    use super::*;
+
+    #[test]
+    fn what_is_written_holds() {
+        let limits = "header_bytes = \"8KiB\"\nuri_bytes = \"4KiB\"\nconnections = 10\n\
+                      in_flight = 2\nfirst_byte = \"500ms\"\nidle = \"5s\"";
+        let config = config(&format!("[limits]\n{limits}\n{UPSTREAM}"));
+        assert_eq!(config.server.header_bytes, 8 * KIB);
+        assert_eq!(
+            (config.server.connections, config.limits.in_flight),
+            (10, 2)
+        );
+        assert_eq!(config.limits.uri_bytes, 4 * KIB);
+        assert_eq!(config.server.first_byte, Duration::from_millis(500));
+        assert_eq!(config.server.idle, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_timeout_can_be_met() {
+        check(
+            "[limits]\nbody_read = \"0s\"",
+            &[
+                "2:13 error: `limits.body_read` is out of range | it goes from \"10ms\" to \"1h\" | \
+               write for example body_read = \"10s\"",
+            ],
+        );
+    }
+}

@@ -1,17 +1,22 @@
 //! What concerns more than one key: contradictions, and what an operator should know.
 
+mod unique;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::origin::{Origin, plain_url};
 use super::problem::Problem;
 use super::server::Server;
 use super::tree::{At, Table, show_duration};
 use super::upstream::Read;
-use super::value::{Origin, plain_url, quoted};
+use super::value::quoted;
 use super::{Config, Context};
 use crate::gateway::{BrowserBinding, Entry};
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
+
+pub(super) use unique::unique;
 
 /// Listeners: none twice, and operators' pages never where clients are.
 pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: SocketAddr) {
@@ -100,81 +105,12 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     }
 }
 
-/// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
-pub(super) fn unique(upstreams: &[Read<'_>]) {
-    for (at, read) in upstreams.iter().enumerate() {
-        unique_clients(read);
-        let earlier = upstreams.iter().take(at);
-        let same_name = earlier.clone().find(|other| name(other) == name(read));
-        if let Some(other) = same_name
-            && table(read).is_good("name")
-        {
-            let message = format!("two upstreams are called {}", quoted(name(read)));
-            let help = "give each a name of its own, for example name = \"second\"";
-            let problem = Problem::error(table(read).at("name"), message, "again", help);
-            table(read).push(problem.and_at(table(other).at("name"), "the first one"));
-        }
-        let same_place = earlier.clone().find_map(|other| {
-            let host = shared_host(read, other)?;
-            (prefix(read) == prefix(other)).then_some((other, host))
-        });
-        if let Some((other, host)) = same_place
-            && ["hosts", "prefix"]
-                .iter()
-                .all(|key| table(read).is_good(key))
-        {
-            let message = "two upstreams answer to the same host and prefix";
-            let label = format!("{host} and prefix {} again", quoted(prefix(read)));
-            let help = "give one of them other hosts or another prefix";
-            let problem = Problem::error(place(read), message, label, help);
-            table(read).push(problem.and_at(place(other), "the first one"));
-        }
-    }
-}
-
 fn table<'r, 't>(read: &'r Read<'t>) -> &'r Table<'t> {
     &read.tables.upstream
 }
 
 fn name<'r>(read: &'r Read<'_>) -> &'r str {
     &read.built.gateway.name
-}
-
-fn prefix<'r>(read: &'r Read<'_>) -> &'r str {
-    &read.built.gateway.prefix
-}
-
-/// Where it says which requests are its own.
-fn place(read: &Read<'_>) -> super::problem::Span {
-    let written = ["hosts", "prefix"]
-        .into_iter()
-        .find(|key| table(read).has(key));
-    written.map_or(table(read).header(), |key| table(read).at(key))
-}
-
-fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
-    let (a, b) = (&a.built.gateway.hosts, &b.built.gateway.hosts);
-    if a.is_empty() && b.is_empty() {
-        return Some("any host".to_owned());
-    }
-    a.iter()
-        .find(|host| b.contains(host))
-        .map(|host| quoted(host))
-}
-
-fn unique_clients(read: &Read<'_>) {
-    for (at, (table, client)) in read.clients.iter().enumerate() {
-        let mut earlier = read.clients.iter().take(at);
-        if table.has("id")
-            && table.is_good("id")
-            && let Some((first, _)) = earlier.find(|(_, other)| other.id == client.id)
-        {
-            let message = format!("the client {} has two rules", quoted(&client.id));
-            let help = "make one [[upstream.client]] of them";
-            let problem = Problem::error(table.at("id"), message, "again", help);
-            table.push(problem.and_at(first.at("id"), "the first one"));
-        }
-    }
 }
 
 /// Codes, tokens and secrets on a network, for everyone to read.
@@ -315,7 +251,8 @@ fn nothing_refused(table: &Table<'_>, read: &Read<'_>, label: &str) {
 }
 
 fn upstream_codes(table: &Table<'_>, read: &Read<'_>) {
-    let upstream = read.built.connection.origin();
+    let target = read.target.as_ref();
+    let upstream = target.map_or_else(|| "the upstream".to_owned(), Origin::to_string);
     table.push(Problem::warning(
         table.at("codes"),
         "this depends on the upstream being unreachable around the gate",

@@ -18,3 +18,28 @@ pub(super) fn read(table: &Table<'_>) -> Settings {
         format: table.word("format", Format::Json, &formats, &[]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{UPSTREAM, config};
+    use super::*;
+
+    fn check(input: &str, level: Level, format: Format) {
+        let settings = config(&format!("[log]\n{input}\n{UPSTREAM}")).log;
+        assert_eq!(settings, Settings { level, format }, "{input}");
+    }
+
+    #[test]
+    fn levels_and_formats() {
+        check("", Level::Info, Format::Json);
+        check("format = \"text\"", Level::Info, Format::Text);
+        for (word, level) in [
+            ("error", Level::Error),
+            ("warn", Level::Warn),
+            ("debug", Level::Debug),
+            ("trace", Level::Trace),
+        ] {
+            check(&format!("level = \"{word}\""), level, Format::Json);
+        }
+    }
+}

@@ -12,6 +12,14 @@ pub(super) const PATH: Kind<String> = Kind {
     read: path,
 };
 
+/// An exact path, or with `/**` at its end everything below it.
+pub(super) const PATTERN: Kind<String> = Kind {
+    what: "a path",
+    example: "/assets/**",
+    unit: "",
+    read: pattern,
+};
+
 /// The start of paths: `/`, or without a trailing slash.
 pub(super) const PREFIX: Kind<String> = Kind {
     what: "a path",
@@ -73,6 +81,24 @@ fn path(text: &str) -> Result<String, Wrong> {
 /// RFC 3986 `pchar` and the slash, without escapes, and without what servers fold away (`;`) or patterns use (`*`).
 fn may_be_in_a_path(character: char) -> bool {
     character.is_ascii_alphanumeric() || "/-._~!$&'()+,=:@".contains(character)
+}
+
+fn pattern(text: &str) -> Result<String, Wrong> {
+    let (above, below) = match text.strip_suffix("/**") {
+        Some("") => return Ok(text.to_owned()),
+        Some(above) => (above, "/**"),
+        None => (text, ""),
+    };
+    match path(above) {
+        Ok(path) => Ok(format!("{path}{below}")),
+        Err(mut wrong) if text.contains('*') => {
+            wrong
+                .help
+                .push_str("; everything below a path is written \"/assets/**\"");
+            Err(wrong)
+        }
+        Err(wrong) => Err(wrong),
+    }
 }
 
 fn prefix(text: &str) -> Result<String, Wrong> {

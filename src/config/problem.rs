@@ -141,7 +141,7 @@ impl Problems {
         list.dedup();
         Self {
             file_name: file_name.to_owned(),
-            text: text.to_owned(),
+            text: without_secrets(text),
             list,
         }
     }
@@ -204,9 +204,112 @@ impl<'p> IntoIterator for &'p Problems {
     }
 }
 
+/// The text with stars for what is between `://` and `@`: diagnostics end up in logs. Every byte keeps its place.
+fn without_secrets(text: &str) -> String {
+    let mut hidden = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let end = after
+            .find(|c: char| c.is_whitespace() || "/\"'?#".contains(c))
+            .unwrap_or(after.len());
+        let (authority, behind) = after.split_at(end);
+        let secret = authority.rfind('@').unwrap_or(0);
+        let (secret, shown) = authority.split_at(secret);
+        hidden.extend([before, "://", &"*".repeat(secret.len()), shown]);
+        rest = behind;
+    }
+    hidden + rest
+}
+
 /// Without colours.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(&Renderer::plain()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(span: Range<usize>, text: &str, expected: &str) {
+        let problem = Problem::error(span.into(), "message", "label", "help");
+        let problems = Problems::new("f.toml", text, vec![problem]);
+        assert_eq!(problems.to_string().trim_end(), expected, "{text:?}");
+    }
+
+    #[test]
+    fn a_problem_is_shown_at_its_place() {
+        check(
+            6..9,
+            "a = 1\nb = 2\n",
+            "\
+error: message
+ --> f.toml:2:1
+  |
+2 | b = 2
+  | ^^^ label
+  |
+  = help: help",
+        );
+    }
+
+    #[test]
+    fn a_long_span_is_shown_by_its_first_line() {
+        let shown = "\
+error: message
+ --> f.toml:1:5
+  |
+1 | a = [
+  |     ^ label
+  |
+  = help: help";
+        check(4..9, "a = [\n1,\n]", shown);
+        check(4..10, "a = [\r\n1,\r\n]", shown);
+    }
+
+    #[test]
+    fn spans_are_moved_into_the_text() {
+        for (start, end, text) in [(5, 9, ""), (0, 99, "ä"), (1, 1, "ä"), (9, 3, "abc")] {
+            let problem = Problem::error(Span { start, end }, "message", "label", "help");
+            let problem = problem.and_at(Span { start: 7, end: 8 }, "also");
+            let problems = Problems::new("f.toml", text, vec![problem]);
+            for problem in &problems {
+                assert!(text.get(problem.span.range()).is_some());
+            }
+            assert!(problems.to_string().starts_with("error: message\n"));
+        }
+    }
+
+    #[test]
+    fn problems_are_sorted_and_said_once() {
+        let problem = |at: usize, message| Problem::warning((at..at).into(), message, "l", "h");
+        let list = vec![
+            problem(3, "c"),
+            problem(0, "a"),
+            problem(3, "c"),
+            problem(1, "b"),
+        ];
+        let problems = Problems::new("f.toml", "abcdef", list);
+        let messages: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
+        assert_eq!(messages, ["a", "b", "c"]);
+        assert_eq!(problems.count(Severity::Warning), 3);
+        assert_eq!(problems.count(Severity::Error), 0);
+    }
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        for (text, shown) in [
+            (
+                "url = \"http://u:pä@h:1/x@y\"",
+                "url = \"http://*****@h:1/x@y\"",
+            ),
+            ("a://b@c@d, e://f", "a://***@d, e://f"),
+            ("\"://x\" y@z", "\"://x\" y@z"),
+            ("none", "none"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+            assert_eq!(without_secrets(text).len(), text.len());
+        }
     }
 }

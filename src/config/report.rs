@@ -71,13 +71,6 @@ impl Report {
         }
     }
 
-    /// Something is not there that has to be.
-    pub(super) fn missing(&self, problem: Problem) {
-        if self.is_whole() {
-            self.push(problem);
-        }
-    }
-
     /// Whether an error lies within that span.
     pub(super) fn has_error_in(&self, span: Span) -> bool {
         self.problems.borrow().iter().any(|problem| {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::origin::Origin;
 use super::tree::{At, Table};
-use super::value::{ADDRESS, Kind, NETWORK, Origin};
+use super::value::{ADDRESS, Kind, NETWORK};
 use super::{Machine, limits};
 use crate::{admin, server};
 
@@ -57,22 +58,17 @@ pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine)
 }
 
 fn listen(table: &Table<'_>) -> Vec<At<SocketAddr>> {
-    match table.list("listen", &ADDRESS) {
-        Some(listed) => {
-            if listed.is_empty() {
-                table.empty_list(
-                    "listen",
-                    "clients could not connect",
-                    "[\"127.0.0.1:8080\"]",
-                );
-            }
-            listed
-        }
-        None => vec![At {
+    if table.is_empty_list("listen") {
+        let instead = "[\"127.0.0.1:8080\"]";
+        table.empty_list("listen", "clients could not connect", instead);
+    }
+    table.list("listen", &ADDRESS).unwrap_or_else(|| {
+        let default = At {
             span: table.header(),
             value: DEFAULT_LISTEN,
-        }],
-    }
+        };
+        vec![default]
+    })
 }
 
 /// Reads `[admin]`.
@@ -101,5 +97,83 @@ pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option
         // What is wrong there has been said; nothing more follows from it.
         _ if !table.is_good("listen") => Some(origin(DEFAULT_LISTEN)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{UPSTREAM, check, config};
+
+    #[test]
+    fn zero_workers_are_one_per_core() {
+        for (value, workers) in [("0", 2), ("7", 7)] {
+            let text = format!("[server]\nworkers = {value}\n{UPSTREAM}");
+            assert_eq!(config(&text).server.workers, workers);
+        }
+    }
+
+    #[test]
+    fn listeners_are_listed_in_order() {
+        let public = "url = \"http://127.0.0.1:9000\"\npublic_url = \"https://a.example\"";
+        let upstream = UPSTREAM.replace("url = \"http://127.0.0.1:9000\"", public);
+        let text = format!("[server]\nlisten = [\"[::]:443\", \"127.0.0.1:0\"]\n{upstream}");
+        let expected = ["[::]:443", "127.0.0.1:0"].map(|text| text.parse().unwrap());
+        assert_eq!(config(&text).server.listen, expected);
+    }
+
+    #[test]
+    fn there_is_a_listener_at_least() {
+        check(
+            "[server]\nlisten = []",
+            &[
+                "2:10 error: `server.listen` is empty | clients could not connect | \
+               write for example listen = [\"127.0.0.1:8080\"]",
+            ],
+        );
+    }
+
+    #[test]
+    fn how_clients_reach_the_gate_is_known_on_one_loopback_address_only() {
+        let missing = "3:1 error: `upstream.public_url` is missing | \
+                       it is known by itself only where the gate listens on one loopback address | \
+                       add public_url = \"https://login.example.com\", as clients reach the gate";
+        for listen in [
+            "\"0.0.0.0:80\"",
+            "\"127.0.0.1:0\"",
+            "\"127.0.0.1:1\", \"127.0.0.1:2\"",
+        ] {
+            check(&format!("[server]\nlisten = [{listen}]"), &[missing]);
+        }
+        for (listen, origin) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("127.0.0.1:80", "http://127.0.0.1"),
+            ("[::1]:8000", "http://[::1]:8000"),
+        ] {
+            let text = format!("[server]\nlisten = [\"{listen}\"]\n{UPSTREAM}");
+            assert_eq!(config(&text).upstreams[0].gateway.public_origin, origin);
+        }
+    }
+
+    #[test]
+    fn a_wrong_listener_does_not_make_a_public_url_missing() {
+        check(
+            "[server]\nlisten = [\"localhost:80\"]",
+            &[
+                "2:11 error: `server.listen` is not an address | names are not looked up here | \
+               write an IP address and a port, for example \"127.0.0.1:80\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_default_of_admin_is_its_own() {
+        assert_eq!(config(UPSTREAM).admin.listen.to_string(), "127.0.0.1:9901");
+        check(
+            "[admin]\nlisten = 9901",
+            &[
+                "2:10 error: `admin.listen` has to be an address in quotes | this is a whole number | \
+               write listen = \"127.0.0.1:9901\"",
+            ],
+        );
     }
 }

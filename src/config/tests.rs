@@ -186,6 +186,53 @@ mode = \"report\"
     );
 }
 
+#[test]
+fn nothing_is_missing_that_was_misspelt() {
+    let lines = |text: &str| -> Vec<String> {
+        let found = problems(text).into_iter();
+        found
+            .map(|problem| problem.split(" | ").next().unwrap().to_owned())
+            .collect()
+    };
+    for (right, wrong, expected) in [
+        (
+            "token =",
+            "tokens =",
+            "5:1 error: unknown key \"tokens\" in [upstream.endpoints]",
+        ),
+        (
+            "url =",
+            "ulr =",
+            "2:1 error: unknown key \"ulr\" in [[upstream]]",
+        ),
+        (
+            "endpoints]",
+            "endpoint]",
+            "3:11 error: unknown key \"endpoint\" in [[upstream]]",
+        ),
+        (
+            "upstream",
+            "upstreams",
+            "1:3 error: unknown key \"upstreams\"",
+        ),
+    ] {
+        let text = UPSTREAM.replace(right, wrong);
+        assert_eq!(lines(&text), [expected], "{text}");
+    }
+    let client = "[[upstream.client]]\nid = \"a\"\nmode = \"report\"\n\
+                  until = \"2027-01-01\"\nowner = \"o\"\nreasons = \"r\"\n";
+    assert_eq!(
+        lines(&format!("{UPSTREAM}{client}")),
+        ["11:1 error: unknown key \"reasons\" in [[upstream.client]]"]
+    );
+    let text = "[[upstream]]\nurl = \"http://127.0.0.1\"\nendpoints = 5\n";
+    assert_eq!(
+        lines(text),
+        ["3:13 error: `upstream.endpoints` has to be a table"]
+    );
+    assert_eq!(lines("upstream = []"), ["1:12 error: `upstream` is empty"]);
+}
+
 mod broken {
     use super::{load, uncommented};
     use proptest::prelude::*;

@@ -26,10 +26,12 @@ pub(super) struct Table<'t> {
     section: String,
     header: Span,
     entries: Option<&'t DeTable<'t>>,
+    /// It is there, but cannot be read: nothing is missing from it.
+    unreadable: bool,
     report: &'t Report,
 }
 
-/// A key with its value.
+/// A key with its value; an element of a list, with its own place for that of its key.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'t> {
     key: Span,
@@ -44,6 +46,7 @@ impl<'t> Table<'t> {
             section: String::new(),
             header: Span::default(),
             entries: Some(entries),
+            unreadable: false,
             report,
         }
     }
@@ -108,17 +111,23 @@ impl<'t> Table<'t> {
         self.report.push(problem);
     }
 
-    /// A key has to be there, and is not.
-    pub(super) fn missing(&self, key: &'static str, label: &str, help: &str) {
-        let message = format!("{} is missing", self.name(key));
-        self.report
-            .missing(Problem::error(self.header, message, label, help));
+    /// Whether a key is not there, and nothing that was found already is the reason.
+    pub(super) fn lacks(&self, key: &str) -> bool {
+        self.report.is_whole() && !self.unreadable && !self.has(key) && !self.has_like(key)
     }
 
-    /// Something else has to be there because of this key.
-    pub(super) fn missing_for(&self, key: &str, message: String, label: &str, help: String) {
-        self.report
-            .missing(Problem::error(self.at(key), message, label, help));
+    /// Whether a key was misspelt, as far as one can tell.
+    fn has_like(&self, key: &str) -> bool {
+        let mut keys = self.entries.iter().flat_map(|entries| entries.keys());
+        keys.any(|written| nearest(written.get_ref(), &[key]).is_some())
+    }
+
+    /// A key has to be there.
+    pub(super) fn require(&self, key: &'static str, label: &str, help: &str) {
+        if self.lacks(key) {
+            let message = format!("{} is missing", self.name(key));
+            self.push(Problem::error(self.header, message, label, help));
+        }
     }
 
     /// Says that a value is of the wrong type, once; and what to write instead.
@@ -131,7 +140,11 @@ impl<'t> Table<'t> {
     ) {
         let message = format!("{} has to be {expected}", self.name(key));
         let label = format!("this is {}", type_of(entry.value));
-        let help = format!("write {key} = {instead}");
+        let help = if entry.is_element() {
+            format!("write {instead}")
+        } else {
+            format!("write {key} = {instead}")
+        };
         self.push(Problem::error(entry.span, message, label, help));
     }
 
@@ -218,29 +231,31 @@ impl<'t> Table<'t> {
         Some(elements.collect())
     }
 
-    /// A table below this one; an empty one, whose head is that of this one, when it is not there.
+    /// A table below this one. When it is not there its head is that of this one.
     pub(super) fn table(&self, key: &'static str) -> Self {
         let section = self.know_section(key, false);
-        let absent = Self {
-            section,
-            header: self.header,
-            entries: None,
-            report: self.report,
-        };
         let Some(entry) = self.entry(key) else {
-            return absent;
+            return Self {
+                section,
+                header: self.header,
+                entries: None,
+                unreadable: self.unreadable || self.has_like(key),
+                report: self.report,
+            };
         };
-        let Some(entries) = entry.value.as_table() else {
+        let entries = entry.value.as_table();
+        if entries.is_none() {
             let message = format!("{} has to be a table", self.name(key));
             let label = format!("this is {}", type_of(entry.value));
-            let help = format!("write a line [{}], and the keys below it", absent.section);
+            let help = format!("write a line [{section}], and the keys below it");
             self.push(Problem::error(entry.span, message, label, help));
-            return absent;
-        };
+        }
         Self {
+            section,
             header: entry.span,
-            entries: Some(entries),
-            ..absent
+            entries,
+            unreadable: entries.is_none(),
+            report: self.report,
         }
     }
 
@@ -255,6 +270,7 @@ impl<'t> Table<'t> {
                 section: section.clone(),
                 header: entry.span,
                 entries: Some(entries),
+                unreadable: false,
                 report: self.report,
             })
         };
@@ -297,6 +313,11 @@ impl<'t> Entry<'t> {
             span: value.span().into(),
             value: value.get_ref(),
         }
+    }
+
+    /// Elements of lists have no key.
+    fn is_element(&self) -> bool {
+        self.key == self.span
     }
 }
 

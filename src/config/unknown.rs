@@ -129,7 +129,7 @@ fn belongs(key: &str, homes: &[(&String, &Section)], known: &Known) -> (String, 
     }
 }
 
-/// A section, as it is written, and a key in it.
+/// A section, as it is written, and a key in it; there are many, so a weak likeness means nothing.
 fn similar_elsewhere<'k>(key: &str, known: &'k Known) -> Option<(String, &'k str)> {
     known
         .iter()
@@ -137,8 +137,93 @@ fn similar_elsewhere<'k>(key: &str, known: &'k Known) -> Option<(String, &'k str
         .filter_map(|(name, section)| {
             let keys: Vec<&str> = section.keys.keys().copied().collect();
             let (distance, similar) = nearest(key, &keys)?;
-            Some((distance, header(name, section), similar))
+            (distance <= 1).then(|| (distance, header(name, section), similar))
         })
         .min_by_key(|(distance, ..)| *distance)
         .map(|(_, place, similar)| (place, similar))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{check, check_upstream};
+
+    #[test]
+    fn a_slip_of_the_finger() {
+        check(
+            "[server]\nlisen = []",
+            &[
+                "2:1 error: unknown key \"lisen\" in [server] | did you mean `listen`? | \
+               write `listen` instead",
+            ],
+        );
+        check(
+            "[sever]\nlisten = []",
+            &["1:2 error: unknown key \"sever\" | did you mean [server]? | write [server] instead"],
+        );
+        check_upstream(
+            "[upstream.endpoint]\ntokn = []",
+            &["1:11 error: unknown key \"endpoint\" in [[upstream]] | \
+               did you mean [upstream.endpoints]? | write [upstream.endpoints] instead"],
+        );
+    }
+
+    #[test]
+    fn the_wrong_section() {
+        check(
+            "listen = []",
+            &[
+                "1:1 error: unknown key \"listen\" | belongs in [admin] or [server] | \
+               move it below [admin] or [server]",
+            ],
+        );
+        check(
+            "[server]\nheader_bytes = \"8KiB\"",
+            &[
+                "2:1 error: unknown key \"header_bytes\" in [server] | belongs in [limits] | \
+               move it below [limits]",
+            ],
+        );
+        check(
+            "[pkce]\nmode = \"report\"",
+            &["1:2 error: unknown key \"pkce\" | this is [upstream.pkce] | write [upstream.pkce]"],
+        );
+        check(
+            "[server]\nissuer_ = \"x\"",
+            &["2:1 error: unknown key \"issuer_\" in [server] | \
+               did you mean `issuer`? It belongs in [upstream.metadata] | \
+               write `issuer` below a line [upstream.metadata]"],
+        );
+        check_upstream(
+            "[upstream.metadata]\npromote = \"after 7d\"",
+            &[
+                "2:1 error: unknown key \"promote\" in [upstream.metadata] | \
+               belongs in [upstream.pkce], in a later version | remove it",
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_like_it() {
+        check(
+            "[log]\nxyzzy = 1",
+            &[
+                "2:1 error: unknown key \"xyzzy\" in [log] | there is no such key | \
+               the keys here are `format` or `level`",
+            ],
+        );
+    }
+
+    #[test]
+    fn every_table_of_a_list_is_looked_at() {
+        check_upstream(
+            "[[upstream.client]]\nid = \"a\"\nowners = 1\n[[upstream.client]]\nid = \"b\"\nscope = 1",
+            &[
+                "3:1 error: unknown key \"owners\" in [[upstream.client]] | \
+                 did you mean `owner`? | write `owner` instead",
+                "6:1 error: unknown key \"scope\" in [[upstream.client]] | there is no such key | \
+                 the keys here are `assume_method`, `codes`, `id`, `methods`, `mode`, `owner`, `reason`, \
+                 `redirect_uris`, `response_modes`, `response_types`, `type`, `until` or `verifier_max`",
+            ],
+        );
+    }
 }

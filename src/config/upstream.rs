@@ -6,12 +6,13 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::origin::{ORIGIN, Origin, plain_url};
 use super::path::{HOST, PREFIX};
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
 use super::tree::Table;
-use super::value::{Kind, ORIGIN, Origin, TEXT, Wrong, plain_url, quoted};
-use super::{Context, Upstream, client, endpoints, limits};
+use super::value::{Kind, TEXT, Wrong, quoted};
+use super::{Context, Upstream, client, endpoints, limits, routes};
 use crate::gateway::{self, Entry};
 use crate::oauth::ClientId;
 use crate::policy::rules::ClientRule;
@@ -50,7 +51,6 @@ pub(super) fn read<'t>(
         upstream: table,
     };
     let table = &tables.upstream;
-    routes(table);
     let target = target(table);
     let public = public_url(table, public);
     let pkce = pkce::read(&tables.pkce);
@@ -75,29 +75,19 @@ pub(super) fn read<'t>(
     }
 }
 
-fn routes(table: &Table<'_>) {
-    let routes = table.later_table("routes");
-    routes.later_word("default", "guarded", &["deny"]);
-    routes.later_list("allow");
-    routes.later_list("deny");
-    routes.later_list("foreign_callbacks");
-}
-
 fn target(table: &Table<'_>) -> Option<Origin> {
-    if !table.has("url") {
-        let help = "add url = \"http://127.0.0.1:9000\"";
-        table.missing("url", "the gate has to know where this upstream is", help);
-    }
+    let label = "the gate has to know where this upstream is";
+    table.require("url", label, "add url = \"http://127.0.0.1:9000\"");
     table.get("url", &ORIGIN)
 }
 
 /// How clients reach the gate: part of URLs that the gate writes, so it is never guessed from a request.
 fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
     let written = table.get("public_url", &ORIGIN);
-    if !table.has("public_url") && default.is_none() {
+    if default.is_none() {
         let label = "it is known by itself only where the gate listens on one loopback address";
         let help = "add public_url = \"https://login.example.com\", as clients reach the gate";
-        table.missing("public_url", label, help);
+        table.require("public_url", label, help);
     }
     written.or_else(|| default.cloned())
 }
@@ -164,7 +154,7 @@ fn settings(
     let rules = Rules::new(pkce.rule.clone(), by_id);
     tables.metadata.later_flag("synthesize");
     gateway::Settings {
-        routes: gateway::RoutePolicy::default(),
+        routes: routes::read(&table.table("routes"), &prefix),
         name: table
             .get("name", &NAME)
             .unwrap_or_else(|| DEFAULT_NAME.to_owned()),
@@ -194,7 +184,11 @@ fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) ->
     } else {
         Entry::Rewrite
     };
-    if pkce.entry == Some(Entry::Redirect) && !handles && table.is_all_good() {
+    let known = ["mode", "codes", "entry"]
+        .iter()
+        .all(|key| table.is_good(key))
+        && clients.iter().all(|(client, _)| client.is_all_good());
+    if pkce.entry == Some(Entry::Redirect) && !handles && known {
         let message = format!("{} cannot be \"redirect\" here", table.name("entry"));
         let label = "with codes = \"upstream\" a redirect would change nothing";
         let help = "write entry = \"rewrite\", or remove it, or write codes = \"handle\"";

@@ -1,12 +1,10 @@
-//! What a text can mean: durations, sizes, addresses, URLs, paths. Each reader says what is wrong with the text and
+//! What a text can mean: durations, sizes, addresses. Each reader says what is wrong with the text and
 //! what to write instead; where it stands in the file is [`super::tree`]'s business.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use url::Url;
 
 /// A kind of text.
 pub(super) struct Kind<T> {
@@ -88,14 +86,6 @@ pub(super) const NETWORK: Kind<IpNet> = Kind {
     example: "10.0.0.0/8",
     unit: "",
     read: network,
-};
-
-/// `"http://127.0.0.1:9000"`.
-pub(super) const ORIGIN: Kind<Origin> = Kind {
-    what: "a URL of scheme, host and port",
-    example: "http://127.0.0.1:9000",
-    unit: "",
-    read: origin,
 };
 
 /// Any text that can be printed.
@@ -227,120 +217,6 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
                 "write a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ),
         }),
-    }
-}
-
-/// Where something is reached: scheme, host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) tls: bool,
-    /// Lower case, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Origin {
-    /// Whether what is sent there stays on this machine.
-    pub(super) fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.ends_with(".localhost")
-            || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-    }
-
-    /// `host` or `host:port`, as a Host header has it.
-    pub(super) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let own_port = if self.tls { 443 } else { 80 };
-        if self.port == own_port {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority())
-    }
-}
-
-/// A URL that means what it shows: WHATWG parsers repair what is broken, and nobody sees it.
-pub(super) fn plain_url(text: &str, example: &str) -> Result<Url, Wrong> {
-    let wrong = |label: String| Wrong::new(label, format!("write for example \"{example}\""));
-    if let Some(odd) = text
-        .chars()
-        .find(|&odd| odd.is_whitespace() || odd.is_control() || odd == '\\')
-    {
-        return Err(wrong(format!("{odd:?} does not belong in a URL")));
-    }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(wrong(
-            "it does not begin with http:// or https://".to_owned(),
-        ));
-    };
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(wrong(format!("the scheme is {}", quoted(scheme))));
-    }
-    if rest.starts_with('/') || rest.is_empty() {
-        return Err(wrong("the host is missing".to_owned()));
-    }
-    let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
-    if !url.username().is_empty() || url.password().is_some() || rest.contains('@') {
-        return Err(wrong("it has a user name or a password".to_owned()));
-    }
-    Ok(url)
-}
-
-fn origin(text: &str) -> Result<Origin, Wrong> {
-    if text.starts_with("unix:") {
-        return Err(Wrong::later(
-            "a unix: socket",
-            "write a TCP address, for example \"http://127.0.0.1:9000\"",
-        ));
-    }
-    let url = plain_url(text, ORIGIN.example)?;
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err(Wrong::new(
-            "the host is missing",
-            "write for example \"http://127.0.0.1:9000\"",
-        ));
-    };
-    let origin = Origin {
-        tls: url.scheme() == "https",
-        host: host.trim_matches(['[', ']']).to_owned(),
-        port,
-    };
-    let instead = format!("write \"{origin}\"");
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Wrong::new("it has a query or a fragment", instead));
-    }
-    if url.path() != "/" {
-        let help = format!("{instead}; which paths belong to it is said by prefix and endpoints");
-        return Err(Wrong::new("it has a path", help));
-    }
-    if port == 0 {
-        return Err(Wrong::new(
-            "nothing is reached at port 0",
-            "write the real port",
-        ));
-    }
-    let written = text.trim_end_matches('/');
-    let with_port = format!("{}://{host}:{port}", url.scheme());
-    let means_what_it_shows = written.eq_ignore_ascii_case(&origin.to_string())
-        || written.eq_ignore_ascii_case(&with_port);
-    if means_what_it_shows {
-        Ok(origin)
-    } else {
-        Err(Wrong::new(
-            format!("this would be read as {origin}"),
-            instead,
-        ))
     }
 }
 

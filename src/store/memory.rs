@@ -3,11 +3,11 @@
 //! What it keeps, and what that costs at a million records (the `memory` mode of `benches/store.rs` measures it):
 //!
 //! ```text
-//!                                                       in the log   index   together
-//! pending authorization, S256, client state of 64 bytes    124        27       152
-//! bound code of 32 bytes                                    92        27       120
-//! the same for a client or redirect URI beyond the 3584th  +48                 +48
-//! a client of its own for every record                               +52       +52
+//!                                                           log   index   together
+//! pending authorization, S256, client state of 64 bytes       124      23        149
+//! bound code of 32 bytes, or what is left of it                92      23        117
+//! the same for a client or redirect URI beyond the 3584th     +48                +48
+//! a client of its own for every record                                +52        +52
 //! ```
 //!
 //! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.

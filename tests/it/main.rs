@@ -1,6 +1,8 @@
 //! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
 #![cfg(test)]
 
+mod config;
+mod demo;
 mod deploy;
 mod real_browser;
 mod real_clients;

@@ -104,7 +104,7 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 /// The modules of this crate that a line names.
 fn imports(line: &str) -> impl Iterator<Item = String> + '_ {
     line.match_indices("crate::").flat_map(|(at, found)| {
-        let rest = &line[at + found.len()..];
+        let rest = line.get(at + found.len()..).unwrap_or_default();
         let names: Vec<String> = match rest.strip_prefix('{') {
             Some(list) => list
                 .split(['{', '}', ','])

@@ -1,1 +1,230 @@
+use super::super::testing::{UPSTREAM, check, check_text, check_upstream};
+use super::overlap;
 
+#[test]
+fn two_listeners_never_share_connections() {
+    for (a, b, expected) in [
+        ("127.0.0.1:80", "127.0.0.1:80", true),
+        ("0.0.0.0:80", "127.0.0.1:80", true),
+        ("[::]:80", "127.0.0.1:80", true),
+        ("[::]:80", "[::1]:80", true),
+        ("127.0.0.1:80", "127.0.0.1:81", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+        ("0.0.0.0:80", "[::1]:80", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ] {
+        let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
+        assert_eq!(
+            (overlap(a, b), overlap(b, a)),
+            (expected, expected),
+            "{a} {b}"
+        );
+    }
+}
+
+#[test]
+fn operators_pages_are_not_where_clients_are() {
+    const WHAT: &str = "error: `admin.listen` is an address of `server.listen` too | \
+                        health, metrics and the review would be served to clients | \
+                        write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
+    check(
+        "[admin]\nlisten = \"127.0.0.1:8080\"",
+        &[&format!("2:10 {WHAT}")],
+    );
+    check(
+        "[server]\nlisten = [\"127.0.0.1:9901\"]",
+        &[&format!("2:11 {WHAT}")],
+    );
+    check(
+        "[server]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+        &["2:26 error: `server.listen` lists \"127.0.0.1:1\" twice | again | remove one of them"],
+    );
+}
+
+#[test]
+fn trusting_everybody_is_said() {
+    check(
+        "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
+        &[
+            "2:34 warning: every peer is a trusted proxy | any client can claim any address | \
+           list only the networks of your own proxies",
+        ],
+    );
+}
+
+#[test]
+fn limits_that_do_not_go_together_are_said() {
+    check(
+        "[limits]\nuri_bytes = \"48KiB\"\n[store]\ncode = \"11m\"",
+        &[
+            "2:13 warning: `limits.uri_bytes` is larger than `limits.header_bytes` | \
+             the head of a request, which its URI is part of, is refused first | \
+             raise header_bytes, or lower uri_bytes",
+            "4:8 warning: codes live longer than RFC 6749 section 4.1.2 recommends | \
+             more than \"10m\" | write code = \"5m\", or as long as the upstream's own codes live",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_refused_is_said() {
+    check_upstream(
+        "[upstream.pkce]\nmode = \"off\"",
+        &[
+            "2:8 warning: nothing is refused at \"legacy\" | nothing is judged | \
+           write mode = \"enforce\" once the review shows that every client is ready",
+        ],
+    );
+    check_upstream(
+        "[upstream.pkce]\ncodes = \"upstream\"",
+        &[
+            "2:9 warning: this depends on the upstream being unreachable around the gate | \
+           clients get the codes that the upstream issued | \
+           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
+        ],
+    );
+    check_upstream(
+        "[[upstream.client]]\nid = \"a\"\ncodes = \"upstream\"\nuntil = \"2027-01-01\"\nowner = \"o\"\nreason = \"r\"",
+        &[
+            "3:9 warning: this depends on the upstream being unreachable around the gate | \
+           clients get the codes that the upstream issued | \
+           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
+        ],
+    );
+    check_upstream(
+        "[upstream.pkce]\nresponse_types = [\"code\", \"id_token token\"]\ngrants = [\"refresh_token\"]",
+        &[
+            "2:18 warning: access tokens travel through the browser | \
+             PKCE protects codes only (RFC 9700 section 2.1.2) | \
+             allow \"token\" in the [[upstream.client]] that needs it",
+            "3:10 warning: no code can be redeemed | \"authorization_code\" is not listed | \
+             add \"authorization_code\", or write grants = [] for any",
+        ],
+    );
+    check_upstream(
+        "[upstream.pkce]\nbrowser_binding = \"hard\"\nentry = \"rewrite\"",
+        &["2:19 warning: no browser is bound | \
+           the cookie is set with the redirect, and entry is \"rewrite\" | \
+           write entry = \"redirect\", or browser_binding = \"off\""],
+    );
+    check_upstream(
+        "[[upstream.client]]\nid = \"a\"\nverifier_max = 256\n\
+         [[upstream.client]]\nid = \"b\"\nverifier_max = 256\nreason = \"its library\"",
+        &[
+            "3:16 warning: verifiers may be longer than RFC 7636 section 4.1 allows | \
+           128 characters is the longest there | \
+           add reason = \"…\" to say why this client needs it",
+        ],
+    );
+}
+
+fn upstream(keys: &str) -> String {
+    UPSTREAM.replace("url = \"http://127.0.0.1:9000\"", keys)
+}
+
+#[test]
+fn what_can_be_read_on_the_way_is_said() {
+    check_text(
+        &upstream(
+            "url = \"http://10.0.0.1\"\npublic_url = \"http://login.example.com\"\n\
+             metadata.issuer = \"http://login.example.com\"",
+        ),
+        &[
+            "2:7 warning: the upstream is reached over a network in plain http | \
+             codes, tokens and client secrets can be read on the way, and others can reach it too | \
+             write https://, or run the gate beside the upstream and let that listen on 127.0.0.1 only",
+            "3:14 warning: clients reach the gate in plain http | \
+             codes and verifiers can be read on the way | \
+             put TLS in front of the gate, and write https:// here",
+            "4:19 warning: the issuer is no https:// URL | RFC 8414 section 2 requires https | \
+             write the issuer as the upstream's metadata has it, with https://",
+        ],
+    );
+    check_text(
+        &upstream(
+            "url = \"https://10.0.0.1\"\npublic_url = \"https://login.example.com\"\n\
+             metadata.issuer = \"http://localhost:8080\"",
+        ),
+        &[],
+    );
+}
+
+#[test]
+fn hosts_and_paths_that_do_not_fit_are_said() {
+    check_text(
+        &upstream(
+            "url = \"http://127.0.0.1\"\nhosts = [\"a.example\"]\npublic_url = \"https://b.example\"",
+        ),
+        &[
+            "3:9 warning: `upstream.public_url` is not among `upstream.hosts` | \
+           requests for \"b.example\" will not reach this upstream | \
+           add \"b.example\" to hosts, or correct public_url",
+        ],
+    );
+    for hosts in ["a.example", "a.example:8443"] {
+        let public = "public_url = \"https://a.example:8443\"";
+        check_text(
+            &upstream(&format!(
+                "url = \"http://127.0.0.1\"\nhosts = [\"{hosts}\"]\n{public}"
+            )),
+            &[],
+        );
+    }
+    let text = upstream("url = \"http://127.0.0.1\"\nprefix = \"/auth\"");
+    check_text(
+        &text.replace("/token", "/auth/token"),
+        &[
+            "6:9 warning: `upstream.endpoints.token` repeats the prefix | \
+           this is \"/auth/auth/token\" in requests | write paths below the prefix, without it",
+        ],
+    );
+}
+
+#[test]
+fn two_upstreams_differ_in_name_and_place() {
+    const NAMES: &str = "give each a name of its own, for example name = \"second\"";
+    const PLACES: &str = "give one of them other hosts or another prefix";
+    const PLACE: &str = "two upstreams answer to the same host and prefix";
+    let two = |first: &str, second: &str| {
+        format!("{UPSTREAM}{UPSTREAM}")
+            .replacen("[[upstream]]", &format!("[[upstream]]\n{first}"), 1)
+            .replacen("\n[[upstream]]", &format!("\n[[upstream]]\n{second}"), 1)
+    };
+    check_text(
+        &two("# one", "# two"),
+        &[
+            &format!("7:1 error: two upstreams are called \"legacy\" | by default | {NAMES}"),
+            &format!("7:1 error: {PLACE} | any host and prefix \"/\" again | {PLACES}"),
+        ],
+    );
+    check_text(
+        &two("name = \"a\"", "name = \"a\"\nprefix = \"/b\"").replace("prefix", "\nprefix"),
+        &[&format!(
+            "8:8 error: two upstreams are called \"a\" | again | {NAMES}"
+        )],
+    );
+    let hosts = |name: &str, hosts: &str| {
+        format!(
+            "public_url = \"https://a.example\"\nname = \"{name}\"\nhosts = [{hosts}, \"a.example\"]"
+        )
+    };
+    check_text(
+        &two(&hosts("a", "\"b.example\""), &hosts("b", "\"c.example\"")),
+        &[&format!(
+            "12:9 error: {PLACE} | \"a.example\" and prefix \"/\" again | {PLACES}"
+        )],
+    );
+    check_text(
+        &two("name = \"a\"", "name = \"b\"\nhosts = [\"127.0.0.1\"]"),
+        &[],
+    );
+    check_text(&two("name = \"a\"", "name = \"b\"\nprefix = \"/b\""), &[]);
+    // What follows from another mistake is not said.
+    check_text(
+        &two("name = \"a b\"", "prefix = \"/b\""),
+        &[
+            "2:8 error: `upstream.name` is not a name | ' ' does not belong in a name | \
+           write at most 64 letters, digits, '-', '_' and '.', for example \"legacy\"",
+        ],
+    );
+}

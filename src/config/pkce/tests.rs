@@ -1,1 +1,164 @@
+use super::super::testing::{UPSTREAM, check_upstream, config};
+use crate::gateway::{BrowserBinding, Entry, ToUpstream};
+use crate::oauth::{ResponseMode, ResponseType};
+use crate::policy::{Codes, Mode};
 
+fn gateway(pkce: &str) -> crate::gateway::Settings {
+    let mut config = config(&format!("{UPSTREAM}[upstream.pkce]\n{pkce}"));
+    config.upstreams.remove(0).gateway
+}
+
+fn check(pkce: &str, expected: &[&str]) {
+    check_upstream(&format!("[upstream.pkce]\n{pkce}"), expected);
+}
+
+#[test]
+fn codes_and_entry_follow_the_mode() {
+    for (pkce, codes, entry) in [
+        ("", Codes::Handle, Entry::Redirect),
+        ("mode = \"report\"", Codes::Upstream, Entry::Rewrite),
+        ("mode = \"off\"", Codes::Upstream, Entry::Rewrite),
+        (
+            "mode = \"report\"\ncodes = \"handle\"",
+            Codes::Handle,
+            Entry::Redirect,
+        ),
+        ("codes = \"upstream\"", Codes::Upstream, Entry::Rewrite),
+        ("entry = \"rewrite\"", Codes::Handle, Entry::Rewrite),
+    ] {
+        let gateway = gateway(pkce);
+        let rule = gateway.rules.default_rule();
+        assert_eq!((rule.codes, gateway.entry), (codes, entry), "{pkce}");
+    }
+}
+
+#[test]
+fn what_is_written_holds() {
+    let gateway = gateway(
+        "mode = \"report\"\nrequire = \"public\"\nbrowser_binding = \"off\"\nto_upstream = \"strip\"\n\
+         methods = [\"S256\"]\nresponse_types = [\"id_token code\", \"code\", \"code id_token\"]\n\
+         response_modes = [\"form_post\"]\ngrants = [\"authorization_code\", \"refresh_token\"]",
+    );
+    let rule = gateway.rules.default_rule();
+    assert_eq!(rule.mode, Mode::Report);
+    assert!(
+        rule.challenge_required,
+        "an unknown client counts as public"
+    );
+    assert!(!rule.plain_allowed);
+    let types = ["code id_token", "code"].map(ResponseType::parse);
+    assert_eq!(rule.response_types, types);
+    assert_eq!(rule.response_modes, [ResponseMode::FormPost]);
+    assert_eq!(rule.grants, ["authorization_code", "refresh_token"]);
+    assert_eq!(gateway.browser_binding, BrowserBinding::Off);
+    assert_eq!(gateway.to_upstream, ToUpstream::Strip);
+}
+
+#[test]
+fn a_redirect_needs_a_handle() {
+    check(
+        "codes = \"upstream\"\nentry = \"redirect\"\nmode = \"report\"",
+        &[
+            "3:9 error: `upstream.pkce.entry` cannot be \"redirect\" here | \
+             with codes = \"upstream\" a redirect would change nothing | \
+             write entry = \"rewrite\", or remove it, or write codes = \"handle\"",
+            "4:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
+             write mode = \"enforce\" once the review shows that every client is ready",
+        ],
+    );
+    // One client with handles is enough.
+    let gateway = gateway(
+        "mode = \"report\"\nentry = \"redirect\"\n[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"",
+    );
+    assert_eq!(gateway.entry, Entry::Redirect);
+}
+
+#[test]
+fn plain_is_for_single_clients() {
+    check(
+        "methods = [\"S256\", \"plain\"]",
+        &[
+            "2:20 error: `upstream.pkce.methods` cannot allow \"plain\" to all clients | \
+           whoever sees the authorization request could redeem its code | \
+           write methods = [\"S256\"] here, and allow \"plain\" in the [[upstream.client]] that needs it",
+        ],
+    );
+    check(
+        "methods = [\"s256\"]",
+        &[
+            "2:12 error: `upstream.pkce.methods` is not a code challenge method | \
+           this method is not known | write \"S256\", spelt exactly so",
+        ],
+    );
+    check(
+        "methods = []",
+        &[
+            "2:11 error: `upstream.pkce.methods` is empty | nothing would be allowed | \
+           write for example methods = [\"S256\"]",
+        ],
+    );
+}
+
+#[test]
+fn response_types_are_sets_of_known_words() {
+    const HELP: &str = "write words out of code, token and id_token, with single spaces; \
+                        or none, or code_credentials";
+    for (kind, label) in [
+        ("", "it is empty, or has two spaces"),
+        ("code  id_token", "it is empty, or has two spaces"),
+        ("Code", "did you mean \"code\"?"),
+        ("code idtoken", "did you mean \"id_token\"?"),
+        ("code,id_token", "\"code,id_token\" is not known"),
+        ("code none", "this word stands alone"),
+        ("code_credentials code", "this word stands alone"),
+        ("code code", "it has a word twice"),
+    ] {
+        check(
+            &format!("response_types = [\"{kind}\"]"),
+            &[&format!(
+                "2:19 error: `upstream.pkce.response_types` is not a response type | {label} | {HELP}"
+            )],
+        );
+    }
+    for kind in [
+        "code",
+        "id_token",
+        "code id_token",
+        "none",
+        "code_credentials",
+    ] {
+        check(&format!("response_types = [\"{kind}\"]"), &[]);
+    }
+}
+
+#[test]
+fn signed_response_modes_come_later() {
+    const HELP: &str = "write \"query\", \"fragment\" or \"form_post\"";
+    for mode in ["jwt", "query.jwt", "form_post.jwt"] {
+        check(
+            &format!("response_modes = [\"{mode}\"]"),
+            &[&format!(
+                "2:19 error: `upstream.pkce.response_modes`: the signed response mode is not supported \
+                 in this version | comes with a later version | {HELP}"
+            )],
+        );
+    }
+    check(
+        "response_modes = [\"web_message\"]",
+        &[&format!(
+            "2:19 error: `upstream.pkce.response_modes` is not a response mode | \
+             this response mode is not known | {HELP}"
+        )],
+    );
+}
+
+#[test]
+fn the_upstream_sees_pkce_or_does_not() {
+    check(
+        "to_upstream = \"replace\"",
+        &[
+            "2:15 error: `upstream.pkce.to_upstream`: \"replace\" is not supported in this version | \
+           comes with a later version | write \"forward\" or \"strip\"",
+        ],
+    );
+}

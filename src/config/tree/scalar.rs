@@ -62,7 +62,13 @@ impl Table<'_> {
         };
         let share = digits.parse().ok();
         let share = share.filter(|share: &f64| *share > 0.0);
-        self.bounded(key, share, default, &(0.0..=1.0), |share| share.to_string())
+        self.bounded(key, share, default, &(0.0..=1.0), |share| {
+            if share > 0.0 {
+                share.to_string()
+            } else {
+                "above 0".to_owned()
+            }
+        })
     }
 
     /// A duration within a range.
@@ -183,13 +189,6 @@ impl Table<'_> {
             Some(_) => self.refuse_later(key, entry, "write [], or remove it"),
             None => self.wrong_type(key, entry, "a list", "[]"),
         }
-    }
-
-    /// A table in which every key can only have its default yet.
-    pub(in super::super) fn later_table(&self, key: &'static str) -> Self {
-        let table = self.table(key);
-        self.know_later(key);
-        table
     }
 
     fn refuse_later(&self, key: &str, entry: Entry<'_>, help: &str) {

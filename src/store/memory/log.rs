@@ -15,22 +15,48 @@ use std::collections::VecDeque;
 use zeroize::Zeroize as _;
 
 /// Where a record stands: the number of its segment, and the offset in it. A position is used again only after
-/// 262,144 further segments, four gigabytes, and until then leads nowhere once its record is dropped.
+/// 262,144 further segments, four gigabytes, and until then leads nowhere once its record is dropped. Bytes, not a
+/// number, because the index would have to align a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Position(u32);
+pub(super) struct Position([u8; 4]);
+
+impl Position {
+    fn new(number: u32, offset: u32) -> Self {
+        Self((number << OFFSET_BITS | offset).to_ne_bytes())
+    }
+
+    fn number(self) -> u32 {
+        u32::from_ne_bytes(self.0) >> OFFSET_BITS
+    }
+
+    fn offset(self) -> u32 {
+        u32::from_ne_bytes(self.0) & MAX_OFFSET
+    }
+}
 
 const OFFSET_BITS: u32 = 14;
 const NUMBERS: u32 = 1 << (u32::BITS - OFFSET_BITS);
-const MAX_OFFSET: usize = (1 << OFFSET_BITS) - 1;
+const MAX_OFFSET: u32 = (1 << OFFSET_BITS) - 1;
 
 /// With the allocator's own sixteen bytes four pages.
 const SEGMENT: usize = 16 * 1024 - 16;
 const LENGTH: usize = size_of::<u16>();
 const ALONE: u16 = u16::MAX;
 
+/// Memory for records.
+#[derive(Debug)]
+pub(super) struct Segment(Vec<u8>);
+
+impl Segment {
+    /// With the allocator's overhead and the queue's entry.
+    pub(super) fn cost(&self) -> usize {
+        self.0.capacity() + 16 + size_of::<Self>()
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Log {
-    segments: VecDeque<Vec<u8>>,
+    segments: VecDeque<Segment>,
     /// The number of the first segment.
     first: u32,
     /// The offset of the first record in it.
@@ -41,16 +67,16 @@ impl Log {
     /// Adds a record. `None`: there is no position left for it.
     pub(super) fn append(&mut self, record: &[u8]) -> Option<Position> {
         let framed = record.len().checked_add(LENGTH)?;
-        let fits = |segment: &Vec<u8>| segment.len() + framed <= SEGMENT;
+        let fits = |Segment(segment): &Segment| segment.len() + framed <= SEGMENT;
         if !self.segments.back().is_some_and(fits) {
             if self.segments.len() + 1 >= usize::try_from(NUMBERS).ok()? {
                 return None;
             }
             self.segments
-                .push_back(Vec::with_capacity(framed.max(SEGMENT)));
+                .push_back(Segment(Vec::with_capacity(framed.max(SEGMENT))));
         }
         let distance = u32::try_from(self.segments.len() - 1).ok()?;
-        let segment = self.segments.back_mut()?;
+        let Segment(segment) = self.segments.back_mut()?;
         let offset = u32::try_from(segment.len()).ok()?;
         let length = u16::try_from(record.len())
             .ok()
@@ -58,33 +84,34 @@ impl Log {
         segment.extend_from_slice(&length.unwrap_or(ALONE).to_le_bytes());
         segment.extend_from_slice(record);
         let number = self.first.wrapping_add(distance) % NUMBERS;
-        Some(Position(number << OFFSET_BITS | offset))
+        Some(Position::new(number, offset))
     }
 
     /// The record there, unless it was dropped.
     pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut [u8]> {
-        let number = position.0 >> OFFSET_BITS;
-        let offset = usize::try_from(position.0).ok()? & MAX_OFFSET;
-        let distance = number.wrapping_sub(self.first) % NUMBERS;
+        let offset = usize::try_from(position.offset()).ok()?;
+        let distance = position.number().wrapping_sub(self.first) % NUMBERS;
         if distance == 0 && offset < self.head {
             return None;
         }
-        let segment = self.segments.get_mut(usize::try_from(distance).ok()?)?;
+        let Segment(segment) = self.segments.get_mut(usize::try_from(distance).ok()?)?;
         record_at(segment, offset)
     }
 
     /// The oldest record and its position.
     pub(super) fn head(&mut self) -> Option<(Position, &mut [u8])> {
         let offset = u32::try_from(self.head).ok()?;
-        let position = Position(self.first << OFFSET_BITS | offset);
-        Some((position, record_at(self.segments.front_mut()?, self.head)?))
+        let position = Position::new(self.first, offset);
+        Some((
+            position,
+            record_at(&mut self.segments.front_mut()?.0, self.head)?,
+        ))
     }
 
-    /// Wipes and drops the oldest record; returns how many bytes of memory went with it.
-    pub(super) fn pop(&mut self) -> usize {
-        let Some(segment) = self.segments.front_mut() else {
-            return 0;
-        };
+    /// Wipes and drops the oldest record. A segment that was emptied with it is the caller's to free, without the
+    /// lock: the allocator may take its time to give memory back.
+    pub(super) fn pop(&mut self) -> Option<Segment> {
+        let Segment(segment) = self.segments.front_mut()?;
         if let Some(record) = record_at(segment, self.head) {
             record.zeroize();
             self.head += LENGTH + record.len();
@@ -92,19 +119,22 @@ impl Log {
             self.head = segment.len();
         }
         if self.head < segment.len() {
-            return 0;
+            return None;
         }
         self.head = 0;
         self.first = self.first.wrapping_add(1) % NUMBERS;
-        self.segments
-            .pop_front()
-            .map_or(0, |segment| cost(&segment))
+        let emptied = self.segments.pop_front();
+        if self.segments.is_empty() {
+            // Or what is left of a flood would sit in the middle of the heap and keep all of it.
+            self.segments.shrink_to_fit();
+        }
+        emptied
     }
 
     /// What the newest segment took, if the last record began one.
     pub(super) fn grown(&self, position: Position) -> usize {
         match self.segments.back() {
-            Some(segment) if position.0 & ((1 << OFFSET_BITS) - 1) == 0 => cost(segment),
+            Some(segment) if position.offset() == 0 => segment.cost(),
             Some(_) | None => 0,
         }
     }
@@ -113,14 +143,14 @@ impl Log {
     pub(super) fn contains(&self, needle: &[u8]) -> bool {
         self.segments
             .iter()
-            .any(|segment| segment.windows(needle.len()).any(|at| at == needle))
+            .any(|Segment(segment)| segment.windows(needle.len()).any(|at| at == needle))
     }
 }
 
 /// A store that goes takes its secrets with it.
 impl Drop for Log {
     fn drop(&mut self) {
-        for segment in &mut self.segments {
+        for Segment(segment) in &mut self.segments {
             segment.zeroize();
         }
     }
@@ -134,11 +164,6 @@ fn record_at(segment: &mut [u8], offset: usize) -> Option<&mut [u8]> {
         ALONE => Some(rest),
         length => rest.get_mut(..usize::from(length)),
     }
-}
-
-/// With the allocator's overhead and the queue's entry.
-fn cost(segment: &Vec<u8>) -> usize {
-    segment.capacity() + 16 + size_of::<Vec<u8>>()
 }
 
 #[cfg(test)]
@@ -164,7 +189,7 @@ mod tests {
                 for _ in 0..drops {
                     let Some((position, record)) = alive.pop_front() else { break };
                     prop_assert_eq!(log.head(), Some((position, &mut record.clone()[..])));
-                    memory -= log.pop();
+                    memory -= log.pop().map_or(0, |segment| segment.cost());
                     dead.push(position);
                 }
                 for (position, record) in &alive {
@@ -173,13 +198,13 @@ mod tests {
                 for position in &dead {
                     prop_assert_eq!(log.get_mut(*position), None);
                 }
-                prop_assert_eq!(memory, log.segments.iter().map(cost).sum::<usize>());
+                prop_assert_eq!(memory, log.segments.iter().map(Segment::cost).sum::<usize>());
             }
             for _ in 0..alive.len() {
-                memory -= log.pop();
+                memory -= log.pop().map_or(0, |segment| segment.cost());
             }
             prop_assert_eq!(memory, 0, "an empty log keeps no memory");
-            prop_assert_eq!(log.pop(), 0);
+            prop_assert!(log.pop().is_none());
             prop_assert!(log.head().is_none());
         }
     }

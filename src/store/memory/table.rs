@@ -1,10 +1,10 @@
 //! Records of one kind: an index that says where, and logs that say what.
 //!
-//! The index leads from a key to a position in one of the logs. It holds eight bytes of a keyed hash instead of
-//! the sixteen of the key, which stands in the record and is compared there. The hash is keyed because keys can
-//! be chosen: in `codes = "upstream"` they are digests of values that a client sends, and whoever can compute
-//! them can try a million per second for ones that fall into the same slot. A key that meets another one's hash
-//! (one in 10^13 at a million records) is refused.
+//! The index leads from a key to a position in one of the logs. It holds six bytes of a keyed hash instead of the
+//! sixteen of the key, which stands in the record and is compared there. The hash is keyed because keys can be
+//! chosen: in `codes = "upstream"` they are digests of values that a client sends, and whoever can compute them can
+//! try millions per second until many fall into the same place. A key that meets the hash of another one is not
+//! kept: at a million records one in 300 million.
 //!
 //! Locks: an entry of the index may be held while a log is locked, never the other way round, and never two of
 //! either in one table. What is in a log decides: an index entry whose record is gone leads nowhere.
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use super::log::{Log, Position};
+use super::log::{Log, Position, Segment};
 use super::origin::OriginName;
 use super::record::{Record, State};
 use crate::clock::Timestamp;
@@ -28,13 +28,21 @@ pub(super) const SHARDS: usize = 64;
 /// A slot of the index and the byte that the map adds to it.
 const SLOT: usize = size_of::<(Slot, Position)>() + 1;
 
-/// The keyed hash of a key. Bytes, not a number, so that it is aligned with the four of a position.
+/// The keyed hash of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot([u8; 8]);
+struct Slot([u8; 6]);
 
+/// The map takes its shard from the upper bits and the place in it from the lower ones: they must not be the same.
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from_ne_bytes(self.0));
+        let mut hash = [0; 8];
+        for (to, from) in hash
+            .iter_mut()
+            .zip(self.0.iter().chain(self.0.iter().skip(4)))
+        {
+            *to = *from;
+        }
+        state.write_u64(u64::from_le_bytes(hash));
     }
 }
 
@@ -152,7 +160,7 @@ impl Table {
         limit: usize,
     ) -> Vec<Dropped> {
         let mut dropped = Vec::new();
-        let mut freed = 0;
+        let mut emptied = Vec::new();
         if let Some(mut log) = self.log(shard) {
             while dropped.len() < limit
                 && let Some((position, bytes)) = log.head()
@@ -170,9 +178,10 @@ impl Table {
                         state,
                     });
                 }
-                freed += log.pop();
+                emptied.extend(log.pop());
             }
         }
+        let freed = emptied.iter().map(Segment::cost).sum();
         self.segments.fetch_sub(freed, Ordering::Relaxed);
         for Dropped { key, position, .. } in &dropped {
             // A later record may have taken the entry over.
@@ -227,10 +236,14 @@ impl Table {
     }
 
     fn slot(&self, key: Digest) -> Slot {
-        Slot(self.keyed.hash_one(key).to_ne_bytes())
+        let mut slot = [0; 6];
+        for (to, from) in slot.iter_mut().zip(self.keyed.hash_one(key).to_le_bytes()) {
+            *to = from;
+        }
+        Slot(slot)
     }
 
-    fn shard_of(Slot([byte, ..]): Slot) -> usize {
+    fn shard_of(Slot([.., byte]): Slot) -> usize {
         usize::from(byte) % SHARDS
     }
 
@@ -255,4 +268,103 @@ impl Table {
 
 fn record_under(log: &mut Log, position: Position, key: Digest) -> Option<Record<'_>> {
     Record::open(log.get_mut(position)?).filter(|record| record.key() == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    use crate::flow::{ClientState, PendingAuthorization};
+    use crate::store::memory::record::{Head, pack_pending};
+
+    fn key(number: usize) -> Digest {
+        Digest::of("key", &[&number.to_be_bytes()])
+    }
+
+    fn add(table: &Table, key: Digest) -> Added<()> {
+        let pending = PendingAuthorization {
+            challenge: None,
+            client: key,
+            redirect: None,
+            state: ClientState::Absent,
+            response_type: None,
+            response_mode: None,
+            browser: None,
+        };
+        let head = Head {
+            key,
+            deadline: Timestamp::from_millis(1),
+            origin: OriginName::Number(0),
+        };
+        table.add(
+            key,
+            |_| Some(()),
+            || Ok(pack_pending(head, &pending).unwrap()),
+        )
+    }
+
+    #[test]
+    fn a_key_that_meets_the_hash_of_another_one_is_not_taken_for_it() {
+        let table = Table::new();
+        assert_eq!(add(&table, key(1)), Added::New);
+        // The index now leads from the second key to the record of the first.
+        let position = *table.index.get(&table.slot(key(1))).unwrap();
+        table.index.insert(table.slot(key(2)), position);
+        let shard = Table::shard_of(table.slot(key(1)));
+        assert!(record_under(&mut table.log(shard).unwrap(), position, key(2)).is_none());
+        assert_eq!(table.with(key(2), |_| ()), None);
+        let same_shard = (2..9999)
+            .map(key)
+            .find(|key| table.shard(*key) == shard)
+            .unwrap();
+        table.index.insert(table.slot(same_shard), position);
+        assert_eq!(table.with(same_shard, |_| ()), None);
+        assert_eq!(add(&table, same_shard), Added::NoRoom);
+        assert_eq!(table.with(key(1), |record| record.key()), Some(key(1)));
+    }
+
+    #[test]
+    fn an_index_entry_whose_record_is_gone_is_taken_over() {
+        let table = Table::new();
+        assert_eq!(add(&table, key(1)), Added::New);
+        assert_eq!(add(&table, key(1)), Added::Not(()));
+        let slot = table.slot(key(1));
+        let position = *table.index.get(&slot).unwrap();
+        assert_eq!(
+            table
+                .drop_expired(table.shard(key(1)), Timestamp::from_millis(1), 9)
+                .len(),
+            1
+        );
+        table.index.insert(slot, position); // as if the entry had not been removed yet
+        assert_eq!(table.with(key(1), |_| ()), None);
+        assert_eq!(add(&table, key(1)), Added::New);
+        assert!(table.with(key(1), |_| ()).is_some());
+    }
+
+    #[test]
+    fn records_are_spread_over_shards_and_places() {
+        let table = Table::new();
+        for number in 0..64_000 {
+            assert_eq!(add(&table, key(number)), Added::New);
+        }
+        let mut shards = [0; SHARDS];
+        for number in 0..64_000 {
+            shards[table.shard(key(number))] += 1;
+        }
+        assert!(
+            shards.iter().all(|records| (800..1200).contains(records)),
+            "{shards:?}"
+        );
+        // The map takes the shard from bits 51 to 56.
+        let hashes = (0..64_000).map(|number| table.index.hash_usize(&table.slot(key(number))));
+        let first_shard = hashes.filter(|hash| hash >> 51 & 63 == 0);
+        let places: HashSet<_> = first_shard.map(|hash| hash % 1024).collect();
+        assert!(
+            places.len() > 500,
+            "the place in a shard depends on the shard: {}",
+            places.len()
+        );
+    }
 }

@@ -1,0 +1,104 @@
+//! Token requests, by whoever makes them, and the verdict on what came of it.
+
+use http::{Method, Request, Response, StatusCode, header};
+
+use super::agent;
+use super::ledger::Party;
+use super::legacy::TOKEN;
+use super::stage::Stage;
+use super::story::{Promise, Remark, Tone};
+use super::wire::{self, Failed, Pairs};
+use crate::oauth::json;
+
+/// A token request, and what has to come of it.
+#[derive(Debug)]
+pub(super) struct Attempt<'t> {
+    pub(super) who: Party,
+    pub(super) form: Pairs,
+    pub(super) expect: Expect,
+    /// How the verdict begins.
+    pub(super) what: &'t str,
+    pub(super) note: &'t str,
+}
+
+/// What has to come of a token request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    Token,
+    Refused,
+    /// A token for the attacker: what happens without the gate.
+    Stolen,
+}
+
+impl Attempt<'_> {
+    /// Sends it to the gate or the server at `origin`.
+    pub(super) async fn make(self, stage: &Stage, origin: &str) -> Result<Remark, Failed> {
+        let pairs = self.form.iter();
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{origin}{TOKEN}"))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(wire::encoded(pairs))
+            .map_err(wire::failed)?;
+        let (number, answer) = agent::exchange(stage, self.who, request).await?;
+        Ok(Remark {
+            number,
+            note: self.note.to_owned(),
+            verdict: Some(judge(self.expect, self.what, &answer)),
+        })
+    }
+}
+
+/// What came of a token request, and whether it had to.
+fn judge(expect: Expect, what: &str, answer: &Response<String>) -> Promise {
+    let body = json::parse(answer.body().as_bytes()).unwrap_or_default();
+    let token = body.get("access_token").is_some();
+    let error = body.get("error").and_then(serde_json::Value::as_str);
+    let outcome = match error {
+        _ if token => "token issued".to_owned(),
+        Some(error) => format!("refused, {error}"),
+        None => format!("{} without a word", answer.status()),
+    };
+    let kept = match expect {
+        Expect::Token | Expect::Stolen => token && answer.status() == StatusCode::OK,
+        Expect::Refused => {
+            !token && error == Some("invalid_grant") && answer.status() == StatusCode::BAD_REQUEST
+        }
+    };
+    let tone = if expect == Expect::Stolen {
+        Tone::Alarm
+    } else {
+        Tone::Good
+    };
+    Promise::new(kept, format!("{what}: {outcome}")).with_tone(tone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_what_came_and_not_what_was_hoped_for() {
+        let token = wire::json(StatusCode::OK, &serde_json::json!({ "access_token": "t" }));
+        let refused =
+            |status, error: &str| wire::json(status, &serde_json::json!({ "error": error }));
+        let invalid_grant = refused(StatusCode::BAD_REQUEST, "invalid_grant");
+        let invalid_request = refused(StatusCode::BAD_REQUEST, "invalid_request");
+        let failure = wire::plain(StatusCode::BAD_GATEWAY, "nobody there");
+        for (expect, answer, kept) in [
+            (Expect::Token, &token, true),
+            (Expect::Token, &invalid_grant, false),
+            (Expect::Token, &failure, false),
+            (Expect::Stolen, &token, true),
+            (Expect::Stolen, &invalid_grant, false),
+            (Expect::Refused, &invalid_grant, true),
+            (Expect::Refused, &invalid_request, false),
+            (Expect::Refused, &token, false),
+            (Expect::Refused, &failure, false),
+        ] {
+            let verdict = judge(expect, "it", answer);
+            assert_eq!(verdict.kept, kept, "{expect:?}: {}", verdict.text);
+        }
+    }
+}

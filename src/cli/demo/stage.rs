@@ -1,0 +1,178 @@
+//! The sockets of the demonstration and the gate on them: the real one, from a real configuration. All on loopback.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::{Ledger, Party};
+use super::legacy::{AUTHORIZE, TOKEN};
+use super::login::CLIENT;
+use super::wire::{Failed, failed};
+use crate::app::App;
+use crate::clock::{self, Clock};
+use crate::config::{self, Config};
+use crate::server;
+use crate::telemetry::Telemetry;
+
+/// Where the demo page is, if nothing else is there.
+const PORT: u16 = 8088;
+
+/// Who is where: origins without a slash at their end.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) page: String,
+    pub(super) gate: String,
+    pub(super) upstream: String,
+    pub(super) callback: String,
+    pub(super) attacker_callback: String,
+}
+
+impl Places {
+    /// Whose URL it is.
+    pub(super) fn party(&self, url: &str) -> Party {
+        if url.starts_with(&self.gate) {
+            Party::Gate
+        } else if url.starts_with(&self.upstream) {
+            Party::Upstream
+        } else {
+            Party::Application
+        }
+    }
+
+    /// Whether this `Host` is the gate's: it hands on the one that the client asked for.
+    pub(super) fn is_gate(&self, host: &str) -> bool {
+        self.gate.strip_prefix("http://") == Some(host)
+    }
+}
+
+/// What everybody on the stage knows.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) places: Places,
+    /// The gate's configuration, as text.
+    pub(super) config: String,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// Open sockets that nobody serves yet.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stage: Arc<Stage>,
+    pub(super) page: TcpListener,
+    pub(super) upstream: TcpListener,
+    pub(super) gate: App,
+    /// What the configuration says about the log.
+    pub(super) log: crate::telemetry::Settings,
+}
+
+/// Opens everything. `port` is the page's; without one it is the usual one, or any if that is taken.
+pub(super) fn open(port: Option<u16>) -> Result<Opened, Failed> {
+    let page = match port {
+        Some(port) => listen(port)?,
+        None => listen(PORT).or_else(|_| listen(0))?,
+    };
+    let upstream = listen(0)?;
+    // The gate's own URL stands in its configuration, so its port is chosen, and held, before it starts.
+    let held = server::bind(loopback(0), true).map_err(failed)?;
+    let (page_at, gate_at) = (origin(&page)?, origin(&held)?);
+    let places = Places {
+        callback: format!("{page_at}/callback"),
+        attacker_callback: format!("{page_at}/attacker"),
+        page: page_at,
+        gate: gate_at,
+        upstream: origin(&upstream)?,
+    };
+    let config = config(&places);
+    let settings = load(&config)?;
+    let log = settings.log;
+    let gate = App::bind(settings, Telemetry::new(), Clock::system()).map_err(failed)?;
+    drop(held);
+    let ledger = Arc::default();
+    let stage = Stage {
+        places,
+        config,
+        ledger,
+    };
+    Ok(Opened {
+        stage: Arc::new(stage),
+        page,
+        upstream,
+        gate,
+        log,
+    })
+}
+
+/// Everything that an operator would write; the rest is default.
+fn config(places: &Places) -> String {
+    let Places {
+        gate,
+        upstream,
+        callback,
+        ..
+    } = places;
+    let listen = gate.strip_prefix("http://").unwrap_or_default();
+    format!(
+        r#"[server]
+listen = ["{listen}"]
+workers = 1
+
+[admin]
+listen = "127.0.0.1:0"
+
+[log]
+level = "warn"
+format = "text"
+
+[[upstream]]
+name = "legacy"
+url = "{upstream}"
+public_url = "{gate}"
+
+[upstream.endpoints]
+authorization = ["{AUTHORIZE}"]
+token = ["{TOKEN}"]
+
+[[upstream.client]]
+id = "{CLIENT}"
+redirect_uris = ["{callback}"]
+"#
+    )
+}
+
+fn load(text: &str) -> Result<Config, Failed> {
+    let checked = config::load(text, "demo.toml", clock::today()).map_err(failed)?;
+    Ok(checked.config)
+}
+
+/// Runs the gate on a thread of its own. When it ends, for whatever reason, `stop` is told.
+pub(super) fn run_gate(
+    gate: App,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<Result<(), Failed>>> {
+    std::thread::Builder::new()
+        .name("gate".to_owned())
+        .spawn(move || {
+            // Nobody waits for a demonstration: the end is the end, without a drain.
+            let ended = gate.run(&stop, &stop).map_err(failed);
+            stop.cancel();
+            ended
+        })
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn listen(port: u16) -> Result<TcpListener, Failed> {
+    let address = loopback(port);
+    server::bind(address, false)
+        .map_err(|error| failed(format!("cannot listen on {address}: {error}")))
+}
+
+fn origin(listener: &TcpListener) -> Result<String, Failed> {
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(format!("http://{address}"))
+}

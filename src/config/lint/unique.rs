@@ -1,0 +1,82 @@
+//! What must not be there twice.
+
+use super::super::problem::{Problem, Span};
+use super::super::upstream::Read;
+use super::super::value::quoted;
+use super::{name, table};
+
+/// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
+pub(in super::super) fn unique(upstreams: &[Read<'_>]) {
+    for (at, read) in upstreams.iter().enumerate() {
+        unique_clients(read);
+        let earlier = upstreams.iter().take(at);
+        let same_name = earlier.clone().find(|other| name(other) == name(read));
+        if let Some(other) = same_name
+            && [read, other].iter().all(|read| table(read).is_good("name"))
+        {
+            let message = format!("two upstreams are called {}", quoted(name(read)));
+            let help = "give each a name of its own, for example name = \"second\"";
+            let label = if table(read).has("name") {
+                "again"
+            } else {
+                "by default"
+            };
+            let problem = Problem::error(table(read).at("name"), message, label, help);
+            table(read).push(problem.and_at(table(other).at("name"), "the first one"));
+        }
+        let same_place = earlier.clone().find_map(|other| {
+            let host = shared_host(read, other)?;
+            (prefix(read) == prefix(other)).then_some((other, host))
+        });
+        if let Some((other, host)) = same_place
+            && [read, other].iter().all(|read| has_good_place(read))
+        {
+            let message = "two upstreams answer to the same host and prefix";
+            let label = format!("{host} and prefix {} again", quoted(prefix(read)));
+            let help = "give one of them other hosts or another prefix";
+            let problem = Problem::error(place(read), message, label, help);
+            table(read).push(problem.and_at(place(other), "the first one"));
+        }
+    }
+}
+
+fn prefix<'r>(read: &'r Read<'_>) -> &'r str {
+    &read.built.gateway.prefix
+}
+
+fn has_good_place(read: &Read<'_>) -> bool {
+    table(read).is_good("hosts") && table(read).is_good("prefix")
+}
+
+/// Where it says which requests are its own.
+fn place(read: &Read<'_>) -> Span {
+    let written = ["hosts", "prefix"]
+        .into_iter()
+        .find(|key| table(read).has(key));
+    written.map_or(table(read).header(), |key| table(read).at(key))
+}
+
+fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
+    let (a, b) = (&a.built.gateway.hosts, &b.built.gateway.hosts);
+    if a.is_empty() && b.is_empty() {
+        return Some("any host".to_owned());
+    }
+    a.iter()
+        .find(|host| b.contains(host))
+        .map(|host| quoted(host))
+}
+
+fn unique_clients(read: &Read<'_>) {
+    for (at, (table, client)) in read.clients.iter().enumerate() {
+        let mut earlier = read.clients.iter().take(at);
+        if table.has("id")
+            && table.is_good("id")
+            && let Some((first, _)) = earlier.find(|(_, other)| other.id == client.id)
+        {
+            let message = format!("the client {} has two rules", quoted(&client.id));
+            let help = "make one [[upstream.client]] of them";
+            let problem = Problem::error(table.at("id"), message, "again", help);
+            table.push(problem.and_at(first.at("id"), "the first one"));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Writing records.
+
+use zeroize::Zeroizing;
+
+use super::{HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT};
+use crate::clock::Timestamp;
+use crate::flow::{ClientState, PendingAuthorization};
+use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+use crate::store::memory::origin::{Origin, OriginName};
+
+/// What both kinds of record begin with.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store::memory) struct Head {
+    pub(in crate::store::memory) key: Digest,
+    pub(in crate::store::memory) deadline: Timestamp,
+    pub(in crate::store::memory) origin: OriginName,
+}
+
+/// Packs a pending authorization. `None`: a text of more than four gigabytes.
+pub(in crate::store::memory) fn pack_pending(
+    head: Head,
+    pending: &PendingAuthorization,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let response_type = pending
+        .response_type
+        .as_deref()
+        .filter(|text| *text != "code");
+    let response_mode = pending.response_mode.as_deref();
+    let state = pending.state.as_str().unwrap_or_default();
+    let prefixed = |text: Option<&str>| text.map_or(0, |text| text.len() + 4);
+    let length = prefixed(response_type) + prefixed(response_mode) + state.len();
+    let challenge = pending.challenge.as_ref();
+    let mut writer = Writer::new(State::Pending, head, pending.browser, challenge, length)?;
+    match (&pending.response_type, response_type) {
+        (None, _) => {}
+        (Some(_), None) => writer.part(Shape::TYPE_CODE, &[]),
+        (Some(_), Some(text)) => writer.text(Shape::TYPE, text)?,
+    }
+    if let Some(text) = response_mode {
+        writer.text(Shape::MODE, text)?;
+    }
+    match &pending.state {
+        ClientState::Absent => {}
+        ClientState::Bare => writer.part(Shape::STATE_BARE, &[]),
+        ClientState::Value(state) => writer.part(Shape::STATE_VALUE, state.as_bytes()),
+    }
+    Some(writer.finish())
+}
+
+/// Packs a code; `bound_for` names the pending authorization where the code may come a second time.
+pub(in crate::store::memory) fn pack_code(
+    head: Head,
+    challenge: Option<&CodeChallenge>,
+    bound_for: Option<Digest>,
+    code: &AuthorizationCode,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let code = code.expose().as_bytes();
+    let mut writer = Writer::new(State::Bound, head, bound_for, challenge, code.len())?;
+    writer.bytes.extend_from_slice(code);
+    Some(writer.finish())
+}
+
+/// Never grows beyond the capacity it began with: a reallocation would leave an unwiped copy behind.
+struct Writer {
+    bytes: Zeroizing<Vec<u8>>,
+    shape: Shape,
+}
+
+impl Writer {
+    fn new(
+        state: State,
+        head: Head,
+        digest: Option<Digest>,
+        challenge: Option<&CodeChallenge>,
+        texts: usize,
+    ) -> Option<Self> {
+        let plain = match challenge {
+            Some(CodeChallenge::Plain(challenge)) => challenge.len(),
+            Some(CodeChallenge::S256(_)) | None => 0,
+        };
+        // 48 the origin, 16 the digest, 32 or 4 the challenge.
+        let bytes = Vec::with_capacity(HEAD + 48 + 16 + 32 + plain + texts);
+        let mut writer = Self {
+            bytes: Zeroizing::new(bytes),
+            shape: Shape::default(),
+        };
+        writer.head(state, head);
+        if let Some(digest) = digest {
+            writer.part(Shape::DIGEST, digest.as_bytes());
+        }
+        match challenge {
+            None => {}
+            Some(CodeChallenge::S256(hash)) => writer.part(Shape::S256, hash),
+            Some(CodeChallenge::Plain(challenge)) => writer.text(Shape::PLAIN, challenge)?,
+        }
+        Some(writer)
+    }
+
+    fn head(
+        &mut self,
+        state: State,
+        Head {
+            key,
+            deadline,
+            origin,
+        }: Head,
+    ) {
+        let millis = deadline.as_millis().min(LATEST).to_le_bytes();
+        self.bytes.extend_from_slice(key.as_bytes());
+        self.bytes.extend(millis.iter().take(STATE - KEY));
+        // Nothing counted yet, and the shape is known at the end.
+        self.bytes.extend_from_slice(&[state.to_byte(), 0, 0]);
+        let (number, itself) = match origin {
+            OriginName::Number(number) => (number, None),
+            OriginName::Itself(origin) if origin.redirect.is_some() => {
+                (WITH_REDIRECT, Some(origin))
+            }
+            OriginName::Itself(origin) => (WITHOUT_REDIRECT, Some(origin)),
+        };
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+        let Some(Origin { client, redirect }) = itself else {
+            return;
+        };
+        self.bytes.extend_from_slice(client.as_bytes());
+        if let Some((exact, target)) = redirect.map(RedirectDigest::to_parts) {
+            self.bytes.extend_from_slice(exact.as_bytes());
+            self.bytes.extend_from_slice(target.as_bytes());
+        }
+    }
+
+    fn part(&mut self, part: u8, bytes: &[u8]) {
+        self.shape.0 |= part;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn text(&mut self, part: u8, text: &str) -> Option<()> {
+        self.part(part, &u32::try_from(text.len()).ok()?.to_le_bytes());
+        self.bytes.extend_from_slice(text.as_bytes());
+        Some(())
+    }
+
+    fn finish(mut self) -> Zeroizing<Vec<u8>> {
+        if let Some(shape) = self.bytes.get_mut(SHAPE) {
+            *shape = self.shape.0;
+        }
+        self.bytes
+    }
+}

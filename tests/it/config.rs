@@ -1,0 +1,123 @@
+//! What operators see of a broken `config.toml`, byte for byte; and the command that shows it.
+
+use std::process::{Command, Output};
+
+use pkce_gate::config::{self, Problems, date};
+
+/// The day on which all of it is looked at.
+const TODAY: &str = "2026-06-01";
+
+fn problems(text: &str) -> Problems {
+    let today = date::parse(TODAY).unwrap();
+    match config::load(text, "config.toml", today) {
+        Ok(checked) => checked.warnings,
+        Err(problems) => problems,
+    }
+}
+
+/// One test per file in `tests/config`, with its diagnostics beside it.
+macro_rules! diagnostics {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let text = include_str!(concat!("../config/", stringify!($name), ".toml"));
+            let mut settings = insta::Settings::clone_current();
+            settings.set_snapshot_path("../config");
+            settings.set_prepend_module_to_snapshot(false);
+            settings.set_omit_expression(true);
+            settings.bind(|| insta::assert_snapshot!(stringify!($name), problems(text)));
+        }
+    )*};
+}
+
+diagnostics! {
+    unknown_key
+    wrong_section
+    wrong_type
+    bad_duration
+    bad_size
+    several
+    syntax
+    missing
+    later
+    lax_exception
+    overlapping
+    bad_url
+    warnings
+}
+
+fn pkce_gate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pkce-gate"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn check_prints_the_policy_of_a_good_file() {
+    let output = pkce_gate(&["check"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(
+        text(&output.stdout),
+        "\
+legacy: http://127.0.0.1:8080/ (any host) -> http://127.0.0.1:9000
+  client              mode     codes   methods  types  until  owner
+  every other client  enforce  handle  S256     code   -      -
+
+config.toml: ok
+"
+    );
+}
+
+#[test]
+fn check_prints_all_problems_of_a_bad_file_and_nothing_else() {
+    let output = pkce_gate(&["check", "--config", "tests/config/bad_size.toml"]);
+    assert_eq!(output.status.code(), Some(65));
+    assert_eq!(text(&output.stdout), "");
+    let shown = text(&output.stderr);
+    for place in ["2:16", "3:13", "4:14", "5:23", "6:14"] {
+        let place = format!("--> tests/config/bad_size.toml:{place}\n");
+        assert!(shown.contains(&place), "{shown}");
+    }
+    assert!(!shown.contains('\u{1b}'), "no colours in a pipe");
+    assert!(shown.ends_with("error: tests/config/bad_size.toml: 5 errors\n"));
+}
+
+#[test]
+fn warnings_do_not_fail() {
+    let output = pkce_gate(&["check", "--config", "tests/config/warnings.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("warning: nothing is refused"));
+    assert!(text(&output.stdout).ends_with("tests/config/warnings.toml: ok\n"));
+}
+
+#[test]
+fn a_missing_file_is_named_and_so_is_the_option() {
+    let output = pkce_gate(&["check", "--config", "tests/config/none.toml"]);
+    assert_eq!(output.status.code(), Some(65));
+    let shown = text(&output.stderr);
+    assert!(shown.contains("tests/config/none.toml"), "{shown}");
+    assert!(shown.contains("--config FILE"), "{shown}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_apart_from_a_wrong_file() {
+    for wrong in [
+        &[][..],
+        &["chek"],
+        &["check", "config.toml"],
+        &["healthcheck", "--admin", "x"],
+    ] {
+        let output = pkce_gate(wrong);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}");
+        assert_eq!(text(&output.stdout), "");
+        assert!(text(&output.stderr).contains("Usage:") || !output.stderr.is_empty());
+    }
+    assert_eq!(pkce_gate(&["--help"]).status.code(), Some(0));
+}
