@@ -261,6 +261,29 @@ fn the_readme_lists_the_metrics_that_there_are() {
     assert_eq!(listed, told);
 }
 
+/// Rows of its tables begin with the name of a package.
+#[test]
+fn the_readme_tells_the_versions_that_are_tested() {
+    let node: serde_json::Value =
+        serde_json::from_str(&read("tests/servers/package.json")).expect("JSON");
+    let python = read("tests/servers/requirements.txt");
+    let readme = read("README.md");
+    let rows = section(&readme, "## What it is tested with").lines();
+    let mut checked = 0;
+    for row in rows.filter(|row| row.starts_with("| ") && row.contains('(')) {
+        let mut cells = row.split('|').map(str::trim).skip(1);
+        let name = cells.next().and_then(|cell| cell.split(' ').next());
+        let (name, version) = (name.expect("a name"), cells.next().expect("a version"));
+        let tested = node["dependencies"][name] == version
+            || python
+                .lines()
+                .any(|line| line == format!("{name}=={version}"));
+        assert!(tested, "{name} {version}");
+        checked += 1;
+    }
+    assert_eq!(checked, 10);
+}
+
 #[test]
 fn every_folder_in_deploy_explains_itself() {
     for entry in fs::read_dir(root().join("deploy")).expect("deploy exists") {
