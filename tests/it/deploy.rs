@@ -65,7 +65,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<(usize, String)> {
                     blocks.push((first, block));
                 }
             }
-            (None, Some((_, _, block))) => *block += &format!("{line}\n"),
+            (None, Some((_, _, block))) => block.extend([line, "\n"]),
             (None, None) => {}
         }
     }
@@ -222,17 +222,17 @@ fn section<'t>(text: &'t str, heading: &str) -> &'t str {
 
 #[test]
 fn the_readme_lists_the_metrics_that_there_are() {
-    let (listen, admin) = (free_port(), free_port());
+    let (server, admin) = (free_port(), free_port());
     let mut gate = Gate::start(&format!(
-        "[server]\nlisten = [\"127.0.0.1:{listen}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
+        "[server]\nlisten = [\"127.0.0.1:{server}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
          [[upstream]]\nurl = \"http://127.0.0.1:9\"\n\
          [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n"
     ));
     // Nobody is behind the gate, so that there is an error to count as well.
     for path in ["/", "/authorize?client_id=a"] {
-        Request::get(&format!("http://127.0.0.1:{listen}{path}")).send();
+        Request::get(&format!("http://127.0.0.1:{server}{path}")).send();
     }
-    Request::get(&format!("http://127.0.0.1:{listen}//"))
+    Request::get(&format!("http://127.0.0.1:{server}//"))
         .header("Authorization", "a")
         .header("Authorization", "b")
         .send();
