@@ -280,10 +280,17 @@ fn listen(
     let mut workers: Vec<Vec<TcpListener>> = Vec::new();
     let mut addresses = Vec::new();
     workers.resize_with(settings.workers.max(1), Vec::new);
+    let shared = workers.len() > 1;
     for &configured in &settings.listen {
+        // Workers share an address in a way that would share it with another gate as well, and each has a store of its
+        // own: half of the sign-ins would fail.
+        server::must_be_free(configured).map_err(|source| StartError::Listen {
+            address: configured,
+            source,
+        })?;
         let mut address = configured;
         for worker in &mut workers {
-            let listener = open(address, true)?;
+            let listener = open(address, shared)?;
             address = local(&listener, configured)?;
             worker.push(listener);
         }

@@ -21,8 +21,10 @@ pub struct Carried {
     pub state: Option<String>,
     /// Distinct values of `code`.
     pub codes: Vec<AuthorizationCode>,
-    /// `access_token` or `id_token`: implicit and hybrid responses.
-    pub tokens: bool,
+    /// `access_token`: implicit and hybrid responses.
+    pub access_token: bool,
+    /// `id_token`: likewise.
+    pub id_token: bool,
     /// `response`: a JARM answer, whose inside is not read.
     pub signed: bool,
     /// `error`.
@@ -49,7 +51,8 @@ impl Carried {
                 let code = AuthorizationCode::new(value).filter(|new| !known(new));
                 self.codes.extend(code);
             }
-            "access_token" | "id_token" => self.tokens = true,
+            "access_token" => self.access_token = true,
+            "id_token" => self.id_token = true,
             "response" => self.signed = true,
             "error" => self.error = true,
             "iss" => self.issuer = Some(value.to_owned()),
@@ -59,7 +62,12 @@ impl Carried {
 
     /// Whether it looks like an authorization response at all.
     pub fn is_response(&self) -> bool {
-        self.error || self.tokens || self.signed || !self.codes.is_empty()
+        self.error || self.has_tokens() || self.signed || !self.codes.is_empty()
+    }
+
+    /// Whether it carries a token of either kind.
+    pub fn has_tokens(&self) -> bool {
+        self.access_token || self.id_token
     }
 }
 

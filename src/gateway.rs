@@ -193,9 +193,10 @@ impl Gateway {
             return match endpoint {
                 Some(Endpoint::Authorization) => authorize::observe(exchange, request).await,
                 Some(Endpoint::Token) => token::observe(exchange, request).await,
-                Some(Endpoint::Metadata | Endpoint::Other) | None => {
+                Some(Endpoint::Metadata | Endpoint::Other) => {
                     forward::pass(exchange, request).await
                 }
+                None => forward::ambiguous(exchange, request).await,
             };
         }
         match endpoint {
@@ -203,7 +204,7 @@ impl Gateway {
             Some(Endpoint::Token) => token::handle(exchange, request).await,
             Some(Endpoint::Metadata) => metadata::handle(exchange, request).await,
             Some(Endpoint::Other) => forward::pass(exchange, request).await,
-            None => exchange.ambiguous_path(&request),
+            None => forward::ambiguous(exchange, request).await,
         }
     }
 

@@ -66,6 +66,18 @@ pub struct Settings {
 
 /// Opens one listening socket; `shared` lets other workers listen on the same address.
 pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = bound(address, shared)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Fails where anybody listens already, be it on an address that is meant to be shared.
+pub fn must_be_free(address: SocketAddr) -> io::Result<()> {
+    bound(address, false).map(drop)
+}
+
+fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -76,10 +88,8 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListen
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// What a server is told from outside.
@@ -126,10 +136,6 @@ pub async fn accept<M>(
 {
     let mut backoff = BACKOFF.0;
     loop {
-        let place = tokio::select! {
-            () = life.closing.cancelled() => return,
-            place = Arc::clone(&life.places).acquire_owned() => place,
-        };
         let accepted = tokio::select! {
             () = life.closing.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -137,6 +143,12 @@ pub async fn accept<M>(
         match accepted {
             Ok((socket, peer)) => {
                 backoff = BACKOFF.0;
+                // Only now: a place that waits here for a connection would be missing at another worker's listener,
+                // and the kernel spreads connections without asking who has places.
+                let place = tokio::select! {
+                    () = life.closing.cancelled() => return,
+                    place = Arc::clone(&life.places).acquire_owned() => place,
+                };
                 let (settings, clock, make) =
                     (Arc::clone(&settings), clock.clone(), Arc::clone(&make));
                 let closing = life.closing.clone();

@@ -63,7 +63,7 @@ pub struct Settings {
     pub ca: Option<PathBuf>,
     /// For one connection, TLS included.
     pub connect: Duration,
-    /// From the end of the request to the head of the response.
+    /// From the end of the request to the head of the response, and between two pieces of its body.
     pub response: Duration,
     /// How long an unused connection is kept.
     pub idle: Duration,

@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(
             (
                 carried.codes.len(),
-                carried.tokens,
+                carried.id_token,
                 carried.issuer.as_deref()
             ),
             (2, true, Some("i"))

@@ -12,7 +12,7 @@ use http::{Method, Response, StatusCode};
 use crate::flow::Submission;
 use crate::flow::submission::Doubt;
 use crate::oauth::Digest;
-use crate::policy::{Cleared, Decision, Verdict, Violation, authorize, nothing_to_judge};
+use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
@@ -33,8 +33,8 @@ enum Form {
 
 /// Judges a request on an authorization path and acts.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    if request.method != Method::GET && request.method != Method::POST {
-        return reply::method_not_allowed("GET, POST", false);
+    if !is_method(&request) {
+        return wrong_method(exchange, request).await;
     }
     let form = match form(exchange, &mut request).await {
         Ok(form) => form,
@@ -73,6 +73,24 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
+    }
+}
+
+/// Frameworks run HEAD as GET: the code would stand in the `Location` of its answer.
+fn is_method(request: &Received) -> bool {
+    request.method == Method::GET || request.method == Method::POST
+}
+
+fn unknown_method() -> Violation {
+    Violation::MalformedRequest("an authorization request is a GET or a POST".to_owned())
+}
+
+async fn wrong_method(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
+    match exchange.decide_unread(request, unknown_method()) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            pass(exchange, cleared, None).await
+        }
+        Decision::Refuse(..) => reply::method_not_allowed("GET, POST", false),
     }
 }
 
@@ -145,11 +163,7 @@ async fn unreadable(
     status: StatusCode,
 ) -> Response<Body> {
     let accept = request.accept();
-    let verdict = Verdict {
-        subject: request,
-        violation: Some(violation),
-    };
-    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+    match exchange.decide_unread(request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass(exchange, cleared, None).await
         }

@@ -183,7 +183,7 @@ fn leads_to_client(carried: &Carried, record: &PendingAuthorization) -> bool {
 
 /// A live handle in an answer that does not lead to the client: an own page of the server's, unless a code goes along.
 fn elsewhere(carried: &Carried, handle: &Handle) -> Result<(), Unsafe> {
-    if carried.codes.is_empty() && !carried.tokens {
+    if carried.codes.is_empty() && !carried.has_tokens() {
         return Ok(());
     }
     Err(Unsafe {
@@ -231,9 +231,11 @@ async fn bind(
         record
             .response_type
             .as_deref()
-            .is_some_and(|types| types.contains(word))
+            .is_some_and(|types| types.split(' ').any(|asked| asked == word))
     };
-    if carried.tokens && !asked_for("token") {
+    let unasked =
+        carried.access_token && !asked_for("token") || carried.id_token && !asked_for("id_token");
+    if unasked {
         return Err(dead("a token that was not asked for"));
     }
     if carried.signed {
@@ -317,7 +319,7 @@ async fn stray(
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {
-    if !is_foreign(exchange, target) || (carried.codes.is_empty() && !carried.tokens) {
+    if !is_foreign(exchange, target) || (carried.codes.is_empty() && !carried.has_tokens()) {
         return Ok(());
     }
     if exchange.site.settings.rules.any_upstream_codes() {

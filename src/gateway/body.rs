@@ -4,11 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
 
 use crate::server::watch::Watch;
 
@@ -19,12 +21,43 @@ pub struct Body {
     ready: Bytes,
     /// What is still to come.
     rest: Option<Incoming>,
+    /// How it broke off, when a look at it found that it did: told again to whoever reads on.
+    broken: Option<Error>,
     /// The client's connection, told while we wait for its bytes.
     watch: Option<Arc<Watch>>,
+    /// How long the upstream may be silent.
+    patience: Option<Patience>,
     /// Counts the pieces that went through, for whoever waits for the other side.
     progress: Option<Arc<AtomicU64>>,
     /// Whatever has to live until the last byte is through: a place in flight, a pooled connection.
     held: Option<Box<dyn Held>>,
+}
+
+/// Why a body has no proper end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection broke, or what came over it is no body.
+    #[error("the body breaks off")]
+    Broken(#[from] hyper::Error),
+    /// Nothing came for too long.
+    #[error("the body stalls")]
+    Stalled,
+}
+
+/// How long nothing may come.
+#[derive(Debug)]
+struct Patience {
+    limit: Duration,
+    /// Runs while we wait.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        timer.as_mut().poll(cx).is_ready()
+    }
 }
 
 /// Something that lives as long as a body. `finished` tells that the body came to its proper end.
@@ -75,10 +108,14 @@ impl Body {
         Some(Arc::clone(self.progress.get_or_insert_default()))
     }
 
-    /// An upstream's response body.
-    pub fn from_upstream(incoming: Incoming) -> Self {
+    /// An upstream's response body: between two pieces of it no more than `patience` may pass.
+    pub fn from_upstream(incoming: Incoming, patience: Duration) -> Self {
         Self {
             rest: Some(incoming),
+            patience: Some(Patience {
+                limit: patience,
+                timer: None,
+            }),
             ..Self::default()
         }
     }
@@ -103,6 +140,7 @@ impl Body {
     pub fn replaced(mut self, bytes: Vec<u8>) -> Self {
         self.ready = bytes.into();
         self.rest = None;
+        self.broken = None;
         self
     }
 
@@ -118,6 +156,7 @@ impl Body {
             let mut waiting = Frames {
                 rest,
                 watch: self.watch.as_deref(),
+                patience: self.patience.as_mut(),
             };
             match waiting.frame().await {
                 None => break,
@@ -126,8 +165,9 @@ impl Body {
                         read.extend_from_slice(&data);
                     }
                 }
-                Some(Err(_)) => {
+                Some(Err(error)) => {
                     self.ready = read.freeze();
+                    self.broken = Some(error);
                     return Peeked::Broken;
                 }
             }
@@ -141,20 +181,22 @@ impl Body {
     }
 }
 
-/// The frames of a client's body, with the connection told when we wait.
+/// The frames of a body that is still coming. Of a client's, its connection is told when we wait; an upstream's runs out
+/// of time.
 struct Frames<'a> {
     rest: &'a mut Incoming,
     watch: Option<&'a Watch>,
+    patience: Option<&'a mut Patience>,
 }
 
 impl HttpBody for Frames<'_> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut *self.rest).poll_frame(cx);
         if let Some(watch) = self.watch {
             if polled.is_pending() {
@@ -163,27 +205,39 @@ impl HttpBody for Frames<'_> {
                 watch.has_body();
             }
         }
-        polled
+        if let Some(patience) = self.patience.as_deref_mut() {
+            if polled.is_ready() {
+                patience.timer = None;
+            } else if patience.is_over(cx) {
+                return Poll::Ready(Some(Err(Error::Stalled)));
+            }
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Error::from)))
     }
 }
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         if !this.ready.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ready)))));
+        }
+        if let Some(broken) = this.broken.take() {
+            // What broke off before its end must never look whole.
+            return Poll::Ready(Some(Err(broken)));
         }
         if let Some(rest) = this.rest.as_mut() {
             loop {
                 let mut frames = Frames {
                     rest,
                     watch: this.watch.as_deref(),
+                    patience: this.patience.as_mut(),
                 };
                 match ready!(Pin::new(&mut frames).poll_frame(cx)) {
                     // Trailers end here: hyper filters none of the names that must not travel in them.
@@ -208,6 +262,7 @@ impl HttpBody for Body {
         // While something is held the end has to be polled for, so that it is told.
         self.held.is_none()
             && self.ready.is_empty()
+            && self.broken.is_none()
             && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 

@@ -96,6 +96,15 @@ impl<'g> Exchange<'g> {
         decision
     }
 
+    /// Decides about what cannot be read, and so belongs to no client: the upstream's own rule holds.
+    pub(super) fn decide_unread<T>(&self, subject: T, violation: Violation) -> Decision<T> {
+        let verdict = Verdict {
+            subject,
+            violation: Some(violation),
+        };
+        self.decide(self.site.settings.rules.default_rule(), verdict, None)
+    }
+
     /// Tells a decision.
     pub(super) fn tell(
         &self,
@@ -160,6 +169,10 @@ impl<'g> Exchange<'g> {
         if self.site.settings.browser_binding != BrowserBinding::Off {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
+        if is_empty_upload(&method, &body) {
+            // hyper says nothing about a body that is not there, and some servers answer that with 411.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let progress = body.progress();
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -171,13 +184,16 @@ impl<'g> Exchange<'g> {
                 self.no_answer(UpstreamError::Broken)
             }
             Ok((response, lease)) => {
-                Ok(response.map(|body| Body::from_upstream(body).holding(Box::new(lease))))
+                let patience = self.client.patience();
+                Ok(response
+                    .map(|body| Body::from_upstream(body, patience).holding(Box::new(lease))))
             }
             Err(failed) => self.no_answer(failed),
         }
     }
 
-    fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
+    /// Tells that the upstream gave none.
+    pub(super) fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
         let (upstream, fault) = (self.site.settings.name.as_str(), failed.label());
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
@@ -225,21 +241,6 @@ impl<'g> Exchange<'g> {
                 reply::unavailable(status, text)
             }
         }
-    }
-
-    /// A path that some servers take for a protected endpoint.
-    pub(super) fn ambiguous_path(&self, request: &Received) -> Response<Body> {
-        let violation = Violation::AmbiguousPath;
-        self.tell(Decided::Refused, Some(&violation), None);
-        if request.method == Method::POST {
-            return reply::token_refused(&violation, None);
-        }
-        self.page(
-            StatusCode::BAD_REQUEST,
-            &violation,
-            Vec::new(),
-            request.headers.get(header::ACCEPT),
-        )
     }
 
     /// A page of our own.
@@ -291,6 +292,12 @@ impl<'g> Exchange<'g> {
             headers.remove::<&HeaderName>(&name);
         }
     }
+}
+
+/// RFC 9110 section 8.6: methods that usually have a body say so when they have none.
+fn is_empty_upload(method: &Method, body: &Body) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
+        && http_body::Body::is_end_stream(body)
 }
 
 impl Held for Lease<Body> {

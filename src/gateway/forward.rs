@@ -2,18 +2,43 @@
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::policy::{Decision, Verdict, Violation};
+use crate::policy::{Decision, Violation};
 
 use super::body::Body;
 use super::exchange::{Exchange, Received};
 use super::{bind, elsewhere, reply};
 
+/// A path that some servers take for a protected endpoint, without being it.
+pub(super) async fn ambiguous(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
+    if exchange.site.settings.rules.all_off() {
+        return unguarded(exchange, request).await;
+    }
+    match exchange.decide_unread(request, Violation::AmbiguousPath) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            unguarded(exchange, cleared.into_inner()).await
+        }
+        Decision::Refuse(request, violation) if request.method == Method::POST => {
+            reply::token_refused(&violation, None)
+        }
+        Decision::Refuse(request, violation) => exchange.page(
+            StatusCode::BAD_REQUEST,
+            &violation,
+            Vec::new(),
+            request.headers.get(header::ACCEPT),
+        ),
+    }
+}
+
 /// Passes a request through.
 pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let observes = exchange.site.observes_only;
     if let Some(refused) = guard(exchange, &mut request).await {
         return refused;
     }
+    unguarded(exchange, request).await
+}
+
+async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let observes = exchange.site.observes_only;
     if !observes && may_be_read(&request) {
         Exchange::ask_for_identity(&mut request.headers);
     }
@@ -40,11 +65,11 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
 
 /// The routes that are open, and the guard against token requests in disguise.
 async fn guard(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
-    if exchange.site.observes_only {
+    if exchange.site.settings.rules.all_off() {
         return None;
     }
     let routes = &exchange.site.settings.routes;
-    if !routes.admits(&request.path) {
+    if !exchange.site.observes_only && !routes.admits(&request.path) {
         return Some(reply::bad_request(StatusCode::NOT_FOUND, "not found"));
     }
     if routes.is_foreign_callback(&request.path) {
@@ -53,11 +78,7 @@ async fn guard(exchange: &Exchange<'_>, request: &mut Received) -> Option<Respon
     if !elsewhere::is_token_request(exchange, request).await {
         return None;
     }
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(Violation::TokenRequestElsewhere),
-    };
-    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+    match exchange.decide_unread((), Violation::TokenRequestElsewhere) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }

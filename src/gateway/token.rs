@@ -10,7 +10,6 @@ use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequ
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
-use crate::telemetry::Decided;
 use crate::upstream::UpstreamError;
 
 use super::authorize::is_form;
@@ -29,8 +28,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if request.method == Method::OPTIONS {
         // CORS asks before it sends. It asks with an empty hand: a server that reads parameters from any method would
         // find them here.
-        let empty = request.query.is_none() && http_body::Body::is_end_stream(&request.body);
-        if !empty {
+        if !is_empty(&request) {
             return reply::bad_request(
                 StatusCode::BAD_REQUEST,
                 "an OPTIONS request here has no query and no body",
@@ -39,7 +37,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return answer(exchange, exchange.send(request).await);
     }
     if request.method != Method::POST {
-        return reply::method_not_allowed("POST", true);
+        return wrong_method(exchange, request).await;
     }
     let body = match body(exchange, &mut request).await {
         Ok(body) => body,
@@ -75,37 +73,53 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
 }
 
+fn is_empty(request: &Received) -> bool {
+    request.query.is_none() && http_body::Body::is_end_stream(&request.body)
+}
+
+fn unknown_method() -> Violation {
+    Violation::MalformedRequest("a token request is a POST".to_owned())
+}
+
+async fn wrong_method(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
+    match exchange.decide_unread(request, unknown_method()) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            answer(exchange, exchange.forward(cleared).await)
+        }
+        Decision::Refuse(..) => reply::method_not_allowed("POST", true),
+    }
+}
+
 /// Judges and records, and changes not one byte.
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let all_off = exchange.site.settings.rules.all_off();
-    let watched = !all_off && request.method == Method::POST;
-    let claim = if watched {
-        watch(exchange, &mut request).await
-    } else {
-        None
+    let claim = match request.method {
+        _ if all_off => None,
+        Method::POST => watch(exchange, &mut request).await,
+        Method::OPTIONS if is_empty(&request) => None,
+        _ => {
+            drop(exchange.decide_unread((), unknown_method()));
+            None
+        }
     };
     let sent = exchange.send(request).await;
     let response = settle(exchange, claim, sent).await;
-    match response {
-        Ok(response) => bind::pass_through(exchange, response),
-        Err(failed) => exchange.upstream_failed(failed),
+    if all_off {
+        return match response {
+            Ok(response) => bind::pass_through(exchange, response),
+            Err(failed) => exchange.upstream_failed(failed),
+        };
     }
+    answer(exchange, response)
 }
 
 /// The observing half of [`observe`].
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
-    let default = exchange.site.settings.rules.default_rule();
+    let record = |violation| drop(exchange.decide_unread((), violation));
     let body = match body(exchange, request).await {
         Ok(body) => body,
         Err((violation, _)) => {
-            drop(exchange.decide(
-                default,
-                Verdict {
-                    subject: (),
-                    violation: Some(violation),
-                },
-                None,
-            ));
+            record(violation);
             return None;
         }
     };
@@ -126,16 +140,12 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             drop(decision);
             claim
         }
-        Ok(TokenRequest::Other { .. }) => None,
+        Ok(TokenRequest::Other { grant_type, client }) => {
+            drop(decide_other(exchange, (), (grant_type, client)));
+            None
+        }
         Err(violation) => {
-            drop(exchange.decide(
-                default,
-                Verdict {
-                    subject: (),
-                    violation: Some(violation),
-                },
-                None,
-            ));
+            record(violation);
             None
         }
     }
@@ -178,11 +188,7 @@ async fn refuse_unreadable(
     request: Received,
     (violation, status): Unreadable,
 ) -> Response<Body> {
-    let verdict = Verdict {
-        subject: request,
-        violation: Some(violation),
-    };
-    match exchange.decide(exchange.site.settings.rules.default_rule(), verdict, None) {
+    match exchange.decide_unread(request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, exchange.forward(cleared).await)
         }
@@ -199,11 +205,6 @@ async fn other_grant(
 ) -> Response<Body> {
     let id = client.as_ref().map(ClientIdentity::id);
     let rule = exchange.rule(id.map(ClientId::digest));
-    let violation = if grant_type == Some("authorization_code") {
-        Some(Violation::MalformedRequest("code is missing".to_owned()))
-    } else {
-        redeem::grant(rule, grant_type).err()
-    };
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
         let kept = params.edit(|pair| {
             if pair.name() == "code_verifier" {
@@ -214,19 +215,27 @@ async fn other_grant(
         });
         request.body = request.body.replaced(kept);
     }
-    match exchange.decide(
-        rule,
-        Verdict {
-            subject: request,
-            violation,
-        },
-        id,
-    ) {
+    match decide_other(exchange, request, (grant_type, client)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, exchange.forward(cleared).await)
         }
         Decision::Refuse(_, violation) => reply::token_refused(&violation, None),
     }
+}
+
+fn decide_other<T>(
+    exchange: &Exchange<'_>,
+    subject: T,
+    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+) -> Decision<T> {
+    let id = client.as_ref().map(ClientIdentity::id);
+    let rule = exchange.rule(id.map(ClientId::digest));
+    let violation = if grant_type == Some("authorization_code") {
+        Some(Violation::MalformedRequest("code is missing".to_owned()))
+    } else {
+        redeem::grant(rule, grant_type).err()
+    };
+    exchange.decide(rule, Verdict { subject, violation }, id)
 }
 
 fn strips(exchange: &Exchange<'_>) -> bool {
@@ -358,54 +367,62 @@ async fn settle(
     sent: Result<Response<Body>, UpstreamError>,
 ) -> Result<Response<Body>, UpstreamError> {
     let Some(claim) = claim else { return sent };
-    let (settlement, sent) = match sent {
-        Err(failed) if failed.is_unsent() => (Settlement::Release, Err(failed)),
-        Err(failed) => (Settlement::Burn, Err(failed)),
-        Ok(mut response) => {
-            let untouched = match response.status() {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => true,
-                StatusCode::UNAUTHORIZED => is_invalid_client(&mut response).await,
-                _ => false,
-            };
-            (
-                if untouched {
-                    Settlement::Release
-                } else {
-                    Settlement::Burn
-                },
-                Ok(response),
-            )
+    let sent = match sent {
+        // What it says has to be read to its end: an answer that breaks off is none.
+        Ok(mut response) if response.status() == StatusCode::UNAUTHORIZED => {
+            match response.body_mut().peek(ERROR_BODY).await {
+                Peeked::Broken => exchange.no_answer(UpstreamError::Broken),
+                Peeked::TooLong => Ok((response, false)),
+                Peeked::Whole(body) => Ok((response, is_invalid_client(&body))),
+            }
         }
+        Ok(response) => {
+            let untouched = [
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ]
+            .contains(&response.status());
+            Ok((response, untouched))
+        }
+        Err(failed) => Err(failed),
+    };
+    let untouched = match &sent {
+        Ok((_, untouched)) => *untouched,
+        Err(failed) => failed.is_unsent(),
+    };
+    let settlement = if untouched {
+        Settlement::Release
+    } else {
+        Settlement::Burn
     };
     // A store that cannot be told keeps the claim, and so the code is never redeemed again.
     let _ = exchange.site.store.settle(claim, settlement).await;
-    sent
+    sent.map(|(response, _)| response)
 }
 
 /// Whether a 401 says that the client's credentials were wrong: then nobody looked at the code.
-async fn is_invalid_client(response: &mut Response<Body>) -> bool {
-    let Peeked::Whole(body) = response.body_mut().peek(ERROR_BODY).await else {
-        return false;
-    };
-    let error = json::parse(&body);
-    error
+fn is_invalid_client(body: &[u8]) -> bool {
+    json::parse(body)
         .as_ref()
         .and_then(|error| error.get("error"))
         .is_some_and(|error| error == "invalid_client")
 }
 
-/// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed or relayed.
+/// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is
+/// refused not relayed either.
 fn answer(exchange: &Exchange<'_>, sent: Result<Response<Body>, UpstreamError>) -> Response<Body> {
     match sent {
-        Ok(response)
-            if response.status().is_redirection() || response.status().is_informational() =>
-        {
+        Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            exchange.tell(Decided::Refused, Some(&violation), None);
-            reply::token_unavailable(
-                StatusCode::BAD_GATEWAY,
-                "the server behind this gate redirects token requests",
-            )
+            match exchange.decide_unread(response, violation) {
+                Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+                    bind::pass_through(exchange, cleared.into_inner())
+                }
+                Decision::Refuse(..) => reply::token_unavailable(
+                    StatusCode::BAD_GATEWAY,
+                    "the server behind this gate redirects token requests",
+                ),
+            }
         }
         Ok(response) => bind::pass_through(exchange, response),
         Err(failed) => exchange.upstream_failed(failed),

@@ -162,6 +162,11 @@ where
         }
     }
 
+    /// How long the upstream may be silent.
+    pub fn patience(&self) -> Duration {
+        self.response
+    }
+
     async fn in_time<T>(
         &self,
         response: impl Future<Output = T>,

@@ -7,6 +7,7 @@ mod deploy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod redemption;
 mod state;
 mod support;
 mod tidy;

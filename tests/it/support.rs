@@ -1,4 +1,5 @@
-//! What the tests stand on. A test begins with a [`Stage`](stage::Stage): one real server, with a gate in front of it.
+//! What the tests stand on. A test begins with a [`Stage`](stage::Stage): one real server, with a gate in front of it; or with
+//! a [`Rig`](rig::Rig): a gate in front of an upstream that does what the test says.
 
 pub(crate) mod agent;
 pub(crate) mod client;
@@ -7,5 +8,9 @@ pub(crate) mod gate;
 pub(crate) mod html;
 pub(crate) mod http;
 pub(crate) mod params;
+pub(crate) mod raw;
+pub(crate) mod rig;
+pub(crate) mod scripted;
 pub(crate) mod servers;
 pub(crate) mod stage;
+pub(crate) mod wire;

@@ -134,7 +134,10 @@ async fn enter(
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let query = String::from_utf8(query).unwrap_or_default();
         let location = format!("{}?{query}", cleared.get().path);
-        return reply::entry(&location, tie.set_cookie.as_deref());
+        // A form may be longer than any target that would be let in again.
+        if location.len() <= exchange.shared.limits.uri_bytes {
+            return reply::entry(&location, tie.set_cookie.as_deref());
+        }
     }
     let with = (&handle, pending.challenge.as_ref());
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;

@@ -3,14 +3,13 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::policy::authorize;
-use crate::telemetry::Decided;
+use crate::policy::{Violation, authorize};
 
 use super::super::bind;
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
 use super::fresh::{Fresh, hold_correlated};
-use super::{Form, form};
+use super::{Form, form, is_method, unknown_method};
 
 /// Judges and records, and changes not one byte.
 pub(in crate::gateway) async fn observe(
@@ -18,7 +17,7 @@ pub(in crate::gateway) async fn observe(
     mut request: Received,
 ) -> Response<Body> {
     let all_off = exchange.site.settings.rules.all_off();
-    if !all_off && (request.method == Method::GET || request.method == Method::POST) {
+    if !all_off {
         watch(exchange, &mut request).await;
     }
     match exchange.send(request).await {
@@ -30,46 +29,36 @@ pub(in crate::gateway) async fn observe(
 
 /// The observing half of [`observe`].
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
+    if !is_method(request) {
+        return record(exchange, unknown_method());
+    }
     let form = match form(exchange, request).await {
         Ok(Form::Urlencoded(form)) => Some(form),
-        Ok(Form::None) => None,
-        Ok(Form::Multipart) | Err(_) => return,
+        // A form without a handle is what a login looks like here.
+        Ok(Form::None | Form::Multipart) => None,
+        Err((violation, _)) => return record(exchange, violation),
     };
     let query = request.query().to_owned();
-    let submission = Submission::read(
-        query.as_bytes(),
-        form.as_deref(),
-        exchange.shared.limits.form_pairs,
-    );
-    let part = submission
-        .as_ref()
-        .map_err(Clone::clone)
-        .and_then(|submission| {
-            Ok(submission
-                .fresh(request.method == Method::GET)?
-                .map(|part| (submission, part)))
-        });
-    let (submission, part) = match part {
-        Ok(None) => return,
-        Ok(Some(found)) => found,
-        Err(doubt) => {
-            return exchange.tell(
-                Decided::Reported,
-                Some(&authorize::unreadable(&doubt)),
-                None,
-            );
-        }
+    let pairs = exchange.shared.limits.form_pairs;
+    let read = Submission::read(query.as_bytes(), form.as_deref(), pairs).and_then(|submission| {
+        let part = submission.fresh(request.method == Method::GET)?;
+        Ok((submission, part))
+    });
+    let (submission, part) = match read {
+        Ok((_, None)) => return,
+        Ok((submission, Some(part))) => (submission, part),
+        Err(doubt) => return record(exchange, authorize::unreadable(&doubt)),
     };
-    match Fresh::read(exchange, submission, part) {
+    match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
             let verdict = fresh.judge();
             let pending = fresh.pending(verdict.subject.clone(), None);
             drop(hold_correlated(exchange, &fresh, verdict, &pending).await);
         }
-        Err(doubt) => exchange.tell(
-            Decided::Reported,
-            Some(&authorize::unreadable(&doubt)),
-            None,
-        ),
+        Err(doubt) => record(exchange, authorize::unreadable(&doubt)),
     }
+}
+
+fn record(exchange: &Exchange<'_>, violation: Violation) {
+    drop(exchange.decide_unread((), violation));
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
@@ -11,30 +12,42 @@ use std::time::Duration;
 use super::http::Request;
 use super::params::unguessable;
 
+/// Between two looks at something that takes a while.
+const LOOK: Duration = Duration::from_millis(20);
+/// Looks before a test fails: ten seconds' worth, or more on a busy machine.
+const LOOKS: usize = 500;
+
 pub(crate) struct Gate {
     process: Child,
     directory: PathBuf,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
+    admin: String,
 }
 
 impl Gate {
-    /// Runs with this configuration and waits until it says that it is ready.
+    /// Runs with this configuration and waits until it says that it is ready. Where a port is 0, the log says which one it
+    /// is, so that has to be at `info` at least.
     pub(crate) fn start(config: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("pkce-gate-{}", unguessable()));
-        fs::create_dir(&directory).expect("a directory for the configuration");
+        let mut gate = Self::launch(config, Stdio::piped(), Stdio::piped());
+        gate.wait();
+        gate
+    }
+
+    /// Runs with outputs of the test's own, and waits for nothing.
+    pub(crate) fn launch(config: &str, stdout: Stdio, stderr: Stdio) -> Self {
+        let directory = scratch();
         let file = directory.join("config.toml");
         fs::write(&file, config).expect("the configuration is written");
-
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pkce-gate"));
-        command
+        let mut process = command()
             .arg("run")
             .arg("--config")
             .arg(&file)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut process = command.spawn().expect("the binary under test starts");
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("the binary under test starts");
         let log = Arc::new(Mutex::new(String::new()));
         let outputs: [Option<Box<dyn Read + Send>>; 2] = [
             process.stdout.take().map(|out| Box::new(out) as _),
@@ -45,14 +58,65 @@ impl Gate {
             .flatten()
             .map(|output| keep(output, Arc::clone(&log)))
             .collect();
-        let mut gate = Self {
+        Self {
             process,
             directory,
             log,
             readers,
-        };
-        gate.wait(&admin_of(config));
-        gate
+            admin: admin_of(config),
+        }
+    }
+
+    /// Where the server (`"server"`) or the admin listener (`"admin"`) is, by the log.
+    pub(crate) fn address(&mut self, what: &str) -> SocketAddr {
+        for _ in 0..LOOKS {
+            if let Some(address) = listening(&self.log(), what) {
+                return address;
+            }
+            self.must_run();
+            sleep(LOOK);
+        }
+        panic!("the gate does not listen: {}", self.stop());
+    }
+
+    /// What it has written until now.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+
+    /// Waits until a line of the log is so, and gives all of it.
+    #[track_caller]
+    pub(crate) fn log_until(&self, is_so: impl Fn(&str) -> bool) -> String {
+        for _ in 0..LOOKS {
+            let log = self.log();
+            if is_so(&log) {
+                return log;
+            }
+            sleep(LOOK);
+        }
+        panic!("still not in the log: {}", self.log());
+    }
+
+    /// `TERM`, `INT`, `KILL`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("kill is there").success(), "{name} is sent");
+    }
+
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("the process can be asked")
+    }
+
+    /// Waits for its own end.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
+        for _ in 0..4 * LOOKS {
+            if let Some(status) = self.has_ended() {
+                return status;
+            }
+            sleep(LOOK);
+        }
+        panic!("the gate does not end: {}", self.stop());
     }
 
     /// Stops the gate and gives everything that it ever wrote.
@@ -66,21 +130,31 @@ impl Gate {
         self.log.lock().expect("the log").clone()
     }
 
-    fn wait(&mut self, admin: &str) {
+    /// Waits until it says that it is ready.
+    pub(crate) fn wait(&mut self) {
+        let admin = if self.admin.ends_with(":0") {
+            self.address("admin").to_string()
+        } else {
+            self.admin.clone()
+        };
         let readyz = format!("http://{admin}/readyz");
-        for _ in 0..500 {
-            if let Some(status) = self.process.try_wait().expect("the process can be asked") {
-                panic!("the gate ended with {status}: {}", self.stop());
-            }
+        for _ in 0..LOOKS {
+            self.must_run();
             if Request::get(&readyz)
                 .try_send()
                 .is_some_and(|answer| answer.status == 200)
             {
                 return;
             }
-            sleep(Duration::from_millis(20));
+            sleep(LOOK);
         }
         panic!("the gate did not get ready: {}", self.stop());
+    }
+
+    fn must_run(&mut self) {
+        if let Some(status) = self.has_ended() {
+            panic!("the gate ended with {status}: {}", self.stop());
+        }
     }
 }
 
@@ -88,6 +162,45 @@ impl Drop for Gate {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The binary under test.
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_pkce-gate"))
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    let output = command().args(arguments).stdin(Stdio::null()).output();
+    output.expect("the binary under test starts")
+}
+
+/// A new directory. Whoever asked for it removes it.
+pub(crate) fn scratch() -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("pkce-gate-{}", unguessable()));
+    fs::create_dir(&directory).expect("a directory for a test");
+    directory
+}
+
+/// A file of this content in that directory.
+pub(crate) fn file(directory: &Path, name: &str, content: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, content).expect("the file is written");
+    path
+}
+
+/// In JSON and in text alike the address is what follows the word `address`.
+fn listening(log: &str, what: &str) -> Option<SocketAddr> {
+    let lines = log.lines().filter(|line| line.contains("listening"));
+    let line = lines
+        .into_iter()
+        .find(|line| line.contains(&format!("\"{what}\"")))?;
+    let (_, rest) = line.split_once("address")?;
+    let rest = rest.trim_start_matches(['"', ':', '=']);
+    let end = rest
+        .find(|c: char| c == '"' || c.is_whitespace())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 fn keep(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {

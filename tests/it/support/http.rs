@@ -5,8 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use super::wire::dechunked;
+
 /// Above every limit of the gate and of the servers, so that a test fails with a reason instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
@@ -92,7 +94,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    fn parse(raw: Vec<u8>) -> Self {
+    pub(crate) fn parse(raw: Vec<u8>) -> Self {
         let end = raw
             .windows(4)
             .position(|four| four == b"\r\n\r\n")
@@ -149,22 +151,6 @@ impl std::fmt::Display for Response {
                 .unwrap_or_else(|_| format!("{}", self.raw.escape_ascii()))
         )
     }
-}
-
-fn dechunked(mut rest: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(line) = rest.windows(2).position(|two| two == b"\r\n") {
-        let size = str::from_utf8(&rest[..line])
-            .ok()
-            .and_then(|size| usize::from_str_radix(size, 16).ok())
-            .expect("a chunk size");
-        body.extend_from_slice(&rest[line + 2..line + 2 + size]);
-        rest = &rest[(line + 2 + size + 2).min(rest.len())..];
-        if size == 0 {
-            break;
-        }
-    }
-    body
 }
 
 /// `("127.0.0.1:8080", "/path?query")` of an absolute URL. The fragment is the user agent's own.

@@ -41,6 +41,10 @@ impl Params {
             .map(|(_, value)| value.as_str())
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
     /// Everything but RFC 3986's unreserved characters is percent-encoded, as careful clients do.
     pub(crate) fn encoded(&self) -> String {
         let pairs: Vec<_> = self

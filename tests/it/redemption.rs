@@ -1,0 +1,29 @@
+//! The walk, against an upstream that gives a code and a token to whoever asks. Every [`Rig`](crate::support::rig::Rig) looks
+//! by itself for redemptions that no test knows of.
+
+mod client;
+mod codes;
+mod continuation;
+mod entry;
+mod errors;
+mod exceptions;
+mod grants;
+mod once;
+mod settlement;
+mod upstream_codes;
+mod verifier;
+
+use crate::support::http::Response;
+
+/// A page of the gate's own that says this.
+#[track_caller]
+fn assert_page(response: &Response, status: u16, says: &str) {
+    assert_eq!(response.status, status, "{response}");
+    assert!(response.text().contains(says), "{response}");
+    assert_eq!(response.header("location"), None, "{response}");
+    assert_eq!(
+        response.header("cache-control"),
+        Some("no-store"),
+        "{response}"
+    );
+}

@@ -1,0 +1,244 @@
+//! What an answer of the upstream's, or none, does to the code: released when it is provably untouched, burnt otherwise.
+
+use serde_json::json;
+
+use crate::support::client::{Authorization, access_token, assert_refused, assert_token};
+use crate::support::http::Response;
+use crate::support::raw::Cut;
+use crate::support::rig::{Config, Rig, request};
+use crate::support::scripted::{Act, Then, json, reply};
+
+/// A sign-in with its code.
+fn signed_in(rig: &Rig) -> (Authorization, String) {
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    (authorization, code)
+}
+
+fn impatient() -> Rig {
+    Rig::with(Config {
+        upstream: "response = \"300ms\"\nconnect = \"300ms\"",
+        ..Config::default()
+    })
+}
+
+/// An error of the gate's own, for a machine.
+#[track_caller]
+fn assert_unavailable(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{response}");
+    assert_eq!(response.json()["error"], "server_error", "{response}");
+    assert!(response.header("retry-after").is_some(), "{response}");
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+}
+
+/// The first answer of the upstream's is this one; the client gets it as it is, and its code works when it tries again.
+#[track_caller]
+fn assert_released_by(answer: &[u8], body: &str) {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    rig.upstream
+        .once("/token", Act::Say(answer.to_vec(), Then::GoOn));
+
+    let first = rig.redeem(&authorization, &code);
+    assert!(
+        answer.starts_with(format!("HTTP/1.1 {} ", first.status).as_bytes()),
+        "{first}"
+    );
+    assert_eq!(first.text(), body);
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_eq!(rig.forwarded(), 2);
+    assert_refused(
+        &rig.token(&authorization.redemption(&code)),
+        "invalid_grant",
+    );
+}
+
+/// After this the code is gone, and nothing is sent again.
+#[track_caller]
+fn assert_burnt_by(rig: &Rig, act: Act) -> Result<Response, Cut> {
+    let (authorization, code) = signed_in(rig);
+    rig.upstream.once("/token", act);
+    rig.vouch(&authorization);
+    let form = authorization.redemption(&code).encoded();
+    let mut connection = rig.connect();
+    connection.send(&request("POST", "/token", &[], Some(&form)));
+    let first = connection.try_response();
+    assert!(
+        !first
+            .as_ref()
+            .is_ok_and(|first| access_token(first).is_some()),
+        "{first:?}"
+    );
+
+    for _ in 0..2 {
+        assert_refused(
+            &rig.token(&authorization.redemption(&code)),
+            "invalid_grant",
+        );
+    }
+    assert_eq!(rig.forwarded(), 1, "nothing is sent twice");
+    first
+}
+
+#[track_caller]
+fn assert_burnt_by_answer(status: &str, document: &serde_json::Value) {
+    let answer = Act::Say(json(status, document), Then::GoOn);
+    let first = assert_burnt_by(&Rig::new(), answer).expect("an answer");
+    assert_eq!(first.json(), *document, "{first}");
+}
+
+#[test]
+fn an_upstream_that_refuses_connections_leaves_the_code_alone() {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    rig.upstream.refuse();
+    for _ in 0..3 {
+        assert_unavailable(&rig.token(&authorization.redemption(&code)), 502);
+    }
+    rig.upstream.accept();
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_eq!(rig.forwarded(), 1);
+}
+
+#[test]
+fn an_upstream_that_does_not_take_connections_leaves_the_code_alone() {
+    let rig = impatient();
+    let (authorization, code) = signed_in(&rig);
+    rig.upstream.ignore();
+    assert_unavailable(&rig.token(&authorization.redemption(&code)), 504);
+    rig.upstream.accept();
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_eq!(rig.forwarded(), 1);
+}
+
+#[test]
+fn wrong_credentials_of_the_client_leave_the_code_alone() {
+    let body = json!({ "error": "invalid_client" });
+    assert_released_by(&json("401 Unauthorized", &body), &body.to_string());
+}
+
+#[test]
+fn too_many_requests_leave_the_code_alone() {
+    assert_released_by(
+        &reply(
+            "429 Too Many Requests",
+            &[("Retry-After", "1")],
+            b"slow down",
+        ),
+        "slow down",
+    );
+}
+
+#[test]
+fn an_upstream_that_is_unavailable_leaves_the_code_alone() {
+    assert_released_by(&reply("503 Service Unavailable", &[], b"later"), "later");
+}
+
+#[test]
+fn a_timeout_after_sending_burns_the_code() {
+    let first = assert_burnt_by(&impatient(), Act::Say(Vec::new(), Then::Stall));
+    assert_unavailable(&first.expect("an answer"), 504);
+}
+
+#[test]
+fn a_connection_that_breaks_after_sending_burns_the_code() {
+    for then in [Then::Close, Then::Reset] {
+        let first = assert_burnt_by(&Rig::new(), Act::Say(Vec::new(), then));
+        assert_unavailable(&first.expect("an answer"), 502);
+        let first = assert_burnt_by(&Rig::new(), Act::Interrupt(Vec::new(), then));
+        assert_unavailable(&first.expect("an answer"), 502);
+        let first = assert_burnt_by(&Rig::new(), Act::Say(b"HTTP/1.1 200 O".to_vec(), then));
+        assert_unavailable(&first.expect("an answer"), 502);
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_burns_the_code_and_is_never_a_whole_one() {
+    for then in [Then::Close, Then::Reset, Then::Stall] {
+        for head in [
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{\"access_to",
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"access_\r\n",
+            "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"error\":\r\n",
+            "HTTP/1.1 401 Unauthorized\r\nContent-Length: 90\r\n\r\n{\"error\":",
+        ] {
+            let act = Act::Say(head.as_bytes().to_vec(), then);
+            match assert_burnt_by(&impatient(), act) {
+                // What came first may have been handed on already.
+                Err(Cut(_)) => assert!(head.contains("200"), "{then:?} {head}"),
+                Ok(response) => assert_unavailable(&response, 502),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_server_burns_the_code() {
+    assert_burnt_by_answer(
+        "500 Internal Server Error",
+        &json!({ "error": "server_error" }),
+    );
+}
+
+#[test]
+fn an_answer_about_the_code_burns_it() {
+    assert_burnt_by_answer("400 Bad Request", &json!({ "error": "invalid_grant" }));
+    assert_burnt_by_answer("400 Bad Request", &json!({ "error": "invalid_client" }));
+    assert_burnt_by_answer("403 Forbidden", &json!({ "error": "invalid_client" }));
+}
+
+#[test]
+fn a_401_that_does_not_say_invalid_client_burns_the_code() {
+    assert_burnt_by_answer("401 Unauthorized", &json!({ "error": "invalid_grant" }));
+    assert_burnt_by_answer("401 Unauthorized", &json!({ "message": "invalid_client" }));
+    assert_burnt_by_answer("401 Unauthorized", &json!(["invalid_client"]));
+    let answer = Act::Say(
+        reply("401 Unauthorized", &[], b"invalid_client"),
+        Then::GoOn,
+    );
+    assert_burnt_by(&Rig::new(), answer).expect("an answer");
+    let twice = b"{\"error\":\"invalid_grant\",\"error\":\"invalid_client\"}";
+    let answer = Act::Say(reply("401 Unauthorized", &[], twice), Then::GoOn);
+    assert_burnt_by(&Rig::new(), answer).expect("an answer");
+}
+
+#[test]
+fn a_redirect_of_a_token_request_is_neither_followed_nor_handed_on() {
+    for status in [
+        "301 Moved",
+        "302 Found",
+        "303 See Other",
+        "307 Temporary",
+        "308 Permanent",
+    ] {
+        let rig = Rig::new();
+        let elsewhere = format!("{}/elsewhere", rig.upstream.url());
+        let answer = reply(status, &[("Location", &elsewhere)], b"");
+        let first = assert_burnt_by(&rig, Act::Say(answer, Then::GoOn)).expect("an answer");
+        assert_unavailable(&first, 502);
+        assert_eq!(first.header("location"), None);
+        assert!(rig.upstream.requests_to("/elsewhere").is_empty());
+    }
+}
+
+#[test]
+fn an_upgrade_that_nobody_asked_for_burns_the_code_and_opens_nothing() {
+    let rig = Rig::new();
+    let answer =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw";
+    let act = Act::Say(answer.to_vec(), Then::Stall);
+    let first = assert_burnt_by(&rig, act).expect("an answer");
+    assert_unavailable(&first, 502);
+}
+
+#[test]
+fn interim_answers_are_no_answer() {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    let token = json("200 OK", &json!({ "access_token": "at" }));
+    let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n";
+    rig.upstream.once(
+        "/token",
+        Act::Say([interim.as_slice(), &token].concat(), Then::GoOn),
+    );
+    assert_token(&rig.redeem(&authorization, &code));
+}

@@ -1,0 +1,161 @@
+//! `codes = "upstream"` under enforce: nothing on the wire is rewritten, and yet no code is redeemed without its verifier.
+
+use super::assert_page;
+use crate::support::client::{assert_refused, assert_token};
+use crate::support::params::{s256, unguessable};
+use crate::support::rig::{Rig, authorization_response, cookie_of, target};
+use crate::support::scripted::Shape;
+
+/// The upstream's own codes are meant to travel here, so the rig does not look for them.
+fn rig() -> Rig {
+    Rig::pkce("codes = \"upstream\"").unguarded()
+}
+
+#[track_caller]
+fn assert_nothing_unverified(rig: &Rig) {
+    let unverified = rig.upstream.redemptions_without_verified_verifier();
+    assert!(unverified.is_empty(), "{unverified:#?}");
+}
+
+#[test]
+fn nothing_is_rewritten_and_the_verifier_is_checked() {
+    let rig = rig();
+    let authorization = rig.authorization();
+    let answer = rig.sign_in(&authorization);
+    assert_eq!(rig.upstream.ledger()[0].target(), target(&authorization));
+    assert_eq!(answer.code(), rig.upstream.codes()[0]);
+    assert_eq!(answer.params.get("state"), authorization.state());
+
+    let right = authorization.redemption(answer.code());
+    for wrong in [
+        right.clone().with("code_verifier", &unguessable()),
+        right.clone().without("code_verifier"),
+        right.clone().with("client_id", "other"),
+        right.clone().with("redirect_uri", "https://evil.test/cb"),
+    ] {
+        assert_refused(&rig.token(&wrong), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 0);
+    let body = right.encoded().replace("&client_id", "&x=%7e&&client_id");
+    rig.vouch(&authorization);
+    assert_token(&rig.post("/token", &[], &body));
+    assert_eq!(rig.upstream.requests_to("/token")[0].text(), body);
+    assert_refused(&rig.token(&right), "invalid_grant");
+    assert_nothing_unverified(&rig);
+}
+
+#[test]
+fn without_a_challenge_there_is_no_sign_in() {
+    let rig = rig();
+    let authorization = rig.authorization().without_challenge();
+    assert_page(&rig.enter(&authorization), 400, "missing_challenge");
+    assert!(rig.upstream.ledger().is_empty());
+}
+
+#[test]
+fn a_code_that_did_not_come_through_the_gate_buys_nothing() {
+    let rig = rig();
+    let authorization = rig.authorization();
+    rig.upstream.issue("somebody-elses-code");
+    let elsewhere = crate::support::http::Request::get(&format!(
+        "{}{}",
+        rig.upstream.url(),
+        target(&authorization)
+    ))
+    .send();
+    assert_eq!(elsewhere.status, 302);
+    let request = authorization.redemption("somebody-elses-code");
+    assert_refused(&rig.token(&request), "invalid_grant");
+    assert_eq!(rig.forwarded(), 0);
+}
+
+#[test]
+fn every_ordinary_shape_is_bound() {
+    let rig = rig();
+    for shape in [
+        Shape::Query(302),
+        Shape::Query(303),
+        Shape::Query(307),
+        Shape::Fragment(302),
+        Shape::QueryAndBody,
+        Shape::FormPost,
+    ] {
+        rig.upstream.answer_with(shape);
+        let authorization = rig.authorization();
+        let answer = rig.sign_in(&authorization);
+        assert_token(&rig.redeem(&authorization, answer.code()));
+    }
+    assert_nothing_unverified(&rig);
+}
+
+/// The login goes on in another request than the one that began it: only the browser's cookie ties the two.
+#[test]
+fn a_sign_in_goes_on_in_the_browser_that_began_it_and_in_no_other() {
+    let rig = rig();
+    rig.upstream.answer_with(Shape::Login);
+    let authorization = rig.authorization();
+    let page = rig.enter(&authorization);
+    assert_eq!(page.status, 200, "{page}");
+    let cookie = cookie_of(&page).expect("a cookie");
+    let other = cookie_of(&rig.enter(&rig.authorization())).expect("a cookie");
+    assert_ne!(cookie, other);
+    let login = format!(
+        "/authorize?state={}",
+        authorization.state().expect("a state")
+    );
+
+    for fields in [
+        vec![],
+        vec![("Cookie", other.as_str())],
+        vec![("Cookie", "pkce-gate=x")],
+    ] {
+        let response = rig.post(&login, &fields, "user=u&password=p");
+        assert_page(&response, 502, "unbound_code_in_response");
+        let leaked = rig.upstream.codes().pop().expect("a code was issued");
+        assert!(!response.text().contains(&leaked));
+        assert_refused(
+            &rig.token(&authorization.redemption(&leaked)),
+            "invalid_grant",
+        );
+    }
+    let response = rig.post(&login, &[("Cookie", &cookie)], "user=u&password=p");
+    let answer = authorization_response(&response, &authorization).expect("an answer");
+    assert_token(&rig.redeem(&authorization, answer.code()));
+    assert_nothing_unverified(&rig);
+}
+
+/// Whoever can make two requests with one state (an attacker who has seen the victim's) gains nothing: neither challenge
+/// counts any more.
+#[test]
+fn two_challenges_under_one_state_kill_both() {
+    let rig = rig();
+    rig.upstream.answer_with(Shape::Login);
+    let victim = rig.authorization();
+    let page = rig.enter(&victim);
+    let cookie = cookie_of(&page).expect("a cookie");
+    let mine = unguessable();
+    let attack = victim.clone().with("code_challenge", &s256(&mine));
+    let fields = [("Cookie", cookie.as_str())];
+    rig.get_with(&target(&attack), &fields);
+
+    let login = format!("/authorize?state={}", victim.state().expect("a state"));
+    let response = rig.post(&login, &fields, "user=u&password=p");
+    assert_page(&response, 502, "unbound_code_in_response");
+    let code = rig.upstream.codes().pop().expect("a code was issued");
+    for verifier in [&mine, &victim.verifier] {
+        let request = victim.redemption(&code).with("code_verifier", verifier);
+        assert_refused(&rig.token(&request), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 0);
+}
+
+#[test]
+fn the_same_request_again_is_a_reload_and_kills_nothing() {
+    let rig = rig();
+    let authorization = rig.authorization();
+    let (first, second) = (rig.code_for(&authorization), rig.code_for(&authorization));
+    assert_ne!(first, second);
+    assert_token(&rig.redeem(&authorization, &first));
+    assert_token(&rig.redeem(&authorization, &second));
+    assert_nothing_unverified(&rig);
+}

@@ -1,0 +1,374 @@
+//! A gate in front of a [`Scripted`] upstream, and the client's side of it. When the rig is cleared away it asks the upstream
+//! for redemptions that no test knows of, and looks for the upstream's codes in everything that clients received and that
+//! the gate logged.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+
+use super::agent::{AuthorizationResponse, Carrier};
+use super::client::Authorization;
+use super::gate::Gate;
+use super::html::forms;
+use super::http::Response;
+use super::params::{Params, encode, unguessable};
+use super::raw::Connection;
+use super::scripted::Scripted;
+
+/// The host that clients call the gate by.
+pub(crate) const HOST: &str = "gate.test";
+/// Nobody asks a name server for it: nothing follows a redirect to it.
+pub(crate) const REDIRECT_URI: &str = "https://client.test/cb";
+
+/// Parts of a configuration that differ from a minimal one, as they stand in the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Config<'a> {
+    pub(crate) server: &'a str,
+    pub(crate) limits: &'a str,
+    pub(crate) store: &'a str,
+    pub(crate) log: &'a str,
+    pub(crate) upstream: &'a str,
+    pub(crate) endpoints: &'a str,
+    pub(crate) pkce: &'a str,
+    pub(crate) metadata: &'a str,
+    /// Whole tables: `[[upstream.client]]`, and further upstreams.
+    pub(crate) tables: &'a str,
+}
+
+pub(crate) struct Rig {
+    pub(crate) upstream: Scripted,
+    pub(crate) gate: Gate,
+    address: SocketAddr,
+    received: RefCell<Vec<u8>>,
+    /// Never to be seen in the log.
+    secrets: RefCell<Vec<String>>,
+    /// Whether redemptions without PKCE, and codes outside of the trusted side, are faults.
+    guarded: Cell<bool>,
+}
+
+impl Config<'_> {
+    /// The whole file, in front of that upstream.
+    pub(crate) fn render(&self, upstream: &Scripted) -> String {
+        let Self {
+            server,
+            limits,
+            store,
+            log,
+            upstream: keys,
+            endpoints,
+            pkce,
+            metadata,
+            tables,
+        } = self;
+        let url = upstream.url();
+        let unless = |key: &str, default: String| {
+            if keys.contains(key) {
+                String::new()
+            } else {
+                default
+            }
+        };
+        let (url, public) = (
+            unless("url = \"http", format!("url = \"{url}\"")),
+            unless("public_url", format!("public_url = \"http://{HOST}\"")),
+        );
+        format!(
+            r#"
+[server]
+listen = ["127.0.0.1:0"]
+{server}
+[admin]
+listen = "127.0.0.1:0"
+[limits]
+{limits}
+[store]
+{store}
+[log]
+{log}
+[[upstream]]
+name = "scripted"
+{url}
+{public}
+{keys}
+[upstream.endpoints]
+authorization = ["/authorize"]
+token = ["/token"]
+{endpoints}
+[upstream.pkce]
+{pkce}
+[upstream.metadata]
+{metadata}
+{tables}
+"#
+        )
+    }
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn pkce(pkce: &str) -> Self {
+        Self::with(Config {
+            pkce,
+            ..Config::default()
+        })
+    }
+
+    /// `tables` may name clients.
+    pub(crate) fn tables(tables: &str) -> Self {
+        Self::with(Config {
+            tables,
+            ..Config::default()
+        })
+    }
+
+    pub(crate) fn with(config: Config<'_>) -> Self {
+        Self::between(config, Scripted::start())
+    }
+
+    pub(crate) fn between(config: Config<'_>, upstream: Scripted) -> Self {
+        let mut gate = Gate::start(&config.render(&upstream));
+        Self {
+            address: gate.address("server"),
+            upstream,
+            gate,
+            received: RefCell::default(),
+            secrets: RefCell::default(),
+            guarded: Cell::new(true),
+        }
+    }
+
+    /// For modes in which the gate refuses nothing, and for codes that travel as they are: redemptions and codes are the
+    /// test's own affair.
+    pub(crate) fn unguarded(self) -> Self {
+        self.guarded.set(false);
+        self
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(self.address)
+    }
+
+    /// Exactly these bytes on a connection of their own, and the answer to them.
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: &[u8]) -> Response {
+        let mut connection = self.connect();
+        connection.send(bytes);
+        let response = connection.response();
+        self.receive(&response);
+        response
+    }
+
+    /// Something that a client received otherwise.
+    pub(crate) fn receive(&self, response: &Response) {
+        self.received.borrow_mut().extend_from_slice(&response.raw);
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, target: &str) -> Response {
+        self.get_with(target, &[])
+    }
+
+    #[track_caller]
+    pub(crate) fn get_with(&self, target: &str, fields: &[(&str, &str)]) -> Response {
+        self.send(&request("GET", target, fields, None))
+    }
+
+    /// A form.
+    #[track_caller]
+    pub(crate) fn post(&self, target: &str, fields: &[(&str, &str)], form: &str) -> Response {
+        self.send(&request("POST", target, fields, Some(form)))
+    }
+
+    /// A complete and correct request of the client `pub`. Its `nonce` is how the upstream tells it from others.
+    pub(crate) fn authorization(&self) -> Authorization {
+        let authorization = Authorization::new(REDIRECT_URI, None).with("nonce", &unguessable());
+        let state = authorization.state().unwrap_or_default().to_owned();
+        self.keep_out_of_the_log([state, authorization.verifier.clone()]);
+        authorization
+    }
+
+    /// The answer to a fresh authorization request.
+    #[track_caller]
+    pub(crate) fn enter(&self, authorization: &Authorization) -> Response {
+        self.get(&target(authorization))
+    }
+
+    /// Where the gate sends a browser with a fresh authorization request, which it has to accept.
+    #[track_caller]
+    pub(crate) fn entry(&self, authorization: &Authorization) -> String {
+        let response = self.enter(authorization);
+        assert_eq!(response.status, 303, "{response}");
+        let location = response.header("location").expect("a 303 leads somewhere");
+        assert!(location.starts_with("/authorize?"), "{response}");
+        location.to_owned()
+    }
+
+    /// From the authorization request to the authorization response.
+    #[track_caller]
+    pub(crate) fn sign_in(&self, authorization: &Authorization) -> AuthorizationResponse {
+        let mut response = self.enter(authorization);
+        if response.status == 303 && response.header("location").is_some_and(is_entry) {
+            let cookie = cookie_of(&response).unwrap_or_default();
+            let location = response.header("location").unwrap_or_default().to_owned();
+            response = self.get_with(&location, &[("Cookie", &cookie)]);
+        }
+        let found = authorization_response(&response, authorization);
+        let found = found.unwrap_or_else(|| panic!("no authorization response: {response}"));
+        self.keep_out_of_the_log(found.params.get("code").map(str::to_owned));
+        found
+    }
+
+    /// Signs in and gives the handle that came as code.
+    #[track_caller]
+    pub(crate) fn code_for(&self, authorization: &Authorization) -> String {
+        self.sign_in(authorization).code().to_owned()
+    }
+
+    /// The one correct token request, which the upstream may redeem once.
+    #[track_caller]
+    pub(crate) fn redeem(&self, authorization: &Authorization, code: &str) -> Response {
+        self.vouch(authorization);
+        self.token(&authorization.redemption(code))
+    }
+
+    /// A correct token request is about to be sent.
+    pub(crate) fn vouch(&self, authorization: &Authorization) {
+        let nonce = authorization.params.get("nonce");
+        self.upstream.vouch(nonce.expect("the request has a nonce"));
+    }
+
+    /// Any token request.
+    #[track_caller]
+    pub(crate) fn token(&self, form: &Params) -> Response {
+        self.post("/token", &[], &form.encoded())
+    }
+
+    /// Token requests that the upstream got.
+    pub(crate) fn forwarded(&self) -> usize {
+        self.upstream.requests_to("/token").len()
+    }
+
+    pub(crate) fn keep_out_of_the_log(&self, secrets: impl IntoIterator<Item = String>) {
+        self.secrets.borrow_mut().extend(secrets);
+    }
+
+    fn check(&self, log: &str) {
+        let unverified = self.upstream.redemptions_without_verified_verifier();
+        assert!(
+            unverified.is_empty(),
+            "redeemed unverified: {unverified:#?}"
+        );
+        let received = self.received.borrow();
+        for code in self.upstream.codes() {
+            let seen = received
+                .windows(code.len())
+                .any(|window| window == code.as_bytes());
+            assert!(
+                !seen,
+                "the upstream's own code {code} left the trusted side"
+            );
+            assert!(
+                !log.contains(&code),
+                "the upstream's own code {code} is in the log"
+            );
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let log = self.gate.stop();
+        if std::thread::panicking() {
+            println!("the gate's log:\n{log}");
+            return;
+        }
+        for secret in self.secrets.borrow().iter() {
+            let there = log.contains(secret) || log.contains(&encode(secret));
+            assert!(!there, "{secret} is in the log: {log}");
+        }
+        if self.guarded.get() {
+            self.check(&log);
+        }
+    }
+}
+
+/// The bytes of a request. A body makes it a form, if the fields do not say otherwise.
+pub(crate) fn request(
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: Option<&str>,
+) -> Vec<u8> {
+    let mut lines = vec![
+        format!("{method} {target} HTTP/1.1"),
+        format!("Host: {HOST}"),
+    ];
+    lines.extend(
+        fields
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
+    if let Some(body) = body {
+        if !fields
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
+        {
+            lines.push("Content-Type: application/x-www-form-urlencoded".to_owned());
+        }
+        lines.push(format!("Content-Length: {}", body.len()));
+    }
+    format!("{}\r\n\r\n{}", lines.join("\r\n"), body.unwrap_or_default()).into_bytes()
+}
+
+/// Where a client sends its user.
+pub(crate) fn target(authorization: &Authorization) -> String {
+    format!("/authorize?{}", authorization.params.encoded())
+}
+
+fn is_entry(location: &str) -> bool {
+    location.starts_with('/')
+}
+
+/// `name=value` of the one cookie that a response sets.
+pub(crate) fn cookie_of(response: &Response) -> Option<String> {
+    let cookie = response.header("set-cookie")?;
+    Some(cookie.split(';').next().unwrap_or_default().to_owned())
+}
+
+/// The authorization response that this answer is, in whatever carrier.
+pub(crate) fn authorization_response(
+    response: &Response,
+    authorization: &Authorization,
+) -> Option<AuthorizationResponse> {
+    let redirect_uri = authorization
+        .params
+        .get("redirect_uri")
+        .unwrap_or(REDIRECT_URI);
+    if response.status == 200 {
+        let form = forms(response.text())
+            .into_iter()
+            .find(|form| form.action == redirect_uri)?;
+        let fields = form.controls.into_iter();
+        return Some(AuthorizationResponse {
+            carrier: Carrier::FormPost,
+            params: fields
+                .map(|control| (control.name, control.value))
+                .collect(),
+        });
+    }
+    let rest = response.header("location")?.strip_prefix(redirect_uri)?;
+    let (carrier, encoded) = match rest.strip_prefix('#') {
+        Some(fragment) => (Carrier::Fragment, fragment),
+        None => (Carrier::Query, rest.strip_prefix(['?', '&'])?),
+    };
+    Some(AuthorizationResponse {
+        carrier,
+        params: Params::from_query(encoded),
+    })
+}

@@ -1,0 +1,121 @@
+//! One connection: reads requests, writes them down, does what the script says.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::PoisonError;
+
+use super::{Act, Received, Shared, Stream, Then, reset};
+use crate::support::wire::{Framing, end_of_body, end_of_head, field};
+
+/// Serves until the script or the other side ends it.
+pub(super) fn serve(shared: &Shared, number: usize, tcp: TcpStream) {
+    let control = tcp.try_clone().expect("a socket can be shared");
+    let mut reader = Reader {
+        stream: (shared.wrap)(tcp),
+        buffered: Vec::new(),
+    };
+    let mut first = true;
+    loop {
+        let idle = shared.state().idle.filter(|_| !first);
+        control.set_read_timeout(idle).expect("a timeout is set");
+        let Some(head) = reader.head() else { return };
+        control.set_read_timeout(None).expect("a timeout is set");
+        first = false;
+        match answer(shared, number, &mut reader, head) {
+            Some(Then::GoOn) => {}
+            Some(Then::Stall) => return while reader.read_more() {},
+            Some(Then::Reset) => return reset(&control),
+            Some(Then::Close) | None => return,
+        }
+    }
+}
+
+/// `None`: the other side is gone.
+fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) -> Option<Then> {
+    let framing = Framing::of_request(&head);
+    let closes =
+        field(&head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let (index, act) = shared.begin(Received {
+        connection: number,
+        head,
+        body: Vec::new(),
+        complete: false,
+    });
+    if let Act::Interrupt(bytes, then) = act {
+        reader.stream.write_all(&bytes).ok()?;
+        return Some(then);
+    }
+    reader.body(framing, |body, complete| {
+        shared.progress(index, body, complete)
+    })?;
+    if !matches!(act, Act::Serve) {
+        shared.note(index);
+    }
+    match act {
+        Act::Serve => {
+            reader.stream.write_all(&shared.serve(index)).ok()?;
+            Some(if closes { Then::Close } else { Then::GoOn })
+        }
+        Act::Say(bytes, then) | Act::Interrupt(bytes, then) => {
+            reader.stream.write_all(&bytes).ok()?;
+            Some(then)
+        }
+        Act::Feed(feed) => {
+            let feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
+            for piece in feed.iter() {
+                reader.stream.write_all(&piece).ok()?;
+            }
+            Some(Then::Close)
+        }
+    }
+}
+
+struct Reader {
+    stream: Box<dyn Stream>,
+    buffered: Vec<u8>,
+}
+
+impl Reader {
+    fn head(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(end) = end_of_head(&self.buffered) {
+                let rest = self.buffered.split_off(end);
+                return Some(std::mem::replace(&mut self.buffered, rest));
+            }
+            if !self.read_more() {
+                return None;
+            }
+        }
+    }
+
+    /// Shows what has come of the body, again and again, until it is complete.
+    fn body(&mut self, framing: Framing, mut show: impl FnMut(&[u8], bool)) -> Option<()> {
+        loop {
+            if let Some(end) = end_of_body(framing, &self.buffered) {
+                let rest = self.buffered.split_off(end);
+                show(&self.buffered, true);
+                self.buffered = rest;
+                return Some(());
+            }
+            show(&self.buffered, false);
+            if !self.read_more() {
+                return None;
+            }
+        }
+    }
+
+    /// `false`: the connection has ended, or was idle for too long.
+    fn read_more(&mut self) -> bool {
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            return match self.stream.read(&mut piece) {
+                Ok(length) => {
+                    self.buffered.extend_from_slice(&piece[..length]);
+                    length > 0
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => false,
+            };
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The most permissive OAuth server imaginable.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::json;
+
+use super::{Received, json as json_reply, reply};
+use crate::support::params::{Params, s256, unguessable};
+
+/// How an authorization response looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As `response_mode` and `response_type` say: a 302 with a query or a fragment, or a form_post page.
+    #[default]
+    AsAsked,
+    /// A redirect with this status, and the parameters in the query.
+    Query(u16),
+    /// The same with the parameters in the fragment.
+    Fragment(u16),
+    /// A redirect that says it all again in an HTML body, as many frameworks do.
+    QueryAndBody,
+    /// A form that posts itself.
+    FormPost,
+    /// `{"redirect_to": "…?code=…"}`
+    Json,
+    /// `{"code": "…", "state": "…"}`
+    JsonCode,
+    /// A page with a link.
+    Link,
+    /// `<meta http-equiv=refresh>`
+    MetaRefresh,
+    /// `location.replace("…")`
+    Script,
+    /// A `Refresh` field.
+    Refresh,
+    /// A login page that posts to its own URL; a code for whatever POST comes.
+    Login,
+}
+
+/// A request that came with a code.
+#[derive(Clone, Debug)]
+pub(crate) struct Redemption {
+    pub(crate) code: String,
+    /// The `nonce` of the authorization request that the code was issued for.
+    pub(crate) nonce: Option<String>,
+    /// The challenge that the upstream got with that.
+    pub(crate) challenge: Option<String>,
+    pub(crate) plain: bool,
+    pub(crate) request: Received,
+}
+
+#[derive(Default)]
+pub(super) struct Server {
+    pub(super) shape: Shape,
+    pub(super) next_codes: VecDeque<String>,
+    issued: Vec<Issued>,
+    /// What came with each `state`: pages that carry a request on may name nothing else.
+    sign_ins: BTreeMap<String, Params>,
+    pub(super) tokens: Vec<String>,
+    pub(super) redemptions: Vec<Redemption>,
+    pub(super) vouched: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Issued {
+    code: String,
+    nonce: Option<String>,
+    challenge: Option<String>,
+    plain: bool,
+}
+
+impl Server {
+    pub(super) fn answer(&mut self, received: &Received) -> Vec<u8> {
+        let path = text(&decoded(received.path().as_bytes())).to_ascii_lowercase();
+        if self.note(received) {
+            self.token()
+        } else if path.contains("authorize") {
+            self.authorize(received)
+        } else if path.contains("token") {
+            match all_params(received).get("code") {
+                Some(_) => json_reply("400 Bad Request", &json!({ "error": "invalid_grant" })),
+                None => self.token(),
+            }
+        } else {
+            reply("200 OK", &[("Content-Type", "text/plain")], b"hello\n")
+        }
+    }
+
+    pub(super) fn codes(&self) -> Vec<String> {
+        self.issued
+            .iter()
+            .map(|issued| issued.code.clone())
+            .collect()
+    }
+
+    /// Writes a redemption down, if the request is one: a code stands in it as it is, or decoded once or twice.
+    pub(super) fn note(&mut self, received: &Received) -> bool {
+        if self.issued.is_empty() {
+            return false;
+        }
+        let raw = [received.head.as_slice(), &received.content()].concat();
+        let once = decoded(&raw);
+        let forms = [latin1(&decoded(&once)), latin1(&once), latin1(&raw)];
+        let is_there = |issued: &&Issued| {
+            let code = latin1(issued.code.as_bytes());
+            forms.iter().any(|form| form.contains(&code))
+        };
+        let found: Vec<_> = self.issued.iter().filter(is_there).cloned().collect();
+        let redemptions = found.iter().map(|issued| Redemption {
+            code: issued.code.clone(),
+            nonce: issued.nonce.clone(),
+            challenge: issued.challenge.clone(),
+            plain: issued.plain,
+            request: received.clone(),
+        });
+        self.redemptions.extend(redemptions);
+        !found.is_empty()
+    }
+
+    pub(super) fn unverified(&self) -> Vec<Redemption> {
+        let mut vouched = self.vouched.clone();
+        let mut unverified = self.redemptions.clone();
+        unverified.retain(|redemption| {
+            let vouched_for = redemption
+                .nonce
+                .as_ref()
+                .and_then(|nonce| vouched.iter().position(|known| known == nonce));
+            let Some(index) = vouched_for else {
+                return true;
+            };
+            vouched.swap_remove(index);
+            // A gate that strips PKCE shows neither; one that forwards it shows both.
+            let params = all_params(&redemption.request);
+            let transform = |verifier: &str| {
+                if redemption.plain {
+                    verifier.to_owned()
+                } else {
+                    s256(verifier)
+                }
+            };
+            let verifier = params.get("code_verifier").map(transform);
+            match (&redemption.challenge, verifier) {
+                (Some(challenge), Some(verifier)) => *challenge != verifier,
+                (Some(_), None) | (None, Some(_)) => true,
+                (None, None) => false,
+            }
+        });
+        unverified
+    }
+
+    fn token(&mut self) -> Vec<u8> {
+        let token = format!("at-{}", unguessable());
+        self.tokens.push(token.clone());
+        let document = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 });
+        let body = document.to_string();
+        let fields = [
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
+        ];
+        reply("200 OK", &fields, body.as_bytes())
+    }
+
+    fn authorize(&mut self, received: &Received) -> Vec<u8> {
+        let mut params = all_params(received);
+        if let Some(state) = params.get("state").map(str::to_owned) {
+            let begun = self.sign_ins.entry(state).or_insert_with(|| params.clone());
+            for (name, value) in begun.iter() {
+                if params.get(name).is_none() {
+                    params = params.with(name, value);
+                }
+            }
+        }
+        if self.shape == Shape::Login && received.method() == "GET" {
+            let page = "<!doctype html><form method=post action=\"\">\
+                        <input name=user><input name=password type=password><button>Sign in</button></form>";
+            return html(page);
+        }
+        let code = self.issue(&params);
+        self.response(&params, &code)
+    }
+
+    fn issue(&mut self, params: &Params) -> String {
+        let code = self
+            .next_codes
+            .pop_front()
+            .unwrap_or_else(|| format!("up-{}", unguessable()));
+        self.issued.push(Issued {
+            code: code.clone(),
+            nonce: params.get("nonce").map(str::to_owned),
+            challenge: params.get("code_challenge").map(str::to_owned),
+            plain: params.get("code_challenge_method") != Some("S256"),
+        });
+        code
+    }
+
+    fn response(&self, params: &Params, code: &str) -> Vec<u8> {
+        let target = params
+            .get("redirect_uri")
+            .unwrap_or("https://client.test/cb");
+        let kind = params.get("response_type").unwrap_or("code");
+        let mut answer = Params::default().with("code", code);
+        if let Some(state) = params.get("state") {
+            answer = answer.with("state", state);
+        }
+        let hybrid = kind.contains("token");
+        if kind.contains("id_token") {
+            answer = answer.with("id_token", "e30.e30.sig");
+        }
+        let shape = match (self.shape, params.get("response_mode")) {
+            (Shape::AsAsked, Some("form_post")) => Shape::FormPost,
+            (Shape::AsAsked, Some("fragment")) => Shape::Fragment(302),
+            (Shape::AsAsked, None) if hybrid => Shape::Fragment(302),
+            (Shape::AsAsked | Shape::Login, _) => Shape::Query(302),
+            (shape, _) => shape,
+        };
+        let query = if target.contains('?') { '&' } else { '?' };
+        let url = format!("{target}{query}{}", answer.encoded());
+        let escaped = url.replace('&', "&amp;");
+        match shape {
+            Shape::Query(status) => reply(&format!("{status} Found"), &[("Location", &url)], b""),
+            Shape::Fragment(status) => {
+                let url = format!("{target}#{}", answer.encoded());
+                reply(&format!("{status} Found"), &[("Location", &url)], b"")
+            }
+            Shape::QueryAndBody => {
+                let body =
+                    format!("<p>Found. Redirecting to <a href=\"{escaped}\">{escaped}</a></p>");
+                let fields = [("Location", url.as_str()), ("Content-Type", "text/html")];
+                reply("302 Found", &fields, body.as_bytes())
+            }
+            Shape::FormPost => html(&form_post(target, &answer)),
+            Shape::Json => json_reply("200 OK", &json!({ "redirect_to": url })),
+            Shape::JsonCode => {
+                let document = json!({ "code": code, "state": params.get("state") });
+                json_reply("200 OK", &document)
+            }
+            Shape::Link => html(&format!("<a href=\"{escaped}\">Continue</a>")),
+            Shape::MetaRefresh => html(&format!(
+                "<meta http-equiv=\"refresh\" content=\"0;url={escaped}\">"
+            )),
+            Shape::Script => html(&format!("<script>location.replace(\"{url}\")</script>")),
+            Shape::Refresh => reply("200 OK", &[("Refresh", &format!("0;url={url}"))], b""),
+            Shape::AsAsked | Shape::Login => unreachable!("decided above"),
+        }
+    }
+}
+
+fn html(page: &str) -> Vec<u8> {
+    reply(
+        "200 OK",
+        &[("Content-Type", "text/html; charset=utf-8")],
+        page.as_bytes(),
+    )
+}
+
+fn form_post(target: &str, answer: &Params) -> String {
+    let field = |(name, value): (&str, &str)| {
+        format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\"/>")
+    };
+    let fields: Vec<_> = answer.iter().map(field).collect();
+    format!(
+        "<!doctype html><body onload=\"document.forms[0].submit()\"><form method=\"post\" action=\"{target}\">{}</form>",
+        fields.concat()
+    )
+}
+
+/// Query and form, the last of each name; whatever does not decode is read as it stands.
+fn all_params(received: &Received) -> Params {
+    let content = received.content();
+    let pairs = received.query().as_bytes().split(|&byte| byte == b'&');
+    let mut params = Params::default();
+    for pair in pairs.chain(content.split(|&byte| byte == b'&')) {
+        let equals = pair.iter().position(|&byte| byte == b'=');
+        let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
+        let value = value.get(1..).unwrap_or_default();
+        params = params.with(&text(&decoded(name)), &text(&decoded(value)));
+    }
+    params
+}
+
+/// Percent-decoding that takes whatever comes.
+fn decoded(mut rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let [first, tail @ ..] = rest {
+        let escape = tail.get(..2).and_then(|two| str::from_utf8(two).ok());
+        let escape = escape.and_then(|two| u8::from_str_radix(two, 16).ok());
+        (rest, _) = match (first, escape) {
+            (b'%', Some(byte)) => (&tail[2..], out.push(byte)),
+            (b'+', _) => (tail, out.push(b' ')),
+            _ => (tail, out.push(*first)),
+        };
+    }
+    out
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| latin1(bytes))
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
