@@ -284,6 +284,31 @@ fn the_readme_tells_the_versions_that_are_tested() {
     assert_eq!(checked, 10);
 }
 
+/// A promise without its test is a wish.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let sources = ["src", "tests/it"].into_iter().flat_map(below);
+    let sources: String = sources
+        .filter(|path| has_extension(path, "rs"))
+        .map(|path| read(&path))
+        .collect();
+    let model = read("deploy/security/README.md");
+    let named = code_words(section(&model, "## Promises"));
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|word| !word.contains('='))
+        .filter(|word| {
+            let name = word.rsplit("::").next().unwrap_or_default();
+            !["fn", "mod"].iter().any(|item| {
+                let item = format!("{item} {name}");
+                let mut found = sources.match_indices(&item);
+                found.any(|(at, _)| sources[at + item.len()..].starts_with(['(', ';', ' ']))
+            })
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn every_folder_in_deploy_explains_itself() {
     for entry in fs::read_dir(root().join("deploy")).expect("deploy exists") {
