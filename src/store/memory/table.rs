@@ -359,7 +359,7 @@ mod tests {
         );
         // The map takes the shard from bits 51 to 56.
         let hashes = (0..64_000).map(|number| table.index.hash_usize(&table.slot(key(number))));
-        let first_shard = hashes.filter(|hash| hash >> 51 & 63 == 0);
+        let first_shard = hashes.filter(|hash| hash >> 51 & 63 == 1);
         let places: HashSet<_> = first_shard.map(|hash| hash % 1024).collect();
         assert!(
             places.len() > 500,
