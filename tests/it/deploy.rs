@@ -301,8 +301,8 @@ fn the_threat_model_names_tests_that_exist() {
             let name = word.rsplit("::").next().unwrap_or_default();
             !["fn", "mod"].iter().any(|item| {
                 let item = format!("{item} {name}");
-                let mut found = sources.match_indices(&item);
-                found.any(|(at, _)| sources[at + item.len()..].starts_with(['(', ';', ' ']))
+                let mut after = sources.split(item.as_str()).skip(1);
+                after.any(|rest| rest.starts_with(['(', ';', ' ']))
             })
         })
         .collect();
