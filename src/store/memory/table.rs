@@ -9,7 +9,7 @@
 //! Locks: an entry of the index may be held while a log is locked, never the other way round, and never two of
 //! either in one table. What is in a log decides: an index entry whose record is gone leads nowhere.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use super::log::{Log, Position, Segment};
+use super::mix::Mix;
 use super::origin::OriginName;
 use super::record::{Record, State};
 use crate::clock::Timestamp;
@@ -69,7 +70,7 @@ impl Hasher for AsItIs {
 pub(super) struct Table {
     index: DashMap<Slot, Position, BuildHasherDefault<AsItIs>>,
     logs: Box<[Mutex<Log>]>,
-    keyed: RandomState,
+    mix: Mix,
     segments: AtomicUsize,
 }
 
@@ -101,7 +102,7 @@ impl Table {
                 SHARDS,
             ),
             logs: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            keyed: RandomState::new(),
+            mix: Mix::new(),
             segments: AtomicUsize::new(0),
         }
     }
@@ -237,7 +238,10 @@ impl Table {
 
     fn slot(&self, key: Digest) -> Slot {
         let mut slot = [0; 6];
-        for (to, from) in slot.iter_mut().zip(self.keyed.hash_one(key).to_le_bytes()) {
+        for (to, from) in slot
+            .iter_mut()
+            .zip(self.mix.hash(key.as_bytes()).to_le_bytes())
+        {
             *to = from;
         }
         Slot(slot)

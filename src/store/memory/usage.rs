@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
+use super::mix::Mix;
 use super::record::State;
 use super::table::SHARDS;
 use crate::oauth::Digest;
@@ -22,7 +23,7 @@ pub(super) struct Usage {
     share: Option<usize>,
     records: AtomicUsize,
     /// Records of each client that has any.
-    clients: DashMap<Digest, usize>,
+    clients: DashMap<Digest, usize, Mix>,
     pending: AtomicUsize,
     codes: AtomicUsize,
     tombstones: AtomicUsize,
@@ -45,7 +46,7 @@ impl Usage {
             capacity: settings.capacity,
             share: share(settings),
             records: AtomicUsize::new(0),
-            clients: DashMap::with_shard_amount(SHARDS),
+            clients: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
             pending: AtomicUsize::new(0),
             codes: AtomicUsize::new(0),
             tombstones: AtomicUsize::new(0),
