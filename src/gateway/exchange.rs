@@ -169,10 +169,7 @@ impl<'g> Exchange<'g> {
         if self.site.settings.browser_binding != BrowserBinding::Off {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
-        if is_empty_upload(&method, &body) {
-            // hyper says nothing about a body that is not there, and some servers answer that with 411.
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
+        frame(&mut headers, &method, &body);
         let progress = body.progress();
         let mut request = Request::new(body);
         *request.method_mut() = method;
@@ -294,10 +291,22 @@ impl<'g> Exchange<'g> {
     }
 }
 
-/// RFC 9110 section 8.6: methods that usually have a body say so when they have none.
-fn is_empty_upload(method: &Method, body: &Body) -> bool {
-    [Method::POST, Method::PUT, Method::PATCH].contains(method)
-        && http_body::Body::is_end_stream(body)
+/// What hyper leaves out of a request's framing. It says nothing about a body that is not there, which some servers answer
+/// with 411 (RFC 9110 section 8.6), and it drops the body of a GET whose length is unknown.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
+    let usually_has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    match http_body::Body::size_hint(body).exact() {
+        None => {
+            headers.insert(
+                header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
+        }
+        Some(0) if usually_has_body => {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Some(_) => {}
+    }
 }
 
 impl Held for Lease<Body> {

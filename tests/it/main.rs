@@ -11,3 +11,4 @@ mod redemption;
 mod state;
 mod support;
 mod tidy;
+mod transparency;

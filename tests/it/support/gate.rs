@@ -84,6 +84,12 @@ impl Gate {
         self.log.lock().expect("the log").clone()
     }
 
+    /// The whole lines that it has written, without the first ones.
+    pub(crate) fn log_lines(&self, without: usize) -> Vec<String> {
+        let log = self.log.lock().expect("the log");
+        log.lines().skip(without).map(str::to_owned).collect()
+    }
+
     /// Waits until a line of the log is so, and gives all of it.
     #[track_caller]
     pub(crate) fn log_until(&self, is_so: impl Fn(&str) -> bool) -> String {
