@@ -92,7 +92,22 @@ fn readings(kind: Kind, body: &Bytes, pairs: usize) -> Vec<Names> {
     read.into_iter().flatten().collect()
 }
 
+/// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers.
 fn names(input: &[u8], pairs: usize) -> Option<Names> {
+    let mut read = pairs_of(input, pairs);
+    if input.contains(&b';') {
+        let split: Vec<u8> = input
+            .iter()
+            .map(|&byte| if byte == b';' { b'&' } else { byte })
+            .collect();
+        if let Some(more) = pairs_of(&split, pairs) {
+            read.get_or_insert_default().extend(more);
+        }
+    }
+    read
+}
+
+fn pairs_of(input: &[u8], pairs: usize) -> Option<Names> {
     let params = Params::survey(input, pairs).ok()?;
     Some(
         params
@@ -169,6 +184,8 @@ mod tests {
             "%63ode=SplxlOBeZQQY&code_verifier=x",
             "code=123456&client_secret=s",
             "code=123456&code=SplxlOBeZQQY&client_id=a",
+            "a=1;code=SplxlOBeZQQY;client_id=a",
+            "a=1;grant_type=x",
         ] {
             assert!(
                 check(Kind::Form, body) && check(Kind::Doubtful, body),

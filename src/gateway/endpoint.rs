@@ -163,7 +163,7 @@ impl Entry {
             Some(Endpoint::Authorization)
         } else if is(token) {
             Some(Endpoint::Token)
-        } else if self.protected.contains(&fold_path(path)) {
+        } else if has_nul(path) || self.protected.contains(&fold_path(path)) {
             None
         } else if is(metadata) {
             Some(Endpoint::Metadata)
@@ -180,7 +180,7 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Misrouted> {
         (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| Misrouted::Host)?,
         (None | Some(_), _) => return Err(Misrouted::Host),
     };
-    if host.as_str().contains('@') {
+    if host.as_str().contains('@') || !has_valid_port(&host) {
         return Err(Misrouted::Host);
     }
     match uri.authority() {
@@ -189,6 +189,12 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Misrouted> {
         }
         Some(_) | None => Ok(host),
     }
+}
+
+/// No port, or one that is a number: the parser takes any text for a port.
+fn has_valid_port(host: &Authority) -> bool {
+    let port = host.as_str().strip_prefix(host.host());
+    port.is_some_and(str::is_empty) || host.port_u16().is_some()
 }
 
 /// What a path looks like to the most forgiving server: escapes decoded twice, case folded, `\` as `/`, path
@@ -218,8 +224,15 @@ pub fn fold_path(path: &str) -> String {
     let last = folded.rfind('/').map_or(0, |at| at + 1);
     if let Some(dot) = folded.get(last..).and_then(|name| name.find(['.', ':'])) {
         folded.truncate(last + dot);
+        folded.truncate(folded.trim_end().len());
     }
     folded
+}
+
+/// Whether a NUL stands in the path after decoding it once or twice. Some servers end the path there, others drop it: no
+/// single folding is right, and nobody's path has one.
+fn has_nul(path: &str) -> bool {
+    path.contains('%') && decode_lossy(&decode_lossy(path.as_bytes())).contains(&0)
 }
 
 /// Percent-decoding that leaves broken escapes alone; for folding only, nothing decoded here is ever used.
@@ -334,6 +347,10 @@ mod tests {
             "/%5coauth2/token",
             "/oauth2/token::$DATA",
             "/oauth2/token%0a",
+            "/oauth2/token%20.css",
+            "/%00oauth2/token",
+            "/oauth2/%2500token",
+            "/login%00",
             "/oauth2;/token",
             "/Oauth2/Authorize/",
         ] {
@@ -375,7 +392,10 @@ mod tests {
             Err(Misrouted::Disagreement)
         );
         assert_eq!(find(&routes, "*", "h"), Err(Misrouted::Target));
-        assert_eq!(find(&routes, "/", "user@h"), Err(Misrouted::Host));
+        for host in ["user@h", "h:x", "h:", "h:99999", "[::1]:x"] {
+            assert_eq!(find(&routes, "/", host), Err(Misrouted::Host), "{host}");
+        }
+        assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());
         let mut headers = HeaderMap::new();
         assert_eq!(
             routes.find(&Uri::from_static("/"), &headers),

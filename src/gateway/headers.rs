@@ -20,9 +20,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Fields by which servers and frameworks let a forwarder change path, method, origin or peer of a request. Those of
-/// a client are dropped; ours are set afterwards.
-const FORWARDER_ONLY: [&str; 28] = [
+/// Fields by which servers and frameworks let a forwarder change path or method of a request, and those that describe a
+/// framing which ends here. Nobody's travel on.
+const NOBODY: [&str; 15] = [
     "expect",
     "content-length",
     "x-original-url",
@@ -37,6 +37,11 @@ const FORWARDER_ONLY: [&str; 28] = [
     "x-script-name",
     "x-envoy-original-path",
     "x-accel-redirect",
+    "x-disable-redirect",
+];
+
+/// Fields by which a forwarder says who the peer is and how it was reached: believed of trusted proxies only.
+const TRUSTED_ONLY: [&str; 13] = [
     "x-real-ip",
     "x-client-ip",
     "client-ip",
@@ -50,7 +55,6 @@ const FORWARDER_ONLY: [&str; 28] = [
     "x-forwarded-server",
     "x-forwarded-scheme",
     "x-forwarded-ssl",
-    "x-disable-redirect",
 ];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -149,8 +153,9 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// Makes a client's fields those of our own request to the upstream.
 pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     strip_hop(headers);
-    for name in FORWARDER_ONLY {
-        headers.remove(name);
+    let untrusted = TRUSTED_ONLY.iter().filter(|_| !peer.trusted);
+    for name in NOBODY.iter().chain(untrusted) {
+        headers.remove(*name);
     }
     // CGI and its descendants read `_` and `-` alike.
     let underscored: Vec<HeaderName> = headers
@@ -243,28 +248,36 @@ pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 
 /// Takes a cookie of ours out of what the upstream gets to see.
 pub fn without_cookie(headers: &mut HeaderMap, name: &str) {
-    let Some(Ok(cookies)) = headers.get(header::COOKIE).map(HeaderValue::to_str) else {
-        return;
+    without_cookies(headers, |cookie| cookie == name);
+}
+
+/// Takes out every cookie of such a name, in all Cookie fields. To some servers a comma separates cookies, too.
+pub fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
+    let has_name = |cookie: &[u8]| {
+        let name = cookie.split(|&byte| byte == b'=').next();
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        name.is_some_and(|name| is_unwanted(name.trim()))
     };
-    if !cookies.contains(name) {
+    let goes = |cookie: &[u8]| cookie.split(|&byte| byte == b',').any(has_name);
+    let cookies = |value: &HeaderValue| -> Vec<Vec<u8>> {
+        let cookies = value.as_bytes().split(|&byte| byte == b';');
+        cookies.map(|cookie| cookie.trim_ascii().to_vec()).collect()
+    };
+    let fields: Vec<_> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(cookies)
+        .collect();
+    if !fields.iter().flatten().any(|cookie| goes(cookie)) {
         return;
     }
-    let is_ours = |cookie: &&str| {
-        cookie
-            .trim()
-            .split_once('=')
-            .is_some_and(|(cookie, _)| cookie == name)
-    };
-    let others: Vec<&str> = cookies
-        .split(';')
-        .filter(|cookie| !is_ours(cookie))
-        .map(str::trim)
-        .collect();
-    let others = others.join("; ");
-    if others.is_empty() {
-        headers.remove(header::COOKIE);
-    } else {
-        set(headers, header::COOKIE, &others);
+    headers.remove(header::COOKIE);
+    for field in fields {
+        let kept: Vec<_> = field.into_iter().filter(|cookie| !goes(cookie)).collect();
+        let value = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
+        if let (false, Ok(value)) = (kept.is_empty(), value) {
+            headers.append(header::COOKIE, value);
+        }
     }
 }
 
@@ -340,11 +353,15 @@ mod tests {
             &[
                 ("x-forwarded-for", "6.6.6.6"),
                 ("x-forwarded-proto", "http"),
+                ("x-real-ip", "6.6.6.6"),
+                ("x-original-url", "/token"),
             ],
             true,
         );
         assert_eq!(out["x-forwarded-for"], "6.6.6.6, 192.0.2.1");
         assert_eq!(out["x-forwarded-proto"], "http");
+        assert_eq!(out["x-real-ip"], "6.6.6.6");
+        assert!(!out.contains_key("x-original-url"));
         assert_eq!(out["x-forwarded-host"], "login.example");
     }
 
@@ -396,6 +413,11 @@ mod tests {
         assert_eq!(cookie(&map, "pkce-gate"), Some("abc"));
         without_cookie(&mut map, "pkce-gate");
         assert_eq!(map["cookie"], "sid=1; x=2");
+        let mut map = headers(&[("cookie", "sid=1;x=2"), ("cookie", "pkce-gate=abc")]);
+        map.append("cookie", HeaderValue::from_static("pkce-gate=b;\u{20}y=3"));
+        without_cookie(&mut map, "pkce-gate");
+        let left: Vec<_> = map.get_all("cookie").iter().collect();
+        assert_eq!(left, ["sid=1; x=2", "y=3"]);
         assert_eq!(cookie(&headers(&[("cookie", "a=1; a=2")]), "a"), None);
     }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 
 use crate::flow::{Purpose, Settlement};
-use crate::oauth::params::{Params, append_pair};
-use crate::oauth::token::TokenProblem;
+use crate::oauth::params::{self, Params, append_pair};
+use crate::oauth::token::{self, TokenProblem};
 use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
@@ -15,7 +15,7 @@ use crate::upstream::UpstreamError;
 use super::authorize::is_form;
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::{ToUpstream, bind, reply};
+use super::{ToUpstream, bind, headers, reply};
 
 /// Bytes of a 401 that are read to see whether the upstream has looked at the code at all.
 const ERROR_BODY: usize = 16 * 1024;
@@ -39,6 +39,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
     }
+    headers::without_cookies(&mut request.headers, is_parameter);
     let body = match body(exchange, &mut request).await {
         Ok(body) => body,
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
@@ -173,10 +174,19 @@ async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, 
     }
 }
 
+/// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
+fn is_parameter(cookie: &str) -> bool {
+    let decoded = params::decode(cookie.as_bytes());
+    let name = params::fold(decoded.as_deref().unwrap_or(cookie));
+    token::PROTECTED
+        .iter()
+        .any(|known| params::fold(known) == name)
+}
+
 fn unreadable(problem: &TokenProblem) -> Violation {
     match problem {
         TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
-        TokenProblem::Folded(_) | TokenProblem::Client(_) => {
+        TokenProblem::Folded(_) | TokenProblem::Separator | TokenProblem::Client(_) => {
             Violation::MalformedRequest(problem.to_string())
         }
     }
@@ -264,7 +274,10 @@ async fn redeem(
                     .settle(claim, redeem::settlement(&violation))
                     .await;
             }
-            return reply::token_refused(&violation, None);
+            let id = redemption.client.as_ref().map(ClientIdentity::id);
+            let rule = exchange.rule(id.map(ClientId::digest));
+            let told = redeem::told(rule, redemption, violation);
+            return reply::token_refused(&told, None);
         }
     };
     // Some servers look for parameters among the cookies too.

@@ -76,6 +76,9 @@ pub enum TokenProblem {
     /// A name that some servers take for a protected one.
     #[error("the parameter {0:?} would be read as another one by some servers")]
     Folded(String),
+    /// A `;` that is not escaped. It begins another parameter in some servers; no form encoder writes one.
+    #[error("a bare ; would be read as the end of a parameter by some servers")]
+    Separator,
     /// Who the client is cannot be told.
     #[error(transparent)]
     Client(#[from] ClientProblem),
@@ -92,6 +95,9 @@ impl<'a> TokenRequest<'a> {
         }
         if let Some(name) = params.folded_collision(&PROTECTED) {
             return Err(TokenProblem::Folded(name.to_owned()));
+        }
+        if params.iter().any(|pair| pair.raw().contains(&b';')) {
+            return Err(TokenProblem::Separator);
         }
         let client = ClientIdentity::read(authorization, params)?;
         let grant_type = params.one("grant_type")?;

@@ -1,0 +1,837 @@
+//! Attacks 77 to 109: what OAuth itself is attacked with.
+//!
+//! Seen to fail: 77 and 95 to 99 without the steps of `policy::authorize`; 78 without the verifier of `policy::redeem`, 84 without its
+//! client, 85 without its redirect URI; 79 and 80 without the claim (`Store::redeem` that leaves the record as it is); 81 when
+//! `settle` releases whatever fails; 83 without the checksum of handles (there only the answer changes: nothing is found);
+//! 86 when both upstreams get one store and one key; 88 and 90 without `Submission::continues`; 89 without `browser::check`.
+
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::{Attacked, FORM, both, with};
+use crate::support::client::{Authorization, assert_refused, assert_token};
+use crate::support::http::Response;
+use crate::support::params::{Params, s256, unguessable};
+use crate::support::raw::Connection;
+use crate::support::rig::{
+    Config, HOST, REDIRECT_URI, Rig, authorization_response, cookie_of, request, target,
+};
+use crate::support::scripted::{Act, Scripted, Shape, Then, reply};
+
+/// The client is told, and the upstream is not asked.
+#[track_caller]
+fn refused_fresh(attacked: &Attacked, authorization: &Authorization, errors: &[&str]) {
+    let before = attacked.rig.upstream.ledger().len();
+    let response = attacked.rig.get(&target(authorization));
+    let location = response.header("location").unwrap_or_default();
+    let told = Params::from_query(location.split(['?', '#']).nth(1).unwrap_or_default());
+    let error = told.get("error").unwrap_or_default();
+    assert!(
+        errors.contains(&error),
+        "{:?}: {response}",
+        authorization.params
+    );
+    assert!(location.starts_with(REDIRECT_URI), "{response}");
+    assert_eq!(told.get("state"), authorization.state(), "{response}");
+    assert_eq!(attacked.rig.upstream.ledger().len(), before);
+}
+
+/// A page of the gate's own: no client is told, and the upstream is not asked.
+#[track_caller]
+fn refused_page(attacked: &Attacked, bytes: &[u8]) {
+    let before = attacked.rig.upstream.ledger().len();
+    let response = attacked.rig.send(bytes);
+    assert_eq!(response.status, 400, "{response}");
+    assert_eq!(response.header("location"), None, "{response}");
+    assert_eq!(attacked.rig.upstream.ledger().len(), before);
+}
+
+/// 77.
+#[test]
+fn challenges() {
+    both(|attacked| {
+        let fresh = || attacked.rig.authorization();
+        let good = s256(&unguessable());
+        let short: String = good.chars().skip(1).collect();
+        let wrong = [
+            fresh().without_challenge(),
+            fresh().without("code_challenge"),
+            fresh().without("code_challenge_method"),
+            fresh().with("code_challenge", ""),
+            fresh().with("code_challenge", &short),
+            fresh().with("code_challenge", &format!("{good}A")),
+            fresh().with("code_challenge", &format!("{good}=")),
+            fresh().with("code_challenge", &format!("{short}=")),
+            fresh().with("code_challenge", &format!("{short}+")),
+            fresh().with("code_challenge", &format!("{short}/")),
+            fresh().with("code_challenge", &format!("{short} ")),
+            fresh().with("code_challenge", &format!("{short}é")),
+            fresh().with("code_challenge", &"a".repeat(64)),
+            fresh().with("code_challenge", &"a".repeat(129)),
+        ];
+        for authorization in wrong {
+            refused_fresh(attacked, &authorization, &["invalid_request"]);
+        }
+        for method in [
+            "plain",
+            "s256",
+            "S256 ",
+            " S256",
+            "none",
+            "S512",
+            "S256,plain",
+            "",
+            "sha256",
+        ] {
+            let authorization = fresh().with("code_challenge_method", method);
+            refused_fresh(attacked, &authorization, &["invalid_request"]);
+        }
+    });
+}
+
+/// 78.
+#[test]
+fn verifiers() {
+    both(|attacked| {
+        let whole = attacked.whole();
+        let challenge = s256(&attacked.authorization.verifier);
+        let wrong = [
+            whole.clone().without("code_verifier"),
+            whole.clone().with("code_verifier", ""),
+            whole.clone().with("code_verifier", &"a".repeat(42)),
+            whole.clone().with("code_verifier", &"a".repeat(129)),
+            whole
+                .clone()
+                .with("code_verifier", &format!("{} ", "a".repeat(43))),
+            whole
+                .clone()
+                .with("code_verifier", &format!("{}é", "a".repeat(43))),
+            whole.clone().with(
+                "code_verifier",
+                &format!("{}=", attacked.authorization.verifier),
+            ),
+            whole.clone().with(
+                "code_verifier",
+                &format!("{}\n", attacked.authorization.verifier),
+            ),
+            // These two are verifiers, and count as attempts.
+            whole.clone().with("code_verifier", &challenge),
+            whole.clone().with("code_verifier", &unguessable()),
+        ];
+        for form in wrong {
+            attacked.refused_form("/token", &[], &form.encoded(), &[400]);
+        }
+        let renamed = whole
+            .encoded()
+            .replace("code_verifier=", "code_verifier[]=");
+        attacked.refused_form("/token", &[], &renamed, &[400]);
+    });
+}
+
+/// 79.
+#[test]
+fn replay() {
+    both(|attacked| {
+        let bytes = request("POST", "/token", &[], Some(&attacked.whole().encoded()));
+        attacked.redeemed_by(&bytes);
+        for form in attacked.all() {
+            attacked.refused_form("/token", &[], &form, &[400]);
+        }
+        attacked.refused(&bytes, &[400]);
+    });
+}
+
+/// 80.
+#[test]
+fn simultaneous_redemptions() {
+    for count in [2, 30] {
+        both(|attacked| {
+            let bytes = request("POST", "/token", &[], Some(&attacked.whole().encoded()));
+            attacked.rig.vouch(&attacked.authorization);
+            attacked.spent.set(true);
+            let address = attacked.rig.address();
+            let one = || {
+                let mut connection = Connection::open(address);
+                connection.send(&bytes);
+                connection.response().status
+            };
+            let statuses: Vec<u16> = thread::scope(|scope| {
+                let all: Vec<_> = (0..count).map(|_| scope.spawn(one)).collect();
+                all.into_iter()
+                    .map(|one| one.join().expect("no panic"))
+                    .collect()
+            });
+            assert_eq!(
+                statuses.iter().filter(|status| **status == 200).count(),
+                1,
+                "{statuses:?}"
+            );
+            assert_eq!(attacked.rig.forwarded(), 1);
+        });
+    }
+}
+
+/// 81.
+#[test]
+fn retry_after_a_broken_redemption() {
+    both(|attacked| {
+        let broken = Act::Say(Vec::new(), Then::Close);
+        attacked.rig.upstream.once("/token", broken);
+        attacked.rig.vouch(&attacked.authorization);
+        attacked.spent.set(true);
+        let bytes = request("POST", "/token", &[], Some(&attacked.whole().encoded()));
+        assert_eq!(attacked.attempt(&bytes), 502);
+        attacked.refused(&bytes, &[400]);
+        assert_eq!(attacked.rig.forwarded(), 1);
+    });
+}
+
+/// 82. A code that somebody got past the gate: of a sign-in that the gate has never seen, and of one that it has.
+#[test]
+fn codes_from_around_the_gate() {
+    both(|attacked| {
+        for begun in [false, true] {
+            let authorization = attacked.rig.authorization();
+            if begun {
+                attacked.rig.enter(&authorization);
+            }
+            let mut connection = Connection::open(attacked.rig.upstream.address());
+            connection.send(&request("GET", &target(&authorization), &[], None));
+            let answer = authorization_response(&connection.response(), &authorization);
+            let answer = answer.expect("the upstream gives a code to anybody");
+            let form = authorization.redemption(answer.code());
+            for form in [
+                form.clone().without("code_verifier"),
+                form.clone().with("code_verifier", &"a".repeat(43)),
+                form,
+            ] {
+                attacked.refused_form("/token", &[], &form.encoded(), &[400]);
+            }
+        }
+        if attacked.handles {
+            for form in attacked.unverified() {
+                attacked.refused_form("/token", &[], &form, &[400]);
+            }
+        }
+    });
+}
+
+/// 83. Everything that is no code gets one and the same answer.
+#[test]
+fn forged_codes() {
+    both(|attacked| {
+        let code = &attacked.code;
+        let flipped = |at: usize| -> String {
+            let flip = |c: char| if c == 'A' { 'B' } else { 'A' };
+            code.chars()
+                .enumerate()
+                .map(|(i, c)| if i == at { flip(c) } else { c })
+                .collect()
+        };
+        let mut forged: Vec<String> = (0..code.len()).map(flipped).collect();
+        let shorter: String = code.chars().take(code.len() - 1).collect();
+        forged.extend([
+            shorter,
+            format!("{code}A"),
+            format!("{code}="),
+            format!(" {code}"),
+            code.to_uppercase(),
+            code.chars().rev().collect(),
+        ]);
+        let mut answers = std::collections::BTreeSet::new();
+        for code in forged.iter().filter(|forged| *forged != code) {
+            let form = attacked.whole().with("code", code).encoded();
+            let response = attacked.rig.post("/token", &[], &form);
+            assert_refused(&response, "invalid_grant");
+            answers.insert(response.text().to_owned());
+        }
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        let large = attacked
+            .whole()
+            .with("code", &"a".repeat(1_000_000))
+            .encoded();
+        attacked.refused_form("/token", &[], &large, &[0, 413]);
+        assert_eq!(attacked.rig.forwarded(), 0);
+    });
+}
+
+/// 83, 107. The handle of another gate, or of this one before it was started again, is nobody's.
+#[test]
+fn codes_of_another_gate() {
+    both(|attacked| {
+        let other = Rig::new();
+        let authorization = other.authorization();
+        let code = other.code_for(&authorization);
+        let form = authorization.redemption(&code).encoded();
+        attacked.refused_form("/token", &[], &form, &[400]);
+    });
+}
+
+/// 84.
+#[test]
+fn codes_of_another_client() {
+    const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    both(|attacked| {
+        let whole = attacked.whole();
+        let nobody = whole.clone().without("client_id");
+        let basic = format!("Basic {}", STANDARD.encode("other:secret"));
+        let assertion = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(r#"{"sub":"other"}"#));
+        for name in ["other", "PUB", "pub ", "pub%00", ""] {
+            let form = whole.clone().with("client_id", name).encoded();
+            attacked.refused_form("/token", &[], &form, &[400]);
+        }
+        attacked.refused_form("/token", &[], &nobody.encoded(), &[400]);
+        attacked.refused_form(
+            "/token",
+            &[("Authorization", &basic)],
+            &nobody.encoded(),
+            &[400],
+        );
+        attacked.refused_form(
+            "/token",
+            &[("Authorization", &basic)],
+            &whole.encoded(),
+            &[400],
+        );
+        attacked.refused_form(
+            "/token",
+            &[("Authorization", "Bearer x")],
+            &nobody.encoded(),
+            &[400],
+        );
+        let asserted = nobody
+            .with("client_assertion", &assertion)
+            .with("client_assertion_type", KIND);
+        attacked.refused_form("/token", &[], &asserted.encoded(), &[400]);
+    });
+}
+
+/// 85.
+#[test]
+fn codes_for_another_redirect_uri() {
+    both(|attacked| {
+        for uri in [
+            "https://evil.test/cb",
+            "https://client.test/cb/",
+            "https://client.test/CB",
+            "https://CLIENT.test/cb",
+            "https://client.test:443/cb",
+            "https://client.test/%63b",
+            "https://client.test/./cb",
+            "https://client.test%2Fcb",
+            "https://client.test/cb?",
+            "https://client.test/cb#",
+            "http://client.test/cb",
+            "",
+        ] {
+            let form = attacked.whole().with("redirect_uri", uri).encoded();
+            attacked.refused_form("/token", &[], &form, &[400]);
+        }
+        let form = attacked.whole().without("redirect_uri").encoded();
+        attacked.refused_form("/token", &[], &form, &[400]);
+    });
+}
+
+/// 86.
+#[test]
+fn codes_of_another_upstream() {
+    let two = Scripted::start();
+    let tables = format!(
+        "[[upstream]]\nname = \"two\"\nurl = \"{}\"\nhosts = [\"two.test\"]\npublic_url = \"http://two.test\"\n\
+         [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\", \"/two/token\"]\n",
+        two.url()
+    );
+    let config = Config {
+        upstream: "hosts = [\"gate.test\"]",
+        tables: &tables,
+        ..Config::default()
+    };
+    with(config, |attacked| {
+        for form in attacked.all() {
+            for path in ["/token", "/two/token"] {
+                let bytes = request("POST", path, &[], Some(&form));
+                let text = String::from_utf8(bytes)
+                    .expect("ASCII")
+                    .replace(HOST, "two.test");
+                attacked.refused(text.as_bytes(), &[400]);
+            }
+            attacked.refused_form("http://two.test/token", &[], &form, &[421]);
+        }
+        assert!(two.ledger().is_empty(), "{:?}", two.ledger());
+    });
+}
+
+/// 87, where codes are handles. (Where they are not, see `redemption::upstream_codes::two_challenges_under_one_state_kill_both`.)
+#[test]
+fn one_state_and_two_challenges() {
+    let rig = Rig::new();
+    let mine = rig.authorization();
+    let state = mine.state().expect("a state").to_owned();
+    let theirs = rig.authorization().with("state", &state);
+    let (first, second) = (rig.entry(&mine), rig.entry(&theirs));
+    let code_of = |entry: &str| {
+        let answer = authorization_response(&rig.get(entry), &mine).expect("an answer");
+        assert_eq!(answer.params.get("state"), Some(state.as_str()));
+        answer.code().to_owned()
+    };
+    let (their_code, my_code) = (code_of(&second), code_of(&first));
+    for (form, verifier) in [
+        (mine.redemption(&my_code), &theirs.verifier),
+        (theirs.redemption(&their_code), &mine.verifier),
+    ] {
+        assert_refused(
+            &rig.token(&form.with("code_verifier", verifier)),
+            "invalid_grant",
+        );
+    }
+    assert_token(&rig.redeem(&mine, &my_code));
+    assert_token(&rig.redeem(&theirs, &their_code));
+}
+
+fn handle_in(entry: &str) -> String {
+    let query = entry.split('?').nth(1).unwrap_or_default();
+    let handle = Params::from_query(query).get("state").map(str::to_owned);
+    handle.expect("an entry has a handle")
+}
+
+/// 88. Another sign-in's handle as `state` of a request of one's own.
+#[test]
+fn handles_as_states() {
+    let rig = Rig::new();
+    let victim = rig.authorization();
+    let entry = rig.entry(&victim);
+    let handle = handle_in(&entry);
+    let before = rig.upstream.ledger().len();
+    for attack in [
+        rig.authorization().with("state", &handle),
+        rig.authorization()
+            .with("state", &handle)
+            .with("redirect_uri", "https://evil.test/cb"),
+        rig.authorization()
+            .with("state", &handle)
+            .with("client_id", "evil"),
+    ] {
+        let response = rig.get(&target(&attack));
+        assert_eq!(response.status, 400, "{response}");
+    }
+    assert_eq!(rig.upstream.ledger().len(), before);
+    // The victim's record is as it was.
+    let answer = authorization_response(&rig.get(&entry), &victim).expect("an answer");
+    assert_eq!(answer.params.get("state"), victim.state());
+    assert_token(&rig.redeem(&victim, answer.code()));
+    // A code is no sign-in: it is a state like any other.
+    let odd = rig.authorization().with("state", answer.code());
+    assert_eq!(rig.sign_in(&odd).params.get("state"), Some(answer.code()));
+}
+
+/// 89.
+#[test]
+fn sign_ins_in_another_browser() {
+    let rig = Rig::pkce("browser_binding = \"hard\"");
+    rig.upstream.answer_with(Shape::Login);
+    let authorization = rig.authorization();
+    let begun = rig.enter(&authorization);
+    let (entry, cookie) = (
+        begun.header("location").expect("a 303"),
+        cookie_of(&begun).expect("a cookie"),
+    );
+    let other = cookie_of(&rig.enter(&rig.authorization())).expect("a cookie");
+    let before = rig.upstream.codes().len();
+    for fields in [
+        vec![],
+        vec![("Cookie", other.as_str())],
+        vec![("Cookie", "pkce-gate=")],
+    ] {
+        assert_eq!(rig.get_with(entry, &fields).status, 400);
+        assert_eq!(rig.post(entry, &fields, "user=u").status, 400);
+    }
+    assert_eq!(rig.upstream.codes().len(), before);
+    let response = rig.post(entry, &[("Cookie", &cookie)], "user=u");
+    let answer = authorization_response(&response, &authorization).expect("an answer");
+    assert_token(&rig.redeem(&authorization, answer.code()));
+}
+
+/// 91. A server's own forms are its own affair.
+#[test]
+fn forms_with_a_state_of_the_servers_own() {
+    both(|attacked| {
+        let body = "client_id=pub&state=TGvNgC%2bx_dF%3d&scope=a&scope=b&user+code=%e4";
+        let passed = request("POST", "/authorize", &[], Some(body));
+        let before = attacked.rig.upstream.ledger().len();
+        attacked.rig.upstream.once(
+            "/authorize",
+            Act::Say(reply("200 OK", &[], b"ok"), Then::GoOn),
+        );
+        assert_eq!(attacked.attempt(&passed), 200);
+        let received = attacked.rig.upstream.ledger().remove(before);
+        assert_eq!(received.content(), body.as_bytes());
+    });
+}
+
+/// 92.
+#[test]
+fn the_same_sign_in_again_and_again() {
+    let rig = Rig::new();
+    let authorization = rig.authorization();
+    let entry = rig.entry(&authorization);
+    for _ in 0..3 {
+        let response = rig.get(&entry);
+        let location = response.header("location").expect("a redirect");
+        assert_eq!(location.matches("state=").count(), 1, "{location}");
+        let answer = authorization_response(&response, &authorization).expect("an answer");
+        assert_eq!(answer.params.get("state"), authorization.state());
+    }
+}
+
+/// 94.
+#[test]
+fn awkward_states() {
+    let long = "s".repeat(4096);
+    let states = [
+        "a&b=c",
+        "a+b c",
+        "100%",
+        "%41",
+        "%0d%0aSet-Cookie: x=y",
+        "\r\nSet-Cookie: x=y",
+        "\"><script>alert(1)</script>",
+        "'--!>&amp;&#34;",
+        "é€😀",
+        "#?/",
+        "\\\\",
+        "state=1&code=2",
+        " ",
+        &long,
+    ];
+    both(|attacked| {
+        let rig = &attacked.rig;
+        for shape in [Shape::Query(302), Shape::Fragment(302), Shape::FormPost] {
+            rig.upstream.answer_with(shape);
+            for state in states {
+                if !attacked.handles && shape == Shape::FormPost && state.contains(['"', '&']) {
+                    continue; // that page is the upstream's own, and this one does not escape
+                }
+                // Where codes are the upstream's own, one state for two challenges kills both.
+                let state = &format!("{state}{shape:?}");
+                let authorization = rig.authorization().with("state", state);
+                let answer = rig.sign_in(&authorization);
+                assert_eq!(
+                    answer.params.get("state"),
+                    Some(state.as_str()),
+                    "{shape:?}"
+                );
+                if attacked.handles {
+                    let seen = rig.upstream.ledger().pop().expect("a request");
+                    assert_ne!(seen.query_params().get("state"), Some(state.as_str()));
+                }
+            }
+        }
+    });
+}
+
+/// 95.
+#[test]
+fn response_types() {
+    both(|attacked| {
+        for kind in [
+            "token",
+            "id_token",
+            "code token",
+            "token code",
+            "code id_token",
+            "CODE",
+            "none",
+            "code_credentials",
+            "code,token",
+            "code code",
+        ] {
+            let authorization = attacked.rig.authorization().with("response_type", kind);
+            refused_fresh(
+                attacked,
+                &authorization,
+                &["unsupported_response_type", "invalid_request"],
+            );
+        }
+        let authorization = attacked.rig.authorization().without("response_type");
+        refused_fresh(
+            attacked,
+            &authorization,
+            &["unsupported_response_type", "invalid_request"],
+        );
+        let twice = format!(
+            "{}&response_type=code",
+            target(&attacked.rig.authorization())
+        );
+        refused_page(attacked, &request("GET", &twice, &[], None));
+    });
+}
+
+/// 97.
+#[test]
+fn response_modes() {
+    both(|attacked| {
+        for mode in [
+            "web_message",
+            "jwt",
+            "query.jwt",
+            "fragment.jwt",
+            "form_post.jwt",
+            "Query",
+            "okta_post_message",
+            "x",
+        ] {
+            let authorization = attacked.rig.authorization().with("response_mode", mode);
+            let bytes = request("GET", &target(&authorization), &[], None);
+            refused_page(attacked, &bytes);
+        }
+        let twice = format!(
+            "{}&response_mode=query&response_mode=query",
+            target(&attacked.rig.authorization())
+        );
+        refused_page(attacked, &request("GET", &twice, &[], None));
+    });
+}
+
+/// 98.
+#[test]
+fn request_objects() {
+    both(|attacked| {
+        let inside = URL_SAFE_NO_PAD.encode(format!(
+            r#"{{"client_id":"pub","response_type":"code","code_challenge":"{}"}}"#,
+            "a".repeat(43)
+        ));
+        for object in [
+            format!("eyJhbGciOiJub25lIn0.{inside}."),
+            format!("eyJhbGciOiJSUzI1NiJ9.{inside}.sig"),
+            "a.b.c.d.e".to_owned(),
+            "x".to_owned(),
+        ] {
+            for authorization in [
+                attacked.rig.authorization(),
+                attacked.rig.authorization().without_challenge(),
+            ] {
+                let authorization = authorization.with("request", &object);
+                refused_fresh(attacked, &authorization, &["request_not_supported"]);
+            }
+            let alone = format!("/authorize?client_id=pub&request={object}");
+            refused_page(attacked, &request("GET", &alone, &[], None));
+            refused_page(
+                attacked,
+                &request(
+                    "POST",
+                    "/authorize",
+                    &[],
+                    Some(&format!("request={object}")),
+                ),
+            );
+        }
+    });
+}
+
+/// 99.
+#[test]
+fn request_uris() {
+    both(|attacked| {
+        for uri in [
+            "https://attacker.test/x",
+            "urn:ietf:params:oauth:request_uri:x",
+            "urn:x",
+            "data:,x",
+        ] {
+            for authorization in [
+                attacked.rig.authorization(),
+                attacked.rig.authorization().without_challenge(),
+            ] {
+                let authorization = authorization.with("request_uri", uri);
+                refused_fresh(attacked, &authorization, &["request_uri_not_supported"]);
+            }
+            let alone = format!("/authorize?client_id=pub&request_uri={uri}");
+            refused_page(attacked, &request("GET", &alone, &[], None));
+            refused_page(
+                attacked,
+                &request(
+                    "POST",
+                    "/authorize",
+                    &[],
+                    Some(&format!("request_uri={uri}")),
+                ),
+            );
+        }
+    });
+}
+
+/// 100.
+#[test]
+fn posted_authorization_requests() {
+    both(|attacked| {
+        let fresh = attacked.rig.authorization();
+        let (all, plain) = (
+            fresh.params.encoded(),
+            fresh.clone().without_challenge().params.encoded(),
+        );
+        let before = attacked.rig.upstream.ledger().len();
+        let posted = |target: &str, body: &str| attacked.rig.post(target, &[], body);
+        let challenge = format!(
+            "code_challenge={}&code_challenge_method=S256",
+            s256(&unguessable())
+        );
+        for (query, body) in [
+            (plain.as_str(), challenge.as_str()),
+            (&challenge, &plain),
+            (&plain, &all),
+            ("client_id=pub", &all),
+            ("redirect_uri=https%3A%2F%2Fevil.test", &all),
+            ("response_type=token", &all),
+            (&all, &challenge),
+            (&plain, "x=y"),
+        ] {
+            let response = posted(&format!("/authorize?{query}"), body);
+            let location = response.header("location").unwrap_or_default();
+            assert!(
+                response.status == 400 || location.contains("error=invalid_request"),
+                "{query} + {body}: {response}"
+            );
+        }
+        let response = posted("/authorize", &plain);
+        let location = response.header("location").unwrap_or_default();
+        assert!(location.contains("error=invalid_request"), "{response}");
+        let json = [("Content-Type", "application/json")];
+        let response = attacked
+            .rig
+            .post("/authorize", &json, &super::json(&fresh.params));
+        assert_eq!(response.status, 415, "{response}");
+        assert_eq!(attacked.rig.upstream.ledger().len(), before);
+    });
+}
+
+/// 101. An error goes to no redirect URI that nobody has vouched for.
+#[test]
+fn malicious_redirect_uris() {
+    both(|attacked| {
+        for uri in [
+            "javascript:alert(1)",
+            "//evil.test/cb",
+            "https://client.test@evil.test/cb",
+            "https://client.test/cb#x",
+            "https:\\\\evil.test",
+            "/cb",
+            "",
+            "https://client.test/cb/../x",
+            "https://client.test/cb?x",
+            "data:text/html,x",
+            "https://client.test/cb\r\nSet-Cookie: x",
+            "https://CLIENT.test/cb",
+        ] {
+            let authorization = attacked
+                .rig
+                .authorization()
+                .without_challenge()
+                .with("redirect_uri", uri);
+            refused_page(
+                attacked,
+                &request("GET", &target(&authorization), &[], None),
+            );
+        }
+        let twice = format!(
+            "{}&redirect_uri=https%3A%2F%2Fevil.test",
+            target(&attacked.rig.authorization())
+        );
+        refused_page(attacked, &request("GET", &twice, &[], None));
+    });
+}
+
+/// 103. Some servers drop the state when they fail.
+#[test]
+fn errors_without_a_state() {
+    both(|attacked| {
+        let rig = &attacked.rig;
+        let location = format!("{REDIRECT_URI}?error=access_denied");
+        rig.upstream.on(
+            "/authorize",
+            Act::Say(
+                reply("302 Found", &[("Location", &location)], b""),
+                Then::GoOn,
+            ),
+        );
+        let response = rig.enter(&rig.authorization());
+        let response = match response.header("location") {
+            Some(entry) if entry.starts_with('/') => rig.get(entry),
+            _ => response,
+        };
+        assert_eq!(
+            response.header("location"),
+            Some(location.as_str()),
+            "{response}"
+        );
+    });
+}
+
+/// 106. As many tabs as somebody likes, and one cookie.
+#[test]
+fn a_hundred_tabs() {
+    let rig = Rig::pkce("browser_binding = \"hard\"");
+    let first = rig.enter(&rig.authorization());
+    let cookie = cookie_of(&first).expect("a cookie");
+    let fields = [("Cookie", cookie.as_str())];
+    let tabs: Vec<_> = (0..100)
+        .map(|_| {
+            let authorization = rig.authorization();
+            let response: Response = rig.get_with(&target(&authorization), &fields);
+            assert!(
+                cookie_of(&response).is_none_or(|again| again == cookie),
+                "{response}"
+            );
+            let entry = response.header("location").expect("a 303").to_owned();
+            (authorization, entry)
+        })
+        .collect();
+    for (authorization, entry) in tabs.iter().rev() {
+        let answer = authorization_response(&rig.get_with(entry, &fields), authorization);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.params.get("state"), authorization.state());
+        assert_token(&rig.redeem(authorization, answer.code()));
+    }
+}
+
+/// 108. What is wrong with a code is not told by the shape of the answer: fields and status are the same.
+#[test]
+fn answers_have_one_shape() {
+    both(|attacked| {
+        let whole = attacked.whole();
+        let shapes: std::collections::BTreeSet<_> = [
+            whole.clone().with("code", "unknown"),
+            whole.clone().with("code_verifier", &unguessable()),
+            whole.clone().without("code_verifier"),
+            whole.clone().with("redirect_uri", "https://evil.test"),
+            whole.clone().with("client_id", "other"),
+        ]
+        .iter()
+        .map(|form| {
+            let response = attacked
+                .rig
+                .post("/token", &[("Content-Type", FORM)], &form.encoded());
+            assert_refused(&response, "invalid_grant");
+            let names: Vec<_> = response
+                .headers
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect();
+            let members: Vec<_> = response
+                .json()
+                .as_object()
+                .expect("an object")
+                .keys()
+                .cloned()
+                .collect();
+            assert!(
+                !response.text().contains(&attacked.authorization.verifier)
+                    && !response.text().contains(&attacked.code)
+            );
+            (names, members)
+        })
+        .collect();
+        assert_eq!(shapes.len(), 1, "{shapes:?}");
+    });
+}

@@ -1,0 +1,486 @@
+//! Attacks 110 to 124: what comes back.
+//!
+//! With codes that are handles, whatever a code of the upstream's stands in either has it replaced, or is not delivered, or is
+//! delivered where nothing ties it to a sign-in, and then it buys nothing.
+//!
+//! Seen to fail: 110 without the reading of forms, 111, 112 and 116 without the beacon, 113 without `other_fields` and `leak`, 115
+//! without `redirect`, 114 when Accept-Encoding goes on as it came. (In each case it is the search for the code in what came
+//! that fails.)
+
+use super::{Attacked, both, with};
+use crate::support::client::{Authorization, assert_token};
+use crate::support::http::Response;
+use crate::support::params::{Params, encode};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, request};
+use crate::support::scripted::{Act, Shape, Then, chunked, json, reply};
+
+/// Never to be seen by a client.
+const RAW: &str = "up-never-to-be-seen-by-anybody";
+
+/// A sign-in that has begun, with codes that are handles.
+struct Begun {
+    rig: Rig,
+    authorization: Authorization,
+    entry: String,
+    handle: String,
+}
+
+impl Begun {
+    fn new() -> Self {
+        let rig = Rig::new();
+        let authorization = rig.authorization();
+        let entry = rig.entry(&authorization);
+        let query = Params::from_query(entry.split('?').nth(1).unwrap_or_default());
+        let handle = query.get("state").expect("a handle").to_owned();
+        Self {
+            rig,
+            authorization,
+            entry,
+            handle,
+        }
+    }
+
+    /// What the client gets when the upstream answers so; `HANDLE` and `RAW` stand for themselves.
+    fn answered(&self, answer: Vec<u8>) -> Response {
+        self.rig
+            .upstream
+            .once("/authorize", Act::Say(answer, Then::GoOn));
+        self.rig.get(&self.entry)
+    }
+
+    fn filled(&self, text: &str) -> String {
+        text.replace("HANDLE", &self.handle).replace("RAW", RAW)
+    }
+}
+
+/// An answer that must not be delivered: 502, the code nowhere in it, and the sign-in is over.
+#[track_caller]
+fn stopped(make: impl Fn(&Begun) -> Vec<u8>) {
+    let begun = Begun::new();
+    let answer = make(&begun);
+    let shown = answer.escape_ascii().to_string();
+    let response = begun.answered(answer);
+    assert!(!response.to_string().contains(RAW), "{shown}: {response}");
+    assert_eq!(response.status, 502, "{shown}: {response}");
+}
+
+#[track_caller]
+fn stopped_page(kind: &str, page: &str) {
+    stopped(|begun| {
+        reply(
+            "200 OK",
+            &[("Content-Type", kind)],
+            begun.filled(page).as_bytes(),
+        )
+    });
+}
+
+#[track_caller]
+fn stopped_redirect(location: &str) {
+    stopped(|begun| reply("302 Found", &[("Location", &begun.filled(location))], b""));
+}
+
+/// 110. Redirects and forms have the code replaced; everything else is stopped.
+#[test]
+fn ordinary_carriers() {
+    for shape in [
+        Shape::Query(302),
+        Shape::Query(303),
+        Shape::Query(307),
+        Shape::Query(301),
+        Shape::Fragment(302),
+        Shape::QueryAndBody,
+        Shape::FormPost,
+    ] {
+        both(|attacked| {
+            attacked.rig.upstream.answer_with(shape);
+            let authorization = attacked.rig.authorization();
+            let answer = attacked.rig.sign_in(&authorization);
+            let form = authorization.redemption(answer.code());
+            attacked.refused_form(
+                "/token",
+                &[],
+                &form.clone().without("code_verifier").encoded(),
+                &[400],
+            );
+            assert_token(&attacked.rig.redeem(&authorization, answer.code()));
+            attacked.spent.set(true);
+        });
+    }
+    stopped(|begun| {
+        let url = begun.filled("0;url=https://client.test/cb?code=RAW&state=HANDLE");
+        reply("200 OK", &[("Refresh", &url)], b"")
+    });
+    for page in [
+        "<meta http-equiv=refresh content=\"0;url=https://client.test/cb?code=RAW&amp;state=HANDLE\">",
+        "<META HTTP-EQUIV='Refresh' CONTENT='0; URL=https://client.test/cb?state=HANDLE&#38;code=RAW'>",
+        "<a href=\"https://client.test/cb?code=RAW&state=HANDLE\">Continue</a>",
+        "<form action=https://evil.test/cb><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<form action=https://client.test/cb><input name=code value=RAW><input name=code value=other-code><input name=state value=HANDLE></form>",
+        "<template><form action=https://evil.test/cb><input name=code value=RAW><input name=state value=HANDLE></form></template>",
+    ] {
+        stopped_page("text/html", page);
+    }
+}
+
+/// 110. The same form in all the ways in which it can be written.
+#[test]
+fn forms() {
+    for page in [
+        "<form method=post action=\"https://client.test/cb\"><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<FORM ACTION='https://client.test/cb' METHOD=POST><INPUT VALUE='RAW' NAME='code' TYPE=hidden><INPUT NAME=state VALUE=HANDLE></FORM>",
+        "<form action=https&#58;//client.test/cb><input value=\"&#x75;&#112;&#45;never-to-be-seen-by-anybody\" name=\"&#99;ode\"><input name=state value=HANDLE></form>",
+        "<!-- <form action=x><input name=code value=decoy-decoy> --><form action=https://client.test/cb><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<script>'<form><input name=code value=decoy-decoy>'</script><form action=https://client.test/cb><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<form action=/lang><input name=lang value=de></form><form action=https://client.test/cb><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<form action=https://client.test/cb><form action=https://evil.test><input name=code value=RAW><input name=state value=HANDLE></form>",
+        "<form action=https://client.test/cb><input name=code value=RAW value=other><input name=state value=HANDLE>",
+    ] {
+        let begun = Begun::new();
+        let page = begun.filled(page);
+        let response = begun.answered(reply(
+            "200 OK",
+            &[("Content-Type", "text/html")],
+            page.as_bytes(),
+        ));
+        assert_eq!(response.status, 200, "{page}: {response}");
+        assert!(!response.to_string().contains(RAW), "{page}: {response}");
+        assert!(
+            !response.text().contains(&begun.handle),
+            "{page}: {response}"
+        );
+    }
+}
+
+/// 111.
+#[test]
+fn json_documents() {
+    for document in [
+        r#"{"to":"https://client.test/cb?code=RAW&state=HANDLE"}"#,
+        r#"{"redirect_to":"https://client.test/cb?code=RAW\u0026state=HANDLE"}"#,
+        r#"{"redirect_browser_to":"https:\/\/client.test\/cb?state=HANDLE\u0026code=RAW"}"#,
+        r#"{"redirectUrl":"https%3A%2F%2Fclient.test%2Fcb%3Fcode%3DRAW%26state%3DHANDLE"}"#,
+        r#"{"component":"x","attrs":{"code":"RAW","state":"HANDLE"}}"#,
+        r#"{"code":"RAW","state":"HANDLE"}"#,
+        r#"{ "state" : "HANDLE" , "code" : "RAW" }"#,
+        r#"{"a":[{"b":{"code":"RAW"}}],"state":"HANDLE"}"#,
+        r#""{\"code\":\"RAW\",\"state\":\"HANDLE\"}""#,
+    ] {
+        for kind in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "application/problem+json",
+            "text/json",
+        ] {
+            stopped_page(kind, document);
+        }
+    }
+}
+
+/// 112.
+#[test]
+fn scripts() {
+    for page in [
+        "<script>location.replace(\"https://client.test/cb?code=RAW&state=HANDLE\")</script>",
+        "<script>location='https://client.test/cb?state=HANDLE\\x26code=RAW'</script>",
+        "<script>location='https://client.test/cb?state=HANDLE\\u0026code\\u003dRAW'</script>",
+        "<script>var data={response:{code:'RAW',state:'HANDLE'}}</script>",
+        "<script>var data = { response: { \"code\" : \"RAW\", \"state\" : \"HANDLE\" } }</script>",
+        "<script>window.opener.postMessage({type:'authorization_response',response:{code:\"RAW\",state:\"HANDLE\"}},'*')</script>",
+        "<body data-response='{\"code\":\"RAW\",\"state\":\"HANDLE\"}'>",
+    ] {
+        stopped_page("text/html", page);
+    }
+}
+
+/// 113.
+#[test]
+fn other_fields() {
+    let url = "https://client.test/cb?code=RAW&state=HANDLE";
+    for name in [
+        "X-Redirect-URI",
+        "X-Forward-URL",
+        "Link",
+        "Content-Location",
+        "HX-Redirect",
+        "X-Accel-Redirect",
+        "Location",
+    ] {
+        stopped(|begun| reply("200 OK", &[(name, &begun.filled(url))], b""));
+        stopped(|begun| {
+            let fields = [("Location", begun.filled(url)), (name, begun.filled(url))];
+            let fields = fields
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            reply("302 Found", &fields, b"")
+        });
+    }
+    stopped(|begun| {
+        let fields = [
+            ("Location", begun.filled(url)),
+            ("Set-Cookie", begun.filled("code=RAW; path=/")),
+        ];
+        let fields = fields
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        reply("302 Found", &fields, b"")
+    });
+    both(|attacked| {
+        let received = attacked.passed(&request(
+            "GET",
+            "/login",
+            &[("X-Disable-Redirect", "1")],
+            None,
+        ));
+        assert_eq!(received.header("x-disable-redirect"), None);
+    });
+}
+
+/// 114. The upstream is asked not to compress, and not for a part.
+#[test]
+fn compressed_answers() {
+    let asked = [
+        ("Accept-Encoding", "gzip, br, zstd"),
+        ("Range", "bytes=0-10"),
+        ("If-Range", "x"),
+    ];
+    let rig = Rig::new();
+    let entry = rig.entry(&rig.authorization());
+    rig.get_with(&entry, &asked);
+    rig.get_with("/login", &asked);
+    for received in rig.upstream.ledger() {
+        assert_eq!(
+            received.header("accept-encoding"),
+            Some("identity"),
+            "{received:?}"
+        );
+        assert_eq!(
+            (received.header("range"), received.header("if-range")),
+            (None, None),
+            "{received:?}"
+        );
+    }
+    // In UTF-16 nothing is found; what is not found is not bound, and so buys nothing.
+    both(|attacked| {
+        let page = format!("<a href=\"{REDIRECT_URI}?code={}\">", attacked.raw());
+        let wide: Vec<u8> = page.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let answer = chunked(
+            "200 OK",
+            &[("Content-Type", "text/html; charset=utf-16")],
+            &[&wide],
+        );
+        attacked
+            .rig
+            .upstream
+            .once("/login", Act::Say(answer, Then::GoOn));
+        assert_eq!(attacked.rig.get("/login").status, 200);
+    });
+}
+
+/// 115.
+#[test]
+fn redirects_that_do_not_fit() {
+    for location in [
+        "https://evil.test/cb?code=RAW&state=HANDLE",
+        "https://client.test/other?code=RAW&state=HANDLE",
+        "https://client.test.evil.test/cb?code=RAW&state=HANDLE",
+        "https://x@client.test/cb?code=RAW&state=HANDLE",
+        "http://client.test/cb?code=RAW&state=HANDLE",
+        "//client.test/cb?code=RAW&state=HANDLE",
+        "/cb?code=RAW&state=HANDLE",
+        "https://client.test/cb?code=RAW&code=second-code&state=HANDLE",
+        "https://client.test/cb?code=RAW&state=HANDLE#code=second-code",
+        "https://client.test/cb?state=HANDLE&code=second-code#code=RAW",
+        "https://client.test/cb?code=RAW",
+        "https://client.test/cb#code=RAW",
+        "https://client.test/cb?code=RAW&state=unknown",
+        "https://evil.test/cb?code=RAW",
+        "https://client.test/cb?code=RAW&state=HANDLE&x=RAW",
+        "https://client.test/cb?code=RAW&state=HANDLE#RAW",
+    ] {
+        stopped_redirect(location);
+    }
+    // Two sign-ins at once.
+    stopped(|begun| {
+        let second = begun.rig.entry(&begun.rig.authorization());
+        let second = second
+            .split("state=")
+            .nth(1)
+            .and_then(|rest| rest.split('&').next())
+            .unwrap_or_default()
+            .to_owned();
+        let location = begun.filled(&format!(
+            "https://client.test/cb?code=RAW&state=HANDLE&state={second}"
+        ));
+        reply("302 Found", &[("Location", &location)], b"")
+    });
+    // The sign-in is over after that.
+    let begun = Begun::new();
+    let location = begun.filled("https://evil.test/cb?code=RAW&state=HANDLE");
+    begun.answered(reply("302 Found", &[("Location", &location)], b""));
+    let response = begun.rig.get(&begun.entry);
+    assert!(
+        response.status == 400 && authorization_response(&response, &begun.authorization).is_none(),
+        "{response}"
+    );
+}
+
+/// 115. In another case it is no code to any client; and to none it is one that the gate knows.
+#[test]
+fn codes_under_another_name() {
+    for name in ["CODE", "Code", "code%5B%5D", "%20code"] {
+        let begun = Begun::new();
+        let location = begun.filled(&format!("https://client.test/cb?{name}=RAW&state=HANDLE"));
+        begun.answered(reply("302 Found", &[("Location", &location)], b""));
+        let form = begun.authorization.redemption(RAW);
+        let response = begun.rig.token(&form);
+        assert_eq!(
+            (response.status, begun.rig.forwarded()),
+            (400, 0),
+            "{response}"
+        );
+    }
+}
+
+/// The same where codes are the upstream's own: what is not an answer to a sign-in is not delivered.
+#[test]
+fn answers_without_a_sign_in() {
+    let config = Config::default();
+    with(config, |attacked: &Attacked| {
+        for location in [
+            format!("{REDIRECT_URI}?code={RAW}"),
+            format!("{REDIRECT_URI}?code={RAW}&state=unknown"),
+            format!(
+                "https://evil.test/cb?code={RAW}&state={}",
+                encode(attacked.authorization.state().unwrap_or_default())
+            ),
+            format!("{REDIRECT_URI}?code={RAW}&code=second-code&state=x"),
+            format!("{REDIRECT_URI}#code={RAW}"),
+        ] {
+            for path in ["/authorize", "/callback", "/static/x"] {
+                let answer = reply("302 Found", &[("Location", &location)], b"");
+                attacked
+                    .rig
+                    .upstream
+                    .once(path, Act::Say(answer, Then::GoOn));
+                let response = attacked.rig.get(path);
+                assert_eq!(response.status, 502, "{location}: {response}");
+                assert!(!response.to_string().contains(RAW), "{response}");
+            }
+        }
+        attacked.refused_form(
+            "/token",
+            &[],
+            &attacked.whole().with("code", RAW).encoded(),
+            &[400],
+        );
+    });
+}
+
+/// 116. A code that a person is to copy is delivered, where nothing ties it to a sign-in: it buys nothing.
+#[test]
+fn codes_to_be_copied() {
+    both(|attacked| {
+        let page = format!("<p>Your code: <b>{RAW}</b></p><input readonly value=\"{RAW}\">");
+        let answer = reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes());
+        attacked
+            .rig
+            .upstream
+            .once("/oauth/oob", Act::Say(answer, Then::GoOn));
+        attacked.rig.get("/oauth/oob");
+        for form in [attacked.tok(), attacked.whole()] {
+            attacked.refused_form("/token", &[], &form.with("code", RAW).encoded(), &[400]);
+        }
+    });
+    stopped_page(
+        "text/html",
+        "<title>Success code=RAW&state=HANDLE</title><input name=code value=RAW><p>HANDLE",
+    );
+}
+
+/// 117.
+#[test]
+fn signed_responses() {
+    for location in [
+        "https://client.test/cb?response=e30.e30.RAW&state=HANDLE",
+        "https://client.test/cb#response=a.b.c.d.RAW&state=HANDLE",
+    ] {
+        stopped_redirect(location);
+    }
+}
+
+/// 118. The upstream is a client of other servers, too.
+#[test]
+fn callbacks_of_other_servers() {
+    let config = Config {
+        endpoints: "[upstream.routes]\nforeign_callbacks = [\"/saml/acs\"]",
+        ..Config::default()
+    };
+    with(config, |attacked| {
+        let target = "/broker/google/endpoint?code=4%2f0AY0e-g7&state=S&scope=a+b";
+        let received = attacked.passed(&request("GET", target, &[], None));
+        assert_eq!(received.target(), target);
+        let target = "/saml/acs?code=4%2f0AY0e-g7&state=S&client_id=x";
+        assert_eq!(
+            attacked.passed(&request("GET", target, &[], None)).target(),
+            target
+        );
+    });
+}
+
+/// 119. A stream of events passes; nothing in it is worth anything.
+#[test]
+fn event_streams() {
+    both(|attacked| {
+        let event = format!("data: {{\"code\":\"{RAW}\"}}\n\n");
+        let answer = chunked(
+            "200 OK",
+            &[("Content-Type", "text/event-stream")],
+            &[event.as_bytes()],
+        );
+        attacked
+            .rig
+            .upstream
+            .once("/events", Act::Say(answer, Then::GoOn));
+        assert_eq!(attacked.rig.get("/events").status, 200);
+        attacked.refused_form(
+            "/token",
+            &[],
+            &attacked.whole().with("code", RAW).encoded(),
+            &[400],
+        );
+    });
+}
+
+/// 122.
+#[test]
+fn routes_that_are_closed() {
+    let config = Config {
+        endpoints: "[upstream.routes]\ndefault = \"deny\"\nallow = [\"/login\", \"/assets/**\"]",
+        ..Config::default()
+    };
+    with(config, |attacked| {
+        for path in [
+            "/admin",
+            "/actuator",
+            "/actuator/env",
+            "/server-status",
+            "/metrics",
+            "/login/x",
+            "/assetsx",
+            "/LOGIN",
+            "/login;x",
+        ] {
+            attacked.refused(&request("GET", path, &[], None), &[404]);
+            attacked.refused(&request("POST", path, &[], Some("a=b")), &[404]);
+        }
+        for path in ["/login", "/assets/x/y.css"] {
+            attacked.passed(&request("GET", path, &[], None));
+        }
+    });
+    let document = serde_json::json!({ "a": 1 });
+    let rig = Rig::new();
+    rig.upstream
+        .once("/x", Act::Say(json("200 OK", &document), Then::GoOn));
+    assert_eq!(rig.get("/x").json(), document);
+}
