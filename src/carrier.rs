@@ -14,6 +14,10 @@ use crate::oauth::{AuthorizationCode, Edit};
 
 /// What an answer carries, wherever it stands in it.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a parameter that is there, or not"
+)]
 pub struct Carried {
     /// Handles among the `state` values.
     pub handles: Vec<Handle>,

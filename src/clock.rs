@@ -4,33 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since the clock was made; monotonic, so a wall clock that steps moves no expiry.
+/// Microseconds since the clock was made; monotonic, so a wall clock that steps moves no expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
+
+const MICROS: u64 = 1000;
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 impl Timestamp {
     /// A point in time for tests and stores.
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis)
+        Self(millis.saturating_mul(MICROS))
     }
 
-    /// Milliseconds since the clock was made.
+    /// Whole milliseconds since the clock was made.
     pub const fn as_millis(self) -> u64 {
-        self.0
+        self.0 / MICROS
     }
 
     /// A later point; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(micros(duration)))
     }
 
     /// How long ago `earlier` was; zero when it was not.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -67,7 +70,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System(start) => Timestamp::default().after(start.elapsed()),
-            Source::Manual(millis) => Timestamp(millis.load(Ordering::SeqCst)),
+            Source::Manual(micros) => Timestamp(micros.load(Ordering::SeqCst)),
         }
     }
 }
@@ -90,9 +93,6 @@ pub struct ManualClock(Arc<AtomicU64>);
 impl ManualClock {
     /// Time passes.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(
-            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-            Ordering::SeqCst,
-        );
+        self.0.fetch_add(micros(duration), Ordering::SeqCst);
     }
 }

@@ -224,7 +224,7 @@ fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
             span,
             format!("the exception for {id} ends after {day}"),
             left,
-            "see in the review whether the client is ready; if not, agree on a later date with its owner",
+            "see in the log whether the client is ready; if not, agree on a later date with its owner",
         )
     } else {
         return;

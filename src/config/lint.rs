@@ -30,7 +30,7 @@ pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: Socket
         }
         if admin.is_good("listen") && overlap(admin_listen, listen.value) {
             let message = "`admin.listen` is an address of `server.listen` too";
-            let label = "health, metrics and the review would be served to clients";
+            let label = "health and metrics would be served to clients";
             let help = "write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
             // Where [admin] is not written, the client's address took the default of it.
             let problem = if admin.has("listen") {
@@ -246,7 +246,7 @@ fn nothing_refused(table: &Table<'_>, read: &Read<'_>, label: &str) {
         table.at("mode"),
         format!("nothing is refused at {}", quoted(name(read))),
         label,
-        "write mode = \"enforce\" once the review shows that every client is ready",
+        "write mode = \"enforce\" once the log shows that every client is ready",
     ));
 }
 

@@ -135,12 +135,29 @@ impl Body {
         self
     }
 
+    /// Whether the last byte has gone out.
+    fn is_through(&self) -> bool {
+        self.ready.is_empty()
+            && self.broken.is_none()
+            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    /// Tells what is held of the end as soon as it is known: nobody polls on when a Content-Length is used up.
+    fn tell_end(&mut self) {
+        if self.is_through()
+            && let Some(mut held) = self.held.take()
+        {
+            held.finished();
+        }
+    }
+
     /// The same bytes replaced by others; what is held stays held.
     #[must_use]
     pub fn replaced(mut self, bytes: Vec<u8>) -> Self {
         self.ready = bytes.into();
         self.rest = None;
         self.broken = None;
+        self.tell_end();
         self
     }
 
@@ -226,7 +243,9 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
         if !this.ready.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ready)))));
+            let ready = std::mem::take(&mut this.ready);
+            this.tell_end();
+            return Poll::Ready(Some(Ok(Frame::data(ready))));
         }
         if let Some(broken) = this.broken.take() {
             // What broke off before its end must never look whole.
@@ -246,24 +265,21 @@ impl HttpBody for Body {
                         if let Some(progress) = &this.progress {
                             progress.fetch_add(1, Ordering::Relaxed);
                         }
+                        this.tell_end();
                         return Poll::Ready(Some(frame));
                     }
                     None => break,
                 }
             }
+            this.rest = None;
         }
-        if let Some(mut held) = this.held.take() {
-            held.finished();
-        }
+        this.tell_end();
         Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
         // While something is held the end has to be polled for, so that it is told.
-        self.held.is_none()
-            && self.ready.is_empty()
-            && self.broken.is_none()
-            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.held.is_none() && self.is_through()
     }
 
     fn size_hint(&self) -> SizeHint {

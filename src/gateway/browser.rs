@@ -8,7 +8,6 @@ use http::HeaderMap;
 use crate::flow::PendingAuthorization;
 use crate::oauth::Digest;
 use crate::policy::Violation;
-use crate::telemetry::Event;
 
 use super::exchange::Exchange;
 use super::{BrowserBinding, headers};
@@ -69,16 +68,9 @@ pub(super) fn check(
     let same = record
         .browser
         .is_none_or(|browser| exchange.browser(request) == Some(browser));
+    // Under `soft` it is told where it matters and once: when the code is issued.
     match exchange.site.settings.browser_binding {
         BrowserBinding::Hard if !same => Err(Violation::BrowserMismatch),
-        BrowserBinding::Soft if !same => {
-            let upstream = &exchange.site.settings.name;
-            exchange.shared.telemetry().tell(&Event::OtherBrowser {
-                request: exchange.id,
-                upstream,
-            });
-            Ok(())
-        }
         BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => Ok(()),
     }
 }

@@ -64,7 +64,10 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
 }
 
 /// The routes that are open, and the guard against token requests in disguise.
-async fn guard(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
+pub(super) async fn guard(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+) -> Option<Response<Body>> {
     if exchange.site.settings.rules.all_off() {
         return None;
     }

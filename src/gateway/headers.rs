@@ -20,9 +20,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Fields by which servers and frameworks let a forwarder change path, method, origin or peer of a request. Those of
-/// a client are dropped; ours are set afterwards.
-const FORWARDER_ONLY: [&str; 28] = [
+/// Fields by which servers and frameworks let a forwarder change path or method of a request, and those that describe a
+/// framing which ends here. Nobody's travel on.
+const NOBODY: [&str; 15] = [
     "expect",
     "content-length",
     "x-original-url",
@@ -37,6 +37,11 @@ const FORWARDER_ONLY: [&str; 28] = [
     "x-script-name",
     "x-envoy-original-path",
     "x-accel-redirect",
+    "x-disable-redirect",
+];
+
+/// Fields by which a forwarder says who the peer is and how it was reached: believed of trusted proxies only.
+const TRUSTED_ONLY: [&str; 13] = [
     "x-real-ip",
     "x-client-ip",
     "client-ip",
@@ -50,7 +55,6 @@ const FORWARDER_ONLY: [&str; 28] = [
     "x-forwarded-server",
     "x-forwarded-scheme",
     "x-forwarded-ssl",
-    "x-disable-redirect",
 ];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -149,8 +153,9 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// Makes a client's fields those of our own request to the upstream.
 pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     strip_hop(headers);
-    for name in FORWARDER_ONLY {
-        headers.remove(name);
+    let untrusted = TRUSTED_ONLY.iter().filter(|_| !peer.trusted);
+    for name in NOBODY.iter().chain(untrusted) {
+        headers.remove(*name);
     }
     // CGI and its descendants read `_` and `-` alike.
     let underscored: Vec<HeaderName> = headers
@@ -348,11 +353,15 @@ mod tests {
             &[
                 ("x-forwarded-for", "6.6.6.6"),
                 ("x-forwarded-proto", "http"),
+                ("x-real-ip", "6.6.6.6"),
+                ("x-original-url", "/token"),
             ],
             true,
         );
         assert_eq!(out["x-forwarded-for"], "6.6.6.6, 192.0.2.1");
         assert_eq!(out["x-forwarded-proto"], "http");
+        assert_eq!(out["x-real-ip"], "6.6.6.6");
+        assert!(!out.contains_key("x-original-url"));
         assert_eq!(out["x-forwarded-host"], "login.example");
     }
 

@@ -20,6 +20,9 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if !enforced || !settings.rewrite_metadata || request.method != Method::GET {
         return forward::pass(exchange, request).await;
     }
+    if let Some(refused) = forward::guard(exchange, &mut request).await {
+        return refused;
+    }
     Exchange::ask_for_identity(&mut request.headers);
     // Whoever has a copy from before the gate must not be told that it is still good.
     request.headers.remove(header::IF_NONE_MATCH);

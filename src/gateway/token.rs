@@ -274,7 +274,10 @@ async fn redeem(
                     .settle(claim, redeem::settlement(&violation))
                     .await;
             }
-            return reply::token_refused(&violation, None);
+            let id = redemption.client.as_ref().map(ClientIdentity::id);
+            let rule = exchange.rule(id.map(ClientId::digest));
+            let told = redeem::told(rule, redemption, violation);
+            return reply::token_refused(&told, None);
         }
     };
     // Some servers look for parameters among the cookies too.

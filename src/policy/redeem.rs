@@ -10,7 +10,7 @@
 //!    skipped because something is absent.
 
 use crate::flow::{BoundCode, Settlement};
-use crate::oauth::{CodeVerifier, Redemption};
+use crate::oauth::{CodeVerifier, ErrorCode, Redemption};
 
 use super::{Rule, Verdict, Violation};
 
@@ -101,6 +101,23 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
             }
             Ok(())
         }
+    }
+}
+
+/// What a refused client is told. It depends on the request alone: that a verifier is missing or malformed helps the
+/// developer who forgot it, and is said of a dead code as of a live one, so that whoever tries a stolen one does not
+/// learn whether it is still good.
+pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> Violation {
+    if violation.error_at_token() != ErrorCode::InvalidGrant {
+        return violation;
+    }
+    match redemption.code_verifier {
+        None => Violation::MissingVerifier,
+        Some(verifier) => match CodeVerifier::parse(verifier.expose(), rule.verifier_max) {
+            Err(malformed) => Violation::MalformedVerifier(malformed),
+            Ok(_) if matches!(violation, Violation::MethodNotAllowed { .. }) => violation,
+            Ok(_) => Violation::VerifierMismatch,
+        },
     }
 }
 
@@ -291,6 +308,36 @@ mod tests {
             violation(&Rule::default(), &body, Found::Claimed(&plain)),
             Some(refused)
         );
+    }
+
+    #[test]
+    fn what_is_told_does_not_tell_a_live_code_from_a_dead_one() {
+        let alive = bound(Some((CodeChallengeMethod::S256, CHALLENGE)), None);
+        let none = bound(None, None);
+        let rule = Rule::default();
+        for body in [
+            "client_id=app",
+            "client_id=app&code_verifier=short",
+            &format!("client_id=app&code_verifier={CHALLENGE}"),
+        ] {
+            let body = format!("grant_type=authorization_code&code=x&{body}");
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let TokenRequest::Redemption(redemption) = TokenRequest::parse(&params, None).unwrap()
+            else {
+                unreachable!()
+            };
+            let gone = [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown].map(Found::Gone);
+            let hints: Vec<String> = [Found::Claimed(&alive), Found::Claimed(&none)]
+                .into_iter()
+                .chain(gone)
+                .filter_map(|found| judge(&rule, &redemption, found).violation)
+                .map(|violation| told(&rule, &redemption, violation).hint())
+                .collect();
+            assert!(
+                hints.len() > 4 && hints.iter().all(|hint| *hint == hints[0]),
+                "{hints:?}"
+            );
+        }
     }
 
     #[test]

@@ -31,12 +31,14 @@ mod bind;
 mod entropy;
 mod expiry;
 mod log;
+mod mix;
 mod origin;
 mod record;
 mod table;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod wipe;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -79,7 +81,7 @@ impl MemoryStore {
             clock,
             pending: Table::new(),
             codes: Table::new(),
-            origins: Origins::default(),
+            origins: Origins::new(),
             cursor: AtomicUsize::new(0),
             nothing_expired: AtomicU64::new(0),
         }

@@ -53,6 +53,7 @@ pub fn to_stdout(settings: Settings) -> Log {
     let lines = fmt::layer()
         .with_writer(writer)
         .with_ansi(false)
+        .with_target(false)
         .log_internal_errors(false);
     let registry = tracing_subscriber::registry();
     let installed = match settings.format {

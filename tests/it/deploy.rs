@@ -65,7 +65,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<(usize, String)> {
                     blocks.push((first, block));
                 }
             }
-            (None, Some((_, _, block))) => *block += &format!("{line}\n"),
+            (None, Some((_, _, block))) => block.extend([line, "\n"]),
             (None, None) => {}
         }
     }
@@ -222,17 +222,17 @@ fn section<'t>(text: &'t str, heading: &str) -> &'t str {
 
 #[test]
 fn the_readme_lists_the_metrics_that_there_are() {
-    let (listen, admin) = (free_port(), free_port());
+    let (server, admin) = (free_port(), free_port());
     let mut gate = Gate::start(&format!(
-        "[server]\nlisten = [\"127.0.0.1:{listen}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
+        "[server]\nlisten = [\"127.0.0.1:{server}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
          [[upstream]]\nurl = \"http://127.0.0.1:9\"\n\
          [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n"
     ));
     // Nobody is behind the gate, so that there is an error to count as well.
     for path in ["/", "/authorize?client_id=a"] {
-        Request::get(&format!("http://127.0.0.1:{listen}{path}")).send();
+        Request::get(&format!("http://127.0.0.1:{server}{path}")).send();
     }
-    Request::get(&format!("http://127.0.0.1:{listen}//"))
+    Request::get(&format!("http://127.0.0.1:{server}//"))
         .header("Authorization", "a")
         .header("Authorization", "b")
         .send();
@@ -259,6 +259,54 @@ fn the_readme_lists_the_metrics_that_there_are() {
         })
         .collect();
     assert_eq!(listed, told);
+}
+
+/// Rows of its tables begin with the name of a package.
+#[test]
+fn the_readme_tells_the_versions_that_are_tested() {
+    let node: serde_json::Value =
+        serde_json::from_str(&read("tests/servers/package.json")).expect("JSON");
+    let python = read("tests/servers/requirements.txt");
+    let readme = read("README.md");
+    let rows = section(&readme, "## What it is tested with").lines();
+    let mut checked = 0;
+    for row in rows.filter(|row| row.starts_with("| ") && row.contains('(')) {
+        let mut cells = row.split('|').map(str::trim).skip(1);
+        let name = cells.next().and_then(|cell| cell.split(' ').next());
+        let (name, version) = (name.expect("a name"), cells.next().expect("a version"));
+        let tested = node["dependencies"][name] == version
+            || python
+                .lines()
+                .any(|line| line == format!("{name}=={version}"));
+        assert!(tested, "{name} {version}");
+        checked += 1;
+    }
+    assert_eq!(checked, 10);
+}
+
+/// A promise without its test is a wish.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let sources = ["src", "tests/it"].into_iter().flat_map(below);
+    let sources: String = sources
+        .filter(|path| has_extension(path, "rs"))
+        .map(|path| read(&path))
+        .collect();
+    let model = read("deploy/security/README.md");
+    let named = code_words(section(&model, "## Promises"));
+    let missing: Vec<_> = named
+        .into_iter()
+        .filter(|word| !word.contains('='))
+        .filter(|word| {
+            let name = word.rsplit("::").next().unwrap_or_default();
+            !["fn", "mod"].iter().any(|item| {
+                let item = format!("{item} {name}");
+                let mut after = sources.split(item.as_str()).skip(1);
+                after.any(|rest| rest.starts_with(['(', ';', ' ']))
+            })
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -75,9 +75,9 @@ pub(super) fn open(port: Option<u16>) -> Result<Opened, Failed> {
         None => listen(PORT).or_else(|_| listen(0))?,
     };
     let upstream = listen(0)?;
-    // The gate's own URL stands in its configuration, so its port is chosen, and held, before it starts.
-    let held = server::bind(loopback(0), true).map_err(failed)?;
-    let (page_at, gate_at) = (origin(&page)?, origin(&held)?);
+    // The gate's own URL stands in its configuration, so its port is chosen before it starts. It is not held: a gate
+    // does not share its address with anybody.
+    let (page_at, gate_at) = (origin(&page)?, origin(&listen(0)?)?);
     let places = Places {
         callback: format!("{page_at}/callback"),
         attacker_callback: format!("{page_at}/attacker"),
@@ -89,7 +89,6 @@ pub(super) fn open(port: Option<u16>) -> Result<Opened, Failed> {
     let settings = load(&config)?;
     let log = settings.log;
     let gate = App::bind(settings, Telemetry::new(), Clock::system()).map_err(failed)?;
-    drop(held);
     let ledger = Arc::default();
     let stage = Stage {
         places,

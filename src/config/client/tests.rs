@@ -222,7 +222,8 @@ fn ends_are_days() {
 
 #[test]
 fn ends_are_announced_for_fourteen_days() {
-    let announced = "see in the review whether the client is ready; if not, agree on a later date with its owner";
+    let announced =
+        "see in the log whether the client is ready; if not, agree on a later date with its owner";
     for (until, expected) in [
         ("2026-06-16", None),
         (

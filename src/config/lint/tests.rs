@@ -25,7 +25,7 @@ fn two_listeners_never_share_connections() {
 #[test]
 fn operators_pages_are_not_where_clients_are() {
     const WHAT: &str = "error: `admin.listen` is an address of `server.listen` too | \
-                        health, metrics and the review would be served to clients | \
+                        health and metrics would be served to clients | \
                         write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
     check(
         "[admin]\nlisten = \"127.0.0.1:8080\"",
@@ -72,7 +72,7 @@ fn what_is_not_refused_is_said() {
         "[upstream.pkce]\nmode = \"off\"",
         &[
             "2:8 warning: nothing is refused at \"legacy\" | nothing is judged | \
-           write mode = \"enforce\" once the review shows that every client is ready",
+           write mode = \"enforce\" once the log shows that every client is ready",
         ],
     );
     check_upstream(

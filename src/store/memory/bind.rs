@@ -61,7 +61,7 @@ impl MemoryStore {
         now: Timestamp,
     ) -> Added<Bound> {
         let deadline = now.after(self.settings.code);
-        let mut counted = None;
+        let mut room = None;
         let added = self.codes.add(
             key,
             |there| self.meet_code(there, pending, now),
@@ -71,8 +71,7 @@ impl MemoryStore {
                     client,
                     challenge,
                 } = self.take_binding(pending, now)?;
-                self.usage.add_code(client);
-                counted = Some(client);
+                room = Some(self.usage.reserve_code(client));
                 let head = Head {
                     key,
                     deadline,
@@ -81,12 +80,9 @@ impl MemoryStore {
                 pack_code(head, challenge.as_ref(), bound_for, code).ok_or(Bound::Unknown)
             },
         );
-        match (&added, counted) {
-            (Added::New, _) => self.drop_some(&self.codes, key, now),
-            (Added::Not(_) | Added::NoRoom, Some(client)) => {
-                self.usage.remove(Some(client), State::Bound);
-            }
-            (Added::Not(_) | Added::NoRoom, None) => {}
+        if let (Added::New, Some(room)) = (&added, room) {
+            room.fill();
+            self.drop_some(&self.codes, key, now);
         }
         added
     }

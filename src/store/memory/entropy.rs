@@ -5,17 +5,16 @@
 
 use std::cell::RefCell;
 
-use zeroize::{Zeroize as _, Zeroizing};
-
+use super::wipe::wipe;
 use crate::flow::handle::LENGTH;
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::store::StoreError;
 
 const POOL: usize = 1024;
 
-/// For one handle. It needs 24 values below 62 of six bits each; that 64 bytes do not contain them has a
-/// probability of about 2^-140.
-const DRAW: usize = 64;
+/// For one handle. It needs 24 values below 62 of six bits each; that 40 bytes do not contain them has a
+/// probability of 10^-15, and is an error.
+const DRAW: usize = 40;
 
 thread_local! {
     static RANDOM: RefCell<Pool> = const { RefCell::new(Pool::new()) };
@@ -23,16 +22,16 @@ thread_local! {
 
 /// A fresh handle of that kind.
 pub(super) fn mint(key: &HandleKey, purpose: Purpose) -> Result<Handle, StoreError> {
-    let bytes = RANDOM
+    let fill = |to: &mut [u8]| getrandom::fill(to).ok();
+    RANDOM
         .try_with(|pool| {
             pool.try_borrow_mut()
                 .ok()?
-                .draw(|to| getrandom::fill(to).ok())
+                .draw(fill, |bytes| mint_from(key, purpose, bytes))
         })
         .ok()
         .flatten()
-        .ok_or(StoreError::Entropy)?;
-    mint_from(key, purpose, bytes.as_slice())
+        .unwrap_or(Err(StoreError::Entropy))
 }
 
 fn mint_from(key: &HandleKey, purpose: Purpose, bytes: &[u8]) -> Result<Handle, StoreError> {
@@ -59,29 +58,29 @@ impl Pool {
         }
     }
 
-    fn draw(
+    /// `None`: there was nothing to fill the pool with.
+    fn draw<T>(
         &mut self,
         fill: impl FnOnce(&mut [u8]) -> Option<()>,
-    ) -> Option<Zeroizing<[u8; DRAW]>> {
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
         if self.left < DRAW {
             self.left = 0;
             fill(&mut self.bytes)?;
             self.left = POOL;
         }
-        let (_, last) = self
-            .bytes
-            .get_mut(..self.left)?
-            .split_last_chunk_mut::<DRAW>()?;
-        let drawn = Zeroizing::new(*last);
-        last.zeroize();
-        self.left -= DRAW;
-        Some(drawn)
+        let left = self.left.checked_sub(DRAW)?;
+        let drawn = self.bytes.get_mut(left..self.left)?;
+        self.left = left;
+        let taken = take(drawn);
+        wipe(drawn);
+        Some(taken)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        wipe(&mut self.bytes);
     }
 }
 
@@ -95,15 +94,19 @@ mod tests {
         let mut pool = Pool::new();
         let mut fills = 0;
         let mut seen = HashSet::new();
-        for _ in 0..2 * POOL / DRAW {
-            let drawn = pool
-                .draw(|to| {
-                    fills += 1;
-                    getrandom::fill(to).ok()
-                })
-                .unwrap();
-            assert!(seen.insert(*drawn));
-            assert!(pool.bytes[pool.left..].iter().all(|byte| *byte == 0));
+        for _ in 0..2 * (POOL / DRAW) {
+            let fill = |to: &mut [u8]| {
+                fills += 1;
+                getrandom::fill(to).ok()
+            };
+            let drawn = pool.draw(fill, <[u8]>::to_vec).unwrap();
+            assert_eq!(drawn.len(), DRAW);
+            assert!(seen.insert(drawn));
+            assert!(
+                pool.bytes[pool.left..pool.left + DRAW]
+                    .iter()
+                    .all(|byte| *byte == 0)
+            );
         }
         assert_eq!(fills, 2);
     }
@@ -115,9 +118,9 @@ mod tests {
             to[..7].fill(1);
             None
         };
-        assert!(pool.draw(half).is_none());
+        assert!(pool.draw(half, |_| ()).is_none());
         assert!(
-            pool.draw(half).is_none(),
+            pool.draw(half, |_| ()).is_none(),
             "a failed fill leaves nothing behind to be used"
         );
         let key = HandleKey::for_upstream("a");

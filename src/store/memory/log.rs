@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-use zeroize::Zeroize as _;
+use super::wipe::wipe;
 
 /// Where a record stands: the number of its segment, and the offset in it. A position is used again only after
 /// 262,144 further segments, four gigabytes, and until then leads nowhere once its record is dropped. Bytes, not a
@@ -113,7 +113,7 @@ impl Log {
     pub(super) fn pop(&mut self) -> Option<Segment> {
         let Segment(segment) = self.segments.front_mut()?;
         if let Some(record) = record_at(segment, self.head) {
-            record.zeroize();
+            wipe(record);
             self.head += LENGTH + record.len();
         } else {
             self.head = segment.len();
@@ -151,7 +151,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         for Segment(segment) in &mut self.segments {
-            segment.zeroize();
+            wipe(segment);
         }
     }
 }

@@ -6,8 +6,10 @@
 //! others carry their 48 bytes themselves, which costs memory and nothing else.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{PoisonError, RwLock};
 
+use super::mix::Mix;
 use crate::flow::PendingAuthorization;
 use crate::oauth::{Digest, RedirectDigest};
 
@@ -15,10 +17,20 @@ use crate::oauth::{Digest, RedirectDigest};
 const LIMIT: u16 = 3584;
 
 /// What a token request is compared with, apart from the challenge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) client: Digest,
     pub(super) redirect: Option<RedirectDigest>,
+}
+
+/// The exact redirect URI says it all; the digest of its target would only take time.
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.client.as_bytes());
+        if let Some((exact, _)) = self.redirect.map(RedirectDigest::to_parts) {
+            state.write(exact.as_bytes());
+        }
+    }
 }
 
 impl Origin {
@@ -37,16 +49,22 @@ pub(super) enum OriginName {
     Itself(Origin),
 }
 
-#[derive(Default)]
 pub(super) struct Origins(RwLock<Known>);
 
-#[derive(Default)]
 struct Known {
-    numbers: HashMap<Origin, u16>,
+    numbers: HashMap<Origin, u16, Mix>,
     list: Vec<Origin>,
 }
 
 impl Origins {
+    pub(super) fn new() -> Self {
+        let numbers = HashMap::with_hasher(Mix::new());
+        Self(RwLock::new(Known {
+            numbers,
+            list: Vec::new(),
+        }))
+    }
+
     /// The short name, if there is room for one.
     pub(super) fn name(&self, origin: Origin) -> OriginName {
         let full = {
@@ -115,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_name_always_leads_back_to_its_origin_also_when_the_list_is_full() {
-        let origins = Origins::default();
+        let origins = Origins::new();
         let names: Vec<_> = (0..5000)
             .map(|client| origins.name(origin(client)))
             .collect();
@@ -133,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_redirect_uri_is_part_of_an_origin() {
-        let origins = Origins::default();
+        let origins = Origins::new();
         let (with, without) = (
             origin(0),
             Origin {

@@ -14,9 +14,8 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
-use zeroize::Zeroize as _;
-
 use super::origin::{Origin, OriginName};
+use super::wipe::wipe;
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
@@ -146,7 +145,7 @@ impl<'a> Record<'a> {
             .map_or(self.body.len(), |parts| parts.rest.0.len());
         let names = self.body.len().saturating_sub(secrets);
         if let Some(secrets) = self.body.get_mut(names..) {
-            secrets.zeroize();
+            wipe(secrets);
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 
+use super::mix::Mix;
 use super::record::State;
 use super::table::SHARDS;
 use crate::oauth::Digest;
@@ -22,18 +23,20 @@ pub(super) struct Usage {
     share: Option<usize>,
     records: AtomicUsize,
     /// Records of each client that has any.
-    clients: DashMap<Digest, usize>,
+    clients: DashMap<Digest, usize, Mix>,
     pending: AtomicUsize,
     codes: AtomicUsize,
     tombstones: AtomicUsize,
     refused: AtomicU64,
 }
 
-/// Room for one record, given back unless it is used.
+/// Room for one record, given back unless it is used. It is counted before the record is there: whatever drops a
+/// record must find it counted.
 #[must_use = "room that is not used is given back at once"]
 pub(super) struct Room<'a> {
     usage: &'a Usage,
     client: Digest,
+    state: State,
     used: bool,
 }
 
@@ -43,7 +46,7 @@ impl Usage {
             capacity: settings.capacity,
             share: share(settings),
             records: AtomicUsize::new(0),
-            clients: DashMap::with_shard_amount(SHARDS),
+            clients: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
             pending: AtomicUsize::new(0),
             codes: AtomicUsize::new(0),
             tombstones: AtomicUsize::new(0),
@@ -59,22 +62,19 @@ impl Usage {
             .map_err(|_| StoreError::Full)?;
         if self.count(client, self.share) {
             self.pending.fetch_add(1, Ordering::Relaxed);
-            Ok(Room {
-                usage: self,
-                client,
-                used: false,
-            })
+            Ok(self.room(client, State::Pending))
         } else {
             self.records.fetch_sub(1, Ordering::Relaxed);
             Err(StoreError::ClientShare)
         }
     }
 
-    /// A code is being bound. Counted before the record is there: whatever drops it must find it counted.
-    pub(super) fn add_code(&self, client: Digest) {
+    /// Room for a code: there always is.
+    pub(super) fn reserve_code(&self, client: Digest) -> Room<'_> {
         self.records.fetch_add(1, Ordering::Relaxed);
         self.count(client, None);
         self.codes.fetch_add(1, Ordering::Relaxed);
+        self.room(client, State::Bound)
     }
 
     /// A code has become a tombstone.
@@ -119,6 +119,15 @@ impl Usage {
         }
     }
 
+    fn room(&self, client: Digest, state: State) -> Room<'_> {
+        Room {
+            usage: self,
+            client,
+            state,
+            used: false,
+        }
+    }
+
     /// One more for this client, unless it has `limit`.
     fn count(&self, client: Digest, limit: Option<usize>) -> bool {
         if self.share.is_none() {
@@ -148,7 +157,7 @@ impl Usage {
 }
 
 impl Room<'_> {
-    /// The pending authorization is there.
+    /// The record is there.
     pub(super) fn fill(mut self) {
         self.used = true;
     }
@@ -157,7 +166,7 @@ impl Room<'_> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         if !self.used {
-            self.usage.remove(Some(self.client), State::Pending);
+            self.usage.remove(Some(self.client), self.state);
         }
     }
 }

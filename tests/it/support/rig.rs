@@ -61,14 +61,13 @@ impl Config<'_> {
         } = self;
         let url = upstream.url();
         let unless = |key: &str, default: String| {
-            if keys.contains(key) {
-                String::new()
-            } else {
-                default
-            }
+            let given = keys
+                .lines()
+                .any(|line| line.starts_with(&format!("{key} =")));
+            if given { String::new() } else { default }
         };
         let (url, public) = (
-            unless("url = \"http", format!("url = \"{url}\"")),
+            unless("url", format!("url = \"{url}\"")),
             unless("public_url", format!("public_url = \"http://{HOST}\"")),
         );
         format!(

@@ -147,7 +147,8 @@ impl Scripted {
         self.shared.state().once.push_back((path.to_owned(), act));
     }
 
-    /// For one request on this path: what is sent here goes out at once.
+    /// For one request on this path: what is sent here goes out at once. Until the sender is dropped, which closes the
+    /// connection, nothing else is read from it.
     pub(crate) fn feed(&self, path: &str) -> mpsc::Sender<Vec<u8>> {
         let (feed, eaten) = mpsc::channel();
         self.once(path, Act::Feed(Arc::new(Mutex::new(eaten))));

@@ -1,12 +1,11 @@
 //! Writing records.
 
-use zeroize::Zeroizing;
-
 use super::{HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT};
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 use crate::store::memory::origin::{Origin, OriginName};
+use crate::store::memory::wipe::Secret;
 
 /// What both kinds of record begin with.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +19,7 @@ pub(in crate::store::memory) struct Head {
 pub(in crate::store::memory) fn pack_pending(
     head: Head,
     pending: &PendingAuthorization,
-) -> Option<Zeroizing<Vec<u8>>> {
+) -> Option<Secret> {
     let response_type = pending
         .response_type
         .as_deref()
@@ -53,16 +52,16 @@ pub(in crate::store::memory) fn pack_code(
     challenge: Option<&CodeChallenge>,
     bound_for: Option<Digest>,
     code: &AuthorizationCode,
-) -> Option<Zeroizing<Vec<u8>>> {
+) -> Option<Secret> {
     let code = code.expose().as_bytes();
     let mut writer = Writer::new(State::Bound, head, bound_for, challenge, code.len())?;
-    writer.bytes.extend_from_slice(code);
+    writer.bytes.0.extend_from_slice(code);
     Some(writer.finish())
 }
 
 /// Never grows beyond the capacity it began with: a reallocation would leave an unwiped copy behind.
 struct Writer {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Secret,
     shape: Shape,
 }
 
@@ -81,7 +80,7 @@ impl Writer {
         // 48 the origin, 16 the digest, 32 or 4 the challenge.
         let bytes = Vec::with_capacity(HEAD + 48 + 16 + 32 + plain + texts);
         let mut writer = Self {
-            bytes: Zeroizing::new(bytes),
+            bytes: Secret(bytes),
             shape: Shape::default(),
         };
         writer.head(state, head);
@@ -106,10 +105,10 @@ impl Writer {
         }: Head,
     ) {
         let millis = deadline.as_millis().min(LATEST).to_le_bytes();
-        self.bytes.extend_from_slice(key.as_bytes());
-        self.bytes.extend(millis.iter().take(STATE - KEY));
+        self.bytes.0.extend_from_slice(key.as_bytes());
+        self.bytes.0.extend(millis.iter().take(STATE - KEY));
         // Nothing counted yet, and the shape is known at the end.
-        self.bytes.extend_from_slice(&[state.to_byte(), 0, 0]);
+        self.bytes.0.extend_from_slice(&[state.to_byte(), 0, 0]);
         let (number, itself) = match origin {
             OriginName::Number(number) => (number, None),
             OriginName::Itself(origin) if origin.redirect.is_some() => {
@@ -117,30 +116,30 @@ impl Writer {
             }
             OriginName::Itself(origin) => (WITHOUT_REDIRECT, Some(origin)),
         };
-        self.bytes.extend_from_slice(&number.to_le_bytes());
+        self.bytes.0.extend_from_slice(&number.to_le_bytes());
         let Some(Origin { client, redirect }) = itself else {
             return;
         };
-        self.bytes.extend_from_slice(client.as_bytes());
+        self.bytes.0.extend_from_slice(client.as_bytes());
         if let Some((exact, target)) = redirect.map(RedirectDigest::to_parts) {
-            self.bytes.extend_from_slice(exact.as_bytes());
-            self.bytes.extend_from_slice(target.as_bytes());
+            self.bytes.0.extend_from_slice(exact.as_bytes());
+            self.bytes.0.extend_from_slice(target.as_bytes());
         }
     }
 
     fn part(&mut self, part: u8, bytes: &[u8]) {
         self.shape.0 |= part;
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.0.extend_from_slice(bytes);
     }
 
     fn text(&mut self, part: u8, text: &str) -> Option<()> {
         self.part(part, &u32::try_from(text.len()).ok()?.to_le_bytes());
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.0.extend_from_slice(text.as_bytes());
         Some(())
     }
 
-    fn finish(mut self) -> Zeroizing<Vec<u8>> {
-        if let Some(shape) = self.bytes.get_mut(SHAPE) {
+    fn finish(mut self) -> Secret {
+        if let Some(shape) = self.bytes.0.get_mut(SHAPE) {
             *shape = self.shape.0;
         }
         self.bytes

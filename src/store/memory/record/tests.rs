@@ -57,8 +57,8 @@ proptest! {
         };
         let deadline = Timestamp::from_millis(millis);
         let mut bytes = pack_pending(Head { key, deadline, origin: name }, &pending).unwrap();
-        prop_assert_eq!(bytes.get(COUNT), Some(&0));
-        let mut record = Record::open(&mut bytes).unwrap();
+        prop_assert_eq!(bytes.0.get(COUNT), Some(&0));
+        let mut record = Record::open(&mut bytes.0).unwrap();
         prop_assert_eq!(record.key(), key);
         prop_assert_eq!(record.deadline(), deadline);
         prop_assert_eq!(record.origin(), Ok(name));
@@ -78,7 +78,7 @@ proptest! {
         let head = Head { key, deadline: Timestamp::from_millis(9), origin: name };
         let secret = AuthorizationCode::new(&code).unwrap();
         let mut bytes = pack_code(head, challenge.as_ref(), bound_for, &secret).unwrap();
-        let mut record = Record::open(&mut bytes).unwrap();
+        let mut record = Record::open(&mut bytes.0).unwrap();
         prop_assert_eq!(record.digest(), Ok(bound_for));
         prop_assert_eq!(record.origin(), Ok(name));
         let (read, read_challenge) = record.code().unwrap();
@@ -95,7 +95,7 @@ proptest! {
             OriginName::Number(_) => 0,
             OriginName::Itself(Origin { redirect, .. }) => 16 + redirect.map_or(0, |_| 32),
         };
-        prop_assert!(bytes[HEAD + names..].iter().all(|byte| *byte == 0));
+        prop_assert!(bytes.0[HEAD + names..].iter().all(|byte| *byte == 0));
     }
 
     #[test]
@@ -120,6 +120,7 @@ fn records_have_the_sizes_that_are_documented() {
     assert_eq!(
         pack_code(head, challenge.as_ref(), None, &code)
             .unwrap()
+            .0
             .len()
             + 2,
         92
@@ -133,7 +134,7 @@ fn records_have_the_sizes_that_are_documented() {
         response_mode: None,
         browser: None,
     };
-    assert_eq!(pack_pending(head, &pending).unwrap().len() + 2, 124);
+    assert_eq!(pack_pending(head, &pending).unwrap().0.len() + 2, 124);
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn packing_never_reallocates() {
     let plain = CodeChallenge::Plain("p".repeat(128).into());
     let code = AuthorizationCode::new(&"c".repeat(999)).unwrap();
     let bytes = pack_code(head, Some(&plain), Some(client), &code).unwrap();
-    assert_eq!(bytes.capacity(), HEAD + 48 + 16 + 32 + 128 + 999);
+    assert_eq!(bytes.0.capacity(), HEAD + 48 + 16 + 32 + 128 + 999);
     let pending = PendingAuthorization {
         challenge: Some(plain),
         client,
@@ -161,7 +162,7 @@ fn packing_never_reallocates() {
     };
     let bytes = pack_pending(head, &pending).unwrap();
     assert_eq!(
-        bytes.capacity(),
+        bytes.0.capacity(),
         HEAD + 48 + 16 + 32 + 128 + 999 + 4 + 13 + 4 + 9
     );
 }

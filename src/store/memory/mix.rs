@@ -1,0 +1,106 @@
+//! The hash function of the maps.
+//!
+//! Keys are digests, uniform already, and yet they cannot be taken as they are: many of them are digests of
+//! values that a client sends, and whoever computes a million of them finds a thousand that fall into one place.
+//! So they are mixed with a key that is drawn for each store: two multiplications, a tenth of what `SipHash`
+//! takes. It need not be more than that, because nobody is ever shown a hash.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Makes hashers of one key.
+#[derive(Debug, Clone)]
+pub(super) struct Mix {
+    seed: u64,
+    key: u64,
+}
+
+impl Mix {
+    pub(super) fn new() -> Self {
+        // The standard library's way to get at random numbers; it has an error for "none" that we could only
+        // repeat.
+        let random = RandomState::new();
+        Self {
+            seed: random.hash_one(0),
+            // An even factor would lose bits of the product's lower half.
+            key: random.hash_one(1) | 1,
+        }
+    }
+
+    /// The hash of some bytes.
+    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+impl BuildHasher for Mix {
+    type Hasher = Mixer;
+
+    fn build_hasher(&self) -> Mixer {
+        Mixer {
+            state: self.seed,
+            key: self.key,
+        }
+    }
+}
+
+pub(super) struct Mixer {
+    state: u64,
+    key: u64,
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let (low, high) = (self.state ^ word).carrying_mul(self.key, 0);
+        self.state = low ^ high;
+    }
+
+    /// The length of something that is always of the same length.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_were_chosen_to_be_alike_are_spread_and_differently_in_each_store() {
+        let stores = [Mix::new(), Mix::new()];
+        let keys: Vec<[u8; 16]> = (0..65_536u128)
+            .map(|key| (key << 60).to_le_bytes())
+            .collect();
+        for shift in [0, 20, 40, 54] {
+            let mut places = [[0u32; 1024]; 2];
+            let mut agree = 0;
+            for key in &keys {
+                let [one, other] = stores
+                    .each_ref()
+                    .map(|mix| (mix.hash(key) >> shift & 1023) as usize);
+                places[0][one] += 1;
+                places[1][other] += 1;
+                agree += u32::from(one == other);
+            }
+            // 64 on average.
+            assert!(
+                places.iter().flatten().all(|keys| *keys < 160),
+                "{places:?}"
+            );
+            assert!(agree < 160, "{agree}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Everything is bounded: bytes, pairs, connections, and how long anybody may take.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support::raw::Connection;
+use crate::support::rig::{Config, HOST, Rig, request, target};
+use crate::support::scripted::{Act, Then, reply};
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+fn limited(limits: &str) -> Rig {
+    Rig::with(Config {
+        limits,
+        ..Config::default()
+    })
+}
+
+#[test]
+fn a_head_of_too_many_bytes_is_refused() {
+    let rig = limited("header_bytes = \"8KiB\"");
+    let long = "x".repeat(7_000);
+    assert_eq!(rig.get_with("/page", &[("X-Long", &long)]).status, 200);
+    let longer = "x".repeat(9_000);
+    let mut client = rig.connect();
+    client.send(&request("GET", "/page", &[("X-Long", &longer)], None));
+    assert_eq!(client.response().status, 431);
+    assert_eq!(client.rest(), b"");
+    assert_eq!(rig.upstream.ledger().len(), 1);
+}
+
+#[test]
+fn a_head_of_too_many_fields_is_refused() {
+    for (limits, most) in [("headers = 8", 8), ("", 64), ("headers = 200", 200)] {
+        let rig = limited(limits);
+        let fields = vec![("X-Field", "1"); most];
+        // Host is one of them.
+        assert_eq!(rig.get_with("/page", &fields[1..]).status, 200, "{most}");
+        assert_eq!(rig.get_with("/page", &fields).status, 431, "{most}");
+        assert_eq!(rig.upstream.ledger().len(), 1);
+    }
+}
+
+#[test]
+fn a_target_that_is_too_long_is_refused() {
+    let rig = limited("uri_bytes = \"1KiB\"");
+    let just = format!("/{}", "x".repeat(1023));
+    assert_eq!(rig.get(&just).status, 200);
+    assert_eq!(rig.get(&format!("{just}x")).status, 414);
+    assert_eq!(rig.get(&format!("/x?{just}")).status, 414);
+    let entry = rig.enter(&rig.authorization().with("claims", &"x".repeat(1024)));
+    assert_eq!(entry.status, 414);
+    assert_eq!(rig.upstream.ledger().len(), 1);
+}
+
+#[test]
+fn a_form_of_too_many_bytes_is_refused_where_it_has_to_be_read() {
+    let rig = limited("form_bytes = \"1KiB\"");
+    let just = format!("grant_type=x&x={}", "y".repeat(1024 - 15));
+    assert_eq!(rig.post("/token", &[], &just).status, 200);
+    let longer = format!("{just}y");
+    for path in ["/token", "/authorize"] {
+        assert_eq!(rig.post(path, &[], &longer).status, 413, "{path}");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {HOST}\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
+        );
+        let body = format!("{:x}\r\n{longer}\r\n0\r\n\r\n", longer.len());
+        assert_eq!(
+            rig.send(format!("{head}{body}").as_bytes()).status,
+            413,
+            "{path}"
+        );
+        // Nobody waits for the rest of what is too long by its own account.
+        let mut client = rig.connect();
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\n{FORM}Content-Length: 1000000\r\n\r\n{longer}").as_bytes());
+        assert_eq!(client.response().status, 413, "{path}");
+    }
+    assert_eq!(rig.upstream.ledger().len(), 1);
+    assert_eq!(rig.post("/elsewhere", &[], &longer).status, 200);
+    assert_eq!(rig.upstream.ledger()[1].text(), longer);
+}
+
+#[test]
+fn too_many_parameters_are_refused() {
+    let rig = limited("form_pairs = 8");
+    let pairs = |count: usize| {
+        (1..=count)
+            .map(|at| format!("p{at}=x"))
+            .collect::<Vec<_>>()
+            .join("&")
+    };
+    assert_eq!(rig.post("/token", &[], &pairs(8)).status, 200);
+    assert_eq!(rig.post("/token", &[], &pairs(9)).status, 400);
+    let authorization = rig.authorization();
+    let seven = target(&authorization.clone().without("nonce"));
+    assert_eq!(rig.get(&format!("{seven}&nonce=1")).status, 303);
+    assert_eq!(rig.get(&format!("{seven}&{}", pairs(2))).status, 400);
+    assert_eq!(rig.upstream.ledger().len(), 1);
+}
+
+#[test]
+fn connections_above_the_limit_wait_for_a_place() {
+    for workers in [1, 2] {
+        let server = format!("workers = {workers}");
+        let rig = Rig::with(Config {
+            server: &server,
+            limits: "connections = 2",
+            ..Config::default()
+        });
+        let mut held: Vec<_> = (0..2).map(|_| rig.connect()).collect();
+        for client in &mut held {
+            client.send(&request("GET", "/page", &[], None));
+            assert_eq!(client.response().status, 200);
+        }
+        let mut third = rig.connect();
+        third.send(&request("GET", "/third", &[], None));
+        sleep(Duration::from_millis(300));
+        assert!(
+            rig.upstream.requests_to("/third").is_empty(),
+            "it has to wait"
+        );
+        held.pop();
+        assert_eq!(
+            third.response().status,
+            200,
+            "and comes in when somebody leaves"
+        );
+    }
+}
+
+/// Whichever listener the kernel gives a connection to: a place that is free is free for it.
+#[test]
+fn a_free_place_is_free_for_every_connection() {
+    let rig = Rig::with(Config {
+        server: "workers = 2",
+        limits: "connections = 1",
+        ..Config::default()
+    });
+    for _ in 0..30 {
+        assert_eq!(rig.get("/page").status, 200);
+    }
+}
+
+/// The connection is closed from the other side, without an answer or with one that says so.
+#[track_caller]
+fn assert_closed(rig: &Rig, mut client: Connection) {
+    let rest = client.rest();
+    assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", rest.escape_ascii());
+    assert_eq!(rig.get("/page").status, 200, "others are served");
+    let incidents = |log: &str| log.contains("connection_timed_out");
+    rig.gate.log_until(incidents);
+}
+
+fn timed(limits: &str) -> Rig {
+    Rig::with(Config {
+        limits,
+        log: "level = \"debug\"",
+        ..Config::default()
+    })
+}
+
+#[test]
+fn a_silent_connection_is_closed() {
+    let rig = timed("first_byte = \"300ms\"");
+    assert_closed(&rig, rig.connect());
+}
+
+#[test]
+fn a_head_that_is_not_finished_is_not_waited_for() {
+    let rig = timed("header_read = \"300ms\"");
+    let mut client = rig.connect();
+    client.send(b"GET /page HTTP/1.1\r\nHost: ga");
+    assert_closed(&rig, client);
+}
+
+#[test]
+fn a_head_that_drips_is_not_waited_for_either() {
+    let rig = timed("header_read = \"300ms\"");
+    let mut client = rig.connect();
+    client.send(b"GET /page HTTP/1.1\r\n");
+    for at in 0..200 {
+        if !client.try_send(format!("X-{at}: 1\r\n").as_bytes()) {
+            return assert_closed(&rig, client);
+        }
+        sleep(Duration::from_millis(50));
+    }
+    panic!("ten seconds for a head");
+}
+
+#[test]
+fn a_body_that_stops_is_not_waited_for() {
+    let rig = timed("body_read = \"300ms\"");
+    for path in ["/token", "/authorize", "/elsewhere"] {
+        for framing in [
+            "Content-Length: 100\r\n\r\ngrant_type=x",
+            "Transfer-Encoding: chunked\r\n\r\n5\r\ngrant",
+        ] {
+            let mut client = rig.connect();
+            client.send(
+                format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\n{FORM}{framing}").as_bytes(),
+            );
+            assert_closed(&rig, client);
+        }
+    }
+    assert!(
+        rig.upstream
+            .ledger()
+            .iter()
+            .all(|seen| seen.path() == "/page" || !seen.complete)
+    );
+}
+
+#[test]
+fn a_body_that_drips_in_time_arrives() {
+    let rig = timed(
+        "body_read = \"2s\"\nheader_read = \"300ms\"\nfirst_byte = \"300ms\"\nidle = \"300ms\"",
+    );
+    let mut client = rig.connect();
+    client.send(
+        format!("POST /token HTTP/1.1\r\nHost: {HOST}\r\n{FORM}Content-Length: 12\r\n\r\n")
+            .as_bytes(),
+    );
+    for byte in b"grant_type=x" {
+        sleep(Duration::from_millis(100)); // 1.2 s in all
+        client.send(&[*byte]);
+    }
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_waited_for() {
+    const HUGE: usize = 64 * 1024 * 1024; // more than all the buffers on the way
+    let rig = timed("body_read = \"500ms\"");
+    let body = vec![b'x'; HUGE];
+    let answer = reply(
+        "200 OK",
+        &[("Content-Type", "application/octet-stream")],
+        &body,
+    );
+    rig.upstream.once("/huge", Act::Say(answer, Then::GoOn));
+    let mut client = rig.connect();
+    client.send(&request("GET", "/huge", &[], None));
+    rig.gate
+        .log_until(|log| log.contains("connection_timed_out"));
+    let came = client.rest();
+    assert!(came.starts_with(b"HTTP/1.1 200 "), "it began");
+    assert!(came.len() < HUGE, "and was cut off");
+    assert_eq!(rig.get("/page").status, 200);
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let rig = timed("idle = \"400ms\"");
+    let mut client = rig.connect();
+    for _ in 0..3 {
+        client.send(&request("GET", "/page", &[], None));
+        assert_eq!(client.response().status, 200);
+        sleep(Duration::from_millis(50));
+    }
+    assert_closed(&rig, client);
+}
+
+#[test]
+fn our_own_time_is_not_the_clients() {
+    let rig = timed(
+        "first_byte = \"300ms\"\nheader_read = \"300ms\"\nbody_read = \"300ms\"\nidle = \"300ms\"",
+    );
+    let feed = rig.upstream.feed("/slow");
+    let mut client = rig.connect();
+    client.send(&request("GET", "/slow", &[], None));
+    sleep(Duration::from_millis(1000));
+    feed.send(
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nab".to_vec(),
+    )
+    .expect("somebody listens");
+    sleep(Duration::from_millis(1000));
+    feed.send(b"cd".to_vec()).expect("somebody listens");
+    assert_eq!(client.response().body, b"abcd");
+}

@@ -1,0 +1,7 @@
+//! Everything that is not intercepted, and the way there and back that every request takes.
+
+mod bodies;
+mod connections;
+mod forwarded;
+mod routes;
+mod tls;

@@ -1,0 +1,139 @@
+//! https:// upstreams, with a CA of the operator's own.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::support::client::{assert_refused, assert_token};
+use crate::support::gate::{file, scratch};
+use crate::support::rig::{Config, Rig};
+use crate::support::scripted::Scripted;
+
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: PathBuf,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new([]).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self {
+            issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate"),
+            directory: scratch(),
+        }
+    }
+
+    /// The `ca` of a configuration.
+    fn pem(&self) -> PathBuf {
+        file(&self.directory, "ca.pem", &self.issuer.pem())
+    }
+
+    /// An upstream that shows a certificate of this authority for that name.
+    fn upstream(&self, name: &str) -> Scripted {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new([name.to_owned()]).expect("a name");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let chain = vec![CertificateDer::from(certificate)];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(
+            config
+                .with_single_cert(chain, key)
+                .expect("they belong together"),
+        );
+        Scripted::start_with(Box::new(move |tcp: TcpStream| {
+            let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+            Box::new(StreamOwned::new(session, tcp))
+        }))
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+fn rig(upstream: Scripted, ca: &PathBuf) -> Rig {
+    let keys = format!("url = \"https://{}\"\nca = {ca:?}", upstream.address());
+    Rig::between(
+        Config {
+            upstream: &keys,
+            ..Config::default()
+        },
+        upstream,
+    )
+}
+
+#[test]
+fn an_upstream_with_a_certificate_of_the_configured_authority_is_served() {
+    let authority = Authority::new();
+    let rig = rig(authority.upstream("127.0.0.1"), &authority.pem());
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    assert_token(&rig.redeem(&authorization, &code));
+
+    let own = format!("https://{}/x", rig.upstream.address());
+    let answer = crate::support::scripted::reply("302 Found", &[("Location", &own)], b"");
+    rig.upstream.once(
+        "/page",
+        crate::support::scripted::Act::Say(answer, crate::support::scripted::Then::GoOn),
+    );
+    assert_eq!(
+        rig.get("/page").header("location"),
+        Some("http://gate.test/x")
+    );
+}
+
+#[test]
+fn an_upstream_with_a_certificate_of_another_authority_is_not_talked_to() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let rig = rig(other.upstream("127.0.0.1"), &authority.pem());
+    assert_not_reached(&rig);
+}
+
+#[test]
+fn a_certificate_for_another_name_is_none() {
+    let authority = Authority::new();
+    for name in ["other.test", "127.0.0.2"] {
+        let rig = rig(authority.upstream(name), &authority.pem());
+        assert_not_reached(&rig);
+    }
+}
+
+#[test]
+fn an_upstream_without_tls_where_it_is_configured_is_not_talked_to() {
+    let authority = Authority::new();
+    let rig = rig(Scripted::start(), &authority.pem());
+    assert_not_reached(&rig);
+}
+
+#[track_caller]
+fn assert_not_reached(rig: &Rig) {
+    let authorization = rig.authorization();
+    let entry = rig.entry(&authorization);
+    let response = rig.get(&entry);
+    // Whoever does not speak TLS may just as well say nothing.
+    assert!([502, 504].contains(&response.status), "{response}");
+    assert!([502, 504].contains(&rig.get("/page").status));
+    let token = rig.post(
+        "/token",
+        &[],
+        "grant_type=refresh_token&refresh_token=sekrit",
+    );
+    assert!([502, 504].contains(&token.status), "{token}");
+    assert_eq!(token.json()["error"], "server_error");
+    assert!(
+        rig.upstream.ledger().is_empty(),
+        "not a byte of any request"
+    );
+    let unknown = authorization.redemption("unknown");
+    assert_refused(&rig.token(&unknown), "invalid_grant");
+}

@@ -1,0 +1,536 @@
+//! No code, verifier, state, token or secret in any log, metric or error page, however detailed the log and however broken the
+//! request. Every secret here is a canary: whatever it turns up in is wrong, but for the answer that it is meant for.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::support::client::{Authorization, access_token};
+use crate::support::http::{Request, Response};
+use crate::support::params::{encode, s256, unguessable};
+use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, request, target};
+use crate::support::scripted::{Act, Shape, Then, json as json_reply, reply};
+
+/// Secrets by what they are.
+struct Canaries(BTreeMap<&'static str, Vec<String>>);
+
+impl Canaries {
+    fn add(&mut self, what: &'static str, secret: &str) {
+        self.0.entry(what).or_default().push(secret.to_owned());
+    }
+
+    /// A new secret of that kind, with characters that are written in more than one way.
+    fn new(&mut self, what: &'static str) -> String {
+        let secret = format!("{what}/{}", unguessable());
+        self.add(what, &secret);
+        secret
+    }
+
+    /// In any of the ways in which it may be written.
+    #[track_caller]
+    fn assert_absent(&self, text: &[u8], place: &str, but: &[&str]) {
+        for (what, secrets) in self.0.iter().filter(|(what, _)| !but.contains(what)) {
+            for secret in secrets {
+                let slashes = secret.replace('/', "\\/");
+                let html = secret.replace('/', "&#x2f;");
+                for form in [
+                    secret,
+                    &encode(secret),
+                    &STANDARD.encode(secret),
+                    &slashes,
+                    &html,
+                ] {
+                    let there = text
+                        .windows(form.len())
+                        .any(|window| window == form.as_bytes());
+                    assert!(
+                        !there,
+                        "the {what} {form} is in {place}: {}",
+                        text.escape_ascii()
+                    );
+                }
+            }
+        }
+    }
+}
+
+struct Watch {
+    rig: Rig,
+    canaries: Canaries,
+    cookie: String,
+    secret: String,
+    basic: String,
+}
+
+impl Watch {
+    fn new(format: &str) -> Self {
+        let log = format!("level = \"trace\"\nformat = \"{format}\"");
+        let rig = Rig::with(Config {
+            log: &log,
+            upstream: "response = \"300ms\"",
+            ..Config::default()
+        });
+        let mut canaries = Canaries(BTreeMap::new());
+        let cookie = format!("sid={}", canaries.new("cookie"));
+        let secret = canaries.new("client secret");
+        let basic = format!("pub:{}", encode(&secret));
+        let basic = format!("Basic {}", STANDARD.encode(basic));
+        canaries.add("credentials", &basic);
+        Self {
+            rig: rig.unguarded(),
+            canaries,
+            cookie,
+            secret,
+            basic,
+        }
+    }
+
+    /// A request whose every secret is a canary.
+    fn authorization(&mut self) -> Authorization {
+        let mut authorization = self.rig.authorization();
+        authorization.verifier = unguessable();
+        self.canaries
+            .add("verifier", &authorization.verifier.clone());
+        let (state, nonce, hint) = (
+            self.canaries.new("state"),
+            self.canaries.new("nonce"),
+            self.canaries.new("hint"),
+        );
+        let challenge = s256(&authorization.verifier);
+        authorization
+            .with("code_challenge", &challenge)
+            .with("state", &state)
+            .with("nonce", &nonce)
+            .with("id_token_hint", &hint)
+    }
+
+    fn sign_in(&mut self) -> (Authorization, String) {
+        let authorization = self.authorization();
+        let code = self.rig.sign_in(&authorization).code().to_owned();
+        self.canaries.add("handle", &code);
+        for issued in self.rig.upstream.codes() {
+            self.canaries.add("upstream's code", &issued);
+        }
+        (authorization, code)
+    }
+
+    /// Refused, one way or another; and nothing of what was sent comes back, but for what is listed.
+    #[track_caller]
+    fn refused(&self, response: &Response, but: &[&str]) {
+        assert!(
+            response.status >= 300 && access_token(response).is_none(),
+            "{response}"
+        );
+        self.canaries.assert_absent(&response.raw, "an answer", but);
+    }
+
+    #[track_caller]
+    fn refused_everywhere(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: Option<&str>,
+    ) {
+        for accept in ["text/html", "application/json"] {
+            let fields = [fields, &[("Accept", accept), ("Cookie", &self.cookie)]].concat();
+            let response = self.rig.send(&request(method, path, &fields, body));
+            self.refused(&response, &[]);
+        }
+    }
+
+    /// Everything that was ever written or can be asked for.
+    fn finish(mut self) {
+        let admin = self.rig.gate.address("admin");
+        for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
+            let response = Request::get(&format!("http://{admin}{path}")).send();
+            self.canaries.assert_absent(&response.raw, path, &[]);
+        }
+        for token in self.rig.upstream.tokens() {
+            self.canaries.add("token", &token);
+        }
+        let log = self.rig.gate.stop();
+        assert!(log.lines().count() > 50, "there is a log: {log}");
+        self.canaries.assert_absent(log.as_bytes(), "the log", &[]);
+    }
+}
+
+fn in_every_format(check: impl Fn(&mut Watch)) {
+    for format in ["json", "text"] {
+        let mut watch = Watch::new(format);
+        check(&mut watch);
+        // Enough lines to be sure that there is a log at this level at all.
+        for _ in 0..60 {
+            watch.rig.get_with("/page", &[("Cookie", &watch.cookie)]);
+        }
+        watch.finish();
+    }
+}
+
+#[test]
+fn good_sign_ins_leave_no_trace_of_their_secrets() {
+    in_every_format(|watch| {
+        for shape in [Shape::Query(302), Shape::Fragment(302), Shape::FormPost] {
+            watch.rig.upstream.answer_with(shape);
+            let (authorization, code) = watch.sign_in();
+            let form = authorization
+                .redemption(&code)
+                .with("client_secret", &watch.secret);
+            let response = watch
+                .rig
+                .post("/token", &[("Cookie", &watch.cookie)], &form.encoded());
+            assert!(access_token(&response).is_some(), "{response}");
+            let (authorization, code) = watch.sign_in();
+            let form = authorization.redemption(&code).encoded();
+            let response = watch
+                .rig
+                .post("/token", &[("Authorization", &watch.basic)], &form);
+            assert!(access_token(&response).is_some(), "{response}");
+        }
+        let refresh = watch.canaries.new("refresh token");
+        let form = format!(
+            "grant_type=refresh_token&refresh_token={}",
+            encode(&refresh)
+        );
+        watch
+            .rig
+            .post("/token", &[("Authorization", &watch.basic)], &form);
+        let password = watch.canaries.new("password");
+        watch.rig.post(
+            "/login",
+            &[("Cookie", &watch.cookie)],
+            &format!("user=u&password={}", encode(&password)),
+        );
+        watch.rig.get_with(
+            &format!("/page?token={password}"),
+            &[("Authorization", &watch.basic)],
+        );
+    });
+}
+
+#[test]
+fn refused_redemptions_leave_none() {
+    in_every_format(|watch| {
+        let (authorization, code) = watch.sign_in();
+        let right = authorization
+            .redemption(&code)
+            .with("client_secret", &watch.secret);
+        let wrong = watch.canaries.new("wrong verifier");
+        for form in [
+            right.clone().without("code_verifier"),
+            right.clone().with("code_verifier", &wrong),
+            right.clone().with("code_verifier", &unguessable()),
+            right.clone().with("client_id", "other"),
+            right.clone().with("redirect_uri", "https://evil.test/cb"),
+            right
+                .clone()
+                .with("grant_type", "authorization_code")
+                .with("code", &wrong),
+        ] {
+            watch.refused_everywhere("POST", "/token", &[], Some(&form.encoded()));
+        }
+        // Burnt by now.
+        watch.refused_everywhere(
+            "POST",
+            "/token",
+            &[("Authorization", &watch.basic)],
+            Some(&right.encoded()),
+        );
+    });
+}
+
+#[test]
+fn malformed_token_requests_leave_none() {
+    in_every_format(|watch| {
+        let (authorization, code) = watch.sign_in();
+        let right = authorization
+            .redemption(&code)
+            .with("client_secret", &watch.secret)
+            .encoded();
+        let verifier = &authorization.verifier;
+        for form in [
+            format!("{right}&code={code}"),
+            format!("{right}&code_verifier={verifier}"),
+            format!("{right}&CODE={code}"),
+            format!("{right}&code[]={code}"),
+            format!("{right}&x=%zz{code}"),
+            format!("{right}%ff"),
+            format!("{right}%00"),
+            format!("={code}&{right}"),
+            format!("{right}&{}", "x=1&".repeat(100)),
+            format!("{right}&x={}", "y".repeat(70_000)),
+            right.replace('&', ";"),
+            format!("{{\"code\":\"{code}\",\"code_verifier\":\"{verifier}\"}}"),
+        ] {
+            watch.refused_everywhere("POST", "/token", &[], Some(&form));
+            watch.refused_everywhere(
+                "POST",
+                "/token",
+                &[("Content-Type", "application/json")],
+                Some(&form),
+            );
+        }
+        for path in [
+            format!("/token?{right}"),
+            format!("/token/?{right}"),
+            format!("/elsewhere?{right}"),
+            format!("/%74oken?{right}"),
+        ] {
+            watch.refused_everywhere("POST", &path, &[], Some(""));
+            watch.refused_everywhere("GET", &path, &[], None);
+        }
+        let broken = format!("Basic {}%", &watch.basic[6..]);
+        watch.refused_everywhere(
+            "POST",
+            "/token",
+            &[("Authorization", &broken)],
+            Some(&right),
+        );
+        watch.refused_everywhere(
+            "POST",
+            "/token",
+            &[
+                ("Authorization", &watch.basic),
+                ("Authorization", &watch.basic),
+            ],
+            Some(&right),
+        );
+        watch.refused_everywhere(
+            "PUT",
+            "/token",
+            &[("Authorization", &watch.basic)],
+            Some(&right),
+        );
+        // What is not even HTTP.
+        for head in [
+            format!("POST /token?{right} HTTP/1.1\r\nHost: {HOST}\r\nHost: {HOST}\r\n\r\n"),
+            format!("POST /token HTTP/1.1\r\nHost: {HOST}\r\nX-{code} : x\r\n\r\n"),
+            format!("POST /token HTTP/1.1\r\nHost: {code}/{verifier}\r\n\r\n"),
+            format!("{code} {verifier}\r\n\r\n"),
+            format!("GET /{code} HTTP/9\r\nHost: {HOST}\r\n\r\n"),
+            format!("POST /token HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {code}\r\n\r\n"),
+            format!("POST /token HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: {code}\r\n\r\n"),
+            format!(
+                "POST /token HTTP/1.1\r\nHost: {HOST}\r\nConnection: {code}, authorization\r\n\r\n"
+            ),
+            format!(
+                "GET /{}?{right} HTTP/1.1\r\nHost: {HOST}\r\n\r\n",
+                "x".repeat(20_000)
+            ),
+            format!(
+                "GET / HTTP/1.1\r\nHost: {HOST}\r\nX: {}{code}\r\n\r\n",
+                "x".repeat(40_000)
+            ),
+        ] {
+            let response = watch.rig.send(head.as_bytes());
+            watch.refused(&response, &[]);
+        }
+    });
+}
+
+#[test]
+fn refused_and_malformed_authorization_requests_leave_none() {
+    in_every_format(|watch| {
+        let good = watch.authorization();
+        let plain = good
+            .clone()
+            .with("code_challenge", &good.verifier)
+            .with("code_challenge_method", "plain");
+        let request = target(&good);
+        for bad in [
+            target(&good.clone().without_challenge()),
+            target(&plain),
+            format!(
+                "{request}&code_verifier={0}&code_verifier={0}",
+                good.verifier
+            ),
+            format!("{request}&State=x"),
+            format!("{request}&x=%zz"),
+            format!("{request}&request={}", good.verifier),
+            format!("{request}&request_uri={}", good.verifier),
+            request.replace("response_type=code", "response_type=token"),
+            request.replace("client_id=pub", "client_id="),
+            request.replace("/authorize", "/authorize/"),
+        ] {
+            watch.refused_everywhere("GET", &bad, &[("Authorization", &watch.basic)], None);
+            let (path, form) = bad.split_once('?').expect("a query");
+            watch.refused_everywhere("POST", path, &[], Some(form));
+            watch.refused_everywhere(
+                "POST",
+                path,
+                &[("Content-Type", "application/json")],
+                Some(form),
+            );
+            watch.refused_everywhere("PUT", &bad, &[], None);
+        }
+        // The client's own state goes back to the client, and nothing else.
+        watch.sign_in();
+        for mode in ["query", "fragment", "form_post"] {
+            let bad = watch
+                .authorization()
+                .without_challenge()
+                .with("response_mode", mode);
+            let response = watch
+                .rig
+                .get_with(&target(&bad), &[("Cookie", &watch.cookie)]);
+            assert!(!response.text().contains("could not start"), "{response}");
+            watch
+                .canaries
+                .assert_absent(&response.raw, "an error response", &["state"]);
+        }
+    });
+}
+
+#[test]
+fn continuations_that_are_refused_leave_none() {
+    in_every_format(|watch| {
+        watch.rig.upstream.answer_with(Shape::Login);
+        let authorization = watch.authorization();
+        let entry = watch.rig.entry(&authorization);
+        let handle = entry
+            .split("state=")
+            .nth(1)
+            .and_then(|rest| rest.split('&').next())
+            .expect("a handle")
+            .to_owned();
+        watch.canaries.add("handle of the state", &handle);
+        let password = watch.canaries.new("password");
+        for form in [
+            format!(
+                "state={handle}&client_id=other&password={}",
+                encode(&password)
+            ),
+            format!(
+                "state={handle}&redirect_uri=https%3A%2F%2Fevil.test&password={}",
+                encode(&password)
+            ),
+            format!("state={handle}&state={handle}"),
+            format!("state={handle}&code_challenge={}", authorization.verifier),
+            format!(
+                "state={}&password={}",
+                encode(&watch.canaries.new("state")),
+                encode(&password)
+            ),
+            format!("STATE={handle}"),
+        ] {
+            watch.refused_everywhere("POST", &entry, &[], Some(&form));
+        }
+        // Well formed, and alive nowhere.
+        let elsewhere = Rig::new();
+        let dead = elsewhere.entry(&elsewhere.authorization());
+        let dead = dead
+            .split("state=")
+            .nth(1)
+            .and_then(|rest| rest.split('&').next())
+            .expect("a handle")
+            .to_owned();
+        watch.canaries.add("dead handle", &dead);
+        watch.refused_everywhere(
+            "POST",
+            &format!("/authorize?state={dead}"),
+            &[],
+            Some("a=b"),
+        );
+    });
+}
+
+#[test]
+fn answers_that_cannot_be_delivered_leave_none() {
+    in_every_format(|watch| {
+        for shape in [
+            Shape::Json,
+            Shape::JsonCode,
+            Shape::Link,
+            Shape::MetaRefresh,
+            Shape::Script,
+        ] {
+            watch.rig.upstream.answer_with(shape);
+            let authorization = watch.authorization();
+            let entry = watch.rig.entry(&authorization);
+            let response = watch.rig.get(&entry);
+            for issued in watch.rig.upstream.codes() {
+                watch.canaries.add("upstream's code", &issued);
+            }
+            watch.refused(&response, &[]);
+        }
+        for location in [
+            "https://evil.test/cb?code=CODE&state=HANDLE",
+            "https://client.test/cb?code=CODE&code=x&state=HANDLE",
+            "https://client.test/cb?code=CODE&state=x",
+            "https://client.test/cb#code=CODE&state=HANDLE&access_token=CODE",
+        ] {
+            let authorization = watch.authorization();
+            let entry = watch.rig.entry(&authorization);
+            let handle = entry
+                .split("state=")
+                .nth(1)
+                .and_then(|rest| rest.split('&').next())
+                .expect("a handle");
+            let code = watch.canaries.new("code");
+            let location = location
+                .replace("HANDLE", handle)
+                .replace("CODE", &encode(&code));
+            let answer = reply("302 Found", &[("Location", &location)], location.as_bytes());
+            watch
+                .rig
+                .upstream
+                .once("/authorize", Act::Say(answer, Then::GoOn));
+            watch.refused(&watch.rig.get(&entry), &[]);
+        }
+    });
+}
+
+#[test]
+fn an_upstream_that_fails_leaves_none() {
+    in_every_format(|watch| {
+        for act in [
+            Act::Say(Vec::new(), Then::Close),
+            Act::Say(Vec::new(), Then::Stall),
+            Act::Interrupt(Vec::new(), Then::Reset),
+            Act::Say(
+                b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n".to_vec(),
+                Then::Stall,
+            ),
+            Act::Say(b"garbage\r\n\r\n".to_vec(), Then::Close),
+            Act::Say(
+                reply("302 Found", &[("Location", REDIRECT_URI)], b""),
+                Then::GoOn,
+            ),
+            Act::Say(
+                json_reply("401 Unauthorized", &json!({ "error": "invalid_client" })),
+                Then::GoOn,
+            ),
+            Act::Say(json_reply("500 Oh", &json!({ "error": "x" })), Then::GoOn),
+        ] {
+            let (authorization, code) = watch.sign_in();
+            watch.rig.upstream.once("/token", act);
+            let form = authorization
+                .redemption(&code)
+                .with("client_secret", &watch.secret)
+                .encoded();
+            let response = watch
+                .rig
+                .post("/token", &[("Cookie", &watch.cookie)], &form);
+            watch.refused(&response, &[]);
+        }
+        let (authorization, code) = watch.sign_in();
+        let entry = watch.rig.entry(&authorization);
+        watch.rig.upstream.refuse();
+        let form = authorization.redemption(&code).encoded();
+        watch.refused_everywhere(
+            "POST",
+            "/token",
+            &[("Authorization", &watch.basic)],
+            Some(&form),
+        );
+        watch.refused_everywhere("GET", &entry, &[], None);
+        watch.rig.upstream.accept();
+        for _ in 0..50 {
+            watch
+                .rig
+                .get_with(&entry.replace("state=", "x="), &[("Cookie", &watch.cookie)]);
+        }
+    });
+}
