@@ -321,7 +321,7 @@ fn malformed_token_requests_leave_none() {
             ),
             format!(
                 "GET / HTTP/1.1\r\nHost: {HOST}\r\nX: {}{code}\r\n\r\n",
-                "x".repeat(40_000)
+                "x".repeat(200_000)
             ),
         ] {
             let response = watch.rig.send(head.as_bytes());
