@@ -186,9 +186,10 @@ fn is_parameter(cookie: &str) -> bool {
 fn unreadable(problem: &TokenProblem) -> Violation {
     match problem {
         TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
-        TokenProblem::Folded(_) | TokenProblem::Separator | TokenProblem::Client(_) => {
-            Violation::MalformedRequest(problem.to_string())
-        }
+        TokenProblem::Folded(_)
+        | TokenProblem::Separator
+        | TokenProblem::Document
+        | TokenProblem::Client(_) => Violation::MalformedRequest(problem.to_string()),
     }
 }
 

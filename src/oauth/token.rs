@@ -79,6 +79,9 @@ pub enum TokenProblem {
     /// A `;` that is not escaped. It begins another parameter in some servers; no form encoder writes one.
     #[error("a bare ; would be read as the end of a parameter by some servers")]
     Separator,
+    /// It begins as JSON or XML does: servers are known that believe the content rather than its type.
+    #[error("a document where a form has to be")]
+    Document,
     /// Who the client is cannot be told.
     #[error(transparent)]
     Client(#[from] ClientProblem),
@@ -98,6 +101,13 @@ impl<'a> TokenRequest<'a> {
         }
         if params.iter().any(|pair| pair.raw().contains(&b';')) {
             return Err(TokenProblem::Separator);
+        }
+        let first = params
+            .iter()
+            .next()
+            .map(|pair| pair.raw().trim_ascii_start());
+        if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
+            return Err(TokenProblem::Document);
         }
         let client = ClientIdentity::read(authorization, params)?;
         let grant_type = params.one("grant_type")?;
@@ -159,6 +169,9 @@ mod tests {
             "CODE=a",
             "code[]=a",
             "code.verifier=a",
+            r#"{"code":"a"}"#,
+            " [\"&grant_type=x&\"]",
+            "<code>a</code>",
         ] {
             assert!(kind(body).is_err(), "{body}");
         }

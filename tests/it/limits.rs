@@ -268,12 +268,12 @@ fn our_own_time_is_not_the_clients() {
     let feed = rig.upstream.feed("/slow");
     let mut client = rig.connect();
     client.send(&request("GET", "/slow", &[], None));
-    sleep(Duration::from_millis(1000));
+    sleep(Duration::from_secs(1));
     feed.send(
         b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nab".to_vec(),
     )
     .expect("somebody listens");
-    sleep(Duration::from_millis(1000));
+    sleep(Duration::from_secs(1));
     feed.send(b"cd".to_vec()).expect("somebody listens");
     assert_eq!(client.response().body, b"abcd");
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::client::{Authorization, access_token};
 use crate::support::http::{Request, Response};
 use crate::support::params::{encode, s256, unguessable};
-use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, request, target};
+use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request, target};
 use crate::support::scripted::{Act, Shape, Then, json as json_reply, reply};
 
 /// Secrets by what they are.
@@ -22,7 +22,7 @@ impl Canaries {
     }
 
     /// A new secret of that kind, with characters that are written in more than one way.
-    fn new(&mut self, what: &'static str) -> String {
+    fn mint(&mut self, what: &'static str) -> String {
         let secret = format!("{what}/{}", unguessable());
         self.add(what, &secret);
         secret
@@ -73,8 +73,8 @@ impl Watch {
             ..Config::default()
         });
         let mut canaries = Canaries(BTreeMap::new());
-        let cookie = format!("sid={}", canaries.new("cookie"));
-        let secret = canaries.new("client secret");
+        let cookie = format!("sid={}", canaries.mint("cookie"));
+        let secret = canaries.mint("client secret");
         let basic = format!("pub:{}", encode(&secret));
         let basic = format!("Basic {}", STANDARD.encode(basic));
         canaries.add("credentials", &basic);
@@ -94,9 +94,9 @@ impl Watch {
         self.canaries
             .add("verifier", &authorization.verifier.clone());
         let (state, nonce, hint) = (
-            self.canaries.new("state"),
-            self.canaries.new("nonce"),
-            self.canaries.new("hint"),
+            self.canaries.mint("state"),
+            self.canaries.mint("nonce"),
+            self.canaries.mint("hint"),
         );
         let challenge = s256(&authorization.verifier);
         authorization
@@ -189,7 +189,7 @@ fn good_sign_ins_leave_no_trace_of_their_secrets() {
                 .post("/token", &[("Authorization", &watch.basic)], &form);
             assert!(access_token(&response).is_some(), "{response}");
         }
-        let refresh = watch.canaries.new("refresh token");
+        let refresh = watch.canaries.mint("refresh token");
         let form = format!(
             "grant_type=refresh_token&refresh_token={}",
             encode(&refresh)
@@ -197,7 +197,7 @@ fn good_sign_ins_leave_no_trace_of_their_secrets() {
         watch
             .rig
             .post("/token", &[("Authorization", &watch.basic)], &form);
-        let password = watch.canaries.new("password");
+        let password = watch.canaries.mint("password");
         watch.rig.post(
             "/login",
             &[("Cookie", &watch.cookie)],
@@ -217,7 +217,7 @@ fn refused_redemptions_leave_none() {
         let right = authorization
             .redemption(&code)
             .with("client_secret", &watch.secret);
-        let wrong = watch.canaries.new("wrong verifier");
+        let wrong = watch.canaries.mint("wrong verifier");
         for form in [
             right.clone().without("code_verifier"),
             right.clone().with("code_verifier", &wrong),
@@ -281,7 +281,7 @@ fn malformed_token_requests_leave_none() {
             watch.refused_everywhere("POST", &path, &[], Some(""));
             watch.refused_everywhere("GET", &path, &[], None);
         }
-        let broken = format!("Basic {}%", &watch.basic[6..]);
+        let broken = format!("{}%", watch.basic);
         watch.refused_everywhere(
             "POST",
             "/token",
@@ -303,7 +303,15 @@ fn malformed_token_requests_leave_none() {
             &[("Authorization", &watch.basic)],
             Some(&right),
         );
-        // What is not even HTTP.
+    });
+}
+
+#[test]
+fn what_is_not_even_http_leaves_none() {
+    in_every_format(|watch| {
+        let (authorization, code) = watch.sign_in();
+        let right = authorization.redemption(&code).encoded();
+        let verifier = &authorization.verifier;
         for head in [
             format!("POST /token?{right} HTTP/1.1\r\nHost: {HOST}\r\nHost: {HOST}\r\n\r\n"),
             format!("POST /token HTTP/1.1\r\nHost: {HOST}\r\nX-{code} : x\r\n\r\n"),
@@ -321,7 +329,7 @@ fn malformed_token_requests_leave_none() {
             ),
             format!(
                 "GET / HTTP/1.1\r\nHost: {HOST}\r\nX: {}{code}\r\n\r\n",
-                "x".repeat(40_000)
+                "x".repeat(200_000)
             ),
         ] {
             let response = watch.rig.send(head.as_bytes());
@@ -389,14 +397,9 @@ fn continuations_that_are_refused_leave_none() {
         watch.rig.upstream.answer_with(Shape::Login);
         let authorization = watch.authorization();
         let entry = watch.rig.entry(&authorization);
-        let handle = entry
-            .split("state=")
-            .nth(1)
-            .and_then(|rest| rest.split('&').next())
-            .expect("a handle")
-            .to_owned();
+        let handle = handle_of(&entry);
         watch.canaries.add("handle of the state", &handle);
-        let password = watch.canaries.new("password");
+        let password = watch.canaries.mint("password");
         for form in [
             format!(
                 "state={handle}&client_id=other&password={}",
@@ -410,7 +413,7 @@ fn continuations_that_are_refused_leave_none() {
             format!("state={handle}&code_challenge={}", authorization.verifier),
             format!(
                 "state={}&password={}",
-                encode(&watch.canaries.new("state")),
+                encode(&watch.canaries.mint("state")),
                 encode(&password)
             ),
             format!("STATE={handle}"),
@@ -420,12 +423,7 @@ fn continuations_that_are_refused_leave_none() {
         // Well formed, and alive nowhere.
         let elsewhere = Rig::new();
         let dead = elsewhere.entry(&elsewhere.authorization());
-        let dead = dead
-            .split("state=")
-            .nth(1)
-            .and_then(|rest| rest.split('&').next())
-            .expect("a handle")
-            .to_owned();
+        let dead = handle_of(&dead);
         watch.canaries.add("dead handle", &dead);
         watch.refused_everywhere(
             "POST",
@@ -463,14 +461,10 @@ fn answers_that_cannot_be_delivered_leave_none() {
         ] {
             let authorization = watch.authorization();
             let entry = watch.rig.entry(&authorization);
-            let handle = entry
-                .split("state=")
-                .nth(1)
-                .and_then(|rest| rest.split('&').next())
-                .expect("a handle");
-            let code = watch.canaries.new("code");
+            let handle = handle_of(&entry);
+            let code = watch.canaries.mint("code");
             let location = location
-                .replace("HANDLE", handle)
+                .replace("HANDLE", &handle)
                 .replace("CODE", &encode(&code));
             let answer = reply("302 Found", &[("Location", &location)], location.as_bytes());
             watch

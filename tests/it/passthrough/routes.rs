@@ -1,7 +1,7 @@
 //! Which upstream a request is for, and what reaches it of the target.
 
 use crate::support::http::Response;
-use crate::support::rig::{Config, HOST, Rig};
+use crate::support::rig::{Config, HOST, Rig, request};
 use crate::support::scripted::Scripted;
 
 const ENDPOINTS: &str =
@@ -166,7 +166,7 @@ fn every_method_but_two_passes() {
     for method in [
         "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get",
     ] {
-        let response = rig.send(&crate::support::rig::request(method, "/x", &[], None));
+        let response = rig.send(&request(method, "/x", &[], None));
         assert_eq!(response.status, 200, "{method}");
         assert_eq!(
             rig.upstream.ledger().pop().expect("a request").method(),

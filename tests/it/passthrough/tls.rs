@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::gate::{file, scratch};
 use crate::support::rig::{Config, Rig};
-use crate::support::scripted::Scripted;
+use crate::support::scripted::{Act, Scripted, Then, reply};
 
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -81,11 +81,8 @@ fn an_upstream_with_a_certificate_of_the_configured_authority_is_served() {
     assert_token(&rig.redeem(&authorization, &code));
 
     let own = format!("https://{}/x", rig.upstream.address());
-    let answer = crate::support::scripted::reply("302 Found", &[("Location", &own)], b"");
-    rig.upstream.once(
-        "/page",
-        crate::support::scripted::Act::Say(answer, crate::support::scripted::Then::GoOn),
-    );
+    let answer = reply("302 Found", &[("Location", &own)], b"");
+    rig.upstream.once("/page", Act::Say(answer, Then::GoOn));
     assert_eq!(
         rig.get("/page").header("location"),
         Some("http://gate.test/x")

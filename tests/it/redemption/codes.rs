@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::http::Response;
-use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, request};
 use crate::support::scripted::{Act, Shape, Then, reply};
 
 /// The shortest that can be configured, and a little more.
@@ -65,7 +65,7 @@ fn codes_and_sign_ins_expire() {
     let late_entry = rig.entry(&late);
     let feed = rig.upstream.feed("/authorize");
     let mut slow = rig.connect();
-    slow.send(&crate::support::rig::request("GET", &late_entry, &[], None));
+    slow.send(&request("GET", &late_entry, &[], None));
     rig.upstream.wait_until(|ledger| ledger.len() == 2);
 
     sleep(EXPIRED);
@@ -98,11 +98,7 @@ fn two_codes_in_one_answer_are_delivered_to_nobody_and_end_the_sign_in() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
-    let state = entry
-        .split("state=")
-        .nth(1)
-        .and_then(|rest| rest.split('&').next())
-        .expect("a handle");
+    let state = handle_of(&entry);
     let location = format!("{REDIRECT_URI}?code=aaaaaaaaaa&code=bbbbbbbbbb&state={state}");
     rig.upstream.once(
         "/authorize",

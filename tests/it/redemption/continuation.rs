@@ -4,8 +4,8 @@ use super::assert_page;
 use crate::support::client::{Authorization, assert_token};
 use crate::support::http::Response;
 use crate::support::params::{Params, s256, unguessable};
-use crate::support::rig::{REDIRECT_URI, Rig, authorization_response};
-use crate::support::scripted::Shape;
+use crate::support::rig::{REDIRECT_URI, Rig, authorization_response, handle_of};
+use crate::support::scripted::{Act, Shape, Then, reply};
 
 /// A sign-in that waits for a user's answer.
 struct Waiting {
@@ -21,11 +21,7 @@ fn waiting() -> Waiting {
     let authorization = rig.authorization().with("response_mode", "query");
     let entry = rig.entry(&authorization);
     assert_eq!(rig.get(&entry).status, 200);
-    let (_, query) = entry.split_once('?').expect("a query");
-    let handle = Params::from_query(query)
-        .get("state")
-        .expect("a state")
-        .to_owned();
+    let handle = handle_of(&entry);
     Waiting {
         rig,
         authorization,
@@ -198,11 +194,7 @@ fn lookalikes_are_refused() {
 fn two_sign_ins_at_once_are_refused() {
     let waiting = waiting();
     let other = waiting.rig.entry(&waiting.rig.authorization());
-    let (_, query) = other.split_once('?').expect("a query");
-    let other = Params::from_query(query)
-        .get("state")
-        .expect("a state")
-        .to_owned();
+    let other = handle_of(&other);
     let both = format!("state={other}");
     waiting.is_refused(&waiting.entry, &both, "malformed_request");
     waiting.is_refused(
@@ -218,11 +210,7 @@ fn a_dead_handle_ends_on_a_page_that_says_so() {
     // Another gate in front of an upstream of the same name made it: it is well formed and was never alive here.
     let elsewhere = Rig::new();
     let entry = elsewhere.entry(&elsewhere.authorization());
-    let (_, query) = entry.split_once('?').expect("a query");
-    let dead = Params::from_query(query)
-        .get("state")
-        .expect("a state")
-        .to_owned();
+    let dead = handle_of(&entry);
     waiting.is_refused(&format!("/authorize?state={dead}"), "user=u", "expired");
     waiting.is_refused("/authorize", &format!("user=u&state={dead}"), "expired");
     let request = waiting.authorization.clone().with("state", &dead);
@@ -262,13 +250,10 @@ fn an_answer_that_nobody_asked_for_carries_its_code_nowhere() {
         "/login".to_owned(),
     ] {
         let location = format!("{REDIRECT_URI}?code=aaaaaaaaaaaa&state={own}");
-        let answer = crate::support::scripted::reply("302 Found", &[("Location", &location)], b"");
+        let answer = reply("302 Found", &[("Location", &location)], b"");
         let path = target.split('?').next().unwrap_or_default();
-        let then = crate::support::scripted::Then::GoOn;
-        waiting
-            .rig
-            .upstream
-            .once(path, crate::support::scripted::Act::Say(answer, then));
+        let then = Then::GoOn;
+        waiting.rig.upstream.once(path, Act::Say(answer, then));
         let response = waiting.post(&target, "user=u&password=p");
         assert_page(&response, 502, "unbound_code_in_response");
         assert!(!response.text().contains("aaaaaaaaaaaa"));
@@ -285,12 +270,12 @@ fn a_code_for_another_redirect_uri_is_not_delivered() {
     ] {
         let waiting = waiting();
         let location = format!("{target}?code=aaaaaaaaaaaa&state={}", waiting.handle);
-        let answer = crate::support::scripted::reply("302 Found", &[("Location", &location)], b"");
-        let then = crate::support::scripted::Then::GoOn;
-        waiting.rig.upstream.once(
-            "/authorize",
-            crate::support::scripted::Act::Say(answer, then),
-        );
+        let answer = reply("302 Found", &[("Location", &location)], b"");
+        let then = Then::GoOn;
+        waiting
+            .rig
+            .upstream
+            .once("/authorize", Act::Say(answer, then));
         let response = waiting.post(&waiting.entry, "user=u");
         assert_page(&response, 502, "unbound_code_in_response");
         // The sign-in cannot be trusted any more.

@@ -3,7 +3,7 @@
 use super::assert_page;
 use crate::support::client::assert_token;
 use crate::support::params::{Params, s256};
-use crate::support::rig::{Config, HOST, Rig, cookie_of, request, target};
+use crate::support::rig::{Config, HOST, Rig, authorization_response, cookie_of, request, target};
 use crate::support::scripted::Shape;
 
 #[test]
@@ -109,15 +109,14 @@ fn a_state_is_absent_bare_or_empty_as_it_was() {
             let authorization = rig.authorization().without("state");
             let mut response = rig.get(&format!("{}{sent}", target(&authorization)));
             if response.status == 303 {
-                response = rig.get(&response.header("location").expect("a location").to_owned());
+                response = rig.get(response.header("location").expect("a location"));
             }
             let location = response.header("location").expect("a location");
             let (_, query) = location.split_once('?').expect("a query");
-            let (code, state) = query
-                .split_once('&')
-                .map_or((query, ""), |(code, _)| (code, &query[code.len()..]));
-            assert!(code.starts_with("code=pgc"), "{entry} {sent:?}: {location}");
-            assert_eq!(state, back, "{entry} {sent:?}: {location}");
+            let state = query
+                .strip_prefix("code=pgc")
+                .and_then(|rest| rest.get(29..));
+            assert_eq!(state, Some(back), "{entry} {sent:?}: {location}");
         }
     }
 }
@@ -130,7 +129,7 @@ fn a_posted_request_becomes_a_get() {
     assert_eq!(response.status, 303, "{response}");
     assert!(rig.upstream.ledger().is_empty());
     let location = response.header("location").expect("a location").to_owned();
-    let answer = crate::support::rig::authorization_response(&rig.get(&location), &authorization);
+    let answer = authorization_response(&rig.get(&location), &authorization);
     assert_token(&rig.redeem(&authorization, answer.expect("an answer").code()));
     assert_eq!(rig.upstream.ledger()[0].method(), "GET");
 }
@@ -141,9 +140,9 @@ fn a_posted_request_that_does_not_fit_into_a_url_goes_on_in_place() {
     let authorization = rig.authorization().with("claims", &"c".repeat(20_000));
     let mut response = rig.post("/authorize", &[], &authorization.params.encoded());
     if response.status == 303 {
-        response = rig.get(&response.header("location").expect("a location").to_owned());
+        response = rig.get(response.header("location").expect("a location"));
     }
-    let answer = crate::support::rig::authorization_response(&response, &authorization);
+    let answer = authorization_response(&response, &authorization);
     let answer = answer.unwrap_or_else(|| panic!("no authorization response: {response}"));
     assert_token(&rig.redeem(&authorization, answer.code()));
 }
@@ -169,7 +168,7 @@ fn a_request_that_carries_credentials_goes_on_in_place() {
             seen.header("content-length"),
             Some(seen.body.len().to_string().as_str())
         );
-        let answer = crate::support::rig::authorization_response(&response, &authorization);
+        let answer = authorization_response(&response, &authorization);
         let answer = answer.expect("an answer");
         assert_eq!(answer.params.get("state"), authorization.state());
         assert_token(&rig.redeem(&authorization, answer.code()));
@@ -360,6 +359,6 @@ fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
     assert_page(&full, 503, "store_unavailable");
     assert!(full.header("retry-after").is_some(), "{full}");
 
-    let answer = crate::support::rig::authorization_response(&rig.get(&entry), &first);
+    let answer = authorization_response(&rig.get(&entry), &first);
     assert_token(&rig.redeem(&first, answer.expect("an answer").code()));
 }

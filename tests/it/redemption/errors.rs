@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::assert_page;
 use crate::support::agent::Carrier;
-use crate::support::client::assert_token;
-use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response};
+use crate::support::client::{Authorization, assert_token};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, target};
 use crate::support::scripted::{Act, Shape, Then, json as json_reply, reply};
 
 const ISSUER: &str = "https://issuer.test";
@@ -108,7 +108,7 @@ fn any_other_redirect_uri_is_told_nothing() {
         "missing_challenge",
     );
     // What cannot be read without doubt names nobody for certain.
-    let twice = format!("{}&client_id=pub", crate::support::rig::target(&bad));
+    let twice = format!("{}&client_id=pub", target(&bad));
     assert_page(&rig.get(&twice), 400, "duplicate_parameter");
 }
 
@@ -146,11 +146,7 @@ fn the_issuer_is_named_once_the_upstream_has_named_it() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
-    let state = entry
-        .split("state=")
-        .nth(1)
-        .and_then(|rest| rest.split('&').next())
-        .expect("a handle");
+    let state = handle_of(&entry);
     let location =
         format!("{REDIRECT_URI}?code=aaaaaaaaaa&state={state}&iss=https%3A%2F%2Fissuer.test");
     rig.upstream.once(
@@ -173,11 +169,7 @@ fn errors_of_the_upstream_reach_the_client_with_its_own_state() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
-    let state = entry
-        .split("state=")
-        .nth(1)
-        .and_then(|rest| rest.split('&').next())
-        .expect("a handle");
+    let state = handle_of(&entry);
     let location = format!("{REDIRECT_URI}?error=access_denied&error_description=no&state={state}");
     rig.upstream.once(
         "/authorize",
@@ -230,7 +222,7 @@ fn a_hybrid_response_is_for_those_who_list_it() {
 
 /// Refused on a page, or, the redirect URI being known by now, with an error response.
 #[track_caller]
-fn assert_page_or_error(rig: &Rig, request: &crate::support::client::Authorization) {
+fn assert_page_or_error(rig: &Rig, request: &Authorization) {
     let before = rig.upstream.ledger().len();
     let response = rig.enter(request);
     let told = authorization_response(&response, request)
@@ -258,11 +250,7 @@ fn tokens_that_were_not_asked_for_are_not_delivered() {
         let rig = Rig::pkce(pkce);
         let authorization = rig.authorization().with("response_type", kind);
         let entry = rig.entry(&authorization);
-        let state = entry
-            .split("state=")
-            .nth(1)
-            .and_then(|rest| rest.split('&').next())
-            .expect("a handle");
+        let state = handle_of(&entry);
         let location = format!("{REDIRECT_URI}#code=aaaaaaaaaa&state={state}&{extra}");
         rig.upstream.once(
             "/authorize",
@@ -301,11 +289,7 @@ fn a_code_in_another_header_field_is_not_delivered() {
         let rig = Rig::new();
         let authorization = rig.authorization();
         let entry = rig.entry(&authorization);
-        let state = entry
-            .split("state=")
-            .nth(1)
-            .and_then(|rest| rest.split('&').next())
-            .expect("a handle");
+        let state = handle_of(&entry);
         let location = format!("{REDIRECT_URI}?code=aaaaaaaaaa&state={state}");
         let fields = [("Location", location.as_str()), (name, "x=aaaaaaaaaa")];
         rig.upstream.once(
@@ -320,7 +304,7 @@ fn a_code_in_another_header_field_is_not_delivered() {
 #[test]
 fn machines_get_json_where_people_get_a_page() {
     let rig = Rig::with(Config::default());
-    let target = crate::support::rig::target(&rig.authorization().without_challenge());
+    let target = target(&rig.authorization().without_challenge());
     let response = rig.get_with(&target, &[("Accept", "application/json")]);
     assert_eq!(response.status, 400);
     assert_eq!(response.json()["error"], "invalid_request", "{response}");

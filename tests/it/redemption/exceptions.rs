@@ -2,6 +2,7 @@
 
 use super::assert_page;
 use crate::support::client::{Authorization, assert_refused, assert_token};
+use crate::support::params::s256;
 use crate::support::rig::Rig;
 
 const ACCOUNTED: &str = "owner = \"team@example.com\"\nreason = \"a test\"";
@@ -184,7 +185,7 @@ fn a_verifier_may_be_longer_for_a_client_that_has_it_so() {
     let rig = Rig::tables("[[upstream.client]]\nid = \"pub\"\nverifier_max = 256");
     let mut authorization = rig.authorization();
     authorization.verifier = "v".repeat(200);
-    let challenge = crate::support::params::s256(&authorization.verifier);
+    let challenge = s256(&authorization.verifier);
     let authorization = authorization.with("code_challenge", &challenge);
     let code = rig.code_for(&authorization);
     assert_token(&rig.redeem(&authorization, &code));

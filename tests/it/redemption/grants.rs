@@ -187,6 +187,8 @@ fn a_doubtful_token_request_is_refused_and_costs_nothing() {
         format!("{right}&x=%ff"),
         format!("{right}&x=%00"),
         format!("{right}&=x"),
+        format!("{{\"code\":\"{code}\",\"x\":\"&grant_type=refresh_token&\"}}"),
+        format!(" <code>{code}</code>"),
         format!("{right}&x=a;b"),
         right.replace('&', ";"),
         format!("\u{feff}{right}"),

@@ -5,7 +5,7 @@ use std::thread::spawn;
 
 use crate::support::client::{access_token, assert_refused, assert_token};
 use crate::support::raw::Connection;
-use crate::support::rig::{Rig, request};
+use crate::support::rig::{Rig, handle_of, request};
 use crate::support::scripted::{Act, Then};
 
 const CLIENTS: usize = 200;
@@ -95,13 +95,12 @@ fn what_stands_in_the_authorization_response_is_no_code_of_another_kind() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
-    let handle = entry.split("state=").nth(1).expect("a handle");
-    let handle = handle.split('&').next().expect("a handle");
+    let handle = handle_of(&entry);
     let code = rig.code_for(&rig.authorization());
     for other in [
-        handle,
+        &handle,
         &code.to_uppercase(),
-        &code[..31],
+        code.strip_suffix(|_| true).expect("a last character"),
         &format!("{code}A"),
         &format!(" {code}"),
         "up-never-issued",

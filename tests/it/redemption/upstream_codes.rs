@@ -2,6 +2,7 @@
 
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
+use crate::support::http::Request;
 use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Shape;
@@ -57,12 +58,8 @@ fn a_code_that_did_not_come_through_the_gate_buys_nothing() {
     let rig = rig();
     let authorization = rig.authorization();
     rig.upstream.issue("somebody-elses-code");
-    let elsewhere = crate::support::http::Request::get(&format!(
-        "{}{}",
-        rig.upstream.url(),
-        target(&authorization)
-    ))
-    .send();
+    let elsewhere =
+        Request::get(&format!("{}{}", rig.upstream.url(), target(&authorization))).send();
     assert_eq!(elsewhere.status, 302);
     let request = authorization.redemption("somebody-elses-code");
     assert_refused(&rig.token(&request), "invalid_grant");

@@ -206,7 +206,7 @@ fn listening(log: &str, what: &str) -> Option<SocketAddr> {
     let end = rest
         .find(|c: char| c == '"' || c.is_whitespace())
         .unwrap_or(rest.len());
-    rest[..end].parse().ok()
+    rest.get(..end)?.parse().ok()
 }
 
 fn keep(output: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {

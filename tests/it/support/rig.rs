@@ -330,6 +330,13 @@ pub(crate) fn target(authorization: &Authorization) -> String {
     format!("/authorize?{}", authorization.params.encoded())
 }
 
+/// The handle that stands as `state` in the target of an entry.
+pub(crate) fn handle_of(entry: &str) -> String {
+    let (_, query) = entry.split_once('?').expect("a query");
+    let params = Params::from_query(query);
+    params.get("state").expect("a state").to_owned()
+}
+
 fn is_entry(location: &str) -> bool {
     location.starts_with('/')
 }

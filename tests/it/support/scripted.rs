@@ -81,7 +81,9 @@ enum Door {
     Open(JoinHandle<()>),
     Shut,
     /// Nobody accepts, and the kernel's queue is full of these.
-    Ignored(Vec<Socket>),
+    Ignored {
+        _sockets: Vec<Socket>,
+    },
 }
 
 struct Shared {
@@ -192,12 +194,10 @@ impl Scripted {
             client.connect(&self.address.into()).ok(); // "in progress" is what it has to be
             client
         };
-        *door = Door::Ignored(
-            [silent]
-                .into_iter()
-                .chain((0..4).map(|_| client()))
-                .collect(),
-        );
+        let sockets = [silent].into_iter().chain((0..4).map(|_| client()));
+        *door = Door::Ignored {
+            _sockets: sockets.collect(),
+        };
     }
 
     /// Back to normal after [`Scripted::refuse`] and [`Scripted::ignore`].
@@ -213,7 +213,7 @@ impl Scripted {
         self.shared.shutting.store(false, Ordering::Release);
         let shared = Arc::clone(&self.shared);
         *door = Door::Open(thread::spawn(move || {
-            shared.keep_door(&TcpListener::from(socket))
+            shared.keep_door(&TcpListener::from(socket));
         }));
     }
 
@@ -266,11 +266,6 @@ impl Scripted {
             .wait_timeout_while(state, PATIENCE, |state| !is_so(&state.ledger))
             .unwrap_or_else(PoisonError::into_inner);
         assert!(!waited.timed_out(), "still not: {:#?}", state.ledger);
-    }
-
-    /// Connections that are open at this moment.
-    pub(crate) fn open_connections(&self) -> usize {
-        self.shared.state().connections.len()
     }
 
     /// Connections that were ever accepted.

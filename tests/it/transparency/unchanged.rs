@@ -158,8 +158,8 @@ fn pair() -> impl Strategy<Value = String> {
 fn parameters() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => proptest::collection::vec(pair(), 0..7).prop_map(|pairs| pairs.join("&")),
-        2 => Just(format!("response_type=code&client_id=pub&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&state=s&\
-                           code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256")),
+        2 => Just("response_type=code&client_id=pub&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&state=s&\
+                           code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256".to_owned()),
         1 => Just("grant_type=authorization_code&code=c&client_id=pub&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&\
                    code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned()),
     ]
@@ -217,21 +217,25 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     ]
 }
 
-fn answer() -> impl Strategy<Value = (Vec<u8>, Then)> {
+/// A media type and a body of it.
+fn content() -> impl Strategy<Value = (&'static str, String)> {
     let page = format!(
         "<form method=post action=\"{REDIRECT_URI}\"><input name=code value=abcdefghij><input name=state value=s></form>"
     );
-    let content = prop_oneof![select(vec![
+    select(vec![
         ("text/html", page),
         ("text/html", "<p>http://127.0.0.1/x</p>".to_owned()),
         (
             "application/json",
-            "{\"access_token\":\"at\",\"code\":\"abcdefghij\"}".to_owned()
+            "{\"access_token\":\"at\",\"code\":\"abcdefghij\"}".to_owned(),
         ),
         ("text/css", "a{}".to_owned()),
         ("", "<form></form>".to_owned()),
         ("text/html", String::new()),
-    ]),];
+    ])
+}
+
+fn answer() -> impl Strategy<Value = (Vec<u8>, Then)> {
     let status = select(vec![
         "200 OK",
         "201 Created",
@@ -276,7 +280,7 @@ fn answer() -> impl Strategy<Value = (Vec<u8>, Then)> {
     ]);
     (
         status,
-        content,
+        content(),
         location,
         proptest::collection::vec(extra, 0..3),
         0..3,

@@ -46,7 +46,7 @@ fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) ->
         return Some(then);
     }
     reader.body(framing, |body, complete| {
-        shared.progress(index, body, complete)
+        shared.progress(index, body, complete);
     })?;
     if !matches!(act, Act::Serve) {
         shared.note(index);

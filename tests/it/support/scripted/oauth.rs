@@ -284,7 +284,7 @@ fn decoded(mut rest: &[u8]) -> Vec<u8> {
     while let [first, tail @ ..] = rest {
         let escape = tail.get(..2).and_then(|two| str::from_utf8(two).ok());
         let escape = escape.and_then(|two| u8::from_str_radix(two, 16).ok());
-        (rest, _) = match (first, escape) {
+        (rest, ()) = match (first, escape) {
             (b'%', Some(byte)) => (&tail[2..], out.push(byte)),
             (b'+', _) => (tail, out.push(b' ')),
             _ => (tail, out.push(*first)),
