@@ -227,9 +227,10 @@ fn trailers() {
             message("POST /static/x HTTP/1.1", &own, &body("a=b")),
             token_message(fields, &body(&attacked.whole().encoded())),
         ] {
-            let received = match bytes.contains("/static") {
-                true => attacked.passed(bytes.as_bytes()),
-                false => attacked.redeemed_by(bytes.as_bytes()),
+            let received = if bytes.contains("/static") {
+                attacked.passed(bytes.as_bytes())
+            } else {
+                attacked.redeemed_by(bytes.as_bytes())
             };
             ours(&received);
             let all = [received.head.clone(), received.body.clone()].concat();

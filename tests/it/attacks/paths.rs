@@ -36,10 +36,8 @@ fn all_folded(paths: &[&str]) {
 /// A path that nobody configured: what comes there and asks for a token is refused.
 #[track_caller]
 fn elsewhere(attacked: &Attacked, path: &str) {
-    let target = |query: &str| match path.contains('?') {
-        true => format!("{path}&{query}"),
-        false => format!("{path}?{query}"),
-    };
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let target = |query: &str| format!("{path}{separator}{query}");
     for form in attacked.all() {
         attacked.refused_form(path, &[], &form, &[400]);
         attacked.refused(&request("GET", &target(&form), &[], None), &[400]);
@@ -67,8 +65,9 @@ fn all_elsewhere(paths: &[&str]) {
     });
 }
 
-/// 1. Runs of slashes are merged; the merged path is what is matched and what is forwarded. Fails when the path goes out as it
-/// came.
+/// 1. Runs of slashes are merged; the merged path is what is matched and what is forwarded.
+///
+/// Fails when the path goes out as it came.
 #[test]
 fn doubled_slash() {
     for path in ["//token", "///token", "////////token"] {
@@ -382,7 +381,7 @@ fn disguises_elsewhere() {
             (
                 vec![("Content-Type", "multipart/form-data; boundary=b")],
                 multiparts
-                    .replace("_", "\\_")
+                    .replace('_', "\\_")
                     .replace("\"code\"", "\"c\\ode\""),
             ),
         ] {
@@ -397,8 +396,9 @@ fn cookieless_sessions() {
     all_elsewhere(&["/(S(abc))/token", "/(A(x))/token", "/(A(x)F(y))/token"]);
 }
 
-/// 19. Other names for the endpoints: where they are not listed, a token request is refused and a code is not delivered;
-/// where they are, they are judged.
+/// 19. Other names for the endpoints.
+///
+/// Where they are not listed, a token request is refused and a code is not delivered; where they are, they are judged.
 #[test]
 fn other_names_of_the_endpoints() {
     all_elsewhere(&[
