@@ -210,7 +210,7 @@ fn index(text: &str, heading: &str) -> Vec<(usize, Vec<String>)> {
         .filter_map(|line| {
             let mut cells = line.trim_matches('|').split('|').map(str::trim);
             let number = cells.next()?.parse().ok()?;
-            let words = cells.last()?.split('`').skip(1).step_by(2);
+            let words = cells.next_back()?.split('`').skip(1).step_by(2);
             Some((number, words.map(str::to_owned).collect()))
         })
         .collect()

@@ -69,7 +69,7 @@ fn ours(received: &Received) {
     assert!(framings.count() <= 1, "{received:?}");
 }
 
-/// 54. What is hidden behind the end of a body never becomes a request of the upstream's.
+/// Attack 54. What is hidden behind the end of a body never becomes a request of the upstream's.
 #[test]
 fn two_framings() {
     both(|attacked| {
@@ -110,7 +110,7 @@ fn two_framings() {
     });
 }
 
-/// 55.
+/// Attack 55.
 #[test]
 fn transfer_encodings() {
     both(|attacked| {
@@ -148,7 +148,7 @@ fn transfer_encodings() {
     });
 }
 
-/// 56.
+/// Attack 56.
 #[test]
 fn content_lengths() {
     both(|attacked| {
@@ -171,7 +171,7 @@ fn content_lengths() {
     });
 }
 
-/// 57. Either it is refused, or what goes on is the content, framed anew.
+/// Attack 57. Either it is refused, or what goes on is the content, framed anew.
 #[test]
 fn chunk_sizes() {
     both(|attacked| {
@@ -210,7 +210,7 @@ fn chunk_sizes() {
     });
 }
 
-/// 58.
+/// Attack 58.
 #[test]
 fn trailers() {
     both(|attacked| {
@@ -227,9 +227,10 @@ fn trailers() {
             message("POST /static/x HTTP/1.1", &own, &body("a=b")),
             token_message(fields, &body(&attacked.whole().encoded())),
         ] {
-            let received = match bytes.contains("/static") {
-                true => attacked.passed(bytes.as_bytes()),
-                false => attacked.redeemed_by(bytes.as_bytes()),
+            let received = if bytes.contains("/static") {
+                attacked.passed(bytes.as_bytes())
+            } else {
+                attacked.redeemed_by(bytes.as_bytes())
             };
             ours(&received);
             let all = [received.head.clone(), received.body.clone()].concat();
@@ -241,7 +242,7 @@ fn trailers() {
     });
 }
 
-/// 59.
+/// Attack 59.
 #[test]
 fn codes_of_another_length() {
     let rig = Rig::new();
@@ -274,7 +275,7 @@ fn codes_of_another_length() {
     }
 }
 
-/// 60. A request in the body of another one stays there.
+/// Attack 60. A request in the body of another one stays there.
 #[test]
 fn requests_in_bodies() {
     both(|attacked| {
@@ -311,7 +312,7 @@ fn requests_in_bodies() {
     });
 }
 
-/// 61.
+/// Attack 61.
 #[test]
 fn pipelines() {
     both(|attacked| {
@@ -367,7 +368,7 @@ fn upgraded(attacked: &Attacked, path: &str, fields: &[(&str, &str)]) {
     attacked.rig.upstream.heal();
 }
 
-/// 62.
+/// Attack 62.
 #[test]
 fn h2c_upgrade() {
     both(|attacked| {
@@ -389,7 +390,7 @@ fn h2c_upgrade() {
     });
 }
 
-/// 63.
+/// Attack 63.
 #[test]
 fn websocket_upgrade() {
     both(|attacked| {
@@ -405,7 +406,7 @@ fn websocket_upgrade() {
     });
 }
 
-/// 64.
+/// Attack 64.
 #[test]
 fn other_upgrades() {
     both(|attacked| {
@@ -419,7 +420,7 @@ fn other_upgrades() {
     });
 }
 
-/// 65.
+/// Attack 65.
 #[test]
 fn connect() {
     both(|attacked| {
@@ -436,7 +437,7 @@ fn connect() {
     });
 }
 
-/// 66.
+/// Attack 66.
 #[test]
 fn trace() {
     both(|attacked| {
@@ -456,7 +457,7 @@ fn trace() {
     });
 }
 
-/// 67.
+/// Attack 67.
 #[test]
 fn connection_nominations() {
     both(|attacked| {
@@ -499,7 +500,7 @@ fn connection_nominations() {
     });
 }
 
-/// 68.
+/// Attack 68.
 #[test]
 fn underscores() {
     both(|attacked| {
@@ -528,7 +529,7 @@ fn underscores() {
     });
 }
 
-/// 69.
+/// Attack 69.
 #[test]
 fn malformed_fields() {
     both(|attacked| {
@@ -558,7 +559,7 @@ fn malformed_fields() {
     });
 }
 
-/// 70.
+/// Attack 70.
 #[test]
 fn expectations() {
     both(|attacked| {
@@ -590,7 +591,7 @@ fn expectations() {
     });
 }
 
-/// 71.
+/// Attack 71.
 #[test]
 fn versions() {
     both(|attacked| {
@@ -627,7 +628,7 @@ fn versions() {
     });
 }
 
-/// 72 and 73. HTTP/2 is not spoken, so nothing of it can be flooded, split or smuggled: not with prior knowledge, and
+/// Attack 72 and 73. HTTP/2 is not spoken, so nothing of it can be flooded, split or smuggled: not with prior knowledge, and
 /// (see 62) not by an upgrade.
 #[test]
 fn http2_is_not_spoken() {
@@ -640,7 +641,7 @@ fn http2_is_not_spoken() {
     });
 }
 
-/// 75.
+/// Attack 75.
 #[test]
 fn authorization_requests_with_a_body() {
     both(|attacked| {
@@ -660,7 +661,7 @@ fn authorization_requests_with_a_body() {
     });
 }
 
-/// 76. An answer that is framed in two ways, ends early, is compressed, or does not end.
+/// Attack 76. An answer that is framed in two ways, ends early, is compressed, or does not end.
 #[test]
 fn answers_of_a_broken_upstream() {
     let rig = Rig::new();

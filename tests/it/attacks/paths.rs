@@ -1,7 +1,7 @@
 //! Attacks 1 to 29: the path, the method, the host, and who says so.
 //!
 //! Seen to fail: 2 to 12 without the path gate (`Entry::endpoint` in `gateway/endpoint.rs` that never gives `None`); 13 without
-//! the query check of `gateway/token.rs`; 15 and 26 without the comparisons of `host_of`; 17 to 19 without
+//! the query check of `gateway/token.rs`; 15 and 26 without the checks of `host_of`; 17 to 19 without
 //! `elsewhere::is_token_request`; 20 to 22 and 27 without the lists of `gateway/headers.rs`; 22 to 24 without the method checks.
 
 use super::{Attacked, FORM, both, json, multipart, with};
@@ -36,9 +36,9 @@ fn all_folded(paths: &[&str]) {
 /// A path that nobody configured: what comes there and asks for a token is refused.
 #[track_caller]
 fn elsewhere(attacked: &Attacked, path: &str) {
-    let target = |query: &str| match path.contains('?') {
-        true => format!("{path}&{query}"),
-        false => format!("{path}?{query}"),
+    let target = |query: &str| {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{separator}{query}")
     };
     for form in attacked.all() {
         attacked.refused_form(path, &[], &form, &[400]);
@@ -67,7 +67,7 @@ fn all_elsewhere(paths: &[&str]) {
     });
 }
 
-/// 1. Runs of slashes are merged; the merged path is what is matched and what is forwarded. Fails when the path goes out as it
+/// Attack 1. Runs of slashes are merged; the merged path is what is matched and what is forwarded. Fails when the path goes out as it
 /// came.
 #[test]
 fn doubled_slash() {
@@ -83,13 +83,13 @@ fn doubled_slash() {
     }
 }
 
-/// 2.
+/// Attack 2.
 #[test]
 fn trailing_slash() {
     all_folded(&["/token/", "/token//", "//token/", "/token/./"]);
 }
 
-/// 3.
+/// Attack 3.
 #[test]
 fn letter_case() {
     all_folded(&["/TOKEN", "/Token", "/tOkEn", "/%54oken"]);
@@ -97,7 +97,7 @@ fn letter_case() {
     all_elsewhere(&["/to%E2%84%AAen"]);
 }
 
-/// 4.
+/// Attack 4.
 #[test]
 fn escaped_letters() {
     all_folded(&[
@@ -108,7 +108,7 @@ fn escaped_letters() {
     ]);
 }
 
-/// 5.
+/// Attack 5.
 #[test]
 fn dot_dot_segments() {
     all_folded(&[
@@ -123,7 +123,7 @@ fn dot_dot_segments() {
     ]);
 }
 
-/// 6.
+/// Attack 6.
 #[test]
 fn dot_segments() {
     all_folded(&[
@@ -135,7 +135,7 @@ fn dot_segments() {
     ]);
 }
 
-/// 7.
+/// Attack 7.
 #[test]
 fn path_parameters() {
     all_folded(&[
@@ -151,7 +151,7 @@ fn path_parameters() {
     ]);
 }
 
-/// 8.
+/// Attack 8.
 #[test]
 fn escaped_slashes() {
     all_folded(&[
@@ -163,7 +163,7 @@ fn escaped_slashes() {
     ]);
 }
 
-/// 9.
+/// Attack 9.
 #[test]
 fn control_characters() {
     all_folded(&[
@@ -177,7 +177,7 @@ fn control_characters() {
     ]);
 }
 
-/// 10.
+/// Attack 10.
 #[test]
 fn extensions() {
     all_folded(&[
@@ -194,7 +194,7 @@ fn extensions() {
     ]);
 }
 
-/// 11.
+/// Attack 11.
 #[test]
 fn backslashes() {
     all_folded(&[
@@ -207,7 +207,7 @@ fn backslashes() {
     ]);
 }
 
-/// 12.
+/// Attack 12.
 #[test]
 fn double_escapes() {
     all_folded(&[
@@ -221,7 +221,7 @@ fn double_escapes() {
     all_elsewhere(&["/%252574oken"]);
 }
 
-/// 13.
+/// Attack 13.
 #[test]
 fn query_on_the_token_endpoint() {
     both(|attacked| {
@@ -243,7 +243,7 @@ fn query_on_the_token_endpoint() {
     });
 }
 
-/// 14. What stands behind a `#` never goes on.
+/// Attack 14. What stands behind a `#` never goes on.
 #[test]
 fn fragment_in_the_target() {
     for target in ["/token#x", "/token#/../admin", "/token#?x"] {
@@ -258,7 +258,7 @@ fn fragment_in_the_target() {
     }
 }
 
-/// 15.
+/// Attack 15.
 #[test]
 fn absolute_targets() {
     both(|attacked| {
@@ -291,7 +291,7 @@ fn absolute_targets() {
     });
 }
 
-/// 16.
+/// Attack 16.
 #[test]
 fn targets_that_are_no_path() {
     both(|attacked| {
@@ -310,7 +310,7 @@ fn targets_that_are_no_path() {
     });
 }
 
-/// 17.
+/// Attack 17.
 #[test]
 fn front_controllers() {
     all_elsewhere(&[
@@ -323,7 +323,7 @@ fn front_controllers() {
     ]);
 }
 
-/// 17. The same where somebody has made sure that it is hard to read. With handles there is nothing in it to be read.
+/// Attack 17. The same where somebody has made sure that it is hard to read. With handles there is nothing in it to be read.
 #[test]
 fn disguises_elsewhere() {
     both(|attacked| {
@@ -382,7 +382,7 @@ fn disguises_elsewhere() {
             (
                 vec![("Content-Type", "multipart/form-data; boundary=b")],
                 multiparts
-                    .replace("_", "\\_")
+                    .replace('_', "\\_")
                     .replace("\"code\"", "\"c\\ode\""),
             ),
         ] {
@@ -391,13 +391,13 @@ fn disguises_elsewhere() {
     });
 }
 
-/// 18.
+/// Attack 18.
 #[test]
 fn cookieless_sessions() {
     all_elsewhere(&["/(S(abc))/token", "/(A(x))/token", "/(A(x)F(y))/token"]);
 }
 
-/// 19. Other names for the endpoints: where they are not listed, a token request is refused and a code is not delivered;
+/// Attack 19. Other names for the endpoints: where they are not listed, a token request is refused and a code is not delivered;
 /// where they are, they are judged.
 #[test]
 fn other_names_of_the_endpoints() {
@@ -462,7 +462,7 @@ fn not_at_the_upstream(fields: &[(&str, &str)]) {
     });
 }
 
-/// 20.
+/// Attack 20.
 #[test]
 fn path_in_a_field() {
     not_at_the_upstream(&[
@@ -477,7 +477,7 @@ fn path_in_a_field() {
     ]);
 }
 
-/// 21.
+/// Attack 21.
 #[test]
 fn script_name() {
     not_at_the_upstream(&[
@@ -489,7 +489,7 @@ fn script_name() {
     ]);
 }
 
-/// 22.
+/// Attack 22.
 #[test]
 fn method_override() {
     const NAMES: [&str; 3] = [
@@ -525,7 +525,7 @@ fn method_override() {
     });
 }
 
-/// 23.
+/// Attack 23.
 #[test]
 fn methods() {
     both(|attacked| {
@@ -549,7 +549,7 @@ fn methods() {
     });
 }
 
-/// 24. The upstream would give its code to a HEAD as to a GET.
+/// Attack 24. The upstream would give its code to a HEAD as to a GET.
 #[test]
 fn head_on_the_authorization_endpoint() {
     both(|attacked| {
@@ -567,7 +567,7 @@ fn head_on_the_authorization_endpoint() {
     });
 }
 
-/// 25. Everything about a head is bounded, and the gate goes on.
+/// Attack 25. Everything about a head is bounded, and the gate goes on.
 #[test]
 fn heads_that_are_too_large() {
     both(|attacked| {
@@ -586,7 +586,7 @@ fn heads_that_are_too_large() {
     });
 }
 
-/// 26.
+/// Attack 26.
 #[test]
 fn hosts() {
     let two = Config {
@@ -628,7 +628,7 @@ fn hosts() {
     });
 }
 
-/// 27.
+/// Attack 27.
 #[test]
 fn forwarded_by_a_client() {
     both(|attacked| {
@@ -656,7 +656,7 @@ fn forwarded_by_a_client() {
     });
 }
 
-/// 29. Seen to fail with `[upstream.metadata] rewrite = false`.
+/// Attack 29. Seen to fail with `[upstream.metadata] rewrite = false`.
 #[test]
 fn metadata_that_leads_around() {
     const PATH: &str = "/.well-known/openid-configuration";
