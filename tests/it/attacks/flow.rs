@@ -1,9 +1,9 @@
 //! Attacks 77 to 109: what OAuth itself is attacked with.
 //!
-//! Seen to fail: 77 and 95 to 99 without the steps of `policy::authorize`; 78 without the verifier of `policy::redeem`, 84 without its
-//! client, 85 without its redirect URI; 79 and 80 without the claim (`Store::redeem` that leaves the record as it is); 81 when
-//! `settle` releases whatever fails; 83 without the checksum of handles (there only the answer changes: nothing is found);
-//! 86 when both upstreams get one store and one key; 88 and 90 without `Submission::continues`; 89 without `browser::check`.
+//! Seen to fail: 77 and 95 to 101 without `policy::authorize`; 78 and 87 without the verifier of `policy::redeem`, 84 without its
+//! client, 85 without its redirect URI; 79 to 81 without the claim (`redeem` that leaves the record as it is); 89 without
+//! `browser::check`. Meant to fail, and not tried: 86 when both upstreams get one store and one key; 88 without
+//! `Submission::continues`.
 
 use std::thread;
 

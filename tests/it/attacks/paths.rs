@@ -1,8 +1,9 @@
 //! Attacks 1 to 29: the path, the method, the host, and who says so.
 //!
 //! Seen to fail: 2 to 12 without the path gate (`Entry::endpoint` in `gateway/endpoint.rs` that never gives `None`); 13 without
-//! the query check of `gateway/token.rs`; 15 and 26 without the checks of `host_of`; 17 to 19 without
-//! `elsewhere::is_token_request`; 20 to 22 and 27 without the lists of `gateway/headers.rs`; 22 to 24 without the method checks.
+//! the query check of `gateway/token.rs`; 26 without the port check of `host_of`; 17 to 19 without
+//! `elsewhere::is_token_request`; 22 to 24 without the method checks. Meant to fail, and not tried: 15 without the rest of
+//! `host_of`; 20, 21 and 27 without the lists of `gateway/headers.rs`.
 
 use super::{Attacked, FORM, both, json, multipart, with};
 use crate::support::rig::{Config, HOST, Rig, request};

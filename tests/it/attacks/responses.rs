@@ -3,9 +3,9 @@
 //! With codes that are handles, whatever a code of the upstream's stands in either has it replaced, or is not delivered, or is
 //! delivered where nothing ties it to a sign-in, and then it buys nothing.
 //!
-//! Seen to fail: 110 without the reading of forms, 111, 112 and 116 without the beacon, 113 without `other_fields` and `leak`, 115
-//! without `redirect`, 114 when Accept-Encoding goes on as it came. (In each case it is the search for the code in what came
-//! that fails.)
+//! Seen to fail: the forms of 110 without the reading of forms, 111, 112 and 116 without the beacon, 113 without the look at other
+//! fields; 115, and everything that signs in, without `redirect`. Meant to fail, and not tried: 114 when Accept-Encoding goes
+//! on as it came.
 
 use super::{Attacked, both, with};
 use crate::support::client::{Authorization, assert_token};
