@@ -1,9 +1,9 @@
 //! Attacks 30 to 53: what stands in a token request, and what it is taken for.
 //!
-//! Seen to fail: 30 and 31 without the duplicate check of `TokenRequest::parse`, 33, 34 and 37 without its folded names, 36
-//! without its check of separators; 35, 39 and 41 without the strictness of `oauth::params`; 32 without the query check and
-//! 40, 42 to 45 without the media types of `gateway/token.rs`; 48 and 49 when only `authorization_code` is a redemption; 52 when
-//! cookies go on as they came.
+//! Seen to fail: 31 without the duplicate check of `TokenRequest::parse` (30 is held once more, by `Params::one`); 33, 34 and 37
+//! without its folded names, 36 without its check of separators; 32 without the query check and 40, 42 to 44 without the media
+//! types of `gateway/token.rs`. 36 and 52 failed before there was anything against them. Meant to fail, and not tried: 35, 39
+//! and 41 without the strictness of `oauth::params`; 45; 48 and 49 when only `authorization_code` is a redemption.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -36,7 +36,7 @@ fn refused_as(attacked: &Attacked, name: &str) {
     }
 }
 
-/// 30.
+/// Attack 30.
 #[test]
 fn duplicate_codes() {
     both(|attacked| {
@@ -59,7 +59,7 @@ fn duplicate_codes() {
     });
 }
 
-/// 31.
+/// Attack 31.
 #[test]
 fn other_duplicates() {
     both(|attacked| {
@@ -76,7 +76,7 @@ fn other_duplicates() {
     });
 }
 
-/// 32.
+/// Attack 32.
 #[test]
 fn same_parameter_in_query_and_body() {
     both(|attacked| {
@@ -94,7 +94,7 @@ fn same_parameter_in_query_and_body() {
     });
 }
 
-/// 33.
+/// Attack 33.
 #[test]
 fn names_in_another_case() {
     both(|attacked| {
@@ -116,7 +116,7 @@ fn names_in_another_case() {
     });
 }
 
-/// 34. PHP, Rack, qs, Spring and ASP.NET make a `code` of each of these.
+/// Attack 34. PHP, Rack, qs, Spring and ASP.NET make a `code` of each of these.
 #[test]
 fn names_that_become_another() {
     both(|attacked| {
@@ -157,7 +157,7 @@ fn names_that_become_another() {
     });
 }
 
-/// 35.
+/// Attack 35.
 #[test]
 fn nul() {
     both(|attacked| {
@@ -180,7 +180,7 @@ fn nul() {
     });
 }
 
-/// 36. To some servers `;` separates, too.
+/// Attack 36. To some servers `;` separates, too.
 #[test]
 fn semicolons() {
     both(|attacked| {
@@ -217,7 +217,7 @@ fn semicolons() {
     });
 }
 
-/// 37.
+/// Attack 37.
 #[test]
 fn blanks_and_empty_pairs() {
     both(|attacked| {
@@ -255,7 +255,7 @@ fn blanks_and_empty_pairs() {
     });
 }
 
-/// 38. Decoded, and enforced all the same.
+/// Attack 38. Decoded, and enforced all the same.
 #[test]
 fn escaped_names() {
     both(|attacked| {
@@ -273,7 +273,7 @@ fn escaped_names() {
     });
 }
 
-/// 39.
+/// Attack 39.
 #[test]
 fn broken_encodings() {
     both(|attacked| {
@@ -306,7 +306,7 @@ fn broken_encodings() {
     });
 }
 
-/// 40.
+/// Attack 40.
 #[test]
 fn charsets() {
     both(|attacked| {
@@ -349,7 +349,7 @@ fn charsets() {
     });
 }
 
-/// 41.
+/// Attack 41.
 #[test]
 fn byte_order_marks() {
     both(|attacked| {
@@ -366,7 +366,7 @@ fn byte_order_marks() {
     });
 }
 
-/// 42.
+/// Attack 42.
 #[test]
 fn multiparts() {
     both(|attacked| {
@@ -391,7 +391,7 @@ fn multiparts() {
     });
 }
 
-/// 43.
+/// Attack 43.
 #[test]
 fn media_types() {
     both(|attacked| {
@@ -435,7 +435,7 @@ fn media_types() {
     });
 }
 
-/// 44.
+/// Attack 44.
 #[test]
 fn no_media_type() {
     both(|attacked| {
@@ -446,7 +446,7 @@ fn no_media_type() {
     });
 }
 
-/// 45.
+/// Attack 45.
 #[test]
 fn content_encodings() {
     both(|attacked| {
@@ -473,12 +473,12 @@ fn content_encodings() {
     });
 }
 
-/// 46. No server looks so far as the gate, or the other way round.
+/// Attack 46. No server looks so far as the gate, or the other way round.
 #[test]
 fn too_many_parameters() {
     both(|attacked| {
         for count in [64, 1000] {
-            let junk: Vec<String> = (0..count).map(|n| format!("a{n}=&")).collect();
+            let junk: Vec<_> = (0..count).map(|n| format!("a{n}=&")).collect();
             let junk = junk.concat();
             for form in attacked.all() {
                 attacked.refused_form("/token", &[], &format!("{junk}{form}"), &[400]);
@@ -506,7 +506,7 @@ fn large_bodies() {
     });
 }
 
-/// 48.
+/// Attack 48.
 #[test]
 fn grant_types() {
     both(|attacked| {
@@ -533,7 +533,7 @@ fn grant_types() {
     });
 }
 
-/// 49. (A code of the upstream's own that travels under the name of another credential is one that no server redeems.)
+/// Attack 49. (A code of the upstream's own that travels under the name of another credential is one that no server redeems.)
 #[test]
 fn codes_beside_other_grants() {
     both(|attacked| {
@@ -567,7 +567,7 @@ fn basic(credentials: &[u8]) -> String {
     format!("Basic {}", STANDARD.encode(credentials))
 }
 
-/// 50.
+/// Attack 50.
 #[test]
 fn two_identities() {
     both(|attacked| {
@@ -607,7 +607,7 @@ fn two_identities() {
     });
 }
 
-/// 51.
+/// Attack 51.
 #[test]
 fn assertions() {
     const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -638,7 +638,7 @@ fn assertions() {
     });
 }
 
-/// 52. PHP's `$_REQUEST` may hold cookies, too.
+/// Attack 52. PHP's `$_REQUEST` may hold cookies, too.
 #[test]
 fn parameters_in_cookies() {
     both(|attacked| {
@@ -680,7 +680,7 @@ fn parameters_in_cookies() {
     });
 }
 
-/// 53. Whatever it is, it is no parameter of OAuth's, and goes on as it came.
+/// Attack 53. Whatever it is, it is no parameter of OAuth's, and goes on as it came.
 #[test]
 fn unknown_parameters() {
     both(|attacked| {
