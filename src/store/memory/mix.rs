@@ -2,7 +2,7 @@
 //!
 //! Keys are digests, uniform already, and yet they cannot be taken as they are: many of them are digests of
 //! values that a client sends, and whoever computes a million of them finds a thousand that fall into one place.
-//! So they are mixed with a key that is drawn for each store: two multiplications, a tenth of what `SipHash`
+//! So they are mixed with a key that is drawn for each store: three multiplications, a tenth of what `SipHash`
 //! takes. It need not be more than that, because nobody is ever shown a hash.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
     seed: u64,
-    key: u64,
+    keys: [u64; 2],
 }
 
 impl Mix {
@@ -22,7 +22,7 @@ impl Mix {
         Self {
             seed: random.hash_one(0),
             // An even factor would lose bits of the product's lower half.
-            key: random.hash_one(1) | 1,
+            keys: [random.hash_one(1) | 1, random.hash_one(2) | 1],
         }
     }
 
@@ -40,14 +40,14 @@ impl BuildHasher for Mix {
     fn build_hasher(&self) -> Mixer {
         Mixer {
             state: self.seed,
-            key: self.key,
+            keys: self.keys,
         }
     }
 }
 
 pub(super) struct Mixer {
     state: u64,
-    key: u64,
+    keys: [u64; 2],
 }
 
 impl Hasher for Mixer {
@@ -62,16 +62,22 @@ impl Hasher for Mixer {
     }
 
     fn write_u64(&mut self, word: u64) {
-        let (low, high) = (self.state ^ word).carrying_mul(self.key, 0);
-        self.state = low ^ high;
+        self.state = fold(self.state ^ word, self.keys[0]);
     }
 
     /// The length of something that is always of the same length.
     fn write_usize(&mut self, _: usize) {}
 
+    /// Once more: after one multiplication, words that differ in a few bits are still neighbours in some of the
+    /// bits.
     fn finish(&self) -> u64 {
-        self.state
+        fold(self.state, self.keys[1])
     }
+}
+
+fn fold(word: u64, key: u64) -> u64 {
+    let (low, high) = word.carrying_mul(key, 0);
+    low ^ high
 }
 
 #[cfg(test)]
