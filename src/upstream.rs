@@ -8,6 +8,7 @@ mod connect;
 mod pool;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use connect::{Connector, TlsError};
@@ -28,6 +29,36 @@ pub enum UpstreamError {
     /// No response in time.
     #[error("the response takes too long")]
     ResponseTimeout,
+    /// The request itself broke off: its body has no proper end.
+    #[error("the request's body breaks off")]
+    Request,
+}
+
+/// How far the body of a request has come, for whoever waits for the response to it.
+#[derive(Debug, Default)]
+pub struct Upload {
+    pieces: AtomicU64,
+    broken: AtomicBool,
+}
+
+impl Upload {
+    /// A piece went through.
+    pub fn advance(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It broke off, which is not the upstream's doing.
+    pub fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Relaxed)
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
 }
 
 impl UpstreamError {
@@ -35,7 +66,7 @@ impl UpstreamError {
     pub const fn is_unsent(self) -> bool {
         match self {
             Self::Connect | Self::ConnectTimeout => true,
-            Self::Broken | Self::ResponseTimeout => false,
+            Self::Broken | Self::ResponseTimeout | Self::Request => false,
         }
     }
 
@@ -46,6 +77,7 @@ impl UpstreamError {
             Self::ConnectTimeout => "connect_timeout",
             Self::Broken => "broken",
             Self::ResponseTimeout => "response_timeout",
+            Self::Request => "request",
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use crate::server::watch::Watch;
+use crate::upstream::Upload;
 
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
@@ -27,8 +27,8 @@ pub struct Body {
     watch: Option<Arc<Watch>>,
     /// How long the upstream may be silent.
     patience: Option<Patience>,
-    /// Counts the pieces that went through, for whoever waits for the other side.
-    progress: Option<Arc<AtomicU64>>,
+    /// Told how far it has come, for whoever waits for the other side.
+    upload: Option<Arc<Upload>>,
     /// Whatever has to live until the last byte is through: a place in flight, a pooled connection.
     held: Option<Box<dyn Held>>,
 }
@@ -100,12 +100,12 @@ impl Body {
         }
     }
 
-    /// The counter of pieces that are still to come; none when all is here.
-    pub fn progress(&mut self) -> Option<Arc<AtomicU64>> {
+    /// Tells of the pieces that are still to come; none when all is here.
+    pub fn upload(&mut self) -> Option<Arc<Upload>> {
         self.rest
             .as_ref()
             .filter(|rest| !HttpBody::is_end_stream(*rest))?;
-        Some(Arc::clone(self.progress.get_or_insert_default()))
+        Some(Arc::clone(self.upload.get_or_insert_default()))
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.
@@ -249,6 +249,9 @@ impl HttpBody for Body {
         }
         if let Some(broken) = this.broken.take() {
             // What broke off before its end must never look whole.
+            if let Some(upload) = &this.upload {
+                upload.break_off();
+            }
             return Poll::Ready(Some(Err(broken)));
         }
         if let Some(rest) = this.rest.as_mut() {
@@ -262,8 +265,10 @@ impl HttpBody for Body {
                     // Trailers end here: hyper filters none of the names that must not travel in them.
                     Some(Ok(frame)) if frame.is_trailers() => {}
                     Some(frame) => {
-                        if let Some(progress) = &this.progress {
-                            progress.fetch_add(1, Ordering::Relaxed);
+                        match &this.upload {
+                            Some(upload) if frame.is_ok() => upload.advance(),
+                            Some(upload) => upload.break_off(),
+                            None => {}
                         }
                         this.tell_end();
                         return Poll::Ready(Some(frame));

@@ -170,12 +170,12 @@ impl<'g> Exchange<'g> {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         frame(&mut headers, &method, &body);
-        let progress = body.progress();
+        let upload = body.upload();
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        match self.client.send(request, progress.as_deref()).await {
+        match self.client.send(request, upload.as_deref()).await {
             // Nothing that goes out asks for an upgrade.
             Ok((response, _)) if response.status().is_informational() => {
                 self.no_answer(UpstreamError::Broken)
@@ -185,6 +185,8 @@ impl<'g> Exchange<'g> {
                 Ok(response
                     .map(|body| Body::from_upstream(body, patience).holding(Box::new(lease))))
             }
+            // The fault is the client's: nothing failed at the upstream.
+            Err(failed @ UpstreamError::Request) => Err(failed),
             Err(failed) => self.no_answer(failed),
         }
     }
@@ -211,6 +213,10 @@ impl<'g> Exchange<'g> {
                 StatusCode::BAD_GATEWAY,
                 "the server behind this gate broke off the connection",
             ),
+            UpstreamError::Request => {
+                let text = "the body of the request breaks off";
+                return reply::bad_request(StatusCode::BAD_REQUEST, text);
+            }
             UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the server behind this gate does not answer in time",

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Timestamp};
 
-use super::{Connector, Settings, UpstreamError};
+use super::{Connector, Settings, Upload, UpstreamError};
 
 /// How many unused connections a worker keeps.
 const MAX_IDLE: usize = 256;
@@ -120,12 +119,11 @@ where
     /// Sends one request and waits for the head of its response. A pooled connection that turns out to be closed
     /// before a byte was written is replaced; once a byte may have been written nothing is ever sent twice.
     ///
-    /// `progress` counts the pieces of a body that is still being uploaded: as long as it moves, the time for the
-    /// response has not begun.
+    /// As long as a body that is still being uploaded moves, the time for the response has not begun.
     pub async fn send(
         &self,
         request: Request<B>,
-        progress: Option<&AtomicU64>,
+        upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
         let mut request = request;
         loop {
@@ -142,7 +140,7 @@ where
                 continue;
             }
             match self
-                .in_time(connection.try_send_request(request), progress)
+                .in_time(connection.try_send_request(request), upload)
                 .await
             {
                 None => return Err(UpstreamError::ResponseTimeout),
@@ -156,6 +154,9 @@ where
                 Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(UpstreamError::Connect),
+                    None if upload.is_some_and(Upload::is_broken) => {
+                        return Err(UpstreamError::Request);
+                    }
                     None => return Err(UpstreamError::Broken),
                 },
             }
@@ -170,10 +171,10 @@ where
     async fn in_time<T>(
         &self,
         response: impl Future<Output = T>,
-        progress: Option<&AtomicU64>,
+        upload: Option<&Upload>,
     ) -> Option<T> {
         let mut response = pin!(response);
-        let pieces = || progress.map(|pieces| pieces.load(Ordering::Relaxed));
+        let pieces = || upload.map(Upload::pieces);
         loop {
             let before = pieces();
             match timeout(self.response, response.as_mut()).await {
