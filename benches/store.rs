@@ -101,8 +101,8 @@ fn redeem(store: &MemoryStore, bound: Digest) -> bool {
             true
         }
         // A thread that was not running while the other one moved the clock.
-        Redeemed::Expired | Redeemed::Unknown => false,
-        Redeemed::AlreadyRedeemed | Redeemed::Burnt => unreachable!(),
+        Redeemed::Expired(_) | Redeemed::Unknown => false,
+        Redeemed::AlreadyRedeemed(_) | Redeemed::Burnt(_) => unreachable!(),
     }
 }
 

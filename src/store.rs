@@ -114,17 +114,18 @@ pub enum Bound {
     Unknown,
 }
 
-/// What [`Store::redeem`] found. The reasons stay distinct in events; clients see one `invalid_grant`.
+/// What [`Store::redeem`] found. The reasons stay distinct in events; clients see one `invalid_grant`. Whose code it was
+/// ([`crate::oauth::ClientId::digest`]) is known as long as it is remembered: a dead code is judged by its owner's rule.
 #[derive(Debug)]
 pub enum Redeemed {
     /// The caller owns the code until it settles the claim.
     Claimed(Claim),
     /// Someone else is redeeming it, or has.
-    AlreadyRedeemed,
+    AlreadyRedeemed(Digest),
     /// Burnt by wrong verifiers or by an exchange with an unknown end.
-    Burnt,
+    Burnt(Digest),
     /// Its time is over.
-    Expired,
+    Expired(Digest),
     /// Never issued here, or gone long ago.
     Unknown,
 }

@@ -23,13 +23,16 @@ const COMPANIONS: [&str; 4] = [
 /// A one-time password has at most this many digits.
 const ONE_TIME_PASSWORD: usize = 10;
 
+/// No server looks for parameters in these.
+const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
+
 /// What a body is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Form,
     Json,
     Multipart,
-    /// No media type, or text: some servers read a form in it, some JSON.
+    /// No media type, text, or one that nobody knows: some servers read a form in it, some JSON.
     Doubtful,
 }
 
@@ -54,7 +57,7 @@ pub(super) async fn is_token_request(exchange: &Exchange<'_>, request: &mut Rece
     }
 }
 
-/// Whether a body has to be read: every form; and every other text where codes travel as they are.
+/// Whether a body has to be read: every form; and where codes travel as they are everything but pictures and the like.
 fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
     if http_body::Body::is_end_stream(&request.body) {
         return None;
@@ -75,10 +78,10 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
         Some(Kind::Json)
     } else if media_type.starts_with(b"multipart/") {
         Some(Kind::Multipart)
-    } else if media_type.is_empty() || media_type.starts_with(b"text/") || names(b"xml") {
-        Some(Kind::Doubtful)
-    } else {
+    } else if MEDIA.iter().any(|media| media_type.starts_with(media)) {
         None
+    } else {
+        Some(Kind::Doubtful)
     }
 }
 

@@ -6,7 +6,9 @@ use http::{Method, Response, StatusCode, header};
 use crate::flow::{Purpose, Settlement};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json};
+use crate::oauth::{
+    AuthorizationCode, ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json,
+};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
@@ -56,6 +58,9 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
+    if let Some(Decision::Refuse((), violation)) = misnamed_code(exchange, &params).await {
+        return reply::token_refused(&violation, None);
+    }
     match TokenRequest::parse(&params, authorization.as_deref()) {
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
@@ -135,6 +140,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
+    if let Ok(params) = &params {
+        drop(misnamed_code(exchange, params).await);
+    }
     match parsed {
         Ok(TokenRequest::Redemption(redemption)) => {
             let (decision, claim) = judge(exchange, &redemption).await;
@@ -313,36 +321,77 @@ async fn judge<'g>(
         };
         return (exchange.decide(named, verdict, id), None);
     };
-    let (found, claim) = match redeemed {
-        Redeemed::Claimed(claim) => (None, Some(claim)),
-        Redeemed::AlreadyRedeemed => (Some(Gone::Replayed), None),
-        Redeemed::Burnt => (Some(Gone::Burnt), None),
-        Redeemed::Expired => (Some(Gone::Expired), None),
-        Redeemed::Unknown => (Some(Gone::Unknown), None),
-    };
-    let rule = match &claim {
+    let rule = match owner(&redeemed) {
         None => named,
-        Some(claim) => {
-            let owner = exchange.rule(Some(claim.bound().client()));
+        Some(owner) => {
+            let owner = exchange.rule(Some(owner));
             exchange.site.settings.rules.stricter(named, owner)
         }
     };
-    let found = match (&claim, found) {
-        (Some(claim), _) => Found::Claimed(claim.bound()),
-        (None, gone) => Found::Gone(gone.unwrap_or(Gone::Unknown)),
+    let found = match &redeemed {
+        Redeemed::Claimed(claim) => Found::Claimed(claim.bound()),
+        Redeemed::AlreadyRedeemed(_) => Found::Gone(Gone::Replayed),
+        Redeemed::Burnt(_) => Found::Gone(Gone::Burnt),
+        Redeemed::Expired(_) => Found::Gone(Gone::Expired),
+        Redeemed::Unknown => Found::Gone(Gone::Unknown),
     };
     let violation = redeem::judge(rule, redemption, found).violation;
-    (
-        exchange.decide(
-            rule,
-            Verdict {
-                subject: rule,
-                violation,
-            },
-            id,
-        ),
-        claim,
-    )
+    let verdict = Verdict {
+        subject: rule,
+        violation,
+    };
+    let claim = match redeemed {
+        Redeemed::Claimed(claim) => Some(claim),
+        Redeemed::AlreadyRedeemed(_)
+        | Redeemed::Burnt(_)
+        | Redeemed::Expired(_)
+        | Redeemed::Unknown => None,
+    };
+    (exchange.decide(rule, verdict, id), claim)
+}
+
+/// Whose code it is or was: a code that is dead for its owner is not alive for a laxer client.
+fn owner(redeemed: &Redeemed) -> Option<Digest> {
+    match redeemed {
+        Redeemed::Claimed(claim) => Some(claim.bound().client()),
+        Redeemed::AlreadyRedeemed(client) | Redeemed::Burnt(client) | Redeemed::Expired(client) => {
+            Some(*client)
+        }
+        Redeemed::Unknown => None,
+    }
+}
+
+/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
+/// servers know a code by what it is, not by what it is called. It is judged by the rule of the client that it belongs to.
+async fn misnamed_code(exchange: &Exchange<'_>, params: &Params<'_>) -> Option<Decision<()>> {
+    let rules = &exchange.site.settings.rules;
+    if !rules.any_upstream_codes() {
+        return None;
+    }
+    for pair in params.iter().filter(|pair| pair.name() != "code") {
+        let Some(code) = AuthorizationCode::new(pair.value()) else {
+            continue;
+        };
+        let (rule, violation) = match exchange.site.store.redeem(code.digest()).await {
+            Ok(Redeemed::Unknown) => continue,
+            Ok(redeemed) => {
+                let rule = exchange.rule(owner(&redeemed));
+                if let Redeemed::Claimed(claim) = redeemed {
+                    // A store that cannot be told keeps the claim, and so the code is never redeemed.
+                    let _ = exchange.site.store.settle(claim, Settlement::Release).await;
+                }
+                let text = "a code under another name".to_owned();
+                (rule, Violation::MalformedRequest(text))
+            }
+            Err(_) => (rules.default_rule(), Violation::StoreUnavailable),
+        };
+        let verdict = Verdict {
+            subject: (),
+            violation: Some(violation),
+        };
+        return Some(exchange.decide(rule, verdict, None));
+    }
+    None
 }
 
 /// A handle of ours, or a code that travels as the upstream issued it.

@@ -207,8 +207,8 @@ enum Answer {
 async fn redeem(store: &Store, key: Digest) -> Answer {
     match store.redeem(key).await.unwrap() {
         Redeemed::Claimed(_) => Answer::Claimed,
-        Redeemed::AlreadyRedeemed => Answer::AlreadyRedeemed,
-        Redeemed::Burnt => Answer::Burnt,
-        Redeemed::Expired | Redeemed::Unknown => Answer::Gone,
+        Redeemed::AlreadyRedeemed(_) => Answer::AlreadyRedeemed,
+        Redeemed::Burnt(_) => Answer::Burnt,
+        Redeemed::Expired(_) | Redeemed::Unknown => Answer::Gone,
     }
 }

@@ -151,19 +151,20 @@ impl MemoryStore {
     /// Claims the code under that key: one caller gets it.
     pub fn redeem(&self, key: Digest) -> Redeemed {
         let now = self.clock.now();
-        let redeemed = self.codes.with(key, |record| match record.state() {
-            _ if record.is_over(now) => Redeemed::Expired,
-            State::Bound => {
-                let bound = self.bound_code(record);
-                bound.map_or(Redeemed::Unknown, |bound| {
+        let redeemed = self.codes.with(key, |record| {
+            let (_, Origin { client, .. }) = self.origin_of(record)?;
+            Some(match record.state() {
+                _ if record.is_over(now) => Redeemed::Expired(client),
+                State::Bound => {
+                    let bound = self.bound_code(record)?;
                     record.set_state(State::Claimed);
                     Redeemed::Claimed(Claim::new(key, bound))
-                })
-            }
-            State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed,
-            State::Burnt | State::Pending | State::Conflict => Redeemed::Burnt,
+                }
+                State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed(client),
+                State::Burnt | State::Pending | State::Conflict => Redeemed::Burnt(client),
+            })
         });
-        redeemed.unwrap_or(Redeemed::Unknown)
+        redeemed.flatten().unwrap_or(Redeemed::Unknown)
     }
 
     /// Ends a claim. What was burnt meanwhile stays burnt, and what has expired stays expired.

@@ -235,9 +235,9 @@ impl Model {
                 there.state = Answer::AlreadyRedeemed;
                 self.claims.push(claim);
             }
-            Redeemed::AlreadyRedeemed => assert_eq!(expected, Answer::AlreadyRedeemed),
-            Redeemed::Burnt => assert_eq!(expected, Answer::Burnt),
-            Redeemed::Expired | Redeemed::Unknown => assert_eq!(expected, Answer::Gone),
+            Redeemed::AlreadyRedeemed(_) => assert_eq!(expected, Answer::AlreadyRedeemed),
+            Redeemed::Burnt(_) => assert_eq!(expected, Answer::Burnt),
+            Redeemed::Expired(_) | Redeemed::Unknown => assert_eq!(expected, Answer::Gone),
         }
     }
 

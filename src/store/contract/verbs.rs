@@ -191,7 +191,7 @@ pub(in crate::store) fn attempts_are_counted_across_releases(make: Make) {
                 .unwrap();
             let burnt = attempt == settings().attempts;
             let third = store.redeem(key).await.unwrap();
-            assert_eq!(matches!(third, Redeemed::Burnt), burnt);
+            assert_eq!(matches!(third, Redeemed::Burnt(_)), burnt);
             if let Redeemed::Claimed(third) = third {
                 store.settle(third, Settlement::Release).await.unwrap();
             }
@@ -564,8 +564,8 @@ pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_suc
                 store.settle(claim, settlement).await.unwrap();
                 Some(settlement)
             }
-            Redeemed::AlreadyRedeemed => None,
-            other @ (Redeemed::Burnt | Redeemed::Expired | Redeemed::Unknown) => {
+            Redeemed::AlreadyRedeemed(_) => None,
+            other @ (Redeemed::Burnt(_) | Redeemed::Expired(_) | Redeemed::Unknown) => {
                 panic!("{other:?}")
             }
         }

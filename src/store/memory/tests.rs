@@ -70,12 +70,12 @@ fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
     let bound = bind(&store, held, "code");
     clock.advance(settings().code);
     store.sweep();
-    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    assert!(matches!(store.redeem(bound), Redeemed::Expired(_)));
     clock.advance(GRACE.saturating_sub(Duration::from_millis(1)));
     store.sweep();
-    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    assert!(matches!(store.redeem(bound), Redeemed::Expired(_)));
     clock.advance(Duration::from_millis(1));
-    assert!(matches!(store.redeem(bound), Redeemed::Expired));
+    assert!(matches!(store.redeem(bound), Redeemed::Expired(_)));
     store.sweep();
     assert!(matches!(store.redeem(bound), Redeemed::Unknown));
     clock.advance(settings().pending.saturating_sub(settings().code + GRACE));

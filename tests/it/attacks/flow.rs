@@ -308,6 +308,28 @@ fn codes_of_another_client() {
     });
 }
 
+/// Attack 84. Fails where a dead code is judged by the rule of the client that the request names: the upstream's own code is
+/// alive there still.
+#[test]
+fn dead_codes_under_the_name_of_a_lax_client() {
+    let lax = "[[upstream.client]]\nid = \"lax\"\nowner = \"a\"\nuntil = \"2999-12-31\"\nreason = \"a test\"\nmode = \"report\"";
+    let config = Config {
+        tables: lax,
+        ..Config::default()
+    };
+    with(config, |attacked| {
+        let lax = attacked.tok().with("client_id", "lax");
+        attacked.refused_form("/token", &[], &lax.encoded(), &[400]);
+        let verifier = attacked.rig.authorization().verifier;
+        let wrong = attacked.whole().with("code_verifier", &verifier).encoded();
+        for _ in 0..3 {
+            attacked.refused_form("/token", &[], &wrong, &[400]);
+        }
+        attacked.refused_form("/token", &[], &lax.encoded(), &[400]);
+        attacked.spent.set(true);
+    });
+}
+
 /// Attack 85.
 #[test]
 fn codes_for_another_redirect_uri() {

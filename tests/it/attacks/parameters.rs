@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::{Attacked, FORM, both, json, multipart, post_bytes};
+use crate::support::client::assert_token;
 use crate::support::params::{Params, encode};
 use crate::support::rig::{HOST, request};
 
@@ -533,7 +534,36 @@ fn grant_types() {
     });
 }
 
-/// Attack 49. (A code of the upstream's own that travels under the name of another credential is one that no server redeems.)
+/// Attack 49. Fails without `misnamed_code` where codes are the upstream's own. A dead code is as little worth as a live one.
+#[test]
+fn codes_under_the_names_of_other_credentials() {
+    both(|attacked| {
+        let misnamed = |name: &str, code: &str| {
+            let params = attacked.tok().without("code");
+            params
+                .with("grant_type", "urn:example:grant")
+                .with(name, code)
+                .encoded()
+        };
+        let raw = attacked.raw();
+        let names = ["subject_token", "assertion", "refresh_token", "x"];
+        if !attacked.handles {
+            for name in names {
+                attacked.refused_form("/token", &[], &misnamed(name, &raw), &[400]);
+                // Beside a code of somebody else's, which decides what kind of request it is.
+                let beside = attacked.whole().with("code", "another").with(name, &raw);
+                attacked.refused_form("/token", &[], &beside.encoded(), &[400]);
+            }
+        }
+        assert_token(&attacked.rig.redeem(&attacked.authorization, &attacked.code));
+        attacked.spent.set(true);
+        if !attacked.handles {
+            attacked.refused_form("/token", &[], &misnamed("x", &raw), &[400]);
+        }
+    });
+}
+
+/// Attack 49.
 #[test]
 fn codes_beside_other_grants() {
     both(|attacked| {

@@ -53,6 +53,8 @@ fn elsewhere(attacked: &Attacked, path: &str) {
             ("application/vnd.api+json", json(&whole)),
             ("multipart/form-data; boundary=b", multipart(&whole, "b")),
             ("text/plain", whole.encoded()),
+            ("application/octet-stream", whole.encoded()),
+            ("application/x-unheard-of", json(&whole)),
             ("", whole.encoded()),
         ] {
             attacked.refused_form(path, &[("Content-Type", kind)], &body, &[400]);
