@@ -13,7 +13,7 @@
 //! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.
 //! - `log`: records one behind the other in the order of their deadlines; `table`: an index in front of logs.
 //! - `bind`: the verb with two records; `expiry`: making room; `usage`: capacity, shares and numbers.
-//! - `entropy`: random bytes.
+//! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
 //! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
 //! comes late is told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that
@@ -32,8 +32,12 @@ mod entropy;
 mod expiry;
 mod log;
 mod mix;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod model;
 mod origin;
 mod record;
+mod sync;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -41,7 +45,6 @@ mod usage;
 mod wipe;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use crate::clock::{Clock, Timestamp};
 use crate::flow::{BoundCode, HandleKey, PendingAuthorization, Purpose, Settlement};
@@ -50,6 +53,7 @@ use crate::oauth::{AuthorizationCode, Digest};
 use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Statistics, StoreError};
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
+use sync::atomic::{AtomicU64, AtomicUsize};
 use table::{Added, Table};
 use usage::Usage;
 

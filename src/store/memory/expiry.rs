@@ -1,9 +1,9 @@
 //! Making room: dropping what is over, from the head of each log.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::MemoryStore;
+use super::sync::atomic::Ordering;
 use super::table::{SHARDS, Table};
 use super::usage::Room;
 use crate::clock::Timestamp;

@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use super::mix::Mix;
+use super::sync::RwLock;
 use crate::flow::PendingAuthorization;
 use crate::oauth::{Digest, RedirectDigest};
 

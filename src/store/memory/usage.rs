@@ -7,12 +7,10 @@
 //!
 //! [`CODES_PER_AUTHORIZATION`]: crate::flow::CODES_PER_AUTHORIZATION
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use dashmap::DashMap;
-
 use super::mix::Mix;
 use super::record::State;
+use super::sync::DashMap;
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::table::SHARDS;
 use crate::oauth::Digest;
 use crate::store::{Settings, Statistics, StoreError};
