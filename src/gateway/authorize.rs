@@ -16,7 +16,7 @@ use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::{bind, reply};
+use super::{bind, elsewhere, reply};
 
 use continuation::continuation;
 use fresh::fresh;
@@ -55,6 +55,12 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(read) => read,
         Err(doubt) => return doubtful(exchange, request, &doubt).await,
     };
+    // Servers are known that redeem codes here, too. What a sign-in goes on with may look like it (a one-time password beside
+    // hidden fields), and can only be it where codes travel as they are.
+    let may_redeem = handle.is_none() || exchange.site.settings.rules.any_enforced_upstream_codes();
+    if may_redeem && let Some(refused) = elsewhere::guard(exchange, &mut request).await {
+        return refused;
+    }
     if let Some(handle) = handle {
         return continuation(exchange, request, &submission, &handle).await;
     }
@@ -183,9 +189,14 @@ async fn pass(
         Exchange::ask_for_identity(&mut request.headers);
         request
     });
-    let browser = exchange.browser(&cleared.get().headers);
+    let request = cleared.get();
+    let asked = bind::Asked {
+        sent: request.sent(),
+        browser: exchange.browser(&request.headers),
+        begun,
+    };
     match exchange.forward(cleared).await {
-        Ok(response) => bind::deliver(exchange, bind::Asked { browser, begun }, response).await,
+        Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
 }

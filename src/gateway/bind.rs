@@ -19,7 +19,7 @@ use crate::store::{Bound, Pending, Place};
 use crate::telemetry::{Decided, Event};
 
 use super::body::Body;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Sent};
 use super::{BrowserBinding, headers, reply};
 
 pub(super) use public::pass_through;
@@ -28,8 +28,10 @@ use unchanged::bind_upstream_code;
 pub(super) use unchanged::{correlation, observe};
 
 /// What is known of the request that is being answered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
+    /// What it said.
+    pub(super) sent: Sent,
     /// The browser's cookie.
     pub(super) browser: Option<Digest>,
     /// The pending authorization that this very request began.
@@ -57,10 +59,10 @@ pub(super) async fn deliver(
     let checked = match other_fields(exchange, suspects(&response)).await {
         Err(found) => Err(found),
         Ok(()) if response.status().is_redirection() => {
-            redirect(exchange, asked, &mut response).await
+            redirect(exchange, &asked, &mut response).await
         }
         Ok(()) if response.status().is_success() => {
-            page::check(exchange, asked, &mut response).await
+            page::check(exchange, &asked, &mut response).await
         }
         Ok(()) => Ok(()),
     };
@@ -124,7 +126,7 @@ async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
 /// A `Location`.
 async fn redirect(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     if response
@@ -218,7 +220,7 @@ async fn live(
 /// Binds the one code of an answer to a live sign-in, and learns from it. `None`: an answer without a code.
 async fn bind(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     handle: &Handle,
     record: &PendingAuthorization,
     carried: &Carried,
@@ -247,10 +249,10 @@ async fn bind(
             in_responses: true,
         });
     }
-    let code = match carried.codes.as_slice() {
-        [] => return Ok(None),
-        [code] => code.clone(),
-        [..] => return Err(dead("two codes in one answer")),
+    let code = match the_code(asked, carried) {
+        Ok(None) => return Ok(None),
+        Ok(Some(code)) => code,
+        Err(why) => return Err(dead(why)),
     };
     let same_browser = record.browser.is_none() || asked.browser == record.browser;
     let same_exchange = asked.begun == Some(handle.digest());
@@ -288,6 +290,18 @@ async fn bind(
     }
 }
 
+/// The one code that the upstream has issued with an answer. What a client could have put there is none: a code that
+/// somebody else's sign-in yielded would be bound to a challenge of the thief's.
+fn the_code(asked: &Asked, carried: &Carried) -> Result<Option<AuthorizationCode>, &'static str> {
+    match carried.codes.as_slice() {
+        [] => Ok(None),
+        [_] if carried.error => Err("a code in an error response"),
+        [code] if asked.sent.holds(code.expose()) => Err("a code that came with the request"),
+        [code] => Ok(Some(code.clone())),
+        [..] => Err("two codes in one answer"),
+    }
+}
+
 /// No other field of the answer may hold the code that was replaced.
 fn leak(
     response: &Response<Body>,
@@ -315,7 +329,7 @@ fn leak(
 /// An answer without a live handle: a code in it may leave only for a client whose codes travel as they are.
 async fn stray(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {

@@ -151,6 +151,11 @@ impl Body {
         }
     }
 
+    /// What was read of it and not yet sent on.
+    pub fn read(&self) -> Bytes {
+        self.ready.clone()
+    }
+
     /// The same bytes replaced by others; what is held stays held.
     #[must_use]
     pub fn replaced(mut self, bytes: Vec<u8>) -> Self {

@@ -4,14 +4,16 @@
 //! what keeps an alias of the token endpoint that nobody configured from being a way around.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Response, header};
 
 use crate::oauth::json;
 use crate::oauth::params::fold;
+use crate::policy::{Decision, Violation};
 
-use super::body::Peeked;
+use super::body::{Body, Peeked};
 use super::endpoint::decode_lossy;
 use super::exchange::{Exchange, Received};
+use super::reply;
 
 /// Beside a code, any of these makes a request one for a token.
 const COMPANIONS: [&str; 4] = [
@@ -36,8 +38,27 @@ enum Kind {
     Doubtful,
 }
 
+/// The answer to a token request in disguise.
+pub(super) async fn guard(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+) -> Option<Response<Body>> {
+    let is_foreign = exchange
+        .site
+        .settings
+        .routes
+        .is_foreign_callback(&request.path);
+    if is_foreign || !is_token_request(exchange, request).await {
+        return None;
+    }
+    match exchange.decide_unread((), Violation::TokenRequestElsewhere) {
+        Decision::Allow(_) | Decision::Report(..) => None,
+        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
+    }
+}
+
 /// Whether the request is one for a token. Peeks into a body that could be a form, and leaves it ready to be sent on.
-pub(super) async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bool {
+async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bool {
     if asks_for_token(&names(request.query().as_bytes())) {
         return true;
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -13,6 +14,7 @@ use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Lease, UpstreamError};
 
 use super::body::{Body, Held};
+use super::endpoint::decode_lossy;
 use super::headers::{self, Peer};
 use super::site::Site;
 use super::{BrowserBinding, Shared, reply};
@@ -34,9 +36,58 @@ impl Received {
         self.query.as_deref().unwrap_or_default()
     }
 
+    /// What the answer is compared with. Of a body, as much as was read.
+    pub(super) fn sent(&self) -> Sent {
+        let said = [header::REFERER, header::COOKIE];
+        Sent {
+            path: self.path.clone(),
+            query: self.query.clone(),
+            body: self.body.read(),
+            fields: said
+                .iter()
+                .flat_map(|name| self.headers.get_all(name))
+                .cloned()
+                .collect(),
+        }
+    }
+
     /// A copy of the Accept header, for a page that may have to be shown later.
     pub(super) fn accept(&self) -> Option<HeaderValue> {
         self.headers.get(header::ACCEPT).cloned()
+    }
+}
+
+/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing is copied but the query.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent {
+    path: String,
+    query: Option<String>,
+    body: Bytes,
+    fields: Vec<HeaderValue>,
+}
+
+impl Sent {
+    /// Decoded so often, a value is found however deep it stands in another one.
+    const ROUNDS: usize = 3;
+
+    /// Whether a value came with the request.
+    pub(super) fn holds(&self, value: &str) -> bool {
+        let fields = self.fields.iter().map(HeaderValue::as_bytes);
+        let texts = [
+            self.path.as_bytes(),
+            self.query.as_deref().unwrap_or_default().as_bytes(),
+            &self.body,
+        ];
+        texts.into_iter().chain(fields).any(|text| {
+            let mut text = text.to_vec();
+            (0..=Self::ROUNDS).any(|_| {
+                let found = text
+                    .windows(value.len())
+                    .any(|window| window == value.as_bytes());
+                text = decode_lossy(&text);
+                found
+            })
+        })
     }
 }
 

@@ -42,16 +42,17 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
     if !observes && may_be_read(&request) {
         Exchange::ask_for_identity(&mut request.headers);
     }
-    let browser = exchange.browser(&request.headers);
+    let (browser, sent) = (exchange.browser(&request.headers), request.sent());
     match exchange.send(request).await {
         Ok(response) if exchange.site.settings.rules.all_off() => {
             bind::pass_through(exchange, response)
         }
-        Ok(response) if observes => bind::observe(exchange, response).await,
+        Ok(response) if observes => bind::observe(exchange, sent, response).await,
         Ok(response) => {
             bind::deliver(
                 exchange,
                 bind::Asked {
+                    sent,
                     browser,
                     begun: None,
                 },
@@ -75,16 +76,7 @@ pub(super) async fn guard(
     if !exchange.site.observes_only && !routes.admits(&request.path) {
         return Some(reply::bad_request(StatusCode::NOT_FOUND, "not found"));
     }
-    if routes.is_foreign_callback(&request.path) {
-        return None;
-    }
-    if !elsewhere::is_token_request(exchange, request).await {
-        return None;
-    }
-    match exchange.decide_unread((), Violation::TokenRequestElsewhere) {
-        Decision::Allow(_) | Decision::Report(..) => None,
-        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
-    }
+    elsewhere::guard(exchange, request).await
 }
 
 /// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as

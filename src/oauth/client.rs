@@ -117,13 +117,27 @@ impl ClientIdentity {
     }
 }
 
-/// `None`: another scheme (Bearer, DPoP), which names no client.
+/// `None`: another scheme (Bearer, DPoP), which names no client. `Basic` with anything but a space behind it, or behind
+/// something else, is credentials to some servers and none to others.
 fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, ClientProblem>> {
-    let (scheme, rest) = authorization.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    Some(basic_identity(rest.trim_ascii()).ok_or(ClientProblem::Basic))
+    const SCHEME: &[u8] = b"basic";
+    let at = authorization
+        .windows(SCHEME.len())
+        .enumerate()
+        .find(|(at, window)| {
+            let ends = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
+            let before = at.checked_sub(1).and_then(|at| authorization.get(at));
+            window.eq_ignore_ascii_case(SCHEME)
+                && ends(before)
+                && ends(authorization.get(at + SCHEME.len()))
+        })
+        .map(|(at, _)| at)?;
+    let credentials = authorization
+        .get(SCHEME.len()..)
+        .and_then(|rest| rest.strip_prefix(b" "))
+        .filter(|_| at == 0);
+    let identity = credentials.and_then(|encoded| basic_identity(encoded.trim_ascii()));
+    Some(identity.ok_or(ClientProblem::Basic))
 }
 
 fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {

@@ -75,6 +75,17 @@ fn exact_digest(uri: &str) -> Digest {
     Digest::of("redirect_uri", &[uri.as_bytes()])
 }
 
+/// Whether a redirect URI brings a `code` of its own along, in whatever spelling. A server that adds its answer to it would
+/// send a code out that it did not issue.
+pub fn brings_code(uri: &str) -> bool {
+    let parts = uri.split(['?', '#']).skip(1);
+    parts.flat_map(|part| part.split(['&', ';'])).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = super::params::decode(name.as_bytes()).unwrap_or(name.into());
+        super::params::fold(&name) == "code"
+    })
+}
+
 /// The digest of where a URI leads: scheme, authority and path, without query and fragment.
 pub fn target_digest(uri: &str) -> Digest {
     let end = uri.find(['?', '#']).unwrap_or(uri.len());
@@ -137,6 +148,27 @@ mod tests {
             "//app.example/",
         ] {
             assert!(!digest.is_target_of(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_code_in_a_redirect_uri_is_seen_in_every_spelling() {
+        for uri in [
+            "https://c/cb?code=x",
+            "https://c/cb?a=b&CODE=x",
+            "https://c/cb?a=b;%63ode=x",
+            "https://c/cb#code=x",
+            "https://c/cb?code[]=x",
+            "app:/cb?code",
+        ] {
+            assert!(brings_code(uri), "{uri}");
+        }
+        for uri in [
+            "https://c/code",
+            "https://c/cb?encode=x&c=code",
+            "app:/code=x",
+        ] {
+            assert!(!brings_code(uri), "{uri}");
         }
     }
 

@@ -4,12 +4,14 @@
 //!
 //! 1. `client_id` is there (RFC 6749 section 4.1.1).
 //! 2. No `request`, no `request_uri`: what is inside cannot be judged here (RFC 9101, RFC 9126).
-//! 3. `response_type` is one of the allowed ones, as a set of words.
-//! 4. `response_mode`, where present, is one of the allowed ones.
-//! 5. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
+//! 3. `redirect_uri` brings no `code` along: it would come back as if it had been issued.
+//! 4. `response_type` is one of the allowed ones, as a set of words.
+//! 5. `response_mode`, where present, is one of the allowed ones.
+//! 6. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
 //!    code needs none, but what is sent has to be right.
 
 use crate::oauth::pkce::UnknownMethod;
+use crate::oauth::redirect;
 use crate::oauth::{
     AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
 };
@@ -42,6 +44,10 @@ fn check(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Vi
     }
     if request.request_uri.is_some() {
         return Err(Violation::RequestUriRefused);
+    }
+    if request.redirect_uri.is_some_and(redirect::brings_code) {
+        let text = "redirect_uri holds a code of its own";
+        return Err(Violation::MalformedRequest(text.to_owned()));
     }
     let response_type = ResponseType::parse(request.response_type.unwrap_or_default());
     if !rule.response_types.contains(&response_type) {

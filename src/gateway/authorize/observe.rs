@@ -5,9 +5,9 @@ use http::{Method, Response};
 use crate::flow::Submission;
 use crate::policy::{Violation, authorize};
 
-use super::super::bind;
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
+use super::super::{bind, elsewhere};
 use super::fresh::{Fresh, hold_correlated};
 use super::{Form, form, is_method, unknown_method};
 
@@ -20,9 +20,10 @@ pub(in crate::gateway) async fn observe(
     if !all_off {
         watch(exchange, &mut request).await;
     }
+    let sent = request.sent();
     match exchange.send(request).await {
         Ok(response) if all_off => bind::pass_through(exchange, response),
-        Ok(response) => bind::observe(exchange, response).await,
+        Ok(response) => bind::observe(exchange, sent, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
 }
@@ -38,6 +39,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         Ok(Form::None | Form::Multipart) => None,
         Err((violation, _)) => return record(exchange, violation),
     };
+    if elsewhere::guard(exchange, request).await.is_some() {
+        return;
+    }
     let query = request.query().to_owned();
     let pairs = exchange.shared.limits.form_pairs;
     let read = Submission::read(query.as_bytes(), form.as_deref(), pairs).and_then(|submission| {

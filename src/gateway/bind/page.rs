@@ -39,7 +39,7 @@ pub(super) async fn readable(
 /// A page: a form that posts itself to the client, or something with a code in it that is none.
 pub(super) async fn check(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     let Some(page) = readable(exchange, response).await else {
@@ -88,7 +88,7 @@ pub(super) async fn check(
 /// A form that posts itself to the client.
 async fn form_post(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     response: &mut Response<Body>,
     (page, form, carried): (&[u8], &Form, &Carried),
     (handle, record): (&Handle, &PendingAuthorization),

@@ -12,9 +12,9 @@ use crate::store::{Bound, Pending, Place};
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, Sent};
 use super::public::{is_foreign, pass_through, text};
-use super::{Asked, Unsafe, page};
+use super::{Asked, Unsafe, page, the_code};
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, and its state.
 /// The client is not among them, because an answer does not name it; two clients under one key kill both records.
@@ -28,9 +28,11 @@ pub(in crate::gateway) fn correlation(target: Option<Digest>, state: &str) -> Di
 /// Looks for codes to bind, and changes not one byte.
 pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
+    sent: Sent,
     mut response: Response<Body>,
 ) -> Response<Body> {
     let asked = Asked {
+        sent,
         browser: None,
         begun: None,
     };
@@ -40,7 +42,7 @@ pub(in crate::gateway) async fn observe(
             if is_foreign(exchange, &location) {
                 report(
                     exchange,
-                    bind_upstream_code(exchange, asked, &location, &carried).await,
+                    bind_upstream_code(exchange, &asked, &location, &carried).await,
                 );
             }
         }
@@ -52,7 +54,7 @@ pub(in crate::gateway) async fn observe(
             let carried = form.read(&exchange.site.key);
             report(
                 exchange,
-                bind_upstream_code(exchange, asked, &form.action, &carried).await,
+                bind_upstream_code(exchange, &asked, &form.action, &carried).await,
             );
         }
     }
@@ -72,21 +74,31 @@ fn report(exchange: &Exchange<'_>, bound: Result<(), Unsafe>) {
 /// Binds a code that travels as it is, to the request that was held under the same values.
 pub(super) async fn bind_upstream_code(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: &Asked,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {
-    let code = match carried.codes.as_slice() {
-        [] => return Ok(()),
-        [code] => code.clone(),
-        [..] => return Err(Unsafe::stray("two codes in one answer")),
+    let code = match the_code(asked, carried) {
+        Ok(None) => return Ok(()),
+        Ok(Some(code)) => code,
+        Err(why) => return Err(Unsafe::stray(why)),
     };
     let state = carried.state.as_deref().unwrap_or_default();
     let leads = target_digest(target);
-    for key in [correlation(Some(leads), state), correlation(None, state)] {
-        let Ok(Pending::Live(record)) = exchange.site.store.pending(key).await else {
-            continue;
-        };
+    let keys = [correlation(Some(leads), state), correlation(None, state)];
+    let mut found = None;
+    for key in keys {
+        match exchange.site.store.pending(key).await {
+            Ok(Pending::Live(record)) if found.is_none() => found = Some((key, record)),
+            // Whose code it is cannot be said. (Under one key the store sees to that.)
+            Ok(Pending::Live(_)) => {
+                return Err(Unsafe::stray("a code for two sign-ins with one state"));
+            }
+            Ok(Pending::Conflict) => return Err(Unsafe::stray("a code without a live sign-in")),
+            Ok(Pending::Expired | Pending::Unknown) | Err(_) => {}
+        }
+    }
+    if let Some((key, record)) = found {
         let rule = exchange.rule(Some(record.client));
         let same_browser = record
             .browser

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::{Attacked, FORM, both, with};
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
-use crate::support::params::{Params, s256, unguessable};
+use crate::support::params::{Params, encode, s256, unguessable};
 use crate::support::raw::Connection;
 use crate::support::rig::{
     Config, HOST, REDIRECT_URI, Rig, authorization_response, cookie_of, request, target,
@@ -410,6 +410,42 @@ fn one_state_and_two_challenges() {
     }
     assert_token(&rig.redeem(&mine, &my_code));
     assert_token(&rig.redeem(&theirs, &their_code));
+}
+
+/// Attack 86, where codes are the upstream's own: the attacker knows a victim's state, and the victim's request names no
+/// redirect URI. Fails when the first of the two that is found is taken.
+#[test]
+fn one_state_with_and_without_a_redirect_uri() {
+    let rig = Rig::pkce("codes = \"upstream\"").unguarded();
+    let victim = rig.authorization();
+    let state = victim.state().expect("a state").to_owned();
+    let attacker = rig.authorization().with("state", &state);
+    assert_eq!(rig.enter(&attacker).status, 302);
+    let location = format!(
+        "{REDIRECT_URI}?code=victims-own-code&state={}",
+        encode(&state)
+    );
+    let answer = reply("302 Found", &[("Location", &location)], b"");
+    rig.upstream
+        .once("/authorize", Act::Say(answer, Then::GoOn));
+    assert_eq!(rig.enter(&victim.without("redirect_uri")).status, 502);
+    let theirs = attacker.redemption("victims-own-code");
+    assert_refused(&rig.token(&theirs), "invalid_grant");
+}
+
+/// Attack 95: a redirect URI that brings a code along would have it bound to the challenge of whoever asks.
+#[test]
+fn codes_in_redirect_uris() {
+    both(|attacked| {
+        for uri in ["?code=x", "?a=b&CODE=x", "?%63ode=x", "#code=x"] {
+            let uri = format!("{REDIRECT_URI}{uri}");
+            let authorization = attacked.rig.authorization().with("redirect_uri", &uri);
+            refused_page(
+                attacked,
+                &request("GET", &target(&authorization), &[], None),
+            );
+        }
+    });
 }
 
 fn handle_in(entry: &str) -> String {

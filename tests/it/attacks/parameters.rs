@@ -618,7 +618,15 @@ fn two_identities() {
             attacked.refused_form("/token", &fields, &tok, &[400, 401]);
             attacked.refused_form("/token", &fields, &whole, &[400, 401]);
         }
-        for value in ["Basic", "Basic ", "Basic %%%", "Basic cHVi"] {
+        for value in [
+            "Basic",
+            "Basic ",
+            "Basic %%%",
+            "Basic cHVi",
+            "Basic\tcHViOnM=",
+            "Basic, cHViOnM=",
+            "Bearer x, Basic cHViOnM=",
+        ] {
             attacked.refused_form("/token", &[("Authorization", value)], &tok, &[400, 401]);
         }
         let ours = basic(b"pub:s");

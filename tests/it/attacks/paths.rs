@@ -34,6 +34,25 @@ fn all_folded(paths: &[&str]) {
     });
 }
 
+/// Attack 17, at the authorization endpoint: there are servers that redeem codes there. Fails without the guard in
+/// `gateway/authorize.rs`.
+#[test]
+fn token_requests_at_the_authorization_endpoint() {
+    both(|attacked| {
+        for form in attacked.all() {
+            attacked.refused_form("/authorize", &[], &form, &[400]);
+            let target = format!("/authorize?{form}");
+            attacked.refused(&request("GET", &target, &[], None), &[400]);
+            let begins = attacked.rig.authorization().params.encoded();
+            let both = format!(
+                "{begins}&grant_type=authorization_code&code={}",
+                attacked.code
+            );
+            attacked.refused_form("/authorize", &[], &both, &[400]);
+        }
+    });
+}
+
 /// A path that nobody configured: what comes there and asks for a token is refused.
 #[track_caller]
 fn elsewhere(attacked: &Attacked, path: &str) {

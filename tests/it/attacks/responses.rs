@@ -409,6 +409,64 @@ fn signed_responses() {
     }
 }
 
+/// Attack 116, and how a code of somebody else's sign-in would become one of the thief's: the server repeats it beside the handle
+/// of a sign-in that the thief has begun. Fails without `Sent::holds`.
+#[test]
+fn codes_that_came_with_the_request() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let location = "https://client.test/cb?code=RAW&state=HANDLE";
+    let to = |begun: &Begun| encode(&begun.filled(location));
+    let requests: [&dyn Fn(&Begun) -> Vec<u8>; 6] = [
+        &|begun| request("GET", &format!("/logout?to={}", to(begun)), &[], None),
+        &|begun| {
+            request(
+                "GET",
+                &format!("/logout?to={}", encode(&to(begun))),
+                &[],
+                None,
+            )
+        },
+        &|begun| {
+            request(
+                "GET",
+                &format!("/logout/{}", begun.filled("RAW")),
+                &[],
+                None,
+            )
+        },
+        &|begun| {
+            let form = format!("to={}", to(begun));
+            request("POST", "/logout", &[("Content-Type", FORM)], Some(&form))
+        },
+        &|begun| {
+            request(
+                "GET",
+                "/logout",
+                &[("Referer", &begun.filled(location))],
+                None,
+            )
+        },
+        &|begun| {
+            request(
+                "GET",
+                "/logout",
+                &[("Cookie", &format!("to={}", to(begun)))],
+                None,
+            )
+        },
+    ];
+    for make in requests {
+        let begun = Begun::new();
+        let location = begun.filled(location);
+        let answer = reply("302 Found", &[("Location", &location)], b"");
+        begun.rig.upstream.once("*", Act::Say(answer, Then::GoOn));
+        let bytes = make(&begun);
+        let response = begun.rig.send(&bytes);
+        assert_eq!(response.status, 502, "{}: {response}", bytes.escape_ascii());
+    }
+    stopped_redirect("https://client.test/cb?error=login_required&code=RAW&state=HANDLE");
+}
+
 /// Attack 118. The upstream is a client of other servers, too.
 #[test]
 fn callbacks_of_other_servers() {
