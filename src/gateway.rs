@@ -155,21 +155,15 @@ impl Gateway {
                 host: route.host,
             },
         );
-        let mut response = match site.enter(self.shared.limits.in_flight) {
-            None => exchange.overloaded(),
-            Some(place) => {
-                let query = parts.uri.query().map(str::to_owned);
-                let request = exchange::Received {
-                    method: parts.method,
-                    path: route.path.into_owned(),
-                    query,
-                    headers: parts.headers,
-                    body,
-                };
-                let response = self.answer(&exchange, route.endpoint, request).await;
-                response.map(|body| body.holding(Box::new(place)))
-            }
+        let query = parts.uri.query().map(str::to_owned);
+        let request = exchange::Received {
+            method: parts.method,
+            path: route.path.into_owned(),
+            query,
+            headers: parts.headers,
+            body,
         };
+        let mut response = self.answer(&exchange, route.endpoint, request).await;
         headers::towards_client(response.headers_mut());
         let (upstream, status) = (site.settings.name.as_str(), response.status().as_u16());
         let took = self.shared.clock.now().since(started);

@@ -29,6 +29,9 @@ pub enum UpstreamError {
     /// No response in time.
     #[error("the response takes too long")]
     ResponseTimeout,
+    /// As many requests as may be are on their way already: nothing was sent.
+    #[error("too many requests are on their way")]
+    Overloaded,
     /// The request itself broke off: its body has no proper end.
     #[error("the request's body breaks off")]
     Request,
@@ -65,7 +68,7 @@ impl UpstreamError {
     /// Whether the upstream provably has not seen the request.
     pub const fn is_unsent(self) -> bool {
         match self {
-            Self::Connect | Self::ConnectTimeout => true,
+            Self::Connect | Self::ConnectTimeout | Self::Overloaded => true,
             Self::Broken | Self::ResponseTimeout | Self::Request => false,
         }
     }
@@ -77,6 +80,7 @@ impl UpstreamError {
             Self::ConnectTimeout => "connect_timeout",
             Self::Broken => "broken",
             Self::ResponseTimeout => "response_timeout",
+            Self::Overloaded => "overloaded",
             Self::Request => "request",
         }
     }

@@ -128,10 +128,7 @@ impl Body {
             held.finished();
             return self;
         }
-        self.held = Some(match self.held.take() {
-            None => held,
-            Some(other) => Box::new(Both(other, held)),
-        });
+        self.held = Some(held);
         self
     }
 
@@ -224,7 +221,11 @@ impl HttpBody for Frames<'_> {
             if polled.is_pending() {
                 watch.waits_for_body();
             } else {
-                watch.has_body();
+                let bytes = match &polled {
+                    Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
+                    Poll::Ready(_) | Poll::Pending => 0,
+                };
+                watch.has_body(bytes);
             }
         }
         if let Some(patience) = self.patience.as_deref_mut() {
@@ -301,15 +302,5 @@ impl HttpBody for Body {
                 None => SizeHint::default(),
             },
         }
-    }
-}
-
-#[derive(Debug)]
-struct Both(Box<dyn Held>, Box<dyn Held>);
-
-impl Held for Both {
-    fn finished(&mut self) {
-        self.0.finished();
-        self.1.finished();
     }
 }

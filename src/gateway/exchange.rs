@@ -16,7 +16,7 @@ use crate::upstream::{Client, Lease, UpstreamError};
 use super::body::{Body, Held};
 use super::endpoint::decode_lossy;
 use super::headers::{self, Peer};
-use super::site::Site;
+use super::site::{Place, Site};
 use super::{BrowserBinding, Shared, reply};
 
 /// What arrived, without what only the connection needs.
@@ -220,6 +220,10 @@ impl<'g> Exchange<'g> {
         if self.site.settings.browser_binding != BrowserBinding::Off {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
+        // Not before: a client that is slow with its body keeps nobody else's request away.
+        let Some(place) = self.site.enter(self.shared.limits.in_flight) else {
+            return Err(UpstreamError::Overloaded);
+        };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
         let mut request = Request::new(body);
@@ -233,8 +237,11 @@ impl<'g> Exchange<'g> {
             }
             Ok((response, lease)) => {
                 let patience = self.client.patience();
-                Ok(response
-                    .map(|body| Body::from_upstream(body, patience).holding(Box::new(lease))))
+                let held = UntilEnd { lease, place };
+                Ok(
+                    response
+                        .map(|body| Body::from_upstream(body, patience).holding(Box::new(held))),
+                )
             }
             // The fault is the client's: nothing failed at the upstream.
             Err(failed @ UpstreamError::Request) => Err(failed),
@@ -268,6 +275,7 @@ impl<'g> Exchange<'g> {
                 let text = "the body of the request breaks off";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
             }
+            UpstreamError::Overloaded => return self.overloaded(),
             UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the server behind this gate does not answer in time",
@@ -277,7 +285,7 @@ impl<'g> Exchange<'g> {
     }
 
     /// 503: no place left.
-    pub(super) fn overloaded(&self) -> Response<Body> {
+    fn overloaded(&self) -> Response<Body> {
         self.shared.telemetry.tell(&Event::Overloaded {
             request: self.id,
             upstream: &self.site.settings.name,
@@ -366,8 +374,16 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
     }
 }
 
-impl Held for Lease<Body> {
+/// What a response keeps until its last byte.
+#[derive(Debug)]
+struct UntilEnd {
+    lease: Lease<Body>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    place: Place,
+}
+
+impl Held for UntilEnd {
     fn finished(&mut self) {
-        self.give_back();
+        self.lease.give_back();
     }
 }

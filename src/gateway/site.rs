@@ -12,7 +12,6 @@ use crate::policy::Rule;
 use crate::store::Store;
 
 use super::Settings;
-use super::body::Held;
 
 /// Redirect URIs that are learned at most; past it errors go to a page of ours instead.
 const MAX_LEARNED: usize = 10_000;
@@ -124,8 +123,4 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-impl Held for Place {
-    fn finished(&mut self) {}
 }

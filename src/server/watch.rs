@@ -16,6 +16,10 @@ use crate::clock::{Clock, Timestamp};
 
 use super::Settings;
 
+/// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
+/// `body_read`.
+const BODY_RATE: u64 = 500;
+
 /// What the other side owes us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -47,6 +51,9 @@ pub struct Watch {
     clock: Clock,
     /// Phase in the low three bits, milliseconds above.
     state: AtomicU64,
+    /// How many milliseconds the client has kept us waiting for the body of this request, less those that the bytes which
+    /// came are worth.
+    debt: AtomicU64,
     /// Since when a write has been stuck, plus one; zero: none is.
     stuck_write: AtomicU64,
 }
@@ -57,6 +64,7 @@ impl Watch {
         let watch = Self {
             clock,
             state: AtomicU64::new(0),
+            debt: AtomicU64::new(0),
             stuck_write: AtomicU64::new(0),
         };
         watch.enter(Phase::FirstByte);
@@ -81,6 +89,7 @@ impl Watch {
 
     /// A request head is complete.
     pub fn request_begins(&self) {
+        self.debt.store(0, Ordering::Relaxed);
         self.enter(Phase::Ours);
     }
 
@@ -96,9 +105,17 @@ impl Watch {
         }
     }
 
-    /// More of it came, or all of it.
-    pub fn has_body(&self) {
-        if self.phase().0 == Phase::Body {
+    /// So many bytes more of it came, or the end of it.
+    pub fn has_body(&self, bytes: usize) {
+        if let (Phase::Body, since) = self.phase() {
+            let waited = self.clock.now().as_millis() - since.as_millis();
+            let worth = u64::try_from(bytes)
+                .unwrap_or(u64::MAX)
+                .saturating_mul(1000)
+                / BODY_RATE;
+            let debt = self.debt.load(Ordering::Relaxed) + waited;
+            self.debt
+                .store(debt.saturating_sub(worth), Ordering::Relaxed);
             self.enter(Phase::Ours);
         }
     }
@@ -118,7 +135,10 @@ impl Watch {
             Phase::FirstByte => settings.first_byte,
             Phase::Idle => settings.idle,
             Phase::Head => settings.header_read,
-            Phase::Body => settings.body_read,
+            Phase::Body => {
+                let debt = Duration::from_millis(self.debt.load(Ordering::Relaxed));
+                settings.body_read.checked_sub(debt)?
+            }
             Phase::Ours => Duration::MAX,
         };
         let stuck = self.stuck_write.load(Ordering::Relaxed);
@@ -260,13 +280,13 @@ mod tests {
         watch.waits_for_body();
         watch.waits_for_body();
         assert_eq!(step(19), Some(1));
-        watch.has_body();
+        watch.has_body(5000);
         watch.waits_for_body();
-        assert_eq!(
-            step(19),
-            Some(1),
-            "each piece of a body starts its time anew"
-        );
+        assert_eq!(step(10), Some(1), "a second for each 500 bytes of a body");
+        watch.has_body(1);
+        watch.waits_for_body();
+        assert_eq!(step(0), Some(1), "bytes that drip do not extend it");
+        assert_eq!(step(2), None);
         watch.response_ended();
         assert_eq!(step(59), Some(1));
         assert_eq!(step(1), None);

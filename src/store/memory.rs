@@ -102,10 +102,12 @@ impl MemoryStore {
         {
             return Ok(held);
         }
-        let room = self.room(pending.client, now)?;
+        let origin = self.origins.name(Origin::of(pending));
+        let weight = usage::weight(record::packed_length(origin, pending));
+        let room = self.room(pending.client, weight, now)?;
         let held = match place {
-            Place::Handle => self.hold_fresh(pending, now)?,
-            Place::Digest(key) => self.hold_at(key, pending, now)?,
+            Place::Handle => self.hold_fresh(origin, pending, now)?,
+            Place::Digest(key) => self.hold_at(key, origin, pending, now)?,
         };
         if matches!(held, Held::Handle(_) | Held::New) {
             room.fill();
@@ -208,12 +210,13 @@ impl MemoryStore {
 
     fn hold_fresh(
         &self,
+        origin: OriginName,
         pending: &PendingAuthorization,
         now: Timestamp,
     ) -> Result<Held, StoreError> {
         for _ in 0..MINTS {
             let handle = entropy::mint(&self.key, Purpose::State)?;
-            if self.hold_at(handle.digest(), pending, now) == Ok(Held::New) {
+            if self.hold_at(handle.digest(), origin, pending, now) == Ok(Held::New) {
                 return Ok(Held::Handle(handle));
             }
         }
@@ -223,10 +226,10 @@ impl MemoryStore {
     fn hold_at(
         &self,
         key: Digest,
+        origin: OriginName,
         pending: &PendingAuthorization,
         now: Timestamp,
     ) -> Result<Held, StoreError> {
-        let origin = self.origins.name(Origin::of(pending));
         let deadline = now.after(self.settings.pending);
         let record = pack_pending(
             Head {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -89,6 +90,20 @@ impl<B> Idle<B> {
     }
 }
 
+/// Whether nothing more can come of a response than is read as its body. Servers are known that send one where there is none,
+/// after HEAD above all: it would be taken for the answer to the next request, somebody else's.
+fn ends_surely<T>(is_head: bool, response: &Response<T>) -> bool {
+    let is_empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
+    let announces = |name| {
+        let value = response.headers().get(name);
+        value.is_some_and(|value| value != HeaderValue::from_static("0"))
+    };
+    let is_announced = [CONTENT_LENGTH, TRANSFER_ENCODING]
+        .into_iter()
+        .any(announces);
+    !is_head && (!is_empty || !is_announced)
+}
+
 impl<B> Client<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -125,6 +140,7 @@ where
         request: Request<B>,
         upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
+        let is_head = request.method() == Method::HEAD;
         let mut request = request;
         loop {
             let pooled = self.idle.take();
@@ -146,7 +162,7 @@ where
                 None => return Err(UpstreamError::ResponseTimeout),
                 Some(Ok(response)) => {
                     let lease = Lease {
-                        connection: Some(connection),
+                        connection: ends_surely(is_head, &response).then_some(connection),
                         idle: Arc::clone(&self.idle),
                     };
                     return Ok((response, lease));

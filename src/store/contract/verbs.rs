@@ -33,7 +33,7 @@ pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_
             ..request("", 0)
         },
         PendingAuthorization {
-            state: ClientState::Value("ü\0&=%2B+ ".repeat(10_000).into()),
+            state: ClientState::Value("ü\0&=%2B+ ".repeat(200).into()),
             ..request("client", 1)
         },
     ];

@@ -47,10 +47,15 @@ impl MemoryStore {
         self.drop_batch(before_grace(self.clock.now()))
     }
 
-    /// Room for a pending authorization. At capacity, what has expired makes room at once.
-    pub(super) fn room(&self, client: Digest, now: Timestamp) -> Result<Room<'_>, StoreError> {
+    /// Room for a pending authorization of that weight. At capacity, what has expired makes room at once.
+    pub(super) fn room(
+        &self,
+        client: Digest,
+        weight: usize,
+        now: Timestamp,
+    ) -> Result<Room<'_>, StoreError> {
         loop {
-            match self.usage.reserve(client) {
+            match self.usage.reserve(client, weight) {
                 Ok(room) => return Ok(room),
                 Err(error) if !self.make_room(now) => {
                     self.usage.refuse();
@@ -100,8 +105,11 @@ impl MemoryStore {
         let dropped = table.drop_expired(shard, until, limit);
         for record in &dropped {
             let origin = record.origin.and_then(|name| self.origins.resolve(name));
-            self.usage
-                .remove(origin.map(|origin| origin.client), record.state);
+            self.usage.remove(
+                origin.map(|origin| origin.client),
+                record.state,
+                record.bytes,
+            );
         }
         dropped.len()
     }

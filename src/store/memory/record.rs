@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
-pub(super) use pack::{Head, pack_code, pack_pending};
+pub(super) use pack::{Head, pack_code, pack_pending, packed_length};
 
 const HEAD: usize = 26;
 const KEY: usize = 16;
@@ -104,6 +104,11 @@ impl<'a> Record<'a> {
 
     pub(super) fn key(&self) -> Digest {
         Digest::from_bytes(self.head.first_chunk().copied().unwrap_or_default())
+    }
+
+    /// Of all of it.
+    pub(super) fn bytes(&self) -> usize {
+        HEAD + self.body.len()
     }
 
     fn deadline(&self) -> Timestamp {

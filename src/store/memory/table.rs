@@ -89,6 +89,7 @@ pub(super) struct Dropped {
     position: Position,
     pub(super) origin: Option<OriginName>,
     pub(super) state: State,
+    pub(super) bytes: usize,
 }
 
 impl Table {
@@ -169,12 +170,13 @@ impl Table {
                         break;
                     }
                     let (key, state) = (record.key(), record.state());
-                    let origin = record.origin().ok();
+                    let (origin, bytes) = (record.origin().ok(), record.bytes());
                     dropped.push(Dropped {
                         key,
                         position,
                         origin,
                         state,
+                        bytes,
                     });
                 }
                 emptied.extend(log.pop());

@@ -52,6 +52,35 @@ fn hold(store: &MemoryStore, client: &str) -> Digest {
     }
 }
 
+#[test]
+fn a_long_state_takes_as_much_room_as_it_needs() {
+    let (store, clock) = store(Settings {
+        capacity: 20,
+        per_client: 1.0,
+        ..settings()
+    });
+    let long = PendingAuthorization {
+        state: ClientState::Value("s".repeat(70_000).into()),
+        ..pending("long")
+    };
+    let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &long) else {
+        panic!("there was room");
+    };
+    assert_eq!(
+        store.pending(handle.digest()),
+        Pending::Live(Box::new(long.clone()))
+    );
+    assert_eq!(store.statistics().pending, 1);
+    let short = pending("short");
+    assert_eq!(store.hold(Place::Handle, &short), Err(StoreError::Full));
+    clock.advance(settings().pending + GRACE);
+    store.sweep();
+    for _ in 0..20 {
+        hold(&store, "short");
+    }
+    assert_eq!(store.hold(Place::Handle, &short), Err(StoreError::Full));
+}
+
 fn bind(store: &MemoryStore, pending: Digest, code: &str) -> Digest {
     match store.bind(
         pending,

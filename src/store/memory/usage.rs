@@ -1,5 +1,8 @@
 //! How many records there are, whose they are, and how many there may be.
 //!
+//! A pending authorization counts as one for each begun [`UNIT`] bytes: the client's state is kept as it came, and long ones
+//! must not cost more memory than the capacity promises.
+//!
 //! New pending authorizations are refused at capacity and at a client's share of it. Codes are counted against
 //! both but never refused: the login that they end was let in when it began, and a flood of other people's
 //! requests must not undo it. So there are at most [`CODES_PER_AUTHORIZATION`] records more for each pending
@@ -14,6 +17,14 @@ use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::table::SHARDS;
 use crate::oauth::Digest;
 use crate::store::{Settings, Statistics, StoreError};
+
+/// Bytes of a record that count as one.
+const UNIT: usize = 256;
+
+/// As how many records a pending authorization of that many bytes counts.
+pub(super) fn weight(bytes: usize) -> usize {
+    1 + bytes.saturating_sub(1) / UNIT
+}
 
 pub(super) struct Usage {
     capacity: usize,
@@ -35,6 +46,7 @@ pub(super) struct Room<'a> {
     usage: &'a Usage,
     client: Digest,
     state: State,
+    weight: usize,
     used: bool,
 }
 
@@ -53,16 +65,17 @@ impl Usage {
     }
 
     /// Room for a pending authorization.
-    pub(super) fn reserve(&self, client: Digest) -> Result<Room<'_>, StoreError> {
-        let more = |records| (records < self.capacity).then_some(records + 1);
+    pub(super) fn reserve(&self, client: Digest, weight: usize) -> Result<Room<'_>, StoreError> {
+        // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
+        let more = |records| (records < self.capacity).then_some(records + weight);
         self.records
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map_err(|_| StoreError::Full)?;
-        if self.count(client, self.share) {
+        if self.count(client, weight, self.share) {
             self.pending.fetch_add(1, Ordering::Relaxed);
-            Ok(self.room(client, State::Pending))
+            Ok(self.room(client, State::Pending, weight))
         } else {
-            self.records.fetch_sub(1, Ordering::Relaxed);
+            self.records.fetch_sub(weight, Ordering::Relaxed);
             Err(StoreError::ClientShare)
         }
     }
@@ -70,9 +83,9 @@ impl Usage {
     /// Room for a code: there always is.
     pub(super) fn reserve_code(&self, client: Digest) -> Room<'_> {
         self.records.fetch_add(1, Ordering::Relaxed);
-        self.count(client, None);
+        self.count(client, 1, None);
         self.codes.fetch_add(1, Ordering::Relaxed);
-        self.room(client, State::Bound)
+        self.room(client, State::Bound, 1)
     }
 
     /// A code has become a tombstone.
@@ -81,17 +94,21 @@ impl Usage {
         self.tombstones.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A record was dropped.
-    pub(super) fn remove(&self, client: Option<Digest>, state: State) {
-        let kind = match state {
-            State::Pending | State::Conflict => &self.pending,
-            State::Bound | State::Claimed => &self.codes,
-            State::Redeemed | State::Burnt => &self.tombstones,
+    /// A record of that many bytes was dropped.
+    pub(super) fn remove(&self, client: Option<Digest>, state: State, bytes: usize) {
+        let (kind, weight) = match state {
+            State::Pending | State::Conflict => (&self.pending, weight(bytes)),
+            State::Bound | State::Claimed => (&self.codes, 1),
+            State::Redeemed | State::Burnt => (&self.tombstones, 1),
         };
-        self.records.fetch_sub(1, Ordering::Relaxed);
         kind.fetch_sub(1, Ordering::Relaxed);
+        self.give_back(client, weight);
+    }
+
+    fn give_back(&self, client: Option<Digest>, weight: usize) {
+        self.records.fetch_sub(weight, Ordering::Relaxed);
         if let Some(client) = client {
-            self.discount(client);
+            self.discount(client, weight);
         }
     }
 
@@ -117,32 +134,33 @@ impl Usage {
         }
     }
 
-    fn room(&self, client: Digest, state: State) -> Room<'_> {
+    fn room(&self, client: Digest, state: State, weight: usize) -> Room<'_> {
         Room {
             usage: self,
             client,
             state,
+            weight,
             used: false,
         }
     }
 
-    /// One more for this client, unless it has `limit`.
-    fn count(&self, client: Digest, limit: Option<usize>) -> bool {
+    /// So many more for this client, unless it has `limit`.
+    fn count(&self, client: Digest, weight: usize, limit: Option<usize>) -> bool {
         if self.share.is_none() {
             return true;
         }
         let mut records = self.clients.entry(client).or_insert(0);
         let fits = limit.is_none_or(|limit| *records < limit);
         if fits {
-            *records += 1;
+            *records += weight;
         }
         fits
     }
 
-    fn discount(&self, client: Digest) {
+    fn discount(&self, client: Digest, weight: usize) {
         if self.share.is_some() {
             self.clients.remove_if_mut(&client, |_, records| {
-                *records = records.saturating_sub(1);
+                *records = records.saturating_sub(weight);
                 *records == 0
             });
         }
@@ -164,7 +182,13 @@ impl Room<'_> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         if !self.used {
-            self.usage.remove(Some(self.client), self.state);
+            let kind = if self.state == State::Pending {
+                &self.usage.pending
+            } else {
+                &self.usage.codes
+            };
+            kind.fetch_sub(1, Ordering::Relaxed);
+            self.usage.give_back(Some(self.client), self.weight);
         }
     }
 }

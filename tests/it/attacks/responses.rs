@@ -409,6 +409,8 @@ fn signed_responses() {
     }
 }
 
+type Make<'a> = &'a dyn Fn(&Begun) -> Vec<u8>;
+
 /// Attack 116, and how a code of somebody else's sign-in would become one of the thief's: the server repeats it beside the handle
 /// of a sign-in that the thief has begun. Fails without `Sent::holds`.
 #[test]
@@ -416,7 +418,7 @@ fn codes_that_came_with_the_request() {
     const FORM: &str = "application/x-www-form-urlencoded";
     let location = "https://client.test/cb?code=RAW&state=HANDLE";
     let to = |begun: &Begun| encode(&begun.filled(location));
-    let requests: [&dyn Fn(&Begun) -> Vec<u8>; 6] = [
+    let requests: [Make<'_>; 6] = [
         &|begun| request("GET", &format!("/logout?to={}", to(begun)), &[], None),
         &|begun| {
             request(

@@ -147,6 +147,20 @@ fn above_the_limit_requests_are_told_to_come_again() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
+#[test]
+fn a_client_that_is_slow_with_its_form_takes_nobodys_place() {
+    let rig = Rig::with(Config {
+        limits: "in_flight = 1",
+        ..Config::default()
+    });
+    for target in ["/token", "/authorize", "/login"] {
+        let mut slow = rig.connect();
+        let bytes = request("POST", target, &[], Some("grant_type=x"));
+        slow.send(&bytes[..bytes.len() - 3]);
+        assert_eq!(rig.get("/page").status, 200, "{target}");
+    }
+}
+
 #[track_caller]
 fn assert_full(rig: &Rig) {
     let response = rig.get("/page");
@@ -189,6 +203,38 @@ fn a_client_that_goes_away_gives_its_place_back() {
         drop(client);
         wait_for_a_place(&rig);
         drop(feed);
+    }
+}
+
+/// Servers are known that answer HEAD with a body, and write it after the head.
+#[test]
+fn a_body_where_there_is_none_is_nobodys_answer() {
+    let rig = Rig::with(Config {
+        server: "workers = 1",
+        ..Config::default()
+    });
+    for (method, head) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"),
+        ("HEAD", "HTTP/1.1 200 OK\r\n\r\n"),
+        (
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n",
+        ),
+        (
+            "GET",
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ),
+    ] {
+        let feed = rig.upstream.feed("/odd");
+        let mut client = rig.connect();
+        client.send(&request(method, "/odd", &[], None));
+        feed.send(head.as_bytes().to_vec())
+            .expect("somebody listens");
+        client.read_until(|came| came.ends_with(b"\r\n\r\n"));
+        let before = rig.upstream.accepted();
+        assert_eq!(rig.get("/page").status, 200, "{method} {head}");
+        feed.send(b"stray!".to_vec()).ok(); // the gate has closed it
+        assert_eq!(rig.upstream.accepted(), before + 1, "{method} {head}");
     }
 }
 

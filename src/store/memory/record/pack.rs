@@ -15,6 +15,34 @@ pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) origin: OriginName,
 }
 
+/// How long a pending authorization will be, packed.
+pub(in crate::store::memory) fn packed_length(
+    origin: OriginName,
+    pending: &PendingAuthorization,
+) -> usize {
+    let prefixed = |text: &str| text.len() + 4;
+    let origin = match origin {
+        OriginName::Number(_) => 0,
+        OriginName::Itself(origin) if origin.redirect.is_some() => 48,
+        OriginName::Itself(_) => 16,
+    };
+    let challenge = match &pending.challenge {
+        None => 0,
+        Some(CodeChallenge::S256(hash)) => hash.len(),
+        Some(CodeChallenge::Plain(challenge)) => prefixed(challenge),
+    };
+    let response_type = match pending.response_type.as_deref() {
+        None | Some("code") => 0,
+        Some(text) => prefixed(text),
+    };
+    let response_mode = pending.response_mode.as_deref().map_or(0, prefixed);
+    let browser = pending
+        .browser
+        .map_or(0, |browser| browser.as_bytes().len());
+    let state = pending.state.as_str().map_or(0, str::len);
+    HEAD + origin + browser + challenge + response_type + response_mode + state
+}
+
 /// Packs a pending authorization. `None`: a text of more than four gigabytes.
 pub(in crate::store::memory) fn pack_pending(
     head: Head,

@@ -57,6 +57,7 @@ proptest! {
         };
         let deadline = Timestamp::from_millis(millis);
         let mut bytes = pack_pending(Head { key, deadline, origin: name }, &pending).unwrap();
+        prop_assert_eq!(bytes.0.len(), packed_length(name, &pending));
         prop_assert_eq!(bytes.0.get(COUNT), Some(&0));
         let mut record = Record::open(&mut bytes.0).unwrap();
         prop_assert_eq!(record.key(), key);
