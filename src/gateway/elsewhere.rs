@@ -77,9 +77,12 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
     }
     if names(b"json") {
         Some(Kind::Json)
-    } else if media_type.starts_with(b"multipart/") {
+    } else if media_type.starts_with(b"multipart/") && names(b"boundary") {
         Some(Kind::Multipart)
-    } else if media_type.is_empty() || media_type.starts_with(b"text/") || names(b"xml") {
+    } else if media_type.is_empty()
+        // Without a boundary it is a form to Rack.
+        || media_type.starts_with(b"multipart/") || media_type.starts_with(b"text/") || names(b"xml")
+    {
         Some(Kind::Doubtful)
     } else {
         None
