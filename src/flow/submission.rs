@@ -77,7 +77,10 @@ impl<'a> Submission<'a> {
         let form = form.map(|form| Params::survey(form, limit)).transpose()?;
         for part in std::iter::once(&query).chain(&form) {
             if let Some(name) = part.folded_collision(&PROTECTED) {
-                return Err(Ambiguous::Folded(name.to_owned()).into());
+                return Err(Ambiguous::Folded(name).into());
+            }
+            if part.is_padded("client_id") {
+                return Err(Ambiguous::PaddedClient.into());
             }
             if part
                 .iter()
@@ -85,6 +88,13 @@ impl<'a> Submission<'a> {
             {
                 return Err(Malformed::Encoding.into());
             }
+        }
+        // A target is ASCII (RFC 3986); what servers make of other bytes differs.
+        if query
+            .iter()
+            .any(|pair| !pair.raw().is_ascii() && PROTECTED.contains(&pair.name()))
+        {
+            return Err(Malformed::Encoding.into());
         }
         Ok(Self { query, form })
     }

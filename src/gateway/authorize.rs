@@ -40,6 +40,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(form) => form,
         Err((violation, status)) => return unreadable(exchange, request, violation, status).await,
     };
+    if matches!(form, Form::None) {
+        // What is not there has no charset; Django would read the query in it.
+        request.headers.remove(header::CONTENT_TYPE);
+    }
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),
@@ -119,11 +123,16 @@ async fn form(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
-    if media_type.starts_with("multipart/form-data") {
-        return Ok(Form::Multipart);
-    }
     let limit = exchange.shared.limits.form_bytes;
     let unsupported = "the body has to be application/x-www-form-urlencoded";
+    if media_type.starts_with("multipart/form-data") {
+        // In a foreign charset some servers read the query, too.
+        return if elsewhere::is_encoded(&request.headers) {
+            malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        } else {
+            Ok(Form::Multipart)
+        };
+    }
     match request.body.peek(limit).await {
         Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
         Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {

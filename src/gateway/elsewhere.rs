@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
 use crate::oauth::json;
-use crate::oauth::params::fold;
+use crate::oauth::params::{fold, foldings};
 use crate::policy::{Decision, Violation};
 
 use super::body::{Body, Peeked};
@@ -59,21 +59,25 @@ pub(super) async fn guard(
 
 /// Whether the request is one for a token. Peeks into a body that could be a form, and leaves it ready to be sent on.
 async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bool {
-    if asks_for_token(&names(request.query().as_bytes())) {
+    let query = names(request.query().as_bytes());
+    if asks_for_token(&query) {
+        return true;
+    }
+    // Django reads the query, too, in the charset that the Content-Type names.
+    let upstream_codes = exchange.site.settings.rules.any_enforced_upstream_codes();
+    if upstream_codes && !request.query().is_empty() && has_foreign_charset(&request.headers) {
         return true;
     }
     let Some(kind) = kind(exchange, request) else {
         return false;
     };
-    if is_encoded(&request.headers) && exchange.site.settings.rules.any_enforced_upstream_codes() {
+    if upstream_codes && is_encoded(&request.headers) {
         return true;
     }
     match request.body.peek(exchange.shared.limits.form_bytes).await {
-        Peeked::Whole(body) => {
-            readings(kind, &body).is_none_or(|read| read.iter().any(asks_for_token))
-        }
+        Peeked::Whole(body) => readings(kind, &body).is_none_or(|read| together(&query, read)),
         // Too long to be read to its end. Handles make that harmless; a code of the upstream's own could hide in it.
-        Peeked::TooLong => exchange.site.settings.rules.any_enforced_upstream_codes(),
+        Peeked::TooLong => upstream_codes,
         Peeked::Broken => false,
     }
 }
@@ -97,7 +101,7 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
     }
     if names(b"json") {
         Some(Kind::Json)
-    } else if media_type.starts_with(b"multipart/") {
+    } else if media_type.starts_with(b"multipart/") && names(b"boundary") {
         Some(Kind::Multipart)
     } else if MEDIA.iter().any(|media| media_type.starts_with(media)) {
         None
@@ -106,12 +110,22 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
     }
 }
 
+/// Whether query and body ask for a token together: many servers do not tell where a parameter stands.
+fn together(query: &Names, read: Vec<Names>) -> bool {
+    read.into_iter()
+        .any(|names| asks_for_token(&[query.clone(), names].concat()))
+}
+
 /// A name and its value, the name as the most forgiving server reads it.
 type Names = Vec<(String, String)>;
 
-/// Whether a body is something else than it looks like before it is unpacked: compressed, or in a charset in which the
-/// letters of ASCII are other bytes.
-fn is_encoded(headers: &HeaderMap) -> bool {
+/// Whether a body is something else than it looks like before it is unpacked: compressed, or in a foreign charset.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_ENCODING) || has_foreign_charset(headers)
+}
+
+/// Whether it names a charset in which the letters of ASCII are other bytes.
+fn has_foreign_charset(headers: &HeaderMap) -> bool {
     const LIKE_ASCII: [&str; 12] = [
         "utf-8",
         "utf8",
@@ -126,9 +140,6 @@ fn is_encoded(headers: &HeaderMap) -> bool {
         "big5",
         "koi8",
     ];
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return true;
-    }
     let media_type = headers
         .get(header::CONTENT_TYPE)
         .map(|value| value.as_bytes().to_ascii_lowercase());
@@ -145,9 +156,9 @@ fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
     match kind {
         Kind::Form => Some(vec![names(body)]),
         Kind::Json => Some(vec![json()?]),
-        Kind::Multipart => Some(vec![fields(body)]),
+        Kind::Multipart => Some(vec![fields(body)?]),
         Kind::Doubtful => {
-            let mut read = vec![names(body), fields(body)];
+            let mut read = vec![names(body), fields(body)?];
             if body.trim_ascii_start().starts_with(b"{") {
                 read.push(json()?);
             }
@@ -163,11 +174,11 @@ fn names(input: &[u8]) -> Names {
         input
             .split(move |byte| separators.contains(byte))
             .filter(|pair| !pair.is_empty())
-            .map(|pair| {
+            .flat_map(|pair| {
                 let equals = pair.iter().position(|&byte| byte == b'=');
                 let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
                 let value = value.get(1..).unwrap_or_default();
-                (fold(&text(&decode_lossy(name))), text(&decode_lossy(value)))
+                read_as(&text(&decode_lossy(name)), &text(&decode_lossy(value)))
             })
     };
     let mut names: Names = between(b"&").collect();
@@ -175,6 +186,13 @@ fn names(input: &[u8]) -> Names {
         names.extend(between(b"&;"));
     }
     names
+}
+
+/// The value under every name that a server may read it by.
+fn read_as(name: &str, value: &str) -> Names {
+    foldings(name)
+        .map(|name| (name, value.to_owned()))
+        .collect()
 }
 
 /// As UTF-8, or as Latin-1 where it is none.
@@ -193,15 +211,23 @@ fn members(object: &serde_json::Map<String, serde_json::Value>) -> Names {
     };
     object
         .iter()
-        .map(|(name, value)| (fold(name), text(value)))
+        .flat_map(|(name, value)| read_as(name, &text(value)))
         .collect()
 }
 
 /// The fields of a multipart body, by `name=` in whatever spelling, without their values: a field named `code` counts
-/// as a long one.
-fn fields(body: &Bytes) -> Names {
+/// as a long one. `None`: a name in pieces (`name*0=`, RFC 2231), which some servers put together.
+fn fields(body: &Bytes) -> Option<Names> {
     let text = text(body).to_ascii_lowercase();
-    text.match_indices("name")
+    let in_pieces = |(at, found): (usize, &str)| {
+        let rest = text.get(at + found.len()..).unwrap_or_default();
+        rest.trim_start().starts_with(|c: char| c.is_ascii_digit())
+    };
+    if text.match_indices("name*").any(in_pieces) {
+        return None;
+    }
+    let fields = text
+        .match_indices("name")
         .filter_map(|(at, found)| text.get(at + found.len()..))
         .filter_map(|rest| {
             rest.trim_start()
@@ -217,13 +243,12 @@ fn fields(body: &Bytes) -> Names {
                 .unwrap_or(rest)
         })
         .filter_map(|rest| rest.split(['"', '\'', ';', '\r', '\n']).next())
-        .map(|name| {
-            (
-                fold(&self::text(&decode_lossy(name.as_bytes()))),
-                "x".repeat(ONE_TIME_PASSWORD + 1),
-            )
+        .flat_map(|name| {
+            let name = self::text(&decode_lossy(name.as_bytes()));
+            read_as(&name, &"x".repeat(ONE_TIME_PASSWORD + 1))
         })
-        .collect()
+        .collect();
+    Some(fields)
 }
 
 fn asks_for_token(names: &Names) -> bool {
@@ -273,6 +298,9 @@ mod tests {
             "%ff=1&=&x=%zz&grant_type=x",
             "co%00de=SplxlOBeZQQY&client_id=a",
             "\u{feff}code=SplxlOBeZQQY&client_id=a",
+            "grant[type=x",
+            "grant_type%00x=x",
+            "code%00=SplxlOBeZQQY&client[id=a",
         ] {
             assert!(
                 check(Kind::Form, body) && check(Kind::Doubtful, body),
@@ -289,6 +317,8 @@ mod tests {
             "name = 'grant_type'",
             "name*=utf-8''grant%5ftype",
             "name=\"grant\\_type\"",
+            "name*0=\"grant_\"; name*1=\"type\"",
+            "name*0*=utf-8''grant; name*1=_type",
         ] {
             let body = format!("--b\r\nContent-Disposition: form-data; {name}\r\n\r\nx\r\n--b--");
             assert!(
@@ -302,6 +332,17 @@ mod tests {
                 "{twice}"
             );
         }
+    }
+
+    #[test]
+    fn query_and_body_are_read_together() {
+        let together = |query: &str, body: &str| {
+            let read = readings(Kind::Form, &Bytes::copy_from_slice(body.as_bytes()));
+            together(&names(query.as_bytes()), read.unwrap())
+        };
+        assert!(together("code=SplxlOBeZQQY", "client_id=a"));
+        assert!(together("client_id=a", "code=SplxlOBeZQQY"));
+        assert!(!together("client_id=a", "username=b") && !together("code=123456", "client_id=a"));
     }
 
     #[test]
@@ -338,6 +379,7 @@ mod tests {
             "username=a&password=b",
             "grant_type=",
             "100% sure; nothing {to} see",
+            "grant[type]=x&user[code]=SplxlOBeZQQY&client[id]=1",
         ] {
             assert!(!check(Kind::Form, body), "{body}");
         }

@@ -185,10 +185,8 @@ async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
 fn is_parameter(cookie: &str) -> bool {
     let decoded = params::decode(cookie.as_bytes());
-    let name = params::fold(decoded.as_deref().unwrap_or(cookie));
-    token::PROTECTED
-        .iter()
-        .any(|known| params::fold(known) == name)
+    let known = token::PROTECTED.map(params::fold);
+    params::foldings(decoded.as_deref().unwrap_or(cookie)).any(|folded| known.contains(&folded))
 }
 
 fn unreadable(problem: &TokenProblem) -> Violation {
@@ -196,6 +194,7 @@ fn unreadable(problem: &TokenProblem) -> Violation {
         TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
         TokenProblem::Folded(_)
         | TokenProblem::Separator
+        | TokenProblem::PaddedClient
         | TokenProblem::Document
         | TokenProblem::Client(_) => Violation::MalformedRequest(problem.to_string()),
     }

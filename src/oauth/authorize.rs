@@ -70,6 +70,9 @@ pub enum Ambiguous {
     /// A name that some servers take for a protected one.
     #[error("the parameter {0:?} would be read as another one by some servers")]
     Folded(String),
+    /// Some servers trim it, and then it names another client.
+    #[error("the client_id begins or ends with blanks")]
+    PaddedClient,
     /// The request's own parameters stand partly in the query and partly in the body.
     #[error("parameters of the request stand in the query and in the body")]
     Split,

@@ -45,6 +45,14 @@ impl<'a> Pair<'a> {
         self.raw
     }
 
+    /// Whether some servers see the end of the name, or of the value, elsewhere: a `;` that is not escaped begins another
+    /// parameter, and to qs a name that has a bracket ends at the last `]=`.
+    pub fn is_cut_elsewhere(&self) -> bool {
+        let value = self.raw.splitn(2, |&byte| byte == b'=').nth(1);
+        let value = value.unwrap_or_default();
+        self.raw.contains(&b';') || value.windows(2).any(|two| two == b"]=")
+    }
+
     /// Where they stand in the input.
     fn span(&self) -> Range<usize> {
         self.start..self.start + self.raw.len()
@@ -171,6 +179,17 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// Whether a value of `name` begins or ends with blanks or control characters, which some servers trim.
+    pub fn is_padded(&self, name: &str) -> bool {
+        let trimmed = |value: &str| {
+            let is_blank = |c: char| c.is_whitespace() || c.is_control();
+            value.trim_matches(is_blank).len() < value.len()
+        };
+        self.pairs
+            .iter()
+            .any(|pair| pair.name == name && trimmed(pair.value()))
+    }
+
     /// The first name that occurs twice, leaving out those that may.
     pub fn duplicate(&self, may_repeat: &[&str]) -> Option<Duplicate> {
         let earlier =
@@ -183,13 +202,26 @@ impl<'a> Params<'a> {
     }
 
     /// The first name that some framework would take for a protected one, though it is not: `CODE`,
-    /// `code.verifier`, `code[]`, `+code`.
-    pub fn folded_collision(&self, protected: &[&str]) -> Option<&str> {
-        self.pairs.iter().map(Pair::name).find(|name| {
-            !protected.contains(name) && {
-                let folded = fold(name);
-                protected.iter().any(|known| fold(known) == folded)
+    /// `code.verifier`, `code[]`, `+code`. Behind a `;` that is not escaped, a protected name itself is one: there it
+    /// begins a parameter in some servers, and none here.
+    pub fn folded_collision(&self, protected: &[&str]) -> Option<String> {
+        let collides = |name: &str| foldings(name).any(|folded| is_folded(protected, &folded));
+        let behind_semicolon = |pair: &Pair<'a>| {
+            pair.raw
+                .split(|&byte| byte == b';')
+                .skip(1)
+                .find_map(|piece| {
+                    let name = piece.split(|&byte| byte == b'=').next()?;
+                    let name = decode(name).ok()?;
+                    collides(&name).then(|| name.into_owned())
+                })
+        };
+        self.pairs.iter().find_map(|pair| {
+            let name = pair.name();
+            if !protected.contains(&name) && collides(name) {
+                return Some(name.to_owned());
             }
+            behind_semicolon(pair)
         })
     }
 
@@ -261,18 +293,30 @@ pub fn encode_into(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// What a name looks like to the most forgiving framework: brackets cut off, case and punctuation gone.
+fn is_folded(protected: &[&str], folded: &str) -> bool {
+    protected.iter().any(|known| fold(known) == folded)
+}
+
+/// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a
+/// NUL; to PHP a bracket that is not closed is a `_`.
+pub fn foldings(name: &str) -> impl Iterator<Item = String> {
+    let brackets = ['[', ']'];
+    let opened = name.trim_start_matches(brackets);
+    let cut = opened.split(['[', ']', '\0']).next().unwrap_or_default();
+    let unclosed = opened
+        .split_once('[')
+        .is_some_and(|(_, rest)| !rest.contains(']'));
+    let whole = unclosed.then(|| fold(opened.split('\0').next().unwrap_or_default()));
+    // Others drop the NUL.
+    let without_nul = name.contains('\0').then(|| fold(name));
+    std::iter::once(fold(cut)).chain(whole).chain(without_nul)
+}
+
+/// A name without case and punctuation.
 ///
 /// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
 pub fn fold(name: &str) -> String {
-    let before_bracket = name.split_once('[').map_or(name, |(head, _)| head);
-    let before_bracket = if before_bracket.is_empty() {
-        name
-    } else {
-        before_bracket
-    };
-    before_bracket
-        .chars()
+    name.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .filter(char::is_ascii_alphanumeric)

@@ -2,7 +2,7 @@
 
 use super::AuthorizationCode;
 use super::client::{ClientIdentity, ClientProblem};
-use super::params::{Duplicate, Params};
+use super::params::{Duplicate, Pair, Params};
 
 /// Names that decide what a token request is.
 pub const PROTECTED: [&str; 9] = [
@@ -76,9 +76,12 @@ pub enum TokenProblem {
     /// A name that some servers take for a protected one.
     #[error("the parameter {0:?} would be read as another one by some servers")]
     Folded(String),
-    /// A `;` that is not escaped. It begins another parameter in some servers; no form encoder writes one.
-    #[error("a bare ; would be read as the end of a parameter by some servers")]
+    /// A `;`, or a `]=` in a value, that is not escaped. Some servers take it for a boundary; no form encoder writes one.
+    #[error("a bare ; or ]= would be read as the boundary of a parameter by some servers")]
     Separator,
+    /// Some servers trim it, and then it names another client.
+    #[error("the client_id begins or ends with blanks")]
+    PaddedClient,
     /// It begins as JSON or XML does: servers are known that believe the content rather than its type.
     #[error("a document where a form has to be")]
     Document,
@@ -97,10 +100,13 @@ impl<'a> TokenRequest<'a> {
             return Err(duplicate.into());
         }
         if let Some(name) = params.folded_collision(&PROTECTED) {
-            return Err(TokenProblem::Folded(name.to_owned()));
+            return Err(TokenProblem::Folded(name));
         }
-        if params.iter().any(|pair| pair.raw().contains(&b';')) {
+        if params.iter().any(Pair::is_cut_elsewhere) {
             return Err(TokenProblem::Separator);
+        }
+        if params.is_padded("client_id") {
+            return Err(TokenProblem::PaddedClient);
         }
         let first = params
             .iter()
@@ -169,6 +175,12 @@ mod tests {
             "CODE=a",
             "code[]=a",
             "code.verifier=a",
+            "grant[type=a",
+            "client[id=a",
+            "client_id]x=a",
+            "scope=a[]=b",
+            "client_id=+a",
+            "client_id=a%1F",
             r#"{"code":"a"}"#,
             " [\"&grant_type=x&\"]",
             "<code>a</code>",

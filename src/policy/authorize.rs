@@ -106,7 +106,7 @@ pub fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
             Violation::DuplicateParameter(duplicate.0.clone())
         }
         Doubt::Malformed(_)
-        | Doubt::Ambiguous(Ambiguous::Folded(_) | Ambiguous::Split)
+        | Doubt::Ambiguous(Ambiguous::Folded(_) | Ambiguous::PaddedClient | Ambiguous::Split)
         | Doubt::SeveralHandles => Violation::MalformedRequest(doubt.to_string()),
     }
 }

@@ -5,6 +5,7 @@ mod attacks;
 mod config;
 mod demo;
 mod deploy;
+mod differential;
 mod lifecycle;
 mod limits;
 mod metadata;

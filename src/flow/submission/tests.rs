@@ -242,6 +242,10 @@ fn lookalike_names_and_undecodable_protected_values_are_doubt() {
         "code.challenge=x",
         "state=%ff",
         "x=1&%ff=2",
+        "code[challenge=x",
+        "scope=a;state=x",
+        "state=\u{e4}",
+        "client_id=a%20",
     ] {
         assert!(
             Submission::read(query.as_bytes(), None, 64).is_err(),
@@ -249,4 +253,5 @@ fn lookalike_names_and_undecodable_protected_values_are_doubt() {
         );
     }
     assert!(Submission::read(b"", Some(b"password=%E9"), 64).is_ok());
+    assert!(Submission::read("x=\u{e4}&state=a;b".as_bytes(), None, 64).is_ok());
 }

@@ -97,6 +97,64 @@ fn names_that_some_framework_takes_for_a_protected_one_are_found() {
 }
 
 #[test]
+fn brackets_and_semicolons_hide_protected_names() {
+    let collision = |input: &str| {
+        let params = Params::parse(input.as_bytes(), 9).unwrap();
+        params.folded_collision(&["code_challenge", "state"])
+    };
+    for input in [
+        "code[challenge=1",
+        "code%5Bchallenge=1",
+        "code_challenge]x=1",
+        "[]state=1",
+        "]state]=1",
+        "scope=a;state=1",
+        "x;code[challenge=1",
+        "amp;state=1",
+        "x=1;+%73tate=2",
+    ] {
+        assert!(collision(input).is_some(), "{input}");
+    }
+    for input in [
+        "code[challenge]=1",
+        "x[state]=1",
+        "state=a;b=c",
+        "x=;",
+        "x;y=1",
+        "s[tate]=1",
+    ] {
+        assert_eq!(collision(input), None, "{input}");
+    }
+}
+
+#[test]
+fn boundaries_that_others_see() {
+    let is_cut = |input: &str| {
+        let params = Params::parse(input.as_bytes(), 9).unwrap();
+        params.iter().any(Pair::is_cut_elsewhere)
+    };
+    assert!(is_cut("a=b;c=d") && is_cut("a=b]=c") && is_cut("a;"));
+    assert!(!is_cut("a[]=b") && !is_cut("a[]=b%5D=c%3B") && !is_cut("a=b]"));
+}
+
+#[test]
+fn padding_is_what_some_servers_trim() {
+    let is_padded = |input: &str| {
+        let params = Params::parse(input.as_bytes(), 9).unwrap();
+        params.is_padded("client_id")
+    };
+    for input in [
+        "client_id=+a",
+        "client_id=a%0A",
+        "client_id=%C2%A0a",
+        "client_id=a%1F",
+    ] {
+        assert!(is_padded(input), "{input}");
+    }
+    assert!(!is_padded("client_id=a+b&scope=+a"));
+}
+
+#[test]
 fn editing_leaves_the_rest_alone() {
     let params = Params::parse(b"A=%7e&state=x+y&b&c=", 9).unwrap();
     let edited = params.edit(|pair| match pair.name() {
