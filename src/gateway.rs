@@ -4,12 +4,14 @@ mod authorize;
 mod bind;
 pub mod body;
 mod browser;
+mod concern;
 mod elsewhere;
 pub mod endpoint;
 mod exchange;
 mod forward;
 pub mod headers;
 mod metadata;
+mod reading;
 pub mod reply;
 pub mod site;
 mod token;
@@ -158,7 +160,12 @@ impl Gateway {
         let query = parts.uri.query().map(str::to_owned);
         let request = exchange::Received {
             method: parts.method,
-            path: route.path.into_owned(),
+            // Where nothing is judged not one byte changes.
+            path: if site.observes_only {
+                parts.uri.path().to_owned()
+            } else {
+                route.path.into_owned()
+            },
             query,
             headers: parts.headers,
             body,

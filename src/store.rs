@@ -219,6 +219,13 @@ impl Store {
         }
     }
 
+    /// Whose code it is or was ([`crate::oauth::ClientId::digest`]), as long as it is remembered. Claims nothing.
+    pub async fn owner(&self, key: Digest) -> Result<Option<Digest>, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.owner(key)),
+        }
+    }
+
     /// Ends a claim.
     pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
         match self {

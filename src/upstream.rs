@@ -42,6 +42,7 @@ pub enum UpstreamError {
 pub struct Upload {
     pieces: AtomicU64,
     broken: AtomicBool,
+    through: AtomicBool,
 }
 
 impl Upload {
@@ -53,6 +54,15 @@ impl Upload {
     /// It broke off, which is not the upstream's doing.
     pub fn break_off(&self) {
         self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// The last piece went through.
+    pub fn finish(&self) {
+        self.through.store(true, Ordering::Relaxed);
+    }
+
+    fn is_through(&self) -> bool {
+        self.through.load(Ordering::Relaxed)
     }
 
     fn pieces(&self) -> u64 {

@@ -12,11 +12,14 @@ use http::{Method, Response, StatusCode};
 use crate::flow::Submission;
 use crate::flow::submission::Doubt;
 use crate::oauth::Digest;
+use crate::oauth::authorize::PROTECTED;
+use crate::oauth::params::fold;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::{bind, elsewhere, reply};
+use super::reading::Said;
+use super::{bind, concern, elsewhere, reading, reply};
 
 use continuation::continuation;
 use fresh::fresh;
@@ -65,6 +68,11 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if may_redeem && let Some(refused) = elsewhere::guard(exchange, &mut request).await {
         return refused;
     }
+    if handle.is_some() && concern::is_planted(exchange, &mut request).await {
+        let text = "a code beside the handle of a sign-in".to_owned();
+        let violation = Violation::MalformedRequest(text);
+        return unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await;
+    }
     if let Some(handle) = handle {
         return continuation(exchange, request, &submission, &handle).await;
     }
@@ -95,8 +103,9 @@ fn unknown_method() -> Violation {
     Violation::MalformedRequest("an authorization request is a GET or a POST".to_owned())
 }
 
-async fn wrong_method(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
-    match exchange.decide_unread(request, unknown_method()) {
+async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass(exchange, cleared, None).await
         }
@@ -126,11 +135,14 @@ async fn form(
     let limit = exchange.shared.limits.form_bytes;
     let unsupported = "the body has to be application/x-www-form-urlencoded";
     if media_type.starts_with("multipart/form-data") {
-        // In a foreign charset some servers read the query, too.
-        return if elsewhere::is_encoded(&request.headers) {
-            malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE)
-        } else {
-            Ok(Form::Multipart)
+        // A login page's own. Its fields are the server's affair, but for those that would change the sign-in. (Another state
+        // than the handle only makes the answer one that nobody waits for.)
+        return match reading::body(exchange, request, true).await {
+            Said::Names(read) if !read.iter().flatten().any(is_protected) => Ok(Form::Multipart),
+            Said::Nothing | Said::Broken | Said::Something | Said::Names(_) => malformed(
+                "a multipart body that may change the sign-in",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ),
         };
     }
     match request.body.peek(limit).await {
@@ -143,6 +155,11 @@ async fn form(
         Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
         Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
     }
+}
+
+fn is_protected((name, _): &(String, String)) -> bool {
+    let decides = |known: &&str| *known != "state" && fold(known) == *name;
+    PROTECTED.iter().any(decides)
 }
 
 /// Exactly a form, in UTF-8.
@@ -170,15 +187,16 @@ async fn doubtful(exchange: &Exchange<'_>, request: Received, doubt: &Doubt) -> 
     .await
 }
 
-/// A request that cannot be read belongs to no client: the upstream's own rule holds.
+/// A request that cannot be read.
 async fn unreadable(
     exchange: &Exchange<'_>,
-    request: Received,
+    mut request: Received,
     violation: Violation,
     status: StatusCode,
 ) -> Response<Body> {
     let accept = request.accept();
-    match exchange.decide_unread(request, violation) {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass(exchange, cleared, None).await
         }

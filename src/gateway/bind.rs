@@ -12,9 +12,10 @@ use http::{HeaderValue, Response, header};
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Replacement, beacon};
+use crate::clock;
 use crate::flow::{Handle, PendingAuthorization, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
-use crate::policy::{Mode, Violation};
+use crate::policy::{Mode, Rule, Violation};
 use crate::store::{Bound, Pending, Place};
 use crate::telemetry::{Decided, Event};
 
@@ -70,7 +71,8 @@ pub(super) async fn deliver(
         return pass_through(exchange, response);
     };
     let violation = Violation::UnboundCodeInResponse(why);
-    if exchange.site.settings.rules.default_rule().mode != Mode::Enforce {
+    let rule = concerned(exchange, pending).await;
+    if rule.mode != Mode::Enforce {
         exchange.tell(Decided::Reported, Some(&violation), None);
         return pass_through(exchange, response);
     }
@@ -80,6 +82,21 @@ pub(super) async fn deliver(
         let _ = exchange.site.store.discard(pending).await;
     }
     exchange.bad_answer(&violation)
+}
+
+/// The rule for an answer that cannot be delivered: that of the client whose sign-in it is, and the upstream's own where
+/// there is none: nothing ties such a code to a client that is protected.
+async fn concerned<'g>(exchange: &Exchange<'g>, pending: Option<Digest>) -> &'g Rule {
+    let rules = &exchange.site.settings.rules;
+    let Some(pending) = pending else {
+        return rules.default_rule();
+    };
+    match exchange.site.store.pending(pending).await {
+        Ok(Pending::Live(record)) => exchange.rule(Some(record.client)),
+        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => {
+            rules.strictest(clock::today())
+        }
+    }
 }
 
 /// `Refresh`, `Content-Location`, `Link` and whatever vendors redirect with: a live handle there beside a code is an
@@ -144,12 +161,21 @@ async fn redirect(
     let parsed = Location::new(&location);
     let carried = parsed.read(&exchange.site.key);
     let Some((handle, record)) = live(exchange, &carried).await? else {
+        // Parameters that cannot be read, or too many of them.
+        if beacon::carries_code(&location)
+            && let Some(pending) = live_handle(exchange, &location).await
+        {
+            return Err(Unsafe {
+                why: "a code in a Location of an unknown shape",
+                pending: Some(pending),
+            });
+        }
         return stray(exchange, asked, &location, &carried).await;
     };
     if !record
         .redirect
         .is_none_or(|redirect| redirect.is_target_of(&location))
-        || !leads_to_client(&carried, &record)
+        || !leads_to_client(exchange, &location, &carried, &record)
     {
         return elsewhere(&carried, &handle);
     }
@@ -178,9 +204,14 @@ async fn redirect(
     Ok(())
 }
 
-/// An answer without a redirect URI of its own to compare is the client's only if it is an answer at all.
-fn leads_to_client(carried: &Carried, record: &PendingAuthorization) -> bool {
-    carried.is_response() || record.redirect.is_some()
+/// An answer without a redirect URI of its own to compare is the client's only if it is an answer at all, and leads away.
+fn leads_to_client(
+    exchange: &Exchange<'_>,
+    location: &str,
+    carried: &Carried,
+    record: &PendingAuthorization,
+) -> bool {
+    record.redirect.is_some() || (carried.is_response() && is_foreign(exchange, location))
 }
 
 /// A live handle in an answer that does not lead to the client: an own page of the server's, unless a code goes along.
@@ -243,12 +274,6 @@ async fn bind(
     if carried.signed {
         return Err(dead("a signed response, whose code cannot be replaced"));
     }
-    if let Some(issuer) = &carried.issuer {
-        exchange.site.learn_issuer(Issuer {
-            issuer: Some(issuer.clone()),
-            in_responses: true,
-        });
-    }
     let code = match the_code(asked, carried) {
         Ok(None) => return Ok(None),
         Ok(Some(code)) => code,
@@ -280,6 +305,17 @@ async fn bind(
         Ok(Bound::Handle(ours)) => {
             if let Some(redirect) = record.redirect {
                 exchange.site.learn_redirect(record.client, redirect);
+            }
+            // With a code, and not with an error: a server may repeat what it was asked for.
+            if let Some(issuer) = carried
+                .issuer
+                .clone()
+                .filter(|issuer| !asked.sent.holds(issuer))
+            {
+                exchange.site.learn_issuer(Issuer {
+                    issuer: Some(issuer),
+                    in_responses: true,
+                });
             }
             Ok(Some(ours))
         }
@@ -346,8 +382,5 @@ async fn stray(
 }
 
 fn implicit_allowed(exchange: &Exchange<'_>) -> bool {
-    let types = &exchange.site.settings.rules.default_rule().response_types;
-    types
-        .iter()
-        .any(|response_type| !response_type.yields_code())
+    exchange.site.settings.rules.any_response_without_code()
 }

@@ -141,6 +141,11 @@ impl Body {
 
     /// Tells what is held of the end as soon as it is known: nobody polls on when a Content-Length is used up.
     fn tell_end(&mut self) {
+        if let Some(upload) = &self.upload
+            && self.is_through()
+        {
+            upload.finish();
+        }
         if self.is_through()
             && let Some(mut held) = self.held.take()
         {

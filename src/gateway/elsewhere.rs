@@ -3,17 +3,15 @@
 //! Where codes are handles such a request is worthless anyway; where they travel as the upstream issued them, this is
 //! what keeps an alias of the token endpoint that nobody configured from being a way around.
 
-use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::Response;
 
-use crate::oauth::json;
-use crate::oauth::params::{fold, foldings};
+use crate::oauth::params::fold;
 use crate::policy::{Decision, Violation};
 
-use super::body::{Body, Peeked};
-use super::endpoint::decode_lossy;
+use super::body::Body;
 use super::exchange::{Exchange, Received};
-use super::reply;
+use super::reading::{self, Names, ONE_TIME_PASSWORD, Said, has_foreign_charset, names};
+use super::{concern, reply};
 
 /// Beside a code, any of these makes a request one for a token.
 const COMPANIONS: [&str; 4] = [
@@ -22,22 +20,6 @@ const COMPANIONS: [&str; 4] = [
     "redirect_uri",
     "code_verifier",
 ];
-/// A one-time password has at most this many digits.
-const ONE_TIME_PASSWORD: usize = 10;
-
-/// No server looks for parameters in these.
-const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
-
-/// What a body is read as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Form,
-    Json,
-    Multipart,
-    /// No media type, text, or one that nobody knows: some servers read a form in it, some JSON.
-    Doubtful,
-}
-
 /// The answer to a token request in disguise.
 pub(super) async fn guard(
     exchange: &Exchange<'_>,
@@ -48,10 +30,16 @@ pub(super) async fn guard(
         .settings
         .routes
         .is_foreign_callback(&request.path);
-    if is_foreign || !is_token_request(exchange, request).await {
+    if is_foreign {
         return None;
     }
-    match exchange.decide_unread((), Violation::TokenRequestElsewhere) {
+    let is_one = is_token_request(exchange, request).await;
+    let rule = if is_one || concern::is_planted(exchange, request).await {
+        concern::rule(exchange, request).await
+    } else {
+        concern::misplaced_code(exchange, request).await?
+    };
+    match exchange.decide_unread(rule, (), Violation::TokenRequestElsewhere) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }
@@ -63,50 +51,16 @@ async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bo
     if asks_for_token(&query) {
         return true;
     }
+    let thorough = exchange.site.settings.rules.any_enforced_upstream_codes();
     // Django reads the query, too, in the charset that the Content-Type names.
-    let upstream_codes = exchange.site.settings.rules.any_enforced_upstream_codes();
-    if upstream_codes && !request.query().is_empty() && has_foreign_charset(&request.headers) {
+    if thorough && !request.query().is_empty() && has_foreign_charset(&request.headers) {
         return true;
     }
-    let Some(kind) = kind(exchange, request) else {
-        return false;
-    };
-    if upstream_codes && is_encoded(&request.headers) {
-        return true;
-    }
-    match request.body.peek(exchange.shared.limits.form_bytes).await {
-        Peeked::Whole(body) => readings(kind, &body).is_none_or(|read| together(&query, read)),
-        // Too long to be read to its end. Handles make that harmless; a code of the upstream's own could hide in it.
-        Peeked::TooLong => upstream_codes,
-        Peeked::Broken => false,
-    }
-}
-
-/// Whether a body has to be read: every form; and where codes travel as they are everything but pictures and the like.
-fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
-    if http_body::Body::is_end_stream(&request.body) {
-        return None;
-    }
-    let media_type = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_ascii_lowercase());
-    let media_type = media_type.unwrap_or_default();
-    let names = |what: &[u8]| media_type.windows(what.len()).any(|window| window == what);
-    if names(b"x-www-form-urlencoded") {
-        return Some(Kind::Form);
-    }
-    if !exchange.site.settings.rules.any_enforced_upstream_codes() {
-        return None;
-    }
-    if names(b"json") {
-        Some(Kind::Json)
-    } else if media_type.starts_with(b"multipart/") && names(b"boundary") {
-        Some(Kind::Multipart)
-    } else if MEDIA.iter().any(|media| media_type.starts_with(media)) {
-        None
-    } else {
-        Some(Kind::Doubtful)
+    match reading::body(exchange, request, thorough).await {
+        Said::Nothing | Said::Broken => false,
+        // Handles make that harmless; a code of the upstream's own could hide in it.
+        Said::Something => thorough,
+        Said::Names(read) => together(&query, read),
     }
 }
 
@@ -114,141 +68,6 @@ fn kind(exchange: &Exchange<'_>, request: &Received) -> Option<Kind> {
 fn together(query: &Names, read: Vec<Names>) -> bool {
     read.into_iter()
         .any(|names| asks_for_token(&[query.clone(), names].concat()))
-}
-
-/// A name and its value, the name as the most forgiving server reads it.
-type Names = Vec<(String, String)>;
-
-/// Whether a body is something else than it looks like before it is unpacked: compressed, or in a foreign charset.
-pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::CONTENT_ENCODING) || has_foreign_charset(headers)
-}
-
-/// Whether it names a charset in which the letters of ASCII are other bytes.
-fn has_foreign_charset(headers: &HeaderMap) -> bool {
-    const LIKE_ASCII: [&str; 12] = [
-        "utf-8",
-        "utf8",
-        "us-ascii",
-        "ascii",
-        "iso-8859-",
-        "latin",
-        "windows-125",
-        "shift_jis",
-        "euc-",
-        "gb",
-        "big5",
-        "koi8",
-    ];
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.as_bytes().to_ascii_lowercase());
-    let media_type = text(&media_type.unwrap_or_default());
-    media_type.split("charset").skip(1).any(|rest| {
-        let charset = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        !LIKE_ASCII.iter().any(|known| charset.starts_with(known))
-    })
-}
-
-/// Everything that the body may say. `None`: it may say something that cannot be read here.
-fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
-    let json = || json::parse(body).map(|value| value.as_object().map(members).unwrap_or_default());
-    match kind {
-        Kind::Form => Some(vec![names(body)]),
-        Kind::Json => Some(vec![json()?]),
-        Kind::Multipart => Some(vec![fields(body)?]),
-        Kind::Doubtful => {
-            let mut read = vec![names(body), fields(body)?];
-            if body.trim_ascii_start().starts_with(b"{") {
-                read.push(json()?);
-            }
-            Some(read)
-        }
-    }
-}
-
-/// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers. Each by itself:
-/// one that nobody can read hides no other.
-fn names(input: &[u8]) -> Names {
-    let between = |separators: &'static [u8]| {
-        input
-            .split(move |byte| separators.contains(byte))
-            .filter(|pair| !pair.is_empty())
-            .flat_map(|pair| {
-                let equals = pair.iter().position(|&byte| byte == b'=');
-                let (name, value) = pair.split_at(equals.unwrap_or(pair.len()));
-                let value = value.get(1..).unwrap_or_default();
-                read_as(&text(&decode_lossy(name)), &text(&decode_lossy(value)))
-            })
-    };
-    let mut names: Names = between(b"&").collect();
-    if input.contains(&b';') {
-        names.extend(between(b"&;"));
-    }
-    names
-}
-
-/// The value under every name that a server may read it by.
-fn read_as(name: &str, value: &str) -> Names {
-    foldings(name)
-        .map(|name| (name, value.to_owned()))
-        .collect()
-}
-
-/// As UTF-8, or as Latin-1 where it is none.
-fn text(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(
-        |_| bytes.iter().copied().map(char::from).collect(),
-        str::to_owned,
-    )
-}
-
-fn members(object: &serde_json::Map<String, serde_json::Value>) -> Names {
-    let text = |value: &serde_json::Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    object
-        .iter()
-        .flat_map(|(name, value)| read_as(name, &text(value)))
-        .collect()
-}
-
-/// The fields of a multipart body, by `name=` in whatever spelling, without their values: a field named `code` counts
-/// as a long one. `None`: a name in pieces (`name*0=`, RFC 2231), which some servers put together.
-fn fields(body: &Bytes) -> Option<Names> {
-    let text = text(body).to_ascii_lowercase();
-    let in_pieces = |(at, found): (usize, &str)| {
-        let rest = text.get(at + found.len()..).unwrap_or_default();
-        rest.trim_start().starts_with(|c: char| c.is_ascii_digit())
-    };
-    if text.match_indices("name*").any(in_pieces) {
-        return None;
-    }
-    let fields = text
-        .match_indices("name")
-        .filter_map(|(at, found)| text.get(at + found.len()..))
-        .filter_map(|rest| {
-            rest.trim_start()
-                .trim_start_matches('*')
-                .trim_start()
-                .strip_prefix('=')
-        })
-        .map(|rest| rest.trim_start().trim_start_matches(['"', '\'']))
-        // `name*=utf-8''code` (RFC 8187)
-        .map(|rest| {
-            rest.strip_prefix("utf-8''")
-                .or_else(|| rest.strip_prefix("iso-8859-1''"))
-                .unwrap_or(rest)
-        })
-        .filter_map(|rest| rest.split(['"', '\'', ';', '\r', '\n']).next())
-        .flat_map(|name| {
-            let name = self::text(&decode_lossy(name.as_bytes()));
-            read_as(&name, &"x".repeat(ONE_TIME_PASSWORD + 1))
-        })
-        .collect();
-    Some(fields)
 }
 
 fn asks_for_token(names: &Names) -> bool {
@@ -277,6 +96,8 @@ fn asks_for_token(names: &Names) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::reading::{Kind, readings};
+    use bytes::Bytes;
 
     fn check(kind: Kind, body: &str) -> bool {
         readings(kind, &Bytes::copy_from_slice(body.as_bytes()))
@@ -343,32 +164,6 @@ mod tests {
         assert!(together("code=SplxlOBeZQQY", "client_id=a"));
         assert!(together("client_id=a", "code=SplxlOBeZQQY"));
         assert!(!together("client_id=a", "username=b") && !together("code=123456", "client_id=a"));
-    }
-
-    #[test]
-    fn bodies_that_are_something_else_are_told_by_their_fields() {
-        let check = |name: &'static str, value: &'static str| {
-            let pair = (name.parse().unwrap(), http::HeaderValue::from_static(value));
-            is_encoded(&HeaderMap::from_iter([pair]))
-        };
-        assert!(check("content-encoding", "gzip"));
-        for charset in [
-            "ibm037",
-            "utf-16",
-            "\"UTF-7\"",
-            "utf-8; charset=utf-16le",
-            "",
-        ] {
-            let value: &'static str = format!("text/plain; Charset = {charset}").leak();
-            assert!(check("content-type", value), "{charset}");
-        }
-        for media_type in [
-            "text/plain",
-            "application/json; charset=UTF-8",
-            "text/html; charset=iso-8859-15",
-        ] {
-            assert!(!check("content-type", media_type), "{media_type}");
-        }
     }
 
     #[test]

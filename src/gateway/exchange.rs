@@ -147,13 +147,18 @@ impl<'g> Exchange<'g> {
         decision
     }
 
-    /// Decides about what cannot be read, and so belongs to no client: the upstream's own rule holds.
-    pub(super) fn decide_unread<T>(&self, subject: T, violation: Violation) -> Decision<T> {
+    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
+    pub(super) fn decide_unread<T>(
+        &self,
+        rule: &Rule,
+        subject: T,
+        violation: Violation,
+    ) -> Decision<T> {
         let verdict = Verdict {
             subject,
             violation: Some(violation),
         };
-        self.decide(self.site.settings.rules.default_rule(), verdict, None)
+        self.decide(rule, verdict, None)
     }
 
     /// Tells a decision.
@@ -230,7 +235,7 @@ impl<'g> Exchange<'g> {
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        match self.client.send(request, upload.as_deref()).await {
+        match self.client.send(request, upload.as_ref()).await {
             // Nothing that goes out asks for an upgrade.
             Ok((response, _)) if response.status().is_informational() => {
                 self.no_answer(UpstreamError::Broken)

@@ -6,14 +6,15 @@ use crate::policy::{Decision, Violation};
 
 use super::body::Body;
 use super::exchange::{Exchange, Received};
-use super::{bind, elsewhere, reply};
+use super::{bind, concern, elsewhere, reply};
 
 /// A path that some servers take for a protected endpoint, without being it.
-pub(super) async fn ambiguous(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
+pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if exchange.site.settings.rules.all_off() {
         return unguarded(exchange, request).await;
     }
-    match exchange.decide_unread(request, Violation::AmbiguousPath) {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, Violation::AmbiguousPath) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             unguarded(exchange, cleared.into_inner()).await
         }
@@ -71,6 +72,15 @@ pub(super) async fn guard(
 ) -> Option<Response<Body>> {
     if exchange.site.settings.rules.all_off() {
         return None;
+    }
+    // Who does not expect one takes it for the next request.
+    let has_body = !http_body::Body::is_end_stream(&request.body);
+    if has_body
+        && [Method::GET, Method::HEAD].contains(&request.method)
+        && !exchange.site.observes_only
+    {
+        let text = "a GET request has no body here";
+        return Some(reply::bad_request(StatusCode::BAD_REQUEST, text));
     }
     let routes = &exchange.site.settings.routes;
     if !exchange.site.observes_only && !routes.admits(&request.path) {

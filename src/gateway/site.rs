@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dashmap::DashSet;
+use dashmap::DashMap;
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
@@ -13,8 +13,9 @@ use crate::store::Store;
 
 use super::Settings;
 
-/// Redirect URIs that are learned at most; past it errors go to a page of ours instead.
-const MAX_LEARNED: usize = 10_000;
+/// Clients whose redirect URIs are learned at most, and how many of each; past it errors go to a page of ours instead.
+const MAX_CLIENTS: usize = 10_000;
+const MAX_LEARNED: usize = 16;
 
 /// Shared by all workers.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Site {
     /// Its pending authorizations and codes.
     pub store: Arc<Store>,
     /// Redirect URIs to which the upstream has itself sent a code, with their clients.
-    learned: DashSet<(Digest, Digest)>,
+    learned: DashMap<Digest, Vec<Digest>>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: Arc<AtomicUsize>,
@@ -54,7 +55,7 @@ impl Site {
             origin: connection.origin(),
             authority: connection.authority(),
             store,
-            learned: DashSet::new(),
+            learned: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: Arc::default(),
             observes_only: settings.rules.observes_only(),
@@ -76,9 +77,21 @@ impl Site {
 
     /// The upstream has itself sent a code to this redirect URI for this client.
     pub fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
-        if self.learned.len() < MAX_LEARNED {
-            self.learned.insert((client, redirect.to_parts().0));
+        let exact = redirect.to_parts().0;
+        if self.has_learned(client, exact) {
+            return;
         }
+        if self.learned.len() < MAX_CLIENTS || self.learned.contains_key(&client) {
+            let mut learned = self.learned.entry(client).or_default();
+            if learned.len() < MAX_LEARNED && !learned.contains(&exact) {
+                learned.push(exact);
+            }
+        }
+    }
+
+    fn has_learned(&self, client: Digest, exact: Digest) -> bool {
+        let learned = self.learned.get(&client);
+        learned.is_some_and(|learned| learned.contains(&exact))
     }
 
     /// The redirect URI as one that errors may be sent to, if it is known to be the client's.
@@ -89,7 +102,7 @@ impl Site {
         uri: &RedirectUri,
     ) -> Option<RegisteredRedirectUri> {
         RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
-            let known = self.learned.contains(&(client, uri.digest().to_parts().0));
+            let known = self.has_learned(client, uri.digest().to_parts().0);
             known.then(|| RegisteredRedirectUri::learned(uri))
         })
     }

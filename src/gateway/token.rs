@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 
+use crate::clock;
 use crate::flow::{Purpose, Settlement};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
@@ -17,7 +18,7 @@ use crate::upstream::UpstreamError;
 use super::authorize::is_form;
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::{ToUpstream, bind, headers, reply};
+use super::{ToUpstream, bind, concern, headers, reply};
 
 /// Bytes of a 401 that are read to see whether the upstream has looked at the code at all.
 const ERROR_BODY: usize = 16 * 1024;
@@ -36,7 +37,12 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
                 "an OPTIONS request here has no query and no body",
             );
         }
-        return answer(exchange, exchange.send(request).await);
+        // It asks without credentials. (Fetch standard, CORS-preflight fetch.)
+        for credentials in [header::COOKIE, header::AUTHORIZATION] {
+            request.headers.remove(credentials);
+        }
+        let rule = exchange.site.settings.rules.strictest(clock::today());
+        return answer(exchange, rule, exchange.send(request).await);
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -58,7 +64,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
-    if let Some(Decision::Refuse((), violation)) = misnamed_code(exchange, &params).await {
+    if let Some(Decision::Refuse((), violation)) = concern::misnamed_code(exchange, &params).await {
         return reply::token_refused(&violation, None);
     }
     match TokenRequest::parse(&params, authorization.as_deref()) {
@@ -87,10 +93,11 @@ fn unknown_method() -> Violation {
     Violation::MalformedRequest("a token request is a POST".to_owned())
 }
 
-async fn wrong_method(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
-    match exchange.decide_unread(request, unknown_method()) {
+async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, exchange.forward(cleared).await)
+            answer(exchange, rule, exchange.forward(cleared).await)
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -98,13 +105,14 @@ async fn wrong_method(exchange: &Exchange<'_>, request: Received) -> Response<Bo
 
 /// Judges and records, and changes not one byte.
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let all_off = exchange.site.settings.rules.all_off();
+    let rules = &exchange.site.settings.rules;
+    let (all_off, default) = (rules.all_off(), rules.default_rule());
     let claim = match request.method {
         _ if all_off => None,
         Method::POST => watch(exchange, &mut request).await,
         Method::OPTIONS if is_empty(&request) => None,
         _ => {
-            drop(exchange.decide_unread((), unknown_method()));
+            drop(exchange.decide_unread(default, (), unknown_method()));
             None
         }
     };
@@ -116,12 +124,13 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
             Err(failed) => exchange.upstream_failed(failed),
         };
     }
-    answer(exchange, response)
+    answer(exchange, default, response)
 }
 
 /// The observing half of [`observe`].
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
-    let record = |violation| drop(exchange.decide_unread((), violation));
+    let default = exchange.site.settings.rules.default_rule();
+    let record = |violation| drop(exchange.decide_unread(default, (), violation));
     let body = match body(exchange, request).await {
         Ok(body) => body,
         Err((violation, _)) => {
@@ -141,7 +150,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
     if let Ok(params) = &params {
-        drop(misnamed_code(exchange, params).await);
+        drop(concern::misnamed_code(exchange, params).await);
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption)) => {
@@ -200,15 +209,16 @@ fn unreadable(problem: &TokenProblem) -> Violation {
     }
 }
 
-/// What cannot be read belongs to no client: the upstream's own rule holds.
+/// Refuses what cannot be read, unless it concerns nobody who is to be protected.
 async fn refuse_unreadable(
     exchange: &Exchange<'_>,
-    request: Received,
+    mut request: Received,
     (violation, status): Unreadable,
 ) -> Response<Body> {
-    match exchange.decide_unread(request, violation) {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, exchange.forward(cleared).await)
+            answer(exchange, rule, exchange.forward(cleared).await)
         }
         Decision::Refuse(_, violation) => reply::token_refused(&violation, Some(status)),
     }
@@ -235,7 +245,7 @@ async fn other_grant(
     }
     match decide_other(exchange, request, (grant_type, client)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, exchange.forward(cleared).await)
+            answer(exchange, rule, exchange.forward(cleared).await)
         }
         Decision::Refuse(_, violation) => reply::token_refused(&violation, None),
     }
@@ -302,7 +312,7 @@ async fn redeem(
             .replaced(canonical(params, code, strips(exchange)));
     }
     let sent = exchange.forward(cleared.map(|_| request)).await;
-    answer(exchange, settle(exchange, claim, sent).await)
+    answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
 /// Claims the code and judges the request by the stricter of two rules: that of the client it names, and that of the
@@ -358,39 +368,6 @@ fn owner(redeemed: &Redeemed) -> Option<Digest> {
         }
         Redeemed::Unknown => None,
     }
-}
-
-/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
-/// servers know a code by what it is, not by what it is called. It is judged by the rule of the client that it belongs to.
-async fn misnamed_code(exchange: &Exchange<'_>, params: &Params<'_>) -> Option<Decision<()>> {
-    let rules = &exchange.site.settings.rules;
-    if !rules.any_upstream_codes() {
-        return None;
-    }
-    for pair in params.iter().filter(|pair| pair.name() != "code") {
-        let Some(code) = AuthorizationCode::new(pair.value()) else {
-            continue;
-        };
-        let (rule, violation) = match exchange.site.store.redeem(code.digest()).await {
-            Ok(Redeemed::Unknown) => continue,
-            Ok(redeemed) => {
-                let rule = exchange.rule(owner(&redeemed));
-                if let Redeemed::Claimed(claim) = redeemed {
-                    // A store that cannot be told keeps the claim, and so the code is never redeemed.
-                    let _ = exchange.site.store.settle(claim, Settlement::Release).await;
-                }
-                let text = "a code under another name".to_owned();
-                (rule, Violation::MalformedRequest(text))
-            }
-            Err(_) => (rules.default_rule(), Violation::StoreUnavailable),
-        };
-        let verdict = Verdict {
-            subject: (),
-            violation: Some(violation),
-        };
-        return Some(exchange.decide(rule, verdict, None));
-    }
-    None
 }
 
 /// A handle of ours, or a code that travels as the upstream issued it.
@@ -472,11 +449,15 @@ fn is_invalid_client(body: &[u8]) -> bool {
 
 /// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is
 /// refused not relayed either.
-fn answer(exchange: &Exchange<'_>, sent: Result<Response<Body>, UpstreamError>) -> Response<Body> {
+fn answer(
+    exchange: &Exchange<'_>,
+    rule: &Rule,
+    sent: Result<Response<Body>, UpstreamError>,
+) -> Response<Body> {
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(response, violation) {
+            match exchange.decide_unread(rule, response, violation) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

@@ -156,6 +156,18 @@ impl Rules {
         if b.mode >= a.mode { b } else { a }
     }
 
+    /// The strictest rule of any client today.
+    pub fn strictest(&self, today: u64) -> &Rule {
+        let clients = self.clients.keys().map(|id| self.of(Some(*id), today));
+        clients.fold(&self.default, |a, b| if b.mode > a.mode { b } else { a })
+    }
+
+    /// Whether any client may ask for a response without a code, which no sign-in of ours has to be found for.
+    pub fn any_response_without_code(&self) -> bool {
+        let mut types = self.all().flat_map(|rule| &rule.response_types);
+        types.any(|response_type| !response_type.yields_code())
+    }
+
     /// The exceptions, as written.
     pub fn clients(&self) -> impl Iterator<Item = &ClientRule> {
         self.clients.values()

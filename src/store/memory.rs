@@ -173,6 +173,12 @@ impl MemoryStore {
         redeemed.flatten().unwrap_or(Redeemed::Unknown)
     }
 
+    /// Whose code it is or was, as long as it is remembered.
+    pub fn owner(&self, key: Digest) -> Option<Digest> {
+        let owner = |record: &mut Record<'_>| Some(self.origin_of(record)?.1.client);
+        self.codes.with(key, owner).flatten()
+    }
+
     /// Ends a claim. What was burnt meanwhile stays burnt, and what has expired stays expired.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
         let key = claim.key();

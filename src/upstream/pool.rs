@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -44,6 +43,9 @@ struct Idle<B> {
 #[derive(Debug)]
 pub struct Lease<B> {
     connection: Option<SendRequest<B>>,
+    /// A request whose body is still on its way when the response has ended keeps the connection busy, for as long as its
+    /// client likes.
+    upload: Option<Arc<Upload>>,
     idle: Arc<Idle<B>>,
 }
 
@@ -53,7 +55,11 @@ impl<B> Lease<B> {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if connection.is_closed() {
+        let is_uploading = self
+            .upload
+            .as_ref()
+            .is_some_and(|upload| !upload.is_through());
+        if connection.is_closed() || is_uploading {
             return;
         }
         let now = self.idle.clock.now();
@@ -91,17 +97,11 @@ impl<B> Idle<B> {
 }
 
 /// Whether nothing more can come of a response than is read as its body. Servers are known that send one where there is none,
-/// after HEAD above all: it would be taken for the answer to the next request, somebody else's.
-fn ends_surely<T>(is_head: bool, response: &Response<T>) -> bool {
+/// after HEAD above all, and others that take the body of a GET for the next request: what is in the connection then would be
+/// the answer to the next request, somebody else's.
+fn ends_surely<T>(is_odd: bool, response: &Response<T>) -> bool {
     let is_empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
-    let announces = |name| {
-        let value = response.headers().get(name);
-        value.is_some_and(|value| value != HeaderValue::from_static("0"))
-    };
-    let is_announced = [CONTENT_LENGTH, TRANSFER_ENCODING]
-        .into_iter()
-        .any(announces);
-    !is_head && (!is_empty || !is_announced)
+    !is_odd && !is_empty
 }
 
 impl<B> Client<B>
@@ -138,9 +138,11 @@ where
     pub async fn send(
         &self,
         request: Request<B>,
-        upload: Option<&Upload>,
+        upload: Option<&Arc<Upload>>,
     ) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
-        let is_head = request.method() == Method::HEAD;
+        let is_get = request.method() == Method::GET;
+        let is_odd =
+            request.method() == Method::HEAD || (is_get && !request.body().is_end_stream());
         let mut request = request;
         loop {
             let pooled = self.idle.take();
@@ -149,7 +151,8 @@ where
                 Some(connection) => connection,
                 None => self.open().await?,
             };
-            if connection.ready().await.is_err() {
+            // A connection that is in the pool is ready, or will be in a moment.
+            if !matches!(timeout(self.connect, connection.ready()).await, Ok(Ok(()))) {
                 if fresh {
                     return Err(UpstreamError::Connect);
                 }
@@ -162,7 +165,8 @@ where
                 None => return Err(UpstreamError::ResponseTimeout),
                 Some(Ok(response)) => {
                     let lease = Lease {
-                        connection: ends_surely(is_head, &response).then_some(connection),
+                        connection: ends_surely(is_odd, &response).then_some(connection),
+                        upload: upload.map(Arc::clone),
                         idle: Arc::clone(&self.idle),
                     };
                     return Ok((response, lease));
@@ -170,7 +174,7 @@ where
                 Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(UpstreamError::Connect),
-                    None if upload.is_some_and(Upload::is_broken) => {
+                    None if upload.is_some_and(|upload| upload.is_broken()) => {
                         return Err(UpstreamError::Request);
                     }
                     None => return Err(UpstreamError::Broken),
@@ -187,10 +191,10 @@ where
     async fn in_time<T>(
         &self,
         response: impl Future<Output = T>,
-        upload: Option<&Upload>,
+        upload: Option<&Arc<Upload>>,
     ) -> Option<T> {
         let mut response = pin!(response);
-        let pieces = || upload.map(Upload::pieces);
+        let pieces = || upload.map(|upload| upload.pieces());
         loop {
             let before = pieces();
             match timeout(self.response, response.as_mut()).await {

@@ -64,5 +64,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 }
 
 fn record(exchange: &Exchange<'_>, violation: Violation) {
-    drop(exchange.decide_unread((), violation));
+    // Nobody is refused here.
+    let rule = exchange.site.settings.rules.default_rule();
+    drop(exchange.decide_unread(rule, (), violation));
 }

@@ -46,28 +46,43 @@ pub(super) async fn check(
         return Ok(());
     };
     origin_in_page(exchange, &page);
-    for form in forms(&page) {
-        let carried = form.read(&exchange.site.key);
+    let key = &exchange.site.key;
+    let all: Vec<_> = forms(&page)
+        .into_iter()
+        .map(|form| {
+            let carried = form.read(key);
+            (form, carried)
+        })
+        .collect();
+    for (at, (form, carried)) in all.iter().enumerate() {
         if !carried.is_response() {
             continue;
         }
-        match live(exchange, &carried).await? {
+        match live(exchange, carried).await? {
             Some((handle, record)) => {
                 let to_client = record
                     .redirect
                     .is_none_or(|redirect| redirect.is_target_of(&form.action));
                 if to_client && is_foreign(exchange, &form.action) {
+                    let mut others = all.iter().enumerate().filter(|(other, _)| *other != at);
+                    // Only this one's code is replaced.
+                    if others.any(|(_, (_, other))| !other.codes.is_empty()) {
+                        return Err(Unsafe {
+                            why: "codes in two forms of a page",
+                            pending: Some(handle.digest()),
+                        });
+                    }
                     return form_post(
                         exchange,
                         asked,
                         response,
-                        (&page, &form, &carried),
+                        (&page, form, carried),
                         (&handle, &record),
                     )
                     .await;
                 }
             }
-            None => stray(exchange, asked, &form.action, &carried).await?,
+            None => stray(exchange, asked, &form.action, carried).await?,
         }
     }
     let Ok(text) = std::str::from_utf8(&page) else {

@@ -192,6 +192,9 @@ pub(in crate::store) fn attempts_are_counted_across_releases(make: Make) {
             let burnt = attempt == settings().attempts;
             let third = store.redeem(key).await.unwrap();
             assert_eq!(matches!(third, Redeemed::Burnt(_)), burnt);
+            let owner = request("client", 1).client;
+            assert_eq!(store.owner(key).await, Ok(Some(owner)), "dead or alive");
+            assert_eq!(store.owner(digest("no code")).await, Ok(None));
             if let Redeemed::Claimed(third) = third {
                 store.settle(third, Settlement::Release).await.unwrap();
             }

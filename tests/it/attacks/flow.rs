@@ -330,6 +330,44 @@ fn dead_codes_under_the_name_of_a_lax_client() {
     });
 }
 
+/// Attacks 30 to 49 and 77, where only some clients are enforced: what cannot be read may be about one of them. Fails when the
+/// upstream's own rule is taken for it.
+#[test]
+fn unreadable_requests_about_an_enforced_client() {
+    let enforced =
+        "[[upstream.client]]\nid = \"pub\"\nowner = \"a\"\nreason = \"a test\"\nmode = \"enforce\"";
+    let config = Config {
+        pkce: "mode = \"report\"",
+        tables: enforced,
+        ..Config::default()
+    };
+    with(config, |attacked| {
+        let fresh = attacked.rig.authorization().without_challenge();
+        let bytes = request("GET", &format!("{}&x=1&x=2", target(&fresh)), &[], None);
+        attacked.refused(&bytes, &[400]);
+        let form = attacked.tok().with("code", &attacked.raw()).encoded();
+        for doubt in ["&client_id=pub", "&x=1&x=2", "&CODE=1"] {
+            attacked.refused_form("/token", &[], &format!("{form}{doubt}"), &[400]);
+        }
+        for target in ["/token/", "/token?x"] {
+            attacked.refused_form(target, &[], &form, &[400]);
+        }
+        let json = [("Content-Type", "application/json")];
+        attacked.refused_form("/token", &json, &super::json(&attacked.tok()), &[415]);
+        attacked.refused(
+            &request("GET", &format!("/token?{form}"), &[], None),
+            &[405],
+        );
+        // Nobody else notices.
+        let form = "grant_type=x&client_id=legacy&x=1&x=2";
+        assert_eq!(attacked.rig.post("/token", &[], form).status, 200);
+        let begin = "/authorize?response_type=code&client_id=legacy&x=1&x=2";
+        let page = Act::Say(reply("200 OK", &[], b"hello"), Then::GoOn);
+        attacked.rig.upstream.once("/authorize", page);
+        assert_eq!(attacked.rig.get(begin).status, 200);
+    });
+}
+
 /// Attack 85.
 #[test]
 fn codes_for_another_redirect_uri() {

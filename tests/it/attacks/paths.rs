@@ -53,6 +53,55 @@ fn token_requests_at_the_authorization_endpoint() {
     });
 }
 
+/// Attack 19, where codes are the upstream's own: whatever it is called and wherever it stands. Fails without
+/// `concern::misplaced_code`.
+#[test]
+fn codes_anywhere_else() {
+    let config = Config {
+        pkce: "codes = \"upstream\"",
+        ..Config::default()
+    };
+    let attacked = Attacked::sign_in(Rig::with(config), false);
+    let code = attacked.raw();
+    let get = |target: &str, fields: &[(&str, &str)]| request("GET", target, fields, None);
+    let basic = ("Authorization", "Basic cHViOnM=");
+    for bytes in [
+        get(&format!("/api?code={code}"), &[]),
+        get(&format!("/api?code={code}&state=x"), &[basic]),
+        get(
+            &format!("/api?x={code}&state=x"),
+            &[("Cookie", &format!("a=b; code={code}"))],
+        ),
+        get(&format!("/api/{code}"), &[]),
+        get("/api", &[("Authorization", &format!("Bearer {code}"))]),
+        request(
+            "POST",
+            &format!("/api?code={code}"),
+            &[],
+            Some("client_id=pub"),
+        ),
+        request("POST", "/api", &[], Some(&format!("%u0063ode={code}&a=b"))),
+        request(
+            "POST",
+            "/api",
+            &[("Content-Type", "application/json")],
+            Some(&format!("[{{\"a\":{{\"b\":\"{code}\"}}}}]")),
+        ),
+    ] {
+        attacked.refused(&bytes, &[400]);
+    }
+    // A client of the same origin gets its answer.
+    let callback = attacked.passed(&get(&format!("/app/cb?code={code}&state=x"), &[]));
+    assert_eq!(callback.path(), "/app/cb");
+    // A preflight carries nothing.
+    let field = ("Cookie", &*format!("code={code}"));
+    let seen = attacked.passed(&request("OPTIONS", "/token", &[field, basic], None));
+    assert_eq!(
+        (seen.header("cookie"), seen.header("authorization")),
+        (None, None)
+    );
+}
+
 /// A path that nobody configured: what comes there and asks for a token is refused.
 #[track_caller]
 fn elsewhere(attacked: &Attacked, path: &str) {

@@ -1,0 +1,223 @@
+//! Whose request it is, when that cannot be told for sure. What cannot be read may concern any client; what holds a code
+//! concerns the client whose code it is.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, header};
+
+use crate::clock;
+use crate::flow::Purpose;
+use crate::oauth::params::fold;
+use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
+use crate::policy::{Decision, Rule, Verdict, Violation};
+use crate::store::Pending;
+
+use super::endpoint::decode_lossy;
+use super::exchange::{Exchange, Received};
+use super::reading::{self, Names, ONE_TIME_PASSWORD, Said, names, text};
+
+/// More words than any request has that should pass.
+const MAX_WORDS: usize = 4096;
+/// Decoded so often, a word is found however deep it stands in another one.
+const ROUNDS: usize = 3;
+/// What stands around words, in forms, documents, cookies and URLs.
+const AROUND: [char; 16] = [
+    '/', '&', ';', ',', '"', '\'', '<', '>', '{', '}', '[', ']', ' ', '\r', '\n', '\t',
+];
+
+/// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the upstream's own
+/// rule says, that one. Else the strictest, unless everybody whom the request names in any reading has a laxer one.
+pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) -> &'g Rule {
+    let rules = &exchange.site.settings.rules;
+    let (default, strictest) = (rules.default_rule(), rules.strictest(clock::today()));
+    if default.mode >= strictest.mode {
+        return default;
+    }
+    let Some(named) = named(exchange, request).await else {
+        return strictest;
+    };
+    let of_all = named.into_iter().map(|client| exchange.rule(Some(client)));
+    let strict = |a: &'g Rule, b: &'g Rule| if b.mode > a.mode { b } else { a };
+    of_all.reduce(strict).unwrap_or(strictest)
+}
+
+/// Every client that the request names, or whose code or sign-in it names. `None`: there may be more.
+async fn named(exchange: &Exchange<'_>, request: &mut Received) -> Option<Vec<Digest>> {
+    let mut said: Names = names(request.query().as_bytes());
+    match reading::body(exchange, request, true).await {
+        Said::Nothing => {}
+        Said::Broken | Said::Something => return None,
+        Said::Names(read) => said.extend(read.into_iter().flatten()),
+    }
+    let ids = said.iter().filter(|(name, _)| name == "clientid");
+    let mut clients: Vec<_> = ids.map(|(_, id)| ClientId::new(id).digest()).collect();
+    if let Some(credentials) = request.headers.get(header::AUTHORIZATION) {
+        let is_basic = credentials
+            .as_bytes()
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic"));
+        if is_basic {
+            clients.push(user(credentials.as_bytes())?);
+        }
+    }
+    for word in words(request, true)? {
+        clients.extend(owner(exchange, &word).await);
+        for handle in exchange.site.key.find_all(Purpose::State, &word) {
+            if let Ok(Pending::Live(record)) = exchange.site.store.pending(handle.digest()).await {
+                clients.push(record.client);
+            }
+        }
+    }
+    Some(clients)
+}
+
+/// Who Basic credentials are for. `None`: they cannot be read.
+fn user(credentials: &[u8]) -> Option<Digest> {
+    let encoded = credentials.get(5..)?.strip_prefix(b" ")?;
+    let decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    let user = text(&decode_lossy(decoded.get(..colon)?));
+    Some(ClientId::new(&user).digest())
+}
+
+/// Where codes travel as the upstream issued them: the rule of the client whose code stands in a request that is none for a
+/// token. Only a client that lives behind the gate too gets one there, as `code` beside `state` in a query.
+pub(super) async fn misplaced_code<'g>(
+    exchange: &Exchange<'g>,
+    request: &mut Received,
+) -> Option<&'g Rule> {
+    let rules = &exchange.site.settings.rules;
+    if !rules.any_enforced_upstream_codes() {
+        return None;
+    }
+    let query = names(request.query().as_bytes());
+    let is_callback = request.method == Method::GET
+        && query.iter().any(|(name, _)| name == "state")
+        && !request.headers.contains_key(header::AUTHORIZATION);
+    let Some(words) = words(request, !is_callback) else {
+        return Some(rules.strictest(clock::today()));
+    };
+    for word in words {
+        if let Some(client) = owner(exchange, &word).await {
+            return Some(exchange.rule(Some(client)));
+        }
+    }
+    None
+}
+
+/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
+/// servers know a code by what it is, not by what it is called. It is judged by the rule of the client that it belongs to.
+pub(super) async fn misnamed_code(
+    exchange: &Exchange<'_>,
+    params: &Params<'_>,
+) -> Option<Decision<()>> {
+    let rules = &exchange.site.settings.rules;
+    if !rules.any_upstream_codes() {
+        return None;
+    }
+    for pair in params.iter().filter(|pair| pair.name() != "code") {
+        let Some(code) = AuthorizationCode::new(pair.value()) else {
+            continue;
+        };
+        let (rule, violation) = match exchange.site.store.owner(code.digest()).await {
+            Ok(None) => continue,
+            Ok(owner) => {
+                let text = "a code under another name".to_owned();
+                (exchange.rule(owner), Violation::MalformedRequest(text))
+            }
+            Err(_) => (rules.strictest(clock::today()), Violation::StoreUnavailable),
+        };
+        let verdict = Verdict {
+            subject: (),
+            violation: Some(violation),
+        };
+        return Some(exchange.decide(rule, verdict, None));
+    }
+    None
+}
+
+/// Whose code a word is.
+async fn owner(exchange: &Exchange<'_>, word: &str) -> Option<Digest> {
+    let handle = exchange.site.key.recognise(Purpose::Code, word);
+    let key = match handle {
+        Some(handle) => handle.digest(),
+        None => AuthorizationCode::new(word)?.digest(),
+    };
+    // A store that cannot be asked redeems nothing either.
+    exchange.site.store.owner(key).await.ok().flatten()
+}
+
+/// A code beside the handle of a live sign-in, in one query or in one value of it (a URL to go on to): what the server repeats of
+/// it would look like its answer to that sign-in. No form of a login brings both in one value, and no code comes to a client
+/// beside a handle.
+pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) -> bool {
+    let prefix = Purpose::State.prefix();
+    let query = request.query().as_bytes().to_vec();
+    let values = names(&request.body.read())
+        .into_iter()
+        .map(|(_, value)| value.into_bytes());
+    for raw in std::iter::once(query).chain(values) {
+        let mut raw = raw;
+        for _ in 0..ROUNDS {
+            let there = text(&raw);
+            if there.contains(prefix) && carries_code(&there) {
+                for handle in exchange.site.key.find_all(Purpose::State, &there) {
+                    let found = exchange.site.store.pending(handle.digest()).await;
+                    if matches!(found, Ok(Pending::Live(_))) {
+                        return true;
+                    }
+                }
+            }
+            let decoded = decode_lossy(&raw);
+            if decoded == raw {
+                break;
+            }
+            raw = decoded;
+        }
+    }
+    false
+}
+
+/// Whether a text has a parameter `code` of a value that is no one-time password.
+fn carries_code(text: &str) -> bool {
+    text.split(['?', '&', '#', ';']).any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or_default();
+        let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        fold(name) == "code" && !(is_digits && value.len() <= ONE_TIME_PASSWORD)
+    })
+}
+
+/// Everything in the request that could be a code; of the body what was read of it. `None`: too much.
+fn words(request: &Received, with_query: bool) -> Option<Vec<String>> {
+    let body = request.body.read();
+    let said = [header::COOKIE, header::AUTHORIZATION];
+    let fields = said.iter().flat_map(|name| request.headers.get_all(name));
+    let query = request.query().as_bytes();
+    let texts = [
+        if with_query { query } else { b"" },
+        &body,
+        request.path.as_bytes(),
+    ];
+    let mut words: Vec<String> = Vec::new();
+    for raw in texts
+        .into_iter()
+        .chain(fields.map(http::HeaderValue::as_bytes))
+    {
+        let mut raw = raw.to_vec();
+        for _ in 0..ROUNDS {
+            for word in text(&raw).split(AROUND).filter(|word| !word.is_empty()) {
+                let value = word.split_once('=').map(|(_, value)| value.to_owned());
+                words.extend(value.into_iter().chain([word.to_owned()]));
+                if words.len() > MAX_WORDS {
+                    return None;
+                }
+            }
+            let decoded = decode_lossy(&raw);
+            if decoded == raw {
+                break;
+            }
+            raw = decoded;
+        }
+    }
+    Some(words)
+}
