@@ -7,9 +7,7 @@ use crate::clock;
 use crate::flow::{Purpose, Settlement};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{
-    AuthorizationCode, ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json,
-};
+use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};

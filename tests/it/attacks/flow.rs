@@ -5,7 +5,8 @@
 //! `browser::check`. Meant to fail, and not tried: 86 when both upstreams get one store and one key; 88 without
 //! `Submission::continues`.
 
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -892,6 +893,43 @@ fn a_hundred_tabs() {
 }
 
 /// Attack 108. What is wrong with a code is not told by the shape of the answer: fields and status are the same.
+#[test]
+fn what_is_unknown_expired_burnt_or_wrong_is_answered_alike() {
+    let short = Config {
+        store: "code = \"10s\"",
+        ..Config::default()
+    };
+    with(short, |attacked| {
+        let rig = &attacked.rig;
+        let wrong = |authorization: &Authorization, code: &str| {
+            let other = unguessable();
+            let form = authorization.redemption(code).with("code_verifier", &other);
+            let response = rig.token(&form);
+            let fields = response.headers.iter().filter(|(name, _)| name != "date");
+            let fields: Vec<_> = fields.cloned().collect();
+            (response.status, fields, response.body)
+        };
+        let elsewhere = Rig::new();
+        let unknown = elsewhere.code_for(&elsewhere.authorization());
+        let expired = (&attacked.authorization, &attacked.code);
+        sleep(Duration::from_millis(10_100));
+        let (live, doomed) = (rig.authorization(), rig.authorization());
+        let (live_code, doomed_code) = (rig.code_for(&live), rig.code_for(&doomed));
+        let burning: Vec<_> = (0..3).map(|_| wrong(&doomed, &doomed_code)).collect();
+        let answers = [
+            wrong(&live, &live_code),
+            wrong(&doomed, &doomed_code),
+            wrong(expired.0, expired.1),
+            wrong(&live, &unknown),
+            wrong(&live, "no handle at all"),
+        ];
+        for answer in answers.iter().chain(&burning) {
+            assert_eq!(answer, &answers[0]);
+        }
+        attacked.spent.set(true);
+    });
+}
+
 #[test]
 fn answers_have_one_shape() {
     both(|attacked| {
