@@ -35,7 +35,7 @@ class Table:
         goal = "{:g}".format if unit == "" else lambda goal: f"{goal:g} {unit}"
         self.rows.append([
             measure, gate, peer, haproxy,
-            spread(ratio) if ratio else "",
+            (spread(ratio) + f" {unit}").strip() if ratio else "",
             goal(must) if must is not None else "", goal(aim) if aim is not None else "",
             verdict(median(ratio), must, aim) if ratio else "",
         ])

@@ -7,25 +7,33 @@
 
 local PENDING, CODE = @PENDING@, @CODE@
 
--- Records, and the keys in the order in which they expire; a few are dropped with every insertion.
+-- Records in two generations: what was put in during this life, and during the one before. When a life is over the older
+-- generation is dropped as a whole, so nothing has to be kept in order; a record stays for one life at least, two at most.
 local function shelf(life)
-    return { records = {}, keys = {}, ends = {}, first = 1, last = 0, life = life }
+    return { young = {}, old = {}, turns = 0, life = life }
+end
+
+local function turn(shelf)
+    local now = core.now().sec
+    if now >= shelf.turns then
+        -- After a pause that was longer than a life, both are over.
+        shelf.old = now < shelf.turns + shelf.life and shelf.young or {}
+        shelf.young, shelf.turns = {}, now + shelf.life
+    end
+end
+
+local function get(shelf, key)
+    turn(shelf)
+    local record = shelf.young[key]
+    if record == nil then
+        record = shelf.old[key]
+    end
+    return record
 end
 
 local function put(shelf, key, record)
-    local now = core.now().sec
-    for _ = 1, 4 do
-        local first = shelf.first
-        if first > shelf.last or shelf.ends[first] > now then
-            break
-        end
-        shelf.records[shelf.keys[first]] = nil
-        shelf.keys[first], shelf.ends[first] = nil, nil
-        shelf.first = first + 1
-    end
-    shelf.last = shelf.last + 1
-    shelf.keys[shelf.last], shelf.ends[shelf.last] = key, now + shelf.life
-    shelf.records[key] = record
+    turn(shelf)
+    shelf.young[key] = record
 end
 
 local pending, bound = shelf(PENDING), shelf(CODE)
@@ -33,9 +41,9 @@ local pending, bound = shelf(PENDING), shelf(CODE)
 core.register_action("authorize", { "http-req" }, function(txn)
     local key = txn:get_var("txn.redirect") .. "\0" .. (txn:get_var("txn.state") or "")
     local record = txn:get_var("txn.challenge") .. txn:get_var("txn.client")
-    local known = pending.records[key]
+    local known = get(pending, key)
     if known and known ~= record then
-        pending.records[key] = false       -- two sign-ins that cannot be told apart: neither
+        put(pending, key, false)           -- two sign-ins that cannot be told apart: neither
     elseif known == nil then
         put(pending, key, record)
     end
@@ -48,8 +56,8 @@ core.register_action("bind", { "http-res" }, function(txn)
         return                             -- an error, or a page of the server's own
     end
     local state = ("&" .. query):match("[?&#]state=([^&#]*)") or ""
-    local record = pending.records[target .. "\0" .. state]
-    if record and bound.records[code] == nil then
+    local record = get(pending, target .. "\0" .. state)
+    if record and get(bound, code) == nil then
         put(bound, code, record .. "\0" .. target)
     else
         txn:set_var("txn.unbound", true)   -- a code that nobody asked for is not delivered
@@ -58,11 +66,11 @@ end)
 
 core.register_action("redeem", { "http-req" }, function(txn)
     local code = txn:get_var("txn.code")
-    local record = bound.records[code]
+    local record = get(bound, code)
     if not record then
         return
     end
-    bound.records[code] = false            -- claimed, and a tombstone until it expires
+    put(bound, code, false)                -- claimed, and a tombstone until it expires
     local asked = (txn:get_var("txn.digest") or "") .. (txn:get_var("txn.client") or "") .. "\0"
         .. (txn:get_var("txn.redirect") or "")
     if asked == record then
