@@ -68,10 +68,10 @@ pub fn serve(listen: SocketAddr) -> Result<(), Failure> {
                 continue;
             }
             let slot = &mut connections[at as usize];
-            if let Some(connection) = slot {
-                if !turn(connection, &mut issued, &mut out) {
-                    *slot = None; // closing it takes it out of epoll, too
-                }
+            if let Some(connection) = slot
+                && !turn(connection, &mut issued, &mut out)
+            {
+                *slot = None; // closing it takes it out of epoll, too
             }
         }
     }
