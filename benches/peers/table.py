@@ -15,7 +15,8 @@ def micros(rounds):
 
 
 def ratios(these, those):
-    return [this / that for this, that in zip(these, those) if that > 0]
+    """Of the rounds in which there is something to compare: what was added can be less than nothing on a busy machine."""
+    return [this / that for this, that in zip(these, those) if this > 0 and that > 0]
 
 
 def verdict(value, must, aim):
@@ -97,7 +98,7 @@ def throughput(table, results):
     gate = difference("gate", "gate-off")
     table.add(
         "flow - the same requests without enforcement", us(gate), us(difference("nginx-lua", "nginx")),
-        us(difference("haproxy-lua", "haproxy")), gate,
+        us(difference("haproxy-lua", "haproxy")), gate, unit="us",
     )
 
     rate = results["rate"]
