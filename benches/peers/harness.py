@@ -57,7 +57,7 @@ def end(process):
 
 
 def end_all():
-    for process in list(STARTED):
+    for process in reversed(list(STARTED)):  # the load before what it loads
         end(process)
 
 
@@ -131,7 +131,7 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     def wait(self):
-        for _ in range(200):
+        for _ in range(400):
             if self.process.poll() is not None:
                 break
             try:
@@ -169,13 +169,14 @@ def upstream():
     return Server("upstream", [LOAD, "upstream", "--listen", f"127.0.0.1:{port}"], port)
 
 
-def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="handle", pending="20s", code="10s"):
+def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="handle", pending="20s", code="10s",
+         under=()):
     port, admin = free_port(), free_port()
     config = filled(
         "gate.toml", name, PORT=port, ADMIN=admin, UPSTREAM=behind.port, MODE=mode, ENTRY=entry, CODES=codes,
         PENDING=pending, CODE=code,
     )
-    server = Server(name, [binary, "run", "--config", config], port)
+    server = Server(name, [*under, binary, "run", "--config", config], port)
     server.admin = admin
     return server
 
@@ -183,8 +184,8 @@ def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="ha
 MODULE = "/usr/lib/nginx/modules/{}.so"
 
 
-def nginx(behind, name="nginx", lua=None, tls=None):
-    """Plain, or enforcing with `lua` = "handle" or "upstream" (what travels as a code)."""
+def nginx(behind, name="nginx", lua=None, tls=None, under=()):
+    """Plain, or enforcing with `lua` = "handle" or "upstream" (what travels as a code); `under` valgrind, one process."""
     port, admin = free_port(), free_port()
     values = dict(
         PORT=port, ADMIN=admin, UPSTREAM=behind.port, FILES=open_files(),
@@ -217,7 +218,10 @@ def nginx(behind, name="nginx", lua=None, tls=None):
         values["LUA_TOKEN"] = 'access_by_lua_block { require("pkce").redeem() }'
     config = filled("nginx.conf", name, **values)
     run = config.parent
-    server = Server(name, ["nginx", "-p", run, "-e", run / "error.log", "-c", config], port, run / "access.log")
+    command = [*under, "nginx", "-p", run, "-e", run / "error.log", "-c", config]
+    if under:
+        command += ["-g", "master_process off;"]
+    server = Server(name, command, port, run / "access.log")
     server.admin = admin
     return server
 

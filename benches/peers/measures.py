@@ -154,6 +154,40 @@ def growth(binary, plan, raw):
     up.end()
 
 
+def instructions(binary, plan, raw):
+    """Instructions per unit outside of the kernel, by callgrind: they repeat on a machine that is not idle."""
+    up = harness.upstream()
+    servers = {
+        "gate": (("get", "post", "flow"), lambda under: harness.gate(binary, up, "gate-callgrind", under=under)),
+        "nginx": (("get", "post"), lambda under: harness.nginx(up, "nginx-callgrind", under=under)),
+        "nginx-lua": (("flow",), lambda under: harness.nginx(up, "nginx-lua-callgrind", lua="handle", under=under)),
+    }
+    count = 200 if plan.quick else 1500
+    for name, (units, start) in servers.items():
+        out = OUT / "run" / f"callgrind-{name}"
+        # Without the tunable a large copy is one instruction that callgrind counts once per byte.
+        server = start([
+            "env", "GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000", "valgrind", "--tool=callgrind",
+            "--instr-atstart=no", "--smc-check=all", f"--callgrind-out-file={out}",
+        ])
+        for what in units:
+            fixed = {"connections": 8, "warm": 0, "seconds": 100}
+            load(server, what, plan, count=count // 2, **fixed)  # LuaJIT compiles meanwhile
+            control(server, "-i", "on")
+            load(server, what, plan, count=count, **fixed)
+            control(server, "-i", "off")
+            control(server, "-d", what)
+            dumps = sorted(out.parent.glob(f"{out.name}.*"), key=lambda path: int(path.suffix[1:]))
+            total = int(re.search(r"^totals: (\d+)", dumps[-1].read_text(), re.M)[1])
+            raw.setdefault("instructions", {}).setdefault(what, {})[name] = total / count
+        server.end()
+    up.end()
+
+
+def control(server, *words):
+    subprocess.run(["callgrind_control", *words, str(server.pid)], check=True, capture_output=True, timeout=60)
+
+
 def tls(binary, plan, raw):
     """HTTP/1.1 and HTTP/2 over TLS by h2load: nginx, and the gate as soon as `check` accepts [server.tls]."""
     folder = OUT / "run" / "tls"

@@ -59,6 +59,8 @@ def render(raw):
         memory(table, raw["memory"])
     if "growth" in raw:
         growth(table, raw["growth"])
+    if "instructions" in raw:
+        instructions(table, raw["instructions"])
     if "tls" in raw:
         tls(table, raw["tls"])
     return table.text() + "\n\n" + notes(raw)
@@ -140,6 +142,16 @@ def growth(table, result):
         f"CPU per flow with {result['pending']:,} pending / with 1,000", f"{us(full)} / {us(empty)}", "", "",
         ratios(full, empty), 1.25, 1.10,
     )
+
+
+def instructions(table, results):
+    for what, title, peer in (
+        ("get", "instructions of a GET, / nginx", "nginx"),
+        ("post", "instructions of a POST, / nginx", "nginx"),
+        ("flow", "instructions of an enforced flow, / nginx + Lua", "nginx-lua"),
+    ):
+        by = results[what]
+        table.add(title, f"{by['gate']:,.0f}", f"{by[peer]:,.0f}", "", [by["gate"] / by[peer]])
 
 
 def tls(table, results):
