@@ -182,7 +182,7 @@ fn post_bytes(target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 }
 
 /// The parameters as a multipart body with this boundary.
-fn multipart(params: &Params, boundary: &str) -> String {
+pub(crate) fn multipart(params: &Params, boundary: &str) -> String {
     let part = |(name, value): (&str, &str)| {
         format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
@@ -193,7 +193,7 @@ fn multipart(params: &Params, boundary: &str) -> String {
 }
 
 /// The parameters as a JSON document.
-fn json(params: &Params) -> String {
+pub(crate) fn json(params: &Params) -> String {
     let members: serde_json::Map<_, _> = params
         .iter()
         .map(|(name, value)| (name.to_owned(), value.into()))

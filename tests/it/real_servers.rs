@@ -5,6 +5,7 @@
 mod bare;
 mod people;
 mod pkce;
+mod sloppy;
 
 /// Makes of each function a test per server: of those that show pages, or of all.
 macro_rules! on_every_server {

@@ -14,6 +14,7 @@ use super::fixture::{free_port, program};
 use super::gate::Gate;
 use super::http::{Request, Response};
 use super::params::{Params, encode};
+use super::raw::Connection;
 use super::servers::{Ledger, Server, Target};
 
 pub(crate) struct Stage {
@@ -118,6 +119,24 @@ impl Stage {
             self.keep_out_of_the_log([token]);
         }
         response
+    }
+
+    /// Exactly these bytes, on a connection of their own; `None` when the gate closes it without an answer.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Option<Response> {
+        let address = self.server.gate.parse().expect("an address");
+        let mut connection = Connection::open(address);
+        connection.try_send(bytes);
+        let response = connection.try_response().ok()?;
+        self.received
+            .lock()
+            .expect("the transcript")
+            .extend_from_slice(&response.raw);
+        Some(response)
+    }
+
+    /// Host and token endpoint, as they stand in a request.
+    pub(crate) fn token_endpoint(&self) -> (&str, &'static str) {
+        (&self.server.gate, self.target.profile.token[0])
     }
 
     /// Runs a client or the browser against the gate; what it prints is one line of JSON and counts as received.
