@@ -313,6 +313,16 @@ pub struct Endpoints {
     pub metadata: Vec<String>,
 }
 
+impl Endpoints {
+    /// Those that some server may know by other paths, too; none of which passes.
+    pub fn protected(&self) -> impl Iterator<Item = &String> {
+        self.authorization
+            .iter()
+            .chain(&self.continuation)
+            .chain(&self.token)
+    }
+}
+
 /// `[upstream.routes]`: what happens to paths that are no endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutePolicy {
