@@ -3,7 +3,7 @@
 //! Seen to fail: 2 to 12 without the path gate (`Routes::inexactly` in `gateway/endpoint.rs` that never gives `None`); 13 without
 //! the query check of `gateway/token.rs`; 26 without the port check of `host_of`; 17 to 19 without
 //! `elsewhere::is_token_request`; 22 to 24 without the method checks. Meant to fail, and not tried: 15 without the rest of
-//! `host_of`; 20, 21 and 27 without the lists of `gateway/headers.rs`.
+//! `host_of`; 20, 21 and 27 without the lists of `gateway/headers/kind.rs`.
 
 use super::{Attacked, FORM, both, json, multipart, with};
 use crate::support::rig::{Config, HOST, Rig, request};
@@ -599,6 +599,26 @@ fn path_in_a_field() {
         ("X-Forwarded-Prefix", "/token"),
         ("X-Envoy-Original-Path", "/token"),
         ("X-Accel-Redirect", "/token"),
+    ]);
+}
+
+/// Attack 27, for those who the sign-in proxies of others say that the client is. Fails without `Kind::Forwarders`.
+#[test]
+fn identities_in_a_field() {
+    not_at_the_upstream(&[
+        ("Remote-User", "admin"),
+        ("X-Remote-User", "admin"),
+        ("X-Forwarded-User", "admin"),
+        ("X-Forwarded-Access-Token", "x"),
+        ("X-Forwarded-Client-Cert", "x"),
+        ("X-Auth-Request-User", "admin"),
+        ("X-SSL-Client-Verify", "SUCCESS"),
+        ("SSL-Client-Cert", "x"),
+        ("Client-Cert", "x"),
+        ("X-Amzn-Oidc-Identity", "admin"),
+        ("X-MS-Client-Principal", "x"),
+        ("Proxy", "http://evil.test"),
+        ("X-Host", "evil.test"),
     ]);
 }
 
