@@ -31,6 +31,7 @@ use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
 use crate::upstream::Client;
 
 use body::Body;
+use endpoint::fold::{Readings, fold_path, fold_segments};
 use endpoint::{Endpoint, Misrouted, Routes};
 use exchange::Exchange;
 use site::Site;
@@ -320,6 +321,16 @@ pub struct Endpoints {
     pub metadata: Vec<String>,
 }
 
+impl Endpoints {
+    /// Those that some server may know by other paths, too; none of which passes.
+    pub fn protected(&self) -> impl Iterator<Item = &String> {
+        self.authorization
+            .iter()
+            .chain(&self.continuation)
+            .chain(&self.token)
+    }
+}
+
 /// `[upstream.routes]`: what happens to paths that are no endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutePolicy {
@@ -327,17 +338,40 @@ pub struct RoutePolicy {
     pub deny_by_default: bool,
     /// Paths that pass; with `/**` at the end, everything below too.
     pub allow: Vec<String>,
-    /// Paths that get a 404, whatever `allow` says.
+    /// Paths that get a 404, whatever `allow` says, and however they are spelt.
     pub deny: Vec<String>,
     /// Exact paths at which the upstream itself receives another server's code.
     pub foreign_callbacks: Vec<String>,
 }
 
 impl RoutePolicy {
-    /// Whether a path may be asked for at all.
+    /// Whether a path may be asked for at all. What is denied is denied under every name that some server has for it; what
+    /// is allowed, under the one that is written.
     pub fn admits(&self, path: &str) -> bool {
-        let listed = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, path));
-        !listed(&self.deny) && (!self.deny_by_default || listed(&self.allow))
+        let allowed = || {
+            let mut allow = self.allow.iter();
+            allow.any(|pattern| matches(pattern, path)) && Readings::of(path) != Readings::Crooked
+        };
+        !self.denies(path) && (!self.deny_by_default || allowed())
+    }
+
+    fn denies(&self, path: &str) -> bool {
+        if self.deny.is_empty() {
+            return false;
+        }
+        let readings = Readings::of(path);
+        self.deny
+            .iter()
+            .any(|pattern| match pattern.strip_suffix("/**") {
+                None => {
+                    let folded = fold_path(pattern);
+                    readings.any(|reading| reading == folded)
+                }
+                Some(above) => {
+                    let folded = fold_segments(above);
+                    readings.any(|reading| is_below(&folded, reading))
+                }
+            })
     }
 
     /// Whether the upstream is a client of another server there.
@@ -350,10 +384,15 @@ impl RoutePolicy {
 fn matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix("/**") {
         None => pattern == path,
-        Some(above) => path
-            .strip_prefix(above)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        Some(above) => is_below(above, path),
     }
+}
+
+fn is_below(above: &str, path: &str) -> bool {
+    above.is_empty()
+        || path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `entry`.

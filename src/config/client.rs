@@ -226,6 +226,13 @@ fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
             left,
             "see in the log whether the client is ready; if not, agree on a later date with its owner",
         )
+    } else if date::days(2100, 12, 31).is_some_and(|last| until > last) {
+        Problem::warning(
+            span,
+            format!("the exception for {id} ends on {day}"),
+            "nobody will be there to see it end",
+            "write the day by which the client should be ready; it can be moved",
+        )
     } else {
         return;
     };

@@ -1,9 +1,13 @@
 //! What concerns more than one key: contradictions, and what an operator should know.
 
+mod paths;
+mod servers;
 mod unique;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::origin::{Origin, plain_url};
 use super::problem::Problem;
@@ -16,6 +20,7 @@ use crate::gateway::{BrowserBinding, Entry};
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 
+pub(super) use servers::{not_ourselves, one_server};
 pub(super) use unique::unique;
 
 /// Listeners: none twice, and operators' pages never where clients are.
@@ -66,6 +71,16 @@ pub(super) fn proxies(server: &Server, table: &Table<'_>) {
             ));
         }
     }
+    let networks: Vec<IpNet> = server.trusted_proxies.iter().map(|at| at.value).collect();
+    let is_all = |network: &IpNet| network.prefix_len() == 0;
+    if !networks.iter().any(is_all) && IpNet::aggregate(&networks).iter().any(is_all) {
+        table.push(Problem::warning(
+            table.at("trusted_proxies"),
+            "every peer is a trusted proxy",
+            "together these are all addresses: any client can claim any address",
+            "list only the networks of your own proxies",
+        ));
+    }
 }
 
 /// Times and sizes that do not go together.
@@ -94,6 +109,7 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     reachable_in_the_clear(read);
     wrong_host(read);
     doubled_prefix(read);
+    paths::alike(read);
     policy(read);
     for (table, client) in &read.clients {
         let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;

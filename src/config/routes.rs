@@ -4,8 +4,9 @@ use super::path::{PATH, PATTERN};
 use super::tree::{At, Table};
 use crate::gateway::RoutePolicy;
 
-/// Reads the policy; its paths get the prefix in front, as the endpoints do.
-pub(super) fn read(table: &Table<'_>, prefix: &str) -> RoutePolicy {
+/// Reads the policy; its paths get the prefix in front, as the endpoints do. Metadata that is configured is allowed by that:
+/// clients have to find out where the endpoints are.
+pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
     let below = if prefix == "/" { "" } else { prefix };
     let full = |listed: Option<Vec<At<String>>>| -> Vec<String> {
         listed
@@ -16,7 +17,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> RoutePolicy {
     };
     RoutePolicy {
         deny_by_default: table.word("default", false, &[("guarded", false), ("deny", true)], &[]),
-        allow: full(table.list("allow", &PATTERN)),
+        allow: [full(table.list("allow", &PATTERN)), metadata.to_vec()].concat(),
         deny: full(table.list("deny", &PATTERN)),
         foreign_callbacks: full(table.list("foreign_callbacks", &PATH)),
     }
@@ -24,7 +25,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> RoutePolicy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_upstream, config};
+    use super::super::testing::{UPSTREAM, check_upstream, config};
 
     #[test]
     fn routes_are_read_with_the_prefix_in_front() {
@@ -45,6 +46,68 @@ mod tests {
             assert_eq!(routes.admits(path), admitted, "{path}");
         }
         assert!(routes.is_foreign_callback("/auth/broker"));
+        assert!(routes.admits("/auth/.well-known/openid-configuration"));
+    }
+
+    #[test]
+    fn what_is_denied_is_denied_however_it_is_spelt() {
+        let text = |routes: &str| format!("{UPSTREAM}[upstream.routes]\n{routes}");
+        let open = config(&text("deny = [\"/admin/**\", \"/Key.pem\", \"/v1.0/**\"]"));
+        let open = &open.upstreams[0].gateway.routes;
+        for denied in [
+            "/admin",
+            "/admin/",
+            "/admin/x",
+            "/ADMIN/x",
+            "/%61dmin/x",
+            "/%2561dmin/x",
+            "/./admin/x",
+            "/x/../admin",
+            "/admin;a/x",
+            "/admin%2fx",
+            "/admin%3fx",
+            "/admin\\x",
+            "/admin.json",
+            "/Key.pem",
+            "/key",
+            "/key.PEM",
+            "/v1.0/x",
+            "/V1.0",
+            "/v1%2e0/x",
+        ] {
+            assert!(!open.admits(denied), "{denied}");
+        }
+        for passes in [
+            "/",
+            "/administrator",
+            "/x/admin",
+            "/keys",
+            "/v1/x",
+            "/v1.00/x",
+        ] {
+            assert!(open.admits(passes), "{passes}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_allowed_as_it_is_written() {
+        let text =
+            format!("{UPSTREAM}[upstream.routes]\ndefault = \"deny\"\nallow = [\"/assets/**\"]");
+        let config = config(&text);
+        let closed = &config.upstreams[0].gateway.routes;
+        for passes in ["/assets", "/assets/a.css", "/assets/a%20b.css"] {
+            assert!(closed.admits(passes), "{passes}");
+        }
+        for denied in [
+            "/assets/../admin",
+            "/assets/..%2fadmin",
+            "/assets/%252e%252e/admin",
+            "/assets/..;/admin",
+            "/ASSETS/a.css",
+            "/assets%2fa.css",
+        ] {
+            assert!(!closed.admits(denied), "{denied}");
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) struct Read<'t> {
 pub(super) struct Tables<'t> {
     pub(super) upstream: Table<'t>,
     pub(super) endpoints: Table<'t>,
+    pub(super) routes: Table<'t>,
     pub(super) pkce: Table<'t>,
     pub(super) metadata: Table<'t>,
 }
@@ -46,6 +47,7 @@ pub(super) fn read<'t>(
 ) -> Read<'t> {
     let tables = Tables {
         endpoints: table.table("endpoints"),
+        routes: table.table("routes"),
         pkce: table.table("pkce"),
         metadata: table.table("metadata"),
         upstream: table,
@@ -153,13 +155,14 @@ fn settings(
         .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
     let rules = Rules::new(pkce.rule.clone(), by_id);
     tables.metadata.later_flag("synthesize");
+    let endpoints = endpoints::read(&tables.endpoints, &prefix);
     gateway::Settings {
-        routes: routes::read(&table.table("routes"), &prefix),
+        routes: routes::read(&tables.routes, &prefix, &endpoints.metadata),
         name: table
             .get("name", &NAME)
             .unwrap_or_else(|| DEFAULT_NAME.to_owned()),
         hosts: hosts.into_iter().map(|at| at.value).collect(),
-        endpoints: endpoints::read(&tables.endpoints, &prefix),
+        endpoints,
         prefix,
         public_origin: public.map_or_else(String::new, Origin::to_string),
         preserve_host: table.flag("preserve_host", true),

@@ -2,7 +2,10 @@
 //!
 //! Servers fold paths (case, `//`, `;…`, escapes, extensions) in as many ways as there are frameworks. Nothing here
 //! emulates them: a path that is an endpoint's byte for byte is that endpoint, and a path that *some* folding turns
-//! into a protected endpoint is refused.
+//! into a protected endpoint is refused, whosever endpoint it is: several upstreams may be one server. So is a path that is
+//! crooked.
+
+pub mod fold;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,6 +14,9 @@ use http::uri::Authority;
 use http::{HeaderMap, Uri, header};
 
 use super::{Endpoints, Settings};
+use crate::policy::Mode;
+pub(super) use fold::decode_lossy;
+use fold::{Readings, fold_path};
 
 /// What a path is at its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,13 +69,18 @@ struct Entry {
     hosts: Vec<String>,
     prefix: String,
     endpoints: Endpoints,
+    /// Authorization, continuation and token endpoints, folded.
     protected: HashSet<String>,
+    /// What is nobody's is refused here, not reported.
+    enforces: bool,
+    /// Others that answer to a host of this one.
+    neighbours: Vec<usize>,
 }
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route<'u> {
-    /// Index of the upstream.
+    /// Index of the upstream. Without an endpoint: of the one whose rules hold.
     pub upstream: usize,
     /// What the path is there; `None`: some servers would take it for a protected endpoint.
     pub endpoint: Option<Endpoint>,
@@ -82,24 +93,17 @@ pub struct Route<'u> {
 impl Routes {
     /// The routes of these upstreams, in order.
     pub fn new<'s>(upstreams: impl IntoIterator<Item = &'s Settings>) -> Self {
-        let entry = |settings: &Settings| {
-            let Endpoints {
-                authorization,
-                continuation,
-                token,
-                metadata: _,
-            } = &settings.endpoints;
-            let protected = authorization.iter().chain(continuation).chain(token);
-            Entry {
-                hosts: settings.hosts.clone(),
-                prefix: settings.prefix.clone(),
-                endpoints: settings.endpoints.clone(),
-                protected: protected.map(|path| fold_path(path)).collect(),
-            }
-        };
-        Self {
-            entries: upstreams.into_iter().map(entry).collect(),
+        Self::among(upstreams.into_iter().map(Entry::new).collect())
+    }
+
+    fn among(mut entries: Vec<Entry>) -> Self {
+        let hosts: Vec<_> = entries.iter().map(|entry| entry.hosts.clone()).collect();
+        for (at, entry) in entries.iter_mut().enumerate() {
+            let others = hosts.iter().enumerate();
+            let near = others.filter(|(other, hosts)| *other != at && overlap(&entry.hosts, hosts));
+            entry.neighbours = near.map(|(other, _)| other).collect();
         }
+        Self { entries }
     }
 
     /// Finds the upstream: the host first, then the longest prefix.
@@ -121,7 +125,11 @@ impl Routes {
             .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
             .max_by_key(|(_, entry)| (!entry.hosts.is_empty(), entry.prefix.len()))
             .ok_or(Misrouted::Unknown)?;
-        let endpoint = entry.endpoint(&path);
+        let exact = entry.exactly(&path);
+        let (upstream, endpoint) = match exact {
+            Some(endpoint) => (upstream, Some(endpoint)),
+            None => self.inexactly(upstream, entry, &path),
+        };
         Ok(Route {
             upstream,
             endpoint,
@@ -129,9 +137,50 @@ impl Routes {
             host: host.as_str().to_ascii_lowercase(),
         })
     }
+
+    /// What a path is that is no endpoint byte for byte. What some servers take for an endpoint, or for anything, is judged by
+    /// the rules of one that enforces, as far as it can lead there: the laxer upstream is no way around the stricter one.
+    fn inexactly(&self, upstream: usize, entry: &Entry, path: &str) -> (usize, Option<Endpoint>) {
+        let readings = Readings::of(path);
+        let near = || {
+            let near = entry.neighbours.iter();
+            near.filter_map(|&at| Some((at, self.entries.get(at)?)))
+                .filter(|(_, other)| other.may_be_meant(&readings))
+        };
+        if !entry.may_be_meant(&readings) && near().next().is_none() {
+            return (upstream, Some(Endpoint::Other));
+        }
+        let stricter = near().find(|(_, other)| other.enforces && !entry.enforces);
+        (stricter.map_or(upstream, |(at, _)| at), None)
+    }
+}
+
+/// Whether one request may be for either. An empty list is any host; a name is that name with any port.
+pub fn overlap(one: &[String], other: &[String]) -> bool {
+    let alike = |a: &str, b: &str| a == b || without_port(a) == b || without_port(b) == a;
+    one.is_empty() || other.is_empty() || one.iter().any(|a| other.iter().any(|b| alike(a, b)))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    }
 }
 
 impl Entry {
+    fn new(settings: &Settings) -> Self {
+        let endpoints = settings.endpoints.clone();
+        Self {
+            hosts: settings.hosts.clone(),
+            prefix: settings.prefix.clone(),
+            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
+            endpoints,
+            enforces: settings.rules.default_rule().mode == Mode::Enforce,
+            neighbours: Vec::new(),
+        }
+    }
+
     fn serves(&self, host: &Authority) -> bool {
         let (name, whole) = (
             host.host().to_ascii_lowercase(),
@@ -151,7 +200,7 @@ impl Entry {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    fn endpoint(&self, path: &str) -> Option<Endpoint> {
+    fn exactly(&self, path: &str) -> Option<Endpoint> {
         let is = |paths: &[String]| paths.iter().any(|known| known == path);
         let Endpoints {
             authorization,
@@ -163,13 +212,16 @@ impl Entry {
             Some(Endpoint::Authorization)
         } else if is(token) {
             Some(Endpoint::Token)
-        } else if has_nul(path) || self.protected.contains(&fold_path(path)) {
-            None
         } else if is(metadata) {
             Some(Endpoint::Metadata)
         } else {
-            Some(Endpoint::Other)
+            None
         }
+    }
+
+    /// Whether some server takes it for an endpoint that is protected.
+    fn may_be_meant(&self, readings: &Readings<'_>) -> bool {
+        readings.any(|reading| self.protected.contains(reading))
     }
 }
 
@@ -197,67 +249,6 @@ fn has_valid_port(host: &Authority) -> bool {
     port.is_some_and(str::is_empty) || host.port_u16().is_some()
 }
 
-/// What a path looks like to the most forgiving server: escapes decoded twice, case folded, `\` as `/`, path
-/// parameters, dot segments, doubled slashes, trailing dots, blanks and the extension gone.
-pub fn fold_path(path: &str) -> String {
-    let decoded = decode_lossy(&decode_lossy(path.as_bytes()));
-    let text: String = decoded
-        .iter()
-        .map(|&byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
-    let text = text
-        .split('\0')
-        .next()
-        .unwrap_or_default()
-        .replace('\\', "/");
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in text.split('/') {
-        let segment = segment.split(';').next().unwrap_or_default();
-        let segment = segment.trim_matches(|c: char| c.is_whitespace() || c.is_control());
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    let mut folded = segments.join("/");
-    let last = folded.rfind('/').map_or(0, |at| at + 1);
-    if let Some(dot) = folded.get(last..).and_then(|name| name.find(['.', ':'])) {
-        folded.truncate(last + dot);
-        folded.truncate(folded.trim_end().len());
-    }
-    folded
-}
-
-/// Whether a NUL stands in the path after decoding it once or twice. Some servers end the path there, others drop it: no
-/// single folding is right, and nobody's path has one.
-fn has_nul(path: &str) -> bool {
-    path.contains('%') && decode_lossy(&decode_lossy(path.as_bytes())).contains(&0)
-}
-
-/// Percent-decoding that leaves broken escapes alone; for looking only, nothing decoded here is ever sent.
-pub(super) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digit = |at: usize| {
-            tail.get(at)
-                .and_then(|&digit| char::from(digit).to_digit(16))
-        };
-        rest = match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.extend(u8::try_from(high * 16 + low));
-                tail.get(2..).unwrap_or_default()
-            }
-            _ => {
-                out.push(byte);
-                tail
-            }
-        };
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,20 +262,13 @@ mod tests {
             token: path("/oauth2/token"),
             metadata: path("/.well-known/openid-configuration"),
         };
-        let protected = [
-            &endpoints.authorization,
-            &endpoints.continuation,
-            &endpoints.token,
-        ];
         Entry {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             prefix: prefix.to_owned(),
-            protected: protected
-                .into_iter()
-                .flatten()
-                .map(|path| fold_path(path))
-                .collect(),
+            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
             endpoints,
+            enforces: true,
+            neighbours: Vec::new(),
         }
     }
 
@@ -302,9 +286,7 @@ mod tests {
 
     #[test]
     fn endpoints_match_exactly_and_what_folds_onto_one_is_refused() {
-        let routes = Routes {
-            entries: vec![entry(&[], "/")],
-        };
+        let routes = Routes::among(vec![entry(&[], "/")]);
         let endpoint = |target: &str| find(&routes, target, "h").unwrap().1;
         assert_eq!(endpoint("/oauth2/token"), Some(Endpoint::Token));
         assert_eq!(endpoint("//oauth2///token?x"), Some(Endpoint::Token));
@@ -353,20 +335,84 @@ mod tests {
             "/login%00",
             "/oauth2;/token",
             "/Oauth2/Authorize/",
+            "/oauth2/token%3Fa",
+            "/oauth2/token%23",
+            "/oauth2/%c1%b4oken",
+            "/oauth2/%u0074oken",
+            "/oauth2/%09/../token",
+            "/login/%2e%2e",
         ] {
             assert_eq!(endpoint(folded), None, "{folded}");
         }
     }
 
+    /// Two upstreams may be one server: what the laxer one forwards could be an endpoint of the stricter one there.
+    #[test]
+    fn the_endpoints_of_a_neighbour_are_protected_by_its_own_rules() {
+        let lax = |hosts, prefix| Entry {
+            enforces: false,
+            ..entry(hosts, prefix)
+        };
+        let routes = Routes::among(vec![
+            entry(&["h"], "/a"),
+            lax(&["h:80"], "/b"),
+            lax(&[], "/"),
+            entry(&["other"], "/c"),
+        ]);
+        let found = |target| find(&routes, target, "h:80").map(|found| (found.0, found.1));
+        for target in [
+            "/b/..%2fa/oauth2/authorize",
+            "/b/%2e%2e/a/oauth2/token",
+            "/A/oauth2/authorize",
+            "/%61/oauth2/authorize",
+            "/a;x/oauth2/token",
+            "/b\\..\\a/oauth2/token",
+            "/%2fa/oauth2/token",
+        ] {
+            assert_eq!(found(target), Ok((0, None)), "{target}");
+        }
+        assert_eq!(found("/a/oauth2/token"), Ok((0, Some(Endpoint::Token))));
+        assert_eq!(found("/b/oauth2/token"), Ok((1, Some(Endpoint::Token))));
+        assert_eq!(found("/oauth2/token"), Ok((2, Some(Endpoint::Token))));
+        // Its own, folded: its own rules hold.
+        assert_eq!(found("/b/oauth2/TOKEN"), Ok((1, None)));
+        assert_eq!(found("/b/login"), Ok((1, Some(Endpoint::Other))));
+        assert_eq!(found("/login"), Ok((2, Some(Endpoint::Other))));
+        // The catch-all answers to every host, so to that of the third one, too.
+        assert_eq!(found("/c/oauth2/token"), Ok((3, None)));
+        assert_eq!(find(&routes, "/b/oauth2/TOKEN", "h:80").unwrap().0, 1);
+    }
+
+    #[test]
+    fn hosts_overlap_where_one_request_may_be_for_either() {
+        let list = |hosts: &[&str]| -> Vec<String> {
+            hosts.iter().map(|host| (*host).to_owned()).collect()
+        };
+        for (one, other, expected) in [
+            (&[] as &[&str], &["a"] as &[&str], true),
+            (&["a", "b"], &["c", "b"], true),
+            (&["a"], &["a:80"], true),
+            (&["a:80"], &["a:81"], false),
+            (&["a"], &["b"], false),
+            (&["[::1]"], &["[::1]:80"], true),
+            (&["[::1]"], &["[::2]"], false),
+        ] {
+            let (one, other) = (list(one), list(other));
+            assert_eq!(
+                (overlap(&one, &other), overlap(&other, &one)),
+                (expected, expected),
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
     #[test]
     fn the_host_comes_first_and_then_the_longest_prefix() {
-        let routes = Routes {
-            entries: vec![
-                entry(&[], "/"),
-                entry(&["a.example"], "/"),
-                entry(&["a.example"], "/two"),
-            ],
-        };
+        let routes = Routes::among(vec![
+            entry(&[], "/"),
+            entry(&["a.example"], "/"),
+            entry(&["a.example"], "/two"),
+        ]);
         let upstream = |target, host| find(&routes, target, host).map(|found| found.0);
         assert_eq!(upstream("/two/x", "a.example"), Ok(2));
         assert_eq!(upstream("/twofold", "A.example:443"), Ok(1));
@@ -375,17 +421,13 @@ mod tests {
             find(&routes, "/two/oauth2/token", "a.example").unwrap().1,
             Some(Endpoint::Token)
         );
-        let named = Routes {
-            entries: vec![entry(&["a.example"], "/")],
-        };
+        let named = Routes::among(vec![entry(&["a.example"], "/")]);
         assert_eq!(find(&named, "/", "b.example"), Err(Misrouted::Unknown));
     }
 
     #[test]
     fn one_host_that_agrees_with_the_target() {
-        let routes = Routes {
-            entries: vec![entry(&[], "/")],
-        };
+        let routes = Routes::among(vec![entry(&[], "/")]);
         assert!(find(&routes, "http://h/x", "h").is_ok());
         assert_eq!(
             find(&routes, "http://evil/x", "h"),

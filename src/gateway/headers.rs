@@ -3,59 +3,14 @@
 //! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
 //! Internet becomes authoritative when we relay it.
 
+mod kind;
+
 use std::net::IpAddr;
 
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-/// Fields that never travel on, in either direction.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Fields by which servers and frameworks let a forwarder change path or method of a request, and those that describe a
-/// framing which ends here. Nobody's travel on.
-const NOBODY: [&str; 15] = [
-    "expect",
-    "content-length",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-uri",
-    "x-original-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "script-name",
-    "path-info",
-    "x-script-name",
-    "x-envoy-original-path",
-    "x-accel-redirect",
-    "x-disable-redirect",
-];
-
-/// Fields by which a forwarder says who the peer is and how it was reached: believed of trusted proxies only.
-const TRUSTED_ONLY: [&str; 13] = [
-    "x-real-ip",
-    "x-client-ip",
-    "client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "x-cluster-client-ip",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-path",
-    "x-forwarded-uri",
-    "x-forwarded-server",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-];
+use kind::{Kind, kind};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -121,17 +76,16 @@ pub fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
     Ok(())
 }
 
+/// What a trusted proxy has said, or what decides about the request, is not for a client to take away.
 fn is_ours(name: &HeaderName) -> bool {
-    [
+    let decides = [
         header::AUTHORIZATION,
         header::COOKIE,
         header::CONTENT_TYPE,
         header::CONTENT_LENGTH,
         header::HOST,
-        header::FORWARDED,
-    ]
-    .contains(name)
-        || name.as_str().starts_with("x-forwarded-")
+    ];
+    decides.contains(name) || matches!(kind(name.as_str()), Kind::Ours | Kind::Forwarders)
 }
 
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
@@ -142,30 +96,23 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
 }
 
-/// Drops what ends at this hop.
-fn strip_hop(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = nominated(headers).collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
+/// Drops what `Connection` names, and what else goes by its kind. Nothing is allocated where nothing does.
+fn strip(headers: &mut HeaderMap, goes: impl Fn(Kind) -> bool) {
+    let by_kind = headers.keys().filter(|name| goes(kind(name.as_str())));
+    let gone: Vec<HeaderName> = nominated(headers).chain(by_kind.cloned()).collect();
+    for name in gone {
         headers.remove(name);
     }
 }
 
 /// Makes a client's fields those of our own request to the upstream.
 pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
-    strip_hop(headers);
-    let untrusted = TRUSTED_ONLY.iter().filter(|_| !peer.trusted);
-    for name in NOBODY.iter().chain(untrusted) {
-        headers.remove(*name);
-    }
-    // CGI and its descendants read `_` and `-` alike.
-    let underscored: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .cloned()
-        .collect();
-    for name in underscored {
-        headers.remove(name);
-    }
+    strip(headers, |kind| match kind {
+        Kind::Hop | Kind::Nobodys => true,
+        Kind::Forwarders => !peer.trusted,
+        // Written below.
+        Kind::Ours | Kind::Ordinary => false,
+    });
     let address = peer.address.to_string();
     let node = if peer.address.is_ipv6() {
         format!("\"[{address}]\"")
@@ -194,7 +141,7 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
 
 /// Makes an upstream's fields those of our own response.
 pub fn towards_client(headers: &mut HeaderMap) {
-    strip_hop(headers);
+    strip(headers, |kind| kind == Kind::Hop);
 }
 
 /// Drops everything that describes a body which was replaced.
@@ -324,6 +271,12 @@ mod tests {
                 ("x-http-method-override", "POST"),
                 ("x-forwarded-for", "6.6.6.6"),
                 ("forwarded", "for=6.6.6.6"),
+                ("x-forwarded-user", "admin"),
+                ("x-forwarded-client-cert", "x"),
+                ("x-ssl-client-verify", "SUCCESS"),
+                ("remote-user", "admin"),
+                ("x-auth-request-email", "admin@client.test"),
+                ("proxy", "http://evil.test"),
                 ("accept", "*/*"),
             ],
             false,
@@ -354,14 +307,17 @@ mod tests {
                 ("x-forwarded-for", "6.6.6.6"),
                 ("x-forwarded-proto", "http"),
                 ("x-real-ip", "6.6.6.6"),
+                ("x-ssl-client-verify", "NONE"),
                 ("x-original-url", "/token"),
+                ("proxy", "http://evil.test"),
             ],
             true,
         );
         assert_eq!(out["x-forwarded-for"], "6.6.6.6, 192.0.2.1");
         assert_eq!(out["x-forwarded-proto"], "http");
         assert_eq!(out["x-real-ip"], "6.6.6.6");
-        assert!(!out.contains_key("x-original-url"));
+        assert_eq!(out["x-ssl-client-verify"], "NONE");
+        assert!(!out.contains_key("x-original-url") && !out.contains_key("proxy"));
         assert_eq!(out["x-forwarded-host"], "login.example");
     }
 
@@ -384,6 +340,19 @@ mod tests {
                 vec![("connection", "x-forwarded-for")],
                 Err(BadHeaders::Nomination),
             ),
+            (
+                vec![("connection", "close, X-Real-IP")],
+                Err(BadHeaders::Nomination),
+            ),
+            (
+                vec![("connection", "x-ssl-client-verify")],
+                Err(BadHeaders::Nomination),
+            ),
+            (
+                vec![("connection", "remote-user")],
+                Err(BadHeaders::Nomination),
+            ),
+            (vec![("connection", "upgrade, x-hop, te")], Ok(())),
             (
                 vec![("transfer-encoding", "gzip, chunked")],
                 Err(BadHeaders::TransferEncoding),

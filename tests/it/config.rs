@@ -43,7 +43,9 @@ diagnostics! {
     lax_exception
     overlapping
     bad_url
+    ways_around
     warnings
+    doubts
 }
 
 fn pkce_gate(arguments: &[&str]) -> Output {

@@ -259,6 +259,25 @@ fn ends_are_announced_for_fourteen_days() {
 }
 
 #[test]
+fn an_end_that_nobody_will_see_is_said() {
+    for (until, said) in [
+        ("2100-12-31", false),
+        ("2101-01-01", true),
+        ("9999-12-31", true),
+    ] {
+        let warning = format!(
+            "4:9 warning: the exception for \"a\" ends on {until} | nobody will be there to see it end | \
+             write the day by which the client should be ready; it can be moved"
+        );
+        let warnings: Vec<&str> = said.then_some(warning.as_str()).into_iter().collect();
+        check(
+            &format!("mode = \"report\"\nuntil = \"{until}\"\nowner = \"o\"\nreason = \"r\""),
+            &warnings,
+        );
+    }
+}
+
+#[test]
 fn clients_have_an_id_of_their_own() {
     check_upstream(
         "[[upstream.client]]\ntype = \"public\"\n[[upstream.client]]\nid = \"\"",

@@ -228,3 +228,213 @@ fn two_upstreams_differ_in_name_and_place() {
         ],
     );
 }
+
+/// An upstream of its own name.
+fn named(name: &str, keys: &str, pkce: &str) -> String {
+    let text = UPSTREAM.replace(
+        "[[upstream]]",
+        &format!("[[upstream]]\nname = \"{name}\"\n{keys}"),
+    );
+    format!("{text}[upstream.pkce]\n{pkce}\n")
+}
+
+const EXCEPTION: &str = "[[upstream.client]]\nid = \"erp\"\nmode = \"report\"\nuntil = \"2026-12-31\"\nowner = \"o\"\nreason = \"r\"";
+
+#[test]
+fn two_upstreams_on_one_server_are_equally_strict() {
+    const WARNING: &str = "warning: nothing is refused at \"lax\" | nothing is judged | \
+        write mode = \"enforce\" once the log shows that every client is ready";
+    const ERROR: &str = "error: \"lax\" is a way around \"strict\": both are http://127.0.0.1:9000 | \
+        \"off\" here, \"enforce\" there | write mode = \"enforce\" in both, or give one of them a server of its own";
+    let strict = named("strict", "prefix = \"/a\"", "mode = \"enforce\"");
+    let lax = named("lax", "prefix = \"/b\"", "mode = \"off\"");
+    check_text(
+        &format!("{strict}{lax}"),
+        &[&format!("18:8 {ERROR}"), &format!("18:8 {WARNING}")],
+    );
+    check_text(
+        &format!("{lax}{strict}"),
+        &[&format!("9:8 {ERROR}"), &format!("9:8 {WARNING}")],
+    );
+    // However the server is written; and whatever the hosts are.
+    let again = lax
+        .replace("127.0.0.1", "localhost")
+        .replace("prefix", "hosts = [\"127.0.0.1\"]\nprefix");
+    check_text(
+        &format!("{strict}{again}"),
+        &[
+            &format!("19:8 {}", ERROR.replace("127.0.0.1", "localhost")),
+            &format!("19:8 {WARNING}"),
+        ],
+    );
+    let elsewhere = lax.replace(":9000", ":9001");
+    check_text(
+        &format!("{strict}{elsewhere}"),
+        &[&format!("18:8 {WARNING}")],
+    );
+}
+
+#[test]
+fn two_upstreams_on_one_server_have_the_same_exceptions() {
+    const ERROR: &str = "error: the exception for \"erp\" is one at \"one\" too: both are http://127.0.0.1:9000 | \
+        there is no such exception at \"one\" | \
+        write the same [[upstream.client]] there, or give one of them a server of its own";
+    let one = named("one", "prefix = \"/a\"", "");
+    let two = named("two", "prefix = \"/b\"", EXCEPTION);
+    check_text(&format!("{one}{two}"), &[&format!("19:6 {ERROR}")]);
+    check_text(&format!("{two}{one}"), &[&format!("10:6 {ERROR}")]);
+    let both = named("one", "prefix = \"/a\"", EXCEPTION);
+    check_text(&format!("{both}{two}"), &[]);
+    // What a client is is no exception.
+    let what = named(
+        "one",
+        "prefix = \"/a\"",
+        "[[upstream.client]]\nid = \"spa\"\ntype = \"public\"",
+    );
+    check_text(
+        &format!("{what}{}", named("two", "prefix = \"/b\"", "")),
+        &[],
+    );
+}
+
+#[test]
+fn hosts_that_tie_are_said() {
+    const PLACE: &str = "error: two upstreams answer to the same host and prefix";
+    const HELP: &str = "give one of them other hosts or another prefix";
+    let public = "public_url = \"https://x.test\"";
+    let one = named("one", &format!("{public}\nhosts = [\"x.test\"]"), "");
+    let two = named(
+        "two",
+        &format!("{public}\nhosts = [\"y.test\", \"x.test:80\"]"),
+        "",
+    );
+    let ignored = "warning: `upstream.public_url` is not among";
+    for (text, place) in [
+        (format!("{one}{two}"), "14:9"),
+        (format!("{two}{one}"), "14:9"),
+    ] {
+        let found = super::super::testing::problems(&text);
+        let tie = found
+            .iter()
+            .find(|problem| !problem.contains(ignored))
+            .unwrap();
+        assert!(
+            tie.starts_with(&format!("{place} {PLACE} | \"x.test")) && tie.ends_with(HELP),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn paths_that_a_server_may_take_for_one_another_are_said() {
+    let with = |endpoints: &str, routes: &str| {
+        format!(
+            "[[upstream]]\nurl = \"http://127.0.0.1:9000\"\n[upstream.endpoints]\n{endpoints}\n[upstream.routes]\n{routes}"
+        )
+    };
+    check_text(
+        &with("authorization = [\"/Token\"]\ntoken = [\"/token/\"]", ""),
+        &[
+            "4:17 error: \"/Token\" of authorization and \"/token/\" of token are one path to some servers | \
+           they differ in case, slashes or blanks only | correct one of them",
+        ],
+    );
+    check_text(
+        &with(
+            "authorization = [\"/a\"]\ntoken = [\"/t\"]\ncontinuation = [\"/T/\"]",
+            "",
+        ),
+        &[
+            "6:16 error: \"/T/\" of continuation and \"/t\" of token are one path to some servers | \
+           they differ in case, slashes or blanks only | correct one of them",
+        ],
+    );
+    check_text(
+        &with(
+            "authorization = [\"/oauth.authorize\"]\ntoken = [\"/oauth.token\"]",
+            "",
+        ),
+        &[
+            "4:17 warning: \"/oauth.authorize\" of authorization and \"/oauth.token\" of token are one path to some \
+           servers | they differ in the extension only | \
+           correct one of them, or make sure that the upstream tells them apart",
+        ],
+    );
+    let endpoints = "authorization = [\"/a\"]\ntoken = [\"/t\"]";
+    for (callback, of, known) in [
+        ("/t", "token", "/t"),
+        ("/T.json", "token", "/t"),
+        ("/a/", "authorization", "/a"),
+    ] {
+        check_text(
+            &with(
+                endpoints,
+                &format!("foreign_callbacks = [\"/cb\", \"{callback}\"]"),
+            ),
+            &[&format!(
+                "7:21 error: \"{callback}\" cannot be a foreign callback | \
+                 to some servers it is \"{known}\", which is a {of} endpoint | \
+                 write the path at which the upstream receives another server's code, or remove it"
+            )],
+        );
+    }
+    check_text(&with(endpoints, "foreign_callbacks = [\"/token/cb\"]"), &[]);
+}
+
+#[test]
+fn all_addresses_in_two_halves_are_all_addresses() {
+    const ALL: &str = "warning: every peer is a trusted proxy | \
+        together these are all addresses: any client can claim any address | list only the networks of your own proxies";
+    for halves in [
+        "\"0.0.0.0/1\", \"128.0.0.0/1\"",
+        "\"::/1\", \"10.0.0.0/8\", \"8000::/2\", \"c000::/2\"",
+    ] {
+        check(
+            &format!("[server]\ntrusted_proxies = [{halves}]"),
+            &[&format!("2:19 {ALL}")],
+        );
+    }
+    check(
+        "[server]\ntrusted_proxies = [\"0.0.0.0/1\", \"192.0.0.0/2\"]",
+        &[],
+    );
+}
+
+#[test]
+fn an_upstream_is_not_the_gate_itself() {
+    let problem = |own: &str| {
+        format!(
+            "4:7 error: `upstream.url` is the gate itself | the gate listens on {own} | \
+             write where the server is that the gate stands in front of"
+        )
+    };
+    let text = |listen: &str, url: &str| {
+        let upstream = UPSTREAM.replace("http://127.0.0.1:9000", url);
+        let upstream = upstream.replace(
+            "[upstream.endpoints]",
+            "public_url = \"https://a.example\"\n[upstream.endpoints]",
+        );
+        format!("[server]\nlisten = [\"{listen}\"]\n{upstream}")
+    };
+    for (listen, url) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("127.0.0.1:8080", "http://localhost:8080"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("0.0.0.0:443", "https://localhost"),
+        ("10.0.0.1:443", "https://10.0.0.1"),
+    ] {
+        check_text(&text(listen, url), &[&problem(listen)]);
+    }
+    check_text(
+        &text("127.0.0.1:8080", "http://127.0.0.1:9901"),
+        &[&problem("127.0.0.1:9901")],
+    );
+    for (listen, url) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8081"),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080"),
+        ("0.0.0.0:8080", "https://10.0.0.1:8080"),
+    ] {
+        check_text(&text(listen, url), &[]);
+    }
+}

@@ -4,6 +4,7 @@ use super::super::problem::{Problem, Span};
 use super::super::upstream::Read;
 use super::super::value::quoted;
 use super::{name, table};
+use crate::gateway::endpoint::overlap;
 
 /// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
 pub(in super::super) fn unique(upstreams: &[Read<'_>]) {
@@ -61,9 +62,10 @@ fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
     if a.is_empty() && b.is_empty() {
         return Some("any host".to_owned());
     }
-    a.iter()
-        .find(|host| b.contains(host))
-        .map(|host| quoted(host))
+    // A name without a port answers with any port, so that it ties with the same name and one.
+    let one = std::slice::from_ref;
+    let shared = a.iter().find(|host| !b.is_empty() && overlap(one(host), b));
+    shared.map(|host| quoted(host))
 }
 
 fn unique_clients(read: &Read<'_>) {

@@ -471,6 +471,9 @@ fn connection_nominations() {
             "content-length",
             "host",
             "forwarded",
+            "X-Real-IP",
+            "x-ssl-client-verify",
+            "Remote-User",
         ] {
             for value in [
                 name.to_owned(),

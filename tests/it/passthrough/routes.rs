@@ -190,6 +190,11 @@ fn routes_may_be_closed() {
     });
     for (path, status) in [
         ("/login", 200),
+        ("/.well-known/openid-configuration", 200),
+        ("/assets/../admin", 400),
+        ("/assets/..%2fadmin", 400),
+        ("/assets/%73ecret", 404),
+        ("/assets/Secret;x", 404),
         ("/assets/a/b.css", 200),
         ("/assets", 200),
         ("/login/", 404),
@@ -199,7 +204,7 @@ fn routes_may_be_closed() {
     ] {
         assert_eq!(rig.get(path).status, status, "{path}");
     }
-    assert_eq!(rig.upstream.ledger().len(), 3);
+    assert_eq!(rig.upstream.ledger().len(), 4);
 }
 
 #[test]

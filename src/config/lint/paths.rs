@@ -1,0 +1,108 @@
+//! Paths that some server takes for one another.
+
+use super::super::problem::Problem;
+use super::super::tree::Table;
+use super::super::upstream::Read;
+use super::super::value::quoted;
+use crate::gateway::endpoint::fold::{fold_path, fold_segments};
+
+/// A list of paths, and where it stands.
+struct Listed<'r, 't> {
+    table: &'r Table<'t>,
+    key: &'static str,
+    paths: &'r [String],
+}
+
+/// Exact paths tell endpoints apart here; a server that folds paths would not.
+pub(super) fn alike(read: &Read<'_>) {
+    let endpoints = &read.built.gateway.endpoints;
+    let listed = |key, paths| Listed {
+        table: &read.tables.endpoints,
+        key,
+        paths,
+    };
+    let foreign = Listed {
+        table: &read.tables.routes,
+        key: "foreign_callbacks",
+        paths: &read.built.gateway.routes.foreign_callbacks,
+    };
+    let token = listed("token", &endpoints.token);
+    let authorization = listed("authorization", &endpoints.authorization);
+    let continuation = listed("continuation", &endpoints.continuation);
+    let metadata = listed("metadata", &endpoints.metadata);
+    for other in [&authorization, &continuation, &metadata] {
+        two_endpoints(other, &token);
+    }
+    for other in [&authorization, &continuation] {
+        two_endpoints(&metadata, other);
+    }
+    for protected in [&token, &authorization, &continuation] {
+        no_callback(&foreign, protected);
+    }
+}
+
+/// The first path of the one list that is like one of the other, by some folding.
+fn first_like<'r>(
+    one: &Listed<'r, '_>,
+    other: &Listed<'r, '_>,
+    fold: fn(&str) -> String,
+) -> Option<(&'r String, &'r String)> {
+    let of = |path: &'r String| other.paths.iter().find(|known| fold(known) == fold(path));
+    let is_good = one.table.is_good(one.key) && other.table.is_good(other.key);
+    let found = one.paths.iter().find_map(|path| Some((path, of(path)?)));
+    found.filter(|_| is_good)
+}
+
+/// Byte for byte the same has been said already.
+fn two_endpoints(one: &Listed<'_, '_>, token: &Listed<'_, '_>) {
+    let differ = |found: &(&String, &String)| found.0 != found.1;
+    let same = first_like(one, token, fold_segments).filter(differ);
+    let but_for_extension = || first_like(one, token, fold_path).filter(differ);
+    let help = "correct one of them, or make sure that the upstream tells them apart";
+    let message = |(path, known): (&String, &String)| {
+        let (path, known) = (quoted(path), quoted(known));
+        format!(
+            "{path} of {} and {known} of {} are one path to some servers",
+            one.key, token.key
+        )
+    };
+    let problem = if let Some(found) = same {
+        let label = "they differ in case, slashes or blanks only";
+        Problem::error(
+            one.table.at(one.key),
+            message(found),
+            label,
+            "correct one of them",
+        )
+    } else if let Some(found) = but_for_extension() {
+        let label = "they differ in the extension only";
+        Problem::warning(one.table.at(one.key), message(found), label, help)
+    } else {
+        return;
+    };
+    let also = format!("{} here", token.key);
+    one.table.push(if token.table.has(token.key) {
+        problem.and_at(token.table.at(token.key), also)
+    } else {
+        problem
+    });
+}
+
+/// The guard against token requests in disguise is open at a callback.
+fn no_callback(foreign: &Listed<'_, '_>, protected: &Listed<'_, '_>) {
+    if let Some((path, known)) = first_like(foreign, protected, fold_path) {
+        let (path, known) = (quoted(path), quoted(known));
+        let message = format!("{path} cannot be a foreign callback");
+        let label = format!(
+            "to some servers it is {known}, which is a {} endpoint",
+            protected.key
+        );
+        let help =
+            "write the path at which the upstream receives another server's code, or remove it";
+        let problem = Problem::error(foreign.table.at(foreign.key), message, label, help);
+        let also = format!("{} here", protected.key);
+        foreign
+            .table
+            .push(problem.and_at(protected.table.at(protected.key), also));
+    }
+}
