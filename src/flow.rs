@@ -106,6 +106,17 @@ impl BoundCode {
         }
     }
 
+    /// One that nobody has and no request meets: what a dead code is compared with, so that it takes as long as a live one.
+    pub fn decoy() -> Option<Self> {
+        let nobody = Digest::from_bytes([0; 16]);
+        Some(Self {
+            code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
+            challenge: Some(CodeChallenge::S256([0; 32])),
+            client: nobody,
+            redirect: Some(RedirectDigest::from_parts(nobody, nobody)),
+        })
+    }
+
     /// The upstream's own code.
     pub fn code(&self) -> &AuthorizationCode {
         &self.code

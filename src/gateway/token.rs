@@ -282,13 +282,14 @@ async fn redeem(
             (cleared, rule)
         }
         Decision::Refuse(_, violation) => {
-            if let Some(claim) = claim {
+            let store = &exchange.site.store;
+            match claim {
                 // A store that cannot be told keeps the claim, and so the code is never redeemed.
-                let _ = exchange
-                    .site
-                    .store
-                    .settle(claim, redeem::settlement(&violation))
-                    .await;
+                Some(claim) => {
+                    let _ = store.settle(claim, redeem::settlement(&violation)).await;
+                }
+                // As long as it takes to settle a claim: whether there was one is nobody's business.
+                None => drop(store.owner(key(exchange, redemption)).await),
             }
             let id = redemption.client.as_ref().map(ClientIdentity::id);
             let rule = exchange.rule(id.map(ClientId::digest));

@@ -46,27 +46,41 @@ pub fn judge(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Verd
 
 fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(), Violation> {
     grant(rule, redemption.grant_type)?;
-    let bound = match found {
-        Found::Claimed(bound) => bound,
-        Found::Gone(Gone::Replayed) => return Err(Violation::ReplayedCode),
-        Found::Gone(Gone::Burnt) => return Err(Violation::BurntCode),
-        Found::Gone(Gone::Expired) => return Err(Violation::ExpiredCode),
-        Found::Gone(Gone::Unknown) => return Err(Violation::UnknownCode),
+    let decoy = BoundCode::decoy();
+    let (bound, alive) = match found {
+        Found::Claimed(bound) => (bound, Ok(())),
+        Found::Gone(gone) => (decoy.as_ref().ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
-    if !redemption
+    // All comparisons are made, of a dead code with one that nobody has: how long a refusal takes is not to tell how far a
+    // request came.
+    let client = redemption
         .client
         .as_ref()
-        .is_some_and(|client| client.may_be(bound.client()))
-    {
+        .is_some_and(|client| client.may_be(bound.client()));
+    let redirect = match (bound.redirect(), redemption.redirect_uri) {
+        (Some(recorded), Some(sent)) => recorded.is(sent),
+        (Some(_), None) => false,
+        // The request named none: the upstream knows the only registered one, and compares it itself.
+        (None, Some(_) | None) => true,
+    };
+    let verifier = verifier(rule, redemption, bound);
+    alive?;
+    if !client {
         return Err(Violation::ClientMismatch);
     }
-    match (bound.redirect(), redemption.redirect_uri) {
-        (Some(recorded), Some(sent)) if recorded.is(sent) => {}
-        (Some(_), Some(_) | None) => return Err(Violation::RedirectMismatch),
-        // The request named none: the upstream knows the only registered one, and compares it itself.
-        (None, Some(_) | None) => {}
+    if !redirect {
+        return Err(Violation::RedirectMismatch);
     }
-    verifier(rule, redemption, bound)
+    verifier
+}
+
+fn dead(gone: Gone) -> Violation {
+    match gone {
+        Gone::Replayed => Violation::ReplayedCode,
+        Gone::Burnt => Violation::BurntCode,
+        Gone::Expired => Violation::ExpiredCode,
+        Gone::Unknown => Violation::UnknownCode,
+    }
 }
 
 /// Rule 1, for redemptions and for every other grant.
