@@ -89,16 +89,20 @@ pub fn tokens(page: &[u8]) -> Vec<Token> {
 
 fn find(page: &[u8], from: usize, needle: &[u8]) -> Option<usize> {
     let rest = page.get(from..)?;
-    rest.windows(needle.len())
-        .position(|window| window == needle)
-        .map(|at| from + at)
+    let found = rest
+        .windows(needle.len())
+        .position(|window| window == needle);
+    #[cfg(test)]
+    tests::looked_at(found.unwrap_or(rest.len()) + 1);
+    found.map(|at| from + at)
 }
 
 fn after(page: &[u8], from: usize, needle: &[u8]) -> usize {
     find(page, from, needle).map_or(page.len(), |at| at + needle.len())
 }
 
-/// A comment ends at `-->` or `--!>`, and at once when it is `<!-->` or `<!--->`; anything else at the next `>`.
+/// A comment ends at `-->` or `--!>`, and at once when it is `<!-->` or `<!--->`; anything else at the next `>`. Nothing is
+/// looked for beyond the end: a page of comments would be read once for each of them.
 fn end_of_declaration(page: &[u8], open: usize) -> usize {
     let rest = page.get(open..).unwrap_or_default();
     if !rest.starts_with(b"<!--") {
@@ -109,7 +113,15 @@ fn end_of_declaration(page: &[u8], open: usize) -> usize {
             return open + empty.len();
         }
     }
-    after(page, open + 4, b"-->").min(after(page, open + 4, b"--!>"))
+    let mut at = open + 4;
+    while let Some(dashes) = find(page, at, b"--") {
+        match page.get(dashes + 2..).unwrap_or_default() {
+            [b'>', ..] => return dashes + 3,
+            [b'!', b'>', ..] => return dashes + 4,
+            _ => at = dashes + 1,
+        }
+    }
+    page.len()
 }
 
 fn end_of_raw_text(page: &[u8], from: usize, name: &str) -> usize {
@@ -283,10 +295,12 @@ fn reference(behind: &str) -> Option<(char, &str)> {
             Some(hexadecimal) => (hexadecimal, 16),
             None => (numeric, 10),
         },
+        // Name by name, not by the next `;`: that may be anywhere behind a page of `&`.
         None => {
-            let (name, tail) = behind.split_once(';')?;
-            let (_, character) = NAMED.iter().find(|(known, _)| *known == name)?;
-            return Some((*character, tail));
+            return NAMED.iter().find_map(|&(name, character)| {
+                let tail = behind.strip_prefix(name)?.strip_prefix(';')?;
+                Some((character, tail))
+            });
         }
     };
     let length = digits
@@ -317,6 +331,15 @@ pub fn quoted(value: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn looked_at(bytes: usize) {
+        LOOKED_AT.set(LOOKED_AT.get() + bytes);
+    }
 
     fn inputs(page: &str) -> Vec<(String, String)> {
         let text = |tag: &StartTag, name| tag.value(name).unwrap_or("-").to_owned();
@@ -382,7 +405,70 @@ mod tests {
         check("a < b <1 </ > <input name=a>", &[("a", "-")]);
     }
 
+    #[test]
+    fn a_page_is_read_once_whatever_is_in_it() {
+        for part in [
+            "<!-- -->",
+            "<!---->",
+            "<!--x--!>",
+            "<!-- --",
+            "<!-- - ",
+            "-",
+            "<!x>",
+            "<!>",
+            "<",
+            "</",
+            "</a>",
+            "<?",
+            "<a",
+            "<a b='",
+            "<script>",
+            "<script></",
+            "<title></x>",
+            "<input value='&'>",
+            "&",
+        ] {
+            let page = part.repeat(64 * 1024 / part.len());
+            for page in [
+                page.clone(),
+                format!("<!--{page}"),
+                format!("<input value=\"{page}\">"),
+            ] {
+                LOOKED_AT.set(0);
+                tokens(page.as_bytes());
+                let looked_at = LOOKED_AT.get();
+                assert!(
+                    looked_at <= 4 * page.len(),
+                    "{part}: {looked_at} of {}",
+                    page.len()
+                );
+            }
+        }
+    }
+
+    /// Where a comment ends, by looking for both ends in all of the rest.
+    fn end_of_comment(page: &[u8], open: usize) -> usize {
+        after(page, open + 4, b"-->").min(after(page, open + 4, b"--!>"))
+    }
+
     proptest! {
+        #[test]
+        fn a_comment_ends_at_the_first_of_its_ends(inside in "[-!> a]{0,24}") {
+            let page = format!("<!--{inside}").into_bytes();
+            if !inside.starts_with('>') && !inside.starts_with("->") {
+                prop_assert_eq!(end_of_declaration(&page, 0), end_of_comment(&page, 0));
+            }
+        }
+
+        #[test]
+        fn a_named_reference_is_what_stands_before_a_semicolon(behind in "(amp|am|lt|period|percnt|x)?[;a&]{0,3}[a-z;]{0,4}") {
+            let split = behind.split_once(';');
+            let known = split.and_then(|(name, tail)| {
+                NAMED.iter().find(|(known, _)| *known == name).map(|(_, character)| (*character, tail))
+            });
+            prop_assert_eq!(reference(&behind), known);
+        }
+
         #[test]
         fn any_bytes_are_tokenized_and_spans_lie_inside(page in prop::collection::vec(any::<u8>(), 0..200)) {
             for token in tokens(&page) {

@@ -3,6 +3,7 @@
 //! The writer is bounded and lossy: a reader that hangs or a full disk costs lines, which are counted, never a
 //! request. Only our own lines are written; what libraries have to say at `debug` may hold request data.
 
+use std::borrow::Cow;
 use std::io;
 
 use tracing::{Level as TracingLevel, debug, error, info, warn};
@@ -18,6 +19,9 @@ use super::{Decided, Event, Format, Level, Settings};
 
 /// Lines that may wait for a slow reader.
 const BUFFERED_LINES: usize = 16 * 1024;
+
+/// Characters of a client identifier that are written: whoever asks chooses it, and how long it is.
+const CLIENT_CHARACTERS: usize = 128;
 
 /// Keeps the writer alive; dropped last, it writes what is buffered.
 #[derive(Debug)]
@@ -83,6 +87,8 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             let (endpoint, decision) = (endpoint.label(), decided.label());
             let violation = violation.map(Violation::label);
+            let client = client.map(shown);
+            let client = client.as_deref();
             match decided {
                 Decided::Allowed => {
                     info!(event = "decision", %request, upstream, endpoint, decision, client);
@@ -128,5 +134,27 @@ pub(super) fn write(event: &Event<'_>) {
         Event::Listening { what, address } => info!(event = "listening", what, %address),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),
+    }
+}
+
+/// As much of a client identifier as fits a line; the writer escapes it.
+fn shown(client: &str) -> Cow<'_, str> {
+    match client.char_indices().nth(CLIENT_CHARACTERS) {
+        None => Cow::Borrowed(client),
+        Some((end, _)) => Cow::Owned(format!("{}…", client.get(..end).unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_client_is_cut() {
+        assert_eq!(shown("portal"), "portal");
+        let longest = "ä".repeat(CLIENT_CHARACTERS);
+        assert_eq!(shown(&longest), longest);
+        assert_eq!(shown(&format!("{longest}x")), format!("{longest}…"));
+        assert_eq!(shown(&longest.repeat(500)), format!("{longest}…"));
     }
 }

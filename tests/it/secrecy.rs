@@ -528,3 +528,19 @@ fn an_upstream_that_fails_leaves_none() {
         }
     });
 }
+
+/// No secret, and no less in the way: whoever asks chooses how long the name is by which he goes.
+#[test]
+fn a_client_with_a_long_name_gets_a_short_line() {
+    let rig = Rig::new();
+    let name = format!("%22%0a%1b%5b{}", "%C3%A9".repeat(2000));
+    let target = format!("/authorize?response_type=code&state=s&client_id={name}x");
+    assert_eq!(rig.get(&target).status, 400);
+    let form = format!("grant_type=authorization_code&code=abc&client_id={name}y");
+    assert_eq!(rig.post("/token", &[], &form).status, 400);
+    let decisions = |log: &str| log.matches("\"refused\"").count();
+    let log = rig.gate.log_until(|log| decisions(log) == 2);
+    assert!(log.contains('…'), "{log}");
+    assert!(log.lines().all(|line| line.chars().count() < 600), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log}");
+}
