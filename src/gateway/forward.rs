@@ -15,8 +15,13 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
     }
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unread(rule, request, Violation::AmbiguousPath) {
+        // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            unguarded(exchange, cleared.into_inner()).await
+            let request = cleared.into_inner();
+            match closed(exchange, &request.path) {
+                Some(refused) => refused,
+                None => unguarded(exchange, request).await,
+            }
         }
         Decision::Refuse(request, violation) if request.method == Method::POST => {
             reply::token_refused(&violation, None)
@@ -82,11 +87,15 @@ pub(super) async fn guard(
         let text = "a GET request has no body here";
         return Some(reply::bad_request(StatusCode::BAD_REQUEST, text));
     }
-    let routes = &exchange.site.settings.routes;
-    if !exchange.site.observes_only && !routes.admits(&request.path) {
-        return Some(reply::bad_request(StatusCode::NOT_FOUND, "not found"));
+    match closed(exchange, &request.path) {
+        Some(refused) => Some(refused),
+        None => elsewhere::guard(exchange, request).await,
     }
-    elsewhere::guard(exchange, request).await
+}
+
+fn closed(exchange: &Exchange<'_>, path: &str) -> Option<Response<Body>> {
+    let is_open = exchange.site.observes_only || exchange.site.settings.routes.admits(path);
+    (!is_open).then(|| reply::bad_request(StatusCode::NOT_FOUND, "not found"))
 }
 
 /// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as

@@ -152,7 +152,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption)) => {
-            let (decision, claim) = judge(exchange, &redemption).await;
+            let key = key(exchange, &redemption);
+            let (decision, claim) = judge(exchange, &redemption, key).await;
             drop(decision);
             claim
         }
@@ -275,7 +276,8 @@ async fn redeem(
     params: &Params<'_>,
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
-    let (decision, claim) = judge(exchange, redemption).await;
+    let key = key(exchange, redemption);
+    let (decision, claim) = judge(exchange, redemption, key).await;
     let (cleared, rule) = match decision {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let rule = *cleared.get();
@@ -289,7 +291,7 @@ async fn redeem(
                     let _ = store.settle(claim, redeem::settlement(&violation)).await;
                 }
                 // As long as it takes to settle a claim: whether there was one is nobody's business.
-                None => drop(store.owner(key(exchange, redemption)).await),
+                None => drop(store.owner(key).await),
             }
             let id = redemption.client.as_ref().map(ClientIdentity::id);
             let rule = exchange.rule(id.map(ClientId::digest));
@@ -319,10 +321,11 @@ async fn redeem(
 async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
+    key: Digest,
 ) -> (Decision<&'g Rule>, Option<Claim>) {
     let id = redemption.client.as_ref().map(ClientIdentity::id);
     let named = exchange.rule(id.map(ClientId::digest));
-    let Ok(redeemed) = exchange.site.store.redeem(key(exchange, redemption)).await else {
+    let Ok(redeemed) = exchange.site.store.redeem(key).await else {
         let verdict = Verdict {
             subject: named,
             violation: Some(Violation::StoreUnavailable),
