@@ -16,11 +16,13 @@ pub mod reply;
 pub mod site;
 mod token;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{Method, Request, Response, StatusCode};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -99,6 +101,8 @@ pub struct Arrival {
     pub request: Request<Incoming>,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// Its address as it is written.
+    pub node: HeaderValue,
     /// What the connection waits for.
     pub watch: Arc<Watch>,
 }
@@ -124,6 +128,7 @@ impl Gateway {
         let Arrival {
             request,
             peer,
+            node,
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
@@ -155,19 +160,22 @@ impl Gateway {
                 id,
                 kind,
                 peer: peer.ip(),
+                node,
                 host: route.host,
             },
         );
-        let query = parts.uri.query().map(str::to_owned);
+        // Where nothing is judged not one byte changes.
+        let target = match (&route.path, parts.uri.path_and_query()) {
+            (Cow::Borrowed(_), Some(target)) => target.clone(),
+            (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
+            (path, _) => match with_query(path, parts.uri.query()) {
+                Some(target) => target,
+                None => return self.misdirected(id, Misrouted::Target.into()),
+            },
+        };
         let request = exchange::Received {
             method: parts.method,
-            // Where nothing is judged not one byte changes.
-            path: if site.observes_only {
-                parts.uri.path().to_owned()
-            } else {
-                route.path.into_owned()
-            },
-            query,
+            target,
             headers: parts.headers,
             body,
         };
@@ -191,22 +199,23 @@ impl Gateway {
         endpoint: Option<Endpoint>,
         request: exchange::Received,
     ) -> Response<Body> {
-        if exchange.site.observes_only {
-            return match endpoint {
-                Some(Endpoint::Authorization) => authorize::observe(exchange, request).await,
-                Some(Endpoint::Token) => token::observe(exchange, request).await,
-                Some(Endpoint::Metadata | Endpoint::Other) => {
-                    forward::pass(exchange, request).await
-                }
-                None => forward::ambiguous(exchange, request).await,
-            };
-        }
-        match endpoint {
-            Some(Endpoint::Authorization) => authorize::handle(exchange, request).await,
-            Some(Endpoint::Token) => token::handle(exchange, request).await,
-            Some(Endpoint::Metadata) => metadata::handle(exchange, request).await,
-            Some(Endpoint::Other) => forward::pass(exchange, request).await,
-            None => forward::ambiguous(exchange, request).await,
+        // What is rare is boxed, so that what is frequent stays small.
+        match (endpoint, exchange.site.observes_only) {
+            (Some(Endpoint::Other), _) | (Some(Endpoint::Metadata), true) => {
+                forward::pass(exchange, request).await
+            }
+            (Some(Endpoint::Authorization), false) => {
+                Box::pin(authorize::handle(exchange, request)).await
+            }
+            (Some(Endpoint::Authorization), true) => {
+                Box::pin(authorize::observe(exchange, request)).await
+            }
+            (Some(Endpoint::Token), false) => Box::pin(token::handle(exchange, request)).await,
+            (Some(Endpoint::Token), true) => Box::pin(token::observe(exchange, request)).await,
+            (Some(Endpoint::Metadata), false) => {
+                Box::pin(metadata::handle(exchange, request)).await
+            }
+            (None, _) => Box::pin(forward::ambiguous(exchange, request)).await,
         }
     }
 
@@ -247,12 +256,19 @@ impl Gateway {
         });
         let mut response = reply::bad_request(status, reason);
         // Whatever stands in the body is not read: the connection ends with this answer.
-        response.headers_mut().insert(
-            http::header::CONNECTION,
-            http::HeaderValue::from_static("close"),
-        );
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
+}
+
+fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
+    let target = match query {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    target.ok()
 }
 
 /// A request that is for no upstream.

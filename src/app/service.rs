@@ -6,10 +6,10 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Layer as _, Service};
@@ -51,6 +51,8 @@ impl MakeService for Worker {
             gateway: Arc::clone(&self.gateway),
             telemetry: self.telemetry.clone(),
             peer,
+            node: HeaderValue::try_from(peer.ip().to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             watch,
         }
     }
@@ -70,13 +72,15 @@ pub(super) struct Stack {
     gateway: Arc<Gateway>,
     telemetry: Telemetry,
     peer: SocketAddr,
+    /// The peer's address as it is written: the same in every request.
+    node: HeaderValue,
     watch: Arc<Watch>,
 }
 
 impl Service<Request<Incoming>> for Stack {
     type Response = Response<Tracked>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Tracked>, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -87,6 +91,7 @@ impl Service<Request<Incoming>> for Stack {
             gateway,
             telemetry,
             peer,
+            node,
             watch,
         } = self.clone();
         // From here until the response has gone out it is not the client that we wait for. Outermost, so that the
@@ -94,23 +99,37 @@ impl Service<Request<Incoming>> for Stack {
         watch.request_begins();
         let ended = Ended(Arc::clone(&watch));
         let gateway = tower::service_fn(move |request| {
-            let (gateway, watch) = (Arc::clone(&gateway), Arc::clone(&watch));
-            async move {
-                Ok::<_, Infallible>(
-                    gateway
-                        .call(Arrival {
-                            request,
-                            peer,
-                            watch,
-                        })
-                        .await,
-                )
-            }
+            let arrival = Arrival {
+                request,
+                peer,
+                node: node.clone(),
+                watch: Arc::clone(&watch),
+            };
+            let gateway = Arc::clone(&gateway);
+            async move { Ok::<_, Infallible>(gateway.call(arrival).await) }
         });
         // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
         let mut caught = CatchPanicLayer::custom(Panicked(telemetry)).layer(gateway);
-        let answer = caught.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Tracked { body, ended })) })
+        Answering {
+            answer: Box::pin(caught.call(request)),
+            ended: Some(ended),
+        }
+    }
+}
+
+/// A request that is being answered. Boxed once: what hyper moves about is two words.
+pub(super) struct Answering {
+    answer: Pin<Box<dyn Future<Output = Result<Response<Caught>, Infallible>> + Send>>,
+    ended: Option<Ended>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Tracked>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.answer.as_mut().poll(cx))?;
+        let ended = self.ended.take();
+        Poll::Ready(Ok(answer.map(|body| Tracked { body, ended })))
     }
 }
 
@@ -141,7 +160,7 @@ impl Drop for Ended {
 pub(super) struct Tracked {
     body: Caught,
     #[expect(dead_code, reason = "it is there to be dropped with the body")]
-    ended: Ended,
+    ended: Option<Ended>,
 }
 
 impl HttpBody for Tracked {

@@ -18,7 +18,7 @@ use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::reading::Said;
+use super::reading::{Look, Said};
 use super::{bind, concern, elsewhere, reading, reply};
 
 use continuation::continuation;
@@ -137,7 +137,7 @@ async fn form(
     if media_type.starts_with("multipart/form-data") {
         // A login page's own. Its fields are the server's affair, but for those that would change the sign-in. (Another state
         // than the handle only makes the answer one that nobody waits for.)
-        return match reading::body(exchange, request, true).await {
+        return match reading::body(exchange, request, Look::Thorough).await {
             Said::Names(read) if !read.iter().flatten().any(is_protected) => Ok(Form::Multipart),
             Said::Nothing | Said::Broken | Said::Something | Said::Names(_) => malformed(
                 "a multipart body that may change the sign-in",

@@ -14,7 +14,7 @@ use crate::store::Pending;
 
 use super::endpoint::decode_lossy;
 use super::exchange::{Exchange, Received};
-use super::reading::{self, Names, ONE_TIME_PASSWORD, Said, names, text};
+use super::reading::{self, Look, Names, ONE_TIME_PASSWORD, Said, names, text};
 
 /// More words than any request has that should pass.
 const MAX_WORDS: usize = 4096;
@@ -44,7 +44,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
 /// Every client that the request names, or whose code or sign-in it names. `None`: there may be more.
 async fn named(exchange: &Exchange<'_>, request: &mut Received) -> Option<Vec<Digest>> {
     let mut said: Names = names(request.query().as_bytes());
-    match reading::body(exchange, request, true).await {
+    match reading::body(exchange, request, Look::Thorough).await {
         Said::Nothing => {}
         Said::Broken | Said::Something => return None,
         Said::Names(read) => said.extend(read.into_iter().flatten()),
@@ -152,6 +152,16 @@ async fn owner(exchange: &Exchange<'_>, word: &str) -> Option<Digest> {
 /// beside a handle.
 pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) -> bool {
     let prefix = Purpose::State.prefix();
+    // A handle has only letters and digits: where there is none as it stands, it is escaped.
+    let may_hold = |text: &[u8]| {
+        text.contains(&b'%')
+            || text
+                .windows(prefix.len())
+                .any(|three| three == prefix.as_bytes())
+    };
+    if !may_hold(request.query().as_bytes()) && !may_hold(&request.body.read()) {
+        return false;
+    }
     let query = request.query().as_bytes().to_vec();
     let values = names(&request.body.read())
         .into_iter()
@@ -196,7 +206,7 @@ fn words(request: &Received, with_query: bool) -> Option<Vec<String>> {
     let texts = [
         if with_query { query } else { b"" },
         &body,
-        request.path.as_bytes(),
+        request.path().as_bytes(),
     ];
     let mut words: Vec<String> = Vec::new();
     for raw in texts

@@ -10,7 +10,9 @@ use crate::policy::{Decision, Violation};
 
 use super::body::Body;
 use super::exchange::{Exchange, Received};
-use super::reading::{self, Names, ONE_TIME_PASSWORD, Said, has_foreign_charset, names};
+use super::reading::{
+    self, Look, Names, ONE_TIME_PASSWORD, Said, has_foreign_charset, may_be_read_as, names,
+};
 use super::{concern, reply};
 
 /// Beside a code, any of these makes a request one for a token.
@@ -29,7 +31,7 @@ pub(super) async fn guard(
         .site
         .settings
         .routes
-        .is_foreign_callback(&request.path);
+        .is_foreign_callback(request.path());
     if is_foreign {
         return None;
     }
@@ -47,7 +49,15 @@ pub(super) async fn guard(
 
 /// Whether the request is one for a token. Peeks into a body that could be a form, and leaves it ready to be sent on.
 async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bool {
-    let query = names(request.query().as_bytes());
+    // Without one of these nothing is a token request, and most requests have neither.
+    const DECISIVE: &[&str] = &["code", "granttype"];
+    let in_query = may_be_read_as(request.query().as_bytes(), DECISIVE);
+    let has_body = !http_body::Body::is_end_stream(&request.body);
+    let query = if in_query || has_body {
+        names(request.query().as_bytes())
+    } else {
+        Names::new()
+    };
     if asks_for_token(&query) {
         return true;
     }
@@ -56,7 +66,13 @@ async fn is_token_request(exchange: &Exchange<'_>, request: &mut Received) -> bo
     if thorough && !request.query().is_empty() && has_foreign_charset(&request.headers) {
         return true;
     }
-    match reading::body(exchange, request, thorough).await {
+    let look = match (thorough, in_query) {
+        (true, _) => Look::Thorough,
+        // A code there may have company here.
+        (false, true) => Look::Form,
+        (false, false) => Look::FormWith(DECISIVE),
+    };
+    match reading::body(exchange, request, look).await {
         Said::Nothing | Said::Broken => false,
         // Handles make that harmless; a code of the upstream's own could hide in it.
         Said::Something => thorough,
@@ -151,6 +167,30 @@ mod tests {
             assert!(
                 check(Kind::Json, twice) && check(Kind::Doubtful, twice),
                 "{twice}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_look_at_the_names_misses_nothing() {
+        for body in [
+            "a=b&code=x",
+            "c_o.d-e=x",
+            "a=b;GRANT_TYPE=x",
+            "%63ode=x",
+            "grant[type=x",
+            "c\0ode=x",
+            "+code=x",
+        ] {
+            assert!(
+                may_be_read_as(body.as_bytes(), &["code", "granttype"]),
+                "{body}"
+            );
+        }
+        for body in ["", "a=b&username=c", "xcode=code&code_x=grant_type"] {
+            assert!(
+                !may_be_read_as(body.as_bytes(), &["code", "granttype"]),
+                "{body}"
             );
         }
     }

@@ -87,7 +87,7 @@ pub struct Route<'u> {
     /// With runs of `/` merged: what was matched is what is forwarded.
     pub path: Cow<'u, str>,
     /// The host that the client named.
-    pub host: String,
+    pub host: Authority,
 }
 
 impl Routes {
@@ -134,7 +134,7 @@ impl Routes {
             upstream,
             endpoint,
             path,
-            host: host.as_str().to_ascii_lowercase(),
+            host,
         })
     }
 
@@ -182,15 +182,10 @@ impl Entry {
     }
 
     fn serves(&self, host: &Authority) -> bool {
-        let (name, whole) = (
-            host.host().to_ascii_lowercase(),
-            host.as_str().to_ascii_lowercase(),
-        );
-        self.hosts.is_empty()
-            || self
-                .hosts
-                .iter()
-                .any(|known| *known == name || *known == whole)
+        let is_named = |known: &String| {
+            known.eq_ignore_ascii_case(host.host()) || known.eq_ignore_ascii_case(host.as_str())
+        };
+        self.hosts.is_empty() || self.hosts.iter().any(is_named)
     }
 
     fn contains(&self, path: &str) -> bool {

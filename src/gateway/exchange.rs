@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
@@ -23,25 +23,34 @@ use super::{BrowserBinding, Shared, reply};
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) method: Method,
-    /// With runs of `/` merged.
-    pub(super) path: String,
-    pub(super) query: Option<String>,
+    /// With runs of `/` merged. As it came it is shared, not copied.
+    pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
 }
 
 impl Received {
+    pub(super) fn path(&self) -> &str {
+        self.target.path()
+    }
+
     /// The query, empty when there is none.
     pub(super) fn query(&self) -> &str {
-        self.query.as_deref().unwrap_or_default()
+        self.target.query().unwrap_or_default()
+    }
+
+    /// The same path with another query.
+    pub(super) fn set_query(&mut self, query: &str) {
+        // A query that was written by us is one; if it were none, the request would lead nowhere.
+        let target = PathAndQuery::try_from(format!("{}?{query}", self.path()));
+        self.target = target.unwrap_or_else(|_| PathAndQuery::from_static("/"));
     }
 
     /// What the answer is compared with. Of a body, as much as was read.
     pub(super) fn sent(&self) -> Sent {
         let said = [header::REFERER, header::COOKIE];
         Sent {
-            path: self.path.clone(),
-            query: self.query.clone(),
+            target: Some(self.target.clone()),
             body: self.body.read(),
             fields: said
                 .iter()
@@ -57,11 +66,10 @@ impl Received {
     }
 }
 
-/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing is copied but the query.
+/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sent {
-    path: String,
-    query: Option<String>,
+    target: Option<PathAndQuery>,
     body: Bytes,
     fields: Vec<HeaderValue>,
 }
@@ -73,11 +81,8 @@ impl Sent {
     /// Whether a value came with the request.
     pub(super) fn holds(&self, value: &str) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
-        let texts = [
-            self.path.as_bytes(),
-            self.query.as_deref().unwrap_or_default().as_bytes(),
-            &self.body,
-        ];
+        let target = self.target.as_ref().map(PathAndQuery::as_str);
+        let texts = [target.unwrap_or_default().as_bytes(), &self.body];
         texts.into_iter().chain(fields).any(|text| {
             let mut text = text.to_vec();
             (0..=Self::ROUNDS).any(|_| {
@@ -97,7 +102,9 @@ pub(super) struct Caller {
     pub(super) id: RequestId,
     pub(super) kind: EndpointKind,
     pub(super) peer: IpAddr,
-    pub(super) host: String,
+    /// The same as it is written.
+    pub(super) node: HeaderValue,
+    pub(super) host: Authority,
 }
 
 /// One request and the site that it is for.
@@ -190,18 +197,10 @@ impl<'g> Exchange<'g> {
     pub(super) async fn send(&self, received: Received) -> Result<Response<Body>, UpstreamError> {
         let Received {
             method,
-            path,
-            query,
+            target,
             mut headers,
             mut body,
         } = received;
-        let target = match &query {
-            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-            None => PathAndQuery::try_from(path),
-        };
-        let Ok(target) = target else {
-            return Err(UpstreamError::Connect);
-        };
         let scheme = if self.site.is_https() {
             "https"
         } else {
@@ -214,13 +213,14 @@ impl<'g> Exchange<'g> {
             .any(|network| network.contains(&self.caller.peer));
         let peer = Peer {
             address: self.caller.peer,
+            node: &self.caller.node,
             trusted,
-            host: &self.caller.host,
+            host: self.caller.host.as_str(),
             scheme,
         };
         headers::towards_upstream(&mut headers, peer);
         if !self.site.settings.preserve_host {
-            headers::set(&mut headers, header::HOST, &self.site.authority);
+            headers.insert(header::HOST, self.site.host.clone());
         }
         if self.site.settings.browser_binding != BrowserBinding::Off {
             headers::without_cookie(&mut headers, self.cookie_name());
@@ -345,6 +345,9 @@ impl<'g> Exchange<'g> {
 
     /// The digest of that cookie, when the browser sent one.
     pub(super) fn browser(&self, headers: &HeaderMap) -> Option<Digest> {
+        if self.site.settings.browser_binding == BrowserBinding::Off {
+            return None;
+        }
         headers::cookie(headers, self.cookie_name()).map(super::browser::digest)
     }
 

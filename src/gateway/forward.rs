@@ -18,7 +18,7 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
         // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
-            match closed(exchange, &request.path) {
+            match closed(exchange, request.path()) {
                 Some(refused) => refused,
                 None => unguarded(exchange, request).await,
             }
@@ -87,7 +87,7 @@ pub(super) async fn guard(
         let text = "a GET request has no body here";
         return Some(reply::bad_request(StatusCode::BAD_REQUEST, text));
     }
-    match closed(exchange, &request.path) {
+    match closed(exchange, request.path()) {
         Some(refused) => Some(refused),
         None => elsewhere::guard(exchange, request).await,
     }

@@ -38,12 +38,14 @@ pub enum BadHeaders {
 pub struct Peer<'a> {
     /// The peer of the connection.
     pub address: IpAddr,
+    /// The same as it is written.
+    pub node: &'a HeaderValue,
     /// Whether its Forwarded and X-Forwarded-* are believed.
     pub trusted: bool,
     /// The Host that it named.
     pub host: &'a str,
     /// `https` or `http`: how clients reach the gate.
-    pub scheme: &'a str,
+    pub scheme: &'static str,
 }
 
 /// Refuses what is ambiguous.
@@ -113,29 +115,65 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
         // Written below.
         Kind::Ours | Kind::Ordinary => false,
     });
-    let address = peer.address.to_string();
-    let node = if peer.address.is_ipv6() {
-        format!("\"[{address}]\"")
-    } else {
-        address.clone()
-    };
-    let element = format!("for={node};host=\"{}\";proto={}", peer.host, peer.scheme);
+    let Peer {
+        node, host, scheme, ..
+    } = peer;
+    let element = element(peer);
+    // As it came: it was checked to be one host.
+    let host = headers
+        .get(header::HOST)
+        .cloned()
+        .or_else(|| HeaderValue::from_str(host).ok());
     if peer.trusted {
-        append(headers, X_FORWARDED_FOR, &address);
+        append(headers, X_FORWARDED_FOR, node.to_str().unwrap_or_default());
         append(headers, header::FORWARDED, &element);
-        for (name, value) in [
-            (X_FORWARDED_HOST, peer.host),
-            (X_FORWARDED_PROTO, peer.scheme),
-        ] {
-            if !headers.contains_key(&name) {
-                set(headers, name, value);
-            }
-        }
     } else {
-        set(headers, X_FORWARDED_FOR, &address);
-        set(headers, header::FORWARDED, &element);
-        set(headers, X_FORWARDED_HOST, peer.host);
-        set(headers, X_FORWARDED_PROTO, peer.scheme);
+        headers.insert(X_FORWARDED_FOR, node.clone());
+        put(
+            headers,
+            header::FORWARDED,
+            HeaderValue::try_from(element).ok(),
+        );
+    }
+    let believed =
+        |headers: &HeaderMap, name: HeaderName| peer.trusted && headers.contains_key(name);
+    if !believed(headers, X_FORWARDED_HOST) {
+        put(headers, X_FORWARDED_HOST, host);
+    }
+    if !believed(headers, X_FORWARDED_PROTO) {
+        put(
+            headers,
+            X_FORWARDED_PROTO,
+            Some(HeaderValue::from_static(scheme)),
+        );
+    }
+}
+
+/// RFC 7239 section 4.
+fn element(peer: Peer<'_>) -> String {
+    let node = peer.node.to_str().unwrap_or_default();
+    let (open, close) = if peer.address.is_ipv6() {
+        ("\"[", "]\"")
+    } else {
+        ("", "")
+    };
+    [
+        "for=",
+        open,
+        node,
+        close,
+        ";host=\"",
+        peer.host,
+        "\";proto=",
+        peer.scheme,
+    ]
+    .concat()
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => drop(headers.insert(name, value)),
+        None => drop(headers.remove(name)),
     }
 }
 
@@ -210,14 +248,16 @@ pub fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bo
         let cookies = value.as_bytes().split(|&byte| byte == b';');
         cookies.map(|cookie| cookie.trim_ascii().to_vec()).collect()
     };
+    let all = headers.get_all(header::COOKIE).iter();
+    let mut all = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+    if !all.any(&goes) {
+        return;
+    }
     let fields: Vec<_> = headers
         .get_all(header::COOKIE)
         .iter()
         .map(cookies)
         .collect();
-    if !fields.iter().flatten().any(|cookie| goes(cookie)) {
-        return;
-    }
     headers.remove(header::COOKIE);
     for field in fields {
         let kept: Vec<_> = field.into_iter().filter(|cookie| !goes(cookie)).collect();
@@ -247,6 +287,7 @@ mod tests {
         let mut headers = headers(list);
         let peer = Peer {
             address: [192, 0, 2, 1].into(),
+            node: &HeaderValue::from_static("192.0.2.1"),
             trusted,
             host: "login.example",
             scheme: "https",

@@ -27,8 +27,20 @@ pub(super) enum Said {
     Names(Vec<Names>),
 }
 
+/// How far somebody wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Whatever anybody could read in any body.
+    Thorough,
+    /// What a form says.
+    Form,
+    /// What a form says, if one of these names (folded) may be in it.
+    FormWith(&'static [&'static str]),
+}
+
 /// Reads a body, and leaves it ready to be sent on.
-pub(super) async fn body(exchange: &Exchange<'_>, request: &mut Received, thorough: bool) -> Said {
+pub(super) async fn body(exchange: &Exchange<'_>, request: &mut Received, look: Look) -> Said {
+    let thorough = look == Look::Thorough;
     let Some(kind) = kind(request, thorough) else {
         return Said::Nothing;
     };
@@ -36,7 +48,12 @@ pub(super) async fn body(exchange: &Exchange<'_>, request: &mut Received, thorou
         return Said::Something;
     }
     match request.body.peek(exchange.shared.limits.form_bytes).await {
-        Peeked::Whole(body) => readings(kind, &body).map_or(Said::Something, Said::Names),
+        Peeked::Whole(body) => match look {
+            Look::FormWith(names) if !may_be_read_as(&body, names) => Said::Nothing,
+            Look::FormWith(_) | Look::Form | Look::Thorough => {
+                readings(kind, &body).map_or(Said::Something, Said::Names)
+            }
+        },
         Peeked::TooLong => Said::Something,
         Peeked::Broken => Said::Broken,
     }
@@ -132,6 +149,22 @@ pub(super) fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
             Some(read)
         }
     }
+}
+
+/// Whether any name of a form may be read as one of these (folded). Says yes where it takes more than a look.
+pub(super) fn may_be_read_as(input: &[u8], folded: &[&str]) -> bool {
+    input
+        .split(|&byte| byte == b'&' || byte == b';')
+        .any(|pair| {
+            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+            let is_plain =
+                |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+            let letters = || {
+                let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+                letters.map(u8::to_ascii_lowercase)
+            };
+            !name.iter().all(is_plain) || folded.iter().any(|folded| letters().eq(folded.bytes()))
+        })
 }
 
 /// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers. Each by itself:

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
+use http::HeaderValue;
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
@@ -26,6 +27,8 @@ pub struct Site {
     pub origin: String,
     /// Its Host.
     pub authority: String,
+    /// The same as a field.
+    pub host: HeaderValue,
     /// Makes and recognises its handles.
     pub key: HandleKey,
     /// Its pending authorizations and codes.
@@ -53,6 +56,8 @@ impl Site {
         Self {
             key: HandleKey::for_upstream(&settings.name),
             origin: connection.origin(),
+            host: HeaderValue::try_from(connection.authority())
+                .unwrap_or_else(|_| HeaderValue::from_static("")),
             authority: connection.authority(),
             store,
             learned: DashMap::new(),

@@ -84,7 +84,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
 }
 
 fn is_empty(request: &Received) -> bool {
-    request.query.is_none() && http_body::Body::is_end_stream(&request.body)
+    request.target.query().is_none() && http_body::Body::is_end_stream(&request.body)
 }
 
 fn unknown_method() -> Violation {
@@ -172,7 +172,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, Unreadable> {
     let malformed =
         |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
-    if request.query.is_some() {
+    if request.target.query().is_some() {
         return malformed("a token request has no query", StatusCode::BAD_REQUEST);
     }
     let media_type = request

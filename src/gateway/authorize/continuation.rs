@@ -100,7 +100,9 @@ pub(super) async fn rewritten(
     let parts = submission.towards_upstream(handle, fresh, towards);
     let cleared = cleared.map(|mut request| {
         let query = String::from_utf8(parts.query).unwrap_or_default();
-        request.query = (request.query.is_some() || !query.is_empty()).then_some(query);
+        if request.target.query().is_some() || !query.is_empty() {
+            request.set_query(&query);
+        }
         if let Some(form) = parts.form {
             request.body = request.body.replaced(form);
         }

@@ -133,7 +133,7 @@ async fn enter(
     if exchange.site.settings.entry == Entry::Redirect && pure {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let query = String::from_utf8(query).unwrap_or_default();
-        let location = format!("{}?{query}", cleared.get().path);
+        let location = format!("{}?{query}", cleared.get().path());
         // A form may be longer than any target that would be let in again.
         if location.len() <= exchange.shared.limits.uri_bytes {
             return reply::entry(&location, tie.set_cookie.as_deref());

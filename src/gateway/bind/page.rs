@@ -47,7 +47,10 @@ pub(super) async fn check(
     };
     origin_in_page(exchange, &page);
     let key = &exchange.site.key;
-    let all: Vec<_> = forms(&page)
+    let all: Vec<_> = Some(&page)
+        .filter(|page| has_form(page))
+        .map(|page| forms(page))
+        .unwrap_or_default()
         .into_iter()
         .map(|form| {
             let carried = form.read(key);
@@ -100,6 +103,14 @@ pub(super) async fn check(
     }
 }
 
+/// Whether there is a form at all: most pages are told from carriers by looking for one word.
+fn has_form(page: &[u8]) -> bool {
+    memchr::memchr_iter(b'<', page).any(|at| {
+        let tag = page.get(at + 1..at + 5);
+        tag.is_some_and(|tag| tag.eq_ignore_ascii_case(b"form"))
+    })
+}
+
 /// A form that posts itself to the client.
 async fn form_post(
     exchange: &Exchange<'_>,
@@ -140,7 +151,7 @@ async fn form_post(
 fn origin_in_page(exchange: &Exchange<'_>, page: &[u8]) {
     let origin = exchange.site.origin.as_bytes();
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
-    if differs && page.windows(origin.len()).any(|window| window == origin) {
+    if differs && memchr::memmem::find(page, origin).is_some() {
         let upstream = &exchange.site.settings.name;
         exchange
             .shared

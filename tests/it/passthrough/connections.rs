@@ -96,7 +96,7 @@ fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
 #[test]
 fn a_body_that_drips_in_time_is_not_given_up() {
     let rig = Rig::with(Config {
-        upstream: "response = \"1s\"",
+        upstream: "response = \"4s\"",
         ..Config::default()
     });
     for kind in ["text/html", "application/octet-stream"] {
@@ -109,7 +109,7 @@ fn a_body_that_drips_in_time_is_not_given_up() {
         )
         .expect("somebody listens");
         for _ in 0..8 {
-            sleep(Duration::from_millis(200)); // 1.6 s in all
+            sleep(Duration::from_millis(600)); // 4.8 s in all
             feed.send(b"x".to_vec()).expect("somebody listens");
         }
         assert_eq!(client.response().body, b"xxxxxxxx");
