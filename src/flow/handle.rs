@@ -17,6 +17,8 @@ use crate::oauth::Digest;
 pub const LENGTH: usize = 32;
 const PREFIX: usize = 3;
 const CHECKSUM: usize = 5;
+/// Short enough that key and handle together are one block of SHA-256.
+const KEY: usize = 16;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What a handle stands for. A handle of one kind is never accepted as the other.
@@ -40,18 +42,18 @@ impl Purpose {
 
 /// Makes and recognises the handles of one upstream.
 #[derive(Debug, Clone)]
-pub struct HandleKey([u8; 32]);
+pub struct HandleKey([u8; KEY]);
 
 impl HandleKey {
     /// The key for the upstream of that name.
     pub fn for_upstream(name: &str) -> Self {
-        Self(
-            Sha256::new()
-                .chain_update(b"pkce-gate handle\0")
-                .chain_update(name)
-                .finalize()
-                .into(),
-        )
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(b"pkce-gate handle\0")
+            .chain_update(name)
+            .finalize()
+            .into();
+        let [key @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = hash;
+        Self(key)
     }
 
     /// A fresh handle. `entropy` has to be random bytes, at least 142 bits' worth; it is an argument so that this

@@ -3,7 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::{Method, header};
+use memchr::memmem;
 
 use crate::clock;
 use crate::flow::Purpose;
@@ -153,24 +155,22 @@ async fn owner(exchange: &Exchange<'_>, word: &str) -> Option<Digest> {
 pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) -> bool {
     let prefix = Purpose::State.prefix();
     // A handle has only letters and digits: where there is none as it stands, it is escaped.
-    let may_hold = |text: &[u8]| {
-        text.contains(&b'%')
-            || text
-                .windows(prefix.len())
-                .any(|three| three == prefix.as_bytes())
-    };
+    let may_hold =
+        |text: &[u8]| text.contains(&b'%') || memmem::find(text, prefix.as_bytes()).is_some();
     if !may_hold(request.query().as_bytes()) && !may_hold(&request.body.read()) {
         return false;
     }
     let query = request.query().as_bytes().to_vec();
-    let values = names(&request.body.read())
+    let body = request.body.read();
+    let body = if may_hold(&body) { body } else { Bytes::new() };
+    let values = names(&body)
         .into_iter()
         .map(|(_, value)| value.into_bytes());
     for raw in std::iter::once(query).chain(values) {
         let mut raw = raw;
         for _ in 0..ROUNDS {
-            let there = text(&raw);
-            if there.contains(prefix) && carries_code(&there) {
+            let there = memmem::find(&raw, prefix.as_bytes()).is_some();
+            if let Some(there) = there.then(|| text(&raw)).filter(|text| carries_code(text)) {
                 for handle in exchange.site.key.find_all(Purpose::State, &there) {
                     let found = exchange.site.store.pending(handle.digest()).await;
                     if matches!(found, Ok(Pending::Live(_))) {
@@ -178,11 +178,10 @@ pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) 
                     }
                 }
             }
-            let decoded = decode_lossy(&raw);
-            if decoded == raw {
+            if !raw.contains(&b'%') {
                 break;
             }
-            raw = decoded;
+            raw = decode_lossy(&raw);
         }
     }
     false

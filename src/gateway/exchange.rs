@@ -1,11 +1,13 @@
 //! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use memchr::memmem;
 
 use crate::clock;
 use crate::oauth::{ClientId, Digest};
@@ -84,14 +86,17 @@ impl Sent {
         let target = self.target.as_ref().map(PathAndQuery::as_str);
         let texts = [target.unwrap_or_default().as_bytes(), &self.body];
         texts.into_iter().chain(fields).any(|text| {
-            let mut text = text.to_vec();
-            (0..=Self::ROUNDS).any(|_| {
-                let found = text
-                    .windows(value.len())
-                    .any(|window| window == value.as_bytes());
-                text = decode_lossy(&text);
-                found
-            })
+            let mut text = Cow::Borrowed(text);
+            for _ in 0..=Self::ROUNDS {
+                if memmem::find(&text, value.as_bytes()).is_some() {
+                    return true;
+                }
+                if !text.contains(&b'%') {
+                    return false;
+                }
+                text = Cow::Owned(decode_lossy(&text));
+            }
+            false
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use http::HeaderValue;
+use url::{Origin, Url};
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
@@ -27,7 +28,9 @@ pub struct Site {
     pub origin: String,
     /// Its Host.
     pub authority: String,
-    /// The same as a field.
+    /// The origins of the upstream itself, and of the gate as clients reach it.
+    pub own: [Option<Origin>; 2],
+    /// Its Host as a field.
     pub host: HeaderValue,
     /// Makes and recognises its handles.
     pub key: HandleKey,
@@ -55,6 +58,8 @@ impl Site {
         };
         Self {
             key: HandleKey::for_upstream(&settings.name),
+            own: [connection.origin(), settings.public_origin.clone()]
+                .map(|own| Url::parse(&own).ok().map(|own| own.origin())),
             origin: connection.origin(),
             host: HeaderValue::try_from(connection.authority())
                 .unwrap_or_else(|_| HeaderValue::from_static("")),

@@ -11,28 +11,38 @@ use super::{Digest, json};
 
 /// A client identifier: public, printable, unique at its server.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(String);
+pub struct ClientId {
+    id: String,
+    digest: Digest,
+}
 
 impl ClientId {
     /// Any string.
     pub fn new(id: &str) -> Self {
-        Self(id.to_owned())
+        Self::from(id.to_owned())
     }
 
     /// As it was sent.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.id
     }
 
     /// What stores and rules are keyed by.
     pub fn digest(&self) -> Digest {
-        Digest::of("client_id", &[self.0.as_bytes()])
+        self.digest
+    }
+}
+
+impl From<String> for ClientId {
+    fn from(id: String) -> Self {
+        let digest = Digest::of("client_id", &[id.as_bytes()]);
+        Self { id, digest }
     }
 }
 
 impl fmt::Debug for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientId({})", self.0)
+        write!(f, "ClientId({})", self.id)
     }
 }
 
@@ -84,7 +94,7 @@ impl ClientIdentity {
         }
         let mut identity = basic;
         for id in [named.map(str::to_owned), asserted].into_iter().flatten() {
-            let id = ClientId(id);
+            let id = ClientId::from(id);
             match identity {
                 Some(known) if !known.may_be(id.digest()) => {
                     return Err(ClientProblem::Disagreement);
@@ -161,7 +171,7 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
         }
     };
     Some(ClientIdentity {
-        id: ClientId(id),
+        id: ClientId::from(id),
         undecoded: Some(ClientId::new(undecoded)),
     })
 }

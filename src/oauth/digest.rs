@@ -14,7 +14,8 @@ impl Digest {
     pub fn of(domain: &str, parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in std::iter::once(&domain.as_bytes()).chain(parts) {
-            hash.update((part.len() as u64).to_be_bytes());
+            // Four bytes: most lists are one block of SHA-256 then.
+            hash.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             hash.update(part);
         }
         Self::first_half(hash.finalize().into())

@@ -294,7 +294,13 @@ pub fn encode_into(out: &mut Vec<u8>, text: &str) {
 }
 
 fn is_folded(protected: &[&str], folded: &str) -> bool {
-    protected.iter().any(|known| fold(known) == folded)
+    let letters = |known: &str| {
+        let letters = known.bytes().filter(u8::is_ascii_alphanumeric);
+        letters
+            .map(|byte| byte.to_ascii_lowercase())
+            .eq(folded.bytes())
+    };
+    protected.iter().any(|known| letters(known))
 }
 
 /// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a

@@ -34,17 +34,14 @@ pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     let Ok(target) = Url::parse(url) else {
         return url.starts_with("//");
     };
-    let own = [site.origin.as_str(), site.settings.public_origin.as_str()];
-    !own.into_iter()
-        .filter_map(|own| Url::parse(own).ok())
-        .any(|own| own.origin() == target.origin())
+    !site.own.contains(&Some(target.origin()))
 }
 
 /// A URL at the upstream's own origin, as clients reach it.
 fn public_url(exchange: &Exchange<'_>, location: &str) -> Option<String> {
-    let own = Url::parse(&exchange.site.origin).ok()?;
     let target = Url::parse(location).ok()?;
-    if target.origin() != own.origin() {
+    let [upstream, _] = &exchange.site.own;
+    if *upstream != Some(target.origin()) {
         return None;
     }
     let authority = location.find("://")? + 3;

@@ -123,22 +123,27 @@ pub fn fold_segments(text: &str) -> String {
 pub fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
+    while let Some((before, escape)) =
+        memchr::memchr(b'%', rest).and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(before);
         let digit = |at: usize| {
-            tail.get(at)
+            escape
+                .get(at)
                 .and_then(|&digit| char::from(digit).to_digit(16))
         };
-        rest = match (byte, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
+        rest = match (digit(1), digit(2)) {
+            (Some(high), Some(low)) => {
                 out.extend(u8::try_from(high * 16 + low));
-                tail.get(2..).unwrap_or_default()
+                escape.get(3..).unwrap_or_default()
             }
             _ => {
-                out.push(byte);
-                tail
+                out.push(b'%');
+                escape.get(1..).unwrap_or_default()
             }
         };
     }
+    out.extend_from_slice(rest);
     out
 }
 
