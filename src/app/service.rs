@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Layer as _, Service};
-use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic};
+use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
 use crate::gateway::body::Body;
 use crate::gateway::{Arrival, Gateway, reply};
@@ -106,20 +106,24 @@ impl Service<Request<Incoming>> for Stack {
                 watch: Arc::clone(&watch),
             };
             let gateway = Arc::clone(&gateway);
-            async move { Ok::<_, Infallible>(gateway.call(arrival).await) }
+            // Boxed where it is made: whoever hands it on moves two words.
+            let answer: Answer = Box::pin(async move { Ok(gateway.call(arrival).await) });
+            answer
         });
         // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
         let mut caught = CatchPanicLayer::custom(Panicked(telemetry)).layer(gateway);
         Answering {
-            answer: Box::pin(caught.call(request)),
+            answer: caught.call(request),
             ended: Some(ended),
         }
     }
 }
 
-/// A request that is being answered. Boxed once: what hyper moves about is two words.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// A request that is being answered.
 pub(super) struct Answering {
-    answer: Pin<Box<dyn Future<Output = Result<Response<Caught>, Infallible>> + Send>>,
+    answer: ResponseFuture<Answer, Panicked>,
     ended: Option<Ended>,
 }
 
@@ -127,7 +131,7 @@ impl Future for Answering {
     type Output = Result<Response<Tracked>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.answer.as_mut().poll(cx))?;
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
         let ended = self.ended.take();
         Poll::Ready(Ok(answer.map(|body| Tracked { body, ended })))
     }

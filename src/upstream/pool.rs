@@ -149,7 +149,8 @@ where
             let fresh = pooled.is_none();
             let mut connection = match pooled {
                 Some(connection) => connection,
-                None => self.open().await?,
+                // Boxed, because it is rare and large.
+                None => Box::pin(self.open()).await?,
             };
             // A connection that is in the pool is ready, or will be in a moment.
             if !matches!(timeout(self.connect, connection.ready()).await, Ok(Ok(()))) {
