@@ -28,6 +28,8 @@ use watch::{Watch, Watched};
 
 use crate::clock::Clock;
 
+/// What the kernel keeps of an answer for a client to read; it doubles it.
+const SEND_BUFFER: usize = 128 * 1024;
 /// Connections that the kernel keeps until we accept them.
 const BACKLOG: i32 = 1024;
 /// The shortest and the longest pause after a failed accept (out of descriptors, for example).
@@ -68,6 +70,9 @@ pub struct Settings {
 pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
     let socket = bound(address, shared)?;
     socket.set_nonblocking(true)?;
+    // Connections inherit it. The kernel tells of room only when a third is free: with the megabytes that it would take by
+    // itself, a slow reader looks like one that does not read at all.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

@@ -248,6 +248,26 @@ fn a_client_that_does_not_read_is_not_waited_for() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
+/// Fails with the send buffers that the kernel takes by itself: it has room again after seconds only.
+#[test]
+fn a_client_that_reads_slowly_gets_everything() {
+    const LARGE: usize = 4 * 1024 * 1024;
+    let rig = timed("body_read = \"2s\"");
+    let fields = [("Content-Type", "application/octet-stream")];
+    let answer = reply("200 OK", &fields, &vec![b'x'; LARGE]);
+    rig.upstream.once("/large", Act::Say(answer, Then::GoOn));
+    let mut client = rig.connect();
+    client.send(&request("GET", "/large", &[], None));
+    let mut came = 0;
+    while came < LARGE {
+        sleep(Duration::from_millis(100));
+        let now = client.read_until(|buffered| buffered.len() > came).len();
+        assert!(now > came, "cut off after {came}");
+        came = now;
+    }
+    assert_eq!(client.response().body.len(), LARGE);
+}
+
 #[test]
 fn an_idle_connection_is_closed() {
     let rig = timed("idle = \"400ms\"");
