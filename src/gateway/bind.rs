@@ -120,9 +120,12 @@ fn suspects(response: &Response<Body>) -> Vec<String> {
         .headers()
         .iter()
         .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
+    let prefix = Purpose::State.prefix().as_bytes();
     others
-        .filter_map(|(_, value)| std::str::from_utf8(value.as_bytes()).ok())
-        .filter(|text| text.contains(Purpose::State.prefix()) && beacon::carries_code(text))
+        .map(|(_, value)| value.as_bytes())
+        .filter(|value| value.windows(prefix.len()).any(|start| start == prefix))
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .filter(|text| beacon::carries_code(text))
         .map(str::to_owned)
         .collect()
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use http::HeaderValue;
+use memchr::memmem::Finder;
 use url::{Origin, Url};
 
 use crate::carrier::metadata::Issuer;
@@ -26,6 +27,8 @@ pub struct Site {
     pub settings: Settings,
     /// `scheme://authority` of the upstream itself.
     pub origin: String,
+    /// Finds it in a page.
+    pub origin_finder: Finder<'static>,
     /// Its Host.
     pub authority: String,
     /// The origins of the upstream itself, and of the gate as clients reach it.
@@ -60,6 +63,7 @@ impl Site {
             key: HandleKey::for_upstream(&settings.name),
             own: [connection.origin(), settings.public_origin.clone()]
                 .map(|own| Url::parse(&own).ok().map(|own| own.origin())),
+            origin_finder: Finder::new(&connection.origin()).into_owned(),
             origin: connection.origin(),
             host: HeaderValue::try_from(connection.authority())
                 .unwrap_or_else(|_| HeaderValue::from_static("")),

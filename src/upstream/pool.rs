@@ -153,7 +153,9 @@ where
                 None => Box::pin(self.open()).await?,
             };
             // A connection that is in the pool is ready, or will be in a moment.
-            if !matches!(timeout(self.connect, connection.ready()).await, Ok(Ok(()))) {
+            if !connection.is_ready()
+                && !matches!(timeout(self.connect, connection.ready()).await, Ok(Ok(())))
+            {
                 if fresh {
                     return Err(UpstreamError::Connect);
                 }

@@ -149,9 +149,8 @@ async fn form_post(
 /// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
 /// the server's public URL.
 fn origin_in_page(exchange: &Exchange<'_>, page: &[u8]) {
-    let origin = exchange.site.origin.as_bytes();
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
-    if differs && memchr::memmem::find(page, origin).is_some() {
+    if differs && exchange.site.origin_finder.find(page).is_some() {
         let upstream = &exchange.site.settings.name;
         exchange
             .shared
