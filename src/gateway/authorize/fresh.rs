@@ -60,7 +60,10 @@ impl<'s> Fresh<'s> {
         let parsed = &self.parsed;
         PendingAuthorization {
             challenge,
-            client: ClientId::new(parsed.client_id.unwrap_or_default()).digest(),
+            client: match &self.client {
+                Some(client) => client.digest(),
+                None => ClientId::new("").digest(),
+            },
             redirect: parsed
                 .redirect_uri
                 .map(|uri| RedirectUri::new(uri).digest()),
