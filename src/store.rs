@@ -1,4 +1,4 @@
-//! Where pending authorizations and bound codes are kept: five verbs, each atomic.
+//! Where pending authorizations and bound codes are kept: seven verbs, each atomic.
 //!
 //! ```text
 //! hold     a new pending authorization            -> the handle that replaces the client's state
@@ -6,6 +6,8 @@
 //! bind     a code that the upstream issued for it -> the handle that replaces the code
 //! redeem   claim a code: exactly one caller gets it, until it is settled
 //! settle   burn it, release it, or count a wrong verifier
+//! discard  kill a pending authorization that cannot be trusted
+//! owner    whose a code is or was; claims nothing
 //! ```
 //!
 //! There is no get-then-delete pair anywhere: a find that is followed by a delete lets two redemptions through.

@@ -1,4 +1,4 @@
-//! The five verbs, one promise after the other.
+//! The verbs, one promise after the other.
 
 use std::collections::HashSet;
 
