@@ -2,8 +2,8 @@
 //!
 //! Seen to fail: 54, 58 and 62 to 64 without `strip_hop`; 67 without the nominations of `headers::check`, 55 without its
 //! Transfer-Encoding; 75 without the body check of `authorize::form`; 59, and nearly everything else, when a client's
-//! Content-Length goes on. Meant to fail, and not tried: 65 and 66 without the methods of `Gateway::out_of_bounds`; 68 without
-//! the underscores of `towards_upstream`. What hyper refuses by itself (56, 57, 69) is here so that a change of hyper's is seen.
+//! Content-Length goes on; 65 and 66 without the methods of `Gateway::out_of_bounds`; 68 without the underscores of
+//! `headers/kind.rs`. What hyper refuses by itself (56, 57, 69) is here so that a change of hyper's is seen.
 
 use super::{Attacked, FORM, both};
 use crate::support::client::assert_token;

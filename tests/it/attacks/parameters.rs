@@ -2,8 +2,8 @@
 //!
 //! Seen to fail: 31 without the duplicate check of `TokenRequest::parse` (30 is held once more, by `Params::one`); 33, 34 and 37
 //! without its folded names, 36 without its check of separators; 32 without the query check and 40, 42 to 44 without the media
-//! types of `gateway/token.rs`. 36 and 52 failed before there was anything against them. Meant to fail, and not tried: 35, 39
-//! and 41 without the strictness of `oauth::params`; 45; 48 and 49 when only `authorization_code` is a redemption.
+//! types of `gateway/token.rs`, and 45 without its Content-Encoding. 36 and 52 failed before there was anything against them. 35 and
+//! 39 without the strictness of `Params::parse`; 48 and 49 when only `authorization_code` is a redemption.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

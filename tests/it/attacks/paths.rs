@@ -2,8 +2,8 @@
 //!
 //! Seen to fail: 2 to 12 without the path gate (`Routes::inexactly` in `gateway/endpoint.rs` that never gives `None`); 13 without
 //! the query check of `gateway/token.rs`; 26 without the port check of `host_of`; 17 to 19 without
-//! `elsewhere::is_token_request`; 22 to 24 without the method checks. Meant to fail, and not tried: 15 without the rest of
-//! `host_of`; 20, 21 and 27 without the lists of `gateway/headers/kind.rs`.
+//! `elsewhere::is_token_request`; 22 to 24 without the method checks; 15 when `host_of` takes a
+//! target that disagrees; 20, 21 and 27 without the lists of `gateway/headers/kind.rs`.
 
 use super::{Attacked, FORM, both, json, multipart, with};
 use crate::support::rig::{Config, HOST, Rig, request};

@@ -4,8 +4,8 @@
 //! delivered where nothing ties it to a sign-in, and then it buys nothing.
 //!
 //! Seen to fail: the forms of 110 without the reading of forms, 111, 112 and 116 without the beacon, 113 without the look at other
-//! fields; 115, and everything that signs in, without `redirect`. Meant to fail, and not tried: 114 when Accept-Encoding goes
-//! on as it came.
+//! fields; 115, and everything that signs in, without `redirect`; 114 when Accept-Encoding asks for more than
+//! `identity`; closed routes without `forward::closed`.
 
 use super::{Attacked, both, with};
 use crate::support::client::{Authorization, assert_token};
