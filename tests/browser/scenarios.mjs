@@ -28,7 +28,7 @@ const scenarios = {
   async double_click_on_consent(user) {
     const page = await user.start();
     await user.answer(page); // the login; what follows is the consent
-    await page.setExtraHTTPHeaders({ 'x-answer-after': '300' }); // or the first click is answered before the second comes
+    await page.setExtraHTTPHeaders({ 'x-answer-after': '1000' }); // or the first click is answered before the second comes
     await signIn(page, redirectUri, (button) => button.dblclick({ delay: 60 }));
   },
 

@@ -70,12 +70,15 @@ fn every_login_ends_well(target: &'static Target) {
     for (name, responses) in SCENARIOS {
         let scenario = &report[name];
         assert_eq!(scenario["failure"], Value::Null, "{name}: {scenario:#}");
-        assert_eq!(
-            list(&scenario["responses"]).len(),
-            responses,
-            "{name}: {scenario:#}"
-        );
-        assert_eq!(tokens(scenario), responses, "{name}: {scenario:#}");
+        let came = list(&scenario["responses"]).len();
+        // Of two clicks the first may be answered before the second comes: then both are, and both have to be good.
+        let most = if name == "double_click_on_consent" {
+            2
+        } else {
+            responses
+        };
+        assert!((responses..=most).contains(&came), "{name}: {scenario:#}");
+        assert_eq!(tokens(scenario), came, "{name}: {scenario:#}");
         for response in list(&scenario["responses"]) {
             assert!(
                 response["code"]
