@@ -78,18 +78,26 @@ pub(super) async fn guard(
     if exchange.site.settings.rules.all_off() {
         return None;
     }
-    // Who does not expect one takes it for the next request.
     let has_body = !http_body::Body::is_end_stream(&request.body);
-    if has_body
-        && [Method::GET, Method::HEAD].contains(&request.method)
-        && !exchange.site.observes_only
-    {
-        let text = "a GET request has no body here";
-        return Some(reply::bad_request(StatusCode::BAD_REQUEST, text));
+    if has_body && [Method::GET, Method::HEAD].contains(&request.method) {
+        return body_of_get(exchange, request).await;
     }
     match closed(exchange, request.path()) {
         Some(refused) => Some(refused),
         None => elsewhere::guard(exchange, request).await,
+    }
+}
+
+/// Who does not expect one takes it for the next request.
+async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
+    let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
+    let rule = concern::rule(exchange, request).await;
+    match exchange.decide_unread(rule, (), violation) {
+        Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
+        Decision::Refuse(..) => {
+            let text = "a GET request has no body here";
+            Some(reply::bad_request(StatusCode::BAD_REQUEST, text))
+        }
     }
 }
 
