@@ -29,7 +29,7 @@ use unchanged::bind_upstream_code;
 pub(super) use unchanged::{correlation, observe};
 
 /// What is known of the request that is being answered.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Asked {
     /// What it said.
     pub(super) sent: Sent,

@@ -22,7 +22,6 @@ use super::site::{Place, Site};
 use super::{BrowserBinding, Shared, reply};
 
 /// What arrived, without what only the connection needs.
-#[derive(Debug)]
 pub(super) struct Received {
     pub(super) method: Method,
     /// With runs of `/` merged. As it came it is shared, not copied.
@@ -68,8 +67,8 @@ impl Received {
     }
 }
 
-/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied.
-#[derive(Debug, Clone, Default)]
+/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied. Not to be shown.
+#[derive(Clone, Default)]
 pub(super) struct Sent {
     target: Option<PathAndQuery>,
     body: Bytes,

@@ -14,8 +14,7 @@ use super::exchange::{Exchange, Received};
 /// A one-time password has at most this many digits.
 pub(super) const ONE_TIME_PASSWORD: usize = 10;
 
-/// What a body says.
-#[derive(Debug)]
+/// What a body says. Not to be shown: there are codes among it.
 pub(super) enum Said {
     /// There is none, or none that anybody takes for parameters.
     Nothing,
