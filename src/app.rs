@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Readiness};
 use crate::clock::Clock;
+use crate::clock::rounds::Rounds;
 use crate::config::Config;
 use crate::flow::HandleKey;
 use crate::gateway::site::Site;
@@ -160,11 +161,12 @@ impl App {
             tasks: TaskTracker::new(),
             places: Arc::new(Semaphore::new(self.config.server.connections)),
         };
-        let settings = Arc::new(self.config.server.clone());
+        let settings = &self.config.server;
         let gone = CancellationToken::new();
         let mut workers = Vec::new();
         for listeners in self.listeners {
             let upstream_tasks = TaskTracker::new();
+            let rounds = Rounds::new(self.clock.clone(), shortest(&self.config));
             let clients =
                 self.connectors
                     .iter()
@@ -173,15 +175,14 @@ impl App {
                         Client::new(
                             connector.clone(),
                             &upstream.connection,
-                            self.clock.clone(),
+                            rounds.clone(),
                             upstream_tasks.clone(),
                         )
                     });
             let gateway = Arc::new(Gateway::new(Arc::clone(&self.shared), clients.collect()));
             let worker = Worker::new(gateway, telemetry.clone());
-            let (settings, clock) = (Arc::clone(&settings), self.clock.clone());
             let (life, gone) = (life.clone(), gone.clone());
-            let thread = worker_thread(worker, listeners, settings, clock, (life, gone));
+            let thread = worker_thread(worker, listeners, settings.clone(), rounds, (life, gone));
             workers.push(thread.map_err(StartError::Thread)?);
         }
         readiness.set_ready(true);
@@ -236,8 +237,8 @@ impl Drain<'_> {
 fn worker_thread(
     worker: Worker,
     listeners: Vec<TcpListener>,
-    settings: Arc<server::Settings>,
-    clock: Clock,
+    settings: server::Settings,
+    rounds: Rounds,
     (life, gone): (Lifecycle, CancellationToken),
 ) -> io::Result<JoinHandle<()>> {
     let runtime = runtime()?;
@@ -249,24 +250,38 @@ fn worker_thread(
             };
             let accept = server::accept(
                 listener,
-                Arc::clone(&settings),
-                clock.clone(),
+                settings.clone(),
+                rounds.clone(),
                 life.clone(),
                 Arc::clone(&worker),
             );
             life.tasks.spawn(accept);
         }
         let mut tick = interval(HOUSEKEEPING);
+        let mut look = interval(rounds.interval());
+        let mut is_closing = false;
         loop {
             tokio::select! {
                 () = gone.cancelled() => return,
                 _ = tick.tick() => worker.keep_house(),
+                _ = look.tick() => rounds.look(),
+                // Connections that wait for nothing in particular end now.
+                () = life.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    rounds.look();
+                }
             }
         }
     };
     thread::Builder::new()
         .name("worker".to_owned())
         .spawn(move || runtime.block_on(run))
+}
+
+/// The shortest limit that is kept by a worker's rounds.
+fn shortest(config: &Config) -> Duration {
+    let responses = config.upstreams.iter().map(|u| u.connection.response);
+    responses.fold(config.server.shortest(), Duration::min)
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -1,5 +1,7 @@
 //! Time, as an argument: the one place that reads a clock.
 
+pub mod rounds;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -57,7 +59,7 @@ impl Clock {
         Self(Source::System(Instant::now()))
     }
 
-    /// A clock that stands still until [`ManualClock::advance`].
+    /// A clock that stands still until it is moved.
     pub fn manual() -> (Self, ManualClock) {
         let millis = Arc::new(AtomicU64::new(0));
         (
@@ -87,10 +89,15 @@ pub fn today() -> u64 {
 }
 
 /// Moves a manual clock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
+    /// It is so late.
+    pub fn show(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+
     /// Time passes.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(micros(duration), Ordering::SeqCst);

@@ -125,6 +125,29 @@ impl Gateway {
     pub async fn call(&self, arrival: Arrival) -> Response<Body> {
         let started = self.shared.clock.now();
         let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+        // Nothing but what it returns lives on while the request is answered.
+        let (exchange, endpoint, request) = match self.direct(id, arrival) {
+            Ok(directed) => directed,
+            Err(misdirection) => return self.misdirected(id, misdirection),
+        };
+        let mut response = self.answer(&exchange, endpoint, request).await;
+        headers::towards_client(response.headers_mut());
+        self.shared.telemetry.tell(&Event::Answered {
+            request: id,
+            upstream: &exchange.site.settings.name,
+            endpoint: exchange.kind(),
+            status: response.status().as_u16(),
+            took: self.shared.clock.now().since(started),
+        });
+        response
+    }
+
+    /// Finds out which upstream and which endpoint a request is for.
+    fn direct(
+        &self,
+        id: RequestId,
+        arrival: Arrival,
+    ) -> Result<(Exchange<'_>, Option<Endpoint>, exchange::Received), Misdirection> {
         let Arrival {
             request,
             peer,
@@ -132,19 +155,21 @@ impl Gateway {
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
-        let body = Body::from_client(incoming, watch);
         if let Some(refused) = self.out_of_bounds(&parts) {
-            return self.misdirected(id, refused);
+            return Err(refused);
         }
-        let route = match self.shared.routes.find(&parts.uri, &parts.headers) {
-            Ok(route) => route,
-            Err(misrouted) => return self.misdirected(id, misrouted.into()),
-        };
+        let route = self.shared.routes.find(&parts.uri, &parts.headers)?;
         let (Some(site), Some(client)) = (
             self.shared.sites.get(route.upstream),
             self.clients.get(route.upstream),
         ) else {
-            return self.misdirected(id, Misrouted::Unknown.into());
+            return Err(Misrouted::Unknown.into());
+        };
+        // Where nothing is judged not one byte changes.
+        let target = match (&route.path, parts.uri.path_and_query()) {
+            (Cow::Borrowed(_), Some(target)) => target.clone(),
+            (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
+            (path, _) => with_query(path, parts.uri.query()).ok_or(Misrouted::Target)?,
         };
         let kind = match route.endpoint {
             Some(Endpoint::Authorization) => EndpointKind::Authorization,
@@ -152,45 +177,21 @@ impl Gateway {
             Some(Endpoint::Metadata) => EndpointKind::Metadata,
             Some(Endpoint::Other) | None => EndpointKind::Other,
         };
-        let exchange = Exchange::new(
-            &self.shared,
-            site,
-            client,
-            exchange::Caller {
-                id,
-                kind,
-                peer: peer.ip(),
-                node,
-                host: route.host,
-            },
-        );
-        // Where nothing is judged not one byte changes.
-        let target = match (&route.path, parts.uri.path_and_query()) {
-            (Cow::Borrowed(_), Some(target)) => target.clone(),
-            (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
-            (path, _) => match with_query(path, parts.uri.query()) {
-                Some(target) => target,
-                None => return self.misdirected(id, Misrouted::Target.into()),
-            },
+        let caller = exchange::Caller {
+            id,
+            kind,
+            peer: peer.ip(),
+            node,
+            host: route.host,
         };
-        let request = exchange::Received {
+        let request = exchange::Parts {
             method: parts.method,
             target,
             headers: parts.headers,
-            body,
+            body: Body::from_client(incoming, watch),
         };
-        let mut response = self.answer(&exchange, route.endpoint, request).await;
-        headers::towards_client(response.headers_mut());
-        let (upstream, status) = (site.settings.name.as_str(), response.status().as_u16());
-        let took = self.shared.clock.now().since(started);
-        self.shared.telemetry.tell(&Event::Answered {
-            request: id,
-            upstream,
-            endpoint: kind,
-            status,
-            took,
-        });
-        response
+        let exchange = Exchange::new(&self.shared, site, client, caller);
+        Ok((exchange, route.endpoint, request.into()))
     }
 
     async fn answer(

@@ -1,11 +1,14 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
+mod session;
 pub mod watch;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +16,8 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,11 +25,11 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
+use session::Session;
 use watch::{Watch, Watched};
 
-use crate::clock::Clock;
+use crate::clock::rounds::Rounds;
 
 /// What the kernel keeps of an answer for a client to read; it doubles it.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -64,6 +67,33 @@ pub struct Settings {
     pub body_read: Duration,
     /// A kept-alive connection without a request.
     pub idle: Duration,
+}
+
+impl Settings {
+    /// The shortest time that anybody may take for anything.
+    pub fn shortest(&self) -> Duration {
+        let Self {
+            first_byte,
+            idle,
+            header_read,
+            body_read,
+            ..
+        } = *self;
+        first_byte.min(idle).min(header_read).min(body_read)
+    }
+
+    /// Kept by these rounds' clock, none of the limits is over too soon.
+    fn at_least(mut self, rounds: &Rounds) -> Self {
+        for limit in [
+            &mut self.first_byte,
+            &mut self.idle,
+            &mut self.header_read,
+            &mut self.body_read,
+        ] {
+            *limit = rounds.at_least(*limit);
+        }
+        self
+    }
 }
 
 /// Opens one listening socket; `shared` lets other workers listen on the same address.
@@ -112,7 +142,6 @@ pub struct Lifecycle {
 pub trait MakeService {
     /// What serves one connection.
     type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
-        + Clone
         + Send;
     /// What it answers with.
     type Body: Body<Data = Bytes> + Send + 'static;
@@ -127,11 +156,11 @@ pub trait MakeService {
     fn connections(&self, change: i64);
 }
 
-/// Accepts until closing.
+/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say.
 pub async fn accept<M>(
     listener: TcpListener,
-    settings: Arc<Settings>,
-    clock: Clock,
+    settings: Settings,
+    rounds: Rounds,
     life: Lifecycle,
     make: Arc<M>,
 ) where
@@ -139,6 +168,7 @@ pub async fn accept<M>(
     <M::Service as Service<Request<Incoming>>>::Future: Send,
     <M::Body as Body>::Error: std::error::Error + Send + Sync,
 {
+    let settings = Arc::new(settings.at_least(&rounds));
     let mut backoff = BACKOFF.0;
     loop {
         let accepted = tokio::select! {
@@ -154,12 +184,17 @@ pub async fn accept<M>(
                     () = life.closing.cancelled() => return,
                     place = Arc::clone(&life.places).acquire_owned() => place,
                 };
-                let (settings, clock, make) =
-                    (Arc::clone(&settings), clock.clone(), Arc::clone(&make));
-                let closing = life.closing.clone();
+                let watch = Arc::new(Watch::new(rounds.clock().clone()));
+                let session = Arc::new(Session::new(
+                    Arc::clone(&watch),
+                    Arc::clone(&settings),
+                    life.closing.clone(),
+                ));
+                rounds.join(Arc::<Session>::clone(&session));
+                let (settings, make) = (Arc::clone(&settings), Arc::clone(&make));
                 life.tasks.spawn(async move {
                     make.connections(1);
-                    serve((socket, peer), &settings, clock, closing, make.as_ref()).await;
+                    serve((socket, peer), &settings, &session, watch, make.as_ref()).await;
                     make.connections(-1);
                     drop(place);
                 });
@@ -177,8 +212,8 @@ pub async fn accept<M>(
 async fn serve<M>(
     (socket, peer): (TcpStream, SocketAddr),
     settings: &Settings,
-    clock: Clock,
-    closing: CancellationToken,
+    session: &Session,
+    watch: Arc<Watch>,
     make: &M,
 ) where
     M: MakeService,
@@ -187,8 +222,7 @@ async fn serve<M>(
 {
     // A socket that is broken already shows so at the first read.
     drop(socket.set_nodelay(true));
-    let watch = Arc::new(Watch::new(clock));
-    let service = TowerToHyperService::new(make.make(peer, Arc::clone(&watch)));
+    let service = make.make(peer, Arc::clone(&watch));
     let mut builder = http1::Builder::new();
     // Our watch covers the head and every other wait; without a Timer hyper's own would be silently dropped.
     builder
@@ -197,22 +231,22 @@ async fn serve<M>(
     if settings.headers > HYPER_HEADERS {
         builder.max_headers(settings.headers);
     }
-    let io = TokioIo::new(Watched::new(socket, Arc::clone(&watch)));
+    let io = TokioIo::new(Watched::new(socket, watch));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-    let mut look = std::pin::pin!(sleep(Watch::interval(settings)));
-    let mut told = false;
-    loop {
-        tokio::select! {
-            // An error of a connection is the client's affair: it went away, or sent what is not HTTP.
-            _ended = connection.as_mut() => return,
-            () = look.as_mut() => match watch.time_left(settings) {
-                None => return make.timed_out(peer),
-                Some(left) => look.set(sleep(left.min(Watch::interval(settings)))),
-            },
-            () = closing.cancelled(), if !told => {
-                told = true;
-                connection.as_mut().graceful_shutdown();
-            }
+    let mut is_told = false;
+    let is_over = poll_fn(|cx| {
+        session.tell(cx.waker());
+        if session.is_over() {
+            return Poll::Ready(true);
         }
+        if session.is_closing() && !is_told {
+            is_told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        // An error of a connection is the client's affair: it went away, or sent what is not HTTP.
+        connection.as_mut().poll(cx).map(|_ended| false)
+    });
+    if is_over.await {
+        make.timed_out(peer);
     }
 }

@@ -5,6 +5,8 @@
 //! tried again, any other may not.
 
 mod connect;
+mod download;
+mod line;
 mod pool;
 
 use std::path::PathBuf;
@@ -12,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use connect::{Connector, TlsError};
-pub use pool::{Client, Lease};
+pub use download::Download;
+pub use pool::Client;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tower::{Layer as _, Service};
+use hyper::service::Service;
+use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
 use crate::gateway::body::Body;
@@ -82,11 +83,7 @@ impl Service<Request<Incoming>> for Stack {
     type Error = Infallible;
     type Future = Answering;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let Self {
             gateway,
             telemetry,

@@ -202,8 +202,7 @@ async fn redirect(
     headers::forget_body(response.headers_mut());
     response.headers_mut().remove(header::CONTENT_TYPE);
     reply::not_to_be_stored(response.headers_mut());
-    let body = std::mem::take(response.body_mut());
-    *response.body_mut() = body.replaced(Vec::new());
+    response.body_mut().replace(Vec::new());
     Ok(())
 }
 

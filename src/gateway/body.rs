@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
 use crate::server::watch::Watch;
-use crate::upstream::Upload;
+use crate::upstream::{Download, Upload};
+
+use super::site::Place;
 
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub struct Body {
     /// What was read already, or what we wrote ourselves.
     ready: Bytes,
     /// What is still to come.
-    rest: Option<Incoming>,
+    rest: Option<Rest>,
     /// How it broke off, when a look at it found that it did: told again to whoever reads on.
     broken: Option<Error>,
     /// The client's connection, told while we wait for its bytes.
@@ -29,8 +31,41 @@ pub struct Body {
     patience: Option<Patience>,
     /// Told how far it has come, for whoever waits for the other side.
     upload: Option<Arc<Upload>>,
-    /// Whatever has to live until the last byte is through: a place in flight, a pooled connection.
-    held: Option<Box<dyn Held>>,
+    /// A place in flight, until the last byte is through.
+    place: Option<Place>,
+}
+
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Rest {
+    Client(Incoming),
+    Upstream(Download<Body>),
+}
+
+impl Rest {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self {
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
 }
 
 /// Why a body has no proper end.
@@ -58,12 +93,6 @@ impl Patience {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(cx).is_ready()
     }
-}
-
-/// Something that lives as long as a body. `finished` tells that the body came to its proper end.
-pub trait Held: Send + std::fmt::Debug {
-    /// The last frame is through; dropped without it, the body was cut off.
-    fn finished(&mut self);
 }
 
 /// What [`Body::peek`] found.
@@ -94,7 +123,7 @@ impl Body {
     /// A client's request body: while we wait for it, the client's connection counts as waiting.
     pub fn from_client(incoming: Incoming, watch: Arc<Watch>) -> Self {
         Self {
-            rest: Some(incoming),
+            rest: Some(Rest::Client(incoming)),
             watch: Some(watch),
             ..Self::default()
         }
@@ -102,16 +131,17 @@ impl Body {
 
     /// Tells of the pieces that are still to come; none when all is here.
     pub fn upload(&mut self) -> Option<Arc<Upload>> {
-        self.rest
-            .as_ref()
-            .filter(|rest| !HttpBody::is_end_stream(*rest))?;
+        self.rest.as_ref().filter(|rest| !rest.is_end_stream())?;
         Some(Arc::clone(self.upload.get_or_insert_default()))
     }
 
-    /// An upstream's response body: between two pieces of it no more than `patience` may pass.
-    pub fn from_upstream(incoming: Incoming, patience: Duration) -> Self {
+    /// An upstream's response body: between two pieces of it no more than `patience` may pass, and it keeps its place until it
+    /// is through.
+    pub fn from_upstream(body: Download<Self>, patience: Duration, place: Place) -> Self {
+        let place = (!HttpBody::is_end_stream(&body)).then_some(place);
         Self {
-            rest: Some(incoming),
+            rest: Some(Rest::Upstream(body)),
+            place,
             patience: Some(Patience {
                 limit: patience,
                 timer: None,
@@ -120,36 +150,20 @@ impl Body {
         }
     }
 
-    /// Keeps something alive until the body ends.
-    #[must_use]
-    pub fn holding(mut self, mut held: Box<dyn Held>) -> Self {
-        if HttpBody::is_end_stream(&self) {
-            // Nobody polls a body that has nothing to give: its end is now.
-            held.finished();
-            return self;
-        }
-        self.held = Some(held);
-        self
-    }
-
     /// Whether the last byte has gone out.
     fn is_through(&self) -> bool {
         self.ready.is_empty()
             && self.broken.is_none()
-            && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+            && self.rest.as_ref().is_none_or(Rest::is_end_stream)
     }
 
-    /// Tells what is held of the end as soon as it is known: nobody polls on when a Content-Length is used up.
+    /// Tells of the end as soon as it is known: nobody polls on when a Content-Length is used up.
     fn tell_end(&mut self) {
-        if let Some(upload) = &self.upload
-            && self.is_through()
-        {
-            upload.finish();
-        }
-        if self.is_through()
-            && let Some(mut held) = self.held.take()
-        {
-            held.finished();
+        if self.is_through() {
+            if let Some(upload) = &self.upload {
+                upload.finish();
+            }
+            self.place = None;
         }
     }
 
@@ -158,23 +172,21 @@ impl Body {
         self.ready.clone()
     }
 
-    /// The same bytes replaced by others; what is held stays held.
-    #[must_use]
-    pub fn replaced(mut self, bytes: Vec<u8>) -> Self {
+    /// Other bytes in place of all that there are.
+    pub fn replace(&mut self, bytes: Vec<u8>) {
         self.ready = bytes.into();
         self.rest = None;
         self.broken = None;
         self.tell_end();
-        self
     }
 
     /// Reads up to `limit` bytes without consuming them: the body can be sent on afterwards, byte for byte and with
     /// the framing that it came with.
     pub async fn peek(&mut self, limit: usize) -> Peeked {
-        let mut read = BytesMut::from(&*std::mem::take(&mut self.ready));
+        let mut read = Gathered::from(std::mem::take(&mut self.ready));
         while let Some(rest) = self.rest.as_mut() {
             if read.len() > limit {
-                self.ready = read.freeze();
+                self.ready = read.whole();
                 return Peeked::TooLong;
             }
             let mut waiting = Frames {
@@ -186,17 +198,17 @@ impl Body {
                 None => break,
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        read.extend_from_slice(&data);
+                        read.push(data);
                     }
                 }
                 Some(Err(error)) => {
-                    self.ready = read.freeze();
+                    self.ready = read.whole();
                     self.broken = Some(error);
                     return Peeked::Broken;
                 }
             }
         }
-        self.ready = read.freeze();
+        self.ready = read.whole();
         if self.ready.len() > limit {
             Peeked::TooLong
         } else {
@@ -205,10 +217,49 @@ impl Body {
     }
 }
 
+/// Pieces of a body, put together. Most bodies come in one, which is not copied.
+struct Gathered {
+    only: Bytes,
+    several: BytesMut,
+}
+
+impl Gathered {
+    fn push(&mut self, piece: Bytes) {
+        if self.len() == 0 {
+            self.only = piece;
+            return;
+        }
+        let only = std::mem::take(&mut self.only);
+        self.several.extend_from_slice(&only);
+        self.several.extend_from_slice(&piece);
+    }
+
+    fn len(&self) -> usize {
+        self.only.len() + self.several.len()
+    }
+
+    fn whole(self) -> Bytes {
+        if self.several.is_empty() {
+            self.only
+        } else {
+            self.several.freeze()
+        }
+    }
+}
+
+impl From<Bytes> for Gathered {
+    fn from(only: Bytes) -> Self {
+        Self {
+            only,
+            several: BytesMut::new(),
+        }
+    }
+}
+
 /// The frames of a body that is still coming. Of a client's, its connection is told when we wait; an upstream's runs out
 /// of time.
 struct Frames<'a> {
-    rest: &'a mut Incoming,
+    rest: &'a mut Rest,
     watch: Option<&'a Watch>,
     patience: Option<&'a mut Patience>,
 }
@@ -221,7 +272,7 @@ impl HttpBody for Frames<'_> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = Pin::new(&mut *self.rest).poll_frame(cx);
+        let polled = self.rest.poll_frame(cx);
         if let Some(watch) = self.watch {
             if polled.is_pending() {
                 watch.waits_for_body();
@@ -294,13 +345,12 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        // While something is held the end has to be polled for, so that it is told.
-        self.held.is_none() && self.is_through()
+        self.is_through()
     }
 
     fn size_hint(&self) -> SizeHint {
         let ready = self.ready.len() as u64;
-        match self.rest.as_ref().map(HttpBody::size_hint) {
+        match self.rest.as_ref().map(Rest::size_hint) {
             None => SizeHint::with_exact(ready),
             Some(rest) => match rest.exact() {
                 Some(rest) => SizeHint::with_exact(ready + rest),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
@@ -13,21 +14,45 @@ use crate::clock;
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
-use crate::upstream::{Client, Lease, UpstreamError};
+use crate::upstream::{Client, UpstreamError};
 
-use super::body::{Body, Held};
+use super::body::Body;
 use super::endpoint::decode_lossy;
 use super::headers::{self, Peer};
-use super::site::{Place, Site};
+use super::site::Site;
 use super::{BrowserBinding, Shared, reply};
 
-/// What arrived, without what only the connection needs.
-pub(super) struct Received {
+/// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
+/// it.
+pub(super) struct Received(Box<Parts>);
+
+/// The parts of a request.
+pub(super) struct Parts {
     pub(super) method: Method,
     /// With runs of `/` merged. As it came it is shared, not copied.
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+}
+
+impl From<Parts> for Received {
+    fn from(parts: Parts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl Deref for Received {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Received {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.0
+    }
 }
 
 impl Received {
@@ -137,6 +162,11 @@ impl<'g> Exchange<'g> {
         }
     }
 
+    /// Which part of the walk it is.
+    pub(super) fn kind(&self) -> EndpointKind {
+        self.caller.kind
+    }
+
     /// The rule of a client, today.
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
         self.site.settings.rules.of(client, clock::today())
@@ -199,12 +229,12 @@ impl<'g> Exchange<'g> {
 
     /// Forwards anything; [`Exchange::forward`] is the way for intercepted endpoints.
     pub(super) async fn send(&self, received: Received) -> Result<Response<Body>, UpstreamError> {
-        let Received {
+        let Parts {
             method,
             target,
             mut headers,
             mut body,
-        } = received;
+        } = *received.0;
         let scheme = if self.site.is_https() {
             "https"
         } else {
@@ -241,16 +271,12 @@ impl<'g> Exchange<'g> {
         *request.headers_mut() = headers;
         match self.client.send(request, upload.as_ref()).await {
             // Nothing that goes out asks for an upgrade.
-            Ok((response, _)) if response.status().is_informational() => {
+            Ok(response) if response.status().is_informational() => {
                 self.no_answer(UpstreamError::Broken)
             }
-            Ok((response, lease)) => {
+            Ok(response) => {
                 let patience = self.client.patience();
-                let held = UntilEnd { lease, place };
-                Ok(
-                    response
-                        .map(|body| Body::from_upstream(body, patience).holding(Box::new(held))),
-                )
+                Ok(response.map(|body| Body::from_upstream(body, patience, place)))
             }
             // The fault is the client's: nothing failed at the upstream.
             Err(failed @ UpstreamError::Request) => Err(failed),
@@ -383,19 +409,5 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         Some(_) => {}
-    }
-}
-
-/// What a response keeps until its last byte.
-#[derive(Debug)]
-struct UntilEnd {
-    lease: Lease<Body>,
-    #[expect(dead_code, reason = "it is there to be dropped")]
-    place: Place,
-}
-
-impl Held for UntilEnd {
-    fn finished(&mut self) {
-        self.lease.give_back();
     }
 }

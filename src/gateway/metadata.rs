@@ -58,5 +58,6 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers_mut()
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static(MAX_AGE));
-    response.map(|body| body.replaced(rewritten))
+    response.body_mut().replace(rewritten);
+    response
 }

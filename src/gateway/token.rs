@@ -240,7 +240,7 @@ async fn other_grant(
                 Edit::Keep
             }
         });
-        request.body = request.body.replaced(kept);
+        request.body.replace(kept);
     }
     match decide_other(exchange, request, (grant_type, client)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
@@ -308,9 +308,8 @@ async fn redeem(
         let code = claim
             .as_ref()
             .map_or(ours, |claim| claim.bound().code().expose());
-        request.body = request
-            .body
-            .replaced(canonical(params, code, strips(exchange)));
+        let canonical = canonical(params, code, strips(exchange));
+        request.body.replace(canonical);
     }
     let sent = exchange.forward(cleared.map(|_| request)).await;
     answer(exchange, rule, settle(exchange, claim, sent).await)

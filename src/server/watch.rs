@@ -1,7 +1,7 @@
 //! What a connection is waiting for, and since when: one small state instead of a timer per request.
 //!
 //! hyper's own header timeout covers one of five waits, and is silently dropped without a Timer. Here the socket and
-//! the bodies say what they wait for, and the task of the connection looks once in a while whether it waits too long.
+//! the bodies say what they wait for, and the worker's rounds look once in a while whether it has been too long.
 
 use std::io;
 use std::pin::Pin;
@@ -59,7 +59,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// For a connection that was just accepted.
+    /// For a connection that was just accepted. The clock is read at each change, so it should be one that costs little.
     pub fn new(clock: Clock) -> Self {
         let watch = Self {
             clock,
@@ -150,19 +150,6 @@ impl Watch {
         };
         let left = allowed.checked_sub(now.since(since))?.min(write_left);
         (!left.is_zero()).then_some(left)
-    }
-
-    /// How often a connection has to be looked at.
-    pub fn interval(settings: &Settings) -> Duration {
-        [
-            settings.first_byte,
-            settings.idle,
-            settings.header_read,
-            settings.body_read,
-        ]
-        .into_iter()
-        .min()
-        .unwrap_or(settings.idle)
     }
 }
 

@@ -1,7 +1,6 @@
 //! One worker's connections to one upstream: last in, first out, so that few stay warm and the rest go idle.
 
 use std::error::Error as StdError;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,90 +8,72 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::rounds::Rounds;
 use crate::clock::{Clock, Timestamp};
 
-use super::{Connector, Settings, Upload, UpstreamError};
+use super::line::Line;
+use super::{Connector, Download, Settings, Upload, UpstreamError};
 
 /// How many unused connections a worker keeps.
 const MAX_IDLE: usize = 256;
 
 /// Sends requests to one upstream.
 #[derive(Debug)]
-pub struct Client<B> {
+pub struct Client<B>
+where
+    B: Body + 'static,
+{
     connector: Connector,
     connect: Duration,
     response: Duration,
-    clock: Clock,
+    rounds: Rounds,
     tasks: TaskTracker,
     idle: Arc<Idle<B>>,
 }
 
+/// Connections that wait for their next request.
 #[derive(Debug)]
-struct Idle<B> {
+pub(super) struct Idle<B>
+where
+    B: Body + 'static,
+{
     clock: Clock,
     keep: Duration,
-    connections: Mutex<Vec<(SendRequest<B>, Timestamp)>>,
+    lines: Mutex<Vec<(Box<Line<B>>, Timestamp)>>,
 }
 
-/// The connection that a response comes over; goes back to the pool when its body has ended.
-#[derive(Debug)]
-pub struct Lease<B> {
-    connection: Option<SendRequest<B>>,
-    /// A request whose body is still on its way when the response has ended keeps the connection busy, for as long as its
-    /// client likes.
-    upload: Option<Arc<Upload>>,
-    idle: Arc<Idle<B>>,
-}
-
-impl<B> Lease<B> {
-    /// The response is through: the connection can serve another request.
-    pub fn give_back(&mut self) {
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        let is_uploading = self
-            .upload
-            .as_ref()
-            .is_some_and(|upload| !upload.is_through());
-        if connection.is_closed() || is_uploading {
+impl<B> Idle<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// The response that came over it is through: it can serve another request.
+    pub(super) fn keep(&self, line: Box<Line<B>>) {
+        if !line.is_ready() {
             return;
         }
-        let now = self.idle.clock.now();
-        let mut connections = self
-            .idle
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if connections.len() < MAX_IDLE {
-            connections.push((connection, now));
+        line.rest();
+        let now = self.clock.now();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < MAX_IDLE {
+            lines.push((line, now));
         }
     }
-}
 
-impl<B> Idle<B> {
-    /// The youngest connection that is still good. What is too old is closed here: an upstream that closes idle
-    /// connections after five seconds would reset the request instead.
-    fn take(&self) -> Option<SendRequest<B>> {
+    /// The youngest connection. What is too old is closed here: an upstream that closes idle connections after five seconds
+    /// would reset the request instead.
+    fn take(&self) -> Option<Box<Line<B>>> {
         let now = self.clock.now();
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        while let Some((connection, since)) = connections.pop() {
-            if now.since(since) >= self.keep {
-                connections.clear();
-                return None;
-            }
-            if !connection.is_closed() {
-                return Some(connection);
-            }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let (line, since) = lines.pop()?;
+        if now.since(since) >= self.keep {
+            lines.clear();
+            return None;
         }
-        None
+        Some(line)
     }
 }
 
@@ -109,23 +90,23 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// `tasks` runs the connections; drain waits for them.
+    /// With no connections yet. `tasks` runs those whose request outlasts the response.
     pub fn new(
         connector: Connector,
         settings: &Settings,
-        clock: Clock,
+        rounds: Rounds,
         tasks: TaskTracker,
     ) -> Self {
         let idle = Idle {
-            clock: clock.clone(),
+            clock: rounds.clock().clone(),
             keep: settings.idle,
-            connections: Mutex::default(),
+            lines: Mutex::default(),
         };
         Self {
             connector,
             connect: settings.connect,
             response: settings.response,
-            clock,
+            rounds,
             tasks,
             idle: Arc::new(idle),
         }
@@ -137,43 +118,23 @@ where
     /// As long as a body that is still being uploaded moves, the time for the response has not begun.
     pub async fn send(
         &self,
-        request: Request<B>,
+        mut request: Request<B>,
         upload: Option<&Arc<Upload>>,
-    ) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
+    ) -> Result<Response<Download<B>>, UpstreamError> {
         let is_get = request.method() == Method::GET;
         let is_odd =
             request.method() == Method::HEAD || (is_get && !request.body().is_end_stream());
-        let mut request = request;
         loop {
             let pooled = self.idle.take();
             let fresh = pooled.is_none();
-            let mut connection = match pooled {
-                Some(connection) => connection,
+            let mut line = match pooled {
+                Some(line) => line,
                 // Boxed, because it is rare and large.
                 None => Box::pin(self.open()).await?,
             };
-            // A connection that is in the pool is ready, or will be in a moment.
-            if !connection.is_ready()
-                && !matches!(timeout(self.connect, connection.ready()).await, Ok(Ok(())))
-            {
-                if fresh {
-                    return Err(UpstreamError::Connect);
-                }
-                continue;
-            }
-            match self
-                .in_time(connection.try_send_request(request), upload)
-                .await
-            {
+            match line.send(request, upload.map(Arc::as_ref)).await {
                 None => return Err(UpstreamError::ResponseTimeout),
-                Some(Ok(response)) => {
-                    let lease = Lease {
-                        connection: ends_surely(is_odd, &response).then_some(connection),
-                        upload: upload.map(Arc::clone),
-                        idle: Arc::clone(&self.idle),
-                    };
-                    return Ok((response, lease));
-                }
+                Some(Ok(response)) => return Ok(self.download(line, response, is_odd, upload)),
                 Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(UpstreamError::Connect),
@@ -186,52 +147,51 @@ where
         }
     }
 
+    /// The response, with the connection that it comes over.
+    fn download(
+        &self,
+        line: Box<Line<B>>,
+        response: Response<Incoming>,
+        is_odd: bool,
+        upload: Option<&Arc<Upload>>,
+    ) -> Response<Download<B>> {
+        let home = ends_surely(is_odd, &response).then(|| Arc::clone(&self.idle));
+        // A request that is still on its way when its response has begun keeps the connection busy for as long as its client
+        // likes, whoever reads the response and however slowly.
+        let line = if upload.is_none_or(|upload| upload.is_through()) {
+            Some(line)
+        } else {
+            line.run_alone(&self.tasks);
+            None
+        };
+        response.map(|body| Download::new(body, line, home))
+    }
+
     /// How long the upstream may be silent.
     pub fn patience(&self) -> Duration {
         self.response
     }
 
-    async fn in_time<T>(
-        &self,
-        response: impl Future<Output = T>,
-        upload: Option<&Arc<Upload>>,
-    ) -> Option<T> {
-        let mut response = pin!(response);
-        let pieces = || upload.map(|upload| upload.pieces());
-        loop {
-            let before = pieces();
-            match timeout(self.response, response.as_mut()).await {
-                Ok(response) => return Some(response),
-                Err(_) if pieces() == before => return None,
-                Err(_) => {}
-            }
-        }
-    }
-
-    async fn open(&self) -> Result<SendRequest<B>, UpstreamError> {
+    async fn open(&self) -> Result<Box<Line<B>>, UpstreamError> {
         let socket = match timeout(self.connect, self.connector.connect()).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(_)) => return Err(UpstreamError::Connect),
             Err(_) => return Err(UpstreamError::ConnectTimeout),
         };
-        let (sender, connection) = http1::handshake(TokioIo::new(socket))
+        let line = Line::new(socket, self.response, &self.rounds)
             .await
             .map_err(|_| UpstreamError::Connect)?;
-        // An error of the connection is also the error of the request on it.
-        self.tasks.spawn(async move { drop(connection.await) });
-        Ok(sender)
+        Ok(Box::new(line))
     }
 
     /// Closes what nobody uses; called now and then, so that sockets do not stay open for ever in quiet times.
     pub fn close_idle(&self) {
-        let now = self.clock.now();
-        let mut connections = self
+        let now = self.idle.clock.now();
+        let mut lines = self
             .idle
-            .connections
+            .lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        connections.retain(|(connection, since)| {
-            !connection.is_closed() && now.since(*since) < self.idle.keep
-        });
+        lines.retain(|(_, since)| now.since(*since) < self.idle.keep);
     }
 }

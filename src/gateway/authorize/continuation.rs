@@ -104,7 +104,7 @@ pub(super) async fn rewritten(
             request.set_query(&query);
         }
         if let Some(form) = parts.form {
-            request.body = request.body.replaced(form);
+            request.body.replace(form);
         }
         request
     });

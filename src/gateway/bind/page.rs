@@ -141,8 +141,7 @@ async fn form_post(
     leak(response, raw, handle)?;
     headers::forget_body(response.headers_mut());
     reply::not_to_be_stored(response.headers_mut());
-    let body = std::mem::take(response.body_mut());
-    *response.body_mut() = body.replaced(rewritten);
+    response.body_mut().replace(rewritten);
     Ok(())
 }
 

@@ -1,0 +1,83 @@
+//! What ends a connection from outside: its time, or the end of the gate.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::rounds::Waits;
+
+use super::Settings;
+use super::watch::Watch;
+
+/// One connection, as the worker's rounds see it.
+pub(super) struct Session {
+    watch: Arc<Watch>,
+    limits: Arc<Settings>,
+    closing: CancellationToken,
+    is_over: AtomicBool,
+    is_closing: AtomicBool,
+    task: Mutex<Waker>,
+}
+
+impl Session {
+    pub(super) fn new(
+        watch: Arc<Watch>,
+        limits: Arc<Settings>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self {
+            watch,
+            limits,
+            is_closing: AtomicBool::new(closing.is_cancelled()),
+            closing,
+            is_over: AtomicBool::new(false),
+            task: Mutex::new(Waker::noop().clone()),
+        }
+    }
+
+    /// Who is woken when one of the answers below changes.
+    pub(super) fn tell(&self, task: &Waker) {
+        self.task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(task);
+    }
+
+    /// Its time is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// It has to end after the request at hand.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        self.task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wake_by_ref();
+    }
+}
+
+impl Waits for Session {
+    fn look(&self) {
+        if self.watch.time_left(&self.limits).is_none() {
+            self.is_over.store(true, Ordering::Release);
+            self.wake();
+        } else if !self.is_closing() && self.closing.is_cancelled() {
+            self.is_closing.store(true, Ordering::Release);
+            self.wake();
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
