@@ -1,6 +1,9 @@
 //! Everything that is not intercepted: streamed through, with an eye on answers that carry a code.
 
+use std::sync::LazyLock;
+
 use http::{Method, Response, StatusCode, header};
+use memchr::memmem::Finder;
 
 use crate::policy::{Decision, Violation};
 
@@ -106,15 +109,19 @@ fn closed(exchange: &Exchange<'_>, path: &str) -> Option<Response<Body>> {
     (!is_open).then(|| reply::bad_request(StatusCode::NOT_FOUND, "not found"))
 }
 
+/// In a media type, what is read.
+static READ: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["html", "json"].map(Finder::new));
+
 /// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as
 /// browsers ask for them.
 fn may_be_read(request: &Received) -> bool {
     if request.method == Method::POST {
         return true;
     }
-    let accept = request
-        .headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    accept.is_none_or(|accept| accept.contains("html") || accept.contains("json"))
+    let accept = request.headers.get(header::ACCEPT);
+    accept.is_none_or(|accept| {
+        let accept = accept.as_bytes();
+        // What is no text is as good as none.
+        !accept.is_ascii() || READ.iter().any(|kind| kind.find(accept).is_some())
+    })
 }
