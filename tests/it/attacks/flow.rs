@@ -950,7 +950,11 @@ fn clients_without_end() {
     }
     let other = plain.clone().with("redirect_uri", "https://other.test/cb");
     let other = other.with("client_id", "client-0");
-    assert!(ask(&[other.clone()]).iter().all(Option::is_some));
+    assert!(
+        ask(std::slice::from_ref(&other))
+            .iter()
+            .all(Option::is_some)
+    );
     let bad = |authorization: Authorization| authorization.without_challenge();
     for (authorization, is_known) in [
         (client(0), true),
@@ -974,14 +978,14 @@ impl Echo {
         let address = listener.local_addr().expect("an address");
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                thread::spawn(move || Self::serve(stream));
+                thread::spawn(move || Self::serve(&stream));
             }
         });
         Self(address)
     }
 
-    fn serve(stream: TcpStream) {
-        let mut lines = BufReader::new(&stream).lines();
+    fn serve(mut stream: &TcpStream) {
+        let mut lines = BufReader::new(stream).lines();
         while let Some(Ok(line)) = lines.next() {
             let Some(query) = line.strip_prefix("GET /authorize?") else {
                 continue;
@@ -992,7 +996,7 @@ impl Echo {
             let location = format!("{to}?code=aaaaaaaaaa&state={state}");
             let answer = reply("302 Found", &[("Location", &location)], b"");
             let head_is_read = lines.by_ref().flatten().any(|line| line.is_empty());
-            if !head_is_read || (&stream).write_all(&answer).is_err() {
+            if !head_is_read || stream.write_all(&answer).is_err() {
                 return;
             }
         }

@@ -333,7 +333,7 @@ fn redirects_that_do_not_fit() {
 /// the server. Fails without `bind::leads_to_client`, for forms without the look at their action.
 #[test]
 fn redirects_without_a_redirect_uri() {
-    let begin = || Begun::with(|authorization| authorization.without("redirect_uri"));
+    let nameless = || Begun::with(|authorization| authorization.without("redirect_uri"));
     let redirect = |location: &str| reply("302 Found", &[("Location", location)], b"");
     let page = |action: &str, begun: &Begun| {
         let form = "<form method=post action=\"ACTION\"><input name=code value=RAW><input name=state value=HANDLE></form>";
@@ -341,15 +341,14 @@ fn redirects_without_a_redirect_uri() {
         reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
     };
     for own in ["/cb", "cb", "", "http://gate.test/cb", "UPSTREAM/cb"] {
-        let shapes: [&dyn Fn(&Begun, &str) -> Vec<u8>; 3] = [
-            &|begun, own| redirect(&begun.filled(&format!("{own}?code=RAW&state=HANDLE"))),
-            &|begun, own| redirect(&begun.filled(&format!("{own}#code=RAW&state=HANDLE"))),
-            &|begun, own| page(own, begun),
-        ];
-        for shape in shapes {
-            let begun = begin();
+        for shape in ["?", "#", "form"] {
+            let begun = nameless();
             let own = own.replace("UPSTREAM", &begun.rig.upstream.url());
-            let response = begun.answered(shape(&begun, &own));
+            let answer = match shape {
+                "form" => page(&own, &begun),
+                mark => redirect(&begun.filled(&format!("{own}{mark}code=RAW&state=HANDLE"))),
+            };
+            let response = begun.answered(answer);
             assert!(!response.to_string().contains(RAW), "{own}: {response}");
             assert_eq!(response.status, 502, "{own}: {response}");
             let over = begun.rig.get(&begun.entry);
@@ -362,13 +361,13 @@ fn redirects_without_a_redirect_uri() {
         "/consent?error=retry&state=HANDLE",
         "https://idp.test/login?state=HANDLE",
     ] {
-        let begun = begin();
+        let begun = nameless();
         let location = begun.filled(location);
         let response = begun.answered(redirect(&location));
         assert_eq!(response.header("location"), Some(location.as_str()));
     }
     // Only what leads away is an answer.
-    let begun = begin();
+    let begun = nameless();
     let location = begun.filled(&format!("{REDIRECT_URI}?code=RAW&state=HANDLE"));
     let response = begun.answered(redirect(&location));
     let answer = authorization_response(&response, &begun.authorization).expect("an answer");
