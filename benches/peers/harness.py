@@ -170,11 +170,11 @@ def upstream():
 
 
 def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="handle", pending="20s", code="10s",
-         under=()):
+         workers=WORKERS, under=()):
     port, admin = free_port(), free_port()
     config = filled(
         "gate.toml", name, PORT=port, ADMIN=admin, UPSTREAM=behind.port, MODE=mode, ENTRY=entry, CODES=codes,
-        PENDING=pending, CODE=code,
+        PENDING=pending, CODE=code, WORKERS=workers,
     )
     server = Server(name, [*under, binary, "run", "--config", config], port)
     server.admin = admin

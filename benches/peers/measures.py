@@ -11,6 +11,9 @@ import urllib.request
 import harness
 from harness import LOAD, OUT
 
+# Without it a large copy is one instruction that callgrind counts once per byte.
+NO_REP_MOVSB = "glibc.cpu.x86_rep_movsb_threshold=1000000000"
+
 
 class Plan:
     """How long, how often."""
@@ -164,24 +167,29 @@ def instructions(binary, plan, raw):
     }
     count = 200 if plan.quick else 1500
     for name, (units, start) in servers.items():
-        out = OUT / "run" / f"callgrind-{name}"
-        # Without the tunable a large copy is one instruction that callgrind counts once per byte.
-        server = start([
-            "env", "GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=1000000000", "valgrind", "--tool=callgrind",
-            "--instr-atstart=no", "--smc-check=all", f"--callgrind-out-file={out}",
-        ])
-        for what in units:
-            fixed = {"connections": 8, "warm": 0, "seconds": 100}
-            load(server, what, plan, count=count // 2, **fixed)  # LuaJIT compiles meanwhile
-            control(server, "-i", "on")
-            load(server, what, plan, count=count, **fixed)
-            control(server, "-i", "off")
-            control(server, "-d", what)
-            dumps = sorted(out.parent.glob(f"{out.name}.*"), key=lambda path: int(path.suffix[1:]))
-            total = int(re.search(r"^totals: (\d+)", dumps[-1].read_text(), re.M)[1])
-            raw.setdefault("instructions", {}).setdefault(what, {})[name] = total / count
-        server.end()
+        for what, each in counted(f"callgrind-{name}", units, start, plan, count):
+            raw.setdefault("instructions", {}).setdefault(what, {})[name] = each
     up.end()
+
+
+def counted(name, units, start, plan, count, connections=8, tunables=NO_REP_MOVSB):
+    """Each unit with the instructions that one of `count` takes on average; `start` is given what to start the server under."""
+    out = OUT / "run" / name
+    server = start([
+        "env", f"GLIBC_TUNABLES={tunables}", "valgrind", "--tool=callgrind",
+        "--instr-atstart=no", "--smc-check=all", f"--callgrind-out-file={out}",
+    ])
+    for what in units:
+        fixed = {"connections": connections, "warm": 0, "seconds": 100}
+        load(server, what, plan, count=count // 2, **fixed)  # LuaJIT compiles meanwhile
+        control(server, "-i", "on")
+        load(server, what, plan, count=count, **fixed)
+        control(server, "-i", "off")
+        control(server, "-d", what)
+        dumps = sorted(out.parent.glob(f"{out.name}.*"), key=lambda path: int(path.suffix[1:]))
+        total = int(re.search(r"^totals: (\d+)", dumps[-1].read_text(), re.M)[1])
+        yield what, total / count
+    server.end()
 
 
 def control(server, *words):

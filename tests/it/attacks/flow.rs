@@ -5,6 +5,8 @@
 //! `browser::check`; 88 without `Submission::continues`. 86 is held by a store for each upstream (`App::bind`): there is no guard to
 //! be removed.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -837,6 +839,168 @@ fn malicious_redirect_uris() {
         );
         refused_page(attacked, &request("GET", &twice, &[], None));
     });
+}
+
+/// Attack 104: an `iss` of somebody else's in the gate's own errors would lead a client to believe another server. It is learned
+/// with a code only, and not where the request has brought it. Fails when `bind` learns before it has a code, and without
+/// `Sent::holds` there.
+#[test]
+fn issuers_without_a_code() {
+    const EVIL: &str = "https://evil.test";
+    let rig = Rig::new();
+    rig.code_for(&rig.authorization()); // from now on errors go to the client
+    let named = || {
+        let bad = rig.authorization().without_challenge();
+        let answer = authorization_response(&rig.enter(&bad), &bad).expect("an error");
+        assert_eq!(answer.params.get("error"), Some("invalid_request"));
+        answer.params.get("iss").map(str::to_owned)
+    };
+    let answered = |authorization: &Authorization, to: &str, params: &str, iss: &str| {
+        let entry = rig.entry(authorization);
+        let location = format!(
+            "{to}?{params}&state={}&iss={}",
+            handle_in(&entry),
+            encode(iss)
+        );
+        let answer = reply("302 Found", &[("Location", &location)], b"");
+        rig.upstream
+            .once("/authorize", Act::Say(answer, Then::GoOn));
+        rig.get(&entry)
+    };
+    let plain = rig.authorization();
+    let asked = |name: &str| plain.clone().with(name, EVIL);
+    for (authorization, to, params, status) in [
+        (plain.clone(), REDIRECT_URI, "error=access_denied", 302),
+        (plain.clone(), REDIRECT_URI, "x=y", 302),
+        (plain.clone(), REDIRECT_URI, "error=x&code=aaaaaaaaaa", 502),
+        (plain.clone(), REDIRECT_URI, "access_token=unasked", 502),
+        (plain.clone(), REDIRECT_URI, "response=signed", 502),
+        (
+            plain.clone(),
+            "https://evil.test/cb",
+            "code=aaaaaaaaaa",
+            502,
+        ),
+        (plain.clone(), "/login", "x=y", 302),
+        (asked("login_hint"), REDIRECT_URI, "code=aaaaaaaaaa", 302),
+        (asked("audience"), REDIRECT_URI, "code=aaaaaaaaaa", 302),
+    ] {
+        let response = answered(&authorization, to, params, EVIL);
+        assert_eq!(response.status, status, "{to} {params}: {response}");
+        assert_eq!(named(), None, "{to} {params}");
+    }
+    let known = "https://issuer.test";
+    answered(&plain, REDIRECT_URI, "code=aaaaaaaaaa", known);
+    assert_eq!(named().as_deref(), Some(known));
+}
+
+/// Attacks 101 and 105: what is learned of redirect URIs is bounded for each client, and takes nothing from others. Fails without
+/// `MAX_LEARNED` of `site.rs`.
+#[test]
+fn redirect_uris_of_a_client_without_end() {
+    let rig = Rig::pkce("entry = \"rewrite\"");
+    let request = |client: &str, number: usize| {
+        rig.authorization().with("client_id", client).with(
+            "redirect_uri",
+            &format!("https://{client}.test/cb/{number}"),
+        )
+    };
+    let is_known = |client: &str, number: usize| {
+        let bad = request(client, number).without_challenge();
+        let response = rig.enter(&bad);
+        authorization_response(&response, &bad).is_some()
+    };
+    rig.code_for(&request("honest", 0));
+    for number in 0..40 {
+        rig.code_for(&request("greedy", number));
+    }
+    for number in 0..40 {
+        assert_eq!(is_known("greedy", number), number < 16, "{number}");
+    }
+    assert!(is_known("honest", 0));
+    assert!(!is_known("honest", 1));
+    rig.code_for(&request("honest", 1));
+    assert!(is_known("honest", 1));
+}
+
+/// The same for clients without end, who cost nothing where anybody may register. Fails without `MAX_CLIENTS` of `site.rs`.
+#[test]
+fn clients_without_end() {
+    const CLIENTS: usize = 10_000;
+    let server = Echo::start();
+    let rig = Rig::with(Config {
+        server: "workers = 1",
+        upstream: &format!("url = \"http://{}\"", server.0),
+        pkce: "entry = \"rewrite\"\nbrowser_binding = \"off\"",
+        ..Config::default()
+    });
+    let mut connection = rig.connect();
+    let mut ask = |authorizations: &[Authorization]| {
+        let bytes = |authorization| request("GET", &target(authorization), &[], None);
+        connection.send(&authorizations.iter().flat_map(bytes).collect::<Vec<_>>());
+        let all = authorizations.iter();
+        all.map(|authorization| authorization_response(&connection.response(), authorization))
+            .collect::<Vec<_>>()
+    };
+    let plain = rig.authorization();
+    let client = |number: usize| plain.clone().with("client_id", &format!("client-{number}"));
+    for number in (0..CLIENTS + 10).step_by(10) {
+        let ten: Vec<_> = (number..number + 10).map(client).collect();
+        assert!(ask(&ten).iter().all(Option::is_some), "a sign-in each");
+    }
+    let other = plain.clone().with("redirect_uri", "https://other.test/cb");
+    let other = other.with("client_id", "client-0");
+    assert!(
+        ask(std::slice::from_ref(&other))
+            .iter()
+            .all(Option::is_some)
+    );
+    let bad = |authorization: Authorization| authorization.without_challenge();
+    for (authorization, is_known) in [
+        (client(0), true),
+        (other, true),
+        (client(CLIENTS - 1), true),
+        (client(CLIENTS), false),
+        (client(CLIENTS + 9), false),
+    ] {
+        let shown = authorization.params.encoded();
+        let told = ask(&[bad(authorization)]).remove(0);
+        assert_eq!(told.is_some(), is_known, "{shown}");
+    }
+}
+
+/// A server that writes nothing down: every request gets a code, and its state back.
+struct Echo(std::net::SocketAddr);
+
+impl Echo {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || Self::serve(&stream));
+            }
+        });
+        Self(address)
+    }
+
+    fn serve(mut stream: &TcpStream) {
+        let mut lines = BufReader::new(stream).lines();
+        while let Some(Ok(line)) = lines.next() {
+            let Some(query) = line.strip_prefix("GET /authorize?") else {
+                continue;
+            };
+            let asked = Params::from_query(query.split(' ').next().unwrap_or_default());
+            let (to, state) = (asked.get("redirect_uri"), asked.get("state"));
+            let (to, state) = (to.unwrap_or_default(), state.unwrap_or_default());
+            let location = format!("{to}?code=aaaaaaaaaa&state={state}");
+            let answer = reply("302 Found", &[("Location", &location)], b"");
+            let head_is_read = lines.by_ref().flatten().any(|line| line.is_empty());
+            if !head_is_read || stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Attack 103. Some servers drop the state when they fail.

@@ -5,10 +5,13 @@
 //! Content-Length goes on; 65 and 66 without the methods of `Gateway::out_of_bounds`; 68 without the underscores of
 //! `headers/kind.rs`. What hyper refuses by itself (56, 57, 69) is here so that a change of hyper's is seen.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{Attacked, FORM, both};
 use crate::support::client::assert_token;
 use crate::support::http::Response;
-use crate::support::rig::{HOST, Rig, request, target};
+use crate::support::rig::{Config, HOST, Rig, request, target};
 use crate::support::scripted::{Act, Received, Then, chunked, reply, until_close};
 
 /// A request with these lines after Host, and whatever follows.
@@ -662,6 +665,101 @@ fn authorization_requests_with_a_body() {
             }
         }
     });
+}
+
+/// A gate with one worker, and so one set of connections to the upstream.
+fn one_worker(mode: &str) -> Rig {
+    Rig::with(Config {
+        server: "workers = 1",
+        pkce: &format!("mode = \"{mode}\""),
+        ..Config::default()
+    })
+}
+
+/// Whether a request of somebody else's, sent now, is the first on its connection to the upstream. It gets its own answer.
+#[track_caller]
+fn is_on_a_connection_of_its_own(rig: &Rig, path: &str) -> bool {
+    let before = rig.upstream.ledger();
+    let own = reply("200 OK", &[], path.as_bytes());
+    rig.upstream.on(path, Act::Say(own, Then::GoOn));
+    let response = rig.get(path);
+    assert_eq!(response.text(), path, "{response}");
+    let victims = rig.upstream.requests_to(path).remove(0).connection;
+    before.iter().all(|other| other.connection != victims)
+}
+
+/// Attacks 60 and 75 on any path: servers are known that leave the body of a GET in the connection, where it is the next request,
+/// and its answer the next one's. Refused, and where nothing is refused nobody else's request follows on that connection. Fails
+/// without `forward::body_of_get`, and when `pool.rs` takes such a request for one like others.
+#[test]
+fn connections_after_a_get_with_a_body() {
+    let hidden = String::from_utf8(request("GET", "/hidden", &[], None)).expect("ASCII");
+    let length = format!("Content-Length: {}\r\n", hidden.len());
+    let chunks = in_chunks(&hidden);
+    for (framing, body) in [
+        (length.as_str(), hidden.as_str()),
+        ("Transfer-Encoding: chunked\r\n", chunks.as_str()),
+    ] {
+        let get = message("GET /page HTTP/1.1", framing, body);
+        let head = message("HEAD /page HTTP/1.1", framing, body);
+        both(|attacked| {
+            attacked.refused(get.as_bytes(), &[400]);
+            let mut connection = attacked.rig.connect();
+            connection.send(head.as_bytes());
+            let answer = connection.response_to_head().expect("an answer");
+            assert_eq!(answer.status, 400, "{answer}");
+            assert!(attacked.rig.upstream.requests_to("/page").is_empty());
+        });
+        for mode in ["report", "off"] {
+            // The upstream reads the body; and it does not, and reads a request where it stands.
+            for ignored in [false, true] {
+                let rig = one_worker(mode);
+                if ignored {
+                    let answer = reply("200 OK", &[], b"page");
+                    rig.upstream
+                        .once("/page", Act::Interrupt(answer, Then::GoOn));
+                }
+                assert_eq!(rig.send(get.as_bytes()).status, 200);
+                assert!(is_on_a_connection_of_its_own(&rig, "/victim"), "{mode}");
+                // That one is like any other.
+                assert!(!is_on_a_connection_of_its_own(&rig, "/next"), "{mode}");
+            }
+        }
+    }
+}
+
+/// Attack 60 by somebody who sends the rest of a body after the answer to it, to an upstream that takes it for a request: nobody
+/// waits for that, and nobody gets the answer to what it hides. Fails without the look at uploads in `Lease::give_back`.
+#[test]
+fn connections_that_are_still_uploading() {
+    let rig = one_worker("enforce");
+    let early = reply("200 OK", &[], b"enough");
+    rig.upstream
+        .once("/upload", Act::Interrupt(early, Then::GoOn));
+    let hidden = String::from_utf8(request("GET", "/hidden", &[], None)).expect("ASCII");
+    let (first, rest) = hidden.split_at(10);
+    let fields = format!(
+        "Content-Type: image/png\r\nContent-Length: {}\r\n",
+        hidden.len()
+    );
+    let mut uploading = rig.connect();
+    uploading.send(message("POST /upload HTTP/1.1", &fields, first).as_bytes());
+    assert_eq!(uploading.response().text(), "enough");
+    let victims = thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(300)); // in which a victim would wait for this
+            uploading.try_send(rest.as_bytes());
+        });
+        is_on_a_connection_of_its_own(&rig, "/victim")
+    });
+    assert!(victims);
+    assert!(!is_on_a_connection_of_its_own(&rig, "/next"));
+    // Nor is anybody on it later.
+    let ledger = rig.upstream.ledger();
+    let uploads = ledger.first().expect("the upload").connection;
+    for seen in ledger.iter().filter(|seen| seen.connection == uploads) {
+        assert!(["/upload", "/hidden"].contains(&seen.path()), "{ledger:?}");
+    }
 }
 
 /// Attack 76. An answer that is framed in two ways, ends early, is compressed, or does not end.

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::{Attacked, FORM, both, json, multipart, post_bytes};
 use crate::support::client::assert_token;
 use crate::support::params::{Params, encode};
-use crate::support::rig::{HOST, request};
+use crate::support::rig::{HOST, Rig, authorization_response, request};
+use crate::support::scripted::Shape;
 
 /// A correct request to which somebody has added this.
 #[track_caller]
@@ -390,6 +391,64 @@ fn multiparts() {
             }
         }
     });
+}
+
+/// Attack 42 on the way through a login, where multipart is allowed: what decides the sign-in does not stand in it, however it
+/// is spelt. Fails without the look at the names in `authorize::form`.
+#[test]
+fn multipart_continuations() {
+    let attacked = Attacked::sign_in(Rig::new(), true);
+    attacked.rig.upstream.answer_with(Shape::Login);
+    let authorization = attacked.rig.authorization();
+    let entry = attacked.rig.entry(&authorization);
+    let refused = |fields: &[(&str, &str)], disposition: &str| {
+        let body = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nu\r\n\
+             --b\r\nContent-Disposition: form-data; {disposition}\r\n\r\nx\r\n--b--\r\n"
+        );
+        attacked.refused_form(&entry, fields, &body, &[415]);
+    };
+    let kind = ("Content-Type", "multipart/form-data; boundary=b");
+    for name in [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "response_mode",
+        "code_challenge",
+        "code_challenge_method",
+        "code_verifier",
+        "request",
+        "request_uri",
+    ] {
+        for disposition in [
+            format!("name=\"{name}\""),
+            format!("name={name}"),
+            format!("name='{name}'"),
+            format!("name = \"{name}\""),
+            format!("NAME=\"{}\"", name.to_uppercase()),
+            format!("name=\"{name}[]\""),
+            format!("name=\"{}\"", name.replace('e', "%65")),
+            format!("name=\"user\"; name=\"{name}\""),
+            format!("name*=utf-8''{name}"),
+            format!("name*0=\"{name}\""),
+            format!("filename=\"a.txt\"; name=\"{name}\""),
+        ] {
+            refused(&[kind], &disposition);
+        }
+    }
+    // It cannot be read.
+    refused(&[kind, ("Content-Encoding", "gzip")], "name=\"otp\"");
+    let utf16 = "multipart/form-data; charset=utf-16; boundary=b";
+    refused(&[("Content-Type", utf16)], "name=\"otp\"");
+    // To some servers it is a form where the boundary is missing.
+    let unbounded = [("Content-Type", "multipart/form-data")];
+    attacked.refused_form(&entry, &unbounded, "client_id=other", &[415]);
+    // A login page's own fields go on, and the sign-in with them.
+    let own = Params::default().with("user", "u").with("otp", "123456");
+    let response = attacked.rig.post(&entry, &[kind], &multipart(&own, "b"));
+    let answer = authorization_response(&response, &authorization);
+    let code = answer.expect("an answer").code().to_owned();
+    assert_token(&attacked.rig.redeem(&authorization, &code));
 }
 
 /// Attack 43.

@@ -27,8 +27,12 @@ struct Begun {
 
 impl Begun {
     fn new() -> Self {
+        Self::with(|authorization| authorization)
+    }
+
+    fn with(change: impl Fn(Authorization) -> Authorization) -> Self {
         let rig = Rig::new();
-        let authorization = rig.authorization();
+        let authorization = change(rig.authorization());
         let entry = rig.entry(&authorization);
         let query = Params::from_query(entry.split('?').nth(1).unwrap_or_default());
         let handle = query.get("state").expect("a handle").to_owned();
@@ -323,6 +327,120 @@ fn redirects_that_do_not_fit() {
         response.status == 400 && authorization_response(&response, &begun.authorization).is_none(),
         "{response}"
     );
+}
+
+/// Attack 115, where the request has named no redirect URI and there is nothing to compare: then an answer has to lead away from
+/// the server. Fails without `bind::leads_to_client`, for forms without the look at their action.
+#[test]
+fn redirects_without_a_redirect_uri() {
+    let nameless = || Begun::with(|authorization| authorization.without("redirect_uri"));
+    let redirect = |location: &str| reply("302 Found", &[("Location", location)], b"");
+    let page = |action: &str, begun: &Begun| {
+        let form = "<form method=post action=\"ACTION\"><input name=code value=RAW><input name=state value=HANDLE></form>";
+        let page = begun.filled(&form.replace("ACTION", action));
+        reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+    };
+    for own in ["/cb", "cb", "", "http://gate.test/cb", "UPSTREAM/cb"] {
+        for shape in ["?", "#", "form"] {
+            let begun = nameless();
+            let own = own.replace("UPSTREAM", &begun.rig.upstream.url());
+            let answer = match shape {
+                "form" => page(&own, &begun),
+                mark => redirect(&begun.filled(&format!("{own}{mark}code=RAW&state=HANDLE"))),
+            };
+            let response = begun.answered(answer);
+            assert!(!response.to_string().contains(RAW), "{own}: {response}");
+            assert_eq!(response.status, 502, "{own}: {response}");
+            let over = begun.rig.get(&begun.entry);
+            assert_eq!(over.status, 400, "the sign-in is over: {over}");
+        }
+    }
+    // Pages of the server's own, and another server that it asks, keep the handle: they answer nothing.
+    for location in [
+        "/consent?state=HANDLE",
+        "/consent?error=retry&state=HANDLE",
+        "https://idp.test/login?state=HANDLE",
+    ] {
+        let begun = nameless();
+        let location = begun.filled(location);
+        let response = begun.answered(redirect(&location));
+        assert_eq!(response.header("location"), Some(location.as_str()));
+    }
+    // Only what leads away is an answer.
+    let begun = nameless();
+    let location = begun.filled(&format!("{REDIRECT_URI}?code=RAW&state=HANDLE"));
+    let response = begun.answered(redirect(&location));
+    let answer = authorization_response(&response, &begun.authorization).expect("an answer");
+    assert_eq!(answer.params.get("state"), begun.authorization.state());
+    assert!(!response.to_string().contains(RAW), "{response}");
+}
+
+/// Attack 115 with tokens in place of codes: without a sign-in they are delivered only where somebody may ask for them without
+/// a code, and a code beside them never is. Fails without `bind::implicit_allowed`, or without the look at codes before it.
+#[test]
+fn tokens_without_a_sign_in() {
+    const TOKEN: &str = "at-of-somebody";
+    let form = |fields: &str| {
+        let page = format!("<form method=post action=\"{REDIRECT_URI}\">{fields}</form>");
+        reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+    };
+    let input = |name: &str, value: &str| format!("<input name={name} value={value}>");
+    let client = "[[upstream.client]]\nid = \"spa\"\nuntil = \"2999-12-31\"\nowner = \"a@b.test\"\nreason = \"a test\"\n";
+    let lists = "response_types = [\"code\", \"token\", \"id_token\", \"code token\"]";
+    for (rig, without_a_code) in [
+        (Rig::new(), false),
+        (Rig::pkce("response_types = [\"code token\"]"), false),
+        (Rig::pkce(lists), true),
+        (Rig::tables(&format!("{client}{lists}")), true),
+    ] {
+        for kind in ["access_token", "id_token"] {
+            let token = format!("{kind}={TOKEN}&state=x");
+            let alone = [
+                reply(
+                    "302 Found",
+                    &[("Location", &format!("{REDIRECT_URI}#{token}"))],
+                    b"",
+                ),
+                reply(
+                    "302 Found",
+                    &[("Location", &format!("{REDIRECT_URI}?{token}"))],
+                    b"",
+                ),
+                form(&(input(kind, TOKEN) + &input("state", "x"))),
+            ];
+            let beside = [
+                reply(
+                    "302 Found",
+                    &[("Location", &format!("{REDIRECT_URI}#{token}&code={RAW}"))],
+                    b"",
+                ),
+                reply(
+                    "302 Found",
+                    &[("Location", &format!("{REDIRECT_URI}?code={RAW}#{token}"))],
+                    b"",
+                ),
+                form(&(input(kind, TOKEN) + &input("code", RAW))),
+            ];
+            let all = alone.iter().map(|answer| (answer, without_a_code));
+            for (answer, passes) in all.chain(beside.iter().map(|answer| (answer, false))) {
+                for path in ["/authorize", "/callback"] {
+                    let act = Act::Say(answer.clone(), Then::GoOn);
+                    rig.upstream.once(path, act);
+                    let response = rig.get(path);
+                    let shown = answer.escape_ascii();
+                    assert_eq!(response.status == 502, !passes, "{shown}: {response}");
+                    assert_eq!(response.to_string().contains(TOKEN), passes, "{response}");
+                    assert!(!response.to_string().contains(RAW), "{response}");
+                }
+            }
+        }
+    }
+    // Whoever asks for a token needs no challenge, and so gets no code, though the server should send one.
+    let rig = Rig::pkce(lists);
+    let implicit = rig.authorization().with("response_type", "token");
+    let response = rig.enter(&implicit.without_challenge());
+    assert_eq!(response.status, 502, "{response}");
+    assert_eq!(rig.upstream.codes().len(), 1);
 }
 
 /// Attack 115. In another case it is no code to any client; and to none it is one that the gate knows.
