@@ -1,17 +1,16 @@
 //! Prometheus metrics. Labels come from closed lists and from the configuration, never from a request.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use super::Event;
 
@@ -118,25 +117,27 @@ impl Metrics {
 
     /// Something whose numbers are read when they are asked for.
     pub fn register(&self, collector: Box<dyn Collector>) {
-        self.registry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register_collector(collector);
+        self.registry().register_collector(collector);
     }
 
     /// Lines that the log has dropped are a metric too.
-    pub fn count_dropped_lines(&self, dropped: ErrorCounter) {
-        self.register(Box::new(DroppedLines(dropped)));
+    pub fn count_dropped_lines(&self, dropped: Counter) {
+        self.registry().register(
+            "log_lines_dropped",
+            "Log lines that nobody read in time",
+            dropped,
+        );
     }
 
     /// The OpenMetrics text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        text::encode(
-            &mut out,
-            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        text::encode(&mut out, &self.registry())?;
         Ok(out)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count(&self, event: &Event<'_>) {
@@ -196,22 +197,6 @@ impl Metrics {
 
     fn incident(&self, kind: &'static str) {
         self.incidents.get_or_create(&KindLabel { kind }).inc();
-    }
-}
-
-#[derive(Debug)]
-struct DroppedLines(ErrorCounter);
-
-impl Collector for DroppedLines {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let dropped = ConstCounter::new(u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX));
-        let help = "Log lines that nobody read in time";
-        dropped.encode(encoder.encode_descriptor(
-            "log_lines_dropped",
-            help,
-            None,
-            dropped.metric_type(),
-        )?)
     }
 }
 
