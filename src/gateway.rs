@@ -181,7 +181,7 @@ impl Gateway {
         };
         let mut response = self.answer(&exchange, route.endpoint, request).await;
         headers::towards_client(response.headers_mut());
-        let (upstream, status) = (site.settings.name.as_str(), response.status().as_u16());
+        let (upstream, status) = (&site.telemetry, response.status().as_u16());
         let took = self.shared.clock.now().since(started);
         self.shared.telemetry.tell(&Event::Answered {
             request: id,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::policy::Violation;
 
+use super::Upstream;
+
 /// Names one request in the log and on error pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
@@ -77,8 +79,8 @@ pub enum Event<'a> {
     Decision {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// Which part of the walk.
         endpoint: EndpointKind,
         /// The outcome.
@@ -92,8 +94,8 @@ pub enum Event<'a> {
     Answered {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// Which part of the walk.
         endpoint: EndpointKind,
         /// Status of the response.
@@ -114,8 +116,8 @@ pub enum Event<'a> {
     UpstreamFailed {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// [`crate::upstream::UpstreamError::label`].
         fault: &'static str,
     },
@@ -123,22 +125,22 @@ pub enum Event<'a> {
     OtherBrowser {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// A page names the upstream's own origin: the browser would leave the gate.
     UpstreamOriginInBody {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// The gate has no more places for requests to this upstream.
     Overloaded {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// A handler panicked; the request got a 500.
     Panicked,

@@ -83,6 +83,7 @@ pub(super) fn write(event: &Event<'_>) {
             violation,
             client,
         } => {
+            let upstream = upstream.name();
             let (endpoint, decision) = (endpoint.label(), decided.label());
             let violation = violation.map(Violation::label);
             let client = client.map(shown);
@@ -106,7 +107,7 @@ pub(super) fn write(event: &Event<'_>) {
             debug!(
                 event = "answered",
                 %request,
-                upstream,
+                upstream = upstream.name(),
                 endpoint = endpoint.label(),
                 status,
                 micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
@@ -124,16 +125,16 @@ pub(super) fn write(event: &Event<'_>) {
             upstream,
             fault,
         } => {
-            error!(event = "upstream_failed", %request, upstream, fault);
+            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault);
         }
         Event::OtherBrowser { request, upstream } => {
-            warn!(event = "other_browser", %request, upstream);
+            warn!(event = "other_browser", %request, upstream = upstream.name());
         }
         Event::UpstreamOriginInBody { request, upstream } => {
-            warn!(event = "upstream_origin_in_body", %request, upstream);
+            warn!(event = "upstream_origin_in_body", %request, upstream = upstream.name());
         }
         Event::Overloaded { request, upstream } => {
-            warn!(event = "overloaded", %request, upstream);
+            warn!(event = "overloaded", %request, upstream = upstream.name());
         }
         Event::Panicked => error!(event = "panicked"),
         Event::ConnectionTimedOut { peer } => debug!(event = "connection_timed_out", %peer),

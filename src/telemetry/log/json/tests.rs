@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::policy::Violation;
-use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
+use crate::telemetry::{Decided, EndpointKind, Event, Metrics, RequestId};
 
 /// Keeps what is written.
 #[derive(Debug, Clone, Default)]
@@ -74,9 +74,10 @@ fn timeless(lines: &str) -> String {
 }
 
 fn decision(client: Option<&str>, violation: Option<&Violation>) {
+    let metrics = Metrics::new();
     super::super::write(&Event::Decision {
         request: RequestId(0xfeed_0000_0000_0042),
-        upstream: "legacy",
+        upstream: &metrics.upstream("legacy"),
         endpoint: EndpointKind::Token,
         decided: if violation.is_none() {
             Decided::Allowed
