@@ -11,11 +11,10 @@ use std::borrow::Cow;
 use std::io;
 
 use prometheus_client::metrics::counter::Counter;
-use tracing::{Level as TracingLevel, debug, error, info, warn};
+use tracing::{Dispatch, Level as TracingLevel, debug, dispatcher, error, info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::policy::Violation;
 
@@ -45,6 +44,13 @@ impl Log {
 pub fn to_stdout(settings: Settings) -> Log {
     let (lines, end) = Lines::to(io::stdout());
     let dropped = lines.dropped();
+    // A second call in one process (tests) keeps the first log.
+    let _first = dispatcher::set_global_default(dispatch(settings, lines));
+    Log { _end: end, dropped }
+}
+
+/// What makes lines of our own events, and only of those that the level lets through.
+fn dispatch(settings: Settings, lines: Lines) -> Dispatch {
     let level = match settings.level {
         Level::Error => TracingLevel::ERROR,
         Level::Warn => TracingLevel::WARN,
@@ -55,8 +61,8 @@ pub fn to_stdout(settings: Settings) -> Log {
     // For all there is, and not for one layer: what is off costs one comparison then.
     let ours = Targets::new().with_target("pkce_gate", level);
     let registry = tracing_subscriber::registry().with(ours);
-    let installed = match settings.format {
-        Format::Json => registry.with(Json(lines)).try_init(),
+    match settings.format {
+        Format::Json => Dispatch::new(registry.with(Json(lines))),
         Format::Text => {
             // A failed write is told by the counter; told on stderr it would panic where stderr is closed too.
             let text = fmt::layer()
@@ -64,12 +70,9 @@ pub fn to_stdout(settings: Settings) -> Log {
                 .with_ansi(false)
                 .with_target(false)
                 .log_internal_errors(false);
-            registry.with(text).try_init()
+            Dispatch::new(registry.with(text))
         }
-    };
-    // A second call in one process (tests) keeps the first log.
-    drop(installed);
-    Log { _end: end, dropped }
+    }
 }
 
 /// Writes an event.
@@ -156,15 +159,4 @@ fn shown(client: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_client_is_cut() {
-        assert_eq!(shown("portal"), "portal");
-        let longest = "ä".repeat(CLIENT_CHARACTERS);
-        assert_eq!(shown(&longest), longest);
-        assert_eq!(shown(&format!("{longest}x")), format!("{longest}…"));
-        assert_eq!(shown(&longest.repeat(500)), format!("{longest}…"));
-    }
-}
+mod tests;

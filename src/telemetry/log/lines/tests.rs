@@ -42,11 +42,22 @@ fn next(written: &Receiver<Vec<u8>>) -> String {
     String::from_utf8(received.expect("lines")).unwrap()
 }
 
-/// Waits until the thread has taken what there was.
-fn until_taken(lines: &Lines) {
-    while !lines.lock().bytes.is_empty() {
-        thread::yield_now();
+/// Waits for the thread.
+#[track_caller]
+fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..30_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
     }
+    panic!("it takes too long");
+}
+
+/// Waits until the thread has taken what there was.
+#[track_caller]
+fn until_taken(lines: &Lines) {
+    until(|| lines.lock().bytes.is_empty());
 }
 
 #[test]
@@ -129,14 +140,10 @@ fn what_cannot_be_written_is_counted_and_the_next_line_is_tried() {
     let (lines, end) = Lines::to(Stubborn(errors, sender));
     lines.add(b"1234\n5678\n");
     assert_eq!(next(&written), "123");
-    while lines.dropped().get() < 2 {
-        thread::yield_now();
-    }
+    until(|| lines.dropped().get() == 2);
     lines.add(b"lost too\n");
     assert_eq!(next(&written), "");
-    while lines.dropped().get() < 3 {
-        thread::yield_now();
-    }
+    until(|| lines.dropped().get() == 3);
     lines.add(b"there\n");
     assert_eq!(next(&written), "there\n");
     assert_eq!(lines.dropped().get(), 3);
@@ -148,9 +155,7 @@ fn a_burst_does_not_keep_its_memory() {
     let (lines, end) = Lines::to(io::sink());
     for _ in 0..3 {
         lines.add(&b"line\n".repeat(KEPT));
-        while !lines.lock().asleep {
-            thread::yield_now();
-        }
+        until(|| lines.lock().asleep);
     }
     assert!(lines.lock().bytes.capacity() <= KEPT);
     drop(end);
