@@ -97,6 +97,7 @@ impl App {
             let store = Arc::new(Store::Memory(memory));
             sites.push(Arc::new(Site::new(
                 upstream.gateway.clone(),
+                telemetry.metrics().upstream(name),
                 &upstream.connection,
                 store,
             )));

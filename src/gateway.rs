@@ -134,7 +134,7 @@ impl Gateway {
         headers::towards_client(response.headers_mut());
         self.shared.telemetry.tell(&Event::Answered {
             request: id,
-            upstream: &exchange.site.settings.name,
+            upstream: &exchange.site.telemetry,
             endpoint: exchange.kind(),
             status: response.status().as_u16(),
             took: self.shared.clock.now().since(started),

@@ -26,6 +26,7 @@ use crate::flow::{BoundCode, Handle, PendingAuthorization, Settlement};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
+pub(crate) use memory::random;
 
 /// How long records live and how many there may be.
 #[derive(Debug, Clone, PartialEq)]

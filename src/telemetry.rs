@@ -6,11 +6,13 @@
 mod event;
 pub mod log;
 pub mod metrics;
+mod upstream;
 
 use std::sync::Arc;
 
 pub use event::{Decided, EndpointKind, Event, RequestId};
 pub use metrics::Metrics;
+pub use upstream::Upstream;
 
 /// Tells events to whoever listens. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,7 +1,6 @@
 //! Calendar days, as `until` needs them: days since 1970-01-01 and back.
 
-const DAYS_PER_ERA: u64 = 146_097; // 400 years
-const EPOCH: u64 = 719_468; // from 0000-03-01 to 1970-01-01
+use crate::telemetry::log::time::{DAYS_PER_ERA, EPOCH, civil};
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar; `None`: there is no such day, or it lies before.
 pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
@@ -39,18 +38,6 @@ pub fn parse(text: &str) -> Option<u64> {
 pub fn format(days: u64) -> String {
     let (year, month, day) = civil(days);
     format!("{year:04}-{month:02}-{day:02}")
-}
-
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days.saturating_add(EPOCH);
-    let (era, of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era =
-        (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (DAYS_PER_ERA - 1)) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = (from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

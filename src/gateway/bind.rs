@@ -289,7 +289,7 @@ async fn bind(
                 return Err(dead("a sign-in that was begun in another browser"));
             }
             BrowserBinding::Soft => {
-                let upstream = &exchange.site.settings.name;
+                let upstream = &exchange.site.telemetry;
                 exchange.shared.telemetry().tell(&Event::OtherBrowser {
                     request: exchange.id,
                     upstream,

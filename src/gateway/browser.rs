@@ -8,6 +8,7 @@ use http::HeaderMap;
 use crate::flow::PendingAuthorization;
 use crate::oauth::Digest;
 use crate::policy::Violation;
+use crate::store::{self, StoreError};
 
 use super::exchange::Exchange;
 use super::{BrowserBinding, headers};
@@ -25,7 +26,7 @@ pub(super) struct Tie {
 }
 
 /// Ties a fresh sign-in to its browser.
-pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, getrandom::Error> {
+pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, StoreError> {
     if exchange.site.settings.browser_binding == BrowserBinding::Off {
         return Ok(Tie::default());
     }
@@ -36,9 +37,7 @@ pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, g
             set_cookie: None,
         });
     }
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    let value = URL_SAFE_NO_PAD.encode(random);
+    let value = URL_SAFE_NO_PAD.encode(store::random::<16>()?);
     let attributes = if exchange.site.is_https() {
         "; Secure; SameSite=None"
     } else {

@@ -211,7 +211,7 @@ impl<'g> Exchange<'g> {
     ) {
         self.shared.telemetry.tell(&Event::Decision {
             request: self.id,
-            upstream: &self.site.settings.name,
+            upstream: &self.site.telemetry,
             endpoint: self.caller.kind,
             decided,
             violation,
@@ -286,7 +286,7 @@ impl<'g> Exchange<'g> {
 
     /// Tells that the upstream gave none.
     pub(super) fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
-        let (upstream, fault) = (self.site.settings.name.as_str(), failed.label());
+        let (upstream, fault) = (&self.site.telemetry, failed.label());
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
             upstream,
@@ -323,7 +323,7 @@ impl<'g> Exchange<'g> {
     fn overloaded(&self) -> Response<Body> {
         self.shared.telemetry.tell(&Event::Overloaded {
             request: self.id,
-            upstream: &self.site.settings.name,
+            upstream: &self.site.telemetry,
         });
         self.unavailable(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -13,6 +13,7 @@ use crate::flow::HandleKey;
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
 use crate::store::Store;
+use crate::telemetry;
 
 use super::Settings;
 
@@ -25,6 +26,8 @@ const MAX_LEARNED: usize = 16;
 pub struct Site {
     /// From the configuration.
     pub settings: Settings,
+    /// As events tell of it.
+    pub telemetry: telemetry::Upstream,
     /// `scheme://authority` of the upstream itself.
     pub origin: String,
     /// Finds it in a page.
@@ -52,6 +55,7 @@ impl Site {
     /// With an empty memory of what was learned.
     pub fn new(
         settings: Settings,
+        telemetry: telemetry::Upstream,
         connection: &crate::upstream::Settings,
         store: Arc<Store>,
     ) -> Self {
@@ -60,6 +64,7 @@ impl Site {
             in_responses: false,
         };
         Self {
+            telemetry,
             key: HandleKey::for_upstream(&settings.name),
             own: [connection.origin(), settings.public_origin.clone()]
                 .map(|own| Url::parse(&own).ok().map(|own| own.origin())),

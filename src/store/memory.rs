@@ -57,6 +57,8 @@ use sync::atomic::{AtomicU64, AtomicUsize};
 use table::{Added, Table};
 use usage::Usage;
 
+pub(crate) use entropy::random;
+
 /// How often a fresh handle may meet the hash of another one: once is improbable already.
 const MINTS: usize = 4;
 

@@ -6,13 +6,22 @@ use std::time::Duration;
 
 use crate::policy::Violation;
 
+use super::Upstream;
+
 /// Names one request in the log and on error pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        // By hand: it is on every line, and fmt's padding costs as much as the rest of the line.
+        let mut text = [0; 16];
+        let nibbles = (0..u64::BITS).step_by(4).rev();
+        for (digit, shift) in text.iter_mut().zip(nibbles) {
+            let nibble = u8::try_from(self.0 >> shift & 0xf).unwrap_or_default();
+            *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        }
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -70,8 +79,8 @@ pub enum Event<'a> {
     Decision {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// Which part of the walk.
         endpoint: EndpointKind,
         /// The outcome.
@@ -85,8 +94,8 @@ pub enum Event<'a> {
     Answered {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// Which part of the walk.
         endpoint: EndpointKind,
         /// Status of the response.
@@ -107,8 +116,8 @@ pub enum Event<'a> {
     UpstreamFailed {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
         /// [`crate::upstream::UpstreamError::label`].
         fault: &'static str,
     },
@@ -116,22 +125,22 @@ pub enum Event<'a> {
     OtherBrowser {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// A page names the upstream's own origin: the browser would leave the gate.
     UpstreamOriginInBody {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// The gate has no more places for requests to this upstream.
     Overloaded {
         /// Which request.
         request: RequestId,
-        /// Name of the upstream.
-        upstream: &'a str,
+        /// To whom.
+        upstream: &'a Upstream,
     },
     /// A handler panicked; the request got a 500.
     Panicked,

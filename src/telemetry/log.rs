@@ -3,22 +3,24 @@
 //! The writer is bounded and lossy: a reader that hangs or a full disk costs lines, which are counted, never a
 //! request. Only our own lines are written; what libraries have to say at `debug` may hold request data.
 
+mod json;
+mod lines;
+pub(crate) mod time;
+
 use std::borrow::Cow;
 use std::io;
 
-use tracing::{Level as TracingLevel, debug, error, info, warn};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use prometheus_client::metrics::counter::Counter;
+use tracing::{Dispatch, Level as TracingLevel, debug, dispatcher, error, info, warn};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
 
 use crate::policy::Violation;
 
 use super::{Decided, Event, Format, Level, Settings};
-
-/// Lines that may wait for a slow reader.
-const BUFFERED_LINES: usize = 16 * 1024;
+use json::Json;
+use lines::{End, Lines};
 
 /// Characters of a client identifier that are written: whoever asks chooses it, and how long it is.
 const CLIENT_CHARACTERS: usize = 128;
@@ -27,24 +29,28 @@ const CLIENT_CHARACTERS: usize = 128;
 #[derive(Debug)]
 #[must_use]
 pub struct Log {
-    _writer: WorkerGuard,
-    dropped: ErrorCounter,
+    _end: End,
+    dropped: Counter,
 }
 
 impl Log {
     /// Lines that were dropped because nobody read them.
-    pub fn dropped(&self) -> ErrorCounter {
+    pub fn dropped(&self) -> Counter {
         self.dropped.clone()
     }
 }
 
 /// Sends the log of this process to standard output.
 pub fn to_stdout(settings: Settings) -> Log {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(BUFFERED_LINES)
-        .finish(io::stdout());
-    let dropped = writer.error_counter();
+    let (lines, end) = Lines::to(io::stdout());
+    let dropped = lines.dropped();
+    // A second call in one process (tests) keeps the first log.
+    let _first = dispatcher::set_global_default(dispatch(settings, lines));
+    Log { _end: end, dropped }
+}
+
+/// What makes lines of our own events, and only of those that the level lets through.
+fn dispatch(settings: Settings, lines: Lines) -> Dispatch {
     let level = match settings.level {
         Level::Error => TracingLevel::ERROR,
         Level::Warn => TracingLevel::WARN,
@@ -52,25 +58,20 @@ pub fn to_stdout(settings: Settings) -> Log {
         Level::Debug => TracingLevel::DEBUG,
         Level::Trace => TracingLevel::TRACE,
     };
+    // For all there is, and not for one layer: what is off costs one comparison then.
     let ours = Targets::new().with_target("pkce_gate", level);
-    // A failed write is told by the counter; told on stderr it would panic where stderr is closed too.
-    let lines = fmt::layer()
-        .with_writer(writer)
-        .with_ansi(false)
-        .with_target(false)
-        .log_internal_errors(false);
-    let registry = tracing_subscriber::registry();
-    let installed = match settings.format {
-        Format::Json => registry
-            .with(lines.json().flatten_event(true).with_filter(ours))
-            .try_init(),
-        Format::Text => registry.with(lines.with_filter(ours)).try_init(),
-    };
-    // A second call in one process (tests) keeps the first log.
-    drop(installed);
-    Log {
-        _writer: guard,
-        dropped,
+    let registry = tracing_subscriber::registry().with(ours);
+    match settings.format {
+        Format::Json => Dispatch::new(registry.with(Json(lines))),
+        Format::Text => {
+            // A failed write is told by the counter; told on stderr it would panic where stderr is closed too.
+            let text = fmt::layer()
+                .with_writer(lines)
+                .with_ansi(false)
+                .with_target(false)
+                .log_internal_errors(false);
+            Dispatch::new(registry.with(text))
+        }
     }
 }
 
@@ -85,6 +86,7 @@ pub(super) fn write(event: &Event<'_>) {
             violation,
             client,
         } => {
+            let upstream = upstream.name();
             let (endpoint, decision) = (endpoint.label(), decided.label());
             let violation = violation.map(Violation::label);
             let client = client.map(shown);
@@ -105,8 +107,14 @@ pub(super) fn write(event: &Event<'_>) {
             status,
             took,
         } => {
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            debug!(event = "answered", %request, upstream, endpoint = endpoint.label(), status, micros);
+            debug!(
+                event = "answered",
+                %request,
+                upstream = upstream.name(),
+                endpoint = endpoint.label(),
+                status,
+                micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+            );
         }
         Event::Misdirected {
             request,
@@ -120,15 +128,17 @@ pub(super) fn write(event: &Event<'_>) {
             upstream,
             fault,
         } => {
-            error!(event = "upstream_failed", %request, upstream, fault);
+            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault);
         }
         Event::OtherBrowser { request, upstream } => {
-            warn!(event = "other_browser", %request, upstream);
+            warn!(event = "other_browser", %request, upstream = upstream.name());
         }
         Event::UpstreamOriginInBody { request, upstream } => {
-            warn!(event = "upstream_origin_in_body", %request, upstream);
+            warn!(event = "upstream_origin_in_body", %request, upstream = upstream.name());
         }
-        Event::Overloaded { request, upstream } => warn!(event = "overloaded", %request, upstream),
+        Event::Overloaded { request, upstream } => {
+            warn!(event = "overloaded", %request, upstream = upstream.name());
+        }
         Event::Panicked => error!(event = "panicked"),
         Event::ConnectionTimedOut { peer } => debug!(event = "connection_timed_out", %peer),
         Event::Listening { what, address } => info!(event = "listening", what, %address),
@@ -139,6 +149,9 @@ pub(super) fn write(event: &Event<'_>) {
 
 /// As much of a client identifier as fits a line; the writer escapes it.
 fn shown(client: &str) -> Cow<'_, str> {
+    if client.len() <= CLIENT_CHARACTERS {
+        return Cow::Borrowed(client);
+    }
     match client.char_indices().nth(CLIENT_CHARACTERS) {
         None => Cow::Borrowed(client),
         Some((end, _)) => Cow::Owned(format!("{}…", client.get(..end).unwrap_or_default())),
@@ -146,15 +159,4 @@ fn shown(client: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_client_is_cut() {
-        assert_eq!(shown("portal"), "portal");
-        let longest = "ä".repeat(CLIENT_CHARACTERS);
-        assert_eq!(shown(&longest), longest);
-        assert_eq!(shown(&format!("{longest}x")), format!("{longest}…"));
-        assert_eq!(shown(&longest.repeat(500)), format!("{longest}…"));
-    }
-}
+mod tests;

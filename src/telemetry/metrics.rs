@@ -1,39 +1,38 @@
 //! Prometheus metrics. Labels come from closed lists and from the configuration, never from a request.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tracing_appender::non_blocking::ErrorCounter;
 
-use super::Event;
+use super::{Event, Upstream};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DecisionLabels {
-    upstream: String,
-    endpoint: &'static str,
-    decision: &'static str,
-    violation: &'static str,
+pub(super) struct DecisionLabels {
+    pub(super) upstream: String,
+    pub(super) endpoint: &'static str,
+    pub(super) decision: &'static str,
+    pub(super) violation: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    upstream: String,
-    endpoint: &'static str,
-    status: &'static str,
+pub(super) struct RequestLabels {
+    pub(super) upstream: String,
+    pub(super) endpoint: &'static str,
+    pub(super) status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    upstream: String,
-    endpoint: &'static str,
+pub(super) struct EndpointLabels {
+    pub(super) upstream: String,
+    pub(super) endpoint: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,12 +46,18 @@ struct KindLabel {
     kind: &'static str,
 }
 
+/// What is counted for each request, by upstream. Clones count together.
+#[derive(Debug, Clone)]
+pub(super) struct Families {
+    pub(super) decisions: Family<DecisionLabels, Counter>,
+    pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) durations: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+}
+
 /// All metrics of the process.
 pub struct Metrics {
     registry: Mutex<Registry>,
-    decisions: Family<DecisionLabels, Counter>,
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<EndpointLabels, Histogram>,
+    families: Families,
     upstream_errors: Family<FaultLabels, Counter>,
     incidents: Family<KindLabel, Counter>,
     connections: Gauge,
@@ -62,13 +67,15 @@ impl Metrics {
     /// With everything registered.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("pkce_gate");
-        let durations = Family::new_with_constructor(
-            (|| Histogram::new(exponential_buckets(0.0005, 2.0, 16))) as fn() -> _,
-        );
-        let metrics = Self {
+        let families = Families {
             decisions: Family::default(),
             requests: Family::default(),
-            durations,
+            durations: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+            }),
+        };
+        let metrics = Self {
+            families,
             upstream_errors: Family::default(),
             incidents: Family::default(),
             connections: Gauge::default(),
@@ -77,13 +84,17 @@ impl Metrics {
         registry.register(
             "decisions",
             "Judged requests and answers",
-            metrics.decisions.clone(),
+            metrics.families.decisions.clone(),
         );
-        registry.register("requests", "Answered requests", metrics.requests.clone());
+        registry.register(
+            "requests",
+            "Answered requests",
+            metrics.families.requests.clone(),
+        );
         registry.register(
             "request_duration_seconds",
             "Head to head",
-            metrics.durations.clone(),
+            metrics.families.durations.clone(),
         );
         registry.register(
             "upstream_errors",
@@ -111,6 +122,11 @@ impl Metrics {
         }
     }
 
+    /// An upstream that events tell of.
+    pub fn upstream(&self, name: &str) -> Upstream {
+        Upstream::new(name, &self.families)
+    }
+
     /// Open client connections.
     pub fn connections(&self) -> &Gauge {
         &self.connections
@@ -118,25 +134,27 @@ impl Metrics {
 
     /// Something whose numbers are read when they are asked for.
     pub fn register(&self, collector: Box<dyn Collector>) {
-        self.registry
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .register_collector(collector);
+        self.registry().register_collector(collector);
     }
 
     /// Lines that the log has dropped are a metric too.
-    pub fn count_dropped_lines(&self, dropped: ErrorCounter) {
-        self.register(Box::new(DroppedLines(dropped)));
+    pub fn count_dropped_lines(&self, dropped: Counter) {
+        self.registry().register(
+            "log_lines_dropped",
+            "Log lines that nobody read in time",
+            dropped,
+        );
     }
 
     /// The OpenMetrics text.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        text::encode(
-            &mut out,
-            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
-        )?;
+        text::encode(&mut out, &self.registry())?;
         Ok(out)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count(&self, event: &Event<'_>) {
@@ -147,39 +165,19 @@ impl Metrics {
                 decided,
                 violation,
                 ..
-            } => {
-                let labels = DecisionLabels {
-                    upstream: (*upstream).to_owned(),
-                    endpoint: endpoint.label(),
-                    decision: decided.label(),
-                    violation: violation.map_or("", |violation| violation.label()),
-                };
-                self.decisions.get_or_create(&labels).inc();
-            }
+            } => upstream.decided(*endpoint, *decided, *violation),
             Event::Answered {
                 upstream,
                 endpoint,
                 status,
                 took,
                 ..
-            } => {
-                let endpoint = endpoint.label();
-                let upstream = (*upstream).to_owned();
-                let labels = RequestLabels {
-                    upstream: upstream.clone(),
-                    endpoint,
-                    status: class(*status),
-                };
-                self.requests.get_or_create(&labels).inc();
-                self.durations
-                    .get_or_create(&EndpointLabels { upstream, endpoint })
-                    .observe(took.as_secs_f64());
-            }
+            } => upstream.answered(*endpoint, *status, *took),
             Event::UpstreamFailed {
                 upstream, fault, ..
             } => {
                 let labels = FaultLabels {
-                    upstream: (*upstream).to_owned(),
+                    upstream: upstream.name().to_owned(),
                     fault,
                 };
                 self.upstream_errors.get_or_create(&labels).inc();
@@ -196,32 +194,6 @@ impl Metrics {
 
     fn incident(&self, kind: &'static str) {
         self.incidents.get_or_create(&KindLabel { kind }).inc();
-    }
-}
-
-#[derive(Debug)]
-struct DroppedLines(ErrorCounter);
-
-impl Collector for DroppedLines {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let dropped = ConstCounter::new(u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX));
-        let help = "Log lines that nobody read in time";
-        dropped.encode(encoder.encode_descriptor(
-            "log_lines_dropped",
-            help,
-            None,
-            dropped.metric_type(),
-        )?)
-    }
-}
-
-fn class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
     }
 }
 
@@ -246,10 +218,11 @@ mod tests {
     #[test]
     fn a_decision_is_counted_by_closed_labels_and_never_by_client() {
         let metrics = Metrics::new();
+        let upstream = metrics.upstream("legacy");
         for client in ["a", "b"] {
             metrics.count(&Event::Decision {
                 request: RequestId(1),
-                upstream: "legacy",
+                upstream: &upstream,
                 endpoint: EndpointKind::Token,
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),

@@ -150,7 +150,7 @@ async fn form_post(
 fn origin_in_page(exchange: &Exchange<'_>, page: &[u8]) {
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
     if differs && exchange.site.origin_finder.find(page).is_some() {
-        let upstream = &exchange.site.settings.name;
+        let upstream = &exchange.site.telemetry;
         exchange
             .shared
             .telemetry()

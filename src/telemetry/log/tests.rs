@@ -1,0 +1,134 @@
+use super::*;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::telemetry::{EndpointKind, Metrics, RequestId};
+
+/// Keeps what is written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Kept {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// What the log says of one event of each level.
+fn said(level: Level, format: Format) -> String {
+    let kept = Kept::default();
+    let (lines, end) = Lines::to(kept.clone());
+    let metrics = Metrics::new();
+    let upstream = metrics.upstream("legacy");
+    let request = RequestId(0xfeed_0000_0000_0042);
+    let tell = || {
+        write(&Event::UpstreamFailed {
+            request,
+            upstream: &upstream,
+            fault: "connect",
+        });
+        write(&Event::OtherBrowser {
+            request,
+            upstream: &upstream,
+        });
+        write(&Event::Listening {
+            what: "server",
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        });
+        write(&Event::Answered {
+            request,
+            upstream: &upstream,
+            endpoint: EndpointKind::Other,
+            status: 204,
+            took: Duration::from_millis(3),
+        });
+        // What a library may have to say of a request.
+        error!(target: "hyper::proto", secret = 1);
+    };
+    dispatcher::with_default(&dispatch(Settings { level, format }, lines), tell);
+    drop(end);
+    kept.text()
+}
+
+#[test]
+fn the_level_decides_what_is_written_and_libraries_are_silent() {
+    for format in [Format::Json, Format::Text] {
+        for (level, events) in [
+            (Level::Error, &["upstream_failed"][..]),
+            (Level::Warn, &["upstream_failed", "other_browser"]),
+            (
+                Level::Info,
+                &["upstream_failed", "other_browser", "listening"],
+            ),
+            (
+                Level::Debug,
+                &["upstream_failed", "other_browser", "listening", "answered"],
+            ),
+            (
+                Level::Trace,
+                &["upstream_failed", "other_browser", "listening", "answered"],
+            ),
+        ] {
+            let said = said(level, format);
+            assert_eq!(said.lines().count(), events.len(), "{level:?}: {said}");
+            for (line, event) in said.lines().zip(events) {
+                assert!(line.contains(&format!("\"{event}\"")), "{level:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_formats_say_the_same() {
+    let json = said(Level::Debug, Format::Json);
+    let last = json.lines().last().unwrap();
+    assert!(
+        last.ends_with(
+            "Z\",\"level\":\"DEBUG\",\"event\":\"answered\",\"request\":\"feed000000000042\",\
+             \"upstream\":\"legacy\",\"endpoint\":\"other\",\"status\":204,\"micros\":3000}"
+        ),
+        "{last}"
+    );
+    let text = said(Level::Debug, Format::Text);
+    let last = text.lines().last().unwrap();
+    assert!(
+        last.ends_with(
+            "Z DEBUG event=\"answered\" request=feed000000000042 upstream=\"legacy\" endpoint=\"other\" \
+             status=204 micros=3000"
+        ),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_long_client_is_cut() {
+    assert_eq!(shown("portal"), "portal");
+    for character in ["x", "ä"] {
+        let longest = character.repeat(CLIENT_CHARACTERS);
+        assert_eq!(shown(&longest), longest);
+        assert_eq!(shown(&format!("{longest}x")), format!("{longest}…"));
+        assert_eq!(shown(&longest.repeat(500)), format!("{longest}…"));
+    }
+}

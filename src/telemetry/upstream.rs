@@ -1,0 +1,244 @@
+//! An upstream as events tell of it: its name, and the counters that every request moves.
+//!
+//! A family finds a counter by its labels, which costs several times as much as counting. What every request needs is
+//! therefore found once, when it first happens: until then there is no such series, as with any other.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::metrics::{DecisionLabels, EndpointLabels, Families, RequestLabels};
+use super::{Decided, EndpointKind};
+use crate::policy::Violation;
+
+/// Made by [`super::Metrics::upstream`].
+#[derive(Debug)]
+pub struct Upstream {
+    name: String,
+    families: Families,
+    authorization: Counters,
+    token: Counters,
+    metadata: Counters,
+    other: Counters,
+}
+
+/// Of one endpoint.
+#[derive(Debug, Default)]
+struct Counters {
+    allowed: OnceLock<Counter>,
+    informational: OnceLock<Counter>,
+    success: OnceLock<Counter>,
+    redirection: OnceLock<Counter>,
+    client_error: OnceLock<Counter>,
+    server_error: OnceLock<Counter>,
+    duration: OnceLock<Histogram>,
+}
+
+impl Counters {
+    /// The class of a status, and its counter.
+    fn of(&self, status: u16) -> (&'static str, &OnceLock<Counter>) {
+        match status {
+            100..=199 => ("1xx", &self.informational),
+            200..=299 => ("2xx", &self.success),
+            300..=399 => ("3xx", &self.redirection),
+            400..=499 => ("4xx", &self.client_error),
+            _ => ("5xx", &self.server_error),
+        }
+    }
+}
+
+impl Upstream {
+    pub(super) fn new(name: &str, families: &Families) -> Self {
+        Self {
+            name: name.to_owned(),
+            families: families.clone(),
+            authorization: Counters::default(),
+            token: Counters::default(),
+            metadata: Counters::default(),
+            other: Counters::default(),
+        }
+    }
+
+    /// As configured.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn decided(
+        &self,
+        endpoint: EndpointKind,
+        decided: Decided,
+        violation: Option<&Violation>,
+    ) {
+        let counter = || {
+            self.families
+                .decisions
+                .get_or_create_owned(&DecisionLabels {
+                    upstream: self.name.clone(),
+                    endpoint: endpoint.label(),
+                    decision: decided.label(),
+                    violation: violation.map_or("", |violation| violation.label()),
+                })
+        };
+        match (decided, violation) {
+            (Decided::Allowed, None) => self.at(endpoint).allowed.get_or_init(counter).inc(),
+            (Decided::Allowed | Decided::Reported | Decided::Refused, _) => counter().inc(),
+        };
+    }
+
+    pub(super) fn answered(&self, endpoint: EndpointKind, status: u16, took: Duration) {
+        let counters = self.at(endpoint);
+        let (status, requests) = counters.of(status);
+        let (upstream, endpoint) = (|| self.name.clone(), endpoint.label());
+        let counter = || {
+            self.families.requests.get_or_create_owned(&RequestLabels {
+                upstream: upstream(),
+                endpoint,
+                status,
+            })
+        };
+        let histogram = || {
+            self.families
+                .durations
+                .get_or_create_owned(&EndpointLabels {
+                    upstream: upstream(),
+                    endpoint,
+                })
+        };
+        requests.get_or_init(counter).inc();
+        let duration = counters.duration.get_or_init(histogram);
+        duration.observe(took.as_secs_f64());
+    }
+
+    fn at(&self, endpoint: EndpointKind) -> &Counters {
+        match endpoint {
+            EndpointKind::Authorization => &self.authorization,
+            EndpointKind::Token => &self.token,
+            EndpointKind::Metadata => &self.metadata,
+            EndpointKind::Other => &self.other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    const ENDPOINTS: [EndpointKind; 4] = [
+        EndpointKind::Authorization,
+        EndpointKind::Token,
+        EndpointKind::Metadata,
+        EndpointKind::Other,
+    ];
+
+    /// The samples of a metric, without those of other ones.
+    fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
+        let text = metrics.encode().unwrap();
+        let mut samples: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+            .collect();
+        samples.sort();
+        samples
+    }
+
+    #[test]
+    fn a_series_appears_when_it_first_counts() {
+        let metrics = Metrics::new();
+        let _upstreams = ["a", "b"].map(|name| metrics.upstream(name));
+        for name in ["decisions_total", "requests_total", "request_duration"] {
+            assert!(samples(&metrics, &format!("pkce_gate_{name}")).is_empty());
+        }
+    }
+
+    #[test]
+    fn each_endpoint_and_class_of_status_is_counted_apart() {
+        let metrics = Metrics::new();
+        let (one, other) = (metrics.upstream("a\"b"), metrics.upstream("other"));
+        let statuses = [
+            (100, "1xx"),
+            (199, "1xx"),
+            (200, "2xx"),
+            (299, "2xx"),
+            (302, "3xx"),
+            (400, "4xx"),
+            (499, "4xx"),
+            (500, "5xx"),
+            (599, "5xx"),
+            (999, "5xx"),
+        ];
+        let mut expected = Vec::new();
+        for (weight, endpoint) in (1..).zip(ENDPOINTS) {
+            for (status, class) in statuses {
+                for _ in 0..weight {
+                    one.answered(endpoint, status, Duration::from_secs(3));
+                }
+                let alike = statuses.iter().filter(|(_, other)| *other == class).count();
+                expected.push(format!(
+                    "{{upstream=\"a\\\"b\",endpoint=\"{}\",status=\"{class}\"}} {}",
+                    endpoint.label(),
+                    alike * weight
+                ));
+            }
+        }
+        other.answered(EndpointKind::Token, 200, Duration::ZERO);
+        expected.push("{upstream=\"other\",endpoint=\"token\",status=\"2xx\"} 1".to_owned());
+        expected.sort();
+        expected.dedup();
+        assert_eq!(samples(&metrics, "pkce_gate_requests_total"), expected);
+        let durations = samples(&metrics, "pkce_gate_request_duration_seconds_count");
+        assert_eq!(
+            durations,
+            [
+                "{upstream=\"a\\\"b\",endpoint=\"authorization\"} 10",
+                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 30",
+                "{upstream=\"a\\\"b\",endpoint=\"other\"} 40",
+                "{upstream=\"a\\\"b\",endpoint=\"token\"} 20",
+                "{upstream=\"other\",endpoint=\"token\"} 1",
+            ]
+        );
+        let sums = samples(&metrics, "pkce_gate_request_duration_seconds_sum");
+        assert_eq!(
+            sums[0],
+            "{upstream=\"a\\\"b\",endpoint=\"authorization\"} 30.0"
+        );
+    }
+
+    #[test]
+    fn decisions_are_counted_by_endpoint_outcome_and_violation() {
+        let metrics = Metrics::new();
+        let upstream = metrics.upstream("a");
+        let mut expected = Vec::new();
+        for (weight, endpoint) in (1..).zip(ENDPOINTS) {
+            for (decided, violation, label) in [
+                (Decided::Allowed, None, ""),
+                (
+                    Decided::Reported,
+                    Some(Violation::UnknownCode),
+                    "unknown_code",
+                ),
+                (
+                    Decided::Refused,
+                    Some(Violation::UnknownCode),
+                    "unknown_code",
+                ),
+                (Decided::Refused, None, ""),
+            ] {
+                for _ in 0..weight {
+                    upstream.decided(endpoint, decided, violation.as_ref());
+                }
+                expected.push(format!(
+                    "{{upstream=\"a\",endpoint=\"{}\",decision=\"{}\",violation=\"{label}\"}} {weight}",
+                    endpoint.label(),
+                    decided.label(),
+                ));
+            }
+        }
+        expected.sort();
+        assert_eq!(samples(&metrics, "pkce_gate_decisions_total"), expected);
+    }
+}
