@@ -25,6 +25,7 @@ use crate::flow::HandleKey;
 use crate::gateway::site::Site;
 use crate::gateway::{Gateway, Shared};
 use crate::server::{self, Lifecycle};
+use crate::socket::Batch;
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 use crate::upstream::{Client, Connector, TlsError};
@@ -168,6 +169,7 @@ impl App {
         for listeners in self.listeners {
             let upstream_tasks = TaskTracker::new();
             let rounds = Rounds::new(self.clock.clone(), shortest(&self.config));
+            let batch = Batch::default();
             let clients =
                 self.connectors
                     .iter()
@@ -176,14 +178,20 @@ impl App {
                         Client::new(
                             connector.clone(),
                             &upstream.connection,
-                            rounds.clone(),
+                            (rounds.clone(), batch.clone()),
                             upstream_tasks.clone(),
                         )
                     });
             let gateway = Arc::new(Gateway::new(Arc::clone(&self.shared), clients.collect()));
             let worker = Worker::new(gateway, telemetry.clone());
             let (life, gone) = (life.clone(), gone.clone());
-            let thread = worker_thread(worker, listeners, settings.clone(), rounds, (life, gone));
+            let thread = worker_thread(
+                worker,
+                listeners,
+                settings.clone(),
+                (rounds, batch),
+                (life, gone),
+            );
             workers.push(thread.map_err(StartError::Thread)?);
         }
         readiness.set_ready(true);
@@ -239,12 +247,13 @@ fn worker_thread(
     worker: Worker,
     listeners: Vec<TcpListener>,
     settings: server::Settings,
-    rounds: Rounds,
+    (rounds, batch): (Rounds, Batch),
     (life, gone): (Lifecycle, CancellationToken),
 ) -> io::Result<JoinHandle<()>> {
     let runtime = runtime()?;
     let run = async move {
         let worker = Arc::new(worker);
+        TaskTracker::new().spawn(batch.clone().run());
         for listener in listeners {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
                 continue;
@@ -252,7 +261,7 @@ fn worker_thread(
             let accept = server::accept(
                 listener,
                 settings.clone(),
-                rounds.clone(),
+                (rounds.clone(), batch.clone()),
                 life.clone(),
                 Arc::clone(&worker),
             );

@@ -36,6 +36,7 @@ pub mod gateway;
 pub mod oauth;
 pub mod policy;
 pub mod server;
+pub mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;

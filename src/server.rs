@@ -19,8 +19,8 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Type};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ use session::Session;
 use watch::{Watch, Watched};
 
 use crate::clock::rounds::Rounds;
+use crate::socket::{Batch, Socket};
 
 /// What the kernel keeps of an answer for a client to read; it doubles it.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -112,8 +113,8 @@ pub fn must_be_free(address: SocketAddr) -> io::Result<()> {
     bound(address, false).map(drop)
 }
 
-fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
-    let socket = Socket::new(
+fn bound(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
@@ -160,7 +161,7 @@ pub trait MakeService {
 pub async fn accept<M>(
     listener: TcpListener,
     settings: Settings,
-    rounds: Rounds,
+    (rounds, batch): (Rounds, Batch),
     life: Lifecycle,
     make: Arc<M>,
 ) where
@@ -191,6 +192,9 @@ pub async fn accept<M>(
                     life.closing.clone(),
                 ));
                 rounds.join(Arc::<Session>::clone(&session));
+                // A socket that is broken already shows so at the first read.
+                drop(socket.set_nodelay(true));
+                let socket = batch.socket(socket);
                 let (settings, make) = (Arc::clone(&settings), Arc::clone(&make));
                 life.tasks.spawn(async move {
                     make.connections(1);
@@ -210,7 +214,7 @@ pub async fn accept<M>(
 
 /// Serves one connection until it ends, runs out of time, or is told to close.
 async fn serve<M>(
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer): (Socket, SocketAddr),
     settings: &Settings,
     session: &Session,
     watch: Arc<Watch>,
@@ -220,8 +224,6 @@ async fn serve<M>(
     <M::Service as Service<Request<Incoming>>>::Future: Send,
     <M::Body as Body>::Error: std::error::Error + Send + Sync,
 {
-    // A socket that is broken already shows so at the first read.
-    drop(socket.set_nodelay(true));
     let service = make.make(peer, Arc::clone(&watch));
     let mut builder = http1::Builder::new();
     // Our watch covers the head and every other wait; without a Timer hyper's own would be silently dropped.

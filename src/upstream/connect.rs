@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::socket::{self, Batch};
+
 use super::Settings;
 
 /// Opens connections to one upstream.
@@ -94,11 +96,11 @@ impl Connector {
         Ok((TlsConnector::from(Arc::new(config)), name))
     }
 
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
+    pub(super) async fn connect(&self, batch: &Batch) -> io::Result<Socket> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         match &self.tls {
-            None => Ok(Socket::Plain(tcp)),
+            None => Ok(Socket::Plain(batch.socket(tcp))),
             Some((connector, name)) => Ok(Socket::Tls(Box::new(
                 connector.connect(name.clone(), tcp).await?,
             ))),
@@ -121,7 +123,7 @@ impl std::fmt::Debug for Connector {
 /// A connection, encrypted or not.
 #[derive(Debug)]
 pub(super) enum Socket {
-    Plain(TcpStream),
+    Plain(socket::Socket),
     Tls(Box<TlsStream<TcpStream>>),
 }
 

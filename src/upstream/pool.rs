@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::rounds::Rounds;
 use crate::clock::{Clock, Timestamp};
+use crate::socket::Batch;
 
 use super::line::Line;
 use super::{Connector, Download, Settings, Upload, UpstreamError};
@@ -30,6 +31,7 @@ where
     connect: Duration,
     response: Duration,
     rounds: Rounds,
+    batch: Batch,
     tasks: TaskTracker,
     idle: Arc<Idle<B>>,
 }
@@ -94,7 +96,7 @@ where
     pub fn new(
         connector: Connector,
         settings: &Settings,
-        rounds: Rounds,
+        (rounds, batch): (Rounds, Batch),
         tasks: TaskTracker,
     ) -> Self {
         let idle = Idle {
@@ -107,6 +109,7 @@ where
             connect: settings.connect,
             response: settings.response,
             rounds,
+            batch,
             tasks,
             idle: Arc::new(idle),
         }
@@ -173,7 +176,7 @@ where
     }
 
     async fn open(&self) -> Result<Box<Line<B>>, UpstreamError> {
-        let socket = match timeout(self.connect, self.connector.connect()).await {
+        let socket = match timeout(self.connect, self.connector.connect(&self.batch)).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(_)) => return Err(UpstreamError::Connect),
             Err(_) => return Err(UpstreamError::ConnectTimeout),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rank of each module; imports go downward, or sideways only as listed below.
-const RANKS: [(&str, u8); 15] = [
+const RANKS: [(&str, u8); 16] = [
     ("oauth", 0),
     ("clock", 0),
     ("flow", 1),
@@ -13,6 +13,7 @@ const RANKS: [(&str, u8); 15] = [
     ("carrier", 2),
     ("store", 3),
     ("telemetry", 3),
+    ("socket", 3),
     ("upstream", 3),
     ("server", 3),
     ("gateway", 4),
@@ -29,8 +30,8 @@ const ONLY: [(&str, &[&str]); 6] = [
     ("carrier", &["oauth", "flow"]),
     ("store", &["oauth", "flow", "clock"]),
     ("telemetry", &["oauth", "policy"]),
-    ("upstream", &["clock"]),
-    ("server", &["clock"]),
+    ("upstream", &["clock", "socket"]),
+    ("server", &["clock", "socket"]),
 ];
 
 /// `admin` shows what the gateway's sites know; nothing else goes sideways.
