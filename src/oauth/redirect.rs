@@ -72,7 +72,9 @@ impl RedirectDigest {
 }
 
 fn exact_digest(uri: &str) -> Digest {
-    Digest::of("redirect_uri", &[uri.as_bytes()])
+    Digest::remembered("redirect_uri", uri, |uri| {
+        Digest::of("redirect_uri", &[uri.as_bytes()])
+    })
 }
 
 /// Whether a redirect URI brings a `code` of its own along, in whatever spelling. A server that adds its answer to it would
@@ -90,10 +92,10 @@ pub fn brings_code(uri: &str) -> bool {
 pub fn target_digest(uri: &str) -> Digest {
     let end = uri.find(['?', '#']).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
-    match Url::parse(base) {
+    Digest::remembered("redirect_target", base, |base| match Url::parse(base) {
         Ok(url) => Digest::of("redirect_target", &[url.as_str().as_bytes()]),
         Err(_) => Digest::of("redirect_target", &[base.as_bytes()]),
-    }
+    })
 }
 
 /// A redirect URI that is known to belong to its client: the only thing that an error redirect of ours accepts
