@@ -8,12 +8,13 @@ mod public;
 mod unchanged;
 
 use http::{HeaderValue, Response, header};
+use memchr::memmem::Finder;
 
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Replacement, beacon};
 use crate::clock;
-use crate::flow::{Handle, PendingAuthorization, Purpose};
+use crate::flow::{Handle, PendingAuthorization, Purpose, handle};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Mode, Rule, Violation};
 use crate::store::{Bound, Pending, Place};
@@ -24,7 +25,7 @@ use super::exchange::{Exchange, Sent};
 use super::{BrowserBinding, headers, reply};
 
 pub(super) use public::pass_through;
-use public::{is_foreign, text};
+use public::{as_text, is_foreign};
 use unchanged::bind_upstream_code;
 pub(super) use unchanged::{correlation, observe};
 
@@ -120,10 +121,9 @@ fn suspects(response: &Response<Body>) -> Vec<String> {
         .headers()
         .iter()
         .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
-    let prefix = Purpose::State.prefix().as_bytes();
     others
         .map(|(_, value)| value.as_bytes())
-        .filter(|value| value.windows(prefix.len()).any(|start| start == prefix))
+        .filter(|value| handle::may_stand_in(value))
         .filter_map(|value| std::str::from_utf8(value).ok())
         .filter(|text| beacon::carries_code(text))
         .map(str::to_owned)
@@ -158,27 +158,28 @@ async fn redirect(
     {
         return Err(Unsafe::stray("two Location fields"));
     }
-    let Some(location) = text(response, &header::LOCATION).map(str::to_owned) else {
+    let field = response.headers().get(header::LOCATION).cloned();
+    let Some(location) = field.as_ref().and_then(as_text) else {
         return Ok(());
     };
-    let parsed = Location::new(&location);
+    let parsed = Location::new(location);
     let carried = parsed.read(&exchange.site.key);
     let Some((handle, record)) = live(exchange, &carried).await? else {
         // Parameters that cannot be read, or too many of them.
-        if beacon::carries_code(&location)
-            && let Some(pending) = live_handle(exchange, &location).await
+        if beacon::carries_code(location)
+            && let Some(pending) = live_handle(exchange, location).await
         {
             return Err(Unsafe {
                 why: "a code in a Location of an unknown shape",
                 pending: Some(pending),
             });
         }
-        return stray(exchange, asked, &location, &carried).await;
+        return stray(exchange, asked, location, &carried).await;
     };
     if !record
         .redirect
-        .is_none_or(|redirect| redirect.is_target_of(&location))
-        || !leads_to_client(exchange, &location, &carried, &record)
+        .is_none_or(|redirect| redirect.is_target_of(location))
+        || !leads_to_client(exchange, location, &carried, &record)
     {
         return elsewhere(&carried, &handle);
     }
@@ -189,15 +190,18 @@ async fn redirect(
         code: code.as_ref(),
     };
     let rewritten = parsed.rewrite(replacement);
-    let raw = carried.codes.first();
-    if raw.is_some_and(|raw| rewritten.contains(raw.expose())) {
+    let raw = carried.codes.first().map(finder);
+    if raw
+        .as_ref()
+        .is_some_and(|raw| raw.find(rewritten.as_bytes()).is_some())
+    {
         return Err(Unsafe {
             why: "the code stands twice in a Location",
             pending: Some(handle.digest()),
         });
     }
     headers::set(response.headers_mut(), header::LOCATION, &rewritten);
-    leak(response, raw, &handle)?;
+    leak(response, raw.as_ref(), &handle)?;
     // Express, Koa and others repeat the redirect URL, code included, in the body.
     headers::forget_body(response.headers_mut());
     response.headers_mut().remove(header::CONTENT_TYPE);
@@ -341,21 +345,21 @@ fn the_code(asked: &Asked, carried: &Carried) -> Result<Option<AuthorizationCode
     }
 }
 
+/// Looks for the code.
+fn finder(code: &AuthorizationCode) -> Finder<'_> {
+    Finder::new(code.expose())
+}
+
 /// No other field of the answer may hold the code that was replaced.
 fn leak(
     response: &Response<Body>,
-    raw: Option<&AuthorizationCode>,
+    code: Option<&Finder<'_>>,
     handle: &Handle,
 ) -> Result<(), Unsafe> {
-    let Some(raw) = raw.map(AuthorizationCode::expose) else {
+    let Some(code) = code else {
         return Ok(());
     };
-    let holds = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .windows(raw.len())
-            .any(|window| window == raw.as_bytes())
-    };
+    let holds = |value: &HeaderValue| code.find(value.as_bytes()).is_some();
     if response.headers().values().any(holds) {
         return Err(Unsafe {
             why: "the code stands in another header field",

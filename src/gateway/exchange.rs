@@ -84,10 +84,11 @@ impl Sent {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
         let target = self.target.as_ref().map(PathAndQuery::as_str);
         let texts = [target.unwrap_or_default().as_bytes(), &self.body];
+        let value = memmem::Finder::new(value);
         texts.into_iter().chain(fields).any(|text| {
             let mut text = Cow::Borrowed(text);
             for _ in 0..=Self::ROUNDS {
-                if memmem::find(&text, value.as_bytes()).is_some() {
+                if value.find(&text).is_some() {
                     return true;
                 }
                 if !text.contains(&b'%') {

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
+use memchr::memchr2_iter;
 
 use crate::oauth::json;
 use crate::oauth::params::foldings;
@@ -152,18 +153,21 @@ pub(super) fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
 
 /// Whether any name of a form may be read as one of these (folded). Says yes where it takes more than a look.
 pub(super) fn may_be_read_as(input: &[u8], folded: &[&str]) -> bool {
-    input
-        .split(|&byte| byte == b'&' || byte == b';')
-        .any(|pair| {
-            let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
-            let is_plain =
-                |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-            let letters = || {
-                let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
-                letters.map(u8::to_ascii_lowercase)
-            };
-            !name.iter().all(is_plain) || folded.iter().any(|folded| letters().eq(folded.bytes()))
-        })
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let may_be = |name: &[u8]| {
+        let letters = || {
+            let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+            letters.map(u8::to_ascii_lowercase)
+        };
+        !name.iter().all(is_plain) || folded.iter().any(|folded| letters().eq(folded.bytes()))
+    };
+    let mut start = 0;
+    let mut ends = memchr2_iter(b'&', b';', input).chain([input.len()]);
+    ends.any(|end| {
+        let pair = input.get(start..end).unwrap_or_default();
+        start = end + 1;
+        may_be(pair.split(|&byte| byte == b'=').next().unwrap_or_default())
+    })
 }
 
 /// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers. Each by itself:

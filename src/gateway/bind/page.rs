@@ -4,15 +4,14 @@ use http::{Response, header};
 
 use crate::carrier::form_post::{Form, forms};
 use crate::carrier::{Carried, Replacement, beacon};
-use crate::flow::{Handle, PendingAuthorization, Purpose};
-use crate::oauth::AuthorizationCode;
+use crate::flow::{Handle, PendingAuthorization, handle};
 use crate::telemetry::Event;
 
 use super::super::body::{Body, Peeked};
 use super::super::exchange::Exchange;
 use super::super::{headers, reply};
 use super::public::{is_foreign, text};
-use super::{Asked, Unsafe, bind, leak, live, live_handle, stray};
+use super::{Asked, Unsafe, bind, finder, leak, live, live_handle, stray};
 
 /// The whole of a page or document that may carry something, left ready to be sent on.
 pub(super) async fn readable(
@@ -91,7 +90,7 @@ pub(super) async fn check(
     let Ok(text) = std::str::from_utf8(&page) else {
         return Ok(());
     };
-    if !text.contains(Purpose::State.prefix()) || !beacon::carries_code(text) {
+    if !handle::may_stand_in(text.as_bytes()) || !beacon::carries_code(text) {
         return Ok(());
     }
     match live_handle(exchange, text).await {
@@ -126,19 +125,17 @@ async fn form_post(
         code: code.as_ref(),
     };
     let rewritten = form.rewrite(page, replacement);
-    let raw = carried.codes.first();
-    let twice = raw.map(AuthorizationCode::expose).is_some_and(|raw| {
-        rewritten
-            .windows(raw.len())
-            .any(|window| window == raw.as_bytes())
-    });
-    if twice {
+    let raw = carried.codes.first().map(finder);
+    if raw
+        .as_ref()
+        .is_some_and(|raw| raw.find(&rewritten).is_some())
+    {
         return Err(Unsafe {
             why: "the code stands twice in a page",
             pending: Some(handle.digest()),
         });
     }
-    leak(response, raw, handle)?;
+    leak(response, raw.as_ref(), handle)?;
     headers::forget_body(response.headers_mut());
     reply::not_to_be_stored(response.headers_mut());
     let body = std::mem::take(response.body_mut());
