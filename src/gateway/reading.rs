@@ -7,6 +7,7 @@ use memchr::memchr2_iter;
 
 use crate::oauth::json;
 use crate::oauth::params::foldings;
+use crate::oauth::params::set::ByteSet;
 
 use super::body::Peeked;
 use super::endpoint::decode_lossy;
@@ -153,20 +154,25 @@ pub(super) fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
 
 /// Whether any name of a form may be read as one of these (folded). Says yes where it takes more than a look.
 pub(super) fn may_be_read_as(input: &[u8], folded: &[&str]) -> bool {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let may_be = |name: &[u8]| {
+    static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
+    let may_be = |pair: &[u8]| {
+        let end = pair.iter().position(|byte| !PLAIN.has(*byte));
+        let (name, behind) = pair
+            .split_at_checked(end.unwrap_or(pair.len()))
+            .unwrap_or_default();
         let letters = || {
             let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
             letters.map(u8::to_ascii_lowercase)
         };
-        !name.iter().all(is_plain) || folded.iter().any(|folded| letters().eq(folded.bytes()))
+        !matches!(behind, [] | [b'=', ..])
+            || folded.iter().any(|folded| letters().eq(folded.bytes()))
     };
     let mut start = 0;
     let mut ends = memchr2_iter(b'&', b';', input).chain([input.len()]);
     ends.any(|end| {
         let pair = input.get(start..end).unwrap_or_default();
         start = end + 1;
-        may_be(pair.split(|&byte| byte == b'=').next().unwrap_or_default())
+        may_be(pair)
     })
 }
 

@@ -386,7 +386,7 @@ fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.
 fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(params.input_length() + code.len());
     for pair in params
         .iter()
         .filter(|pair| !(strip && pair.name() == "code_verifier"))

@@ -6,6 +6,7 @@
 
 mod escape;
 mod folding;
+pub mod set;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2};
 
+use escape::Special;
 pub use escape::{decode, encode_into};
 pub use folding::{fold, foldings, is_folding_of};
 
@@ -79,6 +81,15 @@ pub struct Params<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
+/// What a pair stands in.
+struct Source<'a, 's> {
+    /// `None`: it is no UTF-8 as a whole.
+    text: Option<&'a str>,
+    special: &'s mut Special<'a>,
+    /// Where the pair begins.
+    start: usize,
+}
+
 /// Why an input cannot be read without doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -125,6 +136,7 @@ impl<'a> Params<'a> {
         }
         // Looked at once: what is UTF-8 as a whole is so between any two characters of ASCII.
         let text = std::str::from_utf8(input).ok();
+        let mut special = Special::new(input);
         let mut pairs = Vec::with_capacity(USUAL_PAIRS.min(limit));
         let mut at = 0;
         while let Some(rest) = input.get(at..) {
@@ -146,23 +158,33 @@ impl<'a> Params<'a> {
             if pairs.len() == limit {
                 return Err(Malformed::TooMany);
             }
-            let text = text.and_then(|text| text.get(start..start + raw.len()));
-            pairs.push(Self::pair((raw, text), equals, start, strict)?);
+            let source = Source {
+                text,
+                special: &mut special,
+                start,
+            };
+            pairs.push(Self::pair(raw, equals, source, strict)?);
         }
         Ok(Self { input, pairs })
     }
 
-    /// `text` is `raw`, where that is known to be UTF-8.
     fn pair(
-        (raw, text): (&'a [u8], Option<&'a str>),
+        raw: &'a [u8],
         equals: Option<usize>,
-        start: usize,
+        source: Source<'a, '_>,
         strict: bool,
     ) -> Result<Pair<'a>, Malformed> {
+        let Source {
+            text,
+            special,
+            start,
+        } = source;
         let value_at = equals.map(|equals| equals + 1);
-        let part = |range: Range<usize>| {
-            let text = text.and_then(|text| text.get(range.clone()));
-            escape::decode_part(raw.get(range).unwrap_or_default(), text)
+        let mut part = |range: Range<usize>| {
+            let place = start + range.start..start + range.end;
+            let is_plain = special.none_in(place.clone());
+            let text = text.and_then(|text| text.get(place));
+            escape::decode_part(raw.get(range).unwrap_or_default(), text, is_plain)
         };
         let name = part(0..equals.unwrap_or(raw.len()))?;
         if name.is_empty() {
@@ -193,6 +215,11 @@ impl<'a> Params<'a> {
     /// Whether there is no pair at all.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// Bytes that were read.
+    pub fn input_length(&self) -> usize {
+        self.input.len()
     }
 
     /// Every pair of that exact name.

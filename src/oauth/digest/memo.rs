@@ -10,7 +10,8 @@ use std::cell::RefCell;
 
 use super::Digest;
 
-const PLACES: usize = 256;
+/// A power of two.
+const PLACES: usize = 1024;
 /// A longer name is hashed each time.
 const LONGEST: usize = 256;
 
@@ -74,8 +75,8 @@ fn place(domain: &str, name: &str) -> usize {
         .map(|word| u64::from_le_bytes(*word))
         .chain(rest.iter().copied().map(u64::from))
         .fold(length, mix);
-    let [place, ..] = mix(hash, 0).to_le_bytes();
-    usize::from(place)
+    let [low, high, ..] = mix(hash, 0).to_le_bytes();
+    usize::from(u16::from_le_bytes([low, high])) % PLACES
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn names_are_spread_over_the_places() {
-        let places: std::collections::HashSet<_> = (0..1000)
+        let places: std::collections::HashSet<_> = (0..4000)
             .map(|client| place("client_id", &format!("client-{client}")))
             .collect();
         assert!(places.len() > PLACES * 3 / 4, "{}", places.len());

@@ -1,5 +1,7 @@
 //! Names as forgiving frameworks read them.
 
+use super::set::ByteSet;
+
 /// Whether some framework takes the name for one of these.
 pub fn is_folding_of(name: &str, known: &[&str]) -> bool {
     if is_plain(name) {
@@ -9,10 +11,10 @@ pub fn is_folding_of(name: &str, known: &[&str]) -> bool {
     foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
 }
 
-/// Neither a bracket nor a NUL, and nothing that has a case outside of ASCII.
+/// Nothing that has a case outside of ASCII, no bracket, no NUL.
 fn is_plain(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii() && !matches!(byte, b'[' | b']' | 0))
+    static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-. ");
+    name.bytes().all(|byte| PLAIN.has(byte))
 }
 
 fn letters(name: &str) -> impl Iterator<Item = u8> {
