@@ -1,9 +1,8 @@
 //! The `Location` of a redirect: an authorization response in the query or in the fragment.
 
-use crate::flow::HandleKey;
 use crate::oauth::Params;
 
-use super::{Carried, Replacement};
+use super::{Carried, Ours, Replacement};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -73,12 +72,13 @@ impl<'a> Location<'a> {
     }
 
     /// What stands in query and fragment.
-    pub fn read(&self, key: &HandleKey) -> Carried {
+    pub fn read<'o>(&self, ours: impl Into<Ours<'o>>) -> Carried {
+        let ours = ours.into();
         let mut carried = Carried::default();
         let parts = self.query.iter().chain(&self.fragment);
         for params in parts.filter_map(|part| part.params.as_ref()) {
             for pair in params.iter() {
-                carried.take(key, pair.name(), pair.value());
+                carried.take(ours, pair.name(), pair.value());
             }
         }
         carried
@@ -101,7 +101,7 @@ impl<'a> Location<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ClientState, Handle, Purpose};
+    use crate::flow::{ClientState, Handle, HandleKey, Purpose};
     use proptest::prelude::*;
 
     fn key() -> HandleKey {

@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Replacement, beacon};
+use crate::carrier::{Carried, Ours, Replacement, beacon};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization, Purpose, handle};
 use crate::oauth::{AuthorizationCode, Digest};
@@ -31,13 +31,25 @@ pub(super) use unchanged::{correlation, observe};
 
 /// What is known of the request that is being answered.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     /// What it said.
     pub(super) sent: Sent,
     /// The browser's cookie.
     pub(super) browser: Option<Digest>,
     /// The pending authorization that this very request began.
     pub(super) begun: Option<Digest>,
+    /// The handle that the request was sent on with.
+    pub(super) handle: Option<&'a Handle>,
+}
+
+impl Asked<'_> {
+    /// The handles that may stand in its answer.
+    fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
+        Ours {
+            key: &exchange.site.key,
+            sent: self.handle,
+        }
+    }
 }
 
 /// Why an answer must not go out, and the sign-in that dies with it.
@@ -55,7 +67,7 @@ impl Unsafe {
 /// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: Asked<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
     let checked = match other_fields(exchange, suspects(&response)).await {
@@ -146,7 +158,7 @@ async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
 /// A `Location`.
 async fn redirect(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     if response
@@ -163,7 +175,7 @@ async fn redirect(
         return Ok(());
     };
     let parsed = Location::new(location);
-    let carried = parsed.read(&exchange.site.key);
+    let carried = parsed.read(asked.ours(exchange));
     let Some((handle, record)) = live(exchange, &carried).await? else {
         // Parameters that cannot be read, or too many of them.
         if beacon::carries_code(location)
@@ -258,7 +270,7 @@ async fn live(
 /// Binds the one code of an answer to a live sign-in, and learns from it. `None`: an answer without a code.
 async fn bind(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     handle: &Handle,
     record: &PendingAuthorization,
     carried: &Carried,
@@ -335,7 +347,10 @@ async fn bind(
 
 /// The one code that the upstream has issued with an answer. What a client could have put there is none: a code that
 /// somebody else's sign-in yielded would be bound to a challenge of the thief's.
-fn the_code(asked: &Asked, carried: &Carried) -> Result<Option<AuthorizationCode>, &'static str> {
+fn the_code(
+    asked: &Asked<'_>,
+    carried: &Carried,
+) -> Result<Option<AuthorizationCode>, &'static str> {
     match carried.codes.as_slice() {
         [] => Ok(None),
         [_] if carried.error => Err("a code in an error response"),
@@ -372,7 +387,7 @@ fn leak(
 /// An answer without a live handle: a code in it may leave only for a client whose codes travel as they are.
 async fn stray(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {

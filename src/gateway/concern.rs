@@ -189,10 +189,10 @@ pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) 
 /// has the escape of a letter or digit, or of another escape's `%`.
 fn hides_word(text: &[u8]) -> bool {
     memchr_iter(b'%', text).any(|at| {
-        let digits = text.get(at + 1..at + 3).unwrap_or_default();
-        let digits = std::str::from_utf8(digits).unwrap_or_default();
-        let escaped = u8::from_str_radix(digits, 16);
-        escaped.is_ok_and(|byte| byte.is_ascii_alphanumeric() || byte == b'%')
+        let digit = |at: usize| char::from(text.get(at).copied().unwrap_or_default()).to_digit(16);
+        let escaped = digit(at + 1).zip(digit(at + 2));
+        let byte = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'%')
     })
 }
 

@@ -43,7 +43,7 @@ impl Received {
     /// The same path with another query.
     pub(super) fn set_query(&mut self, query: &str) {
         // A query that was written by us is one; if it were none, the request would lead nowhere.
-        let target = PathAndQuery::try_from(format!("{}?{query}", self.path()));
+        let target = PathAndQuery::try_from([self.path(), "?", query].concat());
         self.target = target.unwrap_or_else(|_| PathAndQuery::from_static("/"));
     }
 

@@ -105,7 +105,7 @@ pub(super) async fn fresh(
         Decision::Refuse(_, violation) => return refuse(exchange, &request, &fresh, &violation),
     };
     if !fresh.rule.uses_handles() {
-        let response = pass(exchange, cleared, Some(correlation(&pending))).await;
+        let response = pass(exchange, cleared, Some(correlation(&pending)), None).await;
         return with_cookie(
             response,
             tie.set_cookie.filter(|_| fresh.rule.mode == Mode::Enforce),
@@ -113,7 +113,7 @@ pub(super) async fn fresh(
     }
     if !fresh.response_type().yields_code() && pending.challenge.is_none() {
         // Nothing will come back that could be redeemed.
-        return pass(exchange, cleared, None).await;
+        return pass(exchange, cleared, None, None).await;
     }
     enter(exchange, cleared, &fresh, (&pending, tie)).await
 }

@@ -38,21 +38,21 @@ pub(super) async fn readable(
 /// A page: a form that posts itself to the client, or something with a code in it that is none.
 pub(super) async fn check(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     let Some(page) = readable(exchange, response).await else {
         return Ok(());
     };
     origin_in_page(exchange, &page);
-    let key = &exchange.site.key;
+    let ours = asked.ours(exchange);
     let all: Vec<_> = Some(&page)
         .filter(|page| has_form(page))
         .map(|page| forms(page))
         .unwrap_or_default()
         .into_iter()
         .map(|form| {
-            let carried = form.read(key);
+            let carried = form.read(ours);
             (form, carried)
         })
         .collect();
@@ -113,7 +113,7 @@ fn has_form(page: &[u8]) -> bool {
 /// A form that posts itself to the client.
 async fn form_post(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
     (page, form, carried): (&[u8], &Form, &Carried),
     (handle, record): (&Handle, &PendingAuthorization),

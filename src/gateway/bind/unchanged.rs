@@ -35,6 +35,7 @@ pub(in crate::gateway) async fn observe(
         sent,
         browser: None,
         begun: None,
+        handle: None,
     };
     if response.status().is_redirection() {
         if let Some(location) = text(&response, &header::LOCATION).map(str::to_owned) {
@@ -74,7 +75,7 @@ fn report(exchange: &Exchange<'_>, bound: Result<(), Unsafe>) {
 /// Binds a code that travels as it is, to the request that was held under the same values.
 pub(super) async fn bind_upstream_code(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {
