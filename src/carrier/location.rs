@@ -203,6 +203,20 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_handle_that_is_expected_is_read_like_any_other(
+            location in "https://c/cb[?](state=(HANDLE|CODE|[a-z]{0,3})|code=[a-z]{0,2}|&|#){0,6}",
+            same: bool,
+        ) {
+            let (handle, code) = handles();
+            let text = location.replace("HANDLE", handle.expose()).replace("CODE", code.expose());
+            let sent = if same { &handle } else { &code };
+            let (key, parsed) = (key(), Location::new(&text));
+            let expecting = parsed.read(Ours { key: &key, sent: Some(sent) });
+            prop_assert_eq!(format!("{:?}", parsed.read(&key)), format!("{expecting:?}"));
+            prop_assert_eq!(parsed.read(&key).handles, expecting.handles);
+        }
+
+        #[test]
         fn a_location_without_ours_is_left_as_it_is(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();
             let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None };

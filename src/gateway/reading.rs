@@ -263,6 +263,37 @@ fn fields(body: &Bytes) -> Option<Names> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn may_be_read_slowly(input: &[u8], folded: &[&str]) -> bool {
+        input
+            .split(|&byte| byte == b'&' || byte == b';')
+            .any(|pair| {
+                let name = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+                let is_plain =
+                    |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+                let letters: Vec<_> = name
+                    .to_ascii_lowercase()
+                    .into_iter()
+                    .filter(u8::is_ascii_alphanumeric)
+                    .collect();
+                !name.iter().all(is_plain)
+                    || folded.iter().any(|folded| letters == folded.as_bytes())
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_look_at_the_names_is_one_at_each_of_them(
+            input in prop::collection::vec(prop::sample::select(b"coDE_.-&;==+%[ \0\xc5".as_slice()), 0..16),
+        ) {
+            let folded = ["code", "o", "doc"];
+            prop_assert_eq!(may_be_read_as(&input, &folded), may_be_read_slowly(&input, &folded));
+            // Whatever is read under one of the names is announced by the look.
+            let read = names(&input).iter().any(|(name, _)| folded.contains(&name.as_str()));
+            prop_assert!(!read || may_be_read_as(&input, &folded));
+        }
+    }
 
     #[test]
     fn bodies_that_are_something_else_are_told_by_their_fields() {

@@ -222,6 +222,11 @@ impl<'a> Params<'a> {
         self.input.len()
     }
 
+    /// Whether [`Pair::is_cut_elsewhere`] holds of any.
+    pub fn is_cut_elsewhere(&self) -> bool {
+        memchr2(b';', b']', self.input).is_some() && self.iter().any(Pair::is_cut_elsewhere)
+    }
+
     /// Every pair of that exact name.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Pair<'a>> {
         self.pairs.iter().filter(move |pair| pair.name == name)

@@ -3,6 +3,8 @@
 use http::{HeaderValue, Response, header};
 use url::Url;
 
+use crate::oauth::params::set::ByteSet;
+
 use super::super::body::Body;
 use super::super::exchange::Exchange;
 use super::super::headers;
@@ -61,14 +63,13 @@ fn public_url(exchange: &Exchange<'_>, location: &str) -> Option<String> {
 /// The host of a URL that is written so plainly that it can only be the one that a parser finds: no user, no escape, no
 /// number that is an address, nothing international, nothing that is to be trimmed.
 fn plain_host(url: &str) -> Option<&str> {
+    static HOST: ByteSet = ByteSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-.");
     let rest = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))?;
-    let is_plain =
-        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(byte);
     let end = rest
         .bytes()
-        .position(|byte| !is_plain(&byte))
+        .position(|byte| !HOST.has(byte))
         .unwrap_or(rest.len());
     let (host, behind) = rest.split_at_checked(end)?;
     let behind = behind.strip_prefix(':').map_or(behind, |port| {
@@ -76,7 +77,10 @@ fn plain_host(url: &str) -> Option<&str> {
     });
     let ends = behind.is_empty() || behind.starts_with(['/', '?', '#']);
     let last = host.rsplit('.').next().unwrap_or_default();
-    let is_name = last.starts_with(|c: char| c.is_ascii_lowercase()) && !host.contains("xn--");
+    let has_name = last.starts_with(|c: char| c.is_ascii_lowercase());
+    // As in `xn--`.
+    let is_encoded = host.as_bytes().windows(2).any(|two| two == b"--");
+    let is_name = has_name && !is_encoded;
     (ends && is_name).then_some(host)
 }
 

@@ -62,24 +62,27 @@ fn special(text: &[u8]) -> Option<usize> {
 
 fn unescape(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     let mut out = Vec::with_capacity(raw.len());
-    let mut bytes = raw.iter();
-    while let Some(&byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = bytes
-                    .next()
-                    .and_then(|&digit| hex(digit))
-                    .ok_or(Malformed::Escape)?;
-                let low = bytes
-                    .next()
-                    .and_then(|&digit| hex(digit))
-                    .ok_or(Malformed::Escape)?;
-                high << 4 | low
+    let mut rest = raw;
+    while let Some((plain, special)) = rest
+        .iter()
+        .position(|byte| matches!(byte, b'%' | b'+'))
+        .and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(plain);
+        rest = match special {
+            [b'+', rest @ ..] => {
+                out.push(b' ');
+                rest
             }
-            other => other,
-        });
+            [_, high, low, rest @ ..] => {
+                let (high, low) = hex(*high).zip(hex(*low)).ok_or(Malformed::Escape)?;
+                out.push(high << 4 | low);
+                rest
+            }
+            [..] => return Err(Malformed::Escape),
+        };
     }
+    out.extend_from_slice(rest);
     if out.contains(&0) {
         return Err(Malformed::Nul);
     }

@@ -5,24 +5,26 @@
 pub struct ByteSet([bool; 256]);
 
 impl ByteSet {
+    /// These.
+    pub const fn of(bytes: &[u8]) -> Self {
+        Self([false; 256]).and(bytes)
+    }
+
     /// The letters and digits of ASCII, and these.
+    pub const fn alphanumeric_and(others: &[u8]) -> Self {
+        Self::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").and(others)
+    }
+
     #[expect(
         clippy::indexing_slicing,
         reason = "made by the compiler, for which an index out of bounds is an error"
     )]
-    pub const fn alphanumeric_and(others: &[u8]) -> Self {
-        let mut set = [false; 256];
-        let mut byte = 0;
-        while byte < 128_u8 {
-            set[byte as usize] = byte.is_ascii_alphanumeric();
-            byte += 1;
+    const fn and(mut self, mut bytes: &[u8]) -> Self {
+        while let [byte, rest @ ..] = bytes {
+            self.0[*byte as usize] = true;
+            bytes = rest;
         }
-        let mut rest = others;
-        while let [byte, others @ ..] = rest {
-            set[*byte as usize] = true;
-            rest = others;
-        }
-        Self(set)
+        self
     }
 
     /// Whether the byte is in it.

@@ -222,6 +222,9 @@ proptest! {
             pairs.collect::<Vec<_>>()
         });
         prop_assert_eq!(read, read_slowly(&input, limit, strict));
+        if let Ok(params) = Params::read(&input, limit, strict) {
+            prop_assert_eq!(params.is_cut_elsewhere(), params.iter().any(Pair::is_cut_elsewhere));
+        }
         for pair in Params::read(&input, limit, strict).iter().flat_map(Params::iter) {
             let value = pair.raw.splitn(2, |&byte| byte == b'=').nth(1).unwrap_or_default();
             let is_cut = pair.raw.contains(&b';') || value.windows(2).any(|two| two == b"]=");
