@@ -195,14 +195,14 @@ async fn redirect(
     {
         return elsewhere(&carried, &handle);
     }
-    let code = bind(exchange, asked, &handle, &record, &carried).await?;
+    let raw = carried.codes.first().map(finder);
+    let code = bind(exchange, asked, (&handle, &record), &carried, raw.as_ref()).await?;
     let replacement = Replacement {
         handle: &handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = parsed.rewrite(replacement);
-    let raw = carried.codes.first().map(finder);
     if raw
         .as_ref()
         .is_some_and(|raw| raw.find(rewritten.as_bytes()).is_some())
@@ -271,9 +271,9 @@ async fn live(
 async fn bind(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
-    handle: &Handle,
-    record: &PendingAuthorization,
+    (handle, record): (&Handle, &PendingAuthorization),
     carried: &Carried,
+    raw: Option<&Finder<'_>>,
 ) -> Result<Option<Handle>, Unsafe> {
     let dead = |why| Unsafe {
         why,
@@ -293,7 +293,7 @@ async fn bind(
     if carried.signed {
         return Err(dead("a signed response, whose code cannot be replaced"));
     }
-    let code = match the_code(asked, carried) {
+    let code = match the_code(asked, carried, raw) {
         Ok(None) => return Ok(None),
         Ok(Some(code)) => code,
         Err(why) => return Err(dead(why)),
@@ -329,7 +329,7 @@ async fn bind(
             if let Some(issuer) = carried
                 .issuer
                 .clone()
-                .filter(|issuer| !asked.sent.holds(issuer))
+                .filter(|issuer| !asked.sent.holds(&Finder::new(issuer)))
             {
                 exchange.site.learn_issuer(Issuer {
                     issuer: Some(issuer),
@@ -350,17 +350,20 @@ async fn bind(
 fn the_code(
     asked: &Asked<'_>,
     carried: &Carried,
+    raw: Option<&Finder<'_>>,
 ) -> Result<Option<AuthorizationCode>, &'static str> {
     match carried.codes.as_slice() {
         [] => Ok(None),
         [_] if carried.error => Err("a code in an error response"),
-        [code] if asked.sent.holds(code.expose()) => Err("a code that came with the request"),
+        [_] if raw.is_none_or(|raw| asked.sent.holds(raw)) => {
+            Err("a code that came with the request")
+        }
         [code] => Ok(Some(code.clone())),
         [..] => Err("two codes in one answer"),
     }
 }
 
-/// Looks for the code.
+/// Looks for the code. To make it ready costs more than to look: it is made once for each answer.
 fn finder(code: &AuthorizationCode) -> Finder<'_> {
     Finder::new(code.expose())
 }

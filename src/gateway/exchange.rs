@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::clock;
 use crate::oauth::{ClientId, Digest};
@@ -80,11 +80,10 @@ impl Sent {
     const ROUNDS: usize = 3;
 
     /// Whether a value came with the request.
-    pub(super) fn holds(&self, value: &str) -> bool {
+    pub(super) fn holds(&self, value: &Finder<'_>) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
         let target = self.target.as_ref().map(PathAndQuery::as_str);
         let texts = [target.unwrap_or_default().as_bytes(), &self.body];
-        let value = memmem::Finder::new(value);
         texts.into_iter().chain(fields).any(|text| {
             let mut text = Cow::Borrowed(text);
             for _ in 0..=Self::ROUNDS {

@@ -118,14 +118,14 @@ async fn form_post(
     (page, form, carried): (&[u8], &Form, &Carried),
     (handle, record): (&Handle, &PendingAuthorization),
 ) -> Result<(), Unsafe> {
-    let code = bind(exchange, asked, handle, record, carried).await?;
+    let raw = carried.codes.first().map(finder);
+    let code = bind(exchange, asked, (handle, record), carried, raw.as_ref()).await?;
     let replacement = Replacement {
         handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = form.rewrite(page, replacement);
-    let raw = carried.codes.first().map(finder);
     if raw
         .as_ref()
         .is_some_and(|raw| raw.find(&rewritten).is_some())
