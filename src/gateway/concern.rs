@@ -256,5 +256,20 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn a_word_is_found_however_it_is_escaped(
+            around in "[a/%?]{0,2}",
+            escaped in prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.3), 8), 1..=ROUNDS),
+        ) {
+            let mut text = format!("{around}{}", Purpose::State.prefix());
+            for escaped in escaped {
+                let bytes = text.bytes().zip(escaped.iter().cycle());
+                text = bytes
+                    .map(|(byte, escaped)| if *escaped { format!("%{byte:02X}") } else { char::from(byte).to_string() })
+                    .collect();
+            }
+            prop_assert!(handle::may_stand_in(text.as_bytes()) || hides_word(text.as_bytes()), "{}", text);
+        }
     }
 }
