@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_needs_no_copy_is_folded_all_the_same(name in "[coCO_.\\[\\] \0ſ\u{212a}k-]{0,6}", other in "\\PC{0,6}") {
+        fn what_needs_no_copy_is_folded_all_the_same(name in "(co|CO|o|k|[\\[]|\\]|[_. -]|\0|ſ|\u{212a}){0,5}", other in "\\PC{0,6}") {
             for name in [&name, &other] {
                 let known = ["co", "o_c", "s", "cook"];
                 let folded = known.map(fold_slowly);
