@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::memchr2_iter;
+use memchr::memchr2;
 
 use crate::oauth::json;
 use crate::oauth::params::foldings;
@@ -155,25 +155,28 @@ pub(super) fn readings(kind: Kind, body: &Bytes) -> Option<Vec<Names>> {
 /// Whether any name of a form may be read as one of these (folded). Says yes where it takes more than a look.
 pub(super) fn may_be_read_as(input: &[u8], folded: &[&str]) -> bool {
     static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
-    let may_be = |pair: &[u8]| {
-        let end = pair.iter().position(|byte| !PLAIN.has(*byte));
-        let (name, behind) = pair
-            .split_at_checked(end.unwrap_or(pair.len()))
-            .unwrap_or_default();
+    let is_one = |name: &[u8]| {
         let letters = || {
             let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
             letters.map(u8::to_ascii_lowercase)
         };
-        !matches!(behind, [] | [b'=', ..])
-            || folded.iter().any(|folded| letters().eq(folded.bytes()))
+        folded.iter().any(|folded| letters().eq(folded.bytes()))
     };
-    let mut start = 0;
-    let mut ends = memchr2_iter(b'&', b';', input).chain([input.len()]);
-    ends.any(|end| {
-        let pair = input.get(start..end).unwrap_or_default();
-        start = end + 1;
-        may_be(pair)
-    })
+    let mut rest = input;
+    loop {
+        let end = rest.iter().position(|byte| !PLAIN.has(*byte));
+        let (name, behind) = rest
+            .split_at_checked(end.unwrap_or(rest.len()))
+            .unwrap_or_default();
+        let ends = matches!(behind, [] | [b'=' | b'&' | b';', ..]);
+        if !ends || is_one(name) {
+            return true;
+        }
+        match memchr2(b'&', b';', behind).and_then(|at| behind.get(at + 1..)) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
 }
 
 /// The pairs between `&`, and once more those between `;`, which begins another parameter in some servers. Each by itself:
