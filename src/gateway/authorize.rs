@@ -13,7 +13,7 @@ use crate::flow::submission::Doubt;
 use crate::flow::{Handle, Submission};
 use crate::oauth::Digest;
 use crate::oauth::authorize::PROTECTED;
-use crate::oauth::params::fold;
+use crate::oauth::params::folds_to;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
@@ -158,7 +158,7 @@ async fn form(
 }
 
 fn is_protected((name, _): &(String, String)) -> bool {
-    let decides = |known: &&str| *known != "state" && fold(known) == *name;
+    let decides = |known: &&str| *known != "state" && folds_to(known, name);
     PROTECTED.iter().any(decides)
 }
 

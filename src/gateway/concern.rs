@@ -9,7 +9,7 @@ use memchr::memchr_iter;
 
 use crate::clock;
 use crate::flow::{Purpose, handle};
-use crate::oauth::params::fold;
+use crate::oauth::params::folds_to;
 use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::Pending;
@@ -201,7 +201,7 @@ fn carries_code(text: &str) -> bool {
     text.split(['?', '&', '#', ';']).any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or_default();
         let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
-        fold(name) == "code" && !(is_digits && value.len() <= ONE_TIME_PASSWORD)
+        folds_to(name, "code") && !(is_digits && value.len() <= ONE_TIME_PASSWORD)
     })
 }
 

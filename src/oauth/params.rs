@@ -16,7 +16,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 
 use escape::Special;
 pub use escape::{decode, encode_into};
-pub use folding::{fold, foldings, is_folding_of};
+pub use folding::{fold, foldings, folds_to, is_folding_of};
 
 /// One `name=value`, decoded, with its place in the input.
 #[derive(Clone)]

@@ -88,7 +88,7 @@ pub fn brings_code(uri: &str) -> bool {
     parts.flat_map(|part| part.split(['&', ';'])).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = super::params::decode(name.as_bytes()).unwrap_or(name.into());
-        super::params::fold(&name) == "code"
+        super::params::folds_to(&name, "code")
     })
 }
 

@@ -111,7 +111,7 @@ pub(super) async fn fresh(
             tie.set_cookie.filter(|_| fresh.rule.mode == Mode::Enforce),
         );
     }
-    if !fresh.response_type().yields_code() && pending.challenge.is_none() {
+    if pending.challenge.is_none() && !fresh.response_type().yields_code() {
         // Nothing will come back that could be redeemed.
         return pass(exchange, cleared, None, None).await;
     }

@@ -18,10 +18,11 @@ pub(super) async fn readable(
     exchange: &Exchange<'_>,
     response: &mut Response<Body>,
 ) -> Option<bytes::Bytes> {
-    let kind = text(response, &header::CONTENT_TYPE)
-        .unwrap_or("text/html")
-        .to_ascii_lowercase();
-    let is_text = kind.contains("html") || kind.contains("json");
+    let kind = text(response, &header::CONTENT_TYPE).unwrap_or("text/html");
+    let is_text = kind
+        .as_bytes()
+        .windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"html") || word.eq_ignore_ascii_case(b"json"));
     if !is_text || response.headers().contains_key(header::CONTENT_ENCODING) {
         return None;
     }
@@ -87,10 +88,14 @@ pub(super) async fn check(
             None => stray(exchange, asked, &form.action, carried).await?,
         }
     }
+    // Most pages name no handle: whether they are UTF-8 is nobody's question then.
+    if !handle::may_stand_in(&page) {
+        return Ok(());
+    }
     let Ok(text) = std::str::from_utf8(&page) else {
         return Ok(());
     };
-    if !handle::may_stand_in(text.as_bytes()) || !beacon::carries_code(text) {
+    if !beacon::carries_code(text) {
         return Ok(());
     }
     match live_handle(exchange, text).await {
