@@ -12,6 +12,30 @@ pub mod metadata;
 use crate::flow::{ClientState, Handle, HandleKey, Purpose};
 use crate::oauth::{AuthorizationCode, Edit};
 
+/// Whose handles an answer may carry.
+#[derive(Debug, Clone, Copy)]
+pub struct Ours<'a> {
+    /// Recognises them.
+    pub key: &'a HandleKey,
+    /// The one that the request was sent on with: it is known when it comes back.
+    pub sent: Option<&'a Handle>,
+}
+
+impl<'a> From<&'a HandleKey> for Ours<'a> {
+    fn from(key: &'a HandleKey) -> Self {
+        Self { key, sent: None }
+    }
+}
+
+impl Ours<'_> {
+    fn recognise(self, text: &str) -> Option<Handle> {
+        match self.sent.filter(|sent| sent.is(Purpose::State, text)) {
+            Some(sent) => Some(sent.clone()),
+            None => self.key.recognise(Purpose::State, text),
+        }
+    }
+}
+
 /// What an answer carries, wherever it stands in it.
 #[derive(Debug, Default)]
 #[expect(
@@ -39,11 +63,11 @@ pub struct Carried {
 
 impl Carried {
     /// Takes a parameter of an answer in.
-    fn take(&mut self, key: &HandleKey, name: &str, value: &str) {
+    fn take(&mut self, ours: Ours<'_>, name: &str, value: &str) {
         match name {
             "state" => {
                 self.handles.extend(
-                    key.recognise(Purpose::State, value)
+                    ours.recognise(value)
                         .filter(|new| !self.handles.contains(new)),
                 );
                 self.state = Some(value.to_owned());

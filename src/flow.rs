@@ -7,6 +7,7 @@ pub mod handle;
 pub mod submission;
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
@@ -107,14 +108,17 @@ impl BoundCode {
     }
 
     /// One that nobody has and no request meets: what a dead code is compared with, so that it takes as long as a live one.
-    pub fn decoy() -> Option<Self> {
-        let nobody = Digest::from_bytes([0; 16]);
-        Some(Self {
-            code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
-            challenge: Some(CodeChallenge::S256([0; 32])),
-            client: nobody,
-            redirect: Some(RedirectDigest::from_parts(nobody, nobody)),
-        })
+    pub fn decoy() -> Option<&'static Self> {
+        static DECOY: LazyLock<Option<BoundCode>> = LazyLock::new(|| {
+            let nobody = Digest::from_bytes([0; 16]);
+            Some(BoundCode {
+                code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
+                challenge: Some(CodeChallenge::S256([0; 32])),
+                client: nobody,
+                redirect: Some(RedirectDigest::from_parts(nobody, nobody)),
+            })
+        });
+        DECOY.as_ref()
     }
 
     /// The upstream's own code.

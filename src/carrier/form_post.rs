@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use crate::flow::HandleKey;
 use crate::oauth::Edit;
 
 use super::html::{StartTag, Token, quoted, tokens};
-use super::{Carried, Replacement};
+use super::{Carried, Ours, Replacement};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug)]
@@ -66,10 +65,11 @@ impl Field {
 
 impl Form {
     /// What its fields carry.
-    pub fn read(&self, key: &HandleKey) -> Carried {
+    pub fn read<'o>(&self, ours: impl Into<Ours<'o>>) -> Carried {
+        let ours = ours.into();
         let mut carried = Carried::default();
         for field in &self.fields {
-            carried.take(key, &field.name, &field.value);
+            carried.take(ours, &field.name, &field.value);
         }
         carried
     }
@@ -105,7 +105,7 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ClientState, Purpose};
+    use crate::flow::{ClientState, HandleKey, Purpose};
 
     fn check(page: &str, state: &ClientState, expected: &str) {
         let key = HandleKey::for_upstream("t");

@@ -1,11 +1,8 @@
 //! The `Location` of a redirect: an authorization response in the query or in the fragment.
 
-use std::ops::Range;
-
-use crate::flow::HandleKey;
 use crate::oauth::Params;
 
-use super::{Carried, Replacement};
+use super::{Carried, Ours, Replacement};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -14,45 +11,74 @@ const MAX_PAIRS: usize = 128;
 #[derive(Debug)]
 pub struct Location<'a> {
     raw: &'a str,
-    query: Option<Range<usize>>,
-    fragment: Option<Range<usize>>,
+    /// Scheme, authority and path.
+    target: &'a str,
+    query: Option<Part<'a>>,
+    fragment: Option<Part<'a>>,
+}
+
+/// Query or fragment.
+#[derive(Debug)]
+struct Part<'a> {
+    text: &'a str,
+    /// `None`: it cannot be read. Then it carries nothing, and is never touched.
+    params: Option<Params<'a>>,
+}
+
+impl<'a> Part<'a> {
+    fn new(text: &'a str) -> Self {
+        let params = Params::survey(text.as_bytes(), MAX_PAIRS).ok();
+        Self { text, params }
+    }
+
+    fn rewrite_into(&self, out: &mut String, separator: char, replacement: Replacement<'_>) {
+        let edited = self
+            .params
+            .as_ref()
+            .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())))
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let edited = edited.as_deref().unwrap_or(self.text);
+        // A part that our removal emptied goes; an empty `?` of the client's own stays.
+        if edited.is_empty() && !self.text.is_empty() {
+            return;
+        }
+        out.push(separator);
+        out.push_str(edited);
+    }
 }
 
 impl<'a> Location<'a> {
     /// Splits at the first `#` and the first `?` before it (RFC 3986 section 3).
     pub fn new(raw: &'a str) -> Self {
-        let hash = raw.find('#');
-        let head_end = hash.unwrap_or(raw.len());
-        let question = raw.get(..head_end).and_then(|head| head.find('?'));
+        let (head, fragment) = match raw.split_once('#') {
+            Some((head, fragment)) => (head, Some(fragment)),
+            None => (raw, None),
+        };
+        let (target, query) = match head.split_once('?') {
+            Some((target, query)) => (target, Some(query)),
+            None => (head, None),
+        };
         Self {
             raw,
-            query: question.map(|at| at + 1..head_end),
-            fragment: hash.map(|at| at + 1..raw.len()),
+            target,
+            query: query.map(Part::new),
+            fragment: fragment.map(Part::new),
         }
     }
 
     /// Scheme, authority and path.
     pub fn target(&self) -> &'a str {
-        let end = self.raw.find(['?', '#']).unwrap_or(self.raw.len());
-        self.raw.get(..end).unwrap_or_default()
+        self.target
     }
 
-    fn text(&self, part: Option<&Range<usize>>) -> Option<&'a str> {
-        self.raw.get(part?.clone())
-    }
-
-    /// What stands in query and fragment. A part that cannot be read carries nothing, and is never touched.
-    pub fn read(&self, key: &HandleKey) -> Carried {
+    /// What stands in query and fragment.
+    pub fn read<'o>(&self, ours: impl Into<Ours<'o>>) -> Carried {
+        let ours = ours.into();
         let mut carried = Carried::default();
-        for text in [&self.query, &self.fragment]
-            .into_iter()
-            .filter_map(|part| self.text(part.as_ref()))
-        {
-            let Ok(params) = Params::survey(text.as_bytes(), MAX_PAIRS) else {
-                continue;
-            };
+        let parts = self.query.iter().chain(&self.fragment);
+        for params in parts.filter_map(|part| part.params.as_ref()) {
             for pair in params.iter() {
-                carried.take(key, pair.name(), pair.value());
+                carried.take(ours, pair.name(), pair.value());
             }
         }
         carried
@@ -60,34 +86,22 @@ impl<'a> Location<'a> {
 
     /// The same place with the client's own state, and our handle in place of the code.
     pub fn rewrite(&self, replacement: Replacement<'_>) -> String {
-        let edited = |part: Option<&Range<usize>>, separator: char| {
-            let Some(text) = self.text(part) else {
-                return String::new();
-            };
-            let edited = Params::survey(text.as_bytes(), MAX_PAIRS)
-                .ok()
-                .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())))
-                .and_then(|bytes| String::from_utf8(bytes).ok());
-            match edited {
-                // A part that our removal emptied goes; an empty `?` of the client's own stays.
-                Some(edited) if edited.is_empty() && !text.is_empty() => String::new(),
-                Some(edited) => format!("{separator}{edited}"),
-                None => format!("{separator}{text}"),
-            }
-        };
-        let query = edited(self.query.as_ref(), '?');
-        format!(
-            "{}{query}{}",
-            self.target(),
-            edited(self.fragment.as_ref(), '#')
-        )
+        let mut out = String::with_capacity(self.raw.len() + 64);
+        out.push_str(self.target);
+        if let Some(query) = &self.query {
+            query.rewrite_into(&mut out, '?', replacement);
+        }
+        if let Some(fragment) = &self.fragment {
+            fragment.rewrite_into(&mut out, '#', replacement);
+        }
+        out
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ClientState, Handle, Purpose};
+    use crate::flow::{ClientState, Handle, HandleKey, Purpose};
     use proptest::prelude::*;
 
     fn key() -> HandleKey {
@@ -188,6 +202,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_handle_that_is_expected_is_read_like_any_other(
+            location in "https://c/cb[?](state=(HANDLE|CODE|[a-z]{0,3})|code=[a-z]{0,2}|&|#){0,6}",
+            same: bool,
+        ) {
+            let (handle, code) = handles();
+            let text = location.replace("HANDLE", handle.expose()).replace("CODE", code.expose());
+            let sent = if same { &handle } else { &code };
+            let (key, parsed) = (key(), Location::new(&text));
+            let expecting = parsed.read(Ours { key: &key, sent: Some(sent) });
+            prop_assert_eq!(format!("{:?}", parsed.read(&key)), format!("{expecting:?}"));
+            prop_assert_eq!(parsed.read(&key).handles, expecting.handles);
+        }
+
         #[test]
         fn a_location_without_ours_is_left_as_it_is(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();

@@ -8,14 +8,15 @@
 //! dead handles; nothing secret hangs on it, because only a *live* handle means anything.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
 use crate::oauth::Digest;
 
 /// Characters in a handle.
 pub const LENGTH: usize = 32;
-const PREFIX: usize = 3;
 const CHECKSUM: usize = 5;
 /// Short enough that key and handle together are one block of SHA-256.
 const KEY: usize = 16;
@@ -40,6 +41,13 @@ impl Purpose {
     }
 }
 
+/// Whether a handle that stands for a state could stand anywhere in a text, as it is.
+pub fn may_stand_in(text: &[u8]) -> bool {
+    static PREFIX: LazyLock<Finder<'static>> =
+        LazyLock::new(|| Finder::new(Purpose::State.prefix()));
+    PREFIX.find(text).is_some()
+}
+
 /// Makes and recognises the handles of one upstream.
 #[derive(Debug, Clone)]
 pub struct HandleKey([u8; KEY]);
@@ -62,14 +70,18 @@ impl HandleKey {
         let mut text = Vec::with_capacity(LENGTH);
         text.extend_from_slice(purpose.prefix().as_bytes());
         // Six bits at a time; the two values that have no character are drawn again, so every one is equally likely.
-        let random = entropy
+        let mut random = entropy
             .into_iter()
             .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-        text.extend(random.take(LENGTH - PREFIX - CHECKSUM));
+        while text.len() < LENGTH - CHECKSUM
+            && let Some(character) = random.next()
+        {
+            text.push(*character);
+        }
         let (digest, checksum) = self.digest(&text);
-        text.extend(checksum);
+        text.extend_from_slice(&checksum);
         Handle {
-            text: text.into_iter().map(char::from).collect(),
+            text: String::from_utf8(text).unwrap_or_default().into(),
             purpose,
             digest,
         }
@@ -133,6 +145,11 @@ impl Handle {
     /// As it stands on the wire. Whoever has it can continue a login or redeem a code: not for logs.
     pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    /// Whether this is what stands there, as a handle of that kind.
+    pub fn is(&self, purpose: Purpose, text: &str) -> bool {
+        self.purpose == purpose && *self.text == *text
     }
 
     /// What stores are keyed by.

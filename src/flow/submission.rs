@@ -248,13 +248,12 @@ impl<'a> Submission<'a> {
             let is_request = params.contains("response_type")
                 || (this == Part::Query && params.contains("client_id"));
             if let (Towards::Forward(challenge), true) = (pkce, is_request) {
-                for (name, value) in [
-                    ("code_challenge", challenge.encoded().as_ref()),
-                    ("code_challenge_method", challenge.method().as_str()),
-                ] {
-                    if !params.contains(name) {
-                        append_pair(&mut out, name, value);
-                    }
+                if !params.contains("code_challenge") {
+                    append_pair(&mut out, "code_challenge", &challenge.encoded());
+                }
+                if !params.contains("code_challenge_method") {
+                    let method = challenge.method().as_str();
+                    append_pair(&mut out, "code_challenge_method", method);
                 }
             }
             out

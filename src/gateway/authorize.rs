@@ -9,11 +9,11 @@ use bytes::Bytes;
 use http::header;
 use http::{Method, Response, StatusCode};
 
-use crate::flow::Submission;
 use crate::flow::submission::Doubt;
+use crate::flow::{Handle, Submission};
 use crate::oauth::Digest;
 use crate::oauth::authorize::PROTECTED;
-use crate::oauth::params::fold;
+use crate::oauth::params::folds_to;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
 use super::body::{Body, Peeked};
@@ -90,7 +90,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
-        Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
+        Ok(None) => pass(exchange, nothing_to_judge(request), None, None).await,
     }
 }
 
@@ -107,7 +107,7 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unread(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            pass(exchange, cleared, None).await
+            pass(exchange, cleared, None, None).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("GET, POST", false),
     }
@@ -158,7 +158,7 @@ async fn form(
 }
 
 fn is_protected((name, _): &(String, String)) -> bool {
-    let decides = |known: &&str| *known != "state" && fold(known) == *name;
+    let decides = |known: &&str| *known != "state" && folds_to(known, name);
     PROTECTED.iter().any(decides)
 }
 
@@ -198,7 +198,7 @@ async fn unreadable(
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unread(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            pass(exchange, cleared, None).await
+            pass(exchange, cleared, None, None).await
         }
         Decision::Refuse(_, violation) => {
             exchange.page(status, &violation, Vec::new(), accept.as_ref())
@@ -211,6 +211,7 @@ async fn pass(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     begun: Option<Digest>,
+    handle: Option<&Handle>,
 ) -> Response<Body> {
     let cleared = cleared.map(|mut request| {
         Exchange::ask_for_identity(&mut request.headers);
@@ -221,6 +222,7 @@ async fn pass(
         sent: request.sent(),
         browser: exchange.browser(&request.headers),
         begun,
+        handle,
     };
     match exchange.forward(cleared).await {
         Ok(response) => bind::deliver(exchange, asked, response).await,

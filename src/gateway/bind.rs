@@ -8,12 +8,13 @@ mod public;
 mod unchanged;
 
 use http::{HeaderValue, Response, header};
+use memchr::memmem::Finder;
 
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Replacement, beacon};
+use crate::carrier::{Carried, Ours, Replacement, beacon};
 use crate::clock;
-use crate::flow::{Handle, PendingAuthorization, Purpose};
+use crate::flow::{Handle, PendingAuthorization, Purpose, handle};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Mode, Rule, Violation};
 use crate::store::{Bound, Pending, Place};
@@ -24,19 +25,31 @@ use super::exchange::{Exchange, Sent};
 use super::{BrowserBinding, headers, reply};
 
 pub(super) use public::pass_through;
-use public::{is_foreign, text};
+use public::{as_text, is_foreign};
 use unchanged::bind_upstream_code;
 pub(super) use unchanged::{correlation, observe};
 
 /// What is known of the request that is being answered.
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     /// What it said.
     pub(super) sent: Sent,
     /// The browser's cookie.
     pub(super) browser: Option<Digest>,
     /// The pending authorization that this very request began.
     pub(super) begun: Option<Digest>,
+    /// The handle that the request was sent on with.
+    pub(super) handle: Option<&'a Handle>,
+}
+
+impl Asked<'_> {
+    /// The handles that may stand in its answer.
+    fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
+        Ours {
+            key: &exchange.site.key,
+            sent: self.handle,
+        }
+    }
 }
 
 /// Why an answer must not go out, and the sign-in that dies with it.
@@ -54,7 +67,7 @@ impl Unsafe {
 /// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
-    asked: Asked,
+    asked: Asked<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
     let checked = match other_fields(exchange, suspects(&response)).await {
@@ -120,10 +133,9 @@ fn suspects(response: &Response<Body>) -> Vec<String> {
         .headers()
         .iter()
         .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
-    let prefix = Purpose::State.prefix().as_bytes();
     others
         .map(|(_, value)| value.as_bytes())
-        .filter(|value| value.windows(prefix.len()).any(|start| start == prefix))
+        .filter(|value| handle::may_stand_in(value))
         .filter_map(|value| std::str::from_utf8(value).ok())
         .filter(|text| beacon::carries_code(text))
         .map(str::to_owned)
@@ -146,7 +158,7 @@ async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
 /// A `Location`.
 async fn redirect(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     if response
@@ -158,46 +170,50 @@ async fn redirect(
     {
         return Err(Unsafe::stray("two Location fields"));
     }
-    let Some(location) = text(response, &header::LOCATION).map(str::to_owned) else {
+    let field = response.headers().get(header::LOCATION).cloned();
+    let Some(location) = field.as_ref().and_then(as_text) else {
         return Ok(());
     };
-    let parsed = Location::new(&location);
-    let carried = parsed.read(&exchange.site.key);
+    let parsed = Location::new(location);
+    let carried = parsed.read(asked.ours(exchange));
     let Some((handle, record)) = live(exchange, &carried).await? else {
         // Parameters that cannot be read, or too many of them.
-        if beacon::carries_code(&location)
-            && let Some(pending) = live_handle(exchange, &location).await
+        if beacon::carries_code(location)
+            && let Some(pending) = live_handle(exchange, location).await
         {
             return Err(Unsafe {
                 why: "a code in a Location of an unknown shape",
                 pending: Some(pending),
             });
         }
-        return stray(exchange, asked, &location, &carried).await;
+        return stray(exchange, asked, location, &carried).await;
     };
     if !record
         .redirect
-        .is_none_or(|redirect| redirect.is_target_of(&location))
-        || !leads_to_client(exchange, &location, &carried, &record)
+        .is_none_or(|redirect| redirect.is_target_of(location))
+        || !leads_to_client(exchange, location, &carried, &record)
     {
         return elsewhere(&carried, &handle);
     }
-    let code = bind(exchange, asked, &handle, &record, &carried).await?;
+    let raw = carried.codes.first().map(finder);
+    let code = bind(exchange, asked, (&handle, &record), &carried, raw.as_ref()).await?;
     let replacement = Replacement {
         handle: &handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = parsed.rewrite(replacement);
-    let raw = carried.codes.first();
-    if raw.is_some_and(|raw| rewritten.contains(raw.expose())) {
+    if raw
+        .as_ref()
+        .is_some_and(|raw| raw.find(rewritten.as_bytes()).is_some())
+    {
         return Err(Unsafe {
             why: "the code stands twice in a Location",
             pending: Some(handle.digest()),
         });
     }
     headers::set(response.headers_mut(), header::LOCATION, &rewritten);
-    leak(response, raw, &handle)?;
+    leak(response, raw.as_ref(), &handle)?;
     // Express, Koa and others repeat the redirect URL, code included, in the body.
     headers::forget_body(response.headers_mut());
     response.headers_mut().remove(header::CONTENT_TYPE);
@@ -253,10 +269,10 @@ async fn live(
 /// Binds the one code of an answer to a live sign-in, and learns from it. `None`: an answer without a code.
 async fn bind(
     exchange: &Exchange<'_>,
-    asked: &Asked,
-    handle: &Handle,
-    record: &PendingAuthorization,
+    asked: &Asked<'_>,
+    (handle, record): (&Handle, &PendingAuthorization),
     carried: &Carried,
+    raw: Option<&Finder<'_>>,
 ) -> Result<Option<Handle>, Unsafe> {
     let dead = |why| Unsafe {
         why,
@@ -276,7 +292,7 @@ async fn bind(
     if carried.signed {
         return Err(dead("a signed response, whose code cannot be replaced"));
     }
-    let code = match the_code(asked, carried) {
+    let code = match the_code(asked, carried, raw) {
         Ok(None) => return Ok(None),
         Ok(Some(code)) => code,
         Err(why) => return Err(dead(why)),
@@ -312,7 +328,7 @@ async fn bind(
             if let Some(issuer) = carried
                 .issuer
                 .clone()
-                .filter(|issuer| !asked.sent.holds(issuer))
+                .filter(|issuer| !asked.sent.holds(&Finder::new(issuer)))
             {
                 exchange.site.learn_issuer(Issuer {
                     issuer: Some(issuer),
@@ -330,31 +346,37 @@ async fn bind(
 
 /// The one code that the upstream has issued with an answer. What a client could have put there is none: a code that
 /// somebody else's sign-in yielded would be bound to a challenge of the thief's.
-fn the_code(asked: &Asked, carried: &Carried) -> Result<Option<AuthorizationCode>, &'static str> {
+fn the_code(
+    asked: &Asked<'_>,
+    carried: &Carried,
+    raw: Option<&Finder<'_>>,
+) -> Result<Option<AuthorizationCode>, &'static str> {
     match carried.codes.as_slice() {
         [] => Ok(None),
         [_] if carried.error => Err("a code in an error response"),
-        [code] if asked.sent.holds(code.expose()) => Err("a code that came with the request"),
+        [_] if raw.is_none_or(|raw| asked.sent.holds(raw)) => {
+            Err("a code that came with the request")
+        }
         [code] => Ok(Some(code.clone())),
         [..] => Err("two codes in one answer"),
     }
 }
 
+/// Looks for the code. To make it ready costs more than to look: it is made once for each answer.
+fn finder(code: &AuthorizationCode) -> Finder<'_> {
+    Finder::new(code.expose())
+}
+
 /// No other field of the answer may hold the code that was replaced.
 fn leak(
     response: &Response<Body>,
-    raw: Option<&AuthorizationCode>,
+    code: Option<&Finder<'_>>,
     handle: &Handle,
 ) -> Result<(), Unsafe> {
-    let Some(raw) = raw.map(AuthorizationCode::expose) else {
+    let Some(code) = code else {
         return Ok(());
     };
-    let holds = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .windows(raw.len())
-            .any(|window| window == raw.as_bytes())
-    };
+    let holds = |value: &HeaderValue| code.find(value.as_bytes()).is_some();
     if response.headers().values().any(holds) {
         return Err(Unsafe {
             why: "the code stands in another header field",
@@ -367,7 +389,7 @@ fn leak(
 /// An answer without a live handle: a code in it may leave only for a client whose codes travel as they are.
 async fn stray(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {

@@ -43,10 +43,8 @@ pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, S
     } else {
         "; SameSite=Lax"
     };
-    let set_cookie = format!(
-        "{}={value}; Path=/; HttpOnly{attributes}",
-        exchange.cookie_name()
-    );
+    let name = exchange.cookie_name();
+    let set_cookie = [name, "=", &value, "; Path=/; HttpOnly", attributes].concat();
     Ok(Tie {
         digest: Some(digest(&value)),
         set_cookie: Some(set_cookie),

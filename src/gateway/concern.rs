@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, header};
-use memchr::memmem;
+use memchr::memchr_iter;
 
 use crate::clock;
-use crate::flow::Purpose;
-use crate::oauth::params::fold;
+use crate::flow::{Purpose, handle};
+use crate::oauth::params::folds_to;
 use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::Pending;
@@ -153,10 +153,8 @@ async fn owner(exchange: &Exchange<'_>, word: &str) -> Option<Digest> {
 /// it would look like its answer to that sign-in. No form of a login brings both in one value, and no code comes to a client
 /// beside a handle.
 pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) -> bool {
-    let prefix = Purpose::State.prefix();
     // A handle has only letters and digits: where there is none as it stands, it is escaped.
-    let may_hold =
-        |text: &[u8]| text.contains(&b'%') || memmem::find(text, prefix.as_bytes()).is_some();
+    let may_hold = |text: &[u8]| handle::may_stand_in(text) || hides_word(text);
     if !may_hold(request.query().as_bytes()) && !may_hold(&request.body.read()) {
         return false;
     }
@@ -169,7 +167,7 @@ pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) 
     for raw in std::iter::once(query).chain(values) {
         let mut raw = raw;
         for _ in 0..ROUNDS {
-            let there = memmem::find(&raw, prefix.as_bytes()).is_some();
+            let there = handle::may_stand_in(&raw);
             if let Some(there) = there.then(|| text(&raw)).filter(|text| carries_code(text)) {
                 for handle in exchange.site.key.find_all(Purpose::State, &there) {
                     let found = exchange.site.store.pending(handle.digest()).await;
@@ -187,12 +185,23 @@ pub(super) async fn is_planted(exchange: &Exchange<'_>, request: &mut Received) 
     false
 }
 
+/// Whether decoding a text, however often, may yield a word of letters and digits that does not stand in it: only if it
+/// has the escape of a letter or digit, or of another escape's `%`.
+fn hides_word(text: &[u8]) -> bool {
+    memchr_iter(b'%', text).any(|at| {
+        let digit = |at: usize| char::from(text.get(at).copied().unwrap_or_default()).to_digit(16);
+        let escaped = digit(at + 1).zip(digit(at + 2));
+        let byte = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'%')
+    })
+}
+
 /// Whether a text has a parameter `code` of a value that is no one-time password.
 fn carries_code(text: &str) -> bool {
     text.split(['?', '&', '#', ';']).any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or_default();
         let is_digits = value.bytes().all(|byte| byte.is_ascii_digit());
-        fold(name) == "code" && !(is_digits && value.len() <= ONE_TIME_PASSWORD)
+        folds_to(name, "code") && !(is_digits && value.len() <= ONE_TIME_PASSWORD)
     })
 }
 
@@ -229,4 +238,38 @@ fn words(request: &Received, with_query: bool) -> Option<Vec<String>> {
         }
     }
     Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_hides_no_word_yields_none(input in "[pgs%0-9aA-F+/]{0,12}|(p|g|s|%70|%67|%73|%25|%2F|%%|%3|7|3|0){0,9}") {
+            let mut text = input.clone().into_bytes();
+            if !handle::may_stand_in(&text) && !hides_word(&text) {
+                for _ in 0..2 * ROUNDS {
+                    text = decode_lossy(&text);
+                    prop_assert!(!handle::may_stand_in(&text), "{}", input);
+                }
+            }
+        }
+
+        #[test]
+        fn a_word_is_found_however_it_is_escaped(
+            around in "[a/%?]{0,2}",
+            escaped in prop::collection::vec(prop::collection::vec(prop::bool::weighted(0.3), 8), 1..=ROUNDS),
+        ) {
+            let mut text = format!("{around}{}", Purpose::State.prefix());
+            for escaped in escaped {
+                let bytes = text.bytes().zip(escaped.iter().cycle());
+                text = bytes
+                    .map(|(byte, escaped)| if *escaped { format!("%{byte:02X}") } else { char::from(byte).to_string() })
+                    .collect();
+            }
+            prop_assert!(handle::may_stand_in(text.as_bytes()) || hides_word(text.as_bytes()), "{}", text);
+        }
+    }
 }

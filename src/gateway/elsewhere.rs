@@ -5,7 +5,7 @@
 
 use http::Response;
 
-use crate::oauth::params::fold;
+use crate::oauth::params::folds_to;
 use crate::policy::{Decision, Violation};
 
 use super::body::Body;
@@ -90,7 +90,7 @@ fn asks_for_token(names: &Names) -> bool {
     let has = |name: &str| {
         names
             .iter()
-            .any(|(known, value)| *known == fold(name) && !value.is_empty())
+            .any(|(known, value)| folds_to(name, known) && !value.is_empty())
     };
     if has("grant_type") {
         return true;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::clock;
 use crate::oauth::{ClientId, Digest};
@@ -68,7 +68,7 @@ impl Received {
     /// The same path with another query.
     pub(super) fn set_query(&mut self, query: &str) {
         // A query that was written by us is one; if it were none, the request would lead nowhere.
-        let target = PathAndQuery::try_from(format!("{}?{query}", self.path()));
+        let target = PathAndQuery::try_from([self.path(), "?", query].concat());
         self.target = target.unwrap_or_else(|_| PathAndQuery::from_static("/"));
     }
 
@@ -105,14 +105,14 @@ impl Sent {
     const ROUNDS: usize = 3;
 
     /// Whether a value came with the request.
-    pub(super) fn holds(&self, value: &str) -> bool {
+    pub(super) fn holds(&self, value: &Finder<'_>) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
         let target = self.target.as_ref().map(PathAndQuery::as_str);
         let texts = [target.unwrap_or_default().as_bytes(), &self.body];
         texts.into_iter().chain(fields).any(|text| {
             let mut text = Cow::Borrowed(text);
             for _ in 0..=Self::ROUNDS {
-                if memmem::find(&text, value.as_bytes()).is_some() {
+                if value.find(&text).is_some() {
                     return true;
                 }
                 if !text.contains(&b'%') {

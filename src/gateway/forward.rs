@@ -64,6 +64,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
                     sent,
                     browser,
                     begun: None,
+                    handle: None,
                 },
                 response,
             )

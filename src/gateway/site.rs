@@ -36,6 +36,8 @@ pub struct Site {
     pub authority: String,
     /// The origins of the upstream itself, and of the gate as clients reach it.
     pub own: [Option<Origin>; 2],
+    /// The host of the first of them.
+    pub upstream_host: String,
     /// Its Host as a field.
     pub host: HeaderValue,
     /// Makes and recognises its handles.
@@ -63,11 +65,15 @@ impl Site {
             issuer: settings.issuer.clone(),
             in_responses: false,
         };
+        let urls =
+            [connection.origin(), settings.public_origin.clone()].map(|own| Url::parse(&own).ok());
+        let [upstream, _] = &urls;
+        let upstream_host = upstream.as_ref().and_then(Url::host_str);
         Self {
             telemetry,
             key: HandleKey::for_upstream(&settings.name),
-            own: [connection.origin(), settings.public_origin.clone()]
-                .map(|own| Url::parse(&own).ok().map(|own| own.origin())),
+            upstream_host: upstream_host.unwrap_or_default().to_owned(),
+            own: urls.map(|own| own.map(|own| own.origin())),
             origin_finder: Finder::new(&connection.origin()).into_owned(),
             origin: connection.origin(),
             host: HeaderValue::try_from(connection.authority())

@@ -193,8 +193,7 @@ async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
 fn is_parameter(cookie: &str) -> bool {
     let decoded = params::decode(cookie.as_bytes());
-    let known = token::PROTECTED.map(params::fold);
-    params::foldings(decoded.as_deref().unwrap_or(cookie)).any(|folded| known.contains(&folded))
+    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &token::PROTECTED)
 }
 
 fn unreadable(problem: &TokenProblem) -> Violation {
@@ -385,7 +384,7 @@ fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.
 fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(params.input_length() + code.len());
     for pair in params
         .iter()
         .filter(|pair| !(strip && pair.name() == "code_verifier"))

@@ -35,7 +35,9 @@ impl ClientId {
 
 impl From<String> for ClientId {
     fn from(id: String) -> Self {
-        let digest = Digest::of("client_id", &[id.as_bytes()]);
+        let digest = Digest::remembered("client_id", &id, |id| {
+            Digest::of("client_id", &[id.as_bytes()])
+        });
         Self { id, digest }
     }
 }

@@ -1,5 +1,7 @@
 //! Short digests: how identifiers, codes and handles are named without being kept.
 
+mod memo;
+
 use sha2::{Digest as _, Sha256};
 
 /// The first 128 bits of a domain-separated SHA-256.

@@ -4,9 +4,19 @@
 //! that resolves the doubt in its own way judges one request and forwards another, so doubt is an error here:
 //! broken escapes, invalid UTF-8, NUL, a byte-order mark and empty names are refused, and duplicates stay visible.
 
+mod escape;
+mod folding;
+pub mod set;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memchr2};
+
+use escape::Special;
+pub use escape::{decode, encode_into};
+pub use folding::{fold, foldings, folds_to, is_folding_of};
 
 /// One `name=value`, decoded, with its place in the input.
 #[derive(Clone)]
@@ -14,7 +24,8 @@ pub struct Pair<'a> {
     name: Cow<'a, str>,
     /// `None`: the value does not decode. Only [`Params::survey`] lets such a pair through.
     value: Option<Cow<'a, str>>,
-    has_equals: bool,
+    /// Where the value begins in `raw`; `None` without a `=`.
+    value_at: Option<usize>,
     raw: &'a [u8],
     start: usize,
 }
@@ -37,7 +48,7 @@ impl<'a> Pair<'a> {
 
     /// Whether there was a `=`: a bare `state` is not `state=`.
     pub fn has_equals(&self) -> bool {
-        self.has_equals
+        self.value_at.is_some()
     }
 
     /// The bytes of the pair as they came, without the `&`s around it.
@@ -48,9 +59,10 @@ impl<'a> Pair<'a> {
     /// Whether some servers see the end of the name, or of the value, elsewhere: a `;` that is not escaped begins another
     /// parameter, and to qs a name that has a bracket ends at the last `]=`.
     pub fn is_cut_elsewhere(&self) -> bool {
-        let value = self.raw.splitn(2, |&byte| byte == b'=').nth(1);
+        let value = self.value_at.and_then(|at| self.raw.get(at..));
         let value = value.unwrap_or_default();
-        self.raw.contains(&b';') || value.windows(2).any(|two| two == b"]=")
+        let mut brackets = memchr_iter(b']', value);
+        memchr(b';', self.raw).is_some() || brackets.any(|at| value.get(at + 1) == Some(&b'='))
     }
 
     /// Where they stand in the input.
@@ -59,11 +71,23 @@ impl<'a> Pair<'a> {
     }
 }
 
+/// Most requests have no more.
+const USUAL_PAIRS: usize = 8;
+
 /// Ordered pairs; duplicates and order are kept.
 #[derive(Clone, Default)]
 pub struct Params<'a> {
     input: &'a [u8],
     pairs: Vec<Pair<'a>>,
+}
+
+/// What a pair stands in.
+struct Source<'a, 's> {
+    /// `None`: it is no UTF-8 as a whole.
+    text: Option<&'a str>,
+    special: &'s mut Special<'a>,
+    /// Where the pair begins.
+    start: usize,
 }
 
 /// Why an input cannot be read without doubt.
@@ -107,34 +131,69 @@ impl<'a> Params<'a> {
     }
 
     fn read(input: &'a [u8], limit: usize, strict: bool) -> Result<Self, Malformed> {
-        let mut pairs = Vec::new();
-        let mut start = 0;
-        for raw in input.split(|&byte| byte == b'&') {
-            let at = start;
-            start += raw.len() + 1;
+        if input.is_empty() {
+            return Ok(Self::default());
+        }
+        // Looked at once: what is UTF-8 as a whole is so between any two characters of ASCII.
+        let text = std::str::from_utf8(input).ok();
+        let mut special = Special::new(input);
+        let mut pairs = Vec::with_capacity(USUAL_PAIRS.min(limit));
+        let mut at = 0;
+        while let Some(rest) = input.get(at..) {
+            let start = at;
+            // The name ends at the first of both, the pair at the first `&`.
+            let first = memchr2(b'&', b'=', rest);
+            let equals = first.filter(|first| rest.get(*first) == Some(&b'='));
+            let end = match equals {
+                None => first,
+                Some(equals) => rest
+                    .get(equals + 1..)
+                    .and_then(|value| Some(equals + 1 + memchr(b'&', value)?)),
+            };
+            let raw = end.map_or(rest, |end| rest.get(..end).unwrap_or_default());
+            at += raw.len() + 1;
             if raw.is_empty() {
                 continue;
             }
             if pairs.len() == limit {
                 return Err(Malformed::TooMany);
             }
-            pairs.push(Self::pair(raw, at, strict)?);
+            let source = Source {
+                text,
+                special: &mut special,
+                start,
+            };
+            pairs.push(Self::pair(raw, equals, source, strict)?);
         }
         Ok(Self { input, pairs })
     }
 
-    fn pair(raw: &'a [u8], at: usize, strict: bool) -> Result<Pair<'a>, Malformed> {
-        let equals = raw.iter().position(|&byte| byte == b'=');
-        let (name, value) = raw.split_at(equals.unwrap_or(raw.len()));
-        let value = value.get(1..).unwrap_or_default();
-        let name = decode(name)?;
+    fn pair(
+        raw: &'a [u8],
+        equals: Option<usize>,
+        source: Source<'a, '_>,
+        strict: bool,
+    ) -> Result<Pair<'a>, Malformed> {
+        let Source {
+            text,
+            special,
+            start,
+        } = source;
+        let value_at = equals.map(|equals| equals + 1);
+        let mut part = |range: Range<usize>| {
+            let place = start + range.start..start + range.end;
+            let is_plain = special.none_in(place.clone());
+            let text = text.and_then(|text| text.get(place));
+            escape::decode_part(raw.get(range).unwrap_or_default(), text, is_plain)
+        };
+        let name = part(0..equals.unwrap_or(raw.len()))?;
         if name.is_empty() {
             return Err(Malformed::EmptyName);
         }
         if name.starts_with('\u{feff}') {
             return Err(Malformed::ByteOrderMark);
         }
-        let value = match decode(value) {
+        let value = match part(value_at.unwrap_or(raw.len())..raw.len()) {
             Ok(value) => Some(value),
             Err(malformed) if strict => return Err(malformed),
             Err(_) => None,
@@ -142,9 +201,9 @@ impl<'a> Params<'a> {
         Ok(Pair {
             name,
             value,
-            has_equals: equals.is_some(),
+            value_at,
             raw,
-            start: at,
+            start,
         })
     }
 
@@ -156,6 +215,16 @@ impl<'a> Params<'a> {
     /// Whether there is no pair at all.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+
+    /// Bytes that were read.
+    pub fn input_length(&self) -> usize {
+        self.input.len()
+    }
+
+    /// Whether [`Pair::is_cut_elsewhere`] holds of any.
+    pub fn is_cut_elsewhere(&self) -> bool {
+        memchr2(b';', b']', self.input).is_some() && self.iter().any(Pair::is_cut_elsewhere)
     }
 
     /// Every pair of that exact name.
@@ -181,13 +250,11 @@ impl<'a> Params<'a> {
 
     /// Whether a value of `name` begins or ends with blanks or control characters, which some servers trim.
     pub fn is_padded(&self, name: &str) -> bool {
-        let trimmed = |value: &str| {
-            let is_blank = |c: char| c.is_whitespace() || c.is_control();
-            value.trim_matches(is_blank).len() < value.len()
-        };
+        let is_blank = |c: char| c.is_whitespace() || c.is_control();
+        let padded = |value: &str| value.starts_with(is_blank) || value.ends_with(is_blank);
         self.pairs
             .iter()
-            .any(|pair| pair.name == name && trimmed(pair.value()))
+            .any(|pair| pair.name == name && padded(pair.value()))
     }
 
     /// The first name that occurs twice, leaving out those that may.
@@ -205,7 +272,8 @@ impl<'a> Params<'a> {
     /// `code.verifier`, `code[]`, `+code`. Behind a `;` that is not escaped, a protected name itself is one: there it
     /// begins a parameter in some servers, and none here.
     pub fn folded_collision(&self, protected: &[&str]) -> Option<String> {
-        let collides = |name: &str| foldings(name).any(|folded| is_folded(protected, &folded));
+        let collides = |name: &str| is_folding_of(name, protected);
+        let semicolons = memchr(b';', self.input).is_some();
         let behind_semicolon = |pair: &Pair<'a>| {
             pair.raw
                 .split(|&byte| byte == b';')
@@ -221,7 +289,7 @@ impl<'a> Params<'a> {
             if !protected.contains(&name) && collides(name) {
                 return Some(name.to_owned());
             }
-            behind_semicolon(pair)
+            semicolons.then(|| behind_semicolon(pair)).flatten()
         })
     }
 
@@ -276,100 +344,6 @@ pub fn append_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     encode_into(out, name);
     out.push(b'=');
     encode_into(out, value);
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters: correct in a query, a fragment and a form.
-pub fn encode_into(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(byte);
-        } else {
-            out.push(b'%');
-            for digit in [byte >> 4, byte & 15] {
-                out.extend(HEX.get(usize::from(digit)));
-            }
-        }
-    }
-}
-
-fn is_folded(protected: &[&str], folded: &str) -> bool {
-    let letters = |known: &str| {
-        let letters = known.bytes().filter(u8::is_ascii_alphanumeric);
-        letters
-            .map(|byte| byte.to_ascii_lowercase())
-            .eq(folded.bytes())
-    };
-    protected.iter().any(|known| letters(known))
-}
-
-/// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a
-/// NUL; to PHP a bracket that is not closed is a `_`.
-pub fn foldings(name: &str) -> impl Iterator<Item = String> {
-    let brackets = ['[', ']'];
-    let opened = name.trim_start_matches(brackets);
-    let cut = opened.split(['[', ']', '\0']).next().unwrap_or_default();
-    let unclosed = opened
-        .split_once('[')
-        .is_some_and(|(_, rest)| !rest.contains(']'));
-    let whole = unclosed.then(|| fold(opened.split('\0').next().unwrap_or_default()));
-    // Others drop the NUL.
-    let without_nul = name.contains('\0').then(|| fold(name));
-    std::iter::once(fold(cut)).chain(whole).chain(without_nul)
-}
-
-/// A name without case and punctuation.
-///
-/// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
-pub fn fold(name: &str) -> String {
-    name.chars()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .filter(char::is_ascii_alphanumeric)
-        .collect()
-}
-
-/// Strict form decoding of one name or value: `+` is a space, `%HH` exactly, then UTF-8 without NUL.
-pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
-    if !raw.iter().any(|&byte| matches!(byte, b'%' | b'+' | 0)) {
-        return std::str::from_utf8(raw)
-            .map(Cow::Borrowed)
-            .map_err(|_| Malformed::Encoding);
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut bytes = raw.iter();
-    while let Some(&byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = bytes
-                    .next()
-                    .and_then(|&digit| hex(digit))
-                    .ok_or(Malformed::Escape)?;
-                let low = bytes
-                    .next()
-                    .and_then(|&digit| hex(digit))
-                    .ok_or(Malformed::Escape)?;
-                high << 4 | low
-            }
-            other => other,
-        });
-    }
-    if out.contains(&0) {
-        return Err(Malformed::Nul);
-    }
-    String::from_utf8(out)
-        .map(Cow::Owned)
-        .map_err(|_| Malformed::Encoding)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// Values are codes, verifiers, states and passwords: only names are shown.

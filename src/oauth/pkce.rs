@@ -9,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::params::set::UNRESERVED;
+
 /// The shortest verifier, and the shortest `plain` challenge, in characters (RFC 7636 section 4.1).
 pub const MIN_LENGTH: usize = 43;
 /// The longest verifier of RFC 7636 section 4.1, in characters.
@@ -181,7 +183,7 @@ impl fmt::Debug for CodeVerifier {
 }
 
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    UNRESERVED.has(byte)
 }
 
 #[cfg(test)]

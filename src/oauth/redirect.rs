@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::memchr2;
 use url::Url;
 
 use super::Digest;
@@ -72,28 +73,33 @@ impl RedirectDigest {
 }
 
 fn exact_digest(uri: &str) -> Digest {
-    Digest::of("redirect_uri", &[uri.as_bytes()])
+    Digest::remembered("redirect_uri", uri, |uri| {
+        Digest::of("redirect_uri", &[uri.as_bytes()])
+    })
 }
 
 /// Whether a redirect URI brings a `code` of its own along, in whatever spelling. A server that adds its answer to it would
 /// send a code out that it did not issue.
 pub fn brings_code(uri: &str) -> bool {
-    let parts = uri.split(['?', '#']).skip(1);
+    let Some(path) = memchr2(b'?', b'#', uri.as_bytes()) else {
+        return false;
+    };
+    let parts = uri.get(path..).unwrap_or_default().split(['?', '#']);
     parts.flat_map(|part| part.split(['&', ';'])).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
         let name = super::params::decode(name.as_bytes()).unwrap_or(name.into());
-        super::params::fold(&name) == "code"
+        super::params::folds_to(&name, "code")
     })
 }
 
 /// The digest of where a URI leads: scheme, authority and path, without query and fragment.
 pub fn target_digest(uri: &str) -> Digest {
-    let end = uri.find(['?', '#']).unwrap_or(uri.len());
+    let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
-    match Url::parse(base) {
+    Digest::remembered("redirect_target", base, |base| match Url::parse(base) {
         Ok(url) => Digest::of("redirect_target", &[url.as_str().as_bytes()]),
         Err(_) => Digest::of("redirect_target", &[base.as_bytes()]),
-    }
+    })
 }
 
 /// A redirect URI that is known to belong to its client: the only thing that an error redirect of ours accepts

@@ -39,6 +39,9 @@ pub struct ResponseType(String);
 impl ResponseType {
     /// Words in alphabetical order. Salesforce's `code_credentials` is a word of its own.
     pub fn parse(response_type: &str) -> Self {
+        if !response_type.contains(' ') {
+            return Self(response_type.to_owned());
+        }
         let mut words: Vec<&str> = response_type
             .split(' ')
             .filter(|word| !word.is_empty())

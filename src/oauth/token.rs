@@ -2,7 +2,7 @@
 
 use super::AuthorizationCode;
 use super::client::{ClientIdentity, ClientProblem};
-use super::params::{Duplicate, Pair, Params};
+use super::params::{Duplicate, Params};
 
 /// Names that decide what a token request is.
 pub const PROTECTED: [&str; 9] = [
@@ -102,7 +102,7 @@ impl<'a> TokenRequest<'a> {
         if let Some(name) = params.folded_collision(&PROTECTED) {
             return Err(TokenProblem::Folded(name));
         }
-        if params.iter().any(Pair::is_cut_elsewhere) {
+        if params.is_cut_elsewhere() {
             return Err(TokenProblem::Separator);
         }
         if params.is_padded("client_id") {

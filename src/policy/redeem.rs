@@ -49,7 +49,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
         Found::Claimed(bound) => (bound, Ok(())),
-        Found::Gone(gone) => (decoy.as_ref().ok_or_else(|| dead(gone))?, Err(dead(gone))),
+        Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
     // All comparisons are made, of a dead code with one that nobody has: how long a refusal takes is not to tell how far a
     // request came.

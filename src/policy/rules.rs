@@ -121,18 +121,64 @@ pub struct ClientRule {
 }
 
 /// All rules of one upstream.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     default: Rule,
     clients: HashMap<Digest, ClientRule>,
+    any: Any,
+}
+
+/// What every request asks about all the rules, found once.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
+struct Any {
+    response_without_code: bool,
+    upstream_codes: bool,
+    enforced_upstream_codes: bool,
+    judged: bool,
+    /// Refused or rewritten.
+    touched: bool,
+}
+
+impl Any {
+    fn with(self, rule: &Rule) -> Self {
+        let yields_none = |response_type: &ResponseType| !response_type.yields_code();
+        let enforced = rule.mode == Mode::Enforce;
+        let handles = rule.uses_handles();
+        Self {
+            response_without_code: self.response_without_code
+                || rule.response_types.iter().any(yields_none),
+            upstream_codes: self.upstream_codes || !handles,
+            enforced_upstream_codes: self.enforced_upstream_codes || enforced && !handles,
+            judged: self.judged || rule.mode != Mode::Off,
+            touched: self.touched || enforced || handles,
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new(Rule::default(), [])
+    }
 }
 
 impl Rules {
     /// The upstream's rule and its clients' exceptions, by [`crate::oauth::ClientId::digest`].
     pub fn new(default: Rule, clients: impl IntoIterator<Item = (Digest, ClientRule)>) -> Self {
+        let clients: HashMap<Digest, ClientRule> = clients.into_iter().collect();
+        let exceptions = clients
+            .values()
+            .flat_map(|client| [&client.rule, &client.afterwards]);
+        let any = std::iter::once(&default)
+            .chain(exceptions)
+            .fold(Any::default(), Any::with);
         Self {
             default,
-            clients: clients.into_iter().collect(),
+            clients,
+            any,
         }
     }
 
@@ -164,8 +210,7 @@ impl Rules {
 
     /// Whether any client may ask for a response without a code, which no sign-in of ours has to be found for.
     pub fn any_response_without_code(&self) -> bool {
-        let mut types = self.all().flat_map(|rule| &rule.response_types);
-        types.any(|response_type| !response_type.yields_code())
+        self.any.response_without_code
     }
 
     /// The exceptions, as written.
@@ -173,34 +218,24 @@ impl Rules {
         self.clients.values()
     }
 
-    fn all(&self) -> impl Iterator<Item = &Rule> {
-        std::iter::once(&self.default).chain(
-            self.clients
-                .values()
-                .flat_map(|client| [&client.rule, &client.afterwards]),
-        )
-    }
-
     /// Whether any client's codes travel as the upstream issued them.
     pub fn any_upstream_codes(&self) -> bool {
-        self.all().any(|rule| !rule.uses_handles())
+        self.any.upstream_codes
     }
 
     /// Whether any client that is enforced has its codes travel as the upstream issued them.
     pub fn any_enforced_upstream_codes(&self) -> bool {
-        self.all()
-            .any(|rule| rule.mode == Mode::Enforce && !rule.uses_handles())
+        self.any.enforced_upstream_codes
     }
 
     /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.
     pub fn observes_only(&self) -> bool {
-        self.all()
-            .all(|rule| rule.mode != Mode::Enforce && !rule.uses_handles())
+        !self.any.touched
     }
 
     /// Whether nothing is ever judged: the upstream is passed through.
     pub fn all_off(&self) -> bool {
-        self.all().all(|rule| rule.mode == Mode::Off)
+        !self.any.judged
     }
 }
 
@@ -237,6 +272,58 @@ mod tests {
             rules.of(Some(ClientId::new("other").digest()), 99).mode,
             Mode::Enforce
         );
+    }
+
+    #[test]
+    fn what_is_asked_of_all_rules_is_asked_of_each() {
+        let (modes, codes) = (
+            [Mode::Off, Mode::Report, Mode::Enforce],
+            [Codes::Handle, Codes::Upstream],
+        );
+        let rules: Vec<Rule> = modes
+            .into_iter()
+            .flat_map(|mode| codes.map(|codes| (mode, codes)))
+            .flat_map(|(mode, codes)| {
+                ["code", "id_token"].map(|response_type| Rule {
+                    mode,
+                    codes,
+                    response_types: vec![ResponseType::parse(response_type)],
+                    ..Rule::default()
+                })
+            })
+            .collect();
+        for (default, rule, afterwards) in rules.iter().flat_map(|default| {
+            let rest = rules.iter().rev().zip(rules.iter().skip(3));
+            rest.map(move |(rule, afterwards)| (default, rule, afterwards))
+        }) {
+            let exception = ClientRule {
+                id: "a".to_owned(),
+                rule: rule.clone(),
+                until: Some(1),
+                afterwards: afterwards.clone(),
+                owner: None,
+                reason: None,
+            };
+            let client = ClientId::new("a").digest();
+            let asked = Rules::new(default.clone(), [(client, exception)]);
+            let all = [default, rule, afterwards];
+            let any = |is: fn(&Rule) -> bool| all.into_iter().any(is);
+            let upstream = |rule: &Rule| !rule.uses_handles();
+            assert_eq!(asked.any_upstream_codes(), any(upstream));
+            assert_eq!(
+                asked.any_enforced_upstream_codes(),
+                any(|rule| rule.mode == Mode::Enforce && !rule.uses_handles())
+            );
+            assert_eq!(
+                asked.observes_only(),
+                !any(|rule| rule.mode == Mode::Enforce || rule.uses_handles())
+            );
+            assert_eq!(asked.all_off(), !any(|rule| rule.mode != Mode::Off));
+            assert_eq!(
+                asked.any_response_without_code(),
+                any(|rule| !rule.response_types.iter().any(ResponseType::yields_code))
+            );
+        }
     }
 
     #[test]

@@ -108,5 +108,6 @@ pub(super) async fn rewritten(
         }
         request
     });
-    pass(exchange, cleared, fresh.map(|_| handle.digest())).await
+    let begun = fresh.map(|_| handle.digest());
+    pass(exchange, cleared, begun, Some(handle)).await
 }

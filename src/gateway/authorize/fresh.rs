@@ -105,15 +105,15 @@ pub(super) async fn fresh(
         Decision::Refuse(_, violation) => return refuse(exchange, &request, &fresh, &violation),
     };
     if !fresh.rule.uses_handles() {
-        let response = pass(exchange, cleared, Some(correlation(&pending))).await;
+        let response = pass(exchange, cleared, Some(correlation(&pending)), None).await;
         return with_cookie(
             response,
             tie.set_cookie.filter(|_| fresh.rule.mode == Mode::Enforce),
         );
     }
-    if !fresh.response_type().yields_code() && pending.challenge.is_none() {
+    if pending.challenge.is_none() && !fresh.response_type().yields_code() {
         // Nothing will come back that could be redeemed.
-        return pass(exchange, cleared, None).await;
+        return pass(exchange, cleared, None, None).await;
     }
     enter(exchange, cleared, &fresh, (&pending, tie)).await
 }

@@ -4,25 +4,25 @@ use http::{Response, header};
 
 use crate::carrier::form_post::{Form, forms};
 use crate::carrier::{Carried, Replacement, beacon};
-use crate::flow::{Handle, PendingAuthorization, Purpose};
-use crate::oauth::AuthorizationCode;
+use crate::flow::{Handle, PendingAuthorization, handle};
 use crate::telemetry::Event;
 
 use super::super::body::{Body, Peeked};
 use super::super::exchange::Exchange;
 use super::super::{headers, reply};
 use super::public::{is_foreign, text};
-use super::{Asked, Unsafe, bind, leak, live, live_handle, stray};
+use super::{Asked, Unsafe, bind, finder, leak, live, live_handle, stray};
 
 /// The whole of a page or document that may carry something, left ready to be sent on.
 pub(super) async fn readable(
     exchange: &Exchange<'_>,
     response: &mut Response<Body>,
 ) -> Option<bytes::Bytes> {
-    let kind = text(response, &header::CONTENT_TYPE)
-        .unwrap_or("text/html")
-        .to_ascii_lowercase();
-    let is_text = kind.contains("html") || kind.contains("json");
+    let kind = text(response, &header::CONTENT_TYPE).unwrap_or("text/html");
+    let is_text = kind
+        .as_bytes()
+        .windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"html") || word.eq_ignore_ascii_case(b"json"));
     if !is_text || response.headers().contains_key(header::CONTENT_ENCODING) {
         return None;
     }
@@ -39,21 +39,21 @@ pub(super) async fn readable(
 /// A page: a form that posts itself to the client, or something with a code in it that is none.
 pub(super) async fn check(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Result<(), Unsafe> {
     let Some(page) = readable(exchange, response).await else {
         return Ok(());
     };
     origin_in_page(exchange, &page);
-    let key = &exchange.site.key;
+    let ours = asked.ours(exchange);
     let all: Vec<_> = Some(&page)
         .filter(|page| has_form(page))
         .map(|page| forms(page))
         .unwrap_or_default()
         .into_iter()
         .map(|form| {
-            let carried = form.read(key);
+            let carried = form.read(ours);
             (form, carried)
         })
         .collect();
@@ -88,10 +88,14 @@ pub(super) async fn check(
             None => stray(exchange, asked, &form.action, carried).await?,
         }
     }
+    // Most pages name no handle: whether they are UTF-8 is nobody's question then.
+    if !handle::may_stand_in(&page) {
+        return Ok(());
+    }
     let Ok(text) = std::str::from_utf8(&page) else {
         return Ok(());
     };
-    if !text.contains(Purpose::State.prefix()) || !beacon::carries_code(text) {
+    if !beacon::carries_code(text) {
         return Ok(());
     }
     match live_handle(exchange, text).await {
@@ -114,31 +118,29 @@ fn has_form(page: &[u8]) -> bool {
 /// A form that posts itself to the client.
 async fn form_post(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     response: &mut Response<Body>,
     (page, form, carried): (&[u8], &Form, &Carried),
     (handle, record): (&Handle, &PendingAuthorization),
 ) -> Result<(), Unsafe> {
-    let code = bind(exchange, asked, handle, record, carried).await?;
+    let raw = carried.codes.first().map(finder);
+    let code = bind(exchange, asked, (handle, record), carried, raw.as_ref()).await?;
     let replacement = Replacement {
         handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = form.rewrite(page, replacement);
-    let raw = carried.codes.first();
-    let twice = raw.map(AuthorizationCode::expose).is_some_and(|raw| {
-        rewritten
-            .windows(raw.len())
-            .any(|window| window == raw.as_bytes())
-    });
-    if twice {
+    if raw
+        .as_ref()
+        .is_some_and(|raw| raw.find(&rewritten).is_some())
+    {
         return Err(Unsafe {
             why: "the code stands twice in a page",
             pending: Some(handle.digest()),
         });
     }
-    leak(response, raw, handle)?;
+    leak(response, raw.as_ref(), handle)?;
     headers::forget_body(response.headers_mut());
     reply::not_to_be_stored(response.headers_mut());
     response.body_mut().replace(rewritten);

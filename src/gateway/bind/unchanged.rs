@@ -14,7 +14,7 @@ use crate::telemetry::Decided;
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Sent};
 use super::public::{is_foreign, pass_through, text};
-use super::{Asked, Unsafe, page, the_code};
+use super::{Asked, Unsafe, finder, page, the_code};
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, and its state.
 /// The client is not among them, because an answer does not name it; two clients under one key kill both records.
@@ -35,6 +35,7 @@ pub(in crate::gateway) async fn observe(
         sent,
         browser: None,
         begun: None,
+        handle: None,
     };
     if response.status().is_redirection() {
         if let Some(location) = text(&response, &header::LOCATION).map(str::to_owned) {
@@ -74,11 +75,12 @@ fn report(exchange: &Exchange<'_>, bound: Result<(), Unsafe>) {
 /// Binds a code that travels as it is, to the request that was held under the same values.
 pub(super) async fn bind_upstream_code(
     exchange: &Exchange<'_>,
-    asked: &Asked,
+    asked: &Asked<'_>,
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {
-    let code = match the_code(asked, carried) {
+    let raw = carried.codes.first().map(finder);
+    let code = match the_code(asked, carried, raw.as_ref()) {
         Ok(None) => return Ok(()),
         Ok(Some(code)) => code,
         Err(why) => return Err(Unsafe::stray(why)),

@@ -208,4 +208,80 @@ proptest! {
             prop_assert_eq!(out.iter().map(Pair::raw).collect::<Vec<_>>(), left);
         }
     }
+
+    #[test]
+    fn what_is_checked_once_for_all_is_read_as_if_each_part_was_checked(
+        input in prop::collection::vec(prop::sample::select(b"aB&&==%+41;]\0\xc3\xa9\xef\xbb\xbf\xff".as_slice()), 0..40),
+        limit in 0_usize..6,
+        strict: bool,
+    ) {
+        let read = Params::read(&input, limit, strict).map(|params| {
+            let pairs = params.iter().map(|pair| {
+                (pair.name().to_owned(), pair.value.as_deref().map(str::to_owned), pair.has_equals(), pair.raw().to_vec())
+            });
+            pairs.collect::<Vec<_>>()
+        });
+        prop_assert_eq!(read, read_slowly(&input, limit, strict));
+        if let Ok(params) = Params::read(&input, limit, strict) {
+            prop_assert_eq!(params.is_cut_elsewhere(), params.iter().any(Pair::is_cut_elsewhere));
+        }
+        for pair in Params::read(&input, limit, strict).iter().flat_map(Params::iter) {
+            let value = pair.raw.splitn(2, |&byte| byte == b'=').nth(1).unwrap_or_default();
+            let is_cut = pair.raw.contains(&b';') || value.windows(2).any(|two| two == b"]=");
+            prop_assert_eq!(pair.is_cut_elsewhere(), is_cut);
+        }
+    }
+
+    #[test]
+    fn what_is_padded_is_trimmed(value in "[a \u{a0}\u{1f}\u{2003}]{0,4}") {
+        let mut input = b"client_id=".to_vec();
+        encode_into(&mut input, &value);
+        let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+        prop_assert_eq!(Params::parse(&input, 1).unwrap().is_padded("client_id"), trimmed != value);
+    }
+
+    #[test]
+    fn a_semicolon_hides_no_name_from_those_who_look_for_one(input in "[st=;&\\[]{0,12}") {
+        let protected = ["st", "s"];
+        let Ok(params) = Params::parse(input.as_bytes(), 64) else { return Ok(()) };
+        let names = params.iter().flat_map(|pair| {
+            let behind = pair.raw.split(|&byte| byte == b';').skip(1);
+            let behind = behind.map(|piece| piece.split(|&byte| byte == b'=').next().unwrap_or_default());
+            let behind = behind.map(|name| String::from_utf8(name.to_vec()).unwrap());
+            let own = Some(pair.name().to_owned()).filter(|name| !protected.contains(&name.as_str()));
+            own.into_iter().chain(behind)
+        });
+        let first = names.into_iter().find(|name| is_folding_of(name, &protected));
+        prop_assert_eq!(params.folded_collision(&protected), first);
+    }
+}
+
+type Read = (String, Option<String>, bool, Vec<u8>);
+
+/// As a reader that looks at each part by itself.
+fn read_slowly(input: &[u8], limit: usize, strict: bool) -> Result<Vec<Read>, Malformed> {
+    let mut pairs = Vec::new();
+    for raw in input
+        .split(|&byte| byte == b'&')
+        .filter(|raw| !raw.is_empty())
+    {
+        if pairs.len() == limit {
+            return Err(Malformed::TooMany);
+        }
+        let equals = raw.iter().position(|&byte| byte == b'=');
+        let (name, value) = raw.split_at(equals.unwrap_or(raw.len()));
+        let name = decode(name)?.into_owned();
+        if name.is_empty() {
+            return Err(Malformed::EmptyName);
+        }
+        if name.starts_with('\u{feff}') {
+            return Err(Malformed::ByteOrderMark);
+        }
+        let value = match decode(value.get(1..).unwrap_or_default()) {
+            Err(malformed) if strict => return Err(malformed),
+            value => value.ok().map(Cow::into_owned),
+        };
+        pairs.push((name, value, equals.is_some(), raw.to_vec()));
+    }
+    Ok(pairs)
 }

@@ -1,0 +1,90 @@
+//! Names as forgiving frameworks read them.
+
+use super::set::ByteSet;
+
+/// Whether some framework takes the name for one of these.
+pub fn is_folding_of(name: &str, known: &[&str]) -> bool {
+    if is_plain(name) {
+        // The only folding is made of the letters of ASCII that stand there: most names need no copy.
+        return known.iter().any(|known| letters(known).eq(letters(name)));
+    }
+    foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
+}
+
+/// Nothing that has a case outside of ASCII, no bracket, no NUL.
+fn is_plain(name: &str) -> bool {
+    static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-. ");
+    name.bytes().all(|byte| PLAIN.has(byte))
+}
+
+fn letters(name: &str) -> impl Iterator<Item = u8> {
+    let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+    letters.map(|byte| byte.to_ascii_lowercase())
+}
+
+/// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a
+/// NUL; to PHP a bracket that is not closed is a `_`.
+pub fn foldings(name: &str) -> impl Iterator<Item = String> {
+    let brackets = ['[', ']'];
+    let opened = name.trim_start_matches(brackets);
+    let cut = opened.split(['[', ']', '\0']).next().unwrap_or_default();
+    let unclosed = opened
+        .split_once('[')
+        .is_some_and(|(_, rest)| !rest.contains(']'));
+    let whole = unclosed.then(|| fold(opened.split('\0').next().unwrap_or_default()));
+    // Others drop the NUL.
+    let without_nul = name.contains('\0').then(|| fold(name));
+    std::iter::once(fold(cut)).chain(whole).chain(without_nul)
+}
+
+/// Whether a name without case and punctuation is this.
+pub fn folds_to(name: &str, folded: &str) -> bool {
+    if name.is_ascii() {
+        return letters(name).eq(folded.bytes());
+    }
+    fold(name) == folded
+}
+
+/// A name without case and punctuation.
+///
+/// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
+pub fn fold(name: &str) -> String {
+    if name.is_ascii() {
+        return letters(name).map(char::from).collect();
+    }
+    name.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .filter(char::is_ascii_alphanumeric)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fold_slowly(name: &str) -> String {
+        name.chars()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+            .filter(char::is_ascii_alphanumeric)
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_needs_no_copy_is_folded_all_the_same(name in "(co|CO|o|k|[\\[]|\\]|[_. -]|\0|ſ|\u{212a}){0,5}", other in "\\PC{0,6}") {
+            for name in [&name, &other] {
+                let known = ["co", "o_c", "s", "cook"];
+                let folded = known.map(fold_slowly);
+                let slowly = foldings(name).any(|read| folded.contains(&read));
+                prop_assert_eq!(is_folding_of(name, &known), slowly, "{:?}", name);
+                prop_assert_eq!(fold(name), fold_slowly(name), "{:?}", name);
+                for folded in ["co", "cook", "s", "", &fold_slowly(name)] {
+                    prop_assert_eq!(folds_to(name, folded), fold_slowly(name) == folded, "{:?}", name);
+                }
+            }
+        }
+    }
+}
