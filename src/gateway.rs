@@ -91,25 +91,25 @@ impl Shared {
 pub struct Gateway {
     shared: Arc<Shared>,
     /// One for each site, in order.
-    clients: Vec<Client<Body>>,
+    clients: Vec<Client<Box<Body>>>,
 }
 
 /// A request with what is known of its connection.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Arrival<'c> {
     /// As hyper read it.
     pub request: Request<Incoming>,
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// Its address as it is written.
-    pub node: HeaderValue,
+    pub node: &'c HeaderValue,
     /// What the connection waits for.
-    pub watch: Arc<Watch>,
+    pub watch: &'c Arc<Watch>,
 }
 
 impl Gateway {
     /// `clients` has one connection pool for each site, in order.
-    pub fn new(shared: Arc<Shared>, clients: Vec<Client<Body>>) -> Self {
+    pub fn new(shared: Arc<Shared>, clients: Vec<Client<Box<Body>>>) -> Self {
         Self { shared, clients }
     }
 
@@ -122,7 +122,7 @@ impl Gateway {
     }
 
     /// Answers a request.
-    pub async fn call(&self, arrival: Arrival) -> Response<Body> {
+    pub async fn call<'c>(&'c self, arrival: Arrival<'c>) -> Response<Body> {
         let started = self.shared.clock.now();
         let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
         // Nothing but what it returns lives on while the request is answered.
@@ -143,11 +143,11 @@ impl Gateway {
     }
 
     /// Finds out which upstream and which endpoint a request is for.
-    fn direct(
-        &self,
+    fn direct<'c>(
+        &'c self,
         id: RequestId,
-        arrival: Arrival,
-    ) -> Result<(Exchange<'_>, Option<Endpoint>, exchange::Received), Misdirection> {
+        arrival: Arrival<'c>,
+    ) -> Result<(Exchange<'c>, Option<Endpoint>, exchange::Received), Misdirection> {
         let Arrival {
             request,
             peer,

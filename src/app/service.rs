@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use tower::{Layer as _, Service as _};
-use tower_http::catch_panic::{CatchPanicLayer, ResponseForPanic, ResponseFuture};
+use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
 use crate::gateway::body::Body;
 use crate::gateway::{Arrival, Gateway, reply};
@@ -48,13 +48,18 @@ impl MakeService for Worker {
     type Body = Tracked;
 
     fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Stack {
-        Stack {
+        let link = Arc::new(Link {
             gateway: Arc::clone(&self.gateway),
-            telemetry: self.telemetry.clone(),
             peer,
             node: HeaderValue::try_from(peer.ip().to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             watch,
+        });
+        // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
+        let panicked = Panicked(self.telemetry.clone());
+        Stack {
+            caught: CatchPanicLayer::custom(panicked).layer(Linked(Arc::clone(&link))),
+            link,
         }
     }
 
@@ -67,15 +72,20 @@ impl MakeService for Worker {
     }
 }
 
-/// The layers of one connection.
-#[derive(Debug, Clone)]
-pub(super) struct Stack {
+/// What all requests of one connection share.
+#[derive(Debug)]
+struct Link {
     gateway: Arc<Gateway>,
-    telemetry: Telemetry,
     peer: SocketAddr,
     /// The peer's address as it is written: the same in every request.
     node: HeaderValue,
     watch: Arc<Watch>,
+}
+
+/// The layers of one connection.
+pub(super) struct Stack {
+    caught: CatchPanic<Linked, Panicked>,
+    link: Arc<Link>,
 }
 
 impl Service<Request<Incoming>> for Stack {
@@ -84,35 +94,41 @@ impl Service<Request<Incoming>> for Stack {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let Self {
-            gateway,
-            telemetry,
-            peer,
-            node,
-            watch,
-        } = self.clone();
         // From here until the response has gone out it is not the client that we wait for. Outermost, so that the
         // answer to a panic counts as an answer too.
-        watch.request_begins();
-        let ended = Ended(Arc::clone(&watch));
-        let gateway = tower::service_fn(move |request| {
+        self.link.watch.request_begins();
+        Answering {
+            answer: self.caught.clone().call(request),
+            ended: Some(Ended(Arc::clone(&self.link))),
+        }
+    }
+}
+
+/// The innermost layer: the gateway.
+#[derive(Debug, Clone)]
+struct Linked(Arc<Link>);
+
+impl tower::Service<Request<Incoming>> for Linked {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Answer {
+        let link = Arc::clone(&self.0);
+        // Boxed where it is made: whoever hands it on moves two words.
+        Box::pin(async move {
             let arrival = Arrival {
                 request,
-                peer,
-                node: node.clone(),
-                watch: Arc::clone(&watch),
+                peer: link.peer,
+                node: &link.node,
+                watch: &link.watch,
             };
-            let gateway = Arc::clone(&gateway);
-            // Boxed where it is made: whoever hands it on moves two words.
-            let answer: Answer = Box::pin(async move { Ok(gateway.call(arrival).await) });
-            answer
-        });
-        // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
-        let mut caught = CatchPanicLayer::custom(Panicked(telemetry)).layer(gateway);
-        Answering {
-            answer: caught.call(request),
-            ended: Some(ended),
-        }
+            Ok(link.gateway.call(arrival).await)
+        })
     }
 }
 
@@ -149,11 +165,11 @@ impl ResponseForPanic for Panicked {
 
 /// Tells the connection's watch, when dropped, that the response is written or given up.
 #[derive(Debug)]
-struct Ended(Arc<Watch>);
+struct Ended(Arc<Link>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.response_ended();
+        self.0.watch.response_ended();
     }
 }
 

@@ -8,11 +8,10 @@ mod public;
 mod unchanged;
 
 use http::{HeaderValue, Response, header};
-use memchr::memmem::Finder;
 
 use crate::carrier::location::Location;
 use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Ours, Replacement, beacon};
+use crate::carrier::{Carried, Ours, Replacement, beacon, holds};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization, Purpose, handle};
 use crate::oauth::{AuthorizationCode, Digest};
@@ -195,25 +194,22 @@ async fn redirect(
     {
         return elsewhere(&carried, &handle);
     }
-    let raw = carried.codes.first().map(finder);
-    let code = bind(exchange, asked, (&handle, &record), &carried, raw.as_ref()).await?;
+    let raw = carried.codes.first().map(bytes_of);
+    let code = bind(exchange, asked, (&handle, &record), &carried, raw).await?;
     let replacement = Replacement {
         handle: &handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = parsed.rewrite(replacement);
-    if raw
-        .as_ref()
-        .is_some_and(|raw| raw.find(rewritten.as_bytes()).is_some())
-    {
+    if raw.is_some_and(|raw| holds(rewritten.as_bytes(), raw)) {
         return Err(Unsafe {
             why: "the code stands twice in a Location",
             pending: Some(handle.digest()),
         });
     }
     headers::set(response.headers_mut(), header::LOCATION, &rewritten);
-    leak(response, raw.as_ref(), &handle)?;
+    leak(response, raw, &handle)?;
     // Express, Koa and others repeat the redirect URL, code included, in the body.
     headers::forget_body(response.headers_mut());
     response.headers_mut().remove(header::CONTENT_TYPE);
@@ -272,7 +268,7 @@ async fn bind(
     asked: &Asked<'_>,
     (handle, record): (&Handle, &PendingAuthorization),
     carried: &Carried,
-    raw: Option<&Finder<'_>>,
+    raw: Option<&[u8]>,
 ) -> Result<Option<Handle>, Unsafe> {
     let dead = |why| Unsafe {
         why,
@@ -328,7 +324,7 @@ async fn bind(
             if let Some(issuer) = carried
                 .issuer
                 .clone()
-                .filter(|issuer| !asked.sent.holds(&Finder::new(issuer)))
+                .filter(|issuer| !asked.sent.holds(issuer.as_bytes()))
             {
                 exchange.site.learn_issuer(Issuer {
                     issuer: Some(issuer),
@@ -349,7 +345,7 @@ async fn bind(
 fn the_code(
     asked: &Asked<'_>,
     carried: &Carried,
-    raw: Option<&Finder<'_>>,
+    raw: Option<&[u8]>,
 ) -> Result<Option<AuthorizationCode>, &'static str> {
     match carried.codes.as_slice() {
         [] => Ok(None),
@@ -362,22 +358,17 @@ fn the_code(
     }
 }
 
-/// Looks for the code. To make it ready costs more than to look: it is made once for each answer.
-fn finder(code: &AuthorizationCode) -> Finder<'_> {
-    Finder::new(code.expose())
+fn bytes_of(code: &AuthorizationCode) -> &[u8] {
+    code.expose().as_bytes()
 }
 
 /// No other field of the answer may hold the code that was replaced.
-fn leak(
-    response: &Response<Body>,
-    code: Option<&Finder<'_>>,
-    handle: &Handle,
-) -> Result<(), Unsafe> {
+fn leak(response: &Response<Body>, code: Option<&[u8]>, handle: &Handle) -> Result<(), Unsafe> {
     let Some(code) = code else {
         return Ok(());
     };
-    let holds = |value: &HeaderValue| code.find(value.as_bytes()).is_some();
-    if response.headers().values().any(holds) {
+    let is_in = |value: &HeaderValue| holds(value.as_bytes(), code);
+    if response.headers().values().any(is_in) {
         return Err(Unsafe {
             why: "the code stands in another header field",
             pending: Some(handle.digest()),

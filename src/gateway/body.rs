@@ -39,7 +39,7 @@ pub struct Body {
 #[derive(Debug)]
 enum Rest {
     Client(Incoming),
-    Upstream(Download<Body>),
+    Upstream(Download<Box<Body>>),
 }
 
 impl Rest {
@@ -121,10 +121,13 @@ impl Body {
     }
 
     /// A client's request body: while we wait for it, the client's connection counts as waiting.
-    pub fn from_client(incoming: Incoming, watch: Arc<Watch>) -> Self {
+    pub fn from_client(incoming: Incoming, watch: &Arc<Watch>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
         Self {
             rest: Some(Rest::Client(incoming)),
-            watch: Some(watch),
+            watch: Some(Arc::clone(watch)),
             ..Self::default()
         }
     }
@@ -137,7 +140,7 @@ impl Body {
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass, and it keeps its place until it
     /// is through.
-    pub fn from_upstream(body: Download<Self>, patience: Duration, place: Place) -> Self {
+    pub fn from_upstream(body: Download<Box<Self>>, patience: Duration, place: Place) -> Self {
         let place = (!HttpBody::is_end_stream(&body)).then_some(place);
         Self {
             rest: Some(Rest::Upstream(body)),

@@ -3,23 +3,24 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use memchr::memmem::Finder;
 
+use crate::carrier::holds;
 use crate::clock;
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
-use crate::upstream::{Client, UpstreamError};
+use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::body::Body;
 use super::endpoint::decode_lossy;
 use super::headers::{self, Peer};
-use super::site::Site;
+use super::site::{Place, Site};
 use super::{BrowserBinding, Shared, reply};
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
@@ -105,14 +106,14 @@ impl Sent {
     const ROUNDS: usize = 3;
 
     /// Whether a value came with the request.
-    pub(super) fn holds(&self, value: &Finder<'_>) -> bool {
+    pub(super) fn holds(&self, value: &[u8]) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
         let target = self.target.as_ref().map(PathAndQuery::as_str);
         let texts = [target.unwrap_or_default().as_bytes(), &self.body];
         texts.into_iter().chain(fields).any(|text| {
             let mut text = Cow::Borrowed(text);
             for _ in 0..=Self::ROUNDS {
-                if value.find(&text).is_some() {
+                if holds(&text, value) {
                     return true;
                 }
                 if !text.contains(&b'%') {
@@ -127,14 +128,17 @@ impl Sent {
 
 /// Who asks, and for what.
 #[derive(Debug)]
-pub(super) struct Caller {
+pub(super) struct Caller<'g> {
     pub(super) id: RequestId,
     pub(super) kind: EndpointKind,
     pub(super) peer: IpAddr,
     /// The same as it is written.
-    pub(super) node: HeaderValue,
+    pub(super) node: &'g HeaderValue,
     pub(super) host: Authority,
 }
+
+/// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
+type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
 
 /// One request and the site that it is for.
 #[derive(Debug)]
@@ -142,16 +146,16 @@ pub(super) struct Exchange<'g> {
     pub(super) shared: &'g Shared,
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
-    client: &'g Client<Body>,
-    caller: Caller,
+    client: &'g Client<Box<Body>>,
+    caller: Caller<'g>,
 }
 
 impl<'g> Exchange<'g> {
     pub(super) fn new(
         shared: &'g Shared,
         site: &'g Site,
-        client: &'g Client<Body>,
-        caller: Caller,
+        client: &'g Client<Box<Body>>,
+        caller: Caller<'g>,
     ) -> Self {
         Self {
             shared,
@@ -229,6 +233,25 @@ impl<'g> Exchange<'g> {
 
     /// Forwards anything; [`Exchange::forward`] is the way for intercepted endpoints.
     pub(super) async fn send(&self, received: Received) -> Result<Response<Body>, UpstreamError> {
+        // Nothing but what it returns lives on while the answer is waited for.
+        let (request, upload, place) = self.outgoing(received)?;
+        match self.client.send(request, upload).await {
+            // Nothing that goes out asks for an upgrade.
+            Ok(response) if response.status().is_informational() => {
+                self.no_answer(UpstreamError::Broken)
+            }
+            Ok(response) => {
+                let patience = self.client.patience();
+                Ok(response.map(|body| Body::from_upstream(body, patience, place)))
+            }
+            // The fault is the client's: nothing failed at the upstream.
+            Err(failed @ UpstreamError::Request) => Err(failed),
+            Err(failed) => self.no_answer(failed),
+        }
+    }
+
+    /// The request as the upstream gets it, and its place in flight.
+    fn outgoing(&self, received: Received) -> Result<Outgoing, UpstreamError> {
         let Parts {
             method,
             target,
@@ -247,7 +270,7 @@ impl<'g> Exchange<'g> {
             .any(|network| network.contains(&self.caller.peer));
         let peer = Peer {
             address: self.caller.peer,
-            node: &self.caller.node,
+            node: self.caller.node,
             trusted,
             host: self.caller.host.as_str(),
             scheme,
@@ -265,23 +288,11 @@ impl<'g> Exchange<'g> {
         };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
-        let mut request = Request::new(body);
+        let mut request = Request::new(Box::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        match self.client.send(request, upload.as_ref()).await {
-            // Nothing that goes out asks for an upgrade.
-            Ok(response) if response.status().is_informational() => {
-                self.no_answer(UpstreamError::Broken)
-            }
-            Ok(response) => {
-                let patience = self.client.patience();
-                Ok(response.map(|body| Body::from_upstream(body, patience, place)))
-            }
-            // The fault is the client's: nothing failed at the upstream.
-            Err(failed @ UpstreamError::Request) => Err(failed),
-            Err(failed) => self.no_answer(failed),
-        }
+        Ok((request, upload, place))
     }
 
     /// Tells that the upstream gave none.

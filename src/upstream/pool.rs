@@ -122,7 +122,7 @@ where
     pub async fn send(
         &self,
         mut request: Request<B>,
-        upload: Option<&Arc<Upload>>,
+        upload: Option<Arc<Upload>>,
     ) -> Result<Response<Download<B>>, UpstreamError> {
         let is_get = request.method() == Method::GET;
         let is_odd =
@@ -135,13 +135,15 @@ where
                 // Boxed, because it is rare and large.
                 None => Box::pin(self.open()).await?,
             };
-            match line.send(request, upload.map(Arc::as_ref)).await {
+            match line.send(request, upload.as_deref()).await {
                 None => return Err(UpstreamError::ResponseTimeout),
-                Some(Ok(response)) => return Ok(self.download(line, response, is_odd, upload)),
+                Some(Ok(response)) => {
+                    return Ok(self.download(line, response, is_odd, upload.as_deref()));
+                }
                 Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
                     Some(_) => return Err(UpstreamError::Connect),
-                    None if upload.is_some_and(|upload| upload.is_broken()) => {
+                    None if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
                         return Err(UpstreamError::Request);
                     }
                     None => return Err(UpstreamError::Broken),
@@ -156,12 +158,12 @@ where
         line: Box<Line<B>>,
         response: Response<Incoming>,
         is_odd: bool,
-        upload: Option<&Arc<Upload>>,
+        upload: Option<&Upload>,
     ) -> Response<Download<B>> {
         let home = ends_surely(is_odd, &response).then(|| Arc::clone(&self.idle));
         // A request that is still on its way when its response has begun keeps the connection busy for as long as its client
         // likes, whoever reads the response and however slowly.
-        let line = if upload.is_none_or(|upload| upload.is_through()) {
+        let line = if upload.is_none_or(Upload::is_through) {
             Some(line)
         } else {
             line.run_alone(&self.tasks);

@@ -3,7 +3,7 @@
 use http::{Response, header};
 
 use crate::carrier::form_post::{Form, forms};
-use crate::carrier::{Carried, Replacement, beacon};
+use crate::carrier::{Carried, Replacement, beacon, holds};
 use crate::flow::{Handle, PendingAuthorization, handle};
 use crate::telemetry::Event;
 
@@ -11,7 +11,7 @@ use super::super::body::{Body, Peeked};
 use super::super::exchange::Exchange;
 use super::super::{headers, reply};
 use super::public::{is_foreign, text};
-use super::{Asked, Unsafe, bind, finder, leak, live, live_handle, stray};
+use super::{Asked, Unsafe, bind, bytes_of, leak, live, live_handle, stray};
 
 /// The whole of a page or document that may carry something, left ready to be sent on.
 pub(super) async fn readable(
@@ -123,24 +123,21 @@ async fn form_post(
     (page, form, carried): (&[u8], &Form, &Carried),
     (handle, record): (&Handle, &PendingAuthorization),
 ) -> Result<(), Unsafe> {
-    let raw = carried.codes.first().map(finder);
-    let code = bind(exchange, asked, (handle, record), carried, raw.as_ref()).await?;
+    let raw = carried.codes.first().map(bytes_of);
+    let code = bind(exchange, asked, (handle, record), carried, raw).await?;
     let replacement = Replacement {
         handle,
         state: &record.state,
         code: code.as_ref(),
     };
     let rewritten = form.rewrite(page, replacement);
-    if raw
-        .as_ref()
-        .is_some_and(|raw| raw.find(&rewritten).is_some())
-    {
+    if raw.is_some_and(|raw| holds(&rewritten, raw)) {
         return Err(Unsafe {
             why: "the code stands twice in a page",
             pending: Some(handle.digest()),
         });
     }
-    leak(response, raw.as_ref(), handle)?;
+    leak(response, raw, handle)?;
     headers::forget_body(response.headers_mut());
     reply::not_to_be_stored(response.headers_mut());
     response.body_mut().replace(rewritten);

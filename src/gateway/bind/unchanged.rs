@@ -14,7 +14,7 @@ use crate::telemetry::Decided;
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Sent};
 use super::public::{is_foreign, pass_through, text};
-use super::{Asked, Unsafe, finder, page, the_code};
+use super::{Asked, Unsafe, bytes_of, page, the_code};
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, and its state.
 /// The client is not among them, because an answer does not name it; two clients under one key kill both records.
@@ -79,8 +79,8 @@ pub(super) async fn bind_upstream_code(
     target: &str,
     carried: &Carried,
 ) -> Result<(), Unsafe> {
-    let raw = carried.codes.first().map(finder);
-    let code = match the_code(asked, carried, raw.as_ref()) {
+    let raw = carried.codes.first().map(bytes_of);
+    let code = match the_code(asked, carried, raw) {
         Ok(None) => return Ok(()),
         Ok(Some(code)) => code,
         Err(why) => return Err(Unsafe::stray(why)),
