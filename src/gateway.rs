@@ -17,7 +17,6 @@ pub mod site;
 mod token;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,6 +35,7 @@ use body::Body;
 use endpoint::fold::{Readings, fold_path, fold_segments};
 use endpoint::{Endpoint, Misrouted, Routes};
 use exchange::Exchange;
+use headers::Node;
 use site::Site;
 
 /// What all workers share.
@@ -100,9 +100,7 @@ pub struct Arrival<'c> {
     /// As hyper read it.
     pub request: Request<Incoming>,
     /// The other end of the connection.
-    pub peer: SocketAddr,
-    /// Its address as it is written.
-    pub node: &'c HeaderValue,
+    pub node: &'c Node,
     /// What the connection waits for.
     pub watch: &'c Arc<Watch>,
 }
@@ -150,7 +148,6 @@ impl Gateway {
     ) -> Result<(Exchange<'c>, Option<Endpoint>, exchange::Received), Misdirection> {
         let Arrival {
             request,
-            peer,
             node,
             watch,
         } = arrival;
@@ -158,7 +155,10 @@ impl Gateway {
         if let Some(refused) = self.out_of_bounds(&parts) {
             return Err(refused);
         }
-        let route = self.shared.routes.find(&parts.uri, &parts.headers)?;
+        let route = self
+            .shared
+            .routes
+            .find(&parts.uri, &parts.headers, &node.host)?;
         let (Some(site), Some(client)) = (
             self.shared.sites.get(route.upstream),
             self.clients.get(route.upstream),
@@ -180,7 +180,6 @@ impl Gateway {
         let caller = exchange::Caller {
             id,
             kind,
-            peer: peer.ip(),
             node,
             host: route.host,
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -17,6 +17,7 @@ use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
 use crate::gateway::body::Body;
+use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
 use crate::server::MakeService;
 use crate::server::watch::Watch;
@@ -50,9 +51,7 @@ impl MakeService for Worker {
     fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Stack {
         let link = Arc::new(Link {
             gateway: Arc::clone(&self.gateway),
-            peer,
-            node: HeaderValue::try_from(peer.ip().to_string())
-                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            node: Node::new(peer.ip()),
             watch,
         });
         // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
@@ -76,9 +75,7 @@ impl MakeService for Worker {
 #[derive(Debug)]
 struct Link {
     gateway: Arc<Gateway>,
-    peer: SocketAddr,
-    /// The peer's address as it is written: the same in every request.
-    node: HeaderValue,
+    node: Node,
     watch: Arc<Watch>,
 }
 
@@ -123,7 +120,6 @@ impl tower::Service<Request<Incoming>> for Linked {
         Box::pin(async move {
             let arrival = Arrival {
                 request,
-                peer: link.peer,
                 node: &link.node,
                 watch: &link.watch,
             };

@@ -9,9 +9,10 @@ pub mod fold;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use http::uri::Authority;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::{Endpoints, Settings};
 use crate::policy::Mode;
@@ -106,9 +107,15 @@ impl Routes {
         Self { entries }
     }
 
-    /// Finds the upstream: the host first, then the longest prefix.
-    pub fn find<'u>(&self, uri: &'u Uri, headers: &HeaderMap) -> Result<Route<'u>, Misrouted> {
-        let host = host_of(uri, headers)?;
+    /// Finds the upstream: the host first, then the longest prefix. `known` is the host that was named over the same
+    /// connection before, so that it need not be read again.
+    pub fn find<'u>(
+        &self,
+        uri: &'u Uri,
+        headers: &HeaderMap,
+        known: &OnceLock<Authority>,
+    ) -> Result<Route<'u>, Misrouted> {
+        let host = host_of(uri, headers, known)?;
         let path = uri.path();
         if !path.starts_with('/') {
             return Err(Misrouted::Target);
@@ -221,21 +228,34 @@ impl Entry {
 }
 
 /// The one host that the request names, in Host and in an absolute target alike.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Misrouted> {
+fn host_of(
+    uri: &Uri,
+    headers: &HeaderMap,
+    known: &OnceLock<Authority>,
+) -> Result<Authority, Misrouted> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| Misrouted::Host)?,
-        (None | Some(_), _) => return Err(Misrouted::Host),
-    };
-    if host.as_str().contains('@') || !has_valid_port(&host) {
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Misrouted::Host);
-    }
+    };
+    let host = match known.get().filter(|known| host == known.as_str()) {
+        Some(known) => known.clone(),
+        None => valid_host(host)?,
+    };
+    known.get_or_init(|| host.clone());
     match uri.authority() {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(host.as_str()) => {
             Err(Misrouted::Disagreement)
         }
         Some(_) | None => Ok(host),
     }
+}
+
+fn valid_host(host: &HeaderValue) -> Result<Authority, Misrouted> {
+    let host = Authority::try_from(host.as_bytes()).map_err(|_| Misrouted::Host)?;
+    if host.as_str().contains('@') || !has_valid_port(&host) {
+        return Err(Misrouted::Host);
+    }
+    Ok(host)
 }
 
 /// No port, or one that is a number: the parser takes any text for a port.
@@ -275,8 +295,26 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         let uri: Uri = target.parse().unwrap();
-        let route = routes.find(&uri, &headers)?;
+        let route = routes.find(&uri, &headers, &OnceLock::new())?;
         Ok((route.upstream, route.endpoint, route.path.into_owned()))
+    }
+
+    #[test]
+    fn the_host_that_is_known_of_a_connection_is_no_other_ones() {
+        let routes = Routes::among(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
+        let known = OnceLock::new();
+        let root = Uri::from_static("/");
+        let find = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            let route = routes.find(&root, &headers, &known);
+            route.map(|route| (route.upstream, route.host.to_string()))
+        };
+        for host in ["a.test", "b.test:8443", "A.test", "a.test:1", "a.test"] {
+            let upstream = usize::from(host.starts_with('b'));
+            assert_eq!(find(host), Ok((upstream, host.to_owned())));
+        }
+        assert_eq!(find("x@a.test"), Err(Misrouted::Host));
+        assert_eq!(find("c.test"), Err(Misrouted::Unknown));
     }
 
     #[test]
@@ -435,13 +473,13 @@ mod tests {
         assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());
         let mut headers = HeaderMap::new();
         assert_eq!(
-            routes.find(&Uri::from_static("/"), &headers),
+            routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
             Err(Misrouted::Host)
         );
         headers.append(header::HOST, HeaderValue::from_static("a"));
         headers.append(header::HOST, HeaderValue::from_static("a"));
         assert_eq!(
-            routes.find(&Uri::from_static("/"), &headers),
+            routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
             Err(Misrouted::Host)
         );
     }

@@ -1,7 +1,6 @@
 //! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::body::Body;
 use super::endpoint::decode_lossy;
-use super::headers::{self, Peer};
+use super::headers::{self, Node, Peer};
 use super::site::{Place, Site};
 use super::{BrowserBinding, Shared, reply};
 
@@ -131,9 +130,7 @@ impl Sent {
 pub(super) struct Caller<'g> {
     pub(super) id: RequestId,
     pub(super) kind: EndpointKind,
-    pub(super) peer: IpAddr,
-    /// The same as it is written.
-    pub(super) node: &'g HeaderValue,
+    pub(super) node: &'g Node,
     pub(super) host: Authority,
 }
 
@@ -267,9 +264,8 @@ impl<'g> Exchange<'g> {
             .shared
             .trusted_proxies
             .iter()
-            .any(|network| network.contains(&self.caller.peer));
+            .any(|network| network.contains(&self.caller.node.address()));
         let peer = Peer {
-            address: self.caller.peer,
             node: self.caller.node,
             trusted,
             host: self.caller.host.as_str(),

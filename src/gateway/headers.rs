@@ -6,8 +6,10 @@
 mod kind;
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use http::header::{self, HeaderName};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
 use kind::{Kind, kind};
@@ -33,13 +35,40 @@ pub enum BadHeaders {
     TransferEncoding,
 }
 
+/// The other end of a connection, and what is the same in all of its requests.
+#[derive(Debug)]
+pub struct Node {
+    address: IpAddr,
+    written: HeaderValue,
+    /// The host that its first request named: nearly always, that of the others.
+    pub host: OnceLock<Authority>,
+    /// What was said of its first request: the host, the scheme, and the element of `Forwarded`.
+    forwarded: OnceLock<(String, &'static str, HeaderValue)>,
+}
+
+impl Node {
+    /// Of a connection that was just accepted.
+    pub fn new(address: IpAddr) -> Self {
+        let written = HeaderValue::try_from(address.to_string());
+        Self {
+            address,
+            written: written.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            host: OnceLock::new(),
+            forwarded: OnceLock::new(),
+        }
+    }
+
+    /// The peer's address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+}
+
 /// Who sent the request, and how the client reached us.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer<'a> {
-    /// The peer of the connection.
-    pub address: IpAddr,
-    /// The same as it is written.
-    pub node: &'a HeaderValue,
+    /// The other end of the connection.
+    pub node: &'a Node,
     /// Whether its Forwarded and X-Forwarded-* are believed.
     pub trusted: bool,
     /// The Host that it named.
@@ -121,22 +150,18 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     let Peer {
         node, host, scheme, ..
     } = peer;
-    let element = element(peer);
     // As it came: it was checked to be one host.
     let host = headers
         .get(header::HOST)
         .cloned()
         .or_else(|| HeaderValue::from_str(host).ok());
     if peer.trusted {
-        append(headers, X_FORWARDED_FOR, node.to_str().unwrap_or_default());
-        append(headers, header::FORWARDED, &element);
+        let address = node.written.to_str().unwrap_or_default();
+        append(headers, X_FORWARDED_FOR, address);
+        append(headers, header::FORWARDED, &element(peer));
     } else {
-        headers.insert(X_FORWARDED_FOR, node.clone());
-        put(
-            headers,
-            header::FORWARDED,
-            HeaderValue::try_from(element).ok(),
-        );
+        headers.insert(X_FORWARDED_FOR, node.written.clone());
+        put(headers, header::FORWARDED, forwarded(peer));
     }
     let believed =
         |headers: &HeaderMap, name: HeaderName| peer.trusted && headers.contains_key(name);
@@ -152,10 +177,28 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     }
 }
 
+/// The element alone, which is made once where a connection is for one host.
+fn forwarded(peer: Peer<'_>) -> Option<HeaderValue> {
+    let make = || HeaderValue::try_from(element(peer)).ok();
+    match peer.node.forwarded.get() {
+        Some((host, scheme, value)) if host == peer.host && *scheme == peer.scheme => {
+            Some(value.clone())
+        }
+        Some(_) => make(),
+        None => {
+            let value = make()?;
+            let first = (peer.host.to_owned(), peer.scheme, value.clone());
+            // Another request of the connection cannot have been quicker: they come one after the other.
+            let _first = peer.node.forwarded.set(first);
+            Some(value)
+        }
+    }
+}
+
 /// RFC 7239 section 4.
 fn element(peer: Peer<'_>) -> String {
-    let node = peer.node.to_str().unwrap_or_default();
-    let (open, close) = if peer.address.is_ipv6() {
+    let node = peer.node.written.to_str().unwrap_or_default();
+    let (open, close) = if peer.node.address.is_ipv6() {
         ("\"[", "]\"")
     } else {
         ("", "")
@@ -289,8 +332,7 @@ mod tests {
     fn forwarded(list: &[(&str, &str)], trusted: bool) -> HeaderMap {
         let mut headers = headers(list);
         let peer = Peer {
-            address: [192, 0, 2, 1].into(),
-            node: &HeaderValue::from_static("192.0.2.1"),
+            node: &Node::new([192, 0, 2, 1].into()),
             trusted,
             host: "login.example",
             scheme: "https",
@@ -363,6 +405,28 @@ mod tests {
         assert_eq!(out["x-ssl-client-verify"], "NONE");
         assert!(!out.contains_key("x-original-url") && !out.contains_key("proxy"));
         assert_eq!(out["x-forwarded-host"], "login.example");
+    }
+
+    #[test]
+    fn each_request_of_a_connection_says_its_own_host_and_scheme() {
+        let node = Node::new([192, 0, 2, 1].into());
+        for (host, scheme) in [
+            ("a.test", "https"),
+            ("a.test", "http"),
+            ("b.test", "https"),
+            ("a.test", "https"),
+        ] {
+            let mut headers = HeaderMap::new();
+            let peer = Peer {
+                node: &node,
+                trusted: false,
+                host,
+                scheme,
+            };
+            towards_upstream(&mut headers, peer);
+            let expected = format!("for=192.0.2.1;host=\"{host}\";proto={scheme}");
+            assert_eq!(headers["forwarded"], expected);
+        }
     }
 
     #[test]
