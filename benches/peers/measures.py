@@ -31,12 +31,35 @@ class Plan:
         self.requests = 5_000 if quick else 40_000
 
 
+# A window in which a hypervisor took more than this share of the machine is repeated, so often.
+STOLEN, WINDOWS = 0.02, 4
+
+
 def say(text):
     print(f"  {text}", flush=True)
 
 
 def load(server, what, plan, **options):
-    """One window of load; counts, CPU of the proxy, percentiles."""
+    """One window of load; counts, CPU of the proxy, percentiles. One in which a hypervisor took the machine is repeated."""
+    if "count" in options:
+        return window(server, what, plan, options)
+    tried = []
+    for _ in range(WINDOWS):
+        before = machine()["cpu"]
+        result = window(server, what, plan, options)
+        result["stolen"] = stolen(before, machine()["cpu"])
+        tried.append(result)
+        if result["stolen"] <= STOLEN:
+            break
+    return min(tried, key=lambda one: one["stolen"])
+
+
+def stolen(before, after):
+    took = [b - a for a, b in zip(before, after)]
+    return took[7] / max(1, sum(took))
+
+
+def window(server, what, plan, options):
     options = {
         "to": server.address, "what": what, "connections": plan.connections, "warm": plan.warm,
         "seconds": plan.seconds, "process": server.pid, **options,
