@@ -120,6 +120,14 @@ impl Kept {
     fn check(&self) -> io::Result<()> {
         self.broken.map_or(Ok(()), |broken| Err(broken.into()))
     }
+
+    /// Who is woken for it: always whoever asked last.
+    fn belongs_to(&mut self, task: &Waker) {
+        match &mut self.owner {
+            Some(owner) => owner.clone_from(task),
+            none => *none = Some(task.clone()),
+        }
+    }
 }
 
 impl Out {
@@ -127,8 +135,11 @@ impl Out {
     fn write_out(&self) -> Vec<u8> {
         let kept = &mut *lock(&self.kept);
         kept.is_added = false;
-        if kept.is_stuck || kept.bytes.is_empty() {
+        if kept.is_stuck {
             return Vec::new();
+        }
+        if kept.bytes.is_empty() {
+            return mem::take(&mut kept.bytes);
         }
         match self.write.try_write(&kept.bytes) {
             Ok(written) if written == kept.bytes.len() => {
@@ -160,6 +171,9 @@ impl Out {
     /// Writes what is kept, waiting for the kernel to take it.
     fn poll_out(&self, kept: &mut Kept, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         kept.check()?;
+        if !kept.bytes.is_empty() {
+            kept.belongs_to(cx.waker());
+        }
         while !kept.bytes.is_empty() {
             let written = ready!(self.poll_try(cx, |write| write.try_write(&kept.bytes)))?;
             kept.bytes.drain(..written);
@@ -203,10 +217,7 @@ impl Socket {
             kept.bytes = self.batch.buffer();
         }
         pieces.for_each(|piece| kept.bytes.extend_from_slice(piece));
-        match &mut kept.owner {
-            Some(owner) => owner.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
+        kept.belongs_to(cx.waker());
         if !mem::replace(&mut kept.is_added, true) {
             self.batch.add(&self.out);
         }
@@ -272,3 +283,6 @@ impl fmt::Debug for Socket {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,17 +217,52 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        // A socket that keeps small writes says only here that it could not write them.
+        let polled = Pin::new(&mut self.socket).poll_flush(cx);
+        self.wrote(polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.socket).poll_shutdown(cx);
+        self.wrote(polled)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Waker;
+
+    /// Takes what is written, and gets none of it out while the flag says so.
+    struct Keeps(bool);
+
+    impl Keeps {
+        fn out(&self) -> Poll<io::Result<()>> {
+            if self.0 {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    impl AsyncWrite for Keeps {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.out()
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.out()
+        }
+    }
 
     fn settings() -> Settings {
         Settings {
@@ -277,5 +312,36 @@ mod tests {
         watch.response_ended();
         assert_eq!(step(59), Some(1));
         assert_eq!(step(1), None);
+    }
+
+    #[test]
+    fn what_was_written_and_does_not_go_out_has_the_time_of_a_write() {
+        type Ask = fn(Pin<&mut Watched<Keeps>>, &mut Context<'_>) -> Poll<io::Result<()>>;
+        let asks: [Ask; 2] = [AsyncWrite::poll_flush, AsyncWrite::poll_shutdown];
+        for ask in asks {
+            let (clock, hand) = Clock::manual();
+            let watch = Arc::new(Watch::new(clock));
+            let mut socket = Watched::new(Keeps(true), Arc::clone(&watch));
+            let mut ask = |is_stuck| {
+                socket.socket.0 = is_stuck;
+                let polled = ask(
+                    Pin::new(&mut socket),
+                    &mut Context::from_waker(Waker::noop()),
+                );
+                assert_eq!(polled.is_pending(), is_stuck);
+            };
+            watch.request_begins();
+            for _ in 0..3 {
+                ask(true);
+                hand.advance(Duration::from_secs(19));
+                assert!(watch.time_left(&settings()).is_some());
+                ask(false);
+            }
+            ask(true);
+            hand.advance(Duration::from_secs(10));
+            ask(true);
+            hand.advance(Duration::from_secs(10));
+            assert_eq!(watch.time_left(&settings()), None);
+        }
     }
 }

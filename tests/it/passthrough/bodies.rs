@@ -7,7 +7,7 @@ const FIVE_MEGABYTES: usize = 5 * 1024 * 1024;
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
 
 /// Bytes in which a piece that is lost, doubled or moved shows.
-fn bytes(length: usize) -> Vec<u8> {
+pub(super) fn bytes(length: usize) -> Vec<u8> {
     let words = (0_u32..).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes());
     words.take(length).collect()
 }

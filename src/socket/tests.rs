@@ -1,0 +1,470 @@
+use std::io::{IoSlice, Read as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+
+/// Nothing here takes as long, unless it takes for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What the kernel keeps where a test wants it to be full soon; it doubles it.
+const NARROW: usize = 16 * 1024;
+
+/// A TCP connection: our end, and the other one.
+async fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    SockRef::from(&listener)
+        .set_recv_buffer_size(NARROW)
+        .unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    ours.set_nodelay(true).unwrap();
+    SockRef::from(&ours).set_send_buffer_size(NARROW).unwrap();
+    (ours, listener.accept().await.unwrap().0)
+}
+
+/// A socket of a batch that runs.
+async fn running() -> (Socket, Peer) {
+    let batch = Batch::default();
+    TaskTracker::new().spawn(batch.clone().run());
+    socket_of(&batch).await
+}
+
+/// A socket of a batch whose turns never end: what comes out of it went out by itself.
+async fn by_itself() -> (Socket, Peer) {
+    socket_of(&Batch::default()).await
+}
+
+async fn socket_of(batch: &Batch) -> (Socket, Peer) {
+    let (ours, peer) = connection().await;
+    (batch.socket(ours), Peer(peer.into_std().unwrap()))
+}
+
+/// The other end. It asks the kernel, not the runtime, so it can be asked in the middle of a turn.
+struct Peer(std::net::TcpStream);
+
+impl Peer {
+    /// What is here; `None`: nothing, and more may come.
+    fn look(&mut self) -> Option<Vec<u8>> {
+        let mut piece = vec![0; 64 * 1024];
+        match self.0.read(&mut piece) {
+            Ok(length) => {
+                piece.truncate(length);
+                Some(piece)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The next so many bytes, or all until the end.
+    async fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut came = Vec::new();
+        let reads = async {
+            while came.len() < length {
+                match self.look() {
+                    Some(piece) if piece.is_empty() => return,
+                    Some(piece) => came.extend(piece),
+                    None => sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        let read = timeout(PATIENCE, reads).await;
+        assert!(read.is_ok(), "{} of {length} bytes came", came.len());
+        came
+    }
+}
+
+/// Bytes in which a piece that is lost, doubled or moved shows.
+fn bytes(length: usize) -> Vec<u8> {
+    let words = (0_u32..).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes());
+    words.take(length).collect()
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Woken {
+    fn write(self: &Arc<Self>, socket: &mut Socket, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let waker = Waker::from(Arc::clone(self));
+        Pin::new(socket).poll_write(&mut Context::from_waker(&waker), buf)
+    }
+
+    fn flush(self: &Arc<Self>, socket: &mut Socket) -> Poll<io::Result<()>> {
+        let waker = Waker::from(Arc::clone(self));
+        Pin::new(socket).poll_flush(&mut Context::from_waker(&waker))
+    }
+
+    fn times(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    async fn wait(&self) {
+        let waits = async {
+            while self.times() == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, waits).await.expect("it is woken");
+    }
+}
+
+/// Writes until the kernel takes no more, and says how much it took.
+fn fill(socket: &mut Socket, content: &[u8]) -> usize {
+    let mut written = 0;
+    loop {
+        match Arc::<Woken>::default().write(socket, &content[written..]) {
+            Poll::Ready(length) => written += length.unwrap(),
+            Poll::Pending => return written,
+        }
+        assert!(content.len() - written > MOST, "the kernel takes it all");
+    }
+}
+
+#[tokio::test]
+async fn small_writes_go_out_together_at_the_end_of_the_turn_without_another_call() {
+    let (mut socket, mut peer) = running().await;
+    yield_now().await;
+    for _turn in 0..3 {
+        socket.write_all(b"one ").await.unwrap();
+        socket.write_all(b"two ").await.unwrap();
+        let pieces = [IoSlice::new(b"three "), IoSlice::new(b"four")];
+        assert_eq!(socket.write_vectored(&pieces).await.unwrap(), 10);
+        socket.flush().await.unwrap();
+        assert_eq!(peer.look(), None, "the turn is not over");
+        yield_now().await;
+        assert_eq!(peer.read(18).await, b"one two three four");
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_before_the_batch_runs_is_not_forgotten() {
+    let batch = Batch::default();
+    let (mut socket, mut peer) = socket_of(&batch).await;
+    socket.write_all(b"early").await.unwrap();
+    TaskTracker::new().spawn(batch.run());
+    assert_eq!(peer.read(5).await, b"early");
+}
+
+#[tokio::test]
+async fn sockets_of_one_turn_do_not_mix() {
+    let batch = Batch::default();
+    TaskTracker::new().spawn(batch.clone().run());
+    let (mut one, mut first) = socket_of(&batch).await;
+    let (mut two, mut second) = socket_of(&batch).await;
+    // The buffers of a turn are those of the turn before.
+    for turn in 0..4_u8 {
+        let (long, short) = ([turn; 100], [turn + 100; 10]);
+        one.write_all(&long).await.unwrap();
+        two.write_all(&short).await.unwrap();
+        one.write_all(&short).await.unwrap();
+        assert_eq!(first.read(110).await, [&long[..], &short].concat());
+        assert_eq!(second.read(10).await, short);
+    }
+}
+
+#[tokio::test]
+async fn what_is_large_goes_out_by_itself_after_what_was_kept() {
+    let content = bytes(3 * MOST);
+    for (kept, large) in [
+        (0, MOST + 1),
+        (1, MOST),
+        (3000, MOST + 1 - 3000),
+        (MOST, 2 * MOST),
+    ] {
+        let (mut socket, mut peer) = by_itself().await;
+        socket.write_all(&content[..kept]).await.unwrap();
+        assert_eq!(peer.look(), None, "{kept} bytes are kept");
+        let all = kept + large;
+        socket.write_all(&content[kept..all]).await.unwrap();
+        assert!(peer.read(all).await == content[..all], "{kept} and {large}");
+    }
+}
+
+#[tokio::test]
+async fn buffers_go_back_to_the_batch() {
+    let (mut socket, mut peer) = running().await;
+    for large in [0, 2 * MOST] {
+        socket.write_all(b"small").await.unwrap();
+        socket.write_all(&bytes(large)).await.unwrap();
+        peer.read(5 + large).await;
+        yield_now().await;
+        assert_eq!(lock(&socket.out.kept).bytes.capacity(), 0, "{large}");
+        assert_eq!(lock(&socket.batch.0).buffers.len(), 1, "{large}");
+        assert!(lock(&socket.batch.0).sockets.is_empty(), "{large}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
+    const PIECE: usize = 1000;
+    let (mut socket, mut peer) = running().await;
+    let content = bytes(4 * 1024 * 1024);
+    let woken = Arc::<Woken>::default();
+    let (mut written, mut waited) = (0, 0);
+    // The kernel may find a little more room when it has thought about it.
+    while waited < 50 {
+        match woken.write(&mut socket, &content[written..][..PIECE]) {
+            Poll::Ready(length) => {
+                written += length.unwrap();
+                waited = 0;
+                yield_now().await;
+            }
+            Poll::Pending => {
+                waited += 1;
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        assert!(
+            lock(&socket.out.kept).bytes.len() <= PIECE,
+            "it takes no more"
+        );
+        assert!(written < content.len() / 2, "it never waits");
+    }
+    assert!(woken.flush(&mut socket).is_pending());
+    let before = woken.times();
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(woken.times(), before, "nobody is woken for nothing");
+
+    let reader = TaskTracker::new().spawn(async move { peer.read(usize::MAX).await });
+    let writes = async {
+        for piece in content[written..].chunks(PIECE) {
+            socket.write_all(piece).await.unwrap();
+        }
+        socket.flush().await.unwrap();
+        drop(socket);
+    };
+    timeout(PATIENCE, writes).await.expect("it goes on");
+    assert!(reader.await.unwrap() == content, "all of it, in order");
+}
+
+/// The writer is woken when a turn could not write what is kept, so that the flush that it believed done is waited for.
+#[tokio::test]
+async fn who_has_written_is_told_when_there_is_room_again() {
+    let (mut socket, mut peer) = running().await;
+    let content = bytes(1024 * 1024);
+    let written = fill(&mut socket, &content);
+    let woken = Arc::<Woken>::default();
+    assert!(woken.write(&mut socket, b"small").is_ready(), "it is kept");
+    assert!(woken.flush(&mut socket).is_ready());
+    yield_now().await;
+    assert_eq!(woken.times(), 0, "there is no room");
+    assert!(peer.read(written).await == content[..written]);
+    woken.wait().await;
+    assert!(woken.flush(&mut socket).is_ready());
+    assert_eq!(peer.read(5).await, b"small");
+}
+
+/// A connection may move to another task, which then waits for what the first one wrote.
+#[tokio::test]
+async fn who_waits_last_is_woken() {
+    let (mut socket, mut peer) = running().await;
+    let content = bytes(1024 * 1024);
+    let written = fill(&mut socket, &content);
+    let (first, last) = (Arc::<Woken>::default(), Arc::<Woken>::default());
+    assert!(first.write(&mut socket, b"small").is_ready(), "it is kept");
+    assert!(last.write(&mut socket, &content[..2 * MOST]).is_pending());
+    yield_now().await;
+    assert!(peer.read(written).await == content[..written]);
+    last.wait().await;
+}
+
+#[tokio::test]
+async fn the_end_comes_after_what_is_kept() {
+    let (mut socket, mut peer) = by_itself().await;
+    socket.write_all(b"last words").await.unwrap();
+    socket.shutdown().await.unwrap();
+    assert_eq!(peer.read(usize::MAX).await, b"last words");
+}
+
+#[tokio::test]
+async fn the_end_waits_for_room() {
+    let (mut socket, mut peer) = running().await;
+    let content = bytes(1024 * 1024);
+    let written = fill(&mut socket, &content);
+    let rest = &content[written..written + MOST];
+    let woken = Arc::<Woken>::default();
+    assert!(woken.write(&mut socket, rest).is_ready(), "it is kept");
+    let reader = TaskTracker::new().spawn(async move {
+        sleep(Duration::from_millis(10)).await;
+        peer.read(usize::MAX).await
+    });
+    timeout(PATIENCE, socket.shutdown()).await.unwrap().unwrap();
+    assert!(reader.await.unwrap() == content[..written + MOST]);
+}
+
+#[tokio::test]
+async fn a_reset_is_an_error_of_the_next_write_and_of_the_next_flush() {
+    let (mut socket, peer) = running().await;
+    SockRef::from(&peer.0)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    let woken = Arc::<Woken>::default();
+    assert!(woken.write(&mut socket, b"lost").is_ready(), "it is kept");
+    assert!(woken.flush(&mut socket).is_ready());
+    woken.wait().await;
+    for _ in 0..2 {
+        assert!(matches!(woken.flush(&mut socket), Poll::Ready(Err(_))));
+        let written = woken.write(&mut socket, b"x");
+        assert!(matches!(written, Poll::Ready(Err(_))), "{written:?}");
+        let written = woken.write(&mut socket, &bytes(2 * MOST));
+        assert!(matches!(written, Poll::Ready(Err(_))), "{written:?}");
+    }
+    assert!(socket.shutdown().await.is_err());
+    assert!(lock(&socket.out.kept).bytes.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_socket_that_is_dropped_goes_out_and_then_the_end() {
+    let (mut socket, mut peer) = running().await;
+    socket.write_all(b"last words").await.unwrap();
+    drop(socket);
+    assert_eq!(peer.read(usize::MAX).await, b"last words");
+}
+
+#[tokio::test]
+async fn a_socket_may_be_dropped_at_any_time() {
+    let batch = Batch::default();
+    let (mut early, _peer) = socket_of(&batch).await;
+    early.write_all(b"small").await.unwrap();
+    drop(early);
+    TaskTracker::new().spawn(batch.clone().run());
+
+    let (mut stuck, mut peer) = socket_of(&batch).await;
+    let content = bytes(1024 * 1024);
+    let written = fill(&mut stuck, &content);
+    stuck.write_all(b"small").await.unwrap();
+    yield_now().await;
+    drop(stuck);
+    assert!(peer.read(usize::MAX).await == content[..written]);
+
+    let (mut broken, peer) = socket_of(&batch).await;
+    SockRef::from(&peer.0)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(peer);
+    broken.write_all(b"small").await.unwrap();
+    drop(broken);
+    yield_now().await;
+
+    let (mut after, mut peer) = socket_of(&batch).await;
+    after.write_all(b"goes on").await.unwrap();
+    assert_eq!(peer.read(7).await, b"goes on");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(usize),
+    Vectored(Vec<usize>),
+    Flush,
+    Turn,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let size = prop_oneof![4 => 0..600_usize, 2 => 600..5000_usize, 1 => 5000..20_000_usize];
+    let step = prop_oneof![
+        4 => size.clone().prop_map(Step::Write),
+        4 => prop::collection::vec(size, 0..5).prop_map(Step::Vectored),
+        1 => Just(Step::Flush),
+        2 => Just(Step::Turn),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+/// Writes it all, step by step.
+async fn write(mut socket: Socket, steps: &[Step], content: &[u8], by_shutdown: bool) {
+    let mut rest = content;
+    for step in steps {
+        match step {
+            Step::Flush => socket.flush().await.unwrap(),
+            Step::Turn => yield_now().await,
+            Step::Write(length) => {
+                let (now, later) = rest.split_at(*length);
+                socket.write_all(now).await.unwrap();
+                rest = later;
+            }
+            Step::Vectored(lengths) => {
+                let mut slices = Vec::new();
+                for length in lengths {
+                    let (now, later) = rest.split_at(*length);
+                    slices.push(IoSlice::new(now));
+                    rest = later;
+                }
+                let mut slices = slices.as_mut_slice();
+                while slices.iter().any(|slice| !slice.is_empty()) {
+                    let written = socket.write_vectored(slices).await.unwrap();
+                    IoSlice::advance_slices(&mut slices, written);
+                }
+            }
+        }
+    }
+    if by_shutdown {
+        socket.shutdown().await.unwrap();
+    } else {
+        // Of a socket that is stuck only what was flushed goes out.
+        yield_now().await;
+        socket.flush().await.unwrap();
+    }
+}
+
+/// Reads it all, in pieces of some size with some turns between them.
+async fn read(mut peer: TcpStream, habits: Vec<(usize, u8)>) -> Vec<u8> {
+    let mut came = Vec::new();
+    for (size, pauses) in habits.into_iter().cycle() {
+        for _ in 0..pauses {
+            yield_now().await;
+        }
+        let mut piece = vec![0; size];
+        match peer.read(&mut piece).await.unwrap() {
+            0 => break,
+            length => came.extend_from_slice(&piece[..length]),
+        }
+    }
+    came
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_is_written_arrives_byte_for_byte(
+        steps in steps(),
+        habits in prop::collection::vec((1000..30_000_usize, 0..20_u8), 1..5),
+        by_shutdown: bool,
+    ) {
+        let sizes = steps.iter().map(|step| match step {
+            Step::Write(length) => *length,
+            Step::Vectored(lengths) => lengths.iter().sum(),
+            Step::Flush | Step::Turn => 0,
+        });
+        let content = bytes(sizes.sum());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let came = runtime.block_on(async {
+            let batch = Batch::default();
+            let tasks = TaskTracker::new();
+            tasks.spawn(batch.clone().run());
+            let (ours, peer) = connection().await;
+            let reader = tasks.spawn(read(peer, habits));
+            let writes = write(batch.socket(ours), &steps, &content, by_shutdown);
+            timeout(PATIENCE, writes).await.expect("all is written");
+            timeout(PATIENCE, reader).await.expect("all is read").unwrap()
+        });
+        prop_assert!(came == content, "{} bytes of {} came", came.len(), content.len());
+    }
+}
