@@ -25,7 +25,8 @@ const BUFFERS: usize = 64;
 #[derive(Clone, Default)]
 pub struct Batch(Arc<Mutex<Turn>>);
 
-/// What one turn has written so far.
+/// What one turn has written so far. One thread uses it and its sockets; so it is no matter that the turn locks itself and then a
+/// socket, and whoever writes a socket and then the turn.
 #[derive(Default)]
 struct Turn {
     sockets: Vec<Arc<Out>>,

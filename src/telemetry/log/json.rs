@@ -97,9 +97,8 @@ impl Write for Escaped<'_> {
 
 /// Adds what stands between the quotes of a string.
 fn escape(text: &str, line: &mut String) {
-    // All of them at a time: without a way out in the middle it is done in a few steps.
-    let is_plain = |plain, byte: u8| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\');
-    if text.bytes().fold(true, is_plain) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
         line.push_str(text);
         return;
     }

@@ -104,7 +104,8 @@ fn a_body_that_drips_in_time_is_not_given_up() {
         let mut client = rig.connect();
         client.send(&request("GET", "/page", &[], None));
         feed.send(
-            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 8\r\n\r\n")
+            // What is fed ends with the connection: the next request must not find it in the pool.
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: 8\r\n\r\n")
                 .into_bytes(),
         )
         .expect("somebody listens");
