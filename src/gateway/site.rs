@@ -38,6 +38,8 @@ pub struct Site {
     pub own: [Option<Origin>; 2],
     /// The host of the first of them.
     pub upstream_host: String,
+    /// What a relative URL in an answer is relative to, as far as its origin goes.
+    pub public: Option<Url>,
     /// Its Host as a field.
     pub host: HeaderValue,
     /// Makes and recognises its handles.
@@ -67,12 +69,13 @@ impl Site {
         };
         let urls =
             [connection.origin(), settings.public_origin.clone()].map(|own| Url::parse(&own).ok());
-        let [upstream, _] = &urls;
+        let [upstream, public] = &urls;
         let upstream_host = upstream.as_ref().and_then(Url::host_str);
         Self {
             telemetry,
             key: HandleKey::for_upstream(&settings.name),
             upstream_host: upstream_host.unwrap_or_default().to_owned(),
+            public: public.clone(),
             own: urls.map(|own| own.map(|own| own.origin())),
             origin_finder: Finder::new(&connection.origin()).into_owned(),
             origin: connection.origin(),

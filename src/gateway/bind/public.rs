@@ -31,13 +31,15 @@ pub(super) fn as_text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }
 
-/// Whether a URL leads away from the server and from the gate. What does not parse on its own is relative.
+/// Whether a URL leads away from the server and from the gate, as a browser reads it: `//host`, `/\host` and the like name
+/// a host, too. What no browser can read leads nowhere that we know.
 pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     let site = exchange.site;
-    let Ok(target) = Url::parse(url) else {
-        return url.starts_with("//");
-    };
-    !site.own.contains(&Some(target.origin()))
+    let target = site
+        .public
+        .as_ref()
+        .and_then(|public| public.join(url).ok());
+    target.is_none_or(|target| !site.own.contains(&Some(target.origin())))
 }
 
 /// A URL at the upstream's own origin, as clients reach it.

@@ -340,7 +340,15 @@ fn redirects_without_a_redirect_uri() {
         let page = begun.filled(&form.replace("ACTION", action));
         reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
     };
-    for own in ["/cb", "cb", "", "http://gate.test/cb", "UPSTREAM/cb"] {
+    for own in [
+        "/cb",
+        "cb",
+        "",
+        "http://gate.test/cb",
+        "//gate.test/cb",
+        "/\\gate.test/cb",
+        "UPSTREAM/cb",
+    ] {
         for shape in ["?", "#", "form"] {
             let begun = nameless();
             let own = own.replace("UPSTREAM", &begun.rig.upstream.url());
