@@ -1,5 +1,6 @@
 //! Time, as an argument: the one place that reads a clock.
 
+pub mod date;
 pub mod rounds;
 
 use std::sync::Arc;

@@ -5,7 +5,6 @@
 //! returned, so that all problems are seen at once. What nobody asked for is an unknown key. What concerns more than
 //! one key comes last (`lint`).
 
-pub mod date;
 pub mod problem;
 
 mod client;

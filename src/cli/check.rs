@@ -8,7 +8,8 @@ use annotate_snippets::Renderer;
 
 use super::{CONFIG, ConfigFile, complain};
 use crate::clock;
-use crate::config::{self, Checked, Config, Problems, Severity, Upstream, date};
+use crate::clock::date;
+use crate::config::{self, Checked, Config, Problems, Severity, Upstream};
 use crate::oauth::ResponseType;
 use crate::policy::Rule;
 use crate::policy::rules::ClientRule;

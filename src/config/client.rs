@@ -2,11 +2,11 @@
 
 use url::Url;
 
-use super::date;
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
 use super::tree::Table;
 use super::value::{Kind, TEXT, Wrong, quoted};
+use crate::clock::date;
 use crate::oauth::CodeChallengeMethod;
 use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
 use crate::policy::rules::ClientRule;

@@ -5,7 +5,7 @@
 
 mod json;
 mod lines;
-pub(crate) mod time;
+mod time;
 
 use std::borrow::Cow;
 use std::io;

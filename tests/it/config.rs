@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-use pkce_gate::config::{self, Problems, date};
+use pkce_gate::clock::date;
+use pkce_gate::config::{self, Problems};
 
 /// The day on which all of it is looked at.
 const TODAY: &str = "2026-06-01";

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::clock::date::civil;
+
 const SECONDS_PER_DAY: u64 = 86_400;
-pub(crate) const DAYS_PER_ERA: u64 = 146_097; // 400 years
-pub(crate) const EPOCH: u64 = 719_468; // from 0000-03-01 to 1970-01-01
 
 /// Where the microseconds stand.
 const MICROS: Range<usize> = 20..26;
@@ -60,20 +60,6 @@ fn write(digits: &mut [u8], mut number: u64) {
         *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
         number /= 10;
     }
-}
-
-/// Year, month and day of days since 1970-01-01, in the Gregorian calendar. Years begin in March,
-/// so that the leap day is the last of its year.
-pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days.saturating_add(EPOCH);
-    let (era, of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era =
-        (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (DAYS_PER_ERA - 1)) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = (from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Calendar days, as `until` needs them: days since 1970-01-01 and back.
+//! The calendar: days since 1970-01-01, and dates.
 
-use crate::telemetry::log::time::{DAYS_PER_ERA, EPOCH, civil};
+const DAYS_PER_ERA: u64 = 146_097; // 400 years
+const EPOCH: u64 = 719_468; // from 0000-03-01 to 1970-01-01
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar; `None`: there is no such day, or it lies before.
 pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    // Years begin in March, so that the leap day is the last of its year.
     let year_from_march = u64::from(year).checked_sub(u64::from(month <= 2))?;
     let month_from_march = (u64::from(month) + 9) % 12;
     let of_year = (153 * month_from_march + 2) / 5 + u64::from(day) - 1;
@@ -16,6 +16,20 @@ pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
     let days = days.checked_sub(EPOCH)?;
     // The 31st of a shorter month would come out as a day of the next one.
     (civil(days) == (u64::from(year), u64::from(month), u64::from(day))).then_some(days)
+}
+
+/// Year, month and day of days since 1970-01-01, in the Gregorian calendar. Years begin in March,
+/// so that the leap day is the last of its year.
+pub fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days.saturating_add(EPOCH);
+    let (era, of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
+    let year_of_era =
+        (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (DAYS_PER_ERA - 1)) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12 + 1;
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 /// Reads `YYYY-MM-DD`.
