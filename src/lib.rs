@@ -40,3 +40,8 @@ pub mod socket;
 pub mod store;
 pub mod telemetry;
 pub mod upstream;
+
+/// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own.)
+#[cfg(not(fuzzing))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

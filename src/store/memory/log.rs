@@ -2,8 +2,8 @@
 //!
 //! All records of one kind live equally long, so the oldest is always the next to expire: the log is its own
 //! queue of deadlines, and dropping what has expired never looks for anything. Records are not allocated one by
-//! one, but in segments of sixteen kilobytes: that saves the allocator's eight to twenty-three bytes per record,
-//! and memory goes back in whole segments. What is dropped is wiped.
+//! one, but in segments of fourteen kilobytes: that saves what an allocator rounds up or adds to each of them, and
+//! memory goes back in whole segments. What is dropped is wiped.
 //!
 //! ```text
 //! segment   a record, a record, …
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use super::wipe::wipe;
 
 /// Where a record stands: the number of its segment, and the offset in it. A position is used again only after
-/// 262,144 further segments, four gigabytes, and until then leads nowhere once its record is dropped. Bytes, not a
+/// 262,144 further segments, 3.7 gigabytes, and until then leads nowhere once its record is dropped. Bytes, not a
 /// number, because the index would have to align a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position([u8; 4]);
@@ -38,8 +38,10 @@ const OFFSET_BITS: u32 = 14;
 const NUMBERS: u32 = 1 << (u32::BITS - OFFSET_BITS);
 const MAX_OFFSET: u32 = (1 << OFFSET_BITS) - 1;
 
-/// With the allocator's own sixteen bytes four pages.
-const SEGMENT: usize = 16 * 1024 - 16;
+/// The largest size that jemalloc puts beside others of its kind. To what is larger it adds a page, so that such
+/// allocations do not all begin at the same place of a processor's cache.
+const SEGMENT: usize = 14 * 1024;
+const PAGE: usize = 4096;
 const LENGTH: usize = size_of::<u16>();
 const ALONE: u16 = u16::MAX;
 
@@ -48,9 +50,11 @@ const ALONE: u16 = u16::MAX;
 pub(super) struct Segment(Vec<u8>);
 
 impl Segment {
-    /// With the allocator's overhead and the queue's entry.
+    /// With what the allocator adds, and the queue's entry.
     pub(super) fn cost(&self) -> usize {
-        self.0.capacity() + 16 + size_of::<Self>()
+        let bytes = self.0.capacity();
+        let added = if bytes > SEGMENT { PAGE } else { 0 };
+        bytes + added + size_of::<Self>()
     }
 }
 
