@@ -106,7 +106,7 @@ def throughput(binary, plan, raw):
         ("flow", server, {})
         for server in (gate, lua, haproxy_lua, redirect, off, nginx, haproxy, leaner, lua_leaner)
     ]
-    windows += [("rate", server, {"rate": plan.rate}) for server in (up, gate, lua, haproxy_lua)]
+    windows += [("rate", server, {"rate": plan.rate}) for server in (up, gate, lua, haproxy_lua, nginx)]
     results = raw.setdefault("throughput", {})
     for round_ in range(plan.rounds):
         for what, server, options in windows:

@@ -11,20 +11,30 @@ import sys
 import harness
 
 
-def everything(packages, longest):
-    """The gate that is to be measured. `longest` are the seconds that measuring may take from here."""
-    # What was started is ended however this ends: at the end, by a signal, or because it takes too long.
+def everything(packages, longest, gate):
+    """What `gate` builds, to be measured; see below. `longest` are the seconds that measuring may take from here."""
+    ends()
+    install(packages)
+    load()
+    given = os.environ.get("GATE")
+    binary = pathlib.Path(given).resolve(strict=True) if given else gate()
+    within(longest)
+    harness.open_files()
+    shutil.rmtree(harness.OUT / "run", ignore_errors=True)
+    return binary
+
+
+def ends():
+    """What was started is ended however this ends: at the end, by a signal, or because it takes too long."""
     atexit.register(harness.end_all)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    install(packages)
-    binary = build()
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done after {longest} seconds"))
-    signal.alarm(longest)
-    harness.open_files()
-    shutil.rmtree(harness.OUT / "run", ignore_errors=True)
-    return binary
+
+
+def within(seconds):
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done after {seconds} seconds"))
+    signal.alarm(seconds)
 
 
 def install(packages):
@@ -51,15 +61,25 @@ def install(packages):
             subprocess.run([*root, "rm", "-f", policy], check=True)
 
 
-def build():
-    """The load and the gate, both in release; the gate is GATE, where that is set."""
-    cargo = ["cargo", "build", "--release", "--locked"]
-    print("== building", flush=True)
-    load = ["--manifest-path", harness.HERE / "load" / "Cargo.toml", "--target-dir", harness.OUT / "build"]
-    subprocess.run([*cargo, *load], check=True)
-    given = os.environ.get("GATE")
-    if given:
-        return pathlib.Path(given).resolve(strict=True)
-    subprocess.run(cargo, cwd=harness.ROOT, check=True)
+CARGO = ("cargo", "build", "--release", "--locked")
+
+
+def load():
+    """The load and its upstream, a crate of their own."""
+    print("== building the load", flush=True)
+    place = ["--manifest-path", harness.HERE / "load" / "Cargo.toml", "--target-dir", harness.OUT / "build"]
+    subprocess.run([*CARGO, *place], check=True)
+
+
+def plain():
+    """The gate as `cargo build --release` makes it."""
+    print("== building the gate", flush=True)
+    subprocess.run(CARGO, cwd=harness.ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", harness.ROOT / "target"))
     return target / "release" / "pkce-gate"
+
+
+def released():
+    """The gate as it is released."""
+    subprocess.run([harness.ROOT / "deploy" / "release" / "build"], check=True)
+    return harness.ROOT / "target" / "released" / "pkce-gate"

@@ -97,6 +97,7 @@ def throughput(table, results):
         "surcharge: flow - GET - POST", us(gate), us(surcharge("nginx-lua", "nginx")),
         us(surcharge("haproxy-lua", "haproxy")), gate, 6, 3, "us",
     )
+    table.add("the same, / nginx + Lua", "", "", "", ratios(gate, surcharge("nginx-lua", "nginx")))
     gate = difference("gate", "gate-off")
     table.add(
         "flow - the same requests without enforcement", us(gate), us(difference("nginx-lua", "nginx")),
@@ -114,6 +115,10 @@ def throughput(table, results):
             us(added("nginx-lua", percentile)), us(added("haproxy-lua", percentile)),
             ratios(added("gate", percentile), added("nginx-lua", percentile)), must, aim,
         )
+    table.add(
+        "added p50 without any enforcement: plain nginx, / nginx + Lua", "", us(added("nginx", "p50")), "",
+        ratios(added("nginx", "p50"), added("nginx-lua", "p50")),
+    )
 
 
 def memory(table, by):
