@@ -62,12 +62,10 @@ pub(super) fn check(
     record: &PendingAuthorization,
     request: &HeaderMap,
 ) -> Result<(), Violation> {
-    let same = record
-        .browser
-        .is_none_or(|browser| exchange.browser(request) == Some(browser));
+    let same = |begun| exchange.browser(request) == Some(begun);
     // Under `soft` it is told where it matters and once: when the code is issued.
     match exchange.site.settings.browser_binding {
-        BrowserBinding::Hard if !same => Err(Violation::BrowserMismatch),
+        BrowserBinding::Hard if !record.browser.is_none_or(same) => Err(Violation::BrowserMismatch),
         BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => Ok(()),
     }
 }
