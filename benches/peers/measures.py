@@ -20,9 +20,9 @@ class Plan:
 
     def __init__(self, quick):
         self.quick = quick
-        self.rounds = 1 if quick else 7
-        self.warm = 0.2 if quick else 0.3
-        self.seconds = 1.0 if quick else 2.2
+        self.rounds = 1 if quick else 15
+        self.warm = 0.2
+        self.seconds = 1.0
         self.connections = 64
         self.rate = 3000
         self.idle = min(500 if quick else 9900, harness.open_files() // 2 - 60)
