@@ -389,6 +389,26 @@ fn the_image_runs_the_gate_as_nobody_in_particular() {
 }
 
 #[test]
+fn the_image_holds_the_released_binary() {
+    let file = read("deploy/docker/Dockerfile");
+    for step in ["deploy/release/build", "cp target/released/pkce-gate"] {
+        assert!(file.contains(step), "{step}");
+    }
+    // What the release is built with gets into the build's context.
+    let ignored = read("deploy/docker/Dockerfile.dockerignore");
+    let ignored: Vec<_> = ignored.lines().collect();
+    let place = |line| ignored.iter().position(|ignored| *ignored == line);
+    assert!(place("deploy") < place("!deploy/release"));
+    assert!(place("benches").is_none());
+
+    let help = Command::new(root().join("deploy/release/build"))
+        .arg("--help")
+        .output()
+        .expect("Python is there");
+    assert!(help.status.success(), "{help:?}");
+}
+
+#[test]
 fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
     for folder in ["kubernetes", "compose", "docker"] {
         let config = read(&format!("deploy/{folder}/config.toml"));
