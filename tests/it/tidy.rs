@@ -29,7 +29,7 @@ const ONLY: [(&str, &[&str]); 6] = [
     ("policy", &["oauth", "flow"]),
     ("carrier", &["oauth", "flow"]),
     ("store", &["oauth", "flow", "clock"]),
-    ("telemetry", &["oauth", "policy"]),
+    ("telemetry", &["oauth", "clock", "policy"]),
     ("upstream", &["clock", "socket"]),
     ("server", &["clock", "socket"]),
 ];
