@@ -41,7 +41,8 @@ pub mod store;
 pub mod telemetry;
 pub mod upstream;
 
-/// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own.)
-#[cfg(not(fuzzing))]
+/// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own, and
+/// the model checker's tasks have stacks of 60 KB, which are too small for it.)
+#[cfg(not(any(fuzzing, shuttle)))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
