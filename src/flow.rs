@@ -142,6 +142,17 @@ impl BoundCode {
     }
 }
 
+/// What may stand in a request, as it came: whose it is, the store knows ([`crate::store::Store::owners`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Candidate {
+    /// A pending authorization: the digest of a handle that stands in place of a state, or of the values under which it is
+    /// held.
+    State(Digest),
+    /// A code: the digest of a handle in its place, or of the upstream's own code
+    /// ([`crate::oauth::AuthorizationCode::digest`]), which is known as well where a handle stands in its place.
+    Code(Digest),
+}
+
 /// How a claimed code is left after the exchange (`product.md`, step 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {

@@ -11,7 +11,7 @@ mod exchange;
 mod forward;
 pub mod headers;
 mod metadata;
-mod reading;
+
 pub mod reply;
 pub mod site;
 mod token;

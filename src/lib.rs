@@ -37,9 +37,12 @@ pub mod oauth;
 pub mod policy;
 pub mod server;
 pub mod socket;
+pub mod spelling;
 pub mod store;
+pub mod suspicion;
 pub mod telemetry;
 pub mod upstream;
+pub mod work;
 
 /// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own, and
 /// the model checker's tasks have stacks of 60 KB, which are too small for it.)

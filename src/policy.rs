@@ -9,7 +9,7 @@ pub mod redeem;
 pub mod rules;
 pub mod violation;
 
-pub use rules::{Codes, Mode, Require, Rule, Rules};
+pub use rules::{Codes, Concern, Mode, Require, Rule, Rules};
 pub use violation::{Fault, Violation};
 
 /// What a judge says about a request: the material to go on with, and the reason not to.

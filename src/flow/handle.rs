@@ -10,7 +10,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use sha2::{Digest as _, Sha256};
 
 use crate::oauth::Digest;
@@ -47,6 +47,10 @@ pub fn may_stand_in(text: &[u8]) -> bool {
         LazyLock::new(|| Finder::new(Purpose::State.prefix()));
     PREFIX.find(text).is_some()
 }
+
+/// More words that look like handles than are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
 
 /// Makes and recognises the handles of one upstream.
 #[derive(Debug, Clone)]
@@ -105,14 +109,35 @@ impl HandleKey {
         })
     }
 
-    /// All handles of that kind that stand anywhere in a text: the beacon of the response scan.
-    pub fn find_all<'t>(
-        &'t self,
+    /// All words of a text that look like handles of that kind. Whether one is costs a hash: [`HandleKey::recognise`].
+    pub fn candidates<'t>(
+        &self,
         purpose: Purpose,
-        text: &'t str,
-    ) -> impl Iterator<Item = Handle> + 't {
-        text.match_indices(purpose.prefix())
-            .filter_map(move |(at, _)| self.recognise(purpose, text.get(at..at + LENGTH)?))
+        text: &'t [u8],
+    ) -> impl Iterator<Item = &'t str> + 't {
+        memmem::find_iter(text, purpose.prefix().as_bytes()).filter_map(|at| {
+            let word = text.get(at..at + LENGTH)?;
+            let is_one = word.iter().all(u8::is_ascii_alphanumeric);
+            str::from_utf8(word).ok().filter(|_| is_one)
+        })
+    }
+
+    /// The handles of that kind among the first `limit` words of a text that look like one. `Err`: there are more such words
+    /// than that, and nobody writes so many.
+    pub fn find_all(
+        &self,
+        purpose: Purpose,
+        text: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Handle>, TooMany> {
+        let mut found = Vec::new();
+        for (tried, word) in self.candidates(purpose, text).enumerate() {
+            if tried == limit {
+                return Err(TooMany);
+            }
+            found.extend(self.recognise(purpose, word).filter(|new| !found.contains(new)));
+        }
+        Ok(found)
     }
 
     /// One hash gives both the store's key and the checksum.
@@ -205,7 +230,8 @@ mod tests {
             let key = HandleKey::for_upstream("a");
             let handle = key.mint(Purpose::State, seed..);
             let text = format!("{before}{}{after}", handle.expose());
-            prop_assert!(key.find_all(Purpose::State, &text).any(|found| found == handle));
+            let found = key.find_all(Purpose::State, text.as_bytes(), 64).unwrap();
+            prop_assert!(found.contains(&handle));
         }
 
         #[test]

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::oauth::pkce::MAX_LENGTH;
-use crate::oauth::{CodeChallengeMethod, Digest, ResponseMode, ResponseType};
+use crate::oauth::{ClientId, CodeChallengeMethod, Digest, ResponseMode, ResponseType};
+use crate::spelling::skeleton;
 
 /// Who is refused. Ordered from lax to strict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +93,12 @@ impl Default for Rule {
 }
 
 impl Rule {
+    /// The stricter of two; this one where they are alike.
+    #[must_use]
+    pub fn stricter<'r>(&'r self, other: &'r Self) -> &'r Self {
+        if other.mode > self.mode { other } else { self }
+    }
+
     /// Whether requests may differ from what the client sent: not while somebody only watches.
     pub fn may_change_requests(&self) -> bool {
         self.mode == Mode::Enforce || self.uses_handles()
@@ -120,11 +127,24 @@ pub struct ClientRule {
     pub reason: Option<String>,
 }
 
+/// Whom a request may concern, as far as it says.
+#[derive(Debug, Clone, Copy)]
+pub struct Concern<'a> {
+    /// The clients that it names, in any reading.
+    pub names: &'a [String],
+    /// The clients whose codes or sign-ins stand in it ([`ClientId::digest`]).
+    pub owners: &'a [Digest],
+    /// Whether that is all: nothing in it could not be read.
+    pub is_certain: bool,
+}
+
 /// All rules of one upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     default: Rule,
     clients: HashMap<Digest, ClientRule>,
+    /// The clients of each skeleton, where some client is judged more strictly than the default says; else empty.
+    skeletons: HashMap<String, Vec<Digest>>,
     any: Any,
 }
 
@@ -175,11 +195,58 @@ impl Rules {
         let any = std::iter::once(&default)
             .chain(exceptions)
             .fold(Any::default(), Any::with);
+        let mut skeletons: HashMap<String, Vec<Digest>> = HashMap::new();
+        let is_stricter =
+            |client: &ClientRule| client.rule.mode.max(client.afterwards.mode) > default.mode;
+        if clients.values().any(is_stricter) {
+            for (digest, client) in &clients {
+                let alike = skeletons.entry(skeleton(&client.id)).or_default();
+                alike.push(*digest);
+            }
+        }
         Self {
             default,
             clients,
+            skeletons,
             any,
         }
+    }
+
+    /// The rule for a client by its name, today. Where the default is laxer than some client, a name that some server would
+    /// take for that client (other case, blanks, accents, a NUL) is judged by its rule: of several the strictest holds.
+    pub fn of_name(&self, id: &ClientId, today: u64) -> &Rule {
+        let exact = self.of(Some(id.digest()), today);
+        if self.skeletons.is_empty() {
+            return exact;
+        }
+        let alike = self.skeletons.get(&skeleton(id.as_str()));
+        let alike = alike.into_iter().flatten();
+        alike.fold(exact, |strictest, other| {
+            strictest.stricter(self.of(Some(*other), today))
+        })
+    }
+
+    /// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the default rule
+    /// says, that one. Else the strictest of those whom the request names, or whose code or sign-in it holds; if it names
+    /// nobody, or cannot be read, the strictest of all.
+    pub fn concerned(&self, concern: &Concern<'_>, today: u64) -> &Rule {
+        let strictest = self.strictest(today);
+        if self.default.mode >= strictest.mode {
+            return &self.default;
+        }
+        if !concern.is_certain {
+            return strictest;
+        }
+        self.named(concern, today).unwrap_or(strictest)
+    }
+
+    /// The strictest rule of those whom a request names. `None`: it names nobody.
+    pub fn named(&self, concern: &Concern<'_>, today: u64) -> Option<&Rule> {
+        let names = concern.names.iter();
+        let named = names.map(|id| self.of_name(&ClientId::new(id), today));
+        let owners = concern.owners.iter();
+        let owned = owners.map(|client| self.of(Some(*client), today));
+        named.chain(owned).reduce(Rule::stricter)
     }
 
     /// The rule for clients that have none of their own.
@@ -200,6 +267,11 @@ impl Rules {
     /// to) the stricter one holds: naming a lax client is no way around.
     pub fn stricter<'r>(&'r self, a: &'r Rule, b: &'r Rule) -> &'r Rule {
         if b.mode >= a.mode { b } else { a }
+    }
+
+    /// Whether some client is judged more strictly than the default rule says.
+    pub fn default_is_laxer(&self) -> bool {
+        !self.skeletons.is_empty()
     }
 
     /// The strictest rule of any client today.

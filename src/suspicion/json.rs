@@ -1,0 +1,98 @@
+//! JSON, as the most forgiving parser reads it: at any depth, with duplicates, with an end or without. What matters are strings
+//! in front of a colon, and what stands behind them.
+
+use crate::spelling::layers::without_backslashes;
+use crate::work::looked_at;
+
+/// Hands on each value with the name that stands before it; the elements of a list have that of the list.
+pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {
+    let mut name: Option<Vec<u8>> = None;
+    let mut at = 0;
+    looked_at(text.len());
+    while let Some(&byte) = text.get(at) {
+        let start = at;
+        at += 1;
+        match byte {
+            b'"' => {
+                let inside = string(text, at);
+                at += inside.len() + 1;
+                let inside = without_backslashes(inside);
+                at += blanks(text.get(at..).unwrap_or_default());
+                if text.get(at) == Some(&b':') {
+                    name = Some(inside.into_owned());
+                } else {
+                    take(name.as_deref(), &inside);
+                }
+            }
+            // A number, `true`, `null`: what begins behind a name.
+            _ if name.is_some() && is_literal(byte) => {
+                let rest = text.get(start..).unwrap_or_default();
+                let length = rest.iter().take_while(|byte| is_literal(**byte)).count();
+                let literal = rest.get(..length).unwrap_or_default();
+                at = start + length;
+                take(name.as_deref(), if literal == b"null" { b"" } else { literal });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_literal(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+}
+
+/// What stands before the quote that ends a string.
+fn string(text: &[u8], from: usize) -> &[u8] {
+    let rest = text.get(from..).unwrap_or_default();
+    let mut at = 0;
+    while let Some(&byte) = rest.get(at) {
+        match byte {
+            b'"' => break,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    rest.get(..at).unwrap_or(rest)
+}
+
+/// NUL is one: in UTF-16 it stands between all letters.
+fn blanks(text: &[u8]) -> usize {
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0);
+    text.iter().take_while(is_blank).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        read(text.as_bytes(), |name, value| {
+            found.push((name.map(string).unwrap_or_default(), string(value)));
+        });
+        found
+    }
+
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(pairs(text), expected, "{text}");
+    }
+
+    #[test]
+    fn members_are_found_at_any_depth_and_in_any_spelling() {
+        check(r#"{"code":"x","a":[1,"b",{"c" : "d"}]}"#, &[("code", "x"), ("a", "1"), ("a", "b"), ("c", "d")]);
+        check(r#"[[{"\u0063ode":"\u0078\"y"}]]"#, &[("code", "x\"y")]);
+        check(r#"{"code":1,"code":2}"#, &[("code", "1"), ("code", "2")]);
+        check(r#"{"code":null,"a":true"#, &[("code", ""), ("a", "true")]);
+        check(r#"{"code":"open"#, &[("code", "open")]);
+        check("a=1&b={\"code\"\n:\"x\"}", &[("code", "x")]);
+    }
+
+    #[test]
+    fn what_is_no_json_says_nothing() {
+        for text in ["", "a=b&c=d", "code", "{code:1}", "--b\r\nContent-Type: x\r\n\r\ny", "\"", "\\"] {
+            check(text, if text == "\"" { &[("", "")] } else { &[] });
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A multipart body: fields by `name=` in whatever spelling, and the line behind each blank one as the value.
+
+use memchr::{memchr, memmem};
+
+use crate::spelling::layers::without_percent;
+use crate::work::looked_at;
+
+/// A name in pieces (`name*0=`, RFC 2231), which some servers put together; or more names than one field has.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InPieces;
+
+/// Names that one field may seem to have: `name`, `name*`, `filename`, and whatever stands in a quoted one.
+const NAMES_OF_A_FIELD: usize = 8;
+
+/// Hands on each name with the line that is its value.
+pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), InPieces> {
+    // Without a boundary there is no part.
+    if memmem::find(text, b"--").is_none() {
+        return Ok(());
+    }
+    looked_at(text.len());
+    let mut names: Vec<Vec<u8>> = Vec::new();
+    let mut in_head = false;
+    let mut result = Ok(());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (line, behind) = next_line(rest);
+        rest = behind;
+        if line.starts_with(b"--") {
+            in_head = true;
+            // Without a blank line a field has no value, but it is there.
+            names.drain(..).for_each(|name| take(&name, b""));
+        }
+        if !in_head {
+            continue;
+        }
+        if line.is_empty() {
+            in_head = false;
+            let (value, _) = next_line(rest);
+            names.drain(..).for_each(|name| take(&name, value));
+        } else if names_in(line, &mut names).is_err() {
+            result = Err(InPieces);
+        }
+    }
+    names.drain(..).for_each(|name| take(&name, b""));
+    result
+}
+
+/// Up to a line feed, with a carriage return before it or without.
+fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
+    let (line, rest) = match memchr(b'\n', text) {
+        Some(end) => (text.get(..end), text.get(end + 1..)),
+        None => (Some(text), None),
+    };
+    let line = line.unwrap_or_default();
+    (
+        line.strip_suffix(b"\r").unwrap_or(line),
+        rest.unwrap_or_default(),
+    )
+}
+
+/// Every `name=` of a line: quoted or not, with blanks around it, and in the form of RFC 8187 (`name*=utf-8''x`).
+fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
+    looked_at(line.len());
+    let lower = line.to_ascii_lowercase();
+    for at in memmem::find_iter(&lower, b"name") {
+        let rest = line.get(at + 4..).unwrap_or_default().trim_ascii_start();
+        let rest = match rest.strip_prefix(b"*") {
+            Some(pieces) if pieces.trim_ascii_start().first().is_some_and(u8::is_ascii_digit) => {
+                return Err(InPieces);
+            }
+            Some(extended) => extended.trim_ascii_start(),
+            None => rest,
+        };
+        let Some(value) = rest.strip_prefix(b"=") else {
+            continue;
+        };
+        if into.len() == NAMES_OF_A_FIELD {
+            return Err(InPieces);
+        }
+        let name = unquoted(value.trim_ascii_start());
+        let name = match name.splitn(3, |&byte| byte == b'\'').nth(2) {
+            Some(encoded) => encoded,
+            None => name,
+        };
+        into.push(without_percent(name).into_owned());
+    }
+    Ok(())
+}
+
+/// What stands between quotes, in which a backslash takes the next character along; or up to the next `;`.
+fn unquoted(value: &[u8]) -> &[u8] {
+    let (quote, inside) = match value {
+        [quote @ (b'"' | b'\''), inside @ ..] => (*quote, inside),
+        bare => (b';', bare),
+    };
+    let mut at = 0;
+    while let Some(&byte) = inside.get(at) {
+        match byte {
+            _ if byte == quote => break,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    inside.get(..at).unwrap_or(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(head: &str) -> Option<Vec<(String, String)>> {
+        let body = format!("--b\r\n{head}\r\n\r\nthe value\r\n--b--\r\n");
+        let mut found = Vec::new();
+        let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let read = read(body.as_bytes(), |name, value| found.push((string(name), string(value))));
+        read.ok().map(|()| found)
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_name_in_every_spelling() {
+        for name in [
+            "name=\"grant_type\"", "NAME=grant_type", "name = 'grant_type'", "name*=utf-8''grant%5ftype", "name*=''grant_type",
+            "x: y\nname=grant_type; filename",
+        ] {
+            let found = fields(&format!("Content-Disposition: form-data; {name}"));
+            assert_eq!(found, Some(vec![("grant_type".to_owned(), "the value".to_owned())]), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_in_pieces_cannot_be_read() {
+        for name in ["name*0=\"grant_\"; name*1=\"type\"", "name*0*=utf-8''grant; name*1=_type", "name *1=x"] {
+            assert_eq!(fields(&format!("Content-Disposition: form-data; {name}")), None, "{name}");
+        }
+        assert_eq!(fields(&"name=".repeat(1000)), None);
+    }
+
+    #[test]
+    fn what_stands_in_a_file_is_no_field() {
+        let body = "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nvar name=\"code\"\nname=code\r\n--b--";
+        let mut names = Vec::new();
+        read(body.as_bytes(), |name, _| names.push(String::from_utf8(name.to_vec()).unwrap())).unwrap();
+        assert_eq!(names, ["f", "x"]);
+    }
+}

@@ -1,0 +1,200 @@
+//! The names that decide what a request is, as forgiving servers read them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use memchr::memmem;
+
+use crate::oauth::json;
+use crate::oauth::params::foldings;
+use crate::oauth::params::set::ByteSet;
+use crate::spelling::any_layer;
+
+use super::text;
+
+/// Which parameters are there, with a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said(u16);
+
+impl Said {
+    /// `code`, whatever it is.
+    pub const CODE: Self = Self(1);
+    /// `code` with a value that is no one-time password.
+    pub const LONG_CODE: Self = Self(1 << 1);
+    /// `grant_type`
+    pub const GRANT_TYPE: Self = Self(1 << 2);
+    /// `client_id`
+    pub const CLIENT_ID: Self = Self(1 << 3);
+    /// `client_secret`
+    pub const CLIENT_SECRET: Self = Self(1 << 4);
+    /// `client_assertion`
+    pub const CLIENT_ASSERTION: Self = Self(1 << 5);
+    /// `redirect_uri`
+    pub const REDIRECT_URI: Self = Self(1 << 6);
+    /// `code_verifier`
+    pub const CODE_VERIFIER: Self = Self(1 << 7);
+    /// `response_type`
+    pub const RESPONSE_TYPE: Self = Self(1 << 8);
+    /// `response_mode`
+    pub const RESPONSE_MODE: Self = Self(1 << 9);
+    /// `code_challenge`, `code_challenge_method`
+    pub const CHALLENGE: Self = Self(1 << 10);
+    /// `request`, `request_uri`
+    pub const REQUEST: Self = Self(1 << 11);
+
+    /// What begins an authorization request, or changes the one that is going on.
+    pub const AUTHORIZATION: Self = Self::CLIENT_ID
+        .and(Self::REDIRECT_URI)
+        .and(Self::RESPONSE_TYPE)
+        .and(Self::RESPONSE_MODE)
+        .and(Self::CHALLENGE)
+        .and(Self::CODE_VERIFIER)
+        .and(Self::REQUEST);
+    /// Beside a code, any of these makes a request one for a token.
+    const COMPANIONS: Self = Self::CLIENT_ID
+        .and(Self::CLIENT_SECRET)
+        .and(Self::REDIRECT_URI)
+        .and(Self::CODE_VERIFIER);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any of these is there.
+    pub const fn has(self, any_of: Self) -> bool {
+        self.0 & any_of.0 != 0
+    }
+
+    /// Whether none is there.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it is a token request: a grant, or a code with company. A one-time password needs a secret for company.
+    pub(super) const fn ask_for_token(self) -> bool {
+        let secretive = Self::CLIENT_SECRET.and(Self::CODE_VERIFIER);
+        self.has(Self::GRANT_TYPE)
+            || self.has(Self::LONG_CODE) && self.has(Self::COMPANIONS)
+            || self.has(Self::CODE) && self.has(secretive)
+    }
+}
+
+/// Without case and punctuation.
+const NAMES: [(&str, Said); 13] = [
+    ("code", Said::CODE),
+    ("granttype", Said::GRANT_TYPE),
+    ("clientid", Said::CLIENT_ID),
+    ("clientsecret", Said::CLIENT_SECRET),
+    ("clientassertion", Said::CLIENT_ASSERTION),
+    ("redirecturi", Said::REDIRECT_URI),
+    ("codeverifier", Said::CODE_VERIFIER),
+    ("responsetype", Said::RESPONSE_TYPE),
+    ("responsemode", Said::RESPONSE_MODE),
+    ("codechallenge", Said::CHALLENGE),
+    ("codechallengemethod", Said::CHALLENGE),
+    ("request", Said::REQUEST),
+    ("requesturi", Said::REQUEST),
+];
+
+static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
+
+/// Every parameter that some server takes the name for.
+pub(super) fn read_as(name: &[u8]) -> Said {
+    if name.iter().all(|byte| PLAIN.has(*byte)) {
+        let letters = || {
+            let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+            letters.map(u8::to_ascii_lowercase)
+        };
+        let mut names = NAMES.iter();
+        let known = names.find(|(known, _)| letters().eq(known.bytes()));
+        return known.map_or(Said::default(), |(_, said)| *said);
+    }
+    let mut said = Said::default();
+    let mut read = |name: &[u8]| {
+        any_layer(name, |layer| {
+            for folded in foldings(&text(layer)) {
+                let known = NAMES.iter().find(|(known, _)| *known == folded);
+                said = said.and(known.map_or(Said::default(), |(_, said)| *said));
+            }
+            false
+        });
+    };
+    read(name);
+    // Tomcat and others decode the words of RFC 2047 in the names of multipart fields.
+    if memmem::find(name, b"=?").is_some() {
+        read(&without_encoded_words(name));
+    }
+    said
+}
+
+/// `=?charset?Q?text?=` and `=?charset?B?text?=` as their text; what is none of them stays.
+fn without_encoded_words(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, word)) =
+        memmem::find(rest, b"=?").and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(before);
+        rest = match encoded_word(word) {
+            Some((text, behind)) => {
+                out.extend(text);
+                behind
+            }
+            None => {
+                out.extend_from_slice(b"=?");
+                word.get(2..).unwrap_or_default()
+            }
+        };
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// The longest encoded word (RFC 2047 section 2) is 75 characters long. Some readers take longer ones.
+const LONGEST_WORD: usize = 1024;
+
+fn encoded_word(word: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let within = word.get(..LONGEST_WORD).unwrap_or(word);
+    let mut parts = within.get(2..)?.splitn(3, |&byte| byte == b'?');
+    let (charset, kind, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    let end = memmem::find(rest, b"?=")?;
+    let encoded = rest.get(..end)?;
+    let text = match kind {
+        b"B" | b"b" => STANDARD.decode(encoded).ok()?,
+        b"Q" | b"q" => quoted(encoded),
+        _ => return None,
+    };
+    let length = 2 + charset.len() + 1 + kind.len() + 1 + end + 2;
+    Some((text, word.get(length..)?))
+}
+
+/// `=HH`, and `_` for a blank (RFC 2047 section 4.2).
+fn quoted(encoded: &[u8]) -> Vec<u8> {
+    let as_percent: Vec<u8> = encoded
+        .iter()
+        .map(|&byte| match byte {
+            b'=' => b'%',
+            b'_' => b' ',
+            other => other,
+        })
+        .collect();
+    crate::spelling::layers::without_percent(&as_percent).into_owned()
+}
+
+/// Who Basic credentials are for, as the bytes before the colon.
+pub(super) fn user(credentials: &[u8]) -> Option<Vec<u8>> {
+    let encoded = credentials.get(5..)?.strip_prefix(b" ")?;
+    let mut decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = decoded.iter().position(|&byte| byte == b':')?;
+    decoded.truncate(colon);
+    Some(decoded)
+}
+
+/// The subject of a JWT.
+pub(super) fn subject(assertion: &[u8]) -> Option<String> {
+    let payload = assertion.split(|&byte| byte == b'.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims = json::parse(&payload)?;
+    claims.get("sub")?.as_str().map(str::to_owned)
+}
