@@ -12,7 +12,7 @@ use crate::flow::{Purpose, handle};
 use crate::oauth::params::folds_to;
 use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Decision, Rule, Verdict, Violation};
-use crate::store::Pending;
+use crate::store::{Candidate, Pending, StoreError};
 
 use super::endpoint::decode_lossy;
 use super::exchange::{Exchange, Received};
@@ -121,7 +121,7 @@ pub(super) async fn misnamed_code(
         let Some(code) = AuthorizationCode::new(pair.value()) else {
             continue;
         };
-        let (rule, violation) = match exchange.site.store.owner(code.digest()).await {
+        let (rule, violation) = match owner_of(exchange, code.digest()).await {
             Ok(None) => continue,
             Ok(owner) => {
                 let text = "a code under another name".to_owned();
@@ -146,7 +146,13 @@ async fn owner(exchange: &Exchange<'_>, word: &str) -> Option<Digest> {
         None => AuthorizationCode::new(word)?.digest(),
     };
     // A store that cannot be asked redeems nothing either.
-    exchange.site.store.owner(key).await.ok().flatten()
+    owner_of(exchange, key).await.ok().flatten()
+}
+
+async fn owner_of(exchange: &Exchange<'_>, key: Digest) -> Result<Option<Digest>, StoreError> {
+    let owners = exchange.site.store.owners(&[Candidate::Code(key)]).await?;
+    let owner = owners.into_iter().next().flatten();
+    Ok(owner.map(|owner| owner.client))
 }
 
 /// A code beside the handle of a live sign-in, in one query or in one value of it (a URL to go on to): what the server repeats of
