@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use pkce_gate::clock::{Clock, ManualClock};
-use pkce_gate::flow::{ClientState, HandleKey, PendingAuthorization, Settlement};
+use pkce_gate::flow::{ClientState, HandleKey, PendingAuthorization, Presented, Settlement};
 use pkce_gate::oauth::{AuthorizationCode, ClientId, CodeChallenge, Digest, RedirectUri};
 use pkce_gate::store::{Bound, Held, MemoryStore, Pending, Place, Redeemed, Settings, StoreError};
 
@@ -95,14 +95,14 @@ fn bind(store: &MemoryStore, pending: Digest, code: &str) -> Digest {
 }
 
 fn redeem(store: &MemoryStore, bound: Digest) -> bool {
-    match store.redeem(bound) {
+    match store.redeem(bound, |_| Presented::Matches) {
         Redeemed::Claimed(claim) => {
             store.settle(claim, Settlement::Burn);
             true
         }
         // A thread that was not running while the other one moved the clock.
-        Redeemed::Expired(_) | Redeemed::Unknown => false,
-        Redeemed::AlreadyRedeemed(_) | Redeemed::Burnt(_) => unreachable!(),
+        Redeemed::Expired(_) | Redeemed::Unknown(_) => false,
+        Redeemed::AlreadyRedeemed(_) | Redeemed::Burnt(_) | Redeemed::Mismatch(_) => unreachable!(),
     }
 }
 

@@ -18,6 +18,10 @@ pub use submission::Submission;
 /// and a third one, and each is legitimate.
 pub const CODES_PER_AUTHORIZATION: u8 = 5;
 
+/// How often one code may be released. An honest client needs a handful: a DPoP nonce, client authentication in the other
+/// style, an upstream that asks to be left alone for a while. Who needs more is trying something, with the right verifier.
+pub const RELEASES_PER_CODE: u8 = 10;
+
 /// The client's own `state`, which has to come back as it went.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ClientState {
@@ -158,8 +162,19 @@ pub enum Candidate {
 pub enum Settlement {
     /// The upstream has seen the code, or may have: it is gone.
     Burn,
-    /// The code is provably untouched: the same request may be tried again.
+    /// The code is provably untouched: the same request may be tried again, [`RELEASES_PER_CODE`] times. After that the code
+    /// is burnt.
     Release,
-    /// A wrong verifier: counted, and burnt at the limit.
+}
+
+/// What a redemption presents, compared with what the code is bound to. Only what matches may claim the code, and so
+/// exclude others from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// It may go on to the upstream.
+    Matches,
+    /// It may not: another client or redirect URI, no verifier, or anything else that tells nothing about the verifier.
+    Differs,
+    /// All is right but the verifier: counted, and the code burnt at the limit.
     WrongVerifier,
 }

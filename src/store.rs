@@ -3,11 +3,11 @@
 //! ```text
 //! hold     a new pending authorization            -> the handle that replaces the client's state
 //! pending  read one; good until it expires
-//! bind     a code that the upstream issued for it -> the handle that replaces the code
-//! redeem   claim a code: exactly one caller gets it, until it is settled
-//! settle   burn it, release it, or count a wrong verifier
+//! bind     a code that the upstream issued for it -> the handle that replaces the code; to one sign-in, ever
+//! redeem   judge a request by a code and claim it: exactly one caller that matches gets it, until it is settled
+//! settle   burn it, or release it
 //! discard  kill a pending authorization that cannot be trusted
-//! owner    whose a code is or was; claims nothing
+//! owners   whose codes and sign-ins these are or were; claims nothing
 //! ```
 //!
 //! There is no get-then-delete pair anywhere: a find that is followed by a delete lets two redemptions through.
@@ -22,7 +22,7 @@ mod contract;
 use std::fmt;
 use std::time::Duration;
 
-use crate::flow::{BoundCode, Handle, PendingAuthorization, Settlement};
+use crate::flow::{Candidate, BoundCode, Handle, PendingAuthorization, Presented, Settlement};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
@@ -67,6 +67,9 @@ pub enum StoreError {
     /// No random bytes could be had.
     #[error("no randomness")]
     Entropy,
+    /// It does not answer. What was asked of it may have been done or not.
+    #[error("the store cannot be reached")]
+    Unreachable,
 }
 
 /// Under what a record is found.
@@ -113,6 +116,8 @@ pub enum Bound {
     Digest,
     /// This authorization has yielded [`crate::flow::CODES_PER_AUTHORIZATION`] codes already.
     TooMany,
+    /// This code was bound before, to another sign-in, and stays bound to that one alone.
+    Elsewhere,
     /// The pending authorization is gone.
     Unknown,
 }
@@ -121,16 +126,28 @@ pub enum Bound {
 /// ([`crate::oauth::ClientId::digest`]) is known as long as it is remembered: a dead code is judged by its owner's rule.
 #[derive(Debug)]
 pub enum Redeemed {
-    /// The caller owns the code until it settles the claim.
+    /// The request matches, and the caller owns the code until it settles the claim.
     Claimed(Claim),
+    /// The code is there, and the request does not match it. This excludes nobody else.
+    Mismatch(Digest),
     /// Someone else is redeeming it, or has.
     AlreadyRedeemed(Digest),
-    /// Burnt by wrong verifiers or by an exchange with an unknown end.
+    /// Burnt by wrong verifiers, or by more releases than there may be.
     Burnt(Digest),
     /// Its time is over.
     Expired(Digest),
-    /// Never issued here, or gone long ago.
-    Unknown,
+    /// Nothing that is redeemed here, or gone long ago. Whose it is can be known all the same: the upstream's own code of a
+    /// client that has a handle in its place.
+    Unknown(Option<Digest>),
+}
+
+/// Whose something is or was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// [`crate::oauth::ClientId::digest`]. Of two that a conflict is between, the first.
+    pub client: Digest,
+    /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.
+    pub alive: bool,
 }
 
 /// The one right to redeem a code. Dropped without [`Store::settle`] (the client went away, a panic) it stays
@@ -139,13 +156,14 @@ pub enum Redeemed {
 #[must_use = "a claim that is not settled is lost with its code"]
 pub struct Claim {
     key: Digest,
+    fence: u64,
     bound: BoundCode,
 }
 
 impl Claim {
-    /// For stores.
-    pub(crate) fn new(key: Digest, bound: BoundCode) -> Self {
-        Self { key, bound }
+    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time.
+    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode) -> Self {
+        Self { key, fence, bound }
     }
 
     /// What has to be true of whoever redeems it.
@@ -156,6 +174,11 @@ impl Claim {
     /// For stores.
     pub(crate) fn key(&self) -> Digest {
         self.key
+    }
+
+    /// For stores.
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
     }
 }
 
@@ -203,7 +226,9 @@ impl Store {
         }
     }
 
-    /// Binds a code to the pending authorization under `pending`.
+    /// Binds a code to the pending authorization under `pending`. A code that comes again for the same sign-in is bound
+    /// again under a fresh handle, and stays as it is under its digest. That it was bound is remembered for
+    /// `pending` + `code`.
     pub async fn bind(
         &self,
         pending: Digest,
@@ -215,17 +240,22 @@ impl Store {
         }
     }
 
-    /// Claims the code under that key.
-    pub async fn redeem(&self, key: Digest) -> Result<Redeemed, StoreError> {
+    /// Judges a request by the code under that key, and claims the code for it if it matches, in one step. `judge` is
+    /// called for a code that may be redeemed, and for no other; perhaps more than once, and the last time counts.
+    pub async fn redeem(
+        &self,
+        key: Digest,
+        judge: impl FnMut(&BoundCode) -> Presented,
+    ) -> Result<Redeemed, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.redeem(key)),
+            Self::Memory(memory) => Ok(memory.redeem(key, judge)),
         }
     }
 
-    /// Whose code it is or was ([`crate::oauth::ClientId::digest`]), as long as it is remembered. Claims nothing.
-    pub async fn owner(&self, key: Digest) -> Result<Option<Digest>, StoreError> {
+    /// Whose these are or were, as long as they are remembered, in the order of the question. Claims nothing.
+    pub async fn owners(&self, candidates: &[Candidate]) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.owner(key)),
+            Self::Memory(memory) => Ok(memory.owners(candidates)),
         }
     }
 

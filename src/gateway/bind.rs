@@ -334,7 +334,7 @@ async fn bind(
             Ok(Some(ours))
         }
         Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
-        Ok(Bound::Digest | Bound::Unknown) | Err(_) => {
+        Ok(Bound::Digest | Bound::Elsewhere | Bound::Unknown) | Err(_) => {
             Err(Unsafe::stray("a code that could not be bound"))
         }
     }

@@ -283,15 +283,6 @@ async fn redeem(
             (cleared, rule)
         }
         Decision::Refuse(_, violation) => {
-            let store = &exchange.site.store;
-            match claim {
-                // A store that cannot be told keeps the claim, and so the code is never redeemed.
-                Some(claim) => {
-                    let _ = store.settle(claim, redeem::settlement(&violation)).await;
-                }
-                // As long as it takes to settle a claim: whether there was one is nobody's business.
-                None => drop(store.owner(key).await),
-            }
             let id = redemption.client.as_ref().map(ClientIdentity::id);
             let rule = exchange.rule(id.map(ClientId::digest));
             let told = redeem::told(rule, redemption, violation);
@@ -314,8 +305,8 @@ async fn redeem(
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
-/// Claims the code and judges the request by the stricter of two rules: that of the client it names, and that of the
-/// client that the code belongs to.
+/// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
+/// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
 async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
@@ -323,51 +314,43 @@ async fn judge<'g>(
 ) -> (Decision<&'g Rule>, Option<Claim>) {
     let id = redemption.client.as_ref().map(ClientIdentity::id);
     let named = exchange.rule(id.map(ClientId::digest));
-    let Ok(redeemed) = exchange.site.store.redeem(key).await else {
-        let verdict = Verdict {
-            subject: named,
-            violation: Some(Violation::StoreUnavailable),
-        };
-        return (exchange.decide(named, verdict, id), None);
-    };
-    let rule = match owner(&redeemed) {
+    let of = |owner| match owner {
         None => named,
         Some(owner) => {
             let owner = exchange.rule(Some(owner));
             exchange.site.settings.rules.stricter(named, owner)
         }
     };
-    let found = match &redeemed {
-        Redeemed::Claimed(claim) => Found::Claimed(claim.bound()),
-        Redeemed::AlreadyRedeemed(_) => Found::Gone(Gone::Replayed),
-        Redeemed::Burnt(_) => Found::Gone(Gone::Burnt),
-        Redeemed::Expired(_) => Found::Gone(Gone::Expired),
-        Redeemed::Unknown => Found::Gone(Gone::Unknown),
+    // What is decided is told once, below: a store may have it judged more than once.
+    let mut judged = None;
+    let redeemed = exchange.site.store.redeem(key, |bound| {
+        let rule = of(Some(bound.client()));
+        let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
+        judged = Some((rule, violation.clone()));
+        redeem::presented(rule.mode, violation)
+    });
+    let dead = |gone, owner| {
+        let rule = of(owner);
+        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
+        (rule, violation, None)
     };
-    let violation = redeem::judge(rule, redemption, found).violation;
+    let (rule, violation, claim) = match (redeemed.await, judged) {
+        (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => (rule, violation, Some(claim)),
+        (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => (rule, violation, None),
+        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
+        (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
+        (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
+        (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
+        // A store that answers without having asked is as good as none.
+        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
+            (named, Some(Violation::StoreUnavailable), None)
+        }
+    };
     let verdict = Verdict {
         subject: rule,
         violation,
     };
-    let claim = match redeemed {
-        Redeemed::Claimed(claim) => Some(claim),
-        Redeemed::AlreadyRedeemed(_)
-        | Redeemed::Burnt(_)
-        | Redeemed::Expired(_)
-        | Redeemed::Unknown => None,
-    };
     (exchange.decide(rule, verdict, id), claim)
-}
-
-/// Whose code it is or was: a code that is dead for its owner is not alive for a laxer client.
-fn owner(redeemed: &Redeemed) -> Option<Digest> {
-    match redeemed {
-        Redeemed::Claimed(claim) => Some(claim.bound().client()),
-        Redeemed::AlreadyRedeemed(client) | Redeemed::Burnt(client) | Redeemed::Expired(client) => {
-            Some(*client)
-        }
-        Redeemed::Unknown => None,
-    }
 }
 
 /// A handle of ours, or a code that travels as the upstream issued it.

@@ -9,16 +9,16 @@
 //! 5. Challenge and verifier, all four combinations (RFC 7636 section 4.6, RFC 9700 section 2.1.1). A check is never
 //!    skipped because something is absent.
 
-use crate::flow::{BoundCode, Settlement};
+use crate::flow::{BoundCode, Presented};
 use crate::oauth::{CodeVerifier, ErrorCode, Redemption};
 
-use super::{Rule, Verdict, Violation};
+use super::{Decision, Mode, Rule, Verdict, Violation, apply};
 
 /// What the store said about the code.
 #[derive(Debug, Clone, Copy)]
 pub enum Found<'a> {
-    /// Claimed by this request.
-    Claimed(&'a BoundCode),
+    /// One that may be redeemed.
+    Live(&'a BoundCode),
     /// Not to be had, and why.
     Gone(Gone),
 }
@@ -48,7 +48,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     grant(rule, redemption.grant_type)?;
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
-        Found::Claimed(bound) => (bound, Ok(())),
+        Found::Live(bound) => (bound, Ok(())),
         Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
     // All comparisons are made, of a dead code with one that nobody has: how long a refusal takes is not to tell how far a
@@ -135,13 +135,15 @@ pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> V
     }
 }
 
-/// How a refused redemption leaves its claim: only a wrong verifier counts as an attempt; every other refusal tells
-/// nothing about the verifier and must not cost the rightful client its login.
-pub fn settlement(violation: &Violation) -> Settlement {
-    if *violation == Violation::VerifierMismatch {
-        Settlement::WrongVerifier
-    } else {
-        Settlement::Release
+/// What a store makes of a redemption that was judged so. Only what is not refused claims the code; only a wrong verifier
+/// counts as an attempt: every other refusal tells nothing about the verifier and must not cost the rightful client its
+/// login.
+pub fn presented(mode: Mode, violation: Option<Violation>) -> Presented {
+    let subject = ();
+    match apply(mode, Verdict { subject, violation }) {
+        Decision::Allow(_) | Decision::Report(..) => Presented::Matches,
+        Decision::Refuse((), Violation::VerifierMismatch) => Presented::WrongVerifier,
+        Decision::Refuse((), _) => Presented::Differs,
     }
 }
 
@@ -231,7 +233,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                violation(rule, body, Found::Claimed(bound)),
+                violation(rule, body, Found::Live(bound)),
                 expected,
                 "{body}"
             );
@@ -243,7 +245,7 @@ mod tests {
         let s256 = bound(Some((CodeChallengeMethod::S256, CHALLENGE)), None);
         let check = |verifier: &str| {
             let body = format!("client_id=app&code_verifier={verifier}");
-            violation(&Rule::default(), &body, Found::Claimed(&s256))
+            violation(&Rule::default(), &body, Found::Live(&s256))
         };
         assert_eq!(check(CHALLENGE), Some(Violation::VerifierMismatch));
         assert_eq!(
@@ -268,7 +270,7 @@ mod tests {
         );
         let check = |body: &str| {
             let body = format!("{body}&code_verifier={VERIFIER}");
-            violation(&Rule::default(), &body, Found::Claimed(&bound))
+            violation(&Rule::default(), &body, Found::Live(&bound))
         };
         assert_eq!(check("client_id=app&redirect_uri=https://c/cb"), None);
         assert_eq!(
@@ -316,10 +318,10 @@ mod tests {
             plain_allowed: true,
             ..Rule::default()
         };
-        assert_eq!(violation(&allowed, &body, Found::Claimed(&plain)), None);
+        assert_eq!(violation(&allowed, &body, Found::Live(&plain)), None);
         let refused = Violation::MethodNotAllowed { by_omission: false };
         assert_eq!(
-            violation(&Rule::default(), &body, Found::Claimed(&plain)),
+            violation(&Rule::default(), &body, Found::Live(&plain)),
             Some(refused)
         );
     }
@@ -341,7 +343,7 @@ mod tests {
                 unreachable!()
             };
             let gone = [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown].map(Found::Gone);
-            let hints: Vec<String> = [Found::Claimed(&alive), Found::Claimed(&none)]
+            let hints: Vec<String> = [Found::Live(&alive), Found::Live(&none)]
                 .into_iter()
                 .chain(gone)
                 .filter_map(|found| judge(&rule, &redemption, found).violation)
@@ -355,13 +357,20 @@ mod tests {
     }
 
     #[test]
-    fn only_a_wrong_verifier_counts_as_an_attempt() {
-        assert_eq!(
-            settlement(&Violation::VerifierMismatch),
-            Settlement::WrongVerifier
-        );
-        assert_eq!(settlement(&Violation::ClientMismatch), Settlement::Release);
-        assert_eq!(settlement(&Violation::MissingVerifier), Settlement::Release);
+    fn only_what_is_not_refused_claims_and_only_a_wrong_verifier_counts_as_an_attempt() {
+        for (violation, enforced) in [
+            (None, Presented::Matches),
+            (Some(Violation::VerifierMismatch), Presented::WrongVerifier),
+            (Some(Violation::ClientMismatch), Presented::Differs),
+            (Some(Violation::RedirectMismatch), Presented::Differs),
+            (Some(Violation::MissingVerifier), Presented::Differs),
+            (Some(Violation::UnexpectedVerifier), Presented::Differs),
+        ] {
+            assert_eq!(presented(Mode::Enforce, violation.clone()), enforced);
+            for mode in [Mode::Report, Mode::Off] {
+                assert_eq!(presented(mode, violation.clone()), Presented::Matches);
+            }
+        }
     }
 
     #[test]

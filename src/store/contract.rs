@@ -19,7 +19,7 @@ pub(super) use verbs::*;
 
 use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
-use crate::flow::{ClientState, Handle, PendingAuthorization};
+use crate::flow::{BoundCode, ClientState, Handle, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
 
 /// An empty store with [`settings`], and its time.
@@ -48,7 +48,14 @@ macro_rules! suite {
             a_redeemed_code_is_named_a_replay_until_it_would_have_expired,
             a_released_code_can_be_redeemed_again,
             the_last_wrong_verifier_burns_the_code,
-            attempts_are_counted_across_releases,
+            attempts_and_releases_are_counted_apart,
+            the_eleventh_release_burns_the_code,
+            what_differs_claims_nothing_and_costs_nothing,
+            a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead,
+            whoever_hammers_with_what_differs_keeps_nobody_out,
+            the_attempts_of_many_at_once_are_all_counted,
+            owners_are_told_in_the_order_of_the_question,
+            a_raw_code_is_known_by_its_owner_wherever_it_is_bound,
             a_pending_authorization_expires_at_its_deadline,
             a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization,
             a_claim_that_is_settled_too_late_changes_nothing,
@@ -58,7 +65,11 @@ macro_rules! suite {
             a_different_request_under_the_same_values_kills_both,
             what_has_expired_makes_way_under_its_digest,
             a_code_that_comes_again_is_bound_once,
-            a_code_that_comes_for_two_authorizations_is_burnt,
+            a_code_that_comes_again_under_handles_is_counted_each_time,
+            a_code_stays_with_its_first_sign_in,
+            a_code_is_remembered_for_longer_than_it_lives,
+            the_next_sign_in_under_the_same_values_is_another_one,
+            of_two_hundred_sign_ins_with_one_code_exactly_one_gets_it,
             a_discarded_authorization_is_dead_and_its_codes_are_not,
             of_two_hundred_redemptions_exactly_one_wins,
             of_two_hundred_redemptions_with_failures_exactly_one_succeeds,
@@ -184,7 +195,7 @@ async fn bound(store: &Store, name: &str) -> Digest {
 }
 
 async fn claim(store: &Store, key: Digest) -> Claim {
-    match store.redeem(key).await {
+    match store.redeem(key, matches).await {
         Ok(Redeemed::Claimed(claim)) => claim,
         other => panic!("{other:?}"),
     }
@@ -194,10 +205,16 @@ async fn is_live(store: &Store, key: Digest) -> bool {
     matches!(store.pending(key).await, Ok(Pending::Live(_)))
 }
 
+/// A request that may go on.
+fn matches(_bound: &BoundCode) -> Presented {
+    Presented::Matches
+}
+
 /// The answer without the claim, which is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Claimed,
+    Mismatch,
     AlreadyRedeemed,
     Burnt,
     /// Expired or unknown.
@@ -205,10 +222,15 @@ enum Answer {
 }
 
 async fn redeem(store: &Store, key: Digest) -> Answer {
-    match store.redeem(key).await.unwrap() {
+    present(store, key, Presented::Matches).await
+}
+
+async fn present(store: &Store, key: Digest, presented: Presented) -> Answer {
+    match store.redeem(key, |_| presented).await.unwrap() {
         Redeemed::Claimed(_) => Answer::Claimed,
+        Redeemed::Mismatch(_) => Answer::Mismatch,
         Redeemed::AlreadyRedeemed(_) => Answer::AlreadyRedeemed,
         Redeemed::Burnt(_) => Answer::Burnt,
-        Redeemed::Expired(_) | Redeemed::Unknown => Answer::Gone,
+        Redeemed::Expired(_) | Redeemed::Unknown(_) => Answer::Gone,
     }
 }

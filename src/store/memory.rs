@@ -12,7 +12,7 @@
 //!
 //! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.
 //! - `log`: records one behind the other in the order of their deadlines; `table`: an index in front of logs.
-//! - `bind`: the verb with two records; `expiry`: making room; `usage`: capacity, shares and numbers.
+//! - `bind`: the verb with three records; `expiry`: making room; `usage`: capacity, shares and numbers.
 //! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
 //! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
@@ -20,9 +20,12 @@
 //! is added, and the rest with [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are
 //! alive.
 //!
-//! **Atomicity.** What a verb does to a record it does under the lock of its log. `bind` reads and counts under
-//! the lock of the pending authorization, and adds the code while it holds the code's entry of the index; codes
-//! come before pending authorizations in the order of locks.
+//! **Atomicity.** What a verb does to a record it does under the lock of its log; `redeem` judges there, too. `bind`
+//! adds the code while it holds the entry of the code's trace in the index, and reads and counts under the lock of the
+//! pending authorization while it holds the code's: traces, codes, pending authorizations, in this order.
+//!
+//! **Traces** say of each raw code to which sign-in it was bound, for longer than the code lives here: it is never bound
+//! to another one (`bind`). There are as many as codes; they count as none.
 //!
 //! **Tombstones** and conflict markers are records whose secrets have been wiped. Their bytes are free when their
 //! segment of the log is, which is when they would have expired.
@@ -47,10 +50,15 @@ mod wipe;
 use std::fmt;
 
 use crate::clock::{Clock, Timestamp};
-use crate::flow::{BoundCode, HandleKey, PendingAuthorization, Purpose, Settlement};
+use crate::flow::{
+    BoundCode, HandleKey, PendingAuthorization, Presented, Purpose, RELEASES_PER_CODE, Settlement,
+};
 use crate::oauth::{AuthorizationCode, Digest};
 
-use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Statistics, StoreError};
+use super::{
+    Bound, Candidate, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Statistics,
+    StoreError,
+};
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
 use sync::atomic::{AtomicU64, AtomicUsize};
@@ -69,9 +77,11 @@ pub struct MemoryStore {
     clock: Clock,
     pending: Table,
     codes: Table,
+    /// Under the digests of raw codes.
+    traces: Table,
     origins: Origins,
     usage: Usage,
-    /// Where the sweep goes on: shards of pending authorizations, then shards of codes.
+    /// Where the sweep goes on: shards of pending authorizations, of codes, of traces.
     cursor: AtomicUsize,
     /// The millisecond, plus one, at which nothing had expired. Until the next one nothing has.
     nothing_expired: AtomicU64,
@@ -87,6 +97,7 @@ impl MemoryStore {
             clock,
             pending: Table::new(),
             codes: Table::new(),
+            traces: Table::new(),
             origins: Origins::new(),
             cursor: AtomicUsize::new(0),
             nothing_expired: AtomicU64::new(0),
@@ -128,17 +139,17 @@ impl MemoryStore {
                     .and_then(|(_, origin)| record.pending(origin).ok())
                     .map_or(Pending::Unknown, |pending| Pending::Live(Box::new(pending)))
             }
-            State::Conflict | State::Bound | State::Claimed | State::Redeemed | State::Burnt => {
-                Pending::Conflict
-            }
+            State::Conflict
+            | State::Bound
+            | State::Claimed
+            | State::Redeemed
+            | State::Burnt
+            | State::Trace => Pending::Conflict,
         });
         read.unwrap_or(Pending::Unknown)
     }
 
     /// Binds a code to the pending authorization under `pending`. It is never refused for want of room.
-    ///
-    /// A code that comes again for the same pending authorization is bound once. One that comes for another
-    /// pending authorization is burnt, and `Unknown` is the answer: it cannot be said whose it is.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the caller's copy of the code ends here"
@@ -149,52 +160,57 @@ impl MemoryStore {
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        let now = self.clock.now();
-        match place {
-            Place::Handle => self.bind_fresh(pending, &code, now),
-            Place::Digest(key) => self.bind_digest(pending, key, &code, now),
-        }
+        self.bind_to(pending, place, &code, self.clock.now())
     }
 
-    /// Claims the code under that key: one caller gets it.
-    pub fn redeem(&self, key: Digest) -> Redeemed {
+    /// Judges a request by the code under that key, and claims the code for it if it matches, in one step.
+    pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         let now = self.clock.now();
-        let redeemed = self.codes.with(key, |record| {
-            let (_, Origin { client, .. }) = self.origin_of(record)?;
-            Some(match record.state() {
-                _ if record.is_over(now) => Redeemed::Expired(client),
-                State::Bound => {
-                    let bound = self.bound_code(record)?;
-                    record.set_state(State::Claimed);
-                    Redeemed::Claimed(Claim::new(key, bound))
-                }
-                State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed(client),
-                State::Burnt | State::Pending | State::Conflict => Redeemed::Burnt(client),
+        // Looked for in any case: that a code is there is not to be told by the time.
+        let traced = self.traces.with(key, |record| self.client_of(record));
+        let redeemed = self
+            .codes
+            .with(key, |record| self.redeem_from(record, now, judge));
+        redeemed
+            .flatten()
+            .unwrap_or_else(|| Redeemed::Unknown(traced.flatten()))
+    }
+
+    /// Whose these are or were, as long as they are remembered; in the order of the question.
+    pub fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
+        let now = self.clock.now();
+        let owner = |record: &mut Record<'_>| {
+            Some(Owner {
+                client: self.client_of(record)?,
+                alive: !record.is_over(now)
+                    && matches!(record.state(), State::Pending | State::Bound),
             })
-        });
-        redeemed.flatten().unwrap_or(Redeemed::Unknown)
+        };
+        let owner_of = |candidate: &Candidate| match *candidate {
+            Candidate::State(key) => self.pending.with(key, owner).flatten(),
+            Candidate::Code(key) => {
+                // Both in any case, as in `redeem`.
+                let traced = self.traces.with(key, owner).flatten();
+                self.codes.with(key, owner).flatten().or(traced)
+            }
+        };
+        candidates.iter().map(owner_of).collect()
     }
 
-    /// Whose code it is or was, as long as it is remembered.
-    pub fn owner(&self, key: Digest) -> Option<Digest> {
-        let owner = |record: &mut Record<'_>| Some(self.origin_of(record)?.1.client);
-        self.codes.with(key, owner).flatten()
-    }
-
-    /// Ends a claim. What was burnt meanwhile stays burnt, and what has expired stays expired.
+    /// Ends a claim. What has expired stays expired, and what has taken its place meanwhile is left alone.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
-        let key = claim.key();
+        let (key, fence) = (claim.key(), claim.fence());
         drop(claim); // its copy of the code is wiped before anything else happens
         self.codes.with(key, |record| {
-            if record.state() != State::Claimed {
+            if record.state() != State::Claimed || fence_of(record) != fence {
                 return;
             }
             match settlement {
                 Settlement::Burn => self.bury(record, State::Redeemed),
-                Settlement::WrongVerifier if record.count_one() >= self.settings.attempts => {
+                Settlement::Release if record.count_release() > RELEASES_PER_CODE => {
                     self.bury(record, State::Burnt);
                 }
-                Settlement::Release | Settlement::WrongVerifier => record.set_state(State::Bound),
+                Settlement::Release => record.set_state(State::Bound),
             }
         });
     }
@@ -209,9 +225,10 @@ impl MemoryStore {
     /// Numbers for metrics and readiness.
     pub fn statistics(&self) -> Statistics {
         let usage = self.usage.statistics();
-        let records = self.pending.bytes() + self.codes.bytes() + self.origins.bytes();
+        let tables = [&self.pending, &self.codes, &self.traces].map(Table::bytes);
+        let records: usize = tables.into_iter().sum();
         Statistics {
-            bytes: usage.bytes + records,
+            bytes: usage.bytes + records + self.origins.bytes(),
             ..usage
         }
     }
@@ -282,6 +299,43 @@ impl MemoryStore {
         Some(Held::Conflict)
     }
 
+    fn redeem_from(
+        &self,
+        record: &mut Record<'_>,
+        now: Timestamp,
+        mut judge: impl FnMut(&BoundCode) -> Presented,
+    ) -> Option<Redeemed> {
+        let client = self.client_of(record)?;
+        Some(match record.state() {
+            _ if record.is_over(now) => Redeemed::Expired(client),
+            State::Bound => {
+                let bound = self.bound_code(record)?;
+                match judge(&bound) {
+                    Presented::Matches => {
+                        record.set_state(State::Claimed);
+                        let claim = Claim::new(record.key(), fence_of(record), bound);
+                        return Some(Redeemed::Claimed(claim));
+                    }
+                    Presented::Differs => {}
+                    Presented::WrongVerifier => {
+                        if record.count_one() >= self.settings.attempts {
+                            self.bury(record, State::Burnt);
+                        }
+                    }
+                }
+                Redeemed::Mismatch(client)
+            }
+            State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed(client),
+            State::Burnt | State::Pending | State::Conflict | State::Trace => {
+                Redeemed::Burnt(client)
+            }
+        })
+    }
+
+    fn client_of(&self, record: &Record<'_>) -> Option<Digest> {
+        Some(self.origin_of(record)?.1.client)
+    }
+
     fn origin_of(&self, record: &Record<'_>) -> Option<(OriginName, Origin)> {
         let name = record.origin().ok()?;
         Some((name, self.origins.resolve(name)?))
@@ -302,6 +356,11 @@ impl MemoryStore {
         record.entomb(state);
         self.usage.bury_code();
     }
+}
+
+/// Tells the claim of a code from that of a later one under the same key, whose deadline is another one.
+fn fence_of(record: &Record<'_>) -> u64 {
+    record.deadline().as_millis()
 }
 
 /// Numbers only: records are full of secrets.

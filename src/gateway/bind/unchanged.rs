@@ -116,7 +116,7 @@ pub(super) async fn bind_upstream_code(
                 }
                 Ok(())
             }
-            Ok(Bound::Handle(_) | Bound::TooMany | Bound::Unknown) | Err(_) => {
+            Ok(Bound::Handle(_) | Bound::TooMany | Bound::Elsewhere | Bound::Unknown) | Err(_) => {
                 Err(Unsafe::stray("a code that could not be bound"))
             }
         };

@@ -75,9 +75,9 @@ pub(in crate::store) fn a_login_that_was_let_in_ends_in_a_full_store(make: Make)
     run(async {
         let (store, _clock) = make();
         let keys = fill(&store).await;
-        for key in keys {
+        for (sign_in, key) in keys.into_iter().enumerate() {
             for number in 0..CODES_PER_AUTHORIZATION {
-                let handle = bind(&store, key, &number.to_string()).await;
+                let handle = bind(&store, key, &format!("{sign_in} {number}")).await;
                 let claim = claim(&store, handle.digest()).await;
                 store.settle(claim, Settlement::Burn).await.unwrap();
             }
@@ -186,17 +186,15 @@ pub(in crate::store) fn after_everything_has_expired_nothing_is_left(make: Make)
         let values = Place::Digest(digest("values"));
         for number in 0..10 {
             let pending = hold(&store, &request(&number.to_string(), number)).await;
-            let redeemed = bind(&store, pending, "redeemed").await.digest();
-            let burnt = bind(&store, pending, "burnt").await.digest();
-            bind(&store, pending, "never redeemed").await;
+            let name = |name| format!("{name} {number}");
+            let redeemed = bind(&store, pending, &name("redeemed")).await.digest();
+            let burnt = bind(&store, pending, &name("burnt")).await.digest();
+            bind(&store, pending, &name("never redeemed")).await;
             let claim = claim(&store, redeemed).await;
             store.settle(claim, Settlement::Burn).await.unwrap();
             for _ in 0..settings().attempts {
-                let claim = super::claim(&store, burnt).await;
-                store
-                    .settle(claim, Settlement::WrongVerifier)
-                    .await
-                    .unwrap();
+                let answer = present(&store, burnt, Presented::WrongVerifier).await;
+                assert_eq!(answer, Answer::Mismatch);
             }
             store
                 .hold(values, &request("conflict", number))

@@ -8,29 +8,35 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
+use crate::flow::{CODES_PER_AUTHORIZATION, RELEASES_PER_CODE, Settlement};
+use crate::store::{Candidate, Owner};
 
 #[derive(Debug, Clone)]
 enum Op {
     Hold(Name, u8, u8),
     Read(Index),
-    Bind(Index, Name),
-    Redeem(Index),
+    Bind(Index, bool, Name),
+    Redeem(Index, Presented),
+    Ask(Index, Index),
     Settle(Index, Settlement),
     Discard(Index),
     Advance(Duration),
     Sweep,
 }
 
-/// `None`: under a fresh handle. A few digests, so that they meet.
+/// `None`: under a fresh handle; a code that nobody had before. A few others, so that they meet.
 type Name = Option<u8>;
 
 fn op() -> impl Strategy<Value = Op> {
     let name = || prop_oneof![Just(None), (0..2u8).prop_map(Some)];
     let settlement = prop_oneof![
         1 => Just(Settlement::Burn),
-        1 => Just(Settlement::Release),
-        2 => Just(Settlement::WrongVerifier),
+        8 => Just(Settlement::Release),
+    ];
+    let presented = prop_oneof![
+        4 => Just(Presented::Matches),
+        1 => Just(Presented::Differs),
+        1 => Just(Presented::WrongVerifier),
     ];
     let step = prop_oneof![
         Just(millisecond()),
@@ -43,9 +49,10 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (name(), 0..2u8, 0..2u8).prop_map(|(name, client, challenge)| Op::Hold(name, client, challenge)),
         2 => any::<Index>().prop_map(Op::Read),
-        6 => (any::<Index>(), name()).prop_map(|(pending, name)| Op::Bind(pending, name)),
-        6 => any::<Index>().prop_map(Op::Redeem),
-        6 => (any::<Index>(), settlement).prop_map(|(claim, settlement)| Op::Settle(claim, settlement)),
+        6 => (any::<Index>(), any::<bool>(), name()).prop_map(|(pending, hidden, name)| Op::Bind(pending, hidden, name)),
+        12 => (any::<Index>(), presented).prop_map(|(code, presented)| Op::Redeem(code, presented)),
+        2 => (any::<Index>(), any::<Index>()).prop_map(|(code, pending)| Op::Ask(code, pending)),
+        9 => (any::<Index>(), settlement).prop_map(|(claim, settlement)| Op::Settle(claim, settlement)),
         1 => any::<Index>().prop_map(Op::Discard),
         3 => step.prop_map(Op::Advance),
         1 => Just(Op::Sweep),
@@ -62,11 +69,19 @@ struct ModelPending {
 
 struct ModelCode {
     deadline: Duration,
-    pending: Digest,
+    client: Digest,
     challenge: Option<CodeChallenge>,
     name: String,
     state: Answer,
     wrong: u8,
+    released: u8,
+}
+
+/// To which sign-in a raw code was bound: the next one under the same values has another deadline.
+struct ModelTrace {
+    deadline: Duration,
+    sign_in: (Digest, Duration),
+    client: Digest,
 }
 
 /// `Answer` doubles as a state here: what a redemption would be answered.
@@ -75,9 +90,10 @@ struct Model {
     now: Duration,
     pending: HashMap<Digest, ModelPending>,
     codes: HashMap<Digest, ModelCode>,
+    traces: HashMap<String, ModelTrace>,
     pending_keys: Vec<Digest>,
     code_keys: Vec<Digest>,
-    claims: Vec<Claim>,
+    claims: Vec<(Claim, Duration)>,
     bindings: usize,
 }
 
@@ -107,13 +123,20 @@ impl Model {
                     None => assert_eq!(read, Pending::Conflict),
                 }
             }
-            Op::Bind(at, name) if !self.pending_keys.is_empty() => {
+            Op::Bind(at, hidden, name) if !self.pending_keys.is_empty() => {
                 let key = *at.get(&self.pending_keys);
-                self.bind(store, key, name.map(|name| digest(&format!("code {name}"))))
+                self.bindings += 1;
+                let fresh = format!("fresh {}", self.bindings);
+                let name = name.map_or(fresh, |name| format!("code {name}"));
+                self.bind(store, key, hidden, name).await;
+            }
+            Op::Redeem(at, presented) if !self.code_keys.is_empty() => {
+                self.redeem(store, *at.get(&self.code_keys), presented)
                     .await;
             }
-            Op::Redeem(at) if !self.code_keys.is_empty() => {
-                self.redeem(store, *at.get(&self.code_keys)).await;
+            Op::Ask(code, pending) if !self.code_keys.is_empty() => {
+                let (code, pending) = (code.get(&self.code_keys), pending.get(&self.pending_keys));
+                self.ask(store, *code, *pending).await;
             }
             Op::Settle(at, settlement) if !self.claims.is_empty() => {
                 let claim = self.claims.swap_remove(at.index(self.claims.len()));
@@ -129,7 +152,12 @@ impl Model {
                 self.now += step;
             }
             Op::Sweep => store.sweep(),
-            Op::Read(_) | Op::Bind(..) | Op::Redeem(_) | Op::Settle(..) | Op::Discard(_) => {}
+            Op::Read(_)
+            | Op::Bind(..)
+            | Op::Redeem(..)
+            | Op::Ask(..)
+            | Op::Settle(..)
+            | Op::Discard(_) => {}
         }
     }
 
@@ -169,97 +197,146 @@ impl Model {
         assert_eq!(held, expected);
     }
 
-    async fn bind(&mut self, store: &Store, pending: Digest, at: Option<Digest>) {
-        self.bindings += 1;
-        // A code under its own digest is always the same code.
-        let name = at.map_or_else(|| self.bindings.to_string(), |at| format!("{at:?}"));
-        let place = at.map_or(Place::Handle, Place::Digest);
+    async fn bind(&mut self, store: &Store, pending: Digest, hidden: bool, name: String) {
+        let own = code(&name).digest();
+        let place = if hidden {
+            Place::Handle
+        } else {
+            Place::Digest(own)
+        };
         let bound = store.bind(pending, place, code(&name)).await.unwrap();
         let Some(request) = self.live(pending).cloned() else {
             assert_eq!(bound, Bound::Unknown);
             return;
         };
-        let there = at.and_then(|at| self.codes.get_mut(&at));
-        if let Some(there) = there.filter(|there| there.deadline > self.now) {
-            if there.pending == pending {
-                assert_eq!(bound, Bound::Digest);
-            } else {
-                assert_eq!(bound, Bound::Unknown);
-                if there.state == Answer::Claimed || self.claims.iter().any(|c| Some(c.key()) == at)
-                {
-                    there.state = Answer::Burnt;
-                }
-            }
+        let now = self.now;
+        let there = self.pending.get_mut(&pending).unwrap();
+        let sign_in = (pending, there.deadline);
+        let trace = self.traces.get(&name).filter(|trace| trace.deadline > now);
+        if trace.is_some_and(|trace| trace.sign_in != sign_in) {
+            assert_eq!(bound, Bound::Elsewhere);
             return;
         }
-        let count = &mut self.pending.get_mut(&pending).unwrap().codes;
-        if *count == CODES_PER_AUTHORIZATION {
+        let is_known = trace.is_some();
+        let at = (!hidden).then_some(own);
+        if at
+            .and_then(|at| self.codes.get(&at))
+            .is_some_and(|code| code.deadline > now)
+        {
+            assert_eq!(bound, Bound::Digest);
+            return;
+        }
+        if there.codes == CODES_PER_AUTHORIZATION {
             assert_eq!(bound, Bound::TooMany);
             return;
         }
-        *count += 1;
+        there.codes += 1;
         let key = match (at, bound) {
             (None, Bound::Handle(handle)) => handle.digest(),
             (Some(at), Bound::Digest) => at,
             (_, bound) => panic!("{bound:?}"),
         };
-        // A claim of what was there before would be settled against the wrong record: its owner is long dead.
-        self.claims.retain(|claim| claim.key() != key);
+        let client = request.client;
+        if !is_known {
+            let deadline = now + settings().pending + settings().code;
+            let trace = ModelTrace {
+                deadline,
+                sign_in,
+                client,
+            };
+            self.traces.insert(name.clone(), trace);
+        }
         self.code_keys.push(key);
-        let challenge = request.challenge;
-        let deadline = self.now + settings().code;
-        let state = Answer::Claimed;
         let code = ModelCode {
-            deadline,
-            pending,
-            challenge,
+            deadline: now + settings().code,
+            client,
+            challenge: request.challenge,
             name,
-            state,
+            state: Answer::Claimed,
             wrong: 0,
+            released: 0,
         };
         self.codes.insert(key, code);
     }
 
-    async fn redeem(&mut self, store: &Store, key: Digest) {
+    async fn redeem(&mut self, store: &Store, key: Digest, presented: Presented) {
         let there = self.codes.get_mut(&key).unwrap();
-        let expected = if there.deadline > self.now {
-            there.state
-        } else {
-            Answer::Gone
+        let expected = match (there.deadline > self.now, there.state, presented) {
+            (false, _, _) => Answer::Gone,
+            (true, Answer::Claimed, Presented::Matches) => Answer::Claimed,
+            (true, Answer::Claimed, Presented::Differs) => Answer::Mismatch,
+            (true, Answer::Claimed, Presented::WrongVerifier) => {
+                there.wrong += 1;
+                if there.wrong == settings().attempts {
+                    there.state = Answer::Burnt;
+                }
+                Answer::Mismatch
+            }
+            (true, state, _) => state,
         };
-        match store.redeem(key).await.unwrap() {
+        match store.redeem(key, |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => {
                 assert_eq!(expected, Answer::Claimed);
                 assert_eq!(claim.bound().challenge(), there.challenge.as_ref());
                 assert_eq!(claim.bound().code().expose(), there.name);
                 there.state = Answer::AlreadyRedeemed;
-                self.claims.push(claim);
+                self.claims.push((claim, there.deadline));
             }
+            Redeemed::Mismatch(_) => assert_eq!(expected, Answer::Mismatch),
             Redeemed::AlreadyRedeemed(_) => assert_eq!(expected, Answer::AlreadyRedeemed),
             Redeemed::Burnt(_) => assert_eq!(expected, Answer::Burnt),
-            Redeemed::Expired(_) | Redeemed::Unknown => assert_eq!(expected, Answer::Gone),
+            Redeemed::Expired(_) | Redeemed::Unknown(_) => assert_eq!(expected, Answer::Gone),
         }
     }
 
-    async fn settle(&mut self, store: &Store, claim: Claim, settlement: Settlement) {
+    async fn ask(&self, store: &Store, key: Digest, pending: Digest) {
+        let there = &self.codes[&key];
+        let raw = code(&there.name).digest();
+        let question = [
+            Candidate::Code(key),
+            Candidate::Code(raw),
+            Candidate::State(pending),
+        ];
+        let answer = store.owners(&question).await.unwrap();
+        let owner = |client, alive| Some(Owner { client, alive });
+        let is_alive = |key| {
+            let live =
+                |code: &&ModelCode| code.deadline > self.now && code.state == Answer::Claimed;
+            self.codes.get(key).filter(live).is_some()
+        };
+        if is_alive(&key) {
+            assert_eq!(answer[0], owner(there.client, true));
+        } else {
+            assert!(answer[0].is_none_or(|owner| !owner.alive && owner.client == there.client));
+        }
+        let trace = &self.traces[&there.name];
+        if trace.deadline > self.now {
+            assert_eq!(answer[1], owner(trace.client, is_alive(&raw)));
+        }
+        match self.live(pending) {
+            Some(request) => assert_eq!(answer[2], owner(request.client, true)),
+            None => assert!(answer[2].is_none_or(|owner| !owner.alive)),
+        }
+    }
+
+    /// A claim that comes late is settled against nothing, also when the same sign-in has yielded the code once more.
+    async fn settle(
+        &mut self,
+        store: &Store,
+        (claim, deadline): (Claim, Duration),
+        settlement: Settlement,
+    ) {
         let there = self.codes.get_mut(&claim.key()).unwrap();
         store.settle(claim, settlement).await.unwrap();
-        if there.state == Answer::Burnt {
+        if there.deadline != deadline || settlement == Settlement::Burn {
             return;
         }
-        match settlement {
-            Settlement::Burn => {}
-            Settlement::Release => there.state = Answer::Claimed,
-            Settlement::WrongVerifier => {
-                there.wrong += 1;
-                let burnt = there.wrong >= settings().attempts;
-                there.state = if burnt {
-                    Answer::Burnt
-                } else {
-                    Answer::Claimed
-                };
-            }
-        }
+        there.released += 1;
+        there.state = if there.released > RELEASES_PER_CODE {
+            Answer::Burnt
+        } else {
+            Answer::Claimed
+        };
     }
 }
 
@@ -279,22 +356,26 @@ pub(in crate::store) fn any_history_agrees_with_the_model(make: Make) {
                 model.apply(&store, &clock, op).await;
             }
             for key in model.code_keys.clone() {
-                model.redeem(&store, key).await;
+                model.redeem(&store, key, Presented::Matches).await;
             }
         });
     });
 }
 
 /// What one of several threads does to one of a few codes.
-type Step = (Index, Settlement);
+type Step = (Index, Presented, Settlement);
 
 pub(in crate::store) fn no_interleaving_lets_a_code_through_twice_or_late(make: Make) {
     let settlement = prop_oneof![
-        4 => Just(Settlement::Release),
-        2 => Just(Settlement::WrongVerifier),
+        6 => Just(Settlement::Release),
         1 => Just(Settlement::Burn),
     ];
-    let steps = prop::collection::vec((any::<Index>(), settlement), 50..200);
+    let presented = prop_oneof![
+        4 => Just(Presented::Matches),
+        1 => Just(Presented::Differs),
+        1 => Just(Presented::WrongVerifier),
+    ];
+    let steps = prop::collection::vec((any::<Index>(), presented, settlement), 50..200);
     check(48, &(1usize..6, steps), |(codes, steps)| {
         race(make, codes, &steps);
     });
@@ -306,11 +387,11 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
     let keys: Vec<_> = (0..codes)
         .map(|code| run(bound(&store, &code.to_string())))
         .collect();
-    let [burns, wrong]: [Vec<AtomicUsize>; 2] =
-        [(); 2].map(|()| keys.iter().map(|_| AtomicUsize::new(0)).collect());
+    let [burns, wrong, released]: [Vec<AtomicUsize>; 3] =
+        [(); 3].map(|()| keys.iter().map(|_| AtomicUsize::new(0)).collect());
     let now = AtomicU64::new(0);
     concurrently(steps.len(), async |step| {
-        let (at, settlement) = steps[step];
+        let (at, presented, settlement) = steps[step];
         let at = at.index(keys.len());
         if step % 10 == 0 {
             // Most of the race is before the deadline, and a part of it after the sweep.
@@ -326,27 +407,41 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
             store.discard(held).await.unwrap();
         }
         let late = now.load(Ordering::SeqCst) >= lifetime;
-        if let Redeemed::Claimed(claim) = store.redeem(keys[at]).await.unwrap() {
-            assert!(!late, "claimed after its deadline");
-            assert_eq!(
-                burns[at].load(Ordering::SeqCst),
-                0,
-                "claimed after it was redeemed"
-            );
-            assert_eq!(claim.bound().code().expose(), at.to_string());
-            match settlement {
-                Settlement::Burn => assert_eq!(burns[at].fetch_add(1, Ordering::SeqCst), 0),
-                Settlement::WrongVerifier => {
+        let claim = match store.redeem(keys[at], |_| presented).await.unwrap() {
+            Redeemed::Claimed(claim) => claim,
+            Redeemed::Mismatch(_) => {
+                assert!(!late, "judged after its deadline");
+                if presented == Presented::WrongVerifier {
                     let before = wrong[at].fetch_add(1, Ordering::SeqCst);
-                    assert!(
-                        before < usize::from(settings().attempts),
-                        "one attempt too many"
-                    );
+                    let attempts = usize::from(settings().attempts);
+                    assert!(before < attempts, "one attempt too many");
                 }
-                Settlement::Release => {}
+                return;
             }
-            store.settle(claim, settlement).await.unwrap();
+            Redeemed::AlreadyRedeemed(_)
+            | Redeemed::Burnt(_)
+            | Redeemed::Expired(_)
+            | Redeemed::Unknown(_) => return,
+        };
+        assert!(!late, "claimed after its deadline");
+        assert_eq!(presented, Presented::Matches, "claimed by what differs");
+        assert_eq!(
+            burns[at].load(Ordering::SeqCst),
+            0,
+            "claimed after it was redeemed"
+        );
+        assert_eq!(claim.bound().code().expose(), at.to_string());
+        match settlement {
+            Settlement::Burn => assert_eq!(burns[at].fetch_add(1, Ordering::SeqCst), 0),
+            Settlement::Release => {
+                let before = released[at].fetch_add(1, Ordering::SeqCst);
+                assert!(
+                    before <= usize::from(RELEASES_PER_CODE),
+                    "one release too many"
+                );
+            }
         }
+        store.settle(claim, settlement).await.unwrap();
     });
 }
 

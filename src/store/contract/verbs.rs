@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
+use crate::flow::{CODES_PER_AUTHORIZATION, RELEASES_PER_CODE, Settlement};
+use crate::store::{Candidate, Owner};
 
 pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_stays(make: Make) {
     let plain = CodeChallenge::Plain("p".repeat(43).into());
@@ -163,13 +164,16 @@ pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
         for _ in 0..settings().attempts {
-            let claim = claim(&store, key).await;
-            store
-                .settle(claim, Settlement::WrongVerifier)
-                .await
-                .unwrap();
+            let answer = present(&store, key, Presented::WrongVerifier).await;
+            assert_eq!(answer, Answer::Mismatch);
         }
-        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        for presented in [
+            Presented::Matches,
+            Presented::Differs,
+            Presented::WrongVerifier,
+        ] {
+            assert_eq!(present(&store, key, presented).await, Answer::Burnt);
+        }
         clock.advance(settings().code.saturating_sub(millisecond()));
         assert_eq!(redeem(&store, key).await, Answer::Burnt);
         clock.advance(millisecond());
@@ -177,28 +181,21 @@ pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
     });
 }
 
-pub(in crate::store) fn attempts_are_counted_across_releases(make: Make) {
+pub(in crate::store) fn attempts_and_releases_are_counted_apart(make: Make) {
     run(async {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
-        for attempt in 1..=settings().attempts {
-            let first = claim(&store, key).await;
-            store.settle(first, Settlement::Release).await.unwrap();
-            let second = claim(&store, key).await;
-            store
-                .settle(second, Settlement::WrongVerifier)
-                .await
-                .unwrap();
-            let burnt = attempt == settings().attempts;
-            let third = store.redeem(key).await.unwrap();
-            assert_eq!(matches!(third, Redeemed::Burnt(_)), burnt);
-            let owner = request("client", 1).client;
-            assert_eq!(store.owner(key).await, Ok(Some(owner)), "dead or alive");
-            assert_eq!(store.owner(digest("no code")).await, Ok(None));
-            if let Redeemed::Claimed(third) = third {
-                store.settle(third, Settlement::Release).await.unwrap();
+        for attempt in 1..=RELEASES_PER_CODE {
+            let claim = claim(&store, key).await;
+            store.settle(claim, Settlement::Release).await.unwrap();
+            if attempt < settings().attempts {
+                let answer = present(&store, key, Presented::WrongVerifier).await;
+                assert_eq!(answer, Answer::Mismatch);
             }
         }
+        let answer = present(&store, key, Presented::WrongVerifier).await;
+        assert_eq!(answer, Answer::Mismatch);
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
         // Another code of the same authorization has attempts of its own.
         let pending = hold(&store, &request("client", 1)).await;
         let (one, other) = (
@@ -206,14 +203,236 @@ pub(in crate::store) fn attempts_are_counted_across_releases(make: Make) {
             bind(&store, pending, "2").await,
         );
         for _ in 0..settings().attempts {
-            let claim = claim(&store, one.digest()).await;
-            store
-                .settle(claim, Settlement::WrongVerifier)
-                .await
-                .unwrap();
+            present(&store, one.digest(), Presented::WrongVerifier).await;
         }
         assert_eq!(redeem(&store, one.digest()).await, Answer::Burnt);
         assert_eq!(redeem(&store, other.digest()).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn the_eleventh_release_burns_the_code(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..=RELEASES_PER_CODE {
+            let claim = claim(&store, key).await;
+            store.settle(claim, Settlement::Release).await.unwrap();
+        }
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        assert_eq!(
+            (store.statistics().codes, store.statistics().tombstones),
+            (0, 1)
+        );
+        clock.advance(settings().code);
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn what_differs_claims_nothing_and_costs_nothing(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..1000 {
+            let redeemed = store.redeem(key, |_| Presented::Differs).await;
+            assert!(
+                matches!(redeemed, Ok(Redeemed::Mismatch(client)) if client == digest("client"))
+            );
+        }
+        let claim = claim(&store, key).await;
+        assert_eq!(
+            present(&store, key, Presented::Differs).await,
+            Answer::AlreadyRedeemed
+        );
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        assert_eq!(
+            present(&store, key, Presented::Differs).await,
+            Answer::AlreadyRedeemed
+        );
+    });
+}
+
+pub(in crate::store) fn a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead(
+    make: Make,
+) {
+    run(async {
+        let (store, clock) = make();
+        let never = |_: &BoundCode| -> Presented { panic!("judged by a dead code") };
+        let pending = hold(&store, &request("client", 7)).await;
+        let [claimed, burnt, expired] = [
+            bind(&store, pending, "claimed").await.digest(),
+            bind(&store, pending, "burnt").await.digest(),
+            bind(&store, pending, "expired").await.digest(),
+        ];
+        let mut judged = Vec::new();
+        let redeemed = store.redeem(claimed, |bound| {
+            judged.push((
+                bound.code().expose().to_owned(),
+                bound.client(),
+                bound.redirect(),
+                bound.challenge().cloned(),
+            ));
+            Presented::Matches
+        });
+        assert!(matches!(redeemed.await, Ok(Redeemed::Claimed(_))));
+        let same = request("client", 7);
+        let expected = (
+            "claimed".to_owned(),
+            same.client,
+            same.redirect,
+            same.challenge,
+        );
+        assert!(!judged.is_empty() && judged.iter().all(|judged| *judged == expected));
+        for _ in 0..settings().attempts {
+            present(&store, burnt, Presented::WrongVerifier).await;
+        }
+        for key in [
+            claimed,
+            burnt,
+            digest("never bound"),
+            code("burnt").digest(),
+        ] {
+            assert!(store.redeem(key, never).await.is_ok());
+        }
+        clock.advance(settings().code);
+        assert!(store.redeem(expired, never).await.is_ok());
+    });
+}
+
+/// A stolen handle and much asking must not keep the rightful client out.
+pub(in crate::store) fn whoever_hammers_with_what_differs_keeps_nobody_out(make: Make) {
+    let (store, _clock) = make();
+    for round in 0..16 {
+        let key = run(bound(&store, &round.to_string()));
+        let answers = concurrently(400, async |time| {
+            if time == 200 {
+                present(&store, key, Presented::Matches).await
+            } else {
+                present(&store, key, Presented::Differs).await
+            }
+        });
+        let won = answers.iter().filter(|answer| **answer == Answer::Claimed);
+        assert_eq!(won.count(), 1);
+        let others = [Answer::Mismatch, Answer::AlreadyRedeemed, Answer::Claimed];
+        assert!(answers.iter().all(|answer| others.contains(answer)));
+    }
+}
+
+pub(in crate::store) fn the_attempts_of_many_at_once_are_all_counted(make: Make) {
+    let (store, _clock) = make();
+    let key = run(bound(&store, "code"));
+    let answers = concurrently(200, async |_| {
+        present(&store, key, Presented::WrongVerifier).await
+    });
+    let counted = |answer| answers.iter().filter(|given| **given == answer).count();
+    let attempts = usize::from(settings().attempts);
+    assert_eq!(
+        (counted(Answer::Mismatch), counted(Answer::Burnt)),
+        (attempts, 200 - attempts)
+    );
+}
+
+pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let [one, other] = [
+            hold(&store, &request("one", 1)).await,
+            hold(&store, &request("other", 2)).await,
+        ];
+        let [used, fresh] = [
+            bind(&store, one, "used").await.digest(),
+            bind(&store, other, "fresh").await.digest(),
+        ];
+        let claim = claim(&store, used).await;
+        let owner = |client, alive| {
+            let client = digest(client);
+            Some(Owner { client, alive })
+        };
+        let question = [
+            Candidate::Code(fresh),
+            Candidate::State(one),
+            Candidate::Code(digest("nobody's")),
+            Candidate::Code(used),
+            Candidate::State(one),
+            Candidate::State(fresh),
+            Candidate::Code(other),
+            Candidate::State(digest("nobody's")),
+            Candidate::State(other),
+        ];
+        let mut answer = vec![
+            owner("other", true),
+            owner("one", true),
+            None,
+            owner("one", false),
+            owner("one", true),
+            None,
+            None,
+            None,
+            owner("other", true),
+        ];
+        assert_eq!(store.owners(&question).await, Ok(answer.clone()));
+        assert_eq!(store.owners(&[]).await, Ok(Vec::new()));
+        // It has claimed nothing, and what is dead is known as well.
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        store.discard(one).await.unwrap();
+        for dead in [1, 4] {
+            answer[dead] = owner("one", false);
+        }
+        assert_eq!(store.owners(&question).await, Ok(answer));
+        clock.advance(settings().code);
+        let late = store.owners(&question[..1]).await.unwrap();
+        assert!(late[0].is_none_or(|owner| !owner.alive));
+    });
+}
+
+pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let handle = bind(&store, pending, "behind a handle").await.digest();
+        let (hidden, open) = (code("behind a handle").digest(), code("open").digest());
+        let bound = store.bind(pending, Place::Digest(open), code("open")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        let keys = [handle, hidden, open];
+        let owners = async || {
+            let owners = store.owners(&keys.map(Candidate::Code)).await.unwrap();
+            owners.into_iter().map(Option::unwrap).collect::<Vec<_>>()
+        };
+        let alive = async || {
+            owners()
+                .await
+                .iter()
+                .map(|owner| owner.alive)
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            owners()
+                .await
+                .iter()
+                .all(|owner| owner.client == digest("client"))
+        );
+        // The upstream's own code redeems nothing where a handle stands in its place, but it is known whose it is.
+        assert_eq!(alive().await, [true, false, true]);
+        let redeemed = store.redeem(hidden, matches).await;
+        assert!(
+            matches!(redeemed, Ok(Redeemed::Unknown(Some(client))) if client == digest("client"))
+        );
+        drop(claim(&store, open).await);
+        assert_eq!(alive().await, [true, false, false]);
+        // Codes may live longer at the upstream than here.
+        clock.advance(settings().code);
+        store.sweep();
+        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        let client = digest("client");
+        let dead = Some(Owner {
+            client,
+            alive: false,
+        });
+        assert_eq!(raw, [dead, dead]);
+        clock.advance(settings().pending.saturating_sub(millisecond()));
+        store.sweep();
+        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        assert_eq!(raw, [dead, dead]);
+        assert_eq!(redeem(&store, open).await, Answer::Gone);
     });
 }
 
@@ -264,11 +483,7 @@ pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pend
 
 pub(in crate::store) fn a_claim_that_is_settled_too_late_changes_nothing(make: Make) {
     run(async {
-        for settlement in [
-            Settlement::Release,
-            Settlement::Burn,
-            Settlement::WrongVerifier,
-        ] {
+        for settlement in [Settlement::Release, Settlement::Burn] {
             for swept in [false, true] {
                 let (store, clock) = make();
                 let key = bound(&store, "code").await;
@@ -473,50 +688,147 @@ pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
     });
 }
 
-pub(in crate::store) fn a_code_that_comes_for_two_authorizations_is_burnt(make: Make) {
+pub(in crate::store) fn a_code_that_comes_again_under_handles_is_counted_each_time(make: Make) {
     run(async {
-        for claimed in [false, true] {
-            let (store, _clock) = make();
-            let own = digest("code");
-            let one = hold(&store, &request("client", 1)).await;
-            let other = hold(&store, &request("client", 2)).await;
-            let bound = store.bind(one, Place::Digest(own), code("code")).await;
-            assert_eq!(bound, Ok(Bound::Digest));
-            let owner = if claimed {
-                Some(claim(&store, own).await)
-            } else {
-                None
-            };
-            let bound = store
-                .bind(digest("nobody"), Place::Digest(own), code("code"))
-                .await;
-            assert_eq!(bound, Ok(Bound::Unknown), "what is not there burns nothing");
-            if !claimed {
-                let claim = claim(&store, own).await;
-                store.settle(claim, Settlement::Release).await.unwrap();
-            }
-            let bound = store.bind(other, Place::Digest(own), code("code")).await;
-            assert_eq!(bound, Ok(Bound::Unknown));
-            assert_eq!(redeem(&store, own).await, Answer::Burnt);
-            if let Some(owner) = owner {
-                store.settle(owner, Settlement::Release).await.unwrap();
-                assert_eq!(
-                    redeem(&store, own).await,
-                    Answer::Burnt,
-                    "a release does not revive it"
-                );
-            }
-            store
-                .bind(one, Place::Digest(own), code("code"))
-                .await
-                .unwrap();
-            assert_eq!(
-                redeem(&store, own).await,
-                Answer::Burnt,
-                "nor does its first owner"
-            );
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let mut handles = HashSet::new();
+        for _ in 0..CODES_PER_AUTHORIZATION {
+            handles.insert(bind(&store, pending, "code").await.digest());
+        }
+        assert_eq!(handles.len(), usize::from(CODES_PER_AUTHORIZATION));
+        let sixth = store.bind(pending, Place::Handle, code("code")).await;
+        assert_eq!(sixth, Ok(Bound::TooMany));
+        for handle in handles {
+            assert_eq!(claim(&store, handle).await.bound().code().expose(), "code");
         }
     });
+}
+
+/// Whoever gets a stranger's code into an answer to a sign-in of its own neither has it nor kills it.
+pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
+    run(async {
+        let places = |name| [Place::Handle, Place::Digest(code(name).digest())];
+        for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            for settlement in [None, Some(Settlement::Release), Some(Settlement::Burn)] {
+                let (store, _clock) = make();
+                let victim = hold(&store, &request("client", 1)).await;
+                let thief = hold(&store, &request("client", 2)).await;
+                let key = match store
+                    .bind(victim, places("code")[first], code("code"))
+                    .await
+                {
+                    Ok(Bound::Handle(handle)) => handle.digest(),
+                    Ok(Bound::Digest) => code("code").digest(),
+                    other => panic!("{other:?}"),
+                };
+                let owner = match settlement {
+                    None => None,
+                    Some(_) => Some(claim(&store, key).await),
+                };
+                for _ in 0..3 {
+                    let stolen = store
+                        .bind(thief, places("code")[second], code("code"))
+                        .await;
+                    assert_eq!(stolen, Ok(Bound::Elsewhere));
+                }
+                let nobody = store
+                    .bind(digest("nobody"), places("code")[second], code("code"))
+                    .await;
+                assert_eq!(nobody, Ok(Bound::Unknown));
+                if let (Some(owner), Some(settlement)) = (owner, settlement) {
+                    assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                    store.settle(owner, settlement).await.unwrap();
+                }
+                if settlement == Some(Settlement::Burn) {
+                    assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                } else {
+                    let claim = claim(&store, key).await;
+                    let challenge = request("client", 1).challenge;
+                    assert_eq!(claim.bound().challenge(), challenge.as_ref());
+                }
+                // What was refused has cost the other sign-in nothing.
+                for number in 0..CODES_PER_AUTHORIZATION {
+                    bind(&store, thief, &number.to_string()).await;
+                }
+            }
+        }
+    });
+}
+
+/// Upstream codes may live longer than they do here (RFC 6749, section 4.1.2): for `pending` + `code`.
+pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make) {
+    run(async {
+        for redeemed in [false, true] {
+            let (store, clock) = make();
+            let key = bound(&store, "code").await;
+            if redeemed {
+                let claim = claim(&store, key).await;
+                store.settle(claim, Settlement::Burn).await.unwrap();
+            }
+            let steps = [
+                settings().code,
+                settings().pending.saturating_sub(millisecond()),
+            ];
+            for step in steps {
+                clock.advance(step);
+                store.sweep();
+                let thief = hold(&store, &request("client", 2)).await;
+                for place in [Place::Handle, Place::Digest(code("code").digest())] {
+                    let stolen = store.bind(thief, place, code("code")).await;
+                    assert_eq!(stolen, Ok(Bound::Elsewhere));
+                }
+            }
+            clock.advance(millisecond());
+            let later = hold(&store, &request("client", 3)).await;
+            bind(&store, later, "code").await;
+        }
+    });
+}
+
+/// Clients that send one state always have one key for all of their sign-ins.
+pub(in crate::store) fn the_next_sign_in_under_the_same_values_is_another_one(make: Make) {
+    run(async {
+        for place in [Place::Handle, Place::Digest(code("code").digest())] {
+            let (store, clock) = make();
+            let values = Place::Digest(digest("values"));
+            let held = store.hold(values, &request("client", 1)).await;
+            assert_eq!(held, Ok(Held::New));
+            clock.advance(settings().pending.saturating_sub(millisecond()));
+            let bound = store.bind(digest("values"), place, code("code")).await;
+            assert!(matches!(bound, Ok(Bound::Handle(_) | Bound::Digest)));
+            let again = store.bind(digest("values"), place, code("code")).await;
+            assert!(matches!(again, Ok(Bound::Handle(_) | Bound::Digest)));
+            clock.advance(millisecond());
+            let held = store.hold(values, &request("client", 2)).await;
+            assert_eq!(held, Ok(Held::New));
+            let stolen = store.bind(digest("values"), place, code("code")).await;
+            assert_eq!(stolen, Ok(Bound::Elsewhere));
+        }
+    });
+}
+
+pub(in crate::store) fn of_two_hundred_sign_ins_with_one_code_exactly_one_gets_it(make: Make) {
+    let (store, _clock) = make();
+    let own = code("code").digest();
+    let sign_ins: Vec<_> = (0..20)
+        .map(|number| run(hold(&store, &request(&number.to_string(), number))))
+        .collect();
+    let answers = concurrently(200, async |time| {
+        let sign_in = time % sign_ins.len();
+        let place = if time % 3 == 0 {
+            Place::Handle
+        } else {
+            Place::Digest(own)
+        };
+        match store.bind(sign_ins[sign_in], place, code("code")).await {
+            Ok(Bound::Handle(_) | Bound::Digest | Bound::TooMany) => Some(sign_in),
+            Ok(Bound::Elsewhere) => None,
+            other => panic!("{other:?}"),
+        }
+    });
+    let winners: HashSet<_> = answers.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
 }
 
 pub(in crate::store) fn a_discarded_authorization_is_dead_and_its_codes_are_not(make: Make) {
@@ -555,20 +867,22 @@ pub(in crate::store) fn of_two_hundred_redemptions_exactly_one_wins(make: Make) 
 pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_succeeds(make: Make) {
     let (store, _clock) = make();
     let key = run(bound(&store, "code"));
-    // Two wrong verifiers are not enough to burn it, and releases count for nothing.
+    // Two wrong verifiers and ten releases are not enough to burn it.
     let answers = concurrently(200, async |time| {
-        let settlement = match time {
-            0 | 1 => Settlement::WrongVerifier,
-            150.. => Settlement::Burn,
-            _ => Settlement::Release,
+        let (presented, settlement) = match time % 20 {
+            0 if time < 40 => (Presented::WrongVerifier, Settlement::Burn),
+            1 => (Presented::Matches, Settlement::Release),
+            2 if time > 150 => (Presented::Matches, Settlement::Burn),
+            _ => (Presented::Differs, Settlement::Burn),
         };
-        match store.redeem(key).await.unwrap() {
+        match store.redeem(key, |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => {
+                assert_eq!(presented, Presented::Matches);
                 store.settle(claim, settlement).await.unwrap();
                 Some(settlement)
             }
-            Redeemed::AlreadyRedeemed(_) => None,
-            other @ (Redeemed::Burnt(_) | Redeemed::Expired(_) | Redeemed::Unknown) => {
+            Redeemed::Mismatch(_) | Redeemed::AlreadyRedeemed(_) => None,
+            other @ (Redeemed::Burnt(_) | Redeemed::Expired(_) | Redeemed::Unknown(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -597,7 +911,7 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
             Bound::Handle(handle) => Some(handle.digest()),
             Bound::Digest => Some(digest(&name)),
             Bound::TooMany => None,
-            Bound::Unknown => panic!(),
+            Bound::Elsewhere | Bound::Unknown => panic!(),
         }
     });
     let keys: HashSet<_> = answers.into_iter().flatten().collect();

@@ -23,8 +23,9 @@ const PER_ADDITION: usize = 2;
 /// How many records one sweep drops: a few milliseconds' worth, since it runs beside requests.
 const PER_SWEEP: usize = 32 * 1024;
 
-/// Of pending authorizations, then of codes.
-const ALL_SHARDS: usize = 2 * SHARDS;
+/// Of pending authorizations, then of codes, whose end makes room; then of traces, which take none.
+const WITH_ROOM: usize = 2 * SHARDS;
+const ALL_SHARDS: usize = 3 * SHARDS;
 
 impl MemoryStore {
     /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is
@@ -39,12 +40,13 @@ impl MemoryStore {
         }
         self.pending.shrink();
         self.codes.shrink();
+        self.traces.shrink();
         self.usage.shrink();
     }
 
     /// One batch of [`MemoryStore::sweep`]; returns how many records were dropped, zero when nothing is due.
     pub fn sweep_batch(&self) -> usize {
-        self.drop_batch(before_grace(self.clock.now()))
+        self.drop_batch(before_grace(self.clock.now()), ALL_SHARDS)
     }
 
     /// Room for a pending authorization of that weight. At capacity, what has expired makes room at once.
@@ -78,21 +80,23 @@ impl MemoryStore {
         if self.nothing_expired.load(Ordering::Relaxed) == stamp {
             return false;
         }
-        let dropped = self.drop_batch(now);
+        let dropped = self.drop_batch(now, WITH_ROOM);
         if dropped == 0 {
             self.nothing_expired.store(stamp, Ordering::Relaxed);
         }
         dropped > 0
     }
 
-    /// The next batch of any shard.
-    fn drop_batch(&self, until: Timestamp) -> usize {
+    /// The next batch of any of the first `shards`.
+    fn drop_batch(&self, until: Timestamp, shards: usize) -> usize {
         let start = self.cursor.load(Ordering::Relaxed);
-        for shard in (start..start + ALL_SHARDS).map(|shard| shard % ALL_SHARDS) {
-            let dropped = match shard.checked_sub(SHARDS) {
-                None => self.drop_expired(&self.pending, shard, until, BATCH),
-                Some(shard) => self.drop_expired(&self.codes, shard, until, BATCH),
+        for shard in (start..start + shards).map(|shard| shard % shards) {
+            let table = match shard / SHARDS {
+                0 => &self.pending,
+                1 => &self.codes,
+                _ => &self.traces,
             };
+            let dropped = self.drop_expired(table, shard % SHARDS, until, BATCH);
             if dropped > 0 {
                 self.cursor.store(shard, Ordering::Relaxed);
                 return dropped;

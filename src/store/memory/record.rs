@@ -1,14 +1,15 @@
 //! How a record is packed into bytes.
 //!
 //! ```text
-//! both      16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   [48 or 16 the origin itself]
+//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   [48 or 16 the origin itself]
 //! pending   [16 browser]   challenge   [response_type]   [response_mode]   [client state, to the end]
-//! code      [16 key of the pending authorization]   challenge   code, to the end
+//! code      challenge   code, to the end
+//! trace     16 the sign-in that a raw code was bound to
 //! ```
 //!
 //! A challenge is 32 bytes under S256. Texts other than the last one are led by four bytes of length. `shape` says
 //! which parts are there. With the log's two bytes of length this makes 124 bytes for a pending authorization with
-//! S256, `response_type=code` and a client state of 64 bytes, and 92 for a code of 32 bytes under a handle.
+//! S256, `response_type=code` and a client state of 64 bytes, 92 for a code of 32 bytes and 44 for the trace of any code.
 
 mod pack;
 #[cfg(test)]
@@ -20,13 +21,17 @@ use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
-pub(super) use pack::{Head, pack_code, pack_pending, packed_length};
+pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
 
 const HEAD: usize = 26;
 const KEY: usize = 16;
 const STATE: usize = 21;
 const COUNT: usize = 22;
 const SHAPE: usize = 23;
+
+/// The lower half of the byte at `STATE` is the state; the upper one counts releases.
+const STATE_BITS: u8 = 4;
+const STATE_MASK: u8 = (1 << STATE_BITS) - 1;
 
 /// `origin` of a record that carries it itself: with redirect URI, and without.
 const WITH_REDIRECT: u16 = u16::MAX;
@@ -50,6 +55,8 @@ pub(super) enum State {
     Redeemed,
     /// What is left of a code that was attacked.
     Burnt,
+    /// What is kept of a raw code that was bound: to which sign-in.
+    Trace,
 }
 
 impl State {
@@ -61,6 +68,7 @@ impl State {
             Self::Claimed => 3,
             Self::Redeemed => 4,
             Self::Burnt => 5,
+            Self::Trace => 6,
         }
     }
 }
@@ -111,7 +119,7 @@ impl<'a> Record<'a> {
         HEAD + self.body.len()
     }
 
-    fn deadline(&self) -> Timestamp {
+    pub(super) fn deadline(&self) -> Timestamp {
         let mut millis = [0; 8];
         for (to, from) in millis
             .iter_mut()
@@ -128,18 +136,27 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn state(&self) -> State {
-        match self.head[STATE] {
+        match self.head[STATE] & STATE_MASK {
             0 => State::Pending,
             1 => State::Conflict,
             2 => State::Bound,
             3 => State::Claimed,
             4 => State::Redeemed,
+            6 => State::Trace,
             _ => State::Burnt,
         }
     }
 
     pub(super) fn set_state(&mut self, state: State) {
-        self.head[STATE] = state.to_byte();
+        self.head[STATE] = self.head[STATE] & !STATE_MASK | state.to_byte();
+    }
+
+    /// One more release of a code; returns how many there are now, at most fifteen.
+    pub(super) fn count_release(&mut self) -> u8 {
+        let releases = (self.head[STATE] >> STATE_BITS).saturating_add(1);
+        let releases = releases.min(u8::MAX >> STATE_BITS);
+        self.head[STATE] = releases << STATE_BITS | self.head[STATE] & STATE_MASK;
+        releases
     }
 
     /// Wipes everything but what names the record: the state says what it was.
@@ -170,7 +187,7 @@ impl<'a> Record<'a> {
         self.parts().map(|parts| parts.origin)
     }
 
-    /// The browser of a pending authorization; the pending authorization that a code is bound to.
+    /// The browser of a pending authorization; the sign-in of a trace.
     pub(super) fn digest(&self) -> Result<Option<Digest>, Garbled> {
         self.parts().map(|parts| parts.digest)
     }

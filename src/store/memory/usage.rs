@@ -100,6 +100,8 @@ impl Usage {
             State::Pending | State::Conflict => (&self.pending, weight(bytes)),
             State::Bound | State::Claimed => (&self.codes, 1),
             State::Redeemed | State::Burnt => (&self.tombstones, 1),
+            // Not counted: there is one for each code, which was.
+            State::Trace => return,
         };
         kind.fetch_sub(1, Ordering::Relaxed);
         self.give_back(client, weight);

@@ -7,7 +7,7 @@ use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 use crate::store::memory::origin::{Origin, OriginName};
 use crate::store::memory::wipe::Secret;
 
-/// What both kinds of record begin with.
+/// What every kind of record begins with.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) key: Digest,
@@ -74,17 +74,21 @@ pub(in crate::store::memory) fn pack_pending(
     Some(writer.finish())
 }
 
-/// Packs a code; `bound_for` names the pending authorization where the code may come a second time.
+/// Packs a code. `None`: a text of more than four gigabytes.
 pub(in crate::store::memory) fn pack_code(
     head: Head,
     challenge: Option<&CodeChallenge>,
-    bound_for: Option<Digest>,
     code: &AuthorizationCode,
 ) -> Option<Secret> {
     let code = code.expose().as_bytes();
-    let mut writer = Writer::new(State::Bound, head, bound_for, challenge, code.len())?;
+    let mut writer = Writer::new(State::Bound, head, None, challenge, code.len())?;
     writer.bytes.0.extend_from_slice(code);
     Some(writer.finish())
+}
+
+/// Packs the trace of a raw code.
+pub(in crate::store::memory) fn pack_trace(head: Head, sign_in: Digest) -> Option<Secret> {
+    Writer::new(State::Trace, head, Some(sign_in), None, 0).map(Writer::finish)
 }
 
 /// Never grows beyond the capacity it began with: a reallocation would leave an unwiped copy behind.

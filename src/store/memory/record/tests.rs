@@ -73,14 +73,12 @@ proptest! {
     #[test]
     fn a_code_comes_back_as_it_went_and_a_tombstone_has_nothing_of_it(
         (key, name, challenge) in (digest(), name(), challenge()),
-        bound_for in prop::option::of(digest()),
         code in ".{1,300}",
     ) {
         let head = Head { key, deadline: Timestamp::from_millis(9), origin: name };
         let secret = AuthorizationCode::new(&code).unwrap();
-        let mut bytes = pack_code(head, challenge.as_ref(), bound_for, &secret).unwrap();
+        let mut bytes = pack_code(head, challenge.as_ref(), &secret).unwrap();
         let mut record = Record::open(&mut bytes.0).unwrap();
-        prop_assert_eq!(record.digest(), Ok(bound_for));
         prop_assert_eq!(record.origin(), Ok(name));
         let (read, read_challenge) = record.code().unwrap();
         prop_assert_eq!(read.expose(), code);
@@ -91,12 +89,20 @@ proptest! {
         }
         record.entomb(State::Burnt);
         prop_assert_eq!((record.key(), record.state(), record.origin()), (key, State::Burnt, Ok(name)));
-        prop_assert_eq!(record.digest(), Ok(bound_for), "whose code it was is known to its end");
-        let names = bound_for.map_or(0, |_| 16) + match name {
+        let names = match name {
             OriginName::Number(_) => 0,
             OriginName::Itself(Origin { redirect, .. }) => 16 + redirect.map_or(0, |_| 32),
         };
         prop_assert!(bytes.0[HEAD + names..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_trace_comes_back_as_it_went((key, name, sign_in) in (digest(), name(), digest())) {
+        let head = Head { key, deadline: Timestamp::from_millis(9), origin: name };
+        let mut bytes = pack_trace(head, sign_in).unwrap();
+        let record = Record::open(&mut bytes.0).unwrap();
+        prop_assert_eq!((record.key(), record.state(), record.origin()), (key, State::Trace, Ok(name)));
+        prop_assert_eq!(record.digest(), Ok(Some(sign_in)));
     }
 
     #[test]
@@ -119,13 +125,10 @@ fn records_have_the_sizes_that_are_documented() {
     let challenge = Some(CodeChallenge::S256([7; 32]));
     let code = AuthorizationCode::new(&"c".repeat(32)).unwrap();
     assert_eq!(
-        pack_code(head, challenge.as_ref(), None, &code)
-            .unwrap()
-            .0
-            .len()
-            + 2,
+        pack_code(head, challenge.as_ref(), &code).unwrap().0.len() + 2,
         92
     );
+    assert_eq!(pack_trace(head, key).unwrap().0.len() + 2, 44);
     let pending = PendingAuthorization {
         challenge,
         client: key,
@@ -150,7 +153,7 @@ fn packing_never_reallocates() {
     };
     let plain = CodeChallenge::Plain("p".repeat(128).into());
     let code = AuthorizationCode::new(&"c".repeat(999)).unwrap();
-    let bytes = pack_code(head, Some(&plain), Some(client), &code).unwrap();
+    let bytes = pack_code(head, Some(&plain), &code).unwrap();
     assert_eq!(bytes.0.capacity(), HEAD + 48 + 16 + 32 + 128 + 999);
     let pending = PendingAuthorization {
         challenge: Some(plain),
