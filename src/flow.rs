@@ -4,6 +4,7 @@
 //! Pure: no clock, no randomness, no I/O.
 
 pub mod handle;
+pub mod settlement;
 pub mod submission;
 
 use std::fmt;
@@ -160,10 +161,10 @@ pub enum Candidate {
 /// How a claimed code is left after the exchange (`product.md`, step 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// The upstream has seen the code, or may have: it is gone.
+    /// The upstream has redeemed the code, or may have: it is gone.
     Burn,
-    /// The code is provably untouched: the same request may be tried again, [`RELEASES_PER_CODE`] times. After that the code
-    /// is burnt.
+    /// The code is still good: the request was not sent, or its answer is none that redeems ([`settlement::of_answer`]). The
+    /// same request may be tried again, [`RELEASES_PER_CODE`] times; after that the code is burnt.
     Release,
 }
 

@@ -11,7 +11,9 @@ use crate::carrier::{Replacement, form_post, location::Location, metadata};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
 use crate::oauth::params::append_pair;
-use crate::oauth::{ClientIdentity, Edit, Params, TokenRequest, json};
+use crate::oauth::{
+    ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
+};
 
 const PAIRS: usize = 64;
 
@@ -180,6 +182,10 @@ pub fn metadata_document(input: &[u8]) {
         upstream_origin: "http://upstream.internal:9000",
         authorization: paths.get(..1).unwrap_or_default(),
         token: paths.get(1..).unwrap_or_default(),
+        query: &["p".to_owned()],
+        response_types: &[ResponseType::parse("code")],
+        response_modes: &[ResponseMode::Query],
+        grants: &[],
     };
     let Some((document, _)) = metadata::rewrite(input, truth) else {
         return;

@@ -335,6 +335,9 @@ pub struct Endpoints {
     pub token: Vec<String>,
     /// RFC 8414 and OpenID Connect Discovery documents.
     pub metadata: Vec<String>,
+    /// Names of query parameters that the URLs of the authorization and token endpoints may have
+    /// ([`crate::oauth::endpoint_query`]).
+    pub query: Vec<String>,
 }
 
 impl Endpoints {

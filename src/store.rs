@@ -22,7 +22,8 @@ mod contract;
 use std::fmt;
 use std::time::Duration;
 
-use crate::flow::{Candidate, BoundCode, Handle, PendingAuthorization, Presented, Settlement};
+pub use crate::flow::Candidate;
+use crate::flow::{BoundCode, Handle, PendingAuthorization, Presented, Settlement};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::oauth::json;
+use crate::oauth::{ResponseMode, ResponseType, endpoint_query, json};
 
 /// What the document has to say.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,14 @@ pub struct Truth<'a> {
     pub authorization: &'a [String],
     /// Likewise.
     pub token: &'a [String],
+    /// Names of query parameters that stay in the URLs of these two ([`endpoint_query`]).
+    pub query: &'a [String],
+    /// What clients without an exception may ask for.
+    pub response_types: &'a [ResponseType],
+    /// Likewise.
+    pub response_modes: &'a [ResponseMode],
+    /// The only grants that pass; empty: any.
+    pub grants: &'a [String],
 }
 
 /// What the document says about the issuer.
@@ -71,7 +79,38 @@ pub fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Issuer)> {
     ] {
         object.insert(name.to_owned(), Value::Bool(false));
     }
+    truthful_lists(&mut object, truth);
     Some((serde_json::to_vec(&object).ok()?, issuer))
+}
+
+/// No list has what is refused; the rest of it stays, in its order. One of which nothing is left stays as an empty one: without
+/// it the default of RFC 8414 section 2 would hold, which promises more.
+fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
+    let type_passes = |name: &str| truth.response_types.contains(&ResponseType::parse(name));
+    let mode_passes =
+        |name: &str| ResponseMode::parse(name).is_some_and(|mode| truth.response_modes.contains(&mode));
+    // This grant has no token request: it is the front channel that hands the token out.
+    let implicit = truth.response_types.iter().any(ResponseType::yields_token);
+    let listed = |name: &str| truth.grants.is_empty() || truth.grants.iter().any(|grant| grant == name);
+    let grant_passes = |name: &str| if name == "implicit" { implicit } else { listed(name) };
+    retain(object, "response_types_supported", &type_passes);
+    retain(object, "response_modes_supported", &mode_passes);
+    retain(object, "grant_types_supported", &grant_passes);
+    let default = ["query", "fragment"];
+    if !object.contains_key("response_modes_supported") && !default.into_iter().all(mode_passes) {
+        let modes = default.into_iter().filter(|mode| mode_passes(mode));
+        object.insert("response_modes_supported".to_owned(), modes.collect());
+    }
+    // By default it has no refresh tokens, and clients believe a list that says so: without need none is made up.
+    if !object.contains_key("grant_types_supported") && !truth.grants.is_empty() {
+        object.insert("grant_types_supported".to_owned(), truth.grants.into());
+    }
+}
+
+fn retain(object: &mut Map<String, Value>, list: &str, passes: &dyn Fn(&str) -> bool) {
+    if let Some(Value::Array(list)) = object.get_mut(list) {
+        list.retain(|name| name.as_str().is_some_and(passes));
+    }
 }
 
 fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
@@ -90,14 +129,19 @@ fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
     }
 }
 
-/// The configured path that the document means: some servers advertise `//token`, or only an internal name.
+/// The configured path that the document means: some servers advertise `//token`, or only an internal name. Of the query, what
+/// the endpoint has in it by configuration.
 fn endpoint(url: &str, configured: &[String], truth: Truth<'_>) -> String {
-    let advertised = Url::parse(url).ok().map(|url| merge_slashes(url.path()));
+    let url = Url::parse(url).ok();
+    let advertised = url.as_ref().map(|url| merge_slashes(url.path()));
     let path = configured
         .iter()
         .find(|path| Some(*path) == advertised.as_ref())
         .or(configured.first());
-    format!("{}{}", truth.public_origin, path.map_or("", String::as_str))
+    let query = url.as_ref().and_then(Url::query).unwrap_or_default();
+    let query = endpoint_query::kept(query, truth.query);
+    let path = path.map_or("", String::as_str);
+    format!("{}{path}{query}", truth.public_origin)
 }
 
 /// The path and query of a URL at the upstream's own origin.
@@ -136,13 +180,22 @@ mod tests {
     }
 
     fn rewritten(document: &str) -> Option<Value> {
+        rewritten_where(document, |_| {})
+    }
+
+    fn rewritten_where(document: &str, change: impl FnOnce(&mut Truth<'_>)) -> Option<Value> {
         let (authorization, token) = truth();
-        let truth = Truth {
+        let mut truth = Truth {
             public_origin: "https://login.example",
             upstream_origin: "http://127.0.0.1:9000",
             authorization: &authorization,
             token: &token,
+            query: &["p".to_owned(), "realm".to_owned()],
+            response_types: &[ResponseType::parse("code")],
+            response_modes: &[ResponseMode::Query, ResponseMode::Fragment, ResponseMode::FormPost],
+            grants: &[],
         };
+        change(&mut truth);
         let (bytes, _) = rewrite(document.as_bytes(), truth)?;
         json::parse(&bytes)
     }
@@ -160,6 +213,73 @@ mod tests {
             value.unwrap().to_string(),
             r#"{"issuer":"http://127.0.0.1:9000","authorization_endpoint":"https://login.example/oauth/authorize","token_endpoint":"https://login.example/v2/token","jwks_uri":"https://login.example/jwks?x=1","userinfo_endpoint":"https://elsewhere.example/me","code_challenge_methods_supported":["S256"],"scopes_supported":["a",1.5],"mtls_endpoint_aliases":{"token_endpoint":"https://login.example/oauth/token"},"request_parameter_supported":false,"request_uri_parameter_supported":false}"#
         );
+    }
+
+    #[test]
+    fn the_query_of_an_endpoint_stays_as_far_as_it_is_configured() {
+        let document = r#"{"authorization_endpoint":"http://127.0.0.1:9000/oauth/authorize?p=b2c_1&code=x",
+            "token_endpoint":"http://127.0.0.1:9000/v2/token?realm=%2Falpha&p=b2c_1&P=2#x","userinfo_endpoint":"http://127.0.0.1:9000/me?q=1"}"#;
+        let value = rewritten(document).unwrap();
+        for (name, url) in [
+            ("authorization_endpoint", "https://login.example/oauth/authorize?p=b2c_1"),
+            ("token_endpoint", "https://login.example/v2/token?realm=%2Falpha&p=b2c_1"),
+            ("userinfo_endpoint", "https://login.example/me?q=1"),
+        ] {
+            assert_eq!(value[name], url);
+        }
+        let without = rewritten_where(document, |truth| truth.query = &[]).unwrap();
+        assert_eq!(without["token_endpoint"], "https://login.example/v2/token");
+    }
+
+    fn lists(members: &str, change: impl FnOnce(&mut Truth<'_>)) -> String {
+        let document = format!(r#"{{"token_endpoint":"http://127.0.0.1:9000/oauth/token"{members}}}"#);
+        let value = rewritten_where(&document, change).unwrap();
+        let lists = ["response_types_supported", "response_modes_supported", "grant_types_supported"];
+        lists
+            .map(|name| value.get(name).map_or("-".to_owned(), Value::to_string))
+            .join(" ")
+    }
+
+    #[test]
+    fn lists_keep_what_is_not_refused_in_their_order() {
+        let all = r#","response_types_supported":["id_token code","code","none",1,"code token"],
+            "response_modes_supported":["form_post","jwt","query","web_message"],
+            "grant_types_supported":["implicit","refresh_token","authorization_code","urn:x:device_code"]"#;
+        assert_eq!(
+            lists(all, |_| {}),
+            r#"["code"] ["form_post","query"] ["refresh_token","authorization_code","urn:x:device_code"]"#
+        );
+        let (types, modes, grants) = (
+            ["code id_token", "id_token"].map(ResponseType::parse),
+            [ResponseMode::FormPost],
+            ["authorization_code", "refresh_token"].map(str::to_owned),
+        );
+        let hybrid = lists(all, |truth| {
+            *truth = Truth { response_types: &types, response_modes: &modes, grants: &grants, ..*truth };
+        });
+        assert_eq!(
+            hybrid,
+            r#"["id_token code"] ["form_post"] ["implicit","refresh_token","authorization_code"]"#
+        );
+        let none = r#","response_types_supported":["token"],"response_modes_supported":["web_message"],"grant_types_supported":["implicit"]"#;
+        assert_eq!(lists(none, |_| {}), "[] [] []");
+        let odd = r#","response_types_supported":null,"response_modes_supported":"query""#;
+        assert_eq!(lists(odd, |_| {}), r#"null "query" -"#);
+    }
+
+    #[test]
+    fn an_absent_list_promises_what_its_default_does() {
+        assert_eq!(lists("", |_| {}), "- - -");
+        let grants = ["authorization_code", "refresh_token"].map(str::to_owned);
+        for (modes, expected) in [
+            (vec![ResponseMode::Query], r#"- ["query"] ["authorization_code","refresh_token"]"#),
+            (vec![ResponseMode::FormPost], r#"- [] ["authorization_code","refresh_token"]"#),
+        ] {
+            let limited = lists("", |truth| {
+                *truth = Truth { response_modes: &modes, grants: &grants, ..*truth };
+            });
+            assert_eq!(limited, expected);
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::path::PATH;
 use super::problem::Problem;
 use super::tree::{At, Table};
-use super::value::quoted;
+use super::value::{Kind, Wrong, quoted};
 use crate::gateway::Endpoints;
+use crate::oauth::endpoint_query;
 
 const METADATA: [&str; 2] = [
     "/.well-known/openid-configuration",
@@ -32,6 +33,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         continuation: paths("continuation", &[]),
         token: paths("token", &[]),
         metadata: paths("metadata", &METADATA),
+        query: query(table),
     };
     required(table, "authorization", "[\"/oauth2/authorize\"]");
     required(table, "token", "[\"/oauth2/token\"]");
@@ -39,6 +41,40 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     table.later_list("device_authorization");
     table.later_list("authorization_challenge");
     endpoints
+}
+
+/// Names of query parameters that endpoint URLs may have.
+fn query(table: &Table<'_>) -> Vec<String> {
+    let names = table.list("query", &QUERY_NAME).unwrap_or_default();
+    names.into_iter().map(|at| at.value).collect()
+}
+
+const QUERY_NAME: Kind<String> = Kind {
+    what: "the name of a query parameter",
+    example: "p",
+    unit: "",
+    read: query_name,
+};
+
+/// It is compared byte for byte, so it is written as it stands in a URL.
+fn query_name(text: &str) -> Result<String, Wrong> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    if text.is_empty() {
+        return Err(Wrong::new("it is empty", "write a name, for example \"p\""));
+    }
+    if let Some(odd) = text.chars().find(|&c| !good(c)) {
+        return Err(Wrong::new(
+            format!("{odd:?} does not belong in a name"),
+            "write the name alone, without its value: letters, digits, '-', '_', '.' and '~'",
+        ));
+    }
+    if endpoint_query::is_protected(text) {
+        return Err(Wrong::new(
+            "servers may take it for a parameter of OAuth, which the gate has to judge",
+            "remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// Without these there is nothing to guard.
@@ -117,6 +153,30 @@ mod tests {
                  add authorization = [\"/oauth2/authorize\"] below [upstream.endpoints]",
                 "5:9 error: `upstream.endpoints.token` is empty | \
                  there would be nothing to guard | write for example token = [\"/oauth2/token\"]",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_query_of_an_endpoint_has_no_parameter_of_oauth() {
+        let endpoints = "authorization = [\"/a\"]\ntoken = [\"/t\"]\n";
+        let config = config(&text("/", &format!("{endpoints}query = [\"p\", \"sap-client\"]")));
+        let gateway = &config.upstreams[0].gateway;
+        assert_eq!(gateway.endpoints.query, ["p", "sap-client"]);
+        check(
+            &format!("{endpoints}query = [\"Code\", \"client.id\", \"p=1\", \"\"]"),
+            &[
+                "7:10 error: `upstream.endpoints.query` cannot be \"Code\" | \
+                 servers may take it for a parameter of OAuth, which the gate has to judge | \
+                 remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
+                "7:18 error: `upstream.endpoints.query` cannot be \"client.id\" | \
+                 servers may take it for a parameter of OAuth, which the gate has to judge | \
+                 remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
+                "7:31 error: `upstream.endpoints.query` cannot be \"p=1\" | \
+                 '=' does not belong in a name | \
+                 write the name alone, without its value: letters, digits, '-', '_', '.' and '~'",
+                "7:38 error: `upstream.endpoints.query` cannot be \"\" | it is empty | \
+                 write a name, for example \"p\"",
             ],
         );
     }

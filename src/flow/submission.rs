@@ -3,7 +3,7 @@
 //! the query, without it, or with every parameter as a hidden field.
 
 use crate::oauth::authorize::{Ambiguous, AuthorizationRequest, PROTECTED, is_own_parameter};
-use crate::oauth::params::{Duplicate, Malformed, append_pair};
+use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
 use crate::oauth::{CodeChallenge, Edit, Params};
 
 use super::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
@@ -155,13 +155,20 @@ impl<'a> Submission<'a> {
     }
 
     /// Rule 3 of the walk: where the fresh request stands, if this is one.
+    ///
+    /// A POST form with `request` or `request_uri`, and no `client_id` or `response_type` anywhere, is none: an authorization
+    /// request has those beside a request object, too (RFC 9101 section 5). It is a form of the server's own with a field of that
+    /// name.
     pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
-        let begins = |part: &Params<'_>| {
-            ["response_type", "request", "request_uri"]
-                .into_iter()
-                .any(|name| part.contains(name))
-        };
+        let named = |name: &str| self.parts().any(|part| part.contains(name));
+        let own_form = !is_get && !named("client_id") && !named("response_type");
+        let has_object = |part: &Params<'_>| part.contains("request") || part.contains("request_uri");
+        let in_form = self.form.as_ref().is_some_and(has_object);
         let names_client = is_get && self.query.contains("client_id");
+        let begins = |part: &Params<'_>| part.contains("response_type") || has_object(part);
+        if own_form && in_form && !has_object(&self.query) {
+            return Ok(None);
+        }
         if !names_client && !self.parts().any(begins) {
             return Ok(None);
         }
@@ -212,20 +219,47 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// Whether nothing but an authorization request was sent: only then may it become a redirect.
-    pub fn is_pure_request(&self) -> bool {
-        self.parts()
-            .flat_map(Params::iter)
+    /// Whether nothing but an authorization request was sent: only then may it become a redirect. `own`: what the URL of the
+    /// endpoint has in its query.
+    pub fn is_pure_request(&self, own: &[String]) -> bool {
+        let of_endpoint = self.query.iter().filter(|pair| {
+            let name = pair.name();
+            !own.iter().any(|own| own == name)
+        });
+        let form = self.form.iter().flat_map(Params::iter);
+        of_endpoint
+            .chain(form)
             .all(|pair| is_own_parameter(pair.name()))
+    }
+
+    /// Whether nobody is to see a page (OpenID Connect Core section 3.1.2.1: `none` stands alone).
+    pub fn is_silent(&self) -> bool {
+        let mut prompts = self.parts().flat_map(|part| part.all("prompt")).peekable();
+        prompts.peek().is_some() && prompts.all(|pair| pair.value() == "none")
+    }
+
+    /// The first redirect URI.
+    pub fn redirect_uri(&self) -> Option<&str> {
+        let mut all = self.parts().flat_map(|part| part.all("redirect_uri"));
+        all.next().map(Pair::value).filter(|uri| !uri.is_empty())
     }
 
     /// The query of the redirect that a fresh request is answered with: the request without PKCE, `state` = handle.
     pub fn entry_query(&self, part: Part, handle: &Handle) -> Vec<u8> {
-        let mut query = self.part(part).edit(|pair| match pair.name() {
+        let request = self.part(part).edit(|pair| match pair.name() {
             "code_challenge" | "code_challenge_method" | "code_verifier" => Edit::Drop,
             "state" => Edit::Value(handle.expose().into()),
             _ => Edit::Keep,
         });
+        // What the URL has in its query is the endpoint's, and stays there when a form becomes a query.
+        let mut query = match part {
+            Part::Query => Vec::new(),
+            Part::Form => self.query.edit(|_| Edit::Keep),
+        };
+        if !query.is_empty() && !request.is_empty() {
+            query.push(b'&');
+        }
+        query.extend(request);
         if !self.part(part).contains("state") {
             append_pair(&mut query, "state", handle.expose());
         }

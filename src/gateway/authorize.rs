@@ -13,6 +13,7 @@ use crate::flow::submission::Doubt;
 use crate::flow::{Handle, Submission};
 use crate::oauth::Digest;
 use crate::oauth::authorize::PROTECTED;
+use crate::oauth::media::{Charset, NoForm, form_charset};
 use crate::oauth::params::folds_to;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 
@@ -105,7 +106,7 @@ fn unknown_method() -> Violation {
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, unknown_method()) {
+    match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass(exchange, cleared, None, None).await
         }
@@ -132,8 +133,9 @@ async fn form(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
-    let limit = exchange.shared.limits.form_bytes;
-    let unsupported = "the body has to be application/x-www-form-urlencoded";
+    let limits = &exchange.shared.limits;
+    let unsupported =
+        |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     if media_type.starts_with("multipart/form-data") {
         // A login page's own. Its fields are the server's affair, but for those that would change the sign-in. (Another state
         // than the handle only makes the answer one that nobody waits for.)
@@ -145,13 +147,20 @@ async fn form(
             ),
         };
     }
-    match request.body.peek(limit).await {
+    match request.body.peek(limits.form_bytes).await {
         Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
         Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {
-            malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            unsupported(NoForm::MediaType)
         }
-        Peeked::Whole(body) if is_form(&media_type) => Ok(Form::Urlencoded(body)),
-        Peeked::Whole(_) => malformed(unsupported, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Peeked::Whole(body) => {
+            let agrees = |charset: Charset| {
+                charset.agrees_on(&body, limits.form_pairs, &PROTECTED)
+            };
+            match form_charset(&media_type).and_then(agrees) {
+                Ok(()) => Ok(Form::Urlencoded(body)),
+                Err(problem) => unsupported(problem),
+            }
+        }
         Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
         Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
     }
@@ -160,21 +169,6 @@ async fn form(
 fn is_protected((name, _): &(String, String)) -> bool {
     let decides = |known: &&str| *known != "state" && folds_to(known, name);
     PROTECTED.iter().any(decides)
-}
-
-/// Exactly a form, in UTF-8.
-pub(super) fn is_form(media_type: &str) -> bool {
-    let mut parts = media_type.split(';').map(str::trim);
-    let form = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
-    form && parts.all(|parameter| {
-        let parameter = parameter.to_ascii_lowercase();
-        matches!(
-            parameter.as_str(),
-            "" | "charset=utf-8" | "charset=\"utf-8\""
-        )
-    })
 }
 
 async fn doubtful(exchange: &Exchange<'_>, request: Received, doubt: &Doubt) -> Response<Body> {
@@ -196,7 +190,7 @@ async fn unreadable(
 ) -> Response<Body> {
     let accept = request.accept();
     let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, violation) {
+    match exchange.decide_unreadable(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass(exchange, cleared, None, None).await
         }
@@ -213,14 +207,24 @@ async fn pass(
     begun: Option<Digest>,
     handle: Option<&Handle>,
 ) -> Response<Body> {
+    let browser = exchange.browser(&cleared.get().headers);
+    pass_from(exchange, cleared, begun, (handle, browser)).await
+}
+
+/// The same from a browser that is known.
+async fn pass_from(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    begun: Option<Digest>,
+    (handle, browser): (Option<&Handle>, Option<Digest>),
+) -> Response<Body> {
     let cleared = cleared.map(|mut request| {
         Exchange::ask_for_identity(&mut request.headers);
         request
     });
-    let request = cleared.get();
     let asked = bind::Asked {
-        sent: request.sent(),
-        browser: exchange.browser(&request.headers),
+        sent: cleared.get().sent(),
+        browser,
         begun,
         handle,
     };

@@ -186,9 +186,19 @@ impl Body {
     /// Reads up to `limit` bytes without consuming them: the body can be sent on afterwards, byte for byte and with
     /// the framing that it came with.
     pub async fn peek(&mut self, limit: usize) -> Peeked {
+        self.peek_unless(limit, |_| false).await
+    }
+
+    /// The same; but as soon as `enough` says so of what is there, the rest may come when it is sent on. What is too long is so
+    /// from then on, too.
+    pub async fn peek_unless(
+        &mut self,
+        limit: usize,
+        mut enough: impl FnMut(&[u8]) -> bool,
+    ) -> Peeked {
         let mut read = Gathered::from(std::mem::take(&mut self.ready));
         while let Some(rest) = self.rest.as_mut() {
-            if read.len() > limit {
+            if read.len() > limit || enough(read.so_far()) {
                 self.ready = read.whole();
                 return Peeked::TooLong;
             }
@@ -239,6 +249,14 @@ impl Gathered {
 
     fn len(&self) -> usize {
         self.only.len() + self.several.len()
+    }
+
+    fn so_far(&self) -> &[u8] {
+        if self.several.is_empty() {
+            &self.only
+        } else {
+            &self.several
+        }
     }
 
     fn whole(self) -> Bytes {

@@ -56,16 +56,76 @@ pub(super) fn digest(value: &str) -> Digest {
     Digest::of("browser", &[value.as_bytes()])
 }
 
-/// Whether a sign-in goes on in the browser that began it.
+/// The browser that a request comes from, compared with the one that its sign-in was begun in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It has the cookie, or there is none to compare.
+    Same,
+    /// It has none: in a frame of another site (a silent renewal) browsers send none. That is no sign of another browser, and
+    /// no proof of the same one.
+    Unknown,
+    /// It has another one.
+    Other,
+}
+
+impl Seen {
+    /// `begun`: as the record has it. `now`: of the cookie that came.
+    pub(super) fn of(begun: Option<Digest>, now: Option<Digest>) -> Self {
+        match (begun, now) {
+            (None, _) => Self::Same,
+            (Some(_), None) => Self::Unknown,
+            (Some(begun), Some(now)) if begun == now => Self::Same,
+            (Some(_), Some(_)) => Self::Other,
+        }
+    }
+}
+
+/// Whether a sign-in goes on in the browser that began it. `hard` asks for proof, whoever asks: also of a request with
+/// `prompt=none`, which is only refused in other words.
 pub(super) fn check(
     exchange: &Exchange<'_>,
     record: &PendingAuthorization,
     request: &HeaderMap,
 ) -> Result<(), Violation> {
-    let same = |begun| exchange.browser(request) == Some(begun);
     // Under `soft` it is told where it matters and once: when the code is issued.
     match exchange.site.settings.browser_binding {
-        BrowserBinding::Hard if !record.browser.is_none_or(same) => Err(Violation::BrowserMismatch),
-        BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => Ok(()),
+        BrowserBinding::Hard => match Seen::of(record.browser, exchange.browser(request)) {
+            Seen::Same => Ok(()),
+            Seen::Unknown | Seen::Other => Err(Violation::BrowserMismatch),
+        },
+        BrowserBinding::Off | BrowserBinding::Soft => Ok(()),
+    }
+}
+
+/// The browser that the answer to a request is for. Under `soft` one without a cookie counts as the one that began: only another
+/// cookie is another browser.
+pub(super) fn of(
+    exchange: &Exchange<'_>,
+    record: &PendingAuthorization,
+    request: &HeaderMap,
+) -> Option<Digest> {
+    let now = exchange.browser(request);
+    match exchange.site.settings.browser_binding {
+        BrowserBinding::Soft if Seen::of(record.browser, now) == Seen::Unknown => record.browser,
+        BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_cookie_is_neither_the_same_browser_nor_another() {
+        let [a, b] = ["a", "b"].map(|value| Some(digest(value)));
+        for (begun, now, seen) in [
+            (None, None, Seen::Same),
+            (None, a, Seen::Same),
+            (a, a, Seen::Same),
+            (a, None, Seen::Unknown),
+            (a, b, Seen::Other),
+        ] {
+            assert_eq!(Seen::of(begun, now), seen, "{begun:?} {now:?}");
+        }
     }
 }

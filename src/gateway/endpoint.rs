@@ -209,6 +209,7 @@ impl Entry {
             continuation,
             token,
             metadata,
+            query: _,
         } = &self.endpoints;
         if is(authorization) || is(continuation) {
             Some(Endpoint::Authorization)
@@ -276,6 +277,7 @@ mod tests {
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
             metadata: path("/.well-known/openid-configuration"),
+            query: Vec::new(),
         };
         Entry {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),

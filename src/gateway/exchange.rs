@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::carrier::holds;
 use crate::clock;
+use crate::oauth::client::named_loosely;
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
@@ -84,6 +85,14 @@ impl Received {
                 .cloned()
                 .collect(),
         }
+    }
+
+    /// The client that it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
+    pub(super) fn names_client(&self) -> Option<ClientId> {
+        let authorization = self.headers.get(header::AUTHORIZATION);
+        let body = self.body.read();
+        let forms = [self.query().as_bytes(), &body];
+        named_loosely(authorization.map(HeaderValue::as_bytes), forms)
     }
 
     /// A copy of the Accept header, for a page that may have to be shown later.
@@ -201,6 +210,21 @@ impl<'g> Exchange<'g> {
             violation: Some(violation),
         };
         self.decide(rule, verdict, None)
+    }
+
+    /// The same about a request, whose client is told if it names one.
+    pub(super) fn decide_unreadable(
+        &self,
+        rule: &Rule,
+        request: Received,
+        violation: Violation,
+    ) -> Decision<Received> {
+        let client = request.names_client();
+        let verdict = Verdict {
+            subject: request,
+            violation: Some(violation),
+        };
+        self.decide(rule, verdict, client.as_ref())
     }
 
     /// Tells a decision.

@@ -16,8 +16,8 @@ const MAX_AGE: &str = "public, max-age=300";
 /// Forwards a request for metadata and rewrites the answer.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let settings = &exchange.site.settings;
-    let enforced = settings.rules.default_rule().mode == Mode::Enforce;
-    if !enforced || !settings.rewrite_metadata || request.method != Method::GET {
+    let rule = settings.rules.default_rule();
+    if rule.mode != Mode::Enforce || !settings.rewrite_metadata || request.method != Method::GET {
         return forward::pass(exchange, request).await;
     }
     if let Some(refused) = forward::guard(exchange, &mut request).await {
@@ -48,6 +48,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         upstream_origin: &exchange.site.origin,
         authorization: &settings.endpoints.authorization,
         token: &settings.endpoints.token,
+        query: &settings.endpoints.query,
+        response_types: &rule.response_types,
+        response_modes: &rule.response_modes,
+        grants: &rule.grants,
     };
     let Some((rewritten, issuer)) = rewrite(&document, truth) else {
         return bind::pass_through(exchange, response);

@@ -10,12 +10,16 @@ use url::{Origin, Url};
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
+use crate::oauth::redirect::Loopback;
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
 use crate::store::Store;
 use crate::telemetry;
 
 use super::Settings;
+
+/// Redirect URIs at a loopback address that are remembered until a code is sent to them.
+const MAX_LOOPBACK: usize = 10_000;
 
 /// Clients whose redirect URIs are learned at most, and how many of each; past it errors go to a page of ours instead.
 const MAX_CLIENTS: usize = 10_000;
@@ -48,6 +52,8 @@ pub struct Site {
     pub store: Arc<Store>,
     /// Redirect URIs to which the upstream has itself sent a code, with their clients.
     learned: DashMap<Digest, Vec<Digest>>,
+    /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
+    loopback: DashMap<Digest, Digest>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: Arc<AtomicUsize>,
@@ -84,6 +90,7 @@ impl Site {
             authority: connection.authority(),
             store,
             learned: DashMap::new(),
+            loopback: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: Arc::default(),
             observes_only: settings.rules.observes_only(),
@@ -103,9 +110,24 @@ impl Site {
         (before < limit).then_some(place)
     }
 
+    /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a
+    /// record has only digests of it.
+    pub fn note_redirect(&self, uri: &RedirectUri) {
+        let Some(loopback) = Loopback::of(uri.as_str()) else {
+            return;
+        };
+        // Whoever begins sign-ins at every port makes others forget: their errors then go to a page, as all did before.
+        if self.loopback.len() >= MAX_LOOPBACK {
+            self.loopback.clear();
+        }
+        let exact = uri.digest().to_parts().0;
+        self.loopback.insert(exact, loopback.digest());
+    }
+
     /// The upstream has itself sent a code to this redirect URI for this client.
     pub fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
         let exact = redirect.to_parts().0;
+        let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
         if self.has_learned(client, exact) {
             return;
         }
@@ -130,7 +152,10 @@ impl Site {
         uri: &RedirectUri,
     ) -> Option<RegisteredRedirectUri> {
         RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
-            let known = self.has_learned(client, uri.digest().to_parts().0);
+            let exact = uri.digest().to_parts().0;
+            let loopback = Loopback::of(uri.as_str()).map(|loopback| loopback.digest());
+            let known = self.has_learned(client, exact)
+                || loopback.is_some_and(|loopback| self.has_learned(client, loopback));
             known.then(|| RegisteredRedirectUri::learned(uri))
         })
     }

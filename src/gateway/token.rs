@@ -4,22 +4,24 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 
 use crate::clock;
+use crate::flow::settlement::{self, Answer};
 use crate::flow::{Purpose, Settlement};
+use crate::oauth::endpoint_query;
+use crate::oauth::media::{NoForm, form_charset};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest, json};
+use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
 use crate::upstream::UpstreamError;
 
-use super::authorize::is_form;
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
 use super::{ToUpstream, bind, concern, headers, reply};
 
-/// Bytes of a 401 that are read to see whether the upstream has looked at the code at all.
-const ERROR_BODY: usize = 16 * 1024;
+/// Bytes of an answer that are read to see whether the code is still good.
+const ANSWER: usize = 16 * 1024;
 
 /// A request that cannot be judged, and the status that says so best.
 type Unreadable = (Violation, StatusCode);
@@ -29,10 +31,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if request.method == Method::OPTIONS {
         // CORS asks before it sends. It asks with an empty hand: a server that reads parameters from any method would
         // find them here.
-        if !is_empty(&request) {
+        if !is_empty(exchange, &request) {
             return reply::bad_request(
                 StatusCode::BAD_REQUEST,
-                "an OPTIONS request here has no query and no body",
+                "an OPTIONS request here has no body, and no query but a configured one",
             );
         }
         // It asks without credentials. (Fetch standard, CORS-preflight fetch.)
@@ -50,7 +52,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(body) => body,
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
     };
-    let params = match Params::parse(&body, exchange.shared.limits.form_pairs) {
+    let pairs = exchange.shared.limits.form_pairs;
+    let params = match Params::parse(&body, pairs) {
         Ok(params) => params,
         Err(malformed) => {
             let violation = Violation::MalformedRequest(malformed.to_string());
@@ -62,10 +65,22 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
-    if let Some(Decision::Refuse((), violation)) = concern::misnamed_code(exchange, &params).await {
-        return reply::token_refused(&violation, None);
+    let query = request.query().to_owned();
+    // What is let through of a query was read when the body was.
+    let in_query = Params::parse(query.as_bytes(), pairs).unwrap_or_default();
+    for params in [&params, &in_query] {
+        let found = concern::misnamed_code(exchange, params).await;
+        if let Some(Decision::Refuse((), violation)) = found {
+            return reply::token_refused(&violation, None);
+        }
     }
     match TokenRequest::parse(&params, authorization.as_deref()) {
+        Ok(TokenRequest::Redemption(redemption))
+            if is_one_time_password(exchange, &redemption).await =>
+        {
+            let other = (redemption.grant_type, redemption.client.clone());
+            other_grant(exchange, request, &params, other).await
+        }
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
         }
@@ -83,8 +98,25 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
 }
 
-fn is_empty(request: &Received) -> bool {
-    request.target.query().is_none() && http_body::Body::is_end_stream(&request.body)
+fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
+    has_only_configured_query(exchange, request) && http_body::Body::is_end_stream(&request.body)
+}
+
+/// Whether there is no query, or one that the URL of the endpoint has (`endpoints.query`): that one goes on as it came.
+fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> bool {
+    let names = &exchange.site.settings.endpoints.query;
+    let query = request.target.query();
+    query.is_none_or(|query| endpoint_query::is_allowed(query, names))
+}
+
+/// Whether the code is a one-time password of another grant: no code that was issued, and nothing like one. (A store that cannot
+/// be asked is asked again by the redemption, which refuses then.)
+async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
+    redemption.may_be_one_time_password()
+        && matches!(
+            exchange.site.store.owner(key(exchange, redemption)).await,
+            Ok(None)
+        )
 }
 
 fn unknown_method() -> Violation {
@@ -93,7 +125,7 @@ fn unknown_method() -> Violation {
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, unknown_method()) {
+    match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, rule, exchange.forward(cleared).await)
         }
@@ -108,9 +140,9 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
     let claim = match request.method {
         _ if all_off => None,
         Method::POST => watch(exchange, &mut request).await,
-        Method::OPTIONS if is_empty(&request) => None,
+        Method::OPTIONS if is_empty(exchange, &request) => None,
         _ => {
-            drop(exchange.decide_unread(default, (), unknown_method()));
+            record(exchange, &request, unknown_method());
             None
         }
     };
@@ -127,12 +159,10 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
 
 /// The observing half of [`observe`].
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
-    let default = exchange.site.settings.rules.default_rule();
-    let record = |violation| drop(exchange.decide_unread(default, (), violation));
     let body = match body(exchange, request).await {
         Ok(body) => body,
         Err((violation, _)) => {
-            record(violation);
+            record(exchange, request, violation);
             return None;
         }
     };
@@ -151,6 +181,13 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         drop(concern::misnamed_code(exchange, params).await);
     }
     match parsed {
+        Ok(TokenRequest::Redemption(redemption))
+            if is_one_time_password(exchange, &redemption).await =>
+        {
+            let other = (redemption.grant_type, redemption.client);
+            drop(decide_other(exchange, (), other));
+            None
+        }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
             let (decision, claim) = judge(exchange, &redemption, key).await;
@@ -162,29 +199,61 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             None
         }
         Err(violation) => {
-            record(violation);
+            record(exchange, request, violation);
             None
         }
     }
+}
+
+/// Tells what would have been refused; nobody is refused here.
+fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
+    let verdict = Verdict {
+        subject: (),
+        violation: Some(violation),
+    };
+    let rule = exchange.site.settings.rules.default_rule();
+    drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
 }
 
 /// The body of a token request, left ready to be sent on.
 async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, Unreadable> {
     let malformed =
         |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
-    if request.target.query().is_some() {
-        return malformed("a token request has no query", StatusCode::BAD_REQUEST);
-    }
+    let limits = &exchange.shared.limits;
+    let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
     let media_type = request
         .headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
-    if !media_type.is_some_and(is_form) || request.headers.contains_key(header::CONTENT_ENCODING) {
-        let text = "the body has to be application/x-www-form-urlencoded";
-        return malformed(text, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let charset = match form_charset(media_type.unwrap_or_default()) {
+        _ if is_encoded => Err(NoForm::MediaType),
+        charset => charset,
+    };
+    let has_query = !has_only_configured_query(exchange, request);
+    // A form that is refused is read all the same: it says whose it is.
+    let peeked = match charset {
+        Err(NoForm::MediaType) => None,
+        Ok(_) | Err(NoForm::Charset | NoForm::NotAscii) => {
+            Some(request.body.peek(limits.form_bytes).await)
+        }
+    };
+    if has_query {
+        let text = "a token request has no query, but for what is configured";
+        return malformed(text, StatusCode::BAD_REQUEST);
     }
-    match request.body.peek(exchange.shared.limits.form_bytes).await {
-        Peeked::Whole(body) => Ok(body),
+    let unsupported =
+        |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (charset, peeked) = match (charset, peeked) {
+        (Err(problem), _) => return unsupported(problem),
+        (Ok(_), None) => return unsupported(NoForm::MediaType),
+        (Ok(charset), Some(peeked)) => (charset, peeked),
+    };
+    match peeked {
+        Peeked::Whole(body) => match charset.agrees_on(&body, limits.form_pairs, &token::PROTECTED)
+        {
+            Err(problem) => unsupported(problem),
+            Ok(()) => Ok(body),
+        },
         Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
         Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
     }
@@ -199,8 +268,8 @@ fn is_parameter(cookie: &str) -> bool {
 fn unreadable(problem: &TokenProblem) -> Violation {
     match problem {
         TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
-        TokenProblem::Folded(_)
-        | TokenProblem::Separator
+        TokenProblem::Folded(name) => Violation::LookalikeParameter(name.clone()),
+        TokenProblem::Separator
         | TokenProblem::PaddedClient
         | TokenProblem::Document
         | TokenProblem::Client(_) => Violation::MalformedRequest(problem.to_string()),
@@ -214,7 +283,7 @@ async fn refuse_unreadable(
     (violation, status): Unreadable,
 ) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, violation) {
+    match exchange.decide_unreadable(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, rule, exchange.forward(cleared).await)
         }
@@ -289,9 +358,11 @@ async fn redeem(
             return reply::token_refused(&told, None);
         }
     };
-    // Some servers look for parameters among the cookies too.
     if rule.may_change_requests() {
+        // Some servers look for parameters among the cookies too.
         request.headers.remove(header::COOKIE);
+        // What is compressed cannot be read, and an error that cannot be read burns the code.
+        Exchange::ask_for_identity(&mut request.headers);
     }
     if rule.uses_handles() {
         let ours = redemption.code.expose();
@@ -382,52 +453,60 @@ fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
     out
 }
 
-/// Step 5: burn what the upstream has seen, release what it provably has not.
+/// Step 5: an answer burns the code, unless it is one that leaves it good; so does none, unless nothing was sent.
 async fn settle(
     exchange: &Exchange<'_>,
     claim: Option<Claim>,
     sent: Result<Response<Body>, UpstreamError>,
 ) -> Result<Response<Body>, UpstreamError> {
     let Some(claim) = claim else { return sent };
-    let sent = match sent {
-        // What it says has to be read to its end: an answer that breaks off is none.
-        Ok(mut response) if response.status() == StatusCode::UNAUTHORIZED => {
-            match response.body_mut().peek(ERROR_BODY).await {
-                Peeked::Broken => exchange.no_answer(UpstreamError::Broken),
-                Peeked::TooLong => Ok((response, false)),
-                Peeked::Whole(body) => Ok((response, is_invalid_client(&body))),
-            }
-        }
-        Ok(response) => {
-            let untouched = [
-                StatusCode::TOO_MANY_REQUESTS,
-                StatusCode::SERVICE_UNAVAILABLE,
-            ]
-            .contains(&response.status());
-            Ok((response, untouched))
-        }
-        Err(failed) => Err(failed),
-    };
-    let untouched = match &sent {
-        Ok((_, untouched)) => *untouched,
-        Err(failed) => failed.is_unsent(),
-    };
-    let settlement = if untouched {
-        Settlement::Release
-    } else {
-        Settlement::Burn
+    let (sent, settlement) = match sent {
+        Ok(response) => said(exchange, response).await,
+        Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
+        Err(failed) => (Err(failed), Settlement::Burn),
     };
     // A store that cannot be told keeps the claim, and so the code is never redeemed again.
     let _ = exchange.site.store.settle(claim, settlement).await;
-    sent.map(|(response, _)| response)
+    sent
 }
 
-/// Whether a 401 says that the client's credentials were wrong: then nobody looked at the code.
-fn is_invalid_client(body: &[u8]) -> bool {
-    json::parse(body)
-        .as_ref()
-        .and_then(|error| error.get("error"))
-        .is_some_and(|error| error == "invalid_client")
+/// What an answer does to the code. It has to be read to its end for that: one that breaks off is none. But one that hands out a
+/// token passes piece by piece as it comes, as soon as it names it.
+async fn said(
+    exchange: &Exchange<'_>,
+    mut response: Response<Body>,
+) -> (Result<Response<Body>, UpstreamError>, Settlement) {
+    let status = response.status().as_u16();
+    if !settlement::may_release(status) {
+        return (Ok(response), Settlement::Burn);
+    }
+    let mut looked_at = 0;
+    let names_token = |so_far: &[u8]| {
+        // An error may name one just so.
+        if status >= 400 {
+            return false;
+        }
+        // A name may stand in two pieces; what was looked at is not looked at again.
+        let from = usize::saturating_sub(looked_at, settlement::LONGEST_NAME);
+        looked_at = so_far.len();
+        settlement::names_token(so_far.get(from..).unwrap_or_default())
+    };
+    let peeked = response.body_mut().peek_unless(ANSWER, names_token).await;
+    let (body, whole) = match peeked {
+        Peeked::Whole(body) => (body, true),
+        Peeked::TooLong => (response.body().read(), false),
+        Peeked::Broken => return (exchange.no_answer(UpstreamError::Broken), Settlement::Burn),
+    };
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let answer = Answer {
+        status,
+        media_type: media_type.and_then(|value| value.to_str().ok()),
+        encoded: response.headers().contains_key(header::CONTENT_ENCODING),
+        body: body.get(..ANSWER).unwrap_or(&body),
+        whole,
+    };
+    let settlement = settlement::of_answer(answer);
+    (Ok(response), settlement)
 }
 
 /// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is

@@ -129,6 +129,33 @@ impl ClientIdentity {
     }
 }
 
+/// The client that a request names which cannot be read without doubt: for the log, and for nothing that is decided. `forms`:
+/// query and form body. `None`: it names none, or several.
+pub fn named_loosely<'f>(
+    authorization: Option<&[u8]>,
+    forms: impl IntoIterator<Item = &'f [u8]>,
+) -> Option<ClientId> {
+    /// More than a readable request has.
+    const PAIRS: usize = 256;
+    let basic = authorization
+        .and_then(basic_credentials)
+        .and_then(Result::ok);
+    let mut ids: Vec<ClientId> = basic.iter().map(|basic| basic.id.clone()).collect();
+    for form in forms {
+        let pairs = form.split(|&byte| byte == b'&').take(PAIRS);
+        let values = pairs.filter_map(|pair| pair.strip_prefix(b"client_id="));
+        for id in values.filter_map(|value| decode(value).ok()) {
+            ids.push(ClientId::from(id.into_owned()));
+        }
+    }
+    let may_be = |id: &ClientId| match &basic {
+        Some(basic) => basic.may_be(id.digest()),
+        None => ids.first() == Some(id),
+    };
+    let first = ids.first().filter(|id| !id.as_str().is_empty())?;
+    ids.iter().all(may_be).then(|| first.clone())
+}
+
 /// `None`: another scheme (Bearer, DPoP), which names no client. `Basic` with anything but a space behind it, or behind
 /// something else, is credentials to some servers and none to others.
 fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, ClientProblem>> {
@@ -285,6 +312,28 @@ mod tests {
             Err(ClientProblem::Basic)
         );
         assert_eq!(ClientIdentity::read(Some(b"Bearer x"), &params), Ok(None));
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_names_one_client_or_none_for_the_log() {
+        let basic = format!("Basic {}", STANDARD.encode("a%3Ab:s"));
+        for (authorization, form, expected) in [
+            (None, "client_id=app&x=%zz", Some("app")),
+            (None, "x=1&client_id=app&client_id=app", Some("app")),
+            (None, "client_id=app&client_id=other", None),
+            (None, "client_id=&x", None),
+            (None, "Client_Id=app", None),
+            (None, "client_id=%ff", None),
+            (Some(basic.as_str()), "client_secret=s", Some("a:b")),
+            (Some(basic.as_str()), "client_id=a%3Ab&client_secret=s", Some("a:b")),
+            (Some(basic.as_str()), "client_id=other", None),
+            (Some("Basic %%"), "client_id=app", Some("app")),
+            (Some("Bearer x"), "", None),
+        ] {
+            let named = named_loosely(authorization.map(str::as_bytes), [form.as_bytes()]);
+            let named = named.as_ref().map(ClientId::as_str);
+            assert_eq!(named, expected, "{authorization:?} {form}");
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub enum ErrorCode {
     RequestNotSupported,
     /// `request_uri` is not accepted (OpenID Connect Core section 6.2).
     RequestUriNotSupported,
+    /// Somebody has to sign in, and nobody may be asked to (OpenID Connect Core section 3.1.2.6).
+    LoginRequired,
     /// The gate cannot judge right now; trying again is safe.
     TemporarilyUnavailable,
     /// The upstream or the gate failed.
@@ -34,6 +36,7 @@ impl ErrorCode {
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::LoginRequired => "login_required",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -102,15 +102,56 @@ pub fn target_digest(uri: &str) -> Digest {
     })
 }
 
+/// A redirect URI at a loopback address without its port, which the client gets from its operating system when it starts (RFC 8252
+/// section 7.3). `None`: another URI. What stands around the port has to be the very same bytes.
+///
+/// `localhost` is none: the RFC has the rule for the two addresses only, and advises against the name (section 8.3), because it is
+/// whatever the user's name service says it is. Whoever registers it registers its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loopback<'u> {
+    host: &'static str,
+    rest: &'u str,
+}
+
+impl<'u> Loopback<'u> {
+    /// Reads `http://127.0.0.1[:port]` and `http://[::1][:port]`, spelt so, with what follows.
+    pub fn of(uri: &'u str) -> Option<Self> {
+        const ORIGINS: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
+        let find = |host: &'static str| Some((host, uri.strip_prefix(host)?));
+        let (host, behind) = ORIGINS.into_iter().find_map(find)?;
+        let rest = match behind.strip_prefix(':') {
+            None => behind,
+            Some(behind) => {
+                let is_digit = |byte: u8| byte.is_ascii_digit();
+                let end = behind.bytes().position(|byte| !is_digit(byte));
+                let (port, rest) = behind.split_at_checked(end.unwrap_or(behind.len()))?;
+                port.parse::<u16>().ok().filter(|port| *port != 0)?;
+                rest
+            }
+        };
+        // Anything else behind it makes it another host.
+        let is_whole = rest.is_empty() || rest.starts_with(['/', '?']);
+        is_whole.then_some(Self { host, rest })
+    }
+
+    /// What is remembered of it.
+    pub fn digest(&self) -> Digest {
+        Digest::of("redirect_loopback", &[self.host.as_bytes(), self.rest.as_bytes()])
+    }
+}
+
 /// A redirect URI that is known to belong to its client: the only thing that an error redirect of ours accepts
 /// (RFC 6749 section 4.1.2.1; anything else would make the gate an open redirector).
 #[derive(Clone, PartialEq, Eq)]
 pub struct RegisteredRedirectUri(String);
 
 impl RegisteredRedirectUri {
-    /// It stands in the configuration of this client.
+    /// It stands in the configuration of this client; at a loopback address with any port.
     pub fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
-        registered.contains(&uri.0).then(|| Self(uri.0.clone()))
+        let loopback = Loopback::of(&uri.0);
+        let same_but_port = |known: &String| loopback.is_some() && Loopback::of(known) == loopback;
+        let is_known = registered.contains(&uri.0) || registered.iter().any(same_but_port);
+        is_known.then(|| Self(uri.0.clone()))
     }
 
     /// The upstream has itself sent a code to it for this client; the caller holds the proof.
@@ -185,6 +226,48 @@ mod tests {
         let loopback = RedirectUri::new("http://127.0.0.1:51004/cb").digest();
         assert!(loopback.is_target_of("http://127.0.0.1:51004/cb?code=1"));
         assert!(!loopback.is_target_of("http://127.0.0.1:51005/cb?code=1"));
+    }
+
+    #[test]
+    fn at_a_loopback_address_any_port_is_the_registered_one_and_nothing_else_differs() {
+        let registered = ["http://127.0.0.1/callback", "http://[::1]:8000/a?b=c", "http://localhost/cb"];
+        let registered = registered.map(str::to_owned);
+        for (uri, expected) in [
+            ("http://127.0.0.1/callback", true),
+            ("http://127.0.0.1:51004/callback", true),
+            ("http://127.0.0.1:1/callback", true),
+            ("http://[::1]/a?b=c", true),
+            ("http://[::1]:65535/a?b=c", true),
+            ("http://localhost/cb", true),
+            ("http://localhost:51004/cb", false),
+            ("http://127.0.0.1:51004/other", false),
+            ("http://127.0.0.1:51004/callback/", false),
+            ("http://127.0.0.1:51004/callback?x", false),
+            ("http://127.0.0.1:51004/callback#x", false),
+            ("http://127.0.0.1:51004/Callback", false),
+            ("http://127.0.0.1:51004", false),
+            ("http://127.0.0.1:0/callback", false),
+            ("http://127.0.0.1:65536/callback", false),
+            ("http://127.0.0.1:/callback", false),
+            ("http://127.0.0.1:+80/callback", false),
+            ("http://127.0.0.1:80@evil.test/callback", false),
+            ("http://127.0.0.1:80\\@evil.test/callback", false),
+            ("http://127.0.0.1.evil.test/callback", false),
+            ("http://127.0.0.1:80.evil.test/callback", false),
+            ("http://evil.test/?http://127.0.0.1/callback", false),
+            ("http://user@127.0.0.1:80/callback", false),
+            ("https://127.0.0.1:51004/callback", false),
+            ("HTTP://127.0.0.1:51004/callback", false),
+            ("http://127.0.0.2:51004/callback", false),
+            ("http://127.1:51004/callback", false),
+            ("http://[::1]:80/callback", false),
+            ("http://[0:0:0:0:0:0:0:1]:80/a?b=c", false),
+            ("http://::1:80/a?b=c", false),
+        ] {
+            let found = RegisteredRedirectUri::configured(&RedirectUri::new(uri), &registered);
+            assert_eq!(found.is_some(), expected, "{uri}");
+            assert!(found.is_none_or(|found| found.as_str() == uri));
+        }
     }
 
     #[test]

@@ -60,12 +60,15 @@ impl ResponseType {
         self.words().any(|word| word.starts_with("code"))
     }
 
+    /// Whether the response carries a token itself.
+    pub fn yields_token(&self) -> bool {
+        self.words()
+            .any(|word| matches!(word, "token" | "id_token"))
+    }
+
     /// The mode when none is asked for: fragment as soon as anything but a code comes back.
     pub fn default_mode(&self) -> ResponseMode {
-        if self
-            .words()
-            .any(|word| matches!(word, "token" | "id_token"))
-        {
+        if self.yields_token() {
             ResponseMode::Fragment
         } else {
             ResponseMode::Query

@@ -2,7 +2,7 @@
 
 use super::AuthorizationCode;
 use super::client::{ClientIdentity, ClientProblem};
-use super::params::{Duplicate, Params};
+use super::params::{Duplicate, Params, fold};
 
 /// Names that decide what a token request is.
 pub const PROTECTED: [&str; 9] = [
@@ -90,6 +90,22 @@ pub enum TokenProblem {
     Client(#[from] ClientProblem),
 }
 
+impl Redemption<'_> {
+    /// Whether the code may be a one-time password of another grant (a text message, an authenticator): at most ten digits,
+    /// nothing that belongs to an authorization code beside it, and a grant that is neither `authorization_code` in any
+    /// spelling nor one of those under which servers are known to redeem one. Whoever asks has to make sure that the code is
+    /// none that was issued.
+    pub fn may_be_one_time_password(&self) -> bool {
+        const DIGITS: usize = 10;
+        const REDEEM: [&str; 3] = ["authorizationcode", "authcode", "openid"];
+        let code = self.code.expose();
+        let is_short = code.len() <= DIGITS && code.bytes().all(|byte| byte.is_ascii_digit());
+        let grant = fold(self.grant_type.unwrap_or_default());
+        let is_other = !grant.is_empty() && !REDEEM.iter().any(|known| grant.contains(known));
+        is_short && is_other && self.code_verifier.is_none() && self.redirect_uri.is_none()
+    }
+}
+
 impl<'a> TokenRequest<'a> {
     /// `authorization` is the value of the Authorization header.
     pub fn parse(
@@ -140,6 +156,33 @@ mod tests {
             TokenRequest::Redemption(_) => "redemption",
             TokenRequest::Other { .. } => "other",
         })
+    }
+
+    #[test]
+    fn digits_with_another_grant_may_be_a_one_time_password() {
+        for (body, expected) in [
+            ("grant_type=password&code=123456", true),
+            ("grant_type=sms_code&code=1234&client_secret=s", true),
+            ("grant_type=urn:x:grant-type:otp&code=0123456789", true),
+            ("grant_type=password&code=01234567890", false),
+            ("grant_type=password&code=12345a", false),
+            ("grant_type=password&code=%D9%A1%D9%A2", false),
+            ("grant_type=authorization_code&code=123456", false),
+            ("grant_type=Authorization-Code+&code=123456", false),
+            ("grant_type=hybrid_auth_code&code=123456", false),
+            ("grant_type=openid&code=123456", false),
+            ("grant_type=&code=123456", false),
+            ("code=123456", false),
+            ("grant_type=password&code=123456&code_verifier=x", false),
+            ("grant_type=password&code=123456&redirect_uri=x", false),
+        ] {
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let Ok(TokenRequest::Redemption(redemption)) = TokenRequest::parse(&params, None)
+            else {
+                unreachable!()
+            };
+            assert_eq!(redemption.may_be_one_time_password(), expected, "{body}");
+        }
     }
 
     #[test]

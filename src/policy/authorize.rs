@@ -5,7 +5,7 @@
 //! 1. `client_id` is there (RFC 6749 section 4.1.1).
 //! 2. No `request`, no `request_uri`: what is inside cannot be judged here (RFC 9101, RFC 9126).
 //! 3. `redirect_uri` brings no `code` along: it would come back as if it had been issued.
-//! 4. `response_type` is one of the allowed ones, as a set of words.
+//! 4. `response_type` is there (RFC 6749 section 4.1.2.1), and one of the allowed ones, as a set of words.
 //! 5. `response_mode`, where present, is one of the allowed ones.
 //! 6. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
 //!    code needs none, but what is sent has to be right.
@@ -49,7 +49,10 @@ fn check(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Vi
         let text = "redirect_uri holds a code of its own";
         return Err(Violation::MalformedRequest(text.to_owned()));
     }
-    let response_type = ResponseType::parse(request.response_type.unwrap_or_default());
+    let Some(response_type) = request.response_type else {
+        return Err(Violation::MissingResponseType);
+    };
+    let response_type = ResponseType::parse(response_type);
     if !rule.response_types.contains(&response_type) {
         return Err(Violation::ResponseTypeNotAllowed);
     }
@@ -105,8 +108,9 @@ pub fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
         Doubt::Ambiguous(Ambiguous::Duplicate(duplicate)) => {
             Violation::DuplicateParameter(duplicate.0.clone())
         }
+        Doubt::Ambiguous(Ambiguous::Folded(name)) => Violation::LookalikeParameter(name.clone()),
         Doubt::Malformed(_)
-        | Doubt::Ambiguous(Ambiguous::Folded(_) | Ambiguous::PaddedClient | Ambiguous::Split)
+        | Doubt::Ambiguous(Ambiguous::PaddedClient | Ambiguous::Split)
         | Doubt::SeveralHandles => Violation::MalformedRequest(doubt.to_string()),
     }
 }
@@ -188,7 +192,11 @@ mod tests {
         let rule = Rule::default();
         let pkce = "&code_challenge=S256CHALLENGE&code_challenge_method=S256";
         for (query, expected) in [
-            ("client_id=a", Some(Violation::ResponseTypeNotAllowed)),
+            ("client_id=a", Some(Violation::MissingResponseType)),
+            (
+                "client_id=a&response_type=",
+                Some(Violation::MissingResponseType),
+            ),
             (
                 "client_id=a&response_type=token",
                 Some(Violation::ResponseTypeNotAllowed),

@@ -1,7 +1,9 @@
 //! The closed list of reasons for which a request is refused, or would be.
 
-use crate::oauth::ErrorCode;
+use std::borrow::Cow;
+
 use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier};
+use crate::oauth::{ErrorCode, authorize, token};
 
 /// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +21,15 @@ pub enum Violation {
     UnknownMethod,
     /// A parameter occurs twice (RFC 6749 section 3.1).
     DuplicateParameter(String),
-    /// The request cannot be read without doubt: encoding, lookalike names, parameters in two places.
+    /// The request cannot be read without doubt: encoding, parameters in two places. The text says why, and has no word of the
+    /// request's: it stands in the log.
     MalformedRequest(String),
+    /// A name that some servers take for another one. The client chose it.
+    LookalikeParameter(String),
     /// No `client_id`.
     MissingClient,
+    /// No `response_type` (RFC 6749 section 4.1.2.1: a parameter that is required).
+    MissingResponseType,
     /// Not in `response_types`.
     ResponseTypeNotAllowed,
     /// Not in `response_modes`.
@@ -88,8 +95,9 @@ impl Violation {
             Self::MalformedChallenge(_) => "malformed_challenge",
             Self::MethodNotAllowed { .. } | Self::UnknownMethod => "method_not_allowed",
             Self::DuplicateParameter(_) => "duplicate_parameter",
-            Self::MalformedRequest(_) => "malformed_request",
+            Self::MalformedRequest(_) | Self::LookalikeParameter(_) => "malformed_request",
             Self::MissingClient => "missing_client",
+            Self::MissingResponseType => "missing_response_type",
             Self::ResponseTypeNotAllowed => "response_type_not_allowed",
             Self::ResponseModeNotAllowed => "response_mode_not_allowed",
             Self::RequestObjectRefused | Self::RequestUriRefused => "request_object_refused",
@@ -125,7 +133,9 @@ impl Violation {
             | Self::UnknownMethod
             | Self::DuplicateParameter(_)
             | Self::MalformedRequest(_)
+            | Self::LookalikeParameter(_)
             | Self::MissingClient
+            | Self::MissingResponseType
             | Self::ResponseTypeNotAllowed
             | Self::ResponseModeNotAllowed
             | Self::RequestObjectRefused
@@ -175,7 +185,9 @@ impl Violation {
             | Self::UnknownMethod
             | Self::DuplicateParameter(_)
             | Self::MalformedRequest(_)
+            | Self::LookalikeParameter(_)
             | Self::MissingClient
+            | Self::MissingResponseType
             | Self::ResponseModeNotAllowed
             | Self::ContinuationMismatch(_)
             | Self::ExpiredSignIn
@@ -218,7 +230,13 @@ impl Violation {
             }
             Self::DuplicateParameter(name) => format!("the parameter {name} occurs more than once"),
             Self::MalformedRequest(why) => why.clone(),
+            Self::LookalikeParameter(name) => {
+                format!("the parameter {name:?} would be read as another one by some servers")
+            }
             Self::MissingClient => "client_id is missing".to_owned(),
+            Self::MissingResponseType => {
+                "response_type is missing: send response_type=code".to_owned()
+            }
             Self::ResponseTypeNotAllowed => "this response_type is not allowed here".to_owned(),
             Self::ResponseModeNotAllowed => "this response_mode is not allowed here".to_owned(),
             Self::RequestObjectRefused => "request objects are not accepted here".to_owned(),
@@ -245,7 +263,8 @@ impl Violation {
             Self::StoreUnavailable => {
                 "the sign-in cannot be started right now; try again later".to_owned()
             }
-            // One text for everything that is wrong with a code: whoever tries a stolen one learns nothing.
+            // One text for everything that is wrong with a code: whoever tries a stolen one learns nothing. It names all that
+            // may be wrong, so that whoever is right finds what it is.
             Self::VerifierMismatch
             | Self::UnexpectedVerifier
             | Self::UnknownCode
@@ -253,7 +272,104 @@ impl Violation {
             | Self::ExpiredCode
             | Self::BurntCode
             | Self::ClientMismatch
-            | Self::RedirectMismatch => "the code or its code_verifier is not valid".to_owned(),
+            | Self::RedirectMismatch => {
+                "one of these is not the one of this sign-in: the code (used, expired or unknown), its \
+                 code_verifier, the redirect_uri, the client"
+                    .to_owned()
+            }
         }
+    }
+
+    /// What the label leaves open, for the log: a short and stable text without a word of the request's, which may hold a
+    /// secret in any place. `None`: the label says it all.
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
+        let known = |name: &&str| authorize::PROTECTED.contains(name) || token::PROTECTED.contains(name);
+        match self {
+            Self::MalformedRequest(why) => Some(Cow::Borrowed(why)),
+            Self::LookalikeParameter(_) => {
+                Some("a parameter would be read as another one by some servers".into())
+            }
+            Self::DuplicateParameter(name) if known(&name.as_str()) => Some(self.hint().into()),
+            Self::DuplicateParameter(_) => Some("a parameter occurs more than once".into()),
+            Self::MalformedChallenge(_)
+            | Self::MalformedVerifier(_)
+            | Self::MethodNotAllowed { .. }
+            | Self::UnknownMethod
+            | Self::RequestObjectRefused
+            | Self::RequestUriRefused
+            | Self::ContinuationMismatch(_) => Some(self.hint().into()),
+            Self::UnboundCodeInResponse(shape) => Some(Cow::Borrowed(shape)),
+            Self::MissingChallenge
+            | Self::MissingClient
+            | Self::MissingResponseType
+            | Self::ResponseTypeNotAllowed
+            | Self::ResponseModeNotAllowed
+            | Self::ExpiredSignIn
+            | Self::BrowserMismatch
+            | Self::MissingVerifier
+            | Self::VerifierMismatch
+            | Self::UnexpectedVerifier
+            | Self::UnknownCode
+            | Self::ReplayedCode
+            | Self::ExpiredCode
+            | Self::BurntCode
+            | Self::ClientMismatch
+            | Self::RedirectMismatch
+            | Self::GrantNotAllowed
+            | Self::AmbiguousPath
+            | Self::TokenRequestElsewhere
+            | Self::StoreUnavailable => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_about_a_code_is_one_text_that_names_all_that_may_be_wrong() {
+        let about = [
+            Violation::VerifierMismatch,
+            Violation::UnexpectedVerifier,
+            Violation::UnknownCode,
+            Violation::ReplayedCode,
+            Violation::ExpiredCode,
+            Violation::BurntCode,
+            Violation::ClientMismatch,
+            Violation::RedirectMismatch,
+        ];
+        for violation in about {
+            let hint = violation.hint();
+            assert_eq!(hint, Violation::UnknownCode.hint());
+            for word in ["code", "code_verifier", "redirect_uri", "client"] {
+                assert!(hint.contains(word), "{hint}");
+            }
+            assert_eq!(crate::oauth::error::description(&hint), hint);
+            assert_eq!(violation.reason(), None);
+        }
+    }
+
+    #[test]
+    fn a_reason_has_no_word_of_the_request() {
+        let secret = || "hunter2".to_owned();
+        for violation in [
+            Violation::LookalikeParameter(secret()),
+            Violation::DuplicateParameter(secret()),
+        ] {
+            assert!(violation.hint().contains("hunter2"), "{violation:?}");
+            assert!(!violation.reason().unwrap().contains("hunter2"), "{violation:?}");
+        }
+        let known = Violation::DuplicateParameter("code_verifier".to_owned());
+        assert_eq!(known.reason().unwrap(), known.hint());
+    }
+
+    #[test]
+    fn a_missing_parameter_is_an_invalid_request() {
+        for missing in [Violation::MissingClient, Violation::MissingResponseType] {
+            assert_eq!(missing.error(), ErrorCode::InvalidRequest, "{missing:?}");
+        }
+        let other = Violation::ResponseTypeNotAllowed.error();
+        assert_eq!(other, ErrorCode::UnsupportedResponseType);
     }
 }

@@ -85,7 +85,7 @@ pub enum Event<'a> {
         endpoint: EndpointKind,
         /// The outcome.
         decided: Decided,
-        /// Why, unless allowed.
+        /// Why, unless allowed. The log tells its [`Violation::reason`], too.
         violation: Option<&'a Violation>,
         /// As the request names it.
         client: Option<&'a str>,

@@ -88,6 +88,8 @@ pub(super) fn write(event: &Event<'_>) {
         } => {
             let upstream = upstream.name();
             let (endpoint, decision) = (endpoint.label(), decided.label());
+            let reason = violation.and_then(Violation::reason);
+            let reason = reason.as_deref();
             let violation = violation.map(Violation::label);
             let client = client.map(shown);
             let client = client.as_deref();
@@ -96,7 +98,16 @@ pub(super) fn write(event: &Event<'_>) {
                     info!(event = "decision", %request, upstream, endpoint, decision, client);
                 }
                 Decided::Reported | Decided::Refused => {
-                    warn!(event = "decision", %request, upstream, endpoint, decision, violation, client);
+                    warn!(
+                        event = "decision",
+                        %request,
+                        upstream,
+                        endpoint,
+                        decision,
+                        violation,
+                        reason,
+                        client
+                    );
                 }
             }
         }

@@ -156,8 +156,8 @@ fn fresh_requests_are_told_from_forms_of_the_server() {
 
 #[test]
 fn only_a_pure_request_may_become_a_redirect() {
-    assert!(read("response_type=code&scope=a&nonce=n", None).is_pure_request());
-    assert!(!read("", Some("response_type=code&username=alice")).is_pure_request());
+    assert!(read("response_type=code&scope=a&nonce=n", None).is_pure_request(&[]));
+    assert!(!read("", Some("response_type=code&username=alice")).is_pure_request(&[]));
 }
 
 #[test]

@@ -3,16 +3,17 @@
 use http::{Response, StatusCode};
 
 use crate::flow::submission::{Part, Towards};
-use crate::flow::{Handle, Submission};
-use crate::oauth::CodeChallenge;
-use crate::policy::{Cleared, Decision, Verdict, Violation, apply};
+use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::oauth::error::AuthorizationError;
+use crate::oauth::{ErrorCode, RedirectUri, ResponseMode, ResponseType};
+use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
-use super::super::{ToUpstream, browser};
-use super::{pass, store_unavailable};
+use super::super::{ToUpstream, browser, reply};
+use super::{pass_from, store_unavailable};
 
 /// Rule 2: the sign-in goes on.
 pub(super) async fn continuation(
@@ -44,6 +45,7 @@ pub(super) async fn continuation(
         .and_then(|()| browser::check(exchange, &record, &request.headers))
         .err();
     let rule = exchange.rule(Some(record.client));
+    let client = request.names_client();
     match apply(
         rule.mode,
         Verdict {
@@ -52,36 +54,54 @@ pub(super) async fn continuation(
         },
     ) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), None);
-            exchange.page(
-                StatusCode::BAD_REQUEST,
-                &violation,
-                Vec::new(),
-                accept.as_ref(),
-            )
+            exchange.tell(Decided::Refused, Some(&violation), client.as_ref());
+            let silent = refuse_silently(exchange, submission, (&record, rule), &violation);
+            silent.unwrap_or_else(|| {
+                exchange.page(
+                    StatusCode::BAD_REQUEST,
+                    &violation,
+                    Vec::new(),
+                    accept.as_ref(),
+                )
+            })
         }
         Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), None);
-            rewritten(
-                exchange,
-                cleared,
-                submission,
-                (handle, record.challenge.as_ref()),
-                None,
-            )
-            .await
+            exchange.tell(Decided::Reported, Some(&violation), client.as_ref());
+            rewritten(exchange, cleared, submission, (handle, &record), None).await
         }
         Decision::Allow(cleared) => {
-            rewritten(
-                exchange,
-                cleared,
-                submission,
-                (handle, record.challenge.as_ref()),
-                None,
-            )
-            .await
+            rewritten(exchange, cleared, submission, (handle, &record), None).await
         }
     }
+}
+
+/// Where nobody is to see a page (`prompt=none`), another browser is told to the client: somebody has to sign in (OpenID Connect
+/// Core section 3.1.2.6). Whoever has the handle may ask so and learns the client's `state`; with a code of their own it is of
+/// no use, because that client's verifier does not fit it.
+fn refuse_silently(
+    exchange: &Exchange<'_>,
+    submission: &Submission<'_>,
+    (record, rule): (&PendingAuthorization, &Rule),
+    violation: &Violation,
+) -> Option<Response<Body>> {
+    if *violation != Violation::BrowserMismatch || !submission.is_silent() {
+        return None;
+    }
+    // It is the recorded one: a continuation says nothing else.
+    let uri = RedirectUri::new(submission.redirect_uri()?);
+    let to = exchange.site.registered(record.client, rule, &uri)?;
+    let mode = match record.response_mode.as_deref() {
+        Some(mode) => ResponseMode::parse(mode)?,
+        None => ResponseType::parse(record.response_type.as_deref()?).default_mode(),
+    };
+    let issuer = exchange.site.response_issuer();
+    let error = AuthorizationError {
+        error: ErrorCode::LoginRequired,
+        description: &violation.hint(),
+        state: record.state.as_str(),
+        issuer: issuer.as_deref(),
+    };
+    Some(reply::authorization_error(&error, &to, mode))
 }
 
 /// Forwards with the handle in every `state` and PKCE as configured.
@@ -89,9 +109,10 @@ pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     submission: &Submission<'_>,
-    (handle, challenge): (&Handle, Option<&CodeChallenge>),
+    (handle, record): (&Handle, &PendingAuthorization),
     fresh: Option<Part>,
 ) -> Response<Body> {
+    let challenge = record.challenge.as_ref();
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
         (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
@@ -109,5 +130,6 @@ pub(super) async fn rewritten(
         request
     });
     let begun = fresh.map(|_| handle.digest());
-    pass(exchange, cleared, begun, Some(handle)).await
+    let browser = browser::of(exchange, record, &cleared.get().headers);
+    pass_from(exchange, cleared, begun, (Some(handle), browser)).await
 }

@@ -74,6 +74,13 @@ impl<'s> Fresh<'s> {
         }
     }
 
+    /// A sign-in with its redirect URI begins.
+    fn note_redirect(&self, exchange: &Exchange<'_>) {
+        if let Some(uri) = self.parsed.redirect_uri {
+            exchange.site.note_redirect(&RedirectUri::new(uri));
+        }
+    }
+
     pub(super) fn response_type(&self) -> ResponseType {
         ResponseType::parse(self.parsed.response_type.unwrap_or_default())
     }
@@ -125,6 +132,7 @@ async fn enter(
     fresh: &Fresh<'_>,
     (pending, tie): (&PendingAuthorization, Tie),
 ) -> Response<Body> {
+    fresh.note_redirect(exchange);
     let headers = &cleared.get().headers;
     let handle = match exchange.site.store.hold(Place::Handle, pending).await {
         Ok(Held::Handle(handle)) => handle,
@@ -132,7 +140,8 @@ async fn enter(
             return store_unavailable(exchange, headers.get(header::ACCEPT));
         }
     };
-    let pure = fresh.submission.is_pure_request() && !headers.contains_key(header::AUTHORIZATION);
+    let own = &exchange.site.settings.endpoints.query;
+    let pure = fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
     if exchange.site.settings.entry == Entry::Redirect && pure {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let query = String::from_utf8(query).unwrap_or_default();
@@ -142,7 +151,7 @@ async fn enter(
             return reply::entry(&location, tie.set_cookie.as_deref());
         }
     }
-    let with = (&handle, pending.challenge.as_ref());
+    let with = (&handle, pending);
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
     with_cookie(response, tie.set_cookie)
 }
@@ -172,6 +181,7 @@ pub(super) async fn hold_correlated(
     if rule.mode == Mode::Enforce && verdict.violation.is_some() {
         return exchange.decide(rule, verdict, client);
     }
+    fresh.note_redirect(exchange);
     match exchange
         .site
         .store

@@ -3,7 +3,7 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::policy::{Violation, authorize};
+use crate::policy::{Verdict, Violation, authorize};
 
 use super::super::body::Body;
 use super::super::exchange::{Exchange, Received};
@@ -31,13 +31,13 @@ pub(in crate::gateway) async fn observe(
 /// The observing half of [`observe`].
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     if !is_method(request) {
-        return record(exchange, unknown_method());
+        return record(exchange, request, unknown_method());
     }
     let form = match form(exchange, request).await {
         Ok(Form::Urlencoded(form)) => Some(form),
         // A form without a handle is what a login looks like here.
         Ok(Form::None | Form::Multipart) => None,
-        Err((violation, _)) => return record(exchange, violation),
+        Err((violation, _)) => return record(exchange, request, violation),
     };
     if elsewhere::guard(exchange, request).await.is_some() {
         return;
@@ -51,7 +51,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     let (submission, part) = match read {
         Ok((_, None)) => return,
         Ok((submission, Some(part))) => (submission, part),
-        Err(doubt) => return record(exchange, authorize::unreadable(&doubt)),
+        Err(doubt) => return record(exchange, request, authorize::unreadable(&doubt)),
     };
     match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
@@ -59,12 +59,16 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             let pending = fresh.pending(verdict.subject.clone(), None);
             drop(hold_correlated(exchange, &fresh, verdict, &pending).await);
         }
-        Err(doubt) => record(exchange, authorize::unreadable(&doubt)),
+        Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),
     }
 }
 
-fn record(exchange: &Exchange<'_>, violation: Violation) {
+fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // Nobody is refused here.
     let rule = exchange.site.settings.rules.default_rule();
-    drop(exchange.decide_unread(rule, (), violation));
+    let verdict = Verdict {
+        subject: (),
+        violation: Some(violation),
+    };
+    drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
 }
