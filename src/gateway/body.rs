@@ -11,10 +11,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
+use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::upstream::{Download, Upload};
-
-use super::site::Place;
 
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
@@ -31,8 +30,8 @@ pub struct Body {
     patience: Option<Patience>,
     /// Told how far it has come, for whoever waits for the other side.
     upload: Option<Arc<Upload>>,
-    /// A place in flight, until the last byte is through.
-    place: Option<Place>,
+    /// A place in flight, for as long as there is a body; it sees to it itself that it is not free before the body is written.
+    _place: Option<Place>,
 }
 
 /// Where the bytes come from.
@@ -138,13 +137,11 @@ impl Body {
         Some(Arc::clone(self.upload.get_or_insert_default()))
     }
 
-    /// An upstream's response body: between two pieces of it no more than `patience` may pass, and it keeps its place until it
-    /// is through.
+    /// An upstream's response body: between two pieces of it no more than `patience` may pass.
     pub fn from_upstream(body: Download<Box<Self>>, patience: Duration, place: Place) -> Self {
-        let place = (!HttpBody::is_end_stream(&body)).then_some(place);
         Self {
             rest: Some(Rest::Upstream(body)),
-            place,
+            _place: Some(place),
             patience: Some(Patience {
                 limit: patience,
                 timer: None,
@@ -162,11 +159,10 @@ impl Body {
 
     /// Tells of the end as soon as it is known: nobody polls on when a Content-Length is used up.
     fn tell_end(&mut self) {
-        if self.is_through() {
-            if let Some(upload) = &self.upload {
-                upload.finish();
-            }
-            self.place = None;
+        if let Some(upload) = &self.upload
+            && self.is_through()
+        {
+            upload.finish();
         }
     }
 

@@ -13,13 +13,15 @@ use crate::carrier::holds;
 use crate::clock;
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::server::place::Place;
+use crate::server::watch::Watch;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::body::Body;
 use super::endpoint::decode_lossy;
 use super::headers::{self, Node, Peer};
-use super::site::{Place, Site};
+use super::site::Site;
 use super::{BrowserBinding, Shared, reply};
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
@@ -131,6 +133,7 @@ pub(super) struct Caller<'g> {
     pub(super) id: RequestId,
     pub(super) kind: EndpointKind,
     pub(super) node: &'g Node,
+    pub(super) watch: &'g Arc<Watch>,
     pub(super) host: Authority,
 }
 
@@ -279,7 +282,8 @@ impl<'g> Exchange<'g> {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
-        let Some(place) = self.site.enter(self.shared.limits.in_flight) else {
+        let limit = self.shared.limits.in_flight;
+        let Some(place) = self.site.enter(limit, self.caller.watch) else {
             return Err(UpstreamError::Overloaded);
         };
         frame(&mut headers, &method, &body);
