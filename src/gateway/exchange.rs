@@ -288,6 +288,10 @@ impl<'g> Exchange<'g> {
         };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
+        if upload.as_deref().is_some_and(Upload::is_suspect) {
+            // Who leaves it unread must not read it as his next request, not even for nobody.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut request = Request::new(Box::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
