@@ -181,6 +181,7 @@ impl Gateway {
             id,
             kind,
             node,
+            watch,
             host: route.host,
         };
         let request = exchange::Parts {

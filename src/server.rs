@@ -1,5 +1,6 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
+pub mod place;
 mod session;
 pub mod watch;
 
@@ -40,7 +41,7 @@ const BACKLOG: i32 = 1024;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// As many header fields hyper reads without being asked; asked for fewer, it allocates for each request.
 const HYPER_HEADERS: usize = 100;
-/// hyper's buffer has at least this size.
+/// hyper's buffers have at least this size.
 const MIN_BUFFER: usize = 8192;
 
 /// Listeners and what one connection may do.
@@ -153,6 +154,9 @@ pub trait MakeService {
     /// A connection was closed because it ran out of time.
     fn timed_out(&self, peer: SocketAddr);
 
+    /// A connection ended with a head that is none, or is too large.
+    fn malformed_head(&self, peer: SocketAddr, reason: &'static str);
+
     /// A connection began (`1`) or ended (`-1`).
     fn connections(&self, change: i64);
 }
@@ -199,6 +203,7 @@ pub async fn accept<M>(
                 life.tasks.spawn(async move {
                     make.connections(1);
                     serve((socket, peer), &settings, &session, watch, make.as_ref()).await;
+                    session.connection_ended();
                     make.connections(-1);
                     drop(place);
                 });
@@ -229,6 +234,8 @@ async fn serve<M>(
     // Our watch covers the head and every other wait; without a Timer hyper's own would be silently dropped.
     builder
         .header_read_timeout(None)
+        // The size of a buffer is no limit for a head: it grows in steps, and what fits the last of them is read.
+        .max_header_size(settings.header_bytes)
         .max_buf_size(settings.header_bytes.max(MIN_BUFFER));
     if settings.headers > HYPER_HEADERS {
         builder.max_headers(settings.headers);
@@ -236,19 +243,40 @@ async fn serve<M>(
     let io = TokioIo::new(Watched::new(socket, watch));
     let mut connection = std::pin::pin!(builder.serve_connection(io, service));
     let mut is_told = false;
-    let is_over = poll_fn(|cx| {
+    let end = poll_fn(|cx| {
         session.tell(cx.waker());
         if session.is_over() {
-            return Poll::Ready(true);
+            return Poll::Ready(End::Late);
         }
         if session.is_closing() && !is_told {
             is_told = true;
             connection.as_mut().graceful_shutdown();
         }
-        // An error of a connection is the client's affair: it went away, or sent what is not HTTP.
-        connection.as_mut().poll(cx).map(|_ended| false)
+        connection.as_mut().poll(cx).map(End::from)
     });
-    if is_over.await {
-        make.timed_out(peer);
+    match end.await {
+        End::Whole => {}
+        End::Late => make.timed_out(peer),
+        End::Malformed(reason) => make.malformed_head(peer, reason),
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// As it may: an error is the client's affair, which went away.
+    Whole,
+    /// Out of time.
+    Late,
+    /// With a head that hyper answers by itself, and why.
+    Malformed(&'static str),
+}
+
+impl From<hyper::Result<()>> for End {
+    fn from(ended: hyper::Result<()>) -> Self {
+        match ended {
+            Err(error) if error.is_parse_too_large() => Self::Malformed("the head is too large"),
+            Err(error) if error.is_parse() => Self::Malformed("the head is not HTTP/1.1"),
+            Ok(()) | Err(_) => Self::Whole,
+        }
     }
 }

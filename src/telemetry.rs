@@ -6,12 +6,14 @@
 mod event;
 pub mod log;
 pub mod metrics;
+mod sampler;
 mod upstream;
 
 use std::sync::Arc;
 
 pub use event::{Decided, EndpointKind, Event, RequestId};
 pub use metrics::Metrics;
+pub use sampler::Sampler;
 pub use upstream::Upstream;
 
 /// Tells events to whoever listens. Cheap to clone.

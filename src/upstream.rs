@@ -6,7 +6,9 @@
 
 mod connect;
 mod download;
+mod framing;
 mod line;
+mod lookalike;
 mod pool;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 pub use connect::{Connector, TlsError};
 pub use download::Download;
+pub use lookalike::Lookalike;
 pub use pool::Client;
 
 /// Why there is no response.
@@ -46,6 +49,7 @@ pub struct Upload {
     pieces: AtomicU64,
     broken: AtomicBool,
     through: AtomicBool,
+    lookalike: AtomicBool,
 }
 
 impl Upload {
@@ -62,6 +66,16 @@ impl Upload {
     /// The last piece went through.
     pub fn finish(&self) {
         self.through.store(true, Ordering::Relaxed);
+    }
+
+    /// It could be read as a request ([`Lookalike`]).
+    pub fn suspect(&self) {
+        self.lookalike.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what was seen of it could be read as a request.
+    pub fn is_suspect(&self) -> bool {
+        self.lookalike.load(Ordering::Relaxed)
     }
 
     fn is_through(&self) -> bool {

@@ -16,12 +16,13 @@ use hyper::service::Service;
 use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
+use crate::clock::Clock;
 use crate::gateway::body::Body;
 use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
 use crate::server::MakeService;
 use crate::server::watch::Watch;
-use crate::telemetry::{Event, Telemetry};
+use crate::telemetry::{Event, Sampler, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
@@ -31,11 +32,17 @@ type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 pub(super) struct Worker {
     gateway: Arc<Gateway>,
     telemetry: Telemetry,
+    /// Anybody can send as many of them as he likes.
+    malformed_heads: Sampler,
 }
 
 impl Worker {
-    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry) -> Self {
-        Self { gateway, telemetry }
+    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry, clock: Clock) -> Self {
+        Self {
+            gateway,
+            telemetry,
+            malformed_heads: Sampler::new(clock),
+        }
     }
 
     /// Looks after what expires.
@@ -64,6 +71,14 @@ impl MakeService for Worker {
 
     fn timed_out(&self, peer: SocketAddr) {
         self.telemetry.tell(&Event::ConnectionTimedOut { peer });
+    }
+
+    fn malformed_head(&self, peer: SocketAddr, reason: &'static str) {
+        self.telemetry.tell(&Event::MalformedHead {
+            peer,
+            reason,
+            unlogged: self.malformed_heads.line(),
+        });
     }
 
     fn connections(&self, change: i64) {
@@ -142,7 +157,7 @@ impl Future for Answering {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
         let ended = self.ended.take();
-        Poll::Ready(Ok(answer.map(|body| Tracked { body, ended })))
+        Poll::Ready(Ok(answer.map(|body| Tracked { ended, body })))
     }
 }
 
@@ -159,7 +174,7 @@ impl ResponseForPanic for Panicked {
     }
 }
 
-/// Tells the connection's watch, when dropped, that the response is written or given up.
+/// Tells the connection's watch, when dropped, that hyper has all of the response, or that it is given up.
 #[derive(Debug)]
 struct Ended(Arc<Link>);
 
@@ -171,9 +186,12 @@ impl Drop for Ended {
 
 /// A response body that knows its connection.
 pub(super) struct Tracked {
-    body: Caught,
-    #[expect(dead_code, reason = "it is there to be dropped with the body")]
+    #[expect(
+        dead_code,
+        reason = "it is there to be dropped, before the body: what that holds is held until it is written"
+    )]
     ended: Option<Ended>,
+    body: Caught,
 }
 
 impl HttpBody for Tracked {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
+use crate::server::place::Place;
 use crate::server::watch::Watch;
-use crate::upstream::{Download, Upload};
-
-use super::site::Place;
+use crate::upstream::{Download, Lookalike, Upload};
 
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
@@ -31,8 +30,10 @@ pub struct Body {
     patience: Option<Patience>,
     /// Told how far it has come, for whoever waits for the other side.
     upload: Option<Arc<Upload>>,
-    /// A place in flight, until the last byte is through.
-    place: Option<Place>,
+    /// Whether it could be read as a request; asked of bodies that go to the upstream.
+    lookalike: Lookalike,
+    /// A place in flight, for as long as there is a body; it sees to it itself that it is not free before the body is written.
+    _place: Option<Place>,
 }
 
 /// Where the bytes come from.
@@ -132,19 +133,26 @@ impl Body {
         }
     }
 
-    /// Tells of the pieces that are still to come; none when all is here.
+    /// Tells of the pieces that are still to come, and of a body that could be read as a request; none when all is here and
+    /// could not. To be asked once, before the body goes out.
     pub fn upload(&mut self) -> Option<Arc<Upload>> {
-        self.rest.as_ref().filter(|rest| !rest.is_end_stream())?;
-        Some(Arc::clone(self.upload.get_or_insert_default()))
+        let is_suspect = self.lookalike.feed(&self.ready);
+        let is_coming = self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream());
+        if !is_coming && !is_suspect {
+            return None;
+        }
+        let upload = self.upload.get_or_insert_default();
+        if is_suspect {
+            upload.suspect();
+        }
+        Some(Arc::clone(upload))
     }
 
-    /// An upstream's response body: between two pieces of it no more than `patience` may pass, and it keeps its place until it
-    /// is through.
+    /// An upstream's response body: between two pieces of it no more than `patience` may pass.
     pub fn from_upstream(body: Download<Box<Self>>, patience: Duration, place: Place) -> Self {
-        let place = (!HttpBody::is_end_stream(&body)).then_some(place);
         Self {
             rest: Some(Rest::Upstream(body)),
-            place,
+            _place: Some(place),
             patience: Some(Patience {
                 limit: patience,
                 timer: None,
@@ -162,11 +170,10 @@ impl Body {
 
     /// Tells of the end as soon as it is known: nobody polls on when a Content-Length is used up.
     fn tell_end(&mut self) {
-        if self.is_through() {
-            if let Some(upload) = &self.upload {
-                upload.finish();
-            }
-            self.place = None;
+        if let Some(upload) = &self.upload
+            && self.is_through()
+        {
+            upload.finish();
         }
     }
 
@@ -211,7 +218,7 @@ impl Body {
                 None => break,
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        read.push(data);
+                        read.push(data, limit);
                     }
                 }
                 Some(Err(error)) => {
@@ -233,16 +240,22 @@ impl Body {
 /// Pieces of a body, put together. Most bodies come in one, which is not copied.
 struct Gathered {
     only: Bytes,
-    several: BytesMut,
+    several: Vec<u8>,
 }
 
 impl Gathered {
-    fn push(&mut self, piece: Bytes) {
+    /// `limit`: of what may be read. No more memory is taken than that, or than there is.
+    fn push(&mut self, piece: Bytes, limit: usize) {
         if self.len() == 0 {
             self.only = piece;
             return;
         }
         let only = std::mem::take(&mut self.only);
+        let length = self.several.len() + only.len() + piece.len();
+        if length > self.several.capacity() {
+            let room = (2 * length).min(limit).max(length);
+            self.several.reserve_exact(room - self.several.len());
+        }
         self.several.extend_from_slice(&only);
         self.several.extend_from_slice(&piece);
     }
@@ -263,7 +276,7 @@ impl Gathered {
         if self.several.is_empty() {
             self.only
         } else {
-            self.several.freeze()
+            self.several.into()
         }
     }
 }
@@ -272,7 +285,7 @@ impl From<Bytes> for Gathered {
     fn from(only: Bytes) -> Self {
         Self {
             only,
-            several: BytesMut::new(),
+            several: Vec::new(),
         }
     }
 }
@@ -348,10 +361,16 @@ impl HttpBody for Body {
                     // Trailers end here: hyper filters none of the names that must not travel in them.
                     Some(Ok(frame)) if frame.is_trailers() => {}
                     Some(frame) => {
-                        match &this.upload {
-                            Some(upload) if frame.is_ok() => upload.advance(),
-                            Some(upload) => upload.break_off(),
-                            None => {}
+                        match (&this.upload, &frame) {
+                            (Some(upload), Ok(frame)) => {
+                                upload.advance();
+                                let data = frame.data_ref().map_or(&[][..], |data| data);
+                                if this.lookalike.feed(data) {
+                                    upload.suspect();
+                                }
+                            }
+                            (Some(upload), Err(_)) => upload.break_off(),
+                            (None, _) => {}
                         }
                         this.tell_end();
                         return Poll::Ready(Some(frame));

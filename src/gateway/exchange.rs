@@ -14,13 +14,15 @@ use crate::clock;
 use crate::oauth::client::named_loosely;
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::server::place::Place;
+use crate::server::watch::Watch;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::body::Body;
 use super::endpoint::decode_lossy;
 use super::headers::{self, Node, Peer};
-use super::site::{Place, Site};
+use super::site::Site;
 use super::{BrowserBinding, Shared, reply};
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
@@ -140,6 +142,7 @@ pub(super) struct Caller<'g> {
     pub(super) id: RequestId,
     pub(super) kind: EndpointKind,
     pub(super) node: &'g Node,
+    pub(super) watch: &'g Arc<Watch>,
     pub(super) host: Authority,
 }
 
@@ -303,11 +306,16 @@ impl<'g> Exchange<'g> {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
-        let Some(place) = self.site.enter(self.shared.limits.in_flight) else {
+        let limit = self.shared.limits.in_flight;
+        let Some(place) = self.site.enter(limit, self.caller.watch) else {
             return Err(UpstreamError::Overloaded);
         };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
+        if upload.as_deref().is_some_and(Upload::is_suspect) {
+            // Who leaves it unread must not read it as his next request, not even for nobody.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut request = Request::new(Box::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);

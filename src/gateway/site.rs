@@ -1,6 +1,5 @@
 //! One upstream as the gateway knows it: its settings, its store, and what was learned of it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -13,6 +12,8 @@ use crate::flow::HandleKey;
 use crate::oauth::redirect::Loopback;
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
+use crate::server::place::{InFlight, Place};
+use crate::server::watch::Watch;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -56,7 +57,7 @@ pub struct Site {
     loopback: DashMap<Digest, Digest>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
-    in_flight: Arc<AtomicUsize>,
+    in_flight: InFlight,
     /// Whether nothing is ever rewritten: every client is off, or observed.
     pub observes_only: bool,
 }
@@ -92,22 +93,20 @@ impl Site {
             learned: DashMap::new(),
             loopback: DashMap::new(),
             issuer: Mutex::new(issuer),
-            in_flight: Arc::default(),
+            in_flight: InFlight::default(),
             observes_only: settings.rules.observes_only(),
             settings,
         }
     }
 
-    /// Requests on their way at this moment.
+    /// Requests on their way at this moment, and answers that are not written yet.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.count()
     }
 
-    /// A place for one more request, unless `limit` are on their way.
-    pub fn enter(&self, limit: usize) -> Option<Place> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(&self.in_flight));
-        (before < limit).then_some(place)
+    /// A place for one more request of that connection, unless `limit` are taken.
+    pub fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
+        self.in_flight.enter(limit, watch)
     }
 
     /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a
@@ -178,15 +177,5 @@ impl Site {
     /// Whether clients reach the gate over TLS.
     pub fn is_https(&self) -> bool {
         self.settings.public_origin.starts_with("https://")
-    }
-}
-
-/// A place among the requests on their way; free again when dropped.
-#[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -56,6 +56,11 @@ impl Session {
         self.is_closing.load(Ordering::Acquire)
     }
 
+    /// It is gone.
+    pub(super) fn connection_ended(&self) {
+        self.watch.connection_ended();
+    }
+
     fn wake(&self) {
         self.task
             .lock()

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::clock::{Clock, Timestamp};
 
 use super::Settings;
+use super::place::Counted;
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
 /// `body_read`.
@@ -56,6 +57,12 @@ pub struct Watch {
     debt: AtomicU64,
     /// Since when a write has been stuck, plus one; zero: none is.
     stuck_write: AtomicU64,
+    /// The places of answers that have ended and are not written yet.
+    unwritten: Mutex<Vec<Counted>>,
+    /// There are some: what is asked at each write costs one load.
+    has_unwritten: AtomicBool,
+    /// The connection is no more: nothing will be written.
+    has_ended: AtomicBool,
 }
 
 impl Watch {
@@ -66,6 +73,9 @@ impl Watch {
             state: AtomicU64::new(0),
             debt: AtomicU64::new(0),
             stuck_write: AtomicU64::new(0),
+            unwritten: Mutex::default(),
+            has_unwritten: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
         };
         watch.enter(Phase::FirstByte);
         watch
@@ -93,9 +103,47 @@ impl Watch {
         self.enter(Phase::Ours);
     }
 
-    /// Its response is written, or given up.
+    /// hyper has all of its response, or it is given up.
     pub fn response_ended(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// Whether a request is being answered.
+    fn is_answering(&self) -> bool {
+        match self.phase().0 {
+            Phase::Body | Phase::Ours => true,
+            Phase::FirstByte | Phase::Idle | Phase::Head => false,
+        }
+    }
+
+    /// The place of an answer: free when that is written, or when there is none.
+    pub(super) fn keep_until_written(&self, counted: Counted) {
+        if self.is_answering() || self.has_ended.load(Ordering::Acquire) {
+            return;
+        }
+        self.unwritten().push(counted);
+        self.has_unwritten.store(true, Ordering::Release);
+    }
+
+    /// Everything that hyper had is written.
+    fn all_written(&self) {
+        // With another request being answered there may be more of its answer than hyper had.
+        if self.has_unwritten.load(Ordering::Acquire) && !self.is_answering() {
+            self.has_unwritten.store(false, Ordering::Release);
+            self.unwritten().clear();
+        }
+    }
+
+    /// The connection is gone, with all that it held.
+    pub(super) fn connection_ended(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.unwritten().clear();
+    }
+
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// We want more of a request body than is here.
@@ -219,6 +267,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A socket that keeps small writes says only here that it could not write them.
         let polled = Pin::new(&mut self.socket).poll_flush(cx);
+        // hyper asks for it when its own buffer is empty, and not before.
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            self.watch.all_written();
+        }
         self.wrote(polled)
     }
 

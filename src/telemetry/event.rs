@@ -149,6 +149,15 @@ pub enum Event<'a> {
         /// The peer.
         peer: SocketAddr,
     },
+    /// A head that hyper answers by itself: nobody has seen a request. Nothing of it is told: it may be anything.
+    MalformedHead {
+        /// The peer.
+        peer: SocketAddr,
+        /// Why.
+        reason: &'static str,
+        /// How many before it had no line; `None`: neither has this one.
+        unlogged: Option<u64>,
+    },
     /// A listener is open.
     Listening {
         /// `server` or `admin`.

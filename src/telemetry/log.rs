@@ -152,6 +152,15 @@ pub(super) fn write(event: &Event<'_>) {
         }
         Event::Panicked => error!(event = "panicked"),
         Event::ConnectionTimedOut { peer } => debug!(event = "connection_timed_out", %peer),
+        Event::MalformedHead {
+            peer,
+            reason,
+            unlogged,
+        } => {
+            if let Some(unlogged) = unlogged {
+                warn!(event = "malformed_head", %peer, reason, unlogged);
+            }
+        }
         Event::Listening { what, address } => info!(event = "listening", what, %address),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),

@@ -26,6 +26,10 @@ use crate::clock::{Clock, Timestamp};
 use super::Upload;
 use super::connect::Socket;
 
+/// Bytes of the head of a response, and of what is read or written ahead on one connection: that lies there for as long as the
+/// client at the other end takes nothing.
+const BUFFER: usize = 64 * 1024;
+
 /// A connection and the two ends that hyper gives it.
 pub(super) struct Line<B>
 where
@@ -50,7 +54,9 @@ where
         limit: Duration,
         rounds: &Rounds,
     ) -> Result<Self, hyper::Error> {
-        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(BUFFER).max_buf_size(BUFFER);
+        let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
         let relay = Arc::new(Relay {
             clock: rounds.clock().clone(),
             limit: rounds.at_least(limit),

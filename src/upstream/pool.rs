@@ -15,6 +15,7 @@ use crate::clock::rounds::Rounds;
 use crate::clock::{Clock, Timestamp};
 use crate::socket::Batch;
 
+use super::framing;
 use super::line::Line;
 use super::{Connector, Download, Settings, Upload, UpstreamError};
 
@@ -137,7 +138,10 @@ where
             };
             match line.send(request, upload.as_deref()).await {
                 None => return Err(UpstreamError::ResponseTimeout),
-                Some(Ok(response)) => {
+                Some(Ok(mut response)) => {
+                    if !framing::is_clear(response.headers_mut()) {
+                        return Err(UpstreamError::Broken);
+                    }
                     return Ok(self.download(line, response, is_odd, upload.as_deref()));
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
@@ -160,7 +164,10 @@ where
         is_odd: bool,
         upload: Option<&Upload>,
     ) -> Response<Download<B>> {
-        let home = ends_surely(is_odd, &response).then(|| Arc::clone(&self.idle));
+        // All of the body was seen, or it is still on its way and the connection is not used again for that reason.
+        let is_lookalike = upload.is_some_and(Upload::is_suspect);
+        let is_reusable = ends_surely(is_odd, &response) && !is_lookalike;
+        let home = is_reusable.then(|| Arc::clone(&self.idle));
         // A request that is still on its way when its response has begun keeps the connection busy for as long as its client
         // likes, whoever reads the response and however slowly.
         let line = if upload.is_none_or(Upload::is_through) {

@@ -1,0 +1,315 @@
+//! Whether a body could be read as a request.
+//!
+//! Servers are known that answer without reading the body, or with a part of it unread, and read on where they stopped: what
+//! stands there is their next request, and the answer to it, or the next person's request put together with it, is somebody
+//! else's. So whoever's body holds anything that could begin a request, anywhere in it, has a connection of his own.
+//!
+//! What begins a request is a word, a blank, and what a target begins with; or a version after a blank; or one of the methods
+//! before one. A form has no blanks at all, and JSON has them beside quotes, so both keep their connection. What is taken for a
+//! request without being one costs a connection, and nothing else.
+
+/// As many bytes are remembered: the longest method, and what stands before it.
+const REMEMBERED: u32 = 8;
+/// A form is looked through in pieces of this size, each in a few instructions.
+const STRIDE: usize = 32;
+
+/// The methods of RFC 9110 and RFC 5789, in lower case. Those that nobody knows are found by what follows.
+const METHODS: [&[u8]; 9] = [
+    b"get", b"put", b"head", b"post", b"patch", b"trace", b"delete", b"options", b"connect",
+];
+/// What a version begins with, in lower case.
+const VERSION: &[u8] = b"http/";
+
+/// How far the look at one body has come.
+#[derive(Debug, Clone)]
+pub struct Lookalike {
+    /// The last bytes, the youngest in the lowest place. It begins with line feeds: a body is the beginning of a line.
+    last: u64,
+    after: After,
+    is_one: bool,
+}
+
+/// What the next byte stands after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Nothing that matters.
+    Anything,
+    Blank,
+    /// The beginning of a word that stands after a blank.
+    Word {
+        /// As many bytes of it are those of a version; 0: it is none.
+        version: usize,
+        scheme: Scheme,
+    },
+}
+
+/// Whether the word could be an absolute target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    No,
+    Name,
+    Colon,
+}
+
+impl Default for Lookalike {
+    fn default() -> Self {
+        Self {
+            last: u64::from_be_bytes([b'\n'; REMEMBERED as usize]),
+            after: After::Anything,
+            is_one: false,
+        }
+    }
+}
+
+impl Lookalike {
+    /// Looks at the next bytes of a body, and says whether it could be read as a request by now.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.is_one {
+            if self.after == After::Anything {
+                let skipped = first_blank(bytes).unwrap_or(bytes.len());
+                let (before, from) = bytes.split_at(skipped);
+                self.remember(before);
+                bytes = from;
+            }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                break;
+            };
+            self.step(byte);
+            self.remember(&[byte]);
+            bytes = rest;
+        }
+        self.is_one
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        let from = bytes.len().saturating_sub(REMEMBERED as usize);
+        for &byte in bytes.iter().skip(from) {
+            self.last = self.last << u8::BITS | u64::from(byte);
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        if is_blank(byte) {
+            self.is_one = self.is_after_method();
+            self.after = After::Blank;
+            return;
+        }
+        self.after = match self.after {
+            After::Anything => After::Anything,
+            After::Blank if matches!(byte, b'/' | b'*') => {
+                self.is_one = true;
+                After::Anything
+            }
+            After::Blank => word(
+                usize::from(byte.eq_ignore_ascii_case(&b'h')),
+                if byte.is_ascii_alphabetic() {
+                    Scheme::Name
+                } else {
+                    Scheme::No
+                },
+            ),
+            After::Word { version, scheme } => {
+                let goes_on = VERSION.get(version) == Some(&byte.to_ascii_lowercase());
+                let version = if version > 0 && goes_on {
+                    version + 1
+                } else {
+                    0
+                };
+                self.is_one = version == VERSION.len() || (scheme == Scheme::Colon && byte == b'/');
+                word(version, scheme.then(byte))
+            }
+        };
+    }
+
+    /// Whether the last word is a method, in capitals wherever it begins, or in any case at the beginning of a line.
+    fn is_after_method(&self) -> bool {
+        let lower = self.last | u64::from_be_bytes([0x20; REMEMBERED as usize]);
+        METHODS.iter().any(|method| {
+            let bits = u8::BITS * u32::try_from(method.len()).unwrap_or(REMEMBERED);
+            let mask = (1 << bits) - 1;
+            let value = method
+                .iter()
+                .fold(0, |value, &byte| value << u8::BITS | u64::from(byte));
+            // Capitals have none of the bits that `lower` has set.
+            let capitals = value & !u64::from_be_bytes([0x20; REMEMBERED as usize]);
+            let begins_line = matches!(
+                self.last.to_be_bytes().get(7 - method.len()),
+                Some(b'\n' | b'\r')
+            );
+            self.last & mask == capitals || (lower & mask == value && begins_line)
+        })
+    }
+}
+
+impl Scheme {
+    fn then(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Name, b':') => Self::Colon,
+            (Self::Name, b'+' | b'-' | b'.') => Self::Name,
+            (Self::Name, _) if byte.is_ascii_alphanumeric() => Self::Name,
+            (Self::No | Self::Name | Self::Colon, _) => Self::No,
+        }
+    }
+}
+
+fn word(version: usize, scheme: Scheme) -> After {
+    if version == 0 && scheme == Scheme::No {
+        After::Anything
+    } else {
+        After::Word { version, scheme }
+    }
+}
+
+/// What some server takes for the end of a word in a request line: every control character but the line feed, and what is a
+/// blank in Latin-1.
+const fn is_blank(byte: u8) -> bool {
+    (byte <= b' ' && byte != b'\n') || byte == 0x85 || byte == 0xa0
+}
+
+fn first_blank(bytes: &[u8]) -> Option<usize> {
+    let mut before = 0;
+    for stride in bytes.chunks(STRIDE) {
+        // Without a way out in the middle, so that it is done for many bytes at once.
+        if stride.iter().fold(false, |any, &byte| any | is_blank(byte)) {
+            let at = stride.iter().position(|&byte| is_blank(byte))?;
+            return Some(before + at);
+        }
+        before += stride.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn is_one(body: &[u8]) -> bool {
+        Lookalike::default().feed(body)
+    }
+
+    /// What keeps its connection.
+    const ORDINARY: &[&str] = &[
+        "",
+        "a",
+        "a=b",
+        "grant_type=authorization_code&code=x&redirect_uri=https%3A%2F%2Fa%2Fcb&scope=a+b",
+        "username=me&password=GET+/x+HTTP/1.1&next=/account",
+        "url=http://a/b&x=*/*",
+        "q=HTTP/1.1",
+        r#"{"a":1}"#,
+        r#"{"a": "b", "n": [1, 2, {"c": null}], "url": "https://a/b", "path": "/x", "all": "*"}"#,
+        "{\n  \"scope\": \"openid profile\",\n  \"redirect_uris\": [\n    \"https://a/cb\"\n  ],\r\n\t\"x\": true\n}\n",
+        r#"{"name": "Getting started: head of post", "get": "it"}"#,
+        "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue\r\n--b--\r\n",
+        "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n",
+    ];
+
+    /// What does not.
+    const REQUESTS: &[&str] = &[
+        "GET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: a\r\nX: ",
+        "GET /x HTTP/1.1",
+        "GET /x?",
+        "GET /",
+        "GET ",
+        "POST /token HTTP/1.1\nHost: a\n\n",
+        "get /x http/1.1\r\n\r\n",
+        "get x\r\n",
+        "Post x\n",
+        "MADE-UP /x HTTP/1.1\r\n\r\n",
+        "{} /x",
+        "x /",
+        " /x",
+        "GET x HTTP/1.1\r\n\r\n",
+        "any thing hTtP/1.1\r\n",
+        "any thing\x0bhttp/",
+        "GET\t/x",
+        "GET\r/x",
+        "x \t /x",
+        "x\x0c/x",
+        "x\x1f/x",
+        "OPTIONS * HTTP/1.1\r\n",
+        "x *",
+        "CONNECT a:80 HTTP/1.1\r\n\r\n",
+        "x http://a/b",
+        "x coap+tcp://a",
+        "\r\n\r\nGET /x",
+        "\n\nOPTIONS x",
+        // The upstream reads a part of it.
+        "a=b&c=GET /x",
+        "name=value&GET x\r\n",
+        r#"{"a": "b"}PUT x"#,
+        r#"{"a": "see DELETE /x"}"#,
+        "0\r\n\r\nGET /x",
+    ];
+
+    #[test]
+    fn what_could_begin_a_request_is_found_and_forms_and_json_are_not() {
+        for body in ORDINARY {
+            assert!(!is_one(body.as_bytes()), "{body:?}");
+        }
+        for body in REQUESTS {
+            assert!(is_one(body.as_bytes()), "{body:?}");
+        }
+        for body in [&b"x\xa0/x"[..], b"x\x85/x", b"\xff /x", b"x\0/x"] {
+            assert!(is_one(body), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_request_is_found_wherever_it_begins_and_however_it_is_cut() {
+        for request in REQUESTS {
+            for before in [0, 1, 7, 30, 31, 32, 33, 64, 1000] {
+                // Lower case is a method at the beginning of a line only.
+                let body = ["x".repeat(before), "\n".to_owned(), (*request).to_owned()].concat();
+                assert!(is_one(body.as_bytes()), "{body:?}");
+                let mut look = Lookalike::default();
+                let any = body.bytes().any(|byte| look.feed(&[byte]));
+                assert!(any, "{body:?}");
+            }
+        }
+    }
+
+    /// Of which anything can be made.
+    const PARTS: &[&[u8]] = &[
+        b"GET",
+        b"options",
+        b"x",
+        b" ",
+        b"\t",
+        b"\r\n",
+        b"\n",
+        b"h",
+        b"tt",
+        b"p",
+        b":",
+        b"/",
+        b"*",
+        b"\xa0",
+        b"\"",
+        b"0123456789abcdef0123456789abcdef",
+    ];
+
+    proptest! {
+        #[test]
+        fn pieces_are_judged_like_the_whole(
+            words in proptest::collection::vec(
+                proptest::sample::select(PARTS),
+                0..12,
+            ),
+            cuts in proptest::collection::vec(1..9usize, 1..8),
+        ) {
+            let body = words.concat();
+            let mut pieces = Lookalike::default();
+            let mut rest = &body[..];
+            let mut cut = cuts.iter().cycle();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at((*cut.next().unwrap()).min(rest.len()));
+                pieces.feed(piece);
+                rest = after;
+            }
+            prop_assert_eq!(pieces.is_one, is_one(&body));
+        }
+    }
+}
