@@ -7,10 +7,12 @@
 )]
 
 use crate::carrier::html::{Token, tokens};
-use crate::carrier::{Replacement, form_post, location::Location, metadata};
+use crate::carrier::form_post::FormPost;
+use crate::carrier::location::Location;
+use crate::carrier::{Carrier, Replacement, metadata};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
-use crate::oauth::params::append_pair;
+use crate::oauth::params::{append_pair, encode_into};
 use crate::oauth::{
     ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
 };
@@ -112,31 +114,45 @@ pub fn basic_header(input: &[u8]) {
     }
 }
 
-/// A `Location`: without our handle nothing changes; with it the handle is gone afterwards and the rest is there.
+/// A `Location`, of any bytes: without our handle nothing changes; with it the handle is gone afterwards and the rest is there.
 pub fn location(input: &[u8]) {
-    let Ok(text) = std::str::from_utf8(input) else {
-        return;
-    };
     let (handle, code) = handles();
-    let text = text.replace("HANDLE", handle.expose());
-    let location = Location::new(&text);
+    let input = with_handle(input, &handle);
+    let location = Location::new(&input);
     let state = ClientState::Value("a b&c".into());
     let untouched = Replacement {
         handle: &code,
         state: &state,
         code: None,
     };
-    assert_eq!(location.rewrite(untouched), text);
-    let carried = location.read(&key());
+    assert_eq!(location.rewrite(untouched).bytes(), input);
+    let key = key();
+    let carried = location.read((&key).into());
     let rewritten = location.rewrite(Replacement {
         handle: &handle,
         state: &state,
         code: Some(&code),
     });
-    let again = Location::new(&rewritten).read(&key());
+    let after = Location::new(rewritten.bytes());
+    let again = after.read((&key).into());
     assert!(again.handles.is_empty());
     assert_eq!(again.codes.is_empty(), carried.codes.is_empty());
-    assert_eq!(Location::new(&rewritten).target(), location.target());
+    assert_eq!(after.target(), location.target());
+}
+
+/// `HANDLE` is ours.
+fn with_handle(input: &[u8], handle: &Handle) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = input;
+    while let Some((before, behind)) =
+        memchr::memmem::find(rest, b"HANDLE").and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(before);
+        out.extend_from_slice(handle.expose().as_bytes());
+        rest = behind.get(6..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// A form_post page: spans lie inside, and a page without our handle stays as it is.
@@ -148,29 +164,73 @@ pub fn form_post_page(input: &[u8]) {
         }
     }
     let state = ClientState::Absent;
-    for form in form_post::forms(input) {
+    let key = key();
+    for form in FormPost::all(input) {
         let none = Replacement {
             handle: &handle,
             state: &state,
             code: None,
         };
-        if form.read(&key()).handles.is_empty() {
-            assert_eq!(form.rewrite(input, none), input);
+        if form.read((&key).into()).handles.is_empty() {
+            assert_eq!(form.rewrite(none).bytes(), input);
         }
         let with = Replacement {
             handle: &handle,
             state: &state,
             code: Some(&code),
         };
-        let rewritten = form.rewrite(input, with);
-        for form in form_post::forms(&rewritten) {
-            assert!(
-                form.read(&key())
-                    .codes
-                    .iter()
-                    .all(|found| found.expose().len() < 4096)
-            );
+        let rewritten = form.rewrite(with);
+        for form in FormPost::all(rewritten.bytes()) {
+            let codes = form.read((&key).into()).codes;
+            assert!(codes.iter().all(|found| found.expose().len() < 4096));
         }
+    }
+}
+
+/// What a request says, its query and its body split at the first line break: bounded in what it keeps, and whatever a form says
+/// in so many words is among it.
+pub fn suspicion(input: &[u8]) {
+    let mut parts = input.splitn(2, |&byte| byte == b'\n');
+    let (query, body) = (parts.next().unwrap_or_default(), parts.next());
+    let body = body.map_or(suspicion::Body::Absent, |bytes| suspicion::Body::Whole {
+        bytes,
+        is_form: input.len() % 2 == 0,
+    });
+    let request = suspicion::Request {
+        query,
+        body,
+        authorization: Some(query),
+        ..suspicion::Request::default()
+    };
+    let look = Look::Candidates { in_query: true };
+    let found = suspicion::scan(&request, &key(), look);
+    assert!(found.clients.len() <= 16 && found.planted.len() <= 64);
+    assert!(found.candidates.len() <= 4096 + 64);
+    let names = suspicion::scan(&request, &key(), Look::Names);
+    assert_eq!((names.said, names.in_document), (found.said, found.in_document));
+    let text = str::from_utf8(query).unwrap_or_default();
+    if text.starts_with("grant_type=") && text.len() > 11 && !text.contains(['&', ';']) {
+        assert!(found.asks_for_token());
+    }
+    if suspicion::is_quiet(query) && matches!(request.body, suspicion::Body::Absent) {
+        assert!(!found.asks_for_token() && found.planted.is_empty());
+    }
+}
+
+/// A text and a word in it: with whatever around it, the word is found in every encoding.
+pub fn twins(input: &[u8]) {
+    let mut parts = input.splitn(2, |&byte| byte == b'\n');
+    let (word, around) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Ok(word) = str::from_utf8(word) else { return };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'&' | b'\\');
+    if word.len() < 8 || !word.bytes().all(is_plain) {
+        return;
+    }
+    let twins = Twins::of(word);
+    let mut escaped = Vec::new();
+    encode_into(&mut escaped, word);
+    for form in [word.as_bytes(), &escaped] {
+        assert!(twins.stand_in(&[around, b" ", form, b" ", around].concat()));
     }
 }
 
@@ -212,7 +272,7 @@ pub fn handle(input: &[u8]) {
         if let Some(found) = key().recognise(purpose, text) {
             assert_eq!(found.expose(), text);
         }
-        for found in key().find_all(purpose, text) {
+        for found in key().find_all(purpose, input, 64).unwrap_or_default() {
             assert!(text.contains(found.expose()));
         }
     }
@@ -240,7 +300,7 @@ pub fn config_file(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),
@@ -249,6 +309,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("form_post_page", form_post_page),
     ("metadata_document", metadata_document),
     ("handle", handle),
+    ("suspicion", suspicion),
+    ("twins", twins),
     ("config_file", config_file),
 ];
 

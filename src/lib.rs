@@ -24,6 +24,7 @@
 //! everything together, [`cli`] is what people type.
 
 pub mod admin;
+pub mod answer;
 pub mod app;
 pub mod carrier;
 pub mod cli;

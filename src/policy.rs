@@ -22,22 +22,31 @@ pub struct Verdict<T> {
     pub violation: Option<Violation>,
 }
 
-/// Proof that a request passed policy. Not `Clone`: one decision forwards one request.
+/// Proof that a request passed policy, with the request that it is about. It cannot be moved onto another one, and not `Clone`:
+/// one decision forwards one request.
 #[derive(Debug)]
 pub struct Cleared<T>(T);
 
 impl<T> Cleared<T> {
-    /// The material, and the end of the proof.
+    /// The request, and the end of the proof.
     pub fn into_inner(self) -> T {
         self.0
     }
 
-    /// The same proof for what is made out of the material.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Cleared<U> {
-        Cleared(make(self.0))
+    /// The same request, written anew from what was judged. `Err`: it cannot be written, and the proof ends.
+    pub fn amend<E>(mut self, write: impl FnOnce(&mut T) -> Result<(), E>) -> Result<Self, E> {
+        write(&mut self.0)?;
+        Ok(self)
     }
 
-    /// A look at the material.
+    /// The same request with other fields.
+    #[must_use]
+    pub fn with(mut self, write: impl FnOnce(&mut T)) -> Self {
+        write(&mut self.0);
+        self
+    }
+
+    /// A look at the request.
     pub fn get(&self) -> &T {
         &self.0
     }

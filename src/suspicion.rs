@@ -16,6 +16,8 @@ mod multipart;
 mod names;
 mod words;
 
+use std::fmt;
+
 use crate::flow::{Candidate, Handle, HandleKey};
 use crate::oauth::Digest;
 
@@ -294,6 +296,19 @@ impl Scan<'_> {
 
     fn cannot_read(&mut self, why: &'static str) {
         self.found.unreadable.get_or_insert(why);
+    }
+}
+
+/// There are codes in it.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.bytes().len())
     }
 }
 

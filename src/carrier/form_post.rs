@@ -1,17 +1,21 @@
 //! OAuth 2.0 Form Post Response Mode: a page with a form that posts itself to the redirect URI.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use memchr::memchr_iter;
 
 use crate::oauth::Edit;
 
 use super::html::{StartTag, Token, quoted, tokens};
-use super::{Carried, Ours, Replacement};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug)]
-pub struct Form {
+pub struct FormPost<'p> {
+    page: &'p [u8],
     /// Where it posts to; empty: to the page itself.
-    pub action: String,
+    action: String,
     fields: Vec<Field>,
 }
 
@@ -23,37 +27,63 @@ struct Field {
     value_attribute: Option<Range<usize>>,
 }
 
-/// The forms of a page, in order.
-pub fn forms(page: &[u8]) -> Vec<Form> {
-    let mut forms: Vec<Form> = Vec::new();
-    let mut open = false;
-    for token in tokens(page) {
-        match token {
-            // A form inside a form is no form: browsers ignore the tag.
-            Token::Start(tag) if tag.name == "form" && !open => {
-                open = true;
-                let action = tag.value("action").unwrap_or_default().trim().to_owned();
-                forms.push(Form {
-                    action,
-                    fields: Vec::new(),
-                });
-            }
-            Token::Start(tag) if open && tag.name == "input" => {
-                if let Some(form) = forms.last_mut() {
+/// What a response is made of. Of a page's other fields nothing is kept.
+const OF_A_RESPONSE: [&str; 9] = [
+    "state",
+    "code",
+    "access_token",
+    "id_token",
+    "token_type",
+    "expires_in",
+    "response",
+    "error",
+    "iss",
+];
+
+/// More fields of a response than any response has.
+const MAX_FIELDS: usize = 32;
+
+impl<'p> FormPost<'p> {
+    /// The forms of a page that say something, in order, one at a time.
+    pub fn all(page: &'p [u8]) -> impl Iterator<Item = Self> + 'p {
+        let mut tokens = has_form(page).then(|| tokens(page)).into_iter().flatten();
+        let forms = std::iter::from_fn(move || Self::next(page, &mut tokens));
+        forms.filter(|form| form.fields.iter().any(|field| field.name != "state"))
+    }
+
+    /// The next one. A form inside a form is none: browsers ignore the tag.
+    fn next(page: &'p [u8], tokens: &mut impl Iterator<Item = Token>) -> Option<Self> {
+        let mut form: Option<Self> = None;
+        for token in tokens {
+            match (token, &mut form) {
+                (Token::Start(tag), none @ None) if tag.name == "form" => {
+                    let action = tag.value("action").unwrap_or_default().trim().to_owned();
+                    *none = Some(Self { page, action, fields: Vec::new() });
+                }
+                (Token::Start(tag), Some(form)) if tag.name == "input" && form.fields.len() < MAX_FIELDS => {
                     form.fields.extend(Field::of(&tag));
                 }
+                (Token::End(name), Some(_)) if name == "form" => break,
+                _ => {}
             }
-            Token::End(name) if name == "form" => open = false,
-            Token::Start(_) | Token::End(_) => {}
         }
+        form
     }
-    forms
+}
+
+/// Whether there is a form at all: most pages are told from carriers by looking for one word.
+fn has_form(page: &[u8]) -> bool {
+    memchr_iter(b'<', page).any(|at| {
+        let tag = page.get(at + 1..at + 5);
+        tag.is_some_and(|tag| tag.eq_ignore_ascii_case(b"form"))
+    })
 }
 
 impl Field {
     fn of(tag: &StartTag) -> Option<Self> {
-        Some(Self {
-            name: tag.value("name")?.to_owned(),
+        let name = tag.value("name")?;
+        OF_A_RESPONSE.contains(&name).then(|| Self {
+            name: name.to_owned(),
             value: tag.value("value").unwrap_or_default().to_owned(),
             tag: tag.span.clone(),
             value_attribute: tag
@@ -61,21 +91,36 @@ impl Field {
                 .map(|attribute| attribute.span.clone()),
         })
     }
+
+    fn value_span(&self) -> Range<usize> {
+        self.value_attribute
+            .clone()
+            .unwrap_or(self.tag.end..self.tag.end)
+    }
 }
 
-impl Form {
-    /// What its fields carry.
-    pub fn read<'o>(&self, ours: impl Into<Ours<'o>>) -> Carried {
-        let ours = ours.into();
+impl Carrier for FormPost<'_> {
+    fn target(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.action)
+    }
+
+    fn url(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.action)
+    }
+
+    fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for field in &self.fields {
             carried.take(ours, &field.name, &field.value);
         }
+        // So many fields may hide what decides.
+        carried.signed |= self.fields.len() == MAX_FIELDS;
         carried
     }
 
     /// The page with the client's own state and our handle in this form's fields, the rest as it came.
-    pub fn rewrite(&self, page: &[u8], replacement: Replacement<'_>) -> Vec<u8> {
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+        let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
         let mut copied = 0;
         for field in &self.fields {
@@ -90,15 +135,16 @@ impl Form {
             copied = span.end;
         }
         out.extend_from_slice(page.get(copied..).unwrap_or_default());
-        out
+        Rewritten::Body(out)
     }
-}
 
-impl Field {
-    fn value_span(&self) -> Range<usize> {
-        self.value_attribute
-            .clone()
-            .unwrap_or(self.tag.end..self.tag.end)
+    /// A page may speak of other codes: postal ones, for instance. Twins of this one are looked for by the caller.
+    fn leaves_code(&self, _rewritten: &[u8], _ours: Option<&str>) -> bool {
+        false
+    }
+
+    fn what(&self) -> &'static str {
+        "a page"
     }
 }
 
@@ -114,19 +160,18 @@ mod tests {
             key.mint(Purpose::Code, 0..200),
         );
         let page = page.replace("HANDLE", handle.expose());
-        let forms = forms(page.as_bytes());
-        let form = forms
-            .iter()
-            .find(|form| !form.read(&key).codes.is_empty())
+        let read = |form: &FormPost<'_>| form.read((&key).into());
+        let form = FormPost::all(page.as_bytes())
+            .find(|form| !read(form).codes.is_empty())
             .unwrap();
-        assert_eq!(form.read(&key).handles, std::slice::from_ref(&handle));
+        assert_eq!(read(&form).handles, std::slice::from_ref(&handle));
         let replacement = Replacement {
             handle: &handle,
             state,
             code: Some(&code),
         };
-        let out = String::from_utf8(form.rewrite(page.as_bytes(), replacement)).unwrap();
-        assert_eq!(out, expected.replace("CODE", code.expose()));
+        let expected = expected.replace("CODE", code.expose());
+        assert_eq!(form.rewrite(replacement), Rewritten::Body(expected.into_bytes()));
     }
 
     #[test]

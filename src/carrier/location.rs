@@ -1,8 +1,14 @@
 //! The `Location` of a redirect: an authorization response in the query or in the fragment.
+//!
+//! It is bytes: servers write ISO-8859-1 into it. Codes and states are ASCII; the rest goes out as it came.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
 
 use crate::oauth::Params;
 
-use super::{Carried, Ours, Replacement};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten, beacon};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -10,9 +16,9 @@ const MAX_PAIRS: usize = 128;
 /// A `Location` in its parts.
 #[derive(Debug)]
 pub struct Location<'a> {
-    raw: &'a str,
+    raw: &'a [u8],
     /// Scheme, authority and path.
-    target: &'a str,
+    target: &'a [u8],
     query: Option<Part<'a>>,
     fragment: Option<Part<'a>>,
 }
@@ -20,44 +26,37 @@ pub struct Location<'a> {
 /// Query or fragment.
 #[derive(Debug)]
 struct Part<'a> {
-    text: &'a str,
+    text: &'a [u8],
     /// `None`: it cannot be read. Then it carries nothing, and is never touched.
     params: Option<Params<'a>>,
 }
 
 impl<'a> Part<'a> {
-    fn new(text: &'a str) -> Self {
-        let params = Params::survey(text.as_bytes(), MAX_PAIRS).ok();
+    fn new(text: &'a [u8]) -> Self {
+        let params = Params::survey(text, MAX_PAIRS).ok();
         Self { text, params }
     }
 
-    fn rewrite_into(&self, out: &mut String, separator: char, replacement: Replacement<'_>) {
+    fn rewrite_into(&self, out: &mut Vec<u8>, separator: u8, replacement: Replacement<'_>) {
         let edited = self
             .params
             .as_ref()
-            .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())))
-            .and_then(|bytes| String::from_utf8(bytes).ok());
+            .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())));
         let edited = edited.as_deref().unwrap_or(self.text);
         // A part that our removal emptied goes; an empty `?` of the client's own stays.
         if edited.is_empty() && !self.text.is_empty() {
             return;
         }
         out.push(separator);
-        out.push_str(edited);
+        out.extend_from_slice(edited);
     }
 }
 
 impl<'a> Location<'a> {
     /// Splits at the first `#` and the first `?` before it (RFC 3986 section 3).
-    pub fn new(raw: &'a str) -> Self {
-        let (head, fragment) = match raw.split_once('#') {
-            Some((head, fragment)) => (head, Some(fragment)),
-            None => (raw, None),
-        };
-        let (target, query) = match head.split_once('?') {
-            Some((target, query)) => (target, Some(query)),
-            None => (head, None),
-        };
+    pub fn new(raw: &'a [u8]) -> Self {
+        let (head, fragment) = split(raw, b'#');
+        let (target, query) = split(head, b'?');
         Self {
             raw,
             target,
@@ -65,36 +64,72 @@ impl<'a> Location<'a> {
             fragment: fragment.map(Part::new),
         }
     }
+}
 
-    /// Scheme, authority and path.
-    pub fn target(&self) -> &'a str {
-        self.target
+fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(at, text) {
+        Some(at) => (
+            text.get(..at).unwrap_or_default(),
+            Some(text.get(at + 1..).unwrap_or_default()),
+        ),
+        None => (text, None),
+    }
+}
+
+impl Carrier for Location<'_> {
+    fn target(&self) -> Cow<'_, str> {
+        as_url(self.target)
     }
 
-    /// What stands in query and fragment.
-    pub fn read<'o>(&self, ours: impl Into<Ours<'o>>) -> Carried {
-        let ours = ours.into();
+    fn url(&self) -> Cow<'_, str> {
+        as_url(self.raw)
+    }
+
+    fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
-        let parts = self.query.iter().chain(&self.fragment);
-        for params in parts.filter_map(|part| part.params.as_ref()) {
-            for pair in params.iter() {
+        for part in [&self.query, &self.fragment].into_iter().flatten() {
+            let in_fragment = self.fragment.as_ref().is_some_and(|it| std::ptr::eq(it, part));
+            for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
+            carried.in_fragment |= in_fragment && carried.has_tokens();
         }
         carried
     }
 
-    /// The same place with the client's own state, and our handle in place of the code.
-    pub fn rewrite(&self, replacement: Replacement<'_>) -> String {
-        let mut out = String::with_capacity(self.raw.len() + 64);
-        out.push_str(self.target);
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+        let mut out = Vec::with_capacity(self.raw.len() + 64);
+        out.extend_from_slice(self.target);
         if let Some(query) = &self.query {
-            query.rewrite_into(&mut out, '?', replacement);
+            query.rewrite_into(&mut out, b'?', replacement);
         }
         if let Some(fragment) = &self.fragment {
-            fragment.rewrite_into(&mut out, '#', replacement);
+            fragment.rewrite_into(&mut out, b'#', replacement);
         }
-        out
+        Rewritten::Location(out)
+    }
+
+    /// Nothing else in a `Location` may look like a code: it leads to one client, who gets one.
+    fn leaves_code(&self, rewritten: &[u8], ours: Option<&str>) -> bool {
+        beacon::carries_code(rewritten, beacon::Kind::Text, ours)
+    }
+
+    fn what(&self) -> &'static str {
+        "a Location"
+    }
+}
+
+/// As a URL parser gets it: bytes beyond ASCII that are no UTF-8 as the escapes that a browser makes of them.
+pub fn as_url(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let escape = |byte: &u8| match byte {
+                0..=0x7f => char::from(*byte).to_string(),
+                other => format!("%{other:02X}"),
+            };
+            Cow::Owned(bytes.iter().map(escape).collect())
+        }
     }
 }
 
@@ -115,20 +150,28 @@ mod tests {
         )
     }
 
+    fn text(rewritten: &Rewritten) -> &str {
+        let Rewritten::Location(bytes) = rewritten else {
+            panic!()
+        };
+        str::from_utf8(bytes).unwrap()
+    }
+
+    fn read(location: &str, ours: Ours<'_>) -> Carried {
+        Location::new(location.as_bytes()).read(ours)
+    }
+
     fn check(location: &str, state: &ClientState, expected: &str) {
         let (handle, code) = handles();
         let location = location.replace("HANDLE", handle.expose());
-        let parsed = Location::new(&location);
+        let parsed = Location::new(location.as_bytes());
         let rewritten = parsed.rewrite(Replacement {
             handle: &handle,
             state,
             code: Some(&code),
         });
-        assert_eq!(
-            rewritten,
-            expected.replace("CODE", code.expose()),
-            "{location}"
-        );
+        let expected = expected.replace("CODE", code.expose());
+        assert_eq!(text(&rewritten), expected, "{location}");
     }
 
     #[test]
@@ -184,7 +227,7 @@ mod tests {
             "https://c/cb?code=a&code=b&state={}#id_token=x&iss=i",
             handle.expose()
         );
-        let carried = Location::new(&text).read(&key());
+        let carried = read(&text, (&key()).into());
         assert_eq!(carried.handles, [handle]);
         assert_eq!(
             (
@@ -195,10 +238,36 @@ mod tests {
             (2, true, Some("i"))
         );
         assert!(
-            !Location::new("/login?next=%2Fauthorize%3Fcode%3Dx")
-                .read(&key())
-                .is_response()
+            !read("/login?next=%2Fauthorize%3Fcode%3Dx", (&key()).into()).is_response()
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_go_out_as_they_came() {
+        let (handle, code) = handles();
+        let location = [b"https://c/cb?code=RAW&state=", handle.expose().as_bytes(), b"&user=J\xfcrgen"].concat();
+        let parsed = Location::new(&location);
+        let carried = parsed.read((&key()).into());
+        assert_eq!((carried.codes.len(), carried.handles.len()), (1, 1));
+        let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: Some(&code) };
+        let Rewritten::Location(out) = parsed.rewrite(replacement) else { panic!() };
+        let expected = [b"https://c/cb?code=", code.expose().as_bytes(), b"&user=J\xfcrgen"].concat();
+        assert_eq!(out, expected);
+        assert_eq!(Location::new(b"https://c/\xfc?x").target(), "https://c/%FC");
+    }
+
+    #[test]
+    fn another_code_beside_ours_is_left() {
+        let (_, code) = handles();
+        let ours = code.expose();
+        for (rest, leaves) in [
+            ("&x=1", false), ("&Code=SplxlOBeZQQY", true), ("&next=%2F%3Fcode%3DSplxlOBeZQQY", true), ("#code=SplxlOBeZQQY", true),
+            ("&error_code=SplxlOBeZQQY", false), ("&session_state=abcdefghijk.code", false),
+        ] {
+            let text = format!("https://c/cb?code={ours}{rest}");
+            let parsed = Location::new(text.as_bytes());
+            assert_eq!(parsed.leaves_code(text.as_bytes(), Some(ours)), leaves, "{text}");
+        }
     }
 
     proptest! {
@@ -210,17 +279,19 @@ mod tests {
             let (handle, code) = handles();
             let text = location.replace("HANDLE", handle.expose()).replace("CODE", code.expose());
             let sent = if same { &handle } else { &code };
-            let (key, parsed) = (key(), Location::new(&text));
+            let (key, parsed) = (key(), Location::new(text.as_bytes()));
             let expecting = parsed.read(Ours { key: &key, sent: Some(sent) });
-            prop_assert_eq!(format!("{:?}", parsed.read(&key)), format!("{expecting:?}"));
-            prop_assert_eq!(parsed.read(&key).handles, expecting.handles);
+            let unexpecting = parsed.read((&key).into());
+            prop_assert_eq!(format!("{unexpecting:?}"), format!("{expecting:?}"));
+            prop_assert_eq!(unexpecting.handles, expecting.handles);
         }
 
         #[test]
         fn a_location_without_ours_is_left_as_it_is(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();
             let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None };
-            prop_assert_eq!(Location::new(&location).rewrite(replacement), location);
+            let rewritten = Location::new(location.as_bytes()).rewrite(replacement);
+            prop_assert_eq!(text(&rewritten), location);
         }
     }
 }

@@ -14,13 +14,12 @@ use crate::flow::{Handle, Submission};
 use crate::oauth::Digest;
 use crate::oauth::authorize::PROTECTED;
 use crate::oauth::media::{Charset, NoForm, form_charset};
-use crate::oauth::params::folds_to;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
+use crate::suspicion::Said;
 
 use super::body::{Body, Peeked};
 use super::exchange::{Exchange, Received};
-use super::reading::{Look, Said};
-use super::{bind, concern, elsewhere, reading, reply};
+use super::{bind, concern, elsewhere, reply};
 
 use continuation::continuation;
 use fresh::fresh;
@@ -63,34 +62,42 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(read) => read,
         Err(doubt) => return doubtful(exchange, request, &doubt).await,
     };
+    let look = elsewhere::look(exchange, &request);
+    let heard = concern::hear(exchange, &mut request, look).await;
     // Servers are known that redeem codes here, too. What a sign-in goes on with may look like it (a one-time password beside
     // hidden fields), and can only be it where codes travel as they are.
     let may_redeem = handle.is_none() || exchange.site.settings.rules.any_enforced_upstream_codes();
-    if may_redeem && let Some(refused) = elsewhere::guard(exchange, &mut request).await {
+    if may_redeem && let Some(refused) = elsewhere::refuse(exchange, &mut request, &heard).await {
         return refused;
     }
-    if handle.is_some() && concern::is_planted(exchange, &mut request).await {
-        let text = "a code beside the handle of a sign-in".to_owned();
-        let violation = Violation::MalformedRequest(text);
-        return unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await;
+    if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
+        let text = "a code beside the handle of a sign-in";
+        return malformed(exchange, request, text, StatusCode::BAD_REQUEST).await;
+    }
+    // A login page's own fields are the server's affair, but for those that would begin a sign-in or change it. (Another state
+    // than the handle only makes the answer one that nobody waits for.)
+    let is_multipart = matches!(form, Form::Multipart);
+    let in_parts = heard.said.in_document.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
+    if is_multipart && (handle.is_none() || in_parts) {
+        let text = if handle.is_some() {
+            "a multipart body that may change the sign-in"
+        } else {
+            "multipart is accepted on a continuation only"
+        };
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return malformed(exchange, request, text, status).await;
     }
     if let Some(handle) = handle {
         return continuation(exchange, request, &submission, &handle).await;
     }
-    if matches!(form, Form::Multipart) {
-        let violation =
-            Violation::MalformedRequest("multipart is accepted on a continuation only".to_owned());
-        return unreadable(
-            exchange,
-            request,
-            violation,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        )
-        .await;
-    }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
+        // Servers are known that believe the content rather than its type.
+        Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
+            let text = "a document where a form has to be";
+            malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
+        }
         Ok(None) => pass(exchange, nothing_to_judge(request), None, None).await,
     }
 }
@@ -137,15 +144,7 @@ async fn form(
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     if media_type.starts_with("multipart/form-data") {
-        // A login page's own. Its fields are the server's affair, but for those that would change the sign-in. (Another state
-        // than the handle only makes the answer one that nobody waits for.)
-        return match reading::body(exchange, request, Look::Thorough).await {
-            Said::Names(read) if !read.iter().flatten().any(is_protected) => Ok(Form::Multipart),
-            Said::Nothing | Said::Broken | Said::Something | Said::Names(_) => malformed(
-                "a multipart body that may change the sign-in",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ),
-        };
+        return Ok(Form::Multipart);
     }
     match request.body.peek(limits.form_bytes).await {
         Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
@@ -166,11 +165,6 @@ async fn form(
     }
 }
 
-fn is_protected((name, _): &(String, String)) -> bool {
-    let decides = |known: &&str| *known != "state" && folds_to(known, name);
-    PROTECTED.iter().any(decides)
-}
-
 async fn doubtful(exchange: &Exchange<'_>, request: Received, doubt: &Doubt) -> Response<Body> {
     unreadable(
         exchange,
@@ -179,6 +173,15 @@ async fn doubtful(exchange: &Exchange<'_>, request: Received, doubt: &Doubt) -> 
         StatusCode::BAD_REQUEST,
     )
     .await
+}
+
+async fn malformed(
+    exchange: &Exchange<'_>,
+    request: Received,
+    why: &str,
+    status: StatusCode,
+) -> Response<Body> {
+    unreadable(exchange, request, Violation::MalformedRequest(why.to_owned()), status).await
 }
 
 /// A request that cannot be read.
@@ -218,16 +221,14 @@ async fn pass_from(
     begun: Option<Digest>,
     (handle, browser): (Option<&Handle>, Option<Digest>),
 ) -> Response<Body> {
-    let cleared = cleared.map(|mut request| {
-        Exchange::ask_for_identity(&mut request.headers);
-        request
-    });
     let asked = bind::Asked {
         sent: cleared.get().sent(),
         browser,
         begun,
         handle,
+        at_authorization: true,
     };
+    let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));
     match exchange.forward(cleared).await {
         Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),

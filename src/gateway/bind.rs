@@ -1,35 +1,36 @@
-//! Answers: step 3 of the walk. Find the code, bind it, hand the answer on with our handle in its place.
+//! Answers: step 3 of the walk. One pipeline for all of them: find the carriers, ask whose sign-in each belongs to, judge
+//! ([`crate::answer`]), and then in one place bind, replace, and check that nothing is left over.
 //!
-//! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems
-//! nothing.
+//! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
-mod page;
+mod belongs;
 mod public;
-mod unchanged;
+mod read;
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use crate::carrier::location::Location;
+use crate::answer::{Facts, Plan, judge};
 use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Ours, Replacement, beacon, holds};
+use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::clock;
-use crate::flow::{Handle, PendingAuthorization, Purpose, handle};
+use crate::flow::{Handle, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, Digest};
-use crate::policy::{Mode, Rule, Violation};
-use crate::store::{Bound, Pending, Place};
-use crate::telemetry::{Decided, Event};
+use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
+use crate::spelling::Twins;
+use crate::store::{Bound, Place};
+use crate::telemetry::Event;
 
 use super::body::Body;
 use super::exchange::{Exchange, Sent};
 use super::{BrowserBinding, headers, reply};
 
+use belongs::Belongs;
+pub(super) use belongs::correlation;
 pub(super) use public::pass_through;
-use public::{as_text, is_foreign};
-use unchanged::bind_upstream_code;
-pub(super) use unchanged::{correlation, observe};
 
 /// What is known of the request that is being answered.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Asked<'a> {
     /// What it said.
     pub(super) sent: Sent,
@@ -39,6 +40,8 @@ pub(super) struct Asked<'a> {
     pub(super) begun: Option<Digest>,
     /// The handle that the request was sent on with.
     pub(super) handle: Option<&'a Handle>,
+    /// Whether the request was on an authorization path.
+    pub(super) at_authorization: bool,
 }
 
 impl Asked<'_> {
@@ -51,16 +54,40 @@ impl Asked<'_> {
     }
 }
 
-/// Why an answer must not go out, and the sign-in that dies with it.
-struct Unsafe {
-    why: &'static str,
+/// Why an answer must not go out.
+struct Unsafe<'g> {
+    violation: Violation,
+    /// The sign-in that dies with it.
     pending: Option<Digest>,
+    /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
+    rule: Option<&'g Rule>,
 }
 
-impl Unsafe {
+impl<'g> Unsafe<'g> {
     fn stray(why: &'static str) -> Self {
-        Self { why, pending: None }
+        Self {
+            violation: Violation::UnboundCodeInResponse(why),
+            pending: None,
+            rule: None,
+        }
     }
+
+    /// It cannot be asked whose it is.
+    fn in_doubt(exchange: &Exchange<'g>) -> Self {
+        Self {
+            violation: Violation::StoreUnavailable,
+            pending: None,
+            rule: Some(exchange.site.settings.rules.strictest(clock::today())),
+        }
+    }
+}
+
+/// An answer that goes out.
+enum Delivery {
+    /// As it came.
+    Unchanged,
+    /// With this in place of what carried the code.
+    Changed(Rewritten),
 }
 
 /// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
@@ -69,333 +96,260 @@ pub(super) async fn deliver(
     asked: Asked<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    let checked = match other_fields(exchange, suspects(&response)).await {
-        Err(found) => Err(found),
-        Ok(()) if response.status().is_redirection() => {
-            redirect(exchange, &asked, &mut response).await
-        }
-        Ok(()) if response.status().is_success() => {
-            page::check(exchange, &asked, &mut response).await
-        }
-        Ok(()) => Ok(()),
-    };
-    let Err(Unsafe { why, pending }) = checked else {
-        return pass_through(exchange, response);
-    };
-    let violation = Violation::UnboundCodeInResponse(why);
-    let rule = concerned(exchange, pending).await;
-    if rule.mode != Mode::Enforce {
-        exchange.tell(Decided::Reported, Some(&violation), None);
-        return pass_through(exchange, response);
+    let page = read::page(exchange, &asked, &mut response).await;
+    read::tell_own_origin(exchange, &page);
+    match examine(exchange, &asked, &response, &page).await {
+        Ok(Delivery::Unchanged) => pass_through(exchange, response),
+        Ok(Delivery::Changed(rewritten)) => changed(exchange, response, rewritten),
+        Err(found) => refuse(exchange, &asked, response, found).await,
     }
-    exchange.tell(Decided::Refused, Some(&violation), None);
-    if let Some(pending) = pending {
-        // What the store cannot forget now it forgets by expiry.
-        let _ = exchange.site.store.discard(pending).await;
-    }
-    exchange.bad_answer(&violation)
 }
 
-/// The rule for an answer that cannot be delivered: that of the client whose sign-in it is, and the upstream's own where
-/// there is none: nothing ties such a code to a client that is protected.
-async fn concerned<'g>(exchange: &Exchange<'g>, pending: Option<Digest>) -> &'g Rule {
+/// Refuses an answer, or reports it, by the rule of the client that it concerns. Where it belongs to no sign-in: by the strictest
+/// of those whom the request names, and the upstream's own if it names nobody: nothing ties such a code to a client that is
+/// protected.
+async fn refuse(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    response: Response<Body>,
+    found: Unsafe<'_>,
+) -> Response<Body> {
     let rules = &exchange.site.settings.rules;
-    let Some(pending) = pending else {
-        return rules.default_rule();
+    let rule = found.rule.unwrap_or_else(|| {
+        let named = asked.sent.clients(&exchange.site.key);
+        let concern = Concern {
+            names: &named,
+            owners: &[],
+            is_certain: true,
+        };
+        let default = rules.default_rule();
+        let named = rules.named(&concern, clock::today());
+        named.unwrap_or(default)
+    });
+    let verdict = Verdict {
+        subject: response,
+        violation: Some(found.violation),
     };
-    match exchange.site.store.pending(pending).await {
-        Ok(Pending::Live(record)) => exchange.rule(Some(record.client)),
-        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => {
-            rules.strictest(clock::today())
+    match exchange.decide(rule, verdict, None) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            pass_through(exchange, cleared.into_inner())
+        }
+        Decision::Refuse(_, violation) => {
+            if let Some(pending) = found.pending {
+                // What the store cannot forget now it forgets by expiry.
+                let _ = exchange.site.store.discard(pending).await;
+            }
+            exchange.bad_answer(&violation, asked.sent.accept())
         }
     }
 }
 
-/// `Refresh`, `Content-Location`, `Link` and whatever vendors redirect with: a live handle there beside a code is an
-/// answer that nobody can deliver. `Location` counts only where it is no redirect.
-async fn other_fields(exchange: &Exchange<'_>, suspects: Vec<String>) -> Result<(), Unsafe> {
-    for text in suspects {
-        if let Some(pending) = live_handle(exchange, &text).await {
-            return Err(Unsafe {
-                why: "a code in a header field other than Location",
-                pending: Some(pending),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Fields that hold what could be a handle and a code.
-fn suspects(response: &Response<Body>) -> Vec<String> {
-    let is_redirect = response.status().is_redirection();
-    let others = response
-        .headers()
-        .iter()
-        .filter(|(name, _)| !is_redirect || *name != header::LOCATION);
-    others
-        .map(|(_, value)| value.as_bytes())
-        .filter(|value| handle::may_stand_in(value))
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .filter(|text| beacon::carries_code(text))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The first live handle that stands anywhere in a text.
-async fn live_handle(exchange: &Exchange<'_>, text: &str) -> Option<Digest> {
-    for handle in exchange.site.key.find_all(Purpose::State, text) {
-        if matches!(
-            exchange.site.store.pending(handle.digest()).await,
-            Ok(Pending::Live(_))
-        ) {
-            return Some(handle.digest());
-        }
-    }
-    None
-}
-
-/// A `Location`.
-async fn redirect(
-    exchange: &Exchange<'_>,
+/// Finds what an answer carries and judges it; binds what may leave.
+async fn examine<'g>(
+    exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    response: &mut Response<Body>,
-) -> Result<(), Unsafe> {
-    if response
-        .headers()
-        .get_all(header::LOCATION)
+    response: &Response<Body>,
+    page: &Bytes,
+) -> Result<Delivery, Unsafe<'g>> {
+    let location = read::location(response).map_err(Unsafe::stray)?;
+    let carriers = carriers(location, page);
+    let ours = asked.ours(exchange);
+    let carried: Vec<(&dyn Carrier, Carried)> = carriers
         .iter()
-        .nth(1)
-        .is_some()
-    {
-        return Err(Unsafe::stray("two Location fields"));
-    }
-    let field = response.headers().get(header::LOCATION).cloned();
-    let Some(location) = field.as_ref().and_then(as_text) else {
-        return Ok(());
-    };
-    let parsed = Location::new(location);
-    let carried = parsed.read(asked.ours(exchange));
-    let Some((handle, record)) = live(exchange, &carried).await? else {
-        // Parameters that cannot be read, or too many of them.
-        if beacon::carries_code(location)
-            && let Some(pending) = live_handle(exchange, location).await
-        {
-            return Err(Unsafe {
-                why: "a code in a Location of an unknown shape",
-                pending: Some(pending),
-            });
-        }
-        return stray(exchange, asked, location, &carried).await;
-    };
-    if !record
-        .redirect
-        .is_none_or(|redirect| redirect.is_target_of(location))
-        || !leads_to_client(exchange, location, &carried, &record)
-    {
-        return elsewhere(&carried, &handle);
-    }
-    let raw = carried.codes.first().map(bytes_of);
-    let code = bind(exchange, asked, (&handle, &record), &carried, raw).await?;
-    let replacement = Replacement {
-        handle: &handle,
-        state: &record.state,
-        code: code.as_ref(),
-    };
-    let rewritten = parsed.rewrite(replacement);
-    if raw.is_some_and(|raw| holds(rewritten.as_bytes(), raw)) {
-        return Err(Unsafe {
-            why: "the code stands twice in a Location",
-            pending: Some(handle.digest()),
-        });
-    }
-    headers::set(response.headers_mut(), header::LOCATION, &rewritten);
-    leak(response, raw, &handle)?;
-    // Express, Koa and others repeat the redirect URL, code included, in the body.
-    headers::forget_body(response.headers_mut());
-    response.headers_mut().remove(header::CONTENT_TYPE);
-    reply::not_to_be_stored(response.headers_mut());
-    response.body_mut().replace(Vec::new());
-    Ok(())
-}
-
-/// An answer without a redirect URI of its own to compare is the client's only if it is an answer at all, and leads away.
-fn leads_to_client(
-    exchange: &Exchange<'_>,
-    location: &str,
-    carried: &Carried,
-    record: &PendingAuthorization,
-) -> bool {
-    record.redirect.is_some() || (carried.is_response() && is_foreign(exchange, location))
-}
-
-/// A live handle in an answer that does not lead to the client: an own page of the server's, unless a code goes along.
-fn elsewhere(carried: &Carried, handle: &Handle) -> Result<(), Unsafe> {
-    if carried.codes.is_empty() && !carried.has_tokens() {
-        return Ok(());
-    }
-    Err(Unsafe {
-        why: "a code for another redirect URI",
-        pending: Some(handle.digest()),
-    })
-}
-
-/// The live sign-in that an answer belongs to.
-async fn live(
-    exchange: &Exchange<'_>,
-    carried: &Carried,
-) -> Result<Option<(Handle, Box<PendingAuthorization>)>, Unsafe> {
-    let handle = match carried.handles.as_slice() {
-        [] => return Ok(None),
-        [handle] => handle,
-        [..] => return Err(Unsafe::stray("two sign-ins in one answer")),
-    };
-    match exchange.site.store.pending(handle.digest()).await {
-        Ok(Pending::Live(record)) => Ok(Some((handle.clone(), record))),
-        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_)
-            if carried.codes.is_empty() =>
-        {
-            Ok(None)
-        }
-        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => {
-            Err(Unsafe::stray("a code for a sign-in that has expired"))
+        .map(|carrier| (carrier.as_ref(), carrier.read(ours)))
+        .filter(|(_, carried)| carried.is_response() || !carried.handles.is_empty())
+        .collect();
+    let several = carried.iter().filter(|(_, carried)| carried.has_credential());
+    let several = several.count() > 1;
+    for (carrier, carried) in &carried {
+        let found = belongs::find(exchange, asked, *carrier, carried).await?;
+        let facts = Facts {
+            carried,
+            sign_in: found.sign_in(),
+            leads: found.leads,
+            came_along: came_along(asked, carried),
+            is_other_browser: found.is_live() && is_other_browser(exchange, asked, &found),
+            rule: found.rule(exchange),
+        };
+        let plan = match judge(&facts) {
+            // Only one place is written anew.
+            Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
+            plan => plan,
+        };
+        let plan = plan.map_err(|why| found.unsafe_because(exchange, why))?;
+        match plan {
+            Plan::Pass => {}
+            Plan::Bind => return bind(exchange, asked, (*carrier, carried), &found, response).await,
+            Plan::Note => return note(exchange, carried, &found).await,
         }
     }
+    read::leftovers(exchange, response, page).await?;
+    Ok(Delivery::Unchanged)
 }
 
-/// Binds the one code of an answer to a live sign-in, and learns from it. `None`: an answer without a code.
-async fn bind(
-    exchange: &Exchange<'_>,
-    asked: &Asked<'_>,
-    (handle, record): (&Handle, &PendingAuthorization),
-    carried: &Carried,
-    raw: Option<&[u8]>,
-) -> Result<Option<Handle>, Unsafe> {
-    let dead = |why| Unsafe {
-        why,
-        pending: Some(handle.digest()),
-    };
-    let asked_for = |word: &str| {
-        record
-            .response_type
-            .as_deref()
-            .is_some_and(|types| types.split(' ').any(|asked| asked == word))
-    };
-    let unasked =
-        carried.access_token && !asked_for("token") || carried.id_token && !asked_for("id_token");
-    if unasked {
-        return Err(dead("a token that was not asked for"));
+/// Whether the one code of an answer came with its request, in whatever encoding.
+fn came_along(asked: &Asked<'_>, carried: &Carried) -> bool {
+    match carried.codes.as_slice() {
+        [code] => asked.sent.may_hold(&Twins::of(code.expose())),
+        _ => false,
     }
-    if carried.signed {
-        return Err(dead("a signed response, whose code cannot be replaced"));
-    }
-    let code = match the_code(asked, carried, raw) {
-        Ok(None) => return Ok(None),
-        Ok(Some(code)) => code,
-        Err(why) => return Err(dead(why)),
+}
+
+/// Whether a sign-in ends in another browser than the one that began, and that is refused. What is only told is told here.
+fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs) -> bool {
+    let Some(record) = found.record() else {
+        return false;
     };
     let same_browser = record.browser.is_none() || asked.browser == record.browser;
-    let same_exchange = asked.begun == Some(handle.digest());
-    if !same_browser && !same_exchange {
-        match exchange.site.settings.browser_binding {
-            BrowserBinding::Hard => {
-                return Err(dead("a sign-in that was begun in another browser"));
-            }
-            BrowserBinding::Soft => {
-                let upstream = &exchange.site.telemetry;
-                exchange.shared.telemetry().tell(&Event::OtherBrowser {
-                    request: exchange.id,
-                    upstream,
-                });
-            }
-            BrowserBinding::Off => {}
-        }
+    // Whoever correlates by the cookie has compared it.
+    if same_browser || found.handle.is_none() || asked.begun == Some(found.key) {
+        return false;
     }
-    match exchange
-        .site
-        .store
-        .bind(handle.digest(), Place::Handle, code)
-        .await
-    {
-        Ok(Bound::Handle(ours)) => {
-            if let Some(redirect) = record.redirect {
-                exchange.site.learn_redirect(record.client, redirect);
-            }
-            // With a code, and not with an error: a server may repeat what it was asked for.
-            if let Some(issuer) = carried
-                .issuer
-                .clone()
-                .filter(|issuer| !asked.sent.holds(issuer.as_bytes()))
-            {
-                exchange.site.learn_issuer(Issuer {
-                    issuer: Some(issuer),
-                    in_responses: true,
-                });
-            }
-            Ok(Some(ours))
+    match exchange.site.settings.browser_binding {
+        BrowserBinding::Hard => true,
+        BrowserBinding::Soft => {
+            let upstream = &exchange.site.telemetry;
+            exchange.shared.telemetry().tell(&Event::OtherBrowser {
+                request: exchange.id,
+                upstream,
+            });
+            false
         }
-        Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
-        Ok(Bound::Digest | Bound::Elsewhere | Bound::Unknown) | Err(_) => {
-            Err(Unsafe::stray("a code that could not be bound"))
-        }
+        BrowserBinding::Off => false,
     }
 }
 
-/// The one code that the upstream has issued with an answer. What a client could have put there is none: a code that
-/// somebody else's sign-in yielded would be bound to a challenge of the thief's.
-fn the_code(
+/// The one place that binds a code, replaces it, and sees to it that nothing of it is left over.
+async fn bind<'g>(
+    exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    carried: &Carried,
-    raw: Option<&[u8]>,
-) -> Result<Option<AuthorizationCode>, &'static str> {
-    match carried.codes.as_slice() {
-        [] => Ok(None),
-        [_] if carried.error => Err("a code in an error response"),
-        [_] if raw.is_none_or(|raw| asked.sent.holds(raw)) => {
-            Err("a code that came with the request")
-        }
-        [code] => Ok(Some(code.clone())),
-        [..] => Err("two codes in one answer"),
-    }
-}
-
-fn bytes_of(code: &AuthorizationCode) -> &[u8] {
-    code.expose().as_bytes()
-}
-
-/// No other field of the answer may hold the code that was replaced.
-fn leak(response: &Response<Body>, code: Option<&[u8]>, handle: &Handle) -> Result<(), Unsafe> {
-    let Some(code) = code else {
-        return Ok(());
+    (carrier, carried): (&dyn Carrier, &Carried),
+    found: &Belongs,
+    response: &Response<Body>,
+) -> Result<Delivery, Unsafe<'g>> {
+    let Some(record) = found.record() else {
+        return Err(Unsafe::stray("a code without a live sign-in"));
     };
-    let is_in = |value: &HeaderValue| holds(value.as_bytes(), code);
-    if response.headers().values().any(is_in) {
-        return Err(Unsafe {
-            why: "the code stands in another header field",
-            pending: Some(handle.digest()),
-        });
+    let code = carried.codes.first();
+    let bound = match code {
+        Some(code) => Some(keep(exchange, found, code).await?),
+        None => None,
+    };
+    if code.is_some() {
+        learn(exchange, asked, record, carried);
     }
-    Ok(())
+    let Some(handle) = &found.handle else {
+        // It travels as it is.
+        return Ok(Delivery::Unchanged);
+    };
+    let ours = match &bound {
+        Some(Bound::Handle(ours)) => Some(ours),
+        Some(_) | None => None,
+    };
+    let rewritten = carrier.rewrite(Replacement {
+        handle,
+        state: &record.state,
+        code: ours,
+    });
+    let twins = code.map(|code| Twins::of(code.expose()));
+    let left = |text: &[u8]| twins.as_ref().is_some_and(|twins| twins.stand_in(text));
+    let dead = |why| Err(found.unsafe_because(exchange, why));
+    if left(rewritten.bytes()) {
+        return dead("the code stands in it once more");
+    }
+    if carrier.leaves_code(rewritten.bytes(), ours.map(Handle::expose)) {
+        return dead("something like another code stands beside it");
+    }
+    let is_replaced = |name: &header::HeaderName| {
+        matches!(rewritten, Rewritten::Location(_)) && *name == header::LOCATION
+    };
+    let mut others = response.headers().iter().filter(|(name, _)| !is_replaced(name));
+    if others.any(|(_, value)| left(value.as_bytes())) {
+        return dead("the code stands in another header field");
+    }
+    Ok(Delivery::Changed(rewritten))
 }
 
-/// An answer without a live handle: a code in it may leave only for a client whose codes travel as they are.
-async fn stray(
+/// Binds a code in the store.
+async fn keep<'g>(
+    exchange: &Exchange<'g>,
+    found: &Belongs,
+    code: &AuthorizationCode,
+) -> Result<Bound, Unsafe<'g>> {
+    let place = match found.handle {
+        Some(_) => Place::Handle,
+        None => Place::Digest(code.digest()),
+    };
+    let bound = exchange.site.store.bind(found.key, place, code.clone()).await;
+    match bound {
+        Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
+        Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
+        // The sign-in that has it keeps it; this one has shown what it is for.
+        Ok(Bound::Elsewhere) => {
+            Err(found.unsafe_because(exchange, "a code that belongs to another sign-in"))
+        }
+        Ok(Bound::Unknown) => Err(Unsafe::stray("a code that could not be bound")),
+        Err(_) => Err(Unsafe::in_doubt(exchange)),
+    }
+}
+
+/// A code of which it cannot be said whose it is.
+async fn note<'g>(
+    exchange: &Exchange<'g>,
+    carried: &Carried,
+    found: &Belongs,
+) -> Result<Delivery, Unsafe<'g>> {
+    if let Some(code) = carried.codes.first() {
+        let place = Place::Digest(code.digest());
+        let noted = exchange.site.store.bind(found.key, place, code.clone()).await;
+        if noted.is_err() {
+            return Err(Unsafe::in_doubt(exchange));
+        }
+    }
+    Ok(Delivery::Unchanged)
+}
+
+/// What an answer with a code teaches: where its client may be sent errors, and how the server calls itself.
+fn learn(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
-    target: &str,
+    record: &PendingAuthorization,
     carried: &Carried,
-) -> Result<(), Unsafe> {
-    if !is_foreign(exchange, target) || (carried.codes.is_empty() && !carried.has_tokens()) {
-        return Ok(());
+) {
+    if let Some(redirect) = record.redirect {
+        exchange.site.learn_redirect(record.client, redirect);
     }
-    if exchange.site.settings.rules.any_upstream_codes() {
-        return bind_upstream_code(exchange, asked, target, carried).await;
+    // With a code, and not with an error: a server may repeat what it was asked for.
+    let is_own = |issuer: &&String| !asked.sent.may_hold(&Twins::of(issuer));
+    if let Some(issuer) = carried.issuer.as_ref().filter(is_own) {
+        exchange.site.learn_issuer(Issuer {
+            issuer: Some(issuer.clone()),
+            in_responses: true,
+        });
     }
-    if carried.codes.is_empty() && implicit_allowed(exchange) {
-        return Ok(());
-    }
-    Err(Unsafe::stray("a code or token without a live sign-in"))
 }
 
-fn implicit_allowed(exchange: &Exchange<'_>) -> bool {
-    exchange.site.settings.rules.any_response_without_code()
+/// The answer with a carrier written anew.
+fn changed(
+    exchange: &Exchange<'_>,
+    mut response: Response<Body>,
+    rewritten: Rewritten,
+) -> Response<Body> {
+    let body = match rewritten {
+        Rewritten::Location(location) => {
+            let Ok(location) = HeaderValue::from_bytes(&location) else {
+                let why = "a Location that cannot be written";
+                return exchange.bad_answer(&Violation::UnboundCodeInResponse(why), None);
+            };
+            response.headers_mut().insert(header::LOCATION, location);
+            // Express, Koa and others repeat the redirect URL, code included, in the body.
+            response.headers_mut().remove(header::CONTENT_TYPE);
+            Vec::new()
+        }
+        Rewritten::Body(page) => page,
+    };
+    headers::forget_body(response.headers_mut());
+    reply::not_to_be_stored(response.headers_mut());
+    response.body_mut().replace(body);
+    pass_through(exchange, response)
 }

@@ -177,6 +177,11 @@ impl Body {
         }
     }
 
+    /// Whether it was read to its end, and nothing broke off.
+    pub fn is_all_read(&self) -> bool {
+        self.broken.is_none() && self.rest.as_ref().is_none_or(Rest::is_end_stream)
+    }
+
     /// What was read of it and not yet sent on.
     pub fn read(&self) -> Bytes {
         self.ready.clone()

@@ -39,9 +39,9 @@ impl Heard {
     /// Whether a code stands beside the handle of a sign-in that is alive: what the server repeats of it would look like its
     /// answer to that sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle.
     pub(super) fn is_planted(&self) -> bool {
-        let planted = |digest| self.said.planted.contains(digest);
-        self.owned().any(|(candidate, owner)| {
-            matches!(&candidate, Candidate::State(digest) if owner.alive && planted(digest))
+        self.owned().any(|(candidate, owner)| match candidate {
+            Candidate::State(digest) => owner.alive && self.said.planted.contains(&digest),
+            Candidate::Code(_) => false,
         })
     }
 

@@ -24,7 +24,29 @@ pub(super) async fn guard(
     if routes.is_foreign_callback(request.path()) {
         return None;
     }
-    let (rule, violation) = suspect(exchange, request).await?;
+    let look = look(exchange, request);
+    let heard = hear(exchange, request, look).await;
+    refuse(exchange, request, &heard).await
+}
+
+/// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
+pub(super) fn look(exchange: &Exchange<'_>, request: &Received) -> Look {
+    if exchange.site.settings.rules.any_enforced_upstream_codes() {
+        // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
+        let in_query = !concern::is_callback(request);
+        Look::Candidates { in_query }
+    } else {
+        Look::Names
+    }
+}
+
+/// The answer to a request that says this, if it is a token request in disguise.
+pub(super) async fn refuse(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+    heard: &Heard,
+) -> Option<Response<Body>> {
+    let (rule, violation) = suspect(exchange, request, heard).await?;
     match exchange.decide_unread(rule, (), violation) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
@@ -35,28 +57,20 @@ pub(super) async fn guard(
 async fn suspect<'g>(
     exchange: &Exchange<'g>,
     request: &mut Received,
+    heard: &Heard,
 ) -> Option<(&'g Rule, Violation)> {
     let rules = &exchange.site.settings.rules;
     let codes_travel = rules.any_enforced_upstream_codes();
-    let look = if codes_travel {
-        Look::Candidates {
-            in_query: !concern::is_callback(request),
-        }
-    } else {
-        Look::Names
-    };
-    let heard = hear(exchange, request, look).await;
-    let violation = Violation::TokenRequestElsewhere;
-    if asks_for_token(&heard, codes_travel, request) || heard.is_planted() {
-        return Some((concern::rule(exchange, request).await, violation));
+    if asks_for_token(heard, codes_travel, request) || heard.is_planted() {
+        let rule = concern::rule(exchange, request).await;
+        return Some((rule, Violation::TokenRequestElsewhere));
     }
     if heard.is_in_doubt() {
         let strictest = rules.strictest(clock::today());
         return Some((strictest, Violation::StoreUnavailable));
     }
-    // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
     let owner = heard.owner_of_code().filter(|_| codes_travel)?;
-    Some((exchange.rule(Some(owner)), violation))
+    Some((exchange.rule(Some(owner)), Violation::TokenRequestElsewhere))
 }
 
 /// Whether it is a token request, or where codes travel as they are may be one that cannot be read.

@@ -16,7 +16,6 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::{Endpoints, Settings};
 use crate::policy::Mode;
-pub(super) use fold::decode_lossy;
 use fold::{Readings, fold_path};
 
 /// What a path is at its upstream.

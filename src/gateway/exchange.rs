@@ -1,6 +1,5 @@
 //! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
 
-use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -9,18 +8,19 @@ use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
-use crate::carrier::holds;
 use crate::clock;
+use crate::flow::HandleKey;
 use crate::oauth::client::named_loosely;
-use crate::oauth::{ClientId, Digest};
+use crate::oauth::{ClientId, ClientIdentity, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::server::place::Place;
 use crate::server::watch::Watch;
+use crate::spelling::Twins;
+use crate::suspicion::{self, Look};
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::body::Body;
-use super::endpoint::decode_lossy;
 use super::headers::{self, Node, Peer};
 use super::site::Site;
 use super::{BrowserBinding, Shared, reply};
@@ -68,24 +68,35 @@ impl Received {
         self.target.query().unwrap_or_default()
     }
 
-    /// The same path with another query.
-    pub(super) fn set_query(&mut self, query: &str) {
-        // A query that was written by us is one; if it were none, the request would lead nowhere.
-        let target = PathAndQuery::try_from([self.path(), "?", query].concat());
-        self.target = target.unwrap_or_else(|_| PathAndQuery::from_static("/"));
+    /// The same path with another query. `Err`: that is no target.
+    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
+        let target = [self.path().as_bytes(), b"?", query].concat();
+        self.target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
+        Ok(())
     }
 
     /// What the answer is compared with. Of a body, as much as was read.
     pub(super) fn sent(&self) -> Sent {
-        let said = [header::REFERER, header::COOKIE];
+        let says_nothing = |name: &HeaderName| {
+            matches!(
+                *name,
+                header::ACCEPT
+                    | header::ACCEPT_ENCODING
+                    | header::ACCEPT_LANGUAGE
+                    | header::CONNECTION
+                    | header::CONTENT_LENGTH
+                    | header::HOST
+            )
+        };
+        let fields = self.headers.iter().filter(|(name, _)| !says_nothing(name));
         Sent {
+            is_post: self.method == Method::POST,
             target: Some(self.target.clone()),
             body: self.body.read(),
-            fields: said
-                .iter()
-                .flat_map(|name| self.headers.get_all(name))
-                .cloned()
-                .collect(),
+            is_all: self.body.is_all_read(),
+            fields: fields.map(|(_, value)| value.clone()).collect(),
+            authorization: self.headers.get(header::AUTHORIZATION).cloned(),
+            accept: self.accept(),
         }
     }
 
@@ -103,36 +114,57 @@ impl Received {
     }
 }
 
+/// A target that our own writing made impossible. The request is refused: anything in its place would be another request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unwritable;
+
 /// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied. Not to be shown.
 #[derive(Clone, Default)]
 pub(super) struct Sent {
+    is_post: bool,
     target: Option<PathAndQuery>,
     body: Bytes,
+    /// Whether the body was read to its end.
+    is_all: bool,
     fields: Vec<HeaderValue>,
+    authorization: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
 }
 
 impl Sent {
-    /// Decoded so often, a value is found however deep it stands in another one.
-    const ROUNDS: usize = 3;
+    fn target(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::as_str)
+    }
 
-    /// Whether a value came with the request.
-    pub(super) fn holds(&self, value: &[u8]) -> bool {
+    /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
+    pub(super) fn may_hold(&self, twins: &Twins) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
-        let target = self.target.as_ref().map(PathAndQuery::as_str);
-        let texts = [target.unwrap_or_default().as_bytes(), &self.body];
-        texts.into_iter().chain(fields).any(|text| {
-            let mut text = Cow::Borrowed(text);
-            for _ in 0..=Self::ROUNDS {
-                if holds(&text, value) {
-                    return true;
-                }
-                if !text.contains(&b'%') {
-                    return false;
-                }
-                text = Cow::Owned(decode_lossy(&text));
-            }
-            false
-        })
+        let mut texts = [self.target().as_bytes(), &self.body].into_iter().chain(fields);
+        !self.is_all || texts.any(|text| twins.stand_in(text))
+    }
+
+    /// The clients that it names, in any reading.
+    pub(super) fn clients(&self, key: &HandleKey) -> Vec<String> {
+        let (path, query) = self.target().split_once('?').unwrap_or((self.target(), ""));
+        let request = suspicion::Request {
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            body: suspicion::Body::Whole {
+                bytes: &self.body,
+                is_form: true,
+            },
+            authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
+            cookies: &[],
+        };
+        suspicion::scan(&request, key, Look::Names).clients
+    }
+
+    pub(super) fn is_post(&self) -> bool {
+        self.is_post
+    }
+
+    pub(super) fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
     }
 }
 
@@ -180,9 +212,34 @@ impl<'g> Exchange<'g> {
         self.caller.kind
     }
 
-    /// The rule of a client, today.
+    /// The rule of a client that is known by its digest, today.
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
-        self.site.settings.rules.of(client, clock::today())
+        let rules = &self.site.settings.rules;
+        let namesake = client.filter(|_| rules.default_is_laxer());
+        let namesake = namesake.and_then(|client| self.site.namesake(client));
+        let rule = rules.of(client, clock::today());
+        rule.stricter(rules.of(namesake.or(client), clock::today()))
+    }
+
+    /// The rule of a client by its name: of those that some server would take it for, the strictest.
+    pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
+        let rules = &self.site.settings.rules;
+        let Some(client) = client else {
+            return rules.default_rule();
+        };
+        let today = clock::today();
+        if let Some(namesake) = rules.namesake(client, today) {
+            // Its sign-in has only the digest of this name.
+            self.site.remember_namesake(client.digest(), namesake);
+        }
+        rules.of_name(client, today)
+    }
+
+    /// The rule of a client that a token request names, in both readings of Basic.
+    pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
+        let readings = client.into_iter().flat_map(ClientIdentity::readings);
+        let rules = readings.map(|id| self.rule_of(Some(id)));
+        rules.reduce(Rule::stricter).unwrap_or_else(|| self.rule_of(None))
     }
 
     /// Turns a verdict into a decision by the mode of the rule, and tells it.
@@ -398,9 +455,26 @@ impl<'g> Exchange<'g> {
         )
     }
 
+    /// The answer to a request that cannot be written anew: in its place nothing else is sent on.
+    pub(super) fn unwritable(&self, accept: Option<&HeaderValue>) -> Response<Body> {
+        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
+        let violation = Violation::MalformedRequest(text);
+        self.tell(Decided::Refused, Some(&violation), None);
+        self.page(StatusCode::BAD_REQUEST, &violation, Vec::new(), accept)
+    }
+
     /// An answer of the upstream's that must not reach the client.
-    pub(super) fn bad_answer(&self, violation: &Violation) -> Response<Body> {
-        self.page(StatusCode::BAD_GATEWAY, violation, Vec::new(), None)
+    pub(super) fn bad_answer(
+        &self,
+        violation: &Violation,
+        accept: Option<&HeaderValue>,
+    ) -> Response<Body> {
+        let status = if *violation == Violation::StoreUnavailable {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::BAD_GATEWAY
+        };
+        self.page(status, violation, Vec::new(), accept)
     }
 
     /// The name of the cookie that ties a sign-in to its browser.

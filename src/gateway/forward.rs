@@ -51,25 +51,16 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
     if !observes && may_be_read(&request) {
         Exchange::ask_for_identity(&mut request.headers);
     }
-    let (browser, sent) = (exchange.browser(&request.headers), request.sent());
+    let asked = bind::Asked {
+        browser: exchange.browser(&request.headers),
+        sent: request.sent(),
+        ..bind::Asked::default()
+    };
     match exchange.send(request).await {
         Ok(response) if exchange.site.settings.rules.all_off() => {
             bind::pass_through(exchange, response)
         }
-        Ok(response) if observes => bind::observe(exchange, sent, response).await,
-        Ok(response) => {
-            bind::deliver(
-                exchange,
-                bind::Asked {
-                    sent,
-                    browser,
-                    begun: None,
-                    handle: None,
-                },
-                response,
-            )
-            .await
-        }
+        Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
 }

@@ -143,9 +143,9 @@ pub fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
 }
 
 /// The redirect that a fresh authorization request is answered with.
-pub fn entry(location: &str, cookie: Option<&str>) -> Response<Body> {
+pub fn entry(location: HeaderValue, cookie: Option<&str>) -> Response<Body> {
     let mut response = response(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
-    set(response.headers_mut(), header::LOCATION, location);
+    response.headers_mut().insert(header::LOCATION, location);
     if let Some(cookie) = cookie {
         set(response.headers_mut(), header::SET_COOKIE, cookie);
     }
@@ -158,9 +158,12 @@ pub fn authorization_error(
     to: &RegisteredRedirectUri,
     mode: ResponseMode,
 ) -> Response<Body> {
-    match error.location(to, mode) {
-        Some(location) => entry(&location, None),
-        None => {
+    let location = error.location(to, mode);
+    // A redirect URI that no field can hold was learned from none.
+    let location = location.map(|location| HeaderValue::try_from(location).ok());
+    match location {
+        Some(Some(location)) => entry(location, None),
+        Some(None) | None => {
             let page = context! { action => to.as_str(), parameters => error.parameters() };
             html(StatusCode::OK, Some(SUBMIT), render("form_post.html", page))
         }

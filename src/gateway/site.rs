@@ -55,6 +55,8 @@ pub struct Site {
     learned: DashMap<Digest, Vec<Digest>>,
     /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
     loopback: DashMap<Digest, Digest>,
+    /// Names that some server takes for a client that is judged more strictly, and that client.
+    namesakes: DashMap<Digest, Digest>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: InFlight,
@@ -92,6 +94,7 @@ impl Site {
             store,
             learned: DashMap::new(),
             loopback: DashMap::new(),
+            namesakes: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: InFlight::default(),
             observes_only: settings.rules.observes_only(),
@@ -121,6 +124,19 @@ impl Site {
         }
         let exact = uri.digest().to_parts().0;
         self.loopback.insert(exact, loopback.digest());
+    }
+
+    /// A client was named so that some server takes it for another one.
+    pub fn remember_namesake(&self, client: Digest, namesake: Digest) {
+        // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
+        if client != namesake && self.namesakes.len() < MAX_CLIENTS {
+            self.namesakes.insert(client, namesake);
+        }
+    }
+
+    /// The client that some server takes that name for.
+    pub fn namesake(&self, client: Digest) -> Option<Digest> {
+        self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
     /// The upstream has itself sent a code to this redirect URI for this client.

@@ -5,12 +5,12 @@ use http::{Method, Response, StatusCode, header};
 
 use crate::clock;
 use crate::flow::settlement::{self, Answer};
-use crate::flow::{Purpose, Settlement};
+use crate::flow::{Candidate, Purpose, Settlement};
 use crate::oauth::endpoint_query;
 use crate::oauth::media::{NoForm, form_charset};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientId, ClientIdentity, Digest, Edit, Redemption, TokenRequest};
+use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
@@ -69,8 +69,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // What is let through of a query was read when the body was.
     let in_query = Params::parse(query.as_bytes(), pairs).unwrap_or_default();
     for params in [&params, &in_query] {
-        let found = concern::misnamed_code(exchange, params).await;
-        if let Some(Decision::Refuse((), violation)) = found {
+        let Some((rule, violation)) = concern::misnamed_code(exchange, params).await else {
+            continue;
+        };
+        if let Decision::Refuse((), violation) = exchange.decide_unread(rule, (), violation) {
             return reply::token_refused(&violation, None);
         }
     }
@@ -112,11 +114,12 @@ fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> boo
 /// Whether the code is a one-time password of another grant: no code that was issued, and nothing like one. (A store that cannot
 /// be asked is asked again by the redemption, which refuses then.)
 async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
-    redemption.may_be_one_time_password()
-        && matches!(
-            exchange.site.store.owner(key(exchange, redemption)).await,
-            Ok(None)
-        )
+    if !redemption.may_be_one_time_password() {
+        return false;
+    }
+    let code = Candidate::Code(key(exchange, redemption));
+    let owners = exchange.site.store.owners(&[code]).await;
+    owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
 fn unknown_method() -> Violation {
@@ -178,7 +181,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
     if let Ok(params) = &params {
-        drop(concern::misnamed_code(exchange, params).await);
+        if let Some((rule, violation)) = concern::misnamed_code(exchange, params).await {
+            drop(exchange.decide_unread(rule, (), violation));
+        }
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption))
@@ -190,8 +195,10 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
-            let (decision, claim) = judge(exchange, &redemption, key).await;
-            drop(decision);
+            let (rule, violation, claim) = judge(exchange, &redemption, key).await;
+            let id = redemption.client.as_ref().map(ClientIdentity::id);
+            let subject = ();
+            drop(exchange.decide(rule, Verdict { subject, violation }, id));
             claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
@@ -298,8 +305,7 @@ async fn other_grant(
     params: &Params<'_>,
     (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Response<Body> {
-    let id = client.as_ref().map(ClientIdentity::id);
-    let rule = exchange.rule(id.map(ClientId::digest));
+    let rule = exchange.rule_of_identity(client.as_ref());
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
         let kept = params.edit(|pair| {
             if pair.name() == "code_verifier" {
@@ -324,7 +330,7 @@ fn decide_other<T>(
     (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Decision<T> {
     let id = client.as_ref().map(ClientIdentity::id);
-    let rule = exchange.rule(id.map(ClientId::digest));
+    let rule = exchange.rule_of_identity(client.as_ref());
     let violation = if grant_type == Some("authorization_code") {
         Some(Violation::MalformedRequest("code is missing".to_owned()))
     } else {
@@ -340,39 +346,39 @@ fn strips(exchange: &Exchange<'_>) -> bool {
 /// A redemption: claim, judge, forward, settle.
 async fn redeem(
     exchange: &Exchange<'_>,
-    mut request: Received,
+    request: Received,
     params: &Params<'_>,
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
     let key = key(exchange, redemption);
-    let (decision, claim) = judge(exchange, redemption, key).await;
-    let (cleared, rule) = match decision {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            let rule = *cleared.get();
-            (cleared, rule)
-        }
+    let (rule, violation, claim) = judge(exchange, redemption, key).await;
+    let id = redemption.client.as_ref().map(ClientIdentity::id);
+    let subject = request;
+    let cleared = match exchange.decide(rule, Verdict { subject, violation }, id) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
         Decision::Refuse(_, violation) => {
-            let id = redemption.client.as_ref().map(ClientIdentity::id);
-            let rule = exchange.rule(id.map(ClientId::digest));
+            let rule = exchange.rule_of_identity(redemption.client.as_ref());
             let told = redeem::told(rule, redemption, violation);
             return reply::token_refused(&told, None);
         }
     };
-    if rule.may_change_requests() {
-        // Some servers look for parameters among the cookies too.
-        request.headers.remove(header::COOKIE);
-        // What is compressed cannot be read, and an error that cannot be read burns the code.
-        Exchange::ask_for_identity(&mut request.headers);
-    }
-    if rule.uses_handles() {
-        let ours = redemption.code.expose();
-        let code = claim
-            .as_ref()
-            .map_or(ours, |claim| claim.bound().code().expose());
-        let canonical = canonical(params, code, strips(exchange));
-        request.body.replace(canonical);
-    }
-    let sent = exchange.forward(cleared.map(|_| request)).await;
+    let cleared = cleared.with(|request| {
+        if rule.may_change_requests() {
+            // Some servers look for parameters among the cookies too.
+            request.headers.remove(header::COOKIE);
+            // What is compressed cannot be read, and an error that cannot be read burns the code.
+            Exchange::ask_for_identity(&mut request.headers);
+        }
+        if rule.uses_handles() {
+            let ours = redemption.code.expose();
+            let code = claim
+                .as_ref()
+                .map_or(ours, |claim| claim.bound().code().expose());
+            let canonical = canonical(params, code, strips(exchange));
+            request.body.replace(canonical);
+        }
+    });
+    let sent = exchange.forward(cleared).await;
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
@@ -382,17 +388,17 @@ async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
     key: Digest,
-) -> (Decision<&'g Rule>, Option<Claim>) {
-    let id = redemption.client.as_ref().map(ClientIdentity::id);
-    let named = exchange.rule(id.map(ClientId::digest));
+) -> (&'g Rule, Option<Violation>, Option<Claim>) {
+    let rules = &exchange.site.settings.rules;
+    let named = exchange.rule_of_identity(redemption.client.as_ref());
+    let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
+        Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
+        // It may be anybody's.
+        None if redemption.client.is_none() => strictest(),
         None => named,
-        Some(owner) => {
-            let owner = exchange.rule(Some(owner));
-            exchange.site.settings.rules.stricter(named, owner)
-        }
     };
-    // What is decided is told once, below: a store may have it judged more than once.
+    // What is decided is told once, by the caller: a store may have it judged more than once.
     let mut judged = None;
     let redeemed = exchange.site.store.redeem(key, |bound| {
         let rule = of(Some(bound.client()));
@@ -405,23 +411,18 @@ async fn judge<'g>(
         let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
         (rule, violation, None)
     };
-    let (rule, violation, claim) = match (redeemed.await, judged) {
+    match (redeemed.await, judged) {
         (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => (rule, violation, Some(claim)),
         (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => (rule, violation, None),
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
         (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
         (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
-        // A store that answers without having asked is as good as none.
+        // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
         (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
-            (named, Some(Violation::StoreUnavailable), None)
+            (strictest(), Some(Violation::StoreUnavailable), None)
         }
-    };
-    let verdict = Verdict {
-        subject: rule,
-        violation,
-    };
-    (exchange.decide(rule, verdict, id), claim)
+    }
 }
 
 /// A handle of ours, or a code that travels as the upstream issued it.

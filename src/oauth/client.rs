@@ -119,6 +119,11 @@ impl ClientIdentity {
         &self.id
     }
 
+    /// Every client that it may name.
+    pub fn readings(&self) -> impl Iterator<Item = &ClientId> {
+        std::iter::once(&self.id).chain(&self.undecoded)
+    }
+
     /// Whether this is the client with that digest.
     pub fn may_be(&self, client: Digest) -> bool {
         self.id.digest() == client

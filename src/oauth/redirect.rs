@@ -92,6 +92,17 @@ pub fn brings_code(uri: &str) -> bool {
     })
 }
 
+/// The redirect URIs of clients that have none: the server shows the code to the user (Google's, and Doorkeeper's since).
+const OUT_OF_BAND: [&str; 2] = [
+    "urn:ietf:wg:oauth:2.0:oob",
+    "urn:ietf:wg:oauth:2.0:oob:auto",
+];
+
+/// Whether a redirect URI says that the server shows the code to the user itself.
+pub fn is_out_of_band(redirect: RedirectDigest) -> bool {
+    OUT_OF_BAND.iter().any(|uri| redirect.is(uri))
+}
+
 /// The digest of where a URI leads: scheme, authority and path, without query and fragment.
 pub fn target_digest(uri: &str) -> Digest {
     let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());

@@ -66,6 +66,11 @@ impl ResponseType {
             .any(|word| matches!(word, "token" | "id_token"))
     }
 
+    /// Whether the response carries nothing that is of use to anybody (`none`).
+    pub fn yields_nothing(&self) -> bool {
+        self.0 == "none"
+    }
+
     /// The mode when none is asked for: fragment as soon as anything but a code comes back.
     pub fn default_mode(&self) -> ResponseMode {
         if self.yields_token() {

@@ -16,26 +16,13 @@ use crate::oauth::{
     AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
 };
 
-use super::{Rule, Verdict, Violation};
+use super::{Rule, Violation};
 
 /// The challenge that was accepted, if any.
 pub type Accepted = Option<CodeChallenge>;
 
 /// Judges a fresh request by its client's rule.
-pub fn judge(rule: &Rule, request: &AuthorizationRequest<'_>) -> Verdict<Accepted> {
-    match check(rule, request) {
-        Ok(challenge) => Verdict {
-            subject: challenge,
-            violation: None,
-        },
-        Err(violation) => Verdict {
-            subject: None,
-            violation: Some(violation),
-        },
-    }
-}
-
-fn check(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Violation> {
+pub fn judge(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Violation> {
     if request.client_id.is_none() {
         return Err(Violation::MissingClient);
     }
@@ -126,7 +113,7 @@ mod tests {
     fn violation(rule: &Rule, query: &str) -> Option<Violation> {
         let query = query.replace("S256CHALLENGE", S256);
         let params = Params::parse(query.as_bytes(), 64).unwrap();
-        judge(rule, &AuthorizationRequest::parse(&params).unwrap()).violation
+        judge(rule, &AuthorizationRequest::parse(&params).unwrap()).err()
     }
 
     #[test]

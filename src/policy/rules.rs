@@ -216,14 +216,21 @@ impl Rules {
     /// take for that client (other case, blanks, accents, a NUL) is judged by its rule: of several the strictest holds.
     pub fn of_name(&self, id: &ClientId, today: u64) -> &Rule {
         let exact = self.of(Some(id.digest()), today);
-        if self.skeletons.is_empty() {
-            return exact;
+        match self.namesake(id, today) {
+            Some(namesake) => exact.stricter(self.of(Some(namesake), today)),
+            None => exact,
         }
-        let alike = self.skeletons.get(&skeleton(id.as_str()));
-        let alike = alike.into_iter().flatten();
-        alike.fold(exact, |strictest, other| {
-            strictest.stricter(self.of(Some(*other), today))
-        })
+    }
+
+    /// The configured client that some server would take a name for, and that is judged most strictly of those. `None`: there
+    /// is none, or it does not matter because no client is judged more strictly than the default says.
+    pub fn namesake(&self, id: &ClientId, today: u64) -> Option<Digest> {
+        if self.skeletons.is_empty() {
+            return None;
+        }
+        let alike = self.skeletons.get(&skeleton(id.as_str()))?;
+        let mode = |client: &&Digest| self.of(Some(**client), today).mode;
+        alike.iter().max_by_key(mode).copied()
     }
 
     /// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the default rule

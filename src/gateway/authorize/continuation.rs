@@ -11,7 +11,7 @@ use crate::store::Pending;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::{Exchange, Received};
+use super::super::exchange::{Exchange, Received, Unwritable};
 use super::super::{ToUpstream, browser, reply};
 use super::{pass_from, store_unavailable};
 
@@ -119,16 +119,19 @@ pub(super) async fn rewritten(
         (ToUpstream::Forward, None) => Towards::AsSent,
     };
     let parts = submission.towards_upstream(handle, fresh, towards);
-    let cleared = cleared.map(|mut request| {
-        let query = String::from_utf8(parts.query).unwrap_or_default();
-        if request.target.query().is_some() || !query.is_empty() {
-            request.set_query(&query);
+    let accept = cleared.get().accept();
+    let cleared = cleared.amend(|request| {
+        if request.target.query().is_some() || !parts.query.is_empty() {
+            request.set_query(&parts.query)?;
         }
         if let Some(form) = parts.form {
             request.body.replace(form);
         }
-        request
+        Ok::<(), Unwritable>(())
     });
+    let Ok(cleared) = cleared else {
+        return exchange.unwritable(accept.as_ref());
+    };
     let begun = fresh.map(|_| handle.digest());
     let browser = browser::of(exchange, record, &cleared.get().headers);
     pass_from(exchange, cleared, begun, (Some(handle), browser)).await

@@ -3,6 +3,7 @@
 use http::Response;
 use http::header::{self, HeaderValue};
 
+use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{PendingAuthorization, Submission};
 use crate::oauth::{
@@ -37,7 +38,14 @@ impl<'s> Fresh<'s> {
     ) -> Result<Self, Doubt> {
         let parsed = submission.request(part)?;
         let client = parsed.client_id.map(ClientId::new);
-        let rule = exchange.rule(client.as_ref().map(ClientId::digest));
+        let rule = exchange.rule_of(client.as_ref());
+        // What is inside a request object may be about anybody.
+        let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
+            let rules = &exchange.site.settings.rules;
+            rule.stricter(rules.strictest(clock::today()))
+        } else {
+            rule
+        };
         Ok(Self {
             submission,
             part,
@@ -47,7 +55,7 @@ impl<'s> Fresh<'s> {
         })
     }
 
-    pub(super) fn judge(&self) -> Verdict<Option<CodeChallenge>> {
+    pub(super) fn judge(&self) -> Result<Option<CodeChallenge>, Violation> {
         authorize::judge(self.rule, &self.parsed)
     }
 
@@ -97,29 +105,37 @@ pub(super) async fn fresh(
         Ok(fresh) => fresh,
         Err(doubt) => return doubtful(exchange, request, &doubt).await,
     };
-    let verdict = fresh.judge();
-    let Ok(tie) = browser::tie(exchange, &request.headers) else {
+    let tie = if fresh.rule.may_change_requests() {
+        browser::tie(exchange, &request.headers)
+    } else {
+        Ok(Tie::default())
+    };
+    let Ok(tie) = tie else {
         return store_unavailable(exchange, request.headers.get(header::ACCEPT));
     };
-    let pending = fresh.pending(verdict.subject.clone(), tie.digest);
+    let judged = fresh.judge();
+    let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
+    let verdict = Verdict {
+        subject: request,
+        violation: judged.err(),
+    };
     let decision = if fresh.rule.uses_handles() {
         exchange.decide(fresh.rule, verdict, fresh.client.as_ref())
     } else {
         hold_correlated(exchange, &fresh, verdict, &pending).await
     };
     let cleared = match decision {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared.map(|_| request),
-        Decision::Refuse(_, violation) => return refuse(exchange, &request, &fresh, &violation),
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
+        Decision::Refuse(request, violation) => {
+            return refuse(exchange, &request, &fresh, &violation);
+        }
     };
     if !fresh.rule.uses_handles() {
         let response = pass(exchange, cleared, Some(correlation(&pending)), None).await;
-        return with_cookie(
-            response,
-            tie.set_cookie.filter(|_| fresh.rule.mode == Mode::Enforce),
-        );
+        return with_cookie(response, tie.set_cookie);
     }
-    if pending.challenge.is_none() && !fresh.response_type().yields_code() {
-        // Nothing will come back that could be redeemed.
+    if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
+        // Nothing will come back that is of any use to anybody.
         return pass(exchange, cleared, None, None).await;
     }
     enter(exchange, cleared, &fresh, (&pending, tie)).await
@@ -144,11 +160,12 @@ async fn enter(
     let pure = fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
     if exchange.site.settings.entry == Entry::Redirect && pure {
         let query = fresh.submission.entry_query(fresh.part, &handle);
-        let query = String::from_utf8(query).unwrap_or_default();
-        let location = format!("{}?{query}", cleared.get().path());
-        // A form may be longer than any target that would be let in again.
-        if location.len() <= exchange.shared.limits.uri_bytes {
-            return reply::entry(&location, tie.set_cookie.as_deref());
+        let location = [cleared.get().path().as_bytes(), b"?", &query].concat();
+        // A form may be longer than any target that would be let in again, or have bytes that none has: it is rewritten in
+        // place.
+        let fits = location.len() <= exchange.shared.limits.uri_bytes && location.is_ascii();
+        if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
+            return reply::entry(location, tie.set_cookie.as_deref());
         }
     }
     let with = (&handle, pending);
@@ -166,40 +183,30 @@ fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response
 /// Under what a request is found again when nothing on the wire is rewritten.
 fn correlation(pending: &PendingAuthorization) -> Digest {
     let target = pending.redirect.map(|redirect| redirect.target());
-    bind::correlation(target, pending.state.as_str().unwrap_or_default())
+    bind::correlation(target, pending.state.as_str().unwrap_or_default(), pending.browser)
 }
 
 /// Decides about a request whose values travel unchanged, and holds it under them. The same request once more (a login
 /// that comes back to the authorization path) is no second decision.
-pub(super) async fn hold_correlated(
+pub(super) async fn hold_correlated<T>(
     exchange: &Exchange<'_>,
     fresh: &Fresh<'_>,
-    verdict: Verdict<Option<CodeChallenge>>,
+    verdict: Verdict<T>,
     pending: &PendingAuthorization,
-) -> Decision<Option<CodeChallenge>> {
+) -> Decision<T> {
     let (rule, client) = (fresh.rule, fresh.client.as_ref());
     if rule.mode == Mode::Enforce && verdict.violation.is_some() {
         return exchange.decide(rule, verdict, client);
     }
     fresh.note_redirect(exchange);
-    match exchange
-        .site
-        .store
-        .hold(Place::Digest(correlation(pending)), pending)
-        .await
-    {
+    let place = Place::Digest(correlation(pending));
+    match exchange.site.store.hold(place, pending).await {
         Ok(Held::Again) => apply(rule.mode, verdict),
         Ok(Held::New | Held::Conflict | Held::Handle(_)) => exchange.decide(rule, verdict, client),
         Err(_) => {
             let violation = Some(Violation::StoreUnavailable);
-            exchange.decide(
-                rule,
-                Verdict {
-                    subject: verdict.subject,
-                    violation,
-                },
-                client,
-            )
+            let subject = verdict.subject;
+            exchange.decide(rule, Verdict { subject, violation }, client)
         }
     }
 }

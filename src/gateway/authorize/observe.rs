@@ -20,10 +20,14 @@ pub(in crate::gateway) async fn observe(
     if !all_off {
         watch(exchange, &mut request).await;
     }
-    let sent = request.sent();
+    let asked = bind::Asked {
+        sent: request.sent(),
+        at_authorization: true,
+        ..bind::Asked::default()
+    };
     match exchange.send(request).await {
         Ok(response) if all_off => bind::pass_through(exchange, response),
-        Ok(response) => bind::observe(exchange, sent, response).await,
+        Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
 }
@@ -55,8 +59,12 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     };
     match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
-            let verdict = fresh.judge();
-            let pending = fresh.pending(verdict.subject.clone(), None);
+            let judged = fresh.judge();
+            let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), None);
+            let verdict = Verdict {
+                subject: (),
+                violation: judged.err(),
+            };
             drop(hold_correlated(exchange, &fresh, verdict, &pending).await);
         }
         Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),

@@ -1,34 +1,27 @@
 //! The upstream's own origin, as clients reach it.
 
 use http::{HeaderValue, Response, header};
+use memchr::{memchr3, memmem};
 use url::Url;
+
+use crate::carrier::location::as_url;
 
 use crate::oauth::params::set::ByteSet;
 
 use super::super::body::Body;
 use super::super::exchange::Exchange;
-use super::super::headers;
 
 /// An answer in which nothing can be ours: only the upstream's own origin is translated.
 pub(in crate::gateway) fn pass_through(
     exchange: &Exchange<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    if let Some(location) =
-        text(&response, &header::LOCATION).and_then(|location| public_url(exchange, location))
-    {
-        headers::set(response.headers_mut(), header::LOCATION, &location);
+    let location = response.headers().get(header::LOCATION);
+    if let Some(location) = location.and_then(|location| public_url(exchange, location.as_bytes())) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
     public_cookies(exchange, &mut response);
     response
-}
-
-pub(super) fn text<'r>(response: &'r Response<Body>, name: &header::HeaderName) -> Option<&'r str> {
-    response.headers().get(name).and_then(as_text)
-}
-
-pub(super) fn as_text(value: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 /// Whether a URL leads away from the server and from the gate, as a browser reads it: `//host`, `/\host` and the like name
@@ -42,24 +35,24 @@ pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     target.is_none_or(|target| !site.own.contains(&Some(target.origin())))
 }
 
-/// A URL at the upstream's own origin, as clients reach it.
-fn public_url(exchange: &Exchange<'_>, location: &str) -> Option<String> {
+/// A URL at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.
+fn public_url(exchange: &Exchange<'_>, location: &[u8]) -> Option<HeaderValue> {
+    let text = as_url(location);
     // Most redirects lead to an application, and that is seen without taking them apart.
-    if plain_host(location).is_some_and(|host| host != exchange.site.upstream_host) {
+    if plain_host(&text).is_some_and(|host| host != exchange.site.upstream_host) {
         return None;
     }
-    let target = Url::parse(location).ok()?;
+    let target = Url::parse(&text).ok()?;
     let [upstream, _] = &exchange.site.own;
     if *upstream != Some(target.origin()) {
         return None;
     }
-    let authority = location.find("://")? + 3;
+    let authority = memmem::find(location, b"://")? + 3;
     let rest = location.get(authority..)?;
-    let path = rest
-        .find(['/', '?', '#'])
-        .and_then(|at| rest.get(at..))
-        .unwrap_or_default();
-    Some(format!("{}{path}", exchange.site.settings.public_origin))
+    let path = memchr3(b'/', b'?', b'#', rest).and_then(|at| rest.get(at..));
+    let origin = exchange.site.settings.public_origin.as_bytes();
+    // Both are fields, or parts of one.
+    HeaderValue::from_bytes(&[origin, path.unwrap_or_default()].concat()).ok()
 }
 
 /// The host of a URL that is written so plainly that it can only be the one that a parser finds: no user, no escape, no

@@ -1,0 +1,240 @@
+//! Whose sign-in a carrier belongs to: that of the handle in its `state`, or where nothing on the wire is rewritten the one that
+//! is found again under the same values.
+
+use crate::answer::{Leads, SignIn};
+use crate::carrier::{Carried, Carrier};
+use crate::clock;
+use crate::flow::{Handle, PendingAuthorization};
+use crate::oauth::Digest;
+use crate::oauth::redirect::{is_out_of_band, target_digest};
+use crate::policy::{Rule, Violation};
+use crate::store::Pending;
+
+use super::super::BrowserBinding;
+use super::super::exchange::Exchange;
+use super::public::is_foreign;
+use super::{Asked, Unsafe};
+
+/// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, its state, and the
+/// browser that it came from, where that has our cookie. The client is not among them, because an answer does not name it; two
+/// requests under one key kill both records.
+pub(in crate::gateway) fn correlation(
+    target: Option<Digest>,
+    state: &str,
+    browser: Option<Digest>,
+) -> Digest {
+    let bytes = |digest: Option<Digest>| digest.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default();
+    let (target, browser) = (bytes(target), bytes(browser));
+    Digest::of("correlation", &[&target, state.as_bytes(), &browser])
+}
+
+/// A carrier's sign-in.
+pub(super) struct Belongs {
+    /// Under which it is kept.
+    pub(super) key: Digest,
+    /// The handle that stands for it, where one does.
+    pub(super) handle: Option<Handle>,
+    /// Where the carrier leads.
+    pub(super) leads: Leads,
+    whose: Whose,
+}
+
+enum Whose {
+    Nobodys,
+    Several,
+    Dead,
+    Uncertain,
+    Live(Box<PendingAuthorization>),
+}
+
+impl Belongs {
+    pub(super) fn sign_in(&self) -> SignIn<'_> {
+        match &self.whose {
+            Whose::Nobodys => SignIn::None,
+            Whose::Several => SignIn::Several,
+            Whose::Dead => SignIn::Dead,
+            Whose::Uncertain => SignIn::Uncertain,
+            Whose::Live(record) => SignIn::Live(record),
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&PendingAuthorization> {
+        match &self.whose {
+            Whose::Live(record) => Some(record),
+            Whose::Nobodys | Whose::Several | Whose::Dead | Whose::Uncertain => None,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.record().is_some()
+    }
+
+    /// The rule of its client. What is dead may have been anybody's.
+    pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        match &self.whose {
+            Whose::Live(record) => exchange.rule(Some(record.client)),
+            Whose::Dead | Whose::Several if self.handle.is_some() => rules.strictest(clock::today()),
+            Whose::Dead | Whose::Several | Whose::Nobodys | Whose::Uncertain => rules.default_rule(),
+        }
+    }
+
+    /// The sign-in dies with an answer that must not go out.
+    pub(super) fn unsafe_because<'g>(
+        &self,
+        exchange: &Exchange<'g>,
+        why: &'static str,
+    ) -> Unsafe<'g> {
+        let is_somebodys = self.is_live() || self.handle.is_some();
+        Unsafe {
+            violation: Violation::UnboundCodeInResponse(why),
+            // Where nothing is rewritten the key is made of what others may know, too.
+            pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
+            rule: is_somebodys.then(|| self.rule(exchange)),
+        }
+    }
+}
+
+/// Finds the sign-in of a carrier.
+pub(super) async fn find<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    carrier: &dyn Carrier,
+    carried: &Carried,
+) -> Result<Belongs, Unsafe<'g>> {
+    let leads = if is_foreign(exchange, &carrier.url()) {
+        Leads::Away
+    } else {
+        Leads::Home
+    };
+    let nobodys = Belongs {
+        key: Digest::from_bytes([0; 16]),
+        handle: None,
+        leads,
+        whose: Whose::Nobodys,
+    };
+    match carried.handles.as_slice() {
+        [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, nobodys).await,
+        [] if exchange.site.settings.rules.any_upstream_codes() => {
+            correlated(exchange, asked, (carrier, carried), nobodys).await
+        }
+        [] => Ok(nobodys),
+        [handle] => by_handle(exchange, (carrier, carried), handle, nobodys).await,
+        [handle, ..] => Ok(Belongs {
+            handle: Some(handle.clone()),
+            whose: Whose::Several,
+            ..nobodys
+        }),
+    }
+}
+
+async fn by_handle<'g>(
+    exchange: &Exchange<'g>,
+    (carrier, carried): (&dyn Carrier, &Carried),
+    handle: &Handle,
+    nobodys: Belongs,
+) -> Result<Belongs, Unsafe<'g>> {
+    let found = Belongs {
+        key: handle.digest(),
+        handle: Some(handle.clone()),
+        ..nobodys
+    };
+    match exchange.site.store.pending(handle.digest()).await {
+        Ok(Pending::Live(record)) => {
+            let to_client = match record.redirect {
+                Some(redirect) => redirect.is_target_of(&carrier.target()),
+                // An answer without a redirect URI of its own to compare is the client's only if it is an answer at all,
+                // and leads away.
+                None => found.leads == Leads::Away && carried.is_response(),
+            };
+            let leads = if to_client { Leads::ToClient } else { found.leads };
+            let whose = Whose::Live(record);
+            Ok(Belongs { leads, whose, ..found })
+        }
+        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => Ok(Belongs {
+            whose: Whose::Dead,
+            ..found
+        }),
+        Err(_) => Err(Unsafe::in_doubt(exchange)),
+    }
+}
+
+/// Whether an answer may be one that the server shows to the user itself: a page of its own with a code in its address.
+fn is_shown(carried: &Carried, asked: &Asked<'_>, leads: Leads) -> bool {
+    leads == Leads::Home && asked.handle.is_some() && !carried.codes.is_empty()
+}
+
+/// Out of band (`urn:ietf:wg:oauth:2.0:oob`): there is no client to redirect to, and no state in the answer. It belongs to the
+/// sign-in that the request went on with, if that has such a redirect URI.
+async fn out_of_band<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    nobodys: Belongs,
+) -> Result<Belongs, Unsafe<'g>> {
+    let Some(handle) = asked.handle else {
+        return Ok(nobodys);
+    };
+    match exchange.site.store.pending(handle.digest()).await {
+        Ok(Pending::Live(record)) if record.redirect.is_some_and(is_out_of_band) => Ok(Belongs {
+            key: handle.digest(),
+            handle: Some(handle.clone()),
+            leads: Leads::ToClient,
+            whose: Whose::Live(record),
+        }),
+        Ok(_) => Ok(nobodys),
+        Err(_) => Err(Unsafe::in_doubt(exchange)),
+    }
+}
+
+/// The request that was held under the values that come back.
+async fn correlated<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    (carrier, carried): (&dyn Carrier, &Carried),
+    nobodys: Belongs,
+) -> Result<Belongs, Unsafe<'g>> {
+    let state = carried.state.as_deref().unwrap_or_default();
+    let target = target_digest(&carrier.target());
+    let keys = |browser| {
+        [Some(target), None].map(|target| correlation(target, state, browser))
+    };
+    // The cookie first: who sends one was given it by a sign-in that is found with it.
+    let with_cookie = asked.browser.map(|browser| keys(Some(browser)));
+    let mut found = nobodys;
+    for (tier, has_cookie) in [(asked.begun.map(|key| [key; 1].to_vec()), true), (with_cookie.map(|keys| keys.to_vec()), true), (Some(keys(None).to_vec()), false)] {
+        for key in tier.into_iter().flatten() {
+            match exchange.site.store.pending(key).await {
+                Ok(Pending::Live(record)) if is_its(&record, target, state, found.leads) => {
+                    // Whose it is cannot be said. (Under one key the store sees to that.)
+                    if found.is_live() && found.key != key {
+                        return Ok(Belongs { whose: Whose::Several, handle: None, ..found });
+                    }
+                    let leads = Leads::ToClient;
+                    found = Belongs { key, handle: None, leads, whose: Whose::Live(record) };
+                }
+                Ok(Pending::Conflict) if !found.is_live() => {
+                    // Enforced, the browser's cookie would have told them apart.
+                    let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
+                    let whose = if !has_cookie && told_apart { Whose::Uncertain } else { Whose::Dead };
+                    found = Belongs { key, whose, ..found };
+                }
+                Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
+                Err(_) => return Err(Unsafe::in_doubt(exchange)),
+            }
+        }
+        if !matches!(found.whose, Whose::Nobodys) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a record that was found is that of an answer: under the key of the request that is being answered it may be another
+/// one's.
+fn is_its(record: &PendingAuthorization, target: Digest, state: &str, leads: Leads) -> bool {
+    let same_target = match record.redirect {
+        Some(redirect) => redirect.target() == target,
+        None => leads == Leads::Away,
+    };
+    same_target && record.state.as_str().unwrap_or_default() == state
+}

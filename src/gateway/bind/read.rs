@@ -1,0 +1,157 @@
+//! Reading an answer: its `Location`, its body where that may carry something, and what is left of both when no carrier was
+//! found in them.
+
+use bytes::Bytes;
+use http::{Response, header};
+
+use crate::carrier::beacon::{self, Kind};
+use crate::flow::{Candidate, Purpose, handle};
+use crate::policy::Violation;
+use crate::telemetry::Event;
+
+use super::super::body::{Body, Peeked};
+use super::super::exchange::Exchange;
+use super::{Asked, Unsafe};
+
+/// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
+const MAX_HANDLES: usize = 64;
+
+/// The one `Location` of a redirect.
+pub(super) fn location(response: &Response<Body>) -> Result<Option<&[u8]>, &'static str> {
+    if !response.status().is_redirection() {
+        return Ok(None);
+    }
+    let mut all = response.headers().get_all(header::LOCATION).iter();
+    match (all.next(), all.next()) {
+        (_, Some(_)) => Err("two Location fields"),
+        (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),
+    }
+}
+
+/// The whole of a body that may carry something, left ready to be sent on; empty when there is none, or it cannot be read.
+pub(super) async fn page(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    response: &mut Response<Body>,
+) -> Bytes {
+    if http_body::Body::is_end_stream(response.body()) || is_encoded(response) || !may_carry(asked, response) {
+        return Bytes::new();
+    }
+    let limit = exchange.shared.limits.response_scan_bytes;
+    match response.body_mut().peek(limit).await {
+        Peeked::Whole(page) => page,
+        Peeked::TooLong | Peeked::Broken => Bytes::new(),
+    }
+}
+
+/// Codings that nobody uses are none: browsers show such a page as it is.
+fn is_encoded(response: &Response<Body>) -> bool {
+    const CODINGS: [&[u8]; 7] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"br", b"zstd", b"dcb"];
+    let fields = response.headers().get_all(header::CONTENT_ENCODING);
+    fields.iter().any(|field| {
+        let mut codings = field.as_bytes().split(|&byte| byte == b',');
+        codings.any(|coding| {
+            let coding = coding.trim_ascii().to_ascii_lowercase();
+            CODINGS.contains(&coding.as_slice())
+        })
+    })
+}
+
+/// Whether the body of an answer may carry a code: every page and every JSON document; and whatever answers a request that a code
+/// may follow, but for media.
+fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
+    let names = |kind: &[u8], word: &[u8]| {
+        kind.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+    };
+    let mut kinds = response.headers().get_all(header::CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes).peekable();
+    // Browsers sniff.
+    if kinds.peek().is_none() {
+        return true;
+    }
+    let is_media = |kind: &[u8]| {
+        const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
+        let starts = |media: &&[u8]| kind.get(..media.len()).is_some_and(|part| part.eq_ignore_ascii_case(media));
+        MEDIA.iter().any(starts) && !names(kind, b"svg")
+    };
+    let is_near = asked.at_authorization || asked.handle.is_some() || asked.sent.is_post();
+    kinds.any(|kind| {
+        names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind)
+    })
+}
+
+/// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
+/// the server's public URL.
+pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
+    let differs = exchange.site.origin != exchange.site.settings.public_origin;
+    if differs && exchange.site.origin_finder.find(page).is_some() {
+        let upstream = &exchange.site.telemetry;
+        exchange
+            .shared
+            .telemetry()
+            .tell(&Event::UpstreamOriginInBody {
+                request: exchange.id,
+                upstream,
+            });
+    }
+}
+
+/// What no carrier was found in: a handle of ours, live or dead, beside what may be a code is an answer that nobody can
+/// deliver. `Refresh`, `Link` and whatever vendors redirect with; a `Location` of an unknown shape; a page.
+pub(super) async fn leftovers<'g>(
+    exchange: &Exchange<'g>,
+    response: &Response<Body>,
+    page: &[u8],
+) -> Result<(), Unsafe<'g>> {
+    let is_redirect = response.status().is_redirection();
+    for (name, value) in response.headers() {
+        let why = if is_redirect && *name == header::LOCATION {
+            "a code in a Location of an unknown shape"
+        } else {
+            "a code in a header field other than Location"
+        };
+        suspect(exchange, value.as_bytes(), Kind::Text, why).await?;
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let is_html = kind.is_none_or(|kind| {
+        kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"html"))
+    });
+    let kind = if is_html { Kind::Html } else { Kind::Text };
+    suspect(exchange, page, kind, "a code in a page of an unknown shape").await
+}
+
+async fn suspect<'g>(
+    exchange: &Exchange<'g>,
+    text: &[u8],
+    kind: Kind,
+    why: &'static str,
+) -> Result<(), Unsafe<'g>> {
+    // Most texts name no handle.
+    if !handle::may_stand_in(text) {
+        return Ok(());
+    }
+    let found = exchange.site.key.find_all(Purpose::State, text, MAX_HANDLES);
+    let handles = match found {
+        Ok(handles) if handles.is_empty() => return Ok(()),
+        Ok(handles) => handles,
+        Err(_) => Vec::new(),
+    };
+    if !beacon::carries_code(text, kind, None) {
+        return Ok(());
+    }
+    let candidates: Vec<Candidate> = handles.iter().map(|handle| Candidate::State(handle.digest())).collect();
+    let Ok(owners) = exchange.site.store.owners(&candidates).await else {
+        return Err(Unsafe::in_doubt(exchange));
+    };
+    let live = handles.iter().zip(&owners).find_map(|(handle, owner)| {
+        owner.filter(|owner| owner.alive).map(|owner| (handle.digest(), owner.client))
+    });
+    let rules = &exchange.site.settings.rules;
+    Err(Unsafe {
+        violation: Violation::UnboundCodeInResponse(why),
+        pending: live.map(|(pending, _)| pending),
+        rule: Some(match live {
+            Some((_, client)) => exchange.rule(Some(client)),
+            None => rules.strictest(crate::clock::today()),
+        }),
+    })
+}
