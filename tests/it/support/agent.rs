@@ -206,7 +206,7 @@ impl Page {
         let page = str::from_utf8(&self.response.body).ok()?;
         forms(page)
             .into_iter()
-            .max_by_key(Form::asks_for_a_password)
+            .max_by_key(|form| (form.asks_for_a_password(), form.leads_on()))
     }
 }
 

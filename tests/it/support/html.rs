@@ -40,6 +40,13 @@ impl Form {
             .iter()
             .any(|control| control.kind == "password")
     }
+
+    /// Whether there is a button that leads on.
+    pub(crate) fn leads_on(&self) -> bool {
+        self.controls
+            .iter()
+            .any(|control| control.kind == "submit" && control.says_yes())
+    }
 }
 
 impl Control {

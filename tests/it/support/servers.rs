@@ -50,6 +50,18 @@ pub(crate) static DJANGO_OAUTH_TOOLKIT: Target = Target {
     profile: &DJANGO_OAUTH_TOOLKIT_PROFILE,
     response_mode: None,
 };
+pub(crate) static DJANGO_ALLAUTH: Target = Target {
+    profile: &DJANGO_ALLAUTH_PROFILE,
+    response_mode: None,
+};
+pub(crate) static AUTHLIB_SERVER: Target = Target {
+    profile: &AUTHLIB_SERVER_PROFILE,
+    response_mode: None,
+};
+pub(crate) static DOORKEEPER: Target = Target {
+    profile: &DOORKEEPER_PROFILE,
+    response_mode: None,
+};
 pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     profile: &OAUTH2_MOCK_SERVER_PROFILE,
     response_mode: None,
@@ -78,6 +90,33 @@ static DJANGO_OAUTH_TOOLKIT_PROFILE: Profile = Profile {
     authorization: &["/o/authorize/"],
     token: &["/o/token/"],
     metadata: "/o/.well-known/openid-configuration",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static DJANGO_ALLAUTH_PROFILE: Profile = Profile {
+    program: "servers/django_allauth.py",
+    authorization: &["/identity/o/authorize"],
+    token: &["/identity/o/api/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static AUTHLIB_SERVER_PROFILE: Profile = Profile {
+    program: "servers/authlib_server.py",
+    authorization: &["/oauth/authorize"],
+    token: &["/oauth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static DOORKEEPER_PROFILE: Profile = Profile {
+    program: "servers/doorkeeper.rb",
+    authorization: &["/oauth/authorize"],
+    token: &["/oauth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
     running: OnceLock::new(),
 };
@@ -169,6 +208,8 @@ pub(crate) struct Seen {
     pub(crate) content_type: String,
     pub(crate) authorization: bool,
     pub(crate) body: String,
+    /// What it was answered with.
+    pub(crate) status: u16,
 }
 
 impl Ledger {
