@@ -3,13 +3,22 @@
 use serde_json::Value;
 
 use crate::support::http::Request;
-use crate::support::servers::{DJANGO_OAUTH_TOOLKIT, OAUTH2_SERVER, OIDC_PROVIDER, Target};
+use crate::support::servers::{
+    AUTHLIB_SERVER, DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
+    Target,
+};
 use crate::support::stage::Stage;
 
 /// The clients that do not read metadata are told where to go.
 const OAUTH2_SERVER_PATHS: [&str; 4] =
     ["--authorize", "/oauth/authorize", "--token", "/oauth/token"];
 const DJANGO_PATHS: [&str; 4] = ["--authorize", "/o/authorize/", "--token", "/o/token/"];
+const ALLAUTH_PATHS: [&str; 4] = [
+    "--authorize",
+    "/identity/o/authorize",
+    "--token",
+    "/identity/o/api/token",
+];
 const CONFIDENTIAL: [&str; 4] = ["--client-id", "conf", "--client-secret", "sekrit"];
 
 #[test]
@@ -83,6 +92,29 @@ fn openid_client_turns_pkce_on_because_the_gate_says_so() {
     assert_eq!(outcome["pkce"], true, "{outcome}");
 }
 
+/// Every proof without a nonce is sent back for one.
+#[test]
+fn openid_client_completes_with_dpop_when_the_server_demands_a_nonce() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let outcome = run(&stage, "clients/openid-client.mjs", &["--dpop", "on"]);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(outcome["token_type"], "dpop", "{outcome}");
+    assert_eq!(outcome["user"], "alice", "the token works: {outcome}");
+    assert_eq!(stage.ledger().answers(), [400, 200]);
+}
+
+#[test]
+fn openid_client_with_dpop_gets_no_token_if_only_its_first_request_had_a_verifier() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let arguments = ["--dpop", "on", "--retry", "bare"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    stage.sent_back(1);
+    assert_eq!(outcome["ok"], false, "{outcome}");
+    assert_eq!(outcome["error"]["oauth"], "invalid_grant", "{outcome}");
+    assert_eq!(stage.ledger().answers(), [400]);
+}
+
 #[test]
 fn openid_client_without_pkce_is_told_what_is_wrong() {
     let stage = Stage::with_redirect_uri(&OIDC_PROVIDER);
@@ -121,6 +153,45 @@ fn authlib_completes_as_a_confidential_client() {
 }
 
 #[test]
+fn authlib_completes_where_consent_comes_in_a_field_called_request() {
+    completes(
+        &DJANGO_ALLAUTH,
+        "clients/authlib_session.py",
+        &ALLAUTH_PATHS,
+    );
+}
+
+/// It tries HTTP Basic, and then the form.
+#[test]
+fn go_x_oauth2_completes_when_its_first_way_to_authenticate_is_answered_with_400() {
+    the_second_way_completes(&AUTHLIB_SERVER, 400);
+}
+
+#[test]
+fn go_x_oauth2_completes_when_its_first_way_to_authenticate_is_answered_with_401() {
+    the_second_way_completes(&DOORKEEPER, 401);
+}
+
+#[test]
+fn go_x_oauth2_gets_no_token_without_a_verifier_in_either_way() {
+    let arguments = [OAUTH2_SERVER_PATHS, CONFIDENTIAL].concat();
+    for target in [&AUTHLIB_SERVER, &DOORKEEPER] {
+        let stage = Stage::new(target);
+        let arguments = [&arguments[..], &["--verifier", "off"]].concat();
+        let outcome = run(&stage, "clients/x_oauth2.go", &arguments);
+        assert_eq!(outcome["ok"], false, "{outcome}");
+        assert!(
+            outcome["response"]["code"].is_string(),
+            "it had a code: {outcome}"
+        );
+        assert!(
+            stage.ledger().token.is_empty(),
+            "the server never heard of it"
+        );
+    }
+}
+
+#[test]
 fn oidc_client_ts_completes_in_a_browser_from_another_origin() {
     completes(&OIDC_PROVIDER, "clients/oidc-client-ts.mjs", &[]);
 }
@@ -148,6 +219,15 @@ fn completes(target: &'static Target, program: &str, arguments: &[&str]) {
     let stage = Stage::new(target);
     let outcome = run(&stage, program, arguments);
     assert_completed(&stage, &outcome);
+}
+
+fn the_second_way_completes(target: &'static Target, first: u16) {
+    let stage = Stage::new(target);
+    let arguments = [OAUTH2_SERVER_PATHS, CONFIDENTIAL].concat();
+    let outcome = run(&stage, "clients/x_oauth2.go", &arguments);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(stage.ledger().answers(), [first, 200]);
 }
 
 fn run(stage: &Stage, program: &str, arguments: &[&str]) -> Value {

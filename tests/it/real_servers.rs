@@ -2,7 +2,9 @@
 //! That no code of the server's own gets out, and none comes back unverified, each [`Stage`](crate::support::stage::Stage)
 //! checks by itself.
 
+mod again;
 mod bare;
+mod out_of_band;
 mod people;
 mod pkce;
 mod sloppy;

@@ -213,6 +213,11 @@ pub(crate) struct Seen {
 }
 
 impl Ledger {
+    /// What each redemption was answered with.
+    pub(crate) fn answers(&self) -> Vec<u16> {
+        self.redemptions().iter().map(|seen| seen.status).collect()
+    }
+
     /// The requests to the token endpoint that could have bought a token: those with a code that the server had issued.
     pub(crate) fn redemptions(&self) -> Vec<&Seen> {
         let has_a_code = |seen: &&Seen| {
