@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::fixture::free_port;
 use crate::support::http::Request;
 use crate::support::servers::{
     AUTHLIB_SERVER, DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
@@ -19,6 +20,11 @@ const ALLAUTH_PATHS: [&str; 4] = [
     "--token",
     "/identity/o/api/token",
 ];
+/// `spa` is no native application: those are asked every time.
+const RENEW: [&str; 4] = ["--client-id", "spa", "--renew", "on"];
+const HARD: &str = "[upstream.pkce]\nbrowser_binding = \"hard\"\n";
+/// What the log would call a sign-in that goes on in another browser.
+const OTHER_BROWSER: [&str; 2] = ["other_browser", "browser_mismatch"];
 const CONFIDENTIAL: [&str; 4] = ["--client-id", "conf", "--client-secret", "sekrit"];
 
 #[test]
@@ -123,6 +129,21 @@ fn openid_client_without_pkce_is_told_what_is_wrong() {
     assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
 }
 
+/// A native application listens on whatever port it gets, and only there it can be told anything.
+#[test]
+fn openid_client_on_a_port_of_the_moment_is_told_there_what_is_wrong() {
+    let client = "[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\n";
+    let stage = Stage::configured(&OIDC_PROVIDER, client);
+    let here = format!("http://127.0.0.1:{}/cb", free_port());
+    let arguments = ["--redirect-uri", &here, "--pkce", "off"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    assert_eq!(outcome["ok"], false, "{outcome}");
+    assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
+
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments[..2]);
+    assert_completed(&stage, &outcome);
+}
+
 #[test]
 fn oauth4webapi_completes() {
     completes(&OIDC_PROVIDER, "clients/oauth4webapi.mjs", &[]);
@@ -194,6 +215,51 @@ fn go_x_oauth2_gets_no_token_without_a_verifier_in_either_way() {
 #[test]
 fn oidc_client_ts_completes_in_a_browser_from_another_origin() {
     completes(&OIDC_PROVIDER, "clients/oidc-client-ts.mjs", &[]);
+}
+
+/// The browser hides `DPoP-Nonce` from it unless CORS shows it.
+#[test]
+fn oidc_client_ts_completes_with_dpop_when_the_server_demands_a_nonce() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let outcome = run(&stage, "clients/oidc-client-ts.mjs", &["--dpop", "on"]);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(outcome["token_type"], "DPoP", "{outcome}");
+    assert_eq!(stage.ledger().answers(), [400, 200]);
+}
+
+/// In a frame of the same site the browser sends its cookies.
+#[test]
+fn oidc_client_ts_renews_its_tokens_in_a_hidden_frame() {
+    let stage = Stage::configured(&OIDC_PROVIDER, HARD);
+    stage.keep_out_of_the_log(OTHER_BROWSER.map(str::to_owned));
+    let outcome = run(&stage, "clients/oidc-client-ts.mjs", &RENEW);
+    assert_completed(&stage, &outcome);
+    let renewed = &outcome["renewed"]["tokens"];
+    assert!(contains(renewed, "access_token"), "{outcome}");
+    stage.granted(1);
+}
+
+/// In a frame of another site it sends none: nobody knows who that is, but it is no other browser.
+#[test]
+fn oidc_client_ts_on_another_site_is_told_to_sign_in_and_taken_for_no_other_browser() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    stage.keep_out_of_the_log(OTHER_BROWSER.map(str::to_owned));
+    login_is_required_on_another_site(&stage);
+}
+
+#[test]
+fn oidc_client_ts_on_another_site_is_told_to_sign_in_where_browsers_are_bound() {
+    login_is_required_on_another_site(&Stage::configured(&OIDC_PROVIDER, HARD));
+}
+
+fn login_is_required_on_another_site(stage: &Stage) {
+    let elsewhere = ["--redirect-uri", stage.redirect_uri_elsewhere()];
+    let arguments = [&RENEW[..], &elsewhere].concat();
+    let outcome = run(stage, "clients/oidc-client-ts.mjs", &arguments);
+    assert_completed(stage, &outcome);
+    let renewed = &outcome["renewed"]["error"];
+    assert_eq!(renewed, "login_required", "{outcome}");
 }
 
 /// It sends a challenge without a method and a verifier of 171 characters; both need the operator's word.

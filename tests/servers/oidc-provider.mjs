@@ -17,6 +17,7 @@ const provider = new Provider(issuer, {
   clientBasedCORS: () => true, // the single-page application is served from another origin
   clients: [
     { ...common, client_id: 'pub', token_endpoint_auth_method: 'none' },
+    { ...common, client_id: 'spa', application_type: 'web', token_endpoint_auth_method: 'none' }, // native ones never go on in silence
     { ...common, client_id: 'basic', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_basic' },
     { ...common, client_id: 'post', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_post' },
     { ...common, client_id: 'jwt', client_secret: 'a shared secret, long enough for HS256', token_endpoint_auth_method: 'client_secret_jwt' },

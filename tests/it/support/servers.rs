@@ -137,6 +137,8 @@ pub(crate) struct Server {
     pub(crate) gate: String,
     /// Registered for every client; nobody listens there unless a test does.
     pub(crate) redirect_uri: String,
+    /// The same on another host, which is another site to a browser.
+    pub(crate) elsewhere: String,
     turn: Mutex<()>,
     /// Holds the pipe whose end would be the server's.
     _process: Child,
@@ -169,15 +171,17 @@ impl Profile {
     fn start(&self) -> Server {
         let (port, gate) = (free_port(), format!("127.0.0.1:{}", free_port()));
         let redirect_uri = format!("http://127.0.0.1:{}/cb", free_port());
+        let elsewhere = format!("http://localhost:{}/cb", free_port());
         let mut command = program(self.program);
         command
             .args([port.to_string(), format!("http://{gate}")])
-            .env("REDIRECT_URIS", &redirect_uri);
+            .env("REDIRECT_URIS", format!("{redirect_uri} {elsewhere}"));
         let url = format!("http://127.0.0.1:{port}");
         Server {
             url,
             gate,
             redirect_uri,
+            elsewhere,
             turn: Mutex::new(()),
             _process: serve(command),
         }

@@ -49,13 +49,14 @@ impl Stage {
         )
     }
 
-    fn configured(target: &'static Target, clients: &str) -> Self {
+    /// With more of the upstream's tables, as they stand in the file.
+    pub(crate) fn configured(target: &'static Target, tables: &str) -> Self {
         let (server, turn) = target.profile.borrow();
-        let clients = clients.replace("REDIRECT_URI", &server.redirect_uri);
+        let tables = tables.replace("REDIRECT_URI", &server.redirect_uri);
         Self {
             target,
             server,
-            gate: Gate::start(&config(target, server, &clients)),
+            gate: Gate::start(&config(target, server, &tables)),
             received: Arc::default(),
             secrets: RefCell::new(vec!["sekrit".to_owned()]),
             verified: Cell::new(0),
@@ -74,6 +75,11 @@ impl Stage {
 
     pub(crate) fn redirect_uri(&self) -> &str {
         &self.server.redirect_uri
+    }
+
+    /// Registered as well, and of another site.
+    pub(crate) fn redirect_uri_elsewhere(&self) -> &str {
+        &self.server.elsewhere
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -227,7 +233,7 @@ impl Drop for Stage {
     }
 }
 
-fn config(target: &Target, server: &Server, clients: &str) -> String {
+fn config(target: &Target, server: &Server, tables: &str) -> String {
     let profile = target.profile;
     format!(
         r#"
@@ -247,7 +253,7 @@ authorization = {authorization:?}
 token = {token:?}
 metadata = ["{metadata}"]
 
-{clients}"#,
+{tables}"#,
         gate = server.gate,
         admin = free_port(),
         url = server.url,
