@@ -1,7 +1,7 @@
 # Doorkeeper as a Rails application in one file, without the migration that brings PKCE: it ignores it.
 # Worth testing: an out-of-band redirect URI leads to a page of its own that shows the code; consent is posted to the authorization
-# path with every parameter in a hidden field, and so is a refusal, as `_method=delete`; one of two forms on the page is the wrong one.
-# Clients authenticate in the form alone: whoever comes with HTTP Basic is told 401.
+# path with every parameter in a hidden field, and so is a refusal, as `_method=delete`; clients authenticate in the form alone, and
+# whoever comes with HTTP Basic is told 401.
 require 'logger'
 require 'tmpdir'
 require 'rails'
