@@ -4,7 +4,7 @@ import { chromium } from 'playwright-core';
 const YES = /sign.?in|log.?in|allow|authori[sz]e|continue/i;
 const TIMEOUT = 15_000;
 
-/** A fresh browser with a profile of its own, which resolves no name: a page cannot make it leave this machine. */
+/** A fresh browser with a profile of its own, which resolves no name but localhost: a page cannot make it leave this machine. */
 export function launch() {
   return chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -17,7 +17,7 @@ export function launch() {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
     ],
   });
 }

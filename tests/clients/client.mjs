@@ -15,6 +15,9 @@ export const { values: options } = parseArgs({
     token: string('/token'),
     scope: string('openid'),
     pkce: string('on'), // on | off | auto: on only when the server's metadata lists S256
+    dpop: string('off'), // on | off
+    renew: string('off'), // on | off
+    retry: string('whole'), // whole | bare: without the verifier
   },
 });
 

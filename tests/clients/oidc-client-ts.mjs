@@ -1,5 +1,6 @@
 // oidc-client-ts in Chromium: a single-page application, served from an origin of its own, that calls the token endpoint
-// itself. What the gate and the server say about CORS is enforced by the browser, as in real life.
+// itself. What the gate and the server say about CORS is enforced by the browser, as in real life. With --renew on, it asks for new
+// tokens afterwards as such applications do: in a hidden frame, with prompt=none.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -17,9 +18,11 @@ const settings = {
   redirect_uri: callback.href,
   scope: options.scope,
   automaticSilentRenew: false,
+  silentRequestTimeoutInSeconds: 30,
 };
+const dpop = options.dpop === 'on' ? '{ dpop: { store: new oidc.IndexedDbDPoPStore() } }' : '{}';
 const page = `<!doctype html><title>Application</title><script src="/library.js"></script><script>
-  const manager = new oidc.UserManager(${JSON.stringify(settings)});
+  const manager = new oidc.UserManager({ ...${JSON.stringify(settings)}, ...${dpop} });
   window.tokens = location.pathname === '/' ? manager.signinRedirect() : manager.signinCallback();
 </script>`;
 
@@ -38,7 +41,18 @@ await run('oidc-client-ts', async (outcome) => {
     await signIn(tab, callback.href);
     outcome.response = parametersOf({ url: tab.url() });
     outcome.tokens = await tab.evaluate(async () => Object.keys(await window.tokens));
+    outcome.token_type = await tab.evaluate(async () => (await window.tokens).token_type);
+    if (options.renew === 'on') outcome.renewed = await tab.evaluate(renew);
   } finally {
     await browser.close();
   }
 });
+
+/** Runs in the browser. What it ends with is no failure of the client: an answer is an answer. */
+async function renew() {
+  try {
+    return { tokens: Object.keys(await manager.signinSilent()) };
+  } catch ({ name, message, error }) {
+    return { error, name, message };
+  }
+}

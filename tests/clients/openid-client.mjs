@@ -1,4 +1,5 @@
 // openid-client: with --pkce auto it does what its documentation advises, PKCE only if the metadata says that S256 is supported.
+// With --dpop on, its token is bound to a key, and is then used once.
 import * as client from 'openid-client';
 import { options, parametersOf, run } from './client.mjs';
 import { authorize } from './user-agent.mjs';
@@ -34,9 +35,25 @@ await run('openid-client', async (outcome) => {
 
   const response = await authorize(client.buildAuthorizationUrl(config, parameters), options['redirect-uri']);
   outcome.response = parametersOf(response);
-  const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks);
+  const bound = {};
+  if (options.dpop === 'on') bound.DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+  if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
+  const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks, undefined, bound);
   outcome.tokens = Object.keys(tokens);
+  outcome.token_type = tokens.token_type;
+  if (bound.DPoP) outcome.user = (await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, bound)).sub;
 });
+
+/** Sends the second token request without a verifier: that of somebody who has everything else. */
+function bareOnRetry() {
+  let requests = 0;
+  return (url, init) => {
+    const body = new URLSearchParams(init.body);
+    if (body.has('code_verifier')) requests += 1;
+    if (requests > 1) body.delete('code_verifier');
+    return fetch(url, { ...init, body: init.method === 'POST' ? body : undefined });
+  };
+}
 
 function asReceived({ url, form }) {
   if (form === undefined) return new URL(url);

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::support::servers::{
-    DJANGO_OAUTH_TOOLKIT, OAUTH2_SERVER, OIDC_PROVIDER, OIDC_PROVIDER_FORM_POST,
-    OIDC_PROVIDER_FRAGMENT, Target,
+    DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
+    OIDC_PROVIDER_FORM_POST, OIDC_PROVIDER_FRAGMENT, Target,
 };
 use crate::support::stage::Stage;
 
@@ -42,6 +42,16 @@ fn every_login_at_oauth2_server_ends_with_a_code_that_its_verifier_redeems() {
 #[test]
 fn every_login_at_django_oauth_toolkit_ends_with_a_code_that_its_verifier_redeems() {
     every_login_ends_well(&DJANGO_OAUTH_TOOLKIT);
+}
+
+#[test]
+fn every_login_at_django_allauth_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&DJANGO_ALLAUTH);
+}
+
+#[test]
+fn every_login_at_doorkeeper_ends_with_a_code_that_its_verifier_redeems() {
+    every_login_ends_well(&DOORKEEPER);
 }
 
 fn every_login_ends_well(target: &'static Target) {

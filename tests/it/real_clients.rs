@@ -2,14 +2,29 @@
 
 use serde_json::Value;
 
+use crate::support::fixture::free_port;
 use crate::support::http::Request;
-use crate::support::servers::{DJANGO_OAUTH_TOOLKIT, OAUTH2_SERVER, OIDC_PROVIDER, Target};
+use crate::support::servers::{
+    AUTHLIB_SERVER, DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
+    Target,
+};
 use crate::support::stage::Stage;
 
 /// The clients that do not read metadata are told where to go.
 const OAUTH2_SERVER_PATHS: [&str; 4] =
     ["--authorize", "/oauth/authorize", "--token", "/oauth/token"];
 const DJANGO_PATHS: [&str; 4] = ["--authorize", "/o/authorize/", "--token", "/o/token/"];
+const ALLAUTH_PATHS: [&str; 4] = [
+    "--authorize",
+    "/identity/o/authorize",
+    "--token",
+    "/identity/o/api/token",
+];
+/// `spa` is no native application: those are asked every time.
+const RENEW: [&str; 4] = ["--client-id", "spa", "--renew", "on"];
+const HARD: &str = "[upstream.pkce]\nbrowser_binding = \"hard\"\n";
+/// What the log would call a sign-in that goes on in another browser.
+const OTHER_BROWSER: [&str; 2] = ["other_browser", "browser_mismatch"];
 const CONFIDENTIAL: [&str; 4] = ["--client-id", "conf", "--client-secret", "sekrit"];
 
 #[test]
@@ -83,12 +98,50 @@ fn openid_client_turns_pkce_on_because_the_gate_says_so() {
     assert_eq!(outcome["pkce"], true, "{outcome}");
 }
 
+/// Every proof without a nonce is sent back for one.
+#[test]
+fn openid_client_completes_with_dpop_when_the_server_demands_a_nonce() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let outcome = run(&stage, "clients/openid-client.mjs", &["--dpop", "on"]);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(outcome["token_type"], "dpop", "{outcome}");
+    assert_eq!(outcome["user"], "alice", "the token works: {outcome}");
+    assert_eq!(stage.ledger().answers(), [400, 200]);
+}
+
+#[test]
+fn openid_client_with_dpop_gets_no_token_if_only_its_first_request_had_a_verifier() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let arguments = ["--dpop", "on", "--retry", "bare"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    stage.sent_back(1);
+    assert_eq!(outcome["ok"], false, "{outcome}");
+    assert_eq!(outcome["error"]["oauth"], "invalid_grant", "{outcome}");
+    assert_eq!(stage.ledger().answers(), [400]);
+}
+
 #[test]
 fn openid_client_without_pkce_is_told_what_is_wrong() {
     let stage = Stage::with_redirect_uri(&OIDC_PROVIDER);
     let outcome = run(&stage, "clients/openid-client.mjs", &["--pkce", "off"]);
     assert_eq!(outcome["ok"], false, "{outcome}");
     assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
+}
+
+/// A native application listens on whatever port it gets, and only there it can be told anything.
+#[test]
+fn openid_client_on_a_port_of_the_moment_is_told_there_what_is_wrong() {
+    let client = "[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\n";
+    let stage = Stage::configured(&OIDC_PROVIDER, client);
+    let here = format!("http://127.0.0.1:{}/cb", free_port());
+    let arguments = ["--redirect-uri", &here, "--pkce", "off"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    assert_eq!(outcome["ok"], false, "{outcome}");
+    assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
+
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments[..2]);
+    assert_completed(&stage, &outcome);
 }
 
 #[test]
@@ -121,8 +174,92 @@ fn authlib_completes_as_a_confidential_client() {
 }
 
 #[test]
+fn authlib_completes_where_consent_comes_in_a_field_called_request() {
+    completes(
+        &DJANGO_ALLAUTH,
+        "clients/authlib_session.py",
+        &ALLAUTH_PATHS,
+    );
+}
+
+/// It tries HTTP Basic, and then the form.
+#[test]
+fn go_x_oauth2_completes_when_its_first_way_to_authenticate_is_answered_with_400() {
+    the_second_way_completes(&AUTHLIB_SERVER, 400);
+}
+
+#[test]
+fn go_x_oauth2_completes_when_its_first_way_to_authenticate_is_answered_with_401() {
+    the_second_way_completes(&DOORKEEPER, 401);
+}
+
+#[test]
+fn go_x_oauth2_gets_no_token_without_a_verifier_in_either_way() {
+    let arguments = [OAUTH2_SERVER_PATHS, CONFIDENTIAL].concat();
+    for target in [&AUTHLIB_SERVER, &DOORKEEPER] {
+        let stage = Stage::new(target);
+        let arguments = [&arguments[..], &["--verifier", "off"]].concat();
+        let outcome = run(&stage, "clients/x_oauth2.go", &arguments);
+        assert_eq!(outcome["ok"], false, "{outcome}");
+        assert!(
+            outcome["response"]["code"].is_string(),
+            "it had a code: {outcome}"
+        );
+        assert!(
+            stage.ledger().token.is_empty(),
+            "the server never heard of it"
+        );
+    }
+}
+
+#[test]
 fn oidc_client_ts_completes_in_a_browser_from_another_origin() {
     completes(&OIDC_PROVIDER, "clients/oidc-client-ts.mjs", &[]);
+}
+
+/// The browser hides `DPoP-Nonce` from it unless CORS shows it.
+#[test]
+fn oidc_client_ts_completes_with_dpop_when_the_server_demands_a_nonce() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    let outcome = run(&stage, "clients/oidc-client-ts.mjs", &["--dpop", "on"]);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(outcome["token_type"], "DPoP", "{outcome}");
+    assert_eq!(stage.ledger().answers(), [400, 200]);
+}
+
+/// In a frame of the same site the browser sends its cookies.
+#[test]
+fn oidc_client_ts_renews_its_tokens_in_a_hidden_frame() {
+    let stage = Stage::configured(&OIDC_PROVIDER, HARD);
+    stage.keep_out_of_the_log(OTHER_BROWSER.map(str::to_owned));
+    let outcome = run(&stage, "clients/oidc-client-ts.mjs", &RENEW);
+    assert_completed(&stage, &outcome);
+    let renewed = &outcome["renewed"]["tokens"];
+    assert!(contains(renewed, "access_token"), "{outcome}");
+    stage.granted(1);
+}
+
+/// In a frame of another site it sends none: nobody knows who that is, but it is no other browser.
+#[test]
+fn oidc_client_ts_on_another_site_is_told_to_sign_in_and_taken_for_no_other_browser() {
+    let stage = Stage::new(&OIDC_PROVIDER);
+    stage.keep_out_of_the_log(OTHER_BROWSER.map(str::to_owned));
+    login_is_required_on_another_site(&stage);
+}
+
+#[test]
+fn oidc_client_ts_on_another_site_is_told_to_sign_in_where_browsers_are_bound() {
+    login_is_required_on_another_site(&Stage::configured(&OIDC_PROVIDER, HARD));
+}
+
+fn login_is_required_on_another_site(stage: &Stage) {
+    let elsewhere = ["--redirect-uri", stage.redirect_uri_elsewhere()];
+    let arguments = [&RENEW[..], &elsewhere].concat();
+    let outcome = run(stage, "clients/oidc-client-ts.mjs", &arguments);
+    assert_completed(stage, &outcome);
+    let renewed = &outcome["renewed"]["error"];
+    assert_eq!(renewed, "login_required", "{outcome}");
 }
 
 /// It sends a challenge without a method and a verifier of 171 characters; both need the operator's word.
@@ -148,6 +285,15 @@ fn completes(target: &'static Target, program: &str, arguments: &[&str]) {
     let stage = Stage::new(target);
     let outcome = run(&stage, program, arguments);
     assert_completed(&stage, &outcome);
+}
+
+fn the_second_way_completes(target: &'static Target, first: u16) {
+    let stage = Stage::new(target);
+    let arguments = [OAUTH2_SERVER_PATHS, CONFIDENTIAL].concat();
+    let outcome = run(&stage, "clients/x_oauth2.go", &arguments);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(stage.ledger().answers(), [first, 200]);
 }
 
 fn run(stage: &Stage, program: &str, arguments: &[&str]) -> Value {

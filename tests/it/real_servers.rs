@@ -2,7 +2,9 @@
 //! That no code of the server's own gets out, and none comes back unverified, each [`Stage`](crate::support::stage::Stage)
 //! checks by itself.
 
+mod again;
 mod bare;
+mod out_of_band;
 mod people;
 mod pkce;
 mod sloppy;
@@ -19,6 +21,9 @@ macro_rules! on_every_server {
         on_every_server!(@ oidc_provider_form_post OIDC_PROVIDER_FORM_POST $($test)*);
         on_every_server!(@ oauth2_server OAUTH2_SERVER $($test)*);
         on_every_server!(@ django_oauth_toolkit DJANGO_OAUTH_TOOLKIT $($test)*);
+        on_every_server!(@ django_allauth DJANGO_ALLAUTH $($test)*);
+        on_every_server!(@ authlib_server AUTHLIB_SERVER $($test)*);
+        on_every_server!(@ doorkeeper DOORKEEPER $($test)*);
     };
     (@ $server:ident $target:ident $($test:ident)*) => {
         mod $server {

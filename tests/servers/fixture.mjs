@@ -42,7 +42,7 @@ class Ledger {
 
   watch(req, res) {
     for (const endpoint of ['authorize', 'token']) {
-      if (this.#paths[endpoint].includes(folded(req.url))) this[endpoint].push(record(req));
+      if (this.#paths[endpoint].includes(folded(req.url))) this[endpoint].push(record(req, res));
     }
     onBody(res, (body) => this.codes.push(...issuedIn(res.getHeader('location'), body)));
   }
@@ -54,7 +54,7 @@ function folded(url) {
   return path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, '').toLowerCase();
 }
 
-function record(req) {
+function record(req, res) {
   const [path, query = ''] = req.url.split(/\?(.*)/s);
   const chunks = [];
   const push = req.push;
@@ -68,6 +68,9 @@ function record(req) {
     query,
     content_type: req.headers['content-type'] ?? '',
     authorization: 'authorization' in req.headers,
+    get status() {
+      return res.statusCode;
+    },
     get body() {
       return Buffer.concat(chunks).toString();
     },

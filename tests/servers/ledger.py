@@ -25,25 +25,28 @@ class Ledger:
             return [json.dumps(self.seen).encode()]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
+        record = {
+            "method": environ["REQUEST_METHOD"],
+            "path": path,
+            "query": query,
+            "content_type": environ.get("CONTENT_TYPE", ""),
+            "authorization": "HTTP_AUTHORIZATION" in environ,
+            "body": body.decode(errors="replace"),
+            "status": 0,
+        }
         for endpoint, folded_path in self.paths.items():
             if folded(path) == folded_path:
-                self.seen[endpoint].append({
-                    "method": environ["REQUEST_METHOD"],
-                    "path": path,
-                    "query": query,
-                    "content_type": environ.get("CONTENT_TYPE", ""),
-                    "authorization": "HTTP_AUTHORIZATION" in environ,
-                    "body": body.decode(errors="replace"),
-                })
+                self.seen[endpoint].append(record)
         time.sleep(int(environ.get("HTTP_X_ANSWER_AFTER", 0)) / 1000)  # a browser can only click twice at what takes its time
-        return self.watched(environ, start_response)
+        return self.watched(environ, start_response, record)
 
-    def watched(self, environ, start_response):
+    def watched(self, environ, start_response, record):
         location = ""
 
         def start(status, headers, exc_info=None):
             nonlocal location
             location = dict(headers).get("Location", "")
+            record["status"] = int(status.split()[0])
             return start_response(status, headers, exc_info)
 
         response = self.app(environ, start)

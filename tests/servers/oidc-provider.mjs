@@ -1,6 +1,7 @@
 // oidc-provider with its own development login and consent pages, PKCE neither required nor advertised.
-// Worth testing: login in two steps on other paths, the code issued from yet another path, every response mode.
-import { generateKeyPairSync } from 'node:crypto';
+// Worth testing: login in two steps on other paths, the code issued from yet another path, every response mode; whoever sends a
+// DPoP proof is first sent back for a nonce.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Provider } from 'oidc-provider';
 import { issuer, redirectUris, serve } from './fixture.mjs';
 
@@ -16,12 +17,16 @@ const provider = new Provider(issuer, {
   clientBasedCORS: () => true, // the single-page application is served from another origin
   clients: [
     { ...common, client_id: 'pub', token_endpoint_auth_method: 'none' },
+    { ...common, client_id: 'spa', application_type: 'web', token_endpoint_auth_method: 'none' }, // native ones never go on in silence
     { ...common, client_id: 'basic', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_basic' },
     { ...common, client_id: 'post', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_post' },
     { ...common, client_id: 'jwt', client_secret: 'a shared secret, long enough for HS256', token_endpoint_auth_method: 'client_secret_jwt' },
   ],
   cookies: { keys: ['a key that signs cookies'] },
-  features: { devInteractions: { enabled: true } },
+  features: {
+    devInteractions: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+  },
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', kid: 'k1', use: 'sig' }] },
   pkce: { required: () => false },
 });

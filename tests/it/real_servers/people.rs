@@ -3,7 +3,7 @@
 use super::on_every_server;
 use crate::support::agent::{AuthorizationResponse, Place};
 use crate::support::client::{Authorization, assert_token};
-use crate::support::servers::Target;
+use crate::support::servers::{DJANGO_ALLAUTH, DOORKEEPER, Target};
 use crate::support::stage::Stage;
 
 on_every_server! { with pages:
@@ -80,6 +80,30 @@ fn two_logins_at_the_same_time(target: &'static Target) {
     for (authorization, mut user, place) in started {
         redeem(&stage, &authorization, &user.finish(place).client());
     }
+}
+
+#[test]
+fn who_says_no_to_doorkeeper_is_back_at_the_client_without_a_code() {
+    a_refused_consent(&DOORKEEPER);
+}
+
+#[test]
+fn who_says_no_to_django_allauth_is_back_at_the_client_without_a_code() {
+    a_refused_consent(&DJANGO_ALLAUTH);
+}
+
+/// The answer goes to the authorization path, like that of those who say yes.
+fn a_refused_consent(target: &'static Target) {
+    let stage = Stage::new(target);
+    let authorization = stage.authorization();
+    let mut user = stage.user();
+    let login = user.open(&stage.url(&authorization)).page();
+    let consent = user.answer(&login, "pass").page();
+    let response = user.decline(&consent).client();
+    assert_eq!(response.params.get("error"), Some("access_denied"));
+    assert_eq!(response.params.get("state"), authorization.state());
+    assert_eq!(response.params.get("code"), None);
+    assert_eq!(stage.ledger().codes, Vec::<String>::new());
 }
 
 fn arrived(place: &Place) -> Option<AuthorizationResponse> {

@@ -63,8 +63,21 @@ impl Agent {
         let form = page
             .form()
             .unwrap_or_else(|| panic!("no form at {}: {}", page.url, page.response));
+        self.submit(page, &form, &form.filled(password))
+    }
+
+    /// Says no to what a page asks.
+    pub(crate) fn decline(&mut self, page: &Page) -> Place {
+        let form = forms(page.response.text())
+            .into_iter()
+            .find(Form::can_be_declined)
+            .unwrap_or_else(|| panic!("nothing to decline at {}: {}", page.url, page.response));
+        self.submit(page, &form, &form.declined())
+    }
+
+    fn submit(&mut self, page: &Page, form: &Form, fields: &Params) -> Place {
         let action = resolve(&page.url, &form.action);
-        let request = Request::post(&action, form.filled(password).encoded());
+        let request = Request::post(&action, fields.encoded());
         let response = self.send(
             request
                 .header("Origin", origin(&action))
@@ -206,7 +219,7 @@ impl Page {
         let page = str::from_utf8(&self.response.body).ok()?;
         forms(page)
             .into_iter()
-            .max_by_key(Form::asks_for_a_password)
+            .max_by_key(|form| (form.asks_for_a_password(), form.can_be_answered()))
     }
 }
 

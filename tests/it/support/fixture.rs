@@ -1,6 +1,7 @@
 //! Programs under `tests/` and how they are started.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,35 +10,47 @@ use std::sync::Mutex;
 
 const HINT: &str = "run tests/run, which installs what the tests need";
 
+/// Debian's.
+const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";
+
 /// The programs that drive Chromium.
 const BROWSER: [&str; 2] = ["browser/scenarios.mjs", "clients/oidc-client-ts.mjs"];
 
-/// A Node or Python program, by its path below `tests/`.
+/// A program in JavaScript, Python, Ruby or Go, by the path of its source below `tests/`.
 pub(crate) fn program(path: &str) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let python = Path::new(path)
-        .extension()
-        .is_some_and(|extension| extension == "py");
-    let (interpreter, installed) = if python {
-        let venv = tests.join("servers/.venv");
-        (venv.join("bin/python"), venv.join(".installed"))
-    } else {
-        (
+    let source = tests.join(path);
+    let venv = tests.join("servers/.venv");
+    let language = source.extension().and_then(OsStr::to_str);
+    let (program, installed) = match language {
+        Some("py") => (venv.join("bin/python"), venv.join(".installed")),
+        Some("rb") => (PathBuf::from("ruby"), PathBuf::from(DOORKEEPER)),
+        Some("go") => (built(&source), built(&source)),
+        _ => (
             PathBuf::from("node"),
             tests.join("servers/node_modules/.installed"),
-        )
+        ),
     };
     assert!(installed.exists(), "{HINT}");
     assert!(
         !BROWSER.contains(&path) || Path::new("/usr/bin/chromium").exists(),
         "{HINT}"
     );
-    let mut command = Command::new(interpreter);
+    let mut command = Command::new(program);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    if language != Some("go") {
+        command.arg(source);
+    }
     command
-        .arg(tests.join(path))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    command
+}
+
+/// What `tests/run` has compiled of it.
+fn built(source: &Path) -> PathBuf {
+    source
+        .with_extension("")
+        .file_name()
+        .map(|name| source.with_file_name(".built").join(name))
+        .expect("a program has a name")
 }
 
 /// Starts a server and waits for its `ready`. It ends when its standard input does, which is when this process ends.

@@ -20,10 +20,19 @@ pub(crate) struct Control {
 impl Form {
     /// Hidden fields as they are, alice and the password in the others, and the button that says yes.
     pub(crate) fn filled(&self, password: &str) -> Params {
+        self.pressed(password, Control::says_yes)
+    }
+
+    /// The same with the button that says no.
+    pub(crate) fn declined(&self) -> Params {
+        self.pressed("", Control::says_no)
+    }
+
+    fn pressed(&self, password: &str, button: impl Fn(&Control) -> bool) -> Params {
         let value = |control: &Control| match control.kind.as_str() {
             "password" => Some(password.to_owned()),
             "text" => Some("alice".to_owned()),
-            "submit" => control.says_yes().then(|| control.value.clone()),
+            "submit" => button(control).then(|| control.value.clone()),
             _ => Some(control.value.clone()),
         };
         let named = self
@@ -40,15 +49,29 @@ impl Form {
             .iter()
             .any(|control| control.kind == "password")
     }
+
+    pub(crate) fn can_be_answered(&self) -> bool {
+        self.controls.iter().any(Control::says_yes)
+    }
+
+    pub(crate) fn can_be_declined(&self) -> bool {
+        self.controls.iter().any(Control::says_no)
+    }
 }
 
 impl Control {
     fn says_yes(&self) -> bool {
+        self.says(&["sign", "log in", "allow", "authorize", "continue"]) && !self.says(&["deny"])
+    }
+
+    fn says_no(&self) -> bool {
+        self.says(&["deny", "cancel"])
+    }
+
+    /// A button, and one of these words on it.
+    fn says(&self, words: &[&str]) -> bool {
         let text = format!("{} {}", self.value, self.label).to_lowercase();
-        ["sign", "log in", "allow", "authorize", "continue"]
-            .iter()
-            .any(|word| text.contains(word))
-            && !text.contains("deny")
+        self.kind == "submit" && words.iter().any(|word| text.contains(word))
     }
 }
 

@@ -50,6 +50,18 @@ pub(crate) static DJANGO_OAUTH_TOOLKIT: Target = Target {
     profile: &DJANGO_OAUTH_TOOLKIT_PROFILE,
     response_mode: None,
 };
+pub(crate) static DJANGO_ALLAUTH: Target = Target {
+    profile: &DJANGO_ALLAUTH_PROFILE,
+    response_mode: None,
+};
+pub(crate) static AUTHLIB_SERVER: Target = Target {
+    profile: &AUTHLIB_SERVER_PROFILE,
+    response_mode: None,
+};
+pub(crate) static DOORKEEPER: Target = Target {
+    profile: &DOORKEEPER_PROFILE,
+    response_mode: None,
+};
 pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     profile: &OAUTH2_MOCK_SERVER_PROFILE,
     response_mode: None,
@@ -82,6 +94,33 @@ static DJANGO_OAUTH_TOOLKIT_PROFILE: Profile = Profile {
     running: OnceLock::new(),
 };
 
+static DJANGO_ALLAUTH_PROFILE: Profile = Profile {
+    program: "servers/django_allauth.py",
+    authorization: &["/identity/o/authorize"],
+    token: &["/identity/o/api/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static AUTHLIB_SERVER_PROFILE: Profile = Profile {
+    program: "servers/authlib_server.py",
+    authorization: &["/oauth/authorize"],
+    token: &["/oauth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
+static DOORKEEPER_PROFILE: Profile = Profile {
+    program: "servers/doorkeeper.rb",
+    authorization: &["/oauth/authorize"],
+    token: &["/oauth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("conf", "sekrit"),
+    running: OnceLock::new(),
+};
+
 static OAUTH2_MOCK_SERVER_PROFILE: Profile = Profile {
     program: "servers/oauth2-mock-server.mjs",
     authorization: &["/authorize"],
@@ -98,6 +137,8 @@ pub(crate) struct Server {
     pub(crate) gate: String,
     /// Registered for every client; nobody listens there unless a test does.
     pub(crate) redirect_uri: String,
+    /// The same on another host, which is another site to a browser.
+    pub(crate) elsewhere: String,
     turn: Mutex<()>,
     /// Holds the pipe whose end would be the server's.
     _process: Child,
@@ -130,15 +171,17 @@ impl Profile {
     fn start(&self) -> Server {
         let (port, gate) = (free_port(), format!("127.0.0.1:{}", free_port()));
         let redirect_uri = format!("http://127.0.0.1:{}/cb", free_port());
+        let elsewhere = format!("http://localhost:{}/cb", free_port());
         let mut command = program(self.program);
         command
             .args([port.to_string(), format!("http://{gate}")])
-            .env("REDIRECT_URIS", &redirect_uri);
+            .env("REDIRECT_URIS", format!("{redirect_uri} {elsewhere}"));
         let url = format!("http://127.0.0.1:{port}");
         Server {
             url,
             gate,
             redirect_uri,
+            elsewhere,
             turn: Mutex::new(()),
             _process: serve(command),
         }
@@ -169,9 +212,16 @@ pub(crate) struct Seen {
     pub(crate) content_type: String,
     pub(crate) authorization: bool,
     pub(crate) body: String,
+    /// What it was answered with.
+    pub(crate) status: u16,
 }
 
 impl Ledger {
+    /// What each redemption was answered with.
+    pub(crate) fn answers(&self) -> Vec<u16> {
+        self.redemptions().iter().map(|seen| seen.status).collect()
+    }
+
     /// The requests to the token endpoint that could have bought a token: those with a code that the server had issued.
     pub(crate) fn redemptions(&self) -> Vec<&Seen> {
         let has_a_code = |seen: &&Seen| {

@@ -6,6 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::process::Stdio;
 use std::sync::{Arc, MutexGuard};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::agent::{Agent, Transcript};
@@ -24,8 +26,8 @@ pub(crate) struct Stage {
     received: Transcript,
     /// Never to be seen in the log.
     secrets: RefCell<Vec<String>>,
-    /// How many tokens were bought with a code.
-    granted: Cell<usize>,
+    /// How many redemptions were verified: those that bought a token, and those that a test says the server sent back.
+    verified: Cell<usize>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -47,16 +49,17 @@ impl Stage {
         )
     }
 
-    fn configured(target: &'static Target, clients: &str) -> Self {
+    /// With more of the upstream's tables, as they stand in the file.
+    pub(crate) fn configured(target: &'static Target, tables: &str) -> Self {
         let (server, turn) = target.profile.borrow();
-        let clients = clients.replace("REDIRECT_URI", &server.redirect_uri);
+        let tables = tables.replace("REDIRECT_URI", &server.redirect_uri);
         Self {
             target,
             server,
-            gate: Gate::start(&config(target, server, &clients)),
+            gate: Gate::start(&config(target, server, &tables)),
             received: Arc::default(),
             secrets: RefCell::new(vec!["sekrit".to_owned()]),
-            granted: Cell::new(0),
+            verified: Cell::new(0),
             _turn: turn,
         }
     }
@@ -72,6 +75,11 @@ impl Stage {
 
     pub(crate) fn redirect_uri(&self) -> &str {
         &self.server.redirect_uri
+    }
+
+    /// Registered as well, and of another site.
+    pub(crate) fn redirect_uri_elsewhere(&self) -> &str {
+        &self.server.elsewhere
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -109,13 +117,25 @@ impl Stage {
 
     pub(crate) fn token(&self, request: &Params) -> Response {
         let url = self.target.token_url(&self.gate_url());
-        let response = Request::post(&url, request.encoded()).send();
+        self.exchange(&Request::post(&url, request.encoded()))
+    }
+
+    /// A token request of a client that authenticates with HTTP Basic.
+    pub(crate) fn token_with_basic(&self, client: (&str, &str), request: &Params) -> Response {
+        let url = self.target.token_url(&self.gate_url());
+        let credentials = STANDARD.encode(format!("{}:{}", client.0, client.1));
+        let request = Request::post(&url, request.encoded());
+        self.exchange(&request.header("Authorization", format!("Basic {credentials}")))
+    }
+
+    fn exchange(&self, request: &Request<'_>) -> Response {
+        let response = request.send();
         self.received
             .lock()
             .expect("the transcript")
             .extend_from_slice(&response.raw);
         if let Some(token) = access_token(&response) {
-            self.granted.set(self.granted.get() + 1);
+            self.granted(1);
             self.keep_out_of_the_log([token]);
         }
         response
@@ -159,7 +179,12 @@ impl Stage {
 
     /// Tells the stage of tokens that somebody else bought.
     pub(crate) fn granted(&self, tokens: usize) {
-        self.granted.set(self.granted.get() + tokens);
+        self.verified.set(self.verified.get() + tokens);
+    }
+
+    /// Tells the stage of verified redemptions that the server did not take: it wanted something else first.
+    pub(crate) fn sent_back(&self, redemptions: usize) {
+        self.verified.set(self.verified.get() + redemptions);
     }
 
     pub(crate) fn keep_out_of_the_log(&self, secrets: impl IntoIterator<Item = String>) {
@@ -191,7 +216,7 @@ impl Stage {
         let redemptions = ledger.redemptions();
         assert_eq!(
             redemptions.len(),
-            self.granted.get(),
+            self.verified.get(),
             "codes reached the token endpoint unverified: {redemptions:#?}"
         );
     }
@@ -208,7 +233,7 @@ impl Drop for Stage {
     }
 }
 
-fn config(target: &Target, server: &Server, clients: &str) -> String {
+fn config(target: &Target, server: &Server, tables: &str) -> String {
     let profile = target.profile;
     format!(
         r#"
@@ -228,7 +253,7 @@ authorization = {authorization:?}
 token = {token:?}
 metadata = ["{metadata}"]
 
-{clients}"#,
+{tables}"#,
         gate = server.gate,
         admin = free_port(),
         url = server.url,
