@@ -950,7 +950,7 @@ fn bytes_behind_an_answer() {
     for answer in &answers {
         for behind in [
             &reply("200 OK", &[], b"stray")[..],
-            &reply("200 OK", &[], &[b'x'; 200_000]),
+            &reply("200 OK", &[], &vec![b'x'; 200_000]),
             b"HTTP/1.1 200 OK\r\nX: ",
             b"HTTP/1.1 100 Continue\r\n\r\n",
             b"x",
