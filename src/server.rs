@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -21,9 +22,10 @@ use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Type};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +43,9 @@ const BACKLOG: i32 = 1024;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// As many header fields hyper reads without being asked; asked for fewer, it allocates for each request.
 const HYPER_HEADERS: usize = 100;
+/// What is taken at most of a head that was refused, and for how long.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
 /// hyper's buffers have at least this size.
 const MIN_BUFFER: usize = 8192;
 
@@ -241,7 +246,7 @@ async fn serve<M>(
         builder.max_headers(settings.headers);
     }
     let io = TokioIo::new(Watched::new(socket, watch));
-    let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+    let mut connection = builder.serve_connection(io, service);
     let mut is_told = false;
     let end = poll_fn(|cx| {
         session.tell(cx.waker());
@@ -250,14 +255,33 @@ async fn serve<M>(
         }
         if session.is_closing() && !is_told {
             is_told = true;
-            connection.as_mut().graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
-        connection.as_mut().poll(cx).map(End::from)
+        Pin::new(&mut connection).poll(cx).map(End::from)
     });
     match end.await {
         End::Whole => {}
         End::Late => make.timed_out(peer),
-        End::Malformed(reason) => make.malformed_head(peer, reason),
+        End::Malformed(reason) => {
+            make.malformed_head(peer, reason);
+            // Boxed, because it is rare.
+            let socket = connection.into_parts().io.into_inner();
+            drop(timeout(LINGER, Box::pin(linger(socket))).await);
+        }
+    }
+}
+
+/// Takes the rest of what was refused. Closed with something unread, the connection is reset, and the client never gets to see
+/// what it was answered.
+async fn linger(mut socket: Watched<Socket>) {
+    // hyper has not said that it is done where it did not answer. That the client is gone shows in what follows.
+    drop(socket.shutdown().await);
+    let (mut piece, mut taken) = (vec![0; MIN_BUFFER], 0);
+    while taken < LINGER_BYTES {
+        match socket.read(&mut piece).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => taken += length,
+        }
     }
 }
 

@@ -282,6 +282,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::{InFlight, Place};
     use super::*;
     use std::task::Waker;
 
@@ -364,6 +365,91 @@ mod tests {
         watch.response_ended();
         assert_eq!(step(59), Some(1));
         assert_eq!(step(1), None);
+    }
+
+    /// The places of a connection, and how many of them are taken.
+    struct Places {
+        in_flight: InFlight,
+        watch: Arc<Watch>,
+        socket: Watched<Keeps>,
+    }
+
+    impl Places {
+        fn new() -> Self {
+            let watch = Arc::new(Watch::new(Clock::manual().0));
+            Self {
+                in_flight: InFlight::default(),
+                socket: Watched::new(Keeps(true), Arc::clone(&watch)),
+                watch,
+            }
+        }
+
+        fn request(&self) -> Place {
+            self.watch.request_begins();
+            self.in_flight.enter(3, &self.watch).unwrap()
+        }
+
+        fn answer(&self, place: Place) {
+            self.watch.response_ended();
+            drop(place);
+        }
+
+        fn flush(&mut self, is_stuck: bool) {
+            self.socket.socket.0 = is_stuck;
+            let cx = &mut Context::from_waker(Waker::noop());
+            let polled = Pin::new(&mut self.socket).poll_flush(cx);
+            assert_eq!(polled.is_pending(), is_stuck);
+        }
+    }
+
+    #[test]
+    fn a_place_is_free_when_the_answer_is_written_and_not_when_it_has_ended() {
+        let mut places = Places::new();
+        let place = places.request();
+        places.flush(false); // hyper does that, too, while it has nothing yet
+        assert_eq!(places.in_flight.count(), 1);
+        places.answer(place);
+        places.flush(true);
+        assert_eq!(places.in_flight.count(), 1);
+        places.flush(false);
+        assert_eq!(places.in_flight.count(), 0);
+    }
+
+    #[test]
+    fn a_place_whose_answer_lies_before_that_to_the_next_request_is_not_free_before_both_are_written()
+     {
+        let mut places = Places::new();
+        let first = places.request();
+        places.answer(first);
+        let second = places.request();
+        places.flush(false);
+        assert_eq!(places.in_flight.count(), 2);
+        places.answer(second);
+        places.flush(false);
+        assert_eq!(places.in_flight.count(), 0);
+    }
+
+    #[test]
+    fn a_place_without_an_answer_and_those_of_a_connection_that_is_gone_are_free_at_once() {
+        let places = Places::new();
+        drop(places.request());
+        assert_eq!(places.in_flight.count(), 0, "given up");
+        let (first, second) = (places.request(), places.request());
+        places.answer(first);
+        places.watch.connection_ended();
+        assert_eq!(places.in_flight.count(), 1);
+        places.answer(second);
+        assert_eq!(places.in_flight.count(), 0);
+    }
+
+    #[test]
+    fn there_are_as_many_places_as_the_limit_says() {
+        let places = Places::new();
+        let taken = [places.request(), places.request(), places.request()];
+        assert!(places.in_flight.enter(3, &places.watch).is_none());
+        assert_eq!(places.in_flight.count(), 3);
+        drop(taken);
+        assert!(places.in_flight.enter(3, &places.watch).is_some());
     }
 
     #[test]

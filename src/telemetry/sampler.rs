@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(flood(1), Vec::<u64>::new());
         hand.advance(Duration::from_millis(1));
         assert_eq!(flood(3), [10_000]);
-        hand.advance(Duration::from_secs(3600));
+        hand.advance(Duration::from_hours(1));
         assert_eq!(flood(3), [2], "what was saved up is no reason for more");
     }
 }

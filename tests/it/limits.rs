@@ -29,6 +29,159 @@ fn a_head_of_too_many_bytes_is_refused() {
     assert_eq!(rig.upstream.ledger().len(), 1);
 }
 
+/// hyper's buffer grows in steps, and what fits the last of them would be read.
+#[test]
+fn a_head_is_measured_to_the_byte_however_it_comes() {
+    for (limits, most) in [
+        ("header_bytes = \"8KiB\"", 8 * 1024),
+        ("header_bytes = \"12KiB\"", 12 * 1024),
+        ("", 32 * 1024),
+        ("header_bytes = \"100KiB\"", 100 * 1024),
+    ] {
+        let rig = limited(limits);
+        let head = |length: usize| {
+            let rest = request("GET", "/page", &[("X-Long", "")], None).len();
+            request(
+                "GET",
+                "/page",
+                &[("X-Long", &"x".repeat(length - rest))],
+                None,
+            )
+        };
+        let first = request("GET", "/page", &[], None);
+        for piece in [1000, 8192, usize::MAX] {
+            for (length, status) in [(most, 200), (most + 1, 431), (most * 5 / 4, 431)] {
+                // The head of another request before it is no part of it.
+                for before in [&[][..], &first] {
+                    let bytes = [before, &head(length)].concat();
+                    let mut client = rig.connect();
+                    for piece in bytes.chunks(piece) {
+                        client.send(piece);
+                    }
+                    if !before.is_empty() {
+                        assert_eq!(client.response().status, 200);
+                    }
+                    assert_eq!(client.response().status, status, "{length} by {piece}");
+                }
+            }
+        }
+    }
+}
+
+/// hyper answers by itself, and nobody sees a request.
+#[test]
+fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
+    let mut rig = limited("header_bytes = \"8KiB\"");
+    let too_large = format!(
+        "GET /hidden-word HTTP/1.1\r\nX: {}\r\n\r\n",
+        "x".repeat(9000)
+    );
+    let none = [
+        ("GET /?client=\"hidden-word\" HTTP/1.1\r\n\r\n", 400),
+        ("GET /hidden-word HTTP/3.0\r\n\r\n", 400),
+        ("GET /hidden-word{}\x7f HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nX: hidden-word\0\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nContent-Length: hidden-word\r\n\r\n", 400),
+        ("\x16\x03\x01hidden-word", 400),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nhidden-word", 0),
+        (&too_large, 431),
+    ];
+    for (bytes, status) in none {
+        let mut client = rig.connect();
+        client.send(bytes.as_bytes());
+        client.finish_sending();
+        let answer = client.try_response().map_or(0, |response| response.status);
+        assert_eq!(answer, status, "{}", bytes.escape_debug());
+        // It is told when the connection has ended.
+        client.rest();
+    }
+    // Who goes away in the middle of a head has sent nothing wrong.
+    let mut client = rig.connect();
+    client.send(b"GET /page HTT");
+    client.finish_sending();
+    client.rest();
+    let log = rig.gate.log_until(|log| log.contains("malformed_head"));
+    assert!(!log.contains("hidden-word"), "{log}");
+    assert_eq!(rig.get("/page").status, 200);
+    let counted = "pkce_gate_incidents_total{kind=\"malformed_head\"}";
+    // The client sees the end of a connection a moment before it is counted.
+    for _ in 0..500 {
+        if rig.gate.metric(counted) >= none.len() {
+            break;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(rig.gate.metric(counted), none.len());
+}
+
+/// README, "Sizing": the same for any limits, and what comes of it for the default ones.
+#[test]
+fn the_memory_of_the_process_has_the_bound_that_the_readme_gives() {
+    const KIB: usize = 1024;
+    const MIB: usize = 1024 * KIB;
+    const PLACES: usize = 40;
+    let bound = |connections: usize, in_flight: usize| {
+        16 * MIB
+            + connections * (20 * KIB + 2 * 32 * KIB + 2 * 64 * KIB)
+            + in_flight * (MIB + 512 * KIB)
+    };
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let readme = readme.expect("the README is there");
+    let tenths = bound(4096, 512).div_ceil(100_000_000);
+    let most = format!("{}.{} GB", tenths / 10, tenths % 10);
+    assert!(readme.contains(&most), "{most}");
+    // With the store, and the kernel's buffers of clients that do not read.
+    let all = bound(4096, 512) + 920_000_000 + 4096 * 256 * KIB;
+    let unit = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/deploy/systemd/pkce-gate.service"
+    );
+    let unit = std::fs::read_to_string(unit).expect("the unit is there");
+    assert!(all < 4096 * MIB && unit.contains("MemoryMax=4G\n"), "{all}");
+
+    let rig = limited(&format!(
+        "in_flight = {PLACES}\nconnections = 320\nbody_read = \"1h\"\nheader_read = \"1h\""
+    ));
+    let head = format!(
+        "X-Long: {}\r\n{FORM}Content-Length: 65000\r\n",
+        "x".repeat(31 * KIB)
+    );
+    let mut clients = Vec::new();
+    for _ in 0..150 {
+        let mut client = rig.connect();
+        client.send(format!("POST /login HTTP/1.1\r\nHost: {HOST}\r\n{head}\r\n").as_bytes());
+        client.send("a=b&".repeat(16_000).as_bytes());
+        clients.push(client);
+    }
+    // Less than is read of a page, more than the kernel takes for both sides.
+    let page = reply(
+        "200 OK",
+        &[("Content-Type", "text/html")],
+        &vec![b'x'; 1_000_000],
+    );
+    rig.upstream.on("/large", Act::Say(page, Then::GoOn));
+    let mut answered = 0;
+    for _ in 0..3 * PLACES {
+        let mut client = rig.connect();
+        client.send(&request("GET", "/large", &[], None));
+        let came = client.read_until(|came| came.len() > 15);
+        if came.starts_with(b"HTTP/1.1 200 ") {
+            answered += 1;
+        } else {
+            assert!(
+                came.starts_with(b"HTTP/1.1 503 "),
+                "{}",
+                came.escape_ascii()
+            );
+        }
+        clients.push(client);
+    }
+    assert_eq!(answered, PLACES, "what nobody reads keeps its place");
+    let (took, most) = (rig.gate.most_memory(), bound(320, PLACES));
+    println!("{took} bytes, and {most} are promised");
+    assert!(took < most, "{took} bytes, and {most} are promised");
+}
+
 #[test]
 fn a_head_of_too_many_fields_is_refused() {
     for (limits, most) in [("headers = 8", 8), ("", 64), ("headers = 200", 200)] {

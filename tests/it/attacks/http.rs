@@ -762,6 +762,216 @@ fn connections_that_are_still_uploading() {
     }
 }
 
+/// What a body may hold that an upstream could read as a request, when it leaves the body or a part of it unread.
+const LOOKALIKES: &[&str] = &[
+    "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /hidden HTTP/1.1\r\nHost: a\r\nX: ",
+    "GET /hidden HTTP/1.1\r\nX: ",
+    "GET /hidden?",
+    "GET /hidden\r\n",
+    "\r\n\r\nPOST /hidden HTTP/1.1\n\n",
+    "get /hidden http/1.1\r\n\r\n",
+    "MADE-UP /hidden HTTP/1.1\r\n\r\n",
+    "GET\t/hidden\tHTTP/1.1\r\n\r\n",
+    "GET http://a/hidden",
+    "OPTIONS * HTTP/1.1\r\n\r\n",
+    "PUT hidden\r\n",
+];
+
+/// As many bytes a body may have to be looked at as a whole.
+const FORM_BYTES: usize = 64 * 1024;
+
+/// Attack 60, by what somebody's body holds: nobody else's request follows it on its connection, whether the upstream reads the
+/// body, leaves it, or would leave the end of it; and the upstream is told so where the body was seen before its head went out.
+#[test]
+fn connections_after_a_body_that_could_be_a_request() {
+    let small = "name=value&".to_owned();
+    let large = small.repeat(2 * FORM_BYTES / small.len());
+    for (mode, filler) in [
+        ("enforce", ""),
+        ("enforce", &small),
+        ("enforce", &large),
+        ("off", ""),
+    ] {
+        let rig = one_worker(mode);
+        for lookalike in LOOKALIKES {
+            let body = format!("{filler}{lookalike}");
+            let chunks = in_chunks(&body);
+            for kind in ["image/png", FORM] {
+                let length = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+                let chunked = format!("Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\n");
+                for (fields, body) in [(&length, &body), (&chunked, &chunks)] {
+                    let before = rig.upstream.ledger().len();
+                    let bytes = message("POST /static/x HTTP/1.1", fields, body);
+                    assert_eq!(rig.send(bytes.as_bytes()).status, 200);
+                    let victim = format!("/victim/{before}");
+                    assert!(
+                        is_on_a_connection_of_its_own(&rig, &victim),
+                        "{mode} {bytes:?}"
+                    );
+                    let ledger = rig.upstream.ledger();
+                    let closes = ledger[before].header("connection") == Some("close");
+                    let seen = mode == "enforce" && kind == FORM && filler.len() < FORM_BYTES;
+                    assert_eq!(closes, seen, "{mode} {bytes:?}");
+                }
+            }
+        }
+    }
+    // And of an upstream that answers without reading it, with a request cut in two.
+    for lookalike in LOOKALIKES {
+        let rig = one_worker("enforce");
+        let answer = reply("200 OK", &[], b"static");
+        rig.upstream
+            .once("/static/x", Act::Interrupt(answer, Then::GoOn));
+        let fields = [("Content-Type", "image/png")];
+        let bytes = request("POST", "/static/x", &fields, Some(lookalike));
+        assert_eq!(rig.send(&bytes).text(), "static");
+        assert!(
+            is_on_a_connection_of_its_own(&rig, "/victim"),
+            "{lookalike:?}"
+        );
+        assert!(
+            !is_on_a_connection_of_its_own(&rig, "/next"),
+            "{lookalike:?}"
+        );
+    }
+}
+
+/// The other side of it: what clients of such servers send costs no connection.
+#[test]
+fn connections_after_ordinary_bodies_are_used_again() {
+    let large = "name=value&".repeat(FORM_BYTES / 5);
+    let json = "{\n  \"scope\": \"openid profile\",\n  \"redirect_uris\": [\"https://client.test/cb\", \"/x\"]\n}\n";
+    let multipart = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--b--\r\n";
+    for mode in ["enforce", "off"] {
+        let rig = one_worker(mode);
+        for (kind, body) in [
+            (FORM, "user=me&password=a+b%20c&next=/account?x=*"),
+            (FORM, ""),
+            (FORM, &large),
+            ("application/json", json),
+            ("application/json", "{\"a\": 1, \"b\": null}"),
+            ("multipart/form-data; boundary=b", multipart),
+        ] {
+            let fields = [("Content-Type", kind)];
+            assert_eq!(
+                rig.send(&request("POST", "/login", &fields, Some(body)))
+                    .status,
+                200
+            );
+            let chunks = message(
+                "POST /login HTTP/1.1",
+                &format!("Content-Type: {kind}\r\nTransfer-Encoding: chunked\r\n"),
+                &if body.is_empty() {
+                    "0\r\n\r\n".to_owned()
+                } else {
+                    in_chunks(body)
+                },
+            );
+            assert_eq!(rig.send(chunks.as_bytes()).status, 200);
+        }
+        assert_eq!(rig.upstream.accepted(), 1, "{mode}");
+    }
+}
+
+/// Attack 76, by two accounts of where an answer ends: whichever is taken, something else may be the truth. Fails without
+/// `framing::is_clear`.
+#[test]
+fn answers_with_two_accounts_of_their_end() {
+    const CL: &str = "Content-Length: 3\r\n";
+    const TE: &str = "Transfer-Encoding: chunked\r\n";
+    let head =
+        |fields: &str| format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{fields}\r\n");
+    let broken = [
+        format!("{CL}{TE}"),
+        format!("{TE}{CL}"),
+        format!("{TE}Content-Length: 100\r\n"),
+        format!("{CL}Content-Length: 8\r\n"),
+        format!("{CL}{CL}Content-Length: 03\r\n"),
+        "Content-Length: 3, 3\r\n".to_owned(),
+        "Content-Length: 3, 8\r\n".to_owned(),
+        "Content-Length: 3,\r\n".to_owned(),
+        "Content-Length: +3\r\n".to_owned(),
+        "Content-Length: -3\r\n".to_owned(),
+        "Content-Length: \r\n".to_owned(),
+        "Content-Length: 3 3\r\n".to_owned(),
+        "Content-Length: 99999999999999999999999\r\n".to_owned(),
+        "Transfer-Encoding: gzip, chunked\r\n".to_owned(),
+        "Transfer-Encoding: identity\r\n".to_owned(),
+        format!("Transfer-Encoding: gzip\r\n{TE}"),
+    ];
+    for mode in ["enforce", "off"] {
+        let rig = one_worker(mode);
+        for fields in &broken {
+            for body in ["abc", "3\r\nabc\r\n0\r\n\r\n"] {
+                for path in ["/page", "/token"] {
+                    let answer = head(fields) + body;
+                    rig.upstream
+                        .once(path, Act::Say(answer.into_bytes(), Then::GoOn));
+                    let form = (path == "/token").then_some("grant_type=x");
+                    let method = if form.is_some() { "POST" } else { "GET" };
+                    let response = rig.send(&request(method, path, &[], form));
+                    assert_eq!(response.status, 502, "{fields:?}: {response}");
+                    let number = rig.upstream.ledger().len();
+                    let victim = format!("/victim/{number}");
+                    assert!(is_on_a_connection_of_its_own(&rig, &victim), "{fields:?}");
+                }
+            }
+        }
+        // One account is as good said twice as once (RFC 9110 section 8.6).
+        let before = rig.upstream.accepted();
+        for fields in [CL.to_owned(), CL.repeat(2), CL.repeat(3)] {
+            let answer = head(&fields) + "abc";
+            rig.upstream
+                .once("/page", Act::Say(answer.into_bytes(), Then::GoOn));
+            let response = rig.get("/page");
+            assert_eq!(
+                (response.status, response.text()),
+                (200, "abc"),
+                "{response}"
+            );
+            let lengths = response.to_string().to_ascii_lowercase();
+            assert_eq!(lengths.matches("content-length").count(), 1, "{response}");
+        }
+        assert_eq!(rig.upstream.accepted(), before);
+    }
+}
+
+/// Attack 76: what stands behind an answer is nobody's.
+#[test]
+fn bytes_behind_an_answer() {
+    let rig = one_worker("enforce");
+    let answers = [
+        reply("200 OK", &[], b"page"),
+        reply("200 OK", &[], b""),
+        chunked("200 OK", &[], &[b"page"]),
+        reply("302 Found", &[("Location", "/login")], b""),
+    ];
+    for answer in &answers {
+        for behind in [
+            &reply("200 OK", &[], b"stray")[..],
+            &reply("200 OK", &[], &vec![b'x'; 200_000]),
+            b"HTTP/1.1 200 OK\r\nX: ",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"x",
+            b"\r\n",
+            b"0\r\n\r\n",
+        ] {
+            let both = [answer, behind].concat();
+            rig.upstream.once("/page", Act::Say(both, Then::GoOn));
+            let response = rig.get("/page");
+            assert!(!response.to_string().contains("stray"), "{response}");
+            let number = rig.upstream.ledger().len();
+            let victim = format!("/victim/{number}");
+            assert!(
+                is_on_a_connection_of_its_own(&rig, &victim),
+                "{}",
+                behind.escape_ascii()
+            );
+        }
+    }
+}
+
 /// Attack 76. An answer that is framed in two ways, ends early, is compressed, or does not end.
 #[test]
 fn answers_of_a_broken_upstream() {

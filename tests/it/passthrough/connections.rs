@@ -5,8 +5,8 @@ use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use crate::support::raw::Connection;
-use crate::support::rig::{Config, Rig, request};
-use crate::support::scripted::{Act, Greeting, Then, reply};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, handle_of, request};
+use crate::support::scripted::{Act, Greeting, Then, chunked, reply, until_close};
 
 #[test]
 fn an_upstream_that_is_down_is_told_in_the_form_that_the_endpoint_has() {
@@ -146,6 +146,97 @@ fn above_the_limit_requests_are_told_to_come_again() {
     let given_up = waiting[1].response();
     assert_eq!(given_up.status, 502, "{given_up}");
     assert_eq!(rig.get("/page").status, 200);
+}
+
+/// The upstream has long sent everything, and has its connection back: what is left lies in the gate, and counts.
+#[test]
+fn an_answer_keeps_its_place_until_the_client_has_taken_it() {
+    const LARGE: usize = 1_000_000; // more than the kernel takes for both sides, less than is read of a page
+    let rig = Rig::with(Config {
+        limits: "in_flight = 1\nbody_read = \"1h\"",
+        ..Config::default()
+    });
+    let filler = vec![b'x'; LARGE];
+    for kind in ["text/html", "application/json", "image/png"] {
+        let fields = [("Content-Type", kind)];
+        for answer in [
+            reply("200 OK", &fields, &filler),
+            reply("404 Not Found", &fields, &filler),
+            chunked("200 OK", &fields, &[&filler[..10], &filler[10..]]),
+            until_close("200 OK", &fields, &filler),
+        ] {
+            for method in ["GET", "POST"] {
+                for takes_it in [true, false] {
+                    rig.upstream
+                        .once("/large", Act::Say(answer.clone(), Then::Close));
+                    let mut client = rig.connect();
+                    let form = (method == "POST").then_some("a=b");
+                    client.send(&request(method, "/large", &[], form));
+                    client.read_until(|came| !came.is_empty());
+                    assert_full(&rig);
+                    if takes_it {
+                        assert_eq!(client.response().body.len(), LARGE);
+                    } else {
+                        drop(client);
+                    }
+                    wait_for_a_place(&rig);
+                }
+            }
+        }
+    }
+}
+
+/// A page in which a code was replaced is another one than the upstream has sent.
+#[test]
+fn a_page_that_was_rewritten_keeps_its_place_until_the_client_has_taken_it() {
+    let rig = Rig::with(Config {
+        limits: "in_flight = 1\nbody_read = \"1h\"",
+        ..Config::default()
+    });
+    let entry = rig.entry(&rig.authorization());
+    let page = format!(
+        "<form method=post action=\"{REDIRECT_URI}\"><input name=code value=up-long-and-unguessable>\
+         <input name=state value={}></form>{}",
+        handle_of(&entry),
+        " ".repeat(1_000_000)
+    );
+    let answer = reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes());
+    rig.upstream
+        .once("/authorize", Act::Say(answer, Then::Close));
+    let mut client = rig.connect();
+    client.send(&request("GET", &entry, &[], None));
+    client.read_until(|came| !came.is_empty());
+    assert_full(&rig);
+    let response = client.response();
+    assert_eq!(response.status, 200, "{response}");
+    assert!(!response.text().contains("up-long-and-unguessable"));
+    wait_for_a_place(&rig);
+}
+
+/// A client may ask for the next one before it has taken the first: it waits, and nothing piles up.
+#[test]
+fn answers_to_a_pipeline_have_one_place_after_the_other() {
+    const LARGE: usize = 1_000_000;
+    let rig = Rig::with(Config {
+        limits: "in_flight = 1\nbody_read = \"1h\"",
+        ..Config::default()
+    });
+    let answer = reply(
+        "200 OK",
+        &[("Content-Type", "text/html")],
+        &vec![b'x'; LARGE],
+    );
+    rig.upstream.on("/large", Act::Say(answer, Then::GoOn));
+    let mut client = rig.connect();
+    client.send(&request("GET", "/large", &[], None).repeat(5));
+    client.read_until(|came| !came.is_empty());
+    assert_full(&rig);
+    assert_eq!(rig.upstream.requests_to("/large").len(), 1);
+    for _ in 0..5 {
+        let response = client.response();
+        assert_eq!((response.status, response.body.len()), (200, LARGE));
+    }
+    wait_for_a_place(&rig);
 }
 
 #[test]

@@ -103,6 +103,28 @@ impl Gate {
         panic!("still not in the log: {}", self.log());
     }
 
+    /// The most memory that it has ever taken, in bytes.
+    pub(crate) fn most_memory(&self) -> usize {
+        let file = format!("/proc/{}/status", self.process.id());
+        let status = fs::read_to_string(file).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        1024 * kib
+            .and_then(|kib| kib.parse::<usize>().ok())
+            .expect("a number")
+    }
+
+    /// The metric of that name, labels included; 0 when it is not there.
+    pub(crate) fn metric(&mut self, name: &str) -> usize {
+        let admin = self.address("admin");
+        let metrics = Request::get(&format!("http://{admin}/metrics")).send();
+        let text = metrics.text();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().expect("a number"))
+    }
+
     /// `TERM`, `INT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
