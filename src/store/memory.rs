@@ -4,9 +4,11 @@
 //!
 //! ```text
 //!                                                           log   index   together
-//! pending authorization, S256, client state of 64 bytes       124      23        149
-//! bound code of 32 bytes, or what is left of it                92      23        117
-//! the same for a client or redirect URI beyond the 3584th     +48                +48
+//! pending authorization, S256, client state of 64 bytes       124      25        151
+//! bound code of 32 bytes, or what is left of it                92      25        118
+//! its trace, which stays for four times as long                44      25         70
+//! a record for a client or redirect URI beyond the 3584th     +48                +48
+//! the same, of a trace                                        +16                +16
 //! a client of its own for every record                                +52        +52
 //! ```
 //!

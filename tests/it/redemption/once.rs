@@ -1,11 +1,14 @@
 //! A code is redeemed once, however often and however fast it is tried.
 
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread::spawn;
 
-use crate::support::client::{access_token, assert_refused, assert_token};
+use crate::support::client::{Authorization, access_token, assert_refused, assert_token};
+use crate::support::http::Response;
+use crate::support::params::Params;
 use crate::support::raw::Connection;
-use crate::support::rig::{Rig, handle_of, request};
+use crate::support::rig::{Rig, authorization_response, cookie_of, handle_of, request};
 use crate::support::scripted::{Act, Then};
 
 const CLIENTS: usize = 200;
@@ -45,6 +48,67 @@ fn of_two_hundred_redemptions_at_once_one_reaches_the_upstream() {
         }
         assert_eq!(rig.forwarded(), round);
     }
+}
+
+/// So many of the thief's requests are answered before the client asks.
+const BEFORE: usize = 40;
+
+/// A thief has the handle and asks all the time, on many connections, with something that cannot win. The client redeems
+/// its code all the same, at its first try, however the threads take turns.
+#[track_caller]
+fn assert_hammering_keeps_nobody_out(spoil: impl Fn(Params) -> Params) {
+    let rig = Rig::new();
+    for round in 1..=10 {
+        let authorization = rig.authorization();
+        let code = rig.code_for(&authorization);
+        let form = spoil(authorization.redemption(&code));
+        let bytes = request("POST", "/token", &[], Some(&form.encoded()));
+        let (answered, answers) = mpsc::channel();
+        let enough = Arc::new(AtomicBool::new(false));
+        let thieves: Vec<_> = (0..8)
+            .map(|_| {
+                let (mut connection, bytes) = (rig.connect(), bytes.clone());
+                let (answered, enough) = (answered.clone(), Arc::clone(&enough));
+                spawn(move || {
+                    while !enough.load(Ordering::SeqCst) {
+                        connection.send(&bytes);
+                        assert_refused(&connection.response(), "invalid_grant");
+                        answered.send(()).expect("the test goes on");
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..BEFORE {
+            answers.recv().expect("thieves are answered");
+        }
+        let response = rig.redeem(&authorization, &code);
+        enough.store(true, Ordering::SeqCst);
+        for thief in thieves {
+            thief.join().expect("answers");
+        }
+        assert_token(&response);
+        assert_eq!(rig.forwarded(), round);
+    }
+}
+
+#[test]
+fn whoever_asks_all_the_time_for_another_client_keeps_nobody_out() {
+    assert_hammering_keeps_nobody_out(|form| form.with("client_id", "another"));
+}
+
+#[test]
+fn whoever_asks_all_the_time_with_another_redirect_uri_keeps_nobody_out() {
+    assert_hammering_keeps_nobody_out(|form| form.with("redirect_uri", "https://thief.test/cb"));
+}
+
+#[test]
+fn whoever_asks_all_the_time_without_a_verifier_keeps_nobody_out() {
+    assert_hammering_keeps_nobody_out(|form| form.without("code_verifier"));
+}
+
+#[test]
+fn whoever_asks_all_the_time_with_what_is_no_verifier_keeps_nobody_out() {
+    assert_hammering_keeps_nobody_out(|form| form.with("code_verifier", "too-short"));
 }
 
 #[test]
@@ -121,4 +185,77 @@ fn the_upstreams_own_code_buys_nothing() {
     let response = rig.token(&authorization.redemption(&raw));
     assert_refused(&response, "invalid_grant");
     assert_eq!(rig.forwarded(), 0);
+}
+
+/// Whoever has a victim's raw code put into the answer to a sign-in of its own neither gets it bound to its own challenge nor
+/// kills it.
+#[test]
+fn a_code_that_comes_for_a_second_sign_in_stays_with_its_first_one() {
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
+        let (victim, thief) = (rig.authorization(), rig.authorization());
+        rig.upstream.issue("the-code-of-a-victim");
+        let code = rig.code_for(&victim);
+        for _ in 0..2 {
+            rig.upstream.issue("the-code-of-a-victim");
+            let answer = follow(&rig, &thief);
+            assert_eq!(answer.status, 502, "{codes}: {answer}");
+        }
+        for stolen in ["the-code-of-a-victim", &code] {
+            let response = rig.token(&thief.redemption(stolen));
+            assert_refused(&response, "invalid_grant");
+        }
+        assert_eq!(rig.forwarded(), 0);
+        assert_token(&rig.redeem(&victim, &code));
+    }
+}
+
+#[test]
+fn a_code_that_comes_again_for_the_same_sign_in_is_no_strangers() {
+    // What is issued twice under one name, the upstream's ledger cannot tell apart.
+    let rig = Rig::new().unguarded();
+    let authorization = rig.authorization();
+    let entry = rig.entry(&authorization);
+    let answers: Vec<_> = (0..2)
+        .map(|_| {
+            rig.upstream.issue("the-code-of-a-reload");
+            let answer = rig.get(&entry);
+            authorization_response(&answer, &authorization).expect("an answer")
+        })
+        .collect();
+    assert_ne!(answers[0].code(), answers[1].code());
+    assert_token(&rig.redeem(&authorization, answers[1].code()));
+}
+
+#[test]
+fn the_raw_code_of_an_enforced_client_buys_nothing_under_the_name_of_a_lax_one() {
+    let rig = Rig::tables(
+        "[[upstream.client]]\nid = \"lax\"\nowner = \"a\"\nuntil = \"2999-12-31\"\nreason = \"a test\"\nmode = \"report\"",
+    );
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    let raw = rig.upstream.codes().remove(0);
+    for form in [
+        authorization.redemption(&raw).with("client_id", "lax"),
+        authorization
+            .redemption(&raw)
+            .with("client_id", "lax")
+            .without("code_verifier"),
+    ] {
+        assert_refused(&rig.token(&form), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 0);
+    assert_token(&rig.redeem(&authorization, &code));
+}
+
+/// The answer at the end of a sign-in, whatever it is.
+fn follow(rig: &Rig, authorization: &Authorization) -> Response {
+    let response = rig.enter(authorization);
+    match response.header("location") {
+        Some(entry) if response.status == 303 => {
+            let cookie = cookie_of(&response).unwrap_or_default();
+            rig.get_with(entry, &[("Cookie", &cookie)])
+        }
+        Some(_) | None => response,
+    }
 }
