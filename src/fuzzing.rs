@@ -11,9 +11,7 @@ use crate::carrier::{Replacement, form_post, location::Location, metadata};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
 use crate::oauth::params::append_pair;
-use crate::oauth::{
-    ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
-};
+use crate::oauth::{ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json};
 
 const PAIRS: usize = 64;
 

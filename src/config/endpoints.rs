@@ -160,7 +160,10 @@ mod tests {
     #[test]
     fn the_query_of_an_endpoint_has_no_parameter_of_oauth() {
         let endpoints = "authorization = [\"/a\"]\ntoken = [\"/t\"]\n";
-        let config = config(&text("/", &format!("{endpoints}query = [\"p\", \"sap-client\"]")));
+        let config = config(&text(
+            "/",
+            &format!("{endpoints}query = [\"p\", \"sap-client\"]"),
+        ));
         let gateway = &config.upstreams[0].gateway;
         assert_eq!(gateway.endpoints.query, ["p", "sap-client"]);
         check(

@@ -162,7 +162,8 @@ impl<'a> Submission<'a> {
     pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
         let named = |name: &str| self.parts().any(|part| part.contains(name));
         let own_form = !is_get && !named("client_id") && !named("response_type");
-        let has_object = |part: &Params<'_>| part.contains("request") || part.contains("request_uri");
+        let has_object =
+            |part: &Params<'_>| part.contains("request") || part.contains("request_uri");
         let in_form = self.form.as_ref().is_some_and(has_object);
         let names_client = is_get && self.query.contains("client_id");
         let begins = |part: &Params<'_>| part.contains("response_type") || has_object(part);

@@ -153,9 +153,7 @@ async fn form(
             unsupported(NoForm::MediaType)
         }
         Peeked::Whole(body) => {
-            let agrees = |charset: Charset| {
-                charset.agrees_on(&body, limits.form_pairs, &PROTECTED)
-            };
+            let agrees = |charset: Charset| charset.agrees_on(&body, limits.form_pairs, &PROTECTED);
             match form_charset(&media_type).and_then(agrees) {
                 Ok(()) => Ok(Form::Urlencoded(body)),
                 Err(problem) => unsupported(problem),

@@ -141,7 +141,8 @@ async fn enter(
         }
     };
     let own = &exchange.site.settings.endpoints.query;
-    let pure = fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
+    let pure =
+        fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
     if exchange.site.settings.entry == Entry::Redirect && pure {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let query = String::from_utf8(query).unwrap_or_default();
