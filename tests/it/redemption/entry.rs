@@ -371,7 +371,7 @@ fn a_form_of_the_servers_own_may_have_a_field_called_request() {
     for body in [
         "csrf=x&scopes=openid&scopes=email&request=SIGNED&action=grant",
         "csrf=x&request_uri=%2Fback&action=grant",
-        "request=e30.e30.&request_uri=&scope=a",
+        "request=e30.e30.&request_uri=&scope=a&submit=Allow",
     ] {
         let ok = Act::Say(reply("200 OK", &[], b"ok"), Then::GoOn);
         rig.upstream.once("/authorize", ok);
@@ -382,7 +382,8 @@ fn a_form_of_the_servers_own_may_have_a_field_called_request() {
     }
     let before = rig.upstream.ledger().len();
     for (target, body) in [
-        ("/authorize", "client_id=pub&request=e30.e30."),
+        ("/authorize", "client_id=pub&csrf=x&request=e30.e30."),
+        ("/authorize", "request=e30.e30.&scope=a"),
         ("/authorize", "response_type=code&request_uri=urn:x"),
         ("/authorize", "client_id=&request=e30.e30."),
         ("/authorize", "Client_Id=pub&request=e30.e30."),
