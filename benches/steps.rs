@@ -4,12 +4,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pkce_gate::carrier::Replacement;
-use pkce_gate::carrier::form_post::forms;
+use pkce_gate::carrier::form_post::FormPost;
 use pkce_gate::carrier::location::Location;
+use pkce_gate::carrier::{Carrier, Replacement};
 use pkce_gate::flow::{ClientState, HandleKey, Purpose, Submission};
 use pkce_gate::oauth::{
-    CodeChallenge, CodeChallengeMethod, CodeVerifier, Params, RedirectUri, TokenRequest,
+    AuthorizationCode, CodeChallenge, CodeChallengeMethod, CodeVerifier, Params, RedirectUri,
+    TokenRequest,
 };
 
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -71,10 +72,11 @@ fn carriers(criterion: &mut Criterion) {
     let handle = key.mint(Purpose::State, 0..200);
     let code = key.mint(Purpose::Code, 0..200);
     let state = ClientState::Value("0123456789abcdef".repeat(4).into());
+    let raw = AuthorizationCode::new("SplxlOBeZQQYbYS6WxSbIA").unwrap();
     let replacement = Replacement {
         handle: &handle,
         state: &state,
-        code: Some(&code),
+        code: Some((&raw, &code)),
     };
     let location = format!(
         "https://app.example/callback?code=SplxlOBeZQQYbYS6WxSbIA&state={}&iss=https%3A%2F%2Flogin.example",
@@ -82,8 +84,8 @@ fn carriers(criterion: &mut Criterion) {
     );
     criterion.bench_function("Location: read and rewrite", |bencher| {
         bencher.iter(|| {
-            let location = Location::new(black_box(&location));
-            assert!(location.read(&key).is_response());
+            let location = Location::new(black_box(location.as_bytes()));
+            assert!(location.read((&key).into()).is_response());
             location.rewrite(replacement)
         });
     });
@@ -95,10 +97,9 @@ fn carriers(criterion: &mut Criterion) {
     );
     criterion.bench_function("form_post page: read and rewrite", |bencher| {
         bencher.iter(|| {
-            let forms = forms(black_box(page.as_bytes()));
-            let form = forms.first().unwrap();
-            assert!(form.read(&key).is_response());
-            form.rewrite(page.as_bytes(), replacement)
+            let form = FormPost::all(black_box(page.as_bytes())).next().unwrap();
+            assert!(form.read((&key).into()).is_response());
+            form.rewrite(replacement)
         });
     });
 }

@@ -154,7 +154,10 @@ impl Carried {
     /// Clients are as forgiving as servers about names.
     fn take_lookalike(&mut self, name: &str) {
         // Nearly all names differ in their first letter.
-        if !name.starts_with(|c: char| matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I' | '+' | ' ' | '[') || !c.is_ascii_alphanumeric()) {
+        if !name.starts_with(|c: char| {
+            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I' | '+' | ' ' | '[')
+                || !c.is_ascii_alphanumeric()
+        }) {
             return;
         }
         self.lookalike |= folds_to(name, "code");
@@ -185,8 +188,8 @@ pub struct Replacement<'a> {
     pub handle: &'a Handle,
     /// In place of it.
     pub state: &'a ClientState,
-    /// In place of the code, where there is one.
-    pub code: Option<&'a Handle>,
+    /// The code, and what goes in its place, where there is one.
+    pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
 }
 
 impl<'a> Replacement<'a> {
@@ -198,7 +201,8 @@ impl<'a> Replacement<'a> {
                 ClientState::Bare => Edit::Bare,
                 ClientState::Value(state) => Edit::Value(state.as_ref().into()),
             },
-            ("code", Some(code)) if !value.is_empty() => Edit::Value(code.expose().into()),
+            // Under whatever name it stands there once more.
+            (_, Some((code, ours))) if value == code.expose() => Edit::Value(ours.expose().into()),
             _ => Edit::Keep,
         }
     }

@@ -6,16 +6,16 @@
     reason = "an invariant that does not hold has to end the run"
 )]
 
-use crate::carrier::html::{Token, tokens};
 use crate::carrier::form_post::FormPost;
+use crate::carrier::html::{Token, tokens};
 use crate::carrier::location::Location;
 use crate::carrier::{Carrier, Replacement, metadata};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
 use crate::oauth::params::{append_pair, encode_into};
-use crate::oauth::{
-    ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
-};
+use crate::oauth::{ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json};
+use crate::spelling::Twins;
+use crate::suspicion::{self, Look};
 
 const PAIRS: usize = 64;
 
@@ -128,10 +128,11 @@ pub fn location(input: &[u8]) {
     assert_eq!(location.rewrite(untouched).bytes(), input);
     let key = key();
     let carried = location.read((&key).into());
+    let replaced = carried.codes.first().map(|raw| (raw, &code));
     let rewritten = location.rewrite(Replacement {
         handle: &handle,
         state: &state,
-        code: Some(&code),
+        code: replaced,
     });
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
@@ -174,10 +175,11 @@ pub fn form_post_page(input: &[u8]) {
         if form.read((&key).into()).handles.is_empty() {
             assert_eq!(form.rewrite(none).bytes(), input);
         }
+        let carried = form.read((&key).into());
         let with = Replacement {
             handle: &handle,
             state: &state,
-            code: Some(&code),
+            code: carried.codes.first().map(|raw| (raw, &code)),
         };
         let rewritten = form.rewrite(with);
         for form in FormPost::all(rewritten.bytes()) {
@@ -207,7 +209,10 @@ pub fn suspicion(input: &[u8]) {
     assert!(found.clients.len() <= 16 && found.planted.len() <= 64);
     assert!(found.candidates.len() <= 4096 + 64);
     let names = suspicion::scan(&request, &key(), Look::Names);
-    assert_eq!((names.said, names.in_document), (found.said, found.in_document));
+    assert_eq!(
+        (names.said, names.in_document),
+        (found.said, found.in_document)
+    );
     let text = str::from_utf8(query).unwrap_or_default();
     if text.starts_with("grant_type=") && text.len() > 11 && !text.contains(['&', ';']) {
         assert!(found.asks_for_token());
@@ -220,8 +225,13 @@ pub fn suspicion(input: &[u8]) {
 /// A text and a word in it: with whatever around it, the word is found in every encoding.
 pub fn twins(input: &[u8]) {
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
-    let (word, around) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let Ok(word) = str::from_utf8(word) else { return };
+    let (word, around) = (
+        parts.next().unwrap_or_default(),
+        parts.next().unwrap_or_default(),
+    );
+    let Ok(word) = str::from_utf8(word) else {
+        return;
+    };
     let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'&' | b'\\');
     if word.len() < 8 || !word.bytes().all(is_plain) {
         return;

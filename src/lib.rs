@@ -17,8 +17,8 @@
 //!    request judged against what was bound ([`policy::redeem`]): same client, same redirect URI, and
 //!    S256(verifier) = challenge. Only a request that passed, proved by [`policy::Cleared`], is forwarded, with the
 //!    upstream's own code.
-//! 5. **Settlement** ([`flow::Settlement`]). An answer burns the code; a request that provably was not sent, or that
-//!    provably left the code untouched, releases it.
+//! 5. **Settlement** (`gateway/token/settle.rs`, [`flow::settlement`]). What redeemed the code, or may have, burns it; a
+//!    request that was not sent, or that was answered with anything else, releases it.
 //!
 //! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
 //! everything together, [`cli`] is what people type.

@@ -302,7 +302,9 @@ impl Scan<'_> {
 /// There are codes in it.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("body", &self.body).finish_non_exhaustive()
+        f.debug_struct("Request")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
     }
 }
 

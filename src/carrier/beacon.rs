@@ -50,7 +50,8 @@ fn is_named_there(text: &[u8], kind: Kind, counts: &impl Fn(&[u8]) -> bool) -> b
 /// The word that a value begins with.
 fn value_of(text: &[u8]) -> &[u8] {
     let is_part = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'%')
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'%')
     };
     let length = text.iter().take_while(|byte| is_part(byte)).count();
     looked_at(length);
@@ -72,18 +73,25 @@ const LONGEST_REST: usize = 32;
 
 fn unseen(behind: &[u8]) -> &[u8] {
     let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'[' | b']' | b' ' | b'+' | 0);
-    let length = behind.iter().take(LONGEST_REST).take_while(is_unseen).count();
+    let length = behind
+        .iter()
+        .take(LONGEST_REST)
+        .take_while(is_unseen)
+        .count();
     behind.get(length..).unwrap_or_default()
 }
 
 /// `"code": "…"`, `'code':'…'`, `code: "…"`, also with the quotes escaped inside another string.
 fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
-    let is_longer = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.');
+    let is_longer =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.');
     if before.last().is_some_and(is_longer) {
         return false;
     }
-    let Some(value) = skip(behind, |byte| matches!(byte, b'\\' | b'"' | b'\'') || is_blank(byte)).strip_prefix(b":")
-    else {
+    let Some(value) = skip(behind, |byte| {
+        matches!(byte, b'\\' | b'"' | b'\'') || is_blank(byte)
+    })
+    .strip_prefix(b":") else {
         return false;
     };
     let value = skip(value, is_blank);
@@ -99,7 +107,10 @@ fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> b
 /// `<code>…</code>`, `<ns:code …>…`
 fn is_element(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
     let opens = matches!(before, [.., b'<' | b':']);
-    opens && behind.strip_prefix(b">").is_some_and(|text| counts(value_of(skip(text, is_blank))))
+    opens
+        && behind
+            .strip_prefix(b">")
+            .is_some_and(|text| counts(value_of(skip(text, is_blank))))
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -110,7 +121,11 @@ fn is_blank(byte: u8) -> bool {
 const LONGEST_GAP: usize = 64;
 
 fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
-    let length = text.iter().take(LONGEST_GAP).take_while(|byte| is_passed(**byte)).count();
+    let length = text
+        .iter()
+        .take(LONGEST_GAP)
+        .take_while(|byte| is_passed(**byte))
+        .count();
     text.get(length..).unwrap_or_default()
 }
 
@@ -123,7 +138,11 @@ fn is_field(text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
                 let rest = text.get(tag.span.end..).unwrap_or_default();
                 (tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
             };
-            let value = || tag.value("value").or(tag.value("content")).map(|value| value_of(value.as_bytes()));
+            let value = || {
+                tag.value("value")
+                    .or(tag.value("content"))
+                    .map(|value| value_of(value.as_bytes()))
+            };
             is_code && (value().is_some_and(counts) || inside().is_some_and(counts))
         }
         Token::End(_) => false,
@@ -170,7 +189,10 @@ mod tests {
             "https://c/cb?code[]=SplxlOBeZQQY",
         ] {
             assert!(carries_code(text.as_bytes(), Kind::Html, None), "{text}");
-            assert!(!carries_code(text.as_bytes(), Kind::Html, Some("SplxlOBeZQQY")), "{text}");
+            assert!(
+                !carries_code(text.as_bytes(), Kind::Html, Some("SplxlOBeZQQY")),
+                "{text}"
+            );
         }
         let element = b"<r><code>SplxlOBeZQQY</code></r>";
         assert!(carries_code(element, Kind::Text, None));

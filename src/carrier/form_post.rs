@@ -58,9 +58,15 @@ impl<'p> FormPost<'p> {
             match (token, &mut form) {
                 (Token::Start(tag), none @ None) if tag.name == "form" => {
                     let action = tag.value("action").unwrap_or_default().trim().to_owned();
-                    *none = Some(Self { page, action, fields: Vec::new() });
+                    *none = Some(Self {
+                        page,
+                        action,
+                        fields: Vec::new(),
+                    });
                 }
-                (Token::Start(tag), Some(form)) if tag.name == "input" && form.fields.len() < MAX_FIELDS => {
+                (Token::Start(tag), Some(form))
+                    if tag.name == "input" && form.fields.len() < MAX_FIELDS =>
+                {
                     form.fields.extend(Field::of(&tag));
                 }
                 (Token::End(name), Some(_)) if name == "form" => break,
@@ -152,6 +158,11 @@ impl Carrier for FormPost<'_> {
 mod tests {
     use super::*;
     use crate::flow::{ClientState, HandleKey, Purpose};
+    use crate::oauth::AuthorizationCode;
+
+    fn raw() -> AuthorizationCode {
+        AuthorizationCode::new("RAW").unwrap()
+    }
 
     fn check(page: &str, state: &ClientState, expected: &str) {
         let key = HandleKey::for_upstream("t");
@@ -168,10 +179,13 @@ mod tests {
         let replacement = Replacement {
             handle: &handle,
             state,
-            code: Some(&code),
+            code: Some((&raw(), &code)),
         };
         let expected = expected.replace("CODE", code.expose());
-        assert_eq!(form.rewrite(replacement), Rewritten::Body(expected.into_bytes()));
+        assert_eq!(
+            form.rewrite(replacement),
+            Rewritten::Body(expected.into_bytes())
+        );
     }
 
     #[test]

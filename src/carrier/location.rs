@@ -88,7 +88,10 @@ impl Carrier for Location<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for part in [&self.query, &self.fragment].into_iter().flatten() {
-            let in_fragment = self.fragment.as_ref().is_some_and(|it| std::ptr::eq(it, part));
+            let in_fragment = self
+                .fragment
+                .as_ref()
+                .is_some_and(|it| std::ptr::eq(it, part));
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
@@ -137,6 +140,7 @@ pub fn as_url(bytes: &[u8]) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use crate::flow::{ClientState, Handle, HandleKey, Purpose};
+    use crate::oauth::AuthorizationCode;
     use proptest::prelude::*;
 
     fn key() -> HandleKey {
@@ -148,6 +152,10 @@ mod tests {
             key().mint(Purpose::State, 0..200),
             key().mint(Purpose::Code, 0..200),
         )
+    }
+
+    fn raw() -> AuthorizationCode {
+        AuthorizationCode::new("RAW").unwrap()
     }
 
     fn text(rewritten: &Rewritten) -> &str {
@@ -168,7 +176,7 @@ mod tests {
         let rewritten = parsed.rewrite(Replacement {
             handle: &handle,
             state,
-            code: Some(&code),
+            code: Some((&raw(), &code)),
         });
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(text(&rewritten), expected, "{location}");
@@ -197,6 +205,11 @@ mod tests {
             "https://c/cb?state=HANDLE&code=RAW",
             &ClientState::Absent,
             "https://c/cb?code=CODE",
+        );
+        check(
+            "https://c/cb?state=HANDLE&code=RAW&session_code=R%41W#c=RAW&d=RAWX",
+            &ClientState::Absent,
+            "https://c/cb?code=CODE&session_code=CODE#c=CODE&d=RAWX",
         );
         check(
             "https://c/cb?state=HANDLE&code=RAW",
@@ -237,21 +250,35 @@ mod tests {
             ),
             (2, true, Some("i"))
         );
-        assert!(
-            !read("/login?next=%2Fauthorize%3Fcode%3Dx", (&key()).into()).is_response()
-        );
+        assert!(!read("/login?next=%2Fauthorize%3Fcode%3Dx", (&key()).into()).is_response());
     }
 
     #[test]
     fn bytes_that_are_no_utf8_go_out_as_they_came() {
         let (handle, code) = handles();
-        let location = [b"https://c/cb?code=RAW&state=", handle.expose().as_bytes(), b"&user=J\xfcrgen"].concat();
+        let location = [
+            b"https://c/cb?code=RAW&state=",
+            handle.expose().as_bytes(),
+            b"&user=J\xfcrgen",
+        ]
+        .concat();
         let parsed = Location::new(&location);
         let carried = parsed.read((&key()).into());
         assert_eq!((carried.codes.len(), carried.handles.len()), (1, 1));
-        let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: Some(&code) };
-        let Rewritten::Location(out) = parsed.rewrite(replacement) else { panic!() };
-        let expected = [b"https://c/cb?code=", code.expose().as_bytes(), b"&user=J\xfcrgen"].concat();
+        let replacement = Replacement {
+            handle: &handle,
+            state: &ClientState::Absent,
+            code: Some((&raw(), &code)),
+        };
+        let Rewritten::Location(out) = parsed.rewrite(replacement) else {
+            panic!()
+        };
+        let expected = [
+            b"https://c/cb?code=",
+            code.expose().as_bytes(),
+            b"&user=J\xfcrgen",
+        ]
+        .concat();
         assert_eq!(out, expected);
         assert_eq!(Location::new(b"https://c/\xfc?x").target(), "https://c/%FC");
     }
@@ -261,12 +288,20 @@ mod tests {
         let (_, code) = handles();
         let ours = code.expose();
         for (rest, leaves) in [
-            ("&x=1", false), ("&Code=SplxlOBeZQQY", true), ("&next=%2F%3Fcode%3DSplxlOBeZQQY", true), ("#code=SplxlOBeZQQY", true),
-            ("&error_code=SplxlOBeZQQY", false), ("&session_state=abcdefghijk.code", false),
+            ("&x=1", false),
+            ("&Code=SplxlOBeZQQY", true),
+            ("&next=%2F%3Fcode%3DSplxlOBeZQQY", true),
+            ("#code=SplxlOBeZQQY", true),
+            ("&error_code=SplxlOBeZQQY", false),
+            ("&session_state=abcdefghijk.code", false),
         ] {
             let text = format!("https://c/cb?code={ours}{rest}");
             let parsed = Location::new(text.as_bytes());
-            assert_eq!(parsed.leaves_code(text.as_bytes(), Some(ours)), leaves, "{text}");
+            assert_eq!(
+                parsed.leaves_code(text.as_bytes(), Some(ours)),
+                leaves,
+                "{text}"
+            );
         }
     }
 

@@ -87,12 +87,20 @@ pub fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Issuer)> {
 /// it the default of RFC 8414 section 2 would hold, which promises more.
 fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
     let type_passes = |name: &str| truth.response_types.contains(&ResponseType::parse(name));
-    let mode_passes =
-        |name: &str| ResponseMode::parse(name).is_some_and(|mode| truth.response_modes.contains(&mode));
+    let mode_passes = |name: &str| {
+        ResponseMode::parse(name).is_some_and(|mode| truth.response_modes.contains(&mode))
+    };
     // This grant has no token request: it is the front channel that hands the token out.
     let implicit = truth.response_types.iter().any(ResponseType::yields_token);
-    let listed = |name: &str| truth.grants.is_empty() || truth.grants.iter().any(|grant| grant == name);
-    let grant_passes = |name: &str| if name == "implicit" { implicit } else { listed(name) };
+    let listed =
+        |name: &str| truth.grants.is_empty() || truth.grants.iter().any(|grant| grant == name);
+    let grant_passes = |name: &str| {
+        if name == "implicit" {
+            implicit
+        } else {
+            listed(name)
+        }
+    };
     retain(object, "response_types_supported", &type_passes);
     retain(object, "response_modes_supported", &mode_passes);
     retain(object, "grant_types_supported", &grant_passes);
@@ -179,23 +187,46 @@ mod tests {
         )
     }
 
-    fn rewritten(document: &str) -> Option<Value> {
-        rewritten_where(document, |_| {})
+    /// What is configured beside the paths.
+    struct Allowed {
+        query: Vec<String>,
+        types: Vec<ResponseType>,
+        modes: Vec<ResponseMode>,
+        grants: Vec<String>,
     }
 
-    fn rewritten_where(document: &str, change: impl FnOnce(&mut Truth<'_>)) -> Option<Value> {
+    impl Default for Allowed {
+        fn default() -> Self {
+            let modes = [
+                ResponseMode::Query,
+                ResponseMode::Fragment,
+                ResponseMode::FormPost,
+            ];
+            Self {
+                query: vec!["p".to_owned(), "realm".to_owned()],
+                types: vec![ResponseType::parse("code")],
+                modes: modes.to_vec(),
+                grants: Vec::new(),
+            }
+        }
+    }
+
+    fn rewritten(document: &str) -> Option<Value> {
+        rewritten_where(document, &Allowed::default())
+    }
+
+    fn rewritten_where(document: &str, allowed: &Allowed) -> Option<Value> {
         let (authorization, token) = truth();
-        let mut truth = Truth {
+        let truth = Truth {
             public_origin: "https://login.example",
             upstream_origin: "http://127.0.0.1:9000",
             authorization: &authorization,
             token: &token,
-            query: &["p".to_owned(), "realm".to_owned()],
-            response_types: &[ResponseType::parse("code")],
-            response_modes: &[ResponseMode::Query, ResponseMode::Fragment, ResponseMode::FormPost],
-            grants: &[],
+            query: &allowed.query,
+            response_types: &allowed.types,
+            response_modes: &allowed.modes,
+            grants: &allowed.grants,
         };
-        change(&mut truth);
         let (bytes, _) = rewrite(document.as_bytes(), truth)?;
         json::parse(&bytes)
     }
@@ -221,64 +252,82 @@ mod tests {
             "token_endpoint":"http://127.0.0.1:9000/v2/token?realm=%2Falpha&p=b2c_1&P=2#x","userinfo_endpoint":"http://127.0.0.1:9000/me?q=1"}"#;
         let value = rewritten(document).unwrap();
         for (name, url) in [
-            ("authorization_endpoint", "https://login.example/oauth/authorize?p=b2c_1"),
-            ("token_endpoint", "https://login.example/v2/token?realm=%2Falpha&p=b2c_1"),
+            (
+                "authorization_endpoint",
+                "https://login.example/oauth/authorize?p=b2c_1",
+            ),
+            (
+                "token_endpoint",
+                "https://login.example/v2/token?realm=%2Falpha&p=b2c_1",
+            ),
             ("userinfo_endpoint", "https://login.example/me?q=1"),
         ] {
             assert_eq!(value[name], url);
         }
-        let without = rewritten_where(document, |truth| truth.query = &[]).unwrap();
+        let none = Allowed {
+            query: Vec::new(),
+            ..Allowed::default()
+        };
+        let without = rewritten_where(document, &none).unwrap();
         assert_eq!(without["token_endpoint"], "https://login.example/v2/token");
     }
 
-    fn lists(members: &str, change: impl FnOnce(&mut Truth<'_>)) -> String {
-        let document = format!(r#"{{"token_endpoint":"http://127.0.0.1:9000/oauth/token"{members}}}"#);
-        let value = rewritten_where(&document, change).unwrap();
-        let lists = ["response_types_supported", "response_modes_supported", "grant_types_supported"];
-        lists
-            .map(|name| value.get(name).map_or("-".to_owned(), Value::to_string))
-            .join(" ")
+    fn lists(members: &str, allowed: &Allowed) -> String {
+        let endpoint = r#""token_endpoint":"http://127.0.0.1:9000/oauth/token""#;
+        let value = rewritten_where(&format!("{{{endpoint}{members}}}"), allowed).unwrap();
+        let lists = [
+            "response_types_supported",
+            "response_modes_supported",
+            "grant_types_supported",
+        ];
+        let lists = lists.map(|name| value.get(name).map_or("-".to_owned(), Value::to_string));
+        lists.join(" ")
     }
 
     #[test]
     fn lists_keep_what_is_not_refused_in_their_order() {
+        let plain = Allowed::default();
         let all = r#","response_types_supported":["id_token code","code","none",1,"code token"],
             "response_modes_supported":["form_post","jwt","query","web_message"],
             "grant_types_supported":["implicit","refresh_token","authorization_code","urn:x:device_code"]"#;
         assert_eq!(
-            lists(all, |_| {}),
+            lists(all, &plain),
             r#"["code"] ["form_post","query"] ["refresh_token","authorization_code","urn:x:device_code"]"#
         );
-        let (types, modes, grants) = (
-            ["code id_token", "id_token"].map(ResponseType::parse),
-            [ResponseMode::FormPost],
-            ["authorization_code", "refresh_token"].map(str::to_owned),
-        );
-        let hybrid = lists(all, |truth| {
-            *truth = Truth { response_types: &types, response_modes: &modes, grants: &grants, ..*truth };
-        });
+        let hybrid = Allowed {
+            types: ["code id_token", "id_token"]
+                .map(ResponseType::parse)
+                .to_vec(),
+            modes: vec![ResponseMode::FormPost],
+            grants: ["authorization_code", "refresh_token"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..Allowed::default()
+        };
         assert_eq!(
-            hybrid,
+            lists(all, &hybrid),
             r#"["id_token code"] ["form_post"] ["implicit","refresh_token","authorization_code"]"#
         );
-        let none = r#","response_types_supported":["token"],"response_modes_supported":["web_message"],"grant_types_supported":["implicit"]"#;
-        assert_eq!(lists(none, |_| {}), "[] [] []");
+        let none = r#","response_types_supported":["token"],"response_modes_supported":["web_message"],
+            "grant_types_supported":["implicit"]"#;
+        assert_eq!(lists(none, &plain), "[] [] []");
         let odd = r#","response_types_supported":null,"response_modes_supported":"query""#;
-        assert_eq!(lists(odd, |_| {}), r#"null "query" -"#);
+        assert_eq!(lists(odd, &plain), r#"null "query" -"#);
     }
 
     #[test]
     fn an_absent_list_promises_what_its_default_does() {
-        assert_eq!(lists("", |_| {}), "- - -");
-        let grants = ["authorization_code", "refresh_token"].map(str::to_owned);
-        for (modes, expected) in [
-            (vec![ResponseMode::Query], r#"- ["query"] ["authorization_code","refresh_token"]"#),
-            (vec![ResponseMode::FormPost], r#"- [] ["authorization_code","refresh_token"]"#),
+        assert_eq!(lists("", &Allowed::default()), "- - -");
+        for (mode, expected) in [
+            (ResponseMode::Query, r#"- ["query"] ["authorization_code"]"#),
+            (ResponseMode::FormPost, r#"- [] ["authorization_code"]"#),
         ] {
-            let limited = lists("", |truth| {
-                *truth = Truth { response_modes: &modes, grants: &grants, ..*truth };
-            });
-            assert_eq!(limited, expected);
+            let limited = Allowed {
+                modes: vec![mode],
+                grants: vec!["authorization_code".to_owned()],
+                ..Allowed::default()
+            };
+            assert_eq!(lists("", &limited), expected);
         }
     }
 

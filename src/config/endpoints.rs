@@ -50,7 +50,7 @@ fn query(table: &Table<'_>) -> Vec<String> {
 }
 
 const QUERY_NAME: Kind<String> = Kind {
-    what: "the name of a query parameter",
+    what: "a query parameter that may pass",
     example: "p",
     unit: "",
     read: query_name,
@@ -160,22 +160,25 @@ mod tests {
     #[test]
     fn the_query_of_an_endpoint_has_no_parameter_of_oauth() {
         let endpoints = "authorization = [\"/a\"]\ntoken = [\"/t\"]\n";
-        let config = config(&text("/", &format!("{endpoints}query = [\"p\", \"sap-client\"]")));
+        let config = config(&text(
+            "/",
+            &format!("{endpoints}query = [\"p\", \"sap-client\"]"),
+        ));
         let gateway = &config.upstreams[0].gateway;
         assert_eq!(gateway.endpoints.query, ["p", "sap-client"]);
         check(
             &format!("{endpoints}query = [\"Code\", \"client.id\", \"p=1\", \"\"]"),
             &[
-                "7:10 error: `upstream.endpoints.query` cannot be \"Code\" | \
+                "7:10 error: `upstream.endpoints.query` is not a query parameter that may pass | \
                  servers may take it for a parameter of OAuth, which the gate has to judge | \
                  remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
-                "7:18 error: `upstream.endpoints.query` cannot be \"client.id\" | \
+                "7:18 error: `upstream.endpoints.query` is not a query parameter that may pass | \
                  servers may take it for a parameter of OAuth, which the gate has to judge | \
                  remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
-                "7:31 error: `upstream.endpoints.query` cannot be \"p=1\" | \
+                "7:31 error: `upstream.endpoints.query` is not a query parameter that may pass | \
                  '=' does not belong in a name | \
                  write the name alone, without its value: letters, digits, '-', '_', '.' and '~'",
-                "7:38 error: `upstream.endpoints.query` cannot be \"\" | it is empty | \
+                "7:38 error: `upstream.endpoints.query` is not a query parameter that may pass | it is empty | \
                  write a name, for example \"p\"",
             ],
         );

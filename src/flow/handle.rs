@@ -135,7 +135,10 @@ impl HandleKey {
             if tried == limit {
                 return Err(TooMany);
             }
-            found.extend(self.recognise(purpose, word).filter(|new| !found.contains(new)));
+            found.extend(
+                self.recognise(purpose, word)
+                    .filter(|new| !found.contains(new)),
+            );
         }
         Ok(found)
     }

@@ -116,7 +116,7 @@ fn redeems(value: &Value) -> bool {
     }
 }
 
-/// An error beside a status of success: `error` (GitHub, Facebook), or `"ok": false` (Slack).
+/// An error beside a status of success: `error`, or `"ok": false` (Slack).
 fn is_error_document(document: &Value) -> bool {
     document.get("error").is_some_and(says_something)
         || document.get("ok") == Some(&Value::Bool(false))
@@ -134,7 +134,7 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-/// The same as a form, which GitHub sends where nobody asks for JSON. In a page, `error=` is just a text.
+/// The same as a form, which some servers send where nobody asks for JSON. In a page, `error=` is just a text.
 fn is_error_form(media_type: Option<&str>, body: &[u8]) -> bool {
     let essence = media_type.unwrap_or_default().split(';').next();
     let essence = essence.unwrap_or_default().trim();

@@ -156,14 +156,17 @@ impl<'a> Submission<'a> {
 
     /// Rule 3 of the walk: where the fresh request stands, if this is one.
     ///
-    /// A POST form with `request` or `request_uri`, and no `client_id` or `response_type` anywhere, is none: an authorization
-    /// request has those beside a request object, too (RFC 9101 section 5). It is a form of the server's own with a field of that
-    /// name.
+    /// A POST form with `request` or `request_uri`, with fields that no authorization request has, and no `client_id` or
+    /// `response_type` anywhere, is none: an authorization request has those beside a request object, too (RFC 9101 section 5). It
+    /// is a form of the server's own with a field of that name.
     pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
         let named = |name: &str| self.parts().any(|part| part.contains(name));
         let own_form = !is_get && !named("client_id") && !named("response_type");
-        let has_object = |part: &Params<'_>| part.contains("request") || part.contains("request_uri");
-        let in_form = self.form.as_ref().is_some_and(has_object);
+        let has_object =
+            |part: &Params<'_>| part.contains("request") || part.contains("request_uri");
+        let in_form = self.form.as_ref().is_some_and(|form| {
+            has_object(form) && form.iter().any(|pair| !is_own_parameter(pair.name()))
+        });
         let names_client = is_get && self.query.contains("client_id");
         let begins = |part: &Params<'_>| part.contains("response_type") || has_object(part);
         if own_form && in_form && !has_object(&self.query) {

@@ -77,7 +77,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // A login page's own fields are the server's affair, but for those that would begin a sign-in or change it. (Another state
     // than the handle only makes the answer one that nobody waits for.)
     let is_multipart = matches!(form, Form::Multipart);
-    let in_parts = heard.said.in_document.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
+    let in_parts =
+        heard.said.in_document.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
     if is_multipart && (handle.is_none() || in_parts) {
         let text = if handle.is_some() {
             "a multipart body that may change the sign-in"
@@ -152,9 +153,7 @@ async fn form(
             unsupported(NoForm::MediaType)
         }
         Peeked::Whole(body) => {
-            let agrees = |charset: Charset| {
-                charset.agrees_on(&body, limits.form_pairs, &PROTECTED)
-            };
+            let agrees = |charset: Charset| charset.agrees_on(&body, limits.form_pairs, &PROTECTED);
             match form_charset(&media_type).and_then(agrees) {
                 Ok(()) => Ok(Form::Urlencoded(body)),
                 Err(problem) => unsupported(problem),
@@ -181,7 +180,13 @@ async fn malformed(
     why: &str,
     status: StatusCode,
 ) -> Response<Body> {
-    unreadable(exchange, request, Violation::MalformedRequest(why.to_owned()), status).await
+    unreadable(
+        exchange,
+        request,
+        Violation::MalformedRequest(why.to_owned()),
+        status,
+    )
+    .await
 }
 
 /// A request that cannot be read.

@@ -159,7 +159,9 @@ async fn examine<'g>(
         .map(|carrier| (carrier.as_ref(), carrier.read(ours)))
         .filter(|(_, carried)| carried.is_response() || !carried.handles.is_empty())
         .collect();
-    let several = carried.iter().filter(|(_, carried)| carried.has_credential());
+    let several = carried
+        .iter()
+        .filter(|(_, carried)| carried.has_credential());
     let several = several.count() > 1;
     for (carrier, carried) in &carried {
         let found = belongs::find(exchange, asked, *carrier, carried).await?;
@@ -179,8 +181,13 @@ async fn examine<'g>(
         let plan = plan.map_err(|why| found.unsafe_because(exchange, why))?;
         match plan {
             Plan::Pass => {}
-            Plan::Bind => return bind(exchange, asked, (*carrier, carried), &found, response).await,
-            Plan::Note => return note(exchange, carried, &found).await,
+            Plan::Bind => {
+                return bind(exchange, asked, (*carrier, carried), &found, response).await;
+            }
+            Plan::Note => {
+                let codes = carried.codes.iter().map(AuthorizationCode::digest);
+                codes.for_each(|code| exchange.site.note_uncertain(code));
+            }
         }
     }
     read::leftovers(exchange, response, page).await?;
@@ -239,7 +246,10 @@ async fn bind<'g>(
         learn(exchange, asked, record, carried);
     }
     let Some(handle) = &found.handle else {
-        // It travels as it is.
+        // It travels as it is; within the server it stands in a query once more when it arrives.
+        if let Some(path) = public::own_path(exchange, &carrier.url()) {
+            exchange.site.learn_callback(&path);
+        }
         return Ok(Delivery::Unchanged);
     };
     let ours = match &bound {
@@ -249,7 +259,7 @@ async fn bind<'g>(
     let rewritten = carrier.rewrite(Replacement {
         handle,
         state: &record.state,
-        code: ours,
+        code: code.zip(ours),
     });
     let twins = code.map(|code| Twins::of(code.expose()));
     let left = |text: &[u8]| twins.as_ref().is_some_and(|twins| twins.stand_in(text));
@@ -263,7 +273,10 @@ async fn bind<'g>(
     let is_replaced = |name: &header::HeaderName| {
         matches!(rewritten, Rewritten::Location(_)) && *name == header::LOCATION
     };
-    let mut others = response.headers().iter().filter(|(name, _)| !is_replaced(name));
+    let mut others = response
+        .headers()
+        .iter()
+        .filter(|(name, _)| !is_replaced(name));
     if others.any(|(_, value)| left(value.as_bytes())) {
         return dead("the code stands in another header field");
     }
@@ -280,7 +293,11 @@ async fn keep<'g>(
         Some(_) => Place::Handle,
         None => Place::Digest(code.digest()),
     };
-    let bound = exchange.site.store.bind(found.key, place, code.clone()).await;
+    let bound = exchange
+        .site
+        .store
+        .bind(found.key, place, code.clone())
+        .await;
     match bound {
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
         Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
@@ -291,22 +308,6 @@ async fn keep<'g>(
         Ok(Bound::Unknown) => Err(Unsafe::stray("a code that could not be bound")),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
-}
-
-/// A code of which it cannot be said whose it is.
-async fn note<'g>(
-    exchange: &Exchange<'g>,
-    carried: &Carried,
-    found: &Belongs,
-) -> Result<Delivery, Unsafe<'g>> {
-    if let Some(code) = carried.codes.first() {
-        let place = Place::Digest(code.digest());
-        let noted = exchange.site.store.bind(found.key, place, code.clone()).await;
-        if noted.is_err() {
-            return Err(Unsafe::in_doubt(exchange));
-        }
-    }
-    Ok(Delivery::Unchanged)
 }
 
 /// What an answer with a code teaches: where its client may be sent errors, and how the server calls itself.

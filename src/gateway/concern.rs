@@ -155,7 +155,11 @@ fn body_of(headers: &HeaderMap) -> Declared {
     let is_form = media_type
         .windows(form.len())
         .any(|part| part.eq_ignore_ascii_case(form));
-    if is_form { Declared::Form } else { Declared::Other }
+    if is_form {
+        Declared::Form
+    } else {
+        Declared::Other
+    }
 }
 
 /// Whether a request names a charset in which the letters of ASCII are other bytes.
@@ -186,15 +190,18 @@ fn names_foreign_charset(media_type: &[u8]) -> bool {
     })
 }
 
-/// Whether a request may be a client's own callback behind the gate, which gets its code in the query beside a `state`.
-pub(super) fn is_callback(request: &Received) -> bool {
+/// Whether a request is the callback of a client that lives behind the gate, which gets its code in the query beside a `state`:
+/// at the very path that a code was sent to.
+pub(super) fn is_callback(exchange: &Exchange<'_>, request: &Received) -> bool {
     let has_state = || {
-        let mut names = request.query().split('&').filter_map(|pair| pair.split('=').next());
+        let pairs = request.query().split('&');
+        let mut names = pairs.filter_map(|pair| pair.split('=').next());
         names.any(|name| name == "state")
     };
     request.method == Method::GET
         && !request.headers.contains_key(header::AUTHORIZATION)
         && has_state()
+        && exchange.site.is_callback(request.path())
 }
 
 /// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
@@ -222,10 +229,7 @@ pub(super) async fn misnamed_code<'g>(
             let rule = exchange.rule(Some(owner.client));
             Some((rule, Violation::MalformedRequest(text)))
         }
-        Err(_) => Some((
-            rules.strictest(clock::today()),
-            Violation::StoreUnavailable,
-        )),
+        Err(_) => Some((rules.strictest(clock::today()), Violation::StoreUnavailable)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn guard(
 pub(super) fn look(exchange: &Exchange<'_>, request: &Received) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
         // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
-        let in_query = !concern::is_callback(request);
+        let in_query = !concern::is_callback(exchange, request);
         Look::Candidates { in_query }
     } else {
         Look::Names
@@ -79,7 +79,8 @@ fn asks_for_token(heard: &Heard, codes_travel: bool, request: &Received) -> bool
         return true;
     }
     // Django reads the query, too, in the charset that the Content-Type names.
-    let foreign_query = !request.query().is_empty() && concern::has_foreign_charset(&request.headers);
+    let foreign_query =
+        !request.query().is_empty() && concern::has_foreign_charset(&request.headers);
     codes_travel && (heard.said.unreadable.is_some() && !is_media(request) || foreign_query)
 }
 

@@ -71,7 +71,8 @@ impl Received {
     /// The same path with another query. `Err`: that is no target.
     pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
         let target = [self.path().as_bytes(), b"?", query].concat();
-        self.target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
+        self.target =
+            PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
         Ok(())
     }
 
@@ -139,7 +140,9 @@ impl Sent {
     /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
         let fields = self.fields.iter().map(HeaderValue::as_bytes);
-        let mut texts = [self.target().as_bytes(), &self.body].into_iter().chain(fields);
+        let mut texts = [self.target().as_bytes(), &self.body]
+            .into_iter()
+            .chain(fields);
         !self.is_all || texts.any(|text| twins.stand_in(text))
     }
 
@@ -239,7 +242,9 @@ impl<'g> Exchange<'g> {
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
         let readings = client.into_iter().flat_map(ClientIdentity::readings);
         let rules = readings.map(|id| self.rule_of(Some(id)));
-        rules.reduce(Rule::stricter).unwrap_or_else(|| self.rule_of(None))
+        rules
+            .reduce(Rule::stricter)
+            .unwrap_or_else(|| self.rule_of(None))
     }
 
     /// Turns a verdict into a decision by the mode of the rule, and tells it.

@@ -55,6 +55,10 @@ pub struct Site {
     learned: DashMap<Digest, Vec<Digest>>,
     /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
     loopback: DashMap<Digest, Digest>,
+    /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
+    uncertain: DashMap<Digest, ()>,
+    /// Paths of the redirect URIs of clients that live behind the gate, to which the upstream has sent a code as it is.
+    callbacks: DashMap<String, ()>,
     /// Names that some server takes for a client that is judged more strictly, and that client.
     namesakes: DashMap<Digest, Digest>,
     /// What the upstream says about its issuer.
@@ -94,6 +98,8 @@ impl Site {
             store,
             learned: DashMap::new(),
             loopback: DashMap::new(),
+            uncertain: DashMap::new(),
+            callbacks: DashMap::new(),
             namesakes: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: InFlight::default(),
@@ -124,6 +130,32 @@ impl Site {
         }
         let exact = uri.digest().to_parts().0;
         self.loopback.insert(exact, loopback.digest());
+    }
+
+    /// A code went by of which it cannot be said which sign-in it belongs to.
+    pub fn note_uncertain(&self, code: Digest) {
+        // It only keeps a report from saying what it cannot know.
+        if self.uncertain.len() >= MAX_CLIENTS {
+            self.uncertain.clear();
+        }
+        self.uncertain.insert(code, ());
+    }
+
+    /// Whether that is so of this code. Said once.
+    pub fn is_uncertain(&self, code: Digest) -> bool {
+        self.uncertain.remove(&code).is_some()
+    }
+
+    /// The upstream has sent a code as it is to a client behind the gate.
+    pub fn learn_callback(&self, path: &str) {
+        if self.callbacks.len() < MAX_CLIENTS && !self.callbacks.contains_key(path) {
+            self.callbacks.insert(path.to_owned(), ());
+        }
+    }
+
+    /// Whether a client behind the gate gets its codes there.
+    pub fn is_callback(&self, path: &str) -> bool {
+        self.callbacks.contains_key(path)
     }
 
     /// A client was named so that some server takes it for another one.

@@ -1,13 +1,12 @@
-//! The token endpoint: steps 4 and 5 of the walk.
+//! The token endpoint: step 4 of the walk.
 
-use bytes::Bytes;
+mod form;
+mod settle;
+
 use http::{Method, Response, StatusCode, header};
 
 use crate::clock;
-use crate::flow::settlement::{self, Answer};
-use crate::flow::{Candidate, Purpose, Settlement};
-use crate::oauth::endpoint_query;
-use crate::oauth::media::{NoForm, form_charset};
+use crate::flow::{Candidate, Purpose};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
 use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
@@ -16,15 +15,11 @@ use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
 use crate::upstream::UpstreamError;
 
-use super::body::{Body, Peeked};
+use super::body::Body;
 use super::exchange::{Exchange, Received};
 use super::{ToUpstream, bind, concern, headers, reply};
-
-/// Bytes of an answer that are read to see whether the code is still good.
-const ANSWER: usize = 16 * 1024;
-
-/// A request that cannot be judged, and the status that says so best.
-type Unreadable = (Violation, StatusCode);
+use form::{Unreadable, body, is_empty};
+use settle::settle;
 
 /// Judges a token request and acts.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -98,17 +93,6 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             .await
         }
     }
-}
-
-fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
-    has_only_configured_query(exchange, request) && http_body::Body::is_end_stream(&request.body)
-}
-
-/// Whether there is no query, or one that the URL of the endpoint has (`endpoints.query`): that one goes on as it came.
-fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> bool {
-    let names = &exchange.site.settings.endpoints.query;
-    let query = request.target.query();
-    query.is_none_or(|query| endpoint_query::is_allowed(query, names))
 }
 
 /// Whether the code is a one-time password of another grant: no code that was issued, and nothing like one. (A store that cannot
@@ -220,50 +204,6 @@ fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     };
     let rule = exchange.site.settings.rules.default_rule();
     drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
-}
-
-/// The body of a token request, left ready to be sent on.
-async fn body(exchange: &Exchange<'_>, request: &mut Received) -> Result<Bytes, Unreadable> {
-    let malformed =
-        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
-    let limits = &exchange.shared.limits;
-    let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    let media_type = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let charset = match form_charset(media_type.unwrap_or_default()) {
-        _ if is_encoded => Err(NoForm::MediaType),
-        charset => charset,
-    };
-    let has_query = !has_only_configured_query(exchange, request);
-    // A form that is refused is read all the same: it says whose it is.
-    let peeked = match charset {
-        Err(NoForm::MediaType) => None,
-        Ok(_) | Err(NoForm::Charset | NoForm::NotAscii) => {
-            Some(request.body.peek(limits.form_bytes).await)
-        }
-    };
-    if has_query {
-        let text = "a token request has no query, but for what is configured";
-        return malformed(text, StatusCode::BAD_REQUEST);
-    }
-    let unsupported =
-        |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let (charset, peeked) = match (charset, peeked) {
-        (Err(problem), _) => return unsupported(problem),
-        (Ok(_), None) => return unsupported(NoForm::MediaType),
-        (Ok(charset), Some(peeked)) => (charset, peeked),
-    };
-    match peeked {
-        Peeked::Whole(body) => match charset.agrees_on(&body, limits.form_pairs, &token::PROTECTED)
-        {
-            Err(problem) => unsupported(problem),
-            Ok(()) => Ok(body),
-        },
-        Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
-        Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
-    }
 }
 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
@@ -417,6 +357,16 @@ async fn judge<'g>(
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
         (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
+        // What only watches cannot tell sign-ins apart that a cookie would.
+        (Ok(Redeemed::Unknown(None)), _)
+            if !named.may_change_requests() && exchange.site.is_uncertain(key) =>
+        {
+            (
+                named,
+                redeem::judge(named, redemption, Found::Uncertain).violation,
+                None,
+            )
+        }
         (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
         // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
         (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
@@ -452,62 +402,6 @@ fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
         append_pair(&mut out, pair.name(), value);
     }
     out
-}
-
-/// Step 5: an answer burns the code, unless it is one that leaves it good; so does none, unless nothing was sent.
-async fn settle(
-    exchange: &Exchange<'_>,
-    claim: Option<Claim>,
-    sent: Result<Response<Body>, UpstreamError>,
-) -> Result<Response<Body>, UpstreamError> {
-    let Some(claim) = claim else { return sent };
-    let (sent, settlement) = match sent {
-        Ok(response) => said(exchange, response).await,
-        Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
-        Err(failed) => (Err(failed), Settlement::Burn),
-    };
-    // A store that cannot be told keeps the claim, and so the code is never redeemed again.
-    let _ = exchange.site.store.settle(claim, settlement).await;
-    sent
-}
-
-/// What an answer does to the code. It has to be read to its end for that: one that breaks off is none. But one that hands out a
-/// token passes piece by piece as it comes, as soon as it names it.
-async fn said(
-    exchange: &Exchange<'_>,
-    mut response: Response<Body>,
-) -> (Result<Response<Body>, UpstreamError>, Settlement) {
-    let status = response.status().as_u16();
-    if !settlement::may_release(status) {
-        return (Ok(response), Settlement::Burn);
-    }
-    let mut looked_at = 0;
-    let names_token = |so_far: &[u8]| {
-        // An error may name one just so.
-        if status >= 400 {
-            return false;
-        }
-        // A name may stand in two pieces; what was looked at is not looked at again.
-        let from = usize::saturating_sub(looked_at, settlement::LONGEST_NAME);
-        looked_at = so_far.len();
-        settlement::names_token(so_far.get(from..).unwrap_or_default())
-    };
-    let peeked = response.body_mut().peek_unless(ANSWER, names_token).await;
-    let (body, whole) = match peeked {
-        Peeked::Whole(body) => (body, true),
-        Peeked::TooLong => (response.body().read(), false),
-        Peeked::Broken => return (exchange.no_answer(UpstreamError::Broken), Settlement::Burn),
-    };
-    let media_type = response.headers().get(header::CONTENT_TYPE);
-    let answer = Answer {
-        status,
-        media_type: media_type.and_then(|value| value.to_str().ok()),
-        encoded: response.headers().contains_key(header::CONTENT_ENCODING),
-        body: body.get(..ANSWER).unwrap_or(&body),
-        whole,
-    };
-    let settlement = settlement::of_answer(answer);
-    (Ok(response), settlement)
 }
 
 /// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is

@@ -330,7 +330,11 @@ mod tests {
             (None, "Client_Id=app", None),
             (None, "client_id=%ff", None),
             (Some(basic.as_str()), "client_secret=s", Some("a:b")),
-            (Some(basic.as_str()), "client_id=a%3Ab&client_secret=s", Some("a:b")),
+            (
+                Some(basic.as_str()),
+                "client_id=a%3Ab&client_secret=s",
+                Some("a:b"),
+            ),
             (Some(basic.as_str()), "client_id=other", None),
             (Some("Basic %%"), "client_id=app", Some("app")),
             (Some("Bearer x"), "", None),

@@ -1,4 +1,4 @@
-//! The query that the URL of an endpoint may have (RFC 6749 sections 3.1 and 3.2): `p` at Azure AD B2C, `realm` at ForgeRock.
+//! The query that the URL of an endpoint may have (RFC 6749 sections 3.1 and 3.2): `p` at Azure AD B2C, `realm` at `ForgeRock`.
 //!
 //! It goes on as it came, so it is read more strictly than any parameter: a name is written as it is configured, and a value
 //! holds nothing that another server might take for the end of it, or decode once more.
@@ -43,7 +43,9 @@ pub fn is_allowed(query: &str, names: &[String]) -> bool {
 /// The pairs of a query that may stay, in their order, with a `?` before them; empty when there is none.
 pub fn kept(query: &str, names: &[String]) -> String {
     let pairs = query.split('&');
-    let kept: Vec<&str> = pairs.filter(|pair| allowed_name(pair, names).is_some()).collect();
+    let kept: Vec<&str> = pairs
+        .filter(|pair| allowed_name(pair, names).is_some())
+        .collect();
     let kept = kept.join("&");
     if is_allowed(&kept, names) {
         format!("?{kept}")
@@ -56,7 +58,9 @@ pub fn kept(query: &str, names: &[String]) -> String {
 fn allowed_name<'p>(pair: &'p str, names: &[String]) -> Option<&'p str> {
     let (name, value) = pair.split_once('=')?;
     // A `+` is a blank to some and itself to others.
-    let decoded = decode(value.as_bytes()).ok().filter(|_| !value.contains('+'))?;
+    let decoded = decode(value.as_bytes())
+        .ok()
+        .filter(|_| !value.contains('+'))?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:@,".contains(&byte);
     let is_known = names.iter().any(|known| known == name);
     (is_known && decoded.bytes().all(is_plain)).then_some(name)
@@ -127,7 +131,16 @@ mod tests {
 
     #[test]
     fn no_parameter_of_oauth_can_be_let_through() {
-        for name in ["code", "Code", "code.verifier", "client-id", "state", "grant_type", "refreshToken", "request"] {
+        for name in [
+            "code",
+            "Code",
+            "code.verifier",
+            "client-id",
+            "state",
+            "grant_type",
+            "refreshToken",
+            "request",
+        ] {
             assert!(is_protected(name), "{name}");
         }
         for name in ["p", "realm", "sap-client", "tenant", "policy"] {

@@ -21,7 +21,7 @@ pub enum NoForm {
     /// Another media type, or parameters that a form does not have.
     #[error("the body has to be application/x-www-form-urlencoded")]
     MediaType,
-    /// UTF-16, EBCDIC, Shift_JIS and the like: the same bytes are other letters.
+    /// UTF-16, EBCDIC, `Shift_JIS` and the like: the same bytes are other letters.
     #[error("the charset of the form has to be UTF-8, or one that is the same for ASCII")]
     Charset,
     /// Bytes that UTF-8 and the charset read differently, where it matters.
@@ -29,7 +29,7 @@ pub enum NoForm {
     NotAscii,
 }
 
-/// Charsets of one byte for each character, which is that of ASCII below 128; without case and punctuation. (Not Shift_JIS or
+/// Charsets of one byte for each character, which is that of ASCII below 128; without case and punctuation. (Not `Shift_JIS` or
 /// GBK: there a byte may swallow the next one.)
 const LIKE_ASCII: [&str; 16] = [
     "utf8",
@@ -64,13 +64,17 @@ pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
             return Err(NoForm::MediaType);
         }
         let value = value.trim_start();
-        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let quoted = value
+            .strip_prefix('"')
+            .and_then(|value| value.strip_suffix('"'));
         let value = quoted.unwrap_or(value);
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         if !value.bytes().all(is_name) || !LIKE_ASCII.contains(&fold(value).as_str()) {
             return Err(NoForm::Charset);
         }
-        let known = ["utf-8", "utf8"].iter().any(|known| value.eq_ignore_ascii_case(known));
+        let known = ["utf-8", "utf8"]
+            .iter()
+            .any(|known| value.eq_ignore_ascii_case(known));
         if !known {
             charset = Charset::Ascii;
         }
@@ -97,7 +101,11 @@ impl Charset {
                 let matters = protected.contains(&pair.name());
                 pair.name().is_ascii() && (!matters || pair.is_decoded() && pair.value().is_ascii())
             });
-        if is_same { Ok(()) } else { Err(NoForm::NotAscii) }
+        if is_same {
+            Ok(())
+        } else {
+            Err(NoForm::NotAscii)
+        }
     }
 }
 

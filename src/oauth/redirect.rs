@@ -147,7 +147,10 @@ impl<'u> Loopback<'u> {
 
     /// What is remembered of it.
     pub fn digest(&self) -> Digest {
-        Digest::of("redirect_loopback", &[self.host.as_bytes(), self.rest.as_bytes()])
+        Digest::of(
+            "redirect_loopback",
+            &[self.host.as_bytes(), self.rest.as_bytes()],
+        )
     }
 }
 
@@ -241,7 +244,11 @@ mod tests {
 
     #[test]
     fn at_a_loopback_address_any_port_is_the_registered_one_and_nothing_else_differs() {
-        let registered = ["http://127.0.0.1/callback", "http://[::1]:8000/a?b=c", "http://localhost/cb"];
+        let registered = [
+            "http://127.0.0.1/callback",
+            "http://[::1]:8000/a?b=c",
+            "http://localhost/cb",
+        ];
         let registered = registered.map(str::to_owned);
         for (uri, expected) in [
             ("http://127.0.0.1/callback", true),

@@ -170,8 +170,8 @@ mod tests {
         };
         let params = format!("client_id=a&response_type=code&code_challenge={S256}");
         let params = Params::parse(params.as_bytes(), 64).unwrap();
-        let verdict = judge(&assumed, &AuthorizationRequest::parse(&params).unwrap());
-        assert_eq!(verdict.subject.unwrap().method(), CodeChallengeMethod::S256);
+        let judged = judge(&assumed, &AuthorizationRequest::parse(&params).unwrap());
+        assert_eq!(judged.unwrap().unwrap().method(), CodeChallengeMethod::S256);
     }
 
     #[test]

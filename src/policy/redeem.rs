@@ -21,6 +21,8 @@ pub enum Found<'a> {
     Live(&'a BoundCode),
     /// Not to be had, and why.
     Gone(Gone),
+    /// One that was handed out, and nothing more can be said of it: only what is wrong with every such request is wrong.
+    Uncertain,
 }
 
 /// Why a code is not to be had.
@@ -48,6 +50,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     grant(rule, redemption.grant_type)?;
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
+        Found::Uncertain => return alone(rule, redemption),
         Found::Live(bound) => (bound, Ok(())),
         Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
@@ -72,6 +75,17 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
         return Err(Violation::RedirectMismatch);
     }
     verifier
+}
+
+/// What can be said of a redemption without the code: whatever the challenge is, it has to come with a verifier.
+fn alone(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
+    match redemption.code_verifier {
+        None if rule.challenge_required => Err(Violation::MissingVerifier),
+        None => Ok(()),
+        Some(verifier) => CodeVerifier::parse(verifier.expose(), rule.verifier_max)
+            .map(drop)
+            .map_err(Violation::MalformedVerifier),
+    }
 }
 
 fn dead(gone: Gone) -> Violation {

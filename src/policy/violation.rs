@@ -283,7 +283,8 @@ impl Violation {
     /// What the label leaves open, for the log: a short and stable text without a word of the request's, which may hold a
     /// secret in any place. `None`: the label says it all.
     pub fn reason(&self) -> Option<Cow<'_, str>> {
-        let known = |name: &&str| authorize::PROTECTED.contains(name) || token::PROTECTED.contains(name);
+        let known =
+            |name: &&str| authorize::PROTECTED.contains(name) || token::PROTECTED.contains(name);
         match self {
             Self::MalformedRequest(why) => Some(Cow::Borrowed(why)),
             Self::LookalikeParameter(_) => {
@@ -358,7 +359,10 @@ mod tests {
             Violation::DuplicateParameter(secret()),
         ] {
             assert!(violation.hint().contains("hunter2"), "{violation:?}");
-            assert!(!violation.reason().unwrap().contains("hunter2"), "{violation:?}");
+            assert!(
+                !violation.reason().unwrap().contains("hunter2"),
+                "{violation:?}"
+            );
         }
         let known = Violation::DuplicateParameter("code_verifier".to_owned());
         assert_eq!(known.reason().unwrap(), known.hint());

@@ -227,7 +227,10 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_an_escape_stays() {
-        for text in ["", "%", "%4", "%zz", "\\", r"\u00", r"\u{}", r"\1", "&", "&#", "&#x", "&a=b", "a&b", "&;", "&nbsp;", "é"] {
+        for text in [
+            "", "%", "%4", "%zz", "\\", r"\u00", r"\u{}", r"\1", "&", "&#", "&#x", "&a=b", "a&b",
+            "&;", "&nbsp;", "é",
+        ] {
             assert_eq!(peeled(text), None, "{text}");
         }
     }

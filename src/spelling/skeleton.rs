@@ -40,8 +40,27 @@ mod tests {
     #[test]
     fn what_some_server_overlooks_is_gone() {
         for other in [
-            "spa", "SPA", "Spa", " spa", "spa ", "spa\t", "spa\u{a0}", "spa\r\n", "spa\0", "spa\0x", "spä", "špå", "ｓｐａ",
-            "s\u{200b}pa", "\u{feff}spa", "sp\u{ad}a", "s\u{301}pa", "ſpa", "𝓈𝓅𝒶", "ⓢⓟⓐ", "s\u{1}pa",
+            "spa",
+            "SPA",
+            "Spa",
+            " spa",
+            "spa ",
+            "spa\t",
+            "spa\u{a0}",
+            "spa\r\n",
+            "spa\0",
+            "spa\0x",
+            "spä",
+            "špå",
+            "ｓｐａ",
+            "s\u{200b}pa",
+            "\u{feff}spa",
+            "sp\u{ad}a",
+            "s\u{301}pa",
+            "ſpa",
+            "𝓈𝓅𝒶",
+            "ⓢⓟⓐ",
+            "s\u{1}pa",
         ] {
             assert_eq!(skeleton(other), "spa", "{other:?}");
         }

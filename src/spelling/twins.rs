@@ -64,9 +64,14 @@ fn in_base64(word: &[u8], into: &mut Vec<Zeroizing<Vec<u8>>>) {
         let mut bytes = Zeroizing::new(vec![0; before]);
         bytes.extend_from_slice(word);
         let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-        let forms = [STANDARD_NO_PAD.encode(&*bytes), URL_SAFE_NO_PAD.encode(&*bytes)];
+        let forms = [
+            STANDARD_NO_PAD.encode(&*bytes),
+            URL_SAFE_NO_PAD.encode(&*bytes),
+        ];
         let [standard, url_safe] = forms.map(Zeroizing::new);
-        let inner = |form: &str| Zeroizing::new(form.as_bytes().get(first..end).unwrap_or_default().to_vec());
+        let inner = |form: &str| {
+            Zeroizing::new(form.as_bytes().get(first..end).unwrap_or_default().to_vec())
+        };
         if standard != url_safe {
             into.push(inner(&url_safe));
         }
@@ -85,9 +90,8 @@ fn holds(text: &[u8], word: &[u8]) -> bool {
     }
     looked_at(text.len());
     match word.first() {
-        Some(&first) if text.len() <= SHORT => {
-            memchr_iter(first, text).any(|at| text.get(at..).is_some_and(|rest| rest.starts_with(word)))
-        }
+        Some(&first) if text.len() <= SHORT => memchr_iter(first, text)
+            .any(|at| text.get(at..).is_some_and(|rest| rest.starts_with(word))),
         _ => memmem::find(text, word).is_some(),
     }
 }

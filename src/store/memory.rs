@@ -297,6 +297,11 @@ impl MemoryStore {
         if same {
             return Some(Held::Again);
         }
+        // A sign-in that has yielded its code is no longer waited for: who signs in again under the same values, because its
+        // client has one state for all, takes its place. The code stays bound to what it was bound to.
+        if there.state() == State::Pending && there.count() > 0 {
+            return None;
+        }
         there.entomb(State::Conflict);
         Some(Held::Conflict)
     }

@@ -93,7 +93,8 @@ fn may_say(input: &[u8], folded: &[&str]) -> bool {
 /// has the escape of a letter or digit, or of what introduces another escape.
 pub(super) fn hides_word(text: &[u8]) -> bool {
     looked_at(text.len());
-    let hides = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#');
+    let hides =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#');
     let mut percents = memchr_iter(b'%', text);
     percents.any(|at| {
         let digit = |at: usize| char::from(text.get(at).copied().unwrap_or_default()).to_digit(16);
@@ -124,12 +125,29 @@ mod tests {
     #[test]
     fn what_matters_is_not_quiet() {
         for text in [
-            "a=b&code=x", "c_o.d-e=x", "a=b;GRANT_TYPE=x", "%63ode=x", "grant[type=x", "c\0ode=x", "+code=x",
-            r#"{"code":"x"}"#, r#"a={"code":"x"}"#, "--b\r\n", "a=pgs", "a=%70gs", "a=\\u0070gs", "a=&#112;gs",
+            "a=b&code=x",
+            "c_o.d-e=x",
+            "a=b;GRANT_TYPE=x",
+            "%63ode=x",
+            "grant[type=x",
+            "c\0ode=x",
+            "+code=x",
+            r#"{"code":"x"}"#,
+            r#"a={"code":"x"}"#,
+            "--b\r\n",
+            "a=pgs",
+            "a=%70gs",
+            "a=\\u0070gs",
+            "a=&#112;gs",
         ] {
             assert!(!is_quiet(text.as_bytes()), "{text}");
         }
-        for text in ["", "a=b&username=c", "xcode=code&code_x=grant_type", "client_id=a&redirect_uri=https%3A%2F%2Fa"] {
+        for text in [
+            "",
+            "a=b&username=c",
+            "xcode=code&code_x=grant_type",
+            "client_id=a&redirect_uri=https%3A%2F%2Fa",
+        ] {
             assert!(is_quiet(text.as_bytes()), "{text}");
         }
     }

@@ -30,7 +30,10 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {
                 let length = rest.iter().take_while(|byte| is_literal(**byte)).count();
                 let literal = rest.get(..length).unwrap_or_default();
                 at = start + length;
-                take(name.as_deref(), if literal == b"null" { b"" } else { literal });
+                take(
+                    name.as_deref(),
+                    if literal == b"null" { b"" } else { literal },
+                );
             }
             _ => {}
         }
@@ -75,13 +78,19 @@ mod tests {
     }
 
     fn check(text: &str, expected: &[(&str, &str)]) {
-        let expected: Vec<_> = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         assert_eq!(pairs(text), expected, "{text}");
     }
 
     #[test]
     fn members_are_found_at_any_depth_and_in_any_spelling() {
-        check(r#"{"code":"x","a":[1,"b",{"c" : "d"}]}"#, &[("code", "x"), ("a", "1"), ("a", "b"), ("c", "d")]);
+        check(
+            r#"{"code":"x","a":[1,"b",{"c" : "d"}]}"#,
+            &[("code", "x"), ("a", "1"), ("a", "b"), ("c", "d")],
+        );
         check(r#"[[{"\u0063ode":"\u0078\"y"}]]"#, &[("code", "x\"y")]);
         check(r#"{"code":1,"code":2}"#, &[("code", "1"), ("code", "2")]);
         check(r#"{"code":null,"a":true"#, &[("code", ""), ("a", "true")]);
@@ -91,7 +100,15 @@ mod tests {
 
     #[test]
     fn what_is_no_json_says_nothing() {
-        for text in ["", "a=b&c=d", "code", "{code:1}", "--b\r\nContent-Type: x\r\n\r\ny", "\"", "\\"] {
+        for text in [
+            "",
+            "a=b&c=d",
+            "code",
+            "{code:1}",
+            "--b\r\nContent-Type: x\r\n\r\ny",
+            "\"",
+            "\\",
+        ] {
             check(text, if text == "\"" { &[("", "")] } else { &[] });
         }
     }

@@ -66,7 +66,12 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
     for at in memmem::find_iter(&lower, b"name") {
         let rest = line.get(at + 4..).unwrap_or_default().trim_ascii_start();
         let rest = match rest.strip_prefix(b"*") {
-            Some(pieces) if pieces.trim_ascii_start().first().is_some_and(u8::is_ascii_digit) => {
+            Some(pieces)
+                if pieces
+                    .trim_ascii_start()
+                    .first()
+                    .is_some_and(u8::is_ascii_digit) =>
+            {
                 return Err(InPieces);
             }
             Some(extended) => extended.trim_ascii_start(),
@@ -113,25 +118,43 @@ mod tests {
         let body = format!("--b\r\n{head}\r\n\r\nthe value\r\n--b--\r\n");
         let mut found = Vec::new();
         let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let read = read(body.as_bytes(), |name, value| found.push((string(name), string(value))));
+        let read = read(body.as_bytes(), |name, value| {
+            found.push((string(name), string(value)))
+        });
         read.ok().map(|()| found)
     }
 
     #[test]
     fn a_field_is_found_by_its_name_in_every_spelling() {
         for name in [
-            "name=\"grant_type\"", "NAME=grant_type", "name = 'grant_type'", "name*=utf-8''grant%5ftype", "name*=''grant_type",
+            "name=\"grant_type\"",
+            "NAME=grant_type",
+            "name = 'grant_type'",
+            "name*=utf-8''grant%5ftype",
+            "name*=''grant_type",
             "x: y\nname=grant_type; filename",
         ] {
             let found = fields(&format!("Content-Disposition: form-data; {name}"));
-            assert_eq!(found, Some(vec![("grant_type".to_owned(), "the value".to_owned())]), "{name}");
+            assert_eq!(
+                found,
+                Some(vec![("grant_type".to_owned(), "the value".to_owned())]),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn names_in_pieces_cannot_be_read() {
-        for name in ["name*0=\"grant_\"; name*1=\"type\"", "name*0*=utf-8''grant; name*1=_type", "name *1=x"] {
-            assert_eq!(fields(&format!("Content-Disposition: form-data; {name}")), None, "{name}");
+        for name in [
+            "name*0=\"grant_\"; name*1=\"type\"",
+            "name*0*=utf-8''grant; name*1=_type",
+            "name *1=x",
+        ] {
+            assert_eq!(
+                fields(&format!("Content-Disposition: form-data; {name}")),
+                None,
+                "{name}"
+            );
         }
         assert_eq!(fields(&"name=".repeat(1000)), None);
     }
@@ -140,7 +163,10 @@ mod tests {
     fn what_stands_in_a_file_is_no_field() {
         let body = "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nvar name=\"code\"\nname=code\r\n--b--";
         let mut names = Vec::new();
-        read(body.as_bytes(), |name, _| names.push(String::from_utf8(name.to_vec()).unwrap())).unwrap();
+        read(body.as_bytes(), |name, _| {
+            names.push(String::from_utf8(name.to_vec()).unwrap())
+        })
+        .unwrap();
         assert_eq!(names, ["f", "x"]);
     }
 }

@@ -16,7 +16,21 @@ const SHORTEST_CODE: usize = 6;
 fn is_around(byte: u8) -> bool {
     matches!(
         byte,
-        b'/' | b'&' | b';' | b',' | b'"' | b'\'' | b'<' | b'>' | b'{' | b'}' | b'[' | b']' | b' ' | b'\r' | b'\n' | b'\t'
+        b'/' | b'&'
+            | b';'
+            | b','
+            | b'"'
+            | b'\''
+            | b'<'
+            | b'>'
+            | b'{'
+            | b'}'
+            | b'['
+            | b']'
+            | b' '
+            | b'\r'
+            | b'\n'
+            | b'\t'
     )
 }
 

@@ -82,6 +82,55 @@ fn both_documents_are_rewritten_and_everything_else_in_them_stays() {
 }
 
 #[test]
+fn no_response_type_mode_or_grant_is_listed_that_is_refused() {
+    let lists = |rig: &Rig, members: Value| {
+        let own = rig.upstream.url();
+        let mut document = json!({ "authorization_endpoint": format!("{own}/authorize"), "token_endpoint": format!("{own}/token") });
+        let object = document.as_object_mut().expect("an object");
+        object.extend(members.as_object().expect("an object").clone());
+        rig.upstream.once(
+            OPENID,
+            Act::Say(json_reply("200 OK", &document), Then::GoOn),
+        );
+        let found = rig.get(OPENID).json();
+        [
+            "response_types_supported",
+            "response_modes_supported",
+            "grant_types_supported",
+        ]
+        .map(|name| found[name].clone())
+    };
+    let all = json!({
+        "response_types_supported": ["code", "id_token", "id_token code", "none"],
+        "response_modes_supported": ["query", "web_message", "query.jwt", "form_post"],
+        "grant_types_supported": ["implicit", "refresh_token", "authorization_code"],
+    });
+    let plain = lists(&Rig::new(), all.clone());
+    let expected = [
+        json!(["code"]),
+        json!(["query", "form_post"]),
+        json!(["refresh_token", "authorization_code"]),
+    ];
+    assert_eq!(plain, expected);
+    let limited = "response_types = [\"code\", \"code id_token\"]\nresponse_modes = [\"form_post\"]\n\
+                   grants = [\"authorization_code\"]";
+    let expected = [
+        json!(["code", "id_token code"]),
+        json!(["form_post"]),
+        json!(["implicit", "authorization_code"]),
+    ];
+    assert_eq!(lists(&Rig::pkce(limited), all.clone()), expected);
+    // What is absent promises its default (RFC 8414 section 2).
+    let absent = [Value::Null, json!([]), json!(["authorization_code"])];
+    assert_eq!(lists(&Rig::pkce(limited), json!({})), absent);
+    let unlimited = [Value::Null, Value::Null, Value::Null];
+    assert_eq!(lists(&Rig::new(), json!({})), unlimited);
+    // Where nobody is refused, nothing changes.
+    let report = lists(&Rig::pkce("mode = \"report\""), all.clone());
+    assert_eq!(report[0], all["response_types_supported"]);
+}
+
+#[test]
 fn what_is_advertised_is_what_is_served() {
     let rig = Rig::new();
     serve(&rig, OPENID, &[]);

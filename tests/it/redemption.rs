@@ -4,12 +4,16 @@
 mod client;
 mod codes;
 mod continuation;
+mod endpoint_query;
 mod entry;
 mod errors;
 mod exceptions;
 mod grants;
+mod media_types;
 mod once;
 mod settlement;
+mod silent;
+mod told;
 mod upstream_codes;
 mod verifier;
 

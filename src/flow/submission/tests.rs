@@ -145,6 +145,30 @@ fn fresh_requests_are_told_from_forms_of_the_server() {
             Some("response_type=code"),
             Err(Ambiguous::Split),
         ),
+        // A field of the server's own, and an authorization request by its object alone.
+        (false, "", Some("csrf=x&request=SIGNED"), Ok(None)),
+        (false, "next=1", Some("request_uri=%2Fback&ok=1"), Ok(None)),
+        (false, "", Some("request=e30.e30."), Ok(Some(Part::Form))),
+        (
+            false,
+            "",
+            Some("request_uri=x&scope=a"),
+            Ok(Some(Part::Form)),
+        ),
+        (
+            false,
+            "",
+            Some("csrf=x&client_id=&request=x"),
+            Ok(Some(Part::Form)),
+        ),
+        (false, "request=x", Some("csrf=x"), Ok(Some(Part::Query))),
+        (
+            false,
+            "client_id=a",
+            Some("csrf=x&request=x"),
+            Err(Ambiguous::Split),
+        ),
+        (true, "csrf=x&request=x", None, Ok(Some(Part::Query))),
     ] {
         assert_eq!(
             read(query, form).fresh(is_get),
@@ -158,6 +182,16 @@ fn fresh_requests_are_told_from_forms_of_the_server() {
 fn only_a_pure_request_may_become_a_redirect() {
     assert!(read("response_type=code&scope=a&nonce=n", None).is_pure_request(&[]));
     assert!(!read("", Some("response_type=code&username=alice")).is_pure_request(&[]));
+    // What stands in the URL of the endpoint is no reason, and stays there.
+    let own = ["p".to_owned()];
+    assert!(read("response_type=code&p=1", None).is_pure_request(&own));
+    assert!(!read("response_type=code&P=1", None).is_pure_request(&own));
+    assert!(!read("", Some("response_type=code&p=1")).is_pure_request(&own));
+    let posted = read("p=1", Some("response_type=code&code_challenge=x"));
+    assert!(posted.is_pure_request(&own));
+    let entry = String::from_utf8(posted.entry_query(Part::Form, &handle())).unwrap();
+    let state = handle().expose().to_owned();
+    assert_eq!(entry, format!("p=1&response_type=code&state={state}"));
 }
 
 #[test]
@@ -254,4 +288,19 @@ fn lookalike_names_and_undecodable_protected_values_are_doubt() {
     }
     assert!(Submission::read(b"", Some(b"password=%E9"), 64).is_ok());
     assert!(Submission::read("x=\u{e4}&state=a;b".as_bytes(), None, 64).is_ok());
+}
+
+#[test]
+fn silent_is_what_asks_for_no_page_and_nothing_else() {
+    for (query, form, expected) in [
+        ("prompt=none", None, true),
+        ("prompt=none", Some("prompt=none"), true),
+        ("prompt=none", Some("prompt=login"), false),
+        ("prompt=none+login", None, false),
+        ("prompt=None", None, false),
+        ("prompt=", None, false),
+        ("", None, false),
+    ] {
+        assert_eq!(read(query, form).is_silent(), expected, "{query} {form:?}");
+    }
 }

@@ -157,7 +157,8 @@ async fn enter(
         }
     };
     let own = &exchange.site.settings.endpoints.query;
-    let pure = fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
+    let pure =
+        fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
     if exchange.site.settings.entry == Entry::Redirect && pure {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let location = [cleared.get().path().as_bytes(), b"?", &query].concat();
@@ -183,7 +184,11 @@ fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response
 /// Under what a request is found again when nothing on the wire is rewritten.
 fn correlation(pending: &PendingAuthorization) -> Digest {
     let target = pending.redirect.map(|redirect| redirect.target());
-    bind::correlation(target, pending.state.as_str().unwrap_or_default(), pending.browser)
+    bind::correlation(
+        target,
+        pending.state.as_str().unwrap_or_default(),
+        pending.browser,
+    )
 }
 
 /// Decides about a request whose values travel unchanged, and holds it under them. The same request once more (a login

@@ -23,7 +23,11 @@ pub(in crate::gateway) fn correlation(
     state: &str,
     browser: Option<Digest>,
 ) -> Digest {
-    let bytes = |digest: Option<Digest>| digest.map(|digest| digest.as_bytes().to_vec()).unwrap_or_default();
+    let bytes = |digest: Option<Digest>| {
+        digest
+            .map(|digest| digest.as_bytes().to_vec())
+            .unwrap_or_default()
+    };
     let (target, browser) = (bytes(target), bytes(browser));
     Digest::of("correlation", &[&target, state.as_bytes(), &browser])
 }
@@ -74,8 +78,12 @@ impl Belongs {
         let rules = &exchange.site.settings.rules;
         match &self.whose {
             Whose::Live(record) => exchange.rule(Some(record.client)),
-            Whose::Dead | Whose::Several if self.handle.is_some() => rules.strictest(clock::today()),
-            Whose::Dead | Whose::Several | Whose::Nobodys | Whose::Uncertain => rules.default_rule(),
+            Whose::Dead | Whose::Several if self.handle.is_some() => {
+                rules.strictest(clock::today())
+            }
+            Whose::Dead | Whose::Several | Whose::Nobodys | Whose::Uncertain => {
+                rules.default_rule()
+            }
         }
     }
 
@@ -147,9 +155,17 @@ async fn by_handle<'g>(
                 // and leads away.
                 None => found.leads == Leads::Away && carried.is_response(),
             };
-            let leads = if to_client { Leads::ToClient } else { found.leads };
+            let leads = if to_client {
+                Leads::ToClient
+            } else {
+                found.leads
+            };
             let whose = Whose::Live(record);
-            Ok(Belongs { leads, whose, ..found })
+            Ok(Belongs {
+                leads,
+                whose,
+                ..found
+            })
         }
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => Ok(Belongs {
             whose: Whose::Dead,
@@ -195,28 +211,47 @@ async fn correlated<'g>(
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
     let target = target_digest(&carrier.target());
-    let keys = |browser| {
-        [Some(target), None].map(|target| correlation(target, state, browser))
-    };
+    let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
     // The cookie first: who sends one was given it by a sign-in that is found with it.
     let with_cookie = asked.browser.map(|browser| keys(Some(browser)));
     let mut found = nobodys;
-    for (tier, has_cookie) in [(asked.begun.map(|key| [key; 1].to_vec()), true), (with_cookie.map(|keys| keys.to_vec()), true), (Some(keys(None).to_vec()), false)] {
+    for (tier, has_cookie) in [
+        (asked.begun.map(|key| [key; 1].to_vec()), true),
+        (with_cookie.map(|keys| keys.to_vec()), true),
+        (Some(keys(None).to_vec()), false),
+    ] {
         for key in tier.into_iter().flatten() {
             match exchange.site.store.pending(key).await {
                 Ok(Pending::Live(record)) if is_its(&record, target, state, found.leads) => {
                     // Whose it is cannot be said. (Under one key the store sees to that.)
                     if found.is_live() && found.key != key {
-                        return Ok(Belongs { whose: Whose::Several, handle: None, ..found });
+                        return Ok(Belongs {
+                            whose: Whose::Several,
+                            handle: None,
+                            ..found
+                        });
                     }
                     let leads = Leads::ToClient;
-                    found = Belongs { key, handle: None, leads, whose: Whose::Live(record) };
+                    found = Belongs {
+                        key,
+                        handle: None,
+                        leads,
+                        whose: Whose::Live(record),
+                    };
                 }
                 Ok(Pending::Conflict) if !found.is_live() => {
                     // Enforced, the browser's cookie would have told them apart.
                     let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
-                    let whose = if !has_cookie && told_apart { Whose::Uncertain } else { Whose::Dead };
-                    found = Belongs { key, whose, ..found };
+                    let whose = if !has_cookie && told_apart {
+                        Whose::Uncertain
+                    } else {
+                        Whose::Dead
+                    };
+                    found = Belongs {
+                        key,
+                        whose,
+                        ..found
+                    };
                 }
                 Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
                 Err(_) => return Err(Unsafe::in_doubt(exchange)),

@@ -17,7 +17,8 @@ pub(in crate::gateway) fn pass_through(
     mut response: Response<Body>,
 ) -> Response<Body> {
     let location = response.headers().get(header::LOCATION);
-    if let Some(location) = location.and_then(|location| public_url(exchange, location.as_bytes())) {
+    if let Some(location) = location.and_then(|location| public_url(exchange, location.as_bytes()))
+    {
         response.headers_mut().insert(header::LOCATION, location);
     }
     public_cookies(exchange, &mut response);
@@ -33,6 +34,13 @@ pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
         .as_ref()
         .and_then(|public| public.join(url).ok());
     target.is_none_or(|target| !site.own.contains(&Some(target.origin())))
+}
+
+/// The path of a URL that leads to the server itself.
+pub(super) fn own_path(exchange: &Exchange<'_>, url: &str) -> Option<String> {
+    let target = exchange.site.public.as_ref()?.join(url).ok()?;
+    let is_own = exchange.site.own.contains(&Some(target.origin()));
+    is_own.then(|| target.path().to_owned())
 }
 
 /// A URL at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.

@@ -34,7 +34,10 @@ pub(super) async fn page(
     asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Bytes {
-    if http_body::Body::is_end_stream(response.body()) || is_encoded(response) || !may_carry(asked, response) {
+    if http_body::Body::is_end_stream(response.body())
+        || is_encoded(response)
+        || !may_carry(asked, response)
+    {
         return Bytes::new();
     }
     let limit = exchange.shared.limits.response_scan_bytes;
@@ -46,7 +49,15 @@ pub(super) async fn page(
 
 /// Codings that nobody uses are none: browsers show such a page as it is.
 fn is_encoded(response: &Response<Body>) -> bool {
-    const CODINGS: [&[u8]; 7] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"br", b"zstd", b"dcb"];
+    const CODINGS: [&[u8]; 7] = [
+        b"gzip",
+        b"x-gzip",
+        b"deflate",
+        b"compress",
+        b"br",
+        b"zstd",
+        b"dcb",
+    ];
     let fields = response.headers().get_all(header::CONTENT_ENCODING);
     fields.iter().any(|field| {
         let mut codings = field.as_bytes().split(|&byte| byte == b',');
@@ -61,22 +72,29 @@ fn is_encoded(response: &Response<Body>) -> bool {
 /// may follow, but for media.
 fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     let names = |kind: &[u8], word: &[u8]| {
-        kind.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+        kind.windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word))
     };
-    let mut kinds = response.headers().get_all(header::CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes).peekable();
+    let mut kinds = response
+        .headers()
+        .get_all(header::CONTENT_TYPE)
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .peekable();
     // Browsers sniff.
     if kinds.peek().is_none() {
         return true;
     }
     let is_media = |kind: &[u8]| {
         const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
-        let starts = |media: &&[u8]| kind.get(..media.len()).is_some_and(|part| part.eq_ignore_ascii_case(media));
+        let starts = |media: &&[u8]| {
+            kind.get(..media.len())
+                .is_some_and(|part| part.eq_ignore_ascii_case(media))
+        };
         MEDIA.iter().any(starts) && !names(kind, b"svg")
     };
     let is_near = asked.at_authorization || asked.handle.is_some() || asked.sent.is_post();
-    kinds.any(|kind| {
-        names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind)
-    })
+    kinds.any(|kind| names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind))
 }
 
 /// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
@@ -111,9 +129,13 @@ pub(super) async fn leftovers<'g>(
         };
         suspect(exchange, value.as_bytes(), Kind::Text, why).await?;
     }
-    let kind = response.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
     let is_html = kind.is_none_or(|kind| {
-        kind.windows(4).any(|part| part.eq_ignore_ascii_case(b"html"))
+        kind.windows(4)
+            .any(|part| part.eq_ignore_ascii_case(b"html"))
     });
     let kind = if is_html { Kind::Html } else { Kind::Text };
     suspect(exchange, page, kind, "a code in a page of an unknown shape").await
@@ -129,7 +151,10 @@ async fn suspect<'g>(
     if !handle::may_stand_in(text) {
         return Ok(());
     }
-    let found = exchange.site.key.find_all(Purpose::State, text, MAX_HANDLES);
+    let found = exchange
+        .site
+        .key
+        .find_all(Purpose::State, text, MAX_HANDLES);
     let handles = match found {
         Ok(handles) if handles.is_empty() => return Ok(()),
         Ok(handles) => handles,
@@ -138,12 +163,17 @@ async fn suspect<'g>(
     if !beacon::carries_code(text, kind, None) {
         return Ok(());
     }
-    let candidates: Vec<Candidate> = handles.iter().map(|handle| Candidate::State(handle.digest())).collect();
+    let candidates: Vec<Candidate> = handles
+        .iter()
+        .map(|handle| Candidate::State(handle.digest()))
+        .collect();
     let Ok(owners) = exchange.site.store.owners(&candidates).await else {
         return Err(Unsafe::in_doubt(exchange));
     };
     let live = handles.iter().zip(&owners).find_map(|(handle, owner)| {
-        owner.filter(|owner| owner.alive).map(|owner| (handle.digest(), owner.client))
+        owner
+            .filter(|owner| owner.alive)
+            .map(|owner| (handle.digest(), owner.client))
     });
     let rules = &exchange.site.settings.rules;
     Err(Unsafe {

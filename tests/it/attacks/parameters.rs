@@ -319,7 +319,7 @@ fn charsets() {
             "utf-7",
             "utf-32",
             "x-user-defined",
-            "iso-8859-1",
+            "iso-2022-jp",
             "shift_jis",
             "\"utf-7\"",
             "utf-8,utf-16",

@@ -4,7 +4,7 @@ use super::assert_page;
 use crate::support::client::assert_token;
 use crate::support::params::{Params, s256};
 use crate::support::rig::{Config, HOST, Rig, authorization_response, cookie_of, request, target};
-use crate::support::scripted::Shape;
+use crate::support::scripted::{Act, Shape, Then, reply};
 
 #[test]
 fn a_fresh_request_is_redirected_to_itself_with_a_handle_and_without_pkce() {
@@ -241,7 +241,7 @@ fn doubtful_requests_are_refused_and_never_reach_the_upstream() {
         ),
         (
             "/authorize?client_id=pub".to_owned(),
-            "response_type_not_allowed",
+            "missing_response_type",
         ),
         (good.replace("client_id=pub&", ""), "missing_client"),
         (good.replace("S256", "s256"), "method_not_allowed"),
@@ -361,4 +361,40 @@ fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
 
     let answer = authorization_response(&rig.get(&entry), &first);
     assert_token(&rig.redeem(&first, answer.expect("an answer").code()));
+}
+
+/// django-allauth's consent has a field of that name; an authorization request has more beside a request object (RFC 9101
+/// section 5).
+#[test]
+fn a_form_of_the_servers_own_may_have_a_field_called_request() {
+    let rig = Rig::new();
+    for body in [
+        "csrf=x&scopes=openid&scopes=email&request=SIGNED&action=grant",
+        "csrf=x&request_uri=%2Fback&action=grant",
+        "request=e30.e30.&request_uri=&scope=a&submit=Allow",
+    ] {
+        let ok = Act::Say(reply("200 OK", &[], b"ok"), Then::GoOn);
+        rig.upstream.once("/authorize", ok);
+        let response = rig.post("/authorize?next=1", &[], body);
+        assert_eq!(response.status, 200, "{response}");
+        let seen = rig.upstream.requests_to("/authorize").pop().expect("one");
+        assert_eq!(seen.text(), body);
+    }
+    let before = rig.upstream.ledger().len();
+    for (target, body) in [
+        ("/authorize", "client_id=pub&csrf=x&request=e30.e30."),
+        ("/authorize", "request=e30.e30.&scope=a"),
+        ("/authorize", "response_type=code&request_uri=urn:x"),
+        ("/authorize", "client_id=&request=e30.e30."),
+        ("/authorize", "Client_Id=pub&request=e30.e30."),
+        ("/authorize?client_id=pub", "request=e30.e30."),
+        ("/authorize?response_type=code", "request=e30.e30."),
+        ("/authorize?request=e30.e30.", "csrf=x"),
+        ("/authorize?request=e30.e30.", "request=e30.e30."),
+    ] {
+        let response = rig.post(target, &[], body);
+        assert!(response.status == 400, "{target} {body}: {response}");
+    }
+    assert_eq!(rig.get("/authorize?request=e30.e30.").status, 400);
+    assert_eq!(rig.upstream.ledger().len(), before);
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::assert_page;
 use crate::support::agent::Carrier;
-use crate::support::client::{Authorization, assert_token};
+use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, target};
 use crate::support::scripted::{Act, Shape, Then, json as json_reply, reply};
 
@@ -110,6 +110,67 @@ fn any_other_redirect_uri_is_told_nothing() {
     // What cannot be read without doubt names nobody for certain.
     let twice = format!("{}&client_id=pub", target(&bad));
     assert_page(&rig.get(&twice), 400, "duplicate_parameter");
+}
+
+/// RFC 8252 section 7.3: the port is the one that the operating system gave.
+#[test]
+fn at_a_loopback_address_the_port_does_not_matter_and_everything_else_does() {
+    let configured = Rig::tables(
+        "[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"http://127.0.0.1/callback\", \"http://[::1]:1234/a\"]",
+    );
+    let learned = Rig::new();
+    for uri in ["http://127.0.0.1:4000/callback", "http://[::1]:4000/a"] {
+        learned.code_for(&learned.authorization().with("redirect_uri", uri));
+    }
+    for rig in [configured, learned] {
+        let bad = rig.authorization().without_challenge();
+        for uri in [
+            "http://127.0.0.1:51004/callback",
+            "http://127.0.0.1/callback",
+            "http://[::1]:51004/a",
+            "http://[::1]/a",
+        ] {
+            let bad = bad.clone().with("redirect_uri", uri);
+            let response = rig.enter(&bad);
+            let answer = authorization_response(&response, &bad);
+            let answer = answer.unwrap_or_else(|| panic!("{uri}: {response}"));
+            assert_eq!(answer.params.get("error"), Some("invalid_request"));
+        }
+        for uri in [
+            "http://127.0.0.1:51004/other",
+            "http://127.0.0.1:51004/callback/",
+            "http://127.0.0.1:51004/callback?x=y",
+            "https://127.0.0.1:51004/callback",
+            "http://127.0.0.2:51004/callback",
+            "http://127.0.0.1:80@evil.test/callback",
+            "http://127.0.0.1.evil.test:51004/callback",
+            "http://localhost:51004/callback",
+            "http://localhost.evil.test:51004/callback",
+            "http://[::1]:51004/callback",
+        ] {
+            let response = rig.enter(&bad.clone().with("redirect_uri", uri));
+            assert_page(&response, 400, "missing_challenge");
+        }
+        // It is another client's.
+        let other = bad.with("redirect_uri", "http://127.0.0.1:1/callback");
+        let other = rig.enter(&other.with("client_id", "other"));
+        assert_page(&other, 400, "missing_challenge");
+    }
+}
+
+/// Another port is another redirect URI to a code all the same.
+#[test]
+fn a_code_goes_to_the_port_that_asked_for_it() {
+    let rig = Rig::new();
+    let authorization = rig
+        .authorization()
+        .with("redirect_uri", "http://127.0.0.1:4000/cb");
+    let code = rig.code_for(&authorization);
+    let elsewhere = authorization
+        .redemption(&code)
+        .with("redirect_uri", "http://127.0.0.1:4001/cb");
+    assert_refused(&rig.token(&elsewhere), "invalid_grant");
+    assert_token(&rig.redeem(&authorization, &code));
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The token endpoint beyond codes: other grants, `grants`, `to_upstream`, and what is no token request at all.
 
+use serde_json::json;
+
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::rig::{HOST, REDIRECT_URI, Rig, request};
+use crate::support::scripted::{Act, Then, json};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -152,6 +155,57 @@ fn a_code_makes_any_grant_a_redemption() {
         rig.vouch(&authorization);
         assert_token(&rig.token(&request));
     }
+}
+
+#[test]
+fn a_one_time_password_of_another_grant_passes() {
+    for pkce in ["", "codes = \"upstream\"", "mode = \"report\""] {
+        let rig = Rig::pkce(pkce).unguarded();
+        for body in [
+            "grant_type=password&phone_number=%2B491&code=123456&client_id=pub",
+            "grant_type=sms_code&mobile=0123&code=0000&client_id=pub&client_secret=s",
+            "code=0123456789&grant_type=urn%3Ax%3Aotp",
+        ] {
+            let token = Act::Say(json("200 OK", &json!({ "access_token": "at" })), Then::GoOn);
+            rig.upstream.once("/token", token);
+            assert_token(&rig.post("/token", &[], body));
+            let seen = rig.upstream.requests_to("/token").pop().expect("one");
+            assert_eq!(seen.text(), body);
+        }
+        assert!(!rig.gate.log().contains("unknown_code"));
+    }
+    let rig = Rig::new();
+    for body in [
+        "grant_type=authorization_code&code=123456&client_id=pub",
+        "grant_type=Authorization_Code+&code=123456&client_id=pub",
+        "grant_type=openid&code=123456&client_id=pub",
+        "code=123456&client_id=pub",
+        "grant_type=password&code=12345678901&client_id=pub",
+        "grant_type=password&code=12345x&client_id=pub",
+        "grant_type=password&code=123456&client_id=pub&code_verifier=x",
+    ] {
+        assert_refused(&rig.post("/token", &[], body), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 0);
+    let listed = Rig::pkce("grants = [\"authorization_code\"]");
+    let otp = listed.post("/token", &[], "grant_type=password&code=123456");
+    assert_refused(&otp, "unsupported_grant_type");
+}
+
+/// A server may issue codes of digits, and redeem them under any grant.
+#[test]
+fn a_code_of_digits_that_was_issued_is_no_one_time_password() {
+    let rig = Rig::pkce("codes = \"upstream\"").unguarded();
+    rig.upstream.issue("12345678");
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    assert_eq!(code, "12345678");
+    let stolen = format!("grant_type=password&code={code}&client_id=pub");
+    assert_refused(&rig.post("/token", &[], &stolen), "invalid_grant");
+    assert_eq!(rig.forwarded(), 0);
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_refused(&rig.post("/token", &[], &stolen), "invalid_grant");
+    assert_eq!(rig.forwarded(), 1);
 }
 
 #[test]

@@ -112,9 +112,122 @@ fn an_upstream_that_does_not_take_connections_leaves_the_code_alone() {
 }
 
 #[test]
-fn wrong_credentials_of_the_client_leave_the_code_alone() {
-    let body = json!({ "error": "invalid_client" });
-    assert_released_by(&json("401 Unauthorized", &body), &body.to_string());
+fn what_did_not_redeem_the_code_leaves_it_alone() {
+    for (status, error) in [
+        ("401 Unauthorized", "invalid_client"),
+        ("400 Bad Request", "invalid_client"),
+        ("403 Forbidden", "unauthorized_client"),
+        ("400 Bad Request", "use_dpop_nonce"),
+        ("401 Unauthorized", "use_dpop_nonce"),
+        ("400 Bad Request", "invalid_request"),
+        ("422 Unprocessable Content", "invalid_scope"),
+        ("200 OK", "incorrect_client_credentials"),
+    ] {
+        let body = json!({ "error": error });
+        assert_released_by(&json(status, &body), &body.to_string());
+    }
+    for body in [
+        json!({ "message": "Unauthorized" }),
+        json!(["invalid_client"]),
+    ] {
+        assert_released_by(&json("401 Unauthorized", &body), &body.to_string());
+    }
+    let body = json!({ "ok": false });
+    assert_released_by(&json("200 OK", &body), &body.to_string());
+}
+
+#[test]
+fn pages_and_forms_that_say_an_error_leave_the_code_alone() {
+    let long = format!("<h1>401</h1>{}", "<p>sign in</p>".repeat(5000));
+    for (status, media_type, body) in [
+        ("401 Unauthorized", "text/html", "<h1>401</h1>"),
+        ("401 Unauthorized", "text/html", &long),
+        ("405 Method Not Allowed", "text/plain", ""),
+        ("415 Unsupported Media Type", "text/plain", "not this"),
+        (
+            "200 OK",
+            "application/x-www-form-urlencoded",
+            "error=bad_client&error_uri=x",
+        ),
+        ("200 OK", "text/plain", "error=slow_down"),
+    ] {
+        let fields = [("Content-Type", media_type)];
+        assert_released_by(&reply(status, &fields, body.as_bytes()), body);
+    }
+}
+
+/// What is released is judged anew, verifier included, and only what is right goes on.
+#[test]
+fn a_released_code_still_needs_its_client_and_its_verifier() {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    let answer = json("400 Bad Request", &json!({ "error": "invalid_client" }));
+    rig.upstream.once("/token", Act::Say(answer, Then::GoOn));
+    assert_eq!(rig.redeem(&authorization, &code).status, 400);
+    let right = authorization.redemption(&code);
+    for wrong in [
+        right.clone().with("client_id", "other"),
+        right.clone().without("code_verifier"),
+        right
+            .clone()
+            .with("code_verifier", &rig.authorization().verifier),
+    ] {
+        assert_refused(&rig.token(&wrong), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 1);
+    assert_token(&rig.redeem(&authorization, &code));
+}
+
+/// Go's x/oauth2 does so with every server that it does not know.
+#[test]
+fn the_same_request_again_in_the_other_style_of_authentication() {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    let answer = reply("401 Unauthorized", &[("WWW-Authenticate", "Basic")], b"");
+    rig.upstream.once("/token", Act::Say(answer, Then::GoOn));
+    let form = authorization.redemption(&code);
+    let basic = [
+        ("Authorization", "Basic cHViOnM="),
+        ("Accept-Encoding", "gzip"),
+    ];
+    rig.vouch(&authorization);
+    let without = form.clone().without("client_id").encoded();
+    assert_eq!(rig.post("/token", &basic, &without).status, 401);
+    // What is compressed could not be read.
+    let seen = rig.upstream.requests_to("/token").remove(0);
+    assert_eq!(seen.header("accept-encoding"), Some("identity"));
+    rig.vouch(&authorization);
+    assert_token(&rig.token(&form.with("client_secret", "s")));
+}
+
+/// As soon as an answer names a token it passes as it comes.
+#[test]
+fn a_token_answer_passes_piece_by_piece() {
+    let rig = Rig::new();
+    let (authorization, code) = signed_in(&rig);
+    let feed = rig.upstream.feed("/token");
+    rig.vouch(&authorization);
+    let form = authorization.redemption(&code).encoded();
+    let mut connection = rig.connect();
+    connection.send(&request("POST", "/token", &[], Some(&form)));
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n";
+    feed.send(head.as_bytes().to_vec()).expect("a gate");
+    feed.send(b"{\"access_to".to_vec()).expect("a gate");
+    feed.send(b"ken\":\"at".to_vec()).expect("a gate");
+    // The rest comes only when the first pieces are there.
+    connection.read_until(|came| came.ends_with(b"ken\":\"at"));
+    feed.send(b"\",\"expires_in\":60}".to_vec())
+        .expect("a gate");
+    let response = connection.response();
+    assert_eq!(
+        response.text(),
+        "{\"access_token\":\"at\",\"expires_in\":60}"
+    );
+    drop(feed);
+    assert_refused(
+        &rig.token(&authorization.redemption(&code)),
+        "invalid_grant",
+    );
 }
 
 #[test]
@@ -181,24 +294,53 @@ fn an_error_of_the_server_burns_the_code() {
 
 #[test]
 fn an_answer_about_the_code_burns_it() {
-    assert_burnt_by_answer("400 Bad Request", &json!({ "error": "invalid_grant" }));
-    assert_burnt_by_answer("400 Bad Request", &json!({ "error": "invalid_client" }));
-    assert_burnt_by_answer("403 Forbidden", &json!({ "error": "invalid_client" }));
+    for status in [
+        "400 Bad Request",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "503 Service Unavailable",
+    ] {
+        assert_burnt_by_answer(status, &json!({ "error": "invalid_grant" }));
+    }
+    assert_burnt_by_answer("200 OK", &json!({ "ok": false, "error": "invalid_grant" }));
+    let described = json!({ "error": "x", "error_description": "invalid_grant: it was used" });
+    assert_burnt_by_answer("400 Bad Request", &described);
+    for page in [
+        "<p>invalid_grant</p>",
+        "{\"error\":\"invalid\\u005fgrant\"}",
+    ] {
+        let answer = reply("400 Bad Request", &[], page.as_bytes());
+        assert_burnt_by(&Rig::new(), Act::Say(answer, Then::GoOn)).expect("an answer");
+    }
 }
 
 #[test]
-fn a_401_that_does_not_say_invalid_client_burns_the_code() {
-    assert_burnt_by_answer("401 Unauthorized", &json!({ "error": "invalid_grant" }));
-    assert_burnt_by_answer("401 Unauthorized", &json!({ "message": "invalid_client" }));
-    assert_burnt_by_answer("401 Unauthorized", &json!(["invalid_client"]));
-    let answer = Act::Say(
-        reply("401 Unauthorized", &[], b"invalid_client"),
-        Then::GoOn,
-    );
-    assert_burnt_by(&Rig::new(), answer).expect("an answer");
-    let twice = b"{\"error\":\"invalid_grant\",\"error\":\"invalid_client\"}";
-    let answer = Act::Say(reply("401 Unauthorized", &[], twice), Then::GoOn);
-    assert_burnt_by(&Rig::new(), answer).expect("an answer");
+fn an_answer_that_cannot_be_read_burns_the_code() {
+    for (status, fields, body) in [
+        (
+            "401 Unauthorized",
+            vec![],
+            &b"{\"error\":\"invalid_grant\",\"error\":\"invalid_client\"}"[..],
+        ),
+        ("401 Unauthorized", vec![], b"{\"error\":\"invalid_client\""),
+        (
+            "401 Unauthorized",
+            vec![("Content-Encoding", "gzip")],
+            b"\x1f\x8b\x08",
+        ),
+        ("400 Bad Request", vec![], b"{\0\"\0e\0"),
+        (
+            "200 OK",
+            vec![("Content-Type", "text/html")],
+            b"<p>error=x</p>",
+        ),
+        ("200 OK", vec![], b""),
+        ("200 OK", vec![], b"{}"),
+        ("204 No Content", vec![], b""),
+    ] {
+        let answer = reply(status, &fields, body);
+        assert_burnt_by(&Rig::new(), Act::Say(answer, Then::GoOn)).expect("an answer");
+    }
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! What a token request has to be before its parameters are read: a form, with no query but a configured one.
+
+use bytes::Bytes;
+use http::{StatusCode, header};
+
+use crate::oauth::media::{NoForm, form_charset};
+use crate::oauth::{endpoint_query, token};
+use crate::policy::Violation;
+
+use super::super::body::Peeked;
+use super::super::exchange::{Exchange, Received};
+
+/// A request that cannot be judged, and the status that says so best.
+pub(super) type Unreadable = (Violation, StatusCode);
+
+/// Neither a body nor a query that parameters could stand in.
+pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
+    has_only_configured_query(exchange, request) && http_body::Body::is_end_stream(&request.body)
+}
+
+/// Whether there is no query, or one that the URL of the endpoint has (`endpoints.query`): that one goes on as it came.
+fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> bool {
+    let names = &exchange.site.settings.endpoints.query;
+    let query = request.target.query();
+    query.is_none_or(|query| endpoint_query::is_allowed(query, names))
+}
+
+/// The body of a token request, left ready to be sent on.
+pub(super) async fn body(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+) -> Result<Bytes, Unreadable> {
+    let malformed =
+        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let limits = &exchange.shared.limits;
+    let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
+    let media_type = request
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let charset = match form_charset(media_type.unwrap_or_default()) {
+        _ if is_encoded => Err(NoForm::MediaType),
+        charset => charset,
+    };
+    let has_query = !has_only_configured_query(exchange, request);
+    // A form that is refused is read all the same: it says whose it is.
+    let peeked = match charset {
+        Err(NoForm::MediaType) => None,
+        Ok(_) | Err(NoForm::Charset | NoForm::NotAscii) => {
+            Some(request.body.peek(limits.form_bytes).await)
+        }
+    };
+    if has_query {
+        let text = "a token request has no query, but for what is configured";
+        return malformed(text, StatusCode::BAD_REQUEST);
+    }
+    let unsupported =
+        |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let (charset, peeked) = match (charset, peeked) {
+        (Err(problem), _) => return unsupported(problem),
+        (Ok(_), None) => return unsupported(NoForm::MediaType),
+        (Ok(charset), Some(peeked)) => (charset, peeked),
+    };
+    match peeked {
+        Peeked::Whole(body) => match charset.agrees_on(&body, limits.form_pairs, &token::PROTECTED)
+        {
+            Err(problem) => unsupported(problem),
+            Ok(()) => Ok(body),
+        },
+        Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
+        Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
+    }
+}

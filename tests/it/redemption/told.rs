@@ -1,0 +1,141 @@
+//! What a client's developer and an operator read of a refusal: texts that are true, and log lines that name client and reason.
+
+use serde_json::Value;
+
+use super::assert_page;
+use crate::support::client::assert_refused;
+use crate::support::params::unguessable;
+use crate::support::rig::{Rig, request};
+
+fn decisions(rig: &Rig, violation: &str) -> Vec<Value> {
+    let log = rig.gate.log_until(|log| log.contains(violation));
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &Value| line["event"] == "decision" && line["violation"] == violation)
+        .collect()
+}
+
+#[test]
+fn everything_that_may_be_wrong_with_a_code_is_named_whatever_it_is() {
+    let rig = Rig::new();
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    let right = authorization.redemption(&code);
+    let texts: Vec<String> = [
+        right
+            .clone()
+            .with("redirect_uri", "https://client.test/cb/"),
+        right.clone().with("client_id", "other"),
+        right.clone().with("code_verifier", &unguessable()),
+        right.clone().with("code", "unknown"),
+    ]
+    .iter()
+    .map(|wrong| {
+        let response = rig.token(wrong);
+        assert_refused(&response, "invalid_grant");
+        response.json()["error_description"].to_string()
+    })
+    .collect();
+    for text in &texts {
+        assert_eq!(text, &texts[0], "one text");
+        for word in ["code", "code_verifier", "redirect_uri", "client"] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_response_type_is_an_invalid_request() {
+    let rig = Rig::new();
+    for request in [
+        rig.authorization().without("response_type"),
+        rig.authorization().with("response_type", ""),
+    ] {
+        let page = rig.enter(&request);
+        assert_page(&page, 400, "missing_response_type");
+        assert!(!page.text().contains("unsupported_response_type"), "{page}");
+    }
+    assert!(rig.upstream.ledger().is_empty());
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_logged_with_its_client_and_a_reason() {
+    let basic = ("Authorization", "Basic ZXJwOnM=");
+    for mode in ["report", "enforce"] {
+        let rig = Rig::pkce(&format!("mode = \"{mode}\"")).unguarded();
+        let code = "grant_type=authorization_code&code=x";
+        let requests = [
+            request(
+                "POST",
+                "/token",
+                &[basic],
+                Some(&format!("{code}&client_secret=s")),
+            ),
+            request("POST", "/token", &[basic], Some(&format!("{code}&x=%zz"))),
+            request(
+                "POST",
+                "/token?x=1",
+                &[],
+                Some(&format!("{code}&client_id=erp")),
+            ),
+            request(
+                "POST",
+                "/token",
+                &[],
+                Some("client_id=erp&client_id=erp&code=x"),
+            ),
+            request("POST", "/token", &[], Some("client_id=erp&CODE[hunter2]=x")),
+            request("GET", "/token?client_id=erp", &[], None),
+            request(
+                "GET",
+                "/authorize?response_type=code&client_id=erp&x=%zz",
+                &[],
+                None,
+            ),
+            request(
+                "POST",
+                "/authorize",
+                &[],
+                Some("response_type=code&client_id=erp&Request=x"),
+            ),
+        ];
+        for request in &requests {
+            rig.send(request);
+        }
+        let duplicates = decisions(&rig, "duplicate_parameter");
+        assert_eq!(duplicates.len(), 1);
+        assert_eq!(
+            duplicates[0]["reason"],
+            "the parameter client_id occurs more than once"
+        );
+        let last = |log: &str| log.matches("malformed_request").count() == requests.len() - 1;
+        let log = rig.gate.log_until(last);
+        assert!(!log.contains("hunter2"), "{log}");
+        for line in decisions(&rig, "malformed_request")
+            .iter()
+            .chain(&duplicates)
+        {
+            assert_eq!(line["client"], "erp", "{line}");
+            let reason = line["reason"].as_str();
+            assert!(reason.is_some_and(|reason| reason.len() > 9), "{line}");
+        }
+    }
+}
+
+#[test]
+fn whom_a_request_cannot_name_for_sure_the_log_does_not_name_either() {
+    let rig = Rig::new();
+    for body in [
+        "client_id=a&client_id=b&code=x",
+        "client_id=&code=x&code=y",
+        "code=x&code=y",
+    ] {
+        rig.post("/token", &[], body);
+    }
+    let log = rig
+        .gate
+        .log_until(|log| log.matches("duplicate_parameter").count() == 3);
+    assert!(!log.contains("\"client\""), "{log}");
+}
