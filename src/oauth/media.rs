@@ -83,7 +83,8 @@ pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
 }
 
 impl Charset {
-    /// [`Charset::agrees`] about a body of at most `pairs` pairs. What is no form at all is found by whoever reads it.
+    /// Whether the server reads in a body of at most `pairs` pairs what the gate reads: every name, and the values of these. What
+    /// is no form at all is found by whoever reads it.
     pub fn agrees_on(self, body: &[u8], pairs: usize, protected: &[&str]) -> Result<(), NoForm> {
         match self {
             Self::Utf8 => Ok(()),
@@ -94,7 +95,6 @@ impl Charset {
         }
     }
 
-    /// Whether the server reads in a form what the gate reads: every name, and the values of these. `form` is the body.
     fn agrees(self, form: &Params<'_>, protected: &[&str]) -> Result<(), NoForm> {
         let is_same = self == Self::Utf8
             || form.iter().all(|pair| {

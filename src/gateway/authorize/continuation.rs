@@ -45,7 +45,8 @@ pub(super) async fn continuation(
         .and_then(|()| browser::check(exchange, &record, &request.headers))
         .err();
     let rule = exchange.rule(Some(record.client));
-    let client = request.names_client();
+    // Only a refusal is told.
+    let client = violation.as_ref().and_then(|_| request.names_client());
     match apply(
         rule.mode,
         Verdict {
