@@ -63,6 +63,7 @@ macro_rules! suite {
             nothing_can_be_bound_to_what_is_not_there,
             an_equal_request_under_the_same_values_is_the_same_record,
             a_different_request_under_the_same_values_kills_both,
+            a_sign_in_that_has_its_code_makes_way_under_its_digest,
             what_has_expired_makes_way_under_its_digest,
             a_code_that_comes_again_is_bound_once,
             a_code_that_comes_again_under_handles_is_counted_each_time,

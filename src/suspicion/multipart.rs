@@ -65,6 +65,7 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
     let lower = line.to_ascii_lowercase();
     for at in memmem::find_iter(&lower, b"name") {
         let rest = line.get(at + 4..).unwrap_or_default().trim_ascii_start();
+        let is_extended = rest.first() == Some(&b'*');
         let rest = match rest.strip_prefix(b"*") {
             Some(pieces)
                 if pieces
@@ -83,10 +84,11 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
         if into.len() == NAMES_OF_A_FIELD {
             return Err(InPieces);
         }
-        let name = unquoted(value.trim_ascii_start());
-        let name = match name.splitn(3, |&byte| byte == b'\'').nth(2) {
-            Some(encoded) => encoded,
-            None => name,
+        let value = value.trim_ascii_start();
+        let name = match value.splitn(3, |&byte| byte == b'\'').nth(2) {
+            // `charset'language'name`, in which a quote is none.
+            Some(encoded) if is_extended => unquoted(encoded),
+            Some(_) | None => unquoted(value),
         };
         into.push(without_percent(name).into_owned());
     }

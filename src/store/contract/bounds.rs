@@ -130,20 +130,16 @@ pub(in crate::store) fn what_has_expired_leaves_room_without_a_sweep(make: Make)
 pub(in crate::store) fn tombstones_and_conflicts_take_room_until_they_expire(make: Make) {
     run(async {
         let (store, clock) = make();
-        let values = digest("values");
-        store
-            .hold(Place::Digest(values), &request("a", 1))
-            .await
-            .unwrap();
-        let key = bind(&store, values, "code").await.digest();
+        let values = Place::Digest(digest("values"));
+        for challenge in [1, 2] {
+            store.hold(values, &request("a", challenge)).await.unwrap();
+        }
+        let held = hold(&store, &request("b", 1)).await;
+        let key = bind(&store, held, "code").await.digest();
         let claim = claim(&store, key).await;
         store.settle(claim, Settlement::Burn).await.unwrap();
-        store
-            .hold(Place::Digest(values), &request("a", 2))
-            .await
-            .unwrap();
         clock.advance(second());
-        for number in 2..settings().capacity {
+        for number in 3..settings().capacity {
             hold(&store, &request(&format!("client {}", number % 8), 1)).await;
         }
         let full = store.hold(Place::Handle, &request("new", 1)).await;
@@ -154,6 +150,7 @@ pub(in crate::store) fn tombstones_and_conflicts_take_room_until_they_expire(mak
         assert_eq!(full, Err(StoreError::Full));
         clock.advance(settings().pending.saturating_sub(settings().code));
         hold(&store, &request("instead of the conflict", 1)).await;
+        hold(&store, &request("instead of the other", 1)).await;
         let full = store.hold(Place::Handle, &request("new", 1)).await;
         assert_eq!(full, Err(StoreError::Full));
     });

@@ -182,7 +182,12 @@ impl Model {
             .pending
             .get_mut(&key)
             .filter(|there| there.deadline > self.now);
-        let expected = match there {
+        // One that has its code makes way for another one.
+        let makes_way = |there: &&mut ModelPending| {
+            let other = there.request.as_ref().is_some_and(|there| *there != request);
+            other && there.codes > 0
+        };
+        let expected = match there.filter(|there| !makes_way(there)) {
             None => {
                 self.pending_keys.push(key);
                 self.pending.insert(key, new);

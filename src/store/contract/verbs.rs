@@ -597,7 +597,6 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
             let (store, clock) = make();
             let key = digest("values");
             assert_eq!(store.hold(Place::Digest(key), &first).await, Ok(Held::New));
-            let before = bind(&store, key, "before").await.digest();
             clock.advance(second());
             let second_one = store.hold(Place::Digest(key), &different).await;
             assert_eq!(second_one, Ok(Held::Conflict));
@@ -613,11 +612,29 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
                 .await;
             assert_eq!(bound, Ok(Bound::Unknown));
             assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
-            assert_eq!(redeem(&store, before).await, Answer::Claimed);
             clock.advance(settings().pending.saturating_sub(second()));
             let next = store.hold(Place::Digest(key), &different).await;
             assert_eq!(next, Ok(Held::New), "until it would have expired");
         }
+    });
+}
+
+pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(make: Make) {
+    let (first, second_one) = (request("client", 1), request("client", 2));
+    run(async {
+        let (store, clock) = make();
+        let place = Place::Digest(digest("values"));
+        assert_eq!(store.hold(place, &first).await, Ok(Held::New));
+        let before = bind(&store, digest("values"), "before").await.digest();
+        clock.advance(second());
+        assert_eq!(store.hold(place, &first).await, Ok(Held::Again), "a reload");
+        assert_eq!(store.hold(place, &second_one).await, Ok(Held::New));
+        let live = Box::new(second_one);
+        let found = store.pending(digest("values")).await;
+        assert_eq!(found, Ok(Pending::Live(live)));
+        // Without a code of its own it makes way for none.
+        assert_eq!(store.hold(place, &first).await, Ok(Held::Conflict));
+        assert_eq!(redeem(&store, before).await, Answer::Claimed, "it keeps its code");
     });
 }
 
