@@ -9,7 +9,7 @@
 //! 3. A sign-in's credentials go to its redirect URI and nowhere else.
 //! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
 //! 5. A signed response cannot be read, nor its code replaced.
-//! 6. There is one code, under its exact name, beside no error, and it did not come with the request: what a client could have
+//! 6. There is one code, asked for, under its exact name, beside no error, and it did not come with the request: what a client could have
 //!    put there is none that the server has issued.
 //! 7. The browser is the one that began, where that is asked for.
 
@@ -108,6 +108,7 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     }
     match carried.codes.as_slice() {
         [] => return Ok(Plan::Bind),
+        [..] if !may_have_code(record) => return Err("a code that was not asked for"),
         [_] if carried.error => return Err("a code in an error response"),
         [_] if facts.came_along => return Err("a code that came with the request"),
         [_] => {}
@@ -130,6 +131,12 @@ fn stray(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         return Err("a code or token without a live sign-in");
     }
     Ok(Plan::Pass)
+}
+
+/// A response type that is not there is refused where it is judged; where it is only watched, the server decides.
+fn may_have_code(record: &PendingAuthorization) -> bool {
+    let asked = record.response_type.as_deref();
+    asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
 fn may_have_tokens(carried: &Carried, record: &PendingAuthorization, rule: &Rule) -> bool {

@@ -29,10 +29,9 @@ pub trait Carrier: Send + Sync {
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Itself, with the client's own state, and our handle in place of the code.
     fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten;
-    /// Whether something that looks like a code is left beside ours.
-    fn leaves_code(&self, rewritten: &[u8], ours: Option<&str>) -> bool;
-    /// What it is, for texts.
-    fn what(&self) -> &'static str;
+    /// Whether something that looks like a code is left beside ours when it is written anew. The client's own state may look
+    /// like anything.
+    fn leaves_code(&self, handle: &Handle, code: Option<(&AuthorizationCode, &Handle)>) -> bool;
 }
 
 /// A carrier with a code replaced.
@@ -53,11 +52,15 @@ impl Rewritten {
     }
 }
 
-/// The carriers of an answer: its `Location`, where it is a redirect, and the forms of its body that say anything.
+/// The carriers of an answer: its `Location`, where it is a redirect; else the forms of its body that say anything. (Nobody is
+/// shown the body of a redirect, and it goes out empty beside a code.)
 pub fn carriers<'a>(location: Option<&'a [u8]>, body: &'a [u8]) -> Vec<Box<dyn Carrier + 'a>> {
-    let location = location.map(|location| Box::new(Location::new(location)) as Box<dyn Carrier>);
-    let forms = FormPost::all(body).map(|form| Box::new(form) as Box<dyn Carrier>);
-    location.into_iter().chain(forms).collect()
+    match location {
+        Some(location) => vec![Box::new(Location::new(location))],
+        None => FormPost::all(body)
+            .map(|form| Box::new(form) as Box<dyn Carrier>)
+            .collect(),
+    }
 }
 
 /// Whose handles an answer may carry.
@@ -207,3 +210,6 @@ impl<'a> Replacement<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

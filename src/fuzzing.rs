@@ -196,7 +196,7 @@ pub fn suspicion(input: &[u8]) {
     let (query, body) = (parts.next().unwrap_or_default(), parts.next());
     let body = body.map_or(suspicion::Body::Absent, |bytes| suspicion::Body::Whole {
         bytes,
-        is_form: input.len() % 2 == 0,
+        is_form: input.len().is_multiple_of(2),
     });
     let request = suspicion::Request {
         query,

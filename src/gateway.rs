@@ -11,6 +11,7 @@ mod exchange;
 mod forward;
 pub mod headers;
 mod metadata;
+mod received;
 
 pub mod reply;
 pub mod site;
@@ -145,7 +146,7 @@ impl Gateway {
         &'c self,
         id: RequestId,
         arrival: Arrival<'c>,
-    ) -> Result<(Exchange<'c>, Option<Endpoint>, exchange::Received), Misdirection> {
+    ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
         let Arrival {
             request,
             node,
@@ -184,7 +185,7 @@ impl Gateway {
             watch,
             host: route.host,
         };
-        let request = exchange::Parts {
+        let request = received::Parts {
             method: parts.method,
             target,
             headers: parts.headers,
@@ -198,7 +199,7 @@ impl Gateway {
         &self,
         exchange: &Exchange<'_>,
         endpoint: Option<Endpoint>,
-        request: exchange::Received,
+        request: received::Received,
     ) -> Response<Body> {
         // What is rare is boxed, so that what is frequent stays small.
         match (endpoint, exchange.site.observes_only) {

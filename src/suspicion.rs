@@ -61,8 +61,8 @@ pub enum Body<'a> {
     },
     /// It is longer than what is read of one. This is how it begins.
     Beginning(&'a [u8]),
-    /// Compressed, or in a charset whose letters are other bytes than those of ASCII.
-    Encoded,
+    /// Compressed, or in a charset whose letters are other bytes than those of ASCII. As it came: some servers do not care.
+    Encoded(&'a [u8]),
     /// It ends early.
     Broken,
 }
@@ -70,8 +70,8 @@ pub enum Body<'a> {
 impl<'a> Body<'a> {
     fn bytes(self) -> &'a [u8] {
         match self {
-            Self::Whole { bytes, .. } | Self::Beginning(bytes) => bytes,
-            Self::Absent | Self::Encoded | Self::Broken => b"",
+            Self::Whole { bytes, .. } | Self::Beginning(bytes) | Self::Encoded(bytes) => bytes,
+            Self::Absent | Self::Broken => b"",
         }
     }
 }
@@ -93,6 +93,8 @@ pub enum Look {
 pub struct Suspicion {
     /// Parameters with a value, by query and body together: many servers do not tell where one stands.
     pub said: Said,
+    /// Those of them that stand in the body.
+    pub in_body: Said,
     /// Those of them that are only there if the body is read as JSON or multipart.
     pub in_document: Said,
     /// Every client that it names, in any reading.
@@ -141,13 +143,14 @@ struct Scan<'k> {
 /// What a piece of text was found in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Grammar {
+    Query,
     Form,
     Document,
 }
 
 impl Scan<'_> {
     fn query(&mut self, query: &[u8]) {
-        form::read(query, |name, value| self.pair(name, value));
+        form::read(query, |name, value| self.pair(Grammar::Query, name, value));
         self.value(query);
     }
 
@@ -156,7 +159,7 @@ impl Scan<'_> {
             Body::Absent => return,
             Body::Whole { .. } => {}
             Body::Beginning(_) => self.cannot_read("the body is too long"),
-            Body::Encoded => self.cannot_read("the body is encoded"),
+            Body::Encoded(_) => self.cannot_read("the body is encoded"),
             Body::Broken => self.cannot_read("the body ends early"),
         }
         let bytes = body.bytes();
@@ -167,7 +170,7 @@ impl Scan<'_> {
             if carries_handle {
                 self.value(&form::decode(value));
             }
-            self.pair(name, value);
+            self.pair(Grammar::Form, name, value);
         });
         json::read(bytes, |name, value| {
             if carries_handle {
@@ -193,10 +196,10 @@ impl Scan<'_> {
     }
 
     /// A pair of a form, as it came.
-    fn pair(&mut self, name: &[u8], value: &[u8]) {
+    fn pair(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) {
         let said = names::read_as(name);
         if !said.is_empty() {
-            self.say(Grammar::Form, said, &form::decode(value));
+            self.say(grammar, said, &form::decode(value));
         }
     }
 
@@ -222,6 +225,9 @@ impl Scan<'_> {
             self.assertion(value);
         }
         self.found.said = self.found.said.and(said);
+        if grammar != Grammar::Query {
+            self.found.in_body = self.found.in_body.and(said);
+        }
         if grammar == Grammar::Document {
             self.found.in_document = self.found.in_document.and(said);
         }

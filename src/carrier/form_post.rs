@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
-use crate::oauth::Edit;
+use crate::flow::Handle;
+use crate::oauth::{AuthorizationCode, Edit};
 
 use super::html::{StartTag, Token, quoted, tokens};
 use super::{Carried, Carrier, Ours, Replacement, Rewritten};
@@ -145,12 +146,8 @@ impl Carrier for FormPost<'_> {
     }
 
     /// A page may speak of other codes: postal ones, for instance. Twins of this one are looked for by the caller.
-    fn leaves_code(&self, _rewritten: &[u8], _ours: Option<&str>) -> bool {
+    fn leaves_code(&self, _: &Handle, _: Option<(&AuthorizationCode, &Handle)>) -> bool {
         false
-    }
-
-    fn what(&self) -> &'static str {
-        "a page"
     }
 }
 
@@ -158,7 +155,6 @@ impl Carrier for FormPost<'_> {
 mod tests {
     use super::*;
     use crate::flow::{ClientState, HandleKey, Purpose};
-    use crate::oauth::AuthorizationCode;
 
     fn raw() -> AuthorizationCode {
         AuthorizationCode::new("RAW").unwrap()

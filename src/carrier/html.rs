@@ -207,7 +207,6 @@ fn start_tag(page: &[u8], open: usize) -> StartTag {
 fn attribute(page: &[u8], start: usize) -> Attribute {
     let rest = page.get(start..).unwrap_or_default();
     // A `=` in first place belongs to the name (HTML standard, "before attribute name state").
-    looked_at(1);
     let name_length = rest
         .iter()
         .enumerate()
@@ -215,6 +214,7 @@ fn attribute(page: &[u8], start: usize) -> Attribute {
             is_space(byte) || matches!(byte, b'/' | b'>') || (byte == b'=' && index > 0)
         })
         .unwrap_or(rest.len());
+    looked_at(name_length + 1);
     let name = ascii_lower(rest.get(..name_length).unwrap_or_default());
     let space = |from: usize| {
         let rest = page.get(from..).unwrap_or_default();
@@ -246,6 +246,7 @@ fn attribute(page: &[u8], start: usize) -> Attribute {
             (value_start..value_start + length, value_start + length)
         }
     };
+    looked_at(value.len());
     // What is passed by is not copied.
     let value = if ATTRIBUTES.contains(&name.as_str()) {
         resolve_references(page.get(value).unwrap_or_default())

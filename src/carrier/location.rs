@@ -6,7 +6,8 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::oauth::Params;
+use crate::flow::{ClientState, Handle};
+use crate::oauth::{AuthorizationCode, Params};
 
 use super::{Carried, Carrier, Ours, Replacement, Rewritten, beacon};
 
@@ -113,12 +114,14 @@ impl Carrier for Location<'_> {
     }
 
     /// Nothing else in a `Location` may look like a code: it leads to one client, who gets one.
-    fn leaves_code(&self, rewritten: &[u8], ours: Option<&str>) -> bool {
-        beacon::carries_code(rewritten, beacon::Kind::Text, ours)
-    }
-
-    fn what(&self) -> &'static str {
-        "a Location"
+    fn leaves_code(&self, handle: &Handle, code: Option<(&AuthorizationCode, &Handle)>) -> bool {
+        let without_state = self.rewrite(Replacement {
+            handle,
+            state: &ClientState::Absent,
+            code,
+        });
+        let ours = code.map(|(_, ours)| ours.expose());
+        beacon::carries_code(without_state.bytes(), beacon::Kind::Text, ours)
     }
 }
 
@@ -139,8 +142,7 @@ pub fn as_url(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ClientState, Handle, HandleKey, Purpose};
-    use crate::oauth::AuthorizationCode;
+    use crate::flow::{HandleKey, Purpose};
     use proptest::prelude::*;
 
     fn key() -> HandleKey {
@@ -285,8 +287,7 @@ mod tests {
 
     #[test]
     fn another_code_beside_ours_is_left() {
-        let (_, code) = handles();
-        let ours = code.expose();
+        let (handle, code) = handles();
         for (rest, leaves) in [
             ("&x=1", false),
             ("&Code=SplxlOBeZQQY", true),
@@ -295,13 +296,10 @@ mod tests {
             ("&error_code=SplxlOBeZQQY", false),
             ("&session_state=abcdefghijk.code", false),
         ] {
-            let text = format!("https://c/cb?code={ours}{rest}");
+            let text = format!("https://c/cb?code=RAW&state={}{rest}", handle.expose());
             let parsed = Location::new(text.as_bytes());
-            assert_eq!(
-                parsed.leaves_code(text.as_bytes(), Some(ours)),
-                leaves,
-                "{text}"
-            );
+            let left = parsed.leaves_code(&handle, Some((&raw(), &code)));
+            assert_eq!(left, leaves, "{text}");
         }
     }
 

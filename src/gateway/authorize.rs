@@ -18,7 +18,8 @@ use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 use crate::suspicion::Said;
 
 use super::body::{Body, Peeked};
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
 
 use continuation::continuation;
@@ -77,8 +78,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // A login page's own fields are the server's affair, but for those that would begin a sign-in or change it. (Another state
     // than the handle only makes the answer one that nobody waits for.)
     let is_multipart = matches!(form, Form::Multipart);
-    let in_parts =
-        heard.said.in_document.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
+    let in_parts = heard.said.in_body.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
     if is_multipart && (handle.is_none() || in_parts) {
         let text = if handle.is_some() {
             "a multipart body that may change the sign-in"

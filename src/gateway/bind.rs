@@ -22,7 +22,9 @@ use crate::store::{Bound, Place};
 use crate::telemetry::Event;
 
 use super::body::Body;
-use super::exchange::{Exchange, Sent};
+use super::browser::Seen;
+use super::exchange::Exchange;
+use super::received::Sent;
 use super::{BrowserBinding, headers, reply};
 
 use belongs::Belongs;
@@ -159,10 +161,11 @@ async fn examine<'g>(
         .map(|carrier| (carrier.as_ref(), carrier.read(ours)))
         .filter(|(_, carried)| carried.is_response() || !carried.handles.is_empty())
         .collect();
-    let several = carried
+    let with_credentials = carried
         .iter()
         .filter(|(_, carried)| carried.has_credential());
-    let several = several.count() > 1;
+    // Only one place is written anew.
+    let several = with_credentials.count() > 0 && carried.len() > 1;
     for (carrier, carried) in &carried {
         let found = belongs::find(exchange, asked, *carrier, carried).await?;
         let facts = Facts {
@@ -174,7 +177,6 @@ async fn examine<'g>(
             rule: found.rule(exchange),
         };
         let plan = match judge(&facts) {
-            // Only one place is written anew.
             Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
             plan => plan,
         };
@@ -207,13 +209,14 @@ fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs)
     let Some(record) = found.record() else {
         return false;
     };
-    let same_browser = record.browser.is_none() || asked.browser == record.browser;
+    let seen = Seen::of(record.browser, asked.browser);
     // Whoever correlates by the cookie has compared it.
-    if same_browser || found.handle.is_none() || asked.begun == Some(found.key) {
+    if seen == Seen::Same || found.handle.is_none() || asked.begun == Some(found.key) {
         return false;
     }
     match exchange.site.settings.browser_binding {
         BrowserBinding::Hard => true,
+        BrowserBinding::Soft if seen == Seen::Unknown => false,
         BrowserBinding::Soft => {
             let upstream = &exchange.site.telemetry;
             exchange.shared.telemetry().tell(&Event::OtherBrowser {
@@ -230,7 +233,7 @@ fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs)
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (carrier, carried): (&dyn Carrier, &Carried),
+    (place, carried): (&dyn Carrier, &Carried),
     found: &Belongs,
     response: &Response<Body>,
 ) -> Result<Delivery, Unsafe<'g>> {
@@ -247,7 +250,7 @@ async fn bind<'g>(
     }
     let Some(handle) = &found.handle else {
         // It travels as it is; within the server it stands in a query once more when it arrives.
-        if let Some(path) = public::own_path(exchange, &carrier.url()) {
+        if let Some(path) = public::own_path(exchange, &place.url()) {
             exchange.site.learn_callback(&path);
         }
         return Ok(Delivery::Unchanged);
@@ -256,7 +259,7 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
-    let rewritten = carrier.rewrite(Replacement {
+    let rewritten = place.rewrite(Replacement {
         handle,
         state: &record.state,
         code: code.zip(ours),
@@ -267,7 +270,7 @@ async fn bind<'g>(
     if left(rewritten.bytes()) {
         return dead("the code stands in it once more");
     }
-    if carrier.leaves_code(rewritten.bytes(), ours.map(Handle::expose)) {
+    if place.leaves_code(handle, code.zip(ours)) {
         return dead("something like another code stands beside it");
     }
     let is_replaced = |name: &header::HeaderName| {

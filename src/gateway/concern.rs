@@ -2,6 +2,7 @@
 //! store, one choice of the rule that holds ([`crate::policy::Rules::concerned`]).
 
 use http::{HeaderMap, HeaderValue, Method, header};
+use memchr::memmem;
 
 use crate::clock;
 use crate::flow::Candidate;
@@ -11,7 +12,8 @@ use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Look, Suspicion, is_quiet, scan};
 
 use super::body::Peeked;
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 
 /// What a request says, and whose the things are that stand in it.
 pub(super) struct Heard {
@@ -74,16 +76,19 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
 
 /// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.
 pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: Look) -> Heard {
-    let body = match body_of(&request.headers) {
+    let declared = body_of(&request.headers);
+    let body = match declared {
         _ if http_body::Body::is_end_stream(&request.body) => Peeked::Whole(bytes::Bytes::new()),
-        Declared::Encoded => Peeked::TooLong,
-        Declared::Form | Declared::Other => {
+        // Nobody is kept waiting for what is long, or may be and come slowly, where no code of anybody's can stand in it.
+        _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
+        Declared::Form | Declared::Encoded | Declared::Media | Declared::Other => {
             request.body.peek(exchange.shared.limits.form_bytes).await
         }
     };
     let read = request.body.read();
     // Nearly all requests are told from suspicious ones by one look.
     if look == Look::Names
+        && declared != Declared::Encoded
         && matches!(body, Peeked::Whole(_))
         && is_quiet(request.query().as_bytes())
         && is_quiet(&read)
@@ -93,10 +98,9 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
             owners: Ok(Vec::new()),
         };
     }
-    let declared = body_of(&request.headers);
     let body = match body {
-        _ if declared == Declared::Encoded && !read_is_absent(request) => suspicion::Body::Encoded,
         Peeked::Whole(_) if read.is_empty() => suspicion::Body::Absent,
+        Peeked::Whole(_) if declared == Declared::Encoded => suspicion::Body::Encoded(&read),
         Peeked::Whole(_) => suspicion::Body::Whole {
             bytes: &read,
             is_form: declared == Declared::Form,
@@ -130,8 +134,14 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
     Heard { said, owners }
 }
 
-fn read_is_absent(request: &Received) -> bool {
-    http_body::Body::is_end_stream(&request.body)
+/// Whether a body says that it is longer than what is read of one. Of a picture that does not say how long it is nobody expects
+/// anything else.
+fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> bool {
+    let limit = exchange.shared.limits.form_bytes;
+    match http_body::Body::size_hint(&request.body).exact() {
+        Some(length) => usize::try_from(length).map_or(true, |length| length > limit),
+        None => declared == Declared::Media,
+    }
 }
 
 /// What the fields of a request say of its body.
@@ -140,8 +150,21 @@ enum Declared {
     Form,
     /// Compressed, or in a charset in which the letters of ASCII are other bytes.
     Encoded,
+    /// Bytes in which no parameters are expected: pictures, archives, anything at all.
+    Media,
     Other,
 }
+
+/// How the media types of such bodies begin.
+const MEDIA: [&[u8]; 7] = [
+    b"image/",
+    b"audio/",
+    b"video/",
+    b"font/",
+    b"application/octet-stream",
+    b"application/zip",
+    b"application/pdf",
+];
 
 fn body_of(headers: &HeaderMap) -> Declared {
     let encoding = headers.get(header::CONTENT_ENCODING);
@@ -155,8 +178,14 @@ fn body_of(headers: &HeaderMap) -> Declared {
     let is_form = media_type
         .windows(form.len())
         .any(|part| part.eq_ignore_ascii_case(form));
+    let starts = |media: &&[u8]| {
+        let beginning = media_type.get(..media.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
+    };
     if is_form {
         Declared::Form
+    } else if MEDIA.iter().any(starts) {
+        Declared::Media
     } else {
         Declared::Other
     }
@@ -183,10 +212,15 @@ fn names_foreign_charset(media_type: &[u8]) -> bool {
         "big5",
         "koi8",
     ];
-    let media_type = String::from_utf8_lossy(media_type).to_ascii_lowercase();
-    media_type.split("charset").skip(1).any(|rest| {
-        let charset = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        !LIKE_ASCII.iter().any(|known| charset.starts_with(known))
+    let media_type = media_type.to_ascii_lowercase();
+    let mut names = memmem::find_iter(&media_type, b"charset");
+    names.any(|at| {
+        let rest = media_type.get(at + 7..).unwrap_or_default();
+        let begins = rest.iter().position(u8::is_ascii_alphanumeric);
+        let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
+        !LIKE_ASCII
+            .iter()
+            .any(|known| charset.starts_with(known.as_bytes()))
     })
 }
 

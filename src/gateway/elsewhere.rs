@@ -12,7 +12,8 @@ use crate::suspicion::Look;
 
 use super::body::Body;
 use super::concern::{self, Heard, hear};
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 use super::reply;
 
 /// The answer to a token request in disguise.

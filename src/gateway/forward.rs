@@ -8,7 +8,8 @@ use memchr::memmem::Finder;
 use crate::policy::{Decision, Violation};
 
 use super::body::Body;
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
 
 /// A path that some servers take for a protected endpoint, without being it.

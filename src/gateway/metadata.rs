@@ -6,7 +6,8 @@ use crate::carrier::metadata::{Truth, rewrite};
 use crate::policy::Mode;
 
 use super::body::{Body, Peeked};
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 use super::{bind, forward, headers};
 
 /// How long a rewritten document may be cached when the upstream does not say: long enough to matter, short enough

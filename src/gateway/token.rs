@@ -16,7 +16,8 @@ use crate::store::{Claim, Redeemed};
 use crate::upstream::UpstreamError;
 
 use super::body::Body;
-use super::exchange::{Exchange, Received};
+use super::exchange::Exchange;
+use super::received::Received;
 use super::{ToUpstream, bind, concern, headers, reply};
 use form::{Unreadable, body, is_empty};
 use settle::settle;
@@ -164,10 +165,10 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
-    if let Ok(params) = &params {
-        if let Some((rule, violation)) = concern::misnamed_code(exchange, params).await {
-            drop(exchange.decide_unread(rule, (), violation));
-        }
+    if let Ok(params) = &params
+        && let Some((rule, violation)) = concern::misnamed_code(exchange, params).await
+    {
+        drop(exchange.decide_unread(rule, (), violation));
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption))

@@ -249,11 +249,11 @@ impl Rules {
 
     /// The strictest rule of those whom a request names. `None`: it names nobody.
     pub fn named(&self, concern: &Concern<'_>, today: u64) -> Option<&Rule> {
-        let names = concern.names.iter();
-        let named = names.map(|id| self.of_name(&ClientId::new(id), today));
-        let owners = concern.owners.iter();
-        let owned = owners.map(|client| self.of(Some(*client), today));
-        named.chain(owned).reduce(Rule::stricter)
+        let by_name = concern.names.iter();
+        let by_name = by_name.map(|id| self.of_name(&ClientId::new(id), today));
+        let by_code = concern.owners.iter();
+        let by_code = by_code.map(|client| self.of(Some(*client), today));
+        by_name.chain(by_code).reduce(Rule::stricter)
     }
 
     /// The rule for clients that have none of their own.

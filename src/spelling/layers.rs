@@ -9,15 +9,15 @@ use crate::work::looked_at;
 /// So many layers are taken off. A redirect URL inside of a URL inside of a document has three.
 pub const ROUNDS: usize = 3;
 
-/// Whether the test holds of the text, or of what it is with one layer of escapes taken off, or two, or three.
-pub fn any_layer(text: &[u8], mut test: impl FnMut(&[u8]) -> bool) -> bool {
-    if test(text) {
+/// Whether it holds of the text, or of what it is with one layer of escapes taken off, or two, or three.
+pub fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
+    if holds(text) {
         return true;
     }
     let mut outer = Cow::Borrowed(text);
     for _ in 0..ROUNDS {
         match peel(&outer) {
-            Some(inner) if test(&inner) => return true,
+            Some(inner) if holds(&inner) => return true,
             Some(inner) => outer = Cow::Owned(inner),
             None => return false,
         }

@@ -122,7 +122,8 @@ mod tests {
                 crate::oauth::params::encode_into(&mut out, &percent);
                 percent = String::from_utf8(out).unwrap();
             }
-            let references: String = code.chars().map(|c| format!("&#{};", u32::from(c))).collect();
+            let references = code.chars().map(|c| format!("&#{};", u32::from(c)));
+            let references = references.collect::<Vec<_>>().concat();
             let around = |inside: &str| format!("{before}{inside}{after}");
             for text in [
                 around(&code),
@@ -130,12 +131,14 @@ mod tests {
                 around(&references),
                 serde_json::to_string(&around(&code)).unwrap(),
                 format!("x={}", STANDARD.encode(around(&code))),
-                URL_SAFE.encode(around(&percent).as_bytes()).replace('=', "%3D"),
+                URL_SAFE.encode(around(&code)).replace('=', "%3D"),
             ] {
-                let deep = times == 3 && text.contains("%3D");
-                prop_assert!(deep || twins.stand_in(text.as_bytes()) || times > 1, "{}", text);
+                prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
             }
-            prop_assert!(twins.stand_in(around(&percent).as_bytes()));
+            if times == 1 {
+                let text = STANDARD.encode(around(&percent));
+                prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
+            }
         }
 
         #[test]

@@ -121,7 +121,7 @@ mod tests {
         let mut found = Vec::new();
         let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let read = read(body.as_bytes(), |name, value| {
-            found.push((string(name), string(value)))
+            found.push((string(name), string(value)));
         });
         read.ok().map(|()| found)
     }
@@ -166,7 +166,7 @@ mod tests {
         let body = "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nvar name=\"code\"\nname=code\r\n--b--";
         let mut names = Vec::new();
         read(body.as_bytes(), |name, _| {
-            names.push(String::from_utf8(name.to_vec()).unwrap())
+            names.push(String::from_utf8(name.to_vec()).unwrap());
         })
         .unwrap();
         assert_eq!(names, ["f", "x"]);

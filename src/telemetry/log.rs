@@ -78,39 +78,7 @@ fn dispatch(settings: Settings, lines: Lines) -> Dispatch {
 /// Writes an event.
 pub(super) fn write(event: &Event<'_>) {
     match event {
-        Event::Decision {
-            request,
-            upstream,
-            endpoint,
-            decided,
-            violation,
-            client,
-        } => {
-            let upstream = upstream.name();
-            let (endpoint, decision) = (endpoint.label(), decided.label());
-            let reason = violation.and_then(Violation::reason);
-            let reason = reason.as_deref();
-            let violation = violation.map(Violation::label);
-            let client = client.map(shown);
-            let client = client.as_deref();
-            match decided {
-                Decided::Allowed => {
-                    info!(event = "decision", %request, upstream, endpoint, decision, client);
-                }
-                Decided::Reported | Decided::Refused => {
-                    warn!(
-                        event = "decision",
-                        %request,
-                        upstream,
-                        endpoint,
-                        decision,
-                        violation,
-                        reason,
-                        client
-                    );
-                }
-            }
-        }
+        Event::Decision { .. } => decision(event),
         Event::Answered {
             request,
             upstream,
@@ -164,6 +132,45 @@ pub(super) fn write(event: &Event<'_>) {
         Event::Listening { what, address } => info!(event = "listening", what, %address),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),
+    }
+}
+
+/// The outcome of a request or of an answer.
+fn decision(event: &Event<'_>) {
+    let Event::Decision {
+        request,
+        upstream,
+        endpoint,
+        decided,
+        violation,
+        client,
+    } = event
+    else {
+        return;
+    };
+    let upstream = upstream.name();
+    let (endpoint, decision) = (endpoint.label(), decided.label());
+    let reason = violation.and_then(Violation::reason);
+    let reason = reason.as_deref();
+    let violation = violation.map(Violation::label);
+    let client = client.map(shown);
+    let client = client.as_deref();
+    match decided {
+        Decided::Allowed => {
+            info!(event = "decision", %request, upstream, endpoint, decision, client);
+        }
+        Decided::Reported | Decided::Refused => {
+            warn!(
+                event = "decision",
+                %request,
+                upstream,
+                endpoint,
+                decision,
+                violation,
+                reason,
+                client
+            );
+        }
     }
 }
 

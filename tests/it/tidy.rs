@@ -9,7 +9,7 @@ const RANKS: [(&str, u8); 20] = [
     ("oauth", 0),
     ("clock", 0),
     ("work", 0),
-    ("spelling", 0),
+    ("spelling", 1),
     ("flow", 1),
     ("policy", 2),
     ("carrier", 2),
@@ -29,7 +29,8 @@ const RANKS: [(&str, u8); 20] = [
 ];
 
 /// What modules of these ranks may import of the lower ones; the others may import all that is below them.
-const ONLY: [(&str, &[&str]); 8] = [
+const ONLY: [(&str, &[&str]); 9] = [
+    ("spelling", &["work", "oauth"]),
     ("policy", &["oauth", "flow", "spelling"]),
     ("carrier", &["oauth", "flow", "spelling", "work"]),
     ("suspicion", &["oauth", "flow", "spelling", "work"]),

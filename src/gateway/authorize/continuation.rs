@@ -11,7 +11,8 @@ use crate::store::Pending;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::{Exchange, Received, Unwritable};
+use super::super::exchange::Exchange;
+use super::super::received::{Received, Unwritable};
 use super::super::{ToUpstream, browser, reply};
 use super::{pass_from, store_unavailable};
 

@@ -14,7 +14,8 @@ use crate::store::{Held, Place};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
-use super::super::exchange::{Exchange, Received};
+use super::super::exchange::Exchange;
+use super::super::received::Received;
 use super::super::{Entry, bind, browser, reply};
 use super::continuation::rewritten;
 use super::refuse::refuse;

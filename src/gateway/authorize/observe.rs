@@ -6,7 +6,8 @@ use crate::flow::Submission;
 use crate::policy::{Verdict, Violation, authorize};
 
 use super::super::body::Body;
-use super::super::exchange::{Exchange, Received};
+use super::super::exchange::Exchange;
+use super::super::received::Received;
 use super::super::{bind, elsewhere};
 use super::fresh::{Fresh, hold_correlated};
 use super::{Form, form, is_method, unknown_method};

@@ -12,7 +12,8 @@ use crate::policy::Violation;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::{Exchange, Received};
+use super::super::exchange::Exchange;
+use super::super::received::Received;
 use super::super::reply;
 use super::fresh::Fresh;
 

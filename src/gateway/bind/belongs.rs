@@ -107,10 +107,10 @@ impl Belongs {
 pub(super) async fn find<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    carrier: &dyn Carrier,
+    place: &dyn Carrier,
     carried: &Carried,
 ) -> Result<Belongs, Unsafe<'g>> {
-    let leads = if is_foreign(exchange, &carrier.url()) {
+    let leads = if is_foreign(exchange, &place.url()) {
         Leads::Away
     } else {
         Leads::Home
@@ -124,10 +124,10 @@ pub(super) async fn find<'g>(
     match carried.handles.as_slice() {
         [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, nobodys).await,
         [] if exchange.site.settings.rules.any_upstream_codes() => {
-            correlated(exchange, asked, (carrier, carried), nobodys).await
+            correlated(exchange, asked, (place, carried), nobodys).await
         }
         [] => Ok(nobodys),
-        [handle] => by_handle(exchange, (carrier, carried), handle, nobodys).await,
+        [handle] => by_handle(exchange, (place, carried), handle, nobodys).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
             whose: Whose::Several,
@@ -138,7 +138,7 @@ pub(super) async fn find<'g>(
 
 async fn by_handle<'g>(
     exchange: &Exchange<'g>,
-    (carrier, carried): (&dyn Carrier, &Carried),
+    (place, carried): (&dyn Carrier, &Carried),
     handle: &Handle,
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
@@ -150,7 +150,7 @@ async fn by_handle<'g>(
     match exchange.site.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => {
             let to_client = match record.redirect {
-                Some(redirect) => redirect.is_target_of(&carrier.target()),
+                Some(redirect) => redirect.is_target_of(&place.target()),
                 // An answer without a redirect URI of its own to compare is the client's only if it is an answer at all,
                 // and leads away.
                 None => found.leads == Leads::Away && carried.is_response(),
@@ -206,59 +206,61 @@ async fn out_of_band<'g>(
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (carrier, carried): (&dyn Carrier, &Carried),
+    (place, carried): (&dyn Carrier, &Carried),
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
-    let target = target_digest(&carrier.target());
+    let target = target_digest(&place.target());
     let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
-    // The cookie first: who sends one was given it by a sign-in that is found with it.
-    let with_cookie = asked.browser.map(|browser| keys(Some(browser)));
+    let without_cookie = keys(None);
+    // The request's own first, then the cookie: who sends one was given it by a sign-in that is found with it.
+    let tiers = [
+        asked.begun.into_iter().collect(),
+        asked
+            .browser
+            .map(|browser| keys(Some(browser)).to_vec())
+            .unwrap_or_default(),
+        without_cookie.to_vec(),
+    ];
+    let leads = nobodys.leads;
     let mut found = nobodys;
-    for (tier, has_cookie) in [
-        (asked.begun.map(|key| [key; 1].to_vec()), true),
-        (with_cookie.map(|keys| keys.to_vec()), true),
-        (Some(keys(None).to_vec()), false),
-    ] {
-        for key in tier.into_iter().flatten() {
-            match exchange.site.store.pending(key).await {
-                Ok(Pending::Live(record)) if is_its(&record, target, state, found.leads) => {
-                    // Whose it is cannot be said. (Under one key the store sees to that.)
-                    if found.is_live() && found.key != key {
-                        return Ok(Belongs {
-                            whose: Whose::Several,
-                            handle: None,
-                            ..found
-                        });
-                    }
-                    let leads = Leads::ToClient;
-                    found = Belongs {
-                        key,
-                        handle: None,
-                        leads,
-                        whose: Whose::Live(record),
-                    };
-                }
-                Ok(Pending::Conflict) if !found.is_live() => {
-                    // Enforced, the browser's cookie would have told them apart.
-                    let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
-                    let whose = if !has_cookie && told_apart {
-                        Whose::Uncertain
-                    } else {
-                        Whose::Dead
-                    };
-                    found = Belongs {
-                        key,
-                        whose,
-                        ..found
-                    };
-                }
-                Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
-                Err(_) => return Err(Unsafe::in_doubt(exchange)),
-            }
-        }
-        if !matches!(found.whose, Whose::Nobodys) {
+    for key in tiers.iter().flatten() {
+        let in_tier = |tier: &&Vec<Digest>| tier.contains(&found.key) && !tier.contains(key);
+        if !matches!(found.whose, Whose::Nobodys) && tiers.iter().any(|tier| in_tier(&tier)) {
             break;
+        }
+        match exchange.site.store.pending(*key).await {
+            // Whose it is cannot be said. (Under one key the store sees to that.)
+            Ok(Pending::Live(record))
+                if is_its(&record, target, state, leads) && found.is_live() =>
+            {
+                let whose = Whose::Several;
+                return Ok(Belongs { whose, ..found });
+            }
+            Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+                found = Belongs {
+                    key: *key,
+                    handle: None,
+                    leads: Leads::ToClient,
+                    whose: Whose::Live(record),
+                };
+            }
+            Ok(Pending::Conflict) if !found.is_live() => {
+                // Enforced, the browser's cookie would have told them apart.
+                let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
+                let whose = if told_apart && without_cookie.contains(key) {
+                    Whose::Uncertain
+                } else {
+                    Whose::Dead
+                };
+                found = Belongs {
+                    key: *key,
+                    whose,
+                    ..found
+                };
+            }
+            Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
+            Err(_) => return Err(Unsafe::in_doubt(exchange)),
         }
     }
     Ok(found)

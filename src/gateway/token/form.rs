@@ -8,7 +8,8 @@ use crate::oauth::{endpoint_query, token};
 use crate::policy::Violation;
 
 use super::super::body::Peeked;
-use super::super::exchange::{Exchange, Received};
+use super::super::exchange::Exchange;
+use super::super::received::Received;
 
 /// A request that cannot be judged, and the status that says so best.
 pub(super) type Unreadable = (Violation, StatusCode);

@@ -184,7 +184,10 @@ impl Model {
             .filter(|there| there.deadline > self.now);
         // One that has its code makes way for another one.
         let makes_way = |there: &&mut ModelPending| {
-            let other = there.request.as_ref().is_some_and(|there| *there != request);
+            let other = there
+                .request
+                .as_ref()
+                .is_some_and(|there| *there != request);
             other && there.codes > 0
         };
         let expected = match there.filter(|there| !makes_way(there)) {
@@ -307,7 +310,7 @@ impl Model {
         let is_alive = |key| {
             let live =
                 |code: &&ModelCode| code.deadline > self.now && code.state == Answer::Claimed;
-            self.codes.get(key).filter(live).is_some()
+            self.codes.get(key).as_ref().is_some_and(live)
         };
         if is_alive(&key) {
             assert_eq!(answer[0], owner(there.client, true));

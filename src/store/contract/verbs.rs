@@ -634,7 +634,11 @@ pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(m
         assert_eq!(found, Ok(Pending::Live(live)));
         // Without a code of its own it makes way for none.
         assert_eq!(store.hold(place, &first).await, Ok(Held::Conflict));
-        assert_eq!(redeem(&store, before).await, Answer::Claimed, "it keeps its code");
+        assert_eq!(
+            redeem(&store, before).await,
+            Answer::Claimed,
+            "it keeps its code"
+        );
     });
 }
 

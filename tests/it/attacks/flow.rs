@@ -7,6 +7,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -454,7 +455,8 @@ fn one_state_and_two_challenges() {
 }
 
 /// Attack 86, where codes are the upstream's own: the attacker knows a victim's state, and the victim's request names no
-/// redirect URI. Fails when the first of the two that is found is taken.
+/// redirect URI. What answers the victim's own request is the victim's; of what comes later it cannot be said whose it is. Fails
+/// when the first of the two that is found is taken.
 #[test]
 fn one_state_with_and_without_a_redirect_uri() {
     let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"off\"").unguarded();
@@ -469,8 +471,19 @@ fn one_state_with_and_without_a_redirect_uri() {
     let answer = reply("302 Found", &[("Location", &location)], b"");
     rig.upstream
         .once("/authorize", Act::Say(answer, Then::GoOn));
-    assert_eq!(rig.enter(&victim.without("redirect_uri")).status, 502);
+    assert_eq!(rig.enter(&victim.without("redirect_uri")).status, 302);
     let theirs = attacker.redemption("victims-own-code");
+    assert_refused(&rig.token(&theirs), "invalid_grant");
+    let later = location.replace("own-code", "second-code");
+    let answer = reply("302 Found", &[("Location", &later)], b"");
+    rig.upstream.once("/login", Act::Say(answer, Then::GoOn));
+    // The first has its code, and the second was never answered.
+    let response = rig.post("/login", &[], "user=a");
+    assert!(
+        response.status == 502 || !response.to_string().contains("second-code"),
+        "{response}"
+    );
+    let theirs = attacker.redemption("victims-second-code");
     assert_refused(&rig.token(&theirs), "invalid_grant");
 }
 
@@ -882,15 +895,15 @@ fn issuers_without_a_code() {
             502,
         ),
         (plain.clone(), "/login", "x=y", 302),
-        (asked("login_hint"), REDIRECT_URI, "code=aaaaaaaaaa", 302),
-        (asked("audience"), REDIRECT_URI, "code=aaaaaaaaaa", 302),
+        (asked("login_hint"), REDIRECT_URI, "code=bbbbbbbbbb", 302),
+        (asked("audience"), REDIRECT_URI, "code=cccccccccc", 302),
     ] {
         let response = answered(&authorization, to, params, EVIL);
         assert_eq!(response.status, status, "{to} {params}: {response}");
         assert_eq!(named(), None, "{to} {params}");
     }
     let known = "https://issuer.test";
-    answered(&plain, REDIRECT_URI, "code=aaaaaaaaaa", known);
+    answered(&plain, REDIRECT_URI, "code=dddddddddd", known);
     assert_eq!(named().as_deref(), Some(known));
 }
 
@@ -985,6 +998,7 @@ impl Echo {
     }
 
     fn serve(mut stream: &TcpStream) {
+        static CODES: AtomicUsize = AtomicUsize::new(0);
         let mut lines = BufReader::new(stream).lines();
         while let Some(Ok(line)) = lines.next() {
             let Some(query) = line.strip_prefix("GET /authorize?") else {
@@ -993,7 +1007,9 @@ impl Echo {
             let asked = Params::from_query(query.split(' ').next().unwrap_or_default());
             let (to, state) = (asked.get("redirect_uri"), asked.get("state"));
             let (to, state) = (to.unwrap_or_default(), state.unwrap_or_default());
-            let location = format!("{to}?code=aaaaaaaaaa&state={state}");
+            // A code is issued once.
+            let code = CODES.fetch_add(1, Ordering::Relaxed);
+            let location = format!("{to}?code=aaaaaaaaaa{code}&state={state}");
             let answer = reply("302 Found", &[("Location", &location)], b"");
             let head_is_read = lines.by_ref().flatten().any(|line| line.is_empty());
             if !head_is_read || stream.write_all(&answer).is_err() {

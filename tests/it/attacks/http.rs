@@ -290,6 +290,11 @@ fn requests_in_bodies() {
             &[("Content-Type", "image/png")],
             Some(&hidden),
         );
+        // It asks for a token, whatever it is called.
+        attacked.refused(&bytes, &[400]);
+        let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+        let picture = [("Content-Type", "image/png")];
+        let bytes = request("POST", "/static/x", &picture, Some(hidden));
         attacked.passed(&bytes);
         let early = reply("404 Not Found", &[], b"no");
         attacked
@@ -301,7 +306,7 @@ fn requests_in_bodies() {
         let unread = message(
             "POST /x HTTP/1.1",
             &format!("Host: x\r\nContent-Length: {}\r\n", hidden.len()),
-            &hidden,
+            hidden,
         );
         let answers = all_answers(attacked, unread.as_bytes());
         assert_eq!(
@@ -811,7 +816,8 @@ fn connections_after_a_body_that_could_be_a_request() {
                     );
                     let ledger = rig.upstream.ledger();
                     let closes = ledger[before].header("connection") == Some("close");
-                    let seen = mode == "enforce" && kind == FORM && filler.len() < FORM_BYTES;
+                    let is_read = kind == FORM || fields == &length;
+                    let seen = mode == "enforce" && is_read && filler.len() < FORM_BYTES;
                     assert_eq!(closes, seen, "{mode} {bytes:?}");
                 }
             }

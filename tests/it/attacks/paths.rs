@@ -90,9 +90,8 @@ fn codes_anywhere_else() {
     ] {
         attacked.refused(&bytes, &[400]);
     }
-    // A client of the same origin gets its answer.
-    let callback = attacked.passed(&get(&format!("/app/cb?code={code}&state=x"), &[]));
-    assert_eq!(callback.path(), "/app/cb");
+    // Not even as a client's callback: this one lives elsewhere.
+    attacked.refused(&get(&format!("/app/cb?code={code}&state=x"), &[]), &[400]);
     // A preflight carries nothing.
     let field = ("Cookie", &*format!("code={code}"));
     let seen = attacked.passed(&request("OPTIONS", "/token", &[field, basic], None));
@@ -113,8 +112,7 @@ fn elsewhere(attacked: &Attacked, path: &str) {
         attacked.refused_form(path, &[], &form, &[400]);
         attacked.refused(&request("GET", &target(&form), &[], None), &[400]);
     }
-    // A handle is worth nothing there, so these are read only where codes are the upstream's own.
-    if !attacked.handles {
+    {
         let whole = attacked.whole();
         for (kind, body) in [
             ("application/json", json(&whole)),

@@ -1,0 +1,68 @@
+//! What answers cost to read, whoever wrote them.
+
+use super::beacon::{Kind, carries_code};
+use super::*;
+use crate::spelling::Twins;
+use crate::work;
+
+/// What somebody would write who wants an answer to take long to read.
+const ADVERSARIAL: [&str; 26] = [
+    "<p>hello world</p>",
+    "<form><a ",
+    "a ",
+    "a=b ",
+    "<a>",
+    "<input name=a>",
+    "<form action=a></form>",
+    "<form action=http://c/><input name=code value=a>",
+    "<input name=code value=a><input name=state value=b>",
+    "<input name=code value=1234567890",
+    "&#",
+    "&#1;",
+    "&amp",
+    "&",
+    "<!--",
+    "<script></",
+    "<textarea name=code>",
+    "code:",
+    "code\"\"\"",
+    "?code=1",
+    "code=",
+    "c",
+    "pgs",
+    "%25",
+    "\\u0063",
+    "\\\\",
+];
+
+/// Bytes that are looked at for each byte of an answer.
+const WORK: usize = 100;
+
+#[test]
+fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
+    let key = HandleKey::for_upstream("t");
+    let twins = Twins::of("4/0AbCdEfGhIjKl+MnOp=");
+    for part in ADVERSARIAL {
+        for before in ["", "pgs", "<form action=http://c/>", "<a b='", "?code="] {
+            let text = format!("{before}{}", part.repeat(16_384 / part.len()));
+            let text = text.as_bytes();
+            let looked_at = work::during(|| {
+                for place in carriers(None, text)
+                    .iter()
+                    .chain(&carriers(Some(text), b""))
+                {
+                    let carried = place.read((&key).into());
+                    assert!(carried.codes.len() <= SEVERAL && carried.handles.len() <= SEVERAL);
+                }
+                let _ = carries_code(text, Kind::Html, None);
+                let _ = twins.stand_in(text);
+                let _ = key.find_all(Purpose::State, text, 64);
+            });
+            assert!(
+                looked_at < WORK * text.len(),
+                "{before}{part}: {} times",
+                looked_at / text.len()
+            );
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A request that arrived: its parts, and what its answer is compared with.
+
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method};
+
+use crate::flow::HandleKey;
+use crate::oauth::ClientId;
+use crate::oauth::client::named_loosely;
+use crate::spelling::Twins;
+use crate::suspicion::{self, Look};
+
+use super::body::Body;
+
+/// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
+/// it.
+pub(super) struct Received(Box<Parts>);
+
+/// The parts of a request.
+pub(super) struct Parts {
+    pub(super) method: Method,
+    /// With runs of `/` merged. As it came it is shared, not copied.
+    pub(super) target: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+impl From<Parts> for Received {
+    fn from(parts: Parts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl Deref for Received {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Received {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.0
+    }
+}
+
+impl Received {
+    pub(super) fn into_parts(self) -> Parts {
+        *self.0
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.target.path()
+    }
+
+    /// The query, empty when there is none.
+    pub(super) fn query(&self) -> &str {
+        self.target.query().unwrap_or_default()
+    }
+
+    /// The same path with another query. `Err`: that is no target.
+    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
+        let target = [self.path().as_bytes(), b"?", query].concat();
+        self.target =
+            PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
+        Ok(())
+    }
+
+    /// What the answer is compared with. Of a body, as much as was read.
+    pub(super) fn sent(&self) -> Sent {
+        let says_nothing = |name: &HeaderName| {
+            matches!(
+                *name,
+                header::ACCEPT
+                    | header::ACCEPT_ENCODING
+                    | header::ACCEPT_LANGUAGE
+                    | header::CONNECTION
+                    | header::CONTENT_LENGTH
+                    | header::HOST
+            )
+        };
+        let fields = self.headers.iter().filter(|(name, _)| !says_nothing(name));
+        Sent {
+            is_post: self.method == Method::POST,
+            target: Some(self.target.clone()),
+            body: self.body.read(),
+            is_all: self.body.is_all_read(),
+            fields: fields.map(|(_, value)| value.clone()).collect(),
+            authorization: self.headers.get(header::AUTHORIZATION).cloned(),
+            accept: self.accept(),
+        }
+    }
+
+    /// The client that it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
+    pub(super) fn names_client(&self) -> Option<ClientId> {
+        let authorization = self.headers.get(header::AUTHORIZATION);
+        let body = self.body.read();
+        let forms = [self.query().as_bytes(), &body];
+        named_loosely(authorization.map(HeaderValue::as_bytes), forms)
+    }
+
+    /// A copy of the Accept header, for a page that may have to be shown later.
+    pub(super) fn accept(&self) -> Option<HeaderValue> {
+        self.headers.get(header::ACCEPT).cloned()
+    }
+}
+
+/// A target that our own writing made impossible. The request is refused: anything in its place would be another request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unwritable;
+
+/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied. Not to be shown.
+#[derive(Clone, Default)]
+pub(super) struct Sent {
+    is_post: bool,
+    target: Option<PathAndQuery>,
+    body: Bytes,
+    /// Whether the body was read to its end.
+    is_all: bool,
+    fields: Vec<HeaderValue>,
+    authorization: Option<HeaderValue>,
+    accept: Option<HeaderValue>,
+}
+
+impl Sent {
+    fn target(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::as_str)
+    }
+
+    /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
+    pub(super) fn may_hold(&self, twins: &Twins) -> bool {
+        let fields = self.fields.iter().map(HeaderValue::as_bytes);
+        let mut texts = [self.target().as_bytes(), &self.body]
+            .into_iter()
+            .chain(fields);
+        !self.is_all || texts.any(|text| twins.stand_in(text))
+    }
+
+    /// The clients that it names, in any reading.
+    pub(super) fn clients(&self, key: &HandleKey) -> Vec<String> {
+        let (path, query) = self.target().split_once('?').unwrap_or((self.target(), ""));
+        let request = suspicion::Request {
+            path: path.as_bytes(),
+            query: query.as_bytes(),
+            body: suspicion::Body::Whole {
+                bytes: &self.body,
+                is_form: true,
+            },
+            authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
+            cookies: &[],
+        };
+        suspicion::scan(&request, key, Look::Names).clients
+    }
+
+    pub(super) fn is_post(&self) -> bool {
+        self.is_post
+    }
+
+    pub(super) fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
+    }
+}
