@@ -299,7 +299,9 @@ impl MemoryStore {
         }
         // A sign-in that has yielded its code is no longer waited for: who signs in again under the same values, because its
         // client has one state for all, takes its place. The code stays bound to what it was bound to.
-        if there.state() == State::Pending && there.count() > 0 {
+        // (Not within one millisecond: by its deadline one use of these values is told from the next.)
+        let is_later = there.deadline() < now.after(self.settings.pending);
+        if there.state() == State::Pending && there.count() > 0 && is_later {
             return None;
         }
         there.entomb(State::Conflict);

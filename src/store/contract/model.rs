@@ -182,13 +182,13 @@ impl Model {
             .pending
             .get_mut(&key)
             .filter(|there| there.deadline > self.now);
-        // One that has its code makes way for another one.
+        // One that has its code makes way for another one that comes later.
         let makes_way = |there: &&mut ModelPending| {
             let other = there
                 .request
                 .as_ref()
                 .is_some_and(|there| *there != request);
-            other && there.codes > 0
+            other && there.codes > 0 && there.deadline < deadline
         };
         let expected = match there.filter(|there| !makes_way(there)) {
             None => {
