@@ -288,7 +288,7 @@ impl<'g> Exchange<'g> {
         };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
-        if upload.as_deref().is_some_and(Upload::is_suspect) {
+        if upload.as_deref().is_some_and(Upload::is_lookalike) {
             // Who leaves it unread must not read it as his next request, not even for nobody.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
