@@ -4,9 +4,9 @@
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
-/// Whether it has one account of its end; `read`: the length of the body as hyper has read it, if it knows one. The same length in several fields is one (RFC 9110 section 8.6), and becomes one
+/// Whether it has one account of its end. The same length in several fields is one (RFC 9110 section 8.6), and becomes one
 /// field; everything else that could be read in two ways is none: a length beside a coding, lengths that differ, a list, what
-/// is no number, and codings that nobody has asked for.
+/// is no number, and codings that nobody has asked for. `read`: the length of the body as hyper has read it, if it knows one.
 pub(super) fn is_clear(headers: &mut HeaderMap, read: Option<u64>) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let length = lengths.next();

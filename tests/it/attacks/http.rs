@@ -791,6 +791,7 @@ fn connections_after_a_body_that_could_be_a_request() {
         ("enforce", ""),
         ("enforce", &small),
         ("enforce", &large),
+        ("report", ""),
         ("off", ""),
     ] {
         let rig = one_worker(mode);
