@@ -13,6 +13,7 @@ mod pool;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use connect::{Connector, TlsError};
@@ -49,13 +50,22 @@ pub struct Upload {
     pieces: AtomicU64,
     broken: AtomicBool,
     through: AtomicBool,
-    lookalike: AtomicBool,
+    lookalike: Mutex<Lookalike>,
 }
 
 impl Upload {
-    /// A piece went through.
-    pub fn advance(&self) {
+    /// With what was seen of the body so far.
+    pub fn after(lookalike: Lookalike) -> Self {
+        Self {
+            lookalike: Mutex::new(lookalike),
+            ..Self::default()
+        }
+    }
+
+    /// A piece of the body went through.
+    pub fn advance(&self, piece: &[u8]) {
         self.pieces.fetch_add(1, Ordering::Relaxed);
+        self.lookalike().feed(piece);
     }
 
     /// It broke off, which is not the upstream's doing.
@@ -68,14 +78,15 @@ impl Upload {
         self.through.store(true, Ordering::Relaxed);
     }
 
-    /// It could be read as a request ([`Lookalike`]).
-    pub fn suspect(&self) {
-        self.lookalike.store(true, Ordering::Relaxed);
+    /// Whether what was seen of it could be read as a request.
+    pub fn is_lookalike(&self) -> bool {
+        self.lookalike().is_one()
     }
 
-    /// Whether what was seen of it could be read as a request.
-    pub fn is_suspect(&self) -> bool {
-        self.lookalike.load(Ordering::Relaxed)
+    fn lookalike(&self) -> MutexGuard<'_, Lookalike> {
+        self.lookalike
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_through(&self) -> bool {

@@ -30,8 +30,6 @@ pub struct Body {
     patience: Option<Patience>,
     /// Told how far it has come, for whoever waits for the other side.
     upload: Option<Arc<Upload>>,
-    /// Whether it could be read as a request; asked of bodies that go to the upstream.
-    lookalike: Lookalike,
     /// A place in flight, for as long as there is a body; it sees to it itself that it is not free before the body is written.
     _place: Option<Place>,
 }
@@ -136,16 +134,15 @@ impl Body {
     /// Tells of the pieces that are still to come, and of a body that could be read as a request; none when all is here and
     /// could not. To be asked once, before the body goes out.
     pub fn upload(&mut self) -> Option<Arc<Upload>> {
-        let is_suspect = self.lookalike.feed(&self.ready);
+        let mut lookalike = Lookalike::default();
+        let is_suspect = lookalike.feed(&self.ready);
         let is_coming = self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream());
         if !is_coming && !is_suspect {
             return None;
         }
-        let upload = self.upload.get_or_insert_default();
-        if is_suspect {
-            upload.suspect();
-        }
-        Some(Arc::clone(upload))
+        let upload = Arc::new(Upload::after(lookalike));
+        self.upload = Some(Arc::clone(&upload));
+        Some(upload)
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.
@@ -368,11 +365,7 @@ impl HttpBody for Body {
                     Some(frame) => {
                         match (&this.upload, &frame) {
                             (Some(upload), Ok(frame)) => {
-                                upload.advance();
-                                let data = frame.data_ref().map_or(&[][..], |data| data);
-                                if this.lookalike.feed(data) {
-                                    upload.suspect();
-                                }
+                                upload.advance(frame.data_ref().map_or(&[], |data| data));
                             }
                             (Some(upload), Err(_)) => upload.break_off(),
                             (None, _) => {}

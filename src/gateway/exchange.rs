@@ -223,9 +223,9 @@ impl<'g> Exchange<'g> {
         };
         frame(&mut headers, &method, &body);
         let upload = body.upload();
-        let observes = self.site.observes_only;
-        if !observes && upload.as_deref().is_some_and(Upload::is_suspect) {
-            // Who leaves it unread must not read it as his next request, not even for nobody.
+        if !self.site.observes_only && upload.as_deref().is_some_and(Upload::is_lookalike) {
+            // Who leaves it unread must not read it as his next request, not even for nobody. Where everything is only
+            // observed, the upstream sees the very bytes that it would see of a gate that does not look.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let mut request = Request::new(Box::new(body));

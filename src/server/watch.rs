@@ -90,10 +90,9 @@ impl Watch {
 
     fn phase(&self) -> (Phase, Timestamp) {
         let state = self.state.load(Ordering::Relaxed);
-        let phase = Phase::ALL
-            .into_iter()
-            .find(|phase| *phase as u64 == state & 7)
-            .unwrap_or(Phase::Ours);
+        // They are in the order of their numbers.
+        let number = usize::try_from(state & 7).unwrap_or_default();
+        let phase = Phase::ALL.get(number).copied().unwrap_or(Phase::Ours);
         (phase, Timestamp::from_millis(state >> 3))
     }
 

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue};
 
 /// Whether it has one account of its end. The same length in several fields is one (RFC 9110 section 8.6), and becomes one
 /// field; everything else that could be read in two ways is none: a length beside a coding, lengths that differ, a list, what
-/// is no number, and codings that nobody has asked for.
-pub(super) fn is_clear(headers: &mut HeaderMap) -> bool {
+/// is no number, and codings that nobody has asked for. `read`: the length of the body as hyper has read it, if it knows one.
+pub(super) fn is_clear(headers: &mut HeaderMap, read: Option<u64>) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let length = lengths.next();
     let again = lengths.next();
@@ -15,11 +15,13 @@ pub(super) fn is_clear(headers: &mut HeaderMap) -> bool {
         .into_iter()
         .chain(lengths)
         .all(|other| Some(other) == length);
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(length) = length else {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         return codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     };
-    if codings.next().is_some() || !same || !is_number(length) {
+    // hyper goes by a length only where there is no coding, or no body.
+    let is_coded = read.is_none_or(|read| read == 0) && headers.contains_key(TRANSFER_ENCODING);
+    if is_coded || !same || !is_number(length) {
         return false;
     }
     if again.is_some() {
@@ -60,7 +62,7 @@ mod tests {
             &[(TE, "Chunked")],
         ] {
             let mut headers = headers(clear);
-            assert!(is_clear(&mut headers), "{clear:?}");
+            assert!(is_clear(&mut headers, None), "{clear:?}");
             let lengths = headers.get_all(CL).iter().count();
             assert!(lengths <= 1, "{headers:?}");
         }
@@ -82,7 +84,9 @@ mod tests {
             &[(TE, "xchunked")],
             &[(TE, "")],
         ] {
-            assert!(!is_clear(&mut headers(unclear)), "{unclear:?}");
+            for read in [None, Some(0)] {
+                assert!(!is_clear(&mut headers(unclear), read), "{unclear:?}");
+            }
         }
     }
 }

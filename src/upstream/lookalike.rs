@@ -11,7 +11,9 @@
 /// As many bytes are remembered: the longest method, and what stands before it.
 const REMEMBERED: u32 = 8;
 /// A form is looked through in pieces of this size, each in a few instructions.
-const STRIDE: usize = 32;
+const STRIDE: usize = 64;
+/// Every byte of eight, for a look at all of them at once.
+const EACH: u64 = u64::from_ne_bytes([1; 8]);
 
 /// The methods of RFC 9110 and RFC 5789, in lower case. Those that nobody knows are found by what follows.
 const METHODS: [&[u8]; 9] = [
@@ -81,9 +83,17 @@ impl Lookalike {
         self.is_one
     }
 
+    /// Whether what it has seen could be.
+    pub fn is_one(&self) -> bool {
+        self.is_one
+    }
+
     fn remember(&mut self, bytes: &[u8]) {
-        let from = bytes.len().saturating_sub(REMEMBERED as usize);
-        for &byte in bytes.iter().skip(from) {
+        if let Some(last) = bytes.last_chunk() {
+            self.last = u64::from_be_bytes(*last);
+            return;
+        }
+        for &byte in bytes {
             self.last = self.last << u8::BITS | u64::from(byte);
         }
     }
@@ -168,15 +178,32 @@ const fn is_blank(byte: u8) -> bool {
 
 fn first_blank(bytes: &[u8]) -> Option<usize> {
     let mut before = 0;
-    for stride in bytes.chunks(STRIDE) {
-        // Without a way out in the middle, so that it is done for many bytes at once.
-        if stride.iter().fold(false, |any, &byte| any | is_blank(byte)) {
-            let at = stride.iter().position(|&byte| is_blank(byte))?;
+    let (strides, rest) = bytes.as_chunks::<STRIDE>();
+    for stride in strides {
+        if may_hold_blank(stride)
+            && let Some(at) = stride.iter().position(|&byte| is_blank(byte))
+        {
             return Some(before + at);
         }
-        before += stride.len();
+        before += STRIDE;
     }
-    None
+    // The end is looked at with what stands before it, at once.
+    if bytes.last_chunk().is_some_and(|end| !may_hold_blank(end)) {
+        return None;
+    }
+    let at = rest.iter().position(|&byte| is_blank(byte))?;
+    Some(before + at)
+}
+
+/// Whether there is anything but printable ASCII in it.
+fn may_hold_blank(stride: &[u8; STRIDE]) -> bool {
+    let (eights, _none) = stride.as_chunks::<8>();
+    let seen = eights.iter().fold(0, |seen, eight| {
+        let eight = u64::from_ne_bytes(*eight);
+        // What is below `!` borrows from the highest bit; what is no ASCII has it already.
+        seen | eight | eight.wrapping_sub(EACH * u64::from(b'!'))
+    });
+    seen & (EACH << 7) != 0
 }
 
 #[cfg(test)]

@@ -139,7 +139,8 @@ where
             match line.send(request, upload.as_deref()).await {
                 None => return Err(UpstreamError::ResponseTimeout),
                 Some(Ok(mut response)) => {
-                    if !framing::is_clear(response.headers_mut()) {
+                    let length = response.body().size_hint().exact();
+                    if !framing::is_clear(response.headers_mut(), length) {
                         return Err(UpstreamError::Broken);
                     }
                     return Ok(self.download(line, response, is_odd, upload.as_deref()));
@@ -165,7 +166,7 @@ where
         upload: Option<&Upload>,
     ) -> Response<Download<B>> {
         // All of the body was seen, or it is still on its way and the connection is not used again for that reason.
-        let is_lookalike = upload.is_some_and(Upload::is_suspect);
+        let is_lookalike = upload.is_some_and(Upload::is_lookalike);
         let is_reusable = ends_surely(is_odd, &response) && !is_lookalike;
         let home = is_reusable.then(|| Arc::clone(&self.idle));
         // A request that is still on its way when its response has begun keeps the connection busy for as long as its client

@@ -225,6 +225,9 @@ async fn correlated<'g>(
     let leads = nobodys.leads;
     let mut found = nobodys;
     for key in tiers.iter().flatten() {
+        if *key == found.key {
+            continue;
+        }
         let in_tier = |tier: &&Vec<Digest>| tier.contains(&found.key) && !tier.contains(key);
         if !matches!(found.whose, Whose::Nobodys) && tiers.iter().any(|tier| in_tier(&tier)) {
             break;

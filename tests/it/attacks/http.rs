@@ -744,8 +744,9 @@ fn connections_that_are_still_uploading() {
     let hidden = String::from_utf8(request("GET", "/hidden", &[], None)).expect("ASCII");
     let (first, rest) = hidden.split_at(10);
     let fields = format!(
+        // What is short is read before it is sent on.
         "Content-Type: image/png\r\nContent-Length: {}\r\n",
-        hidden.len()
+        hidden.len() + FORM_BYTES
     );
     let mut uploading = rig.connect();
     uploading.send(message("POST /upload HTTP/1.1", &fields, first).as_bytes());
@@ -796,6 +797,7 @@ fn connections_after_a_body_that_could_be_a_request() {
         ("enforce", ""),
         ("enforce", &small),
         ("enforce", &large),
+        ("report", ""),
         ("off", ""),
     ] {
         let rig = one_worker(mode);
