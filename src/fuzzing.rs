@@ -196,7 +196,12 @@ pub fn suspicion(input: &[u8]) {
     let (query, body) = (parts.next().unwrap_or_default(), parts.next());
     let body = body.map_or(suspicion::Body::Absent, |bytes| suspicion::Body::Whole {
         bytes,
-        is_form: input.len().is_multiple_of(2),
+        kind: match input.len() % 4 {
+            0 => suspicion::Kind::Form,
+            1 => suspicion::Kind::Json,
+            2 => suspicion::Kind::Multipart,
+            _ => suspicion::Kind::Other,
+        },
     });
     let request = suspicion::Request {
         query,

@@ -52,12 +52,12 @@ pub enum Body<'a> {
     /// There is none.
     #[default]
     Absent,
-    /// All of it. `is_form`: its media type says that it is a form.
+    /// All of it.
     Whole {
         /// What was read.
         bytes: &'a [u8],
-        /// Whether the media type is that of a form.
-        is_form: bool,
+        /// What the media type says that it is.
+        kind: Kind,
     },
     /// It is longer than what is read of one. This is how it begins.
     Beginning(&'a [u8]),
@@ -65,6 +65,19 @@ pub enum Body<'a> {
     Encoded(&'a [u8]),
     /// It ends early.
     Broken,
+}
+
+/// What the media type of a body says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// JSON of some kind.
+    Json,
+    /// Parts between boundaries.
+    Multipart,
+    /// Anything else, or nothing.
+    Other,
 }
 
 impl<'a> Body<'a> {
@@ -150,28 +163,46 @@ enum Grammar {
 
 impl Scan<'_> {
     fn query(&mut self, query: &[u8]) {
-        form::read(query, |name, value| self.pair(Grammar::Query, name, value));
-        self.value(query);
+        let carries_handle = words::may_hold_handle(query);
+        let mut has_code = false;
+        let mut alone = Vec::new();
+        form::read(query, |name, value| {
+            let said = self.pair(Grammar::Query, name, value);
+            has_code |= said.has(Said::LONG_CODE);
+            if carries_handle {
+                let value = form::decode(value);
+                self.value(&value);
+                alone.extend(words::whole_handle(self.key, &value));
+            }
+        });
+        // As in an answer to a client. (A handle inside of a URL to go on to is another matter: mails have both.)
+        for handle in alone.iter().filter(|_| has_code).take(MAX_HANDLES) {
+            self.sign_in(handle, true);
+        }
     }
 
     fn body(&mut self, body: Body<'_>) {
+        let mut kind = Kind::Other;
         match body {
             Body::Absent => return,
-            Body::Whole { .. } => {}
+            Body::Whole { kind: said, .. } => kind = said,
             Body::Beginning(_) => self.cannot_read("the body is too long"),
             Body::Encoded(_) => self.cannot_read("the body is encoded"),
             Body::Broken => self.cannot_read("the body ends early"),
         }
         let bytes = body.bytes();
-        let mut is_url = !matches!(body, Body::Whole { is_form: true, .. });
         let carries_handle = words::may_hold_handle(bytes);
-        form::read(bytes, |name, value| {
-            is_url |= name.contains(&b'?');
-            if carries_handle {
-                self.value(&form::decode(value));
-            }
-            self.pair(Grammar::Form, name, value);
-        });
+        let mut is_url = kind == Kind::Other;
+        // What says that it is JSON, and is, has no `&` between parameters.
+        if kind != Kind::Json || !json::is_one(bytes) {
+            form::read(bytes, |name, value| {
+                is_url |= kind == Kind::Form && name.contains(&b'?');
+                if carries_handle {
+                    self.value(&form::decode(value));
+                }
+                self.pair(Grammar::Form, name, value);
+            });
+        }
         json::read(bytes, |name, value| {
             if carries_handle {
                 self.value(value);
@@ -187,7 +218,7 @@ impl Scan<'_> {
             self.take(Grammar::Document, name, value);
         });
         if in_parts.is_err() {
-            self.cannot_read("the name of a field is in pieces");
+            self.cannot_read("a field of the body cannot be read");
         }
         // A form has a handle in one field and a one-time password in another.
         if is_url && carries_handle {
@@ -196,11 +227,12 @@ impl Scan<'_> {
     }
 
     /// A pair of a form, as it came.
-    fn pair(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) {
+    fn pair(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) -> Said {
         let said = names::read_as(name);
-        if !said.is_empty() {
-            self.say(grammar, said, &form::decode(value));
+        if said.is_empty() {
+            return said;
         }
+        self.say(grammar, said, &form::decode(value))
     }
 
     fn take(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) {
@@ -211,9 +243,9 @@ impl Scan<'_> {
     }
 
     /// A parameter that matters, and its value.
-    fn say(&mut self, grammar: Grammar, mut said: Said, value: &[u8]) {
+    fn say(&mut self, grammar: Grammar, mut said: Said, value: &[u8]) -> Said {
         if value.is_empty() {
-            return;
+            return Said::default();
         }
         if said.has(Said::CODE) && !is_one_time_password(value) {
             said = said.and(Said::LONG_CODE);
@@ -231,6 +263,7 @@ impl Scan<'_> {
         if grammar == Grammar::Document {
             self.found.in_document = self.found.in_document.and(said);
         }
+        said
     }
 
     fn client(&mut self, id: &str) {

@@ -9,7 +9,7 @@ use crate::flow::Candidate;
 use crate::oauth::{AuthorizationCode, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::store::{Owner, StoreError};
-use crate::suspicion::{self, Look, Suspicion, is_quiet, scan};
+use crate::suspicion::{self, Kind, Look, Suspicion, is_quiet, scan};
 
 use super::body::Peeked;
 use super::exchange::Exchange;
@@ -81,9 +81,12 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         _ if http_body::Body::is_end_stream(&request.body) => Peeked::Whole(bytes::Bytes::new()),
         // Nobody is kept waiting for what is long, or may be and come slowly, where no code of anybody's can stand in it.
         _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
-        Declared::Form | Declared::Encoded | Declared::Media | Declared::Other => {
-            request.body.peek(exchange.shared.limits.form_bytes).await
-        }
+        Declared::Form
+        | Declared::Json
+        | Declared::Multipart
+        | Declared::Encoded
+        | Declared::Media
+        | Declared::Other => request.body.peek(exchange.shared.limits.form_bytes).await,
     };
     let read = request.body.read();
     // Nearly all requests are told from suspicious ones by one look.
@@ -103,7 +106,12 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         Peeked::Whole(_) if declared == Declared::Encoded => suspicion::Body::Encoded(&read),
         Peeked::Whole(_) => suspicion::Body::Whole {
             bytes: &read,
-            is_form: declared == Declared::Form,
+            kind: match declared {
+                Declared::Form => Kind::Form,
+                Declared::Json => Kind::Json,
+                Declared::Multipart => Kind::Multipart,
+                Declared::Encoded | Declared::Media | Declared::Other => Kind::Other,
+            },
         },
         Peeked::TooLong => suspicion::Body::Beginning(&read),
         Peeked::Broken => suspicion::Body::Broken,
@@ -148,6 +156,8 @@ fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> b
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Declared {
     Form,
+    Json,
+    Multipart,
     /// Compressed, or in a charset in which the letters of ASCII are other bytes.
     Encoded,
     /// Bytes in which no parameters are expected: pictures, archives, anything at all.
@@ -174,16 +184,20 @@ fn body_of(headers: &HeaderMap) -> Declared {
     if !encoding.is_none_or(is_plain) || names_foreign_charset(media_type) {
         return Declared::Encoded;
     }
-    let form = b"x-www-form-urlencoded";
-    let is_form = media_type
-        .windows(form.len())
-        .any(|part| part.eq_ignore_ascii_case(form));
+    let names = |kind: &[u8]| {
+        let mut parts = media_type.windows(kind.len());
+        parts.any(|part| part.eq_ignore_ascii_case(kind))
+    };
     let starts = |media: &&[u8]| {
         let beginning = media_type.get(..media.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
     };
-    if is_form {
+    if names(b"x-www-form-urlencoded") {
         Declared::Form
+    } else if names(b"json") {
+        Declared::Json
+    } else if names(b"multipart/") {
+        Declared::Multipart
     } else if MEDIA.iter().any(starts) {
         Declared::Media
     } else {

@@ -148,7 +148,7 @@ impl Sent {
             query: query.as_bytes(),
             body: suspicion::Body::Whole {
                 bytes: &self.body,
-                is_form: true,
+                kind: suspicion::Kind::Form,
             },
             authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
             cookies: &[],

@@ -239,7 +239,12 @@ async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
     assert!(woken.flush(&mut socket).is_pending());
     let before = woken.times();
     sleep(Duration::from_millis(20)).await;
-    assert_eq!(woken.times(), before, "nobody is woken for nothing");
+    if woken.times() > before {
+        // The kernel has taken its time.
+        let write = woken.write(&mut socket, &content[written..][..PIECE]);
+        assert!(write.is_ready(), "nobody is woken for nothing");
+        written += PIECE;
+    }
 
     let reader = TaskTracker::new().spawn(async move { peer.read(usize::MAX).await });
     let writes = async {

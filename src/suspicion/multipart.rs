@@ -5,15 +5,16 @@ use memchr::{memchr, memmem};
 use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
 
-/// A name in pieces (`name*0=`, RFC 2231), which some servers put together; or more names than one field has.
+/// A name in pieces (`name*0=`, RFC 2231), which some servers put together; more names than one field has; a value in a transfer
+/// encoding (RFC 2045) or a foreign charset, which Go and Django decode.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct InPieces;
+pub(super) struct Unreadable;
 
 /// Names that one field may seem to have: `name`, `name*`, `filename`, and whatever stands in a quoted one.
 const NAMES_OF_A_FIELD: usize = 8;
 
 /// Hands on each name with the line that is its value.
-pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), InPieces> {
+pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), Unreadable> {
     // Without a boundary there is no part.
     if memmem::find(text, b"--").is_none() {
         return Ok(());
@@ -38,8 +39,8 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<()
             in_head = false;
             let (value, _) = next_line(rest);
             names.drain(..).for_each(|name| take(&name, value));
-        } else if names_in(line, &mut names).is_err() {
-            result = Err(InPieces);
+        } else if is_encoded(line) || names_in(line, &mut names).is_err() {
+            result = Err(Unreadable);
         }
     }
     names.drain(..).for_each(|name| take(&name, b""));
@@ -59,8 +60,31 @@ fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
     )
 }
 
+/// Whether a line of a head says that the value is something else than it looks like. A line that is folded does not say what, and
+/// so says that.
+fn is_encoded(line: &[u8]) -> bool {
+    const PLAIN: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
+    let line = line.to_ascii_lowercase();
+    let mut parts = line.splitn(2, |&byte| byte == b':');
+    let name = parts.next().unwrap_or_default().trim_ascii();
+    let value = parts.next().unwrap_or_default().trim_ascii();
+    match name {
+        b"content-transfer-encoding" => !PLAIN.contains(&value),
+        b"content-type" => {
+            let charset = memmem::find(value, b"charset").and_then(|at| value.get(at + 7..));
+            let like_ascii: [&[u8]; 4] = [b"utf-8", b"utf8", b"us-ascii", b"iso-8859-"];
+            charset.is_some_and(|rest| {
+                let begins = rest.iter().position(u8::is_ascii_alphanumeric);
+                let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
+                !like_ascii.iter().any(|known| charset.starts_with(known))
+            })
+        }
+        _ => false,
+    }
+}
+
 /// Every `name=` of a line: quoted or not, with blanks around it, and in the form of RFC 8187 (`name*=utf-8''x`).
-fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
+fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
     looked_at(line.len());
     let lower = line.to_ascii_lowercase();
     for at in memmem::find_iter(&lower, b"name") {
@@ -73,7 +97,7 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
                     .first()
                     .is_some_and(u8::is_ascii_digit) =>
             {
-                return Err(InPieces);
+                return Err(Unreadable);
             }
             Some(extended) => extended.trim_ascii_start(),
             None => rest,
@@ -82,7 +106,7 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), InPieces> {
             continue;
         };
         if into.len() == NAMES_OF_A_FIELD {
-            return Err(InPieces);
+            return Err(Unreadable);
         }
         let value = value.trim_ascii_start();
         let name = match value.splitn(3, |&byte| byte == b'\'').nth(2) {
@@ -159,6 +183,29 @@ mod tests {
             );
         }
         assert_eq!(fields(&"name=".repeat(1000)), None);
+    }
+
+    #[test]
+    fn values_that_are_decoded_once_more_cannot_be_read() {
+        for field in [
+            "Content-Transfer-Encoding: quoted-printable",
+            "content-transfer-encoding:BASE64",
+            "Content-Transfer-Encoding:\r\n base64",
+            "Content-Transfer-Encoding: x-uuencode",
+            "Content-Type: text/plain; charset=utf-16",
+            "Content-Type: text/plain; charset = \"ibm037\"",
+        ] {
+            let head = format!("Content-Disposition: form-data; name=a\r\n{field}");
+            assert_eq!(fields(&head), None, "{field}");
+        }
+        for field in [
+            "Content-Transfer-Encoding: 8bit",
+            "Content-Type: text/plain; charset=UTF-8",
+            "Content-Type: image/png",
+        ] {
+            let head = format!("Content-Disposition: form-data; name=a\r\n{field}");
+            assert!(fields(&head).is_some(), "{field}");
+        }
     }
 
     #[test]

@@ -11,7 +11,15 @@ fn key() -> HandleKey {
 }
 
 fn whole(bytes: &[u8], is_form: bool) -> Body<'_> {
-    Body::Whole { bytes, is_form }
+    let kind = if is_form { Kind::Form } else { Kind::Other };
+    Body::Whole { bytes, kind }
+}
+
+fn of_kind(bytes: &[u8], kind: Kind) -> Suspicion {
+    names(&Request {
+        body: Body::Whole { bytes, kind },
+        ..Request::default()
+    })
 }
 
 fn names(request: &Request<'_>) -> Suspicion {
@@ -256,6 +264,22 @@ fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
         "",
         true
     ));
+    // Mails and apps that lead back to a sign-in that is going on.
+    let back = format!("/authorize?client_id=a&state={}", handle.expose());
+    let escaped = back
+        .replace('?', "%3F")
+        .replace('&', "%26")
+        .replace('=', "%3D");
+    assert!(!planted(
+        &format!("userId=1&code={LONG}&returnUrl={escaped}"),
+        "",
+        true
+    ));
+    let document = format!(r#"{{"code":"ABCD-EFGH","returnUrl":"{back}"}}"#);
+    let found = of_kind(document.as_bytes(), Kind::Json);
+    assert!(found.planted.is_empty() && !found.asks_for_token());
+    // What says that it is JSON and is none is read like anything else.
+    assert!(of_kind(b"{grant_type=x&grant_type=y", Kind::Json).asks_for_token());
     let other = HandleKey::for_upstream("other").mint(Purpose::State, 0..200);
     assert!(!planted(
         &format!("code={LONG}&state={}", other.expose()),

@@ -49,6 +49,11 @@ pub(super) fn handles(key: &HandleKey, text: &[u8], left: &mut usize) -> Vec<Han
     found
 }
 
+/// The handle of a sign-in that is the whole of a value.
+pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
+    key.recognise(Purpose::State, str::from_utf8(value).ok()?)
+}
+
 /// Collects every candidate of a request.
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, in_query: bool) {
     let query = if in_query { request.query } else { b"" };
