@@ -139,6 +139,12 @@ fn may_have_code(record: &PendingAuthorization) -> bool {
     asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
+/// Whether a sign-in asked for a token at all, and its client may.
+pub fn may_have_a_token(record: &PendingAuthorization, rule: &Rule) -> bool {
+    let asked = record.response_type.as_deref().map(ResponseType::parse);
+    asked.is_some_and(|asked| asked.yields_token() && rule.response_types.contains(&asked))
+}
+
 fn may_have_tokens(carried: &Carried, record: &PendingAuthorization, rule: &Rule) -> bool {
     let Some(asked) = record.response_type.as_deref() else {
         return false;

@@ -29,9 +29,6 @@ pub trait Carrier: Send + Sync {
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Itself, with the client's own state, and our handle in place of the code.
     fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten;
-    /// Whether something that looks like a code is left beside ours when it is written anew. The client's own state may look
-    /// like anything.
-    fn leaves_code(&self, handle: &Handle, code: Option<(&AuthorizationCode, &Handle)>) -> bool;
 }
 
 /// A carrier with a code replaced.

@@ -3,9 +3,12 @@
 //! Looser rules hit ordinary login pages (one-time-password fields, error codes), stricter ones miss real carriers. Whether a
 //! handle of ours stands in the same text is asked by the caller.
 
+use std::ops::Range;
+
 use memchr::memchr2_iter;
 
 use super::html::{Token, tokens};
+use crate::oauth::params::folds_to;
 use crate::spelling::any_layer;
 use crate::work::looked_at;
 
@@ -21,30 +24,69 @@ pub enum Kind {
     Text,
 }
 
-/// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element named `code` with a value
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// `code`
+    Code,
+    /// `access_token`, `id_token`
+    Token,
+}
+
+/// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
 /// of eight characters or more. `except`: a value that counts for nothing.
-pub fn carries_code(text: &[u8], kind: Kind, except: Option<&str>) -> bool {
+pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&str>) -> bool {
     any_layer(text, |layer| {
         let counts = |value: &[u8]| {
             value.len() >= MIN_CODE && except.is_none_or(|ours| value != ours.as_bytes())
         };
-        is_named_there(layer, kind, &counts) || is_field(layer, &counts)
+        is_named_there(credential, layer, kind, &counts) || is_field(credential, layer, &counts)
     })
 }
 
-fn is_named_there(text: &[u8], kind: Kind, counts: &impl Fn(&[u8]) -> bool) -> bool {
+fn is_named_there(
+    credential: Credential,
+    text: &[u8],
+    kind: Kind,
+    counts: &impl Fn(&[u8]) -> bool,
+) -> bool {
     looked_at(text.len());
-    memchr2_iter(b'c', b'C', text).any(|at| {
-        let word = text.get(at..at + 4).unwrap_or_default();
-        if !word.eq_ignore_ascii_case(b"code") {
-            return false;
-        }
-        let before = text.get(..at).unwrap_or_default();
-        let behind = text.get(at + 4..).unwrap_or_default();
+    let is_there = |name: Range<usize>| {
+        let before = text.get(..name.start).unwrap_or_default();
+        let behind = text.get(name.end..).unwrap_or_default();
         is_parameter(before, behind, counts)
             || is_member(before, behind, counts)
             || kind == Kind::Text && is_element(before, behind, counts)
-    })
+    };
+    match credential {
+        Credential::Code => memchr2_iter(b'c', b'C', text)
+            .filter(|at| is_word(text, *at, b"code"))
+            .any(|at| is_there(at..at + 4)),
+        // A rare letter, in the middle of both names.
+        Credential::Token => memchr2_iter(b'k', b'K', text)
+            .filter_map(|at| token_around(text, at))
+            .any(is_there),
+    }
+}
+
+fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let there = text.get(at..at + word.len());
+    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+}
+
+/// The `access_token` or `id_token` that has its `k` there, in any case, and with another separator or none.
+fn token_around(text: &[u8], k: usize) -> Option<Range<usize>> {
+    let token = k.checked_sub(2).filter(|at| is_word(text, *at, b"token"))?;
+    let end = match text.get(..token)? {
+        [rest @ .., b'_' | b'-' | b'.' | b' '] => rest.len(),
+        all => all.len(),
+    };
+    let begins = |word: &[u8]| {
+        let at = end.checked_sub(word.len())?;
+        is_word(text, at, word).then_some(at)
+    };
+    let start = begins(b"access").or_else(|| begins(b"id"))?;
+    Some(start..token + 5)
 }
 
 /// The word that a value begins with.
@@ -130,34 +172,45 @@ fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
 }
 
 /// A field of a form, or whatever else has a name and a value.
-fn is_field(text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
+fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
+    // An option is a value of the list that it stands in.
+    let mut in_list = false;
     tokens(text).any(|token| match token {
         Token::Start(tag) => {
-            let is_code = tag.value("name").is_some_and(is_code_to_somebody);
+            let is_named = tag
+                .value("name")
+                .is_some_and(|name| is_name_to_somebody(credential, name));
+            if tag.name == "select" {
+                in_list = is_named;
+            }
             let inside = || {
                 let rest = text.get(tag.span.end..).unwrap_or_default();
                 (tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
             };
             let value = || {
-                tag.value("value")
-                    .or(tag.value("content"))
-                    .map(|value| value_of(value.as_bytes()))
+                let value = tag.value("value").or(tag.value("content"));
+                value.map(|value| value_of(value.as_bytes()))
             };
-            is_code && (value().is_some_and(counts) || inside().is_some_and(counts))
+            let is_option = in_list && tag.name == "option";
+            (is_named || is_option) && (value().is_some_and(counts) || inside().is_some_and(counts))
         }
-        Token::End(_) => false,
+        Token::End(name) => {
+            in_list &= name != "select";
+            false
+        }
     })
 }
 
-/// `code`, with case, brackets, blanks, references that are not known here and what cannot be seen left aside.
-fn is_code_to_somebody(name: &str) -> bool {
-    let name = name.trim();
-    let rest = match name.get(..4) {
-        Some(word) if word.eq_ignore_ascii_case("code") => name.get(4..).unwrap_or_default(),
-        _ => return false,
-    };
-    let rest = rest.trim_matches(|c: char| !c.is_ascii() || matches!(c, '[' | ']'));
-    rest.is_empty() || rest.starts_with('&') && rest.ends_with(';')
+/// The name, with case, brackets, blanks, references that are not known here and what cannot be seen left aside.
+fn is_name_to_somebody(credential: Credential, name: &str) -> bool {
+    let end = name.find('&').filter(|_| name.ends_with(';'));
+    let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
+    let is_unseen = |c: char| !c.is_ascii() || c.is_ascii_whitespace() || matches!(c, '[' | ']');
+    let seen = name.trim_matches(is_unseen);
+    match credential {
+        Credential::Code => folds_to(seen, "code"),
+        Credential::Token => folds_to(seen, "accesstoken") || folds_to(seen, "idtoken"),
+    }
 }
 
 #[cfg(test)]
@@ -188,15 +241,53 @@ mod tests {
             "https://c/cb?Code=SplxlOBeZQQY",
             "https://c/cb?code[]=SplxlOBeZQQY",
         ] {
-            assert!(carries_code(text.as_bytes(), Kind::Html, None), "{text}");
             assert!(
-                !carries_code(text.as_bytes(), Kind::Html, Some("SplxlOBeZQQY")),
+                carries(Credential::Code, text.as_bytes(), Kind::Html, None),
+                "{text}"
+            );
+            assert!(
+                !carries(
+                    Credential::Code,
+                    text.as_bytes(),
+                    Kind::Html,
+                    Some("SplxlOBeZQQY")
+                ),
                 "{text}"
             );
         }
         let element = b"<r><code>SplxlOBeZQQY</code></r>";
-        assert!(carries_code(element, Kind::Text, None));
-        assert!(!carries_code(element, Kind::Html, None));
+        assert!(carries(Credential::Code, element, Kind::Text, None));
+        assert!(!carries(Credential::Code, element, Kind::Html, None));
+    }
+
+    #[test]
+    fn tokens_are_seen_in_every_shape() {
+        let check = |credential, text: &str| carries(credential, text.as_bytes(), Kind::Html, None);
+        for text in [
+            "https://c/cb#access_token=SplxlOBeZQQY&token_type=Bearer",
+            "https://c/#/cb?access_token=SplxlOBeZQQY",
+            "https://c/cb;id_token=SplxlOBeZQQY",
+            "https://c/cb#x#access_token=SplxlOBeZQQY",
+            "0;url=https://c/cb?x=1&Access_Token=SplxlOBeZQQY",
+            r#"{"accessToken":"SplxlOBeZQQY"}"#,
+            r#"{"id_token":"eyJhbGciOiJub25lIn0.e30."}"#,
+            "<textarea name=access_token>SplxlOBeZQQY</textarea>",
+            "<select name=id_token><option value=SplxlOBeZQQY></select>",
+            "<button name=access_token value=SplxlOBeZQQY>",
+        ] {
+            assert!(check(Credential::Token, text), "{text}");
+            assert!(!check(Credential::Code, text), "{text}");
+        }
+        for text in [
+            "?id_token_hint=SplxlOBeZQQY",
+            "?csrf_token=SplxlOBeZQQY",
+            r#"{"requestToken":"SplxlOBeZQQY","valid_token":"SplxlOBeZQQY"}"#,
+            "response_type=id_token&client_id=abcdefghijkl",
+            "<select name=language><option value=SplxlOBeZQQY></select>",
+            "an access_token is a string",
+        ] {
+            assert!(!check(Credential::Token, text), "{text}");
+        }
     }
 
     #[test]
@@ -213,7 +304,10 @@ mod tests {
             "<code>https://app.example/callback</code>",
             "?redirect_uri=https%3A%2F%2Fc%2Fcb&response_type=code&code_challenge=abcdefghijkl",
         ] {
-            assert!(!carries_code(text.as_bytes(), Kind::Html, None), "{text}");
+            assert!(
+                !carries(Credential::Code, text.as_bytes(), Kind::Html, None),
+                "{text}"
+            );
         }
     }
 }

@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use memchr::memchr_iter;
 
-use crate::flow::Handle;
-use crate::oauth::{AuthorizationCode, Edit};
+use crate::oauth::Edit;
 
 use super::html::{StartTag, Token, quoted, tokens};
 use super::{Carried, Carrier, Ours, Replacement, Rewritten};
@@ -144,17 +143,13 @@ impl Carrier for FormPost<'_> {
         out.extend_from_slice(page.get(copied..).unwrap_or_default());
         Rewritten::Body(out)
     }
-
-    /// A page may speak of other codes: postal ones, for instance. Twins of this one are looked for by the caller.
-    fn leaves_code(&self, _: &Handle, _: Option<(&AuthorizationCode, &Handle)>) -> bool {
-        false
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::flow::{ClientState, HandleKey, Purpose};
+    use crate::oauth::AuthorizationCode;
 
     fn raw() -> AuthorizationCode {
         AuthorizationCode::new("RAW").unwrap()

@@ -6,10 +6,9 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use crate::flow::{ClientState, Handle};
-use crate::oauth::{AuthorizationCode, Params};
+use crate::oauth::Params;
 
-use super::{Carried, Carrier, Ours, Replacement, Rewritten, beacon};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -112,17 +111,6 @@ impl Carrier for Location<'_> {
         }
         Rewritten::Location(out)
     }
-
-    /// Nothing else in a `Location` may look like a code: it leads to one client, who gets one.
-    fn leaves_code(&self, handle: &Handle, code: Option<(&AuthorizationCode, &Handle)>) -> bool {
-        let without_state = self.rewrite(Replacement {
-            handle,
-            state: &ClientState::Absent,
-            code,
-        });
-        let ours = code.map(|(_, ours)| ours.expose());
-        beacon::carries_code(without_state.bytes(), beacon::Kind::Text, ours)
-    }
 }
 
 /// As a URL parser gets it: bytes beyond ASCII that are no UTF-8 as the escapes that a browser makes of them.
@@ -142,7 +130,8 @@ pub fn as_url(bytes: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{HandleKey, Purpose};
+    use crate::flow::{ClientState, Handle, HandleKey, Purpose};
+    use crate::oauth::AuthorizationCode;
     use proptest::prelude::*;
 
     fn key() -> HandleKey {
@@ -283,24 +272,6 @@ mod tests {
         .concat();
         assert_eq!(out, expected);
         assert_eq!(Location::new(b"https://c/\xfc?x").target(), "https://c/%FC");
-    }
-
-    #[test]
-    fn another_code_beside_ours_is_left() {
-        let (handle, code) = handles();
-        for (rest, leaves) in [
-            ("&x=1", false),
-            ("&Code=SplxlOBeZQQY", true),
-            ("&next=%2F%3Fcode%3DSplxlOBeZQQY", true),
-            ("#code=SplxlOBeZQQY", true),
-            ("&error_code=SplxlOBeZQQY", false),
-            ("&session_state=abcdefghijk.code", false),
-        ] {
-            let text = format!("https://c/cb?code=RAW&state={}{rest}", handle.expose());
-            let parsed = Location::new(text.as_bytes());
-            let left = parsed.leaves_code(&handle, Some((&raw(), &code)));
-            assert_eq!(left, leaves, "{text}");
-        }
     }
 
     proptest! {

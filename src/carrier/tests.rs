@@ -1,6 +1,6 @@
 //! What answers cost to read, whoever wrote them.
 
-use super::beacon::{Kind, carries_code};
+use super::beacon::{Credential, Kind, carries};
 use super::*;
 use crate::spelling::Twins;
 use crate::work;
@@ -54,7 +54,8 @@ fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
                     let carried = place.read((&key).into());
                     assert!(carried.codes.len() <= SEVERAL && carried.handles.len() <= SEVERAL);
                 }
-                let _ = carries_code(text, Kind::Html, None);
+                let _ = carries(Credential::Code, text, Kind::Html, None);
+                let _ = carries(Credential::Token, text, Kind::Text, None);
                 let _ = twins.stand_in(text);
                 let _ = key.find_all(Purpose::State, text, 64);
             });

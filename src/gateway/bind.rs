@@ -10,11 +10,12 @@ mod read;
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use crate::answer::{Facts, Plan, judge};
+use crate::answer::{Facts, Plan, judge, may_have_a_token};
+use crate::carrier::beacon::{Credential, Kind, carries};
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::clock;
-use crate::flow::{Handle, PendingAuthorization};
+use crate::flow::{ClientState, Handle, PendingAuthorization, handle};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
 use crate::spelling::Twins;
@@ -259,31 +260,79 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
-    let rewritten = place.rewrite(Replacement {
-        handle,
-        state: &record.state,
-        code: code.zip(ours),
-    });
-    let twins = code.map(|code| Twins::of(code.expose()));
-    let left = |text: &[u8]| twins.as_ref().is_some_and(|twins| twins.stand_in(text));
-    let dead = |why| Err(found.unsafe_because(exchange, why));
-    if left(rewritten.bytes()) {
-        return dead("the code stands in it once more");
-    }
-    if place.leaves_code(handle, code.zip(ours)) {
-        return dead("something like another code stands beside it");
-    }
-    let is_replaced = |name: &header::HeaderName| {
-        matches!(rewritten, Rewritten::Location(_)) && *name == header::LOCATION
+    let written = |state| {
+        place.rewrite(Replacement {
+            handle,
+            state,
+            code: code.zip(ours),
+        })
     };
-    let mut others = response
-        .headers()
-        .iter()
-        .filter(|(name, _)| !is_replaced(name));
-    if others.any(|(_, value)| left(value.as_bytes())) {
-        return dead("the code stands in another header field");
-    }
+    let rewritten = written(&record.state);
+    // The client's own state may look like anything.
+    let without_state = written(&ClientState::Absent);
+    let check = Check {
+        twins: code.map(|code| Twins::of(code.expose())),
+        ours: ours.map(Handle::expose),
+        may_have_a_token: may_have_a_token(record, exchange.rule(Some(record.client))),
+    };
+    check
+        .nothing_is_left(&rewritten, &without_state, response)
+        .map_err(|why| found.unsafe_because(exchange, why))?;
     Ok(Delivery::Changed(rewritten))
+}
+
+/// What must not be left over when a carrier is written anew.
+struct Check<'a> {
+    /// Of the code that was replaced.
+    twins: Option<Twins>,
+    /// What stands in its place.
+    ours: Option<&'a str>,
+    /// Whether a token may leave with it.
+    may_have_a_token: bool,
+}
+
+impl Check<'_> {
+    fn nothing_is_left(
+        &self,
+        rewritten: &Rewritten,
+        without_state: &Rewritten,
+        response: &Response<Body>,
+    ) -> Result<(), &'static str> {
+        if self.stands_in(rewritten.bytes()) {
+            return Err("the code stands in it once more");
+        }
+        let kind = match without_state {
+            Rewritten::Location(_) => Kind::Text,
+            Rewritten::Body(_) => Kind::Html,
+        };
+        if self.is_another_in(without_state.bytes(), kind) {
+            return Err("something like another code or token stands beside it");
+        }
+        let is_location = matches!(rewritten, Rewritten::Location(_));
+        for (name, value) in response.headers() {
+            if is_location && *name == header::LOCATION {
+                continue;
+            }
+            let value = value.as_bytes();
+            // A cookie of the server's own may be called like that.
+            let may_be_own = *name == header::SET_COOKIE && !handle::may_stand_in(value);
+            if self.stands_in(value) || !may_be_own && self.is_another_in(value, Kind::Text) {
+                return Err("a code or token stands in another header field");
+            }
+        }
+        Ok(())
+    }
+
+    fn stands_in(&self, text: &[u8]) -> bool {
+        self.twins
+            .as_ref()
+            .is_some_and(|twins| twins.stand_in(text))
+    }
+
+    fn is_another_in(&self, text: &[u8], kind: Kind) -> bool {
+        carries(Credential::Code, text, kind, self.ours)
+            || !self.may_have_a_token && carries(Credential::Token, text, kind, None)
+    }
 }
 
 /// Binds a code in the store.

@@ -1,12 +1,16 @@
 //! Reading an answer: its `Location`, its body where that may carry something, and what is left of both when no carrier was
 //! found in them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{Response, header};
 
-use crate::carrier::beacon::{self, Kind};
+use crate::answer::may_have_a_token;
+use crate::carrier::beacon::{Credential, Kind, carries};
 use crate::flow::{Candidate, Purpose, handle};
 use crate::policy::Violation;
+use crate::store::Pending;
 use crate::telemetry::Event;
 
 use super::super::body::{Body, Peeked};
@@ -147,6 +151,14 @@ async fn suspect<'g>(
     kind: Kind,
     why: &'static str,
 ) -> Result<(), Unsafe<'g>> {
+    // In UTF-16 there is a NUL between all letters.
+    let text = if memchr::memchr(0, text).is_some() {
+        let letters = text.iter().copied().filter(|byte| *byte != 0);
+        Cow::Owned(letters.collect())
+    } else {
+        Cow::Borrowed(text)
+    };
+    let text: &[u8] = &text;
     // Most texts name no handle.
     if !handle::may_stand_in(text) {
         return Ok(());
@@ -160,7 +172,9 @@ async fn suspect<'g>(
         Ok(handles) => handles,
         Err(_) => Vec::new(),
     };
-    if !beacon::carries_code(text, kind, None) {
+    let has_code = carries(Credential::Code, text, kind, None);
+    let has_token = !has_code && carries(Credential::Token, text, kind, None);
+    if !has_code && !has_token {
         return Ok(());
     }
     let candidates: Vec<Candidate> = handles
@@ -175,6 +189,16 @@ async fn suspect<'g>(
             .filter(|owner| owner.alive)
             .map(|owner| (handle.digest(), owner.client))
     });
+    // A page may bring the token that a sign-in asked for.
+    if has_token && let Some((pending, client)) = live {
+        match exchange.site.store.pending(pending).await {
+            Ok(Pending::Live(record)) if may_have_a_token(&record, exchange.rule(Some(client))) => {
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(_) => return Err(Unsafe::in_doubt(exchange)),
+        }
+    }
     let rules = &exchange.site.settings.rules;
     Err(Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
