@@ -18,6 +18,8 @@ pub mod memory;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod failing;
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +29,9 @@ use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
+
+#[cfg(test)]
+use failing::Verb;
 
 /// How long records live and how many there may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -212,6 +217,9 @@ pub struct Statistics {
 pub enum Store {
     /// In this process.
     Memory(MemoryStore),
+    /// In this process, and out of reach when a test says so.
+    #[cfg(test)]
+    Failing(failing::FailingStore),
 }
 
 #[expect(
@@ -227,6 +235,8 @@ impl Store {
     ) -> Result<Held, StoreError> {
         match self {
             Self::Memory(memory) => memory.hold(place, pending),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Hold)?.hold(place, pending),
         }
     }
 
@@ -234,6 +244,8 @@ impl Store {
     pub async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key)),
         }
     }
 
@@ -248,6 +260,8 @@ impl Store {
     ) -> Result<Bound, StoreError> {
         match self {
             Self::Memory(memory) => memory.bind(pending, place, code),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Bind)?.bind(pending, place, code),
         }
     }
 
@@ -260,6 +274,8 @@ impl Store {
     ) -> Result<Redeemed, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.redeem(key, judge)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Redeem)?.redeem(key, judge)),
         }
     }
 
@@ -267,6 +283,8 @@ impl Store {
     pub async fn owners(&self, candidates: &[Candidate]) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
     }
 
@@ -274,6 +292,8 @@ impl Store {
     pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
         Ok(())
     }
@@ -282,6 +302,8 @@ impl Store {
     pub async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.discard(pending),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending),
         }
         Ok(())
     }
@@ -290,6 +312,8 @@ impl Store {
     pub fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().sweep(),
         }
     }
 
@@ -297,6 +321,8 @@ impl Store {
     pub fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().statistics(),
         }
     }
 }

@@ -109,7 +109,7 @@ macro_rules! bounded_suite {
 pub(super) use {bounded_suite, suite};
 
 /// Runs one future to its end, on this thread.
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -153,16 +153,16 @@ fn millisecond() -> Duration {
     Duration::from_millis(1)
 }
 
-fn digest(name: &str) -> Digest {
+pub(super) fn digest(name: &str) -> Digest {
     Digest::of("test", &[name.as_bytes()])
 }
 
-fn code(name: &str) -> AuthorizationCode {
+pub(super) fn code(name: &str) -> AuthorizationCode {
     AuthorizationCode::new(name).unwrap()
 }
 
 /// A request of that client with that challenge.
-fn request(client: &str, challenge: u8) -> PendingAuthorization {
+pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
         challenge: Some(CodeChallenge::S256([challenge; 32])),
         client: digest(client),
@@ -174,14 +174,14 @@ fn request(client: &str, challenge: u8) -> PendingAuthorization {
     }
 }
 
-async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
+pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
     match store.hold(Place::Handle, pending).await {
         Ok(Held::Handle(handle)) => handle.digest(),
         other => panic!("{other:?}"),
     }
 }
 
-async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
+pub(super) async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
     match store.bind(pending, Place::Handle, code(name)).await {
         Ok(Bound::Handle(handle)) => handle,
         other => panic!("{other:?}"),
@@ -194,14 +194,14 @@ async fn bound(store: &Store, name: &str) -> Digest {
     bind(store, pending, name).await.digest()
 }
 
-async fn claim(store: &Store, key: Digest) -> Claim {
+pub(super) async fn claim(store: &Store, key: Digest) -> Claim {
     match store.redeem(key, matches).await {
         Ok(Redeemed::Claimed(claim)) => claim,
         other => panic!("{other:?}"),
     }
 }
 
-async fn is_live(store: &Store, key: Digest) -> bool {
+pub(super) async fn is_live(store: &Store, key: Digest) -> bool {
     matches!(store.pending(key).await, Ok(Pending::Live(_)))
 }
 
@@ -212,7 +212,7 @@ fn matches(_bound: &BoundCode) -> Presented {
 
 /// The answer without the claim, which is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Claimed,
     Mismatch,
     AlreadyRedeemed,
@@ -221,7 +221,7 @@ enum Answer {
     Gone,
 }
 
-async fn redeem(store: &Store, key: Digest) -> Answer {
+pub(super) async fn redeem(store: &Store, key: Digest) -> Answer {
     present(store, key, Presented::Matches).await
 }
 

@@ -300,9 +300,9 @@ impl Model {
         let answer = store.owners(&question).await.unwrap();
         let owner = |client, alive| Some(Owner { client, alive });
         let is_alive = |key| {
-            let live =
-                |code: &&ModelCode| code.deadline > self.now && code.state == Answer::Claimed;
-            self.codes.get(key).filter(live).is_some()
+            self.codes
+                .get(key)
+                .is_some_and(|code| code.deadline > self.now && code.state == Answer::Claimed)
         };
         if is_alive(&key) {
             assert_eq!(answer[0], owner(there.client, true));
