@@ -68,6 +68,7 @@ macro_rules! suite {
             a_code_that_comes_again_under_handles_is_counted_each_time,
             a_code_stays_with_its_first_sign_in,
             a_code_is_remembered_for_longer_than_it_lives,
+            a_code_that_comes_after_all_that_time_is_the_next_sign_ins,
             the_next_sign_in_under_the_same_values_is_another_one,
             of_two_hundred_sign_ins_with_one_code_exactly_one_gets_it,
             a_discarded_authorization_is_dead_and_its_codes_are_not,
