@@ -59,7 +59,7 @@ impl Running {
                 .success()
         );
         // Five seconds: a demo that drains as a gate in service does takes longer.
-        for _ in 0..500 {
+        for _ in 0..3000 {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status.code();
             }

@@ -41,7 +41,8 @@ fn in_flight(rig: &Rig) -> (Connection, std::sync::mpsc::Sender<Vec<u8>>) {
 
 #[test]
 fn sigterm_lets_the_requests_at_hand_finish() {
-    let mut rig = draining_for("20s");
+    // A fifth of it is for those who have not noticed.
+    let mut rig = draining_for("60s");
     assert_eq!(readyz(&mut rig), Some(200));
     let (mut client, feed) = in_flight(&rig);
     let mut idle = rig.connect();

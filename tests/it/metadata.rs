@@ -288,7 +288,7 @@ fn documents_are_where_they_are_configured_to_be() {
 #[test]
 fn a_document_that_is_not_there_in_time_or_breaks_off_is_none() {
     let rig = Rig::with(Config {
-        upstream: "response = \"300ms\"",
+        upstream: "response = \"3s\"",
         ..Config::default()
     });
     rig.upstream.once(OPENID, Act::Say(Vec::new(), Then::Stall));

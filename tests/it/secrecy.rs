@@ -69,7 +69,7 @@ impl Watch {
         let log = format!("level = \"trace\"\nformat = \"{format}\"");
         let rig = Rig::with(Config {
             log: &log,
-            upstream: "response = \"2s\"", // long enough for a machine that tests other things meanwhile
+            upstream: "response = \"5s\"", // long enough for a machine that tests other things meanwhile
             ..Config::default()
         });
         let mut canaries = Canaries(BTreeMap::new());

@@ -56,7 +56,7 @@ fn an_upstream_that_closes_new_connections_gets_each_request_once_at_most() {
 #[test]
 fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     let rig = Rig::with(Config {
-        upstream: "response = \"300ms\"\nconnect = \"300ms\"",
+        upstream: "response = \"3s\"\nconnect = \"300ms\"",
         ..Config::default()
     });
     rig.upstream.on("*", Act::Say(Vec::new(), Then::Stall));
@@ -74,9 +74,10 @@ fn an_upstream_that_does_not_answer_in_time_is_given_up() {
 #[test]
 fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
     let rig = Rig::with(Config {
-        upstream: "response = \"300ms\"",
+        upstream: "response = \"3s\"",
         ..Config::default()
     });
+    let mut waiting = Vec::new();
     for kind in ["text/html", "application/json", "application/octet-stream"] {
         for framing in [
             "Content-Length: 10\r\n\r\nhalf",
@@ -84,36 +85,46 @@ fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
             "\r\nhalf",
         ] {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}");
+            let path = format!("/page/{}", waiting.len());
             rig.upstream
-                .once("/page", Act::Say(head.into_bytes(), Then::Stall));
+                .once(&path, Act::Say(head.into_bytes(), Then::Stall));
             let mut client = rig.connect();
-            client.send(&request("GET", "/page", &[], None));
-            assert!(client.try_response().is_err(), "{kind} {framing}");
+            client.send(&request("GET", &path, &[], None));
+            waiting.push((client, format!("{kind} {framing}")));
         }
+    }
+    for (mut client, what) in waiting {
+        assert!(client.try_response().is_err(), "{what}");
     }
 }
 
 #[test]
 fn a_body_that_drips_in_time_is_not_given_up() {
     let rig = Rig::with(Config {
-        upstream: "response = \"4s\"",
+        upstream: "response = \"8s\"",
         ..Config::default()
     });
-    for kind in ["text/html", "application/octet-stream"] {
-        let feed = rig.upstream.feed("/page");
+    let drips = ["text/html", "application/octet-stream"].map(|kind| {
+        let path = format!("/{kind}");
+        let feed = rig.upstream.feed(&path);
         let mut client = rig.connect();
-        client.send(&request("GET", "/page", &[], None));
+        client.send(&request("GET", &path, &[], None));
         feed.send(
             // What is fed ends with the connection: the next request must not find it in the pool.
-            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: 8\r\n\r\n")
+            format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: 18\r\n\r\n")
                 .into_bytes(),
         )
         .expect("somebody listens");
-        for _ in 0..8 {
-            sleep(Duration::from_millis(600)); // 4.8 s in all
+        (client, feed)
+    });
+    for _ in 0..18 {
+        sleep(Duration::from_millis(500)); // 9 s in all
+        for (_, feed) in &drips {
             feed.send(b"x".to_vec()).expect("somebody listens");
         }
-        assert_eq!(client.response().body, b"xxxxxxxx");
+    }
+    for (mut client, _feed) in drips {
+        assert_eq!(client.response().body, [b'x'; 18]);
     }
 }
 
@@ -180,7 +191,7 @@ fn assert_full(rig: &Rig) {
 /// The client has the last byte a moment before the place is free.
 #[track_caller]
 fn wait_for_a_place(rig: &Rig) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if rig.get("/page").status == 200 {
             return;
         }
@@ -292,16 +303,22 @@ fn post_many(
     (statuses, seen.into_values().collect())
 }
 
-/// As with Node.js, which closes after five seconds, and the default of four; both are divided here.
+/// As with Node.js, which closes after five seconds, and a gate that does so long before: how late the machine lets the gate
+/// notice that makes no difference here.
 #[test]
 fn an_upstream_that_closes_idle_connections_later_than_the_gate_is_never_met_in_the_act() {
     let rig = Rig::with(Config {
         upstream: "idle = \"100ms\"",
         ..Config::default()
     });
-    rig.upstream.idle(Duration::from_millis(800));
+    rig.upstream.idle(Duration::from_secs(5));
     let (statuses, seen) = post_many(&rig, |number| {
-        Duration::from_millis([0, 90, 110, 300, 790, 810][number % 6])
+        // The clients' numbers are ten apart: each meets the upstream's limit twice.
+        Duration::from_millis(match number / CLIENTS {
+            10 => 4990,
+            20 => 5010,
+            other => [0, 90, 110, 300][other % 4],
+        })
     });
     assert_eq!(
         statuses.iter().filter(|status| **status == 200).count(),
@@ -338,8 +355,7 @@ fn an_upstream_that_closes_connections_at_once_gets_each_request_once_at_most() 
         "{answered} answers, {} requests",
         seen.len()
     );
-    assert!(
-        answered > POSTS / 2,
-        "the pool does not cling to closed connections: {answered}"
-    );
+    // The pool does not cling to closed connections: with each that is met in the act it has one less.
+    let is_answered = |_| rig.post("/token", &[], "grant_type=x").status == 200;
+    assert!((0..=CLIENTS).any(is_answered));
 }

@@ -25,7 +25,7 @@ fn rig() -> Rig {
 /// Whether the gate has closed the connection on which this is sent, or does so soon. The upstream sees it when it sends: a
 /// byte now and then, far fewer than any answer here has left.
 fn is_closed(feed: &Sender<Vec<u8>>) -> bool {
-    (0..500).any(|_| {
+    (0..3000).any(|_| {
         sleep(Duration::from_millis(10));
         feed.send(Vec::from(*b"x")).is_err()
     })

@@ -15,9 +15,10 @@ fn signed_in(rig: &Rig) -> (Authorization, String) {
     (authorization, code)
 }
 
+/// As impatient as a busy machine allows: sign-ins need an answer in time, too. Connections are the kernel's affair.
 fn impatient() -> Rig {
     Rig::with(Config {
-        upstream: "response = \"300ms\"\nconnect = \"300ms\"",
+        upstream: "response = \"3s\"\nconnect = \"300ms\"",
         ..Config::default()
     })
 }

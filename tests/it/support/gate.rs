@@ -15,7 +15,7 @@ use super::params::unguessable;
 /// Between two looks at something that takes a while.
 const LOOK: Duration = Duration::from_millis(20);
 /// Looks before a test fails: ten seconds' worth, or more on a busy machine.
-const LOOKS: usize = 500;
+const LOOKS: usize = 1500;
 
 pub(crate) struct Gate {
     process: Child,
@@ -116,7 +116,7 @@ impl Gate {
 
     /// Waits for its own end.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
-        for _ in 0..4 * LOOKS {
+        for _ in 0..2 * LOOKS {
             if let Some(status) = self.has_ended() {
                 return status;
             }
