@@ -4,6 +4,8 @@
 //! worker is a thread with a runtime, listeners and upstream connections of its own; the stores are shared.
 
 mod service;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -81,6 +83,16 @@ pub struct App {
 impl App {
     /// Opens everything that can fail.
     pub fn bind(config: Config, telemetry: Telemetry, clock: Clock) -> Result<Self, StartError> {
+        Self::bind_with(config, telemetry, clock, Store::Memory)
+    }
+
+    /// With what `store` makes of each upstream's memory.
+    fn bind_with(
+        config: Config,
+        telemetry: Telemetry,
+        clock: Clock,
+        store: impl Fn(MemoryStore) -> Store,
+    ) -> Result<Self, StartError> {
         let (mut sites, mut connectors) = (Vec::new(), Vec::new());
         for upstream in &config.upstreams {
             let name = &upstream.gateway.name;
@@ -95,7 +107,7 @@ impl App {
                 HandleKey::for_upstream(name),
                 clock.clone(),
             );
-            let store = Arc::new(Store::Memory(memory));
+            let store = Arc::new(store(memory));
             sites.push(Arc::new(Site::new(
                 upstream.gateway.clone(),
                 telemetry.metrics().upstream(name),

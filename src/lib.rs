@@ -13,12 +13,12 @@
 //!    form_post page ([`carrier`]). The code is bound to the pending authorization; the client gets a handle in its
 //!    place and its own `state` back. The upstream's code never leaves: an answer that is not recognised is worthless,
 //!    never a way around.
-//! 4. **Token request** (`gateway/token.rs`). The handle is claimed, by exactly one caller ([`store::Redeemed`]), and the
-//!    request judged against what was bound ([`policy::redeem`]): same client, same redirect URI, and
-//!    S256(verifier) = challenge. Only a request that passed, proved by [`policy::Cleared`], is forwarded, with the
-//!    upstream's own code.
-//! 5. **Settlement** (`gateway/token/settle.rs`, [`flow::settlement`]). What redeemed the code, or may have, burns it; a
-//!    request that was not sent, or that was answered with anything else, releases it.
+//! 4. **Token request** (`gateway/token.rs`). The request is judged against what was bound ([`policy::redeem`]): same client,
+//!    same redirect URI, and S256(verifier) = challenge. In the same step the handle is claimed, by exactly one caller that
+//!    passed ([`store::Redeemed`]): whoever does not keeps nobody out. Only a request that passed, proved by
+//!    [`policy::Cleared`], is forwarded, with the upstream's own code.
+//! 5. **Settlement** ([`flow::Settlement`]). An answer burns the code; a request that provably was not sent, or that
+//!    provably left the code untouched, releases it, ten times at most.
 //!
 //! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
 //! everything together, [`cli`] is what people type.

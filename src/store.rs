@@ -18,6 +18,8 @@ pub mod memory;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod failing;
 
 use std::fmt;
 use std::time::Duration;
@@ -28,6 +30,9 @@ use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
+
+#[cfg(test)]
+use failing::Verb;
 
 /// How long records live and how many there may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,6 +207,9 @@ pub struct Statistics {
 pub enum Store {
     /// In this process.
     Memory(MemoryStore),
+    /// In this process, and out of reach when a test says so.
+    #[cfg(test)]
+    Failing(failing::FailingStore),
 }
 
 #[expect(
@@ -217,6 +225,8 @@ impl Store {
     ) -> Result<Held, StoreError> {
         match self {
             Self::Memory(memory) => memory.hold(place, pending),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Hold)?.hold(place, pending),
         }
     }
 
@@ -224,6 +234,8 @@ impl Store {
     pub async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key)),
         }
     }
 
@@ -238,6 +250,8 @@ impl Store {
     ) -> Result<Bound, StoreError> {
         match self {
             Self::Memory(memory) => memory.bind(pending, place, code),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Bind)?.bind(pending, place, code),
         }
     }
 
@@ -250,6 +264,8 @@ impl Store {
     ) -> Result<Redeemed, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.redeem(key, judge)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Redeem)?.redeem(key, judge)),
         }
     }
 
@@ -257,6 +273,8 @@ impl Store {
     pub async fn owners(&self, candidates: &[Candidate]) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
+            #[cfg(test)]
+            Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
     }
 
@@ -264,6 +282,8 @@ impl Store {
     pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
         Ok(())
     }
@@ -272,6 +292,8 @@ impl Store {
     pub async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.discard(pending),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending),
         }
         Ok(())
     }
@@ -280,6 +302,8 @@ impl Store {
     pub fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().sweep(),
         }
     }
 
@@ -287,6 +311,8 @@ impl Store {
     pub fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().statistics(),
         }
     }
 }

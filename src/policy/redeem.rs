@@ -30,7 +30,7 @@ pub enum Found<'a> {
 pub enum Gone {
     /// Redeemed, or being redeemed.
     Replayed,
-    /// Burnt by wrong verifiers.
+    /// Burnt by wrong verifiers, or released too often.
     Burnt,
     /// Its time is over.
     Expired,

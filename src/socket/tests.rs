@@ -124,6 +124,9 @@ impl Woken {
     }
 }
 
+/// Bytes that are kept.
+const SMALL: usize = 5;
+
 /// Writes until the kernel takes no more, and says how much it took.
 fn fill(socket: &mut Socket, content: &[u8]) -> usize {
     let mut written = 0;
@@ -263,16 +266,25 @@ async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
 async fn who_has_written_is_told_when_there_is_room_again() {
     let (mut socket, mut peer) = running().await;
     let content = bytes(1024 * 1024);
-    let written = fill(&mut socket, &content);
-    let woken = Arc::<Woken>::default();
-    assert!(woken.write(&mut socket, b"small").is_ready(), "it is kept");
-    assert!(woken.flush(&mut socket).is_ready());
-    yield_now().await;
-    assert_eq!(woken.times(), 0, "there is no room");
-    assert!(peer.read(written).await == content[..written]);
+    let mut written = 0;
+    // On a busy machine the kernel finds more room after it has said that there is none.
+    let woken = loop {
+        written += fill(&mut socket, &content[written..]);
+        let woken = Arc::<Woken>::default();
+        let small = woken.write(&mut socket, &content[written..][..SMALL]);
+        assert!(small.is_ready(), "it is kept");
+        written += SMALL;
+        assert!(woken.flush(&mut socket).is_ready());
+        yield_now().await;
+        if !lock(&socket.out.kept).bytes.is_empty() {
+            break woken;
+        }
+    };
+    let before = written - SMALL;
+    assert!(peer.read(before).await == content[..before]);
     woken.wait().await;
     assert!(woken.flush(&mut socket).is_ready());
-    assert_eq!(peer.read(5).await, b"small");
+    assert!(peer.read(SMALL).await == content[before..written]);
 }
 
 /// A connection may move to another task, which then waits for what the first one wrote.
@@ -280,12 +292,21 @@ async fn who_has_written_is_told_when_there_is_room_again() {
 async fn who_waits_last_is_woken() {
     let (mut socket, mut peer) = running().await;
     let content = bytes(1024 * 1024);
-    let written = fill(&mut socket, &content);
-    let (first, last) = (Arc::<Woken>::default(), Arc::<Woken>::default());
-    assert!(first.write(&mut socket, b"small").is_ready(), "it is kept");
-    assert!(last.write(&mut socket, &content[..2 * MOST]).is_pending());
+    let mut written = 0;
+    let last = loop {
+        written += fill(&mut socket, &content[written..]);
+        let (first, last) = (Arc::<Woken>::default(), Arc::<Woken>::default());
+        let small = first.write(&mut socket, &content[written..][..SMALL]);
+        assert!(small.is_ready(), "it is kept");
+        written += SMALL;
+        match last.write(&mut socket, &content[written..][..2 * MOST]) {
+            Poll::Pending => break last,
+            Poll::Ready(length) => written += length.unwrap(),
+        }
+    };
     yield_now().await;
-    assert!(peer.read(written).await == content[..written]);
+    let before = written - SMALL;
+    assert!(peer.read(before).await == content[..before]);
     last.wait().await;
 }
 

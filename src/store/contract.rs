@@ -69,6 +69,7 @@ macro_rules! suite {
             a_code_that_comes_again_under_handles_is_counted_each_time,
             a_code_stays_with_its_first_sign_in,
             a_code_is_remembered_for_longer_than_it_lives,
+            a_code_that_comes_after_all_that_time_is_the_next_sign_ins,
             the_next_sign_in_under_the_same_values_is_another_one,
             of_two_hundred_sign_ins_with_one_code_exactly_one_gets_it,
             a_discarded_authorization_is_dead_and_its_codes_are_not,
@@ -110,7 +111,7 @@ macro_rules! bounded_suite {
 pub(super) use {bounded_suite, suite};
 
 /// Runs one future to its end, on this thread.
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -154,16 +155,16 @@ fn millisecond() -> Duration {
     Duration::from_millis(1)
 }
 
-fn digest(name: &str) -> Digest {
+pub(super) fn digest(name: &str) -> Digest {
     Digest::of("test", &[name.as_bytes()])
 }
 
-fn code(name: &str) -> AuthorizationCode {
+pub(super) fn code(name: &str) -> AuthorizationCode {
     AuthorizationCode::new(name).unwrap()
 }
 
 /// A request of that client with that challenge.
-fn request(client: &str, challenge: u8) -> PendingAuthorization {
+pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
         challenge: Some(CodeChallenge::S256([challenge; 32])),
         client: digest(client),
@@ -175,14 +176,14 @@ fn request(client: &str, challenge: u8) -> PendingAuthorization {
     }
 }
 
-async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
+pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
     match store.hold(Place::Handle, pending).await {
         Ok(Held::Handle(handle)) => handle.digest(),
         other => panic!("{other:?}"),
     }
 }
 
-async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
+pub(super) async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
     match store.bind(pending, Place::Handle, code(name)).await {
         Ok(Bound::Handle(handle)) => handle,
         other => panic!("{other:?}"),
@@ -195,14 +196,14 @@ async fn bound(store: &Store, name: &str) -> Digest {
     bind(store, pending, name).await.digest()
 }
 
-async fn claim(store: &Store, key: Digest) -> Claim {
+pub(super) async fn claim(store: &Store, key: Digest) -> Claim {
     match store.redeem(key, matches).await {
         Ok(Redeemed::Claimed(claim)) => claim,
         other => panic!("{other:?}"),
     }
 }
 
-async fn is_live(store: &Store, key: Digest) -> bool {
+pub(super) async fn is_live(store: &Store, key: Digest) -> bool {
     matches!(store.pending(key).await, Ok(Pending::Live(_)))
 }
 
@@ -213,7 +214,7 @@ fn matches(_bound: &BoundCode) -> Presented {
 
 /// The answer without the claim, which is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Claimed,
     Mismatch,
     AlreadyRedeemed,
@@ -222,7 +223,7 @@ enum Answer {
     Gone,
 }
 
-async fn redeem(store: &Store, key: Digest) -> Answer {
+pub(super) async fn redeem(store: &Store, key: Digest) -> Answer {
     present(store, key, Presented::Matches).await
 }
 

@@ -173,9 +173,12 @@ impl MemoryStore {
         let redeemed = self
             .codes
             .with(key, |record| self.redeem_from(record, now, judge));
-        redeemed
-            .flatten()
-            .unwrap_or_else(|| Redeemed::Unknown(traced.flatten()))
+        match (redeemed.flatten(), traced.flatten()) {
+            // What is over may be older than the trace.
+            (Some(Redeemed::Expired(_)), Some(owner)) => Redeemed::Expired(owner),
+            (Some(redeemed), _) => redeemed,
+            (None, owner) => Redeemed::Unknown(owner),
+        }
     }
 
     /// Whose these are or were, as long as they are remembered; in the order of the question.
@@ -191,9 +194,10 @@ impl MemoryStore {
         let owner_of = |candidate: &Candidate| match *candidate {
             Candidate::State(key) => self.pending.with(key, owner).flatten(),
             Candidate::Code(key) => {
-                // Both in any case, as in `redeem`.
+                // Both in any case, as in `redeem`. What is over may be older than the trace.
                 let traced = self.traces.with(key, owner).flatten();
-                self.codes.with(key, owner).flatten().or(traced)
+                let found = self.codes.with(key, owner).flatten();
+                found.filter(|owner| owner.alive).or(traced).or(found)
             }
         };
         candidates.iter().map(owner_of).collect()

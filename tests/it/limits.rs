@@ -412,7 +412,7 @@ fn a_client_that_does_not_read_is_not_waited_for() {
 #[test]
 fn a_client_that_reads_slowly_gets_everything() {
     const LARGE: usize = 4 * 1024 * 1024;
-    let rig = timed("body_read = \"2s\"");
+    let rig = timed("body_read = \"10s\"");
     let fields = [("Content-Type", "application/octet-stream")];
     let answer = reply("200 OK", &fields, &vec![b'x'; LARGE]);
     rig.upstream.once("/large", Act::Say(answer, Then::GoOn));

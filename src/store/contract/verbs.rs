@@ -821,6 +821,33 @@ pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make
     });
 }
 
+/// Also where what is left of the first one still stands under the code's digest.
+pub(in crate::store) fn a_code_that_comes_after_all_that_time_is_the_next_sign_ins(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let own = code("code").digest();
+        let first = hold(&store, &request("first", 1)).await;
+        let bound = store.bind(first, Place::Digest(own), code("code")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        clock.advance(settings().pending + settings().code);
+        let next = hold(&store, &request("next", 2)).await;
+        let handle = bind(&store, next, "code").await.digest();
+        let owners = store
+            .owners(&[Candidate::Code(own), Candidate::Code(handle)])
+            .await
+            .unwrap();
+        let client = digest("next");
+        let expected = [false, true].map(|alive| Some(Owner { client, alive }));
+        assert_eq!(owners, expected);
+        match store.redeem(own, matches).await {
+            Ok(Redeemed::Expired(owner) | Redeemed::Unknown(Some(owner))) => {
+                assert_eq!(owner, client);
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
 /// Clients that send one state always have one key for all of their sign-ins.
 pub(in crate::store) fn the_next_sign_in_under_the_same_values_is_another_one(make: Make) {
     run(async {

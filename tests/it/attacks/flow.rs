@@ -7,7 +7,6 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -871,7 +870,8 @@ fn issuers_without_a_code() {
     let answered = |authorization: &Authorization, to: &str, params: &str, iss: &str| {
         let entry = rig.entry(authorization);
         let location = format!(
-            "{to}?{params}&state={}&iss={}",
+            "{to}?{}&state={}&iss={}",
+            params.replace("CODE", &unguessable()),
             handle_in(&entry),
             encode(iss)
         );
@@ -885,25 +885,20 @@ fn issuers_without_a_code() {
     for (authorization, to, params, status) in [
         (plain.clone(), REDIRECT_URI, "error=access_denied", 302),
         (plain.clone(), REDIRECT_URI, "x=y", 302),
-        (plain.clone(), REDIRECT_URI, "error=x&code=aaaaaaaaaa", 502),
+        (plain.clone(), REDIRECT_URI, "error=x&code=CODE", 502),
         (plain.clone(), REDIRECT_URI, "access_token=unasked", 502),
         (plain.clone(), REDIRECT_URI, "response=signed", 502),
-        (
-            plain.clone(),
-            "https://evil.test/cb",
-            "code=aaaaaaaaaa",
-            502,
-        ),
+        (plain.clone(), "https://evil.test/cb", "code=CODE", 502),
         (plain.clone(), "/login", "x=y", 302),
-        (asked("login_hint"), REDIRECT_URI, "code=bbbbbbbbbb", 302),
-        (asked("audience"), REDIRECT_URI, "code=cccccccccc", 302),
+        (asked("login_hint"), REDIRECT_URI, "code=CODE", 302),
+        (asked("audience"), REDIRECT_URI, "code=CODE", 302),
     ] {
         let response = answered(&authorization, to, params, EVIL);
         assert_eq!(response.status, status, "{to} {params}: {response}");
         assert_eq!(named(), None, "{to} {params}");
     }
     let known = "https://issuer.test";
-    answered(&plain, REDIRECT_URI, "code=dddddddddd", known);
+    answered(&plain, REDIRECT_URI, "code=CODE", known);
     assert_eq!(named().as_deref(), Some(known));
 }
 
@@ -998,7 +993,6 @@ impl Echo {
     }
 
     fn serve(mut stream: &TcpStream) {
-        static CODES: AtomicUsize = AtomicUsize::new(0);
         let mut lines = BufReader::new(stream).lines();
         while let Some(Ok(line)) = lines.next() {
             let Some(query) = line.strip_prefix("GET /authorize?") else {
@@ -1007,9 +1001,7 @@ impl Echo {
             let asked = Params::from_query(query.split(' ').next().unwrap_or_default());
             let (to, state) = (asked.get("redirect_uri"), asked.get("state"));
             let (to, state) = (to.unwrap_or_default(), state.unwrap_or_default());
-            // A code is issued once.
-            let code = CODES.fetch_add(1, Ordering::Relaxed);
-            let location = format!("{to}?code=aaaaaaaaaa{code}&state={state}");
+            let location = format!("{to}?code={}&state={state}", unguessable());
             let answer = reply("302 Found", &[("Location", &location)], b"");
             let head_is_read = lines.by_ref().flatten().any(|line| line.is_empty());
             if !head_is_read || stream.write_all(&answer).is_err() {

@@ -74,9 +74,10 @@ fn an_upstream_that_does_not_answer_in_time_is_given_up() {
 #[test]
 fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
     let rig = Rig::with(Config {
-        upstream: "response = \"300ms\"",
+        upstream: "response = \"3s\"",
         ..Config::default()
     });
+    let mut waiting = Vec::new();
     for kind in ["text/html", "application/json", "application/octet-stream"] {
         for framing in [
             "Content-Length: 10\r\n\r\nhalf",
@@ -84,12 +85,16 @@ fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
             "\r\nhalf",
         ] {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{framing}");
+            let path = format!("/page/{}", waiting.len());
             rig.upstream
-                .once("/page", Act::Say(head.into_bytes(), Then::Stall));
+                .once(&path, Act::Say(head.into_bytes(), Then::Stall));
             let mut client = rig.connect();
-            client.send(&request("GET", "/page", &[], None));
-            assert!(client.try_response().is_err(), "{kind} {framing}");
+            client.send(&request("GET", &path, &[], None));
+            waiting.push((client, format!("{kind} {framing}")));
         }
+    }
+    for (mut client, what) in waiting {
+        assert!(client.try_response().is_err(), "{what}");
     }
 }
 

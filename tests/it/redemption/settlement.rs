@@ -18,7 +18,7 @@ fn signed_in(rig: &Rig) -> (Authorization, String) {
 /// As impatient as a busy machine allows: sign-ins need an answer in time, too. Connections are the kernel's affair.
 fn impatient() -> Rig {
     Rig::with(Config {
-        upstream: "response = \"5s\"\nconnect = \"300ms\"",
+        upstream: "response = \"3s\"\nconnect = \"300ms\"",
         ..Config::default()
     })
 }

@@ -1,0 +1,286 @@
+//! A store that cannot be asked refuses, at every place that asks it. (`store::failing`; what a store promises is the
+//! contract's business.)
+//!
+//! Each test first goes as far as it can with a store that answers, then lets one verb fail, and sees that the place was
+//! reached, that nothing went on, and that the sign-in is not lost where the store comes back in time.
+
+mod stage;
+
+use crate::store::failing::Verb;
+use stage::{Message, Stage, parameter};
+
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+const REDIRECT: &str = "https://client.test/cb";
+/// What the upstream issues.
+const RAW: &str = "the-upstreams-own-code";
+
+/// How codes travel, under enforce.
+const HANDLE: &str = "codes = \"handle\"";
+const UPSTREAM: &str = "codes = \"upstream\"";
+const REWRITE: &str = "codes = \"handle\"\nentry = \"rewrite\"";
+/// One client is enforced, and nobody else.
+const ONE_ENFORCED: &str =
+    "mode = \"report\"\ncodes = \"handle\"\n[[upstream.client]]\nid = \"app\"\nmode = \"enforce\"";
+
+/// A server that asks nobody for anything.
+fn server(request: &Message) -> String {
+    let answer = |status: &str, fields: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {length}\r\n\r\n{body}")
+    };
+    let redirect = |to: &str| {
+        let state = request.parameter("state").unwrap_or_default();
+        let location = format!("Location: {to}?code={RAW}&state={state}\r\n");
+        answer("302 Found", &location, "")
+    };
+    match request.target().split('?').next() {
+        Some("/authorize") if request.parameter("scope") == Some("elsewhere") => {
+            redirect("https://elsewhere.test/cb")
+        }
+        Some("/authorize") if request.parameter("scope") == Some("page") => {
+            let state = request.parameter("state").unwrap_or_default();
+            let page = format!("<script>go('{REDIRECT}?code={RAW}&state={state}')</script>");
+            answer("200 OK", "Content-Type: text/html\r\n", &page)
+        }
+        Some("/authorize") => redirect(REDIRECT),
+        Some("/token") if request.body.contains("scope=busy") => {
+            answer("503 Service Unavailable", "", "later")
+        }
+        Some("/token") => {
+            let token = "{\"access_token\":\"at\",\"token_type\":\"Bearer\"}";
+            answer("200 OK", "Content-Type: application/json\r\n", token)
+        }
+        _ => answer("200 OK", "Content-Type: text/plain\r\n", "a page"),
+    }
+}
+
+fn fresh(more: &str) -> String {
+    let redirect = REDIRECT.replace(':', "%3A").replace('/', "%2F");
+    format!(
+        "/authorize?response_type=code&client_id=app&redirect_uri={redirect}&state=its-own\
+         &code_challenge={CHALLENGE}&code_challenge_method=S256{more}"
+    )
+}
+
+fn redemption(code: &str) -> String {
+    let redirect = REDIRECT.replace(':', "%3A").replace('/', "%2F");
+    format!(
+        "grant_type=authorization_code&code={code}&client_id=app&redirect_uri={redirect}&code_verifier={VERIFIER}"
+    )
+}
+
+/// Where the gate sends a browser with a fresh request.
+fn entry(stage: &Stage, more: &str) -> String {
+    let answer = stage.get(&fresh(more));
+    assert_eq!(answer.status(), 303, "{answer:?}");
+    answer.field("location").unwrap().to_owned()
+}
+
+/// The code that a client gets at the end of a sign-in.
+fn code(stage: &Stage, codes: &str) -> String {
+    let target = match codes {
+        HANDLE => entry(stage, ""),
+        _ => fresh(""),
+    };
+    let answer = stage.get(&target);
+    let location = answer.field("location").unwrap_or_default();
+    assert!(location.starts_with(REDIRECT), "{answer:?}");
+    parameter(location, "code").unwrap().to_owned()
+}
+
+/// A refusal with nothing of the upstream's in it; the store was asked, and the upstream was not.
+#[track_caller]
+fn assert_refused_before(stage: &Stage, verb: Verb, answer: &Message) {
+    assert_ne!(
+        stage.outage.failures(verb),
+        0,
+        "nobody has asked: {answer:?}"
+    );
+    assert_eq!(answer.status(), 503, "{answer:?}");
+    assert!(stage.asked().is_empty(), "the upstream was asked");
+}
+
+/// The same, of an answer that the upstream has given.
+#[track_caller]
+fn assert_refused_after(stage: &Stage, verb: Verb, answer: &Message) {
+    assert_ne!(
+        stage.outage.failures(verb),
+        0,
+        "nobody has asked: {answer:?}"
+    );
+    assert_eq!(answer.status(), 502, "{answer:?}");
+    assert!(!format!("{answer:?}").contains(RAW), "{answer:?}");
+    assert_eq!(stage.asked().len(), 1);
+}
+
+#[test]
+fn a_sign_in_that_cannot_be_held_does_not_begin() {
+    for codes in [HANDLE, UPSTREAM, REWRITE] {
+        let stage = Stage::set(codes, server);
+        stage.outage.begin(Verb::Hold);
+        assert_refused_before(&stage, Verb::Hold, &stage.get(&fresh("")));
+        stage.outage.end();
+        code(&stage, codes);
+    }
+}
+
+#[test]
+fn a_sign_in_that_cannot_be_read_does_not_go_on() {
+    let stage = Stage::set(HANDLE, server);
+    let entry = entry(&stage, "");
+    stage.outage.begin(Verb::Pending);
+    assert_refused_before(&stage, Verb::Pending, &stage.get(&entry));
+    stage.outage.end();
+    assert_eq!(stage.get(&entry).status(), 302);
+}
+
+#[test]
+fn a_code_whose_sign_in_cannot_be_read_is_not_delivered() {
+    let stage = Stage::set(HANDLE, server);
+    let entry = entry(&stage, "");
+    // The request is let through, and its answer is not.
+    stage.outage.begin_after(Verb::Pending, 1);
+    assert_refused_after(&stage, Verb::Pending, &stage.get(&entry));
+    let stage = Stage::set(UPSTREAM, server);
+    stage.outage.begin(Verb::Pending);
+    assert_refused_after(&stage, Verb::Pending, &stage.get(&fresh("")));
+}
+
+#[test]
+fn a_code_that_cannot_be_bound_is_not_delivered() {
+    let stage = Stage::set(HANDLE, server);
+    let entry = entry(&stage, "");
+    stage.outage.begin(Verb::Bind);
+    assert_refused_after(&stage, Verb::Bind, &stage.get(&entry));
+    stage.outage.end();
+    assert_eq!(stage.get(&entry).status(), 302, "the sign-in lives on");
+    let stage = Stage::set(UPSTREAM, server);
+    stage.outage.begin(Verb::Bind);
+    assert_refused_after(&stage, Verb::Bind, &stage.get(&fresh("")));
+}
+
+#[test]
+fn an_answer_that_is_refused_is_refused_by_the_strictest_rule_when_its_owner_cannot_be_asked_for() {
+    let stage = Stage::set(ONE_ENFORCED, server);
+    let entry = entry(&stage, "&scope=elsewhere");
+    // For the request, and for its answer; not for the rule of whose it is.
+    stage.outage.begin_after(Verb::Pending, 2);
+    assert_refused_after(&stage, Verb::Pending, &stage.get(&entry));
+}
+
+#[test]
+fn an_answer_is_refused_also_when_its_sign_in_cannot_be_discarded() {
+    let stage = Stage::set(HANDLE, server);
+    let entry = entry(&stage, "&scope=elsewhere");
+    stage.outage.begin(Verb::Discard);
+    for _ in 0..2 {
+        assert_refused_after(&stage, Verb::Discard, &stage.get(&entry));
+    }
+}
+
+#[test]
+fn a_code_that_cannot_be_claimed_is_not_redeemed() {
+    for codes in [HANDLE, UPSTREAM] {
+        let stage = Stage::set(codes, server);
+        let code = code(&stage, codes);
+        stage.asked();
+        stage.outage.begin(Verb::Redeem);
+        let answer = stage.post("/token", &redemption(&code));
+        assert!(
+            answer.body.contains("temporarily_unavailable"),
+            "{answer:?}"
+        );
+        assert_refused_before(&stage, Verb::Redeem, &answer);
+        stage.outage.end();
+        let answer = stage.post("/token", &redemption(&code));
+        assert!(answer.body.contains("access_token"), "{answer:?}");
+    }
+}
+
+/// Where codes travel as the upstream issued them, one may stand under any name in a token request.
+#[test]
+fn a_token_request_whose_words_cannot_be_asked_about_is_refused() {
+    let stage = Stage::set(UPSTREAM, server);
+    let code = code(&stage, UPSTREAM);
+    stage.asked();
+    stage.outage.begin(Verb::Owners);
+    for form in [
+        redemption(&code),
+        format!("grant_type=anything&ticket={code}&client_id=app"),
+    ] {
+        let answer = stage.post("/token", &form);
+        assert_refused_before(&stage, Verb::Owners, &answer);
+    }
+}
+
+/// A claim that cannot be ended lasts as long as the code.
+#[test]
+fn a_code_whose_claim_cannot_be_settled_is_not_redeemed_again() {
+    for codes in [HANDLE, UPSTREAM] {
+        for (more, first) in [("", 200), ("&scope=busy", 503)] {
+            let stage = Stage::set(codes, server);
+            let code = code(&stage, codes);
+            stage.asked();
+            stage.outage.begin(Verb::Settle);
+            let form = format!("{}{more}", redemption(&code));
+            assert_eq!(stage.post("/token", &form).status(), first);
+            assert_eq!(stage.outage.failures(Verb::Settle), 1);
+            stage.outage.end();
+            let again = stage.post("/token", &redemption(&code));
+            assert!(again.body.contains("invalid_grant"), "{again:?}");
+            assert_eq!(stage.asked().len(), 1);
+        }
+    }
+}
+
+#[test]
+#[ignore = "passes today: bind::live_handle takes a handle that cannot be asked about for a dead one"]
+fn a_page_with_a_handle_that_cannot_be_asked_about_is_not_delivered_beside_a_code() {
+    let stage = Stage::set(HANDLE, server);
+    let entry = entry(&stage, "&scope=page");
+    stage.outage.begin_after(Verb::Pending, 1);
+    assert_refused_after(&stage, Verb::Pending, &stage.get(&entry));
+}
+
+#[test]
+#[ignore = "passes today: concern::misplaced_code takes a word that cannot be asked about for no code"]
+fn a_code_at_another_route_is_refused_when_its_owner_cannot_be_asked_for() {
+    let stage = Stage::set(UPSTREAM, server);
+    let code = code(&stage, UPSTREAM);
+    stage.asked();
+    stage.outage.begin(Verb::Owners);
+    let answer = stage.post("/oauth/exchange", &format!("ticket={code}"));
+    assert_ne!(stage.outage.failures(Verb::Owners), 0);
+    assert!(matches!(answer.status(), 400 | 503), "{answer:?}");
+    assert!(stage.asked().is_empty());
+}
+
+#[test]
+#[ignore = "passes today: concern::rule leaves out whom it cannot ask about"]
+fn what_cannot_be_read_is_judged_by_the_strictest_rule_when_nobody_can_be_asked() {
+    let lax = "[[upstream.client]]\nid = \"lax\"";
+    let stage = Stage::set(&format!("{ONE_ENFORCED}\n{lax}"), server);
+    let code = code(&stage, HANDLE);
+    stage.asked();
+    stage.outage.begin(Verb::Owners);
+    // Two grants: not to be read without doubt, and about the client whose code it is.
+    let form = redemption(&code).replace("client_id=app", "client_id=lax&grant_type=x");
+    let answer = stage.post("/token", &form);
+    assert_ne!(stage.outage.failures(Verb::Owners), 0);
+    assert!(matches!(answer.status(), 400 | 503), "{answer:?}");
+    assert!(stage.asked().is_empty());
+}
+
+#[test]
+#[ignore = "passes today: concern::is_planted takes a handle that cannot be asked about for a dead one"]
+fn a_code_beside_a_handle_that_cannot_be_asked_about_is_not_sent_on() {
+    let stage = Stage::set(HANDLE, server);
+    let handle = parameter(&entry(&stage, ""), "state").unwrap().to_owned();
+    stage.outage.begin(Verb::Pending);
+    let planted = format!("/login?next=%2Fx%3Fcode%3Dstolen%26state%3D{handle}");
+    let answer = stage.get(&planted);
+    assert_ne!(stage.outage.failures(Verb::Pending), 0);
+    assert!(matches!(answer.status(), 400 | 503), "{answer:?}");
+    assert!(stage.asked().is_empty());
+}

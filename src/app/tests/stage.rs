@@ -1,0 +1,184 @@
+//! A whole gate in front of an upstream that does as it is told, both in this process, and a store that fails.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::clock::{self, Clock};
+use crate::config;
+use crate::store::Store;
+use crate::store::failing::{FailingStore, Outage};
+use crate::telemetry::Telemetry;
+
+/// A request or an answer, head and body.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    head: String,
+    pub(super) body: String,
+}
+
+/// What the upstream answers, and what it was asked for.
+type Ledger = Arc<Mutex<Vec<Message>>>;
+type Script = fn(&Message) -> String;
+
+/// Everything ends with it.
+pub(super) struct Stage {
+    pub(super) outage: Outage,
+    gate: SocketAddr,
+    ledger: Ledger,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Message {
+    /// Blocks until it is whole. `None`: the other side has closed.
+    fn read(from: &mut impl Read) -> Option<Self> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if from.read(&mut byte).ok()? == 0 {
+                return None;
+            }
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut message = Self {
+            head,
+            body: String::new(),
+        };
+        let length = message.field("content-length");
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        from.read_exact(&mut body).ok()?;
+        message.body = String::from_utf8(body).unwrap();
+        Some(message)
+    }
+
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut named = fields.filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value)
+    }
+
+    pub(super) fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The value of a parameter in the query, wherever a URL of one stands.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(
+            self.field("location").unwrap_or_else(|| self.target()),
+            name,
+        )
+    }
+}
+
+pub(super) fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
+    let pairs = url.split(['?', '&', '#']).skip(1);
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(known, value)| (known == name).then_some(value))
+}
+
+impl Stage {
+    /// `pkce` and what follows it stand in the configuration.
+    pub(super) fn set(pkce: &str, script: Script) -> Self {
+        let ledger = Ledger::default();
+        let upstream = upstream(script, Arc::clone(&ledger));
+        let text = format!(
+            r#"
+[server]
+listen = ["127.0.0.1:0"]
+workers = 1
+[admin]
+listen = "127.0.0.1:0"
+[[upstream]]
+name = "scripted"
+url = "http://{upstream}"
+public_url = "http://gate.test"
+[upstream.endpoints]
+authorization = ["/authorize"]
+token = ["/token"]
+[upstream.pkce]
+{pkce}
+"#
+        );
+        let checked = config::load(&text, "test.toml", clock::today()).unwrap();
+        let outage = Outage::default();
+        let failing = |memory| Store::Failing(FailingStore::new(memory, outage.clone()));
+        let app = App::bind_with(checked.config, Telemetry::new(), Clock::system(), failing);
+        let app = app.unwrap();
+        let gate = app.addresses()[0];
+        let stop = CancellationToken::new();
+        let both = stop.clone();
+        Self {
+            outage,
+            gate,
+            ledger,
+            stop,
+            running: Some(thread::spawn(move || app.run(&both, &both).unwrap())),
+        }
+    }
+
+    pub(super) fn get(&self, target: &str) -> Message {
+        self.send(&format!("GET {target} HTTP/1.1\r\n"), "")
+    }
+
+    /// A form.
+    pub(super) fn post(&self, target: &str, form: &str) -> Message {
+        let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+        self.send(&format!("POST {target} HTTP/1.1\r\n{kind}"), form)
+    }
+
+    /// A request line and fields; Host and length are added.
+    pub(super) fn send(&self, head: &str, body: &str) -> Message {
+        let mut stream = TcpStream::connect(self.gate).unwrap();
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Length: {length}\r\n"),
+        };
+        let request = format!("{head}Host: gate.test\r\n{length}Connection: close\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).unwrap();
+        Message::read(&mut stream).unwrap()
+    }
+
+    /// What the upstream was asked for, since the last time.
+    pub(super) fn asked(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.ledger.lock().unwrap())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let ended = self.running.take().unwrap().join();
+        assert!(ended.is_ok() || thread::panicking());
+    }
+}
+
+/// Answers as long as anybody asks; its threads end with their connections, and the first one with the process.
+fn upstream(script: Script, ledger: Ledger) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, ledger) = (stream.unwrap(), Arc::clone(&ledger));
+            thread::spawn(move || {
+                while let Some(request) = Message::read(&mut stream) {
+                    ledger.lock().unwrap().push(request.clone());
+                    if stream.write_all(script(&request).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}

@@ -1,0 +1,225 @@
+//! A store that fails when it is told to: what any store does that is somewhere else. For tests.
+//!
+//! It keeps the whole contract while nothing fails. A verb that fails changes nothing; a real store may have done what was
+//! asked all the same, but which of the two it was nobody can tell, so that what refuses after the one refuses after the
+//! other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{MemoryStore, StoreError};
+
+/// What a store can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Hold,
+    Pending,
+    Bind,
+    Redeem,
+    Settle,
+    Discard,
+    Owners,
+}
+
+impl Verb {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Hold,
+        Self::Pending,
+        Self::Bind,
+        Self::Redeem,
+        Self::Settle,
+        Self::Discard,
+        Self::Owners,
+    ];
+}
+
+/// What fails at the moment. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outage(Arc<[Line; Verb::ALL.len()]>);
+
+/// One verb.
+#[derive(Debug, Default)]
+struct Line {
+    /// How many calls are still answered, plus one; zero: all of them.
+    limit: AtomicUsize,
+    failed: AtomicUsize,
+}
+
+impl Outage {
+    /// From now on the verb fails.
+    pub(crate) fn begin(&self, verb: Verb) {
+        self.begin_after(verb, 0);
+    }
+
+    /// The verb is answered so many times, and then fails.
+    pub(crate) fn begin_after(&self, verb: Verb, calls: usize) {
+        let line = self.line(verb);
+        line.failed.store(0, Ordering::SeqCst);
+        line.limit.store(calls + 1, Ordering::SeqCst);
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn end(&self) {
+        for verb in Verb::ALL {
+            self.line(verb).limit.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// How often the verb has failed since it was last told to. A test that counts none has not been where it wanted to be.
+    pub(crate) fn failures(&self, verb: Verb) -> usize {
+        self.line(verb).failed.load(Ordering::SeqCst)
+    }
+
+    fn line(&self, verb: Verb) -> &Line {
+        &self.0[verb as usize]
+    }
+
+    fn is_answered(&self, verb: Verb) -> bool {
+        let line = self.line(verb);
+        let answered = line
+            .limit
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |limit| match limit {
+                0 => Some(0),
+                1 => None,
+                more => Some(more - 1),
+            })
+            .is_ok();
+        if !answered {
+            line.failed.fetch_add(1, Ordering::SeqCst);
+        }
+        answered
+    }
+}
+
+/// A memory store behind a line that fails.
+#[derive(Debug)]
+pub struct FailingStore {
+    memory: MemoryStore,
+    outage: Outage,
+}
+
+impl FailingStore {
+    pub(crate) fn new(memory: MemoryStore, outage: Outage) -> Self {
+        Self { memory, outage }
+    }
+
+    /// The store, if that verb is answered.
+    pub(super) fn answers(&self, verb: Verb) -> Result<&MemoryStore, StoreError> {
+        if self.outage.is_answered(verb) {
+            Ok(&self.memory)
+        } else {
+            Err(StoreError::Unreachable)
+        }
+    }
+
+    /// For what nobody waits for.
+    pub(super) fn memory(&self) -> &MemoryStore {
+        &self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::flow::{HandleKey, Presented, Settlement};
+    use crate::store::contract::{
+        Answer, bind, bounded_suite, claim, code, digest, hold, is_live, redeem, request, run,
+        settings, suite,
+    };
+    use crate::store::{Bound, Candidate, Place, Redeemed, Store};
+
+    suite!(make);
+    bounded_suite!(make);
+
+    fn make() -> (Store, ManualClock) {
+        let (store, clock, _outage) = make_with_outage();
+        (store, clock)
+    }
+
+    fn make_with_outage() -> (Store, ManualClock, Outage) {
+        let (clock, manual) = Clock::manual();
+        let memory = MemoryStore::new(settings(), HandleKey::for_upstream("test"), clock);
+        let outage = Outage::default();
+        let store = Store::Failing(FailingStore::new(memory, outage.clone()));
+        (store, manual, outage)
+    }
+
+    #[test]
+    fn a_verb_that_fails_says_so_and_changes_nothing() {
+        run(async {
+            let (store, _clock, outage) = make_with_outage();
+            let pending = hold(&store, &request("client", 1)).await;
+            let thief = hold(&store, &request("client", 2)).await;
+            let fresh = bind(&store, pending, "fresh").await.digest();
+            let [to_burn, to_release] = [
+                bind(&store, pending, "to burn").await.digest(),
+                bind(&store, pending, "to release").await.digest(),
+            ];
+            let claims = [
+                claim(&store, to_burn).await,
+                claim(&store, to_release).await,
+            ];
+            let before = store.statistics();
+            for verb in Verb::ALL {
+                outage.begin(verb);
+            }
+
+            let unreachable = StoreError::Unreachable;
+            let values = Place::Digest(digest("values"));
+            for place in [Place::Handle, values] {
+                let held = store.hold(place, &request("client", 3)).await;
+                assert_eq!(held, Err(unreachable));
+                let bound = store.bind(pending, place, code("never bound")).await;
+                assert_eq!(bound, Err(unreachable));
+            }
+            assert_eq!(store.pending(pending).await, Err(unreachable));
+            let never = |_: &_| -> Presented { panic!("judged by a store that does not answer") };
+            let redeemed = store.redeem(fresh, never).await;
+            assert_eq!(redeemed.err(), Some(unreachable));
+            let owners = store.owners(&[Candidate::State(pending)]).await;
+            assert_eq!(owners, Err(unreachable));
+            assert_eq!(store.discard(pending).await, Err(unreachable));
+            for (claim, settlement) in claims
+                .into_iter()
+                .zip([Settlement::Burn, Settlement::Release])
+            {
+                assert_eq!(store.settle(claim, settlement).await, Err(unreachable));
+            }
+            let asked = Verb::ALL.map(|verb| outage.failures(verb));
+            assert_eq!(asked, [2, 1, 2, 1, 2, 1, 1]);
+
+            outage.end();
+            assert_eq!(store.statistics(), before);
+            assert!(is_live(&store, pending).await);
+            assert!(!is_live(&store, digest("values")).await);
+            // A code that could not be bound is anybody's still.
+            let bound = store.bind(thief, Place::Handle, code("never bound")).await;
+            assert!(matches!(bound, Ok(Bound::Handle(_))));
+            assert_eq!(redeem(&store, fresh).await, Answer::Claimed);
+            // A claim that could not be settled is nobody's any more.
+            for key in [to_burn, to_release] {
+                assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+            }
+        });
+    }
+
+    #[test]
+    fn an_outage_may_begin_in_the_middle() {
+        run(async {
+            let (store, _clock, outage) = make_with_outage();
+            let pending = hold(&store, &request("client", 1)).await;
+            let key = bind(&store, pending, "code").await.digest();
+            outage.begin_after(Verb::Redeem, 2);
+            for _ in 0..2 {
+                let redeemed = store.redeem(key, |_| Presented::Differs).await;
+                assert!(matches!(redeemed, Ok(Redeemed::Mismatch(_))));
+            }
+            for _ in 0..2 {
+                let redeemed = store.redeem(key, |_| Presented::Matches).await;
+                assert_eq!(redeemed.err(), Some(StoreError::Unreachable));
+            }
+            assert!(is_live(&store, pending).await, "the other verbs go on");
+        });
+    }
+}
