@@ -10,6 +10,7 @@
 
 mod flow;
 mod http;
+mod kinds;
 mod parameters;
 mod paths;
 mod responses;

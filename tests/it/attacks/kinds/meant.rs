@@ -1,0 +1,323 @@
+//! Who is meant. Only some clients are enforced; a thief writes the name of one of them as some server reads it, and the gate
+//! does not: databases compare without case, accents and trailing blanks, C ends a name at a NUL, frameworks trim.
+//!
+//! Seen to fail without the skeletons of `policy::rules`: `names_in_another_spelling`, `names_that_fold_into_others`,
+//! `credentials_in_another_spelling`. `answers_to_names_in_another_spelling` without the namesake in `Exchange::rule`,
+//! `names_in_basic_in_both_readings` when only the decoded reading counts, `codes_of_nobody_under_no_name` when a request
+//! without a client is judged by the default.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::super::Attacked;
+use super::{around, redirect};
+use crate::support::client::{Authorization, assert_token};
+use crate::support::http::Response;
+use crate::support::params::Params;
+use crate::support::rig::{
+    Config, REDIRECT_URI, Rig, authorization_response, handle_of, request, target,
+};
+use crate::support::scripted::{Act, Then};
+
+/// Never issued: the upstream redeems it for nobody, and it shows up in its ledger only where it is let through.
+pub(super) const UNKNOWN: &str = "a-code-that-nobody-has-ever-seen";
+
+/// How `pub` may be written.
+const SPELLINGS: [&str; 22] = [
+    "PUB",
+    "pUb",
+    " pub",
+    "pub ",
+    "pub\t",
+    "pub\u{a0}",
+    "\u{3000}pub",
+    "pub\r\n",
+    "pub\0",
+    "pub\0legacy",
+    "pub\u{1}",
+    "p\u{fc}b",
+    "pu\u{301}b",
+    "PÜB",
+    "ｐｕｂ",
+    "ＰＵＢ",
+    "ⓟⓤⓑ",
+    "𝐩𝐮𝐛",
+    "p\u{200b}ub",
+    "\u{feff}pub",
+    "pu\u{ad}b",
+    "pub\u{e0062}",
+];
+
+fn enforced(id: &str, codes: &str) -> String {
+    format!(
+        "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\nmode = \"enforce\"\ncodes = \"{codes}\"\n"
+    )
+}
+
+/// Only these clients are enforced, and the others are in this mode; whom the tests call `legacy` is one of those.
+fn all_but(mode: &str, ids: &[&str], attack: impl Fn(&Attacked)) {
+    for codes in ["handle", "upstream"] {
+        println!("mode = {mode:?}, codes = {codes:?}");
+        let tables: Vec<_> = ids.iter().map(|id| enforced(id, codes)).collect();
+        let rig = Rig::with(Config {
+            pkce: &format!("mode = \"{mode}\"\ncodes = \"{codes}\""),
+            tables: &tables.concat(),
+            ..Config::default()
+        });
+        let attacked = Attacked::sign_in(rig, codes == "handle");
+        attack(&attacked);
+        attacked.check();
+    }
+}
+
+pub(super) fn only(ids: &[&str], attack: impl Fn(&Attacked)) {
+    all_but("report", ids, attack);
+}
+
+/// A complete and correct request of a client of that name.
+fn authorization(attacked: &Attacked, id: &str) -> Authorization {
+    attacked.rig.authorization().with("client_id", id)
+}
+
+/// A token request with that code, without a verifier.
+pub(super) fn token(id: &str, code: &str) -> Params {
+    Params::default()
+        .with("grant_type", "authorization_code")
+        .with("code", code)
+        .with("redirect_uri", REDIRECT_URI)
+        .with("client_id", id)
+}
+
+/// A code that the upstream issued around the gate for a client of that name.
+pub(super) fn issued_around(attacked: &Attacked, id: &str) -> String {
+    let fresh = authorization(attacked, id).without_challenge();
+    let answer = authorization_response(&around(&attacked.rig, &target(&fresh)), &fresh);
+    answer.expect("the upstream gives a code").code().to_owned()
+}
+
+/// No sign-in: a page, or an error for the client.
+#[track_caller]
+fn begins_nothing(attacked: &Attacked, bytes: &[u8]) {
+    let before = attacked.rig.upstream.ledger().len();
+    let response = attacked.rig.send(bytes);
+    let location = response.header("location").unwrap_or_default();
+    let is_told = location.starts_with(REDIRECT_URI) && location.contains("error=");
+    assert!(response.status == 400 || is_told, "{response}");
+    assert_eq!(attacked.rig.upstream.ledger().len(), before, "{response}");
+}
+
+/// Somebody who means that name gets nothing without a verifier, and the upstream hears nothing of it.
+#[track_caller]
+pub(super) fn protected(attacked: &Attacked, id: &str) {
+    println!("{id:?}");
+    let fresh = authorization(attacked, id).without_challenge();
+    begins_nothing(attacked, &request("GET", &target(&fresh), &[], None));
+    let form = fresh.params.encoded();
+    begins_nothing(attacked, &request("POST", "/authorize", &[], Some(&form)));
+    let around = issued_around(attacked, id);
+    for code in [&*attacked.code, &*attacked.raw(), &*around, UNKNOWN] {
+        attacked.refused_form("/token", &[], &token(id, code).encoded(), &[400]);
+    }
+}
+
+/// A client that nobody protects begins without a challenge, and its code goes through.
+#[track_caller]
+fn unprotected(attacked: &Attacked, id: &str) {
+    let fresh = authorization(attacked, id).without_challenge();
+    let before = attacked.rig.upstream.codes().len();
+    attacked.rig.sign_in(&fresh);
+    assert_eq!(attacked.rig.upstream.codes().len(), before + 1, "{id}");
+    let before = attacked.rig.forwarded();
+    attacked.rig.token(&token(id, UNKNOWN));
+    assert_eq!(attacked.rig.forwarded(), before + 1, "{id}");
+}
+
+/// The last codes of `attacked` may have been anybody's; the one that it began with is still good.
+#[test]
+fn names_in_another_spelling() {
+    only(&["pub"], |attacked| {
+        protected(attacked, "pub");
+        for id in SPELLINGS {
+            protected(attacked, id);
+        }
+        for id in ["legacy", "pub2", "p-ub", "pu"] {
+            unprotected(attacked, id);
+        }
+    });
+}
+
+/// The same where the others are not even looked at.
+#[test]
+fn names_in_another_spelling_where_the_others_are_off() {
+    all_but("off", &["pub"], |attacked| {
+        for id in SPELLINGS {
+            protected(attacked, id);
+        }
+    });
+}
+
+/// Letters that change into others, or into several, with their case.
+#[test]
+fn names_that_fold_into_others() {
+    only(&["straße", "kirpi", "ﬁn", "Ωmega"], |attacked| {
+        for id in [
+            "STRASSE",
+            "strasse",
+            "Straße\0",
+            "KIRPI",
+            "k\u{131}rpi",
+            "K\u{130}RP\u{130}",
+            "kIrp\u{131}",
+            "fin",
+            "FIN",
+            "ωmega",
+            "ΏMEGA",
+            "\u{2126}mega",
+        ] {
+            protected(attacked, id);
+        }
+        for id in ["strase", "krpi", "omega"] {
+            unprotected(attacked, id);
+        }
+    });
+}
+
+/// Whoever has a strange name and does PKCE is served like anybody else, under that name and no other.
+#[test]
+fn clients_with_strange_names_sign_in_with_pkce() {
+    only(&["pub"], |attacked| {
+        for id in ["PUB", "püb", "legacy"] {
+            let authorization = authorization(attacked, id);
+            let code = attacked.rig.code_for(&authorization);
+            let form = authorization.redemption(&code).with("client_id", id);
+            if id != "legacy" {
+                let other = form.clone().with("client_id", "pub");
+                attacked.refused_form("/token", &[], &other.encoded(), &[400]);
+                let without = form.clone().without("code_verifier");
+                attacked.refused_form("/token", &[], &without.encoded(), &[400]);
+            }
+            attacked.rig.vouch(&authorization);
+            assert_token(&attacked.rig.token(&form));
+        }
+        attacked.spent.set(true);
+        assert_token(&attacked.rig.redeem(&attacked.authorization, &attacked.code));
+    });
+}
+
+fn basic(user: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:secret")))
+}
+
+/// A token request of whoever these credentials name.
+pub(super) fn with_basic(attacked: &Attacked, user: &str, code: &str) -> Vec<u8> {
+    let form = attacked.tok().without("client_id").with("code", code);
+    let fields = [("Authorization", &*basic(user))];
+    request("POST", "/token", &fields, Some(&form.encoded()))
+}
+
+/// Basic, where a name is form-encoded or is not, and the subject of an assertion.
+#[test]
+fn credentials_in_another_spelling() {
+    const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    only(&["pub"], |attacked| {
+        let around = issued_around(attacked, "pub");
+        for user in [
+            "PUB",
+            "pub ",
+            "+pub",
+            "pub%20",
+            "p%55b",
+            "%70%75%62",
+            "p%C3%BCb",
+            "ｐｕｂ",
+        ] {
+            for code in [&*attacked.code, &*around, UNKNOWN] {
+                attacked.refused(&with_basic(attacked, user, code), &[400]);
+            }
+        }
+        for subject in ["PUB", " pub", "püb", "pub\\u0000x", "ｐｕｂ"] {
+            let claims = format!("{{\"iss\":\"legacy\",\"sub\":\"{subject}\"}}");
+            let assertion = format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(claims));
+            for code in [&*attacked.code, &*around, UNKNOWN] {
+                let form = attacked.tok().without("client_id").with("code", code);
+                let form = form
+                    .with("client_assertion", &assertion)
+                    .with("client_assertion_type", KIND);
+                attacked.refused_form("/token", &[], &form.encoded(), &[400]);
+            }
+        }
+        let before = attacked.rig.forwarded();
+        attacked.rig.send(&with_basic(attacked, "legacy", UNKNOWN));
+        assert_eq!(attacked.rig.forwarded(), before + 1);
+    });
+}
+
+/// One reading of Basic names a client that is enforced, and the other one a client that is not.
+#[test]
+fn names_in_basic_in_both_readings() {
+    only(&["pub", "my+app", "my%2Fapp"], |attacked| {
+        for user in ["my+app", "My+App", "my%2bapp", "my%2Fapp", "my%252fapp"] {
+            attacked.refused(&with_basic(attacked, user, UNKNOWN), &[400]);
+        }
+        for user in ["my app", "my-app"] {
+            let before = attacked.rig.forwarded();
+            attacked.rig.send(&with_basic(attacked, user, UNKNOWN));
+            assert_eq!(attacked.rig.forwarded(), before + 1, "{user}");
+        }
+    });
+}
+
+/// A code that may be anybody's, in a request that names nobody.
+#[test]
+fn codes_of_nobody_under_no_name() {
+    only(&["pub"], |attacked| {
+        let around = issued_around(attacked, "pub");
+        for code in [&*around, UNKNOWN] {
+            let form = attacked.tok().without("client_id").with("code", code);
+            attacked.refused_form("/token", &[], &form.encoded(), &[400]);
+            let with_verifier = form.with("code_verifier", &attacked.authorization.verifier);
+            attacked.refused_form("/token", &[], &with_verifier.encoded(), &[400]);
+            let empty = attacked.tok().with("client_id", "").with("code", code);
+            attacked.refused_form("/token", &[], &empty.encoded(), &[400]);
+        }
+        unprotected(attacked, "legacy");
+    });
+}
+
+/// What the client of a sign-in gets whose answer has these parameters.
+fn answer_to(attacked: &Attacked, authorization: &Authorization, with: &str) -> Response {
+    let (begin, state) = if attacked.handles {
+        let entry = attacked.rig.entry(authorization);
+        let handle = handle_of(&entry);
+        (entry, handle)
+    } else {
+        let state = authorization.state().unwrap_or_default();
+        (target(authorization), state.to_owned())
+    };
+    let answer = redirect(&format!("{REDIRECT_URI}{with}&state={state}"));
+    let act = Act::Say(answer, Then::GoOn);
+    attacked.rig.upstream.once("/authorize", act);
+    attacked.rig.get(&begin)
+}
+
+/// A sign-in that was begun under such a name is judged by the stricter rule to its end: a token in place of the code, two codes.
+#[test]
+fn answers_to_names_in_another_spelling() {
+    only(&["pub"], |attacked| {
+        for with in [
+            "#access_token=at-of-somebody&token_type=Bearer",
+            "#code=one-of-two-codes&id_token=x.y.z",
+            "?code=one-of-two-codes&code=two-of-two-codes",
+            "?code=one-of-two-codes&error=access_denied",
+        ] {
+            for id in ["pub", "PUB", "püb", "ｐｕｂ"] {
+                let authorization = authorization(attacked, id);
+                let response = answer_to(attacked, &authorization, with);
+                assert_eq!(response.status, 502, "{id} {with}: {response}");
+            }
+            let authorization = authorization(attacked, "legacy");
+            let response = answer_to(attacked, &authorization, with);
+            assert_eq!(response.status, 302, "{with}: {response}");
+        }
+    });
+}

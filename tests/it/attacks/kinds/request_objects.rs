@@ -1,0 +1,145 @@
+//! Request objects: what is inside may be about anybody, whoever stands beside them. They are judged by the strictest rule.
+//!
+//! Seen to fail when `Fresh::read` takes the rule of the client that stands beside them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::super::Attacked;
+use crate::support::params::{Params, encode};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, request};
+
+/// Beside a client that is not enforced, where `pub` is: whoever the others are, and where it is one exception.
+pub(super) fn beside_a_lax_client(attack: impl Fn(&Attacked)) {
+    let client = |id: &str, mode: &str, codes: &str| {
+        let until = if mode == "enforce" {
+            ""
+        } else {
+            "until = \"2999-12-31\"\n"
+        };
+        format!(
+            "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\n{until}\
+             mode = \"{mode}\"\ncodes = \"{codes}\"\n"
+        )
+    };
+    for codes in ["handle", "upstream"] {
+        for (default, exception) in [
+            ("report", client("pub", "enforce", codes)),
+            ("enforce", client("lax", "report", codes)),
+            ("enforce", client("lax", "off", codes)),
+        ] {
+            println!("mode = {default:?}, codes = {codes:?}, {exception}");
+            let rig = Rig::with(Config {
+                pkce: &format!("mode = \"{default}\"\ncodes = \"{codes}\""),
+                tables: &exception,
+                ..Config::default()
+            });
+            // Whoever is off has the upstream's own codes.
+            let attacked = Attacked::sign_in(rig.unguarded(), codes == "handle");
+            attack(&attacked);
+            attacked.check();
+        }
+    }
+}
+
+/// A JWT about `pub` without a signature, one with, one that is encrypted, and two that are none.
+pub(super) fn objects(more: &str) -> [String; 5] {
+    let claims = format!(
+        "{{\"client_id\":\"pub\",\"response_type\":\"code\",\"redirect_uri\":\"{REDIRECT_URI}\"{more}}}"
+    );
+    let claims = URL_SAFE_NO_PAD.encode(claims);
+    [
+        format!("eyJhbGciOiJub25lIn0.{claims}."),
+        format!("eyJhbGciOiJSUzI1NiJ9.{claims}.c2ln"),
+        format!("eyJhbGciOiJkaXIifQ..{claims}.{claims}.c2ln"),
+        claims,
+        "x".to_owned(),
+    ]
+}
+
+const BESIDE: [&str; 3] = [
+    "",
+    "client_id=lax&",
+    "client_id=lax&response_type=code&state=s&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&",
+];
+
+/// Nothing begins, in the query or in a form; where both say something it is refused for that.
+#[track_caller]
+pub(super) fn begins_nothing(attacked: &Attacked, query: &str, expected: &[u16]) {
+    let get = request("GET", &format!("/authorize?{query}"), &[], None);
+    attacked.refused(&get, expected);
+    attacked.refused_form("/authorize", &[], query, expected);
+}
+
+/// An object in a query and in a form, beside nobody, beside a lax client in full, and beside half a request.
+#[test]
+fn objects_beside_a_lax_client() {
+    beside_a_lax_client(|attacked| {
+        for more in ["", ",\"response_type\":\"token\"", ",\"state\":\"x\""] {
+            for object in objects(more) {
+                for beside in BESIDE {
+                    let query = format!("{beside}request={object}");
+                    begins_nothing(attacked, &query, &[302, 303, 400]);
+                }
+            }
+        }
+    });
+}
+
+/// A request that was pushed, by way of the gate or around it: who is in it stands in no query.
+#[test]
+fn pushed_requests_beside_a_lax_client() {
+    beside_a_lax_client(|attacked| {
+        let pushed = attacked.rig.authorization().without_challenge();
+        attacked.rig.post("/par", &[], &pushed.params.encoded());
+        for uri in [
+            "urn:ietf:params:oauth:request_uri:pushed",
+            "urn:example:x",
+            "https://client.test/object.jwt#1",
+            "x",
+        ] {
+            for beside in BESIDE {
+                let query = format!("{beside}request_uri={}", encode(uri));
+                begins_nothing(attacked, &query, &[302, 303, 400]);
+            }
+            let both = format!(
+                "client_id=lax&request_uri={}&request={}",
+                encode(uri),
+                objects("")[0]
+            );
+            begins_nothing(attacked, &both, &[302, 303, 400]);
+        }
+    });
+}
+
+/// An object in a document that is called a form.
+#[test]
+fn objects_in_documents() {
+    beside_a_lax_client(|attacked| {
+        let object = &objects("")[0];
+        for document in [
+            format!("{{\"request\":\"{object}\"}}"),
+            format!("{{\"a\":[{{\"request\":\"{object}\"}}],\"client_id\":\"pub\"}}"),
+            format!("{{\"\\u0072equest_uri\":\"urn:x\",\"client_id\":\"pub\"}}"),
+        ] {
+            attacked.refused_form("/authorize", &[], &document, &[400]);
+        }
+    });
+}
+
+/// Without an object a client that is not enforced signs in without a challenge, and a consent form has a field of that name.
+#[test]
+fn what_is_no_request_object_goes_on() {
+    beside_a_lax_client(|attacked| {
+        let lax = attacked.rig.authorization().without_challenge();
+        let lax = lax.with("client_id", "lax");
+        attacked.rig.sign_in(&lax);
+        let consent = Params::default()
+            .with("csrfmiddlewaretoken", "x")
+            .with("request", "e30.e30.")
+            .with("action", "grant");
+        let before = attacked.rig.upstream.ledger().len();
+        attacked.rig.post("/consent", &[], &consent.encoded());
+        assert_eq!(attacked.rig.upstream.ledger().len(), before + 1);
+    });
+}

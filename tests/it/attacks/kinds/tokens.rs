@@ -1,0 +1,263 @@
+//! Tokens that nobody asked for: one leaves in the front channel only for a sign-in that began here, of a client whose rule
+//! allows that very word.
+//!
+//! Seen to fail in `answer::stray` when what leads home passes with any token (`tokens_to_the_server_itself`), without
+//! `answer::may_have_tokens` (`tokens_in_place_of_others`), and when names are compared exactly (`tokens_under_other_names`).
+
+use super::{Begun, answered, redirect};
+use crate::support::http::Response;
+use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, request, target};
+use crate::support::scripted::reply;
+
+pub(super) const TOKEN: &str = "at-of-somebody.who-has-not-asked";
+
+fn client(id: &str, keys: &str) -> String {
+    format!(
+        "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\nuntil = \"2999-12-31\"\n{keys}\n"
+    )
+}
+
+/// Gates that enforce PKCE for `pub`, whatever else is configured.
+fn gates() -> Vec<Rig> {
+    let lax = [
+        String::new(),
+        client("web", "response_types = [\"code\", \"id_token\"]"),
+        client(
+            "web",
+            "response_types = [\"code\", \"token\", \"code token\", \"none\"]",
+        ),
+        client("lax", "mode = \"report\"\ncodes = \"upstream\""),
+        client("lax", "mode = \"off\""),
+    ];
+    let gate = |codes: &str, tables: &str| {
+        println!("codes = {codes:?}: {tables}");
+        let pkce = format!("codes = \"{codes}\"");
+        let rig = Rig::with(Config {
+            pkce: &pkce,
+            tables,
+            ..Config::default()
+        });
+        rig.unguarded()
+    };
+    let all = |tables: &String| [gate("handle", tables), gate("upstream", tables)];
+    lax.iter().flat_map(all).collect()
+}
+
+#[track_caller]
+pub(super) fn is_kept(response: &Response, shown: &str) {
+    assert!(!response.to_string().contains(TOKEN), "{shown}: {response}");
+    assert!(response.status >= 300, "{shown}: {response}");
+}
+
+pub(super) fn form(action: &str, names: &[&str]) -> Vec<u8> {
+    let input = |name: &&str| format!("<input type=hidden name=\"{name}\" value=\"{TOKEN}\">");
+    let inputs: Vec<_> = names.iter().map(input).collect();
+    let page = format!(
+        "<form method=post action=\"{action}\">{}</form>",
+        inputs.concat()
+    );
+    reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+}
+
+/// Requests that begin nothing here, at paths that somebody forgot and in forms, with every mixture of response types.
+fn nothing_begun() -> Vec<Vec<u8>> {
+    let mut requests = Vec::new();
+    for types in [
+        "token",
+        "id_token",
+        "id_token token",
+        "code token",
+        "token code id_token",
+    ] {
+        let query = format!(
+            "client_id=pub&response_type={}&state=zz&redirect_uri=http%3A%2F%2F{HOST}%2Fapp%2Fcb",
+            types.replace(' ', "%20")
+        );
+        for path in ["/authorize", "/v2/authorize"] {
+            requests.push(request("GET", &format!("{path}?{query}"), &[], None));
+            requests.push(request("POST", path, &[], Some(&query)));
+        }
+    }
+    requests.push(request("POST", "/login", &[], Some("user=u")));
+    requests
+}
+
+/// To a redirect URI at the server's own origin, where an application lives behind the same gate.
+#[test]
+fn tokens_to_the_server_itself() {
+    for rig in gates() {
+        let upstream = rig.upstream.url();
+        let mut answers = Vec::new();
+        for cb in [
+            "/app/cb",
+            "http://gate.test/app/cb",
+            "//gate.test/app/cb",
+            &format!("{upstream}/app/cb"),
+        ] {
+            for tail in [
+                "#access_token=TOKEN",
+                "#access_token=TOKEN&token_type=Bearer&state=zz",
+                "#id_token=TOKEN",
+                "#state=zz&code=a-code-of-somebodys&id_token=TOKEN",
+                "?access_token=TOKEN&token_type=Bearer",
+                "?expires_in=60&access_token=TOKEN",
+                "?id_token=TOKEN&state=zz",
+            ] {
+                answers.push(redirect(&format!("{cb}{}", tail.replace("TOKEN", TOKEN))));
+            }
+            answers.push(form(cb, &["access_token", "token_type"]));
+            answers.push(form(cb, &["state", "id_token"]));
+        }
+        for answer in answers {
+            for bytes in nothing_begun() {
+                let response = answered(&rig, &bytes, answer.clone());
+                is_kept(
+                    &response,
+                    &format!("{} {}", bytes.escape_ascii(), answer.escape_ascii()),
+                );
+            }
+        }
+    }
+}
+
+/// As some clients read them: in another case, with other punctuation, as lists.
+#[test]
+fn tokens_under_other_names() {
+    for rig in gates() {
+        for name in [
+            "Access_Token",
+            "accessToken",
+            "access-token",
+            "access%5Ftoken",
+            "access_token[]",
+            "ID_TOKEN",
+            "id.token",
+        ] {
+            for answer in [
+                redirect(&format!("{REDIRECT_URI}#{name}={TOKEN}&state=zz")),
+                redirect(&format!("{REDIRECT_URI}?{name}={TOKEN}")),
+            ] {
+                let bytes = request("POST", "/login", &[], Some("user=u"));
+                let response = answered(&rig, &bytes, answer.clone());
+                is_kept(&response, &answer.escape_ascii().to_string());
+            }
+        }
+    }
+}
+
+/// Whoever began with one response type gets no token of another, in a redirect or in a form, at home or away.
+#[test]
+fn tokens_in_place_of_others() {
+    let tables = client(
+        "web",
+        "response_types = [\"code\", \"id_token\", \"token\", \"code id_token\"]",
+    );
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::with(Config {
+            pkce: &format!("codes = \"{codes}\""),
+            tables: &tables,
+            ..Config::default()
+        });
+        let rig = rig.unguarded();
+        for uri in [REDIRECT_URI, "http://gate.test/app/cb"] {
+            for (id, asked, names, leaves) in [
+                ("pub", "code", &["access_token"][..], false),
+                ("pub", "code", &["id_token"], false),
+                ("web", "code", &["access_token"], false),
+                ("web", "id_token", &["id_token", "access_token"], false),
+                ("web", "token", &["id_token"], false),
+                ("web", "code id_token", &["access_token"], false),
+                ("web", "id_token", &["id_token"], true),
+                ("web", "token", &["access_token"], true),
+            ] {
+                for in_form in [false, true] {
+                    let authorization = rig.authorization().with("client_id", id);
+                    let authorization = authorization
+                        .with("redirect_uri", uri)
+                        .with("response_type", asked);
+                    let authorization = authorization.with(
+                        "response_mode",
+                        if in_form { "form_post" } else { "fragment" },
+                    );
+                    let mut begin = target(&authorization);
+                    let mut state = authorization.state().unwrap_or_default().to_owned();
+                    if codes == "handle" {
+                        begin = rig.entry(&authorization);
+                        state = crate::support::rig::handle_of(&begin);
+                    }
+                    let pairs: Vec<_> =
+                        names.iter().map(|name| format!("{name}={TOKEN}")).collect();
+                    let answer = if in_form {
+                        let page = form(uri, names);
+                        let page = String::from_utf8(page).expect("text");
+                        let (_, page) = page.split_once("\r\n\r\n").expect("a head");
+                        let page = page.replace(
+                            "</form>",
+                            &format!("<input name=state value=\"{state}\"></form>"),
+                        );
+                        reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
+                    } else {
+                        redirect(&format!("{uri}#{}&state={state}", pairs.join("&")))
+                    };
+                    let response = answered(&rig, &request("GET", &begin, &[], None), answer);
+                    let shown = format!("{codes} {uri} {id} {asked} {names:?}");
+                    if leaves {
+                        assert!(response.to_string().contains(TOKEN), "{shown}: {response}");
+                    } else {
+                        is_kept(&response, &shown);
+                        assert_eq!(response.status, 502, "{shown}: {response}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Parameters of the server's own: a link for a password that is to be set anew has a token in it, too.
+#[test]
+fn what_is_no_token_of_oauth_goes_out() {
+    for rig in gates() {
+        for location in [
+            format!("/reset?access_token={TOKEN}"),
+            format!("/x?token={TOKEN}&state=zz"),
+            format!("/x?csrf_token={TOKEN}#token_type"),
+        ] {
+            let bytes = request("POST", "/login", &[], Some("user=u"));
+            let response = answered(&rig, &bytes, redirect(&location));
+            assert_eq!(response.header("location"), Some(&*location), "{response}");
+        }
+        let page = format!("{{\"access_token\":\"{TOKEN}\"}}");
+        let answer = reply(
+            "200 OK",
+            &[("Content-Type", "application/json")],
+            page.as_bytes(),
+        );
+        let bytes = request("POST", "/api/login", &[], Some("user=u"));
+        assert_eq!(answered(&rig, &bytes, answer).status, 200);
+    }
+}
+
+/// With handles a sign-in that is over has no token, either.
+#[test]
+fn tokens_for_sign_ins_that_are_over() {
+    let rig = Rig::pkce("response_types = [\"code\", \"token\"]");
+    let begun = Begun::on(&rig);
+    let elsewhere = redirect(&format!(
+        "https://evil.test/#access_token={TOKEN}&state={}",
+        begun.handle
+    ));
+    is_kept(&begun.answered(elsewhere), "another redirect URI");
+    for answer in [
+        redirect(&format!(
+            "{REDIRECT_URI}#access_token={TOKEN}&state={}",
+            begun.handle
+        )),
+        redirect(&format!("{REDIRECT_URI}#access_token={TOKEN}")),
+    ] {
+        for _ in 0..3 {
+            let bytes = request("POST", "/login", &[], Some("user=u"));
+            let response = answered(&rig, &bytes, answer.clone());
+            is_kept(&response, "a sign-in that is over");
+        }
+    }
+}
