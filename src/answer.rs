@@ -81,15 +81,23 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     let carried = facts.carried;
     let record = match facts.sign_in {
         SignIn::Several => return Err("two sign-ins in one answer"),
-        SignIn::None => return stray(facts),
-        SignIn::Dead if carried.has_credential() && facts.leads != Leads::Home => {
+        // A refusal is one the second time, too.
+        SignIn::Dead
+            if (carried.has_credential() || carried.signed) && facts.leads != Leads::Home =>
+        {
             return Err("a code for a sign-in that is over");
         }
-        SignIn::Dead => return Ok(Plan::Pass),
+        SignIn::Uncertain if carried.has_tokens() => return stray(facts),
+        SignIn::None | SignIn::Dead => return stray(facts),
         SignIn::Uncertain if carried.codes.is_empty() => return Ok(Plan::Pass),
         SignIn::Uncertain => return Ok(Plan::Note),
         SignIn::Live(record) => record,
     };
+    // A page or a path of the server's own may have a `code` for itself. What looks like an authorization code beside a handle is
+    // found by whoever looks at what is left.
+    if facts.leads == Leads::Home {
+        return stray(facts);
+    }
     if facts.leads != Leads::ToClient {
         return if carried.has_credential() || carried.signed {
             Err("a code for another redirect URI")

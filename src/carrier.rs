@@ -55,6 +55,7 @@ pub fn carriers<'a>(location: Option<&'a [u8]>, body: &'a [u8]) -> Vec<Box<dyn C
     match location {
         Some(location) => vec![Box::new(Location::new(location))],
         None => FormPost::all(body)
+            .take(MAX_FORMS)
             .map(|form| Box::new(form) as Box<dyn Carrier>)
             .collect(),
     }
@@ -83,6 +84,9 @@ impl Ours<'_> {
         }
     }
 }
+
+/// No page that posts itself to a client has so many forms that say anything.
+const MAX_FORMS: usize = 64;
 
 /// More of a kind than two say no more than two.
 const SEVERAL: usize = 2;
@@ -143,8 +147,8 @@ impl Carried {
             "access_token" => self.access_token |= !value.is_empty(),
             "id_token" => self.id_token |= !value.is_empty(),
             "token_type" | "expires_in" => self.token_company = true,
-            "response" => self.signed = true,
-            "error" => self.error = true,
+            "response" => self.signed |= !value.is_empty(),
+            "error" => self.error |= !value.is_empty(),
             "iss" => self.issuer = Some(value.to_owned()),
             _ if !value.is_empty() => self.take_lookalike(name),
             _ => {}

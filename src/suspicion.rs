@@ -106,9 +106,11 @@ pub enum Look {
 pub struct Suspicion {
     /// Parameters with a value, by query and body together: many servers do not tell where one stands.
     pub said: Said,
-    /// Those of them that stand in the body.
-    pub in_body: Said,
-    /// Those of them that are only there if the body is read as JSON or multipart.
+    /// Those of them that stand in the query.
+    pub in_query: Said,
+    /// Those of them that are there if the body is read as a form.
+    pub in_form: Said,
+    /// Those of them that are there if the body is read as JSON or multipart.
     pub in_document: Said,
     /// Every client that it names, in any reading.
     pub clients: Vec<String>,
@@ -121,9 +123,10 @@ pub struct Suspicion {
 }
 
 impl Suspicion {
-    /// Whether the request is one for a token to any server that reads all of it.
+    /// Whether the request is one for a token to any server. Each reads the query, and the body in one way.
     pub fn asks_for_token(&self) -> bool {
-        self.said.ask_for_token()
+        let with_query = |body: Said| self.in_query.and(body).ask_for_token();
+        with_query(self.in_form) || with_query(self.in_document)
     }
 }
 
@@ -191,18 +194,19 @@ impl Scan<'_> {
             Body::Broken => self.cannot_read("the body ends early"),
         }
         let bytes = body.bytes();
+        // UTF-16, which some readers of JSON find out by themselves.
+        if kind != Kind::Multipart && memchr::memchr(0, bytes).is_some() {
+            self.cannot_read("it has characters that are NUL");
+        }
         let carries_handle = words::may_hold_handle(bytes);
         let mut is_url = kind == Kind::Other;
-        // What says that it is JSON, and is, has no `&` between parameters.
-        if kind != Kind::Json || !json::is_one(bytes) {
-            form::read(bytes, |name, value| {
-                is_url |= kind == Kind::Form && name.contains(&b'?');
-                if carries_handle {
-                    self.value(&form::decode(value));
-                }
-                self.pair(Grammar::Form, name, value);
-            });
-        }
+        form::read(bytes, |name, value| {
+            is_url |= kind == Kind::Form && name.contains(&b'?');
+            if carries_handle {
+                self.value(&form::decode(value));
+            }
+            self.pair(Grammar::Form, name, value);
+        });
         json::read(bytes, |name, value| {
             if carries_handle {
                 self.value(value);
@@ -257,12 +261,12 @@ impl Scan<'_> {
             self.assertion(value);
         }
         self.found.said = self.found.said.and(said);
-        if grammar != Grammar::Query {
-            self.found.in_body = self.found.in_body.and(said);
-        }
-        if grammar == Grammar::Document {
-            self.found.in_document = self.found.in_document.and(said);
-        }
+        let part = match grammar {
+            Grammar::Query => &mut self.found.in_query,
+            Grammar::Form => &mut self.found.in_form,
+            Grammar::Document => &mut self.found.in_document,
+        };
+        *part = part.and(said);
         said
     }
 
@@ -288,6 +292,10 @@ impl Scan<'_> {
     fn credentials(&mut self, credentials: &[u8]) {
         let scheme = credentials.get(..5).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") {
+            let mut parts = credentials.windows(5);
+            if parts.any(|part| part.eq_ignore_ascii_case(b"basic")) {
+                self.cannot_read("the credentials may be Basic");
+            }
             return;
         }
         match names::user(credentials) {

@@ -164,10 +164,16 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
             rule: &rule,
         })
     };
+    assert!(with("code=a", Leads::Away, false, false).is_err());
+    assert!(with("Code=a", Leads::Away, false, false).is_err());
+    assert!(with("response=a", Leads::Away, false, false).is_err());
+    // A page of the server's own has its own `code`; a token is nobody's there.
+    assert_eq!(
+        with("code=123456", Leads::Home, false, false),
+        Ok(Plan::Pass)
+    );
+    assert!(with("#access_token=x", Leads::Home, false, false).is_err());
     for leads in [Leads::Away, Leads::Home] {
-        assert!(with("code=a", leads, false, false).is_err());
-        assert!(with("Code=a", leads, false, false).is_err());
-        assert!(with("response=a", leads, false, false).is_err());
         assert_eq!(with("x=y", leads, false, false), Ok(Plan::Pass));
     }
     assert!(with("code=a", Leads::ToClient, true, false).is_err());

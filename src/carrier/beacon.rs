@@ -24,6 +24,28 @@ pub enum Kind {
     Text,
 }
 
+/// A longer value is no word.
+const LONGEST_WORD: usize = 24;
+
+/// Whether a value is made of words, as `invalid_credentials`, `zh-Hant-TW` and `NumpadEnter` are. Random letters hardly ever are.
+fn is_words(value: &[u8]) -> bool {
+    let is_word = |part: &[u8]| {
+        let is_lower = |text: &[u8]| text.iter().all(u8::is_ascii_lowercase);
+        let is_upper = part.iter().all(u8::is_ascii_uppercase);
+        // Each capital begins one, and is followed by a small letter.
+        let is_camel = part.iter().all(u8::is_ascii_alphabetic)
+            && part
+                .windows(2)
+                .all(|two| !(two.iter().all(u8::is_ascii_uppercase)))
+            && part.last().is_some_and(u8::is_ascii_lowercase);
+        is_lower(part) || is_upper || is_camel
+    };
+    value.len() < LONGEST_WORD
+        && value
+            .split(|byte| matches!(byte, b'-' | b'_' | b'.'))
+            .all(is_word)
+}
+
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
@@ -38,7 +60,9 @@ pub enum Credential {
 pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&str>) -> bool {
     any_layer(text, |layer| {
         let counts = |value: &[u8]| {
-            value.len() >= MIN_CODE && except.is_none_or(|ours| value != ours.as_bytes())
+            value.len() >= MIN_CODE
+                && !is_words(value)
+                && except.is_none_or(|ours| value != ours.as_bytes())
         };
         is_named_there(credential, layer, kind, &counts) || is_field(credential, layer, &counts)
     })
@@ -300,6 +324,10 @@ mod tests {
             r#"{"error_code":"SOMETHING_LONG","code":404,"zipcode":"123456789"}"#,
             r#"{"code":"not a code at all"}"#,
             "The code: abcdefghijkl",
+            r#"{"code":"invalid_credentials"}"#,
+            r#"{"code":"USER_LOCKED"}"#,
+            "{code:'zh-Hant-TW'}",
+            "e.code:'NumpadEnter'",
             "<textarea name=code></textarea>",
             "<code>https://app.example/callback</code>",
             "?redirect_uri=https%3A%2F%2Fc%2Fcb&response_type=code&code_challenge=abcdefghijkl",

@@ -14,13 +14,14 @@ use crate::flow::{Handle, Submission};
 use crate::oauth::Digest;
 use crate::oauth::authorize::PROTECTED;
 use crate::oauth::media::{Charset, NoForm, form_charset};
+use crate::oauth::params;
 use crate::policy::{Cleared, Decision, Violation, authorize, nothing_to_judge};
 use crate::suspicion::Said;
 
 use super::body::{Body, Peeked};
 use super::exchange::Exchange;
 use super::received::Received;
-use super::{bind, concern, elsewhere, reply};
+use super::{bind, concern, elsewhere, headers, reply};
 
 use continuation::continuation;
 use fresh::fresh;
@@ -48,6 +49,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         // What is not there has no charset; Django would read the query in it.
         request.headers.remove(header::CONTENT_TYPE);
     }
+    // PHP and others can be told to read cookies like parameters.
+    headers::without_cookies(&mut request.headers, is_parameter);
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),
@@ -78,7 +81,12 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // A login page's own fields are the server's affair, but for those that would begin a sign-in or change it. (Another state
     // than the handle only makes the answer one that nobody waits for.)
     let is_multipart = matches!(form, Form::Multipart);
-    let in_parts = heard.said.in_body.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
+    let in_parts = heard
+        .said
+        .in_form
+        .and(heard.said.in_document)
+        .has(Said::AUTHORIZATION)
+        || heard.said.unreadable.is_some();
     if is_multipart && (handle.is_none() || in_parts) {
         let text = if handle.is_some() {
             "a multipart body that may change the sign-in"
@@ -120,6 +128,17 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
         }
         Decision::Refuse(..) => reply::method_not_allowed("GET, POST", false),
     }
+}
+
+fn is_parameter(cookie: &str) -> bool {
+    let decoded = params::decode(cookie.as_bytes());
+    // The server's own cookies are called `state` and the like.
+    let decisive = PROTECTED
+        .iter()
+        .copied()
+        .filter(|name| *name != "state" && *name != "request");
+    let decisive: Vec<&str> = decisive.collect();
+    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &decisive)
 }
 
 /// Reads the body, if there is one, leaving it ready to be sent on.

@@ -99,6 +99,12 @@ pub(super) async fn deliver(
     asked: Asked<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
+    // The words behind the status can hold anything, and nobody reads them.
+    if !exchange.site.observes_only {
+        response
+            .extensions_mut()
+            .remove::<hyper::ext::ReasonPhrase>();
+    }
     let page = read::page(exchange, &asked, &mut response).await;
     read::tell_own_origin(exchange, &page);
     match examine(exchange, &asked, &response, &page).await {
@@ -154,7 +160,11 @@ async fn examine<'g>(
     response: &Response<Body>,
     page: &Bytes,
 ) -> Result<Delivery, Unsafe<'g>> {
-    let location = read::location(response).map_err(Unsafe::stray)?;
+    // Whose an answer with two is, nobody can tell.
+    let location = read::location(response).map_err(|why| Unsafe {
+        rule: Some(exchange.site.settings.rules.strictest(clock::today())),
+        ..Unsafe::stray(why)
+    })?;
     let carriers = carriers(location, page);
     let ours = asked.ours(exchange);
     let carried: Vec<(&dyn Carrier, Carried)> = carriers
@@ -352,12 +362,20 @@ async fn keep<'g>(
         .await;
     match bound {
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
-        Ok(Bound::TooMany) => Err(Unsafe::stray("more codes than one sign-in may yield")),
+        Ok(Bound::TooMany) => {
+            let why = "more codes than one sign-in may yield";
+            let found = found.unsafe_because(exchange, why);
+            // Those that it has are good.
+            Err(Unsafe {
+                pending: None,
+                ..found
+            })
+        }
         // The sign-in that has it keeps it; this one has shown what it is for.
         Ok(Bound::Elsewhere) => {
             Err(found.unsafe_because(exchange, "a code that belongs to another sign-in"))
         }
-        Ok(Bound::Unknown) => Err(Unsafe::stray("a code that could not be bound")),
+        Ok(Bound::Unknown) => Err(found.unsafe_because(exchange, "a code that could not be bound")),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
 }

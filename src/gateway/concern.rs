@@ -9,7 +9,7 @@ use crate::flow::Candidate;
 use crate::oauth::{AuthorizationCode, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::store::{Owner, StoreError};
-use crate::suspicion::{self, Kind, Look, Suspicion, is_quiet, scan};
+use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
 
 use super::body::Peeked;
 use super::exchange::Exchange;
@@ -57,7 +57,10 @@ impl Heard {
         let concern = Concern {
             names: &self.said.clients,
             owners: &owners,
-            is_certain: self.said.unreadable.is_none() && self.owners.is_ok(),
+            // What is inside of a request object may be about anybody.
+            is_certain: self.said.unreadable.is_none()
+                && self.owners.is_ok()
+                && !self.said.said.has(Said::REQUEST),
         };
         let rules = &exchange.site.settings.rules;
         rules.concerned(&concern, clock::today())
@@ -165,6 +168,11 @@ enum Declared {
     Other,
 }
 
+/// Whether nobody looks for parameters in what is too long to be read: pictures, archives and the like, as they are.
+pub(super) fn is_media(headers: &HeaderMap) -> bool {
+    body_of(headers) == Declared::Media
+}
+
 /// How the media types of such bodies begin.
 const MEDIA: [&[u8]; 7] = [
     b"image/",
@@ -212,7 +220,7 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
 }
 
 fn names_foreign_charset(media_type: &[u8]) -> bool {
-    const LIKE_ASCII: [&str; 12] = [
+    const LIKE_ASCII: [&str; 9] = [
         "utf-8",
         "utf8",
         "us-ascii",
@@ -220,10 +228,7 @@ fn names_foreign_charset(media_type: &[u8]) -> bool {
         "iso-8859-",
         "latin",
         "windows-125",
-        "shift_jis",
         "euc-",
-        "gb",
-        "big5",
         "koi8",
     ];
     let media_type = media_type.to_ascii_lowercase();

@@ -4,7 +4,7 @@
 //! issued them, this is what keeps an alias of the token endpoint that nobody configured from being a way around: as far as a
 //! net can. `routes.default = "deny"` is the wall.
 
-use http::{Response, header};
+use http::Response;
 
 use crate::clock;
 use crate::policy::{Decision, Rule, Violation};
@@ -82,14 +82,7 @@ fn asks_for_token(heard: &Heard, codes_travel: bool, request: &Received) -> bool
     // Django reads the query, too, in the charset that the Content-Type names.
     let foreign_query =
         !request.query().is_empty() && concern::has_foreign_charset(&request.headers);
-    codes_travel && (heard.said.unreadable.is_some() && !is_media(request) || foreign_query)
-}
-
-/// No server looks for parameters in the end of a picture: one that is too long to be read is let through.
-fn is_media(request: &Received) -> bool {
-    const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
-    let media_type = request.headers.get(header::CONTENT_TYPE);
-    let media_type = media_type.map(|value| value.as_bytes().to_ascii_lowercase());
-    let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    media_type.is_some_and(|kind| MEDIA.iter().any(|media| kind.starts_with(media))) && !is_encoded
+    codes_travel
+        && (heard.said.unreadable.is_some() && !concern::is_media(&request.headers)
+            || foreign_query)
 }

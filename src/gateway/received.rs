@@ -7,7 +7,7 @@ use http::header::{self, HeaderName};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::flow::HandleKey;
+use crate::flow::{HandleKey, handle};
 use crate::oauth::ClientId;
 use crate::oauth::client::named_loosely;
 use crate::spelling::Twins;
@@ -133,11 +133,7 @@ impl Sent {
 
     /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
-        let fields = self.fields.iter().map(HeaderValue::as_bytes);
-        let mut texts = [self.target().as_bytes(), &self.body]
-            .into_iter()
-            .chain(fields);
-        !self.is_all || texts.any(|text| twins.stand_in(text))
+        !self.is_all || self.texts().any(|text| twins.stand_in(text))
     }
 
     /// The clients that it names, in any reading.
@@ -154,6 +150,18 @@ impl Sent {
             cookies: &[],
         };
         suspicion::scan(&request, key, Look::Names).clients
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let fields = self.fields.iter().map(HeaderValue::as_bytes);
+        [self.target().as_bytes(), &self.body]
+            .into_iter()
+            .chain(fields)
+    }
+
+    /// Whether it may carry the handle of a sign-in.
+    pub(super) fn names_handle(&self) -> bool {
+        self.texts().any(handle::may_stand_in)
     }
 
     pub(super) fn is_post(&self) -> bool {

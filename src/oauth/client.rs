@@ -197,12 +197,7 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
             });
         }
         Ok(Cow::Owned(id)) => id,
-        Err(_) => {
-            return Some(ClientIdentity {
-                id: ClientId::new(undecoded),
-                undecoded: None,
-            });
-        }
+        Err(_) => loosely_decoded(user),
     };
     Some(ClientIdentity {
         id: ClientId::from(id),
@@ -232,6 +227,28 @@ fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProble
         .and_then(|sub| sub.as_str())
         .ok_or(ClientProblem::Assertion)?;
     Ok(Some(subject.to_owned()))
+}
+
+/// As servers decode that take whatever comes.
+fn loosely_decoded(user: &[u8]) -> String {
+    let mut out = Vec::with_capacity(user.len());
+    let mut rest = user;
+    while let Some((&byte, behind)) = rest.split_first() {
+        let escape = behind.get(..2).and_then(|two| str::from_utf8(two).ok());
+        let escape = escape.and_then(|two| u8::from_str_radix(two, 16).ok());
+        rest = behind;
+        match (byte, escape) {
+            (b'%', Some(escaped)) => {
+                out.push(escaped);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    // Byte by byte where it is no UTF-8: such a name is nobody's in so many words.
+    String::from_utf8(out)
+        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect())
 }
 
 #[cfg(test)]

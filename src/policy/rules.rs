@@ -127,6 +127,16 @@ pub struct ClientRule {
     pub reason: Option<String>,
 }
 
+/// No server has room for a longer client identifier that is not a URL, and none of those is longer.
+const LONGEST_ID: usize = 2048;
+
+/// The digits of an identifier that some databases compare as a number: behind a sign and zeros, before anything else.
+fn number(id: &str) -> Option<&str> {
+    let id = id.trim_start().trim_start_matches(['+', '0']);
+    let end = id.find(|c: char| !c.is_ascii_digit()).unwrap_or(id.len());
+    id.get(..end).filter(|digits| !digits.is_empty())
+}
+
 /// Whom a request may concern, as far as it says.
 #[derive(Debug, Clone, Copy)]
 pub struct Concern<'a> {
@@ -228,9 +238,23 @@ impl Rules {
         if self.skeletons.is_empty() {
             return None;
         }
-        let alike = self.skeletons.get(&skeleton(id.as_str()))?;
         let mode = |client: &&Digest| self.of(Some(**client), today).mode;
-        alike.iter().max_by_key(mode).copied()
+        let name = id.as_str();
+        // RFC 6749 appendix A.1: visible characters of ASCII. What servers make of others, and of names that no column holds,
+        // nobody can tell: it may be any client.
+        let is_ordinary = name.len() <= LONGEST_ID
+            && name
+                .bytes()
+                .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !is_ordinary && !self.clients.contains_key(&id.digest()) {
+            return self.clients.keys().max_by_key(mode).copied();
+        }
+        let alike = self.skeletons.get(&skeleton(name)).into_iter().flatten();
+        let number = number(name).and_then(|number| self.skeletons.get(number));
+        alike
+            .chain(number.into_iter().flatten())
+            .max_by_key(mode)
+            .copied()
     }
 
     /// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the default rule

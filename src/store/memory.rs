@@ -305,7 +305,9 @@ impl MemoryStore {
         // client has one state for all, takes its place. The code stays bound to what it was bound to.
         // (Not within one millisecond: by its deadline one use of these values is told from the next.)
         let is_later = there.deadline() < now.after(self.settings.pending);
-        if there.state() == State::Pending && there.count() > 0 && is_later {
+        // And not where a stranger may know the values: with the browser's cookie among them nobody else does.
+        let is_own = pending.browser.is_some();
+        if there.state() == State::Pending && there.count() > 0 && is_later && is_own {
             return None;
         }
         there.entomb(State::Conflict);

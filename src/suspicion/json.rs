@@ -40,12 +40,6 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {
     }
 }
 
-/// Whether the whole text is JSON, and nested so little that everybody reads it.
-pub(super) fn is_one(text: &[u8]) -> bool {
-    looked_at(text.len());
-    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
-}
-
 fn is_literal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }

@@ -1,6 +1,6 @@
 //! A multipart body: fields by `name=` in whatever spelling, and the line behind each blank one as the value.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr2, memmem};
 
 use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
@@ -10,6 +10,8 @@ use crate::work::looked_at;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
+/// Bytes of a name that are read.
+const LONGEST_NAME: usize = 512;
 /// Names that one field may seem to have: `name`, `name*`, `filename`, and whatever stands in a quoted one.
 const NAMES_OF_A_FIELD: usize = 8;
 
@@ -47,17 +49,17 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<()
     result
 }
 
-/// Up to a line feed, with a carriage return before it or without.
+/// Up to a carriage return, a line feed, or both.
 fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let (line, rest) = match memchr(b'\n', text) {
-        Some(end) => (text.get(..end), text.get(end + 1..)),
-        None => (Some(text), None),
+    let Some((line, end)) = memchr2(b'\r', b'\n', text).and_then(|at| text.split_at_checked(at))
+    else {
+        return (text, b"");
     };
-    let line = line.unwrap_or_default();
-    (
-        line.strip_suffix(b"\r").unwrap_or(line),
-        rest.unwrap_or_default(),
-    )
+    let rest = match end {
+        [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+        [] => b"",
+    };
+    (line, rest)
 }
 
 /// Whether a line of a head says that the value is something else than it looks like. A line that is folded does not say what, and
@@ -87,6 +89,11 @@ fn is_encoded(line: &[u8]) -> bool {
 fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
     looked_at(line.len());
     let lower = line.to_ascii_lowercase();
+    // Rack takes that for a name where there is no other.
+    if lower.starts_with(b"content-id:") && into.len() < NAMES_OF_A_FIELD {
+        let id = line.get(11..).unwrap_or_default().trim_ascii();
+        into.push(id.get(..LONGEST_NAME).unwrap_or(id).to_vec());
+    }
     for at in memmem::find_iter(&lower, b"name") {
         let rest = line.get(at + 4..).unwrap_or_default().trim_ascii_start();
         let is_extended = rest.first() == Some(&b'*');
@@ -108,7 +115,9 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
         if into.len() == NAMES_OF_A_FIELD {
             return Err(Unreadable);
         }
+        // No spelling of a name that matters is longer.
         let value = value.trim_ascii_start();
+        let value = value.get(..LONGEST_NAME).unwrap_or(value);
         let name = match value.splitn(3, |&byte| byte == b'\'').nth(2) {
             // `charset'language'name`, in which a quote is none.
             Some(encoded) if is_extended => unquoted(encoded),

@@ -5,8 +5,8 @@ use crate::answer::{Leads, SignIn};
 use crate::carrier::{Carried, Carrier};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
-use crate::oauth::Digest;
 use crate::oauth::redirect::{is_out_of_band, target_digest};
+use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
@@ -223,6 +223,17 @@ async fn correlated<'g>(
         without_cookie.to_vec(),
     ];
     let leads = nobodys.leads;
+    // Another client's record under the same values is not that of whom the request names.
+    let named = asked.sent.clients(&exchange.site.key);
+    let names_other = |client: Digest| {
+        let mut others = named.iter().map(|id| ClientId::new(id).digest());
+        !named.is_empty() && others.all(|named| named != client)
+    };
+    let is_watched = named.iter().all(|id| {
+        !exchange
+            .rule_of(Some(&ClientId::new(id)))
+            .may_change_requests()
+    });
     let mut found = nobodys;
     for key in tiers.iter().flatten() {
         if *key == found.key {
@@ -234,6 +245,7 @@ async fn correlated<'g>(
         }
         match exchange.site.store.pending(*key).await {
             // Whose it is cannot be said. (Under one key the store sees to that.)
+            Ok(Pending::Live(record)) if names_other(record.client) => {}
             Ok(Pending::Live(record))
                 if is_its(&record, target, state, leads) && found.is_live() =>
             {
@@ -251,7 +263,7 @@ async fn correlated<'g>(
             Ok(Pending::Conflict) if !found.is_live() => {
                 // Enforced, the browser's cookie would have told them apart.
                 let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
-                let whose = if told_apart && without_cookie.contains(key) {
+                let whose = if told_apart && is_watched && without_cookie.contains(key) {
                     Whose::Uncertain
                 } else {
                     Whose::Dead

@@ -72,6 +72,9 @@ fn is_encoded(response: &Response<Body>) -> bool {
     })
 }
 
+/// In media types of what comes bit by bit, and is not held back.
+const STREAMS: [&[u8]; 5] = [b"event-stream", b"ndjson", b"json-seq", b"stream=", b"grpc"];
+
 /// Whether the body of an answer may carry a code: every page and every JSON document; and whatever answers a request that a code
 /// may follow, but for media.
 fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
@@ -97,8 +100,12 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
         };
         MEDIA.iter().any(starts) && !names(kind, b"svg")
     };
-    let is_near = asked.at_authorization || asked.handle.is_some() || asked.sent.is_post();
-    kinds.any(|kind| names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind))
+    let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| names(kind, stream));
+    let is_near = asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
+    kinds.any(|kind| {
+        let is_read = names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind);
+        is_read && (asked.at_authorization || !is_stream(kind))
+    })
 }
 
 /// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
@@ -131,7 +138,7 @@ pub(super) async fn leftovers<'g>(
         } else {
             "a code in a header field other than Location"
         };
-        suspect(exchange, value.as_bytes(), Kind::Text, why).await?;
+        suspect(exchange, (value.as_bytes(), Kind::Text), why).await?;
     }
     let kind = response
         .headers()
@@ -142,13 +149,13 @@ pub(super) async fn leftovers<'g>(
             .any(|part| part.eq_ignore_ascii_case(b"html"))
     });
     let kind = if is_html { Kind::Html } else { Kind::Text };
-    suspect(exchange, page, kind, "a code in a page of an unknown shape").await
+    let why = "a code in a page of an unknown shape";
+    suspect(exchange, (page, kind), why).await
 }
 
 async fn suspect<'g>(
     exchange: &Exchange<'g>,
-    text: &[u8],
-    kind: Kind,
+    (text, kind): (&[u8], Kind),
     why: &'static str,
 ) -> Result<(), Unsafe<'g>> {
     // In UTF-16 there is a NUL between all letters.

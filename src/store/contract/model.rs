@@ -188,7 +188,8 @@ impl Model {
                 .request
                 .as_ref()
                 .is_some_and(|there| *there != request);
-            other && there.codes > 0 && there.deadline < deadline
+            let is_own = request.browser.is_some();
+            other && is_own && there.codes > 0 && there.deadline < deadline
         };
         let expected = match there.filter(|there| !makes_way(there)) {
             None => {

@@ -620,7 +620,11 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
 }
 
 pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(make: Make) {
-    let (first, second_one) = (request("client", 1), request("client", 2));
+    let from_browser = |challenge| PendingAuthorization {
+        browser: Some(digest("cookie")),
+        ..request("client", challenge)
+    };
+    let (first, second_one) = (from_browser(1), from_browser(2));
     run(async {
         let (store, clock) = make();
         let place = Place::Digest(digest("values"));

@@ -14,9 +14,9 @@ use crate::support::client::{Authorization, assert_token};
 use crate::support::http::Response;
 use crate::support::params::encode;
 use crate::support::rig::{
-    Config, REDIRECT_URI, Rig, authorization_response, cookie_of, handle_of, request, target,
+    Config, REDIRECT_URI, Rig, authorization_response, cookie_of, handle_of, request,
 };
-use crate::support::scripted::{Act, Shape, Then, reply};
+use crate::support::scripted::{Shape, reply};
 
 /// Of somebody else, and never bound here: it left in a shape that the gate does not know, or around it.
 pub(super) const STOLEN: &str = "4/0-stolen_from+somebody=else.x~y";
