@@ -14,9 +14,9 @@ use crate::support::client::{Authorization, assert_token};
 use crate::support::http::Response;
 use crate::support::params::encode;
 use crate::support::rig::{
-    Config, REDIRECT_URI, Rig, authorization_response, cookie_of, handle_of, request, target,
+    Config, REDIRECT_URI, Rig, authorization_response, cookie_of, handle_of, request,
 };
-use crate::support::scripted::{Act, Shape, Then, reply};
+use crate::support::scripted::{Shape, reply};
 
 /// Of somebody else, and never bound here: it left in a shape that the gate does not know, or around it.
 pub(super) const STOLEN: &str = "4/0-stolen_from+somebody=else.x~y";
@@ -160,12 +160,15 @@ fn codes_in_escaped_urls_in_base64() {
     });
 }
 
+/// A request with the code somewhere.
+type Place<'a> = &'a dyn Fn(&Thief<'_>) -> Vec<u8>;
+
 /// In a query, a path, a cookie, `Referer`, fields that vendors have, credentials.
 #[test]
 fn codes_in_another_encoding() {
     both(|attacked| {
         for text in encodings(STOLEN) {
-            let places: [&dyn Fn(&Thief<'_>) -> Vec<u8>; 8] = [
+            let places: [Place<'_>; 8] = [
                 &|thief| thief.get(&format!("/go?to={text}"), ("X-Nothing", "")),
                 &|thief| thief.get(&format!("/go?a=b;to={text}#"), ("X-Nothing", "")),
                 &|thief| thief.get(&format!("/go/{text}/on"), ("X-Nothing", "")),
