@@ -239,7 +239,11 @@ fn exists(path: &str) -> bool {
 fn index_is_complete() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/attacks/README.md");
     let text = fs::read_to_string(file).expect("the index is there");
-    for (heading, last) in [("\n## Attacks\n", 124), ("\n## Behaviours\n", 112)] {
+    for (heading, last) in [
+        ("\n## Attacks\n", 124),
+        ("\n## Behaviours\n", 112),
+        ("\n## Kinds\n", 27),
+    ] {
         let entries = index(&text, heading);
         let numbers: Vec<_> = entries.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{heading}");

@@ -19,7 +19,8 @@ use crate::support::scripted::{Act, Then, reply};
 
 /// Every byte as `%HH`.
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let escape = |byte: u8| format!("%{byte:02X}");
+    text.bytes().map(escape).collect()
 }
 
 /// Every character as `&#N;`.

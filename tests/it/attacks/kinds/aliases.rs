@@ -173,7 +173,7 @@ fn codes_in_documents() {
 #[test]
 fn fields_in_encoded_words() {
     let spellings = |name: &str| {
-        let quoted: String = name.bytes().map(|byte| format!("={byte:02X}")).collect();
+        let quoted = percent(name).replace('%', "=");
         let (first, second) = name.split_at(4);
         [
             format!("=?UTF-8?Q?{quoted}?="),
@@ -244,7 +244,7 @@ fn what_no_net_holds() {
     };
     with(config, |attacked| {
         let whole = json(&attacked.whole());
-        let hexadecimal: String = whole.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal = percent(&whole).replace('%', "");
         let reversed: String = whole.chars().rev().collect();
         let turned: Vec<u8> = whole.bytes().map(|byte| byte ^ 0x80).collect();
         for body in [

@@ -160,12 +160,15 @@ fn codes_in_escaped_urls_in_base64() {
     });
 }
 
+/// A request with the code somewhere.
+type Place<'a> = &'a dyn Fn(&Thief<'_>) -> Vec<u8>;
+
 /// In a query, a path, a cookie, `Referer`, fields that vendors have, credentials.
 #[test]
 fn codes_in_another_encoding() {
     both(|attacked| {
         for text in encodings(STOLEN) {
-            let places: [&dyn Fn(&Thief<'_>) -> Vec<u8>; 8] = [
+            let places: [Place<'_>; 8] = [
                 &|thief| thief.get(&format!("/go?to={text}"), ("X-Nothing", "")),
                 &|thief| thief.get(&format!("/go?a=b;to={text}#"), ("X-Nothing", "")),
                 &|thief| thief.get(&format!("/go/{text}/on"), ("X-Nothing", "")),

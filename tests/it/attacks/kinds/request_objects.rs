@@ -120,7 +120,7 @@ fn objects_in_documents() {
         for document in [
             format!("{{\"request\":\"{object}\"}}"),
             format!("{{\"a\":[{{\"request\":\"{object}\"}}],\"client_id\":\"pub\"}}"),
-            format!("{{\"\\u0072equest_uri\":\"urn:x\",\"client_id\":\"pub\"}}"),
+            r#"{"\u0072equest_uri":"urn:x","client_id":"pub"}"#.to_owned(),
         ] {
             attacked.refused_form("/authorize", &[], &document, &[400]);
         }

@@ -52,9 +52,7 @@ fn twins(code: &str) -> Vec<String> {
         code.chars().map(bare).collect(),
         escapes(code),
         escapes(code).to_uppercase().replace("\\U", "\\u"),
-        code.chars()
-            .map(|c| format!("\\x{:02x}", u32::from(c)))
-            .collect(),
+        percent(code).replace('%', "\\x"),
         percent(&escapes(code)),
         percent(&references(code)),
         escapes(&percent(code)),
@@ -81,7 +79,7 @@ fn stopped(begun: &Begun<'_>, code: &str, answer: Vec<u8>) {
 /// Nothing is left of the code in any spelling that these tests know.
 #[track_caller]
 pub(super) fn clean(response: &Response, code: &str) {
-    let received = String::from_utf8_lossy(&response.raw).into_owned();
+    let received = response.to_string();
     for twin in twins(code).iter().chain([&code.to_owned()]) {
         let inner = twin.get(2..twin.len().saturating_sub(2));
         let inner = inner.expect("twins are long and ASCII");
