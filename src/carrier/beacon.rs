@@ -64,8 +64,23 @@ pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&
                 && !is_words(value)
                 && except.is_none_or(|ours| value != ours.as_bytes())
         };
-        is_named_there(credential, layer, kind, &counts) || is_field(credential, layer, &counts)
+        // Most texts do not have the word at all.
+        mentions(credential, layer)
+            && (is_named_there(credential, layer, kind, &counts)
+                || is_field(credential, layer, &counts))
     })
+}
+
+fn mentions(credential: Credential, text: &[u8]) -> bool {
+    looked_at(text.len());
+    match credential {
+        Credential::Code => {
+            memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
+        }
+        Credential::Token => {
+            memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))
+        }
+    }
 }
 
 fn is_named_there(

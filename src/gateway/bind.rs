@@ -179,11 +179,18 @@ async fn examine<'g>(
     let several = with_credentials.count() > 0 && carried.len() > 1;
     for (carrier, carried) in &carried {
         let found = belongs::find(exchange, asked, *carrier, carried).await?;
+        // Made once: to look for it in the request, and in what is left of the answer.
+        let twins = match carried.codes.as_slice() {
+            [code] => Some(Twins::of(code.expose())),
+            _ => None,
+        };
         let facts = Facts {
             carried,
             sign_in: found.sign_in(),
             leads: found.leads,
-            came_along: came_along(asked, carried),
+            came_along: twins
+                .as_ref()
+                .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: found.is_live() && is_other_browser(exchange, asked, &found),
             rule: found.rule(exchange),
         };
@@ -195,7 +202,8 @@ async fn examine<'g>(
         match plan {
             Plan::Pass => {}
             Plan::Bind => {
-                return bind(exchange, asked, (*carrier, carried), &found, response).await;
+                let place = (*carrier, carried, twins);
+                return bind(exchange, asked, place, &found, response).await;
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
@@ -205,14 +213,6 @@ async fn examine<'g>(
     }
     read::leftovers(exchange, response, page).await?;
     Ok(Delivery::Unchanged)
-}
-
-/// Whether the one code of an answer came with its request, in whatever encoding.
-fn came_along(asked: &Asked<'_>, carried: &Carried) -> bool {
-    match carried.codes.as_slice() {
-        [code] => asked.sent.may_hold(&Twins::of(code.expose())),
-        _ => false,
-    }
 }
 
 /// Whether a sign-in ends in another browser than the one that began, and that is refused. What is only told is told here.
@@ -244,7 +244,7 @@ fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs)
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (place, carried): (&dyn Carrier, &Carried),
+    (place, carried, twins): (&dyn Carrier, &Carried, Option<Twins>),
     found: &Belongs,
     response: &Response<Body>,
 ) -> Result<Delivery, Unsafe<'g>> {
@@ -281,7 +281,7 @@ async fn bind<'g>(
     // The client's own state may look like anything.
     let without_state = written(&ClientState::Absent);
     let check = Check {
-        twins: code.map(|code| Twins::of(code.expose())),
+        twins,
         ours: ours.map(Handle::expose),
         may_have_a_token: may_have_a_token(record, exchange.rule(Some(record.client))),
     };

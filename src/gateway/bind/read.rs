@@ -101,9 +101,9 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
         MEDIA.iter().any(starts) && !names(kind, b"svg")
     };
     let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| names(kind, stream));
-    let is_near = asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
+    let is_near = || asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
     kinds.any(|kind| {
-        let is_read = names(kind, b"html") || names(kind, b"json") || is_near && !is_media(kind);
+        let is_read = names(kind, b"html") || names(kind, b"json") || !is_media(kind) && is_near();
         is_read && (asked.at_authorization || !is_stream(kind))
     })
 }
@@ -133,6 +133,10 @@ pub(super) async fn leftovers<'g>(
 ) -> Result<(), Unsafe<'g>> {
     let is_redirect = response.status().is_redirection();
     for (name, value) in response.headers() {
+        // Most fields name no handle.
+        if !handle::may_stand_in(value.as_bytes()) {
+            continue;
+        }
         let why = if is_redirect && *name == header::LOCATION {
             "a code in a Location of an unknown shape"
         } else {

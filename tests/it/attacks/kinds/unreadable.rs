@@ -295,7 +295,6 @@ fn other_documents() {
     all_of([
         page(
             "200 OK",
-            "application/x-ndjson",
             "{\"state\":\"HANDLE\"}\n{\"code\":\"RAW\"}\n",
         ),
         page(
