@@ -78,7 +78,7 @@ impl<'p> FormPost<'p> {
 }
 
 /// Whether there is a form at all: most pages are told from carriers by looking for one word.
-fn has_form(page: &[u8]) -> bool {
+pub fn has_form(page: &[u8]) -> bool {
     memchr_iter(b'<', page).any(|at| {
         let tag = page.get(at + 1..at + 5);
         tag.is_some_and(|tag| tag.eq_ignore_ascii_case(b"form"))

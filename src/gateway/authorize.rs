@@ -246,7 +246,7 @@ async fn pass_from(
     (handle, browser): (Option<&Handle>, Option<Digest>),
 ) -> Response<Body> {
     let asked = bind::Asked {
-        sent: cleared.get().sent(),
+        sent: Box::new(cleared.get().sent()),
         browser,
         begun,
         handle,

@@ -36,7 +36,7 @@ pub(super) use public::pass_through;
 #[derive(Clone, Default)]
 pub(super) struct Asked<'a> {
     /// What it said.
-    pub(super) sent: Sent,
+    pub(super) sent: Box<Sent>,
     /// The browser's cookie.
     pub(super) browser: Option<Digest>,
     /// The pending authorization that this very request began.
@@ -107,6 +107,20 @@ pub(super) async fn deliver(
     }
     let page = read::page(exchange, &asked, &mut response).await;
     read::tell_own_origin(exchange, &page);
+    if read::says_nothing(&response, &page) {
+        return pass_through(exchange, response);
+    }
+    // What is rare is boxed, so that what is frequent stays small.
+    Box::pin(examined(exchange, asked, response, page)).await
+}
+
+/// The same for an answer that may carry something.
+async fn examined(
+    exchange: &Exchange<'_>,
+    asked: Asked<'_>,
+    response: Response<Body>,
+    page: Bytes,
+) -> Response<Body> {
     match examine(exchange, &asked, &response, &page).await {
         Ok(Delivery::Unchanged) => pass_through(exchange, response),
         Ok(Delivery::Changed(rewritten)) => changed(exchange, response, rewritten),

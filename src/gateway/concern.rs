@@ -104,6 +104,18 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
             owners: Ok(Vec::new()),
         };
     }
+    // What is rare is boxed, so that what is frequent stays small.
+    Box::pin(listen(exchange, request, (body, declared), look)).await
+}
+
+/// The same for a request that takes more than a look.
+async fn listen(
+    exchange: &Exchange<'_>,
+    request: &Received,
+    (body, declared): (Peeked, Declared),
+    look: Look,
+) -> Heard {
+    let read = request.body.read();
     let body = match body {
         Peeked::Whole(_) if read.is_empty() => suspicion::Body::Absent,
         Peeked::Whole(_) if declared == Declared::Encoded => suspicion::Body::Encoded(&read),

@@ -54,7 +54,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
     }
     let asked = bind::Asked {
         browser: exchange.browser(&request.headers),
-        sent: request.sent(),
+        sent: Box::new(request.sent()),
         ..bind::Asked::default()
     };
     match exchange.send(request).await {

@@ -22,7 +22,7 @@ pub(in crate::gateway) async fn observe(
         watch(exchange, &mut request).await;
     }
     let asked = bind::Asked {
-        sent: request.sent(),
+        sent: Box::new(request.sent()),
         at_authorization: true,
         ..bind::Asked::default()
     };

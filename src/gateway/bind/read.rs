@@ -8,6 +8,7 @@ use http::{Response, header};
 
 use crate::answer::may_have_a_token;
 use crate::carrier::beacon::{Credential, Kind, carries};
+use crate::carrier::form_post::has_form;
 use crate::flow::{Candidate, Purpose, handle};
 use crate::policy::Violation;
 use crate::store::Pending;
@@ -106,6 +107,22 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
         let is_read = names(kind, b"html") || names(kind, b"json") || !is_media(kind) && is_near();
         is_read && (asked.at_authorization || !is_stream(kind))
     })
+}
+
+/// Whether nothing in an answer can be a carrier's or a handle's: most are told by one look.
+pub(super) fn says_nothing(response: &Response<Body>, page: &[u8]) -> bool {
+    let is_redirect =
+        response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
+    let may_hold = |text: &[u8]| handle::may_stand_in(text);
+    let is_wide = || memchr::memchr(0, page).is_some();
+    !is_redirect
+        && !has_form(page)
+        && !may_hold(page)
+        && !is_wide()
+        && !response
+            .headers()
+            .values()
+            .any(|value| may_hold(value.as_bytes()))
 }
 
 /// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set

@@ -295,10 +295,6 @@ fn other_documents() {
     all_of([
         page(
             "200 OK",
-            "{\"state\":\"HANDLE\"}\n{\"code\":\"RAW\"}\n",
-        ),
-        page(
-            "200 OK",
             "application/json",
             r#"{"\u0063\u006f\u0064\u0065":"RAW","state":"HANDLE"}"#,
         ),
