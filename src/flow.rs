@@ -4,6 +4,7 @@
 //! Pure: no clock, no randomness, no I/O.
 
 pub mod handle;
+mod lengths;
 pub mod settlement;
 pub mod submission;
 
@@ -13,6 +14,7 @@ use std::sync::LazyLock;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 pub use handle::{Handle, HandleKey, Purpose};
+pub use lengths::CodeLengths;
 pub use submission::Submission;
 
 /// How many codes one pending authorization may yield: double click, Back and reload make real servers issue a second

@@ -11,7 +11,7 @@ use crate::carrier::html::{Token, tokens};
 use crate::carrier::location::Location;
 use crate::carrier::{Carrier, Replacement, metadata};
 use crate::flow::submission::{Part, Towards};
-use crate::flow::{ClientState, Handle, HandleKey, Purpose, Submission};
+use crate::flow::{ClientState, CodeLengths, Handle, HandleKey, Purpose, Submission};
 use crate::oauth::params::{append_pair, encode_into};
 use crate::oauth::{ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json};
 use crate::spelling::Twins;
@@ -209,7 +209,10 @@ pub fn suspicion(input: &[u8]) {
         authorization: Some(query),
         ..suspicion::Request::default()
     };
-    let look = Look::Candidates { in_query: true };
+    let look = Look::Candidates {
+        in_query: true,
+        lengths: CodeLengths::ANY,
+    };
     let found = suspicion::scan(&request, &key(), look);
     assert!(found.clients.len() <= 16 && found.planted.len() <= 64);
     assert!(found.candidates.len() <= 4096 + 64);

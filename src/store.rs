@@ -24,8 +24,8 @@ pub(crate) mod failing;
 use std::fmt;
 use std::time::Duration;
 
-pub use crate::flow::Candidate;
 use crate::flow::{BoundCode, Handle, PendingAuthorization, Presented, Settlement};
+pub use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
@@ -275,6 +275,16 @@ impl Store {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
+        }
+    }
+
+    /// How long the codes are that [`Store::owners`] may know.
+    pub fn code_lengths(&self) -> CodeLengths {
+        match self {
+            Self::Memory(memory) => memory.code_lengths(),
+            // What cannot be asked may know every code.
+            #[cfg(test)]
+            Self::Failing(_) => CodeLengths::ANY,
         }
     }
 

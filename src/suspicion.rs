@@ -18,7 +18,7 @@ mod words;
 
 use std::fmt;
 
-use crate::flow::{Candidate, Handle, HandleKey};
+use crate::flow::{Candidate, CodeLengths, Handle, HandleKey};
 use crate::oauth::Digest;
 
 pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
@@ -98,6 +98,8 @@ pub enum Look {
     Candidates {
         /// Whether the query counts: a client behind the gate gets its code there.
         in_query: bool,
+        /// How long the codes are that matter.
+        lengths: CodeLengths,
     },
 }
 
@@ -142,8 +144,8 @@ pub fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
     if let Some(credentials) = request.authorization {
         scan.credentials(credentials);
     }
-    if let Look::Candidates { in_query } = look {
-        words::scan(&mut scan, request, in_query);
+    if let Look::Candidates { in_query, lengths } = look {
+        words::scan(&mut scan, request, in_query, lengths);
     }
     scan.found
 }
@@ -292,8 +294,7 @@ impl Scan<'_> {
     fn credentials(&mut self, credentials: &[u8]) {
         let scheme = credentials.get(..5).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") {
-            let mut parts = credentials.windows(5);
-            if parts.any(|part| part.eq_ignore_ascii_case(b"basic")) {
+            if crate::spelling::says(credentials, b"basic") {
                 self.cannot_read("the credentials may be Basic");
             }
             return;

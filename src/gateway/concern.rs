@@ -8,6 +8,7 @@ use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::{AuthorizationCode, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
+use crate::spelling::says;
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
 
@@ -73,15 +74,24 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
     if !rules.default_is_laxer() {
         return rules.default_rule();
     }
-    let look = Look::Candidates { in_query: true };
+    let look = Look::Candidates {
+        in_query: true,
+        lengths: exchange.site.store.code_lengths(),
+    };
     hear(exchange, request, look).await.rule(exchange)
 }
 
 /// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.
 pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: Look) -> Heard {
-    let declared = body_of(&request.headers);
+    let is_empty = http_body::Body::is_end_stream(&request.body);
+    // What is not there is nothing else than it should be.
+    let declared = if is_empty {
+        Declared::Other
+    } else {
+        body_of(&request.headers)
+    };
     let body = match declared {
-        _ if http_body::Body::is_end_stream(&request.body) => Peeked::Whole(bytes::Bytes::new()),
+        _ if is_empty => Peeked::Whole(bytes::Bytes::new()),
         // Nobody is kept waiting for what is long, or may be and come slowly, where no code of anybody's can stand in it.
         _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
         Declared::Form
@@ -204,10 +214,7 @@ fn body_of(headers: &HeaderMap) -> Declared {
     if !encoding.is_none_or(is_plain) || names_foreign_charset(media_type) {
         return Declared::Encoded;
     }
-    let names = |kind: &[u8]| {
-        let mut parts = media_type.windows(kind.len());
-        parts.any(|part| part.eq_ignore_ascii_case(kind))
-    };
+    let names = |kind: &[u8]| says(media_type, kind);
     let starts = |media: &&[u8]| {
         let beginning = media_type.get(..media.len());
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
@@ -279,7 +286,10 @@ pub(super) async fn misnamed_code<'g>(
     if !rules.any_upstream_codes() {
         return None;
     }
-    let others = params.iter().filter(|pair| pair.name() != "code");
+    let lengths = exchange.site.store.code_lengths();
+    let others = params
+        .iter()
+        .filter(|pair| pair.name() != "code" && lengths.has(pair.value().len()));
     let candidates: Vec<Candidate> = others
         .filter_map(|pair| AuthorizationCode::new(pair.value()))
         .map(|code| Candidate::Code(code.digest()))

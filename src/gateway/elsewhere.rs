@@ -35,7 +35,8 @@ pub(super) fn look(exchange: &Exchange<'_>, request: &Received) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
         // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
         let in_query = !concern::is_callback(exchange, request);
-        Look::Candidates { in_query }
+        let lengths = exchange.site.store.code_lengths();
+        Look::Candidates { in_query, lengths }
     } else {
         Look::Names
     }

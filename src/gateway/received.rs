@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use bytes::Bytes;
-use http::header::{self, HeaderName};
+use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -72,27 +72,28 @@ impl Received {
 
     /// What the answer is compared with. Of a body, as much as was read.
     pub(super) fn sent(&self) -> Sent {
-        let says_nothing = |name: &HeaderName| {
-            matches!(
-                *name,
-                header::ACCEPT
-                    | header::ACCEPT_ENCODING
-                    | header::ACCEPT_LANGUAGE
-                    | header::CONNECTION
-                    | header::CONTENT_LENGTH
-                    | header::HOST
-            )
-        };
-        let fields = self.headers.iter().filter(|(name, _)| !says_nothing(name));
-        Sent {
+        let mut sent = Sent {
             is_post: self.method == Method::POST,
             target: Some(self.target.clone()),
             body: self.body.read(),
             is_all: self.body.is_all_read(),
-            fields: fields.map(|(_, value)| value.clone()).collect(),
-            authorization: self.headers.get(header::AUTHORIZATION).cloned(),
-            accept: self.accept(),
+            ..Sent::default()
+        };
+        for (name, value) in &self.headers {
+            match *name {
+                header::ACCEPT => {
+                    sent.accept.get_or_insert_with(|| value.clone());
+                }
+                header::ACCEPT_ENCODING
+                | header::ACCEPT_LANGUAGE
+                | header::CONNECTION
+                | header::CONTENT_LENGTH
+                | header::HOST => {}
+                header::AUTHORIZATION => sent.authorization = Some(value.clone()),
+                _ => sent.fields.push(value.clone()),
+            }
         }
+        sent
     }
 
     /// The client that it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
@@ -153,7 +154,9 @@ impl Sent {
     }
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
-        let fields = self.fields.iter().map(HeaderValue::as_bytes);
+        let fields = self.fields.iter();
+        let fields = fields.chain(&self.authorization).chain(&self.accept);
+        let fields = fields.map(HeaderValue::as_bytes);
         [self.target().as_bytes(), &self.body]
             .into_iter()
             .chain(fields)

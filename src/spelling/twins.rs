@@ -1,11 +1,15 @@
 //! A code and what it is in other encodings.
 
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::{memchr_iter, memmem};
 use zeroize::Zeroizing;
 
 use super::any_layer;
+use crate::oauth::params::encode_into;
+use crate::oauth::params::set::ByteSet;
 use crate::work::looked_at;
 
 /// A word of fewer characters is too short to be told in base64 from another one.
@@ -16,38 +20,76 @@ const SHORTEST_ENCODED: usize = 6;
 /// Who replaces a code asks whether a twin of it is left in the answer; who binds one, whether a twin of it came with the
 /// request. Both ask here.
 pub struct Twins {
-    /// The word as it is; once more with `+` for its blanks.
-    plain: Vec<Zeroizing<Vec<u8>>>,
-    /// The word in base64, in each place that it can have among others, without the characters that depend on these.
-    encoded: Vec<Zeroizing<Vec<u8>>>,
+    code: Zeroizing<String>,
+    /// The word in base64, in each place that it can have among others, without the characters that depend on these. Made
+    /// for the first text that is long enough.
+    encoded: OnceLock<Vec<Zeroizing<Vec<u8>>>>,
 }
 
 impl Twins {
     /// Of a code as it is when nothing is escaped.
     pub fn of(code: &str) -> Self {
-        let mut plain = vec![Zeroizing::new(code.as_bytes().to_vec())];
-        if code.contains(' ') {
-            plain.push(Zeroizing::new(code.replace(' ', "+").into_bytes()));
+        Self {
+            code: Zeroizing::new(code.to_owned()),
+            encoded: OnceLock::new(),
         }
-        let mut encoded = Vec::new();
-        if code.len() >= SHORTEST_ENCODED {
-            in_base64(code.as_bytes(), &mut encoded);
-            let mut escaped = Vec::with_capacity(code.len());
-            crate::oauth::params::encode_into(&mut escaped, code);
-            if escaped != code.as_bytes() {
-                in_base64(&Zeroizing::new(escaped), &mut encoded);
-            }
-        }
-        Self { plain, encoded }
     }
 
     /// Whether the code stands in a text, in any of these encodings.
     pub fn stand_in(&self, text: &[u8]) -> bool {
-        any_layer(text, |layer| {
-            let mut words = self.plain.iter().chain(&self.encoded);
-            words.any(|word| holds(layer, word))
-        })
+        // No encoding of it is shorter than the code.
+        text.len() >= self.code.len()
+            && any_layer(text, |layer| {
+                self.stands_plain(layer) || self.stands_in_base64(layer)
+            })
     }
+
+    fn stands_plain(&self, layer: &[u8]) -> bool {
+        // A form has `+` for its blanks.
+        holds(layer, self.code.as_bytes())
+            || self.code.contains(' ') && {
+                let code = Zeroizing::new(self.code.replace(' ', "+"));
+                holds(layer, code.as_bytes())
+            }
+    }
+
+    fn stands_in_base64(&self, layer: &[u8]) -> bool {
+        let length = self.code.len();
+        if length < SHORTEST_ENCODED || !has_run(layer, shortest_in_base64(length)) {
+            return false;
+        }
+        let encoded = self.encoded.get_or_init(|| {
+            let mut encoded = Vec::new();
+            in_base64(self.code.as_bytes(), &mut encoded);
+            let mut escaped = Zeroizing::new(Vec::with_capacity(length));
+            encode_into(&mut escaped, &self.code);
+            if *escaped != self.code.as_bytes() {
+                in_base64(&escaped, &mut encoded);
+            }
+            encoded
+        });
+        encoded.iter().any(|word| holds(layer, word))
+    }
+}
+
+/// Characters that a word of so many bytes has at least in base64, without those that depend on its neighbours.
+const fn shortest_in_base64(length: usize) -> usize {
+    (length * 8 - 4) / 6
+}
+
+/// Whether so many characters of base64 stand side by side.
+fn has_run(text: &[u8], length: usize) -> bool {
+    static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
+    looked_at(text.len());
+    let mut start = 0;
+    // From its end: what comes before another character is no run, and need not be looked at.
+    while let Some(window) = text.get(start..start + length) {
+        match window.iter().rposition(|byte| !BASE64.has(*byte)) {
+            None => return true,
+            Some(at) => start += at + 1,
+        }
+    }
+    false
 }
 
 /// Codes are secrets.
@@ -119,7 +161,7 @@ mod tests {
             let mut percent = code.clone();
             for _ in 0..times {
                 let mut out = Vec::new();
-                crate::oauth::params::encode_into(&mut out, &percent);
+                encode_into(&mut out, &percent);
                 percent = String::from_utf8(out).unwrap();
             }
             let references = code.chars().map(|c| format!("&#{};", u32::from(c)));
@@ -147,6 +189,21 @@ mod tests {
             let twins = Twins::of(&code);
             prop_assert!(!twins.stand_in(other.as_bytes()));
             prop_assert!(!twins.stand_in(STANDARD.encode(&other).as_bytes()));
+        }
+
+        #[test]
+        fn a_run_is_found_wherever_it_stands(text in "[a/+_%=.-]{0,24}", length in 1usize..8) {
+            let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+            let slowly = text.as_bytes().windows(length).any(|run| run.iter().all(is_one));
+            prop_assert_eq!(has_run(text.as_bytes(), length), slowly);
+        }
+
+        #[test]
+        fn no_form_in_base64_is_shorter_than_is_said(code in "[!-~]{6,80}") {
+            let mut forms = Vec::new();
+            in_base64(code.as_bytes(), &mut forms);
+            let shortest = forms.iter().map(|form| form.len()).min();
+            prop_assert_eq!(shortest, Some(shortest_in_base64(code.len())));
         }
 
         #[test]

@@ -53,7 +53,8 @@ use std::fmt;
 
 use crate::clock::{Clock, Timestamp};
 use crate::flow::{
-    BoundCode, HandleKey, PendingAuthorization, Presented, Purpose, RELEASES_PER_CODE, Settlement,
+    BoundCode, CodeLengths, HandleKey, PendingAuthorization, Presented, Purpose, RELEASES_PER_CODE,
+    Settlement,
 };
 use crate::oauth::{AuthorizationCode, Digest};
 
@@ -63,7 +64,7 @@ use super::{
 };
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
-use sync::atomic::{AtomicU64, AtomicUsize};
+use sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use table::{Added, Table};
 use usage::Usage;
 
@@ -83,6 +84,8 @@ pub struct MemoryStore {
     traces: Table,
     origins: Origins,
     usage: Usage,
+    /// How long the codes are that were bound, as [`CodeLengths`].
+    code_lengths: [AtomicU64; CodeLengths::WORDS],
     /// Where the sweep goes on: shards of pending authorizations, of codes, of traces.
     cursor: AtomicUsize,
     /// The millisecond, plus one, at which nothing had expired. Until the next one nothing has.
@@ -101,6 +104,7 @@ impl MemoryStore {
             codes: Table::new(),
             traces: Table::new(),
             origins: Origins::new(),
+            code_lengths: Default::default(),
             cursor: AtomicUsize::new(0),
             nothing_expired: AtomicU64::new(0),
         }
@@ -162,7 +166,20 @@ impl MemoryStore {
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
+        // Before it can be asked for. Most are as long as those before.
+        let (word, bit) = CodeLengths::place(code.expose().len());
+        if let Some(known) = self.code_lengths.get(word)
+            && known.load(Ordering::Acquire) & bit == 0
+        {
+            known.fetch_or(bit, Ordering::Release);
+        }
         self.bind_to(pending, place, &code, self.clock.now())
+    }
+
+    /// How long the codes are that were ever bound here.
+    pub fn code_lengths(&self) -> CodeLengths {
+        let load = |word: &AtomicU64| word.load(Ordering::Acquire);
+        CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
     /// Judges a request by the code under that key, and claims the code for it if it matches, in one step.

@@ -5,6 +5,10 @@ use crate::work;
 use proptest::prelude::*;
 
 const LONG: &str = "SplxlOBeZQQY";
+const CANDIDATES: Look = Look::Candidates {
+    in_query: true,
+    lengths: CodeLengths::ANY,
+};
 
 fn key() -> HandleKey {
     HandleKey::for_upstream("t")
@@ -305,7 +309,7 @@ fn every_word_that_may_be_a_code_is_a_candidate_once() {
         cookies: &[cookie.as_bytes()],
         ..Request::default()
     };
-    let found = scan(&request, &key(), Look::Candidates { in_query: true });
+    let found = scan(&request, &key(), CANDIDATES);
     for candidate in expected {
         let all = found.candidates.iter();
         let times = all.filter(|found| **found == candidate).count();
@@ -352,8 +356,8 @@ fn each_byte_is_looked_at_a_bounded_number_of_times() {
             ("", Look::Names),
             ("pgs", Look::Names),
             ("--b\r\nContent-Disposition: form-data; name=", Look::Names),
-            ("\"", Look::Candidates { in_query: true }),
-            ("code=", Look::Candidates { in_query: true }),
+            ("\"", CANDIDATES),
+            ("code=", CANDIDATES),
         ] {
             let body = format!("{before}{}", part.repeat(16_384 / part.len()));
             let request = Request {

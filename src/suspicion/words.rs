@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::flow::{Candidate, Handle, HandleKey, Purpose, handle};
+use crate::flow::{Candidate, CodeLengths, Handle, HandleKey, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::spelling::any_layer;
 use crate::work::looked_at;
@@ -55,7 +55,12 @@ pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
 }
 
 /// Collects every candidate of a request.
-pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, in_query: bool) {
+pub(super) fn scan(
+    scan: &mut Scan<'_>,
+    request: &Request<'_>,
+    in_query: bool,
+    lengths: CodeLengths,
+) {
     let query = if in_query { request.query } else { b"" };
     // In UTF-16 there is one between all letters.
     let letters = |byte: &u8| *byte != 0;
@@ -73,7 +78,9 @@ pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, in_query: bool) {
     let fields = request.cookies.iter().copied().chain(request.authorization);
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     for text in texts.into_iter().chain(fields) {
-        let is_full = any_layer(text, |layer| words(scan, layer, &mut seen).is_none());
+        let is_full = any_layer(text, |layer| {
+            words(scan, layer, lengths, &mut seen).is_none()
+        });
         if is_full {
             return scan.cannot_read("it has too many words that could be codes");
         }
@@ -81,7 +88,12 @@ pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, in_query: bool) {
 }
 
 /// `None`: there are too many.
-fn words(scan: &mut Scan<'_>, text: &[u8], seen: &mut HashSet<Vec<u8>>) -> Option<()> {
+fn words(
+    scan: &mut Scan<'_>,
+    text: &[u8],
+    lengths: CodeLengths,
+    seen: &mut HashSet<Vec<u8>>,
+) -> Option<()> {
     looked_at(text.len());
     let mut left = scan.handles;
     for handle in handles(scan.key, text, &mut left) {
@@ -94,7 +106,8 @@ fn words(scan: &mut Scan<'_>, text: &[u8], seen: &mut HashSet<Vec<u8>>) -> Optio
     for word in text.split(|byte| is_around(*byte)) {
         let value = memchr::memchr(b'=', word).and_then(|at| word.get(at + 1..));
         for word in [Some(word), value].into_iter().flatten() {
-            if word.len() < SHORTEST_CODE || seen.contains(word) {
+            let may_be_one = lengths.has(word.len()) || word.len() == handle::LENGTH;
+            if word.len() < SHORTEST_CODE || !may_be_one || seen.contains(word) {
                 continue;
             }
             if seen.len() == MAX_CANDIDATES {
@@ -107,7 +120,10 @@ fn words(scan: &mut Scan<'_>, text: &[u8], seen: &mut HashSet<Vec<u8>>) -> Optio
             let handle = scan.key.recognise(Purpose::Code, text);
             let digest = match handle {
                 Some(handle) => Some(handle.digest()),
-                None => AuthorizationCode::new(text).map(|code| code.digest()),
+                None if lengths.has(word.len()) => {
+                    AuthorizationCode::new(text).map(|code| code.digest())
+                }
+                None => None,
             };
             scan.found.candidates.extend(digest.map(Candidate::Code));
         }

@@ -211,18 +211,23 @@ async fn correlated<'g>(
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
     let target = target_digest(&place.target());
-    let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
-    let without_cookie = keys(None);
-    // The request's own first, then the cookie: who sends one was given it by a sign-in that is found with it.
-    let tiers = [
-        asked.begun.into_iter().collect(),
-        asked
-            .browser
-            .map(|browser| keys(Some(browser)).to_vec())
-            .unwrap_or_default(),
-        without_cookie.to_vec(),
-    ];
     let leads = nobodys.leads;
+    let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
+    // That of the request itself: what it says was compared when it was held.
+    if let Some(key) = asked.begun {
+        match exchange.site.store.pending(key).await {
+            Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+                return Ok(Belongs {
+                    key,
+                    handle: None,
+                    leads: Leads::ToClient,
+                    whose: Whose::Live(record),
+                });
+            }
+            Ok(_) => {}
+            Err(_) => return Err(Unsafe::in_doubt(exchange)),
+        }
+    }
     // Another client's record under the same values is not that of whom the request names.
     let named = asked.sent.clients(&exchange.site.key);
     let names_other = |client: Digest| {
@@ -235,47 +240,44 @@ async fn correlated<'g>(
             .may_change_requests()
     });
     let mut found = nobodys;
-    for key in tiers.iter().flatten() {
-        if *key == found.key {
-            continue;
+    // With the cookie first: who sends one was given it by a sign-in that is found with it.
+    for browser in asked.browser.map(Some).into_iter().chain([None]) {
+        for key in keys(browser) {
+            match exchange.site.store.pending(key).await {
+                // Whose it is cannot be said. (Under one key the store sees to that.)
+                Ok(Pending::Live(record)) if names_other(record.client) => {}
+                Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+                    if found.is_live() {
+                        let whose = Whose::Several;
+                        return Ok(Belongs { whose, ..found });
+                    }
+                    found = Belongs {
+                        key,
+                        handle: None,
+                        leads: Leads::ToClient,
+                        whose: Whose::Live(record),
+                    };
+                }
+                Ok(Pending::Conflict) if !found.is_live() => {
+                    // Enforced, the browser's cookie would have told them apart.
+                    let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
+                    let whose = if told_apart && is_watched && browser.is_none() {
+                        Whose::Uncertain
+                    } else {
+                        Whose::Dead
+                    };
+                    found = Belongs {
+                        key,
+                        whose,
+                        ..found
+                    };
+                }
+                Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
+                Err(_) => return Err(Unsafe::in_doubt(exchange)),
+            }
         }
-        let in_tier = |tier: &&Vec<Digest>| tier.contains(&found.key) && !tier.contains(key);
-        if !matches!(found.whose, Whose::Nobodys) && tiers.iter().any(|tier| in_tier(&tier)) {
+        if !matches!(found.whose, Whose::Nobodys) {
             break;
-        }
-        match exchange.site.store.pending(*key).await {
-            // Whose it is cannot be said. (Under one key the store sees to that.)
-            Ok(Pending::Live(record)) if names_other(record.client) => {}
-            Ok(Pending::Live(record))
-                if is_its(&record, target, state, leads) && found.is_live() =>
-            {
-                let whose = Whose::Several;
-                return Ok(Belongs { whose, ..found });
-            }
-            Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
-                found = Belongs {
-                    key: *key,
-                    handle: None,
-                    leads: Leads::ToClient,
-                    whose: Whose::Live(record),
-                };
-            }
-            Ok(Pending::Conflict) if !found.is_live() => {
-                // Enforced, the browser's cookie would have told them apart.
-                let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
-                let whose = if told_apart && is_watched && without_cookie.contains(key) {
-                    Whose::Uncertain
-                } else {
-                    Whose::Dead
-                };
-                found = Belongs {
-                    key: *key,
-                    whose,
-                    ..found
-                };
-            }
-            Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
-            Err(_) => return Err(Unsafe::in_doubt(exchange)),
         }
     }
     Ok(found)

@@ -29,6 +29,12 @@ pub(in crate::gateway) fn pass_through(
 /// a host, too. What no browser can read leads nowhere that we know.
 pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     let site = exchange.site;
+    // As in `public_url`: most lead to an application.
+    let public_host = site.public.as_ref().and_then(Url::host_str);
+    let is_own = |host| host == site.upstream_host || Some(host) == public_host;
+    if plain_host(url).is_some_and(|host| !is_own(host)) {
+        return true;
+    }
     let target = site
         .public
         .as_ref()

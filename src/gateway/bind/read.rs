@@ -11,6 +11,7 @@ use crate::carrier::beacon::{Credential, Kind, carries};
 use crate::carrier::form_post::has_form;
 use crate::flow::{Candidate, Purpose, handle};
 use crate::policy::Violation;
+use crate::spelling::says;
 use crate::store::Pending;
 use crate::telemetry::Event;
 
@@ -79,10 +80,6 @@ const STREAMS: [&[u8]; 5] = [b"event-stream", b"ndjson", b"json-seq", b"stream="
 /// Whether the body of an answer may carry a code: every page and every JSON document; and whatever answers a request that a code
 /// may follow, but for media.
 fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
-    let names = |kind: &[u8], word: &[u8]| {
-        kind.windows(word.len())
-            .any(|part| part.eq_ignore_ascii_case(word))
-    };
     let mut kinds = response
         .headers()
         .get_all(header::CONTENT_TYPE)
@@ -99,13 +96,14 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
             kind.get(..media.len())
                 .is_some_and(|part| part.eq_ignore_ascii_case(media))
         };
-        MEDIA.iter().any(starts) && !names(kind, b"svg")
+        MEDIA.iter().any(starts) && !says(kind, b"svg")
     };
-    let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| names(kind, stream));
+    let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| says(kind, stream));
     let is_near = || asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
     kinds.any(|kind| {
-        let is_read = names(kind, b"html") || names(kind, b"json") || !is_media(kind) && is_near();
-        is_read && (asked.at_authorization || !is_stream(kind))
+        says(kind, b"html")
+            || (says(kind, b"json") || !is_media(kind) && is_near())
+                && (asked.at_authorization || !is_stream(kind))
     })
 }
 
@@ -165,10 +163,7 @@ pub(super) async fn leftovers<'g>(
         .headers()
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
-    let is_html = kind.is_none_or(|kind| {
-        kind.windows(4)
-            .any(|part| part.eq_ignore_ascii_case(b"html"))
-    });
+    let is_html = kind.is_none_or(|kind| says(kind, b"html"));
     let kind = if is_html { Kind::Html } else { Kind::Text };
     let why = "a code in a page of an unknown shape";
     suspect(exchange, (page, kind), why).await

@@ -134,6 +134,19 @@ fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
 }
 
 #[test]
+fn the_length_of_every_code_that_was_bound_is_known() {
+    let (store, _clock) = store(roomy());
+    let key = hold(&store, "client");
+    assert_eq!(store.code_lengths(), CodeLengths::default());
+    for length in [1, 64, 300] {
+        assert!(!store.code_lengths().has(length));
+        bind(&store, key, &"x".repeat(length));
+        assert!(store.code_lengths().has(length), "{length}");
+    }
+    assert!(!store.code_lengths().has(65));
+}
+
+#[test]
 fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
     let (store, clock) = store(roomy());
     let there = |secret: &str| store.codes.contains(secret.as_bytes());
