@@ -14,7 +14,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +25,7 @@ use crate::config::Config;
 use crate::flow::HandleKey;
 use crate::gateway::site::Site;
 use crate::gateway::{Gateway, Shared};
-use crate::server::{self, Lifecycle};
+use crate::server::{self, Crowd, Lifecycle, Places};
 use crate::socket::Batch;
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
@@ -173,7 +172,11 @@ impl App {
         let life = Lifecycle {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(self.config.server.connections)),
+            crowd: Crowd::new(Places {
+                all: self.config.server.connections,
+                per_peer: self.config.server.connections_per_peer,
+                exempt: self.config.server.trusted_proxies.clone(),
+            }),
         };
         let settings = &self.config.server;
         let gone = CancellationToken::new();

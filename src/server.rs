@@ -1,5 +1,6 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
+mod crowd;
 pub mod place;
 mod session;
 pub mod watch;
@@ -24,11 +25,11 @@ use ipnet::IpNet;
 use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use crowd::{Crowd, Places};
 use session::Session;
 use watch::{Watch, Watched};
 
@@ -62,6 +63,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Connections at once, over all workers.
     pub connections: usize,
+    /// Of one peer: an IPv4 address, or the /64 of an IPv6 one.
+    pub connections_per_peer: usize,
     /// Bytes of a request head.
     pub header_bytes: usize,
     /// Header fields in a request.
@@ -141,8 +144,8 @@ pub struct Lifecycle {
     pub closing: CancellationToken,
     /// Runs the connections; whoever drains waits for it.
     pub tasks: TaskTracker,
-    /// Places for connections, over all workers.
-    pub places: Arc<Semaphore>,
+    /// All connections, over all workers.
+    pub crowd: Crowd,
 }
 
 /// Makes the service for each connection.
@@ -158,6 +161,9 @@ pub trait MakeService {
 
     /// A connection was closed because it ran out of time.
     fn timed_out(&self, peer: SocketAddr);
+
+    /// A connection was closed because its place was needed, or its peer has its share of them.
+    fn spared(&self, peer: SocketAddr);
 
     /// A connection ended with a head that is none, or is too large.
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str);
@@ -190,16 +196,20 @@ pub async fn accept<M>(
                 backoff = BACKOFF.0;
                 // Only now: a place that waits here for a connection would be missing at another worker's listener,
                 // and the kernel spreads connections without asking who has places.
-                let place = tokio::select! {
-                    () = life.closing.cancelled() => return,
-                    place = Arc::clone(&life.places).acquire_owned() => place,
-                };
-                let watch = Arc::new(Watch::new(rounds.clock().clone()));
+                let watch = Arc::new(Watch::new(rounds.clock().clone(), life.crowd.patience()));
                 let session = Arc::new(Session::new(
                     Arc::clone(&watch),
                     Arc::clone(&settings),
                     life.closing.clone(),
                 ));
+                let place = tokio::select! {
+                    () = life.closing.cancelled() => return,
+                    place = life.crowd.place(peer.ip(), &session) => place,
+                };
+                let Some(place) = place else {
+                    make.spared(peer);
+                    continue;
+                };
                 rounds.join(Arc::<Session>::clone(&session));
                 // A socket that is broken already shows so at the first read.
                 drop(socket.set_nodelay(true));
@@ -253,6 +263,9 @@ async fn serve<M>(
         if session.is_over() {
             return Poll::Ready(End::Late);
         }
+        if session.gives_way() {
+            return Poll::Ready(End::Spared);
+        }
         if session.is_closing() && !is_told {
             is_told = true;
             Pin::new(&mut connection).graceful_shutdown();
@@ -262,6 +275,7 @@ async fn serve<M>(
     match end.await {
         End::Whole => {}
         End::Late => make.timed_out(peer),
+        End::Spared => make.spared(peer),
         End::Malformed(reason) => {
             make.malformed_head(peer, reason);
             // Boxed, because it is rare.
@@ -291,6 +305,8 @@ enum End {
     Whole,
     /// Out of time.
     Late,
+    /// Its place was needed.
+    Spared,
     /// With a head that hyper answers by itself, and why.
     Malformed(&'static str),
 }

@@ -73,6 +73,10 @@ impl MakeService for Worker {
         self.telemetry.tell(&Event::ConnectionTimedOut { peer });
     }
 
+    fn spared(&self, peer: SocketAddr) {
+        self.telemetry.tell(&Event::ConnectionSpared { peer });
+    }
+
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str) {
         self.telemetry.tell(&Event::MalformedHead {
             peer,

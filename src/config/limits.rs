@@ -17,6 +17,7 @@ pub(super) const TIMEOUT: RangeInclusive<Duration> =
 #[derive(Debug)]
 pub(super) struct Connections {
     pub(super) most: usize,
+    pub(super) per_peer: usize,
     pub(super) header_bytes: usize,
     pub(super) headers: usize,
     pub(super) first_byte: Duration,
@@ -28,8 +29,10 @@ pub(super) struct Connections {
 /// Reads the part that concerns connections.
 pub(super) fn connections(limits: &Table<'_>) -> Connections {
     let seconds = Duration::from_secs;
+    let most = limits.integer("connections", 4096, 1..=1_000_000);
     Connections {
-        most: limits.integer("connections", 4096, 1..=1_000_000),
+        most,
+        per_peer: limits.integer("connections_per_peer", share(most), 1..=1_000_000),
         // hyper reads a head into a buffer of 8 KiB at least.
         header_bytes: limits.size("header_bytes", 32 * KIB, 8 * KIB..=MIB),
         headers: limits.integer("headers", 64, 8..=1024),
@@ -38,6 +41,12 @@ pub(super) fn connections(limits: &Table<'_>) -> Connections {
         body_read: limits.duration("body_read", seconds(10), TIMEOUT),
         idle: limits.duration("idle", seconds(60), TIMEOUT),
     }
+}
+
+/// An eighth, but not so little that one browser or test bench fills it.
+fn share(connections: usize) -> usize {
+    const LEAST: usize = 64;
+    (connections / 8).max(LEAST).min(connections)
 }
 
 /// Reads the part that concerns requests.
@@ -70,6 +79,20 @@ mod tests {
         assert_eq!(config.limits.uri_bytes, 4 * KIB);
         assert_eq!(config.server.first_byte, Duration::from_millis(500));
         assert_eq!(config.server.idle, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_peer_has_an_eighth_of_the_connections_unless_something_else_is_written() {
+        for (limits, per_peer) in [
+            ("", 512),
+            ("connections = 800", 100),
+            ("connections = 100", 64),
+            ("connections = 10", 10),
+            ("connections_per_peer = 7", 7),
+        ] {
+            let config = config(&format!("[limits]\n{limits}\n{UPSTREAM}"));
+            assert_eq!(config.server.connections_per_peer, per_peer, "{limits}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine)
             Duration::ZERO..=Duration::from_hours(1),
         ),
         connections: connections.most,
+        connections_per_peer: connections.per_peer,
         header_bytes: connections.header_bytes,
         headers: connections.headers,
         first_byte: connections.first_byte,

@@ -7,9 +7,11 @@ use std::task::Waker;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
 use crate::clock::rounds::Waits;
 
 use super::Settings;
+use super::crowd::Spare;
 use super::watch::Watch;
 
 /// One connection, as the worker's rounds see it.
@@ -18,6 +20,7 @@ pub(super) struct Session {
     limits: Arc<Settings>,
     closing: CancellationToken,
     is_over: AtomicBool,
+    gives_way: AtomicBool,
     is_closing: AtomicBool,
     task: Mutex<Waker>,
 }
@@ -34,6 +37,7 @@ impl Session {
             is_closing: AtomicBool::new(closing.is_cancelled()),
             closing,
             is_over: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
             task: Mutex::new(Waker::noop().clone()),
         }
     }
@@ -49,6 +53,22 @@ impl Session {
     /// Its time is over.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
+    }
+
+    /// How well it can be spared ([`Watch::spare`]).
+    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+        self.watch.spare()
+    }
+
+    /// Its place is needed.
+    pub(super) fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Its place is needed, and it can be spared still.
+    pub(super) fn gives_way(&self) -> bool {
+        self.gives_way.load(Ordering::Acquire) && self.watch.spare().is_some()
     }
 
     /// It has to end after the request at hand.

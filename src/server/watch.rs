@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::clock::{Clock, Timestamp};
 
 use super::Settings;
+use super::crowd::{Patience, Spare};
 use super::place::Counted;
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
@@ -50,6 +51,8 @@ impl Phase {
 #[derive(Debug)]
 pub struct Watch {
     clock: Clock,
+    /// How much of its time it may take.
+    patience: Arc<Patience>,
     /// Phase in the low three bits, milliseconds above.
     state: AtomicU64,
     /// How many milliseconds the client has kept us waiting for the body of this request, less those that the bytes which
@@ -67,9 +70,10 @@ pub struct Watch {
 
 impl Watch {
     /// For a connection that was just accepted. The clock is read at each change, so it should be one that costs little.
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, patience: Arc<Patience>) -> Self {
         let watch = Self {
             clock,
+            patience,
             state: AtomicU64::new(0),
             debt: AtomicU64::new(0),
             stuck_write: AtomicU64::new(0),
@@ -105,6 +109,18 @@ impl Watch {
     /// hyper has all of its response, or it is given up.
     pub fn response_ended(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// How well the connection can be spared, and since when it has been so. `None`: not at all.
+    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+        let (phase, since) = self.phase();
+        let spare = match phase {
+            Phase::Idle => Spare::Idle,
+            Phase::FirstByte => Spare::Silent,
+            Phase::Head => Spare::Head,
+            Phase::Body | Phase::Ours => return None,
+        };
+        Some((spare, since))
     }
 
     /// Whether a request is being answered.
@@ -160,6 +176,7 @@ impl Watch {
                 .unwrap_or(u64::MAX)
                 .saturating_mul(1000)
                 / BODY_RATE;
+            let worth = self.patience.of_millis(worth);
             let debt = self.debt.load(Ordering::Relaxed) + waited;
             self.debt
                 .store(debt.saturating_sub(worth), Ordering::Relaxed);
@@ -167,7 +184,7 @@ impl Watch {
         }
     }
 
-    fn has_bytes(&self) {
+    pub(super) fn has_bytes(&self) {
         match self.phase().0 {
             Phase::FirstByte | Phase::Idle => self.enter(Phase::Head),
             Phase::Head | Phase::Body | Phase::Ours => {}
@@ -179,20 +196,21 @@ impl Watch {
         let now = self.clock.now();
         let (phase, since) = self.phase();
         let allowed = match phase {
-            Phase::FirstByte => settings.first_byte,
-            Phase::Idle => settings.idle,
-            Phase::Head => settings.header_read,
+            Phase::FirstByte => self.patience.of(settings.first_byte),
+            Phase::Idle => self.patience.of(settings.idle),
+            Phase::Head => self.patience.of(settings.header_read),
             Phase::Body => {
                 let debt = Duration::from_millis(self.debt.load(Ordering::Relaxed));
-                settings.body_read.checked_sub(debt)?
+                self.patience.of(settings.body_read).checked_sub(debt)?
             }
             Phase::Ours => Duration::MAX,
         };
         let stuck = self.stuck_write.load(Ordering::Relaxed);
         let write_left = match stuck.checked_sub(1) {
             None => Duration::MAX,
-            Some(since) => settings
-                .body_read
+            Some(since) => self
+                .patience
+                .of(settings.body_read)
                 .checked_sub(now.since(Timestamp::from_millis(since)))?,
         };
         let left = allowed.checked_sub(now.since(since))?.min(write_left);
@@ -280,8 +298,31 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    pub(in super::super) fn settings() -> Settings {
+        Settings {
+            listen: Vec::new(),
+            workers: 1,
+            trusted_proxies: Vec::new(),
+            drain: Duration::ZERO,
+            connections: 1,
+            connections_per_peer: 1,
+            header_bytes: 8192,
+            headers: 64,
+            first_byte: Duration::from_secs(5),
+            header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(20),
+            idle: Duration::from_mins(1),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::place::{InFlight, Place};
+    use super::testing::settings;
     use super::*;
     use std::task::Waker;
 
@@ -316,26 +357,10 @@ mod tests {
         }
     }
 
-    fn settings() -> Settings {
-        Settings {
-            listen: Vec::new(),
-            workers: 1,
-            trusted_proxies: Vec::new(),
-            drain: Duration::ZERO,
-            connections: 1,
-            header_bytes: 8192,
-            headers: 64,
-            first_byte: Duration::from_secs(5),
-            header_read: Duration::from_secs(10),
-            body_read: Duration::from_secs(20),
-            idle: Duration::from_mins(1),
-        }
-    }
-
     #[test]
     fn each_wait_has_its_own_limit() {
         let (clock, hand) = Clock::manual();
-        let watch = Watch::new(clock);
+        let watch = Watch::new(clock, Arc::default());
         let step = |seconds| {
             hand.advance(Duration::from_secs(seconds));
             watch.time_left(&settings()).map(|left| left.as_secs())
@@ -375,7 +400,7 @@ mod tests {
 
     impl Places {
         fn new() -> Self {
-            let watch = Arc::new(Watch::new(Clock::manual().0));
+            let watch = Arc::new(Watch::new(Clock::manual().0, Arc::default()));
             Self {
                 in_flight: InFlight::default(),
                 socket: Watched::new(Keeps(true), Arc::clone(&watch)),
@@ -457,7 +482,7 @@ mod tests {
         let asks: [Ask; 2] = [AsyncWrite::poll_flush, AsyncWrite::poll_shutdown];
         for ask in asks {
             let (clock, hand) = Clock::manual();
-            let watch = Arc::new(Watch::new(clock));
+            let watch = Arc::new(Watch::new(clock, Arc::default()));
             let mut socket = Watched::new(Keeps(true), Arc::clone(&watch));
             let mut ask = |is_stuck| {
                 socket.socket.0 = is_stuck;

@@ -149,6 +149,11 @@ pub enum Event<'a> {
         /// The peer.
         peer: SocketAddr,
     },
+    /// A connection was closed because its place was needed, or because its peer has its share of them.
+    ConnectionSpared {
+        /// The peer.
+        peer: SocketAddr,
+    },
     /// A head that hyper answers by itself: nobody has seen a request. Nothing of it is told: it may be anything.
     MalformedHead {
         /// The peer.

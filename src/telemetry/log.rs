@@ -120,6 +120,7 @@ pub(super) fn write(event: &Event<'_>) {
         }
         Event::Panicked => error!(event = "panicked"),
         Event::ConnectionTimedOut { peer } => debug!(event = "connection_timed_out", %peer),
+        Event::ConnectionSpared { peer } => debug!(event = "connection_spared", %peer),
         Event::MalformedHead {
             peer,
             reason,

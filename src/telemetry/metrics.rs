@@ -188,6 +188,7 @@ impl Metrics {
             Event::Overloaded { .. } => self.incident("overloaded"),
             Event::Panicked => self.incident("panicked"),
             Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
+            Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
             Event::Listening { .. } | Event::Draining { .. } | Event::Stopped { .. } => {}
         }
