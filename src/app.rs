@@ -175,7 +175,7 @@ impl App {
             crowd: Crowd::new(Places {
                 all: self.config.server.connections,
                 per_peer: self.config.server.connections_per_peer,
-                exempt: self.config.server.trusted_proxies.clone(),
+                proxies: self.config.server.trusted_proxies.clone(),
             }),
         };
         let settings = &self.config.server;

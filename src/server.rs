@@ -1,6 +1,7 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
 mod crowd;
+pub mod peer;
 pub mod place;
 mod session;
 pub mod watch;
@@ -210,6 +211,7 @@ pub async fn accept<M>(
                     make.spared(peer);
                     continue;
                 };
+                watch.is_accepted();
                 rounds.join(Arc::<Session>::clone(&session));
                 // A socket that is broken already shows so at the first read.
                 drop(socket.set_nodelay(true));

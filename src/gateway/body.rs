@@ -179,6 +179,12 @@ impl Body {
         self.broken.is_none() && self.rest.as_ref().is_none_or(Rest::is_end_stream)
     }
 
+    /// Whether it says that it is no longer than that.
+    pub fn is_at_most(&self, bytes: usize) -> bool {
+        let upper = HttpBody::size_hint(self).upper();
+        upper.is_some_and(|upper| usize::try_from(upper).is_ok_and(|upper| upper <= bytes))
+    }
+
     /// What was read of it and not yet sent on.
     pub fn read(&self) -> Bytes {
         self.ready.clone()

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::server::peer;
 use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
@@ -167,7 +168,15 @@ impl<'g> Exchange<'g> {
     }
 
     /// Forwards anything; [`Exchange::forward`] is the way for intercepted endpoints.
-    pub(super) async fn send(&self, received: Received) -> Result<Response<Body>, UpstreamError> {
+    pub(super) async fn send(
+        &self,
+        mut received: Received,
+    ) -> Result<Response<Body>, UpstreamError> {
+        // A body that is small is here before it has a place. (What breaks off does so once more when it is sent.)
+        let most = self.shared.limits.form_bytes;
+        if !received.body.is_all_read() && received.body.is_at_most(most) {
+            let _ = received.body.peek(most).await;
+        }
         // Nothing but what it returns lives on while the answer is waited for.
         let (request, upload, place) = self.outgoing(received)?;
         match self.client.send(request, upload).await {
@@ -218,7 +227,11 @@ impl<'g> Exchange<'g> {
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
         let limit = self.shared.limits.in_flight;
-        let Some(place) = self.site.enter(limit, self.caller.watch) else {
+        let upload = (!body.is_all_read()).then(|| {
+            let address = self.caller.node.address();
+            peer::Peer::of(address, &self.shared.trusted_proxies)
+        });
+        let Some(place) = self.site.enter(limit, self.caller.watch, upload) else {
             return Err(UpstreamError::Overloaded);
         };
         frame(&mut headers, &method, &body);

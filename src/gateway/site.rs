@@ -12,6 +12,7 @@ use crate::flow::HandleKey;
 use crate::oauth::redirect::Loopback;
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
+use crate::server::peer::Peer;
 use crate::server::place::{InFlight, Place};
 use crate::server::watch::Watch;
 use crate::store::Store;
@@ -113,9 +114,9 @@ impl Site {
         self.in_flight.count()
     }
 
-    /// A place for one more request of that connection, unless `limit` are taken.
-    pub fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
-        self.in_flight.enter(limit, watch)
+    /// A place for one more request of that connection, unless `limit` are taken ([`InFlight::enter`]).
+    pub fn enter(&self, limit: usize, watch: &Arc<Watch>, upload: Option<Peer>) -> Option<Place> {
+        self.in_flight.enter(limit, watch, upload)
     }
 
     /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a

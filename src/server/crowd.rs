@@ -2,8 +2,7 @@
 //!
 //! When the places are taken, those connections are closed that can best be spared: first those that have been idle
 //! longest, then those that have sent nothing yet, then those whose head has not ended. A connection whose request is being
-//! answered, or whose body is on its way, stays. Each peer (an IPv4 address, or the /64 of an IPv6 address) has a share of
-//! the places; past it one of the peer's own connections gives way, or the new one is closed.
+//! answered, or whose body is on its way, stays. Each [`Peer`] but a trusted proxy has a share of the places; past it one of the peer's own connections gives way, or the new one is closed.
 //!
 //! As the places fill up, nobody may take as long as before ([`Patience`]): what holds a place by waiting loses it sooner.
 
@@ -18,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 
+use super::peer::Peer;
 use super::session::Session;
 
 /// The share of a peer's connections, and of all, that give way at once: finding them takes a look at each.
@@ -42,8 +42,8 @@ pub struct Places {
     pub all: usize,
     /// Of one peer.
     pub per_peer: usize,
-    /// Networks that have no share of their own: proxies, whose connections are those of many.
-    pub exempt: Vec<IpNet>,
+    /// Networks of trusted proxies.
+    pub proxies: Vec<IpNet>,
 }
 
 /// All connections. Clones are the same.
@@ -65,28 +65,6 @@ struct Members {
     taken: usize,
     next: u64,
     groups: HashMap<Peer, HashMap<u64, Arc<Session>>>,
-}
-
-/// Whose connections count together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Peer {
-    /// Without a share.
-    Exempt,
-    V4([u8; 4]),
-    /// The first half of the address: a network that one customer gets.
-    V6([u8; 8]),
-}
-
-impl Peer {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [network @ .., _, _, _, _, _, _, _, _] = address.octets();
-                Self::V6(network)
-            }
-        }
-    }
 }
 
 /// Why there is no place.
@@ -132,17 +110,13 @@ impl Crowd {
         let Places {
             all,
             per_peer,
-            exempt,
+            proxies,
         } = &self.0.places;
-        let is_exempt = exempt.iter().any(|network| network.contains(&address));
-        let peer = if is_exempt {
-            Peer::Exempt
-        } else {
-            Peer::of(address)
-        };
+        let peer = Peer::of(address, proxies);
         let mut members = self.members();
+        let has_share = peer != Peer::Proxy && per_peer < all;
         if let Some(group) = members.groups.get_mut(&peer)
-            && peer != Peer::Exempt
+            && has_share
             && group.len() >= *per_peer
         {
             let batch = (per_peer / PEERS_BATCH).max(1);
@@ -287,11 +261,11 @@ mod tests {
     impl Room {
         fn new(all: usize, per_peer: usize) -> Self {
             let (clock, hand) = Clock::manual();
-            let exempt = vec!["10.0.0.0/8".parse().unwrap()];
+            let proxies = vec!["10.0.0.0/8".parse().unwrap()];
             let crowd = Crowd::new(Places {
                 all,
                 per_peer,
-                exempt,
+                proxies,
             });
             Self { crowd, clock, hand }
         }
@@ -327,8 +301,11 @@ mod tests {
         let answered = room.comes("192.0.2.1");
         answered.0.request_begins();
         let silent = room.comes("192.0.2.2");
-        let idle = [room.comes("192.0.2.3"), room.comes("192.0.2.4")];
-        idle.iter().for_each(is_idle);
+        let idle = ["192.0.2.3", "192.0.2.4"].map(|address| {
+            let guest = room.comes(address);
+            is_idle(&guest);
+            guest
+        });
         let head = room.comes("192.0.2.5");
         head.0.has_bytes();
         for (number, next) in [&idle[0], &idle[1], &silent, &head].into_iter().enumerate() {
@@ -375,18 +352,15 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_peer_and_a_trusted_proxy_is_none() {
+    fn a_trusted_proxy_has_no_share() {
         let room = Room::new(100, 1);
         let busy = |address: &str| {
             let guest = room.comes(address);
             guest.0.request_begins();
             guest
         };
-        let _v6 = busy("2001:db8::1");
-        assert_eq!(busy("2001:db8::ffff:1").2.err(), Some(Full::Peer));
-        assert!(busy("2001:db8:0:1::1").2.is_ok());
-        let _v4 = busy("192.0.2.1");
-        assert_eq!(busy("::ffff:192.0.2.1").2.err(), Some(Full::Peer));
+        let _one = busy("192.0.2.1");
+        assert_eq!(busy("192.0.2.1").2.err(), Some(Full::Peer));
         let proxies = [busy("10.0.0.1"), busy("10.0.0.1"), busy("10.0.0.1")];
         assert!(proxies.iter().all(|(_, _, place)| place.is_ok()));
     }

@@ -100,6 +100,11 @@ impl Watch {
         (phase, Timestamp::from_millis(state >> 3))
     }
 
+    /// The connection has a place now: until then nothing could be read from it.
+    pub(super) fn is_accepted(&self) {
+        self.enter(Phase::FirstByte);
+    }
+
     /// A request head is complete.
     pub fn request_begins(&self) {
         self.debt.store(0, Ordering::Relaxed);
@@ -111,10 +116,12 @@ impl Watch {
         self.enter(Phase::Idle);
     }
 
-    /// How well the connection can be spared, and since when it has been so. `None`: not at all.
+    /// How well the connection can be spared, and since when it has been so. `None`: not at all, a request is being answered or
+    /// its answer is not written yet.
     pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
         let (phase, since) = self.phase();
         let spare = match phase {
+            _ if self.stuck_write.load(Ordering::Relaxed) != 0 => return None,
             Phase::Idle => Spare::Idle,
             Phase::FirstByte => Spare::Silent,
             Phase::Head => Spare::Head,
@@ -410,7 +417,7 @@ mod tests {
 
         fn request(&self) -> Place {
             self.watch.request_begins();
-            self.in_flight.enter(3, &self.watch).unwrap()
+            self.in_flight.enter(3, &self.watch, None).unwrap()
         }
 
         fn answer(&self, place: Place) {
@@ -470,10 +477,10 @@ mod tests {
     fn there_are_as_many_places_as_the_limit_says() {
         let places = Places::new();
         let taken = [places.request(), places.request(), places.request()];
-        assert!(places.in_flight.enter(3, &places.watch).is_none());
+        assert!(places.in_flight.enter(3, &places.watch, None).is_none());
         assert_eq!(places.in_flight.count(), 3);
         drop(taken);
-        assert!(places.in_flight.enter(3, &places.watch).is_some());
+        assert!(places.in_flight.enter(3, &places.watch, None).is_some());
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn the_memory_of_the_process_has_the_bound_that_the_readme_gives() {
     assert!(all < 4096 * MIB && unit.contains("MemoryMax=4G\n"), "{all}");
 
     let rig = limited(&format!(
-        "in_flight = {PLACES}\nconnections = 320\nbody_read = \"1h\"\nheader_read = \"1h\""
+        "in_flight = {PLACES}\nconnections = 320\nconnections_per_peer = 320\nbody_read = \"1h\"\nheader_read = \"1h\""
     ));
     let head = format!(
         "X-Long: {}\r\n{FORM}Content-Length: 65000\r\n",
@@ -251,20 +251,32 @@ fn too_many_parameters_are_refused() {
     assert_eq!(rig.upstream.ledger().len(), 1);
 }
 
+/// A connection whose request the upstream does not answer.
+fn unanswered(rig: &Rig) -> Connection {
+    let before = rig.upstream.requests_to("/never").len();
+    let mut client = rig.connect();
+    client.send(&request("GET", "/never", &[], None));
+    while rig.upstream.requests_to("/never").len() == before {
+        sleep(Duration::from_millis(5));
+    }
+    client
+}
+
+fn with_connections(limits: &str, workers: usize) -> Rig {
+    let rig = Rig::with(Config {
+        server: &format!("workers = {workers}"),
+        limits,
+        ..Config::default()
+    });
+    rig.upstream.on("/never", Act::Say(Vec::new(), Then::Stall));
+    rig
+}
+
 #[test]
-fn connections_above_the_limit_wait_for_a_place() {
+fn connections_above_the_limit_wait_until_one_is_gone_whose_request_is_answered() {
     for workers in [1, 2] {
-        let server = format!("workers = {workers}");
-        let rig = Rig::with(Config {
-            server: &server,
-            limits: "connections = 2",
-            ..Config::default()
-        });
-        let mut held: Vec<_> = (0..2).map(|_| rig.connect()).collect();
-        for client in &mut held {
-            client.send(&request("GET", "/page", &[], None));
-            assert_eq!(client.response().status, 200);
-        }
+        let rig = with_connections("connections = 2", workers);
+        let mut held: Vec<_> = (0..2).map(|_| unanswered(&rig)).collect();
         let mut third = rig.connect();
         third.send(&request("GET", "/third", &[], None));
         sleep(Duration::from_millis(300));
@@ -279,6 +291,36 @@ fn connections_above_the_limit_wait_for_a_place() {
             "and comes in when somebody leaves"
         );
     }
+}
+
+#[test]
+fn connections_that_wait_for_nothing_of_ours_give_way_to_new_ones() {
+    for workers in [1, 2] {
+        let rig = with_connections("connections = 3", workers);
+        let answered = unanswered(&rig);
+        let mut idle = rig.connect();
+        idle.send(&request("GET", "/page", &[], None));
+        assert_eq!(idle.response().status, 200);
+        let mut silent = rig.connect();
+        for _ in 0..9 {
+            let mut next = rig.connect();
+            next.send(&request("GET", "/page", &[], None));
+            assert_eq!(next.response().status, 200);
+        }
+        assert_eq!((idle.rest(), silent.rest()), (Vec::new(), Vec::new()));
+        drop(answered);
+    }
+}
+
+#[test]
+fn a_peer_that_has_its_share_of_connections_gets_no_more() {
+    let rig = with_connections("connections = 9\nconnections_per_peer = 2", 1);
+    let held = [unanswered(&rig), unanswered(&rig)];
+    let mut third = rig.connect();
+    third.try_send(&request("GET", "/third", &[], None));
+    assert_eq!(third.rest(), b"");
+    assert!(rig.upstream.requests_to("/third").is_empty());
+    drop(held);
 }
 
 /// Whichever listener the kernel gives a connection to: a place that is free is free for it.
