@@ -166,7 +166,9 @@ fn spare<'m>(
     }
     for (_, _, at, number) in &found {
         let session = groups.get_mut(*at).and_then(|group| group.remove(number));
-        session.iter().for_each(|session| session.give_way());
+        if let Some(session) = session {
+            session.give_way();
+        }
     }
     found.len()
 }
