@@ -326,7 +326,6 @@ fn the_unit_confines_the_gate() {
     let unit = read("deploy/systemd/pkce-gate.service");
     for directive in [
         "Type=exec",
-        "ExecStartPre=/usr/local/bin/pkce-gate check --config /etc/pkce-gate/config.toml",
         "ExecStart=/usr/local/bin/pkce-gate run --config /etc/pkce-gate/config.toml",
         "Restart=on-failure",
         "RestartPreventExitStatus=64 65",
@@ -364,6 +363,8 @@ fn the_unit_confines_the_gate() {
     ] {
         assert!(unit.lines().any(|line| line == directive), "{directive}");
     }
+    // It is restarted with another status than those.
+    assert!(!unit.contains("ExecStartPre"));
 }
 
 #[test]
@@ -413,7 +414,11 @@ fn the_image_holds_the_released_binary() {
 
 #[test]
 fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
-    for folder in ["kubernetes", "compose", "docker"] {
+    for (folder, url) in [
+        ("kubernetes", "http://127.0.0.1:9000"),
+        ("compose", "http://upstream:9000"),
+        ("docker", "http://127.0.0.1:9000"),
+    ] {
         let config = read(&format!("deploy/{folder}/config.toml"));
         let config: toml::Table = config.parse().expect("TOML");
         assert_eq!(
@@ -423,7 +428,7 @@ fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
         );
         assert_eq!(
             config["upstream"][0]["url"].as_str(),
-            Some("http://127.0.0.1:9000"),
+            Some(url),
             "{folder}"
         );
     }
@@ -452,7 +457,8 @@ fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
     assert!(sidecar < containers, "the gate is among the initContainers");
 
     let compose = read("deploy/compose/compose.yaml");
-    assert_eq!(values(&compose, "network_mode"), ["\"service:upstream\""]);
+    assert_eq!(values(&compose, "networks"), ["[behind]", "[front, behind]"]);
+    assert_eq!(values(&compose, "behind"), ["{internal: true}"]);
     assert_eq!(compose.matches(":8080\"").count(), 1, "one published port");
     assert!(
         !compose.contains("9000:"),
