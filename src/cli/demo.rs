@@ -74,7 +74,7 @@ pub(super) fn execute(options: &Options) -> ExitCode {
 fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
     let _log = log::to_stdout(opened.log);
     let stop = CancellationToken::new();
-    run::on_signal(stop.clone(), CancellationToken::new()).map_err(failed)?;
+    run::on_signal(stop.clone(), CancellationToken::new(), |_| {}).map_err(failed)?;
     let stage = Arc::clone(&opened.stage);
     say(&text::opening(&stage.places));
     say(&text::invitation(&stage.places));

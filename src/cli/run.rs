@@ -9,7 +9,7 @@ use super::{ConfigFile, START, check, complain};
 use crate::app::{App, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::telemetry::{Telemetry, log};
+use crate::telemetry::{Event, Telemetry, log};
 
 /// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
@@ -31,29 +31,43 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
 }
 
 fn serve(config: Config, telemetry: Telemetry) -> Result<(), StartError> {
-    let app = App::bind(config, telemetry, Clock::system())?;
+    let app = App::bind(config, telemetry.clone(), Clock::system())?;
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
-    on_signal(stop.clone(), now.clone()).map_err(StartError::Thread)?;
+    let ignored = move |signal| telemetry.tell(&Event::SignalIgnored { signal });
+    on_signal(stop.clone(), now.clone(), ignored).map_err(StartError::Thread)?;
     app.run(&stop, &now)
 }
 
-/// The first SIGTERM or SIGINT drains, the second one ends at once.
-pub(super) fn on_signal(stop: CancellationToken, now: CancellationToken) -> std::io::Result<()> {
+/// The first SIGTERM or SIGINT drains, the second one ends at once. `ignored` is told of those that would end a process that
+/// does not expect them: log rotation and old habits send SIGHUP to whatever runs.
+pub(super) fn on_signal(
+    stop: CancellationToken,
+    now: CancellationToken,
+    ignored: impl Fn(&'static str) + Send + 'static,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut term, mut interrupt) = {
+    let [mut term, mut interrupt, mut hangup, mut user1, mut user2] = {
         let _inside = runtime.enter();
-        (
+        [
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
-        )
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::user_defined1())?,
+            signal(SignalKind::user_defined2())?,
+        ]
     };
     let wait = async move {
         for token in [stop, now] {
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = term.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => ignored("SIGHUP"),
+                    _ = user1.recv() => ignored("SIGUSR1"),
+                    _ = user2.recv() => ignored("SIGUSR2"),
+                }
             }
             token.cancel();
         }

@@ -170,6 +170,11 @@ pub enum Event<'a> {
         /// Where.
         address: SocketAddr,
     },
+    /// A signal came that means nothing here, and would end a process that does not expect it.
+    SignalIgnored {
+        /// Its name.
+        signal: &'static str,
+    },
     /// SIGTERM came.
     Draining {
         /// How long requests may still take.

@@ -131,6 +131,11 @@ pub(super) fn write(event: &Event<'_>) {
             }
         }
         Event::Listening { what, address } => info!(event = "listening", what, %address),
+        Event::SignalIgnored { signal } => warn!(
+            event = "signal_ignored",
+            signal,
+            hint = "restart the gate: it reads its configuration once"
+        ),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),
     }

@@ -190,7 +190,10 @@ impl Metrics {
             Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
             Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
-            Event::Listening { .. } | Event::Draining { .. } | Event::Stopped { .. } => {}
+            Event::Listening { .. }
+            | Event::SignalIgnored { .. }
+            | Event::Draining { .. }
+            | Event::Stopped { .. } => {}
         }
     }
 

@@ -426,11 +426,7 @@ fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
             Some("0.0.0.0:8080"),
             "{folder}"
         );
-        assert_eq!(
-            config["upstream"][0]["url"].as_str(),
-            Some(url),
-            "{folder}"
-        );
+        assert_eq!(config["upstream"][0]["url"].as_str(), Some(url), "{folder}");
     }
 
     let service = read("deploy/kubernetes/service.yaml");
@@ -457,7 +453,10 @@ fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
     assert!(sidecar < containers, "the gate is among the initContainers");
 
     let compose = read("deploy/compose/compose.yaml");
-    assert_eq!(values(&compose, "networks"), ["[behind]", "[front, behind]"]);
+    assert_eq!(
+        values(&compose, "networks"),
+        ["[behind]", "[front, behind]"]
+    );
     assert_eq!(values(&compose, "behind"), ["{internal: true}"]);
     assert_eq!(compose.matches(":8080\"").count(), 1, "one published port");
     assert!(

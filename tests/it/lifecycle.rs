@@ -114,6 +114,17 @@ fn without_requests_a_drain_ends_early() {
 }
 
 #[test]
+fn signals_that_mean_nothing_are_told_and_end_nothing() {
+    for signal in ["HUP", "USR1", "USR2"] {
+        let rig = Rig::new();
+        rig.gate.signal(signal);
+        let name = format!("\"signal\":\"SIG{signal}\"");
+        rig.gate.log_until(|log| log.contains(&name));
+        assert_eq!(rig.get("/page").status, 200, "{signal}");
+    }
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     for signals in [["TERM", "TERM"], ["TERM", "INT"], ["INT", "TERM"]] {
         let mut rig = draining_for("1h");
