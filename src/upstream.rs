@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use connect::{Connector, TlsError};
+pub use connect::{Connector, NoConnection, TlsError};
 pub use download::Download;
 pub use lookalike::Lookalike;
 pub use pool::Client;
@@ -25,8 +25,8 @@ pub use pool::Client;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
     /// No connection: nothing was sent.
-    #[error("cannot connect")]
-    Connect,
+    #[error("cannot connect: {0}")]
+    Connect(NoConnection),
     /// No connection in time: nothing was sent.
     #[error("connecting takes too long")]
     ConnectTimeout,
@@ -106,7 +106,7 @@ impl UpstreamError {
     /// Whether the upstream provably has not seen the request.
     pub const fn is_unsent(self) -> bool {
         match self {
-            Self::Connect | Self::ConnectTimeout | Self::Overloaded => true,
+            Self::Connect(_) | Self::ConnectTimeout | Self::Overloaded => true,
             Self::Broken | Self::ResponseTimeout | Self::Request => false,
         }
     }
@@ -114,7 +114,8 @@ impl UpstreamError {
     /// For metrics.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Connect => "connect",
+            Self::Connect(NoConnection::Descriptors) => "descriptors",
+            Self::Connect(_) => "connect",
             Self::ConnectTimeout => "connect_timeout",
             Self::Broken => "broken",
             Self::ResponseTimeout => "response_timeout",

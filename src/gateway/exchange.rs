@@ -250,11 +250,12 @@ impl<'g> Exchange<'g> {
 
     /// Tells that the upstream gave none.
     pub(super) fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
-        let (upstream, fault) = (&self.site.telemetry, failed.label());
+        let cause = failed.to_string();
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
-            upstream,
-            fault,
+            upstream: &self.site.telemetry,
+            fault: failed.label(),
+            cause: &cause,
         });
         Err(failed)
     }
@@ -262,7 +263,7 @@ impl<'g> Exchange<'g> {
     /// The answer when the upstream gave none.
     pub(super) fn upstream_failed(&self, failed: UpstreamError) -> Response<Body> {
         let (status, text) = match failed {
-            UpstreamError::Connect => (
+            UpstreamError::Connect(_) => (
                 StatusCode::BAD_GATEWAY,
                 "the server behind this gate cannot be reached",
             ),

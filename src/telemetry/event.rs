@@ -120,6 +120,8 @@ pub enum Event<'a> {
         upstream: &'a Upstream,
         /// [`crate::upstream::UpstreamError::label`].
         fault: &'static str,
+        /// The same in words, and why.
+        cause: &'a str,
     },
     /// `browser_binding = "soft"`: a sign-in is continued in another browser.
     OtherBrowser {

@@ -106,8 +106,9 @@ pub(super) fn write(event: &Event<'_>) {
             request,
             upstream,
             fault,
+            cause,
         } => {
-            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault);
+            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault, cause);
         }
         Event::OtherBrowser { request, upstream } => {
             warn!(event = "other_browser", %request, upstream = upstream.name());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -51,6 +52,94 @@ pub enum TlsError {
     /// The host.
     #[error("{0:?} is no host name that a certificate can be for")]
     Host(String),
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoConnection {
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// The name has no address, or nothing answered that knows it.
+    #[error("the name cannot be resolved")]
+    Unresolvable,
+    /// No way there.
+    #[error("unreachable")]
+    Unreachable,
+    /// This process may open no more files.
+    #[error("out of descriptors")]
+    Descriptors,
+    /// The certificate is over, or not begun.
+    #[error("TLS: the certificate is not valid at this time")]
+    CertificateTime,
+    /// The certificate is for another name.
+    #[error("TLS: the certificate is for another name")]
+    CertificateName,
+    /// The certificate is signed by a stranger.
+    #[error("TLS: the certificate is signed by an issuer that is not trusted")]
+    CertificateIssuer,
+    /// The certificate is wrong in another way.
+    #[error("TLS: the certificate is not good")]
+    Certificate,
+    /// No handshake: another protocol, or none in common.
+    #[error("TLS: no handshake")]
+    Handshake,
+    /// Broken off while it began.
+    #[error("the connection broke while it was opened")]
+    Broken,
+}
+
+impl NoConnection {
+    /// Of a connection that was being opened.
+    fn of_tcp(error: &io::Error) -> Self {
+        // Too many in this process, too many on this machine (POSIX).
+        const DESCRIPTORS: [i32; 2] = [24, 23];
+        let kind = error.kind();
+        if error
+            .raw_os_error()
+            .is_some_and(|code| DESCRIPTORS.contains(&code))
+        {
+            Self::Descriptors
+        } else if kind == io::ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else if kind == io::ErrorKind::HostUnreachable
+            || kind == io::ErrorKind::NetworkUnreachable
+        {
+            Self::Unreachable
+        } else {
+            Self::Broken
+        }
+    }
+
+    /// Of a handshake over it.
+    fn of_tls(error: &io::Error) -> Self {
+        use rustls::CertificateError as Wrong;
+        let inside = error.get_ref();
+        let Some(error) = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()) else {
+            return Self::Handshake;
+        };
+        let rustls::Error::InvalidCertificate(wrong) = error else {
+            return Self::Handshake;
+        };
+        if matches!(
+            wrong,
+            Wrong::Expired
+                | Wrong::ExpiredContext { .. }
+                | Wrong::NotValidYet
+                | Wrong::NotValidYetContext { .. }
+        ) {
+            Self::CertificateTime
+        } else if matches!(
+            wrong,
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }
+        ) {
+            Self::CertificateName
+        } else if matches!(wrong, Wrong::UnknownIssuer) {
+            Self::CertificateIssuer
+        } else {
+            Self::Certificate
+        }
+    }
 }
 
 impl Connector {
@@ -96,14 +185,26 @@ impl Connector {
         Ok((TlsConnector::from(Arc::new(config)), name))
     }
 
-    pub(super) async fn connect(&self, batch: &Batch) -> io::Result<Socket> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        tcp.set_nodelay(true)?;
+    pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {
+        let of_tcp = |error: io::Error| NoConnection::of_tcp(&error);
+        let addresses = lookup_host((self.host.as_str(), self.port)).await;
+        let addresses = addresses.map_err(|error| match of_tcp(error) {
+            NoConnection::Descriptors => NoConnection::Descriptors,
+            _other => NoConnection::Unresolvable,
+        })?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        if addresses.is_empty() {
+            return Err(NoConnection::Unresolvable);
+        }
+        let tcp = TcpStream::connect(&*addresses).await.map_err(of_tcp)?;
+        tcp.set_nodelay(true).map_err(of_tcp)?;
         match &self.tls {
             None => Ok(Socket::Plain(batch.socket(tcp))),
-            Some((connector, name)) => Ok(Socket::Tls(Box::new(
-                connector.connect(name.clone(), tcp).await?,
-            ))),
+            Some((connector, name)) => {
+                let tls = connector.connect(name.clone(), tcp).await;
+                let tls = tls.map_err(|error| NoConnection::of_tls(&error))?;
+                Ok(Socket::Tls(Box::new(tls)))
+            }
         }
     }
 }

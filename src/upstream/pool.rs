@@ -17,7 +17,7 @@ use crate::socket::Batch;
 
 use super::framing;
 use super::line::Line;
-use super::{Connector, Download, Settings, Upload, UpstreamError};
+use super::{Connector, Download, NoConnection, Settings, Upload, UpstreamError};
 
 /// How many unused connections a worker keeps.
 const MAX_IDLE: usize = 256;
@@ -147,7 +147,7 @@ where
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if !fresh => request = unsent,
-                    Some(_) => return Err(UpstreamError::Connect),
+                    Some(_) => return Err(UpstreamError::Connect(NoConnection::Broken)),
                     None if upload.as_ref().is_some_and(|upload| upload.is_broken()) => {
                         return Err(UpstreamError::Request);
                     }
@@ -188,12 +188,12 @@ where
     async fn open(&self) -> Result<Box<Line<B>>, UpstreamError> {
         let socket = match timeout(self.connect, self.connector.connect(&self.batch)).await {
             Ok(Ok(socket)) => socket,
-            Ok(Err(_)) => return Err(UpstreamError::Connect),
+            Ok(Err(why)) => return Err(UpstreamError::Connect(why)),
             Err(_) => return Err(UpstreamError::ConnectTimeout),
         };
         let line = Line::new(socket, self.response, &self.rounds)
             .await
-            .map_err(|_| UpstreamError::Connect)?;
+            .map_err(|_| UpstreamError::Connect(NoConnection::Broken))?;
         Ok(Box::new(line))
     }
 

@@ -48,6 +48,7 @@ fn said(level: Level, format: Format) -> String {
             request,
             upstream: &upstream,
             fault: "connect",
+            cause: "cannot connect: connection refused",
         });
         write(&Event::OtherBrowser {
             request,

@@ -93,7 +93,10 @@ fn an_upstream_with_a_certificate_of_the_configured_authority_is_served() {
 fn an_upstream_with_a_certificate_of_another_authority_is_not_talked_to() {
     let (authority, other) = (Authority::new(), Authority::new());
     let rig = rig(other.upstream("127.0.0.1"), &authority.pem());
-    assert_not_reached(&rig);
+    assert_not_reached(
+        &rig,
+        "TLS: the certificate is signed by an issuer that is not trusted",
+    );
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn a_certificate_for_another_name_is_none() {
     let authority = Authority::new();
     for name in ["other.test", "127.0.0.2"] {
         let rig = rig(authority.upstream(name), &authority.pem());
-        assert_not_reached(&rig);
+        assert_not_reached(&rig, "TLS: the certificate is for another name");
     }
 }
 
@@ -109,11 +112,11 @@ fn a_certificate_for_another_name_is_none() {
 fn an_upstream_without_tls_where_it_is_configured_is_not_talked_to() {
     let authority = Authority::new();
     let rig = rig(Scripted::start(), &authority.pem());
-    assert_not_reached(&rig);
+    assert_not_reached(&rig, "connect");
 }
 
 #[track_caller]
-fn assert_not_reached(rig: &Rig) {
+fn assert_not_reached(rig: &Rig, cause: &str) {
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
     let response = rig.get(&entry);
@@ -133,4 +136,21 @@ fn assert_not_reached(rig: &Rig) {
     );
     let unknown = authorization.redemption("unknown");
     assert_refused(&rig.token(&unknown), "invalid_grant");
+    rig.gate.log_until(|log| log.contains(cause));
+}
+
+#[test]
+fn why_there_is_no_connection_is_told() {
+    for (url, cause) in [
+        ("http://127.0.0.1:1", "connection refused"),
+        ("http://no-such-name.invalid", "the name cannot be resolved"),
+    ] {
+        let keys = format!("url = \"{url}\"");
+        let rig = Rig::with(Config {
+            upstream: &keys,
+            ..Config::default()
+        });
+        assert!([502, 504].contains(&rig.get("/page").status));
+        rig.gate.log_until(|log| log.contains(cause));
+    }
 }
