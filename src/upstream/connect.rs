@@ -188,9 +188,13 @@ impl Connector {
     pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {
         let of_tcp = |error: io::Error| NoConnection::of_tcp(&error);
         let addresses = lookup_host((self.host.as_str(), self.port)).await;
-        let addresses = addresses.map_err(|error| match of_tcp(error) {
-            NoConnection::Descriptors => NoConnection::Descriptors,
-            _other => NoConnection::Unresolvable,
+        let addresses = addresses.map_err(|error| {
+            let why = of_tcp(error);
+            if why == NoConnection::Descriptors {
+                why
+            } else {
+                NoConnection::Unresolvable
+            }
         })?;
         let addresses: Vec<SocketAddr> = addresses.collect();
         if addresses.is_empty() {

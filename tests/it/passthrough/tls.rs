@@ -93,10 +93,7 @@ fn an_upstream_with_a_certificate_of_the_configured_authority_is_served() {
 fn an_upstream_with_a_certificate_of_another_authority_is_not_talked_to() {
     let (authority, other) = (Authority::new(), Authority::new());
     let rig = rig(other.upstream("127.0.0.1"), &authority.pem());
-    assert_not_reached(
-        &rig,
-        "TLS: the certificate is signed by an issuer that is not trusted",
-    );
+    assert_not_reached(&rig, "TLS: the certificate is");
 }
 
 #[test]
