@@ -1,6 +1,7 @@
 //! What concerns more than one key: contradictions, and what an operator should know.
 
 mod paths;
+mod promises;
 mod servers;
 mod unique;
 
@@ -111,6 +112,8 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     doubled_prefix(read);
     paths::alike(read);
     policy(read);
+    promises::default_rule(read, context.today);
+    promises::forgotten_paths(read, context.today);
     for (table, client) in &read.clients {
         let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;
         let ended = client.until.is_some_and(|until| until < context.today);
@@ -219,11 +222,8 @@ fn doubled_prefix(read: &Read<'_>) {
 fn policy(read: &Read<'_>) {
     let (table, gateway) = (&read.tables.pkce, &read.built.gateway);
     let rule = gateway.rules.default_rule();
-    match rule.mode {
-        Mode::Enforce if rule.codes == Codes::Upstream => upstream_codes(table, read),
-        Mode::Enforce => {}
-        Mode::Report => nothing_refused(table, read, "violations are recorded only"),
-        Mode::Off => nothing_refused(table, read, "nothing is judged"),
+    if rule.mode == Mode::Enforce && rule.codes == Codes::Upstream {
+        upstream_codes(table, read);
     }
     if gateway.browser_binding == BrowserBinding::Hard && gateway.entry == Entry::Rewrite {
         table.push(Problem::warning(
@@ -257,7 +257,11 @@ fn policy(read: &Read<'_>) {
     }
 }
 
-fn nothing_refused(table: &Table<'_>, read: &Read<'_>, label: &str) {
+fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
+    let label = match read.built.gateway.rules.default_rule().mode {
+        Mode::Off => "nothing is judged",
+        Mode::Report | Mode::Enforce => "violations are recorded only",
+    };
     table.push(Problem::warning(
         table.at("mode"),
         format!("nothing is refused at {}", quoted(name(read))),

@@ -47,6 +47,7 @@ diagnostics! {
     ways_around
     warnings
     doubts
+    promises
 }
 
 fn pkce_gate(arguments: &[&str]) -> Output {
@@ -96,8 +97,25 @@ fn check_prints_all_problems_of_a_bad_file_and_nothing_else() {
 fn warnings_do_not_fail() {
     let output = pkce_gate(&["check", "--config", "tests/config/warnings.toml"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stderr).contains("warning: nothing is refused"));
+    assert!(text(&output.stderr).contains("warning: clients reach the gate in plain http"));
     assert!(text(&output.stdout).ends_with("tests/config/warnings.toml: ok\n"));
+}
+
+#[test]
+fn the_start_of_run_warns_as_check_does() {
+    let file = "tests/config/promises.toml";
+    let checked = pkce_gate(&["check", "--config", file]);
+    assert_eq!(checked.status.code(), Some(0));
+    let warned = text(&checked.stderr);
+    // The default of the one, the route of the other.
+    for place in ["5:1", "15:8", "33:11", "37:18"] {
+        assert!(warned.contains(&format!("{file}:{place}\n")), "{warned}");
+    }
+    // It cannot listen there, and so ends.
+    let started = pkce_gate(&["run", "--config", file]);
+    assert_eq!(started.status.code(), Some(1));
+    let (before, _) = text(&started.stderr).rsplit_once("error: ").unwrap();
+    assert_eq!(before, warned);
 }
 
 #[test]

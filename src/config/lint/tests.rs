@@ -76,22 +76,6 @@ fn what_is_not_refused_is_said() {
         ],
     );
     check_upstream(
-        "[upstream.pkce]\ncodes = \"upstream\"",
-        &[
-            "2:9 warning: this depends on the upstream being unreachable around the gate | \
-           clients get the codes that the upstream issued | \
-           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
-        ],
-    );
-    check_upstream(
-        "[[upstream.client]]\nid = \"a\"\ncodes = \"upstream\"\nuntil = \"2027-01-01\"\nowner = \"o\"\nreason = \"r\"",
-        &[
-            "3:9 warning: this depends on the upstream being unreachable around the gate | \
-           clients get the codes that the upstream issued | \
-           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
-        ],
-    );
-    check_upstream(
         "[upstream.pkce]\nresponse_types = [\"code\", \"id_token token\"]\ngrants = [\"refresh_token\"]",
         &[
             "2:18 warning: access tokens travel through the browser | \
