@@ -6,16 +6,24 @@
 //!
 //! Stores are used from several threads, each with a runtime of its own, as in production.
 
+mod bind;
 mod bounds;
+mod hold;
 mod model;
-mod verbs;
+mod owners;
+mod redeem;
+mod settle;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub(super) use bind::*;
 pub(super) use bounds::*;
+pub(super) use hold::*;
 pub(super) use model::*;
-pub(super) use verbs::*;
+pub(super) use owners::*;
+pub(super) use redeem::*;
+pub(super) use settle::*;
 
 use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;

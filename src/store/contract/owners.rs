@@ -1,0 +1,110 @@
+//! What a store promises of `owners`.
+
+use super::*;
+use crate::flow::Settlement;
+use crate::store::{Candidate, Owner};
+
+pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let [one, other] = [
+            hold(&store, &request("one", 1)).await,
+            hold(&store, &request("other", 2)).await,
+        ];
+        let [used, fresh] = [
+            bind(&store, one, "used").await.digest(),
+            bind(&store, other, "fresh").await.digest(),
+        ];
+        let claim = claim(&store, used).await;
+        let owner = |client, alive| {
+            let client = digest(client);
+            Some(Owner { client, alive })
+        };
+        let question = [
+            Candidate::Code(fresh),
+            Candidate::State(one),
+            Candidate::Code(digest("nobody's")),
+            Candidate::Code(used),
+            Candidate::State(one),
+            Candidate::State(fresh),
+            Candidate::Code(other),
+            Candidate::State(digest("nobody's")),
+            Candidate::State(other),
+        ];
+        let mut answer = vec![
+            owner("other", true),
+            owner("one", true),
+            None,
+            owner("one", false),
+            owner("one", true),
+            None,
+            None,
+            None,
+            owner("other", true),
+        ];
+        assert_eq!(store.owners(&question).await, Ok(answer.clone()));
+        assert_eq!(store.owners(&[]).await, Ok(Vec::new()));
+        // It has claimed nothing, and what is dead is known as well.
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        store.discard(one).await.unwrap();
+        for dead in [1, 4] {
+            answer[dead] = owner("one", false);
+        }
+        assert_eq!(store.owners(&question).await, Ok(answer));
+        clock.advance(settings().code);
+        let late = store.owners(&question[..1]).await.unwrap();
+        assert!(late[0].is_none_or(|owner| !owner.alive));
+    });
+}
+
+pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let handle = bind(&store, pending, "behind a handle").await.digest();
+        let (hidden, open) = (code("behind a handle").digest(), code("open").digest());
+        let bound = store.bind(pending, Place::Digest(open), code("open")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        let keys = [handle, hidden, open];
+        let owners = async || {
+            let owners = store.owners(&keys.map(Candidate::Code)).await.unwrap();
+            owners.into_iter().map(Option::unwrap).collect::<Vec<_>>()
+        };
+        let alive = async || {
+            owners()
+                .await
+                .iter()
+                .map(|owner| owner.alive)
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            owners()
+                .await
+                .iter()
+                .all(|owner| owner.client == digest("client"))
+        );
+        // The upstream's own code redeems nothing where a handle stands in its place, but it is known whose it is.
+        assert_eq!(alive().await, [true, false, true]);
+        let redeemed = store.redeem(hidden, matches).await;
+        assert!(
+            matches!(redeemed, Ok(Redeemed::Unknown(Some(client))) if client == digest("client"))
+        );
+        drop(claim(&store, open).await);
+        assert_eq!(alive().await, [true, false, false]);
+        // Codes may live longer at the upstream than here.
+        clock.advance(settings().code);
+        store.sweep();
+        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        let client = digest("client");
+        let dead = Some(Owner {
+            client,
+            alive: false,
+        });
+        assert_eq!(raw, [dead, dead]);
+        clock.advance(settings().pending.saturating_sub(millisecond()));
+        store.sweep();
+        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        assert_eq!(raw, [dead, dead]);
+        assert_eq!(redeem(&store, open).await, Answer::Gone);
+    });
+}
