@@ -164,12 +164,19 @@ pub struct Claim {
     key: Digest,
     fence: u64,
     bound: BoundCode,
+    is_proved: bool,
 }
 
 impl Claim {
-    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time.
-    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode) -> Self {
-        Self { key, fence, bound }
+    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time. `is_proved`: the
+    /// request brought the verifier ([`Presented::Matches`]).
+    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode, is_proved: bool) -> Self {
+        Self {
+            key,
+            fence,
+            bound,
+            is_proved,
+        }
     }
 
     /// What has to be true of whoever redeems it.
@@ -185,6 +192,11 @@ impl Claim {
     /// For stores.
     pub(crate) fn fence(&self) -> u64 {
         self.fence
+    }
+
+    /// For stores: whether its release counts.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.is_proved
     }
 }
 

@@ -345,7 +345,7 @@ async fn judge<'g>(
         let rule = of(Some(bound.client()));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
         judged = Some((rule, violation.clone()));
-        redeem::presented(rule.mode, violation)
+        redeem::presented(rule.mode, bound, violation)
     });
     let dead = |gone, owner| {
         let rule = of(owner);

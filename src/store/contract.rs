@@ -58,6 +58,8 @@ macro_rules! suite {
             the_last_wrong_verifier_burns_the_code,
             attempts_and_releases_are_counted_apart,
             the_eleventh_release_burns_the_code,
+            releases_of_what_proves_nothing_are_not_counted,
+            what_proves_nothing_redeems_a_code_once,
             what_differs_claims_nothing_and_costs_nothing,
             a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead,
             whoever_hammers_with_what_differs_keeps_nobody_out,

@@ -63,6 +63,54 @@ pub(in crate::store) fn the_eleventh_release_burns_the_code(make: Make) {
     });
 }
 
+/// What anybody can send with a stolen code uses nothing up; the time of the code is its bound.
+pub(in crate::store) fn releases_of_what_proves_nothing_are_not_counted(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        let release = async |presented: Presented| match store.redeem(key, |_| presented).await {
+            Ok(Redeemed::Claimed(claim)) => {
+                // Alone with it all the same.
+                assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                store.settle(claim, Settlement::Release).await.unwrap();
+            }
+            other => panic!("{other:?}"),
+        };
+        for _ in 0..RELEASES_PER_CODE {
+            for _ in 0..100 {
+                release(Presented::Unproven).await;
+            }
+            release(Presented::Matches).await;
+        }
+        for _ in 0..100 {
+            release(Presented::Unproven).await;
+        }
+        release(Presented::Matches).await;
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+
+        let other = bound(&store, "other").await;
+        clock.advance(settings().code);
+        let answer = present(&store, other, Presented::Unproven).await;
+        assert_eq!(answer, Answer::Gone);
+    });
+}
+
+/// It is used up by what redeems it, like any other.
+pub(in crate::store) fn what_proves_nothing_redeems_a_code_once(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let key = bound(&store, "code").await;
+        let Ok(Redeemed::Claimed(claim)) = store.redeem(key, |_| Presented::Unproven).await else {
+            panic!("it is alive");
+        };
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        for presented in [Presented::Unproven, Presented::Matches] {
+            let answer = present(&store, key, presented).await;
+            assert_eq!(answer, Answer::AlreadyRedeemed);
+        }
+    });
+}
+
 pub(in crate::store) fn a_claim_that_is_settled_too_late_changes_nothing(make: Make) {
     run(async {
         for settlement in [Settlement::Release, Settlement::Burn] {
