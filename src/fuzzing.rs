@@ -210,7 +210,6 @@ pub fn suspicion(input: &[u8]) {
         ..suspicion::Request::default()
     };
     let look = Look::Candidates {
-        in_query: true,
         lengths: CodeLengths::ANY,
     };
     let found = suspicion::scan(&request, &key(), look);

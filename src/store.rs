@@ -154,6 +154,9 @@ pub struct Owner {
     pub client: Digest,
     /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.
     pub alive: bool,
+    /// Where its redirect URI leads ([`crate::oauth::RedirectDigest::target`]), and so where the client gets its code. `None`: the
+    /// request had none, or it is not remembered any more.
+    pub target: Option<Digest>,
 }
 
 /// The one right to redeem a code. Dropped without [`Store::settle`] (the client went away, a panic) it stays

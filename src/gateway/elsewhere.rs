@@ -25,18 +25,16 @@ pub(super) async fn guard(
     if routes.is_foreign_callback(request.path()) {
         return None;
     }
-    let look = look(exchange, request);
+    let look = look(exchange);
     let heard = hear(exchange, request, look).await;
     refuse(exchange, request, &heard).await
 }
 
 /// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
-pub(super) fn look(exchange: &Exchange<'_>, request: &Received) -> Look {
+pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
-        // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
-        let in_query = !concern::is_callback(exchange, request);
         let lengths = exchange.site.store.code_lengths();
-        Look::Candidates { in_query, lengths }
+        Look::Candidates { lengths }
     } else {
         Look::Names
     }
@@ -71,7 +69,10 @@ async fn suspect<'g>(
         let strictest = rules.strictest(clock::today());
         return Some((strictest, Violation::StoreUnavailable));
     }
-    let owner = heard.owner_of_code().filter(|_| codes_travel)?;
+    if !codes_travel {
+        return None;
+    }
+    let owner = heard.owner_of_stray_code(exchange, request)?;
     Some((exchange.rule(Some(owner)), Violation::TokenRequestElsewhere))
 }
 

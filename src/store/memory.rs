@@ -202,8 +202,10 @@ impl MemoryStore {
     pub fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let now = self.clock.now();
         let owner = |record: &mut Record<'_>| {
+            let (_, origin) = self.origin_of(record)?;
             Some(Owner {
-                client: self.client_of(record)?,
+                client: origin.client,
+                target: origin.redirect.map(|redirect| redirect.target()),
                 alive: !record.is_over(now)
                     && matches!(record.state(), State::Pending | State::Bound),
             })
@@ -213,8 +215,12 @@ impl MemoryStore {
             Candidate::Code(key) => {
                 // Both in any case, as in `redeem`. What is over may be older than the trace.
                 let traced = self.traces.with(key, owner).flatten();
-                let found = self.codes.with(key, owner).flatten();
-                found.filter(|owner| owner.alive).or(traced).or(found)
+                let in_time =
+                    |record: &mut Record<'_>| Some((owner(record)?, !record.is_over(now)));
+                match self.codes.with(key, in_time).flatten() {
+                    Some((owner, true)) => Some(owner),
+                    found => traced.or(found.map(|(owner, _)| owner)),
+                }
             }
         };
         candidates.iter().map(owner_of).collect()

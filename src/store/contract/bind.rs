@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
-use crate::store::{Candidate, Owner};
+use crate::store::Candidate;
 
 pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
     run(async {
@@ -196,7 +196,7 @@ pub(in crate::store) fn a_code_that_comes_after_all_that_time_is_the_next_sign_i
             .await
             .unwrap();
         let client = digest("next");
-        let expected = [false, true].map(|alive| Some(Owner { client, alive }));
+        let expected = [false, true].map(|alive| owner(client, alive));
         assert_eq!(owners, expected);
         match store.redeem(own, matches).await {
             Ok(Redeemed::Expired(owner) | Redeemed::Unknown(Some(owner))) => {

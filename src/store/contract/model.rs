@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::flow::{CODES_PER_AUTHORIZATION, RELEASES_PER_CODE, Settlement};
-use crate::store::{Candidate, Owner};
+use crate::store::Candidate;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -309,7 +309,6 @@ impl Model {
             Candidate::State(pending),
         ];
         let answer = store.owners(&question).await.unwrap();
-        let owner = |client, alive| Some(Owner { client, alive });
         let is_alive = |key| {
             self.codes
                 .get(key)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::flow::Settlement;
-use crate::store::{Candidate, Owner};
+use crate::store::Candidate;
 
 pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make) {
     run(async {
@@ -16,10 +16,7 @@ pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make)
             bind(&store, other, "fresh").await.digest(),
         ];
         let claim = claim(&store, used).await;
-        let owner = |client, alive| {
-            let client = digest(client);
-            Some(Owner { client, alive })
-        };
+        let owner = |client, alive| owner(digest(client), alive);
         let question = [
             Candidate::Code(fresh),
             Candidate::State(one),
@@ -96,15 +93,56 @@ pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(ma
         store.sweep();
         let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
         let client = digest("client");
-        let dead = Some(Owner {
-            client,
-            alive: false,
-        });
+        let dead = owner(client, false);
         assert_eq!(raw, [dead, dead]);
         clock.advance(settings().pending.saturating_sub(millisecond()));
         store.sweep();
         let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
         assert_eq!(raw, [dead, dead]);
         assert_eq!(redeem(&store, open).await, Answer::Gone);
+    });
+}
+
+/// Also of what is redeemed, of what has expired, and of the upstream's own code behind a handle.
+pub(in crate::store) fn owners_are_told_with_where_their_redirect_uris_lead(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let uris = [
+            Some("https://one.example/cb?x=y"),
+            Some("https://two.example/cb"),
+            None,
+        ];
+        let mut questions = Vec::new();
+        for (number, uri) in uris.into_iter().enumerate() {
+            let redirect = uri.map(|uri| RedirectUri::new(uri).digest());
+            let name = format!("code {number}");
+            let pending = PendingAuthorization {
+                redirect,
+                ..request("client", 1)
+            };
+            let pending = hold(&store, &pending).await;
+            let handle = bind(&store, pending, &name).await.digest();
+            let target = redirect.map(|redirect| redirect.target());
+            questions.push((Candidate::State(pending), target));
+            questions.push((Candidate::Code(handle), target));
+            questions.push((Candidate::Code(code(&name).digest()), target));
+            if number == 0 {
+                let claim = claim(&store, handle).await;
+                store.settle(claim, Settlement::Burn).await.unwrap();
+            }
+        }
+        let (candidates, targets): (Vec<_>, Vec<_>) = questions.into_iter().unzip();
+        for _ in 0..2 {
+            let owners = store.owners(&candidates).await.unwrap();
+            let told = owners.iter().zip(&targets);
+            for (owner, target) in
+                told.filter_map(|(owner, target)| Some((owner.as_ref()?, target)))
+            {
+                assert_eq!(owner.target, *target);
+            }
+            // What is left of them stays known.
+            assert!(owners.iter().skip(2).step_by(3).all(Option::is_some));
+            clock.advance(settings().code);
+        }
     });
 }
