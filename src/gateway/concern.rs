@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use crate::clock;
 use crate::flow::Candidate;
-use crate::oauth::{AuthorizationCode, Digest, Params};
+use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
 use crate::store::{Owner, StoreError};
@@ -31,6 +31,16 @@ impl Heard {
         let owners = self.owners.iter().flatten();
         let owned = self.said.candidates.iter().zip(owners);
         owned.filter_map(|(candidate, owner)| owner.map(|owner| (*candidate, owner)))
+    }
+
+    /// The client that the request names, as a form, by Basic or in another reading: for the log. `None`: none, or several.
+    pub(super) fn names_client(&self, request: &Received) -> Option<ClientId> {
+        request
+            .names_client()
+            .or_else(|| match self.said.clients.as_slice() {
+                [client] => Some(ClientId::new(client)),
+                [] | [_, _, ..] => None,
+            })
     }
 
     /// The client whose code stands in the request. A client that lives behind the gate, too, gets its code in a request of its
@@ -88,6 +98,16 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
         lengths: exchange.site.store.code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
+}
+
+/// The same, and the client that the request names, for the log.
+pub(super) async fn rule_and_client<'g>(
+    exchange: &Exchange<'g>,
+    request: &mut Received,
+) -> (&'g Rule, Option<ClientId>) {
+    let heard = hear(exchange, request, Look::Names).await;
+    let client = heard.names_client(request);
+    (rule(exchange, request).await, client)
 }
 
 /// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.

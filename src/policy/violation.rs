@@ -68,8 +68,8 @@ pub enum Violation {
     GrantNotAllowed,
     /// A path that some servers take for a protected endpoint, without being it.
     AmbiguousPath,
-    /// A token request on a route that is not the token endpoint.
-    TokenRequestElsewhere,
+    /// A token request on a route that is not the token endpoint. The text says by what it is one.
+    TokenRequestElsewhere(&'static str),
     /// An answer with a code that belongs to no live sign-in, or leads elsewhere, or comes twice.
     UnboundCodeInResponse(&'static str),
     /// Full, or out of reach.
@@ -116,7 +116,7 @@ impl Violation {
             Self::RedirectMismatch => "redirect_mismatch",
             Self::GrantNotAllowed => "grant_not_allowed",
             Self::AmbiguousPath => "ambiguous_path",
-            Self::TokenRequestElsewhere => "token_request_elsewhere",
+            Self::TokenRequestElsewhere(_) => "token_request_elsewhere",
             Self::UnboundCodeInResponse(_) => "unbound_code_in_response",
             Self::StoreUnavailable => "store_unavailable",
         }
@@ -155,7 +155,7 @@ impl Violation {
             | Self::RedirectMismatch
             | Self::GrantNotAllowed
             | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere => Fault::Client,
+            | Self::TokenRequestElsewhere(_) => Fault::Client,
         }
     }
 
@@ -193,7 +193,7 @@ impl Violation {
             | Self::ExpiredSignIn
             | Self::BrowserMismatch
             | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere => ErrorCode::InvalidRequest,
+            | Self::TokenRequestElsewhere(_) => ErrorCode::InvalidRequest,
         }
     }
 
@@ -252,7 +252,7 @@ impl Violation {
             Self::MalformedVerifier(malformed) => malformed.to_string(),
             Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
             Self::AmbiguousPath => "this path is ambiguous".to_owned(),
-            Self::TokenRequestElsewhere => {
+            Self::TokenRequestElsewhere(_) => {
                 "token requests go to the token endpoint only".to_owned()
             }
             Self::UnboundCodeInResponse(shape) => {
@@ -299,7 +299,9 @@ impl Violation {
             | Self::RequestObjectRefused
             | Self::RequestUriRefused
             | Self::ContinuationMismatch(_) => Some(self.hint().into()),
-            Self::UnboundCodeInResponse(shape) => Some(Cow::Borrowed(shape)),
+            Self::UnboundCodeInResponse(why) | Self::TokenRequestElsewhere(why) => {
+                Some(Cow::Borrowed(why))
+            }
             Self::MissingChallenge
             | Self::MissingClient
             | Self::MissingResponseType
@@ -318,7 +320,6 @@ impl Violation {
             | Self::RedirectMismatch
             | Self::GrantNotAllowed
             | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere
             | Self::StoreUnavailable => None,
         }
     }
