@@ -17,7 +17,6 @@ use super::tree::{At, Table, show_duration};
 use super::upstream::Read;
 use super::value::quoted;
 use super::{Config, Context};
-use crate::gateway::{BrowserBinding, Entry};
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 
@@ -114,6 +113,7 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     policy(read);
     promises::default_rule(read, context.today);
     promises::forgotten_paths(read, context.today);
+    promises::constant_states(read, context.today);
     for (table, client) in &read.clients {
         let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;
         let ended = client.until.is_some_and(|until| until < context.today);
@@ -220,18 +220,10 @@ fn doubled_prefix(read: &Read<'_>) {
 
 /// What `[upstream.pkce]` leaves open.
 fn policy(read: &Read<'_>) {
-    let (table, gateway) = (&read.tables.pkce, &read.built.gateway);
-    let rule = gateway.rules.default_rule();
+    let table = &read.tables.pkce;
+    let rule = read.built.gateway.rules.default_rule();
     if rule.mode == Mode::Enforce && rule.codes == Codes::Upstream {
         upstream_codes(table, read);
-    }
-    if gateway.browser_binding == BrowserBinding::Hard && gateway.entry == Entry::Rewrite {
-        table.push(Problem::warning(
-            table.at("browser_binding"),
-            "no browser is bound",
-            "the cookie is set with the redirect, and entry is \"rewrite\"",
-            "write entry = \"redirect\", or browser_binding = \"off\"",
-        ));
     }
     let token = |kind: &ResponseType| kind.as_str().split(' ').any(|word| word == "token");
     if rule.response_types.iter().any(token) {

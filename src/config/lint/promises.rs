@@ -6,6 +6,7 @@ use super::super::tree::Table;
 use super::super::upstream::Read;
 use super::super::value::quoted;
 use super::{nothing_refused, table};
+use crate::gateway::BrowserBinding;
 use crate::policy::rules::ClientRule;
 use crate::policy::{Codes, Mode, Rule};
 
@@ -44,6 +45,22 @@ pub(super) fn forgotten_paths(read: &Read<'_>, today: u64) {
         help,
     );
     routes.push(problem.and_at(codes, "clients get the codes that the upstream issued"));
+}
+
+/// Two sign-ins under one state stop each other, whoever begins them, unless the browser's cookie tells them apart.
+pub(super) fn constant_states(read: &Read<'_>, today: u64) {
+    let pkce = &read.tables.pkce;
+    let has_cookie = read.built.gateway.browser_binding != BrowserBinding::Off;
+    let Some(codes) = travelling_codes(read, today).filter(|_| !has_cookie) else {
+        return;
+    };
+    let problem = Problem::warning(
+        pkce.at("browser_binding"),
+        "two sign-ins with the same state stop each other",
+        "with the upstream's own codes only redirect URI and state tell them apart where there is no cookie",
+        "write browser_binding = \"soft\", or codes = \"handle\"",
+    );
+    pkce.push(problem.and_at(codes, "clients get the codes that the upstream issued"));
 }
 
 /// Where it says that codes travel as they are, of somebody who is enforced.

@@ -85,11 +85,10 @@ fn what_is_not_refused_is_said() {
              add \"authorization_code\", or write grants = [] for any",
         ],
     );
+    // The cookie comes with whatever answers a fresh request.
     check_upstream(
         "[upstream.pkce]\nbrowser_binding = \"hard\"\nentry = \"rewrite\"",
-        &["2:19 warning: no browser is bound | \
-           the cookie is set with the redirect, and entry is \"rewrite\" | \
-           write entry = \"redirect\", or browser_binding = \"off\""],
+        &[],
     );
     check_upstream(
         "[[upstream.client]]\nid = \"a\"\nverifier_max = 256\n\

@@ -66,6 +66,37 @@ fn a_net_where_only_a_wall_would_hold_is_said() {
     );
 }
 
+#[test]
+fn sign_ins_that_nothing_tells_apart_are_said() {
+    const STOP: &str = "warning: two sign-ins with the same state stop each other | \
+        with the upstream's own codes only redirect URI and state tell them apart where there is no cookie | \
+        write browser_binding = \"soft\", or codes = \"handle\"";
+    let deny =
+        "[upstream.routes]\ndefault = \"deny\"\n[upstream.pkce]\nbrowser_binding = \"off\"\n";
+    let codes = "codes = \"upstream\"";
+    check_upstream(
+        &format!("{deny}{codes}"),
+        &[&format!("4:19 {STOP}"), &format!("5:9 {REACHABLE}")],
+    );
+    check_upstream(
+        &format!("{deny}[[upstream.client]]\nid = \"a\"\n{codes}\n{UNTIL}"),
+        &[&format!("4:19 {STOP}"), &format!("7:9 {REACHABLE}")],
+    );
+    check_upstream(
+        &format!("{deny}{codes}").replace("off", "hard"),
+        &[&format!("5:9 {REACHABLE}")],
+    );
+    // Nobody is stopped by who is only watched, nor where every sign-in has a handle.
+    check_upstream(deny, &[]);
+    check_upstream(
+        &format!("{deny}mode = \"report\""),
+        &[
+            "5:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
+             write mode = \"enforce\" once the log shows that every client is ready",
+        ],
+    );
+}
+
 /// What is said of a mode that is laxer than that of a client that is enforced.
 fn lax_mode(at: &str, mode: &str, client: &str) -> String {
     format!(
