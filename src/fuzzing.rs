@@ -352,4 +352,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn every_target_has_a_program_and_a_line_in_the_readme() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let read = |file| fs::read_to_string(folder.join(file)).unwrap();
+        let (readme, manifest) = (read("README.md"), read("Cargo.toml"));
+        let cells = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+        let lines = cells.map(|cells| cells.split('`').next().unwrap().to_owned());
+        let programs = manifest.split("\n[[bin]]\nname = \"").skip(1);
+        let programs = programs.map(|rest| rest.split('"').next().unwrap().to_owned());
+        let files = fs::read_dir(folder.join("fuzz_targets")).unwrap();
+        let files = files.map(|file| {
+            let path = file.unwrap().path();
+            path.file_stem().unwrap().to_str().unwrap().to_owned()
+        });
+        let mut targets: Vec<_> = TARGETS.map(|(name, _)| name.to_owned()).into();
+        targets.sort_unstable();
+        for mut named in [
+            lines.collect::<Vec<_>>(),
+            programs.collect(),
+            files.collect(),
+        ] {
+            named.sort_unstable();
+            assert_eq!(named, targets);
+        }
+    }
 }

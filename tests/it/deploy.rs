@@ -198,7 +198,7 @@ fn code_words(text: &str) -> BTreeSet<&str> {
 fn the_readme_explains_every_violation() {
     let source = read("src/policy/violation.rs");
     let labels = source
-        .split("fn label(")
+        .split("fn names(")
         .nth(1)
         .and_then(|rest| rest.split("\n    }\n").next())
         .expect("labels are made in one function");
