@@ -110,6 +110,7 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     wrong_host(read);
     doubled_prefix(read);
     paths::alike(read);
+    paths::idle_routes(read);
     policy(read);
     promises::default_rule(read, context.today);
     promises::forgotten_paths(read, context.today);

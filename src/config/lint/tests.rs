@@ -365,6 +365,48 @@ fn paths_that_a_server_may_take_for_one_another_are_said() {
 }
 
 #[test]
+fn routes_that_do_nothing_are_said() {
+    const ALLOW: &str = "2:9 warning: `upstream.routes.allow` does nothing | \
+        with default = \"guarded\" every path passes | write default = \"deny\" beside it, or remove it";
+    let closed = |at: &str, help: &str| {
+        format!(
+            "{at} warning: \"/broker\" is answered with 404 | \
+             a foreign callback passes only where its path does | {help}, or remove it here"
+        )
+    };
+    for (routes, expected) in [
+        ("allow = [\"/login\"]", vec![ALLOW.to_owned()]),
+        (
+            "allow = [\"/login\"]\ndefault = \"guarded\"",
+            vec![ALLOW.to_owned()],
+        ),
+        ("allow = []", vec![]),
+        ("allow = [\"/login\"]\ndefault = \"deny\"", vec![]),
+        ("deny = [\"/admin\"]", vec![]),
+        (
+            "foreign_callbacks = [\"/a\", \"/broker\"]\ndefault = \"deny\"\nallow = [\"/a\"]",
+            vec![closed("2:21", "add it to allow")],
+        ),
+        (
+            "deny = [\"/broker/**\"]\nforeign_callbacks = [\"/a\", \"/broker\"]",
+            vec![closed("3:21", "take it out of deny")],
+        ),
+        ("foreign_callbacks = [\"/broker\"]", vec![]),
+    ] {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check_upstream(&format!("[upstream.routes]\n{routes}"), &expected);
+    }
+    // What follows from another mistake is not said.
+    check_upstream(
+        "[upstream.routes]\ndefualt = \"deny\"\nallow = [\"/login\"]",
+        &[
+            "2:1 error: unknown key \"defualt\" in [upstream.routes] | did you mean `default`? | \
+           write `default` instead",
+        ],
+    );
+}
+
+#[test]
 fn all_addresses_in_two_halves_are_all_addresses() {
     const ALL: &str = "warning: every peer is a trusted proxy | \
         together these are all addresses: any client can claim any address | list only the networks of your own proxies";
