@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::params::unguessable;
 use pkce_gate::clock::date;
 use pkce_gate::config::{self, Problems};
 
@@ -125,6 +126,24 @@ fn a_missing_file_is_named_and_so_is_the_option() {
     let shown = text(&output.stderr);
     assert!(shown.contains("tests/config/none.toml"), "{shown}");
     assert!(shown.contains("--config FILE"), "{shown}");
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_with_the_place() {
+    let file = std::env::temp_dir().join(format!("pkce-gate-{}.toml", unguessable()));
+    let latin: Vec<u8> = [
+        "# \u{e4}\nname = \"\u{e4}".as_bytes(),
+        b"\xe4\"\n",
+        "\u{e4}".as_bytes(),
+    ]
+    .concat();
+    std::fs::write(&file, latin).unwrap();
+    let output = pkce_gate(&["check", "--config", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).ok();
+    assert_eq!(output.status.code(), Some(65));
+    let told = format!("error: {}:2:10: this is not UTF-8\n", file.display());
+    assert!(text(&output.stderr).starts_with(&told));
+    assert!(text(&output.stderr).contains("save the file as UTF-8"));
 }
 
 #[test]
