@@ -274,10 +274,6 @@ async fn bind<'g>(
         learn(exchange, asked, record, carried);
     }
     let Some(handle) = &found.handle else {
-        // It travels as it is; within the server it stands in a query once more when it arrives.
-        if let Some(path) = public::own_path(exchange, &place.url()) {
-            exchange.site.learn_callback(&path);
-        }
         return Ok(Delivery::Unchanged);
     };
     let ours = match &bound {

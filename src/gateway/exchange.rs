@@ -112,18 +112,19 @@ impl<'g> Exchange<'g> {
         decision
     }
 
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
+    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]). `client`: whom the log names.
     pub(super) fn decide_unread<T>(
         &self,
         rule: &Rule,
         subject: T,
         violation: Violation,
+        client: Option<&ClientId>,
     ) -> Decision<T> {
         let verdict = Verdict {
             subject,
             violation: Some(violation),
         };
-        self.decide(rule, verdict, None)
+        self.decide(rule, verdict, client)
     }
 
     /// The same about a request, whose client is told if it names one.
@@ -134,11 +135,7 @@ impl<'g> Exchange<'g> {
         violation: Violation,
     ) -> Decision<Received> {
         let client = request.names_client();
-        let verdict = Verdict {
-            subject: request,
-            violation: Some(violation),
-        };
-        self.decide(rule, verdict, client.as_ref())
+        self.decide_unread(rule, request, violation, client.as_ref())
     }
 
     /// Tells a decision.

@@ -9,7 +9,7 @@ use url::{Origin, Url};
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
-use crate::oauth::redirect::Loopback;
+use crate::oauth::redirect::{Loopback, target_digest};
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
 use crate::server::place::{InFlight, Place};
@@ -57,8 +57,6 @@ pub struct Site {
     loopback: DashMap<Digest, Digest>,
     /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
     uncertain: DashMap<Digest, ()>,
-    /// Paths of the redirect URIs of clients that live behind the gate, to which the upstream has sent a code as it is.
-    callbacks: DashMap<String, ()>,
     /// Names that some server takes for a client that is judged more strictly, and that client.
     namesakes: DashMap<Digest, Digest>,
     /// What the upstream says about its issuer.
@@ -99,7 +97,6 @@ impl Site {
             learned: DashMap::new(),
             loopback: DashMap::new(),
             uncertain: DashMap::new(),
-            callbacks: DashMap::new(),
             namesakes: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: InFlight::default(),
@@ -146,16 +143,10 @@ impl Site {
         self.uncertain.remove(&code).is_some()
     }
 
-    /// The upstream has sent a code as it is to a client behind the gate.
-    pub fn learn_callback(&self, path: &str) {
-        if self.callbacks.len() < MAX_CLIENTS && !self.callbacks.contains_key(path) {
-            self.callbacks.insert(path.to_owned(), ());
-        }
-    }
-
-    /// Whether a client behind the gate gets its codes there.
-    pub fn is_callback(&self, path: &str) -> bool {
-        self.callbacks.contains_key(path)
+    /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.
+    pub fn targets(&self, path: &str) -> [Digest; 2] {
+        [&self.origin, &self.settings.public_origin]
+            .map(|origin| target_digest(&format!("{origin}{path}")))
     }
 
     /// A client was named so that some server takes it for another one.

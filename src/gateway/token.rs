@@ -68,7 +68,9 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         let Some((rule, violation)) = concern::misnamed_code(exchange, params).await else {
             continue;
         };
-        if let Decision::Refuse((), violation) = exchange.decide_unread(rule, (), violation) {
+        let client = request.names_client();
+        let decision = exchange.decide_unread(rule, (), violation, client.as_ref());
+        if let Decision::Refuse((), violation) = decision {
             return reply::token_refused(&violation, None);
         }
     }
@@ -168,7 +170,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     if let Ok(params) = &params
         && let Some((rule, violation)) = concern::misnamed_code(exchange, params).await
     {
-        drop(exchange.decide_unread(rule, (), violation));
+        let client = request.names_client();
+        drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption))
@@ -345,7 +348,7 @@ async fn judge<'g>(
         let rule = of(Some(bound.client()));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
         judged = Some((rule, violation.clone()));
-        redeem::presented(rule.mode, violation)
+        redeem::presented(rule.mode, bound, violation)
     });
     let dead = |gone, owner| {
         let rule = of(owner);
@@ -415,7 +418,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation) {
+            match exchange.decide_unread(rule, response, violation, None) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

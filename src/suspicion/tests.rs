@@ -6,7 +6,6 @@ use proptest::prelude::*;
 
 const LONG: &str = "SplxlOBeZQQY";
 const CANDIDATES: Look = Look::Candidates {
-    in_query: true,
     lengths: CodeLengths::ANY,
 };
 

@@ -55,13 +55,7 @@ pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
 }
 
 /// Collects every candidate of a request.
-pub(super) fn scan(
-    scan: &mut Scan<'_>,
-    request: &Request<'_>,
-    in_query: bool,
-    lengths: CodeLengths,
-) {
-    let query = if in_query { request.query } else { b"" };
+pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
     // In UTF-16 there is one between all letters.
     let letters = |byte: &u8| *byte != 0;
     let without_nul: Vec<u8> = match memchr::memchr(0, request.body.bytes()) {
@@ -74,7 +68,12 @@ pub(super) fn scan(
             .collect(),
         None => Vec::new(),
     };
-    let texts = [query, request.body.bytes(), &without_nul, request.path];
+    let texts = [
+        request.query,
+        request.body.bytes(),
+        &without_nul,
+        request.path,
+    ];
     let fields = request.cookies.iter().copied().chain(request.authorization);
     let mut seen: HashSet<Vec<u8>> = HashSet::new();
     for text in texts.into_iter().chain(fields) {

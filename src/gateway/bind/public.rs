@@ -42,13 +42,6 @@ pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     target.is_none_or(|target| !site.own.contains(&Some(target.origin())))
 }
 
-/// The path of a URL that leads to the server itself.
-pub(super) fn own_path(exchange: &Exchange<'_>, url: &str) -> Option<String> {
-    let target = exchange.site.public.as_ref()?.join(url).ok()?;
-    let is_own = exchange.site.own.contains(&Some(target.origin()));
-    is_own.then(|| target.path().to_owned())
-}
-
 /// A URL at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.
 fn public_url(exchange: &Exchange<'_>, location: &[u8]) -> Option<HeaderValue> {
     let text = as_url(location);

@@ -2,6 +2,7 @@
 //! each theme. Each test says in its comment what it fails without: that mechanism was taken away once.
 
 mod aliases;
+mod callbacks;
 mod cost;
 mod meant;
 mod planted;
