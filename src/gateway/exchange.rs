@@ -68,31 +68,35 @@ impl<'g> Exchange<'g> {
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let namesake = client.filter(|_| rules.default_is_laxer());
-        let namesake = namesake.and_then(|client| self.site.namesake(client));
-        let rule = rules.of(client, clock::today());
-        rule.stricter(rules.of(namesake.or(client), clock::today()))
+        match namesake.and_then(|client| self.site.namesake(client)) {
+            Some(namesake) => rules.of_namesake(namesake),
+            None => rules.of(client, clock::today()),
+        }
     }
 
-    /// The rule of a client by its name: of those that some server would take it for, the strictest.
+    /// The rule of a client by its name. One that some server takes for another client's gets no more than that one.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let Some(client) = client else {
             return rules.default_rule();
         };
-        let today = clock::today();
-        if let Some(namesake) = rules.namesake(client, today) {
-            // Its sign-in has only the digest of this name.
-            self.site.remember_namesake(client.digest(), namesake);
+        match rules.namesake(client) {
+            Some(namesake) => {
+                // Its sign-in has only the digest of this name.
+                self.site.remember_namesake(client.digest(), namesake);
+                rules.of_namesake(namesake)
+            }
+            None => rules.of(Some(client.digest()), clock::today()),
         }
-        rules.of_name(client, today)
     }
 
     /// The rule of a client that a token request names, in both readings of Basic.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
         let readings = client.into_iter().flat_map(ClientIdentity::readings);
-        let rules = readings.map(|id| self.rule_of(Some(id)));
-        rules
-            .reduce(Rule::stricter)
+        let readings = readings.map(|id| self.rule_of(Some(id)));
+        let rules = &self.site.settings.rules;
+        readings
+            .reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
     }
 

@@ -11,7 +11,7 @@ use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
 use crate::oauth::redirect::{Loopback, target_digest};
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
-use crate::policy::Rule;
+use crate::policy::{Namesake, Rule};
 use crate::server::place::{InFlight, Place};
 use crate::server::watch::Watch;
 use crate::store::Store;
@@ -57,8 +57,8 @@ pub struct Site {
     loopback: DashMap<Digest, Digest>,
     /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
     uncertain: DashMap<Digest, ()>,
-    /// Names that some server takes for a client that is judged more strictly, and that client.
-    namesakes: DashMap<Digest, Digest>,
+    /// Names that some server takes for a client with a stricter rule, and under what that rule is found.
+    namesakes: DashMap<Digest, Namesake>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: InFlight,
@@ -150,15 +150,15 @@ impl Site {
     }
 
     /// A client was named so that some server takes it for another one.
-    pub fn remember_namesake(&self, client: Digest, namesake: Digest) {
+    pub fn remember_namesake(&self, client: Digest, namesake: Namesake) {
         // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
-        if client != namesake && self.namesakes.len() < MAX_CLIENTS {
+        if self.namesakes.len() < MAX_CLIENTS {
             self.namesakes.insert(client, namesake);
         }
     }
 
-    /// The client that some server takes that name for.
-    pub fn namesake(&self, client: Digest) -> Option<Digest> {
+    /// The rule that holds for a name which some server takes for another client's.
+    pub fn namesake(&self, client: Digest) -> Option<Namesake> {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 

@@ -91,8 +91,7 @@ pub(super) fn default_rule(read: &Read<'_>, today: u64) {
     for (client, rule) in strictest.into_iter().chain(&read.clients) {
         for found in laxer(default, in_force(rule, today)) {
             let is_good = read.tables.pkce.is_good(found.key) && client.is_all_good();
-            // Names in another spelling get the whole rule of a client whose mode is stricter; nothing else is refused to anybody
-            // where the default does not enforce.
+            // Nothing but the mode matters where the default does not enforce.
             let matters = found.key == "mode"
                 || default.mode == Mode::Enforce && in_force(rule, today).mode == Mode::Enforce;
             if is_good && client.has("id") && matters && !said.contains(&found.key) {
@@ -120,7 +119,9 @@ fn lax_default(
         let help = "write mode = \"enforce\" here once the log shows that every client is ready, and exceptions for the others";
         (label, help.to_owned())
     } else {
-        let label = format!("{allows} is allowed to a client_id that is {id} in another spelling");
+        let label = format!(
+            "{allows} is allowed to every other client_id, but for {id} in another spelling"
+        );
         let help =
             format!("write it in the [[upstream.client]] that needs it, and here what {id} has");
         (label, help)

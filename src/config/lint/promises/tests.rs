@@ -136,7 +136,7 @@ fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
     let other = |at: &str, key: &str, allows: &str| {
         format!(
             "{at} warning: `upstream.pkce.{key}` is laxer for others than for \"spa\" | \
-             {allows} is allowed to a client_id that is \"spa\" in another spelling | \
+             {allows} is allowed to every other client_id, but for \"spa\" in another spelling | \
              write it in the [[upstream.client]] that needs it, and here what \"spa\" has"
         )
     };
@@ -165,8 +165,7 @@ fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
             &other("4:9", "codes", "\"upstream\""),
         ],
     );
-    // Names in another spelling get the whole rule of a client whose mode is stricter; and nothing is allowed to others
-    // that is not refused to anybody.
+    // Where nothing is refused but to that client, the rest of the default matters to nobody.
     check_upstream(
         &(pkce("mode = \"report\"\nresponse_types = [\"code\", \"none\"]")
             + &client("spa", "mode = \"enforce\"\nresponse_types = [\"code\"]")),
