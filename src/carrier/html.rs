@@ -64,6 +64,12 @@ const RAW_TEXT: [&str; 8] = [
 /// The attributes that say what a form does. Others are passed by.
 const ATTRIBUTES: [&str; 6] = ["name", "value", "content", "action", "formaction", "form"];
 
+/// Whether an attribute of an element matters.
+fn is_kept(element: &str, attribute: &str) -> bool {
+    ATTRIBUTES.contains(&attribute)
+        || matches!((element, attribute), ("form", "id") | ("base", "href"))
+}
+
 /// The start and end tags of a page, in order. One is kept at a time.
 pub fn tokens(page: &[u8]) -> Tokens<'_> {
     Tokens { page, at: 0 }
@@ -193,10 +199,10 @@ fn start_tag(page: &[u8], open: usize) -> StartTag {
                 };
             }
             Some(_) => {
-                let attribute = attribute(page, at);
+                let attribute = attribute(page, at, &name);
                 at = attribute.span.end;
                 let known = |other: &Attribute| other.name == attribute.name;
-                if ATTRIBUTES.contains(&attribute.name.as_str()) && !attributes.iter().any(known) {
+                if is_kept(&name, &attribute.name) && !attributes.iter().any(known) {
                     attributes.push(attribute);
                 }
             }
@@ -204,7 +210,7 @@ fn start_tag(page: &[u8], open: usize) -> StartTag {
     }
 }
 
-fn attribute(page: &[u8], start: usize) -> Attribute {
+fn attribute(page: &[u8], start: usize, element: &str) -> Attribute {
     let rest = page.get(start..).unwrap_or_default();
     // A `=` in first place belongs to the name (HTML standard, "before attribute name state").
     let name_length = rest
@@ -248,7 +254,7 @@ fn attribute(page: &[u8], start: usize) -> Attribute {
     };
     looked_at(value.len());
     // What is passed by is not copied.
-    let value = if ATTRIBUTES.contains(&name.as_str()) {
+    let value = if is_kept(element, &name) {
         resolve_references(page.get(value).unwrap_or_default())
     } else {
         String::new()
@@ -293,7 +299,7 @@ const NAMED: [(&str, char); 16] = [
 
 /// Resolves character references. Bytes that are not UTF-8 stay what they are, one character a byte: such a value is
 /// no handle and no URL of ours, and is never written back.
-fn resolve_references(raw: &[u8]) -> String {
+pub(super) fn resolve_references(raw: &[u8]) -> String {
     let text: String = match std::str::from_utf8(raw) {
         Ok(text) => text.to_owned(),
         Err(_) => raw.iter().map(|&byte| char::from(byte)).collect(),

@@ -47,9 +47,10 @@ fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
             let text = format!("{before}{}", part.repeat(16_384 / part.len()));
             let text = text.as_bytes();
             let looked_at = work::during(|| {
-                for place in carriers(None, text)
-                    .iter()
-                    .chain(&carriers(Some(text), b""))
+                for place in
+                    carriers(None, false, text)
+                        .iter()
+                        .chain(&carriers(Some(text), false, text))
                 {
                     let carried = place.read((&key).into());
                     assert!(carried.codes.len() <= SEVERAL && carried.handles.len() <= SEVERAL);

@@ -2,10 +2,12 @@
 //! each theme. Each test says in its comment what it fails without: that mechanism was taken away once.
 
 mod aliases;
+mod apart;
 mod cost;
 mod meant;
 mod planted;
 mod request_objects;
+mod strays;
 mod tokens;
 mod twins;
 mod unreadable;
