@@ -4,9 +4,10 @@
 //! scripts and other raw text are skipped as the HTML standard (section 13.2.5) does it, so that a decoy in a comment
 //! is no field. Works on bytes; every encoding that a form_post page can have is a superset of ASCII.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use crate::work::looked_at;
 
@@ -300,30 +301,30 @@ const NAMED: [(&str, char); 16] = [
 /// Resolves character references. Bytes that are not UTF-8 stay what they are, one character a byte: such a value is
 /// no handle and no URL of ours, and is never written back.
 pub(super) fn resolve_references(raw: &[u8]) -> String {
-    let text: String = match std::str::from_utf8(raw) {
-        Ok(text) => text.to_owned(),
+    let text: Cow<'_, str> = match std::str::from_utf8(raw) {
+        Ok(text) => text.into(),
         Err(_) => raw.iter().map(|&byte| char::from(byte)).collect(),
     };
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some((before, behind)) = rest.split_once('&') {
-        out.push_str(before);
-        rest = match reference(behind) {
-            Some((character, tail)) => {
-                out.push(character);
-                tail
-            }
-            None => {
-                out.push('&');
-                behind
-            }
+    let mut copied = 0;
+    for at in memchr_iter(b'&', text.as_bytes()) {
+        let behind = text.get(at + 1..).unwrap_or_default();
+        let Some((character, tail)) = reference(behind) else {
+            continue;
         };
+        out.push_str(text.get(copied..at).unwrap_or_default());
+        out.push(character);
+        copied = text.len() - tail.len();
     }
-    out.push_str(rest);
+    out.push_str(text.get(copied..).unwrap_or_default());
     out
 }
 
 fn reference(behind: &str) -> Option<(char, &str)> {
+    // Most of what is escaped in vain is seen by the next letter.
+    if !behind.starts_with(|c: char| c == '#' || c.is_ascii_lowercase()) {
+        return None;
+    }
     let (digits, radix) = match behind.strip_prefix('#') {
         Some(numeric) => match numeric.strip_prefix(['x', 'X']) {
             Some(hexadecimal) => (hexadecimal, 16),

@@ -22,6 +22,8 @@ pub struct Location<'a> {
     /// Scheme, authority and path.
     target: &'a [u8],
     query: Option<Part<'a>>,
+    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, where an application keeps its own addresses.
+    route: Option<&'a [u8]>,
     fragment: Option<Part<'a>>,
 }
 
@@ -72,10 +74,20 @@ impl<'a> Location<'a> {
     pub fn new(raw: &'a [u8]) -> Self {
         let (head, fragment) = split(raw, b'#');
         let (target, query) = split(head, b'?');
+        let (route, fragment) = fragment.map_or((None, None), |fragment| {
+            let is_route = |route: &&[u8]| {
+                matches!(route, [b'/' | b'!', ..]) && memchr2(b'=', b'&', route).is_none()
+            };
+            match split(fragment, b'?') {
+                (route, Some(rest)) if is_route(&route) => (Some(route), Some(rest)),
+                _ => (None, Some(fragment)),
+            }
+        });
         Self {
             raw,
             target,
             query: query.map(Part::new),
+            route,
             fragment: fragment.map(Part::new),
         }
     }
@@ -103,10 +115,11 @@ impl Carrier for Location<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for part in [&self.query, &self.fragment].into_iter().flatten() {
-            let in_fragment = self
-                .fragment
-                .as_ref()
-                .is_some_and(|it| std::ptr::eq(it, part));
+            let in_fragment = self.route.is_none()
+                && self
+                    .fragment
+                    .as_ref()
+                    .is_some_and(|it| std::ptr::eq(it, part));
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
@@ -131,8 +144,14 @@ impl Carrier for Location<'_> {
         if let Some(query) = &self.query {
             query.rewrite_into(&mut out, b'?', replacement);
         }
+        let mut separator = b'#';
+        if let Some(route) = self.route {
+            out.push(b'#');
+            out.extend_from_slice(route);
+            separator = b'?';
+        }
         if let Some(fragment) = &self.fragment {
-            fragment.rewrite_into(&mut out, b'#', replacement);
+            fragment.rewrite_into(&mut out, separator, replacement);
         }
         Rewritten::Location(out)
     }
@@ -272,6 +291,21 @@ mod tests {
             "https://c/cb?state=HANDLE",
             &ClientState::Absent,
             "https://c/cb",
+        );
+        check(
+            "https://c/?a=b#/cb?code=RAW&state=HANDLE",
+            &xyz,
+            &format!("https://c/?a=b#/cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#!/cb?state=HANDLE",
+            &ClientState::Absent,
+            "https://c/#!/cb",
+        );
+        check(
+            "https://c/#/cb&code=RAW&state=HANDLE",
+            &ClientState::Absent,
+            "https://c/#/cb&code=CODE",
         );
         check(
             "app:/cb?code=RAW&&x=%zz&state=HANDLE",

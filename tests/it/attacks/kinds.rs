@@ -4,6 +4,7 @@
 mod aliases;
 mod apart;
 mod cost;
+mod delivered;
 mod meant;
 mod planted;
 mod request_objects;
