@@ -207,6 +207,9 @@ impl Credentials {
         }) {
             return Self::default();
         }
+        // Lists have a name for each item: `code[0]`.
+        let list = name.trim_start_matches('[');
+        let name = list.split_once('[').map_or(name, |(list, _)| list);
         Self {
             code: folds_to(name, "code"),
             access_token: folds_to(name, "accesstoken"),

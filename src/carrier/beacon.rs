@@ -177,9 +177,18 @@ fn quoted(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// `?code=…`, `&code=…`, `#code=…`, `;code=…`, or at the very beginning. A name that goes on with brackets, blanks or what cannot
-/// be seen is the same to some clients.
+/// be seen is the same to some clients, and so is one that begins with such.
 fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
-    let introduced = matches!(before, [] | [.., b'?' | b'&' | b'#' | b';']);
+    let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'+' | 0);
+    let last = before
+        .iter()
+        .rev()
+        .take(LONGEST_REST)
+        .find(|byte| !is_unseen(byte));
+    let introduced = match last {
+        Some(last) => b"?&#;".contains(last),
+        None => before.len() < LONGEST_REST,
+    };
     introduced
         && unseen(behind)
             .strip_prefix(b"=")
@@ -190,7 +199,11 @@ fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -
 const LONGEST_REST: usize = 32;
 
 fn unseen(behind: &[u8]) -> &[u8] {
-    let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'[' | b']' | b' ' | b'+' | 0);
+    let mut in_brackets = false;
+    let is_unseen = |byte: &&u8| {
+        in_brackets = **byte == b'[' || in_brackets && **byte != b']';
+        in_brackets || !byte.is_ascii() || matches!(byte, b']' | b' ' | b'+' | 0)
+    };
     let length = behind
         .iter()
         .take(LONGEST_REST)
@@ -215,9 +228,21 @@ fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> b
         // Two of them compare.
         [b'=', value @ ..] if value.first() != Some(&b'=') => value,
         [b',', value @ ..] if is_argument(before) => value,
+        [b',', value @ ..] => match value_member(value) {
+            Some(value) => value,
+            None => return false,
+        },
         _ => return false,
     };
+    let value = value_member(value).unwrap_or(value);
     quoted(skip(value, |byte| is_blank(byte) || byte == b'[')).is_some_and(counts)
+}
+
+/// What stands behind `"value":`, as in `{"code":{"value":"…"}}` and `{"name":"code","value":"…"}`.
+fn value_member(text: &[u8]) -> Option<&[u8]> {
+    let is_between = |byte| is_quote(byte) || is_blank(byte);
+    let name = skip(text, |byte| is_between(byte) || byte == b'{');
+    skip(name.strip_prefix(b"value")?, is_between).strip_prefix(b":")
 }
 
 /// Whether a name is the first argument of a call, and not one in a list of names.
@@ -264,6 +289,15 @@ fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
 
 /// A field of a form, or whatever else has a name and a value.
 fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
+    is_field_of(credential, text, counts, true)
+}
+
+fn is_field_of(
+    credential: Credential,
+    text: &[u8],
+    counts: &impl Fn(&[u8]) -> bool,
+    is_outermost: bool,
+) -> bool {
     // An option is a value of the list that it stands in.
     let mut in_list = false;
     tokens(text).any(|token| match token {
@@ -274,15 +308,20 @@ fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool
             if tag.name == "select" {
                 in_list = is_named;
             }
+            let is_option = in_list && tag.name == "option";
             let inside = || {
                 let rest = text.get(tag.span.end..).unwrap_or_default();
-                (tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
+                (is_option || tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
             };
+            // A page inside of the page. What is inside of that one is not looked at.
+            let page = tag.value("srcdoc").filter(|_| is_outermost);
+            if page.is_some_and(|page| is_field_of(credential, page.as_bytes(), counts, false)) {
+                return true;
+            }
             let value = || {
                 let value = tag.value("value").or(tag.value("content"));
                 value.map(|value| value_of(value.as_bytes()))
             };
-            let is_option = in_list && tag.name == "option";
             (is_named || is_option) && (value().is_some_and(counts) || inside().is_some_and(counts))
         }
         Token::End(name) => {
@@ -331,6 +370,13 @@ mod tests {
             "https://c/cb;code=SplxlOBeZQQY?state=x",
             "https://c/cb?Code=SplxlOBeZQQY",
             "https://c/cb?code[]=SplxlOBeZQQY",
+            "https://c/cb?code[0]=SplxlOBeZQQY",
+            "https://c/cb?%EF%BB%BFcode=SplxlOBeZQQY",
+            "\u{feff}code=SplxlOBeZQQY",
+            r#"{"code":{"value":"SplxlOBeZQQY"}}"#,
+            r#"[{"name":"code", "value": "SplxlOBeZQQY"}]"#,
+            "<select name=code><option selected>SplxlOBeZQQY</select>",
+            "<iframe srcdoc='<form><input name=code value=SplxlOBeZQQY>'></iframe>",
             "code=SplxlOBeZQQY&state=x",
             r#"{"code":["SplxlOBeZQQY"]}"#,
             "r.code='SplxlOBeZQQY'",
@@ -449,6 +495,8 @@ mod tests {
             "'?code=' + code1 + '&state=1'",
             "var code = params['code1234'], codes = ['12345678']",
             "a.code ? e.code : 'E1234567'",
+            "x = 1; code=response1; y",
+            r#"["code","value","a1b2c3d4"]"#,
             "<code>https://app.example/callback</code>",
             "?redirect_uri=https%3A%2F%2Fc%2Fcb&response_type=code&code_challenge=abcdefghijkl",
         ] {

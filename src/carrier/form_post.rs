@@ -62,7 +62,7 @@ impl<'p> FormPost<'p> {
     pub fn all(page: &'p [u8]) -> Vec<Self> {
         let mut reader = Reader::default();
         if has_form(page) {
-            tokens(page).for_each(|token| reader.take(page, token));
+            tokens(page).for_each(|token| reader.take(page, page, token));
         }
         reader.end(page)
     }
@@ -101,7 +101,8 @@ struct Reader<'p> {
 }
 
 impl<'p> Reader<'p> {
-    fn take(&mut self, page: &'p [u8], token: Token) {
+    /// Takes a token of `text` in: of the page, or of a page inside of it.
+    fn take(&mut self, page: &'p [u8], text: &[u8], token: Token) {
         match token {
             // A form inside a form is none: browsers ignore the tag.
             Token::Start(tag) if tag.name == "form" && self.form.is_none() => {
@@ -120,7 +121,15 @@ impl<'p> Reader<'p> {
             Token::Start(tag) => match &*tag.name {
                 "base" => self.base = self.base.take().or(tag.value("href").map(str::to_owned)),
                 "select" => self.list = tag.value("name").map(str::to_owned),
-                "input" | "button" | "textarea" | "option" => self.take_control(page, &tag),
+                "input" | "button" | "textarea" | "option" => self.take_control(text, &tag),
+                "iframe" => {
+                    let inside = tag
+                        .value("srcdoc")
+                        .filter(|inside| has_form(inside.as_bytes()));
+                    if let Some(inside) = inside {
+                        self.take_inside(page, inside.as_bytes());
+                    }
+                }
                 _ => {}
             },
             Token::End(name) if name == "form" => self.close(),
@@ -129,7 +138,21 @@ impl<'p> Reader<'p> {
         }
     }
 
-    fn take_control(&mut self, page: &[u8], tag: &StartTag) {
+    /// The forms of a page inside of the page are seen, and not written anew.
+    fn take_inside(&mut self, page: &'p [u8], inside: &[u8]) {
+        let mut reader = Reader::default();
+        tokens(inside)
+            .filter(|token| !matches!(token, Token::Start(tag) if tag.name == "iframe"))
+            .for_each(|token| reader.take(page, inside, token));
+        for mut form in reader.end(page) {
+            form.fields
+                .iter_mut()
+                .for_each(|field| field.written = None);
+            self.keep(form);
+        }
+    }
+
+    fn take_control(&mut self, text: &[u8], tag: &StartTag) {
         let place = tag
             .value("formaction")
             .filter(|_| self.places.len() < MAX_PLACES);
@@ -138,7 +161,7 @@ impl<'p> Reader<'p> {
         let field = match &*tag.name {
             "input" => Field::of_input(tag),
             "textarea" => {
-                let text = page.get(tag.span.end..).unwrap_or_default();
+                let text = text.get(tag.span.end..).unwrap_or_default();
                 let end = memchr::memchr(b'<', text).unwrap_or(text.len());
                 let text = resolve_references(text.get(..end).unwrap_or_default());
                 Field::of_other(tag.value("name"), text.trim())

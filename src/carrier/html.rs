@@ -67,8 +67,8 @@ const ATTRIBUTES: [&str; 6] = ["name", "value", "content", "action", "formaction
 
 /// Whether an attribute of an element matters.
 fn is_kept(element: &str, attribute: &str) -> bool {
-    ATTRIBUTES.contains(&attribute)
-        || matches!((element, attribute), ("form", "id") | ("base", "href"))
+    const OF_ONE: [(&str, &str); 3] = [("form", "id"), ("base", "href"), ("iframe", "srcdoc")];
+    ATTRIBUTES.contains(&attribute) || OF_ONE.contains(&(element, attribute))
 }
 
 /// The start and end tags of a page, in order. One is kept at a time.
@@ -279,7 +279,7 @@ fn ascii_lower(bytes: &[u8]) -> String {
 }
 
 /// Named references that encoders use for the characters of URLs, codes and states.
-const NAMED: [(&str, char); 16] = [
+const NAMED: [(&str, char); 19] = [
     ("amp", '&'),
     ("lt", '<'),
     ("gt", '>'),
@@ -296,6 +296,10 @@ const NAMED: [(&str, char); 16] = [
     ("num", '#'),
     ("percnt", '%'),
     ("semi", ';'),
+    // Browsers drop the first two from a URL, and take the third for a `/`.
+    ("Tab", '\t'),
+    ("NewLine", '\n'),
+    ("bsol", '\\'),
 ];
 
 /// Resolves character references. Bytes that are not UTF-8 stay what they are, one character a byte: such a value is
@@ -322,7 +326,7 @@ pub(super) fn resolve_references(raw: &[u8]) -> String {
 
 fn reference(behind: &str) -> Option<(char, &str)> {
     // Most of what is escaped in vain is seen by the next letter.
-    if !behind.starts_with(|c: char| c == '#' || c.is_ascii_lowercase()) {
+    if !behind.starts_with(|c: char| c == '#' || c.is_ascii_alphabetic()) {
         return None;
     }
     let (digits, radix) = match behind.strip_prefix('#') {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{Response, header};
 
 use crate::answer::may_have_a_token;
-use crate::carrier::beacon::{Credential, Kind, carries, names_token};
+use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
 use crate::carrier::location::{address, as_url, is_token_response};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
@@ -31,6 +31,8 @@ struct Text<'r> {
     is_cookie: bool,
     /// Whether a browser may go where it says.
     leads: bool,
+    /// Whether it goes there by itself, as to a `Location`.
+    is_redirect: bool,
     /// The handles that stand in it, live or dead. `None`: more than anybody writes.
     handles: Option<Vec<Handle>>,
 }
@@ -95,6 +97,7 @@ fn texts<'r>(
         },
         is_cookie: *name == header::SET_COOKIE,
         leads: leads(name),
+        is_redirect: *name == header::REFRESH,
         handles: handles(value.as_bytes()),
     });
     let kind = response
@@ -116,6 +119,7 @@ fn texts<'r>(
         why: "a code in a page of an unknown shape",
         is_cookie: false,
         leads: true,
+        is_redirect: false,
         handles: handles(&page),
         bytes: page,
     };
@@ -139,9 +143,9 @@ pub(super) async fn leftovers<'g>(
     if texts.iter().any(Text::has_handle) && beside_handles(exchange, &texts).await? {
         return Ok(());
     }
-    let strayed = |text: &Text<'_>| text.leads && strays(exchange, &text.bytes);
+    let strayed = |text: &Text<'_>| text.leads && strays(exchange, text);
     if texts.iter().any(strayed) {
-        return Err(Unsafe::stray("a token without a live sign-in"));
+        return Err(Unsafe::stray("a code or token without a live sign-in"));
     }
     Ok(())
 }
@@ -250,9 +254,16 @@ fn suspicious<'g>(
     }
 }
 
-/// Whether a text leads away with a token as in an authorization response.
-fn strays(exchange: &Exchange<'_>, text: &[u8]) -> bool {
+/// Whether a text leads away with a token as in an authorization response, or by itself with a code.
+fn strays(exchange: &Exchange<'_>, text: &Text<'_>) -> bool {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let strays = |url: &[u8]| is_token_response(url) && is_foreign(exchange, &as_url(address(url)));
-    names_token(text) && any_layer(text, |layer| layer.split(is_end).any(strays))
+    let is_response = |url: &[u8]| {
+        is_token_response(url) || text.is_redirect && is_parameter_of(Credential::Code, url)
+    };
+    let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
+    let bytes: &[u8] = &text.bytes;
+    if text.is_redirect && bytes.split(is_end).any(strays) {
+        return true;
+    }
+    names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
 }

@@ -160,7 +160,7 @@ pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &
         && !names_token(text)
         && !response.headers().iter().any(|(name, value)| {
             let value = value.as_bytes();
-            may_hold(value) || leads(name) && names_token(value)
+            may_hold(value) || *name == header::REFRESH || leads(name) && names_token(value)
         })
 }
 

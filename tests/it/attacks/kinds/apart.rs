@@ -37,7 +37,7 @@ fn never_leaves(rig: &Rig, make: impl Fn(&str) -> Vec<u8>) {
     }
 }
 
-/// In two fields of one answer, or in one and its page. Fails where `read::leftovers` looks at each text by itself.
+/// In two fields of one answer, or in one and its page. Fails where `leftovers::leftovers` looks at each text by itself.
 #[test]
 fn codes_and_handles_in_different_places() {
     let rig = Rig::new();

@@ -66,6 +66,9 @@ fn codes_under_other_names_without_a_state() {
         "?CODE=RAW&x=1",
         "?code%5B%5D=RAW",
         "?%20code=RAW",
+        "?code[0]=RAW",
+        "?code%5Ba%5D=RAW",
+        "?%EF%BB%BFcode=RAW",
         ";code=RAW",
         "?x=1;code=RAW",
         "??code=RAW",
@@ -325,6 +328,16 @@ fn forms_of_other_shapes() {
             format!(
                 "<form action=/here><input type=submit formaction=URI><input name={name} value={value}></form>"
             ),
+            format!(
+                "<form action='https:&Tab;//client.test/'><input name={name} value={value}></form>"
+            ),
+            format!(
+                "<form action='/&NewLine;/client.test/'><input name={name} value={value}></form>"
+            ),
+            format!("<form action='/&bsol;client.test/'><input name={name} value={value}></form>"),
+            format!(
+                "<iframe srcdoc='<form action=URI><input name={name} value={value}></form>'></iframe>"
+            ),
             format!("<base href=URI><form action=cb><input name={name} value={value}></form>"),
             format!(
                 "{}<form action=URI><input name={name} value={value}></form>",
@@ -339,7 +352,6 @@ fn forms_of_other_shapes() {
                 "<input name=iss value=x>".repeat(40)
             ),
         ] {
-            // A token leads away only where something goes with it, and so does each of these.
             answers.push(page("200 OK", &form.replace("URI", REDIRECT_URI)));
         }
     }
@@ -370,7 +382,39 @@ fn forms_of_other_shapes() {
     ]);
 }
 
-/// Tokens that lead away by other means than a redirect. Fails without `read::strays`.
+/// Codes that browsers are sent away with by themselves. Fails without the redirects in `leftovers::strays`.
+#[test]
+fn codes_in_refresh_without_a_state() {
+    let mut answers = Vec::new();
+    for (name, value) in [
+        ("Refresh", format!("0;url={REDIRECT_URI}?code={RAW}")),
+        ("Refresh", format!("0; URL='{REDIRECT_URI}?x=1&Code={RAW}'")),
+        ("Refresh", format!("0;url=//client.test/#code={RAW}")),
+        ("Refresh", format!("0,url=app.client:/cb?code={RAW}")),
+        ("Refresh", format!("5;url=/\\client.test/cb?code={RAW}")),
+    ] {
+        for status in ["200 OK", "302 Found", "400 X"] {
+            answers.push(reply(status, &[(name, &*value)], b""));
+        }
+    }
+    all_are_kept(&answers);
+    all_go_out(&[
+        reply("200 OK", &[("Refresh", "5")], b""),
+        reply(
+            "200 OK",
+            &[("Refresh", "5;url=https://partner.test/?code=EUR")],
+            b"",
+        ),
+        reply(
+            "200 OK",
+            &[("Refresh", "0;url=/reset?code=A1B2C3D4E5")],
+            b"",
+        ),
+        page("200 OK", "<a href='https://shop.test/?code=SUMMER2026'>"),
+    ]);
+}
+
+/// Tokens that lead away by other means than a redirect. Fails without `leftovers::strays`.
 #[test]
 fn tokens_that_lead_away() {
     let mut answers = Vec::new();

@@ -1,7 +1,7 @@
 //! Answers that cannot be read and hold a handle of ours, live or dead, do not leave beside a code: neither the first time nor the
 //! third.
 //!
-//! Seen to fail without `read::leftovers`: all of these. Where only live handles count there: `dead_handles`. Where only pages of
+//! Seen to fail without `leftovers::leftovers`: all of these. Where only live handles count there: `dead_handles`. Where only pages of
 //! status 2xx are read, only the first Content-Type counts, or any Content-Encoding makes a page unreadable: the test of that name.
 
 use super::{Begun, answered, redirect};
