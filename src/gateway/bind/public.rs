@@ -43,6 +43,14 @@ pub(super) fn own_path(exchange: &Exchange<'_>, url: &str) -> Option<String> {
     is_own.then(|| target.path().to_owned())
 }
 
+/// A URL that leads to the server itself as its clients write it: at its public origin, without query and fragment.
+pub(super) fn own_target(exchange: &Exchange<'_>, url: &str) -> Option<String> {
+    // What begins with neither depends on the page that it stands in.
+    let is_whole = url.starts_with('/') || url.contains("://");
+    let path = own_path(exchange, url).filter(|_| is_whole)?;
+    Some(format!("{}{path}", exchange.site.settings.public_origin))
+}
+
 /// A URL at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.
 fn public_url(exchange: &Exchange<'_>, location: &[u8]) -> Option<HeaderValue> {
     let text = as_url(location);

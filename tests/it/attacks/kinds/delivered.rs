@@ -1,7 +1,8 @@
 //! What has to be delivered, though a server writes it otherwise than the client or somebody would like it not to be; and what
 //! looks like it and is none.
 //!
-//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route` and `redirect::normalized`, `stored_texts` where only
+//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route`, `redirect::normalized` and `belongs::is_target`,
+//! `what_is_another_redirect_uri` without the second arm of `belongs::out_of_band`, `stored_texts` where only
 //! handles of living sign-ins count in `concern::is_planted`.
 
 use super::unreadable::raw;
@@ -48,10 +49,21 @@ fn redirect_uris_as_servers_write_them() {
             "com.app.test://Auth",
             "com.app.test://Auth/?code=RAW&state=HANDLE",
         ),
+        ("http://gate.test/app/cb", "/app/cb?code=RAW&state=HANDLE"),
+        (
+            "http://gate.test/app/cb",
+            "//gate.test/app/cb#code=RAW&state=HANDLE",
+        ),
+        (
+            "http://gate.test/app/cb",
+            "UPSTREAM/app/cb?code=RAW&state=HANDLE",
+        ),
     ] {
+        let to = &to.replace("UPSTREAM", &rig.upstream.url());
         let (response, handle) = redirected(&rig, redirect_uri, to);
         let location = response.header("location").unwrap_or_default();
-        let (before, _) = to.split_once("code=RAW").expect("a code");
+        let before = to.replace(&rig.upstream.url(), "http://gate.test");
+        let (before, _) = before.split_once("code=RAW").expect("a code");
         assert!(location.contains("code=pgc"), "{to}: {response}");
         assert!(
             before.contains("HANDLE") || location.starts_with(before),
@@ -63,6 +75,12 @@ fn redirect_uris_as_servers_write_them() {
             "{to}: {response}"
         );
     }
+}
+
+/// Elsewhere, beside another code, or without the state of the client's sign-in.
+#[test]
+fn what_is_another_redirect_uri() {
+    let rig = Rig::new();
     for (redirect_uri, to) in [
         (
             "https://app.test/#/cb",
@@ -93,6 +111,18 @@ fn redirect_uris_as_servers_write_them() {
         ("MyApp://Auth", "myapp://auth:1/?code=RAW&state=HANDLE"),
         ("MyApp://Auth", "myapp://x@auth/?code=RAW&state=HANDLE"),
         ("MyApp://Auth", "myapp:/auth/?code=RAW&state=HANDLE"),
+        ("http://gate.test/app/cb", "app/cb?code=RAW&state=HANDLE"),
+        ("http://gate.test/app/cb", "/app/cb/?code=RAW&state=HANDLE"),
+        (
+            "http://gate.test/app/cb",
+            "/app/x/../cb2?code=RAW&state=HANDLE",
+        ),
+        // Without its state it cannot be told whose it is.
+        ("http://gate.test/app/cb", "/app/cb?code=RAW"),
+        (
+            "http://gate.test/app/cb",
+            "http://gate.test/app/cb?code=RAW&state=x",
+        ),
     ] {
         let (response, handle) = redirected(&rig, redirect_uri, to);
         assert_eq!(response.status, 502, "{to}: {response}");
