@@ -98,7 +98,12 @@ fn codes_in_parts_that_cannot_be_read_without_a_state() {
         "%ff=1&".to_owned(),
     ] {
         for mark in ["?", "#"] {
-            for credential in [format!("code={RAW}"), format!("access_token={TOKEN}")] {
+            for credential in [
+                format!("code={RAW}"),
+                format!("c%6Fde={RAW}"),
+                format!("access_token={TOKEN}"),
+                format!("access%5Ftoken={TOKEN}"),
+            ] {
                 answers.push(redirect(&format!(
                     "{REDIRECT_URI}{mark}{before}{credential}"
                 )));
