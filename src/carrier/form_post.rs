@@ -51,6 +51,9 @@ const OF_A_RESPONSE: [&str; 9] = [
 /// More fields of a response than any response has.
 const MAX_FIELDS: usize = 32;
 
+/// No value of a response is so long. Of one that is, it is only kept that it is there.
+const MAX_VALUE: usize = 64 * 1024;
+
 /// No page that posts itself to a client has so many forms that say anything.
 const MAX_FORMS: usize = 64;
 
@@ -249,10 +252,12 @@ impl Field {
     fn of_input(tag: &StartTag) -> Option<Self> {
         let name = tag.value("name")?;
         let is_kept = OF_A_RESPONSE.contains(&name) || Credentials::of(name).any();
+        let value = tag.value("value").unwrap_or_default();
+        let is_long = value.len() > MAX_VALUE;
         is_kept.then(|| Self {
             name: name.to_owned(),
-            value: tag.value("value").unwrap_or_default().to_owned(),
-            written: Some(Span {
+            value: if is_long { "too long" } else { value }.to_owned(),
+            written: (!is_long).then(|| Span {
                 tag: tag.span.clone(),
                 value: tag
                     .attribute("value")

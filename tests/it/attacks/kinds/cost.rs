@@ -132,8 +132,8 @@ fn requests_of_64_kilobytes() {
     }
 }
 
-/// A page of a megabyte behind a login, which is read for a code. Fails without a bound on the forms of a page
-/// (`form_post::MAX_FORMS`). The others are held by the bounds on fields, places and handles together.
+/// A page of a megabyte behind a login, which is read for a code. Fails without a bound on the forms of a page and on the length of
+/// a code (`form_post::MAX_FORMS`, `MAX_VALUE`). The others are held by the bounds on fields, places and handles together.
 #[test]
 fn pages_of_a_megabyte() {
     let (mut rig, before) = started("handle");
@@ -154,6 +154,7 @@ fn pages_of_a_megabyte() {
             "<form action=https://c/><input name=code value=a></form>",
         ),
         ("<form>", "<input name=iss>"),
+        ("<form action=https://c/><input name=code value=", "+x"),
         (
             "<form action=https://c/><input name=error value=a>",
             "<input formaction=b>",
