@@ -251,6 +251,7 @@ async fn pass_from(
         begun,
         handle,
         at_authorization: true,
+        is_plain: true,
     };
     let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));
     match exchange.forward(cleared).await {

@@ -59,13 +59,11 @@ impl Heard {
         })
     }
 
-    /// Whether a code stands beside the handle of a sign-in that is alive: what the server repeats of it would look like its
-    /// answer to that sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle.
+    /// Whether a code stands beside the handle of a sign-in: what the server repeats of it would look like its answer to that
+    /// sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle. One that is dead would
+    /// keep back every page on which the server shows it.
     pub(super) fn is_planted(&self) -> bool {
-        self.owned().any(|(candidate, owner)| match candidate {
-            Candidate::State(digest) => owner.alive && self.said.planted.contains(&digest),
-            Candidate::Code(_) => false,
-        })
+        !self.said.planted.is_empty()
     }
 
     /// Whether the store could not be asked. What it was to be asked is then answered by a refusal.

@@ -7,7 +7,7 @@ use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::flow::{HandleKey, handle};
+use crate::flow::{Handle, HandleKey, Purpose, handle};
 use crate::oauth::ClientId;
 use crate::oauth::client::named_loosely;
 use crate::spelling::Twins;
@@ -165,6 +165,14 @@ impl Sent {
     /// Whether it may carry the handle of a sign-in.
     pub(super) fn names_handle(&self) -> bool {
         self.texts().any(handle::may_stand_in)
+    }
+
+    /// The handles of sign-ins that it carries in its target or its body; and in its fields, where these count.
+    pub(super) fn handles(&self, key: &HandleKey, in_fields: bool) -> Vec<Handle> {
+        const MOST: usize = 64;
+        let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });
+        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST).ok());
+        found.flatten().collect()
     }
 
     pub(super) fn is_post(&self) -> bool {

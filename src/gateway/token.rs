@@ -38,7 +38,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             request.headers.remove(credentials);
         }
         let rule = exchange.site.settings.rules.strictest(clock::today());
-        return answer(exchange, rule, exchange.send(request).await);
+        let asked = asked(&request);
+        return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -117,7 +118,8 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, rule, exchange.forward(cleared).await)
+            let asked = asked(cleared.get());
+            other_answer(exchange, rule, (asked, exchange.forward(cleared).await)).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -406,6 +408,28 @@ fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
         append_pair(&mut out, pair.name(), value);
     }
     out
+}
+
+/// What the answer to a request is compared with that is no token request.
+fn asked(request: &Received) -> bind::Asked<'static> {
+    bind::Asked {
+        sent: Box::new(request.sent()),
+        ..bind::Asked::default()
+    }
+}
+
+/// Hands the answer to such a request on: it may carry what any answer may.
+async fn other_answer(
+    exchange: &Exchange<'_>,
+    rule: &Rule,
+    (asked, sent): (bind::Asked<'_>, Result<Response<Body>, UpstreamError>),
+) -> Response<Body> {
+    match sent {
+        Ok(response) if !response.status().is_redirection() => {
+            bind::deliver(exchange, asked, response).await
+        }
+        sent => answer(exchange, rule, sent),
+    }
 }
 
 /// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is

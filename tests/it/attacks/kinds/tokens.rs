@@ -4,9 +4,9 @@
 //! Seen to fail in `answer::stray` when what leads home passes with any token (`tokens_to_the_server_itself`), without
 //! `answer::may_have_tokens` (`tokens_in_place_of_others`), and when names are compared exactly (`tokens_under_other_names`).
 
-use super::{Begun, answered, redirect};
+use super::{answered, redirect};
 use crate::support::http::Response;
-use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, request, target};
+use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request, target};
 use crate::support::scripted::reply;
 
 pub(super) const TOKEN: &str = "at-of-somebody.who-has-not-asked";
@@ -183,7 +183,7 @@ fn tokens_in_place_of_others() {
                     let mut state = authorization.state().unwrap_or_default().to_owned();
                     if codes == "handle" {
                         begin = rig.entry(&authorization);
-                        state = crate::support::rig::handle_of(&begin);
+                        state = handle_of(&begin);
                     }
                     let pairs: Vec<_> =
                         names.iter().map(|name| format!("{name}={TOKEN}")).collect();
@@ -237,27 +237,44 @@ fn what_is_no_token_of_oauth_goes_out() {
     }
 }
 
-/// With handles a sign-in that is over has no token, either.
+/// With handles a sign-in that is over has no token, either, though it asked for one and its client may. Where only this client is
+/// enforced, too. Fails where `bind::refuse` lets a sign-in live on, and where `Belongs::rule` takes the default for what is dead.
 #[test]
 fn tokens_for_sign_ins_that_are_over() {
-    let rig = Rig::pkce("response_types = [\"code\", \"token\"]");
-    let begun = Begun::on(&rig);
-    let elsewhere = redirect(&format!(
-        "https://evil.test/#access_token={TOKEN}&state={}",
-        begun.handle
-    ));
-    is_kept(&begun.answered(elsewhere), "another redirect URI");
-    for answer in [
-        redirect(&format!(
-            "{REDIRECT_URI}#access_token={TOKEN}&state={}",
-            begun.handle
-        )),
-        redirect(&format!("{REDIRECT_URI}#access_token={TOKEN}")),
-    ] {
+    let types = "response_types = [\"code\", \"token\"]";
+    let only = "[[upstream.client]]\nid = \"pub\"\nmode = \"enforce\"";
+    let alone = Rig::with(Config {
+        pkce: &format!("mode = \"report\"\n{types}"),
+        tables: only,
+        ..Config::default()
+    });
+    for rig in [Rig::pkce(types), alone.unguarded()] {
+        let begin = || {
+            let authorization = rig.authorization().with("response_type", "token");
+            let entry = rig.entry(&authorization.with("response_mode", "fragment"));
+            (handle_of(&entry), request("GET", &entry, &[], None))
+        };
+        let token = |uri: &str, handle: &str| {
+            redirect(&format!(
+                "{uri}#access_token={TOKEN}&token_type=Bearer&state={handle}"
+            ))
+        };
+        let (handle, entry) = begin();
+        let response = answered(&rig, &entry, token(REDIRECT_URI, &handle));
+        assert!(response.to_string().contains(TOKEN), "{response}");
+        let (handle, entry) = begin();
+        let elsewhere = token("https://evil.test/", &handle);
+        is_kept(&answered(&rig, &entry, elsewhere), "another redirect URI");
         for _ in 0..3 {
             let bytes = request("POST", "/login", &[], Some("user=u"));
-            let response = answered(&rig, &bytes, answer.clone());
+            let response = answered(&rig, &bytes, token(REDIRECT_URI, &handle));
             is_kept(&response, "a sign-in that is over");
+            assert_eq!(response.status, 502, "{response}");
         }
     }
+    // Without its handle it is nobody's.
+    let rig = Rig::pkce(types);
+    let bytes = request("POST", "/login", &[], Some("user=u"));
+    let answer = redirect(&format!("{REDIRECT_URI}#access_token={TOKEN}"));
+    is_kept(&answered(&rig, &bytes, answer), "no sign-in");
 }
