@@ -189,6 +189,8 @@ fn names_that_fold_into_others() {
             "STRASSE",
             "strasse",
             "Straße\0",
+            "STRA\u{1e9e}E",
+            "stra\u{1e9e}e ",
             "KIRPI",
             "k\u{131}rpi",
             "K\u{130}RP\u{130}",
