@@ -4,10 +4,10 @@
 use std::cell::LazyCell;
 
 use http::{HeaderMap, HeaderValue, header};
-use memchr::memmem;
 
 use crate::clock;
 use crate::flow::Candidate;
+use crate::oauth::media::names_foreign_charset;
 use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
@@ -263,30 +263,6 @@ fn body_of(headers: &HeaderMap) -> Declared {
 pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE);
     media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
-}
-
-fn names_foreign_charset(media_type: &[u8]) -> bool {
-    const LIKE_ASCII: [&str; 9] = [
-        "utf-8",
-        "utf8",
-        "us-ascii",
-        "ascii",
-        "iso-8859-",
-        "latin",
-        "windows-125",
-        "euc-",
-        "koi8",
-    ];
-    let media_type = media_type.to_ascii_lowercase();
-    let mut names = memmem::find_iter(&media_type, b"charset");
-    names.any(|at| {
-        let rest = media_type.get(at + 7..).unwrap_or_default();
-        let begins = rest.iter().position(u8::is_ascii_alphanumeric);
-        let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
-        !LIKE_ASCII
-            .iter()
-            .any(|known| charset.starts_with(known.as_bytes()))
-    })
 }
 
 /// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some

@@ -3,6 +3,8 @@
 //! A form is ASCII in which other bytes are escaped, so its charset decides nothing but what the escaped bytes mean. The gate
 //! reads them as UTF-8. A server that is told another charset may read other letters there: it must not in what is judged.
 
+use memchr::{memchr2, memmem};
+
 use super::Params;
 use super::params::fold;
 
@@ -50,7 +52,8 @@ const LIKE_ASCII: [&str; 16] = [
     "windows1254",
 ];
 
-/// The charset of a form with this `Content-Type`: exactly a form, with no parameter but `charset`.
+/// The charset of a form with this `Content-Type`. Other parameters than `charset` say nothing of a form (some clients send a
+/// `boundary`), as long as no parser can find a charset in them.
 pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
@@ -60,15 +63,19 @@ pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
     let mut charset = Charset::Utf8;
     for parameter in parts.filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').ok_or(NoForm::MediaType)?;
-        if !name.trim_end().eq_ignore_ascii_case("charset") {
-            return Err(NoForm::MediaType);
-        }
-        let value = value.trim_start();
+        let (name, value) = (name.trim_end(), value.trim_start());
         let quoted = value
             .strip_prefix('"')
             .and_then(|value| value.strip_suffix('"'));
         let value = quoted.unwrap_or(value);
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        if !name.eq_ignore_ascii_case("charset") {
+            let names_charset = fold(parameter).contains("charset");
+            if names_charset || !name.bytes().chain(value.bytes()).all(is_name) {
+                return Err(NoForm::MediaType);
+            }
+            continue;
+        }
         if !value.bytes().all(is_name) || !LIKE_ASCII.contains(&fold(value).as_str()) {
             return Err(NoForm::Charset);
         }
@@ -80,6 +87,38 @@ pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
         }
     }
     Ok(charset)
+}
+
+/// How the names of charsets begin in which the letters of ASCII are the bytes of ASCII, whatever else they have.
+const ASCII_INSIDE: [&str; 9] = [
+    "utf-8",
+    "utf8",
+    "us-ascii",
+    "ascii",
+    "iso-8859-",
+    "latin",
+    "windows-125",
+    "euc-",
+    "koi8",
+];
+
+/// Whether a media type names a charset in which the letters of ASCII may be other bytes. However it names it: parsers of
+/// parameters differ.
+pub fn names_foreign_charset(media_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"charset";
+    // Most name none.
+    if memchr2(b'r', b'R', media_type).is_none() {
+        return false;
+    }
+    let media_type = media_type.to_ascii_lowercase();
+    let mut names = memmem::find_iter(&media_type, NAME);
+    names.any(|at| {
+        let rest = media_type.get(at + NAME.len()..).unwrap_or_default();
+        let begins = rest.iter().position(u8::is_ascii_alphanumeric);
+        let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
+        let mut known = ASCII_INSIDE.iter();
+        !known.any(|known| charset.starts_with(known.as_bytes()))
+    })
 }
 
 impl Charset {
@@ -144,7 +183,13 @@ mod tests {
             ("; charset=utf-8, text/plain", Err(NoForm::Charset)),
             ("; charset=utf-8; charset=utf-16", Err(NoForm::Charset)),
             ("; charset*=utf-16''x", Err(NoForm::MediaType)),
-            ("; boundary=x", Err(NoForm::MediaType)),
+            ("; boundary=x", Ok(Charset::Utf8)),
+            ("; boundary=\"----x\"; charset=latin1", Ok(Charset::Ascii)),
+            ("; version=1.0; q=1", Ok(Charset::Utf8)),
+            ("; x=\"; charset=utf-16\"", Err(NoForm::MediaType)),
+            ("; x=charset=utf-16", Err(NoForm::MediaType)),
+            ("; x-charset=utf-16", Err(NoForm::MediaType)),
+            ("; x=a b", Err(NoForm::MediaType)),
             ("; utf-8", Err(NoForm::MediaType)),
             ("2", Err(NoForm::MediaType)),
             (", application/json", Err(NoForm::MediaType)),
@@ -170,6 +215,26 @@ mod tests {
                 (agrees(Charset::Utf8), agrees(Charset::Ascii)),
                 (utf8, ascii),
                 "{form}"
+            );
+        }
+    }
+
+    #[test]
+    fn charsets_in_which_letters_are_other_bytes_are_foreign() {
+        for (media_type, foreign) in [
+            ("text/plain", false),
+            ("text/plain; charset=UTF-8", false),
+            ("text/html; Charset = \"iso-8859-15\"", false),
+            ("text/plain; charset=euc-jp", false),
+            ("text/plain; charset=utf-16le", true),
+            ("text/plain; CHARSET=ibm037", true),
+            ("text/plain; charset=utf-8; charset=utf-7", true),
+            ("text/plain; charset", true),
+        ] {
+            assert_eq!(
+                names_foreign_charset(media_type.as_bytes()),
+                foreign,
+                "{media_type}"
             );
         }
     }
