@@ -48,19 +48,23 @@ impl Twins {
     fn stands_in_base64(&self, layer: &[u8]) -> bool {
         let length = self.0.len();
         let shortest = shortest_in_base64(length);
-        if length < SHORTEST_ENCODED || !has_run(layer, shortest) {
+        if length < SHORTEST_ENCODED || !has_run(layer, &BASE64, shortest) {
             return false;
         }
         let runs = layer.split(|byte| !BASE64.has(*byte));
         runs.filter(|run| run.len() >= shortest).any(|run| {
             any_decoded(run, |inside| {
-                any_layer(inside, |layer| self.stands_plain(layer))
+                // Nearly all that is no base64 is no text either.
+                (!self.0.bytes().all(|byte| VISIBLE.has(byte)) || has_run(inside, &VISIBLE, length))
+                    && any_layer(inside, |layer| self.stands_plain(layer))
             })
         })
     }
 }
 
 static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
+/// Of ASCII.
+static VISIBLE: ByteSet = ByteSet::alphanumeric_and(b" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
 
 /// Without padding, and with whatever is left over at its end: what is decoded may be a piece of something.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -80,12 +84,14 @@ fn any_decoded(run: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
         other => *other,
     };
     let run: Vec<u8> = run.iter().map(standard).collect();
+    let mut inside = vec![0; run.len()];
     (0..4).any(|start| {
         let run = run.get(start..).unwrap_or_default();
         // One character more than a multiple of four says nothing.
         let whole = run.len() - usize::from(run.len() % 4 == 1);
-        let inside = LENIENT.decode(run.get(..whole).unwrap_or_default());
-        inside.is_ok_and(|inside| holds(&inside))
+        let run = run.get(..whole).unwrap_or_default();
+        let length = LENIENT.decode_slice(run, &mut inside);
+        length.is_ok_and(|length| holds(inside.get(..length).unwrap_or_default()))
     })
 }
 
@@ -94,13 +100,13 @@ const fn shortest_in_base64(length: usize) -> usize {
     (length * 8 - 4) / 6
 }
 
-/// Whether so many characters of base64 stand side by side.
-fn has_run(text: &[u8], length: usize) -> bool {
+/// Whether so many bytes of a set stand side by side.
+fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
     looked_at(text.len());
     let mut start = 0;
     // From its end: what comes before another character is no run, and need not be looked at.
     while let Some(window) = text.get(start..start + length) {
-        match window.iter().rposition(|byte| !BASE64.has(*byte)) {
+        match window.iter().rposition(|byte| !set.has(*byte)) {
             None => return true,
             Some(at) => start += at + 1,
         }
@@ -218,7 +224,7 @@ mod tests {
         fn a_run_is_found_wherever_it_stands(text in "[a/+_%=.-]{0,24}", length in 1usize..8) {
             let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
             let slowly = text.as_bytes().windows(length).any(|run| run.iter().all(is_one));
-            prop_assert_eq!(has_run(text.as_bytes(), length), slowly);
+            prop_assert_eq!(has_run(text.as_bytes(), &BASE64, length), slowly);
         }
 
         #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use memchr::{memchr, memchr2, memchr3};
+
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
@@ -13,14 +15,29 @@ use super::{MAX_CANDIDATES, Request, Scan, form};
 /// A shorter word is no code: it could be guessed.
 const SHORTEST_CODE: usize = 6;
 
-/// What stands around words: in forms; in documents, cookies and fields; in URLs, and wherever else. A code may have any
+/// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
 /// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
 /// in another.
-static AROUND: [ByteSet; 3] = [
+const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t", b"/\\,:?#|`@^(){}[]"];
+static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&"),
     ByteSet::of(b"&;\"'<> \r\n\t"),
     ByteSet::of(b"&;\"'<> \r\n\t/\\,:?#|`@^(){}[]"),
 ];
+
+/// Whether a text has any of these bytes.
+fn has_any(text: &[u8], bytes: &[u8]) -> bool {
+    looked_at(text.len());
+    bytes.chunks(3).any(|bytes| {
+        let found = match bytes {
+            [a, b, c] => memchr3(*a, *b, *c, text),
+            [a, b] => memchr2(*a, *b, text),
+            [a] => memchr(*a, text),
+            _ => None,
+        };
+        found.is_some()
+    })
+}
 
 /// Whether the handle of a sign-in may stand in a text, in any spelling.
 pub(super) fn may_hold_handle(text: &[u8]) -> bool {
@@ -46,7 +63,7 @@ pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
     // In UTF-16 there is one between all letters.
     let letters = |byte: &u8| *byte != 0;
-    let without_nul: Vec<u8> = match memchr::memchr(0, request.body.bytes()) {
+    let without_nul: Vec<u8> = match memchr(0, request.body.bytes()) {
         Some(_) => request
             .body
             .bytes()
@@ -101,10 +118,15 @@ impl Words<'_, '_> {
         if left == 0 {
             return None;
         }
-        for around in &AROUND {
+        for (added, around) in AROUND.iter().zip(&SETS) {
+            // Else there are the same words as before.
+            let is_first = added.len() == 1;
+            if !is_first && !has_any(text, added) {
+                continue;
+            }
             looked_at(text.len());
             for word in text.split(|byte| around.has(*byte)) {
-                let value = memchr::memchr(b'=', word).and_then(|at| word.get(at + 1..));
+                let value = memchr(b'=', word).and_then(|at| word.get(at + 1..));
                 self.take(word)?;
                 self.take(value.unwrap_or_default())?;
                 self.take(trimmed(word))?;

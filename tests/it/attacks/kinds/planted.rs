@@ -267,7 +267,7 @@ fn codes_in_bodies_that_servers_decode() {
                 "--b\r\nContent-Disposition: form-data; name=to\r\nContent-Transfer-Encoding: {coding}\r\n\r\n{body}\r\n--b--\r\n"
             )
         };
-        let quoted: String = url.bytes().map(|byte| format!("={byte:02X}")).collect();
+        let quoted = percent(&url).replace('%', "=");
         let lines = STANDARD.encode(&url);
         let (first, second) = lines.split_at(20);
         let nested = STANDARD.encode(format!("{{\"to\":\"{}\"}}", url.replace('/', "\\/")));
