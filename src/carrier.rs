@@ -218,7 +218,11 @@ impl Credentials {
     }
 
     fn any(self) -> bool {
-        self.code || self.access_token || self.id_token
+        self.code || self.is_token()
+    }
+
+    fn is_token(self) -> bool {
+        self.access_token || self.id_token
     }
 }
 

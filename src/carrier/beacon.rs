@@ -17,6 +17,8 @@ use crate::work::looked_at;
 
 /// A code has at least this many characters.
 const MIN_CODE: usize = 8;
+/// A shorter value is no token.
+const MIN_TOKEN: usize = 4;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +58,12 @@ pub enum Credential {
 }
 
 /// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
-/// of eight characters or more. `except`: a value that counts for nothing.
+/// that may be one. `except`: a value that counts for nothing.
 pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&str>) -> bool {
     any_layer(text, |layer| {
-        let counts =
-            |value: &[u8]| may_be_one(value) && except.is_none_or(|ours| value != ours.as_bytes());
+        let counts = |value: &[u8]| {
+            credential.may_be(value) && except.is_none_or(|ours| value != ours.as_bytes())
+        };
         // Most texts do not have the word at all.
         mentions(credential, layer)
             && (is_named_there(credential, layer, kind, &counts)
@@ -68,9 +71,16 @@ pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&
     })
 }
 
-/// The same for a value that stands under such a name.
-pub fn may_be_one(value: &[u8]) -> bool {
-    value.len() >= MIN_CODE && !is_words(value)
+impl Credential {
+    /// Whether a value that stands under such a name may be one. Pages have a `code` of their own for countries, errors and keys;
+    /// `access_token` means nothing else anywhere, and only a word in small letters (`null`, `required`) is none.
+    pub fn may_be(self, value: &[u8]) -> bool {
+        let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
+        match self {
+            Self::Code => value.len() >= MIN_CODE && !is_words(value),
+            Self::Token => value.len() >= MIN_TOKEN && !value.iter().all(is_small),
+        }
+    }
 }
 
 /// Whether `access_token` or `id_token` is named at all, which nearly no text does.
@@ -83,10 +93,15 @@ pub fn names_token(text: &[u8]) -> bool {
 
 /// Whether a URL, as it stands there, holds a parameter of that name.
 pub fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
+    is_parameter_like(credential, url, credential)
+}
+
+/// The same with a value that could be one of `like`.
+pub fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
     mentions(credential, url)
         && is_there(credential, url, |before, behind| {
             // A URL does not begin with a parameter.
-            !before.is_empty() && is_parameter(before, behind, &may_be_one)
+            !before.is_empty() && is_parameter(before, behind, &|value| like.may_be(value))
         })
 }
 

@@ -7,8 +7,9 @@ use memchr::memchr_iter;
 
 use crate::oauth::Edit;
 
+use super::beacon::Credential;
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
-use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten, beacon};
+use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug, Clone)]
@@ -271,7 +272,12 @@ impl Field {
     fn of_other(name: Option<&str>, value: &str) -> Option<Self> {
         let name = name?;
         let is_kept = name == "state" || name == "response" || Credentials::of(name).any();
-        (is_kept && beacon::may_be_one(value.as_bytes())).then(|| Self {
+        let credential = if Credentials::of(name).is_token() {
+            Credential::Token
+        } else {
+            Credential::Code
+        };
+        (is_kept && credential.may_be(value.as_bytes())).then(|| Self {
             name: name.to_owned(),
             value: value.to_owned(),
             written: None,

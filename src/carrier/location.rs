@@ -158,9 +158,9 @@ impl Carrier for Location<'_> {
 }
 
 /// Whether a URL has a token among its parameters, and beside it what goes with one in a response.
-pub fn is_token_response(url: &[u8]) -> bool {
+pub fn is_token_response(url: &[u8], like: Credential) -> bool {
     const COMPANY: [&[u8]; 3] = [b"token_type=", b"expires_in=", b"state="];
-    beacon::is_parameter_of(Credential::Token, url)
+    beacon::is_parameter_like(Credential::Token, url, like)
         && COMPANY.iter().any(|name| memmem::find(url, name).is_some())
 }
 

@@ -68,7 +68,7 @@ fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
                 }
                 let _ = carries(Credential::Code, text, Kind::Html, None);
                 let _ = carries(Credential::Token, text, Kind::Text, None);
-                let _ = names_token(text) && is_token_response(address(text));
+                let _ = names_token(text) && is_token_response(address(text), Credential::Token);
                 let _ = is_parameter_of(Credential::Code, text);
                 let _ = twins.stand_in(text);
                 let _ = key.find_all(Purpose::State, text, 64);

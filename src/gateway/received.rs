@@ -85,11 +85,7 @@ impl Received {
                 header::ACCEPT => {
                     sent.accept.get_or_insert_with(|| value.clone());
                 }
-                header::ACCEPT_ENCODING
-                | header::ACCEPT_LANGUAGE
-                | header::CONNECTION
-                | header::CONTENT_LENGTH
-                | header::HOST => {}
+                header::CONNECTION | header::CONTENT_LENGTH | header::HOST => {}
                 header::AUTHORIZATION => sent.authorization = Some(value.clone()),
                 header::CONTENT_TYPE => sent.media_type = Some(value.clone()),
                 header::CONTENT_ENCODING => sent.coding = Some(value.clone()),

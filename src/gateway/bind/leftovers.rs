@@ -23,12 +23,20 @@ use super::{Asked, Unsafe};
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
 const MAX_HANDLES: usize = 64;
 
+/// Where a text stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Field,
+    Cookie,
+    Page,
+}
+
 /// A part of an answer in which no carrier was found.
 struct Text<'r> {
     bytes: Cow<'r, [u8]>,
     kind: Kind,
     why: &'static str,
-    is_cookie: bool,
+    place: Place,
     /// Whether a browser may go where it says.
     leads: bool,
     /// Whether it goes there by itself, as to a `Location`.
@@ -41,11 +49,12 @@ impl Text<'_> {
     fn holds(&self, credential: Credential) -> bool {
         let bytes: &[u8] = &self.bytes;
         // A cookie of the server's own may be called like that.
-        let own_name = if self.is_cookie && self.handles.as_ref().is_some_and(Vec::is_empty) {
-            memchr::memchr(b'=', bytes).map_or(bytes.len(), |at| at + 1)
-        } else {
-            0
-        };
+        let own_name =
+            if self.place == Place::Cookie && self.handles.as_ref().is_some_and(Vec::is_empty) {
+                memchr::memchr(b'=', bytes).map_or(bytes.len(), |at| at + 1)
+            } else {
+                0
+            };
         let bytes = bytes.get(own_name..).unwrap_or_default();
         carries(credential, bytes, self.kind, None)
     }
@@ -95,7 +104,11 @@ fn texts<'r>(
         } else {
             "a code in a header field other than Location"
         },
-        is_cookie: *name == header::SET_COOKIE,
+        place: if *name == header::SET_COOKIE {
+            Place::Cookie
+        } else {
+            Place::Field
+        },
         leads: leads(name),
         is_redirect: *name == header::REFRESH,
         handles: handles(value.as_bytes()),
@@ -114,7 +127,7 @@ fn texts<'r>(
     let page = Text {
         kind: if is_html { Kind::Html } else { Kind::Text },
         why: "a code in a page of an unknown shape",
-        is_cookie: false,
+        place: Place::Page,
         leads: true,
         is_redirect: false,
         handles: handles(&page),
@@ -140,7 +153,7 @@ pub(super) async fn leftovers<'g>(
     if texts.iter().any(Text::has_handle) && beside_handles(exchange, &texts).await? {
         return Ok(());
     }
-    let strayed = |text: &Text<'_>| text.leads && strays(exchange, text);
+    let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
     if texts.iter().any(strayed) {
         return Err(Unsafe::stray("a code or token without a live sign-in"));
     }
@@ -252,10 +265,16 @@ fn suspicious<'g>(
 }
 
 /// Whether a text leads away with a token as in an authorization response, or by itself with a code.
-fn strays(exchange: &Exchange<'_>, text: &Text<'_>) -> bool {
+fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
     let is_response = |url: &[u8]| {
-        is_token_response(url) || text.is_redirect && is_parameter_of(Credential::Code, url)
+        // Pages of documentation show such responses, with a word in place of the token.
+        let like = if text.place == Place::Page && !asked.at_authorization {
+            Credential::Code
+        } else {
+            Credential::Token
+        };
+        is_token_response(url, like) || text.is_redirect && is_parameter_of(Credential::Code, url)
     };
     let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
