@@ -78,7 +78,10 @@ impl Credential {
         let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
         match self {
             Self::Code => value.len() >= MIN_CODE && !is_words(value),
-            Self::Token => value.len() >= MIN_TOKEN && !value.iter().all(is_small),
+            Self::Token => {
+                value.len() >= LONGEST_WORD
+                    || value.len() >= MIN_TOKEN && !value.iter().all(is_small)
+            }
         }
     }
 }

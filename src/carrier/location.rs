@@ -371,7 +371,7 @@ mod tests {
             same: bool,
         ) {
             let (handle, code) = handles();
-            let text = location.replace("HANDLE", handle.expose()).replace("CODE", code.expose());
+            let text = location.replace("CODE", code.expose()).replace("HANDLE", handle.expose());
             let sent = if same { &handle } else { &code };
             let (key, parsed) = (key(), Location::new(text.as_bytes()));
             let expecting = parsed.read(Ours { key: &key, sent: Some(sent) });

@@ -263,7 +263,7 @@ fn tokens_of_a_few_letters() {
                     };
                     let text = String::from_utf8(answer).expect("text");
                     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-                    let is_json = head.contains("json") && !body.contains("#");
+                    let is_json = head.contains("json") && !body.contains('#');
                     // Without a handle that JSON is like any other.
                     if codes == "upstream" && is_json {
                         continue;
