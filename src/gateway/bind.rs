@@ -282,6 +282,10 @@ async fn bind<'g>(
         learn(exchange, asked, record, carried);
     }
     let Some(handle) = &found.handle else {
+        // It goes out as it came, and so does what stands beside it.
+        if !may_have_a_token(record, exchange.rule(Some(record.client))) {
+            leftovers::leftovers(exchange, asked, response, page).await?;
+        }
         return Ok(Delivery::Unchanged);
     };
     let ours = match &bound {

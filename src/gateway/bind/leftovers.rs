@@ -278,6 +278,10 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     };
     let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
+    // Nothing but a response of the server's has one there, in whatever shape.
+    if asked.at_authorization && text.place == Place::Page && text.holds(Credential::Token) {
+        return true;
+    }
     if text.is_redirect && bytes.split(is_end).any(strays) {
         return true;
     }

@@ -6,7 +6,6 @@
 
 use super::{answered, redirect};
 use crate::support::http::Response;
-use crate::support::params::encode;
 use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request, target};
 use crate::support::scripted::reply;
 
@@ -214,81 +213,100 @@ fn tokens_in_place_of_others() {
     }
 }
 
-/// Tokens are opaque: one may be short, and look like words. Fails where tokens have to look like codes.
+/// Status, fields, body.
+type Answer = (&'static str, Vec<(&'static str, String)>, String);
+
+/// Answers with a token that nobody asked for. `STATE` and `SERIAL` are to be filled in.
+fn with_token(token: &str) -> Vec<Answer> {
+    let field = |name, value: &str| vec![(name, value.to_owned())];
+    let page = |body: String| ("200 OK", field("Content-Type", "text/html"), body);
+    let of_type = |kind: &str, body: String| ("200 OK", field("Content-Type", kind), body);
+    let form = |control: &str| {
+        page(format!(
+            "<form action=\"{REDIRECT_URI}\">{control}<input name=state value=STATE></form>"
+        ))
+    };
+    let mut answers = vec![
+        of_type(
+            "application/xml",
+            format!("<r><access_token>{token}</access_token><state>STATE</state></r>"),
+        ),
+        of_type(
+            "application/json",
+            format!("{{\"access_token\":\"{token}\",\"state\":\"STATE\"}}"),
+        ),
+        form(&format!("<textarea name=access_token>{token}</textarea>")),
+        form(&format!(
+            "<button name=id_token value=\"{token}\"></button>"
+        )),
+    ];
+    for pairs in [
+        format!("access_token={token}&token_type=Bearer&state=STATE"),
+        format!("access_token={token}&token_type=Bearer"),
+        format!("id_token={token}&state=STATE"),
+    ] {
+        let url = format!("{REDIRECT_URI}#{pairs}");
+        for location in [
+            &url,
+            &format!("{REDIRECT_URI}#x#{pairs}"),
+            &format!("{REDIRECT_URI}#x=y;{pairs}"),
+        ] {
+            answers.push(("302 Found", field("Location", location), String::new()));
+        }
+        answers.push(("201 Created", field("Location", &url), String::new()));
+        for (name, value) in [
+            ("Refresh", format!("0;url={url}")),
+            ("Link", format!("<{url}>")),
+        ] {
+            answers.push(("200 OK", field(name, &value), String::new()));
+            let code = format!("{REDIRECT_URI}?code=own-SERIAL-of-it&state=STATE");
+            let fields = vec![("Location", code), (name, value)];
+            answers.push(("302 Found", fields, String::new()));
+        }
+        answers.push(page(format!(
+            "<meta http-equiv=refresh content=\"0;url={url}\">"
+        )));
+        answers.push(page(format!("<script>location='{url}'</script>")));
+        answers.push(page(format!("<a href=\"{url}\">go on</a>")));
+        answers.push(of_type("application/json", format!("{{\"to\":\"{url}\"}}")));
+    }
+    answers
+}
+
+/// Tokens are opaque: one may be short, and look like words. Fails where tokens have to look like codes, and (beside a code that
+/// goes out as it came) without the leftovers in `bind`.
 #[test]
 fn tokens_of_a_few_letters() {
     for codes in ["handle", "upstream"] {
         let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
         for token in ["AT-LEAK", "Bearer1", "ATOK", "abc123"] {
-            let pairs = format!("access_token={}&token_type=Bearer", encode(token));
-            let id = format!("id_token={}&state=STATE", encode(token));
-            let page =
-                |body: &str| reply("200 OK", &[("Content-Type", "text/html")], body.as_bytes());
-            let json = [("Content-Type", "application/json")];
-            for pairs in [&format!("{pairs}&state=STATE"), &pairs, &id] {
-                let url = format!("{REDIRECT_URI}#{pairs}");
-                let answers = [
-                    redirect(&url),
-                    redirect(&format!("{REDIRECT_URI}#x#{pairs}")),
-                    redirect(&format!("{REDIRECT_URI}#x=y;{pairs}")),
-                    reply("201 Created", &[("Location", &url)], b""),
-                    reply("200 OK", &[("Refresh", &format!("0;url={url}"))], b""),
-                    reply("200 OK", &[("Link", &format!("<{url}>"))], b""),
-                    page(&format!(
-                        "<meta http-equiv=refresh content=\"0;url={url}\">"
-                    )),
-                    page(&format!("<script>location='{url}'</script>")),
-                    page(&format!("<a href=\"{url}\">go on</a>")),
-                    page(&format!(
-                        "<form action=\"{REDIRECT_URI}\"><textarea name=access_token>{token}</textarea><input name=state value=STATE></form>"
-                    )),
-                    page(&format!(
-                        "<form action=\"{REDIRECT_URI}\"><button name=id_token value=\"{token}\"></button><input name=state value=STATE></form>"
-                    )),
-                    reply(
-                        "200 OK",
-                        &json,
-                        format!("{{\"access_token\":\"{token}\",\"state\":\"STATE\"}}").as_bytes(),
-                    ),
-                    reply("200 OK", &json, format!("{{\"to\":\"{url}\"}}").as_bytes()),
-                ];
-                for answer in answers {
-                    let authorization = rig.authorization();
-                    let (begin, state) = if codes == "handle" {
-                        let entry = rig.entry(&authorization);
-                        (entry.clone(), handle_of(&entry))
-                    } else {
-                        let state = authorization.state().unwrap_or_default().to_owned();
-                        (target(&authorization), state)
-                    };
-                    let text = String::from_utf8(answer).expect("text");
-                    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-                    let is_json = head.contains("json") && !body.contains('#');
-                    // Without a handle that JSON is like any other.
-                    if codes == "upstream" && is_json {
-                        continue;
-                    }
-                    let head = head.replace("STATE", &state);
-                    let body = body.replace("STATE", &state);
-                    let length = format!("ength: {}", body.len());
-                    let lines = head.split("\r\n").map(|line| {
-                        let is_length = line.to_ascii_lowercase().starts_with("content-length");
-                        if is_length {
-                            format!("Content-L{length}")
-                        } else {
-                            line.to_owned()
-                        }
-                    });
-                    let head = lines.collect::<Vec<_>>().join("\r\n");
-                    let answer = format!("{head}\r\n\r\n{body}").into_bytes();
-                    let response = answered(&rig, &request("GET", &begin, &[], None), answer);
-                    let shown = format!("{codes} {token} {head} {body}");
-                    let leaked = response.to_string();
-                    assert!(
-                        !leaked.contains(token) && !leaked.contains(&*encode(token)),
-                        "{shown}: {response}"
-                    );
+            for (serial, (status, fields, body)) in with_token(token).into_iter().enumerate() {
+                let authorization = rig.authorization();
+                let mut begin = target(&authorization);
+                let mut state = authorization.state().unwrap_or_default().to_owned();
+                if codes == "handle" {
+                    begin = rig.entry(&authorization);
+                    state = handle_of(&begin);
                 }
+                let serial = format!("{token}{serial}").to_lowercase();
+                let fill = |text: &str| text.replace("SERIAL", &serial).replace("STATE", &state);
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, value)| (*name, fill(value)))
+                    .collect();
+                let fields: Vec<_> = fields
+                    .iter()
+                    .map(|(name, value)| (*name, &**value))
+                    .collect();
+                let answer = reply(status, &fields, fill(&body).as_bytes());
+                let response = answered(&rig, &request("GET", &begin, &[], None), answer);
+                let shown = format!("{codes} {fields:?} {body}");
+                let is_there =
+                    |name: &str| response.to_string().contains(&format!("{name}{token}"));
+                assert!(
+                    !["=", ">", "\"", "\":\""].into_iter().any(is_there),
+                    "{shown}: {response}"
+                );
             }
         }
     }
