@@ -8,7 +8,7 @@
 //!    is not, where it stands as in an authorization response.
 //! 3. A sign-in's credentials go to its redirect URI and nowhere else.
 //! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
-//! 5. A signed response cannot be read, nor its code replaced.
+//! 5. Nothing is replaced in a signed response, nor in a part that cannot be read.
 //! 6. There is one code, asked for, under its exact name, beside no error, and it did not come with the request: what a client could have
 //!    put there is none that the server has issued.
 //! 7. The browser is the one that began, where that is asked for.
@@ -87,7 +87,11 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         {
             return Err("a code for a sign-in that is over");
         }
-        SignIn::Uncertain if carried.has_tokens() => return stray(facts),
+        SignIn::Uncertain
+            if carried.has_tokens() || carried.unread || carried.signed_credential =>
+        {
+            return stray(facts);
+        }
         SignIn::None | SignIn::Dead => return stray(facts),
         SignIn::Uncertain if carried.codes.is_empty() => return Ok(Plan::Pass),
         SignIn::Uncertain => return Ok(Plan::Note),
@@ -114,6 +118,9 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     if carried.lookalike {
         return Err("a parameter that some clients take for a code");
     }
+    if carried.unread {
+        return Err("what may be a code, in a part that cannot be read");
+    }
     match carried.codes.as_slice() {
         [] => return Ok(Plan::Bind),
         [..] if !may_have_code(record) => return Err("a code that was not asked for"),
@@ -134,9 +141,13 @@ fn stray(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     // Servers have parameters of that name for themselves, but no fragment, and none that is described like a token.
     let is_response = carried.in_fragment || carried.token_company;
     let is_token = carried.has_tokens() && (facts.leads != Leads::Home || is_response);
-    let is_code = !carried.codes.is_empty() && facts.leads != Leads::Home;
-    if is_token || is_code {
+    let is_code = carried.lookalike || carried.unread || !carried.codes.is_empty();
+    if is_token || is_code && facts.leads != Leads::Home {
         return Err("a code or token without a live sign-in");
+    }
+    // The handle that it belongs to is inside of it; no server has something like it for itself.
+    if carried.signed_credential {
+        return Err("a signed response, whose code cannot be replaced");
     }
     Ok(Plan::Pass)
 }

@@ -7,6 +7,7 @@
 pub mod beacon;
 pub mod form_post;
 pub mod html;
+pub mod jarm;
 pub mod location;
 pub mod metadata;
 
@@ -49,16 +50,22 @@ impl Rewritten {
     }
 }
 
-/// The carriers of an answer: its `Location`, where it is a redirect; else the forms of its body that say anything. (Nobody is
-/// shown the body of a redirect, and it goes out empty beside a code.)
-pub fn carriers<'a>(location: Option<&'a [u8]>, body: &'a [u8]) -> Vec<Box<dyn Carrier + 'a>> {
-    match location {
-        Some(location) => vec![Box::new(Location::new(location))],
-        None => FormPost::all(body)
-            .take(MAX_FORMS)
-            .map(|form| Box::new(form) as Box<dyn Carrier>)
-            .collect(),
-    }
+/// The carriers of an answer: its `Location`, and the forms of its body that say anything. Where the `Location` is followed nobody
+/// is shown the body, and it goes out empty beside a code.
+pub fn carriers<'a>(
+    location: Option<&'a [u8]>,
+    is_followed: bool,
+    body: &'a [u8],
+) -> Vec<Box<dyn Carrier + 'a>> {
+    let location = location.map(|location| Box::new(Location::new(location)) as Box<dyn Carrier>);
+    let forms = match location {
+        Some(_) if is_followed => Vec::new(),
+        Some(_) | None => FormPost::all(body),
+    };
+    let forms = forms
+        .into_iter()
+        .map(|form| Box::new(form) as Box<dyn Carrier>);
+    location.into_iter().chain(forms).collect()
 }
 
 /// Whose handles an answer may carry.
@@ -84,9 +91,6 @@ impl Ours<'_> {
         }
     }
 }
-
-/// No page that posts itself to a client has so many forms that say anything.
-const MAX_FORMS: usize = 64;
 
 /// More of a kind than two say no more than two.
 const SEVERAL: usize = 2;
@@ -116,6 +120,10 @@ pub struct Carried {
     pub token_company: bool,
     /// `response`: a JARM answer, whose inside is not read.
     pub signed: bool,
+    /// The same, with a code or a token inside.
+    pub signed_credential: bool,
+    /// What looks like a code or a token, in a part that cannot be read.
+    pub unread: bool,
     /// `error`.
     pub error: bool,
     /// `iss` (RFC 9207).
@@ -147,7 +155,10 @@ impl Carried {
             "access_token" => self.access_token |= !value.is_empty(),
             "id_token" => self.id_token |= !value.is_empty(),
             "token_type" | "expires_in" => self.token_company = true,
-            "response" => self.signed |= !value.is_empty(),
+            "response" => {
+                self.signed |= !value.is_empty();
+                self.signed_credential |= jarm::may_hold_credential(value);
+            }
             "error" => self.error |= !value.is_empty(),
             "iss" => self.issuer = Some(value.to_owned()),
             _ if !value.is_empty() => self.take_lookalike(name),
@@ -157,16 +168,10 @@ impl Carried {
 
     /// Clients are as forgiving as servers about names.
     fn take_lookalike(&mut self, name: &str) {
-        // Nearly all names differ in their first letter.
-        if !name.starts_with(|c: char| {
-            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I' | '+' | ' ' | '[')
-                || !c.is_ascii_alphanumeric()
-        }) {
-            return;
-        }
-        self.lookalike |= folds_to(name, "code");
-        self.access_token |= folds_to(name, "accesstoken");
-        self.id_token |= folds_to(name, "idtoken");
+        let credentials = Credentials::of(name);
+        self.lookalike |= credentials.code;
+        self.access_token |= credentials.access_token;
+        self.id_token |= credentials.id_token;
     }
 
     /// Whether it looks like an authorization response at all.
@@ -176,11 +181,47 @@ impl Carried {
 
     /// Whether it carries a code or a token.
     pub fn has_credential(&self) -> bool {
-        self.has_tokens() || self.lookalike || !self.codes.is_empty()
+        self.has_tokens() || self.lookalike || self.unread || !self.codes.is_empty()
     }
 
     /// Whether it carries a token of either kind.
     pub fn has_tokens(&self) -> bool {
+        self.access_token || self.id_token
+    }
+}
+
+/// What some client takes a name for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Credentials {
+    code: bool,
+    access_token: bool,
+    id_token: bool,
+}
+
+impl Credentials {
+    fn of(name: &str) -> Self {
+        // Nearly all names differ in their first letter.
+        if !name.starts_with(|c: char| {
+            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I' | '+' | ' ' | '[')
+                || !c.is_ascii_alphanumeric()
+        }) {
+            return Self::default();
+        }
+        // Lists have a name for each item: `code[0]`.
+        let list = name.trim_start_matches('[');
+        let name = list.split_once('[').map_or(name, |(list, _)| list);
+        Self {
+            code: folds_to(name, "code"),
+            access_token: folds_to(name, "accesstoken"),
+            id_token: folds_to(name, "idtoken"),
+        }
+    }
+
+    fn any(self) -> bool {
+        self.code || self.is_token()
+    }
+
+    fn is_token(self) -> bool {
         self.access_token || self.id_token
     }
 }

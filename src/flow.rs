@@ -166,7 +166,9 @@ pub enum Settlement {
     /// The upstream has redeemed the code, or may have: it is gone.
     Burn,
     /// The code is still good: the request was not sent, or its answer is none that redeems ([`settlement::of_answer`]). The
-    /// same request may be tried again, [`RELEASES_PER_CODE`] times; after that the code is burnt.
+    /// same request may be tried again. One that brought the verifier, [`RELEASES_PER_CODE`] times; after that the code is burnt.
+    /// One that proves nothing ([`Presented::Unproven`]) as long as the code lives: what anybody can send with a stolen code must
+    /// not use it up.
     Release,
 }
 
@@ -174,8 +176,10 @@ pub enum Settlement {
 /// exclude others from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// It may go on to the upstream.
+    /// It may go on to the upstream: it brought the verifier.
     Matches,
+    /// It may go on to the upstream, and proves nothing: there is no challenge, or what is wrong is only reported.
+    Unproven,
     /// It may not: another client or redirect URI, no verifier, or anything else that tells nothing about the verifier.
     Differs,
     /// All is right but the verifier: counted, and the code burnt at the limit.

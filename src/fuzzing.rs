@@ -210,7 +210,6 @@ pub fn suspicion(input: &[u8]) {
         ..suspicion::Request::default()
     };
     let look = Look::Candidates {
-        in_query: true,
         lengths: CodeLengths::ANY,
     };
     let found = suspicion::scan(&request, &key(), look);
@@ -351,6 +350,32 @@ mod tests {
             for file in files {
                 target(&fs::read(&file).unwrap());
             }
+        }
+    }
+
+    #[test]
+    fn every_target_has_a_program_and_a_line_in_the_readme() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let read = |file| fs::read_to_string(folder.join(file)).unwrap();
+        let (readme, manifest) = (read("README.md"), read("Cargo.toml"));
+        let cells = readme.lines().filter_map(|line| line.strip_prefix("| `"));
+        let lines = cells.map(|cells| cells.split('`').next().unwrap().to_owned());
+        let programs = manifest.split("\n[[bin]]\nname = \"").skip(1);
+        let programs = programs.map(|rest| rest.split('"').next().unwrap().to_owned());
+        let files = fs::read_dir(folder.join("fuzz_targets")).unwrap();
+        let files = files.map(|file| {
+            let path = file.unwrap().path();
+            path.file_stem().unwrap().to_str().unwrap().to_owned()
+        });
+        let mut targets: Vec<_> = TARGETS.map(|(name, _)| name.to_owned()).into();
+        targets.sort_unstable();
+        for mut named in [
+            lines.collect::<Vec<_>>(),
+            programs.collect(),
+            files.collect(),
+        ] {
+            named.sort_unstable();
+            assert_eq!(named, targets);
         }
     }
 }

@@ -18,7 +18,7 @@
 //!    passed ([`store::Redeemed`]): whoever does not keeps nobody out. Only a request that passed, proved by
 //!    [`policy::Cleared`], is forwarded, with the upstream's own code.
 //! 5. **Settlement** ([`flow::Settlement`]). An answer burns the code; a request that provably was not sent, or that
-//!    provably left the code untouched, releases it, ten times at most.
+//!    provably left the code untouched, releases it; one whose verifier was sent, ten times at most.
 //!
 //! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
 //! everything together, [`cli`] is what people type.

@@ -5,10 +5,12 @@
 //! only be made here, and the forwarder of an intercepted endpoint takes nothing else.
 
 pub mod authorize;
+mod namesakes;
 pub mod redeem;
 pub mod rules;
 pub mod violation;
 
+pub use namesakes::Namesake;
 pub use rules::{Codes, Concern, Mode, Require, Rule, Rules};
 pub use violation::{Fault, Violation};
 

@@ -154,6 +154,9 @@ pub struct Owner {
     pub client: Digest,
     /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.
     pub alive: bool,
+    /// Where its redirect URI leads ([`crate::oauth::RedirectDigest::target`]), and so where the client gets its code. `None`: the
+    /// request had none, or it is not remembered any more.
+    pub target: Option<Digest>,
 }
 
 /// The one right to redeem a code. Dropped without [`Store::settle`] (the client went away, a panic) it stays
@@ -164,12 +167,19 @@ pub struct Claim {
     key: Digest,
     fence: u64,
     bound: BoundCode,
+    is_proved: bool,
 }
 
 impl Claim {
-    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time.
-    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode) -> Self {
-        Self { key, fence, bound }
+    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time. `is_proved`: the
+    /// request brought the verifier ([`Presented::Matches`]).
+    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode, is_proved: bool) -> Self {
+        Self {
+            key,
+            fence,
+            bound,
+            is_proved,
+        }
     }
 
     /// What has to be true of whoever redeems it.
@@ -185,6 +195,11 @@ impl Claim {
     /// For stores.
     pub(crate) fn fence(&self) -> u64 {
         self.fence
+    }
+
+    /// For stores: whether its release counts.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.is_proved
     }
 }
 

@@ -20,6 +20,7 @@ use std::fmt;
 
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey};
 use crate::oauth::Digest;
+use crate::work::looked_at;
 
 pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
 pub use names::Said;
@@ -96,8 +97,6 @@ pub enum Look {
     Names,
     /// And whose codes and sign-ins may stand in it.
     Candidates {
-        /// Whether the query counts: a client behind the gate gets its code there.
-        in_query: bool,
         /// How long the codes are that matter.
         lengths: CodeLengths,
     },
@@ -144,8 +143,9 @@ pub fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
     if let Some(credentials) = request.authorization {
         scan.credentials(credentials);
     }
-    if let Look::Candidates { in_query, lengths } = look {
-        words::scan(&mut scan, request, in_query, lengths);
+    if let Look::Candidates { lengths } = look {
+        scan.cookies(request.cookies);
+        words::scan(&mut scan, request, lengths);
     }
     scan.found
 }
@@ -270,6 +270,21 @@ impl Scan<'_> {
         };
         *part = part.and(said);
         said
+    }
+
+    /// PHP and others can be told to read cookies like parameters. A cookie may be called `code` or `client_id` for any reason; what
+    /// alone makes a token request is called so for none.
+    fn cookies(&mut self, fields: &[&[u8]]) {
+        for field in fields {
+            looked_at(field.len());
+            for cookie in field.split(|byte| matches!(byte, b';' | b',')) {
+                let equals = memchr::memchr(b'=', cookie).unwrap_or(cookie.len());
+                let (name, value) = cookie.split_at_checked(equals).unwrap_or_default();
+                if names::read_as(name.trim_ascii()).has(Said::GRANT_TYPE) && value.len() > 1 {
+                    self.found.in_query = self.found.in_query.and(Said::GRANT_TYPE);
+                }
+            }
+        }
     }
 
     fn client(&mut self, id: &str) {

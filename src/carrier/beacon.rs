@@ -4,16 +4,21 @@
 //! handle of ours stands in the same text is asked by the caller.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memchr2_iter;
+use memchr::memmem::Finder;
 
 use super::html::{Token, tokens};
 use crate::oauth::params::folds_to;
+use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
 use crate::work::looked_at;
 
 /// A code has at least this many characters.
 const MIN_CODE: usize = 8;
+/// A shorter value is no token.
+const MIN_TOKEN: usize = 4;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +45,7 @@ fn is_words(value: &[u8]) -> bool {
             && part.last().is_some_and(u8::is_ascii_lowercase);
         is_lower(part) || is_upper || is_camel
     };
-    value.len() < LONGEST_WORD
-        && value
-            .split(|byte| matches!(byte, b'-' | b'_' | b'.'))
-            .all(is_word)
+    value.len() < LONGEST_WORD && value.split(u8::is_ascii_punctuation).all(is_word)
 }
 
 /// What is looked for.
@@ -56,19 +58,54 @@ pub enum Credential {
 }
 
 /// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
-/// of eight characters or more. `except`: a value that counts for nothing.
+/// that may be one. `except`: a value that counts for nothing.
 pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&str>) -> bool {
     any_layer(text, |layer| {
         let counts = |value: &[u8]| {
-            value.len() >= MIN_CODE
-                && !is_words(value)
-                && except.is_none_or(|ours| value != ours.as_bytes())
+            credential.may_be(value) && except.is_none_or(|ours| value != ours.as_bytes())
         };
         // Most texts do not have the word at all.
         mentions(credential, layer)
             && (is_named_there(credential, layer, kind, &counts)
                 || is_field(credential, layer, &counts))
     })
+}
+
+impl Credential {
+    /// Whether a value that stands under such a name may be one. Pages have a `code` of their own for countries, errors and keys;
+    /// `access_token` means nothing else anywhere, and only a word in small letters (`null`, `required`) is none.
+    pub fn may_be(self, value: &[u8]) -> bool {
+        let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
+        match self {
+            Self::Code => value.len() >= MIN_CODE && !is_words(value),
+            Self::Token => {
+                value.len() >= LONGEST_WORD
+                    || value.len() >= MIN_TOKEN && !value.iter().all(is_small)
+            }
+        }
+    }
+}
+
+/// Whether `access_token` or `id_token` is named at all, which nearly no text does.
+pub fn names_token(text: &[u8]) -> bool {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("oken"));
+    looked_at(text.len());
+    END.find_iter(text)
+        .any(|at| token_around(text, at + 1).is_some())
+}
+
+/// Whether a URL, as it stands there, holds a parameter of that name.
+pub fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
+    is_parameter_like(credential, url, credential)
+}
+
+/// The same with a value that could be one of `like`.
+pub fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
+    mentions(credential, url)
+        && is_there(credential, url, |before, behind| {
+            // A URL does not begin with a parameter.
+            !before.is_empty() && is_parameter(before, behind, &|value| like.may_be(value))
+        })
 }
 
 fn mentions(credential: Credential, text: &[u8]) -> bool {
@@ -89,13 +126,19 @@ fn is_named_there(
     kind: Kind,
     counts: &impl Fn(&[u8]) -> bool,
 ) -> bool {
-    looked_at(text.len());
-    let is_there = |name: Range<usize>| {
-        let before = text.get(..name.start).unwrap_or_default();
-        let behind = text.get(name.end..).unwrap_or_default();
+    is_there(credential, text, |before, behind| {
         is_parameter(before, behind, counts)
             || is_member(before, behind, counts)
             || kind == Kind::Text && is_element(before, behind, counts)
+    })
+}
+
+/// Whether the name stands anywhere so that this holds of what is before it and behind.
+fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    looked_at(text.len());
+    let is_there = |name: Range<usize>| {
+        let before = text.get(..name.start).unwrap_or_default();
+        holds(before, text.get(name.end..).unwrap_or_default())
     };
     match credential {
         Credential::Code => memchr2_iter(b'c', b'C', text)
@@ -128,21 +171,42 @@ fn token_around(text: &[u8], k: usize) -> Option<Range<usize>> {
     Some(start..token + 5)
 }
 
-/// The word that a value begins with.
+/// The word that a value begins with, where nothing says how far it goes: codes are made of these, and what pages are written
+/// with around a name (`${code}`, `[?&]code=([^&]+)`) is not.
 fn value_of(text: &[u8]) -> &[u8] {
-    let is_part = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=' | b'%')
-    };
-    let length = text.iter().take_while(|byte| is_part(byte)).count();
+    static PART: ByteSet = ByteSet::alphanumeric_and(b"-._~+/=%!*$:|");
+    let length = text.iter().take_while(|byte| PART.has(**byte)).count();
     looked_at(length);
     text.get(..length).unwrap_or_default()
 }
 
-/// `?code=…`, `&code=…`, `#code=…`, `;code=…`. A name that goes on with brackets, blanks or what cannot be seen is the same to
-/// some clients.
+/// All of a value that stands in quotes, if it is one word. The quotes may be escaped.
+fn quoted(text: &[u8]) -> Option<&[u8]> {
+    let is_part =
+        |byte: &u8| byte.is_ascii_graphic() && !is_quote(*byte) && !b"<>{}()".contains(byte);
+    let unquoted = skip(text, is_quote);
+    if unquoted.len() == text.len() {
+        return None;
+    }
+    let length = unquoted.iter().take_while(|byte| is_part(byte)).count();
+    looked_at(length);
+    let is_whole = unquoted.get(length).is_some_and(|byte| is_quote(*byte));
+    unquoted.get(..length).filter(|_| is_whole)
+}
+
+/// `?code=…`, `&code=…`, `#code=…`, `;code=…`, or at the very beginning. A name that goes on with brackets, blanks or what cannot
+/// be seen is the same to some clients, and so is one that begins with such.
 fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
-    let introduced = matches!(before, [.., b'?' | b'&' | b'#' | b';']);
+    let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'+' | 0);
+    let last = before
+        .iter()
+        .rev()
+        .take(LONGEST_REST)
+        .find(|byte| !is_unseen(byte));
+    let introduced = match last {
+        Some(last) => b"?&#;".contains(last),
+        None => before.len() < LONGEST_REST,
+    };
     introduced
         && unseen(behind)
             .strip_prefix(b"=")
@@ -153,7 +217,11 @@ fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -
 const LONGEST_REST: usize = 32;
 
 fn unseen(behind: &[u8]) -> &[u8] {
-    let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'[' | b']' | b' ' | b'+' | 0);
+    let mut in_brackets = false;
+    let is_unseen = |byte: &&u8| {
+        in_brackets = **byte == b'[' || in_brackets && **byte != b']';
+        in_brackets || !byte.is_ascii() || matches!(byte, b']' | b' ' | b'+' | 0)
+    };
     let length = behind
         .iter()
         .take(LONGEST_REST)
@@ -162,36 +230,63 @@ fn unseen(behind: &[u8]) -> &[u8] {
     behind.get(length..).unwrap_or_default()
 }
 
-/// `"code": "…"`, `'code':'…'`, `code: "…"`, also with the quotes escaped inside another string.
+/// `"code": "…"`, `code: '…'`, `"code": ["…"]`, `r.code = "…"`, `r['code'] = "…"`, `code="…"`, `set('code', '…')`; also with the
+/// quotes escaped inside another string.
 fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
-    let is_longer =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$' | b'.');
+    let is_longer = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$');
     if before.last().is_some_and(is_longer) {
         return false;
     }
-    let Some(value) = skip(behind, |byte| {
-        matches!(byte, b'\\' | b'"' | b'\'') || is_blank(byte)
-    })
-    .strip_prefix(b":") else {
-        return false;
+    let behind = skip(behind, |byte| {
+        is_quote(byte) || byte == b']' || is_blank(byte)
+    });
+    let value = match behind {
+        // `e.code:'…'` is the second half of a condition.
+        [b':', value @ ..] if before.last() != Some(&b'.') => value,
+        // Two of them compare.
+        [b'=', value @ ..] if value.first() != Some(&b'=') => value,
+        [b',', value @ ..] if is_argument(before) => value,
+        [b',', value @ ..] => match value_member(value) {
+            Some(value) => value,
+            None => return false,
+        },
+        _ => return false,
     };
-    let value = skip(value, is_blank);
-    let unquoted = skip(value, |byte| matches!(byte, b'\\' | b'"' | b'\''));
-    if unquoted.len() == value.len() {
-        return false;
-    }
-    let word = value_of(unquoted);
-    let ends = matches!(unquoted.get(word.len()), Some(b'\\' | b'"' | b'\''));
-    ends && counts(word)
+    let value = value_member(value).unwrap_or(value);
+    quoted(skip(value, |byte| is_blank(byte) || byte == b'[')).is_some_and(counts)
 }
 
-/// `<code>…</code>`, `<ns:code …>…`
+/// What stands behind `"value":`, as in `{"code":{"value":"…"}}` and `{"name":"code","value":"…"}`.
+fn value_member(text: &[u8]) -> Option<&[u8]> {
+    let is_between = |byte| is_quote(byte) || is_blank(byte);
+    let name = skip(text, |byte| is_between(byte) || byte == b'{');
+    skip(name.strip_prefix(b"value")?, is_between).strip_prefix(b":")
+}
+
+/// Whether a name is the first argument of a call, and not one in a list of names.
+fn is_argument(before: &[u8]) -> bool {
+    let near = before.iter().rev().take(LONGEST_GAP);
+    let quotes = near.take_while(|byte| is_quote(**byte)).count();
+    quotes > 0 && before.iter().rev().nth(quotes) == Some(&b'(')
+}
+
+/// `<code>…</code>`, `<ns:code x="y">…`, `<code><![CDATA[…`
 fn is_element(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
     let opens = matches!(before, [.., b'<' | b':']);
-    opens
-        && behind
-            .strip_prefix(b">")
-            .is_some_and(|text| counts(value_of(skip(text, is_blank))))
+    let attributes = match behind {
+        [b'>', ..] => behind,
+        [blank, ..] if is_blank(*blank) => skip(behind, |byte| byte != b'>'),
+        _ => return false,
+    };
+    let inside = attributes.strip_prefix(b">").filter(|_| opens);
+    inside.is_some_and(|text| {
+        let text = skip(text, is_blank);
+        counts(value_of(text.strip_prefix(b"<![CDATA[").unwrap_or(text)))
+    })
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'"' | b'\'' | b'`')
 }
 
 fn is_blank(byte: u8) -> bool {
@@ -212,6 +307,15 @@ fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
 
 /// A field of a form, or whatever else has a name and a value.
 fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
+    is_field_of(credential, text, counts, true)
+}
+
+fn is_field_of(
+    credential: Credential,
+    text: &[u8],
+    counts: &impl Fn(&[u8]) -> bool,
+    is_outermost: bool,
+) -> bool {
     // An option is a value of the list that it stands in.
     let mut in_list = false;
     tokens(text).any(|token| match token {
@@ -222,15 +326,20 @@ fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool
             if tag.name == "select" {
                 in_list = is_named;
             }
+            let is_option = in_list && tag.name == "option";
             let inside = || {
                 let rest = text.get(tag.span.end..).unwrap_or_default();
-                (tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
+                (is_option || tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
             };
+            // A page inside of the page. What is inside of that one is not looked at.
+            let page = tag.value("srcdoc").filter(|_| is_outermost);
+            if page.is_some_and(|page| is_field_of(credential, page.as_bytes(), counts, false)) {
+                return true;
+            }
             let value = || {
                 let value = tag.value("value").or(tag.value("content"));
                 value.map(|value| value_of(value.as_bytes()))
             };
-            let is_option = in_list && tag.name == "option";
             (is_named || is_option) && (value().is_some_and(counts) || inside().is_some_and(counts))
         }
         Token::End(name) => {
@@ -279,6 +388,22 @@ mod tests {
             "https://c/cb;code=SplxlOBeZQQY?state=x",
             "https://c/cb?Code=SplxlOBeZQQY",
             "https://c/cb?code[]=SplxlOBeZQQY",
+            "https://c/cb?code[0]=SplxlOBeZQQY",
+            "https://c/cb?%EF%BB%BFcode=SplxlOBeZQQY",
+            "\u{feff}code=SplxlOBeZQQY",
+            r#"{"code":{"value":"SplxlOBeZQQY"}}"#,
+            r#"[{"name":"code", "value": "SplxlOBeZQQY"}]"#,
+            "<select name=code><option selected>SplxlOBeZQQY</select>",
+            "<iframe srcdoc='<form><input name=code value=SplxlOBeZQQY>'></iframe>",
+            "code=SplxlOBeZQQY&state=x",
+            r#"{"code":["SplxlOBeZQQY"]}"#,
+            "r.code='SplxlOBeZQQY'",
+            r#"r["code"] = "SplxlOBeZQQY""#,
+            r#"to = '{\"code\" : \"SplxlOBeZQQY\"}'"#,
+            "var code = `SplxlOBeZQQY`",
+            "to.searchParams.set('code','SplxlOBeZQQY')",
+            r#"form.append("code", "SplxlOBeZQQY")"#,
+            r#"<r code="SplxlOBeZQQY" state="x"/>"#,
         ] {
             assert!(
                 carries(Credential::Code, text.as_bytes(), Kind::Html, None),
@@ -294,9 +419,44 @@ mod tests {
                 "{text}"
             );
         }
-        let element = b"<r><code>SplxlOBeZQQY</code></r>";
-        assert!(carries(Credential::Code, element, Kind::Text, None));
-        assert!(!carries(Credential::Code, element, Kind::Html, None));
+        for element in [
+            "<r><code>SplxlOBeZQQY</code></r>",
+            "<r><n:code xmlns:n='y'>\n SplxlOBeZQQY</n:code></r>",
+            "<r><code><![CDATA[SplxlOBeZQQY]]></code></r>",
+        ] {
+            let element = element.as_bytes();
+            assert!(carries(Credential::Code, element, Kind::Text, None));
+            assert!(!carries(Credential::Code, element, Kind::Html, None));
+        }
+    }
+
+    #[test]
+    fn codes_of_any_characters_are_seen() {
+        for code in [
+            "M.C546_BAY.2.U.1a!def*ghi$$",
+            "M!*1*2$3|4:5~6",
+            "1|2:abcdef",
+            "~!*:|$-._+=1a",
+        ] {
+            for text in [
+                "https://c/cb?code=CODE",
+                r#"{"code":"CODE"}"#,
+                r#"{"code":["CODE"]}"#,
+                "x.code='CODE'",
+                "<code>CODE</code>",
+                "<input name=code value='CODE'>",
+                "searchParams.set('code','CODE')",
+            ] {
+                let text = text.replace("CODE", code);
+                assert!(
+                    carries(Credential::Code, text.as_bytes(), Kind::Text, None),
+                    "{text}"
+                );
+            }
+        }
+        // In quotes the length counts, not the letters.
+        let text = br##"{"code":"#1,?2;&@^"}"##;
+        assert!(carries(Credential::Code, text, Kind::Html, None));
     }
 
     #[test]
@@ -344,6 +504,17 @@ mod tests {
             "{code:'zh-Hant-TW'}",
             "e.code:'NumpadEnter'",
             "<textarea name=code></textarea>",
+            r#"{"code":"urn:problem:locked"}"#,
+            r#"{"code":"org.example/Locked"}"#,
+            r#"if (e.code === "E1234567" || x.code == 'E1234567') {}"#,
+            r#"["code","base64url","state"]"#,
+            "location = '/cb?code=${result.code1}&state='",
+            "/[?&]code=([^&#]+)12345678/",
+            "'?code=' + code1 + '&state=1'",
+            "var code = params['code1234'], codes = ['12345678']",
+            "a.code ? e.code : 'E1234567'",
+            "x = 1; code=response1; y",
+            r#"["code","value","a1b2c3d4"]"#,
             "<code>https://app.example/callback</code>",
             "?redirect_uri=https%3A%2F%2Fc%2Fcb&response_type=code&code_challenge=abcdefghijkl",
         ] {

@@ -7,27 +7,36 @@ use memchr::memchr_iter;
 
 use crate::oauth::Edit;
 
-use super::html::{StartTag, Token, quoted, tokens};
-use super::{Carried, Carrier, Ours, Replacement, Rewritten};
+use super::beacon::Credential;
+use super::html::{StartTag, Token, quoted, resolve_references, tokens};
+use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten};
 
 /// A form of a page, with the fields that carry something.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FormPost<'p> {
     page: &'p [u8],
     /// Where it posts to; empty: to the page itself.
     action: String,
     fields: Vec<Field>,
+    /// Others like it were left out, because there are too many.
+    is_last_of_many: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Field {
     name: String,
     value: String,
-    tag: Range<usize>,
-    value_attribute: Option<Range<usize>>,
+    /// In an `<input>` of the form's own. Only there it is written anew.
+    written: Option<Span>,
 }
 
-/// What a response is made of. Of a page's other fields nothing is kept.
+#[derive(Debug, Clone)]
+struct Span {
+    tag: Range<usize>,
+    value: Option<Range<usize>>,
+}
+
+/// What a response is made of. Of a page's other fields nothing is kept, but for names that some client takes for one of these.
 const OF_A_RESPONSE: [&str; 9] = [
     "state",
     "code",
@@ -43,37 +52,27 @@ const OF_A_RESPONSE: [&str; 9] = [
 /// More fields of a response than any response has.
 const MAX_FIELDS: usize = 32;
 
+/// No value of a response is so long. Of one that is, it is only kept that it is there.
+const MAX_VALUE: usize = 64 * 1024;
+
+/// No page that posts itself to a client has so many forms that say anything.
+const MAX_FORMS: usize = 64;
+
+/// More places than any form leads to beside its own.
+const MAX_PLACES: usize = 4;
+
 impl<'p> FormPost<'p> {
-    /// The forms of a page that say something, in order, one at a time.
-    pub fn all(page: &'p [u8]) -> impl Iterator<Item = Self> + 'p {
-        let mut tokens = has_form(page).then(|| tokens(page)).into_iter().flatten();
-        let forms = std::iter::from_fn(move || Self::next(page, &mut tokens));
-        forms.filter(|form| form.fields.iter().any(|field| field.name != "state"))
+    /// The forms of a page that say something, in order. One that leads to several places is there for each of them.
+    pub fn all(page: &'p [u8]) -> Vec<Self> {
+        let mut reader = Reader::default();
+        if has_form(page) {
+            tokens(page).for_each(|token| reader.take(page, page, token));
+        }
+        reader.end(page)
     }
 
-    /// The next one. A form inside a form is none: browsers ignore the tag.
-    fn next(page: &'p [u8], tokens: &mut impl Iterator<Item = Token>) -> Option<Self> {
-        let mut form: Option<Self> = None;
-        for token in tokens {
-            match (token, &mut form) {
-                (Token::Start(tag), none @ None) if tag.name == "form" => {
-                    let action = tag.value("action").unwrap_or_default().trim().to_owned();
-                    *none = Some(Self {
-                        page,
-                        action,
-                        fields: Vec::new(),
-                    });
-                }
-                (Token::Start(tag), Some(form))
-                    if tag.name == "input" && form.fields.len() < MAX_FIELDS =>
-                {
-                    form.fields.extend(Field::of(&tag));
-                }
-                (Token::End(name), Some(_)) if name == "form" => break,
-                _ => {}
-            }
-        }
-        form
+    fn says_something(&self) -> bool {
+        self.fields.iter().any(|field| field.name != "state")
     }
 }
 
@@ -85,42 +84,242 @@ pub fn has_form(page: &[u8]) -> bool {
     })
 }
 
+/// What is known of a page's forms so far.
+#[derive(Debug, Default)]
+struct Reader<'p> {
+    found: Vec<FormPost<'p>>,
+    /// The form that is open.
+    form: Option<FormPost<'p>>,
+    /// Its `id`.
+    id: Option<String>,
+    /// Where else it leads: the `formaction` of its buttons.
+    places: Vec<String>,
+    /// The name of the list that is open.
+    list: Option<String>,
+    /// The `id`s of forms, and where these lead.
+    ids: Vec<(String, String)>,
+    /// Fields that say which form they belong to, wherever they stand.
+    apart: Vec<(String, Field)>,
+    /// Relative addresses begin here.
+    base: Option<String>,
+}
+
+impl<'p> Reader<'p> {
+    /// Takes a token of `text` in: of the page, or of a page inside of it.
+    fn take(&mut self, page: &'p [u8], text: &[u8], token: Token) {
+        match token {
+            // A form inside a form is none: browsers ignore the tag.
+            Token::Start(tag) if tag.name == "form" && self.form.is_none() => {
+                let action = tag.value("action").unwrap_or_default().trim().to_owned();
+                self.id = tag.value("id").map(str::to_owned);
+                if let Some(id) = self.id.as_ref().filter(|_| self.ids.len() < MAX_FORMS) {
+                    self.ids.push((id.clone(), action.clone()));
+                }
+                self.form = Some(FormPost {
+                    page,
+                    action,
+                    fields: Vec::new(),
+                    is_last_of_many: false,
+                });
+            }
+            Token::Start(tag) => match &*tag.name {
+                "base" => self.base = self.base.take().or(tag.value("href").map(str::to_owned)),
+                "select" => self.list = tag.value("name").map(str::to_owned),
+                "input" | "button" | "textarea" | "option" => self.take_control(text, &tag),
+                "iframe" => {
+                    let inside = tag
+                        .value("srcdoc")
+                        .filter(|inside| has_form(inside.as_bytes()));
+                    if let Some(inside) = inside {
+                        self.take_inside(page, inside.as_bytes());
+                    }
+                }
+                _ => {}
+            },
+            Token::End(name) if name == "form" => self.close(),
+            Token::End(name) if name == "select" => self.list = None,
+            Token::End(_) => {}
+        }
+    }
+
+    /// The forms of a page inside of the page are seen, and not written anew.
+    fn take_inside(&mut self, page: &'p [u8], inside: &[u8]) {
+        let mut reader = Reader::default();
+        tokens(inside)
+            .filter(|token| !matches!(token, Token::Start(tag) if tag.name == "iframe"))
+            .for_each(|token| reader.take(page, inside, token));
+        for mut form in reader.end(page) {
+            form.fields
+                .iter_mut()
+                .for_each(|field| field.written = None);
+            self.keep(form);
+        }
+    }
+
+    fn take_control(&mut self, text: &[u8], tag: &StartTag) {
+        let place = tag
+            .value("formaction")
+            .filter(|_| self.places.len() < MAX_PLACES);
+        self.places
+            .extend(place.map(|place| place.trim().to_owned()));
+        let field = match &*tag.name {
+            "input" => Field::of_input(tag),
+            "textarea" => {
+                let text = text.get(tag.span.end..).unwrap_or_default();
+                let end = memchr::memchr(b'<', text).unwrap_or(text.len());
+                let text = resolve_references(text.get(..end).unwrap_or_default());
+                Field::of_other(tag.value("name"), text.trim())
+            }
+            "option" => {
+                Field::of_other(self.list.as_deref(), tag.value("value").unwrap_or_default())
+            }
+            _ => Field::of_other(tag.value("name"), tag.value("value").unwrap_or_default()),
+        };
+        let Some(mut field) = field else {
+            return;
+        };
+        let is_own = |id: &&str| self.form.is_some() && self.id.as_deref() == Some(*id);
+        match (tag.value("form").filter(|id| !is_own(id)), &mut self.form) {
+            (Some(id), _) if self.apart.len() < MAX_FIELDS => {
+                field.written = None;
+                self.apart.push((id.to_owned(), field));
+            }
+            (None, Some(form)) if form.fields.len() < MAX_FIELDS => form.fields.push(field),
+            _ => {}
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(form) = self.form.take().filter(FormPost::says_something) else {
+            self.places.clear();
+            return;
+        };
+        for action in std::mem::take(&mut self.places) {
+            self.keep(FormPost {
+                action,
+                ..form.clone()
+            });
+        }
+        self.keep(form);
+    }
+
+    /// Of very many forms only those are kept that may lead away.
+    fn keep(&mut self, form: FormPost<'p>) {
+        let is_kept = self.found.len() < MAX_FORMS || !is_plainly_relative(&form.action);
+        if is_kept && self.found.len() < 2 * MAX_FORMS {
+            self.found.push(form);
+        } else if is_kept && let Some(last) = self.found.last_mut() {
+            last.is_last_of_many = true;
+        }
+    }
+
+    fn end(mut self, page: &'p [u8]) -> Vec<FormPost<'p>> {
+        self.close();
+        let ids = std::mem::take(&mut self.ids);
+        for (id, field) in std::mem::take(&mut self.apart) {
+            // More forms than are remembered may lead anywhere.
+            let known = ids.iter().find(|(known, _)| *known == id);
+            let action = match known {
+                Some((_, action)) => action.clone(),
+                None if ids.len() == MAX_FORMS => ANYWHERE.to_owned(),
+                None => continue,
+            };
+            self.keep(FormPost {
+                page,
+                action,
+                fields: vec![field],
+                is_last_of_many: false,
+            });
+        }
+        let base = self.base.as_deref().unwrap_or_default();
+        for form in &mut self.found {
+            if is_plainly_relative(&form.action) {
+                form.action.insert_str(0, base);
+            }
+        }
+        self.found
+    }
+}
+
+/// Where a form leads of which that is not known: away from every server.
+const ANYWHERE: &str = "anywhere:";
+
+fn is_plainly_relative(action: &str) -> bool {
+    let is_plain = |byte: u8| !matches!(byte, 0..=b' ' | b':' | b'\\') && byte.is_ascii();
+    action.bytes().all(is_plain) && !action.contains("//")
+}
+
 impl Field {
-    fn of(tag: &StartTag) -> Option<Self> {
+    fn of_input(tag: &StartTag) -> Option<Self> {
         let name = tag.value("name")?;
-        OF_A_RESPONSE.contains(&name).then(|| Self {
+        let is_kept = OF_A_RESPONSE.contains(&name) || Credentials::of(name).any();
+        let value = tag.value("value").unwrap_or_default();
+        let is_long = value.len() > MAX_VALUE;
+        is_kept.then(|| Self {
             name: name.to_owned(),
-            value: tag.value("value").unwrap_or_default().to_owned(),
-            tag: tag.span.clone(),
-            value_attribute: tag
-                .attribute("value")
-                .map(|attribute| attribute.span.clone()),
+            value: if is_long { "too long" } else { value }.to_owned(),
+            written: (!is_long).then(|| Span {
+                tag: tag.span.clone(),
+                value: tag
+                    .attribute("value")
+                    .map(|attribute| attribute.span.clone()),
+            }),
         })
     }
 
-    fn value_span(&self) -> Range<usize> {
-        self.value_attribute
-            .clone()
-            .unwrap_or(self.tag.end..self.tag.end)
+    /// A button, a text or an item of a list: no response is made of these, and so they are of interest only with what looks like
+    /// a code, a token or a handle.
+    fn of_other(name: Option<&str>, value: &str) -> Option<Self> {
+        let name = name?;
+        let is_kept = name == "state" || name == "response" || Credentials::of(name).any();
+        let credential = if Credentials::of(name).is_token() {
+            Credential::Token
+        } else {
+            Credential::Code
+        };
+        (is_kept && credential.may_be(value.as_bytes())).then(|| Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            written: None,
+        })
+    }
+}
+
+impl Span {
+    fn value(&self) -> Range<usize> {
+        self.value.clone().unwrap_or(self.tag.end..self.tag.end)
     }
 }
 
 impl Carrier for FormPost<'_> {
     fn target(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.action)
+        self.url()
     }
 
     fn url(&self) -> Cow<'_, str> {
+        if self.is_last_of_many {
+            return Cow::Borrowed(ANYWHERE);
+        }
         Cow::Borrowed(&self.action)
     }
 
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for field in &self.fields {
-            carried.take(ours, &field.name, &field.value);
+            // What cannot be written anew is like a name that cannot.
+            match (&field.written, &*field.name) {
+                (None, "code") => carried.lookalike = true,
+                (None, "state") => {
+                    carried.take(ours, "state", &field.value);
+                    carried.lookalike |= !carried.handles.is_empty();
+                }
+                _ => carried.take(ours, &field.name, &field.value),
+            }
         }
-        // So many fields may hide what decides.
-        carried.signed |= self.fields.len() == MAX_FIELDS;
+        // So many fields may hide what decides, and so many forms.
+        let hides = self.fields.len() == MAX_FIELDS || self.is_last_of_many;
+        carried.signed |= hides;
+        carried.unread |= hides;
         carried
     }
 
@@ -130,11 +329,14 @@ impl Carrier for FormPost<'_> {
         let mut out = Vec::with_capacity(page.len() + 64);
         let mut copied = 0;
         for field in &self.fields {
+            let Some(span) = &field.written else {
+                continue;
+            };
             let (span, text) = match replacement.edit(&field.name, &field.value) {
                 Edit::Keep => continue,
-                Edit::Drop => (field.tag.clone(), String::new()),
-                Edit::Bare => (field.value_span(), "value=\"\"".to_owned()),
-                Edit::Value(value) => (field.value_span(), format!("value={}", quoted(&value))),
+                Edit::Drop => (span.tag.clone(), String::new()),
+                Edit::Bare => (span.value(), "value=\"\"".to_owned()),
+                Edit::Value(value) => (span.value(), format!("value={}", quoted(&value))),
             };
             out.extend_from_slice(page.get(copied..span.start).unwrap_or_default());
             out.extend_from_slice(text.as_bytes());
@@ -164,6 +366,7 @@ mod tests {
         let page = page.replace("HANDLE", handle.expose());
         let read = |form: &FormPost<'_>| form.read((&key).into());
         let form = FormPost::all(page.as_bytes())
+            .into_iter()
             .find(|form| !read(form).codes.is_empty())
             .unwrap();
         assert_eq!(read(&form).handles, std::slice::from_ref(&handle));

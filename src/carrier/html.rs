@@ -4,9 +4,10 @@
 //! scripts and other raw text are skipped as the HTML standard (section 13.2.5) does it, so that a decoy in a comment
 //! is no field. Works on bytes; every encoding that a form_post page can have is a superset of ASCII.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use crate::work::looked_at;
 
@@ -63,6 +64,12 @@ const RAW_TEXT: [&str; 8] = [
 
 /// The attributes that say what a form does. Others are passed by.
 const ATTRIBUTES: [&str; 6] = ["name", "value", "content", "action", "formaction", "form"];
+
+/// Whether an attribute of an element matters.
+fn is_kept(element: &str, attribute: &str) -> bool {
+    const OF_ONE: [(&str, &str); 3] = [("form", "id"), ("base", "href"), ("iframe", "srcdoc")];
+    ATTRIBUTES.contains(&attribute) || OF_ONE.contains(&(element, attribute))
+}
 
 /// The start and end tags of a page, in order. One is kept at a time.
 pub fn tokens(page: &[u8]) -> Tokens<'_> {
@@ -193,10 +200,10 @@ fn start_tag(page: &[u8], open: usize) -> StartTag {
                 };
             }
             Some(_) => {
-                let attribute = attribute(page, at);
+                let attribute = attribute(page, at, &name);
                 at = attribute.span.end;
                 let known = |other: &Attribute| other.name == attribute.name;
-                if ATTRIBUTES.contains(&attribute.name.as_str()) && !attributes.iter().any(known) {
+                if is_kept(&name, &attribute.name) && !attributes.iter().any(known) {
                     attributes.push(attribute);
                 }
             }
@@ -204,7 +211,7 @@ fn start_tag(page: &[u8], open: usize) -> StartTag {
     }
 }
 
-fn attribute(page: &[u8], start: usize) -> Attribute {
+fn attribute(page: &[u8], start: usize, element: &str) -> Attribute {
     let rest = page.get(start..).unwrap_or_default();
     // A `=` in first place belongs to the name (HTML standard, "before attribute name state").
     let name_length = rest
@@ -248,7 +255,7 @@ fn attribute(page: &[u8], start: usize) -> Attribute {
     };
     looked_at(value.len());
     // What is passed by is not copied.
-    let value = if ATTRIBUTES.contains(&name.as_str()) {
+    let value = if is_kept(element, &name) {
         resolve_references(page.get(value).unwrap_or_default())
     } else {
         String::new()
@@ -272,7 +279,7 @@ fn ascii_lower(bytes: &[u8]) -> String {
 }
 
 /// Named references that encoders use for the characters of URLs, codes and states.
-const NAMED: [(&str, char); 16] = [
+const NAMED: [(&str, char); 19] = [
     ("amp", '&'),
     ("lt", '<'),
     ("gt", '>'),
@@ -289,35 +296,39 @@ const NAMED: [(&str, char); 16] = [
     ("num", '#'),
     ("percnt", '%'),
     ("semi", ';'),
+    // Browsers drop the first two from a URL, and take the third for a `/`.
+    ("Tab", '\t'),
+    ("NewLine", '\n'),
+    ("bsol", '\\'),
 ];
 
 /// Resolves character references. Bytes that are not UTF-8 stay what they are, one character a byte: such a value is
 /// no handle and no URL of ours, and is never written back.
-fn resolve_references(raw: &[u8]) -> String {
-    let text: String = match std::str::from_utf8(raw) {
-        Ok(text) => text.to_owned(),
+pub(super) fn resolve_references(raw: &[u8]) -> String {
+    let text: Cow<'_, str> = match std::str::from_utf8(raw) {
+        Ok(text) => text.into(),
         Err(_) => raw.iter().map(|&byte| char::from(byte)).collect(),
     };
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    while let Some((before, behind)) = rest.split_once('&') {
-        out.push_str(before);
-        rest = match reference(behind) {
-            Some((character, tail)) => {
-                out.push(character);
-                tail
-            }
-            None => {
-                out.push('&');
-                behind
-            }
+    let mut copied = 0;
+    for at in memchr_iter(b'&', text.as_bytes()) {
+        let behind = text.get(at + 1..).unwrap_or_default();
+        let Some((character, tail)) = reference(behind) else {
+            continue;
         };
+        out.push_str(text.get(copied..at).unwrap_or_default());
+        out.push(character);
+        copied = text.len() - tail.len();
     }
-    out.push_str(rest);
+    out.push_str(text.get(copied..).unwrap_or_default());
     out
 }
 
 fn reference(behind: &str) -> Option<(char, &str)> {
+    // Most of what is escaped in vain is seen by the next letter.
+    if !behind.starts_with(|c: char| c == '#' || c.is_ascii_alphabetic()) {
+        return None;
+    }
     let (digits, radix) = match behind.strip_prefix('#') {
         Some(numeric) => match numeric.strip_prefix(['x', 'X']) {
             Some(hexadecimal) => (hexadecimal, 16),

@@ -4,11 +4,13 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2, memmem};
 
+use crate::flow::Purpose;
 use crate::oauth::Params;
 
-use super::{Carried, Carrier, Ours, Replacement, Rewritten};
+use super::beacon::{self, Credential, Kind, carries};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -20,6 +22,8 @@ pub struct Location<'a> {
     /// Scheme, authority and path.
     target: &'a [u8],
     query: Option<Part<'a>>,
+    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, where an application keeps its own addresses.
+    route: Option<&'a [u8]>,
     fragment: Option<Part<'a>>,
 }
 
@@ -27,7 +31,7 @@ pub struct Location<'a> {
 #[derive(Debug)]
 struct Part<'a> {
     text: &'a [u8],
-    /// `None`: it cannot be read. Then it carries nothing, and is never touched.
+    /// `None`: it cannot be read, and is never touched.
     params: Option<Params<'a>>,
 }
 
@@ -35,6 +39,19 @@ impl<'a> Part<'a> {
     fn new(text: &'a [u8]) -> Self {
         let params = Params::survey(text, MAX_PAIRS).ok();
         Self { text, params }
+    }
+
+    /// What can be seen of a part that cannot be read.
+    fn read_loosely(&self, ours: Ours<'_>, carried: &mut Carried) {
+        let seen = |credential| carries(credential, self.text, Kind::Text, None);
+        carried.unread |= seen(Credential::Code) || seen(Credential::Token);
+        let handles = ours.key.find_all(Purpose::State, self.text, SEVERAL);
+        for handle in handles.unwrap_or_default() {
+            if !carried.handles.contains(&handle) {
+                carried.handles.push(handle);
+            }
+        }
+        carried.handles.truncate(SEVERAL);
     }
 
     fn rewrite_into(&self, out: &mut Vec<u8>, separator: u8, replacement: Replacement<'_>) {
@@ -57,10 +74,20 @@ impl<'a> Location<'a> {
     pub fn new(raw: &'a [u8]) -> Self {
         let (head, fragment) = split(raw, b'#');
         let (target, query) = split(head, b'?');
+        let (route, fragment) = fragment.map_or((None, None), |fragment| {
+            let is_route = |route: &&[u8]| {
+                matches!(route, [b'/' | b'!', ..]) && memchr2(b'=', b'&', route).is_none()
+            };
+            match split(fragment, b'?') {
+                (route, Some(rest)) if is_route(&route) => (Some(route), Some(rest)),
+                _ => (None, Some(fragment)),
+            }
+        });
         Self {
             raw,
             target,
             query: query.map(Part::new),
+            route,
             fragment: fragment.map(Part::new),
         }
     }
@@ -88,14 +115,25 @@ impl Carrier for Location<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for part in [&self.query, &self.fragment].into_iter().flatten() {
-            let in_fragment = self
-                .fragment
-                .as_ref()
-                .is_some_and(|it| std::ptr::eq(it, part));
+            let in_fragment = self.route.is_none()
+                && self
+                    .fragment
+                    .as_ref()
+                    .is_some_and(|it| std::ptr::eq(it, part));
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
             carried.in_fragment |= in_fragment && carried.has_tokens();
+            if part.params.is_none() {
+                part.read_loosely(ours, &mut carried);
+            }
+        }
+        // Between other characters than `?`, `&` and `#`: a path parameter, a second `?`, the path of an application in a fragment.
+        if carried.codes.is_empty() {
+            carried.lookalike |= beacon::is_parameter_of(Credential::Code, self.raw);
+        }
+        if !carried.has_tokens() {
+            carried.access_token = beacon::is_parameter_of(Credential::Token, self.raw);
         }
         carried
     }
@@ -106,11 +144,48 @@ impl Carrier for Location<'_> {
         if let Some(query) = &self.query {
             query.rewrite_into(&mut out, b'?', replacement);
         }
+        let mut separator = b'#';
+        if let Some(route) = self.route {
+            out.push(b'#');
+            out.extend_from_slice(route);
+            separator = b'?';
+        }
         if let Some(fragment) = &self.fragment {
-            fragment.rewrite_into(&mut out, b'#', replacement);
+            fragment.rewrite_into(&mut out, separator, replacement);
         }
         Rewritten::Location(out)
     }
+}
+
+/// Whether a URL has a token among its parameters, and beside it what goes with one in a response.
+pub fn is_token_response(url: &[u8], like: Credential) -> bool {
+    const COMPANY: [&[u8]; 3] = [b"token_type=", b"expires_in=", b"state="];
+    beacon::is_parameter_like(Credential::Token, url, like)
+        && COMPANY.iter().any(|name| memmem::find(url, name).is_some())
+}
+
+/// The address in a word that may have something before it, such as `0;url=`: from the scheme on, or from the two slashes.
+pub fn address(word: &[u8]) -> &[u8] {
+    let end = memchr2(b'?', b'#', word).unwrap_or(word.len());
+    let head = word.get(..end).unwrap_or_default();
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let slashes = head.windows(2).position(|two| two.iter().all(is_slash));
+    let colon = memchr::memrchr(b':', head.get(..slashes.unwrap_or(end)).unwrap_or_default());
+    let scheme = |colon: usize| {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let before = head.get(..colon).unwrap_or_default();
+        before
+            .iter()
+            .rposition(|byte| !is_part(byte))
+            .map_or(0, |at| at + 1)
+    };
+    let start = match (colon, slashes) {
+        (Some(colon), Some(slashes)) if colon + 1 < slashes => slashes,
+        (Some(colon), _) => scheme(colon),
+        (None, Some(slashes)) => slashes,
+        (None, None) => 0,
+    };
+    word.get(start..).unwrap_or_default()
 }
 
 /// As a URL parser gets it: bytes beyond ASCII that are no UTF-8 as the escapes that a browser makes of them.
@@ -218,6 +293,21 @@ mod tests {
             "https://c/cb",
         );
         check(
+            "https://c/?a=b#/cb?code=RAW&state=HANDLE",
+            &xyz,
+            &format!("https://c/?a=b#/cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#!/cb?state=HANDLE",
+            &ClientState::Absent,
+            "https://c/#!/cb",
+        );
+        check(
+            "https://c/#/cb&code=RAW&state=HANDLE",
+            &ClientState::Absent,
+            "https://c/#/cb&code=CODE",
+        );
+        check(
             "app:/cb?code=RAW&&x=%zz&state=HANDLE",
             &ClientState::Value("".into()),
             "app:/cb?code=CODE&&x=%zz&state=",
@@ -281,7 +371,7 @@ mod tests {
             same: bool,
         ) {
             let (handle, code) = handles();
-            let text = location.replace("HANDLE", handle.expose()).replace("CODE", code.expose());
+            let text = location.replace("CODE", code.expose()).replace("HANDLE", handle.expose());
             let sent = if same { &handle } else { &code };
             let (key, parsed) = (key(), Location::new(text.as_bytes()));
             let expecting = parsed.read(Ours { key: &key, sent: Some(sent) });

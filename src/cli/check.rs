@@ -62,8 +62,11 @@ fn read(path: &Path, name: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..good).unwrap_or_default();
-        let line = before.split(|byte| *byte == b'\n').count();
-        format!("error: {name}:{line}: this is not UTF-8\nhelp: save the file as UTF-8")
+        let mut lines = before.split(|byte| *byte == b'\n');
+        let (line, last) = (lines.clone().count(), lines.next_back().unwrap_or_default());
+        // What is before is UTF-8.
+        let column = str::from_utf8(last).map_or(0, |last| last.chars().count()) + 1;
+        format!("error: {name}:{line}:{column}: this is not UTF-8\nhelp: save the file as UTF-8")
     })
 }
 

@@ -7,8 +7,8 @@ use super::problem::Problem;
 use super::tree::Table;
 use super::value::{Kind, TEXT, Wrong, quoted};
 use crate::clock::date;
-use crate::oauth::CodeChallengeMethod;
 use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
+use crate::oauth::{CodeChallengeMethod, ResponseType};
 use crate::policy::rules::ClientRule;
 use crate::policy::{Codes, Mode, Require, Rule};
 
@@ -18,9 +18,11 @@ const LONGEST_VERIFIER: usize = 1024;
 /// How many days before its end an exception is announced.
 const ANNOUNCED: u64 = 14;
 
-/// A part of a rule in which a client is laxer than its upstream.
-struct Lax {
-    key: &'static str,
+/// A part of a rule that is laxer than that of another one.
+pub(super) struct Lax {
+    pub(super) key: &'static str,
+    /// The first value that the other one does not allow, in quotes.
+    pub(super) allows: String,
     why: String,
 }
 
@@ -87,53 +89,51 @@ fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
 /// What is laxer than the upstream, as far as both are known. What a client *is* (its type, its redirect URIs, the
 /// method that it never sends, the length of its verifiers) is no exception.
 fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_>) -> Vec<Lax> {
-    let mut lax = Vec::new();
-    let mut found = |key: &'static str, is_lax: bool, why: String| {
-        if is_lax && table.is_good(key) && upstream.is_good(key) {
-            lax.push(Lax { key, why });
-        }
-    };
-    let (mode, upstream_mode) = (rule.mode.as_str(), upstream_rule.mode.as_str());
-    found(
-        "mode",
-        rule.mode < upstream_rule.mode,
-        format!("{mode:?} is laxer than the upstream's {upstream_mode:?}"),
-    );
-    found(
-        "codes",
-        rule.codes == Codes::Upstream && upstream_rule.codes == Codes::Handle,
-        "\"upstream\" is laxer than the upstream's \"handle\"".to_owned(),
-    );
-    found(
-        "methods",
-        rule.plain_allowed,
-        "\"plain\" is laxer than the upstream's \"S256\"".to_owned(),
-    );
-    let types = rule.response_types.iter();
-    let extra = types
-        .clone()
-        .find(|kind| !upstream_rule.response_types.contains(kind));
-    found(
-        "response_types",
-        extra.is_some(),
-        format!(
-            "{} is not among the upstream's",
-            quoted(extra.map_or("", |kind| kind.as_str()))
-        ),
-    );
-    let extra = rule
-        .response_modes
-        .iter()
-        .find(|mode| !upstream_rule.response_modes.contains(mode));
-    found(
-        "response_modes",
-        extra.is_some(),
-        format!(
-            "{} is not among the upstream's",
-            quoted(extra.map_or("", |mode| mode.as_str()))
-        ),
-    );
+    let mut lax = laxer(rule, upstream_rule);
+    lax.retain(|found| table.is_good(found.key) && upstream.is_good(found.key));
     lax
+}
+
+/// In what a rule is laxer than another one.
+pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
+    let by_mode = (rule.mode < than.mode).then(|| Lax {
+        key: "mode",
+        allows: quoted(rule.mode.as_str()),
+        why: format!(
+            "{:?} is laxer than the upstream's {:?}",
+            rule.mode.as_str(),
+            than.mode.as_str()
+        ),
+    });
+    let by_codes = (rule.codes == Codes::Upstream && than.codes == Codes::Handle).then(|| Lax {
+        key: "codes",
+        allows: quoted("upstream"),
+        why: "\"upstream\" is laxer than the upstream's \"handle\"".to_owned(),
+    });
+    let by_method = (rule.plain_allowed && !than.plain_allowed).then(|| Lax {
+        key: "methods",
+        allows: quoted("plain"),
+        why: "\"plain\" is laxer than the upstream's \"S256\"".to_owned(),
+    });
+    let extra = |key, extra: Option<&str>| {
+        extra.map(|extra| Lax {
+            key,
+            allows: quoted(extra),
+            why: format!("{} is not among the upstream's", quoted(extra)),
+        })
+    };
+    let mut types = rule.response_types.iter();
+    let extra_type = types.find(|kind| !than.response_types.contains(kind));
+    let mut modes = rule.response_modes.iter();
+    let extra_mode = modes.find(|mode| !than.response_modes.contains(mode));
+    let found = [
+        by_mode,
+        by_codes,
+        by_method,
+        extra("response_types", extra_type.map(ResponseType::as_str)),
+        extra("response_modes", extra_mode.map(|mode| mode.as_str())),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What holds after the end: whatever is laxer than the upstream is gone, the rest stays.

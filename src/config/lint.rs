@@ -1,6 +1,7 @@
 //! What concerns more than one key: contradictions, and what an operator should know.
 
 mod paths;
+mod promises;
 mod servers;
 mod unique;
 
@@ -16,7 +17,6 @@ use super::tree::{At, Table, show_duration};
 use super::upstream::Read;
 use super::value::quoted;
 use super::{Config, Context};
-use crate::gateway::{BrowserBinding, Entry};
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 
@@ -110,7 +110,11 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     wrong_host(read);
     doubled_prefix(read);
     paths::alike(read);
+    paths::idle_routes(read);
     policy(read);
+    promises::default_rule(read, context.today);
+    promises::forgotten_paths(read, context.today);
+    promises::constant_states(read, context.today);
     for (table, client) in &read.clients {
         let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;
         let ended = client.until.is_some_and(|until| until < context.today);
@@ -217,21 +221,10 @@ fn doubled_prefix(read: &Read<'_>) {
 
 /// What `[upstream.pkce]` leaves open.
 fn policy(read: &Read<'_>) {
-    let (table, gateway) = (&read.tables.pkce, &read.built.gateway);
-    let rule = gateway.rules.default_rule();
-    match rule.mode {
-        Mode::Enforce if rule.codes == Codes::Upstream => upstream_codes(table, read),
-        Mode::Enforce => {}
-        Mode::Report => nothing_refused(table, read, "violations are recorded only"),
-        Mode::Off => nothing_refused(table, read, "nothing is judged"),
-    }
-    if gateway.browser_binding == BrowserBinding::Hard && gateway.entry == Entry::Rewrite {
-        table.push(Problem::warning(
-            table.at("browser_binding"),
-            "no browser is bound",
-            "the cookie is set with the redirect, and entry is \"rewrite\"",
-            "write entry = \"redirect\", or browser_binding = \"off\"",
-        ));
+    let table = &read.tables.pkce;
+    let rule = read.built.gateway.rules.default_rule();
+    if rule.mode == Mode::Enforce && rule.codes == Codes::Upstream {
+        upstream_codes(table, read);
     }
     let token = |kind: &ResponseType| kind.as_str().split(' ').any(|word| word == "token");
     if rule.response_types.iter().any(token) {
@@ -257,7 +250,11 @@ fn policy(read: &Read<'_>) {
     }
 }
 
-fn nothing_refused(table: &Table<'_>, read: &Read<'_>, label: &str) {
+fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
+    let label = match read.built.gateway.rules.default_rule().mode {
+        Mode::Off => "nothing is judged",
+        Mode::Report | Mode::Enforce => "violations are recorded only",
+    };
     table.push(Problem::warning(
         table.at("mode"),
         format!("nothing is refused at {}", quoted(name(read))),

@@ -65,9 +65,11 @@ pub(super) fn plain_url(text: &str, example: &str) -> Result<Url, Wrong> {
         return Err(wrong(format!("{odd:?} does not belong in a URL")));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(wrong(
-            "it does not begin with http:// or https://".to_owned(),
-        ));
+        let label = "it does not begin with http:// or https://";
+        return Err(match with_scheme(text, example) {
+            Some(instead) => Wrong::new(label, format!("write \"{instead}\"")),
+            None => wrong(label.to_owned()),
+        });
     };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return Err(wrong(format!("the scheme is {}", quoted(scheme))));
@@ -80,6 +82,16 @@ pub(super) fn plain_url(text: &str, example: &str) -> Result<Url, Wrong> {
         return Err(wrong("it has a user name or a password".to_owned()));
     }
     Ok(url)
+}
+
+/// A host that was written alone, as the URL that was probably meant: only addresses are reached without TLS.
+fn with_scheme(text: &str, example: &str) -> Option<String> {
+    let host = text.split([':', '/']).next().unwrap_or_default();
+    let is_address = text.starts_with('[') || host.parse::<IpAddr>().is_ok() || host == "localhost";
+    let scheme = if is_address { "http" } else { "https" };
+    let instead = format!("{scheme}://{text}");
+    let is_host = host.contains('.') || is_address;
+    (is_host && plain_url(&instead, example).is_ok()).then_some(instead)
 }
 
 fn origin(text: &str) -> Result<Origin, Wrong> {

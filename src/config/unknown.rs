@@ -80,6 +80,12 @@ fn meant(key: &str, name: &str, section: &Section, known: &Known) -> (String, St
     if !homes.is_empty() {
         return belongs(key, &homes, known);
     }
+    if let Some(related) = related(key, &here) {
+        return (
+            format!("did you mean `{related}`?"),
+            format!("write `{related}` instead"),
+        );
+    }
     if let Some((place, similar)) = similar_elsewhere(key, known) {
         return (
             format!("did you mean `{similar}`? It belongs in {place}"),
@@ -94,6 +100,18 @@ fn meant(key: &str, name: &str, section: &Section, known: &Known) -> (String, St
         .collect();
     let help = format!("the keys here are {}", one_of(&names).replace('"', "`"));
     ("there is no such key".to_owned(), help)
+}
+
+/// A key that is one of the words of what was written (`client_id`), or begins as it does (`authorize`).
+fn related<'k>(key: &str, here: &[&'k str]) -> Option<&'k str> {
+    const BEGINNING: usize = 7;
+    let is_word = |known: &&str| key.split(['_', '-']).any(|word| word == *known);
+    let begins = |known: &&str| {
+        let beginning = known.get(..BEGINNING);
+        beginning.is_some_and(|beginning| key.starts_with(beginning))
+    };
+    let mut known = here.iter().copied();
+    known.clone().find(is_word).or_else(|| known.find(begins))
 }
 
 /// A key that stands in the wrong section.
@@ -164,6 +182,42 @@ mod tests {
             "[upstream.endpoint]\ntokn = []",
             &["1:11 error: unknown key \"endpoint\" in [[upstream]] | \
                did you mean [upstream.endpoints]? | write [upstream.endpoints] instead"],
+        );
+    }
+
+    /// Of two that are as near the one that begins alike; and a name that is a part of what was written, or begins like it.
+    #[test]
+    fn other_names_for_the_same() {
+        let unknown = |at: &str, key: &str, section: &str, meant: &str| {
+            format!(
+                "{at} error: unknown key \"{key}\" in {section} | did you mean `{meant}`? | write `{meant}` instead"
+            )
+        };
+        for (key, meant) in [
+            ("modes", "mode"),
+            ("response_typ", "response_types"),
+            ("required", "require"),
+        ] {
+            check_upstream(
+                &format!("[upstream.pkce]\n{key} = 1"),
+                &[&unknown("2:1", key, "[upstream.pkce]", meant)],
+            );
+        }
+        check_upstream(
+            "[[upstream.client]]\nid = \"a\"\nclient_type = \"public\"\nredirects = []\n",
+            &[
+                &unknown("3:1", "client_type", "[[upstream.client]]", "type"),
+                &unknown("4:1", "redirects", "[[upstream.client]]", "redirect_uris"),
+            ],
+        );
+        check_upstream(
+            "token_endpoint = 1\nauthorize = 1\nuserinfo = 1",
+            &[
+                &unknown("1:1", "token_endpoint", "[upstream.endpoints]", "token"),
+                &unknown("2:1", "authorize", "[upstream.endpoints]", "authorization"),
+                "3:1 error: unknown key \"userinfo\" in [upstream.endpoints] | there is no such key | \
+                 the keys here are `authorization`, `continuation`, `metadata`, `query` or `token`",
+            ],
         );
     }
 

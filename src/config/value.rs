@@ -98,10 +98,7 @@ pub(super) const TEXT: Kind<String> = Kind {
 
 fn text(text: &str) -> Result<String, Wrong> {
     if text.trim().is_empty() {
-        return Err(Wrong::new(
-            "it is empty",
-            "write a text, or leave the key out",
-        ));
+        return Err(Wrong::new("it is empty", "write a text between the quotes"));
     }
     if text.chars().any(char::is_control) {
         return Err(Wrong::new(

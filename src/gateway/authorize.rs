@@ -66,7 +66,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(read) => read,
         Err(doubt) => return doubtful(exchange, request, &doubt).await,
     };
-    let look = elsewhere::look(exchange, &request);
+    let look = elsewhere::look(exchange);
     let heard = concern::hear(exchange, &mut request, look).await;
     // Servers are known that redeem codes here, too. What a sign-in goes on with may look like it (a one-time password beside
     // hidden fields), and can only be it where codes travel as they are.
@@ -251,6 +251,7 @@ async fn pass_from(
         begun,
         handle,
         at_authorization: true,
+        is_plain: true,
     };
     let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));
     match exchange.forward(cleared).await {

@@ -4,10 +4,10 @@
 //! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
 mod belongs;
+mod leftovers;
 mod public;
 mod read;
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use crate::answer::{Facts, Plan, judge, may_have_a_token};
@@ -31,6 +31,7 @@ use super::{BrowserBinding, headers, reply};
 use belongs::Belongs;
 pub(super) use belongs::correlation;
 pub(super) use public::pass_through;
+use read::{Extent, Page};
 
 /// What is known of the request that is being answered.
 #[derive(Clone, Default)]
@@ -45,9 +46,16 @@ pub(super) struct Asked<'a> {
     pub(super) handle: Option<&'a Handle>,
     /// Whether the request was on an authorization path.
     pub(super) at_authorization: bool,
+    /// Whether the upstream was asked not to compress its answer.
+    pub(super) is_plain: bool,
 }
 
 impl Asked<'_> {
+    /// Whether a code is most likely to follow.
+    fn follows_login(&self) -> bool {
+        self.at_authorization || self.sent.is_post()
+    }
+
     /// The handles that may stand in its answer.
     fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
         Ours {
@@ -106,8 +114,8 @@ pub(super) async fn deliver(
             .remove::<hyper::ext::ReasonPhrase>();
     }
     let page = read::page(exchange, &asked, &mut response).await;
-    read::tell_own_origin(exchange, &page);
-    if read::says_nothing(&response, &page) {
+    read::tell_own_origin(exchange, &page.text);
+    if read::says_nothing(&asked, &response, &page) {
         return pass_through(exchange, response);
     }
     // What is rare is boxed, so that what is frequent stays small.
@@ -119,7 +127,7 @@ async fn examined(
     exchange: &Exchange<'_>,
     asked: Asked<'_>,
     response: Response<Body>,
-    page: Bytes,
+    page: Page,
 ) -> Response<Body> {
     match examine(exchange, &asked, &response, &page).await {
         Ok(Delivery::Unchanged) => pass_through(exchange, response),
@@ -172,14 +180,14 @@ async fn examine<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
     response: &Response<Body>,
-    page: &Bytes,
+    page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
     // Whose an answer with two is, nobody can tell.
-    let location = read::location(response).map_err(|why| Unsafe {
+    let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
         rule: Some(exchange.site.settings.rules.strictest(clock::today())),
         ..Unsafe::stray(why)
     })?;
-    let carriers = carriers(location, page);
+    let carriers = carriers(location, is_followed, &page.text);
     let ours = asked.ours(exchange);
     let carried: Vec<(&dyn Carrier, Carried)> = carriers
         .iter()
@@ -217,7 +225,7 @@ async fn examine<'g>(
             Plan::Pass => {}
             Plan::Bind => {
                 let place = (*carrier, carried, twins);
-                return bind(exchange, asked, place, &found, response).await;
+                return bind(exchange, asked, place, &found, (response, page)).await;
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
@@ -225,7 +233,7 @@ async fn examine<'g>(
             }
         }
     }
-    read::leftovers(exchange, response, page).await?;
+    leftovers::leftovers(exchange, asked, response, page).await?;
     Ok(Delivery::Unchanged)
 }
 
@@ -260,7 +268,7 @@ async fn bind<'g>(
     asked: &Asked<'_>,
     (place, carried, twins): (&dyn Carrier, &Carried, Option<Twins>),
     found: &Belongs,
-    response: &Response<Body>,
+    (response, page): (&Response<Body>, &Page),
 ) -> Result<Delivery, Unsafe<'g>> {
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
@@ -274,9 +282,9 @@ async fn bind<'g>(
         learn(exchange, asked, record, carried);
     }
     let Some(handle) = &found.handle else {
-        // It travels as it is; within the server it stands in a query once more when it arrives.
-        if let Some(path) = public::own_path(exchange, &place.url()) {
-            exchange.site.learn_callback(&path);
+        // It goes out as it came, and so does what stands beside it.
+        if !may_have_a_token(record, exchange.rule(Some(record.client))) {
+            leftovers::leftovers(exchange, asked, response, page).await?;
         }
         return Ok(Delivery::Unchanged);
     };
@@ -292,6 +300,9 @@ async fn bind<'g>(
         })
     };
     let rewritten = written(&record.state);
+    if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
+        return Err(found.unsafe_because(exchange, "a page that is too long to be written anew"));
+    }
     // The client's own state may look like anything.
     let without_state = written(&ClientState::Absent);
     let check = Check {

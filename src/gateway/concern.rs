@@ -1,12 +1,14 @@
 //! Whose request it is, when that cannot be told for sure: one scan of what it says ([`crate::suspicion`]), one question to the
 //! store, one choice of the rule that holds ([`crate::policy::Rules::concerned`]).
 
-use http::{HeaderMap, HeaderValue, Method, header};
-use memchr::memmem;
+use std::cell::LazyCell;
+
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::clock;
 use crate::flow::Candidate;
-use crate::oauth::{AuthorizationCode, Digest, Params};
+use crate::oauth::media::names_foreign_charset;
+use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
 use crate::store::{Owner, StoreError};
@@ -31,21 +33,37 @@ impl Heard {
         owned.filter_map(|(candidate, owner)| owner.map(|owner| (*candidate, owner)))
     }
 
-    /// The client whose code stands in the request.
-    pub(super) fn owner_of_code(&self) -> Option<Digest> {
+    /// The client that the request names, as a form, by Basic or in another reading: for the log. `None`: none, or several.
+    pub(super) fn names_client(&self, request: &Received) -> Option<ClientId> {
+        request
+            .names_client()
+            .or_else(|| match self.said.clients.as_slice() {
+                [client] => Some(ClientId::new(client)),
+                [] | [_, _, ..] => None,
+            })
+    }
+
+    /// The client whose code stands in the request. A client that lives behind the gate, too, gets its code in a request of its
+    /// own: at its redirect URI.
+    pub(super) fn owner_of_stray_code(
+        &self,
+        exchange: &Exchange<'_>,
+        request: &Received,
+    ) -> Option<Digest> {
+        let here = LazyCell::new(|| exchange.site.targets(request.path()));
         let mut codes = self.owned();
         codes.find_map(|(candidate, owner)| {
-            matches!(candidate, Candidate::Code(_)).then_some(owner.client)
+            let is_code = matches!(candidate, Candidate::Code(_));
+            let is_at_home = || owner.target.is_some_and(|target| here.contains(&target));
+            (is_code && !is_at_home()).then_some(owner.client)
         })
     }
 
-    /// Whether a code stands beside the handle of a sign-in that is alive: what the server repeats of it would look like its
-    /// answer to that sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle.
+    /// Whether a code stands beside the handle of a sign-in: what the server repeats of it would look like its answer to that
+    /// sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle. One that is dead would
+    /// keep back every page on which the server shows it.
     pub(super) fn is_planted(&self) -> bool {
-        self.owned().any(|(candidate, owner)| match candidate {
-            Candidate::State(digest) => owner.alive && self.said.planted.contains(&digest),
-            Candidate::Code(_) => false,
-        })
+        !self.said.planted.is_empty()
     }
 
     /// Whether the store could not be asked. What it was to be asked is then answered by a refusal.
@@ -75,10 +93,19 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
         return rules.default_rule();
     }
     let look = Look::Candidates {
-        in_query: true,
         lengths: exchange.site.store.code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
+}
+
+/// The same, and the client that the request names, for the log.
+pub(super) async fn rule_and_client<'g>(
+    exchange: &Exchange<'g>,
+    request: &mut Received,
+) -> (&'g Rule, Option<ClientId>) {
+    let heard = hear(exchange, request, Look::Names).await;
+    let client = heard.names_client(request);
+    (rule(exchange, request).await, client)
 }
 
 /// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.
@@ -236,44 +263,6 @@ fn body_of(headers: &HeaderMap) -> Declared {
 pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE);
     media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
-}
-
-fn names_foreign_charset(media_type: &[u8]) -> bool {
-    const LIKE_ASCII: [&str; 9] = [
-        "utf-8",
-        "utf8",
-        "us-ascii",
-        "ascii",
-        "iso-8859-",
-        "latin",
-        "windows-125",
-        "euc-",
-        "koi8",
-    ];
-    let media_type = media_type.to_ascii_lowercase();
-    let mut names = memmem::find_iter(&media_type, b"charset");
-    names.any(|at| {
-        let rest = media_type.get(at + 7..).unwrap_or_default();
-        let begins = rest.iter().position(u8::is_ascii_alphanumeric);
-        let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
-        !LIKE_ASCII
-            .iter()
-            .any(|known| charset.starts_with(known.as_bytes()))
-    })
-}
-
-/// Whether a request is the callback of a client that lives behind the gate, which gets its code in the query beside a `state`:
-/// at the very path that a code was sent to.
-pub(super) fn is_callback(exchange: &Exchange<'_>, request: &Received) -> bool {
-    let has_state = || {
-        let pairs = request.query().split('&');
-        let mut names = pairs.filter_map(|pair| pair.split('=').next());
-        names.any(|name| name == "state")
-    };
-    request.method == Method::GET
-        && !request.headers.contains_key(header::AUTHORIZATION)
-        && has_state()
-        && exchange.site.is_callback(request.path())
 }
 
 /// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some

@@ -25,18 +25,16 @@ pub(super) async fn guard(
     if routes.is_foreign_callback(request.path()) {
         return None;
     }
-    let look = look(exchange, request);
+    let look = look(exchange);
     let heard = hear(exchange, request, look).await;
     refuse(exchange, request, &heard).await
 }
 
 /// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
-pub(super) fn look(exchange: &Exchange<'_>, request: &Received) -> Look {
+pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
-        // A client that lives behind the gate too gets its code as `code` beside `state` in a query, and nowhere else.
-        let in_query = !concern::is_callback(exchange, request);
         let lengths = exchange.site.store.code_lengths();
-        Look::Candidates { in_query, lengths }
+        Look::Candidates { lengths }
     } else {
         Look::Names
     }
@@ -49,7 +47,8 @@ pub(super) async fn refuse(
     heard: &Heard,
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
-    match exchange.decide_unread(rule, (), violation) {
+    let client = heard.names_client(request);
+    match exchange.decide_unread(rule, (), violation, client.as_ref()) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }
@@ -63,27 +62,40 @@ async fn suspect<'g>(
 ) -> Option<(&'g Rule, Violation)> {
     let rules = &exchange.site.settings.rules;
     let codes_travel = rules.any_enforced_upstream_codes();
-    if asks_for_token(heard, codes_travel, request) || heard.is_planted() {
+    let may_ask = || may_ask_for_token(heard, request).filter(|_| codes_travel);
+    if let Some(why) = asks_for_token(heard).or_else(may_ask) {
         let rule = concern::rule(exchange, request).await;
-        return Some((rule, Violation::TokenRequestElsewhere));
+        return Some((rule, Violation::TokenRequestElsewhere(why)));
     }
     if heard.is_in_doubt() {
         let strictest = rules.strictest(clock::today());
         return Some((strictest, Violation::StoreUnavailable));
     }
-    let owner = heard.owner_of_code().filter(|_| codes_travel)?;
-    Some((exchange.rule(Some(owner)), Violation::TokenRequestElsewhere))
+    if !codes_travel {
+        return None;
+    }
+    let owner = heard.owner_of_stray_code(exchange, request)?;
+    let violation = Violation::TokenRequestElsewhere("it has the code of a sign-in");
+    Some((exchange.rule(Some(owner)), violation))
 }
 
-/// Whether it is a token request, or where codes travel as they are may be one that cannot be read.
-fn asks_for_token(heard: &Heard, codes_travel: bool, request: &Received) -> bool {
+/// By what a request is one for a token.
+fn asks_for_token(heard: &Heard) -> Option<&'static str> {
     if heard.said.asks_for_token() {
-        return true;
+        Some("it has a grant, or a code and what is sent with one")
+    } else if heard.is_planted() {
+        Some("it has a code beside the handle of a sign-in")
+    } else {
+        None
     }
+}
+
+/// Why a request may be one for a token, and it cannot be seen.
+fn may_ask_for_token(heard: &Heard, request: &Received) -> Option<&'static str> {
     // Django reads the query, too, in the charset that the Content-Type names.
-    let foreign_query =
-        !request.query().is_empty() && concern::has_foreign_charset(&request.headers);
-    codes_travel
-        && (heard.said.unreadable.is_some() && !concern::is_media(&request.headers)
-            || foreign_query)
+    if !request.query().is_empty() && concern::has_foreign_charset(&request.headers) {
+        return Some("its query is in another charset");
+    }
+    let unreadable = heard.said.unreadable;
+    unreadable.filter(|_| !concern::is_media(&request.headers))
 }

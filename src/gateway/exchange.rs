@@ -69,31 +69,35 @@ impl<'g> Exchange<'g> {
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let namesake = client.filter(|_| rules.default_is_laxer());
-        let namesake = namesake.and_then(|client| self.site.namesake(client));
-        let rule = rules.of(client, clock::today());
-        rule.stricter(rules.of(namesake.or(client), clock::today()))
+        match namesake.and_then(|client| self.site.namesake(client)) {
+            Some(namesake) => rules.of_namesake(namesake),
+            None => rules.of(client, clock::today()),
+        }
     }
 
-    /// The rule of a client by its name: of those that some server would take it for, the strictest.
+    /// The rule of a client by its name. One that some server takes for another client's gets no more than that one.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let Some(client) = client else {
             return rules.default_rule();
         };
-        let today = clock::today();
-        if let Some(namesake) = rules.namesake(client, today) {
-            // Its sign-in has only the digest of this name.
-            self.site.remember_namesake(client.digest(), namesake);
+        match rules.namesake(client) {
+            Some(namesake) => {
+                // Its sign-in has only the digest of this name.
+                self.site.remember_namesake(client.digest(), namesake);
+                rules.of_namesake(namesake)
+            }
+            None => rules.of(Some(client.digest()), clock::today()),
         }
-        rules.of_name(client, today)
     }
 
     /// The rule of a client that a token request names, in both readings of Basic.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
         let readings = client.into_iter().flat_map(ClientIdentity::readings);
-        let rules = readings.map(|id| self.rule_of(Some(id)));
-        rules
-            .reduce(Rule::stricter)
+        let readings = readings.map(|id| self.rule_of(Some(id)));
+        let rules = &self.site.settings.rules;
+        readings
+            .reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
     }
 
@@ -113,18 +117,19 @@ impl<'g> Exchange<'g> {
         decision
     }
 
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
+    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]). `client`: whom the log names.
     pub(super) fn decide_unread<T>(
         &self,
         rule: &Rule,
         subject: T,
         violation: Violation,
+        client: Option<&ClientId>,
     ) -> Decision<T> {
         let verdict = Verdict {
             subject,
             violation: Some(violation),
         };
-        self.decide(rule, verdict, None)
+        self.decide(rule, verdict, client)
     }
 
     /// The same about a request, whose client is told if it names one.
@@ -135,11 +140,7 @@ impl<'g> Exchange<'g> {
         violation: Violation,
     ) -> Decision<Received> {
         let client = request.names_client();
-        let verdict = Verdict {
-            subject: request,
-            violation: Some(violation),
-        };
-        self.decide(rule, verdict, client.as_ref())
+        self.decide_unread(rule, request, violation, client.as_ref())
     }
 
     /// Tells a decision.

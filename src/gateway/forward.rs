@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use http::{Method, Response, StatusCode, header};
-use memchr::memmem::Finder;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use memchr::memmem::{self, Finder};
 
+use crate::flow::handle;
 use crate::policy::{Decision, Violation};
 
 use super::body::Body;
@@ -17,8 +18,8 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
     if exchange.site.settings.rules.all_off() {
         return unguarded(exchange, request).await;
     }
-    let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, Violation::AmbiguousPath) {
+    let (rule, client) = concern::rule_and_client(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, client.as_ref()) {
         // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
@@ -48,13 +49,14 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
 }
 
 async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let observes = exchange.site.observes_only;
-    if !observes && may_be_read(&request) {
+    let is_plain = !exchange.site.observes_only && may_be_read(&request);
+    if is_plain {
         Exchange::ask_for_identity(&mut request.headers);
     }
     let asked = bind::Asked {
         browser: exchange.browser(&request.headers),
         sent: Box::new(request.sent()),
+        is_plain,
         ..bind::Asked::default()
     };
     match exchange.send(request).await {
@@ -87,8 +89,8 @@ pub(super) async fn guard(
 /// Who does not expect one takes it for the next request.
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
-    let rule = concern::rule(exchange, request).await;
-    match exchange.decide_unread(rule, (), violation) {
+    let (rule, client) = concern::rule_and_client(exchange, request).await;
+    match exchange.decide_unread(rule, (), violation, client.as_ref()) {
         Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
         Decision::Refuse(..) => {
             let text = "a GET request has no body here";
@@ -106,7 +108,7 @@ fn closed(exchange: &Exchange<'_>, path: &str) -> Option<Response<Body>> {
 static READ: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["html", "json"].map(Finder::new));
 
 /// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as
-/// browsers ask for them.
+/// browsers ask for them. Scripts of a page ask for anything; that matters where they name a sign-in.
 fn may_be_read(request: &Received) -> bool {
     if request.method == Method::POST {
         return true;
@@ -115,6 +117,32 @@ fn may_be_read(request: &Received) -> bool {
     accept.is_none_or(|accept| {
         let accept = accept.as_bytes();
         // What is no text is as good as none.
-        !accept.is_ascii() || READ.iter().any(|kind| kind.find(accept).is_some())
+        !accept.is_ascii()
+            || READ.iter().any(|kind| kind.find(accept).is_some())
+            || memmem::find(accept, b"*/*").is_some() && names_sign_in(request)
     })
 }
+
+/// Whether a request may name a sign-in in its target, or comes from a page that does and is for none of its scripts, styles and
+/// images.
+fn names_sign_in(request: &Received) -> bool {
+    let referer = || {
+        request
+            .headers
+            .get(header::REFERER)
+            .map(HeaderValue::as_bytes)
+    };
+    let is_part = || {
+        let dest = request
+            .headers
+            .get("sec-fetch-dest")
+            .map(HeaderValue::as_bytes);
+        dest.is_some_and(|dest| !PAGES.contains(&dest))
+    };
+    handle::may_stand_in(request.query().as_bytes())
+        || handle::may_stand_in(request.path().as_bytes())
+        || referer().is_some_and(handle::may_stand_in) && !is_part()
+}
+
+/// What browsers say of requests whose answers are shown, or read by a script.
+const PAGES: [&[u8]; 5] = [b"empty", b"document", b"iframe", b"frame", b"embed"];

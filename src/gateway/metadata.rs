@@ -28,21 +28,37 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // Whoever has a copy from before the gate must not be told that it is still good.
     request.headers.remove(header::IF_NONE_MATCH);
     request.headers.remove(header::IF_MODIFIED_SINCE);
-    let mut response = match exchange.send(request).await {
-        Ok(response) => response,
-        Err(failed) => return exchange.upstream_failed(failed),
+    let asked = bind::Asked {
+        browser: exchange.browser(&request.headers),
+        sent: Box::new(request.sent()),
+        is_plain: true,
+        ..bind::Asked::default()
     };
+    match exchange.send(request).await {
+        Ok(response) => {
+            let response = rewritten(exchange, response).await;
+            // It is an answer like all others, whatever it says of itself.
+            bind::deliver(exchange, asked, response).await
+        }
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}
+
+/// The document with the truth in it; what is no document stays as it is.
+async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Response<Body> {
+    let settings = &exchange.site.settings;
+    let rule = settings.rules.default_rule();
     if response.status() != StatusCode::OK
         || response.headers().contains_key(header::CONTENT_ENCODING)
     {
-        return bind::pass_through(exchange, response);
+        return response;
     }
     let Peeked::Whole(document) = response
         .body_mut()
         .peek(exchange.shared.limits.response_scan_bytes)
         .await
     else {
-        return bind::pass_through(exchange, response);
+        return response;
     };
     let truth = Truth {
         public_origin: &settings.public_origin,
@@ -55,7 +71,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         grants: &rule.grants,
     };
     let Some((rewritten, issuer)) = rewrite(&document, truth) else {
-        return bind::pass_through(exchange, response);
+        return response;
     };
     exchange.site.learn_issuer(issuer);
     headers::forget_body(response.headers_mut());

@@ -7,10 +7,11 @@ use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::flow::{HandleKey, handle};
+use crate::flow::{Handle, HandleKey, Purpose, handle};
 use crate::oauth::ClientId;
 use crate::oauth::client::named_loosely;
-use crate::spelling::Twins;
+use crate::oauth::media::names_foreign_charset;
+use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look};
 
 use super::body::Body;
@@ -84,12 +85,10 @@ impl Received {
                 header::ACCEPT => {
                     sent.accept.get_or_insert_with(|| value.clone());
                 }
-                header::ACCEPT_ENCODING
-                | header::ACCEPT_LANGUAGE
-                | header::CONNECTION
-                | header::CONTENT_LENGTH
-                | header::HOST => {}
+                header::CONNECTION | header::CONTENT_LENGTH | header::HOST => {}
                 header::AUTHORIZATION => sent.authorization = Some(value.clone()),
+                header::CONTENT_TYPE => sent.media_type = Some(value.clone()),
+                header::CONTENT_ENCODING => sent.coding = Some(value.clone()),
                 _ => sent.fields.push(value.clone()),
             }
         }
@@ -124,6 +123,8 @@ pub(super) struct Sent {
     is_all: bool,
     fields: Vec<HeaderValue>,
     authorization: Option<HeaderValue>,
+    media_type: Option<HeaderValue>,
+    coding: Option<HeaderValue>,
     accept: Option<HeaderValue>,
 }
 
@@ -134,7 +135,31 @@ impl Sent {
 
     /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
-        !self.is_all || self.texts().any(|text| twins.stand_in(text))
+        !self.is_all || self.is_sealed() || self.texts().any(|text| twins.stand_in(text)) || {
+            // In UTF-16 there is one between all letters.
+            let is_letter = |byte: &u8| *byte != 0;
+            let wide = memchr::memchr(0, &self.body).is_some();
+            wide && {
+                let letters: Vec<u8> = self.body.iter().copied().filter(is_letter).collect();
+                twins.stand_in(&letters)
+            }
+        }
+    }
+
+    /// Whether the body is in an encoding that servers undo by themselves, and that is not undone here.
+    fn is_sealed(&self) -> bool {
+        let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+        let is_foreign = |kind: &HeaderValue| names_foreign_charset(kind.as_bytes());
+        // Of multipart parts (RFC 2045 section 6).
+        let has_encoded_part = || {
+            let body: &[u8] = &self.body;
+            says(body, b"content-transfer-encoding")
+                && (says(body, b"base64") || says(body, b"quoted-printable"))
+        };
+        !self.body.is_empty()
+            && (self.coding.as_ref().is_some_and(is_coded)
+                || self.media_type.as_ref().is_some_and(is_foreign)
+                || has_encoded_part())
     }
 
     /// The clients that it names, in any reading.
@@ -155,7 +180,8 @@ impl Sent {
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let fields = self.fields.iter();
-        let fields = fields.chain(&self.authorization).chain(&self.accept);
+        let known = [&self.authorization, &self.media_type, &self.accept];
+        let fields = fields.chain(known.into_iter().flatten());
         let fields = fields.map(HeaderValue::as_bytes);
         [self.target().as_bytes(), &self.body]
             .into_iter()
@@ -165,6 +191,14 @@ impl Sent {
     /// Whether it may carry the handle of a sign-in.
     pub(super) fn names_handle(&self) -> bool {
         self.texts().any(handle::may_stand_in)
+    }
+
+    /// The handles of sign-ins that it carries in its target or its body; and in its fields, where these count.
+    pub(super) fn handles(&self, key: &HandleKey, in_fields: bool) -> Vec<Handle> {
+        const MOST: usize = 64;
+        let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });
+        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST).ok());
+        found.flatten().collect()
     }
 
     pub(super) fn is_post(&self) -> bool {

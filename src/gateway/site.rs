@@ -9,9 +9,9 @@ use url::{Origin, Url};
 
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
-use crate::oauth::redirect::Loopback;
+use crate::oauth::redirect::{Loopback, target_digest};
 use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
-use crate::policy::Rule;
+use crate::policy::{Namesake, Rule};
 use crate::server::peer::Peer;
 use crate::server::place::{InFlight, Place};
 use crate::server::watch::Watch;
@@ -58,10 +58,8 @@ pub struct Site {
     loopback: DashMap<Digest, Digest>,
     /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
     uncertain: DashMap<Digest, ()>,
-    /// Paths of the redirect URIs of clients that live behind the gate, to which the upstream has sent a code as it is.
-    callbacks: DashMap<String, ()>,
-    /// Names that some server takes for a client that is judged more strictly, and that client.
-    namesakes: DashMap<Digest, Digest>,
+    /// Names that some server takes for a client with a stricter rule, and under what that rule is found.
+    namesakes: DashMap<Digest, Namesake>,
     /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: InFlight,
@@ -100,7 +98,6 @@ impl Site {
             learned: DashMap::new(),
             loopback: DashMap::new(),
             uncertain: DashMap::new(),
-            callbacks: DashMap::new(),
             namesakes: DashMap::new(),
             issuer: Mutex::new(issuer),
             in_flight: InFlight::default(),
@@ -147,28 +144,22 @@ impl Site {
         self.uncertain.remove(&code).is_some()
     }
 
-    /// The upstream has sent a code as it is to a client behind the gate.
-    pub fn learn_callback(&self, path: &str) {
-        if self.callbacks.len() < MAX_CLIENTS && !self.callbacks.contains_key(path) {
-            self.callbacks.insert(path.to_owned(), ());
-        }
-    }
-
-    /// Whether a client behind the gate gets its codes there.
-    pub fn is_callback(&self, path: &str) -> bool {
-        self.callbacks.contains_key(path)
+    /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.
+    pub fn targets(&self, path: &str) -> [Digest; 2] {
+        [&self.origin, &self.settings.public_origin]
+            .map(|origin| target_digest(&format!("{origin}{path}")))
     }
 
     /// A client was named so that some server takes it for another one.
-    pub fn remember_namesake(&self, client: Digest, namesake: Digest) {
+    pub fn remember_namesake(&self, client: Digest, namesake: Namesake) {
         // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
-        if client != namesake && self.namesakes.len() < MAX_CLIENTS {
+        if self.namesakes.len() < MAX_CLIENTS {
             self.namesakes.insert(client, namesake);
         }
     }
 
-    /// The client that some server takes that name for.
-    pub fn namesake(&self, client: Digest) -> Option<Digest> {
+    /// The rule that holds for a name which some server takes for another client's.
+    pub fn namesake(&self, client: Digest) -> Option<Namesake> {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 

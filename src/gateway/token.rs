@@ -38,7 +38,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             request.headers.remove(credentials);
         }
         let rule = exchange.site.settings.rules.strictest(clock::today());
-        return answer(exchange, rule, exchange.send(request).await);
+        let asked = asked(&request);
+        return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -68,7 +69,9 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         let Some((rule, violation)) = concern::misnamed_code(exchange, params).await else {
             continue;
         };
-        if let Decision::Refuse((), violation) = exchange.decide_unread(rule, (), violation) {
+        let client = request.names_client();
+        let decision = exchange.decide_unread(rule, (), violation, client.as_ref());
+        if let Decision::Refuse((), violation) = decision {
             return reply::token_refused(&violation, None);
         }
     }
@@ -115,7 +118,8 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, rule, exchange.forward(cleared).await)
+            let asked = asked(cleared.get());
+            other_answer(exchange, rule, (asked, exchange.forward(cleared).await)).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -168,7 +172,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     if let Ok(params) = &params
         && let Some((rule, violation)) = concern::misnamed_code(exchange, params).await
     {
-        drop(exchange.decide_unread(rule, (), violation));
+        let client = request.names_client();
+        drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
     }
     match parsed {
         Ok(TokenRequest::Redemption(redemption))
@@ -345,7 +350,7 @@ async fn judge<'g>(
         let rule = of(Some(bound.client()));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
         judged = Some((rule, violation.clone()));
-        redeem::presented(rule.mode, violation)
+        redeem::presented(rule.mode, bound, violation)
     });
     let dead = |gone, owner| {
         let rule = of(owner);
@@ -405,6 +410,28 @@ fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
     out
 }
 
+/// What the answer to a request is compared with that is no token request.
+fn asked(request: &Received) -> bind::Asked<'static> {
+    bind::Asked {
+        sent: Box::new(request.sent()),
+        ..bind::Asked::default()
+    }
+}
+
+/// Hands the answer to such a request on: it may carry what any answer may.
+async fn other_answer(
+    exchange: &Exchange<'_>,
+    rule: &Rule,
+    (asked, sent): (bind::Asked<'_>, Result<Response<Body>, UpstreamError>),
+) -> Response<Body> {
+    match sent {
+        Ok(response) if !response.status().is_redirection() => {
+            bind::deliver(exchange, asked, response).await
+        }
+        sent => answer(exchange, rule, sent),
+    }
+}
+
 /// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is
 /// refused not relayed either.
 fn answer(
@@ -415,7 +442,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation) {
+            match exchange.decide_unread(rule, response, violation, None) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

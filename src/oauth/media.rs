@@ -3,6 +3,8 @@
 //! A form is ASCII in which other bytes are escaped, so its charset decides nothing but what the escaped bytes mean. The gate
 //! reads them as UTF-8. A server that is told another charset may read other letters there: it must not in what is judged.
 
+use memchr::{memchr2, memmem};
+
 use super::Params;
 use super::params::fold;
 
@@ -31,7 +33,7 @@ pub enum NoForm {
 
 /// Charsets of one byte for each character, which is that of ASCII below 128; without case and punctuation. (Not `Shift_JIS` or
 /// GBK: there a byte may swallow the next one.)
-const LIKE_ASCII: [&str; 16] = [
+const LIKE_ASCII: [&str; 18] = [
     "utf8",
     "usascii",
     "ascii",
@@ -48,6 +50,8 @@ const LIKE_ASCII: [&str; 16] = [
     "windows1250",
     "windows1251",
     "windows1254",
+    "koi8r",
+    "koi8u",
 ];
 
 /// The charset of a form with this `Content-Type`: exactly a form, with no parameter but `charset`.
@@ -80,6 +84,38 @@ pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
         }
     }
     Ok(charset)
+}
+
+/// How the names of charsets begin in which the letters of ASCII are the bytes of ASCII, whatever else they have.
+const ASCII_INSIDE: [&str; 9] = [
+    "utf-8",
+    "utf8",
+    "us-ascii",
+    "ascii",
+    "iso-8859-",
+    "latin",
+    "windows-125",
+    "euc-",
+    "koi8",
+];
+
+/// Whether a media type names a charset in which the letters of ASCII may be other bytes. However it names it: parsers of
+/// parameters differ.
+pub fn names_foreign_charset(media_type: &[u8]) -> bool {
+    const NAME: &[u8] = b"charset";
+    // Most name none.
+    if memchr2(b'r', b'R', media_type).is_none() {
+        return false;
+    }
+    let media_type = media_type.to_ascii_lowercase();
+    let mut names = memmem::find_iter(&media_type, NAME);
+    names.any(|at| {
+        let rest = media_type.get(at + NAME.len()..).unwrap_or_default();
+        let begins = rest.iter().position(u8::is_ascii_alphanumeric);
+        let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
+        let mut known = ASCII_INSIDE.iter();
+        !known.any(|known| charset.starts_with(known.as_bytes()))
+    })
 }
 
 impl Charset {
@@ -170,6 +206,26 @@ mod tests {
                 (agrees(Charset::Utf8), agrees(Charset::Ascii)),
                 (utf8, ascii),
                 "{form}"
+            );
+        }
+    }
+
+    #[test]
+    fn charsets_in_which_letters_are_other_bytes_are_foreign() {
+        for (media_type, foreign) in [
+            ("text/plain", false),
+            ("text/plain; charset=UTF-8", false),
+            ("text/html; Charset = \"iso-8859-15\"", false),
+            ("text/plain; charset=euc-jp", false),
+            ("text/plain; charset=utf-16le", true),
+            ("text/plain; CHARSET=ibm037", true),
+            ("text/plain; charset=utf-8; charset=utf-7", true),
+            ("text/plain; charset", true),
+        ] {
+            assert_eq!(
+                names_foreign_charset(media_type.as_bytes()),
+                foreign,
+                "{media_type}"
             );
         }
     }

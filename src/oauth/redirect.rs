@@ -1,5 +1,6 @@
 //! Redirect URIs: compared as bytes, recognised in a `Location`, and trusted only where they are registered.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use memchr::memchr2;
@@ -108,9 +109,29 @@ pub fn target_digest(uri: &str) -> Digest {
     let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
     Digest::remembered("redirect_target", base, |base| match Url::parse(base) {
-        Ok(url) => Digest::of("redirect_target", &[url.as_str().as_bytes()]),
+        Ok(url) => Digest::of("redirect_target", &[normalized(&url).as_bytes()]),
         Err(_) => Digest::of("redirect_target", &[base.as_bytes()]),
     })
+}
+
+/// A URL in the form in which those that lead to the same place are alike. To whom an application's own scheme leads says the scheme;
+/// what stands in the place of a host behind it some servers write small, and with a `/` (RFC 3986 sections 3.2.2 and 6.2.3).
+fn normalized(url: &Url) -> Cow<'_, str> {
+    const OF_THE_WEB: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
+    match (url.host_str(), url.path()) {
+        (Some(host), path)
+            if !OF_THE_WEB.contains(&url.scheme())
+                && url.username().is_empty()
+                && url.password().is_none() =>
+        {
+            let port = url.port().map(|port| format!(":{port}"));
+            let port = port.unwrap_or_default();
+            let path = if path.is_empty() { "/" } else { path };
+            let host = host.to_ascii_lowercase();
+            Cow::Owned(format!("{}://{host}{port}{path}", url.scheme()))
+        }
+        _ => Cow::Borrowed(url.as_str()),
+    }
 }
 
 /// A redirect URI at a loopback address without its port, which the client gets from its operating system when it starts (RFC 8252
@@ -237,6 +258,20 @@ mod tests {
     fn custom_schemes_and_loopback_ports_are_targets_too() {
         let native = RedirectUri::new("com.example.app:/cb").digest();
         assert!(native.is_target_of("com.example.app:/cb?code=1"));
+        let written_anew = RedirectUri::new("MyApp://Auth").digest();
+        for same in ["myapp://auth?code=1", "MYAPP://AUTH/#code=1"] {
+            assert!(written_anew.is_target_of(same), "{same}");
+        }
+        for other in [
+            "myapp://auth/x",
+            "myapp:auth",
+            "myapp://u@auth",
+            "myapp://auth:1",
+        ] {
+            assert!(!written_anew.is_target_of(other), "{other}");
+        }
+        let path = RedirectUri::new("myapp://auth/CB").digest();
+        assert!(!path.is_target_of("myapp://auth/cb"));
         let loopback = RedirectUri::new("http://127.0.0.1:51004/cb").digest();
         assert!(loopback.is_target_of("http://127.0.0.1:51004/cb?code=1"));
         assert!(!loopback.is_target_of("http://127.0.0.1:51005/cb?code=1"));

@@ -152,10 +152,12 @@ pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> V
 /// What a store makes of a redemption that was judged so. Only what is not refused claims the code; only a wrong verifier
 /// counts as an attempt: every other refusal tells nothing about the verifier and must not cost the rightful client its
 /// login.
-pub fn presented(mode: Mode, violation: Option<Violation>) -> Presented {
+pub fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
     let subject = ();
+    let is_proved = violation.is_none() && bound.challenge().is_some();
     match apply(mode, Verdict { subject, violation }) {
-        Decision::Allow(_) | Decision::Report(..) => Presented::Matches,
+        Decision::Allow(_) | Decision::Report(..) if is_proved => Presented::Matches,
+        Decision::Allow(_) | Decision::Report(..) => Presented::Unproven,
         Decision::Refuse((), Violation::VerifierMismatch) => Presented::WrongVerifier,
         Decision::Refuse((), _) => Presented::Differs,
     }
@@ -372,17 +374,27 @@ mod tests {
 
     #[test]
     fn only_what_is_not_refused_claims_and_only_a_wrong_verifier_counts_as_an_attempt() {
+        let method = CodeChallengeMethod::S256;
+        let (with, without) = (bound(Some((method, CHALLENGE)), None), bound(None, None));
+        for mode in [Mode::Enforce, Mode::Report, Mode::Off] {
+            assert_eq!(presented(mode, &with, None), Presented::Matches);
+            // Nothing is wrong with it, and nothing is proved.
+            assert_eq!(presented(mode, &without, None), Presented::Unproven);
+        }
         for (violation, enforced) in [
-            (None, Presented::Matches),
             (Some(Violation::VerifierMismatch), Presented::WrongVerifier),
             (Some(Violation::ClientMismatch), Presented::Differs),
             (Some(Violation::RedirectMismatch), Presented::Differs),
             (Some(Violation::MissingVerifier), Presented::Differs),
             (Some(Violation::UnexpectedVerifier), Presented::Differs),
         ] {
-            assert_eq!(presented(Mode::Enforce, violation.clone()), enforced);
-            for mode in [Mode::Report, Mode::Off] {
-                assert_eq!(presented(mode, violation.clone()), Presented::Matches);
+            for bound in [&with, &without] {
+                let mode = Mode::Enforce;
+                assert_eq!(presented(mode, bound, violation.clone()), enforced);
+                for mode in [Mode::Report, Mode::Off] {
+                    let presented = presented(mode, bound, violation.clone());
+                    assert_eq!(presented, Presented::Unproven);
+                }
             }
         }
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::oauth::pkce::MAX_LENGTH;
 use crate::oauth::{ClientId, CodeChallengeMethod, Digest, ResponseMode, ResponseType};
-use crate::spelling::skeleton;
+
+use super::namesakes::{self, Namesake, Namesakes};
 
 /// Who is refused. Ordered from lax to strict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +100,37 @@ impl Rule {
         if other.mode > self.mode { other } else { self }
     }
 
+    /// What both allow. For a name that some server takes for another client's: it gets nothing that either may not have.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let both = |a: bool, b: bool| a && b;
+        Self {
+            mode: self.mode.max(other.mode),
+            codes: if self.codes == other.codes {
+                self.codes
+            } else {
+                Codes::Handle
+            },
+            challenge_required: self.challenge_required || other.challenge_required,
+            plain_allowed: both(self.plain_allowed, other.plain_allowed),
+            assume_method: self
+                .assume_method
+                .filter(|method| other.assume_method == Some(*method)),
+            verifier_max: self.verifier_max.min(other.verifier_max),
+            response_types: common(&self.response_types, &other.response_types),
+            response_modes: common(&self.response_modes, &other.response_modes),
+            grants: match (&*self.grants, &*other.grants) {
+                ([], grants) | (grants, []) => grants.to_vec(),
+                (_, grants) => match common(&self.grants, grants) {
+                    // An empty list allows all. No grant has this name.
+                    none if none.is_empty() => vec![String::new()],
+                    grants => grants,
+                },
+            },
+            redirect_uris: common(&self.redirect_uris, &other.redirect_uris),
+        }
+    }
+
     /// Whether requests may differ from what the client sent: not while somebody only watches.
     pub fn may_change_requests(&self) -> bool {
         self.mode == Mode::Enforce || self.uses_handles()
@@ -108,6 +140,12 @@ impl Rule {
     pub fn uses_handles(&self) -> bool {
         self.codes == Codes::Handle && self.mode != Mode::Off
     }
+}
+
+/// What stands in both lists.
+fn common<T: PartialEq + Clone>(one: &[T], other: &[T]) -> Vec<T> {
+    let in_both = one.iter().filter(|item| other.contains(item));
+    in_both.cloned().collect()
 }
 
 /// An exception as it was written down.
@@ -127,16 +165,6 @@ pub struct ClientRule {
     pub reason: Option<String>,
 }
 
-/// No server has room for a longer client identifier that is not a URL, and none of those is longer.
-const LONGEST_ID: usize = 2048;
-
-/// The digits of an identifier that some databases compare as a number: behind a sign and zeros, before anything else.
-fn number(id: &str) -> Option<&str> {
-    let id = id.trim_start().trim_start_matches(['+', '0']);
-    let end = id.find(|c: char| !c.is_ascii_digit()).unwrap_or(id.len());
-    id.get(..end).filter(|digits| !digits.is_empty())
-}
-
 /// Whom a request may concern, as far as it says.
 #[derive(Debug, Clone, Copy)]
 pub struct Concern<'a> {
@@ -153,8 +181,7 @@ pub struct Concern<'a> {
 pub struct Rules {
     default: Rule,
     clients: HashMap<Digest, ClientRule>,
-    /// The clients of each skeleton, where some client is judged more strictly than the default says; else empty.
-    skeletons: HashMap<String, Vec<Digest>>,
+    namesakes: Namesakes,
     any: Any,
 }
 
@@ -198,63 +225,46 @@ impl Default for Rules {
 impl Rules {
     /// The upstream's rule and its clients' exceptions, by [`crate::oauth::ClientId::digest`].
     pub fn new(default: Rule, clients: impl IntoIterator<Item = (Digest, ClientRule)>) -> Self {
-        let clients: HashMap<Digest, ClientRule> = clients.into_iter().collect();
+        let mut clients: HashMap<Digest, ClientRule> = clients.into_iter().collect();
+        let namesakes = Namesakes::new(&default, &clients);
+        if !namesakes.is_empty() {
+            namesakes::meet_alike(&mut clients);
+        }
         let exceptions = clients
             .values()
             .flat_map(|client| [&client.rule, &client.afterwards]);
         let any = std::iter::once(&default)
             .chain(exceptions)
             .fold(Any::default(), Any::with);
-        let mut skeletons: HashMap<String, Vec<Digest>> = HashMap::new();
-        let is_stricter =
-            |client: &ClientRule| client.rule.mode.max(client.afterwards.mode) > default.mode;
-        if clients.values().any(is_stricter) {
-            for (digest, client) in &clients {
-                let alike = skeletons.entry(skeleton(&client.id)).or_default();
-                alike.push(*digest);
-            }
-        }
         Self {
             default,
             clients,
-            skeletons,
+            namesakes,
             any,
         }
     }
 
     /// The rule for a client by its name, today. Where the default is laxer than some client, a name that some server would
-    /// take for that client (other case, blanks, accents, a NUL) is judged by its rule: of several the strictest holds.
+    /// take for that client (other case, blanks, accents, a NUL) gets what both allow.
     pub fn of_name(&self, id: &ClientId, today: u64) -> &Rule {
-        let exact = self.of(Some(id.digest()), today);
-        match self.namesake(id, today) {
-            Some(namesake) => exact.stricter(self.of(Some(namesake), today)),
-            None => exact,
+        match self.namesake(id) {
+            Some(namesake) => self.of_namesake(namesake),
+            None => self.of(Some(id.digest()), today),
         }
     }
 
-    /// The configured client that some server would take a name for, and that is judged most strictly of those. `None`: there
-    /// is none, or it does not matter because no client is judged more strictly than the default says.
-    pub fn namesake(&self, id: &ClientId, today: u64) -> Option<Digest> {
-        if self.skeletons.is_empty() {
+    /// Under what the rule is found for a name that some server would take for a configured client's. `None`: it is such a
+    /// client's very own name, or no client's, or it does not matter because no client has a stricter rule than the default.
+    pub fn namesake(&self, id: &ClientId) -> Option<Namesake> {
+        if self.namesakes.is_empty() || self.clients.contains_key(&id.digest()) {
             return None;
         }
-        let mode = |client: &&Digest| self.of(Some(**client), today).mode;
-        let name = id.as_str();
-        // RFC 6749 appendix A.1: visible characters of ASCII. What servers make of others, and of names that no column holds,
-        // nobody can tell: it may be any client.
-        let is_ordinary = name.len() <= LONGEST_ID
-            && name
-                .bytes()
-                .all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        if !is_ordinary && !self.clients.contains_key(&id.digest()) {
-            return self.clients.keys().max_by_key(mode).copied();
-        }
-        let alike = self.skeletons.get(&skeleton(name)).into_iter().flatten();
-        let number = number(name).and_then(|number| self.skeletons.get(number));
-        alike
-            .chain(number.into_iter().flatten())
-            .max_by_key(mode)
-            .copied()
+        self.namesakes.of(id.as_str())
+    }
+
+    /// The rule for a name that was found to be such a one.
+    pub fn of_namesake(&self, namesake: Namesake) -> &Rule {
+        self.namesakes.rule(namesake).unwrap_or(&self.default)
     }
 
     /// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the default rule
@@ -294,15 +304,26 @@ impl Rules {
         }
     }
 
-    /// Of two rules that could apply to one redemption (the client that it names, the client that the code belongs
-    /// to) the stricter one holds: naming a lax client is no way around.
+    /// Of two rules that could apply to one request (the client that it names, the client that the code belongs to, two readings
+    /// of one name) the stricter one holds: naming a lax client is no way around. Where neither is the stricter one in
+    /// everything, what all clients and the default allow.
     pub fn stricter<'r>(&'r self, a: &'r Rule, b: &'r Rule) -> &'r Rule {
-        if b.mode >= a.mode { b } else { a }
+        if std::ptr::eq(a, b) {
+            return a;
+        }
+        let both = a.meet(b);
+        if both == *b {
+            b
+        } else if both == *a {
+            a
+        } else {
+            self.of_namesake(Namesake::anybody())
+        }
     }
 
-    /// Whether some client is judged more strictly than the default rule says.
+    /// Whether some client has a stricter rule than the default.
     pub fn default_is_laxer(&self) -> bool {
-        !self.skeletons.is_empty()
+        !self.namesakes.is_empty()
     }
 
     /// The strictest rule of any client today.

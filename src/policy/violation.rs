@@ -68,8 +68,8 @@ pub enum Violation {
     GrantNotAllowed,
     /// A path that some servers take for a protected endpoint, without being it.
     AmbiguousPath,
-    /// A token request on a route that is not the token endpoint.
-    TokenRequestElsewhere,
+    /// A token request on a route that is not the token endpoint. The text says by what it is one.
+    TokenRequestElsewhere(&'static str),
     /// An answer with a code that belongs to no live sign-in, or leads elsewhere, or comes twice.
     UnboundCodeInResponse(&'static str),
     /// Full, or out of reach.
@@ -90,110 +90,70 @@ pub enum Fault {
 impl Violation {
     /// The stable, snake_case code.
     pub const fn label(&self) -> &'static str {
-        match self {
-            Self::MissingChallenge => "missing_challenge",
-            Self::MalformedChallenge(_) => "malformed_challenge",
-            Self::MethodNotAllowed { .. } | Self::UnknownMethod => "method_not_allowed",
-            Self::DuplicateParameter(_) => "duplicate_parameter",
-            Self::MalformedRequest(_) | Self::LookalikeParameter(_) => "malformed_request",
-            Self::MissingClient => "missing_client",
-            Self::MissingResponseType => "missing_response_type",
-            Self::ResponseTypeNotAllowed => "response_type_not_allowed",
-            Self::ResponseModeNotAllowed => "response_mode_not_allowed",
-            Self::RequestObjectRefused | Self::RequestUriRefused => "request_object_refused",
-            Self::ContinuationMismatch(_) => "continuation_mismatch",
-            Self::ExpiredSignIn => "expired_sign_in",
-            Self::BrowserMismatch => "browser_mismatch",
-            Self::MissingVerifier => "missing_verifier",
-            Self::MalformedVerifier(_) => "malformed_verifier",
-            Self::VerifierMismatch => "verifier_mismatch",
-            Self::UnexpectedVerifier => "unexpected_verifier",
-            Self::UnknownCode => "unknown_code",
-            Self::ReplayedCode => "replayed_code",
-            Self::ExpiredCode => "expired_code",
-            Self::BurntCode => "burnt_code",
-            Self::ClientMismatch => "client_mismatch",
-            Self::RedirectMismatch => "redirect_mismatch",
-            Self::GrantNotAllowed => "grant_not_allowed",
-            Self::AmbiguousPath => "ambiguous_path",
-            Self::TokenRequestElsewhere => "token_request_elsewhere",
-            Self::UnboundCodeInResponse(_) => "unbound_code_in_response",
-            Self::StoreUnavailable => "store_unavailable",
-        }
-    }
-
-    /// Whose fault it is.
-    pub const fn fault(&self) -> Fault {
-        match self {
-            Self::UnboundCodeInResponse(_) => Fault::Upstream,
-            Self::StoreUnavailable => Fault::Gate,
-            Self::MissingChallenge
-            | Self::MalformedChallenge(_)
-            | Self::MethodNotAllowed { .. }
-            | Self::UnknownMethod
-            | Self::DuplicateParameter(_)
-            | Self::MalformedRequest(_)
-            | Self::LookalikeParameter(_)
-            | Self::MissingClient
-            | Self::MissingResponseType
-            | Self::ResponseTypeNotAllowed
-            | Self::ResponseModeNotAllowed
-            | Self::RequestObjectRefused
-            | Self::RequestUriRefused
-            | Self::ContinuationMismatch(_)
-            | Self::ExpiredSignIn
-            | Self::BrowserMismatch
-            | Self::MissingVerifier
-            | Self::MalformedVerifier(_)
-            | Self::VerifierMismatch
-            | Self::UnexpectedVerifier
-            | Self::UnknownCode
-            | Self::ReplayedCode
-            | Self::ExpiredCode
-            | Self::BurntCode
-            | Self::ClientMismatch
-            | Self::RedirectMismatch
-            | Self::GrantNotAllowed
-            | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere => Fault::Client,
-        }
+        self.names().0
     }
 
     /// The RFC's error code on the wire. Everything about the code and the verifier is `invalid_grant`
     /// (RFC 7636 section 4.6); what cannot be read is `invalid_request`.
     pub const fn error(&self) -> ErrorCode {
+        self.names().1
+    }
+
+    /// Both.
+    const fn names(&self) -> (&'static str, ErrorCode) {
+        use ErrorCode::{
+            InvalidGrant, InvalidRequest, RequestNotSupported, RequestUriNotSupported, ServerError,
+            TemporarilyUnavailable, UnsupportedGrantType, UnsupportedResponseType,
+        };
         match self {
-            Self::MissingVerifier
-            | Self::MalformedVerifier(_)
-            | Self::VerifierMismatch
-            | Self::UnexpectedVerifier
-            | Self::UnknownCode
-            | Self::ReplayedCode
-            | Self::ExpiredCode
-            | Self::BurntCode
-            | Self::ClientMismatch
-            | Self::RedirectMismatch => ErrorCode::InvalidGrant,
-            Self::ResponseTypeNotAllowed => ErrorCode::UnsupportedResponseType,
-            Self::RequestObjectRefused => ErrorCode::RequestNotSupported,
-            Self::RequestUriRefused => ErrorCode::RequestUriNotSupported,
-            Self::GrantNotAllowed => ErrorCode::UnsupportedGrantType,
-            Self::StoreUnavailable => ErrorCode::TemporarilyUnavailable,
-            Self::UnboundCodeInResponse(_) => ErrorCode::ServerError,
-            Self::MissingChallenge
-            | Self::MalformedChallenge(_)
-            | Self::MethodNotAllowed { .. }
-            | Self::UnknownMethod
-            | Self::DuplicateParameter(_)
-            | Self::MalformedRequest(_)
-            | Self::LookalikeParameter(_)
-            | Self::MissingClient
-            | Self::MissingResponseType
-            | Self::ResponseModeNotAllowed
-            | Self::ContinuationMismatch(_)
-            | Self::ExpiredSignIn
-            | Self::BrowserMismatch
-            | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere => ErrorCode::InvalidRequest,
+            Self::MissingChallenge => ("missing_challenge", InvalidRequest),
+            Self::MalformedChallenge(_) => ("malformed_challenge", InvalidRequest),
+            Self::MethodNotAllowed { .. } | Self::UnknownMethod => {
+                ("method_not_allowed", InvalidRequest)
+            }
+            Self::DuplicateParameter(_) => ("duplicate_parameter", InvalidRequest),
+            Self::MalformedRequest(_) | Self::LookalikeParameter(_) => {
+                ("malformed_request", InvalidRequest)
+            }
+            Self::MissingClient => ("missing_client", InvalidRequest),
+            Self::MissingResponseType => ("missing_response_type", InvalidRequest),
+            Self::ResponseTypeNotAllowed => ("response_type_not_allowed", UnsupportedResponseType),
+            Self::ResponseModeNotAllowed => ("response_mode_not_allowed", InvalidRequest),
+            Self::RequestObjectRefused => ("request_object_refused", RequestNotSupported),
+            Self::RequestUriRefused => ("request_object_refused", RequestUriNotSupported),
+            Self::ContinuationMismatch(_) => ("continuation_mismatch", InvalidRequest),
+            Self::ExpiredSignIn => ("expired_sign_in", InvalidRequest),
+            Self::BrowserMismatch => ("browser_mismatch", InvalidRequest),
+            Self::MissingVerifier => ("missing_verifier", InvalidGrant),
+            Self::MalformedVerifier(_) => ("malformed_verifier", InvalidGrant),
+            Self::VerifierMismatch => ("verifier_mismatch", InvalidGrant),
+            Self::UnexpectedVerifier => ("unexpected_verifier", InvalidGrant),
+            Self::UnknownCode => ("unknown_code", InvalidGrant),
+            Self::ReplayedCode => ("replayed_code", InvalidGrant),
+            Self::ExpiredCode => ("expired_code", InvalidGrant),
+            Self::BurntCode => ("burnt_code", InvalidGrant),
+            Self::ClientMismatch => ("client_mismatch", InvalidGrant),
+            Self::RedirectMismatch => ("redirect_mismatch", InvalidGrant),
+            Self::GrantNotAllowed => ("grant_not_allowed", UnsupportedGrantType),
+            Self::AmbiguousPath => ("ambiguous_path", InvalidRequest),
+            Self::TokenRequestElsewhere(_) => ("token_request_elsewhere", InvalidRequest),
+            Self::UnboundCodeInResponse(_) => ("unbound_code_in_response", ServerError),
+            Self::StoreUnavailable => ("store_unavailable", TemporarilyUnavailable),
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self.error() {
+            ErrorCode::ServerError => Fault::Upstream,
+            ErrorCode::TemporarilyUnavailable => Fault::Gate,
+            ErrorCode::InvalidRequest
+            | ErrorCode::InvalidGrant
+            | ErrorCode::UnsupportedGrantType
+            | ErrorCode::UnsupportedResponseType
+            | ErrorCode::RequestNotSupported
+            | ErrorCode::RequestUriNotSupported
+            | ErrorCode::LoginRequired => Fault::Client,
         }
     }
 
@@ -252,7 +212,7 @@ impl Violation {
             Self::MalformedVerifier(malformed) => malformed.to_string(),
             Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
             Self::AmbiguousPath => "this path is ambiguous".to_owned(),
-            Self::TokenRequestElsewhere => {
+            Self::TokenRequestElsewhere(_) => {
                 "token requests go to the token endpoint only".to_owned()
             }
             Self::UnboundCodeInResponse(shape) => {
@@ -299,7 +259,9 @@ impl Violation {
             | Self::RequestObjectRefused
             | Self::RequestUriRefused
             | Self::ContinuationMismatch(_) => Some(self.hint().into()),
-            Self::UnboundCodeInResponse(shape) => Some(Cow::Borrowed(shape)),
+            Self::UnboundCodeInResponse(why) | Self::TokenRequestElsewhere(why) => {
+                Some(Cow::Borrowed(why))
+            }
             Self::MissingChallenge
             | Self::MissingClient
             | Self::MissingResponseType
@@ -318,7 +280,6 @@ impl Violation {
             | Self::RedirectMismatch
             | Self::GrantNotAllowed
             | Self::AmbiguousPath
-            | Self::TokenRequestElsewhere
             | Self::StoreUnavailable => None,
         }
     }

@@ -20,10 +20,12 @@ pub fn skeleton(id: &str) -> String {
         let mark = props::GeneralCategoryGroup::Mark.contains(category.get(*c));
         !mark && !ignorable.contains(*c) && (!c.is_control() || c.is_whitespace())
     };
-    // To upper case first: a sharp s becomes two letters, a dotless i one with a dot.
+    // To upper case before the last: a sharp s becomes two letters, a dotless i one with a dot. A capital sharp s has to be a
+    // small one for that.
     let folded: String = decomposed
         .chars()
         .filter(is_seen)
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect();
@@ -65,6 +67,8 @@ mod tests {
             assert_eq!(skeleton(other), "spa", "{other:?}");
         }
         assert_eq!(skeleton("straße"), skeleton("STRASSE"));
+        assert_eq!(skeleton("straße"), skeleton("STRA\u{1e9e}E"));
+        assert_eq!(skeleton("gross"), skeleton("gro\u{1e9e}"));
         assert_eq!(skeleton("dİyar"), skeleton("dıyar"));
     }
 

@@ -1,44 +1,36 @@
 //! A code and what it is in other encodings.
 
-use std::sync::OnceLock;
-
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr_iter, memmem};
 use zeroize::Zeroizing;
 
 use super::any_layer;
-use crate::oauth::params::encode_into;
 use crate::oauth::params::set::ByteSet;
 use crate::work::looked_at;
 
 /// A word of fewer characters is too short to be told in base64 from another one.
 const SHORTEST_ENCODED: usize = 6;
 
-/// A code and its twins: percent-encoded up to three times, as character references, with the escapes of JSON, in base64.
+/// A code and its twins: under up to three layers of escapes (percent, character references, those of JSON), in base64, and under
+/// such layers in base64 again.
 ///
 /// Who replaces a code asks whether a twin of it is left in the answer; who binds one, whether a twin of it came with the
 /// request. Both ask here.
-pub struct Twins {
-    code: Zeroizing<String>,
-    /// The word in base64, in each place that it can have among others, without the characters that depend on these. Made
-    /// for the first text that is long enough.
-    encoded: OnceLock<Vec<Zeroizing<Vec<u8>>>>,
-}
+pub struct Twins(Zeroizing<String>);
 
 impl Twins {
     /// Of a code as it is when nothing is escaped.
     pub fn of(code: &str) -> Self {
-        Self {
-            code: Zeroizing::new(code.to_owned()),
-            encoded: OnceLock::new(),
-        }
+        Self(Zeroizing::new(code.to_owned()))
     }
 
     /// Whether the code stands in a text, in any of these encodings.
     pub fn stand_in(&self, text: &[u8]) -> bool {
         // No encoding of it is shorter than the code.
-        text.len() >= self.code.len()
+        text.len() >= self.0.len()
             && any_layer(text, |layer| {
                 self.stands_plain(layer) || self.stands_in_base64(layer)
             })
@@ -46,30 +38,61 @@ impl Twins {
 
     fn stands_plain(&self, layer: &[u8]) -> bool {
         // A form has `+` for its blanks.
-        holds(layer, self.code.as_bytes())
-            || self.code.contains(' ') && {
-                let code = Zeroizing::new(self.code.replace(' ', "+"));
+        holds(layer, self.0.as_bytes())
+            || self.0.contains(' ') && {
+                let code = Zeroizing::new(self.0.replace(' ', "+"));
                 holds(layer, code.as_bytes())
             }
     }
 
     fn stands_in_base64(&self, layer: &[u8]) -> bool {
-        let length = self.code.len();
-        if length < SHORTEST_ENCODED || !has_run(layer, shortest_in_base64(length)) {
+        let length = self.0.len();
+        let shortest = shortest_in_base64(length);
+        if length < SHORTEST_ENCODED || !has_run(layer, &BASE64, shortest) {
             return false;
         }
-        let encoded = self.encoded.get_or_init(|| {
-            let mut encoded = Vec::new();
-            in_base64(self.code.as_bytes(), &mut encoded);
-            let mut escaped = Zeroizing::new(Vec::with_capacity(length));
-            encode_into(&mut escaped, &self.code);
-            if *escaped != self.code.as_bytes() {
-                in_base64(&escaped, &mut encoded);
-            }
-            encoded
-        });
-        encoded.iter().any(|word| holds(layer, word))
+        let runs = layer.split(|byte| !BASE64.has(*byte));
+        runs.filter(|run| run.len() >= shortest).any(|run| {
+            any_decoded(run, |inside| {
+                // Nearly all that is no base64 is no text either.
+                (!self.0.bytes().all(|byte| VISIBLE.has(byte)) || has_run(inside, &VISIBLE, length))
+                    && any_layer(inside, |layer| self.stands_plain(layer))
+            })
+        })
     }
+}
+
+static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
+/// Of ASCII.
+static VISIBLE: ByteSet = ByteSet::alphanumeric_and(b" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
+
+/// Without padding, and with whatever is left over at its end: what is decoded may be a piece of something.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// Whether it holds of a run of base64, of either alphabet, decoded from any of its first four characters: what stands before the
+/// encoded text may look like a part of it.
+fn any_decoded(run: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
+    looked_at(4 * run.len());
+    let standard = |byte: &u8| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => *other,
+    };
+    let run: Vec<u8> = run.iter().map(standard).collect();
+    let mut inside = vec![0; run.len()];
+    (0..4).any(|start| {
+        let run = run.get(start..).unwrap_or_default();
+        // One character more than a multiple of four says nothing.
+        let whole = run.len() - usize::from(run.len() % 4 == 1);
+        let run = run.get(..whole).unwrap_or_default();
+        let length = LENIENT.decode_slice(run, &mut inside);
+        length.is_ok_and(|length| holds(inside.get(..length).unwrap_or_default()))
+    })
 }
 
 /// Characters that a word of so many bytes has at least in base64, without those that depend on its neighbours.
@@ -77,14 +100,13 @@ const fn shortest_in_base64(length: usize) -> usize {
     (length * 8 - 4) / 6
 }
 
-/// Whether so many characters of base64 stand side by side.
-fn has_run(text: &[u8], length: usize) -> bool {
-    static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
+/// Whether so many bytes of a set stand side by side.
+fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
     looked_at(text.len());
     let mut start = 0;
     // From its end: what comes before another character is no run, and need not be looked at.
     while let Some(window) = text.get(start..start + length) {
-        match window.iter().rposition(|byte| !BASE64.has(*byte)) {
+        match window.iter().rposition(|byte| !set.has(*byte)) {
             None => return true,
             Some(at) => start += at + 1,
         }
@@ -96,28 +118,6 @@ fn has_run(text: &[u8], length: usize) -> bool {
 impl std::fmt::Debug for Twins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Twins([redacted])")
-    }
-}
-
-/// Three bytes become four characters, so a word has three forms, by where it begins. What its first and last characters are
-/// depends on its neighbours; they are left out.
-fn in_base64(word: &[u8], into: &mut Vec<Zeroizing<Vec<u8>>>) {
-    for before in 0..3 {
-        let mut bytes = Zeroizing::new(vec![0; before]);
-        bytes.extend_from_slice(word);
-        let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
-        let forms = [
-            STANDARD_NO_PAD.encode(&*bytes),
-            URL_SAFE_NO_PAD.encode(&*bytes),
-        ];
-        let [standard, url_safe] = forms.map(Zeroizing::new);
-        let inner = |form: &str| {
-            Zeroizing::new(form.as_bytes().get(first..end).unwrap_or_default().to_vec())
-        };
-        if standard != url_safe {
-            into.push(inner(&url_safe));
-        }
-        into.push(inner(&standard));
     }
 }
 
@@ -141,12 +141,35 @@ fn holds(text: &[u8], word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::params::encode_into;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE};
     use proptest::prelude::*;
 
     #[test]
     fn twins_are_not_shown() {
         assert_eq!(format!("{:?}", Twins::of("secret")), "Twins([redacted])");
+    }
+
+    #[test]
+    fn each_byte_is_looked_at_a_bounded_number_of_times() {
+        let twins = Twins::of(&"x".repeat(24));
+        let base64 = |text: &str| STANDARD.encode(text.repeat(60_000 / text.len()));
+        for text in [
+            "A".repeat(60_000),
+            base64("%2525"),
+            base64("&#38;#38;"),
+            "%41".repeat(20_000),
+            "%252541".repeat(8_000),
+            format!("{}.", "A".repeat(31)).repeat(2_000),
+            "xxxxxxx/".repeat(8_000),
+        ] {
+            let looks = crate::work::during(|| assert!(!twins.stand_in(text.as_bytes())));
+            assert!(
+                looks < 64 * text.len(),
+                "{}: {looks}",
+                text.get(..9).unwrap()
+            );
+        }
     }
 
     proptest! {
@@ -177,9 +200,15 @@ mod tests {
             ] {
                 prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
             }
-            if times == 1 {
-                let text = STANDARD.encode(around(&percent));
-                prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
+            let json = serde_json::to_string(&around(&code)).unwrap();
+            let php = json.replace('/', "\\/");
+            for inside in [around(&percent), around(&references), json, php] {
+                for path in ["", "x/", "ab/"] {
+                    let text = format!("/{path}{}", STANDARD.encode(&inside));
+                    prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
+                    let text = URL_SAFE.encode(&inside).replace('=', "");
+                    prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
+                }
             }
         }
 
@@ -195,15 +224,14 @@ mod tests {
         fn a_run_is_found_wherever_it_stands(text in "[a/+_%=.-]{0,24}", length in 1usize..8) {
             let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
             let slowly = text.as_bytes().windows(length).any(|run| run.iter().all(is_one));
-            prop_assert_eq!(has_run(text.as_bytes(), length), slowly);
+            prop_assert_eq!(has_run(text.as_bytes(), &BASE64, length), slowly);
         }
 
         #[test]
-        fn no_form_in_base64_is_shorter_than_is_said(code in "[!-~]{6,80}") {
-            let mut forms = Vec::new();
-            in_base64(code.as_bytes(), &mut forms);
-            let shortest = forms.iter().map(|form| form.len()).min();
-            prop_assert_eq!(shortest, Some(shortest_in_base64(code.len())));
+        fn no_code_in_base64_is_shorter_than_is_said(code in "[!-~]{6,80}") {
+            let shortest = (0..3).map(|before| STANDARD.encode([&vec![b' '; before], code.as_bytes()].concat()));
+            let shortest = shortest.map(|text| text.trim_end_matches('=').len()).min();
+            prop_assert!(shortest_in_base64(code.len()) <= shortest.unwrap());
         }
 
         #[test]

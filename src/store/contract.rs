@@ -6,18 +6,26 @@
 //!
 //! Stores are used from several threads, each with a runtime of its own, as in production.
 
+mod bind;
 mod bounds;
+mod hold;
 mod model;
-mod verbs;
+mod owners;
+mod redeem;
+mod settle;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub(super) use bind::*;
 pub(super) use bounds::*;
+pub(super) use hold::*;
 pub(super) use model::*;
-pub(super) use verbs::*;
+pub(super) use owners::*;
+pub(super) use redeem::*;
+pub(super) use settle::*;
 
-use super::{Bound, Claim, Held, Pending, Place, Redeemed, Settings, Store};
+use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
 use crate::flow::{BoundCode, ClientState, Handle, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
@@ -50,12 +58,15 @@ macro_rules! suite {
             the_last_wrong_verifier_burns_the_code,
             attempts_and_releases_are_counted_apart,
             the_eleventh_release_burns_the_code,
+            releases_of_what_proves_nothing_are_not_counted,
+            what_proves_nothing_redeems_a_code_once,
             what_differs_claims_nothing_and_costs_nothing,
             a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead,
             whoever_hammers_with_what_differs_keeps_nobody_out,
             the_attempts_of_many_at_once_are_all_counted,
             owners_are_told_in_the_order_of_the_question,
             a_raw_code_is_known_by_its_owner_wherever_it_is_bound,
+            owners_are_told_with_where_their_redirect_uris_lead,
             a_pending_authorization_expires_at_its_deadline,
             a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization,
             a_claim_that_is_settled_too_late_changes_nothing,
@@ -174,6 +185,17 @@ pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
         response_mode: None,
         browser: None,
     }
+}
+
+/// What is known of something of that client's, whose request is [`request`].
+#[expect(clippy::unnecessary_wraps, reason = "answers are lists of options")]
+fn owner(client: Digest, alive: bool) -> Option<Owner> {
+    let target = request("", 0).redirect.map(|redirect| redirect.target());
+    Some(Owner {
+        client,
+        alive,
+        target,
+    })
 }
 
 pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {

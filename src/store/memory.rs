@@ -202,8 +202,10 @@ impl MemoryStore {
     pub fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let now = self.clock.now();
         let owner = |record: &mut Record<'_>| {
+            let (_, origin) = self.origin_of(record)?;
             Some(Owner {
-                client: self.client_of(record)?,
+                client: origin.client,
+                target: origin.redirect.map(|redirect| redirect.target()),
                 alive: !record.is_over(now)
                     && matches!(record.state(), State::Pending | State::Bound),
             })
@@ -213,8 +215,12 @@ impl MemoryStore {
             Candidate::Code(key) => {
                 // Both in any case, as in `redeem`. What is over may be older than the trace.
                 let traced = self.traces.with(key, owner).flatten();
-                let found = self.codes.with(key, owner).flatten();
-                found.filter(|owner| owner.alive).or(traced).or(found)
+                let in_time =
+                    |record: &mut Record<'_>| Some((owner(record)?, !record.is_over(now)));
+                match self.codes.with(key, in_time).flatten() {
+                    Some((owner, true)) => Some(owner),
+                    found => traced.or(found.map(|(owner, _)| owner)),
+                }
             }
         };
         candidates.iter().map(owner_of).collect()
@@ -222,7 +228,7 @@ impl MemoryStore {
 
     /// Ends a claim. What has expired stays expired, and what has taken its place meanwhile is left alone.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
-        let (key, fence) = (claim.key(), claim.fence());
+        let (key, fence, counts) = (claim.key(), claim.fence(), claim.is_proved());
         drop(claim); // its copy of the code is wiped before anything else happens
         self.codes.with(key, |record| {
             if record.state() != State::Claimed || fence_of(record) != fence {
@@ -230,7 +236,7 @@ impl MemoryStore {
             }
             match settlement {
                 Settlement::Burn => self.bury(record, State::Redeemed),
-                Settlement::Release if record.count_release() > RELEASES_PER_CODE => {
+                Settlement::Release if counts && record.count_release() > RELEASES_PER_CODE => {
                     self.bury(record, State::Burnt);
                 }
                 Settlement::Release => record.set_state(State::Bound),
@@ -342,10 +348,12 @@ impl MemoryStore {
             _ if record.is_over(now) => Redeemed::Expired(client),
             State::Bound => {
                 let bound = self.bound_code(record)?;
-                match judge(&bound) {
-                    Presented::Matches => {
+                let presented = judge(&bound);
+                match presented {
+                    Presented::Matches | Presented::Unproven => {
                         record.set_state(State::Claimed);
-                        let claim = Claim::new(record.key(), fence_of(record), bound);
+                        let is_proved = presented == Presented::Matches;
+                        let claim = Claim::new(record.key(), fence_of(record), bound, is_proved);
                         return Some(Redeemed::Claimed(claim));
                     }
                     Presented::Differs => {}

@@ -2,6 +2,7 @@
 
 use memchr::{memchr2, memmem};
 
+use crate::oauth::media::names_foreign_charset;
 use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
 
@@ -72,15 +73,7 @@ fn is_encoded(line: &[u8]) -> bool {
     let value = parts.next().unwrap_or_default().trim_ascii();
     match name {
         b"content-transfer-encoding" => !PLAIN.contains(&value),
-        b"content-type" => {
-            let charset = memmem::find(value, b"charset").and_then(|at| value.get(at + 7..));
-            let like_ascii: [&[u8]; 4] = [b"utf-8", b"utf8", b"us-ascii", b"iso-8859-"];
-            charset.is_some_and(|rest| {
-                let begins = rest.iter().position(u8::is_ascii_alphanumeric);
-                let charset = rest.get(begins.unwrap_or(rest.len())..).unwrap_or_default();
-                !like_ascii.iter().any(|known| charset.starts_with(known))
-            })
-        }
+        b"content-type" => names_foreign_charset(value),
         _ => false,
     }
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::flow::Purpose;
 use crate::oauth::AuthorizationCode;
+use crate::oauth::params::encode_into;
 use crate::work;
 use proptest::prelude::*;
 
 const LONG: &str = "SplxlOBeZQQY";
 const CANDIDATES: Look = Look::Candidates {
-    in_query: true,
     lengths: CodeLengths::ANY,
 };
 
@@ -316,6 +316,57 @@ fn every_word_that_may_be_a_code_is_a_candidate_once() {
         assert_eq!(times, 1, "{candidate:?}");
     }
     assert!(names(&request).candidates.is_empty());
+}
+
+#[test]
+fn a_code_is_a_candidate_whatever_letters_it_has_and_wherever_it_stands() {
+    for text in [
+        "4/0AbCdEfGhIjKl",
+        "M.C5_BAY!x*y$z",
+        "abc+/def/ghi==",
+        "a:b|c(d)e,f{g}",
+    ] {
+        let code = AuthorizationCode::new(text).unwrap();
+        let mut escaped = Vec::new();
+        encode_into(&mut escaped, text);
+        let escaped = String::from_utf8(escaped).unwrap();
+        for body in [
+            format!("a=b&x={text}"),
+            format!("x={escaped}&c=d"),
+            format!("{{\"x\":\"{text}\"}}"),
+            format!(
+                "{{\"x\":[\"y\",{{\"z\":\"{}\"}}]}}",
+                text.replace('/', "\\/")
+            ),
+            format!("<x>{text}</x>"),
+            format!("<x y='{text}'/>"),
+            format!("a: {text}\n"),
+        ] {
+            let request = Request {
+                body: whole(body.as_bytes(), false),
+                ..Request::default()
+            };
+            let found = scan(&request, &key(), CANDIDATES);
+            let candidate = Candidate::Code(code.digest());
+            assert!(found.candidates.contains(&candidate), "{body}");
+        }
+    }
+    for body in [
+        format!("<![CDATA[{LONG}]]>"),
+        format!("<!--{LONG}-->"),
+        format!("x:{LONG}"),
+        format!("({LONG})"),
+        format!("|{LONG}|"),
+        format!("urn:x:{LONG}"),
+    ] {
+        let request = Request {
+            body: whole(body.as_bytes(), false),
+            ..Request::default()
+        };
+        let found = scan(&request, &key(), CANDIDATES);
+        let candidate = Candidate::Code(AuthorizationCode::new(LONG).unwrap().digest());
+        assert!(found.candidates.contains(&candidate), "{body}");
+    }
 }
 
 /// What somebody would send who wants the scan to take long, or to keep much.

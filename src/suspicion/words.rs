@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
+use memchr::{memchr, memchr2, memchr3};
+
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey, Purpose, handle};
 use crate::oauth::AuthorizationCode;
+use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
 use crate::work::looked_at;
 
@@ -12,26 +15,28 @@ use super::{MAX_CANDIDATES, Request, Scan, form};
 /// A shorter word is no code: it could be guessed.
 const SHORTEST_CODE: usize = 6;
 
-/// What stands around words, in forms, documents, cookies and URLs.
-fn is_around(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'/' | b'&'
-            | b';'
-            | b','
-            | b'"'
-            | b'\''
-            | b'<'
-            | b'>'
-            | b'{'
-            | b'}'
-            | b'['
-            | b']'
-            | b' '
-            | b'\r'
-            | b'\n'
-            | b'\t'
-    )
+/// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
+/// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
+/// in another.
+const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t", b"/\\,:?#|`@^(){}[]"];
+static SETS: [ByteSet; 3] = [
+    ByteSet::of(b"&"),
+    ByteSet::of(b"&;\"'<> \r\n\t"),
+    ByteSet::of(b"&;\"'<> \r\n\t/\\,:?#|`@^(){}[]"),
+];
+
+/// Whether a text has any of these bytes.
+fn has_any(text: &[u8], bytes: &[u8]) -> bool {
+    looked_at(text.len());
+    bytes.chunks(3).any(|bytes| {
+        let found = match bytes {
+            [a, b, c] => memchr3(*a, *b, *c, text),
+            [a, b] => memchr2(*a, *b, text),
+            [a] => memchr(*a, text),
+            _ => None,
+        };
+        found.is_some()
+    })
 }
 
 /// Whether the handle of a sign-in may stand in a text, in any spelling.
@@ -55,16 +60,10 @@ pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
 }
 
 /// Collects every candidate of a request.
-pub(super) fn scan(
-    scan: &mut Scan<'_>,
-    request: &Request<'_>,
-    in_query: bool,
-    lengths: CodeLengths,
-) {
-    let query = if in_query { request.query } else { b"" };
+pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
     // In UTF-16 there is one between all letters.
     let letters = |byte: &u8| *byte != 0;
-    let without_nul: Vec<u8> = match memchr::memchr(0, request.body.bytes()) {
+    let without_nul: Vec<u8> = match memchr(0, request.body.bytes()) {
         Some(_) => request
             .body
             .bytes()
@@ -74,59 +73,88 @@ pub(super) fn scan(
             .collect(),
         None => Vec::new(),
     };
-    let texts = [query, request.body.bytes(), &without_nul, request.path];
+    let texts = [
+        request.query,
+        request.body.bytes(),
+        &without_nul,
+        request.path,
+    ];
     let fields = request.cookies.iter().copied().chain(request.authorization);
-    let mut seen: HashSet<Vec<u8>> = HashSet::new();
+    let mut words = Words {
+        scan,
+        lengths,
+        seen: HashSet::new(),
+    };
     for text in texts.into_iter().chain(fields) {
-        let is_full = any_layer(text, |layer| {
-            words(scan, layer, lengths, &mut seen).is_none()
-        });
-        if is_full {
+        if any_layer(text, |layer| words.read(layer).is_none()) {
             return scan.cannot_read("it has too many words that could be codes");
         }
     }
 }
 
-/// `None`: there are too many.
-fn words(
-    scan: &mut Scan<'_>,
-    text: &[u8],
+/// Without the punctuation at its ends, as of a comment.
+fn trimmed(word: &[u8]) -> &[u8] {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric();
+    let start = word.iter().position(is_letter);
+    let end = word.iter().rposition(is_letter).map_or(0, |at| at + 1);
+    word.get(start.unwrap_or(end)..end).unwrap_or_default()
+}
+
+/// The words of a request.
+struct Words<'s, 'k> {
+    scan: &'s mut Scan<'k>,
     lengths: CodeLengths,
-    seen: &mut HashSet<Vec<u8>>,
-) -> Option<()> {
-    looked_at(text.len());
-    let mut left = scan.handles;
-    for handle in handles(scan.key, text, &mut left) {
-        scan.sign_in(&handle, false);
-    }
-    scan.handles = left;
-    if left == 0 {
-        return None;
-    }
-    for word in text.split(|byte| is_around(*byte)) {
-        let value = memchr::memchr(b'=', word).and_then(|at| word.get(at + 1..));
-        for word in [Some(word), value].into_iter().flatten() {
-            let may_be_one = lengths.has(word.len()) || word.len() == handle::LENGTH;
-            if word.len() < SHORTEST_CODE || !may_be_one || seen.contains(word) {
-                continue;
-            }
-            if seen.len() == MAX_CANDIDATES {
-                return None;
-            }
-            seen.insert(word.to_vec());
-            let Ok(text) = str::from_utf8(word) else {
-                continue;
-            };
-            let handle = scan.key.recognise(Purpose::Code, text);
-            let digest = match handle {
-                Some(handle) => Some(handle.digest()),
-                None if lengths.has(word.len()) => {
-                    AuthorizationCode::new(text).map(|code| code.digest())
-                }
-                None => None,
-            };
-            scan.found.candidates.extend(digest.map(Candidate::Code));
+    seen: HashSet<Vec<u8>>,
+}
+
+impl Words<'_, '_> {
+    /// `None`: there are too many.
+    fn read(&mut self, text: &[u8]) -> Option<()> {
+        let mut left = self.scan.handles;
+        for handle in handles(self.scan.key, text, &mut left) {
+            self.scan.sign_in(&handle, false);
         }
+        self.scan.handles = left;
+        if left == 0 {
+            return None;
+        }
+        for (added, around) in AROUND.iter().zip(&SETS) {
+            // Else there are the same words as before.
+            let is_first = added.len() == 1;
+            if !is_first && !has_any(text, added) {
+                continue;
+            }
+            looked_at(text.len());
+            for word in text.split(|byte| around.has(*byte)) {
+                let value = memchr(b'=', word).and_then(|at| word.get(at + 1..));
+                self.take(word)?;
+                self.take(value.unwrap_or_default())?;
+                self.take(trimmed(word))?;
+            }
+        }
+        Some(())
     }
-    Some(())
+
+    fn take(&mut self, word: &[u8]) -> Option<()> {
+        let may_be_raw = self.lengths.has(word.len());
+        let may_be_one = may_be_raw || word.len() == handle::LENGTH;
+        if word.len() < SHORTEST_CODE || !may_be_one || self.seen.contains(word) {
+            return Some(());
+        }
+        if self.seen.len() == MAX_CANDIDATES {
+            return None;
+        }
+        self.seen.insert(word.to_vec());
+        let Ok(text) = str::from_utf8(word) else {
+            return Some(());
+        };
+        let handle = self.scan.key.recognise(Purpose::Code, text);
+        let raw = || AuthorizationCode::new(text).filter(|_| may_be_raw);
+        let digest = handle
+            .map(|handle| handle.digest())
+            .or_else(|| raw().map(|code| code.digest()));
+        let candidates = &mut self.scan.found.candidates;
+        candidates.extend(digest.map(Candidate::Code));
+        Some(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::params::unguessable;
 use pkce_gate::clock::date;
 use pkce_gate::config::{self, Problems};
 
@@ -47,6 +48,7 @@ diagnostics! {
     ways_around
     warnings
     doubts
+    promises
 }
 
 fn pkce_gate(arguments: &[&str]) -> Output {
@@ -96,8 +98,25 @@ fn check_prints_all_problems_of_a_bad_file_and_nothing_else() {
 fn warnings_do_not_fail() {
     let output = pkce_gate(&["check", "--config", "tests/config/warnings.toml"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stderr).contains("warning: nothing is refused"));
+    assert!(text(&output.stderr).contains("warning: clients reach the gate in plain http"));
     assert!(text(&output.stdout).ends_with("tests/config/warnings.toml: ok\n"));
+}
+
+#[test]
+fn the_start_of_run_warns_as_check_does() {
+    let file = "tests/config/promises.toml";
+    let checked = pkce_gate(&["check", "--config", file]);
+    assert_eq!(checked.status.code(), Some(0));
+    let warned = text(&checked.stderr);
+    // The default of the one, the route of the other.
+    for place in ["5:1", "15:8", "33:11", "37:18"] {
+        assert!(warned.contains(&format!("{file}:{place}\n")), "{warned}");
+    }
+    // It cannot listen there, and so ends.
+    let started = pkce_gate(&["run", "--config", file]);
+    assert_eq!(started.status.code(), Some(1));
+    let (before, _) = text(&started.stderr).rsplit_once("error: ").unwrap();
+    assert_eq!(before, warned);
 }
 
 #[test]
@@ -107,6 +126,24 @@ fn a_missing_file_is_named_and_so_is_the_option() {
     let shown = text(&output.stderr);
     assert!(shown.contains("tests/config/none.toml"), "{shown}");
     assert!(shown.contains("--config FILE"), "{shown}");
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_with_the_place() {
+    let file = std::env::temp_dir().join(format!("pkce-gate-{}.toml", unguessable()));
+    let latin: Vec<u8> = [
+        "# \u{e4}\nname = \"\u{e4}".as_bytes(),
+        b"\xe4\"\n",
+        "\u{e4}".as_bytes(),
+    ]
+    .concat();
+    std::fs::write(&file, latin).unwrap();
+    let output = pkce_gate(&["check", "--config", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).ok();
+    assert_eq!(output.status.code(), Some(65));
+    let told = format!("error: {}:2:10: this is not UTF-8\n", file.display());
+    assert!(text(&output.stderr).starts_with(&told));
+    assert!(text(&output.stderr).contains("save the file as UTF-8"));
 }
 
 #[test]

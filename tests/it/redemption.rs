@@ -1,6 +1,7 @@
 //! The walk, against an upstream that gives a code and a token to whoever asks. Every [`Rig`](crate::support::rig::Rig) looks
 //! by itself for redemptions that no test knows of.
 
+mod browsers;
 mod client;
 mod codes;
 mod continuation;

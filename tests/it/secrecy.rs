@@ -464,8 +464,8 @@ fn answers_that_cannot_be_delivered_leave_none() {
             let handle = handle_of(&entry);
             let code = watch.canaries.mint("code");
             let location = location
-                .replace("HANDLE", &handle)
-                .replace("CODE", &encode(&code));
+                .replace("CODE", &encode(&code))
+                .replace("HANDLE", &handle);
             let answer = reply("302 Found", &[("Location", &location)], location.as_bytes());
             watch
                 .rig

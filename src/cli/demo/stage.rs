@@ -175,3 +175,22 @@ fn origin(listener: &TcpListener) -> Result<String, Failed> {
     let address = listener.local_addr().map_err(failed)?;
     Ok(format!("http://{address}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_has_to_be_warned_of_the_configuration_that_is_shown() {
+        let place = |port: u16| format!("http://127.0.0.1:{port}");
+        let text = config(&Places {
+            callback: format!("{}/callback", place(1)),
+            attacker_callback: format!("{}/attacker", place(1)),
+            page: place(1),
+            gate: place(2),
+            upstream: place(3),
+        });
+        let checked = config::load(&text, "demo.toml", 0).unwrap();
+        assert_eq!(checked.warnings.to_string(), "");
+    }
+}

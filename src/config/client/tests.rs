@@ -285,7 +285,7 @@ fn clients_have_an_id_of_their_own() {
             "1:1 error: `upstream.client.id` is missing | whose rule is this? | \
              add id = \"…\", the client_id that it sends",
             "4:6 error: `upstream.client.id` is not a text | it is empty | \
-             write a text, or leave the key out",
+             write a text between the quotes",
         ],
     );
     check(

@@ -41,6 +41,35 @@ pub(super) fn alike(read: &Read<'_>) {
     }
 }
 
+/// What stands in `[upstream.routes]` and does nothing.
+pub(super) fn idle_routes(read: &Read<'_>) {
+    let (table, routes) = (&read.tables.routes, &read.built.gateway.routes);
+    let is_good = ["default", "allow", "deny", "foreign_callbacks"]
+        .iter()
+        .all(|key| table.is_good(key));
+    if !is_good || !(table.has("default") || table.lacks("default")) {
+        return;
+    }
+    if !routes.deny_by_default && table.has("allow") && !table.is_empty_list("allow") {
+        let message = format!("{} does nothing", table.name("allow"));
+        let label = "with default = \"guarded\" every path passes";
+        let help = "write default = \"deny\" beside it, or remove it";
+        table.push(Problem::warning(table.at("allow"), message, label, help));
+    }
+    let mut callbacks = routes.foreign_callbacks.iter();
+    if let Some(closed) = callbacks.find(|path| !routes.admits(path)) {
+        let message = format!("{} is answered with 404", quoted(closed));
+        let label = "a foreign callback passes only where its path does";
+        let help = if routes.deny_by_default {
+            "add it to allow, or remove it here"
+        } else {
+            "take it out of deny, or remove it here"
+        };
+        let at = table.at("foreign_callbacks");
+        table.push(Problem::warning(at, message, label, help));
+    }
+}
+
 /// The first path of the one list that is like one of the other, by some folding.
 fn first_like<'r>(
     one: &Listed<'r, '_>,

@@ -76,22 +76,6 @@ fn what_is_not_refused_is_said() {
         ],
     );
     check_upstream(
-        "[upstream.pkce]\ncodes = \"upstream\"",
-        &[
-            "2:9 warning: this depends on the upstream being unreachable around the gate | \
-           clients get the codes that the upstream issued | \
-           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
-        ],
-    );
-    check_upstream(
-        "[[upstream.client]]\nid = \"a\"\ncodes = \"upstream\"\nuntil = \"2027-01-01\"\nowner = \"o\"\nreason = \"r\"",
-        &[
-            "3:9 warning: this depends on the upstream being unreachable around the gate | \
-           clients get the codes that the upstream issued | \
-           close every other way to http://127.0.0.1:9000, or write codes = \"handle\"",
-        ],
-    );
-    check_upstream(
         "[upstream.pkce]\nresponse_types = [\"code\", \"id_token token\"]\ngrants = [\"refresh_token\"]",
         &[
             "2:18 warning: access tokens travel through the browser | \
@@ -101,11 +85,10 @@ fn what_is_not_refused_is_said() {
              add \"authorization_code\", or write grants = [] for any",
         ],
     );
+    // The cookie comes with whatever answers a fresh request.
     check_upstream(
         "[upstream.pkce]\nbrowser_binding = \"hard\"\nentry = \"rewrite\"",
-        &["2:19 warning: no browser is bound | \
-           the cookie is set with the redirect, and entry is \"rewrite\" | \
-           write entry = \"redirect\", or browser_binding = \"off\""],
+        &[],
     );
     check_upstream(
         "[[upstream.client]]\nid = \"a\"\nverifier_max = 256\n\
@@ -379,6 +362,48 @@ fn paths_that_a_server_may_take_for_one_another_are_said() {
         );
     }
     check_text(&with(endpoints, "foreign_callbacks = [\"/token/cb\"]"), &[]);
+}
+
+#[test]
+fn routes_that_do_nothing_are_said() {
+    const ALLOW: &str = "2:9 warning: `upstream.routes.allow` does nothing | \
+        with default = \"guarded\" every path passes | write default = \"deny\" beside it, or remove it";
+    let closed = |at: &str, help: &str| {
+        format!(
+            "{at} warning: \"/broker\" is answered with 404 | \
+             a foreign callback passes only where its path does | {help}, or remove it here"
+        )
+    };
+    for (routes, expected) in [
+        ("allow = [\"/login\"]", vec![ALLOW.to_owned()]),
+        (
+            "allow = [\"/login\"]\ndefault = \"guarded\"",
+            vec![ALLOW.to_owned()],
+        ),
+        ("allow = []", vec![]),
+        ("allow = [\"/login\"]\ndefault = \"deny\"", vec![]),
+        ("deny = [\"/admin\"]", vec![]),
+        (
+            "foreign_callbacks = [\"/a\", \"/broker\"]\ndefault = \"deny\"\nallow = [\"/a\"]",
+            vec![closed("2:21", "add it to allow")],
+        ),
+        (
+            "deny = [\"/broker/**\"]\nforeign_callbacks = [\"/a\", \"/broker\"]",
+            vec![closed("3:21", "take it out of deny")],
+        ),
+        ("foreign_callbacks = [\"/broker\"]", vec![]),
+    ] {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check_upstream(&format!("[upstream.routes]\n{routes}"), &expected);
+    }
+    // What follows from another mistake is not said.
+    check_upstream(
+        "[upstream.routes]\ndefualt = \"deny\"\nallow = [\"/login\"]",
+        &[
+            "2:1 error: unknown key \"defualt\" in [upstream.routes] | did you mean `default`? | \
+           write `default` instead",
+        ],
+    );
 }
 
 #[test]

@@ -118,7 +118,7 @@ impl Table<'_> {
     }
 
     /// One of some words. `later`: words that only a later version knows.
-    pub(in super::super) fn word<T: Copy>(
+    pub(in super::super) fn word<T: Copy + PartialEq>(
         &self,
         key: &'static str,
         default: T,
@@ -129,7 +129,8 @@ impl Table<'_> {
             return default;
         };
         let Some(text) = entry.value.as_str() else {
-            let example = words.first().map_or("", |(word, _)| word);
+            let usual = words.iter().find(|(_, value)| *value == default);
+            let example = usual.or(words.first()).map_or("", |(word, _)| word);
             self.wrong_type(key, entry, "a word in quotes", format!("{example:?}"));
             return default;
         };
@@ -216,7 +217,10 @@ pub(in super::super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<(us
         .iter()
         .map(|word| (strsim::damerau_levenshtein(&text, &folded(word)), *word))
         .filter(|(distance, _)| *distance <= farthest)
-        .min_by_key(|(distance, _)| *distance)
+        // Who slips begins right.
+        .min_by_key(|(distance, word)| {
+            (*distance, !text.starts_with(word.get(..1).unwrap_or(word)))
+        })
 }
 
 /// `trustedProxies` and `trusted-proxies` are `trusted_proxies` to a reader.

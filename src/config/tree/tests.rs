@@ -34,7 +34,7 @@ fn wrong_types_say_what_is_there_and_what_to_write() {
         "[log]\nlevel = true",
         &[
             "2:9 error: `log.level` has to be a word in quotes | this is true or false | \
-           write level = \"error\"",
+           write level = \"info\"",
         ],
     );
 }

@@ -125,6 +125,6 @@ fn an_issuer_is_a_url_without_a_query() {
     check(
         &issuer("a.example"),
         &["3:19 error: `upstream.metadata.issuer` is not an issuer | \
-           it does not begin with http:// or https:// | write for example \"https://login.example.com\""],
+           it does not begin with http:// or https:// | write \"https://a.example\""],
     );
 }

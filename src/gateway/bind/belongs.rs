@@ -5,14 +5,14 @@ use crate::answer::{Leads, SignIn};
 use crate::carrier::{Carried, Carrier};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
-use crate::oauth::redirect::{is_out_of_band, target_digest};
+use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
 use super::super::BrowserBinding;
 use super::super::exchange::Exchange;
-use super::public::is_foreign;
+use super::public::{is_foreign, own_target};
 use super::{Asked, Unsafe};
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, its state, and the
@@ -122,7 +122,7 @@ pub(super) async fn find<'g>(
         whose: Whose::Nobodys,
     };
     match carried.handles.as_slice() {
-        [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, nobodys).await,
+        [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, place, nobodys).await,
         [] if exchange.site.settings.rules.any_upstream_codes() => {
             correlated(exchange, asked, (place, carried), nobodys).await
         }
@@ -150,7 +150,7 @@ async fn by_handle<'g>(
     match exchange.site.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => {
             let to_client = match record.redirect {
-                Some(redirect) => redirect.is_target_of(&place.target()),
+                Some(redirect) => is_target(exchange, redirect, place, found.leads),
                 // An answer without a redirect URI of its own to compare is the client's only if it is an answer at all,
                 // and leads away.
                 None => found.leads == Leads::Away && carried.is_response(),
@@ -175,16 +175,30 @@ async fn by_handle<'g>(
     }
 }
 
+/// Whether a carrier leads to a redirect URI. One at the server's own origin may be written without it, or with the one that only
+/// the gate knows.
+fn is_target(
+    exchange: &Exchange<'_>,
+    redirect: RedirectDigest,
+    place: &dyn Carrier,
+    leads: Leads,
+) -> bool {
+    let target = place.target();
+    let own = || own_target(exchange, &target).is_some_and(|own| redirect.is_target_of(&own));
+    redirect.is_target_of(&target) || leads == Leads::Home && own()
+}
+
 /// Whether an answer may be one that the server shows to the user itself: a page of its own with a code in its address.
 fn is_shown(carried: &Carried, asked: &Asked<'_>, leads: Leads) -> bool {
     leads == Leads::Home && asked.handle.is_some() && !carried.codes.is_empty()
 }
 
 /// Out of band (`urn:ietf:wg:oauth:2.0:oob`): there is no client to redirect to, and no state in the answer. It belongs to the
-/// sign-in that the request went on with, if that has such a redirect URI.
+/// sign-in that the request went on with, if that has such a redirect URI. If it has this very place for one, the state is missing.
 async fn out_of_band<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
+    place: &dyn Carrier,
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let Some(handle) = asked.handle else {
@@ -197,6 +211,18 @@ async fn out_of_band<'g>(
             leads: Leads::ToClient,
             whose: Whose::Live(record),
         }),
+        Ok(Pending::Live(record))
+            if record
+                .redirect
+                .is_some_and(|redirect| is_target(exchange, redirect, place, nobodys.leads)) =>
+        {
+            Ok(Belongs {
+                key: handle.digest(),
+                leads: Leads::Away,
+                whose: Whose::Live(record),
+                ..nobodys
+            })
+        }
         Ok(_) => Ok(nobodys),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }

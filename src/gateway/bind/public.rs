@@ -42,11 +42,14 @@ pub(super) fn is_foreign(exchange: &Exchange<'_>, url: &str) -> bool {
     target.is_none_or(|target| !site.own.contains(&Some(target.origin())))
 }
 
-/// The path of a URL that leads to the server itself.
-pub(super) fn own_path(exchange: &Exchange<'_>, url: &str) -> Option<String> {
-    let target = exchange.site.public.as_ref()?.join(url).ok()?;
-    let is_own = exchange.site.own.contains(&Some(target.origin()));
-    is_own.then(|| target.path().to_owned())
+/// A URL that leads to the server itself as its clients write it: at its public origin, without query and fragment.
+pub(super) fn own_target(exchange: &Exchange<'_>, url: &str) -> Option<String> {
+    // What begins with neither depends on the page that it stands in.
+    let is_whole = url.starts_with('/') || url.contains("://");
+    let site = exchange.site;
+    let target = site.public.as_ref()?.join(url).ok()?;
+    let is_own = is_whole && site.own.contains(&Some(target.origin()));
+    is_own.then(|| format!("{}{}", site.settings.public_origin, target.path()))
 }
 
 /// A URL at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.

@@ -1,56 +1,83 @@
-//! Reading an answer: its `Location`, its body where that may carry something, and what is left of both when no carrier was
-//! found in them.
-
-use std::borrow::Cow;
+//! Reading an answer: its `Location`, and its body where that may carry something.
 
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::{Response, header};
 
-use crate::answer::may_have_a_token;
-use crate::carrier::beacon::{Credential, Kind, carries};
+use crate::carrier::beacon::names_token;
 use crate::carrier::form_post::has_form;
-use crate::flow::{Candidate, Purpose, handle};
-use crate::policy::Violation;
-use crate::spelling::says;
-use crate::store::Pending;
+use crate::flow::handle;
+use crate::spelling::{any_layer, says};
 use crate::telemetry::Event;
 
 use super::super::body::{Body, Peeked};
 use super::super::exchange::Exchange;
-use super::{Asked, Unsafe};
+use super::Asked;
 
-/// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
-const MAX_HANDLES: usize = 64;
+/// What of a body can be seen.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Empty when there is nothing to read.
+    pub(super) text: Bytes,
+    pub(super) extent: Extent,
+}
 
-/// The one `Location` of a redirect.
-pub(super) fn location(response: &Response<Body>) -> Result<Option<&[u8]>, &'static str> {
-    if !response.status().is_redirection() {
-        return Ok(None);
+/// How much of a body that is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Extent {
+    #[default]
+    Whole,
+    /// It goes on for longer than is read, or breaks off.
+    Beginning,
+    /// It came in a coding that was not asked for, and cannot be read.
+    Sealed,
+}
+
+/// The one `Location` of a redirect, and whether browsers follow it in place of showing the page.
+pub(super) fn location(response: &Response<Body>) -> Result<(Option<&[u8]>, bool), &'static str> {
+    let status = response.status();
+    if !status.is_redirection() {
+        return Ok((None, false));
     }
     let mut all = response.headers().get_all(header::LOCATION).iter();
     match (all.next(), all.next()) {
         (_, Some(_)) => Err("two Location fields"),
-        (first, None) => Ok(first.map(http::HeaderValue::as_bytes)),
+        (first, None) => {
+            let location = first.map(http::HeaderValue::as_bytes);
+            let leads = location.is_some_and(|location| !location.trim_ascii().is_empty());
+            let is_followed = leads && matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+            Ok((location, is_followed))
+        }
     }
 }
 
-/// The whole of a body that may carry something, left ready to be sent on; empty when there is none, or it cannot be read.
+/// What a body may carry, left ready to be sent on.
 pub(super) async fn page(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
     response: &mut Response<Body>,
-) -> Bytes {
-    if http_body::Body::is_end_stream(response.body())
-        || is_encoded(response)
-        || !may_carry(asked, response)
-    {
-        return Bytes::new();
+) -> Page {
+    if http_body::Body::is_end_stream(response.body()) || !may_carry(asked, response) {
+        return Page::default();
+    }
+    if is_encoded(response) {
+        let extent = if asked.is_plain {
+            Extent::Sealed
+        } else {
+            Extent::Whole
+        };
+        let text = Bytes::new();
+        return Page { text, extent };
     }
     let limit = exchange.shared.limits.response_scan_bytes;
-    match response.body_mut().peek(limit).await {
-        Peeked::Whole(page) => page,
-        Peeked::TooLong | Peeked::Broken => Bytes::new(),
-    }
+    let extent = match response.body_mut().peek(limit).await {
+        Peeked::Whole(_) => Extent::Whole,
+        // What breaks off has a beginning, too.
+        Peeked::TooLong | Peeked::Broken => Extent::Beginning,
+    };
+    let mut text = response.body().read();
+    text.truncate(limit);
+    Page { text, extent }
 }
 
 /// Codings that nobody uses are none: browsers show such a page as it is.
@@ -76,6 +103,13 @@ fn is_encoded(response: &Response<Body>) -> bool {
 
 /// In media types of what comes bit by bit, and is not held back.
 const STREAMS: [&[u8]; 5] = [b"event-stream", b"ndjson", b"json-seq", b"stream=", b"grpc"];
+
+/// Whether an answer is a page or a JSON document, or does not say what it is.
+pub(super) fn is_document(response: &Response<Body>) -> bool {
+    let kinds = response.headers().get_all(header::CONTENT_TYPE);
+    let mut kinds = kinds.iter().map(http::HeaderValue::as_bytes).peekable();
+    kinds.peek().is_none() || kinds.any(|kind| says(kind, b"html") || says(kind, b"json"))
+}
 
 /// Whether the body of an answer may carry a code: every page and every JSON document; and whatever answers a request that a code
 /// may follow, but for media.
@@ -108,19 +142,37 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
 }
 
 /// Whether nothing in an answer can be a carrier's or a handle's: most are told by one look.
-pub(super) fn says_nothing(response: &Response<Body>, page: &[u8]) -> bool {
+pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &Page) -> bool {
     let is_redirect =
         response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
-    let may_hold = |text: &[u8]| handle::may_stand_in(text);
-    let is_wide = || memchr::memchr(0, page).is_some();
+    let text: &[u8] = &page.text;
+    let may_hold = |text: &[u8]| may_hold_handle(asked, text);
+    let is_wide = || memchr::memchr(0, text).is_some();
     !is_redirect
-        && !has_form(page)
-        && !may_hold(page)
+        && page.extent != Extent::Sealed
+        && !has_form(text)
+        && !may_hold(text)
         && !is_wide()
-        && !response
-            .headers()
-            .values()
-            .any(|value| may_hold(value.as_bytes()))
+        && !names_token(text)
+        && !response.headers().iter().any(|(name, value)| {
+            let value = value.as_bytes();
+            may_hold(value) || *name == header::REFRESH || leads(name) && names_token(value)
+        })
+}
+
+/// Whether a handle may stand in a text; where codes are to be expected, also one that is escaped.
+pub(super) fn may_hold_handle(asked: &Asked<'_>, text: &[u8]) -> bool {
+    let may_hold = |text: &[u8]| text.len() >= handle::LENGTH && handle::may_stand_in(text);
+    if asked.follows_login() && text.len() >= handle::LENGTH {
+        any_layer(text, may_hold)
+    } else {
+        may_hold(text)
+    }
+}
+
+/// The fields by which browsers and clients go on to somewhere else.
+pub(super) fn leads(name: &HeaderName) -> bool {
+    [header::LOCATION, header::REFRESH, header::LINK].contains(name)
 }
 
 /// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
@@ -137,98 +189,4 @@ pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
                 upstream,
             });
     }
-}
-
-/// What no carrier was found in: a handle of ours, live or dead, beside what may be a code is an answer that nobody can
-/// deliver. `Refresh`, `Link` and whatever vendors redirect with; a `Location` of an unknown shape; a page.
-pub(super) async fn leftovers<'g>(
-    exchange: &Exchange<'g>,
-    response: &Response<Body>,
-    page: &[u8],
-) -> Result<(), Unsafe<'g>> {
-    let is_redirect = response.status().is_redirection();
-    for (name, value) in response.headers() {
-        // Most fields name no handle.
-        if !handle::may_stand_in(value.as_bytes()) {
-            continue;
-        }
-        let why = if is_redirect && *name == header::LOCATION {
-            "a code in a Location of an unknown shape"
-        } else {
-            "a code in a header field other than Location"
-        };
-        suspect(exchange, (value.as_bytes(), Kind::Text), why).await?;
-    }
-    let kind = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
-    let is_html = kind.is_none_or(|kind| says(kind, b"html"));
-    let kind = if is_html { Kind::Html } else { Kind::Text };
-    let why = "a code in a page of an unknown shape";
-    suspect(exchange, (page, kind), why).await
-}
-
-async fn suspect<'g>(
-    exchange: &Exchange<'g>,
-    (text, kind): (&[u8], Kind),
-    why: &'static str,
-) -> Result<(), Unsafe<'g>> {
-    // In UTF-16 there is a NUL between all letters.
-    let text = if memchr::memchr(0, text).is_some() {
-        let letters = text.iter().copied().filter(|byte| *byte != 0);
-        Cow::Owned(letters.collect())
-    } else {
-        Cow::Borrowed(text)
-    };
-    let text: &[u8] = &text;
-    // Most texts name no handle.
-    if !handle::may_stand_in(text) {
-        return Ok(());
-    }
-    let found = exchange
-        .site
-        .key
-        .find_all(Purpose::State, text, MAX_HANDLES);
-    let handles = match found {
-        Ok(handles) if handles.is_empty() => return Ok(()),
-        Ok(handles) => handles,
-        Err(_) => Vec::new(),
-    };
-    let has_code = carries(Credential::Code, text, kind, None);
-    let has_token = !has_code && carries(Credential::Token, text, kind, None);
-    if !has_code && !has_token {
-        return Ok(());
-    }
-    let candidates: Vec<Candidate> = handles
-        .iter()
-        .map(|handle| Candidate::State(handle.digest()))
-        .collect();
-    let Ok(owners) = exchange.site.store.owners(&candidates).await else {
-        return Err(Unsafe::in_doubt(exchange));
-    };
-    let live = handles.iter().zip(&owners).find_map(|(handle, owner)| {
-        owner
-            .filter(|owner| owner.alive)
-            .map(|owner| (handle.digest(), owner.client))
-    });
-    // A page may bring the token that a sign-in asked for.
-    if has_token && let Some((pending, client)) = live {
-        match exchange.site.store.pending(pending).await {
-            Ok(Pending::Live(record)) if may_have_a_token(&record, exchange.rule(Some(client))) => {
-                return Ok(());
-            }
-            Ok(_) => {}
-            Err(_) => return Err(Unsafe::in_doubt(exchange)),
-        }
-    }
-    let rules = &exchange.site.settings.rules;
-    Err(Unsafe {
-        violation: Violation::UnboundCodeInResponse(why),
-        pending: live.map(|(pending, _)| pending),
-        rule: Some(match live {
-            Some((_, client)) => exchange.rule(Some(client)),
-            None => rules.strictest(crate::clock::today()),
-        }),
-    })
 }

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::flow::{CODES_PER_AUTHORIZATION, RELEASES_PER_CODE, Settlement};
-use crate::store::{Candidate, Owner};
+use crate::store::Candidate;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -35,6 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let presented = prop_oneof![
         4 => Just(Presented::Matches),
+        3 => Just(Presented::Unproven),
         1 => Just(Presented::Differs),
         1 => Just(Presented::WrongVerifier),
     ];
@@ -272,7 +273,7 @@ impl Model {
         let there = self.codes.get_mut(&key).unwrap();
         let expected = match (there.deadline > self.now, there.state, presented) {
             (false, _, _) => Answer::Gone,
-            (true, Answer::Claimed, Presented::Matches) => Answer::Claimed,
+            (true, Answer::Claimed, Presented::Matches | Presented::Unproven) => Answer::Claimed,
             (true, Answer::Claimed, Presented::Differs) => Answer::Mismatch,
             (true, Answer::Claimed, Presented::WrongVerifier) => {
                 there.wrong += 1;
@@ -288,6 +289,7 @@ impl Model {
                 assert_eq!(expected, Answer::Claimed);
                 assert_eq!(claim.bound().challenge(), there.challenge.as_ref());
                 assert_eq!(claim.bound().code().expose(), there.name);
+                assert_eq!(claim.is_proved(), presented == Presented::Matches);
                 there.state = Answer::AlreadyRedeemed;
                 self.claims.push((claim, there.deadline));
             }
@@ -307,7 +309,6 @@ impl Model {
             Candidate::State(pending),
         ];
         let answer = store.owners(&question).await.unwrap();
-        let owner = |client, alive| Some(Owner { client, alive });
         let is_alive = |key| {
             self.codes
                 .get(key)
@@ -337,11 +338,12 @@ impl Model {
         settlement: Settlement,
     ) {
         let there = self.codes.get_mut(&claim.key()).unwrap();
+        let counts = claim.is_proved();
         store.settle(claim, settlement).await.unwrap();
         if there.deadline != deadline || settlement == Settlement::Burn {
             return;
         }
-        there.released += 1;
+        there.released += u8::from(counts);
         there.state = if there.released > RELEASES_PER_CODE {
             Answer::Burnt
         } else {
@@ -382,6 +384,7 @@ pub(in crate::store) fn no_interleaving_lets_a_code_through_twice_or_late(make: 
     ];
     let presented = prop_oneof![
         4 => Just(Presented::Matches),
+        3 => Just(Presented::Unproven),
         1 => Just(Presented::Differs),
         1 => Just(Presented::WrongVerifier),
     ];
@@ -434,7 +437,8 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
             | Redeemed::Unknown(_) => return,
         };
         assert!(!late, "claimed after its deadline");
-        assert_eq!(presented, Presented::Matches, "claimed by what differs");
+        let may_claim = [Presented::Matches, Presented::Unproven].contains(&presented);
+        assert!(may_claim, "claimed by what differs");
         assert_eq!(
             burns[at].load(Ordering::SeqCst),
             0,
@@ -443,6 +447,7 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
         assert_eq!(claim.bound().code().expose(), at.to_string());
         match settlement {
             Settlement::Burn => assert_eq!(burns[at].fetch_add(1, Ordering::SeqCst), 0),
+            Settlement::Release if presented == Presented::Unproven => {}
             Settlement::Release => {
                 let before = released[at].fetch_add(1, Ordering::SeqCst);
                 assert!(

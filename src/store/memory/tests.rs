@@ -281,6 +281,7 @@ fn many_threads_leave_nothing_behind() {
                         let presented = match round % 5 {
                             0 => Presented::Differs,
                             1 => Presented::WrongVerifier,
+                            2 => Presented::Unproven,
                             _ => Presented::Matches,
                         };
                         if let Redeemed::Claimed(claim) = store.redeem(key, |_| presented) {

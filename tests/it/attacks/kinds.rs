@@ -2,10 +2,14 @@
 //! each theme. Each test says in its comment what it fails without: that mechanism was taken away once.
 
 mod aliases;
+mod apart;
+mod callbacks;
 mod cost;
+mod delivered;
 mod meant;
 mod planted;
 mod request_objects;
+mod strays;
 mod tokens;
 mod twins;
 mod unreadable;

@@ -53,7 +53,8 @@ impl Begun {
     }
 
     fn filled(&self, text: &str) -> String {
-        text.replace("HANDLE", &self.handle).replace("RAW", RAW)
+        // In this order: a handle may have those letters.
+        text.replace("RAW", RAW).replace("HANDLE", &self.handle)
     }
 }
 

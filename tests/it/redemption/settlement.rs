@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::client::{Authorization, access_token, assert_refused, assert_token};
 use crate::support::http::Response;
+use crate::support::params::Params;
 use crate::support::raw::Cut;
 use crate::support::rig::{Config, Rig, request};
 use crate::support::scripted::{Act, Then, json, reply};
@@ -176,6 +177,75 @@ fn a_released_code_still_needs_its_client_and_its_verifier() {
         assert_refused(&rig.token(&wrong), "invalid_grant");
     }
     assert_eq!(rig.forwarded(), 1);
+    assert_token(&rig.redeem(&authorization, &code));
+}
+
+/// More often than a code may be released whose verifier was sent.
+const OFTEN: usize = 25;
+
+/// A thief holds the handle of a code for which nothing has to be proved to the gate, and what the upstream answers to that does not
+/// redeem it. The client redeems it afterwards.
+#[track_caller]
+fn assert_not_used_up(rig: &Rig, authorization: &Authorization, thiefs: &str, right: &Params) {
+    for (status, error) in [
+        ("401 Unauthorized", "invalid_client"),
+        ("400 Bad Request", "unsupported_grant_type"),
+        ("429 Too Many Requests", "slow_down"),
+    ] {
+        for _ in 0..OFTEN {
+            let answer = json(status, &json!({ "error": error }));
+            rig.upstream.once("/token", Act::Say(answer, Then::GoOn));
+            let stolen = rig.post("/token", &[], thiefs);
+            assert_eq!(stolen.json()["error"], error, "{stolen}");
+        }
+    }
+    rig.vouch(authorization);
+    assert_token(&rig.token(right));
+    assert_refused(&rig.token(right), "invalid_grant");
+}
+
+#[test]
+fn a_thief_without_the_secret_of_a_confidential_client_does_not_use_its_code_up() {
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::with(Config {
+            pkce: &format!("require = \"public\"\ncodes = \"{codes}\""),
+            tables: "[[upstream.client]]\nid = \"conf\"\ntype = \"confidential\"",
+            ..Config::default()
+        })
+        .unguarded();
+        let authorization = rig
+            .authorization()
+            .with("client_id", "conf")
+            .without_challenge();
+        let code = rig.code_for(&authorization);
+        let right = authorization
+            .redemption(&code)
+            .with("client_id", "conf")
+            .without("code_verifier");
+        let wrong = right.clone().with("client_secret", "a guess").encoded();
+        assert_not_used_up(&rig, &authorization, &wrong, &right);
+    }
+}
+
+#[test]
+fn a_thief_without_the_verifier_does_not_use_up_the_code_of_a_client_that_is_only_watched() {
+    let rig = Rig::pkce("mode = \"report\"\ncodes = \"handle\"").unguarded();
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    let right = authorization.redemption(&code);
+    for wrong in [
+        right.clone().without("code_verifier"),
+        right
+            .clone()
+            .with("code_verifier", &rig.authorization().verifier),
+    ] {
+        let answer = json("401 Unauthorized", &json!({ "error": "invalid_client" }));
+        for _ in 0..OFTEN {
+            rig.upstream
+                .once("/token", Act::Say(answer.clone(), Then::GoOn));
+            assert_eq!(rig.token(&wrong).status, 401);
+        }
+    }
     assert_token(&rig.redeem(&authorization, &code));
 }
 

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::assert_page;
+use crate::attacks::multipart;
 use crate::support::client::assert_refused;
-use crate::support::params::unguessable;
+use crate::support::params::{Params, unguessable};
 use crate::support::rig::{Rig, request};
 
 fn decisions(rig: &Rig, violation: &str) -> Vec<Value> {
@@ -121,6 +122,86 @@ fn a_request_that_cannot_be_read_is_logged_with_its_client_and_a_reason() {
             let reason = line["reason"].as_str();
             assert!(reason.is_some_and(|reason| reason.len() > 9), "{line}");
         }
+    }
+}
+
+/// The line of README.md that says who would break, and why, has a client and a reason for each of them.
+#[test]
+fn a_request_that_is_no_sign_in_is_logged_with_its_client_and_a_reason() {
+    const FORM: &str = "grant_type=authorization_code&code=hunter2-hunter2";
+    let basic = ("Authorization", "Basic ZXJwOnM=");
+    let document = ("Content-Type", "application/json");
+    let parts = ("Content-Type", "multipart/form-data; boundary=b");
+    let erp = format!("{FORM}&client_id=erp");
+    for (codes, mode) in [
+        ("handle", "report"),
+        ("upstream", "report"),
+        ("handle", "enforce"),
+        ("upstream", "enforce"),
+    ] {
+        let rig = Rig::pkce(&format!("mode = \"{mode}\"\ncodes = \"{codes}\"")).unguarded();
+        let mut elsewhere = vec![
+            request("POST", "/v2/token", &[], Some(&erp)),
+            request("POST", "/v2/token", &[basic], Some(FORM)),
+            request("GET", &format!("/v2/token?{erp}"), &[], None),
+            request("PUT", "/v2/token?client_id=erp", &[], Some(FORM)),
+            request(
+                "POST",
+                "/v2/token",
+                &[document],
+                Some("{\"a\":{\"grant_type\":\"x\",\"client_id\":\"erp\"}}"),
+            ),
+            request(
+                "POST",
+                "/v2/token",
+                &[parts],
+                Some(&multipart(&Params::from_query(&erp), "b")),
+            ),
+            request("POST", "/authorize", &[], Some(&erp)),
+        ];
+        if (codes, mode) == ("upstream", "enforce") {
+            let code = rig.code_for(&rig.authorization());
+            let packed = ("Content-Encoding", "gzip");
+            elsewhere.push(request(
+                "GET",
+                &format!("/x?client_id=erp&y={code}"),
+                &[],
+                None,
+            ));
+            elsewhere.push(request("POST", "/x?client_id=erp", &[packed], Some("zzz")));
+        }
+        let others = [
+            request("POST", "/Token", &[], Some(&erp)),
+            request("GET", "/authorize/?client_id=erp", &[], None),
+            request("GET", "/x?client_id=erp", &[], Some("a=b")),
+        ];
+        for bytes in elsewhere.iter().chain(&others) {
+            rig.send(bytes);
+        }
+        let last = |log: &str| log.contains("a GET request with a body");
+        let log = rig.gate.log_until(last);
+        assert!(!log.contains("hunter2"), "{log}");
+        let named = |violation| {
+            let lines = decisions(&rig, violation);
+            for line in &lines {
+                assert_eq!(line["client"], "erp", "{line}");
+                let decision = if mode == "report" {
+                    "reported"
+                } else {
+                    "refused"
+                };
+                assert_eq!(line["decision"], decision, "{line}");
+            }
+            lines
+        };
+        let lines = named("token_request_elsewhere");
+        assert_eq!(lines.len(), elsewhere.len(), "{lines:#?}");
+        for line in lines {
+            let reason = line["reason"].as_str();
+            assert!(reason.is_some_and(|reason| reason.len() > 9), "{line}");
+        }
+        assert_eq!(named("ambiguous_path").len(), 2);
+        assert_eq!(named("malformed_request").len(), 1);
     }
 }
 

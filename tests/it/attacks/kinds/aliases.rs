@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::super::{Attacked, both, json, multipart, post_bytes, with};
 use super::{escapes, percent, references};
 use crate::support::client::assert_token;
-use crate::support::params::Params;
+use crate::support::params::{Params, encode};
 use crate::support::rig::{Config, handle_of, request};
 use crate::support::scripted::Shape;
 
@@ -167,6 +167,50 @@ fn codes_in_documents() {
         }
     }
     assert_token(&attacked.rig.redeem(&attacked.authorization, &attacked.code));
+}
+
+/// Codes may have any visible letter, and what separates words elsewhere belongs to them.
+#[test]
+fn codes_of_other_letters_at_an_alias() {
+    let config = Config {
+        pkce: "codes = \"upstream\"",
+        ..Config::default()
+    };
+    let attacked = Attacked::sign_in(crate::support::rig::Rig::with(config), false);
+    for (number, code) in [
+        "4/0AbCdEfGh+Ij=Kl",
+        "M.C5_BAY!x*y$zz",
+        "a:b|c(d)e{f}g,h",
+        "abc+/def/ghi==",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        attacked.rig.upstream.issue(code);
+        let state = format!("of-a-victim-{number}");
+        let victim = attacked.rig.authorization().with("state", &state);
+        let answer = attacked.rig.sign_in(&victim);
+        let code = answer.code();
+        let encoded = encode(code);
+        let json = |value: &str| format!("{{\"ticket\":\"{value}\"}}");
+        for (kind, body) in [
+            (
+                "application/x-www-form-urlencoded",
+                format!("ticket={encoded}"),
+            ),
+            ("application/json", json(code)),
+            ("application/json", json(&code.replace('/', "\\/"))),
+            ("application/xml", format!("<ticket>{code}</ticket>")),
+            ("text/plain", format!("ticket: {code}\n")),
+        ] {
+            let fields = [("Content-Type", kind)];
+            attacked.refused_form("/v2/oauth2/token", &fields, &body, &[400]);
+        }
+        attacked.refused(
+            &request("GET", &format!("/v2?ticket={encoded}"), &[], None),
+            &[400],
+        );
+    }
 }
 
 /// Names of multipart fields as RFC 2047 words, whole, in pieces, in other charsets: at an alias, and on the way through a login.

@@ -132,7 +132,8 @@ fn requests_of_64_kilobytes() {
     }
 }
 
-/// A page of a megabyte behind a login, which is read for a code.
+/// A page of a megabyte behind a login, which is read for a code. Fails without a bound on the forms of a page and on the length of
+/// a code (`form_post::MAX_FORMS`, `MAX_VALUE`). The others are held by the bounds on fields, places and handles together.
 #[test]
 fn pages_of_a_megabyte() {
     let (mut rig, before) = started("handle");
@@ -147,6 +148,18 @@ fn pages_of_a_megabyte() {
         ("pgs<a ", "a=b "),
         ("<form><a b='", "&#38;"),
         ("\"pgs", "\\u005cu005c"),
+        ("", "<form><input name=error value=a></form>"),
+        (
+            "",
+            "<form action=https://c/><input name=code value=a></form>",
+        ),
+        ("<form>", "<input name=iss>"),
+        ("<form action=https://c/><input name=code value=", "+x"),
+        (
+            "<form action=https://c/><input name=error value=a>",
+            "<input formaction=b>",
+        ),
+        ("", "<form id=a></form><input form=a name=code value=a>"),
     ] {
         let page = filled(before_it, piece, MIB - 64);
         let answer = reply("200 OK", &[("Content-Type", "text/html")], &page);

@@ -1,7 +1,7 @@
 //! Who is meant. Only some clients are enforced; a thief writes the name of one of them as some server reads it, and the gate
 //! does not: databases compare without case, accents and trailing blanks, C ends a name at a NUL, frameworks trim.
 //!
-//! Seen to fail without the skeletons of `policy::rules`: `names_in_another_spelling`, `names_that_fold_into_others`,
+//! Seen to fail without the skeletons of `policy::namesakes`: `names_in_another_spelling`, `names_that_fold_into_others`,
 //! `credentials_in_another_spelling`. `answers_to_names_in_another_spelling` without the namesake in `Exchange::rule`,
 //! `names_in_basic_in_both_readings` when only the decoded reading counts, `codes_of_nobody_under_no_name` when a request
 //! without a client is judged by the default.
@@ -132,6 +132,31 @@ fn unprotected(attacked: &Attacked, id: &str) {
     assert_eq!(attacked.rig.forwarded(), before + 1, "{id}");
 }
 
+/// All are enforced, and one client may have less than the others: no tokens in the front channel, one response mode.
+#[test]
+fn names_in_another_spelling_of_a_client_that_may_ask_for_less() {
+    let rig = Rig::with(Config {
+        pkce: "response_types = [\"code\", \"token\", \"code id_token\"]",
+        tables: "[[upstream.client]]\nid = \"pub\"\nresponse_types = [\"code\"]\nresponse_modes = [\"query\"]\n",
+        ..Config::default()
+    });
+    let attacked = Attacked::sign_in(rig, true);
+    let more = [
+        ("response_type", "token"),
+        ("response_type", "code id_token"),
+        ("response_mode", "fragment"),
+    ];
+    for (name, value) in more {
+        for id in ["pub"].into_iter().chain(SPELLINGS) {
+            let fresh = authorization(&attacked, id).with(name, value);
+            begins_nothing(&attacked, &request("GET", &target(&fresh), &[], None));
+        }
+        let other = authorization(&attacked, "another").with(name, value);
+        assert!(attacked.rig.get(&target(&other)).status < 400, "{name}");
+    }
+    attacked.check();
+}
+
 /// The last codes of `attacked` may have been anybody's; the one that it began with is still good.
 #[test]
 fn names_in_another_spelling() {
@@ -164,6 +189,8 @@ fn names_that_fold_into_others() {
             "STRASSE",
             "strasse",
             "Straße\0",
+            "STRA\u{1e9e}E",
+            "stra\u{1e9e}e ",
             "KIRPI",
             "k\u{131}rpi",
             "K\u{130}RP\u{130}",

@@ -252,6 +252,66 @@ fn codes_in_bodies() {
     });
 }
 
+/// In bodies that servers decode before they read them: compressed, in wide letters, in parts that are encoded, or in base64 whose
+/// inside is escaped once more.
+#[test]
+fn codes_in_bodies_that_servers_decode() {
+    both(|attacked| {
+        let url = format!("{REDIRECT_URI}?code={}", encode(STOLEN));
+        let wide: String = format!("{{\"to\":\"{url}\"}}")
+            .chars()
+            .flat_map(|c| [c, '\0'])
+            .collect();
+        let part = |coding: &str, body: &str| {
+            format!(
+                "--b\r\nContent-Disposition: form-data; name=to\r\nContent-Transfer-Encoding: {coding}\r\n\r\n{body}\r\n--b--\r\n"
+            )
+        };
+        let quoted = percent(&url).replace('%', "=");
+        let lines = STANDARD.encode(&url);
+        let (first, second) = lines.split_at(20);
+        let nested = STANDARD.encode(format!("{{\"to\":\"{}\"}}", url.replace('/', "\\/")));
+        for (kind, coding, body) in [
+            (
+                "application/json",
+                "gzip",
+                "not what it looks like".to_owned(),
+            ),
+            ("application/json", "br", "nor this".to_owned()),
+            ("application/json", "", wide.clone()),
+            ("application/json; charset=utf-16le", "", wide),
+            ("text/plain; charset=ibm037", "", "other letters".to_owned()),
+            (
+                "multipart/form-data; boundary=b",
+                "",
+                part("quoted-printable", &quoted),
+            ),
+            (
+                "multipart/form-data; boundary=b",
+                "",
+                part("BASE64", &format!("{first}\r\n{second}")),
+            ),
+            ("application/json", "", format!("{{\"to\":\"{nested}\"}}")),
+            ("text/plain", "", STANDARD.encode(percent(&percent(&url)))),
+        ] {
+            let thief = Thief::begin(attacked);
+            let mut fields = vec![("Cookie", &*thief.cookie), ("Content-Type", kind)];
+            if !coding.is_empty() {
+                fields.push(("Content-Encoding", coding));
+            }
+            let bytes = request("POST", "/go", &fields, Some(&body));
+            thief.gets_nothing(&bytes, STOLEN);
+        }
+        for (kind, body) in [
+            ("multipart/form-data; boundary=b", part("8bit", "x")),
+            ("text/plain; charset=iso-8859-15", "x".to_owned()),
+        ] {
+            let thief = Thief::begin(attacked);
+            thief.signs_in(&thief.post(kind, &body));
+        }
+    });
+}
+
 /// What was not read of a body may hold any code: where nobody waits for its end, and where it is a picture.
 #[test]
 fn codes_behind_the_part_that_is_read() {

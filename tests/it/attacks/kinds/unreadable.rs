@@ -1,7 +1,7 @@
 //! Answers that cannot be read and hold a handle of ours, live or dead, do not leave beside a code: neither the first time nor the
 //! third.
 //!
-//! Seen to fail without `read::leftovers`: all of these. Where only live handles count there: `dead_handles`. Where only pages of
+//! Seen to fail without `leftovers::leftovers`: all of these. Where only live handles count there: `dead_handles`. Where only pages of
 //! status 2xx are read, only the first Content-Type counts, or any Content-Encoding makes a page unreadable: the test of that name.
 
 use super::{Begun, answered, redirect};
@@ -10,7 +10,7 @@ use crate::support::rig::{REDIRECT_URI, Rig, request};
 use crate::support::scripted::{Act, Then, reply};
 
 /// The upstream's code for the sign-in of a handle. It comes for no other one, or it would be refused for that.
-fn raw(handle: &str) -> String {
+pub(super) fn raw(handle: &str) -> String {
     format!("up-{}", handle.chars().rev().collect::<String>())
 }
 
@@ -22,7 +22,7 @@ const ELSEWHERE: &str = "<form action=https://evil.test/cb><input name=code valu
 const DOCUMENT: &str = r#"{"a":[{"code":"RAW"}],"state":"HANDLE"}"#;
 
 /// An answer in which `RAW` and `HANDLE` stand for themselves.
-fn filled(answer: &[u8], handle: &str) -> Vec<u8> {
+pub(super) fn filled(answer: &[u8], handle: &str) -> Vec<u8> {
     // Latin-1: every byte is a character, and comes back as that byte.
     let text: String = answer.iter().copied().map(char::from).collect();
     let text = text.replace("RAW", &raw(handle)).replace("HANDLE", handle);

@@ -1,0 +1,191 @@
+use super::super::super::testing::check_upstream;
+
+/// What is said where clients get the upstream's own codes, with `[upstream.routes]` not written.
+const REACHABLE: &str = "warning: this depends on the upstream being unreachable around the gate | \
+    clients get the codes that the upstream issued | \
+    close every other way to http://127.0.0.1:9000, or write codes = \"handle\"";
+const A_NET: &str = "warning: a stolen code may be redeemed at a path that is not listed | \
+    \"guarded\" is a net: what is compressed, or in an encoding that only the upstream knows, goes through it | ";
+const A_WALL: &str = "add [upstream.routes] with default = \"deny\", and in allow what else the upstream serves; \
+    or write codes = \"handle\"";
+
+/// An exception of a client.
+const UNTIL: &str = "until = \"2027-01-01\"\nowner = \"o\"\nreason = \"r\"";
+
+#[test]
+fn a_net_where_only_a_wall_would_hold_is_said() {
+    let net = |at: &str, help: &str| format!("{at} {A_NET}{help}");
+    let header = net("0:1", A_WALL);
+    check_upstream(
+        "[upstream.pkce]\ncodes = \"upstream\"",
+        &[&header, &format!("2:9 {REACHABLE}")],
+    );
+    // Of one client alone, enforced or excepted; not any more when the exception has ended.
+    let client = format!("[[upstream.client]]\nid = \"a\"\ncodes = \"upstream\"\n{UNTIL}");
+    check_upstream(&client, &[&header, &format!("3:9 {REACHABLE}")]);
+    check_upstream(
+        &client.replace("2027", "2026"),
+        &[
+            "4:9 warning: the exception for \"a\" ended on 2026-01-01 | the stricter rule holds since | \
+             remove the exception, or write a later date",
+        ],
+    );
+    let enforced = "[upstream.pkce]\nmode = \"report\"\n[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"\ncodes = \"upstream\"";
+    check_upstream(
+        enforced,
+        &[
+            &header,
+            &lax_mode("2:8", "report", "a"),
+            &format!("6:9 {REACHABLE}"),
+        ],
+    );
+    // It points at what is written, and says what to write there.
+    let written = "write default = \"deny\", and in allow what else the upstream serves; or write codes = \"handle\"";
+    check_upstream(
+        "[upstream.routes]\ndefault = \"guarded\"\n[upstream.pkce]\ncodes = \"upstream\"",
+        &[&net("2:11", written), &format!("4:9 {REACHABLE}")],
+    );
+    // A wall; handles; nobody is enforced, so that nothing is promised.
+    check_upstream(
+        "[upstream.routes]\ndefault = \"deny\"\n[upstream.pkce]\ncodes = \"upstream\"",
+        &[&format!("4:9 {REACHABLE}")],
+    );
+    check_upstream("[upstream.routes]\ndefault = \"guarded\"", &[]);
+    check_upstream(
+        "[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"\ncodes = \"handle\"",
+        &[],
+    );
+    // What follows from another mistake is not said.
+    check_upstream(
+        "[upstream.routes]\ndefault = \"dny\"\n[upstream.pkce]\ncodes = \"upstream\"",
+        &[
+            "2:11 error: `upstream.routes.default` cannot be \"dny\" | did you mean \"deny\"? | \
+             write \"guarded\" or \"deny\"",
+            &format!("4:9 {REACHABLE}"),
+        ],
+    );
+}
+
+#[test]
+fn sign_ins_that_nothing_tells_apart_are_said() {
+    const STOP: &str = "warning: two sign-ins with the same state stop each other | \
+        with the upstream's own codes only redirect URI and state tell them apart where there is no cookie | \
+        write browser_binding = \"soft\", or codes = \"handle\"";
+    let deny =
+        "[upstream.routes]\ndefault = \"deny\"\n[upstream.pkce]\nbrowser_binding = \"off\"\n";
+    let codes = "codes = \"upstream\"";
+    check_upstream(
+        &format!("{deny}{codes}"),
+        &[&format!("4:19 {STOP}"), &format!("5:9 {REACHABLE}")],
+    );
+    check_upstream(
+        &format!("{deny}[[upstream.client]]\nid = \"a\"\n{codes}\n{UNTIL}"),
+        &[&format!("4:19 {STOP}"), &format!("7:9 {REACHABLE}")],
+    );
+    check_upstream(
+        &format!("{deny}{codes}").replace("off", "hard"),
+        &[&format!("5:9 {REACHABLE}")],
+    );
+    // Nobody is stopped by who is only watched, nor where every sign-in has a handle.
+    check_upstream(deny, &[]);
+    check_upstream(
+        &format!("{deny}mode = \"report\""),
+        &[
+            "5:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
+             write mode = \"enforce\" once the log shows that every client is ready",
+        ],
+    );
+}
+
+/// What is said of a mode that is laxer than that of a client that is enforced.
+fn lax_mode(at: &str, mode: &str, client: &str) -> String {
+    format!(
+        "{at} warning: `upstream.pkce.mode` is laxer for others than for \"{client}\" | \
+         an answer that belongs to no sign-in is judged by \"{mode}\", \
+         a name like \"{client}\" and what cannot be read by \"enforce\" | \
+         write mode = \"enforce\" here once the log shows that every client is ready, and exceptions for the others"
+    )
+}
+
+#[test]
+fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
+    let client = |id: &str, keys: &str| format!("[[upstream.client]]\nid = \"{id}\"\n{keys}\n");
+    let pkce = |keys: &str| format!("[upstream.pkce]\n{keys}\n");
+    // Only when nobody is enforced is nothing refused.
+    for mode in ["report", "off"] {
+        check_upstream(
+            &[
+                pkce(&format!("mode = \"{mode}\"")),
+                client("a", ""),
+                client("b", "mode = \"enforce\""),
+                client("c", "mode = \"enforce\""),
+            ]
+            .concat(),
+            &[&lax_mode("2:8", mode, "b")],
+        );
+    }
+    let watched = lax_mode("2:8", "off", "a").replace("\"enforce\" |", "\"report\" |");
+    check_upstream(
+        &(pkce("mode = \"off\"") + &client("a", "mode = \"report\"")),
+        &[
+            "2:8 warning: nothing is refused at \"legacy\" | nothing is judged | \
+             write mode = \"enforce\" once the log shows that every client is ready",
+            &watched,
+        ],
+    );
+    let other = |at: &str, key: &str, allows: &str| {
+        format!(
+            "{at} warning: `upstream.pkce.{key}` is laxer for others than for \"spa\" | \
+             {allows} is allowed to every other client_id, but for \"spa\" in another spelling | \
+             write it in the [[upstream.client]] that needs it, and here what \"spa\" has"
+        )
+    };
+    check_upstream(
+        &(pkce(
+            "response_types = [\"code\", \"code id_token\"]\nresponse_modes = [\"query\", \"fragment\"]",
+        ) + &client(
+            "spa",
+            "response_types = [\"code\"]\nresponse_modes = [\"query\"]",
+        )),
+        &[
+            &other("2:18", "response_types", "\"code id_token\""),
+            &other("3:18", "response_modes", "\"fragment\""),
+        ],
+    );
+    let deny = "[upstream.routes]\ndefault = \"deny\"\n";
+    check_upstream(
+        &[
+            deny.to_owned(),
+            pkce("codes = \"upstream\""),
+            client("spa", "codes = \"handle\""),
+        ]
+        .concat(),
+        &[
+            &format!("4:9 {REACHABLE}"),
+            &other("4:9", "codes", "\"upstream\""),
+        ],
+    );
+    // Where nothing is refused but to that client, the rest of the default matters to nobody.
+    check_upstream(
+        &(pkce("mode = \"report\"\nresponse_types = [\"code\", \"none\"]")
+            + &client("spa", "mode = \"enforce\"\nresponse_types = [\"code\"]")),
+        &[&lax_mode("2:8", "report", "spa")],
+    );
+    // A client that is an exception is laxer, not stricter. Neither is one that has to send a challenge, as all others.
+    check_upstream(
+        &client(
+            "a",
+            &format!("mode = \"report\"\nmethods = [\"S256\", \"plain\"]\n{UNTIL}"),
+        ),
+        &[],
+    );
+    check_upstream(
+        &[
+            pkce("require = \"public\""),
+            client("a", "type = \"confidential\""),
+            client("b", "type = \"public\""),
+        ]
+        .concat(),
+        &[],
+    );
+}

@@ -1,0 +1,289 @@
+//! What is left of an answer when no carrier was found in it, or none that had to be written anew.
+
+use std::borrow::Cow;
+
+use http::{Response, header};
+
+use crate::answer::may_have_a_token;
+use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
+use crate::carrier::location::{address, as_url, is_token_response};
+use crate::clock;
+use crate::flow::{Candidate, Handle, Purpose};
+use crate::oauth::Digest;
+use crate::policy::Violation;
+use crate::spelling::{any_layer, says};
+use crate::store::Pending;
+
+use super::super::body::Body;
+use super::super::exchange::Exchange;
+use super::public::is_foreign;
+use super::read::{Extent, Page, is_document, leads, may_hold_handle};
+use super::{Asked, Unsafe};
+
+/// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
+const MAX_HANDLES: usize = 64;
+
+/// Where a text stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Field,
+    Cookie,
+    Page,
+}
+
+/// A part of an answer in which no carrier was found.
+struct Text<'r> {
+    bytes: Cow<'r, [u8]>,
+    kind: Kind,
+    why: &'static str,
+    place: Place,
+    /// Whether a browser may go where it says.
+    leads: bool,
+    /// Whether it goes there by itself, as to a `Location`.
+    is_redirect: bool,
+    /// The handles that stand in it, live or dead. `None`: more than anybody writes.
+    handles: Option<Vec<Handle>>,
+}
+
+impl Text<'_> {
+    fn holds(&self, credential: Credential) -> bool {
+        let bytes: &[u8] = &self.bytes;
+        // A cookie of the server's own may be called like that.
+        let own_name =
+            if self.place == Place::Cookie && self.handles.as_ref().is_some_and(Vec::is_empty) {
+                memchr::memchr(b'=', bytes).map_or(bytes.len(), |at| at + 1)
+            } else {
+                0
+            };
+        let bytes = bytes.get(own_name..).unwrap_or_default();
+        carries(credential, bytes, self.kind, None)
+    }
+
+    /// What it seems to hold, of both a code.
+    fn suspected(&self) -> Option<(&Self, Credential)> {
+        let kinds = [Credential::Code, Credential::Token];
+        let found = kinds.into_iter().find(|kind| self.holds(*kind));
+        found.map(|found| (self, found))
+    }
+
+    fn has_handle(&self) -> bool {
+        self.handles
+            .as_ref()
+            .is_none_or(|handles| !handles.is_empty())
+    }
+}
+
+/// The parts of an answer, with the handles in them.
+fn texts<'r>(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    response: &'r Response<Body>,
+    page: &'r [u8],
+) -> Vec<Text<'r>> {
+    let handles = |text: &[u8]| {
+        let mut found: Vec<Handle> = Vec::new();
+        let key = &exchange.site.key;
+        let are_too_many = may_hold_handle(asked, text)
+            && any_layer(text, |layer| {
+                match key.find_all(Purpose::State, layer, MAX_HANDLES) {
+                    Ok(more) => {
+                        found.extend(more);
+                        false
+                    }
+                    Err(_) => true,
+                }
+            });
+        (!are_too_many).then_some(found)
+    };
+    let is_redirect = response.status().is_redirection();
+    let fields = response.headers().iter().map(|(name, value)| Text {
+        bytes: Cow::Borrowed(value.as_bytes()),
+        kind: Kind::Text,
+        why: if is_redirect && *name == header::LOCATION {
+            "a code in a Location of an unknown shape"
+        } else {
+            "a code in a header field other than Location"
+        },
+        place: if *name == header::SET_COOKIE {
+            Place::Cookie
+        } else {
+            Place::Field
+        },
+        leads: leads(name),
+        is_redirect: *name == header::REFRESH,
+        handles: handles(value.as_bytes()),
+    });
+    let kind = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let is_html = kind.is_none_or(|kind| says(kind, b"html"));
+    // In UTF-16 there is a NUL between all letters.
+    let page = if memchr::memchr(0, page).is_some() {
+        Cow::Owned(page.iter().copied().filter(|byte| *byte != 0).collect())
+    } else {
+        Cow::Borrowed(page)
+    };
+    let page = Text {
+        kind: if is_html { Kind::Html } else { Kind::Text },
+        why: "a code in a page of an unknown shape",
+        place: Place::Page,
+        leads: true,
+        is_redirect: false,
+        handles: handles(&page),
+        bytes: page,
+    };
+    fields.chain([page]).collect()
+}
+
+/// What no carrier was found in. A handle of ours, live or dead, beside what may be a code is an answer that nobody can deliver:
+/// `Refresh`, `Link` and whatever vendors redirect with; a `Location` of an unknown shape; a page. One that is alive counts for
+/// all of its answer. So does a token without a sign-in where it leads away, as one in a `Location` does.
+pub(super) async fn leftovers<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    response: &Response<Body>,
+    page: &Page,
+) -> Result<(), Unsafe<'g>> {
+    if page.extent == Extent::Sealed {
+        sealed(exchange, asked, response).await?;
+    }
+    let texts = texts(exchange, asked, response, &page.text);
+    // Most answers have no handle in them.
+    if texts.iter().any(Text::has_handle) && beside_handles(exchange, &texts).await? {
+        return Ok(());
+    }
+    let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
+    if texts.iter().any(strayed) {
+        return Err(Unsafe::stray("a code or token without a live sign-in"));
+    }
+    Ok(())
+}
+
+/// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
+async fn beside_handles<'g>(
+    exchange: &Exchange<'g>,
+    texts: &[Text<'_>],
+) -> Result<bool, Unsafe<'g>> {
+    let mut may_have_tokens = false;
+    let suspects: Vec<(&Text<'_>, Credential)> = texts.iter().filter_map(Text::suspected).collect();
+    // A login page brings the handle and nothing else.
+    if suspects.is_empty() {
+        return Ok(false);
+    }
+    let handles: Vec<&Handle> = texts
+        .iter()
+        .flat_map(|text| text.handles.iter().flatten())
+        .collect();
+    let live = live(exchange, &handles).await?;
+    for (text, credential) in suspects {
+        let own = text.handles.as_deref().unwrap_or_default();
+        let is_own = |sign_in: &&SignIn| own.iter().any(|own| own.digest() == sign_in.pending);
+        let sign_in = if text.has_handle() {
+            live.iter().find(is_own)
+        } else {
+            live.first()
+        };
+        match (sign_in, credential) {
+            // Nobody's, as far as can be told.
+            (None, _) if !text.has_handle() => {}
+            // A page may bring the token that a sign-in asked for.
+            (Some(sign_in), Credential::Token) if may_have_token(exchange, sign_in).await? => {
+                may_have_tokens = true;
+            }
+            (sign_in, _) => return Err(suspicious(exchange, sign_in, text.why)),
+        }
+    }
+    Ok(may_have_tokens)
+}
+
+/// A body that cannot be read, in answer to a request that a code may follow.
+async fn sealed<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    response: &Response<Body>,
+) -> Result<(), Unsafe<'g>> {
+    let handles = match asked.handle {
+        Some(handle) => vec![handle.clone()],
+        None => asked
+            .sent
+            .handles(&exchange.site.key, is_document(response)),
+    };
+    if handles.is_empty() {
+        return Ok(());
+    }
+    let handles: Vec<&Handle> = handles.iter().collect();
+    let live = live(exchange, &handles).await?;
+    let why = "a coding that was not asked for";
+    Err(suspicious(exchange, live.first(), why))
+}
+
+/// A sign-in that is alive.
+struct SignIn {
+    pending: Digest,
+    client: Digest,
+}
+
+async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
+    let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
+    let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
+    let Ok(owners) = exchange.site.store.owners(&candidates).await else {
+        return Err(Unsafe::in_doubt(exchange));
+    };
+    let owned = digests.into_iter().zip(owners);
+    let live = owned.filter_map(|(pending, owner)| {
+        let client = owner.filter(|owner| owner.alive)?.client;
+        Some(SignIn { pending, client })
+    });
+    Ok(live.collect())
+}
+
+async fn may_have_token<'g>(exchange: &Exchange<'g>, sign_in: &SignIn) -> Result<bool, Unsafe<'g>> {
+    let rule = exchange.rule(Some(sign_in.client));
+    match exchange.site.store.pending(sign_in.pending).await {
+        Ok(Pending::Live(record)) => Ok(may_have_a_token(&record, rule)),
+        Ok(_) => Ok(false),
+        Err(_) => Err(Unsafe::in_doubt(exchange)),
+    }
+}
+
+fn suspicious<'g>(
+    exchange: &Exchange<'g>,
+    sign_in: Option<&SignIn>,
+    why: &'static str,
+) -> Unsafe<'g> {
+    let rules = &exchange.site.settings.rules;
+    Unsafe {
+        violation: Violation::UnboundCodeInResponse(why),
+        pending: sign_in.map(|sign_in| sign_in.pending),
+        // What is dead may have been anybody's.
+        rule: Some(match sign_in {
+            Some(sign_in) => exchange.rule(Some(sign_in.client)),
+            None => rules.strictest(clock::today()),
+        }),
+    }
+}
+
+/// Whether a text leads away with a token as in an authorization response, or by itself with a code.
+fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    let is_response = |url: &[u8]| {
+        // Pages of documentation show such responses, with a word in place of the token.
+        let like = if text.place == Place::Page && !asked.at_authorization {
+            Credential::Code
+        } else {
+            Credential::Token
+        };
+        is_token_response(url, like) || text.is_redirect && is_parameter_of(Credential::Code, url)
+    };
+    let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
+    let bytes: &[u8] = &text.bytes;
+    // Nothing but a response of the server's has one there, in whatever shape.
+    if asked.at_authorization && text.place == Place::Page && text.holds(Credential::Token) {
+        return true;
+    }
+    if text.is_redirect && bytes.split(is_end).any(strays) {
+        return true;
+    }
+    names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+}

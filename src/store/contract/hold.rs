@@ -1,0 +1,290 @@
+//! What a store promises of pending authorizations: `hold`, `pending`, `discard`.
+
+use std::collections::HashSet;
+
+use super::*;
+
+pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_stays(make: Make) {
+    let plain = CodeChallenge::Plain("p".repeat(43).into());
+    let variants = [
+        request("client", 1),
+        PendingAuthorization {
+            challenge: Some(plain),
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            challenge: None,
+            redirect: None,
+            state: ClientState::Absent,
+            response_type: None,
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            state: ClientState::Bare,
+            response_type: Some("code id_token".into()),
+            response_mode: Some("form_post".into()),
+            browser: Some(digest("browser")),
+            ..request("client", 1)
+        },
+        PendingAuthorization {
+            state: ClientState::Value("".into()),
+            response_type: Some("".into()),
+            ..request("", 0)
+        },
+        PendingAuthorization {
+            state: ClientState::Value("ü\0&=%2B+ ".repeat(200).into()),
+            ..request("client", 1)
+        },
+    ];
+    run(async {
+        let (store, _clock) = make();
+        let mut keys = Vec::new();
+        for (number, pending) in variants.iter().enumerate() {
+            keys.push((hold(&store, pending).await, pending));
+            let key = digest(&number.to_string());
+            assert_eq!(store.hold(Place::Digest(key), pending).await, Ok(Held::New));
+            keys.push((key, pending));
+        }
+        for (key, pending) in keys.iter().chain(&keys) {
+            let live = Pending::Live(Box::new((*pending).clone()));
+            assert_eq!(store.pending(*key).await, Ok(live));
+        }
+    });
+}
+
+pub(in crate::store) fn handles_are_distinct_and_lead_to_their_own_records(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let mut texts = HashSet::new();
+        for number in 0..6 {
+            let pending = request(&number.to_string(), number);
+            let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &pending).await else {
+                panic!()
+            };
+            texts.insert(handle.expose().to_owned());
+            for name in ["a", "b", "c"] {
+                let bound = bind(&store, handle.digest(), &format!("{name}{number}")).await;
+                let claim = claim(&store, bound.digest()).await;
+                assert_eq!(claim.bound().client(), pending.client);
+                assert_eq!(claim.bound().code().expose(), format!("{name}{number}"));
+                texts.insert(bound.expose().to_owned());
+            }
+        }
+        assert_eq!(texts.len(), 24);
+        assert!(texts.iter().all(|text| text.len() == 32));
+    });
+}
+
+pub(in crate::store) fn a_state_handle_is_no_code_and_a_code_handle_is_no_state(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let bound = bind(&store, pending, "code").await.digest();
+        assert_eq!(redeem(&store, pending).await, Answer::Gone);
+        assert_eq!(store.pending(bound).await, Ok(Pending::Unknown));
+        let again = store.bind(bound, Place::Handle, code("other")).await;
+        assert_eq!(again, Ok(Bound::Unknown));
+        assert_eq!(redeem(&store, bound).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        clock.advance(second());
+        let key = hold(&store, &request("client", 1)).await;
+        clock.advance(settings().pending.saturating_sub(millisecond()));
+        store.sweep();
+        assert!(
+            is_live(&store, key).await,
+            "a millisecond before its deadline"
+        );
+        bind(&store, key, "in time").await;
+        clock.advance(millisecond());
+        assert!(!is_live(&store, key).await, "at its deadline");
+        let late = store.bind(key, Place::Handle, code("late")).await;
+        assert_eq!(late, Ok(Bound::Unknown));
+        store.sweep();
+        assert!(!is_live(&store, key).await);
+    });
+}
+
+pub(in crate::store) fn an_equal_request_under_the_same_values_is_the_same_record(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let place = Place::Digest(digest("values"));
+        assert_eq!(
+            store.hold(place, &request("client", 1)).await,
+            Ok(Held::New)
+        );
+        clock.advance(second());
+        assert_eq!(
+            store.hold(place, &request("client", 1)).await,
+            Ok(Held::Again)
+        );
+        bind(&store, digest("values"), "code").await;
+        clock.advance(settings().pending.saturating_sub(second()));
+        assert!(
+            !is_live(&store, digest("values")).await,
+            "a reload prolongs nothing"
+        );
+    });
+}
+
+pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(make: Make) {
+    let first = request("client", 1);
+    let other_redirect = Some(RedirectUri::new("https://app.example/other").digest());
+    let different = [
+        request("client", 2),
+        request("other", 1),
+        PendingAuthorization {
+            challenge: None,
+            ..first.clone()
+        },
+        PendingAuthorization {
+            redirect: None,
+            ..first.clone()
+        },
+        PendingAuthorization {
+            redirect: other_redirect,
+            ..first.clone()
+        },
+    ];
+    run(async {
+        for different in different {
+            let (store, clock) = make();
+            let key = digest("values");
+            assert_eq!(store.hold(Place::Digest(key), &first).await, Ok(Held::New));
+            clock.advance(second());
+            let second_one = store.hold(Place::Digest(key), &different).await;
+            assert_eq!(second_one, Ok(Held::Conflict));
+            for pending in [&first, &different] {
+                let later = store.hold(Place::Digest(key), pending).await;
+                assert_eq!(later, Ok(Held::Conflict), "it stays a conflict");
+            }
+            assert_eq!(store.pending(key).await, Ok(Pending::Conflict));
+            let bound = store.bind(key, Place::Handle, code("after")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+            let bound = store
+                .bind(key, Place::Digest(digest("code")), code("after"))
+                .await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+            assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+            clock.advance(settings().pending.saturating_sub(second()));
+            let next = store.hold(Place::Digest(key), &different).await;
+            assert_eq!(next, Ok(Held::New), "until it would have expired");
+        }
+    });
+}
+
+pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(make: Make) {
+    let from_browser = |challenge| PendingAuthorization {
+        browser: Some(digest("cookie")),
+        ..request("client", challenge)
+    };
+    let (first, second_one) = (from_browser(1), from_browser(2));
+    run(async {
+        let (store, clock) = make();
+        let place = Place::Digest(digest("values"));
+        assert_eq!(store.hold(place, &first).await, Ok(Held::New));
+        let before = bind(&store, digest("values"), "before").await.digest();
+        clock.advance(second());
+        assert_eq!(store.hold(place, &first).await, Ok(Held::Again), "a reload");
+        assert_eq!(store.hold(place, &second_one).await, Ok(Held::New));
+        let live = Box::new(second_one);
+        let found = store.pending(digest("values")).await;
+        assert_eq!(found, Ok(Pending::Live(live)));
+        // Without a code of its own it makes way for none.
+        assert_eq!(store.hold(place, &first).await, Ok(Held::Conflict));
+        assert_eq!(
+            redeem(&store, before).await,
+            Answer::Claimed,
+            "it keeps its code"
+        );
+    });
+}
+
+pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) {
+    run(async {
+        for swept in [false, true] {
+            let (store, clock) = make();
+            let (values, own) = (digest("values"), digest("code"));
+            assert_eq!(
+                store
+                    .hold(Place::Digest(values), &request("client", 1))
+                    .await,
+                Ok(Held::New)
+            );
+            clock.advance(settings().pending);
+            if swept {
+                clock.advance(settings().pending);
+                store.sweep();
+            }
+            assert_eq!(
+                store
+                    .hold(Place::Digest(values), &request("other", 2))
+                    .await,
+                Ok(Held::New)
+            );
+            let Ok(Pending::Live(live)) = store.pending(values).await else {
+                panic!()
+            };
+            assert_eq!(*live, request("other", 2));
+            let bound = store.bind(values, Place::Digest(own), code("1")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            clock.advance(settings().code);
+            let other = hold(&store, &request("third", 3)).await;
+            let bound = store.bind(other, Place::Digest(own), code("2")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            assert_eq!(claim(&store, own).await.bound().client(), digest("third"));
+            // What was there before goes in its own time and takes nothing with it.
+            clock.advance(settings().code.saturating_sub(second()));
+            store.sweep();
+            assert!(is_live(&store, values).await);
+            assert_eq!(redeem(&store, own).await, Answer::AlreadyRedeemed);
+        }
+    });
+}
+
+pub(in crate::store) fn a_discarded_authorization_is_dead_and_its_codes_are_not(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let before = bind(&store, pending, "before").await.digest();
+        store.discard(pending).await.unwrap();
+        store.discard(digest("nobody")).await.unwrap();
+        assert!(!is_live(&store, pending).await);
+        for place in [Place::Handle, Place::Digest(digest("code"))] {
+            let bound = store.bind(pending, place, code("after")).await;
+            assert_eq!(bound, Ok(Bound::Unknown));
+        }
+        assert_eq!(redeem(&store, before).await, Answer::Claimed);
+    });
+}
+
+pub(in crate::store) fn of_two_hundred_different_requests_none_survives(make: Make) {
+    let (store, _clock) = make();
+    let place = Place::Digest(digest("values"));
+    let answers = concurrently(200, async |time| {
+        let pending = request("client", u8::try_from(time % 2).unwrap());
+        store.hold(place, &pending).await.unwrap()
+    });
+    let new = answers.iter().filter(|held| **held == Held::New).count();
+    assert_eq!(new, 1);
+    assert!(answers.contains(&Held::Conflict));
+    assert_eq!(run(store.pending(digest("values"))), Ok(Pending::Conflict));
+}
+
+pub(in crate::store) fn secrets_are_not_shown(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let pending = hold(&store, &request("client", 1)).await;
+        let handle = bind(&store, pending, "the upstream's code").await;
+        let claim = claim(&store, handle.digest()).await;
+        let live = store.pending(pending).await;
+        let shown = format!("{store:?} {claim:?} {live:?} {handle:?}");
+        for secret in ["the upstream's code", "its own state", handle.expose()] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    });
+}

@@ -1,0 +1,240 @@
+//! What a store promises of `redeem`.
+
+use super::*;
+use crate::flow::Settlement;
+
+pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) {
+    run(async {
+        let without = PendingAuthorization {
+            challenge: None,
+            redirect: None,
+            ..request("other", 0)
+        };
+        for pending in [request("client", 7), without] {
+            let (store, _clock) = make();
+            let held = hold(&store, &pending).await;
+            let own = digest("the code's own");
+            let handle = bind(&store, held, "code ü").await.digest();
+            let bound = store.bind(held, Place::Digest(own), code("code ü")).await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            for key in [handle, own] {
+                let claim = claim(&store, key).await;
+                assert_eq!(claim.bound().code().expose(), "code ü");
+                assert_eq!(claim.bound().challenge(), pending.challenge.as_ref());
+                assert_eq!(claim.bound().client(), pending.client);
+                assert_eq!(claim.bound().redirect(), pending.redirect);
+            }
+        }
+    });
+}
+
+pub(in crate::store) fn a_claimed_code_is_nobody_elses_also_when_its_owner_dies(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        let owner = claim(&store, key).await;
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        drop(owner);
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn a_redeemed_code_is_named_a_replay_until_it_would_have_expired(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        clock.advance(second());
+        let claim = claim(&store, key).await;
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(settings().code.saturating_sub(second() + millisecond()));
+        store.sweep();
+        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
+    run(async {
+        let (store, clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..settings().attempts {
+            let answer = present(&store, key, Presented::WrongVerifier).await;
+            assert_eq!(answer, Answer::Mismatch);
+        }
+        for presented in [
+            Presented::Matches,
+            Presented::Differs,
+            Presented::WrongVerifier,
+        ] {
+            assert_eq!(present(&store, key, presented).await, Answer::Burnt);
+        }
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, key).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn what_differs_claims_nothing_and_costs_nothing(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let key = bound(&store, "code").await;
+        for _ in 0..1000 {
+            let redeemed = store.redeem(key, |_| Presented::Differs).await;
+            assert!(
+                matches!(redeemed, Ok(Redeemed::Mismatch(client)) if client == digest("client"))
+            );
+        }
+        let claim = claim(&store, key).await;
+        assert_eq!(
+            present(&store, key, Presented::Differs).await,
+            Answer::AlreadyRedeemed
+        );
+        store.settle(claim, Settlement::Burn).await.unwrap();
+        assert_eq!(
+            present(&store, key, Presented::Differs).await,
+            Answer::AlreadyRedeemed
+        );
+    });
+}
+
+pub(in crate::store) fn a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead(
+    make: Make,
+) {
+    run(async {
+        let (store, clock) = make();
+        let never = |_: &BoundCode| -> Presented { panic!("judged by a dead code") };
+        let pending = hold(&store, &request("client", 7)).await;
+        let [claimed, burnt, expired] = [
+            bind(&store, pending, "claimed").await.digest(),
+            bind(&store, pending, "burnt").await.digest(),
+            bind(&store, pending, "expired").await.digest(),
+        ];
+        let mut judged = Vec::new();
+        let redeemed = store.redeem(claimed, |bound| {
+            judged.push((
+                bound.code().expose().to_owned(),
+                bound.client(),
+                bound.redirect(),
+                bound.challenge().cloned(),
+            ));
+            Presented::Matches
+        });
+        assert!(matches!(redeemed.await, Ok(Redeemed::Claimed(_))));
+        let same = request("client", 7);
+        let expected = (
+            "claimed".to_owned(),
+            same.client,
+            same.redirect,
+            same.challenge,
+        );
+        assert!(!judged.is_empty() && judged.iter().all(|judged| *judged == expected));
+        for _ in 0..settings().attempts {
+            present(&store, burnt, Presented::WrongVerifier).await;
+        }
+        for key in [
+            claimed,
+            burnt,
+            digest("never bound"),
+            code("burnt").digest(),
+        ] {
+            assert!(store.redeem(key, never).await.is_ok());
+        }
+        clock.advance(settings().code);
+        assert!(store.redeem(expired, never).await.is_ok());
+    });
+}
+
+/// A stolen handle and much asking must not keep the rightful client out: it asks while a request that differs is judged.
+pub(in crate::store) fn whoever_hammers_with_what_differs_keeps_nobody_out(make: Make) {
+    let (store, _clock) = make();
+    for round in 0..12 {
+        let key = run(bound(&store, &round.to_string()));
+        let (asks, asked) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let store = &store;
+            let mut rightful = None;
+            let redeemed = run(store.redeem(key, |_| {
+                if rightful.is_none() {
+                    let asks = asks.clone();
+                    rightful = Some(scope.spawn(move || {
+                        run(async {
+                            asks.send(()).unwrap();
+                            redeem(store, key).await
+                        })
+                    }));
+                    asked.recv().unwrap();
+                    // Some time, in which it wins already or has to wait. Both are right, however long it is.
+                    std::thread::sleep(5 * millisecond());
+                }
+                Presented::Differs
+            }));
+            assert!(matches!(
+                redeemed,
+                Ok(Redeemed::Mismatch(_) | Redeemed::AlreadyRedeemed(_))
+            ));
+            assert_eq!(rightful.unwrap().join().unwrap(), Answer::Claimed);
+        });
+    }
+}
+
+pub(in crate::store) fn the_attempts_of_many_at_once_are_all_counted(make: Make) {
+    let (store, _clock) = make();
+    let key = run(bound(&store, "code"));
+    let answers = concurrently(200, async |_| {
+        present(&store, key, Presented::WrongVerifier).await
+    });
+    let counted = |answer| answers.iter().filter(|given| **given == answer).count();
+    let attempts = usize::from(settings().attempts);
+    assert_eq!(
+        (counted(Answer::Mismatch), counted(Answer::Burnt)),
+        (attempts, 200 - attempts)
+    );
+}
+
+pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization(
+    make: Make,
+) {
+    run(async {
+        let (store, clock) = make();
+        let pending = hold(&store, &request("client", 9)).await;
+        clock.advance(settings().pending.saturating_sub(second()));
+        let (early, late) = (
+            bind(&store, pending, "1").await,
+            bind(&store, pending, "2").await,
+        );
+        clock.advance(settings().code.saturating_sub(millisecond()));
+        store.sweep();
+        assert!(!is_live(&store, pending).await);
+        let claim = claim(&store, early.digest()).await;
+        assert_eq!(
+            claim.bound().challenge(),
+            Some(&CodeChallenge::S256([9; 32]))
+        );
+        clock.advance(millisecond());
+        assert_eq!(redeem(&store, late.digest()).await, Answer::Gone);
+    });
+}
+
+pub(in crate::store) fn of_two_hundred_redemptions_exactly_one_wins(make: Make) {
+    let (store, _clock) = make();
+    for round in 0..6 {
+        let key = run(bound(&store, &round.to_string()));
+        let answers = concurrently(200, async |_| redeem(&store, key).await);
+        let won = answers
+            .iter()
+            .filter(|answer| **answer == Answer::Claimed)
+            .count();
+        let lost = answers
+            .iter()
+            .filter(|answer| **answer == Answer::AlreadyRedeemed)
+            .count();
+        assert_eq!((won, lost), (1, 199));
+    }
+}

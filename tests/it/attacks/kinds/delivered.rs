@@ -1,0 +1,172 @@
+//! What has to be delivered, though a server writes it otherwise than the client or somebody would like it not to be; and what
+//! looks like it and is none.
+//!
+//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route`, `redirect::normalized` and `belongs::is_target`,
+//! `what_is_another_redirect_uri` without the second arm of `belongs::out_of_band`, `stored_texts` where only
+//! handles of living sign-ins count in `concern::is_planted`.
+
+use super::unreadable::raw;
+use super::{answered, redirect};
+use crate::support::http::Response;
+use crate::support::rig::{Rig, handle_of, request};
+use crate::support::scripted::reply;
+
+/// What the client gets of a sign-in with this redirect URI when the upstream redirects there; and the handle of it.
+fn redirected(rig: &Rig, redirect_uri: &str, to: &str) -> (Response, String) {
+    let authorization = rig.authorization().with("redirect_uri", redirect_uri);
+    let entry = rig.entry(&authorization);
+    let handle = handle_of(&entry);
+    let location = to.replace("RAW", &raw(&handle)).replace("HANDLE", &handle);
+    let bytes = request("GET", &entry, &[], None);
+    (answered(rig, &bytes, redirect(&location)), handle)
+}
+
+/// Applications that keep their own addresses in the fragment, and schemes of their own whose rest a server writes small.
+#[test]
+fn redirect_uris_as_servers_write_them() {
+    let rig = Rig::new();
+    for (redirect_uri, to) in [
+        (
+            "https://app.test/#/cb",
+            "https://app.test/#/cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#!/cb",
+            "https://app.test/#!/cb?state=HANDLE&code=RAW",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/?code=RAW&state=HANDLE#/cb",
+        ),
+        (
+            "https://app.test/x#/a/b",
+            "https://app.test/x#/a/b?code=RAW&iss=i&state=HANDLE",
+        ),
+        ("MyApp://Auth", "myapp://auth?code=RAW&state=HANDLE"),
+        ("MyApp://Auth", "myapp://auth/?code=RAW&state=HANDLE"),
+        ("MyApp://Auth/CB", "myapp://auth/CB?code=RAW&state=HANDLE"),
+        (
+            "com.app.test://Auth",
+            "com.app.test://Auth/?code=RAW&state=HANDLE",
+        ),
+        ("http://gate.test/app/cb", "/app/cb?code=RAW&state=HANDLE"),
+        (
+            "http://gate.test/app/cb",
+            "//gate.test/app/cb#code=RAW&state=HANDLE",
+        ),
+        (
+            "http://gate.test/app/cb",
+            "UPSTREAM/app/cb?code=RAW&state=HANDLE",
+        ),
+    ] {
+        let to = &to.replace("UPSTREAM", &rig.upstream.url());
+        let (response, handle) = redirected(&rig, redirect_uri, to);
+        let location = response.header("location").unwrap_or_default();
+        let before = to.replace(&rig.upstream.url(), "http://gate.test");
+        let (before, _) = before.split_once("code=RAW").expect("a code");
+        assert!(location.contains("code=pgc"), "{to}: {response}");
+        assert!(
+            before.contains("HANDLE") || location.starts_with(before),
+            "{response}"
+        );
+        assert!(!response.to_string().contains(&handle), "{to}: {response}");
+        assert!(
+            !response.to_string().contains(&raw(&handle)),
+            "{to}: {response}"
+        );
+    }
+}
+
+/// Elsewhere, beside another code, or without the state of the client's sign-in.
+#[test]
+fn what_is_another_redirect_uri() {
+    let rig = Rig::new();
+    for (redirect_uri, to) in [
+        (
+            "https://app.test/#/cb",
+            "https://evil.test/#/cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/x#/cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/#/cb?code=RAW&state=HANDLE&code=another-1",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/#/cb?code=RAW&state=HANDLE#access_token=another-1",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/?code=another-1#/cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#/cb",
+            "https://app.test/#/cb?x=1#/?code=RAW&state=HANDLE",
+        ),
+        ("MyApp://Auth/CB", "myapp://auth/cb?code=RAW&state=HANDLE"),
+        ("MyApp://Auth", "myapp2://auth?code=RAW&state=HANDLE"),
+        ("MyApp://Auth", "myapp://auth:1/?code=RAW&state=HANDLE"),
+        ("MyApp://Auth", "myapp://x@auth/?code=RAW&state=HANDLE"),
+        ("MyApp://Auth", "myapp:/auth/?code=RAW&state=HANDLE"),
+        ("http://gate.test/app/cb", "app/cb?code=RAW&state=HANDLE"),
+        ("http://gate.test/app/cb", "/app/cb/?code=RAW&state=HANDLE"),
+        (
+            "http://gate.test/app/cb",
+            "/app/x/../cb2?code=RAW&state=HANDLE",
+        ),
+        // Without its state it cannot be told whose it is.
+        ("http://gate.test/app/cb", "/app/cb?code=RAW"),
+        (
+            "http://gate.test/app/cb",
+            "http://gate.test/app/cb?code=RAW&state=x",
+        ),
+    ] {
+        let (response, handle) = redirected(&rig, redirect_uri, to);
+        assert_eq!(response.status, 502, "{to}: {response}");
+        assert!(
+            !response.to_string().contains(&raw(&handle)),
+            "{to}: {response}"
+        );
+    }
+}
+
+/// A text that would keep back every page which shows it: it does not come in, as long as its sign-in lives and afterwards.
+#[test]
+fn stored_texts() {
+    let rig = Rig::new();
+    let authorization = rig.authorization();
+    let entry = rig.entry(&authorization);
+    let handle = handle_of(&entry);
+    let text = format!("{handle}?code=A1b2C3d4E5");
+    let refused = |shown: &str| {
+        for (form, fields) in [
+            (
+                format!("name={}", text.replace('?', "%3F").replace('=', "%3D")),
+                vec![],
+            ),
+            (
+                serde_json::json!({ "name": text }).to_string(),
+                vec![("Content-Type", "application/json")],
+            ),
+        ] {
+            let before = rig.upstream.ledger().len();
+            let bytes = request("POST", "/profile", &fields, Some(&form));
+            let response = rig.send(&bytes);
+            assert_eq!(response.status, 400, "{shown}: {response}");
+            assert_eq!(rig.upstream.ledger().len(), before, "{shown}");
+        }
+    };
+    refused("alive");
+    let bytes = request("GET", &entry, &[], None);
+    let elsewhere = format!("https://evil.test/?code={}&state={handle}", raw(&handle));
+    assert_eq!(answered(&rig, &bytes, redirect(&elsewhere)).status, 502);
+    refused("over");
+    // What only shows a handle that is over, or a code, is shown.
+    let page = format!("<p>{handle}<p>{{\"code\":\"LOGIN_ERROR\"}}");
+    let answer = reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes());
+    let bytes = request("GET", "/admin/log", &[], None);
+    assert_eq!(answered(&rig, &bytes, answer).status, 200);
+}
