@@ -278,8 +278,10 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     };
     let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
-    // Nothing but a response of the server's has one there, in whatever shape.
-    if asked.at_authorization && text.place == Place::Page && text.holds(Credential::Token) {
+    // A document that answers an authorization request and has one is a response, in whatever shape. (Pages have links with
+    // tokens for pictures.)
+    let is_document = text.place == Place::Page && text.kind == Kind::Text;
+    if asked.begun.is_some() && is_document && text.holds(Credential::Token) {
         return true;
     }
     if text.is_redirect && bytes.split(is_end).any(strays) {
