@@ -230,7 +230,7 @@ fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
         Problem::warning(
             span,
             format!("the exception for {id} ends on {day}"),
-            "nobody will be there to see it end",
+            "that is further away than any exception should last",
             "write the day by which the client should be ready; it can be moved",
         )
     } else {

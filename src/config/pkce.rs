@@ -106,7 +106,7 @@ fn no_plain(table: &Table<'_>) {
             "{} cannot allow \"plain\" to all clients",
             table.name("methods")
         );
-        let label = "whoever sees the authorization request could redeem its code";
+        let label = "an attacker who sees the authorization request could redeem its code";
         let help = "write methods = [\"S256\"] here, and allow \"plain\" in the [[upstream.client]] that needs it";
         table.push(Problem::error(plain.span, message, label, help));
     }

@@ -13,6 +13,7 @@ use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
+use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
 use super::body::Body;
@@ -49,6 +50,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(body) => body,
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
     };
+    if has_document(exchange, &mut request, &body).await {
+        let unreadable = (unreadable(&TokenProblem::Document), StatusCode::BAD_REQUEST);
+        return refuse_unreadable(exchange, request, unreadable).await;
+    }
     let pairs = exchange.shared.limits.form_pairs;
     let params = match Params::parse(&body, pairs) {
         Ok(params) => params,
@@ -110,6 +115,16 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
+/// Whether a form is a document to some server, and asks for a token there: behind a comment, or in a call. A form encoder writes
+/// no braces.
+async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u8]) -> bool {
+    let Some(_) = memchr::memchr(b'{', body) else {
+        return false;
+    };
+    let heard = concern::hear(exchange, request, Look::Names).await;
+    heard.said.in_document.ask_for_token()
+}
+
 fn unknown_method() -> Violation {
     Violation::MalformedRequest("a token request is a POST".to_owned())
 }
@@ -158,6 +173,10 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             return None;
         }
     };
+    if has_document(exchange, request, &body).await {
+        record(exchange, request, unreadable(&TokenProblem::Document));
+        return None;
+    }
     let params = Params::parse(&body, exchange.shared.limits.form_pairs);
     let authorization = request
         .headers

@@ -82,7 +82,7 @@ pub enum TokenProblem {
     /// Some servers trim it, and then it names another client.
     #[error("the client_id begins or ends with blanks")]
     PaddedClient,
-    /// It begins as JSON or XML does: servers are known that believe the content rather than its type.
+    /// It is JSON or XML to some server: some are known that believe the content rather than its type.
     #[error("a document where a form has to be")]
     Document,
     /// Who the client is cannot be told.

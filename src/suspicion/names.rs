@@ -72,7 +72,7 @@ impl Said {
     }
 
     /// Whether it is a token request: a grant, or a code with company. A one-time password needs a secret for company.
-    pub(super) const fn ask_for_token(self) -> bool {
+    pub const fn ask_for_token(self) -> bool {
         let secretive = Self::CLIENT_SECRET.and(Self::CODE_VERIFIER);
         self.has(Self::GRANT_TYPE)
             || self.has(Self::LONG_CODE) && self.has(Self::COMPANIONS)

@@ -141,7 +141,7 @@ impl Metrics {
     pub fn count_dropped_lines(&self, dropped: Counter) {
         self.registry().register(
             "log_lines_dropped",
-            "Log lines that nobody read in time",
+            "Log lines that were not read in time",
             dropped,
         );
     }

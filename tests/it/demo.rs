@@ -95,7 +95,7 @@ fn all_scenes_play_by_themselves_and_go_as_promised() {
         ONE_REQUEST,
         // Log in without PKCE
         "[ok] The request is refused, and the application's developer is told why",
-        "[ok] There is no code that anybody could steal",
+        "[ok] There is no code to steal",
         OWN_STATE,
         "[ok] Nothing of it reached the legacy server",
         // Steal the code

@@ -124,7 +124,7 @@ impl Act<'_> {
         });
         self.promise(
             value(self.callback, "code").is_empty(),
-            "There is no code that anybody could steal",
+            "There is no code to steal",
         );
     }
 

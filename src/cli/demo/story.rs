@@ -190,7 +190,7 @@ fn usual(exchange: &Exchange) -> &'static str {
         (Party::Browser, Party::Gate)
             if exchange.answer.pairs.iter().any(|(n, _)| n == "error") =>
         {
-            "The gate refuses: there is no challenge. It asks nobody behind it."
+            "The gate refuses: there is no challenge. The upstream is not asked."
         }
         (Party::Browser, Party::Gate) if exchange.status == 303 => {
             "The gate judges the request, and puts a handle in place of the state."

@@ -266,7 +266,7 @@ fn an_end_that_nobody_will_see_is_said() {
         ("9999-12-31", true),
     ] {
         let warning = format!(
-            "4:9 warning: the exception for \"a\" ends on {until} | nobody will be there to see it end | \
+            "4:9 warning: the exception for \"a\" ends on {until} | that is further away than any exception should last | \
              write the day by which the client should be ready; it can be moved"
         );
         let warnings: Vec<&str> = said.then_some(warning.as_str()).into_iter().collect();

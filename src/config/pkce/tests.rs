@@ -79,7 +79,7 @@ fn plain_is_for_single_clients() {
         "methods = [\"S256\", \"plain\"]",
         &[
             "2:20 error: `upstream.pkce.methods` cannot allow \"plain\" to all clients | \
-           whoever sees the authorization request could redeem its code | \
+           an attacker who sees the authorization request could redeem its code | \
            write methods = [\"S256\"] here, and allow \"plain\" in the [[upstream.client]] that needs it",
         ],
     );

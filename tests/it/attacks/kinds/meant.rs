@@ -294,6 +294,34 @@ fn names_in_basic_in_both_readings() {
     });
 }
 
+/// Escapes in Basic that a strict decoder refuses, and a loose one takes for what it can. Fails when such credentials have only
+/// their literal reading.
+#[test]
+fn names_in_basic_with_escapes_that_are_wrong() {
+    only(&["pub"], |attacked| {
+        let around = issued_around(attacked, "pub");
+        for user in [
+            "pub%00%zz",
+            "+p%55b%20%00%",
+            "p%75b%00legacy%0",
+            // What is not UTF-8: a server may drop it, or read it as Latin-1.
+            "p%75b%00%ff",
+            "p%75b%ff",
+            "p%fcb",
+            "%C3p%75b%zz",
+        ] {
+            for code in [&*attacked.code, &*around, UNKNOWN] {
+                attacked.refused(&with_basic(attacked, user, code), &[400]);
+            }
+        }
+        for user in ["le%67acy%zz", "p%75b%"] {
+            let before = attacked.rig.forwarded();
+            attacked.rig.send(&with_basic(attacked, user, UNKNOWN));
+            assert_eq!(attacked.rig.forwarded(), before + 1, "{user}");
+        }
+    });
+}
+
 /// A code that may be anybody's, in a request that names nobody.
 #[test]
 fn codes_of_nobody_under_no_name() {

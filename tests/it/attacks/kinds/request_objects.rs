@@ -127,6 +127,44 @@ fn objects_in_documents() {
     });
 }
 
+/// An object beside what makes the request one that cannot be read: it may still be about `pub`. The objects of two parts
+/// of a request say nothing about each other. Fails in `Heard::rule` without the question for an object.
+#[test]
+fn objects_in_requests_that_cannot_be_read() {
+    beside_a_lax_client(|attacked| {
+        let object = &objects("")[0];
+        for name in [
+            "request",
+            "Request",
+            "request[]",
+            "re%71uest",
+            "request_uri",
+        ] {
+            for beside in [
+                "x=1&x=2",
+                "scope=openid&scope=openid",
+                "x=%ff",
+                "state=s&state=t",
+                "client%5Fid=lax",
+                "request=e30.e30.",
+            ] {
+                for query in [
+                    format!("client_id=lax&{beside}&{name}={object}"),
+                    format!("{name}={object}&{beside}&client_id=lax"),
+                    format!("client_id=lax%00&{beside}&{name}={object}"),
+                ] {
+                    begins_nothing(attacked, &query, &[302, 303, 400]);
+                }
+            }
+        }
+        // Half in the query, and half in the form.
+        let target = format!("/authorize?client_id=lax&request={object}");
+        attacked.refused_form(&target, &[], "client_id=lax", &[302, 303, 400]);
+        let form = format!("request={object}");
+        attacked.refused_form("/authorize?client_id=lax", &[], &form, &[302, 303, 400]);
+    });
+}
+
 /// Without an object a client that is not enforced signs in without a challenge, and a consent form has a field of that name.
 #[test]
 fn what_is_no_request_object_goes_on() {

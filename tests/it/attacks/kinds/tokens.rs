@@ -273,6 +273,18 @@ fn with_token(token: &str) -> Vec<Answer> {
     answers
 }
 
+/// A sign-in that begins: its target, and the state that the upstream sees.
+fn begun(rig: &Rig, codes: &str) -> (String, String) {
+    let authorization = rig.authorization();
+    if codes == "handle" {
+        let begin = rig.entry(&authorization);
+        let state = handle_of(&begin);
+        return (begin, state);
+    }
+    let state = authorization.state().unwrap_or_default().to_owned();
+    (target(&authorization), state)
+}
+
 /// Tokens are opaque: one may be short, and look like words. Fails where tokens have to look like codes, and (beside a code that
 /// goes out as it came) without the leftovers in `bind`.
 #[test]
@@ -281,13 +293,7 @@ fn tokens_of_a_few_letters() {
         let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
         for token in ["AT-LEAK", "Bearer1", "ATOK", "abc123"] {
             for (serial, (status, fields, body)) in with_token(token).into_iter().enumerate() {
-                let authorization = rig.authorization();
-                let mut begin = target(&authorization);
-                let mut state = authorization.state().unwrap_or_default().to_owned();
-                if codes == "handle" {
-                    begin = rig.entry(&authorization);
-                    state = handle_of(&begin);
-                }
+                let (begin, state) = begun(&rig, codes);
                 let serial = format!("{token}{serial}").to_lowercase();
                 let fill = |text: &str| text.replace("SERIAL", &serial).replace("STATE", &state);
                 let fields: Vec<_> = fields
@@ -307,6 +313,15 @@ fn tokens_of_a_few_letters() {
                     !["=", ">", "\"", "\":\""].into_iter().any(is_there),
                     "{shown}: {response}"
                 );
+            }
+            // The same words under names that are not those of a token.
+            for location in [
+                format!("{REDIRECT_URI}#error=x&next_token={token}"),
+                format!("/go-on?csrf_token={token}"),
+            ] {
+                let begin = request("GET", &begun(&rig, codes).0, &[], None);
+                let response = answered(&rig, &begin, redirect(&location));
+                assert!(response.to_string().contains(token), "{codes}: {response}");
             }
         }
     }
