@@ -107,6 +107,8 @@ fn configurations() -> Vec<(String, String)> {
     configurations
 }
 
+const PLAIN_HTTP: &str = "the upstream is reached over a network in plain http";
+
 #[test]
 fn every_configuration_in_documents_and_in_deploy_passes_check() {
     for (place, text) in configurations() {
@@ -116,6 +118,8 @@ fn every_configuration_in_documents_and_in_deploy_passes_check() {
         let warnings = told.lines().filter(|line| line.starts_with("warning: "));
         let unreasoned: Vec<&str> = warnings
             .filter(|line| !line.starts_with("warning: nothing is refused at "))
+            // Its README says why that network is no other's.
+            .filter(|line| place != "deploy/compose/config.toml" || !line.ends_with(PLAIN_HTTP))
             .collect();
         assert!(unreasoned.is_empty(), "{place}\n{told}");
     }
