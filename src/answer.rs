@@ -6,7 +6,7 @@
 //! 1. One answer belongs to one sign-in.
 //! 2. What belongs to none carries no code and no token to a client. Within the server itself a code is its own affair; a token
 //!    is not, where it stands as in an authorization response.
-//! 3. A sign-in's credentials go to its redirect URI and nowhere else.
+//! 3. A sign-in's credentials go to its redirect URI and nowhere else, and only in answer to its own client.
 //! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
 //! 5. Nothing is replaced in a signed response, nor in a part that cannot be read.
 //! 6. There is one code, asked for, under its exact name, beside no error, and it did not come with the request: what a client could have
@@ -58,7 +58,9 @@ pub struct Facts<'a> {
     pub came_along: bool,
     /// Whether it is another browser than the one that began, and that matters.
     pub is_other_browser: bool,
-    /// The rule of the sign-in's client.
+    /// Whether the request was one of another client, whose rule is the stricter one.
+    pub is_anothers: bool,
+    /// The rule of the sign-in's client; of both the stricter one.
     pub rule: &'a Rule,
 }
 
@@ -108,6 +110,9 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         } else {
             Ok(Plan::Pass)
         };
+    }
+    if facts.is_anothers && (carried.has_credential() || carried.signed) {
+        return Err("a code for a request of another client");
     }
     if carried.has_tokens() && !may_have_tokens(carried, record, facts.rule) {
         return Err("a token that was not asked for");

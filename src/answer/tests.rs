@@ -41,6 +41,7 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
         leads: Leads::ToClient,
         came_along: false,
         is_other_browser: false,
+        is_anothers: false,
         rule: &rule,
     })
 }
@@ -52,6 +53,7 @@ fn of_nobody(response: &str, leads: Leads, sign_in: SignIn<'_>) -> Result<Plan, 
         leads,
         came_along: false,
         is_other_browser: false,
+        is_anothers: false,
         rule: &Rule::default(),
     })
 }
@@ -152,6 +154,32 @@ fn what_belongs_to_no_sign_in_carries_nothing_to_a_client() {
 }
 
 #[test]
+fn an_answer_to_another_clients_request_brings_nothing_but_an_error() {
+    let (record, rule) = (record("code token"), rule(&["code token"]));
+    let with = |response: &str, is_anothers| {
+        judge(&Facts {
+            carried: &carried(response),
+            sign_in: SignIn::Live(&record),
+            leads: Leads::ToClient,
+            came_along: false,
+            is_other_browser: false,
+            is_anothers,
+            rule: &rule,
+        })
+    };
+    for response in [
+        "code=a",
+        "access_token=a",
+        "code=a&access_token=b",
+        "response=a",
+    ] {
+        assert!(with(response, true).is_err(), "{response}");
+    }
+    assert_eq!(with("code=a", false), Ok(Plan::Bind));
+    assert_eq!(with("error=access_denied", true), Ok(Plan::Bind));
+}
+
+#[test]
 fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_request() {
     let (record, rule) = (record("code"), Rule::default());
     let with = |response: &str, leads, came_along, is_other_browser| {
@@ -161,6 +189,7 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
             leads,
             came_along,
             is_other_browser,
+            is_anothers: false,
             rule: &rule,
         })
     };

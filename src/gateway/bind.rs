@@ -20,6 +20,7 @@ use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
 use crate::spelling::Twins;
 use crate::store::{Bound, Place};
+use crate::suspicion::{Said, Suspicion};
 use crate::telemetry::Event;
 
 use super::body::Body;
@@ -54,6 +55,30 @@ impl Asked<'_> {
     /// Whether a code is most likely to follow.
     fn follows_login(&self) -> bool {
         self.at_authorization || self.sent.is_post()
+    }
+
+    /// The strictest rule of the clients that the request names. `None`: it names no client.
+    fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
+        let concern = Concern {
+            names: &said.clients,
+            owners: &[],
+            is_certain: true,
+        };
+        exchange.site.settings.rules.named(&concern, clock::today())
+    }
+
+    /// The rule for an answer that belongs to a sign-in of that client. Where the request is an authorization request of another
+    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
+    fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        let own = exchange.rule(Some(client));
+        if !rules.any_exception() {
+            return own;
+        }
+        let said = self.sent.said(&exchange.site.key);
+        let named =
+            Self::named_rule(exchange, &said).filter(|_| said.said.has(Said::RESPONSE_TYPE));
+        named.map_or(own, |named| rules.stricter(own, named))
     }
 
     /// The handles that may stand in its answer.
@@ -145,18 +170,9 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let rules = &exchange.site.settings.rules;
-    let rule = found.rule.unwrap_or_else(|| {
-        let named = asked.sent.clients(&exchange.site.key);
-        let concern = Concern {
-            names: &named,
-            owners: &[],
-            is_certain: true,
-        };
-        let default = rules.default_rule();
-        let named = rules.named(&concern, clock::today());
-        named.unwrap_or(default)
-    });
+    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.key));
+    let default = exchange.site.settings.rules.default_rule();
+    let rule = found.rule.or_else(named).unwrap_or(default);
     let verdict = Verdict {
         subject: response,
         violation: Some(found.violation),
@@ -214,13 +230,14 @@ async fn examine<'g>(
                 .as_ref()
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: found.is_live() && is_other_browser(exchange, asked, &found),
-            rule: found.rule(exchange),
+            is_anothers: found.is_anothers(exchange, asked),
+            rule: found.rule(exchange, asked),
         };
         let plan = match judge(&facts) {
             Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
             plan => plan,
         };
-        let plan = plan.map_err(|why| found.unsafe_because(exchange, why))?;
+        let plan = plan.map_err(|why| found.unsafe_because(exchange, asked, why))?;
         match plan {
             Plan::Pass => {}
             Plan::Bind => {
@@ -275,7 +292,7 @@ async fn bind<'g>(
     };
     let code = carried.codes.first();
     let bound = match code {
-        Some(code) => Some(keep(exchange, found, code).await?),
+        Some(code) => Some(keep(exchange, asked, found, code).await?),
         None => None,
     };
     if code.is_some() {
@@ -283,7 +300,7 @@ async fn bind<'g>(
     }
     let Some(handle) = &found.handle else {
         // It goes out as it came, and so does what stands beside it.
-        if !may_have_a_token(record, exchange.rule(Some(record.client))) {
+        if !may_have_a_token(record, asked.rule_of(exchange, record.client)) {
             leftovers::leftovers(exchange, asked, response, page).await?;
         }
         return Ok(Delivery::Unchanged);
@@ -301,18 +318,22 @@ async fn bind<'g>(
     };
     let rewritten = written(&record.state);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
-        return Err(found.unsafe_because(exchange, "a page that is too long to be written anew"));
+        return Err(found.unsafe_because(
+            exchange,
+            asked,
+            "a page that is too long to be written anew",
+        ));
     }
     // The client's own state may look like anything.
     let without_state = written(&ClientState::Absent);
     let check = Check {
         twins,
         ours: ours.map(Handle::expose),
-        may_have_a_token: may_have_a_token(record, exchange.rule(Some(record.client))),
+        may_have_a_token: may_have_a_token(record, asked.rule_of(exchange, record.client)),
     };
     check
         .nothing_is_left(&rewritten, &without_state, response)
-        .map_err(|why| found.unsafe_because(exchange, why))?;
+        .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     Ok(Delivery::Changed(rewritten))
 }
 
@@ -373,6 +394,7 @@ impl Check<'_> {
 /// Binds a code in the store.
 async fn keep<'g>(
     exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
     found: &Belongs,
     code: &AuthorizationCode,
 ) -> Result<Bound, Unsafe<'g>> {
@@ -389,7 +411,7 @@ async fn keep<'g>(
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
         Ok(Bound::TooMany) => {
             let why = "more codes than one sign-in may yield";
-            let found = found.unsafe_because(exchange, why);
+            let found = found.unsafe_because(exchange, asked, why);
             // Those that it has are good.
             Err(Unsafe {
                 pending: None,
@@ -398,9 +420,11 @@ async fn keep<'g>(
         }
         // The sign-in that has it keeps it; this one has shown what it is for.
         Ok(Bound::Elsewhere) => {
-            Err(found.unsafe_because(exchange, "a code that belongs to another sign-in"))
+            Err(found.unsafe_because(exchange, asked, "a code that belongs to another sign-in"))
         }
-        Ok(Bound::Unknown) => Err(found.unsafe_because(exchange, "a code that could not be bound")),
+        Ok(Bound::Unknown) => {
+            Err(found.unsafe_because(exchange, asked, "a code that could not be bound"))
+        }
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
 }

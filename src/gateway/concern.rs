@@ -71,15 +71,34 @@ impl Heard {
         self.owners.is_err()
     }
 
+    /// The rule for a request that goes on with a sign-in of that client, and says something else than the sign-in does: the
+    /// strictest of all clients that it may be about.
+    pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        if !self.is_certain() {
+            return rules.strictest(clock::today());
+        }
+        let concern = Concern {
+            names: &self.said.clients,
+            owners: &[],
+            is_certain: true,
+        };
+        let own = exchange.rule(Some(client));
+        let named = rules.named(&concern, clock::today());
+        named.map_or(own, |named| rules.stricter(own, named))
+    }
+
+    /// Whether it is about those whom it names. What is inside of a request object may be about anybody.
+    fn is_certain(&self) -> bool {
+        self.said.unreadable.is_none() && self.owners.is_ok() && !self.said.said.has(Said::REQUEST)
+    }
+
     fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
         let owners: Vec<Digest> = self.owned().map(|(_, owner)| owner.client).collect();
         let concern = Concern {
             names: &self.said.clients,
             owners: &owners,
-            // What is inside of a request object may be about anybody.
-            is_certain: self.said.unreadable.is_none()
-                && self.owners.is_ok()
-                && !self.said.said.has(Said::REQUEST),
+            is_certain: self.is_certain(),
         };
         let rules = &exchange.site.settings.rules;
         rules.concerned(&concern, clock::today())

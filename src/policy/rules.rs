@@ -337,6 +337,11 @@ impl Rules {
         self.any.response_without_code
     }
 
+    /// Whether some client has a rule of its own.
+    pub fn any_exception(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
     /// The exceptions, as written.
     pub fn clients(&self) -> impl Iterator<Item = &ClientRule> {
         self.clients.values()

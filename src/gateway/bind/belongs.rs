@@ -74,10 +74,10 @@ impl Belongs {
     }
 
     /// The rule of its client. What is dead may have been anybody's.
-    pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
+    pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         match &self.whose {
-            Whose::Live(record) => exchange.rule(Some(record.client)),
+            Whose::Live(record) => asked.rule_of(exchange, record.client),
             Whose::Dead | Whose::Several if self.handle.is_some() => {
                 rules.strictest(clock::today())
             }
@@ -87,10 +87,18 @@ impl Belongs {
         }
     }
 
+    /// Whether the request was one of another client, whose rule is the stricter one.
+    pub(super) fn is_anothers(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
+        self.record().is_some_and(|record| {
+            asked.rule_of(exchange, record.client) != exchange.rule(Some(record.client))
+        })
+    }
+
     /// The sign-in dies with an answer that must not go out.
     pub(super) fn unsafe_because<'g>(
         &self,
         exchange: &Exchange<'g>,
+        asked: &Asked<'_>,
         why: &'static str,
     ) -> Unsafe<'g> {
         let is_somebodys = self.is_live() || self.handle.is_some();
@@ -98,7 +106,7 @@ impl Belongs {
             violation: Violation::UnboundCodeInResponse(why),
             // Where nothing is rewritten the key is made of what others may know, too.
             pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
-            rule: is_somebodys.then(|| self.rule(exchange)),
+            rule: is_somebodys.then(|| self.rule(exchange, asked)),
         }
     }
 }
@@ -255,7 +263,7 @@ async fn correlated<'g>(
         }
     }
     // Another client's record under the same values is not that of whom the request names.
-    let named = asked.sent.clients(&exchange.site.key);
+    let named = asked.sent.said(&exchange.site.key).clients;
     let names_other = |client: Digest| {
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)

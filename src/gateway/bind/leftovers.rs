@@ -150,7 +150,7 @@ pub(super) async fn leftovers<'g>(
     }
     let texts = texts(exchange, asked, response, &page.text);
     // Most answers have no handle in them.
-    if texts.iter().any(Text::has_handle) && beside_handles(exchange, &texts).await? {
+    if texts.iter().any(Text::has_handle) && beside_handles(exchange, asked, &texts).await? {
         return Ok(());
     }
     let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
@@ -163,6 +163,7 @@ pub(super) async fn leftovers<'g>(
 /// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
 async fn beside_handles<'g>(
     exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
     texts: &[Text<'_>],
 ) -> Result<bool, Unsafe<'g>> {
     let mut may_have_tokens = false;
@@ -188,10 +189,12 @@ async fn beside_handles<'g>(
             // Nobody's, as far as can be told.
             (None, _) if !text.has_handle() => {}
             // A page may bring the token that a sign-in asked for.
-            (Some(sign_in), Credential::Token) if may_have_token(exchange, sign_in).await? => {
+            (Some(sign_in), Credential::Token)
+                if may_have_token(exchange, asked, sign_in).await? =>
+            {
                 may_have_tokens = true;
             }
-            (sign_in, _) => return Err(suspicious(exchange, sign_in, text.why)),
+            (sign_in, _) => return Err(suspicious(exchange, asked, (sign_in, text.why))),
         }
     }
     Ok(may_have_tokens)
@@ -215,7 +218,7 @@ async fn sealed<'g>(
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
     let why = "a coding that was not asked for";
-    Err(suspicious(exchange, live.first(), why))
+    Err(suspicious(exchange, asked, (live.first(), why)))
 }
 
 /// A sign-in that is alive.
@@ -238,8 +241,12 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
     Ok(live.collect())
 }
 
-async fn may_have_token<'g>(exchange: &Exchange<'g>, sign_in: &SignIn) -> Result<bool, Unsafe<'g>> {
-    let rule = exchange.rule(Some(sign_in.client));
+async fn may_have_token<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    sign_in: &SignIn,
+) -> Result<bool, Unsafe<'g>> {
+    let rule = asked.rule_of(exchange, sign_in.client);
     match exchange.site.store.pending(sign_in.pending).await {
         Ok(Pending::Live(record)) => Ok(may_have_a_token(&record, rule)),
         Ok(_) => Ok(false),
@@ -249,8 +256,8 @@ async fn may_have_token<'g>(exchange: &Exchange<'g>, sign_in: &SignIn) -> Result
 
 fn suspicious<'g>(
     exchange: &Exchange<'g>,
-    sign_in: Option<&SignIn>,
-    why: &'static str,
+    asked: &Asked<'_>,
+    (sign_in, why): (Option<&SignIn>, &'static str),
 ) -> Unsafe<'g> {
     let rules = &exchange.site.settings.rules;
     Unsafe {
@@ -258,7 +265,7 @@ fn suspicious<'g>(
         pending: sign_in.map(|sign_in| sign_in.pending),
         // What is dead may have been anybody's.
         rule: Some(match sign_in {
-            Some(sign_in) => exchange.rule(Some(sign_in.client)),
+            Some(sign_in) => asked.rule_of(exchange, sign_in.client),
             None => rules.strictest(clock::today()),
         }),
     }

@@ -6,6 +6,7 @@ mod apart;
 mod callbacks;
 mod cost;
 mod delivered;
+mod lax_sign_ins;
 mod meant;
 mod planted;
 mod request_objects;

@@ -1,0 +1,162 @@
+//! The sign-in of a client that is not enforced as a way around for one that is: it begins without a challenge, and goes on under
+//! the name of the other.
+//!
+//! Seen to fail: `continuations_that_name_another_client` when a mismatch is judged by the rule of the sign-in's client alone,
+//! `answers_to_requests_of_another_client` without `is_anothers` in the facts of an answer.
+
+use super::super::multipart;
+use super::request_objects::objects;
+use super::{answered, redirect};
+use crate::support::params::{Params, encode};
+use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, request};
+
+/// `pub` is enforced, `lax` is only watched: as an exception, or because the default is to watch.
+fn gates() -> [Rig; 2] {
+    let client = |id: &str, mode: &str, until: &str| {
+        format!(
+            "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\n{until}mode = \"{mode}\"\ncodes = \"handle\"\n"
+        )
+    };
+    let until = "until = \"2999-12-31\"\n";
+    [
+        ("enforce", client("lax", "report", until)),
+        ("report", client("pub", "enforce", "")),
+    ]
+    .map(|(mode, tables)| {
+        let rig = Rig::with(Config {
+            pkce: &format!("mode = \"{mode}\"\ncodes = \"handle\""),
+            tables: &tables,
+            ..Config::default()
+        });
+        rig.unguarded()
+    })
+}
+
+/// A sign-in of `lax`, without a challenge.
+fn begun(rig: &Rig) -> (String, String) {
+    let lax = rig.authorization().without_challenge();
+    let entry = rig.entry(&lax.with("client_id", "lax"));
+    let handle = handle_of(&entry);
+    (entry, handle)
+}
+
+/// What names `pub`, or may.
+fn named_otherwise() -> Vec<String> {
+    let redirect_uri = encode(REDIRECT_URI);
+    let mut named = vec![
+        "client_id=pub".to_owned(),
+        "client%5Fid=%70ub".to_owned(),
+        "Client_Id=pub".to_owned(),
+        "client_id[]=pub".to_owned(),
+        format!("client_id=pub&response_type=code&redirect_uri={redirect_uri}"),
+        format!("client_id=pub&response_type=token&redirect_uri={redirect_uri}"),
+        "client_id=lax&client_id=pub".to_owned(),
+        "request_uri=urn:ietf:params:oauth:request_uri:x".to_owned(),
+        "client_id=lax&request_uri=https://client.test/object".to_owned(),
+    ];
+    for object in objects("") {
+        named.push(format!("request={object}"));
+        named.push(format!("client_id=lax&request={object}"));
+    }
+    named
+}
+
+#[test]
+fn continuations_that_name_another_client() {
+    for rig in gates() {
+        for named in named_otherwise() {
+            for (query, form) in [
+                ("state=HANDLE&NAMED", None),
+                ("state=HANDLE", Some("NAMED")),
+                ("NAMED", Some("state=HANDLE")),
+                ("", Some("state=HANDLE&NAMED")),
+            ] {
+                let (_, handle) = begun(&rig);
+                let fill = |text: &str| text.replace("NAMED", &named).replace("HANDLE", &handle);
+                let target = format!("/authorize?{}", fill(query));
+                let form = form.map(fill);
+                let method = if form.is_some() { "POST" } else { "GET" };
+                let before = rig.upstream.ledger().len();
+                let response = rig.send(&request(method, &target, &[], form.as_deref()));
+                assert_eq!(response.status, 400, "{target} {form:?}: {response}");
+                assert_eq!(rig.upstream.ledger().len(), before, "{target} {form:?}");
+            }
+        }
+        // In parts, behind the handle in the query.
+        let (_, handle) = begun(&rig);
+        let parts = multipart(&Params::default().with("client_id", "pub"), "b");
+        let before = rig.upstream.ledger().len();
+        let fields = [("Content-Type", "multipart/form-data; boundary=b")];
+        let target = format!("/authorize?state={handle}");
+        let response = rig.send(&request("POST", &target, &fields, Some(&parts)));
+        assert_eq!(response.status, 415, "{response}");
+        assert_eq!(rig.upstream.ledger().len(), before);
+    }
+}
+
+/// As its own client, and with what only its own client may not say, the sign-in goes on: it is only watched.
+#[test]
+fn continuations_of_a_watched_client_go_on() {
+    for rig in gates() {
+        for own in [
+            "",
+            "client_id=lax",
+            "client_id=lax&response_mode=fragment",
+            "response_type=code+id_token",
+            "redirect_uri=https%3A%2F%2Fclient.test%2Fother",
+        ] {
+            let (_, handle) = begun(&rig);
+            let before = rig.upstream.ledger().len();
+            rig.post("/authorize", &[], &format!("state={handle}&{own}"));
+            assert_eq!(rig.upstream.ledger().len(), before + 1, "{own}");
+        }
+    }
+}
+
+/// At a path that is not listed the gate does not see an authorization request. What the server answers with is not the sign-in's.
+#[test]
+fn answers_to_requests_of_another_client() {
+    for rig in gates() {
+        for with in [
+            "?code=serial-of-it",
+            "#access_token=SplxlOBeZQQYbYS6WxSbIA&token_type=Bearer",
+            "#code=serial-of-it&id_token=e30.e30.e30",
+        ] {
+            for (named, passes) in [
+                ("client_id=pub&response_type=token", false),
+                ("client_id=pub&response_type=code", false),
+                ("Client_Id=pub&responseType=code", false),
+                ("client_id=lax&response_type=code", true),
+                ("", true),
+            ] {
+                for in_form in [false, true] {
+                    let (_, handle) = begun(&rig);
+                    let begin = if in_form {
+                        let form = format!("{named}&state={handle}");
+                        request("POST", "/v2/authorize", &[], Some(&form))
+                    } else {
+                        let target = format!("/v2/authorize?{named}&state={handle}");
+                        request("GET", &target, &[], None)
+                    };
+                    let with = with.replace("serial", handle.get(8..16).unwrap_or_default());
+                    let answer = redirect(&format!("{REDIRECT_URI}{with}&state={handle}"));
+                    let response = answered(&rig, &begin, answer);
+                    let shown = format!("{named} {with}: {response}");
+                    if passes {
+                        assert_eq!(response.status, 302, "{shown}");
+                    } else {
+                        assert_eq!(response.status, 502, "{shown}");
+                    }
+                }
+            }
+        }
+        // And the whole of it, to the token.
+        let lax = rig
+            .authorization()
+            .without_challenge()
+            .with("client_id", "lax");
+        let code = rig.sign_in(&lax);
+        assert!(authorization_response(&rig.get(&rig.entry(&lax)), &lax).is_some());
+        assert!(!code.code().is_empty());
+    }
+}
