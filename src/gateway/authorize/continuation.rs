@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{ErrorCode, RedirectUri, ResponseMode, ResponseType};
+use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
@@ -94,12 +94,13 @@ fn refuse_silently(
     if *violation != Violation::BrowserMismatch || !submission.is_silent() {
         return None;
     }
-    // It is the recorded one: a continuation says nothing else.
+    // Where the sign-in began without one, the one that is sent is a guess.
+    record.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
     let to = exchange.site.registered(record.client, rule, &uri)?;
     let mode = match record.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
-        None => ResponseType::parse(record.response_type.as_deref()?).default_mode(),
+        None => record.default_mode()?,
     };
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
