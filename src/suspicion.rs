@@ -20,6 +20,7 @@ use std::fmt;
 
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey};
 use crate::oauth::Digest;
+use crate::oauth::client::is_token_of_another_scheme;
 use crate::work::looked_at;
 
 pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
@@ -309,7 +310,8 @@ impl Scan<'_> {
     fn credentials(&mut self, credentials: &[u8]) {
         let scheme = credentials.get(..5).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") {
-            if crate::spelling::says(credentials, b"basic") {
+            let is_other = is_token_of_another_scheme(credentials);
+            if !is_other && crate::spelling::says(credentials, b"basic") {
                 self.cannot_read("the credentials may be Basic");
             }
             return;

@@ -43,20 +43,20 @@ impl Heard {
             })
     }
 
-    /// The client whose code stands in the request. A client that lives behind the gate, too, gets its code in a request of its
-    /// own: at its redirect URI.
-    pub(super) fn owner_of_stray_code(
+    /// The strictest rule of the clients whose codes stand in the request. A client that lives behind the gate, too, gets its
+    /// code in a request of its own: at its redirect URI. `None`: there are no others.
+    pub(super) fn rule_of_stray_codes<'g>(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &Exchange<'g>,
         request: &Received,
-    ) -> Option<Digest> {
+    ) -> Option<&'g Rule> {
         let here = LazyCell::new(|| exchange.site.targets(request.path()));
-        let mut codes = self.owned();
-        codes.find_map(|(candidate, owner)| {
+        let strayed = self.owned().filter_map(|(candidate, owner)| {
             let is_code = matches!(candidate, Candidate::Code(_));
             let is_at_home = || owner.target.is_some_and(|target| here.contains(&target));
             (is_code && !is_at_home()).then_some(owner.client)
-        })
+        });
+        exchange.strictest_of(strayed)
     }
 
     /// Whether a code stands beside the handle of a sign-in: what the server repeats of it would look like its answer to that
@@ -285,7 +285,8 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
 }
 
 /// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
-/// servers know a code by what it is, not by what it is called. It is judged by the rule of the client that it belongs to.
+/// servers know a code by what it is, not by what it is called. Such a request is judged by the
+/// strictest rule of the clients whose codes stand in it.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
     params: &Params<'_>,
@@ -307,9 +308,9 @@ pub(super) async fn misnamed_code<'g>(
     }
     match exchange.site.store.owners(&candidates).await {
         Ok(owners) => {
-            let owner = owners.into_iter().flatten().next()?;
+            let owners = owners.into_iter().flatten().map(|owner| owner.client);
+            let rule = exchange.strictest_of(owners)?;
             let text = "a code under another name".to_owned();
-            let rule = exchange.rule(Some(owner.client));
             Some((rule, Violation::MalformedRequest(text)))
         }
         Err(_) => Some((rules.strictest(clock::today()), Violation::StoreUnavailable)),

@@ -74,9 +74,9 @@ async fn suspect<'g>(
     if !codes_travel {
         return None;
     }
-    let owner = heard.owner_of_stray_code(exchange, request)?;
+    let rule = heard.rule_of_stray_codes(exchange, request)?;
     let violation = Violation::TokenRequestElsewhere("it has the code of a sign-in");
-    Some((exchange.rule(Some(owner)), violation))
+    Some((rule, violation))
 }
 
 /// By what a request is one for a token.

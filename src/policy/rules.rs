@@ -337,6 +337,11 @@ impl Rules {
         self.any.response_without_code
     }
 
+    /// Whether a client of that name is configured, or one that some server takes for the same.
+    pub fn has_client(&self, id: &ClientId) -> bool {
+        self.clients.contains_key(&id.digest()) || self.namesake(id).is_some()
+    }
+
     /// Whether some client has a rule of its own.
     pub fn any_exception(&self) -> bool {
         !self.clients.is_empty()

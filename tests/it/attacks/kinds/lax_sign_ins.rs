@@ -12,9 +12,13 @@ use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, han
 
 /// `pub` is enforced, `lax` is only watched: as an exception, or because the default is to watch.
 fn gates() -> [Rig; 2] {
+    gates_with("handle")
+}
+
+fn gates_with(codes: &str) -> [Rig; 2] {
     let client = |id: &str, mode: &str, until: &str| {
         format!(
-            "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\n{until}mode = \"{mode}\"\ncodes = \"handle\"\n"
+            "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\n{until}mode = \"{mode}\"\ncodes = \"{codes}\"\n"
         )
     };
     let until = "until = \"2999-12-31\"\n";
@@ -24,7 +28,7 @@ fn gates() -> [Rig; 2] {
     ]
     .map(|(mode, tables)| {
         let rig = Rig::with(Config {
-            pkce: &format!("mode = \"{mode}\"\ncodes = \"handle\""),
+            pkce: &format!("mode = \"{mode}\"\ncodes = \"{codes}\""),
             tables: &tables,
             ..Config::default()
         });
@@ -158,5 +162,52 @@ fn answers_to_requests_of_another_client() {
         let code = rig.sign_in(&lax);
         assert!(authorization_response(&rig.get(&rig.entry(&lax)), &lax).is_some());
         assert!(!code.code().is_empty());
+    }
+}
+
+/// Where codes travel as they are: a stolen code behind codes of the thief's own, at the token endpoint and elsewhere. Fails when the
+/// first code alone decides whose rule holds.
+#[test]
+fn stolen_codes_behind_codes_of_a_watched_client() {
+    for rig in gates_with("upstream") {
+        let victim = rig.authorization();
+        let stolen = rig.code_for(&victim);
+        let lax = rig
+            .authorization()
+            .without_challenge()
+            .with("client_id", "lax");
+        let own = [
+            rig.code_for(&lax),
+            rig.code_for(&lax.clone().with("state", "another")),
+        ];
+        let forms = [
+            format!("a={}&ticket={stolen}", own[0]),
+            format!("ticket={stolen}&a={}", own[0]),
+            format!("a={}&b={}&ticket={stolen}&c={}", own[0], own[1], own[0]),
+        ];
+        for form in forms {
+            for form in [
+                format!("grant_type=authorization_code&client_id=lax&{form}"),
+                format!("grant_type=urn:x&client_id=lax&{form}"),
+            ] {
+                let before = rig.upstream.ledger().len();
+                let response = rig.post("/token", &[], &form);
+                assert_eq!(response.status, 400, "{form}: {response}");
+                assert_eq!(rig.upstream.ledger().len(), before, "{form}");
+            }
+            for request in [
+                request("POST", "/api/ticket", &[], Some(&form)),
+                request("GET", &format!("/api/ticket?{form}"), &[], None),
+            ] {
+                let before = rig.upstream.ledger().len();
+                let response = rig.send(&request);
+                assert_eq!(response.status, 400, "{form}: {response}");
+                assert_eq!(rig.upstream.ledger().len(), before, "{form}");
+            }
+        }
+        // Only its own: it is watched.
+        let before = rig.upstream.ledger().len();
+        rig.post("/api/ticket", &[], &format!("a={}&b={}", own[0], own[1]));
+        assert_eq!(rig.upstream.ledger().len(), before + 1);
     }
 }
