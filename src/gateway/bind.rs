@@ -260,8 +260,7 @@ fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs)
         return false;
     };
     let seen = Seen::of(record.browser, asked.browser);
-    // Whoever correlates by the cookie has compared it.
-    if seen == Seen::Same || found.handle.is_none() || asked.begun == Some(found.key) {
+    if seen == Seen::Same || asked.begun == Some(found.key) {
         return false;
     }
     match exchange.site.settings.browser_binding {

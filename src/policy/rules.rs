@@ -198,6 +198,8 @@ struct Any {
     judged: bool,
     /// Refused or rewritten.
     touched: bool,
+    /// Sent on as it came.
+    watched: bool,
 }
 
 impl Any {
@@ -212,6 +214,7 @@ impl Any {
             enforced_upstream_codes: self.enforced_upstream_codes || enforced && !handles,
             judged: self.judged || rule.mode != Mode::Off,
             touched: self.touched || enforced || handles,
+            watched: self.watched || !rule.may_change_requests(),
         }
     }
 }
@@ -367,6 +370,11 @@ impl Rules {
         !self.any.touched
     }
 
+    /// Whether the requests of some client are sent on as they came.
+    pub fn any_watched(&self) -> bool {
+        self.any.watched
+    }
+
     /// Whether nothing is ever judged: the upstream is passed through.
     pub fn all_off(&self) -> bool {
         !self.any.judged
@@ -453,6 +461,10 @@ mod tests {
                 !any(|rule| rule.mode == Mode::Enforce || rule.uses_handles())
             );
             assert_eq!(asked.all_off(), !any(|rule| rule.mode != Mode::Off));
+            assert_eq!(
+                asked.any_watched(),
+                any(|rule| rule.mode != Mode::Enforce && !rule.uses_handles())
+            );
             assert_eq!(
                 asked.any_response_without_code(),
                 any(|rule| !rule.response_types.iter().any(ResponseType::yields_code))

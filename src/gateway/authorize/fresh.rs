@@ -10,13 +10,13 @@ use crate::oauth::{
     AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
 };
 use crate::policy::{Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize};
-use crate::store::{Held, Place};
+use crate::store::{Held, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
 use super::super::exchange::Exchange;
 use super::super::received::Received;
-use super::super::{Entry, bind, browser, reply};
+use super::super::{BrowserBinding, Entry, bind, browser, reply};
 use super::continuation::rewritten;
 use super::refuse::refuse;
 use super::{doubtful, pass, store_unavailable};
@@ -132,7 +132,13 @@ pub(super) async fn fresh(
         }
     };
     if !fresh.rule.uses_handles() {
-        let response = pass(exchange, cleared, Some(correlation(&pending)), None).await;
+        let response = pass(
+            exchange,
+            cleared,
+            Some(correlation(&pending, pending.browser)),
+            None,
+        )
+        .await;
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
@@ -183,13 +189,9 @@ fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response
 }
 
 /// Under what a request is found again when nothing on the wire is rewritten.
-fn correlation(pending: &PendingAuthorization) -> Digest {
+fn correlation(pending: &PendingAuthorization, browser: Option<Digest>) -> Digest {
     let target = pending.redirect.map(|redirect| redirect.target());
-    bind::correlation(
-        target,
-        pending.state.as_str().unwrap_or_default(),
-        pending.browser,
-    )
+    bind::correlation(target, pending.state.as_str().unwrap_or_default(), browser)
 }
 
 /// Decides about a request whose values travel unchanged, and holds it under them. The same request once more (a login
@@ -205,8 +207,7 @@ pub(super) async fn hold_correlated<T>(
         return exchange.decide(rule, verdict, client);
     }
     fresh.note_redirect(exchange);
-    let place = Place::Digest(correlation(pending));
-    match exchange.site.store.hold(place, pending).await {
+    match hold(exchange, pending).await {
         Ok(Held::Again) => apply(rule.mode, verdict),
         Ok(Held::New | Held::Conflict | Held::Handle(_)) => exchange.decide(rule, verdict, client),
         Err(_) => {
@@ -215,4 +216,18 @@ pub(super) async fn hold_correlated<T>(
             exchange.decide(rule, Verdict { subject, violation }, client)
         }
     }
+}
+
+/// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` it is found
+/// without the cookie, too, unless there is a stranger: a sign-in may end in another browser (a link in a mail), and a browser may
+/// keep no cookies.
+async fn hold(exchange: &Exchange<'_>, pending: &PendingAuthorization) -> Result<Held, StoreError> {
+    let store = &exchange.site.store;
+    let place = |browser| Place::Digest(correlation(pending, browser));
+    let held = store.hold(place(pending.browser), pending).await?;
+    let is_soft = exchange.site.settings.browser_binding == BrowserBinding::Soft;
+    if is_soft && pending.browser.is_some() && !matches!(held, Held::Again) {
+        store.hold(place(None), pending).await?;
+    }
+    Ok(held)
 }

@@ -268,11 +268,11 @@ async fn correlated<'g>(
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
     };
-    let is_watched = named.iter().all(|id| {
-        !exchange
-            .rule_of(Some(&ClientId::new(id)))
-            .may_change_requests()
-    });
+    let is_watched = exchange.site.settings.rules.any_watched()
+        && named.iter().all(|id| {
+            let rule = exchange.rule_of(Some(&ClientId::new(id)));
+            !rule.may_change_requests()
+        });
     let mut found = nobodys;
     // With the cookie first: who sends one was given it by a sign-in that is found with it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
