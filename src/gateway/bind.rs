@@ -67,7 +67,7 @@ impl Asked<'_> {
         exchange.site.settings.rules.named(&concern, clock::today())
     }
 
-    /// The rule for an answer that belongs to a sign-in of that client. Where the request is an authorization request of another
+    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
     /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
     fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
@@ -76,9 +76,16 @@ impl Asked<'_> {
             return own;
         }
         let said = self.sent.said(&exchange.site.key);
-        let named =
-            Self::named_rule(exchange, &said).filter(|_| said.said.has(Said::RESPONSE_TYPE));
-        named.map_or(own, |named| rules.stricter(own, named))
+        let is_named = said.said.has(Said::CLIENT_ID);
+        // About whom a request object is cannot be told.
+        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
+            Some(rules.strictest(clock::today()))
+        } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
+            Self::named_rule(exchange, &said)
+        } else {
+            None
+        };
+        other.map_or(own, |other| rules.stricter(own, other))
     }
 
     /// The handles that may stand in its answer.

@@ -168,9 +168,13 @@ impl Sent {
         let request = suspicion::Request {
             path: path.as_bytes(),
             query: query.as_bytes(),
-            body: suspicion::Body::Whole {
-                bytes: &self.body,
-                kind: suspicion::Kind::Form,
+            body: match self.body.as_ref() {
+                bytes if !self.is_all => suspicion::Body::Beginning(bytes),
+                bytes if self.is_sealed() => suspicion::Body::Encoded(bytes),
+                bytes => suspicion::Body::Whole {
+                    bytes,
+                    kind: suspicion::Kind::Form,
+                },
             },
             authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
             cookies: &[],

@@ -130,6 +130,19 @@ fn answers_to_requests_of_another_client() {
                 ("client_id=pub&response_type=token", false),
                 ("client_id=pub&response_type=code", false),
                 ("Client_Id=pub&responseType=code", false),
+                // The server may have a default.
+                (
+                    "client_id=pub&redirect_uri=https%3A%2F%2Fclient.test%2Fcb",
+                    false,
+                ),
+                (
+                    "client_id=lax&request=e30.eyJjbGllbnRfaWQiOiJwdWIifQ.",
+                    false,
+                ),
+                ("client_id=lax&request_uri=urn:x", false),
+                // A form of the server's own.
+                ("client_id=42&ok=1", true),
+                ("csrf=x&request=SIGNED&action=grant", true),
                 ("client_id=lax&response_type=code", true),
                 ("", true),
             ] {
@@ -153,6 +166,32 @@ fn answers_to_requests_of_another_client() {
                     }
                 }
             }
+        }
+        // What cannot be read may name any client.
+        for (fields, body) in [
+            (
+                vec![("Content-Encoding", "gzip")],
+                "\u{1f}\u{8b}sealed".to_owned(),
+            ),
+            (
+                vec![(
+                    "Content-Type",
+                    "application/x-www-form-urlencoded; charset=utf-16",
+                )],
+                "x=y".to_owned(),
+            ),
+            (vec![], "x".repeat(100_000)),
+        ] {
+            let (_, handle) = begun(&rig);
+            let begin = request(
+                "POST",
+                &format!("/v2/authorize?state={handle}"),
+                &fields,
+                Some(&body),
+            );
+            let answer = redirect(&format!("{REDIRECT_URI}?code=serial-of-it&state={handle}"));
+            let response = answered(&rig, &begin, answer);
+            assert_eq!(response.status, 502, "{fields:?}: {response}");
         }
         // And the whole of it, to the token.
         let lax = rig
