@@ -22,11 +22,12 @@ pub(super) async fn guard(
     request: &mut Received,
 ) -> Option<Response<Body>> {
     let routes = &exchange.site.settings.routes;
+    let look = look(exchange);
+    // Also of what is not judged: with what came the answer is compared.
+    let heard = hear(exchange, request, look).await;
     if routes.is_foreign_callback(request.path()) {
         return None;
     }
-    let look = look(exchange);
-    let heard = hear(exchange, request, look).await;
     refuse(exchange, request, &heard).await
 }
 

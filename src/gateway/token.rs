@@ -359,8 +359,8 @@ async fn judge<'g>(
     let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
         Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
-        // It may be anybody's.
-        None if redemption.client.is_none() => strictest(),
+        // It may be anybody's, also where a server reads another code than we do.
+        None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
         None => named,
     };
     // What is decided is told once, by the caller: a store may have it judged more than once.

@@ -290,7 +290,8 @@ impl Rules {
         let by_name = by_name.map(|id| self.of_name(&ClientId::new(id), today));
         let by_code = concern.owners.iter();
         let by_code = by_code.map(|client| self.of(Some(*client), today));
-        by_name.chain(by_code).reduce(Rule::stricter)
+        let all = by_name.chain(by_code);
+        all.reduce(|a, b| self.stricter(a, b))
     }
 
     /// The rule for clients that have none of their own.

@@ -73,10 +73,14 @@ impl Belongs {
         self.record().is_some()
     }
 
-    /// The rule of its client. What is dead may have been anybody's.
+    /// The rule of its client. What is dead may have been anybody's, and so may what leads to another client than the one that began.
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         match &self.whose {
+            Whose::Live(record) if self.leads == Leads::Away => rules.stricter(
+                asked.rule_of(exchange, record.client),
+                rules.strictest(clock::today()),
+            ),
             Whose::Live(record) => asked.rule_of(exchange, record.client),
             Whose::Dead | Whose::Several if self.handle.is_some() => {
                 rules.strictest(clock::today())

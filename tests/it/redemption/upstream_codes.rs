@@ -85,10 +85,10 @@ fn every_ordinary_shape_is_bound() {
     assert_nothing_unverified(&rig);
 }
 
-/// The login goes on in another request than the one that began it: only the browser's cookie ties the two.
+/// The login goes on in another request than the one that began it: under `hard` only the browser's cookie ties the two.
 #[test]
 fn a_sign_in_goes_on_in_the_browser_that_began_it_and_in_no_other() {
-    let rig = rig();
+    let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"hard\"").unguarded();
     rig.upstream.answer_with(Shape::Login);
     let authorization = rig.authorization();
     let page = rig.enter(&authorization);

@@ -5,11 +5,12 @@
 //! `what_is_another_redirect_uri` without the second arm of `belongs::out_of_band`, `stored_texts` where only
 //! handles of living sign-ins count in `concern::is_planted`.
 
+use super::super::FORM;
 use super::unreadable::raw;
 use super::{answered, redirect};
 use crate::support::http::Response;
-use crate::support::rig::{Rig, handle_of, request};
-use crate::support::scripted::reply;
+use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request};
+use crate::support::scripted::{Shape, reply};
 
 /// What the client gets of a sign-in with this redirect URI when the upstream redirects there; and the handle of it.
 fn redirected(rig: &Rig, redirect_uri: &str, to: &str) -> (Response, String) {
@@ -169,4 +170,64 @@ fn stored_texts() {
     let answer = reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes());
     let bytes = request("GET", "/admin/log", &[], None);
     assert_eq!(answered(&rig, &bytes, answer).status, 200);
+}
+
+/// The last request of a sign-in has a body in chunks, with an empty one, or with a length; or it is the answer of another server.
+/// Fails when the end of a body in chunks is not seen, or when what comes at a listed callback is not read.
+#[test]
+fn codes_after_requests_of_any_framing() {
+    let chunked = |body: &str| {
+        let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+        let chunk = if body.is_empty() {
+            String::new()
+        } else {
+            chunk
+        };
+        ("Transfer-Encoding: chunked", format!("{chunk}0\r\n\r\n"))
+    };
+    let whole = |body: &str| ("", body.to_owned());
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::with(Config {
+            pkce: &format!("codes = \"{codes}\"\nbrowser_binding = \"off\""),
+            endpoints: "[upstream.routes]\nforeign_callbacks = [\"/broker/cb\"]",
+            ..Config::default()
+        })
+        .unguarded();
+        let from_elsewhere = "state=own&code=c2d51f5a.0.mrsv&id_token=e30.e30.c2ln";
+        for (path, kind, (framing, body)) in [
+            ("/login", FORM, whole("user=u")),
+            ("/login", FORM, chunked("user=u&password=p")),
+            ("/login", FORM, chunked("")),
+            ("/login", "application/json", chunked("{\"user\":\"u\"}")),
+            ("/login", "application/octet-stream", whole("\u{1}\u{2}")),
+            ("/broker/cb", FORM, whole(from_elsewhere)),
+            ("/broker/cb", FORM, chunked(from_elsewhere)),
+        ] {
+            let authorization = rig.authorization();
+            let state = if codes == "handle" {
+                handle_of(&rig.entry(&authorization))
+            } else {
+                rig.upstream.answer_with(Shape::Login);
+                rig.enter(&authorization);
+                authorization.state().unwrap_or_default().to_owned()
+            };
+            let length = if framing.is_empty() {
+                format!("Content-Length: {}", body.len())
+            } else {
+                framing.to_owned()
+            };
+            let begin = format!(
+                "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\n{length}\r\n\r\n{body}"
+            );
+            let to = format!("{REDIRECT_URI}?code={}&state={state}", raw(&state));
+            let response = answered(&rig, begin.as_bytes(), redirect(&to));
+            let shown = format!("{codes} {path} {kind} {framing}: {response}");
+            assert_eq!(response.status, 302, "{shown}");
+            assert_eq!(
+                response.to_string().contains("code=pgc"),
+                codes == "handle",
+                "{shown}"
+            );
+        }
+    }
 }

@@ -167,6 +167,17 @@ fn answers_to_requests_of_another_client() {
                 }
             }
         }
+        // Whatever the request says: an answer that leads to another client is not that of the one that began.
+        for to in [
+            "https://other.test/cb?code=serial-of-it",
+            "https://client.test/other#access_token=SplxlOBeZQQYbYS6WxSbIA&token_type=Bearer",
+        ] {
+            let (_, handle) = begun(&rig);
+            let begin = request("GET", &format!("/v2/authorize?state={handle}"), &[], None);
+            let answer = redirect(&format!("{to}&state={handle}"));
+            let response = answered(&rig, &begin, answer);
+            assert_eq!(response.status, 502, "{to}: {response}");
+        }
         // What cannot be read may name any client.
         for (fields, body) in [
             (
@@ -248,5 +259,38 @@ fn stolen_codes_behind_codes_of_a_watched_client() {
         let before = rig.upstream.ledger().len();
         rig.post("/api/ticket", &[], &format!("a={}&b={}", own[0], own[1]));
         assert_eq!(rig.upstream.ledger().len(), before + 1);
+    }
+}
+
+/// Two clients that are enforced, and one may have tokens: of all that a request names, what all may have. Fails when the first name
+/// counts.
+#[test]
+fn tokens_for_one_of_two_clients_that_are_named() {
+    let rig = Rig::with(Config {
+        tables: "[[upstream.client]]\nid = \"web\"\nowner = \"a\"\nreason = \"a test\"\nuntil = \"2999-12-31\"\n\
+                 response_types = [\"code\", \"token\"]\n",
+        ..Config::default()
+    })
+    .unguarded();
+    for (named, passes) in [
+        ("client_id=web&response_type=token", true),
+        ("client_id=web&client_id=pub&response_type=token", false),
+        ("client_id=pub&client_id=web&response_type=token", false),
+        ("client_id=web&Client_Id=pub&response_type=token", false),
+    ] {
+        let web = rig.authorization().with("client_id", "web");
+        let entry = rig.entry(&web.with("response_type", "token"));
+        let handle = handle_of(&entry);
+        let begin = request(
+            "GET",
+            &format!("/v2/authorize?{named}&state={handle}"),
+            &[],
+            None,
+        );
+        let token = "access_token=SplxlOBeZQQYbYS6WxSbIA&token_type=Bearer";
+        let answer = redirect(&format!("{REDIRECT_URI}#{token}&state={handle}"));
+        let response = answered(&rig, &begin, answer);
+        let expected = if passes { 302 } else { 502 };
+        assert_eq!(response.status, expected, "{named}: {response}");
     }
 }

@@ -309,6 +309,23 @@ fn exceptions_of_clients_whose_names_are_encoded_in_basic() {
     }
 }
 
+/// A code that some server trims or cuts, under the name of a client that is not enforced.
+#[test]
+fn codes_in_another_spelling_under_a_lax_name() {
+    only(&["pub"], |attacked| {
+        for spelt in ["CODE ", " CODE", "CODE\r\n", "CODE\u{a0}", "CO\u{200b}DE"] {
+            for code in [&*attacked.raw(), UNKNOWN] {
+                let spelt = spelt
+                    .replace("CODE", code)
+                    .replace("CO\u{200b}DE", &format!("{code}\u{200b}"));
+                let form = token("legacy", &spelt).encoded();
+                attacked.refused_form("/token", &[], &form, &[400]);
+            }
+        }
+        unprotected(attacked, "legacy");
+    });
+}
+
 /// One reading of Basic names a client that is enforced, and the other one a client that is not.
 #[test]
 fn names_in_basic_in_both_readings() {
