@@ -38,7 +38,9 @@ fn is_one_server(a: &Read<'_>, b: &Read<'_>) -> bool {
 
 fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
     let clients = lax.clients.iter().chain(&strict.clients);
-    let ids: BTreeSet<&str> = clients.map(|(_, client)| client.id.as_str()).collect();
+    // Without an id it is not known whose rule it is, and that has been said.
+    let known = clients.filter(|(client, _)| client.has("id"));
+    let ids: BTreeSet<&str> = known.map(|(_, client)| client.id.as_str()).collect();
     // The default first: what a client has from there is not said again.
     let all = std::iter::once(None).chain(ids.into_iter().map(Some));
     let mut said = Vec::new();

@@ -318,6 +318,19 @@ fn two_upstreams_on_one_server_allow_each_client_the_same() {
 }
 
 #[test]
+fn what_follows_from_another_mistake_is_not_said() {
+    let nameless = EXCEPTION.replace("id = \"erp\"\n", "");
+    let misspelt = "mode = \"reprot\"";
+    for (pkce, mistake) in [
+        (nameless.as_str(), "`upstream.client.id` is missing"),
+        (misspelt, "`upstream.pkce.mode` cannot be \"reprot\""),
+    ] {
+        let found = problems(&format!("{}{}", strict(""), lax(pkce)));
+        assert!(found.len() == 1 && found[0].contains(mistake), "{found:#?}");
+    }
+}
+
+#[test]
 fn upstreams_on_one_server_that_allow_the_same_may_be_written_otherwise() {
     let enforced = client("spa", "mode = \"enforce\"");
     for (one, other) in [
