@@ -218,15 +218,19 @@ pub(super) async fn hold_correlated<T>(
     }
 }
 
-/// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` it is found
-/// without the cookie, too, unless there is a stranger: a sign-in may end in another browser (a link in a mail), and a browser may
-/// keep no cookies.
+/// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is found
+/// without the cookie, too, unless there is a stranger's: it may end in another browser (a link in a mail), and a browser may keep no
+/// cookies. Not under a state that can be guessed, or none: a stranger's own code would be taken for the answer.
 async fn hold(exchange: &Exchange<'_>, pending: &PendingAuthorization) -> Result<Held, StoreError> {
+    /// Bytes of a state that is not guessed: 96 bits in base64url.
+    const UNGUESSABLE: usize = 16;
     let store = &exchange.site.store;
     let place = |browser| Place::Digest(correlation(pending, browser));
     let held = store.hold(place(pending.browser), pending).await?;
     let is_soft = exchange.site.settings.browser_binding == BrowserBinding::Soft;
-    if is_soft && pending.browser.is_some() && !matches!(held, Held::Again) {
+    let state = pending.state.as_str().unwrap_or_default();
+    let is_elsewhere = is_soft && pending.browser.is_some() && state.len() >= UNGUESSABLE;
+    if is_elsewhere && !matches!(held, Held::Again) {
         store.hold(place(None), pending).await?;
     }
     Ok(held)

@@ -136,19 +136,31 @@ fn a_sign_in_ends_in_another_browser_unless_that_is_refused() {
 #[test]
 fn another_browser_is_no_way_to_the_sign_in_of_a_stranger() {
     let rig = Rig::pkce("codes = \"upstream\"").unguarded();
-    let same = |state: &str| rig.authorization().with("state", state);
-    let victim = Begun::new(&rig, &same("known"));
-    let stranger = Begun::new(&rig, &same("known"));
-    let lost = Begun {
-        cookie: String::new(),
-        authorization: victim.authorization.clone(),
-        state: victim.state.clone(),
-        ..victim
+    let lost = |begun: &Begun<'_>| {
+        let lost = Begun {
+            rig: &rig,
+            cookie: String::new(),
+            authorization: begun.authorization.clone(),
+            state: begun.state.clone(),
+        };
+        let response = lost.log_in();
+        assert_eq!(response.status, 502, "{response}");
     };
-    let response = lost.log_in();
-    assert_eq!(response.status, 502, "{response}");
+    let known = unguessable();
+    let same = || Begun::new(&rig, &rig.authorization().with("state", &known));
+    let (victim, stranger) = (same(), same());
+    lost(&victim);
     victim.ends_in_a_token();
     stranger.ends_in_a_token();
+    // What a stranger can guess is no sign of a sign-in: the answer to their own login would be bound to the person's challenge.
+    for authorization in [
+        rig.authorization().with("state", "constant"),
+        rig.authorization().without("state"),
+    ] {
+        let victim = Begun::new(&rig, &authorization);
+        lost(&victim);
+        victim.ends_in_a_token();
+    }
 }
 
 /// A stranger begins as many sign-ins as they like, before and after and while another person's is under way, also under the same

@@ -45,6 +45,21 @@ fn nothing_is_rewritten_and_the_verifier_is_checked() {
     assert_nothing_unverified(&rig);
 }
 
+/// The hashes in an `id_token` are made of the code and the state that the upstream has; `check` warns where the client gets others.
+#[test]
+fn a_hybrid_response_has_the_code_and_the_state_that_its_id_token_was_signed_over() {
+    for (codes, fits) in [("upstream", true), ("handle", false)] {
+        let types = "response_types = [\"code\", \"code id_token\"]";
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"\n{types}")).unguarded();
+        let authorization = rig.authorization().with("response_type", "code id_token");
+        let answer = rig.sign_in(&authorization);
+        assert!(answer.params.get("id_token").is_some());
+        assert_eq!(answer.code() == rig.upstream.codes()[0], fits, "{codes}");
+        let asked = rig.upstream.ledger()[0].target() == target(&authorization);
+        assert_eq!(asked, fits, "{codes}");
+    }
+}
+
 #[test]
 fn without_a_challenge_there_is_no_sign_in() {
     let rig = rig();
