@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use crate::clock::rounds::Rounds;
 use crate::clock::{Clock, Timestamp};
 use crate::socket::Batch;
-use crate::spelling::says;
 
 use super::framing;
 use super::line::Line;
@@ -94,31 +93,26 @@ fn ends_surely<T>(is_odd: bool, response: &Response<T>) -> bool {
 /// afterwards is that user's.
 const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
 
-/// Whether a request authenticates its connection.
-fn has_credentials_of_connection(headers: &HeaderMap) -> bool {
-    let credentials = headers.get_all(header::AUTHORIZATION).iter();
-    let mut schemes = credentials.map(|value| {
-        let value = value.as_bytes().trim_ascii_start();
-        value
-            .split(u8::is_ascii_whitespace)
-            .next()
-            .unwrap_or_default()
-    });
-    schemes.any(|scheme| {
-        OF_CONNECTIONS
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known))
-    })
+fn is_of_connections(scheme: &[u8]) -> bool {
+    let mut known = OF_CONNECTIONS.iter();
+    known.any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-/// Whether a server asks for that, or goes on with it.
+fn words(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let words = value.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
+    words.filter(|word| !word.is_empty())
+}
+
+/// Whether a request authenticates its connection.
+fn has_credentials_of_connection(headers: &HeaderMap) -> bool {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    credentials.any(|value| words(value).next().is_some_and(is_of_connections))
+}
+
+/// Whether a server asks for that, or goes on with it. One field may have several challenges.
 fn asks_for_credentials_of_connection(headers: &HeaderMap) -> bool {
     let mut challenges = headers.get_all(header::WWW_AUTHENTICATE).iter();
-    challenges.any(|value| {
-        OF_CONNECTIONS
-            .iter()
-            .any(|known| says(value.as_bytes(), known))
-    })
+    challenges.any(|value| words(value).any(is_of_connections))
 }
 
 impl<B> Client<B>

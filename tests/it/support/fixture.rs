@@ -57,7 +57,7 @@ fn built(source: &Path) -> PathBuf {
 /// Starts a server and waits for its `ready`. It ends when its standard input does, which is when this process ends.
 pub(crate) fn serve(mut command: Command) -> Child {
     /// Much longer than any server takes, on a machine that does much else.
-    const PATIENCE: Duration = Duration::from_secs(120);
+    const PATIENCE: Duration = Duration::from_mins(2);
     // Node 20 is known to hang now and then before it runs a line of a program; it would be waited for for ever.
     for _ in 0..3 {
         let mut child = command
@@ -69,7 +69,7 @@ pub(crate) fn serve(mut command: Command) -> Child {
         std::thread::spawn(move || {
             let mut lines = output.lines().map_while(Result::ok);
             // Whoever has given up does not hear it.
-            drop(tell.send(lines.any(|line| line == "ready")));
+            let _ = tell.send(lines.any(|line| line == "ready"));
             lines.for_each(drop); // a full pipe would block it
         });
         match told.recv_timeout(PATIENCE) {
