@@ -57,6 +57,13 @@ impl Asked<'_> {
         self.at_authorization || self.sent.is_post()
     }
 
+    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
+    fn authorization(&self) -> Option<Digest> {
+        let is_first = self.at_authorization && !self.sent.is_post();
+        let handle = self.handle.filter(|_| is_first);
+        self.begun.or_else(|| handle.map(Handle::digest))
+    }
+
     /// The strictest rule of the clients that the request names. `None`: it names no client.
     fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
         let concern = Concern {

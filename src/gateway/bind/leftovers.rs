@@ -154,10 +154,27 @@ pub(super) async fn leftovers<'g>(
         return Ok(());
     }
     let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
-    if texts.iter().any(strayed) {
+    if texts.iter().any(strayed) || is_unasked(exchange, asked, &texts).await? {
         return Err(Unsafe::stray("a code or token without a live sign-in"));
     }
     Ok(())
+}
+
+/// Whether an authorization request is answered with a token in a document, in whatever shape, and its sign-in may not have one.
+/// (Pages have links with tokens for pictures, and what a login page asks for with a POST or at another path is its own.)
+async fn is_unasked<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    texts: &[Text<'_>],
+) -> Result<bool, Unsafe<'g>> {
+    let is_document = |text: &&Text<'_>| text.place == Place::Page && text.kind == Kind::Text;
+    let mut documents = texts.iter().filter(is_document);
+    match asked.authorization() {
+        Some(pending) if documents.any(|text| text.holds(Credential::Token)) => {
+            Ok(!may_have_token(exchange, asked, pending).await?)
+        }
+        Some(_) | None => Ok(false),
+    }
 }
 
 /// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
@@ -190,7 +207,7 @@ async fn beside_handles<'g>(
             (None, _) if !text.has_handle() => {}
             // A page may bring the token that a sign-in asked for.
             (Some(sign_in), Credential::Token)
-                if may_have_token(exchange, asked, sign_in).await? =>
+                if may_have_token(exchange, asked, sign_in.pending).await? =>
             {
                 may_have_tokens = true;
             }
@@ -244,11 +261,13 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
 async fn may_have_token<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    sign_in: &SignIn,
+    pending: Digest,
 ) -> Result<bool, Unsafe<'g>> {
-    let rule = asked.rule_of(exchange, sign_in.client);
-    match exchange.site.store.pending(sign_in.pending).await {
-        Ok(Pending::Live(record)) => Ok(may_have_a_token(&record, rule)),
+    match exchange.site.store.pending(pending).await {
+        Ok(Pending::Live(record)) => {
+            let rule = asked.rule_of(exchange, record.client);
+            Ok(may_have_a_token(&record, rule))
+        }
         Ok(_) => Ok(false),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
@@ -285,12 +304,6 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     };
     let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
-    // A document that answers an authorization request and has one is a response, in whatever shape. (Pages have links with
-    // tokens for pictures.)
-    let is_document = text.place == Place::Page && text.kind == Kind::Text;
-    if asked.begun.is_some() && is_document && text.holds(Credential::Token) {
-        return true;
-    }
     if text.is_redirect && bytes.split(is_end).any(strays) {
         return true;
     }
