@@ -1,7 +1,8 @@
 //! What has to be delivered, though a server writes it otherwise than the client or somebody would like it not to be; and what
 //! looks like it and is none.
 //!
-//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route`, `redirect::normalized` and `belongs::is_target`,
+//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route`, `redirect::normalized`,
+//! `redirect::in_one_spelling` and `belongs::is_target`,
 //! `what_is_another_redirect_uri` without the second arm of `belongs::out_of_band`, `stored_texts` where only
 //! handles of living sign-ins count in `concern::is_planted`.
 
@@ -48,6 +49,26 @@ fn redirect_uris_as_servers_write_them() {
         (
             "com.app.test://Auth",
             "com.app.test://Auth/?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/%7Ejo/cb",
+            "https://app.test/~jo/cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/~jo/c-b",
+            "https://app.test/%7ejo/c%2Db?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/a%3ab/\u{e9}",
+            "https://app.test/a%3Ab/%C3%A9#code=RAW&state=HANDLE",
+        ),
+        (
+            "com.app.test:/a|b",
+            "com.app.test:/a%7Cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "http://gate.test/app/~cb",
+            "/app/%7Ecb?code=RAW&state=HANDLE",
         ),
         ("http://gate.test/app/cb", "/app/cb?code=RAW&state=HANDLE"),
         (
@@ -105,6 +126,22 @@ fn what_is_another_redirect_uri() {
         (
             "https://app.test/#/cb",
             "https://app.test/#/cb?x=1#/?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/a%2Fb",
+            "https://app.test/a/b?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/a;b",
+            "https://app.test/a%3Bb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/%257Ecb",
+            "https://app.test/%7Ecb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/cb",
+            "https://app.test/%43b?code=RAW&state=HANDLE",
         ),
         ("MyApp://Auth/CB", "myapp://auth/cb?code=RAW&state=HANDLE"),
         ("MyApp://Auth", "myapp2://auth?code=RAW&state=HANDLE"),
