@@ -9,7 +9,7 @@ use crate::oauth::Edit;
 
 use super::beacon::Credential;
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
-use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten};
+use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten, jarm};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug, Clone)]
@@ -54,6 +54,9 @@ const MAX_FIELDS: usize = 32;
 
 /// No value of a response is so long. Of one that is, it is only kept that it is there.
 const MAX_VALUE: usize = 64 * 1024;
+
+/// In place of such a value. It may have been that of a signed response, and has the dots of one.
+const TOO_LONG: &str = "too.long.a";
 
 /// No page that posts itself to a client has so many forms that say anything.
 const MAX_FORMS: usize = 64;
@@ -252,12 +255,13 @@ fn is_plainly_relative(action: &str) -> bool {
 impl Field {
     fn of_input(tag: &StartTag) -> Option<Self> {
         let name = tag.value("name")?;
-        let is_kept = OF_A_RESPONSE.contains(&name) || Credentials::of(name).any();
+        let is_kept =
+            OF_A_RESPONSE.contains(&name) || Credentials::of(name).any() || jarm::is_name(name);
         let value = tag.value("value").unwrap_or_default();
         let is_long = value.len() > MAX_VALUE;
         is_kept.then(|| Self {
             name: name.to_owned(),
-            value: if is_long { "too long" } else { value }.to_owned(),
+            value: if is_long { TOO_LONG } else { value }.to_owned(),
             written: (!is_long).then(|| Span {
                 tag: tag.span.clone(),
                 value: tag
@@ -271,7 +275,7 @@ impl Field {
     /// a code, a token or a handle.
     fn of_other(name: Option<&str>, value: &str) -> Option<Self> {
         let name = name?;
-        let is_kept = name == "state" || name == "response" || Credentials::of(name).any();
+        let is_kept = name == "state" || jarm::is_name(name) || Credentials::of(name).any();
         let credential = if Credentials::of(name).is_token() {
             Credential::Token
         } else {
@@ -318,7 +322,6 @@ impl Carrier for FormPost<'_> {
         }
         // So many fields may hide what decides, and so many forms.
         let hides = self.fields.len() == MAX_FIELDS || self.is_last_of_many;
-        carried.signed |= hides;
         carried.unread |= hides;
         carried
     }
@@ -400,5 +403,19 @@ mod tests {
             &ClientState::Absent,
             "<form action=x><input name=code value=\"CODE\"><b></form>",
         );
+    }
+
+    #[test]
+    fn a_response_that_is_too_long_to_be_kept_may_be_a_signed_one() {
+        for (length, signed) in [(MAX_VALUE + 1, true), (MAX_VALUE, false)] {
+            let value = "x".repeat(length);
+            let page = format!("<form action=x><input name=Response value={value}></form>");
+            let forms = FormPost::all(page.as_bytes());
+            let carried = forms
+                .first()
+                .unwrap()
+                .read((&HandleKey::for_upstream("t")).into());
+            assert_eq!((carried.signed, carried.signed_credential), (signed, false));
+        }
     }
 }

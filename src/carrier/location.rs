@@ -10,7 +10,7 @@ use crate::flow::Purpose;
 use crate::oauth::Params;
 
 use super::beacon::{self, Credential, Kind, carries};
-use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL, jarm};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -134,6 +134,10 @@ impl Carrier for Location<'_> {
         }
         if !carried.has_tokens() {
             carried.access_token = beacon::is_parameter_of(Credential::Token, self.raw);
+        }
+        if !carried.signed && jarm::stands_in(self.raw) {
+            carried.signed = true;
+            carried.signed_credential = true;
         }
         carried
     }
