@@ -240,12 +240,15 @@ pub struct Replacement<'a> {
     pub state: &'a ClientState,
     /// The code, and what goes in its place, where there is one.
     pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
+    /// Parameters that are left out.
+    pub without: &'a [&'a str],
 }
 
 impl<'a> Replacement<'a> {
     /// What becomes of a parameter of the answer.
     fn edit(&self, name: &str, value: &str) -> Edit<'a> {
         match (name, self.code) {
+            _ if self.without.contains(&name) => Edit::Drop,
             ("state", _) if value == self.handle.expose() => match self.state {
                 ClientState::Absent => Edit::Drop,
                 ClientState::Bare => Edit::Bare,

@@ -37,7 +37,7 @@ struct Span {
 }
 
 /// What a response is made of. Of a page's other fields nothing is kept, but for names that some client takes for one of these.
-const OF_A_RESPONSE: [&str; 9] = [
+const OF_A_RESPONSE: [&str; 11] = [
     "state",
     "code",
     "access_token",
@@ -46,6 +46,8 @@ const OF_A_RESPONSE: [&str; 9] = [
     "expires_in",
     "response",
     "error",
+    "error_description",
+    "error_uri",
     "iss",
 ];
 
@@ -377,6 +379,7 @@ mod tests {
             handle: &handle,
             state,
             code: Some((&raw(), &code)),
+            without: &[],
         };
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(

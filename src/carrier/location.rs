@@ -247,6 +247,7 @@ mod tests {
             handle: &handle,
             state,
             code: Some((&raw(), &code)),
+            without: &[],
         });
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(text(&rewritten), expected, "{location}");
@@ -354,6 +355,7 @@ mod tests {
             handle: &handle,
             state: &ClientState::Absent,
             code: Some((&raw(), &code)),
+            without: &[],
         };
         let Rewritten::Location(out) = parsed.rewrite(replacement) else {
             panic!()
@@ -387,7 +389,7 @@ mod tests {
         #[test]
         fn a_location_without_ours_is_left_as_it_is(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();
-            let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None };
+            let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None, without: &[] };
             let rewritten = Location::new(location.as_bytes()).rewrite(replacement);
             prop_assert_eq!(text(&rewritten), location);
         }

@@ -9,6 +9,7 @@
 use super::unreadable::raw;
 use super::{answered, redirect};
 use crate::support::http::Response;
+use crate::support::params::encode;
 use crate::support::rig::{Rig, handle_of, request};
 use crate::support::scripted::reply;
 
@@ -195,6 +196,97 @@ fn what_is_another_redirect_uri() {
             !response.to_string().contains(&raw(&handle)),
             "{to}: {response}"
         );
+    }
+}
+
+/// An error response in a redirect, and as a page that posts itself.
+fn error_answers(parameters: &[(&str, &str)]) -> [String; 2] {
+    let pairs = parameters
+        .iter()
+        .map(|(name, value)| format!("&{name}={}", encode(value)));
+    let field = |(name, value): &(&str, &str)| format!("<input name={name} value=\"{value}\">");
+    let fields: Vec<_> = parameters.iter().map(field).collect();
+    [
+        format!(
+            "https://app.test/cb?error=access_denied&state=HANDLE{}",
+            pairs.collect::<String>()
+        ),
+        format!(
+            "<form method=post action=https://app.test/cb><input name=error value=access_denied>\
+             <input name=state value=HANDLE>{}</form>",
+            fields.concat()
+        ),
+    ]
+}
+
+/// Errors have a page, and that a `code` of its own. Fails where `Check` looks for codes in what explains an error.
+#[test]
+fn errors_with_a_page_that_has_a_code() {
+    let rig = Rig::new();
+    let answer_to = |text: &str| {
+        let authorization = rig
+            .authorization()
+            .with("redirect_uri", "https://app.test/cb");
+        let entry = rig.entry(&authorization);
+        let handle = handle_of(&entry);
+        let text = text.replace("HANDLE", &handle);
+        let answer = if text.starts_with('<') {
+            reply("200 OK", &[("Content-Type", "text/html")], text.as_bytes())
+        } else {
+            redirect(&text)
+        };
+        let response = answered(&rig, &request("GET", &entry, &[], None), answer);
+        (response, handle)
+    };
+    for explanation in [
+        ("error_uri", "https://login.test/error?code=50000111"),
+        (
+            "error_uri",
+            "https://login.test/e?x=1&code=AADB2C90118#code=90118-90118",
+        ),
+        (
+            "error_description",
+            "AADB2C90118: see https://login.test/?code=AADB2C90118",
+        ),
+    ] {
+        for text in error_answers(&[explanation]) {
+            let (response, handle) = answer_to(&text);
+            assert_ne!(response.status, 502, "{text}: {response}");
+            assert!(
+                !response.to_string().contains(&handle),
+                "{text}: {response}"
+            );
+        }
+    }
+    for parameters in [
+        [
+            ("error_uri", "https://login.test/"),
+            ("next", "https://login.test/?code=50000111"),
+        ],
+        [
+            ("error_uri", "https://login.test/"),
+            ("code", "50000111-50000111"),
+        ],
+        [
+            ("error_uri", "https://login.test/"),
+            ("Code", "50000111-50000111"),
+        ],
+        [
+            (
+                "error_uri",
+                "https://login.test/#access_token=50000111-50000111",
+            ),
+            ("x", "y"),
+        ],
+        [
+            ("error_description", "{access_token: '50000111-50000111'}"),
+            ("x", "y"),
+        ],
+    ] {
+        for text in error_answers(&parameters) {
+            let (response, _) = answer_to(&text);
+            assert_eq!(response.status, 502, "{text}: {response}");
+        }
     }
 }
 
