@@ -10,6 +10,7 @@ pub mod html;
 pub mod jarm;
 pub mod location;
 pub mod metadata;
+pub mod refresh;
 
 use std::borrow::Cow;
 

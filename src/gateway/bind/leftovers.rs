@@ -6,7 +6,8 @@ use http::{Response, header};
 
 use crate::answer::may_have_a_token;
 use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
-use crate::carrier::location::{address, as_url, is_token_response};
+use crate::carrier::location::{Location, address, as_url, is_token_response};
+use crate::carrier::{Carrier, refresh};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
@@ -17,7 +18,7 @@ use crate::store::Pending;
 use super::super::body::Body;
 use super::super::exchange::Exchange;
 use super::public::is_foreign;
-use super::read::{Extent, Page, is_document, leads, may_hold_handle};
+use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
 use super::{Asked, Unsafe};
 
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
@@ -292,20 +293,37 @@ fn suspicious<'g>(
 
 /// Whether a text leads away with a token as in an authorization response, or by itself with a code.
 fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
-    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let is_response = |url: &[u8]| {
-        // Pages of documentation show such responses, with a word in place of the token.
-        let like = if text.place == Place::Page && !asked.at_authorization {
-            Credential::Code
-        } else {
-            Credential::Token
-        };
-        is_token_response(url, like) || text.is_redirect && is_parameter_of(Credential::Code, url)
-    };
-    let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
-    if text.is_redirect && bytes.split(is_end).any(strays) {
+    let is_page = text.place == Place::Page;
+    if text.is_redirect && redirects(exchange, asked, bytes)
+        || is_page
+            && text.kind == Kind::Html
+            && has_refresh(bytes)
+            && refresh::in_page(bytes).any(|value| redirects(exchange, asked, value.as_bytes()))
+    {
         return true;
     }
+    // Pages of documentation show such responses, with a word in place of the token.
+    let like = if is_page && !asked.at_authorization {
+        Credential::Code
+    } else {
+        Credential::Token
+    };
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    let strays =
+        |word: &[u8]| is_token_response(word, like) && is_foreign(exchange, &as_url(address(word)));
     names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+}
+
+/// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token
+/// where only a client reads it, or anywhere with a signed response.
+fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
+    refresh::addresses(value).any(|url| {
+        let has = |credential| is_parameter_of(credential, url);
+        let (has_code, has_token) = (has(Credential::Code), has(Credential::Token));
+        let carried = Location::new(url).read(asked.ours(exchange));
+        carried.signed_credential
+            || carried.in_fragment
+            || (has_code || has_token) && is_foreign(exchange, &as_url(url))
+    })
 }

@@ -214,7 +214,7 @@ fn answers_at_every_path_and_by_every_method() {
     }
 }
 
-fn jwt(payload: &str) -> String {
+pub(super) fn jwt(payload: &str) -> String {
     let [header, payload] =
         [r#"{"alg":"RS256","kid":"1"}"#, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
     format!("{header}.{payload}.c2lnbmF0dXJl")
@@ -439,7 +439,7 @@ fn forms_of_other_shapes() {
     ]);
 }
 
-/// Codes that browsers are sent away with by themselves. Fails without the redirects in `leftovers::strays`.
+/// Codes that browsers are sent away with by themselves. Fails without `leftovers::redirects`.
 #[test]
 fn codes_in_refresh_without_a_state() {
     let mut answers = Vec::new();

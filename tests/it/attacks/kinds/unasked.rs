@@ -3,7 +3,9 @@
 //! Seen to fail: each group without the mechanism that its comment names.
 
 use super::answered;
+use super::strays::jwt;
 use super::tokens::{TOKEN, is_kept};
+use crate::support::http::Response;
 use crate::support::rig::{Config, Rig, handle_of, request, target};
 use crate::support::scripted::reply;
 
@@ -93,4 +95,98 @@ fn documents_with_tokens_that_go_out() {
             assert!(response.to_string().contains(TOKEN), "{response}");
         }
     }
+}
+
+/// A page that sends the browser there by itself, and the field that does the same.
+fn refreshes(url: &str) -> [Vec<u8>; 4] {
+    let escaped = url.replace('&', "&amp;").replace('"', "&quot;");
+    let page = |page: &str| document("text/html", page);
+    [
+        reply("200 OK", &[("Refresh", &format!("0;url={url}"))], b""),
+        reply("302 X", &[("Refresh", &format!("0; URL={url} "))], b""),
+        page(&format!(
+            "<meta http-equiv=refresh content=\"0;url={escaped}\">"
+        )),
+        page(&format!(
+            "<form><META CONTENT=\"1, {escaped}\" name=x Http-Equiv='REFRESH'><p>Wait</form>"
+        )),
+    ]
+}
+
+/// What answers a sign-in, and what comes behind a login.
+fn each_answer(answers: &[Vec<u8>], check: impl Fn(&Response, &str)) {
+    for (rig, first) in first_requests("code") {
+        for answer in answers {
+            for bytes in [
+                request("GET", &first, &[], None),
+                request("GET", "/authorize", &[], None),
+            ] {
+                let response = answered(&rig, &bytes, answer.clone());
+                check(&response, &answer.escape_ascii().to_string());
+            }
+        }
+    }
+}
+
+/// By a `Refresh`, as by a `Location`: a token that stands alone, a token at the server itself where only a client reads it, a
+/// signed response, and what stands behind a blank or a quote. Fails without `leftovers::redirects`, and each for its part of it.
+#[test]
+fn refreshes_to_a_client() {
+    let signed = jwt(r#"{"code":"RAW-of-nobody"}"#);
+    let mut answers = Vec::new();
+    for url in [
+        "https://app.test/cb#id_token=TOKEN",
+        "https://app.test/cb?access_token=TOKEN",
+        "//app.test/cb#access_token=TOKEN",
+        "app.test:/cb#Access-Token=TOKEN",
+        "https://app.test/#/cb?id_token=TOKEN",
+        "/app/cb#access_token=TOKEN",
+        "/app/cb#id_token=TOKEN&token_type=Bearer",
+        "http://gate.test/#id_token=TOKEN",
+        "https://app.test/cb?x=a b&code=TOKEN",
+        "https://app.test/cb?x='a&code=TOKEN",
+        "https://app.test/cb#x=\"a\" \"b&id_token=TOKEN",
+        "https://app.test/cb?x=<a>&Code=TOKEN",
+    ] {
+        answers.extend(refreshes(&url.replace("TOKEN", TOKEN)));
+    }
+    each_answer(&answers, |response, shown| is_kept(response, shown));
+    let mut answers = Vec::new();
+    for url in [
+        "https://app.test/cb?response=JWT",
+        "https://app.test/#/cb?Response[]=JWT",
+        "/app/cb#response=JWT",
+        "https://app.test/cb?a=b?response=JWT",
+        "https://app.test/cb?x=a b&response=JWT",
+    ] {
+        answers.extend(refreshes(&url.replace("JWT", &signed)));
+    }
+    each_answer(&answers, |response, shown| {
+        assert_eq!(response.status, 502, "{shown}: {response}");
+    });
+}
+
+#[test]
+fn refreshes_that_go_out() {
+    let mut answers = Vec::new();
+    for url in [
+        "",
+        "/login",
+        "/reset?access_token=TOKEN&state=x",
+        "/#/reset?access_token=TOKEN",
+        "/reset?code=A1B2C3D4E5",
+        "https://partner.test/?code=EUR",
+        "https://partner.test/?response=yes&x=a b",
+        "https://partner.test/?access_token=&id_token=null",
+        "https://partner.test/?csrf_token=TOKEN",
+    ] {
+        answers.extend(refreshes(&url.replace("TOKEN", TOKEN)));
+    }
+    answers.push(document(
+        "text/html",
+        "<meta name=refresh content='0;url=https://app.test/?code=ABCD1234'><meta http-equiv=x-ua content=TOKEN>",
+    ));
+    each_answer(&answers, |response, shown| {
+        assert_ne!(response.status, 502, "{shown}: {response}");
+    });
 }
