@@ -30,7 +30,11 @@ pub trait Carrier: Send + Sync {
     /// What it carries.
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Itself, with the client's own state, and our handle in place of the code.
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten;
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+        self.rewrite_without(replacement, &[])
+    }
+    /// The same without the parameters of these names.
+    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten;
 }
 
 /// A carrier with a code replaced.
@@ -241,15 +245,13 @@ pub struct Replacement<'a> {
     pub state: &'a ClientState,
     /// The code, and what goes in its place, where there is one.
     pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
-    /// Parameters that are left out.
-    pub without: &'a [&'a str],
 }
 
 impl<'a> Replacement<'a> {
     /// What becomes of a parameter of the answer.
-    fn edit(&self, name: &str, value: &str) -> Edit<'a> {
+    fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
         match (name, self.code) {
-            _ if self.without.contains(&name) => Edit::Drop,
+            _ if without.contains(&name) => Edit::Drop,
             ("state", _) if value == self.handle.expose() => match self.state {
                 ClientState::Absent => Edit::Drop,
                 ClientState::Bare => Edit::Bare,

@@ -124,7 +124,6 @@ pub fn location(input: &[u8]) {
         handle: &code,
         state: &state,
         code: None,
-        without: &[],
     };
     assert_eq!(location.rewrite(untouched).bytes(), input);
     let key = key();
@@ -134,7 +133,6 @@ pub fn location(input: &[u8]) {
         handle: &handle,
         state: &state,
         code: replaced,
-        without: &[],
     });
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
@@ -173,7 +171,6 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: None,
-            without: &[],
         };
         if form.read((&key).into()).handles.is_empty() {
             assert_eq!(form.rewrite(none).bytes(), input);
@@ -183,7 +180,6 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: carried.codes.first().map(|raw| (raw, &code)),
-            without: &[],
         };
         let rewritten = form.rewrite(with);
         for form in FormPost::all(rewritten.bytes()) {

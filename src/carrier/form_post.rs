@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use crate::oauth::Edit;
 
-use super::beacon::Credential;
+use super::beacon::{self, Credential, Kind};
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
+use super::location::Location;
 use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten, jarm};
 
 /// A form of a page, with the fields that carry something.
@@ -77,7 +78,15 @@ impl<'p> FormPost<'p> {
     }
 
     fn says_something(&self) -> bool {
-        self.fields.iter().any(|field| field.name != "state")
+        self.fields.iter().any(|field| field.name != "state") || self.says_in_address()
+    }
+
+    /// Whether something like a code, a token or a signed response stands in the address that it posts to.
+    fn says_in_address(&self) -> bool {
+        let action = self.action.as_bytes();
+        let has = |credential| beacon::carries(credential, action, Kind::Text, None);
+        memchr(b'=', action).is_some()
+            && (has(Credential::Code) || has(Credential::Token) || jarm::stands_in(action))
     }
 }
 
@@ -171,7 +180,7 @@ impl<'p> Reader<'p> {
             "input" => Field::of_input(tag),
             "textarea" => {
                 let text = text.get(tag.span.end..).unwrap_or_default();
-                let end = memchr::memchr(b'<', text).unwrap_or(text.len());
+                let end = memchr(b'<', text).unwrap_or(text.len());
                 let text = resolve_references(text.get(..end).unwrap_or_default());
                 Field::of_other(tag.value("name"), text.trim())
             }
@@ -195,11 +204,11 @@ impl<'p> Reader<'p> {
     }
 
     fn close(&mut self) {
-        let Some(form) = self.form.take().filter(FormPost::says_something) else {
-            self.places.clear();
+        let places = std::mem::take(&mut self.places);
+        let Some(form) = self.form.take() else {
             return;
         };
-        for action in std::mem::take(&mut self.places) {
+        for action in places {
             self.keep(FormPost {
                 action,
                 ..form.clone()
@@ -210,6 +219,9 @@ impl<'p> Reader<'p> {
 
     /// Of very many forms only those are kept that may lead away.
     fn keep(&mut self, form: FormPost<'p>) {
+        if !form.says_something() {
+            return;
+        }
         let is_kept = self.found.len() < MAX_FORMS || !is_plainly_relative(&form.action);
         if is_kept && self.found.len() < 2 * MAX_FORMS {
             self.found.push(form);
@@ -322,6 +334,18 @@ impl Carrier for FormPost<'_> {
                 _ => carried.take(ours, &field.name, &field.value),
             }
         }
+        // The address is not written anew.
+        if self.says_in_address() {
+            let address = Location::new(self.action.as_bytes()).read(ours);
+            carried.lookalike |= address.lookalike || !address.codes.is_empty();
+            carried.access_token |= address.access_token;
+            carried.id_token |= address.id_token;
+            carried.in_fragment |= address.in_fragment;
+            carried.token_company |= address.token_company;
+            carried.unread |= address.unread;
+            carried.signed |= address.signed;
+            carried.signed_credential |= address.signed_credential;
+        }
         // So many fields may hide what decides, and so many forms.
         let hides = self.fields.len() == MAX_FIELDS || self.is_last_of_many;
         carried.unread |= hides;
@@ -329,7 +353,7 @@ impl Carrier for FormPost<'_> {
     }
 
     /// The page with the client's own state and our handle in this form's fields, the rest as it came.
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten {
         let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
         let mut copied = 0;
@@ -337,7 +361,7 @@ impl Carrier for FormPost<'_> {
             let Some(span) = &field.written else {
                 continue;
             };
-            let (span, text) = match replacement.edit(&field.name, &field.value) {
+            let (span, text) = match replacement.edit(&field.name, &field.value, without) {
                 Edit::Keep => continue,
                 Edit::Drop => (span.tag.clone(), String::new()),
                 Edit::Bare => (span.value(), "value=\"\"".to_owned()),
@@ -379,7 +403,6 @@ mod tests {
             handle: &handle,
             state,
             code: Some((&raw(), &code)),
-            without: &[],
         };
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(

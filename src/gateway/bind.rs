@@ -317,13 +317,14 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
-    let written = |state, without| {
-        place.rewrite(Replacement {
+    let written = |state, without: &[&str]| {
+        let code = code.zip(ours);
+        let replacement = Replacement {
             handle,
             state,
-            code: code.zip(ours),
-            without,
-        })
+            code,
+        };
+        place.rewrite_without(replacement, without)
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {

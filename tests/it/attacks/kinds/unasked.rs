@@ -190,3 +190,54 @@ fn refreshes_that_go_out() {
         assert_ne!(response.status, 502, "{shown}: {response}");
     });
 }
+
+/// In the address that a form posts to, whatever stands in its fields. Fails without `FormPost::says_in_address`.
+#[test]
+fn forms_that_post_to_an_address_with_a_code() {
+    let signed = jwt(r#"{"code":"RAW-of-nobody"}"#);
+    let form = |action: &str| {
+        let action = action.replace("TOKEN", TOKEN).replace('&', "&amp;");
+        [
+            format!("<form method=post action=\"{action}\"></form>"),
+            format!("<form method=post action=' {action}'><input name=error value=x></form>"),
+            format!("<form action=/here><button formaction=\"{action}\">Go on</button></form>"),
+        ]
+        .map(|page| document("text/html", &page))
+    };
+    let mut answers = Vec::new();
+    for action in [
+        "https://app.test/cb?code=TOKEN",
+        "https://app.test/cb?x=1&Code=TOKEN",
+        "https://app.test/cb?c%6Fde=TOKEN",
+        "//app.test/cb;code=TOKEN",
+        "app.test:/cb#code=TOKEN",
+        "https://app.test/cb?id_token=TOKEN",
+        "https://app.test/cb#access_token=TOKEN",
+        "https://app.test/#/cb?access_token=TOKEN&state=x",
+        "/app/cb#access_token=TOKEN",
+        "/app/cb?id_token=TOKEN&state=x",
+    ] {
+        answers.extend(form(action));
+    }
+    each_answer(&answers, |response, shown| is_kept(response, shown));
+    for action in ["https://app.test/cb?response=JWT", "/app/cb#Response=JWT"] {
+        let answers = form(&action.replace("JWT", &signed));
+        each_answer(&answers, |response, shown| {
+            assert_eq!(response.status, 502, "{shown}: {response}");
+        });
+    }
+    let mut answers = Vec::new();
+    for action in [
+        "/coupon?code=ABCD1234",
+        "/reset?access_token=TOKEN",
+        "https://partner.test/?code=EUR&next=x",
+        "https://partner.test/?next=%2Finvite%3Fcode%3DABCD1234",
+        "https://partner.test/?zipcode=1234567890&csrf_token=TOKEN",
+        "https://partner.test/?response=yes",
+    ] {
+        answers.extend(form(action));
+    }
+    each_answer(&answers, |response, shown| {
+        assert_ne!(response.status, 502, "{shown}: {response}");
+    });
+}
