@@ -120,15 +120,16 @@ impl Carrier for Location<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for part in [&self.query, &self.fragment].into_iter().flatten() {
-            let in_fragment = self.route.is_none()
-                && self
-                    .fragment
-                    .as_ref()
-                    .is_some_and(|it| std::ptr::eq(it, part));
+            let in_fragment = self
+                .fragment
+                .as_ref()
+                .is_some_and(|it| std::ptr::eq(it, part));
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
-            carried.in_fragment |= in_fragment && carried.has_tokens();
+            // Applications have an `access_token` of their own behind a route, and no `id_token`.
+            let is_own = self.route.is_some() && !carried.id_token;
+            carried.in_fragment |= in_fragment && carried.has_tokens() && !is_own;
             if part.params.is_none() {
                 part.read_loosely(ours, &mut carried);
             }
