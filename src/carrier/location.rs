@@ -22,7 +22,7 @@ pub struct Location<'a> {
     /// Scheme, authority and path.
     target: &'a [u8],
     query: Option<Part<'a>>,
-    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, where an application keeps its own addresses.
+    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, `cb` in `#cb?code=…`, where an application keeps its own addresses.
     route: Option<&'a [u8]>,
     fragment: Option<Part<'a>>,
 }
@@ -80,9 +80,7 @@ impl<'a> Location<'a> {
         let (head, fragment) = split(raw, b'#');
         let (target, query) = split(head, b'?');
         let (route, fragment) = fragment.map_or((None, None), |fragment| {
-            let is_route = |route: &&[u8]| {
-                matches!(route, [b'/' | b'!', ..]) && memchr2(b'=', b'&', route).is_none()
-            };
+            let is_route = |route: &&[u8]| memchr2(b'=', b'&', route).is_none();
             match split(fragment, b'?') {
                 (route, Some(rest)) if is_route(&route) => (Some(route), Some(rest)),
                 _ => (None, Some(fragment)),
@@ -306,6 +304,16 @@ mod tests {
             "https://c/?a=b#/cb?code=RAW&state=HANDLE",
             &xyz,
             &format!("https://c/?a=b#/cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#cb?code=RAW&state=HANDLE",
+            &xyz,
+            &format!("https://c/#cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#?state=HANDLE&code=RAW",
+            &ClientState::Absent,
+            "https://c/#?code=CODE",
         );
         check(
             "https://c/#!/cb?state=HANDLE",

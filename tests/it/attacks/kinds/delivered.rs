@@ -61,6 +61,18 @@ fn redirect_uris_as_servers_write_them() {
             "https://app.test/?code=RAW&state=HANDLE#/cb",
         ),
         (
+            "https://app.test/#cb",
+            "https://app.test/#cb?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#login.done",
+            "https://app.test/#login.done?state=HANDLE&code=RAW&iss=i",
+        ),
+        (
+            "https://app.test/#",
+            "https://app.test/#?code=RAW&state=HANDLE",
+        ),
+        (
             "https://app.test/x#/a/b",
             "https://app.test/x#/a/b?code=RAW&iss=i&state=HANDLE",
         ),
@@ -155,6 +167,14 @@ fn what_is_another_redirect_uri() {
         (
             "https://app.test/#/cb",
             "https://app.test/#/cb?x=1#/?code=RAW&state=HANDLE",
+        ),
+        (
+            "https://app.test/#cb",
+            "https://app.test/#cb?code=RAW&state=HANDLE&Code=another-1",
+        ),
+        (
+            "https://app.test/#cb",
+            "https://app.test/#cb?x=y?code=RAW&state=HANDLE",
         ),
         (
             "https://app.test/a%2Fb",

@@ -34,7 +34,9 @@ fn each_twin(attack: impl Fn(&Begun<'_>, &str, &str)) {
 /// Wrapped, as mail and PEM do with base64.
 fn in_lines(text: &str, width: usize, end: &str) -> String {
     let lines = text.as_bytes().chunks(width);
-    let lines: Vec<_> = lines.map(String::from_utf8_lossy).collect();
+    let lines: Vec<_> = lines
+        .map(|line| str::from_utf8(line).expect("ASCII"))
+        .collect();
     lines.join(end)
 }
 
