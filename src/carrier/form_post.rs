@@ -209,19 +209,22 @@ impl<'p> Reader<'p> {
             return;
         };
         for action in places {
-            self.keep(FormPost {
+            self.keep_if_it_says(FormPost {
                 action,
                 ..form.clone()
             });
         }
-        self.keep(form);
+        self.keep_if_it_says(form);
+    }
+
+    fn keep_if_it_says(&mut self, form: FormPost<'p>) {
+        if form.says_something() {
+            self.keep(form);
+        }
     }
 
     /// Of very many forms only those are kept that may lead away.
     fn keep(&mut self, form: FormPost<'p>) {
-        if !form.says_something() {
-            return;
-        }
         let is_kept = self.found.len() < MAX_FORMS || !is_plainly_relative(&form.action);
         if is_kept && self.found.len() < 2 * MAX_FORMS {
             self.found.push(form);
