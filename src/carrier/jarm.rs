@@ -21,7 +21,10 @@ pub fn is_name(name: &str) -> bool {
 /// Whether a value may be a JWT, signed or encrypted, whatever its parts say. What else is called `response`, such as the answer of
 /// a passkey or a parameter of the client's own, is none.
 pub fn is_response(value: &str) -> bool {
-    parts(value).is_some()
+    // Both alphabets, and lines.
+    static PART: ByteSet = ByteSet::alphanumeric_and(b"-_+/= \r\n\t");
+    let is_base64 = |part: &&str| part.bytes().all(|byte| PART.has(byte));
+    parts(value).is_some_and(|parts| parts.iter().all(is_base64)) || may_hold_credential(value)
 }
 
 /// Whether a value is a JWT that says a code or a token, or may say one because it is encrypted.
@@ -63,15 +66,10 @@ pub fn stands_in(url: &[u8]) -> bool {
         })
 }
 
-/// The three parts of a JWT that is signed, or the five of one that is encrypted.
+/// The three parts of what may be a JWT that is signed, or the five of one that is encrypted.
 fn parts(value: &str) -> Option<Vec<&str>> {
-    static PART: ByteSet = ByteSet::alphanumeric_and(b"-_=");
     let parts: Vec<&str> = value.trim().split('.').take(6).collect();
-    let is_one = matches!(parts.len(), 3 | 5)
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|byte| PART.has(byte)));
-    is_one.then_some(parts)
+    matches!(parts.len(), 3 | 5).then_some(parts)
 }
 
 fn decoded(part: &str) -> Option<Vec<u8>> {
@@ -96,6 +94,8 @@ mod tests {
             "a.b.c",
             "IHt9..b.c.d",
             " a.b.\n",
+            "e30.a+b/\r\nc.d",
+            "e30.:.?",
         ] {
             assert!(is_response(value), "{value}");
         }
@@ -103,7 +103,7 @@ mod tests {
             "",
             "x",
             "1.2",
-            "a.b+c.d",
+            "https://a.b.c",
             "e30.e30",
             "e30.a.b.c",
             "https://www.app.example",
@@ -157,9 +157,18 @@ mod tests {
             r#"{"state":"a","state":"b"}"#,
             "[]",
             "no JSON",
+            "\u{ff}{\"code\":1}",
         ] {
             let value = jwt(r#"{"alg":"none"}"#, payload);
             assert!(may_hold_credential(&value), "{payload}");
+        }
+        for value in [
+            "e30.a+b/c.d",
+            "e30.a\nb.c",
+            "eyJhIjoxLCJhIjoyfQ.eyJjb2RlIjoiYSJ9.",
+            "IHt9.x.y",
+        ] {
+            assert!(may_hold_credential(value), "{value}");
         }
         let encrypted = format!("{}.a.b.c.d", URL_SAFE_NO_PAD.encode(r#"{"enc":"x"}"#));
         assert!(may_hold_credential(&encrypted));
