@@ -67,6 +67,8 @@ fn one_code_that_was_asked_for_is_bound() {
         "error=x",
         "state=x",
         "code=a#session_state=y",
+        "code=a&response=x",
+        "code=a&Response=1.2",
     ] {
         assert_eq!(
             answered("code", &["code"], response),
@@ -80,8 +82,10 @@ fn one_code_that_was_asked_for_is_bound() {
         "code=a&error=x",
         "Code=a",
         "code=a&code[]=b",
-        "response=jwt",
-        "code=a&response=jwt",
+        "response=e30.e30.c2ln",
+        "code=a&response=e30.e30.c2ln",
+        "code=a&Response[]=e30.e30.c2ln",
+        "code=a&response=e30.a.b.c.d",
     ] {
         assert!(answered("code", &["code"], response).is_err(), "{response}");
     }
@@ -171,7 +175,7 @@ fn an_answer_to_another_clients_request_brings_nothing_but_an_error() {
         "code=a",
         "access_token=a",
         "code=a&access_token=b",
-        "response=a",
+        "response=e30.e30.c2ln",
     ] {
         assert!(with(response, true).is_err(), "{response}");
     }
@@ -195,7 +199,7 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
     };
     assert!(with("code=a", Leads::Away, false, false).is_err());
     assert!(with("Code=a", Leads::Away, false, false).is_err());
-    assert!(with("response=a", Leads::Away, false, false).is_err());
+    assert!(with("response=e30.e30.c2ln", Leads::Away, false, false).is_err());
     // A page of the server's own has its own `code`; a token is nobody's there.
     assert_eq!(
         with("code=123456", Leads::Home, false, false),

@@ -4,6 +4,7 @@
 //! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
 mod belongs;
+mod check;
 mod leftovers;
 mod public;
 mod read;
@@ -11,11 +12,10 @@ mod read;
 use http::{HeaderValue, Response, header};
 
 use crate::answer::{Facts, Plan, judge, may_have_a_token};
-use crate::carrier::beacon::{Credential, Kind, carries};
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::clock;
-use crate::flow::{ClientState, Handle, PendingAuthorization, handle};
+use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
 use crate::spelling::Twins;
@@ -31,6 +31,7 @@ use super::{BrowserBinding, headers, reply};
 
 use belongs::Belongs;
 pub(super) use belongs::correlation;
+use check::{Check, EXPLANATIONS};
 pub(super) use public::pass_through;
 use read::{Extent, Page};
 
@@ -55,6 +56,13 @@ impl Asked<'_> {
     /// Whether a code is most likely to follow.
     fn follows_login(&self) -> bool {
         self.at_authorization || self.sent.is_post()
+    }
+
+    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
+    fn authorization(&self) -> Option<Digest> {
+        let is_first = self.at_authorization && !self.sent.is_post();
+        let handle = self.handle.filter(|_| is_first);
+        self.begun.or_else(|| handle.map(Handle::digest))
     }
 
     /// The strictest rule of the clients that the request names. `None`: it names no client.
@@ -315,14 +323,16 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
-    let written = |state| {
-        place.rewrite(Replacement {
+    let written = |state, without: &[&str]| {
+        let code = code.zip(ours);
+        let replacement = Replacement {
             handle,
             state,
-            code: code.zip(ours),
-        })
+            code,
+        };
+        place.rewrite_without(replacement, without)
     };
-    let rewritten = written(&record.state);
+    let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
         return Err(found.unsafe_because(
             exchange,
@@ -331,70 +341,22 @@ async fn bind<'g>(
         ));
     }
     // The client's own state may look like anything.
-    let without_state = written(&ClientState::Absent);
+    let without_state = written(&ClientState::Absent, &[]);
+    let is_explained = carried.error && code.is_none();
+    let unexplained = is_explained.then(|| written(&ClientState::Absent, &EXPLANATIONS));
     let check = Check {
         twins,
         ours: ours.map(Handle::expose),
         may_have_a_token: may_have_a_token(record, asked.rule_of(exchange, record.client)),
     };
     check
-        .nothing_is_left(&rewritten, &without_state, response)
+        .nothing_is_left(
+            (&rewritten, &without_state),
+            unexplained.as_ref().unwrap_or(&without_state),
+            response,
+        )
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     Ok(Delivery::Changed(rewritten))
-}
-
-/// What must not be left over when a carrier is written anew.
-struct Check<'a> {
-    /// Of the code that was replaced.
-    twins: Option<Twins>,
-    /// What stands in its place.
-    ours: Option<&'a str>,
-    /// Whether a token may leave with it.
-    may_have_a_token: bool,
-}
-
-impl Check<'_> {
-    fn nothing_is_left(
-        &self,
-        rewritten: &Rewritten,
-        without_state: &Rewritten,
-        response: &Response<Body>,
-    ) -> Result<(), &'static str> {
-        if self.stands_in(rewritten.bytes()) {
-            return Err("the code stands in it once more");
-        }
-        let kind = match without_state {
-            Rewritten::Location(_) => Kind::Text,
-            Rewritten::Body(_) => Kind::Html,
-        };
-        if self.is_another_in(without_state.bytes(), kind) {
-            return Err("something like another code or token stands beside it");
-        }
-        let is_location = matches!(rewritten, Rewritten::Location(_));
-        for (name, value) in response.headers() {
-            if is_location && *name == header::LOCATION {
-                continue;
-            }
-            let value = value.as_bytes();
-            // A cookie of the server's own may be called like that.
-            let may_be_own = *name == header::SET_COOKIE && !handle::may_stand_in(value);
-            if self.stands_in(value) || !may_be_own && self.is_another_in(value, Kind::Text) {
-                return Err("a code or token stands in another header field");
-            }
-        }
-        Ok(())
-    }
-
-    fn stands_in(&self, text: &[u8]) -> bool {
-        self.twins
-            .as_ref()
-            .is_some_and(|twins| twins.stand_in(text))
-    }
-
-    fn is_another_in(&self, text: &[u8], kind: Kind) -> bool {
-        carries(Credential::Code, text, kind, self.ours)
-            || !self.may_have_a_token && carries(Credential::Token, text, kind, None)
-    }
 }
 
 /// Binds a code in the store.

@@ -195,9 +195,8 @@ fn is_target(
     place: &dyn Carrier,
     leads: Leads,
 ) -> bool {
-    let target = place.target();
-    let own = || own_target(exchange, &target).is_some_and(|own| redirect.is_target_of(&own));
-    redirect.is_target_of(&target) || leads == Leads::Home && own()
+    let targets = targets(exchange, place, leads);
+    targets.contains(&redirect.target())
 }
 
 /// Whether an answer may be one that the server shows to the user itself: a page of its own with a code in its address.
@@ -240,6 +239,17 @@ async fn out_of_band<'g>(
     }
 }
 
+/// Where a carrier leads, as the redirect URI of its sign-in may have it: as it is written, and one at the server's own origin as
+/// only the gate knows it.
+fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Digest> {
+    let target = place.target();
+    let own = (leads == Leads::Home).then(|| own_target(exchange, &target));
+    let own = own.flatten().map(|own| target_digest(&own));
+    let mut targets = vec![target_digest(&target)];
+    targets.extend(own.filter(|own| !targets.contains(own)));
+    targets
+}
+
 /// The request that was held under the values that come back.
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
@@ -248,13 +258,16 @@ async fn correlated<'g>(
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
-    let target = target_digest(&place.target());
+    let targets = targets(exchange, place, nobodys.leads);
     let leads = nobodys.leads;
-    let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
+    let keys = |browser| {
+        let known = targets.iter().copied().map(Some).chain([None]);
+        known.map(move |target| correlation(target, state, browser))
+    };
     // That of the request itself: what it says was compared when it was held.
     if let Some(key) = asked.begun {
         match exchange.site.store.pending(key).await {
-            Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+            Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                 return Ok(Belongs {
                     key,
                     handle: None,
@@ -284,7 +297,7 @@ async fn correlated<'g>(
             match exchange.site.store.pending(key).await {
                 // Whose it is cannot be said. (Under one key the store sees to that.)
                 Ok(Pending::Live(record)) if names_other(record.client) => {}
-                Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+                Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {
                         let whose = Whose::Several;
                         return Ok(Belongs { whose, ..found });
@@ -323,9 +336,9 @@ async fn correlated<'g>(
 
 /// Whether a record that was found is that of an answer: under the key of the request that is being answered it may be another
 /// one's.
-fn is_its(record: &PendingAuthorization, target: Digest, state: &str, leads: Leads) -> bool {
+fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
     let same_target = match record.redirect {
-        Some(redirect) => redirect.target() == target,
+        Some(redirect) => targets.contains(&redirect.target()),
         None => leads == Leads::Away,
     };
     same_target && record.state.as_str().unwrap_or_default() == state

@@ -6,7 +6,8 @@ use http::{Response, header};
 
 use crate::answer::may_have_a_token;
 use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
-use crate::carrier::location::{address, as_url, is_token_response};
+use crate::carrier::location::{Location, address, as_url, is_token_response};
+use crate::carrier::{Carrier, refresh};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
@@ -17,7 +18,7 @@ use crate::store::Pending;
 use super::super::body::Body;
 use super::super::exchange::Exchange;
 use super::public::is_foreign;
-use super::read::{Extent, Page, is_document, leads, may_hold_handle};
+use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
 use super::{Asked, Unsafe};
 
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
@@ -154,10 +155,27 @@ pub(super) async fn leftovers<'g>(
         return Ok(());
     }
     let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
-    if texts.iter().any(strayed) {
+    if texts.iter().any(strayed) || is_unasked(exchange, asked, &texts).await? {
         return Err(Unsafe::stray("a code or token without a live sign-in"));
     }
     Ok(())
+}
+
+/// Whether an authorization request is answered with a token in a document, in whatever shape, and its sign-in may not have one.
+/// (Pages have links with tokens for pictures, and what a login page asks for with a POST or at another path is its own.)
+async fn is_unasked<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    texts: &[Text<'_>],
+) -> Result<bool, Unsafe<'g>> {
+    let is_document = |text: &&Text<'_>| text.place == Place::Page && text.kind == Kind::Text;
+    let mut documents = texts.iter().filter(is_document);
+    match asked.authorization() {
+        Some(pending) if documents.any(|text| text.holds(Credential::Token)) => {
+            Ok(!may_have_token(exchange, asked, pending).await?)
+        }
+        Some(_) | None => Ok(false),
+    }
 }
 
 /// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
@@ -190,7 +208,7 @@ async fn beside_handles<'g>(
             (None, _) if !text.has_handle() => {}
             // A page may bring the token that a sign-in asked for.
             (Some(sign_in), Credential::Token)
-                if may_have_token(exchange, asked, sign_in).await? =>
+                if may_have_token(exchange, asked, sign_in.pending).await? =>
             {
                 may_have_tokens = true;
             }
@@ -244,11 +262,13 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
 async fn may_have_token<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    sign_in: &SignIn,
+    pending: Digest,
 ) -> Result<bool, Unsafe<'g>> {
-    let rule = asked.rule_of(exchange, sign_in.client);
-    match exchange.site.store.pending(sign_in.pending).await {
-        Ok(Pending::Live(record)) => Ok(may_have_a_token(&record, rule)),
+    match exchange.site.store.pending(pending).await {
+        Ok(Pending::Live(record)) => {
+            let rule = asked.rule_of(exchange, record.client);
+            Ok(may_have_a_token(&record, rule))
+        }
         Ok(_) => Ok(false),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
@@ -273,26 +293,37 @@ fn suspicious<'g>(
 
 /// Whether a text leads away with a token as in an authorization response, or by itself with a code.
 fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
-    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let is_response = |url: &[u8]| {
-        // Pages of documentation show such responses, with a word in place of the token.
-        let like = if text.place == Place::Page && !asked.at_authorization {
-            Credential::Code
-        } else {
-            Credential::Token
-        };
-        is_token_response(url, like) || text.is_redirect && is_parameter_of(Credential::Code, url)
-    };
-    let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
-    // A document that answers an authorization request and has one is a response, in whatever shape. (Pages have links with
-    // tokens for pictures.)
-    let is_document = text.place == Place::Page && text.kind == Kind::Text;
-    if asked.begun.is_some() && is_document && text.holds(Credential::Token) {
+    let is_page = text.place == Place::Page;
+    if text.is_redirect && redirects(exchange, asked, bytes)
+        || is_page
+            && text.kind == Kind::Html
+            && has_refresh(bytes)
+            && refresh::in_page(bytes).any(|value| redirects(exchange, asked, value.as_bytes()))
+    {
         return true;
     }
-    if text.is_redirect && bytes.split(is_end).any(strays) {
-        return true;
-    }
+    // Pages of documentation show such responses, with a word in place of the token.
+    let like = if is_page && !asked.at_authorization {
+        Credential::Code
+    } else {
+        Credential::Token
+    };
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    let strays =
+        |word: &[u8]| is_token_response(word, like) && is_foreign(exchange, &as_url(address(word)));
     names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+}
+
+/// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token
+/// where only a client reads it, or anywhere with a signed response.
+fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
+    refresh::addresses(value).any(|url| {
+        let has = |credential| is_parameter_of(credential, url);
+        let (has_code, has_token) = (has(Credential::Code), has(Credential::Token));
+        let carried = Location::new(url).read(asked.ours(exchange));
+        carried.signed_credential
+            || carried.in_fragment
+            || (has_code || has_token) && is_foreign(exchange, &as_url(url))
+    })
 }

@@ -13,6 +13,7 @@ mod request_objects;
 mod strays;
 mod tokens;
 mod twins;
+mod unasked;
 mod unreadable;
 
 use crate::support::client::Authorization;
