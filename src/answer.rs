@@ -14,6 +14,7 @@
 //! 7. The browser is the one that began, where that is asked for.
 
 use crate::carrier::Carried;
+use crate::carrier::beacon::Credential;
 use crate::flow::PendingAuthorization;
 use crate::oauth::ResponseType;
 use crate::policy::Rule;
@@ -163,20 +164,26 @@ fn may_have_code(record: &PendingAuthorization) -> bool {
     asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
-/// Whether a sign-in asked for a token at all, and its client may.
-pub fn may_have_a_token(record: &PendingAuthorization, rule: &Rule) -> bool {
-    let asked = record.response_type.as_deref().map(ResponseType::parse);
-    asked.is_some_and(|asked| asked.yields_token() && rule.response_types.contains(&asked))
+/// The tokens that must not leave for a sign-in, because it did not ask for them or its client may not. `None`: it may have both.
+pub fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
+    let asked = record.response_type.as_deref().unwrap_or_default();
+    let may_ask = rule.response_types.contains(&ResponseType::parse(asked));
+    let asked_for = |word: &str| may_ask && asked.split(' ').any(|asked| asked == word);
+    match (asked_for("token"), asked_for("id_token")) {
+        (true, true) => None,
+        (true, false) => Some(Credential::IdToken),
+        (false, true) => Some(Credential::AccessToken),
+        (false, false) => Some(Credential::Token),
+    }
 }
 
 fn may_have_tokens(carried: &Carried, record: &PendingAuthorization, rule: &Rule) -> bool {
-    let Some(asked) = record.response_type.as_deref() else {
-        return false;
-    };
-    let asked_for = |word: &str| asked.split(' ').any(|asked| asked == word);
-    rule.response_types.contains(&ResponseType::parse(asked))
-        && (!carried.access_token || asked_for("token"))
-        && (!carried.id_token || asked_for("id_token"))
+    match unasked_tokens(record, rule) {
+        None => true,
+        Some(Credential::IdToken) => !carried.id_token,
+        Some(Credential::AccessToken) => !carried.access_token,
+        Some(Credential::Token | Credential::Code) => !carried.has_tokens(),
+    }
 }
 
 #[cfg(test)]

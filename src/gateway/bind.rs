@@ -11,7 +11,8 @@ mod read;
 
 use http::{HeaderValue, Response, header};
 
-use crate::answer::{Facts, Plan, judge, may_have_a_token};
+use crate::answer::{Facts, Plan, judge, unasked_tokens};
+use crate::carrier::beacon::Credential;
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::clock;
@@ -314,7 +315,9 @@ async fn bind<'g>(
     }
     let Some(handle) = &found.handle else {
         // It goes out as it came, and so does what stands beside it.
-        if !may_have_a_token(record, asked.rule_of(exchange, record.client)) {
+        // A token that was asked for would be taken for one that strayed.
+        let unasked = unasked_tokens(record, asked.rule_of(exchange, record.client));
+        if unasked == Some(Credential::Token) {
             leftovers::leftovers(exchange, asked, response, page).await?;
         }
         return Ok(Delivery::Unchanged);
@@ -347,7 +350,7 @@ async fn bind<'g>(
     let check = Check {
         twins,
         ours: ours.map(Handle::expose),
-        may_have_a_token: may_have_a_token(record, asked.rule_of(exchange, record.client)),
+        unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
     };
     check
         .nothing_is_left(

@@ -18,8 +18,8 @@ pub(super) struct Check<'a> {
     pub(super) twins: Option<Twins>,
     /// What stands in its place.
     pub(super) ours: Option<&'a str>,
-    /// Whether a token may leave with it.
-    pub(super) may_have_a_token: bool,
+    /// The tokens that may not leave with it.
+    pub(super) unasked: Option<Credential>,
 }
 
 impl Check<'_> {
@@ -72,6 +72,7 @@ impl Check<'_> {
     }
 
     fn is_token_in(&self, text: &[u8], kind: Kind) -> bool {
-        !self.may_have_a_token && carries(Credential::Token, text, kind, None)
+        self.unasked
+            .is_some_and(|unasked| carries(unasked, text, kind, None))
     }
 }

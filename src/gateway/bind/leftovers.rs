@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
-use crate::answer::may_have_a_token;
+use crate::answer::unasked_tokens;
 use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
 use crate::carrier::location::{Location, address, as_url, is_token_response};
 use crate::carrier::{Carrier, refresh};
@@ -172,11 +172,15 @@ async fn is_unasked<'g>(
     let mut documents = texts.iter().filter(is_document);
     match asked.authorization() {
         Some(pending) if documents.any(|text| text.holds(Credential::Token)) => {
-            Ok(!may_have_token(exchange, asked, pending).await?)
+            let mut documents = texts.iter().filter(is_document);
+            let unasked = unasked(exchange, asked, pending).await?;
+            Ok(unasked.is_some_and(|unasked| documents.any(|text| text.holds(unasked))))
         }
         Some(_) | None => Ok(false),
     }
 }
+
+const TOKEN: &str = "a token that was not asked for, in a page or a field";
 
 /// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
 async fn beside_handles<'g>(
@@ -207,10 +211,15 @@ async fn beside_handles<'g>(
             // Nobody's, as far as can be told.
             (None, _) if !text.has_handle() => {}
             // A page may bring the token that a sign-in asked for.
-            (Some(sign_in), Credential::Token)
-                if may_have_token(exchange, asked, sign_in.pending).await? =>
-            {
+            (Some(sign_in), Credential::Token) => {
+                let unasked = unasked(exchange, asked, sign_in.pending).await?;
+                if unasked.is_some_and(|unasked| text.holds(unasked)) {
+                    return Err(suspicious(exchange, asked, (Some(sign_in), TOKEN)));
+                }
                 may_have_tokens = true;
+            }
+            (sign_in, Credential::Token) => {
+                return Err(suspicious(exchange, asked, (sign_in, TOKEN)));
             }
             (sign_in, _) => return Err(suspicious(exchange, asked, (sign_in, text.why))),
         }
@@ -226,9 +235,12 @@ async fn sealed<'g>(
 ) -> Result<(), Unsafe<'g>> {
     let handles = match asked.handle {
         Some(handle) => vec![handle.clone()],
-        None => asked
-            .sent
-            .handles(&exchange.site.key, is_document(response)),
+        // What a page fetches names the page as its Referer. What is stored as it is (words in other languages) comes from a file,
+        // and a file has no code in it.
+        None => asked.sent.handles(
+            &exchange.site.key,
+            is_document(response) && !is_file(asked, response),
+        ),
     };
     if handles.is_empty() {
         return Ok(());
@@ -236,7 +248,19 @@ async fn sealed<'g>(
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
     let why = "a coding that was not asked for";
-    Err(suspicious(exchange, asked, (live.first(), why)))
+    let found = suspicious(exchange, asked, (live.first(), why));
+    // What a page fetches is no answer to its sign-in, which goes on.
+    let is_answer = asked.handle.is_some() || asked.sent.is_post();
+    Err(Unsafe {
+        pending: found.pending.filter(|_| is_answer),
+        ..found
+    })
+}
+
+/// Whether an answer is a file that was fetched: it says when it was changed, and sets no cookie.
+fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
+    let has = |name| response.headers().contains_key(name);
+    !asked.sent.is_post() && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
 }
 
 /// A sign-in that is alive.
@@ -259,17 +283,18 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
     Ok(live.collect())
 }
 
-async fn may_have_token<'g>(
+/// The tokens that a sign-in may not have.
+async fn unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
     pending: Digest,
-) -> Result<bool, Unsafe<'g>> {
+) -> Result<Option<Credential>, Unsafe<'g>> {
     match exchange.site.store.pending(pending).await {
         Ok(Pending::Live(record)) => {
             let rule = asked.rule_of(exchange, record.client);
-            Ok(may_have_a_token(&record, rule))
+            Ok(unasked_tokens(&record, rule))
         }
-        Ok(_) => Ok(false),
+        Ok(_) => Ok(Some(Credential::Token)),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
 }
