@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
+use crate::oauth::{ClientId, Digest};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
 use crate::store::{Owner, StoreError};
@@ -284,37 +284,32 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
 }
 
-/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
-/// servers know a code by what it is, not by what it is called. Such a request is judged by the
-/// strictest rule of the clients whose codes stand in it.
+/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`, as elsewhere
+/// in whatever spelling. Some servers know a code by what it is, not by what it is called. Such a request is judged by the strictest
+/// rule of the clients whose codes stand in it. `own`: the one under that name.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
-    params: &Params<'_>,
+    request: &mut Received,
+    own: Option<Digest>,
 ) -> Option<(&'g Rule, Violation)> {
     let rules = &exchange.site.settings.rules;
     if !rules.any_upstream_codes() {
         return None;
     }
     let lengths = exchange.site.store.code_lengths();
-    let others = params
-        .iter()
-        .filter(|pair| pair.name() != "code" && lengths.has(pair.value().len()));
-    let candidates: Vec<Candidate> = others
-        .filter_map(|pair| AuthorizationCode::new(pair.value()))
-        .map(|code| Candidate::Code(code.digest()))
-        .collect();
-    if candidates.is_empty() {
-        return None;
+    let heard = hear(exchange, request, Look::Candidates { lengths }).await;
+    if heard.is_in_doubt() {
+        return Some((rules.strictest(clock::today()), Violation::StoreUnavailable));
     }
-    match exchange.site.store.owners(&candidates).await {
-        Ok(owners) => {
-            let owners = owners.into_iter().flatten().map(|owner| owner.client);
-            let rule = exchange.strictest_of(owners)?;
-            let text = "a code under another name".to_owned();
-            Some((rule, Violation::MalformedRequest(text)))
-        }
-        Err(_) => Some((rules.strictest(clock::today()), Violation::StoreUnavailable)),
-    }
+    let others = heard
+        .owned()
+        .filter_map(|(candidate, owner)| match candidate {
+            Candidate::Code(code) if own != Some(code) => Some(owner.client),
+            Candidate::Code(_) | Candidate::State(_) => None,
+        });
+    let rule = exchange.strictest_of(others)?;
+    let text = "a code under another name".to_owned();
+    Some((rule, Violation::MalformedRequest(text)))
 }
 
 #[cfg(test)]

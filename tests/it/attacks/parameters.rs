@@ -672,6 +672,22 @@ fn codes_under_the_names_of_other_credentials() {
         if !attacked.handles {
             for name in names {
                 attacked.refused_form("/token", &[], &misnamed(name, &raw), &[400]);
+                // As other places are looked through, too.
+                for spelt in [
+                    "CODE%20",
+                    "+CODE",
+                    "%2543ODE",
+                    "%22CODE%22",
+                    "CODE%00x",
+                    "x%3Fcode%3DCODE",
+                    "%7B%22code%22%3A%22CODE%22%7D",
+                ] {
+                    let twice = raw.replacen('u', "%2575", 1);
+                    let spelt = spelt.replace("%2543ODE", &twice).replace("CODE", &raw);
+                    let form = format!("grant_type=urn:example:grant&client_id=pub&{name}={spelt}");
+                    attacked.refused_form("/token", &[], &form, &[400]);
+                    attacked.refused_form("/ticket", &[], &form.replace("grant_type", "x"), &[400]);
+                }
                 // Beside a code of somebody else's, which decides what kind of request it is.
                 let beside = attacked.whole().with("code", "another").with(name, &raw);
                 attacked.refused_form("/token", &[], &beside.encoded(), &[400]);
