@@ -131,10 +131,17 @@ fn is_named_there(
     counts: &impl Fn(&[u8]) -> bool,
 ) -> bool {
     is_there(credential, text, |before, behind| {
+        let name = text.get(before.len()..text.len() - behind.len());
         is_parameter(before, behind, counts)
-            || is_member(before, behind, counts)
+            || is_member(before, behind, counts) && !(kind == Kind::Html && is_of_script(name))
             || kind == Kind::Text && is_element(before, behind, counts)
     })
+}
+
+/// `accessToken`: what scripts of pages call the key of some other service, of maps or of error reports. In a document it may be what
+/// it says.
+fn is_of_script(name: Option<&[u8]>) -> bool {
+    name.is_some_and(|name| [&b"accessToken"[..], b"idToken"].contains(&name))
 }
 
 /// Whether the name stands anywhere so that this holds of what is before it and behind.
@@ -480,7 +487,9 @@ mod tests {
             "https://c/cb;id_token=SplxlOBeZQQY",
             "https://c/cb#x#access_token=SplxlOBeZQQY",
             "0;url=https://c/cb?x=1&Access_Token=SplxlOBeZQQY",
-            r#"{"accessToken":"SplxlOBeZQQY"}"#,
+            r#"{"access_token":"SplxlOBeZQQY"}"#,
+            r#"{"access-token":"SplxlOBeZQQY"}"#,
+            r#"{"ACCESSTOKEN":"SplxlOBeZQQY"}"#,
             r#"{"id_token":"eyJhbGciOiJub25lIn0.e30."}"#,
             "<textarea name=access_token>SplxlOBeZQQY</textarea>",
             "<select name=id_token><option value=SplxlOBeZQQY></select>",
@@ -496,9 +505,18 @@ mod tests {
             "response_type=id_token&client_id=abcdefghijkl",
             "<select name=language><option value=SplxlOBeZQQY></select>",
             "an access_token is a string",
+            "var _rollbarConfig = {accessToken: 'SplxlOBeZQQY', captureUncaught: true}",
+            "mapboxgl.accessToken = 'SplxlOBeZQQY'",
         ] {
             assert!(!check(Credential::Token, text), "{text}");
         }
+        // In a document, and as a parameter in a page, it is one.
+        let member = br#"{"accessToken":"SplxlOBeZQQY"}"#;
+        assert!(carries(Credential::Token, member, Kind::Text, None));
+        assert!(check(
+            Credential::Token,
+            "https://c/cb#accessToken=SplxlOBeZQQY"
+        ));
     }
 
     #[test]

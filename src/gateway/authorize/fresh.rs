@@ -1,7 +1,7 @@
 //! Rule 3 of the walk: a fresh authorization request is judged in full and held.
 
-use http::Response;
 use http::header::{self, HeaderValue};
+use http::{Method, Response};
 
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
@@ -9,8 +9,10 @@ use crate::flow::{PendingAuthorization, Submission};
 use crate::oauth::{
     AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
 };
-use crate::policy::{Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize};
-use crate::store::{Held, Place, StoreError};
+use crate::policy::{
+    Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize, nothing_to_judge,
+};
+use crate::store::{Held, Pending, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
@@ -116,6 +118,9 @@ pub(super) async fn fresh(
     };
     let judged = fresh.judge();
     let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
+    if let Some(held) = held(exchange, &request.method, &fresh, &pending).await {
+        return pass(exchange, nothing_to_judge(request), Some(held), None).await;
+    }
     let verdict = Verdict {
         subject: request,
         violation: judged.err(),
@@ -216,6 +221,30 @@ pub(super) async fn hold_correlated<T>(
             exchange.decide(rule, Verdict { subject, violation }, client)
         }
     }
+}
+
+/// The sign-in that a form of the server's own goes on with: a server that knows nothing of PKCE writes a consent with all parameters
+/// but those. The form says what the sign-in began with, and brings no challenge; what comes of it is bound to the one that is there.
+pub(super) async fn held(
+    exchange: &Exchange<'_>,
+    method: &Method,
+    fresh: &Fresh<'_>,
+    pending: &PendingAuthorization,
+) -> Option<Digest> {
+    let parsed = &fresh.parsed;
+    let is_silent = parsed.code_challenge.is_none() && parsed.code_challenge_method.is_none();
+    if *method != Method::POST || fresh.rule.uses_handles() || !is_silent {
+        return None;
+    }
+    let key = correlation(pending, pending.browser);
+    let Ok(Pending::Live(record)) = exchange.site.store.pending(key).await else {
+        return None;
+    };
+    let is_same = record.challenge.is_some()
+        && (record.client, record.redirect) == (pending.client, pending.redirect)
+        && record.state == pending.state
+        && record.response_type == pending.response_type;
+    is_same.then_some(key)
 }
 
 /// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is found

@@ -2,7 +2,7 @@
 
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
-use crate::support::http::Request;
+use crate::support::http::{Request, Response};
 use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Shape;
@@ -170,4 +170,72 @@ fn the_same_request_again_is_a_reload_and_kills_nothing() {
     assert_token(&rig.redeem(&authorization, &first));
     assert_token(&rig.redeem(&authorization, &second));
     assert_nothing_unverified(&rig);
+}
+
+/// A page of the gate's, or an error for the client.
+#[track_caller]
+fn assert_begins_nothing(response: &Response) {
+    let location = response.header("location").unwrap_or_default();
+    assert!(
+        response.status == 400 || location.contains("error="),
+        "{response}"
+    );
+}
+
+/// A server that knows nothing of PKCE writes a consent with all parameters but those, and posts it to the authorization path. It is no
+/// new request, enforced or only watched.
+#[test]
+fn a_consent_without_the_parameters_of_pkce_goes_on() {
+    for (mode, binding) in [("enforce", "soft"), ("enforce", "off"), ("report", "soft")] {
+        let rig = Rig::pkce(&format!(
+            "mode = \"{mode}\"\ncodes = \"upstream\"\nbrowser_binding = \"{binding}\""
+        ))
+        .unguarded();
+        rig.upstream.answer_with(Shape::Login);
+        let authorization = rig.authorization();
+        let cookie = cookie_of(&rig.enter(&authorization)).unwrap_or_default();
+        let known = authorization.params.clone();
+        let known = known
+            .without("code_challenge")
+            .without("code_challenge_method");
+        let with_cookie = [("Cookie", cookie.as_str())];
+        let consent = known.clone().with("allow", "1").encoded();
+        let answer = rig.post("/authorize", &with_cookie, &consent);
+        let answer = authorization_response(&answer, &authorization).expect("an answer");
+        let right = authorization.redemption(answer.code());
+        if mode == "enforce" {
+            assert_refused(
+                &rig.token(&right.clone().without("code_verifier")),
+                "invalid_grant",
+            );
+        }
+        rig.vouch(&authorization);
+        assert_token(&rig.token(&right));
+        let log = rig.gate.log();
+        assert!(
+            !log.contains("missing_challenge"),
+            "{mode} {binding}: {log}"
+        );
+
+        // What says something else, or comes from another browser, is a request of its own.
+        let other = [
+            known
+                .clone()
+                .with("redirect_uri", "https://client.test/other"),
+            known.clone().with("response_type", "code id_token"),
+            known.clone().with("state", &unguessable()),
+            known.clone().with("client_id", "other"),
+        ];
+        if mode == "enforce" {
+            for other in other {
+                let refused = rig.post("/authorize", &with_cookie, &other.encoded());
+                assert_begins_nothing(&refused);
+            }
+            if binding == "soft" {
+                let fields = [("Cookie", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA")];
+                let refused = rig.post("/authorize", &fields, &known.encoded());
+                assert_begins_nothing(&refused);
+            }
+        }
+    }
 }
