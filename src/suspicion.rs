@@ -101,6 +101,11 @@ pub enum Look {
         /// How long the codes are that matter.
         lengths: CodeLengths,
     },
+    /// The latter alone: of a request that was read already.
+    Words {
+        /// How long the codes are that matter.
+        lengths: CodeLengths,
+    },
 }
 
 /// What a request says. There are names of clients in it, and digests; nothing that is secret.
@@ -139,14 +144,20 @@ pub fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
         key,
         handles: MAX_HANDLES,
     };
-    scan.query(request.query);
-    scan.body(request.body);
-    if let Some(credentials) = request.authorization {
-        scan.credentials(credentials);
+    if !matches!(look, Look::Words { .. }) {
+        scan.query(request.query);
+        scan.body(request.body);
+        if let Some(credentials) = request.authorization {
+            scan.credentials(credentials);
+        }
     }
-    if let Look::Candidates { lengths } = look {
-        scan.cookies(request.cookies);
-        words::scan(&mut scan, request, lengths);
+    match look {
+        Look::Names => {}
+        Look::Candidates { lengths } => {
+            scan.cookies(request.cookies);
+            words::scan(&mut scan, request, lengths);
+        }
+        Look::Words { lengths } => words::scan(&mut scan, request, lengths),
     }
     scan.found
 }

@@ -297,9 +297,13 @@ pub(super) async fn misnamed_code<'g>(
         return None;
     }
     let lengths = exchange.site.store.code_lengths();
-    let heard = hear(exchange, request, Look::Candidates { lengths }).await;
+    let heard = hear(exchange, request, Look::Words { lengths }).await;
+    let strictest = || rules.strictest(clock::today());
     if heard.is_in_doubt() {
-        return Some((rules.strictest(clock::today()), Violation::StoreUnavailable));
+        return Some((strictest(), Violation::StoreUnavailable));
+    }
+    if let Some(why) = heard.said.unreadable {
+        return Some((strictest(), Violation::MalformedRequest(why.to_owned())));
     }
     let others = heard
         .owned()
