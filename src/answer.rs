@@ -6,7 +6,7 @@
 //! 1. One answer belongs to one sign-in.
 //! 2. What belongs to none carries no code and no token to a client. Within the server itself a code is its own affair; a token
 //!    is not, where it stands as in an authorization response.
-//! 3. A sign-in's credentials go to its redirect URI and nowhere else.
+//! 3. A sign-in's credentials go to its redirect URI and nowhere else, and only in answer to its own client.
 //! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
 //! 5. Nothing is replaced in a signed response, nor in a part that cannot be read.
 //! 6. There is one code, asked for, under its exact name, beside no error, and it did not come with the request: what a client could have
@@ -14,6 +14,7 @@
 //! 7. The browser is the one that began, where that is asked for.
 
 use crate::carrier::Carried;
+use crate::carrier::beacon::Credential;
 use crate::flow::PendingAuthorization;
 use crate::oauth::ResponseType;
 use crate::policy::Rule;
@@ -58,7 +59,9 @@ pub struct Facts<'a> {
     pub came_along: bool,
     /// Whether it is another browser than the one that began, and that matters.
     pub is_other_browser: bool,
-    /// The rule of the sign-in's client.
+    /// Whether the request was one of another client, whose rule is the stricter one.
+    pub is_anothers: bool,
+    /// The rule of the sign-in's client; of both the stricter one.
     pub rule: &'a Rule,
 }
 
@@ -109,6 +112,9 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
             Ok(Plan::Pass)
         };
     }
+    if facts.is_anothers && (carried.has_credential() || carried.signed) {
+        return Err("a code for a request of another client");
+    }
     if carried.has_tokens() && !may_have_tokens(carried, record, facts.rule) {
         return Err("a token that was not asked for");
     }
@@ -158,20 +164,26 @@ fn may_have_code(record: &PendingAuthorization) -> bool {
     asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
-/// Whether a sign-in asked for a token at all, and its client may.
-pub fn may_have_a_token(record: &PendingAuthorization, rule: &Rule) -> bool {
-    let asked = record.response_type.as_deref().map(ResponseType::parse);
-    asked.is_some_and(|asked| asked.yields_token() && rule.response_types.contains(&asked))
+/// The tokens that must not leave for a sign-in, because it did not ask for them or its client may not. `None`: it may have both.
+pub fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
+    let asked = record.response_type.as_deref().unwrap_or_default();
+    let may_ask = rule.response_types.contains(&ResponseType::parse(asked));
+    let asked_for = |word: &str| may_ask && asked.split(' ').any(|asked| asked == word);
+    match (asked_for("token"), asked_for("id_token")) {
+        (true, true) => None,
+        (true, false) => Some(Credential::IdToken),
+        (false, true) => Some(Credential::AccessToken),
+        (false, false) => Some(Credential::Token),
+    }
 }
 
 fn may_have_tokens(carried: &Carried, record: &PendingAuthorization, rule: &Rule) -> bool {
-    let Some(asked) = record.response_type.as_deref() else {
-        return false;
-    };
-    let asked_for = |word: &str| asked.split(' ').any(|asked| asked == word);
-    rule.response_types.contains(&ResponseType::parse(asked))
-        && (!carried.access_token || asked_for("token"))
-        && (!carried.id_token || asked_for("id_token"))
+    match unasked_tokens(record, rule) {
+        None => true,
+        Some(Credential::IdToken) => !carried.id_token,
+        Some(Credential::AccessToken) => !carried.access_token,
+        Some(Credential::Token | Credential::Code) => !carried.has_tokens(),
+    }
 }
 
 #[cfg(test)]

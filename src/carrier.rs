@@ -10,6 +10,7 @@ pub mod html;
 pub mod jarm;
 pub mod location;
 pub mod metadata;
+pub mod refresh;
 
 use std::borrow::Cow;
 
@@ -29,7 +30,11 @@ pub trait Carrier: Send + Sync {
     /// What it carries.
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Itself, with the client's own state, and our handle in place of the code.
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten;
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+        self.rewrite_without(replacement, &[])
+    }
+    /// The same without the parameters of these names.
+    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten;
 }
 
 /// A carrier with a code replaced.
@@ -118,9 +123,9 @@ pub struct Carried {
     pub in_fragment: bool,
     /// `token_type`, `expires_in` or `state`: what goes with a token in a response.
     pub token_company: bool,
-    /// `response`: a JARM answer, whose inside is not read.
+    /// A JARM answer, in which nothing can be replaced.
     pub signed: bool,
-    /// The same, with a code or a token inside.
+    /// The same, with a code or a token inside, or with what cannot be read.
     pub signed_credential: bool,
     /// What looks like a code or a token, in a part that cannot be read.
     pub unread: bool,
@@ -155,15 +160,17 @@ impl Carried {
             "access_token" => self.access_token |= !value.is_empty(),
             "id_token" => self.id_token |= !value.is_empty(),
             "token_type" | "expires_in" => self.token_company = true,
-            "response" => {
-                self.signed |= !value.is_empty();
-                self.signed_credential |= jarm::may_hold_credential(value);
-            }
             "error" => self.error |= !value.is_empty(),
             "iss" => self.issuer = Some(value.to_owned()),
+            _ if jarm::is_name(name) => self.take_signed(value),
             _ if !value.is_empty() => self.take_lookalike(name),
             _ => {}
         }
+    }
+
+    fn take_signed(&mut self, value: &str) {
+        self.signed |= jarm::is_response(value);
+        self.signed_credential |= jarm::may_hold_credential(value);
     }
 
     /// Clients are as forgiving as servers about names.
@@ -202,14 +209,11 @@ impl Credentials {
     fn of(name: &str) -> Self {
         // Nearly all names differ in their first letter.
         if !name.starts_with(|c: char| {
-            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I' | '+' | ' ' | '[')
-                || !c.is_ascii_alphanumeric()
+            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I') || !c.is_ascii_alphanumeric()
         }) {
             return Self::default();
         }
-        // Lists have a name for each item: `code[0]`.
-        let list = name.trim_start_matches('[');
-        let name = list.split_once('[').map_or(name, |(list, _)| list);
+        let name = of_list(name);
         Self {
             code: folds_to(name, "code"),
             access_token: folds_to(name, "accesstoken"),
@@ -226,6 +230,12 @@ impl Credentials {
     }
 }
 
+/// The name of a list, of whose items each has one: `code[0]`.
+fn of_list(name: &str) -> &str {
+    let list = name.trim_start_matches('[');
+    list.split_once('[').map_or(name, |(list, _)| list)
+}
+
 /// What goes in place of the upstream's values.
 #[derive(Debug, Clone, Copy)]
 pub struct Replacement<'a> {
@@ -239,8 +249,9 @@ pub struct Replacement<'a> {
 
 impl<'a> Replacement<'a> {
     /// What becomes of a parameter of the answer.
-    fn edit(&self, name: &str, value: &str) -> Edit<'a> {
+    fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
         match (name, self.code) {
+            _ if without.contains(&name) => Edit::Drop,
             ("state", _) if value == self.handle.expose() => match self.state {
                 ClientState::Absent => Edit::Drop,
                 ClientState::Bare => Edit::Bare,

@@ -169,7 +169,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         lint::proxies(&server, &server_table);
         lint::limits(&config, &limits_table, &store_table);
         lint::unique(&upstreams);
-        lint::one_server(&upstreams);
+        lint::one_server(&upstreams, context.today);
         let own = config.server.listen.iter().chain([&config.admin.listen]);
         lint::not_ourselves(&upstreams, &own.copied().collect::<Vec<_>>());
         for upstream in &upstreams {

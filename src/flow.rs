@@ -11,7 +11,9 @@ pub mod submission;
 use std::fmt;
 use std::sync::LazyLock;
 
-use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+use crate::oauth::{
+    AuthorizationCode, CodeChallenge, Digest, RedirectDigest, ResponseMode, ResponseType,
+};
 
 pub use handle::{Handle, HandleKey, Purpose};
 pub use lengths::CodeLengths;
@@ -77,6 +79,12 @@ pub struct PendingAuthorization {
 }
 
 impl PendingAuthorization {
+    /// The mode of the response where the request names none. `None`: it has no response type.
+    pub fn default_mode(&self) -> Option<ResponseMode> {
+        let asked = self.response_type.as_deref().map(ResponseType::parse);
+        asked.map(|asked| asked.default_mode())
+    }
+
     /// Ties a code that the upstream issued to this authorization.
     pub fn bind(&self, code: AuthorizationCode) -> BoundCode {
         BoundCode {

@@ -20,6 +20,7 @@ use std::fmt;
 
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey};
 use crate::oauth::Digest;
+use crate::oauth::client::is_token_of_another_scheme;
 use crate::work::looked_at;
 
 pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
@@ -100,6 +101,11 @@ pub enum Look {
         /// How long the codes are that matter.
         lengths: CodeLengths,
     },
+    /// The latter alone: of a request that was read already.
+    Words {
+        /// How long the codes are that matter.
+        lengths: CodeLengths,
+    },
 }
 
 /// What a request says. There are names of clients in it, and digests; nothing that is secret.
@@ -138,14 +144,20 @@ pub fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
         key,
         handles: MAX_HANDLES,
     };
-    scan.query(request.query);
-    scan.body(request.body);
-    if let Some(credentials) = request.authorization {
-        scan.credentials(credentials);
+    if !matches!(look, Look::Words { .. }) {
+        scan.query(request.query);
+        scan.body(request.body);
+        if let Some(credentials) = request.authorization {
+            scan.credentials(credentials);
+        }
     }
-    if let Look::Candidates { lengths } = look {
-        scan.cookies(request.cookies);
-        words::scan(&mut scan, request, lengths);
+    match look {
+        Look::Names => {}
+        Look::Candidates { lengths } => {
+            scan.cookies(request.cookies);
+            words::scan(&mut scan, request, lengths);
+        }
+        Look::Words { lengths } => words::scan(&mut scan, request, lengths),
     }
     scan.found
 }
@@ -309,7 +321,8 @@ impl Scan<'_> {
     fn credentials(&mut self, credentials: &[u8]) {
         let scheme = credentials.get(..5).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") {
-            if crate::spelling::says(credentials, b"basic") {
+            let is_other = is_token_of_another_scheme(credentials);
+            if !is_other && crate::spelling::says(credentials, b"basic") {
                 self.cannot_read("the credentials may be Basic");
             }
             return;

@@ -41,6 +41,7 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
         leads: Leads::ToClient,
         came_along: false,
         is_other_browser: false,
+        is_anothers: false,
         rule: &rule,
     })
 }
@@ -52,6 +53,7 @@ fn of_nobody(response: &str, leads: Leads, sign_in: SignIn<'_>) -> Result<Plan, 
         leads,
         came_along: false,
         is_other_browser: false,
+        is_anothers: false,
         rule: &Rule::default(),
     })
 }
@@ -65,6 +67,8 @@ fn one_code_that_was_asked_for_is_bound() {
         "error=x",
         "state=x",
         "code=a#session_state=y",
+        "code=a&response=x",
+        "code=a&Response=1.2",
     ] {
         assert_eq!(
             answered("code", &["code"], response),
@@ -78,8 +82,10 @@ fn one_code_that_was_asked_for_is_bound() {
         "code=a&error=x",
         "Code=a",
         "code=a&code[]=b",
-        "response=jwt",
-        "code=a&response=jwt",
+        "response=e30.e30.c2ln",
+        "code=a&response=e30.e30.c2ln",
+        "code=a&Response[]=e30.e30.c2ln",
+        "code=a&response=e30.a.b.c.d",
     ] {
         assert!(answered("code", &["code"], response).is_err(), "{response}");
     }
@@ -152,6 +158,32 @@ fn what_belongs_to_no_sign_in_carries_nothing_to_a_client() {
 }
 
 #[test]
+fn an_answer_to_another_clients_request_brings_nothing_but_an_error() {
+    let (record, rule) = (record("code token"), rule(&["code token"]));
+    let with = |response: &str, is_anothers| {
+        judge(&Facts {
+            carried: &carried(response),
+            sign_in: SignIn::Live(&record),
+            leads: Leads::ToClient,
+            came_along: false,
+            is_other_browser: false,
+            is_anothers,
+            rule: &rule,
+        })
+    };
+    for response in [
+        "code=a",
+        "access_token=a",
+        "code=a&access_token=b",
+        "response=e30.e30.c2ln",
+    ] {
+        assert!(with(response, true).is_err(), "{response}");
+    }
+    assert_eq!(with("code=a", false), Ok(Plan::Bind));
+    assert_eq!(with("error=access_denied", true), Ok(Plan::Bind));
+}
+
+#[test]
 fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_request() {
     let (record, rule) = (record("code"), Rule::default());
     let with = |response: &str, leads, came_along, is_other_browser| {
@@ -161,12 +193,13 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
             leads,
             came_along,
             is_other_browser,
+            is_anothers: false,
             rule: &rule,
         })
     };
     assert!(with("code=a", Leads::Away, false, false).is_err());
     assert!(with("Code=a", Leads::Away, false, false).is_err());
-    assert!(with("response=a", Leads::Away, false, false).is_err());
+    assert!(with("response=e30.e30.c2ln", Leads::Away, false, false).is_err());
     // A page of the server's own has its own `code`; a token is nobody's there.
     assert_eq!(
         with("code=123456", Leads::Home, false, false),

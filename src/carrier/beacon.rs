@@ -55,6 +55,10 @@ pub enum Credential {
     Code,
     /// `access_token`, `id_token`
     Token,
+    /// `access_token`
+    AccessToken,
+    /// `id_token`
+    IdToken,
 }
 
 /// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
@@ -78,7 +82,7 @@ impl Credential {
         let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
         match self {
             Self::Code => value.len() >= MIN_CODE && !is_words(value),
-            Self::Token => {
+            Self::Token | Self::AccessToken | Self::IdToken => {
                 value.len() >= LONGEST_WORD
                     || value.len() >= MIN_TOKEN && !value.iter().all(is_small)
             }
@@ -91,7 +95,7 @@ pub fn names_token(text: &[u8]) -> bool {
     static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("oken"));
     looked_at(text.len());
     END.find_iter(text)
-        .any(|at| token_around(text, at + 1).is_some())
+        .any(|at| token_around(Credential::Token, text, at + 1).is_some())
 }
 
 /// Whether a URL, as it stands there, holds a parameter of that name.
@@ -114,7 +118,7 @@ fn mentions(credential: Credential, text: &[u8]) -> bool {
         Credential::Code => {
             memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
         }
-        Credential::Token => {
+        Credential::Token | Credential::AccessToken | Credential::IdToken => {
             memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))
         }
     }
@@ -127,10 +131,17 @@ fn is_named_there(
     counts: &impl Fn(&[u8]) -> bool,
 ) -> bool {
     is_there(credential, text, |before, behind| {
+        let name = text.get(before.len()..text.len() - behind.len());
         is_parameter(before, behind, counts)
-            || is_member(before, behind, counts)
+            || is_member(before, behind, counts) && !(kind == Kind::Html && is_of_script(name))
             || kind == Kind::Text && is_element(before, behind, counts)
     })
+}
+
+/// `accessToken`: what scripts of pages call the key of some other service, of maps or of error reports. In a document it may be what
+/// it says.
+fn is_of_script(name: Option<&[u8]>) -> bool {
+    name.is_some_and(|name| [&b"accessToken"[..], b"idToken"].contains(&name))
 }
 
 /// Whether the name stands anywhere so that this holds of what is before it and behind.
@@ -145,9 +156,11 @@ fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) ->
             .filter(|at| is_word(text, *at, b"code"))
             .any(|at| is_there(at..at + 4)),
         // A rare letter, in the middle of both names.
-        Credential::Token => memchr2_iter(b'k', b'K', text)
-            .filter_map(|at| token_around(text, at))
-            .any(is_there),
+        Credential::Token | Credential::AccessToken | Credential::IdToken => {
+            memchr2_iter(b'k', b'K', text)
+                .filter_map(|at| token_around(credential, text, at))
+                .any(is_there)
+        }
     }
 }
 
@@ -156,8 +169,8 @@ fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
     there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
-/// The `access_token` or `id_token` that has its `k` there, in any case, and with another separator or none.
-fn token_around(text: &[u8], k: usize) -> Option<Range<usize>> {
+/// The `access_token` or `id_token`, if that is looked for, that has its `k` there, in any case, and with another separator or none.
+fn token_around(credential: Credential, text: &[u8], k: usize) -> Option<Range<usize>> {
     let token = k.checked_sub(2).filter(|at| is_word(text, *at, b"token"))?;
     let end = match text.get(..token)? {
         [rest @ .., b'_' | b'-' | b'.' | b' '] => rest.len(),
@@ -167,7 +180,11 @@ fn token_around(text: &[u8], k: usize) -> Option<Range<usize>> {
         let at = end.checked_sub(word.len())?;
         is_word(text, at, word).then_some(at)
     };
-    let start = begins(b"access").or_else(|| begins(b"id"))?;
+    let start = match credential {
+        Credential::AccessToken => begins(b"access"),
+        Credential::IdToken => begins(b"id"),
+        Credential::Token | Credential::Code => begins(b"access").or_else(|| begins(b"id")),
+    }?;
     Some(start..token + 5)
 }
 
@@ -358,6 +375,8 @@ fn is_name_to_somebody(credential: Credential, name: &str) -> bool {
     match credential {
         Credential::Code => folds_to(seen, "code"),
         Credential::Token => folds_to(seen, "accesstoken") || folds_to(seen, "idtoken"),
+        Credential::AccessToken => folds_to(seen, "accesstoken"),
+        Credential::IdToken => folds_to(seen, "idtoken"),
     }
 }
 
@@ -468,7 +487,9 @@ mod tests {
             "https://c/cb;id_token=SplxlOBeZQQY",
             "https://c/cb#x#access_token=SplxlOBeZQQY",
             "0;url=https://c/cb?x=1&Access_Token=SplxlOBeZQQY",
-            r#"{"accessToken":"SplxlOBeZQQY"}"#,
+            r#"{"access_token":"SplxlOBeZQQY"}"#,
+            r#"{"access-token":"SplxlOBeZQQY"}"#,
+            r#"{"ACCESSTOKEN":"SplxlOBeZQQY"}"#,
             r#"{"id_token":"eyJhbGciOiJub25lIn0.e30."}"#,
             "<textarea name=access_token>SplxlOBeZQQY</textarea>",
             "<select name=id_token><option value=SplxlOBeZQQY></select>",
@@ -484,9 +505,18 @@ mod tests {
             "response_type=id_token&client_id=abcdefghijkl",
             "<select name=language><option value=SplxlOBeZQQY></select>",
             "an access_token is a string",
+            "var _rollbarConfig = {accessToken: 'SplxlOBeZQQY', captureUncaught: true}",
+            "mapboxgl.accessToken = 'SplxlOBeZQQY'",
         ] {
             assert!(!check(Credential::Token, text), "{text}");
         }
+        // In a document, and as a parameter in a page, it is one.
+        let member = br#"{"accessToken":"SplxlOBeZQQY"}"#;
+        assert!(carries(Credential::Token, member, Kind::Text, None));
+        assert!(check(
+            Credential::Token,
+            "https://c/cb#accessToken=SplxlOBeZQQY"
+        ));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 use crate::oauth::Edit;
 
-use super::beacon::Credential;
+use super::beacon::{self, Credential, Kind};
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
-use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten};
+use super::location::Location;
+use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten, jarm};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ struct Span {
 }
 
 /// What a response is made of. Of a page's other fields nothing is kept, but for names that some client takes for one of these.
-const OF_A_RESPONSE: [&str; 9] = [
+const OF_A_RESPONSE: [&str; 11] = [
     "state",
     "code",
     "access_token",
@@ -46,6 +47,8 @@ const OF_A_RESPONSE: [&str; 9] = [
     "expires_in",
     "response",
     "error",
+    "error_description",
+    "error_uri",
     "iss",
 ];
 
@@ -54,6 +57,9 @@ const MAX_FIELDS: usize = 32;
 
 /// No value of a response is so long. Of one that is, it is only kept that it is there.
 const MAX_VALUE: usize = 64 * 1024;
+
+/// In place of such a value. It may have been that of a signed response, and has the dots of one.
+const TOO_LONG: &str = "too.long.a";
 
 /// No page that posts itself to a client has so many forms that say anything.
 const MAX_FORMS: usize = 64;
@@ -72,7 +78,15 @@ impl<'p> FormPost<'p> {
     }
 
     fn says_something(&self) -> bool {
-        self.fields.iter().any(|field| field.name != "state")
+        self.fields.iter().any(|field| field.name != "state") || self.says_in_address()
+    }
+
+    /// Whether something like a code, a token or a signed response stands in the address that it posts to.
+    fn says_in_address(&self) -> bool {
+        let action = self.action.as_bytes();
+        let has = |credential| beacon::carries(credential, action, Kind::Text, None);
+        memchr(b'=', action).is_some()
+            && (has(Credential::Code) || has(Credential::Token) || jarm::stands_in(action))
     }
 }
 
@@ -166,7 +180,7 @@ impl<'p> Reader<'p> {
             "input" => Field::of_input(tag),
             "textarea" => {
                 let text = text.get(tag.span.end..).unwrap_or_default();
-                let end = memchr::memchr(b'<', text).unwrap_or(text.len());
+                let end = memchr(b'<', text).unwrap_or(text.len());
                 let text = resolve_references(text.get(..end).unwrap_or_default());
                 Field::of_other(tag.value("name"), text.trim())
             }
@@ -190,17 +204,23 @@ impl<'p> Reader<'p> {
     }
 
     fn close(&mut self) {
-        let Some(form) = self.form.take().filter(FormPost::says_something) else {
-            self.places.clear();
+        let places = std::mem::take(&mut self.places);
+        let Some(form) = self.form.take() else {
             return;
         };
-        for action in std::mem::take(&mut self.places) {
-            self.keep(FormPost {
+        for action in places {
+            self.keep_if_it_says(FormPost {
                 action,
                 ..form.clone()
             });
         }
-        self.keep(form);
+        self.keep_if_it_says(form);
+    }
+
+    fn keep_if_it_says(&mut self, form: FormPost<'p>) {
+        if form.says_something() {
+            self.keep(form);
+        }
     }
 
     /// Of very many forms only those are kept that may lead away.
@@ -252,12 +272,13 @@ fn is_plainly_relative(action: &str) -> bool {
 impl Field {
     fn of_input(tag: &StartTag) -> Option<Self> {
         let name = tag.value("name")?;
-        let is_kept = OF_A_RESPONSE.contains(&name) || Credentials::of(name).any();
+        let is_kept =
+            OF_A_RESPONSE.contains(&name) || Credentials::of(name).any() || jarm::is_name(name);
         let value = tag.value("value").unwrap_or_default();
         let is_long = value.len() > MAX_VALUE;
         is_kept.then(|| Self {
             name: name.to_owned(),
-            value: if is_long { "too long" } else { value }.to_owned(),
+            value: if is_long { TOO_LONG } else { value }.to_owned(),
             written: (!is_long).then(|| Span {
                 tag: tag.span.clone(),
                 value: tag
@@ -271,7 +292,7 @@ impl Field {
     /// a code, a token or a handle.
     fn of_other(name: Option<&str>, value: &str) -> Option<Self> {
         let name = name?;
-        let is_kept = name == "state" || name == "response" || Credentials::of(name).any();
+        let is_kept = name == "state" || jarm::is_name(name) || Credentials::of(name).any();
         let credential = if Credentials::of(name).is_token() {
             Credential::Token
         } else {
@@ -316,15 +337,26 @@ impl Carrier for FormPost<'_> {
                 _ => carried.take(ours, &field.name, &field.value),
             }
         }
+        // The address is not written anew.
+        if self.says_in_address() {
+            let address = Location::new(self.action.as_bytes()).read(ours);
+            carried.lookalike |= address.lookalike || !address.codes.is_empty();
+            carried.access_token |= address.access_token;
+            carried.id_token |= address.id_token;
+            carried.in_fragment |= address.in_fragment;
+            carried.token_company |= address.token_company;
+            carried.unread |= address.unread;
+            carried.signed |= address.signed;
+            carried.signed_credential |= address.signed_credential;
+        }
         // So many fields may hide what decides, and so many forms.
         let hides = self.fields.len() == MAX_FIELDS || self.is_last_of_many;
-        carried.signed |= hides;
         carried.unread |= hides;
         carried
     }
 
     /// The page with the client's own state and our handle in this form's fields, the rest as it came.
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten {
         let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
         let mut copied = 0;
@@ -332,7 +364,7 @@ impl Carrier for FormPost<'_> {
             let Some(span) = &field.written else {
                 continue;
             };
-            let (span, text) = match replacement.edit(&field.name, &field.value) {
+            let (span, text) = match replacement.edit(&field.name, &field.value, without) {
                 Edit::Keep => continue,
                 Edit::Drop => (span.tag.clone(), String::new()),
                 Edit::Bare => (span.value(), "value=\"\"".to_owned()),
@@ -400,5 +432,19 @@ mod tests {
             &ClientState::Absent,
             "<form action=x><input name=code value=\"CODE\"><b></form>",
         );
+    }
+
+    #[test]
+    fn a_response_that_is_too_long_to_be_kept_may_be_a_signed_one() {
+        for (length, signed) in [(MAX_VALUE + 1, true), (MAX_VALUE, false)] {
+            let value = "x".repeat(length);
+            let page = format!("<form action=x><input name=Response value={value}></form>");
+            let forms = FormPost::all(page.as_bytes());
+            let carried = forms
+                .first()
+                .unwrap()
+                .read((&HandleKey::for_upstream("t")).into());
+            assert_eq!((carried.signed, carried.signed_credential), (signed, false));
+        }
     }
 }

@@ -62,12 +62,17 @@ const RAW_TEXT: [&str; 8] = [
     "script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes",
 ];
 
-/// The attributes that say what a form does. Others are passed by.
+/// The attributes that say what a form does, or where a page leads. Others are passed by.
 const ATTRIBUTES: [&str; 6] = ["name", "value", "content", "action", "formaction", "form"];
 
 /// Whether an attribute of an element matters.
 fn is_kept(element: &str, attribute: &str) -> bool {
-    const OF_ONE: [(&str, &str); 3] = [("form", "id"), ("base", "href"), ("iframe", "srcdoc")];
+    const OF_ONE: [(&str, &str); 4] = [
+        ("form", "id"),
+        ("base", "href"),
+        ("iframe", "srcdoc"),
+        ("meta", "http-equiv"),
+    ];
     ATTRIBUTES.contains(&attribute) || OF_ONE.contains(&(element, attribute))
 }
 

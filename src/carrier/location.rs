@@ -10,7 +10,7 @@ use crate::flow::Purpose;
 use crate::oauth::Params;
 
 use super::beacon::{self, Credential, Kind, carries};
-use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
+use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL, jarm};
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;
@@ -22,7 +22,7 @@ pub struct Location<'a> {
     /// Scheme, authority and path.
     target: &'a [u8],
     query: Option<Part<'a>>,
-    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, where an application keeps its own addresses.
+    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, `cb` in `#cb?code=…`, where an application keeps its own addresses.
     route: Option<&'a [u8]>,
     fragment: Option<Part<'a>>,
 }
@@ -54,11 +54,16 @@ impl<'a> Part<'a> {
         carried.handles.truncate(SEVERAL);
     }
 
-    fn rewrite_into(&self, out: &mut Vec<u8>, separator: u8, replacement: Replacement<'_>) {
+    fn rewrite_into(
+        &self,
+        out: &mut Vec<u8>,
+        separator: u8,
+        (replacement, without): (Replacement<'_>, &[&str]),
+    ) {
         let edited = self
             .params
             .as_ref()
-            .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())));
+            .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value(), without)));
         let edited = edited.as_deref().unwrap_or(self.text);
         // A part that our removal emptied goes; an empty `?` of the client's own stays.
         if edited.is_empty() && !self.text.is_empty() {
@@ -75,9 +80,7 @@ impl<'a> Location<'a> {
         let (head, fragment) = split(raw, b'#');
         let (target, query) = split(head, b'?');
         let (route, fragment) = fragment.map_or((None, None), |fragment| {
-            let is_route = |route: &&[u8]| {
-                matches!(route, [b'/' | b'!', ..]) && memchr2(b'=', b'&', route).is_none()
-            };
+            let is_route = |route: &&[u8]| memchr2(b'=', b'&', route).is_none();
             match split(fragment, b'?') {
                 (route, Some(rest)) if is_route(&route) => (Some(route), Some(rest)),
                 _ => (None, Some(fragment)),
@@ -115,15 +118,16 @@ impl Carrier for Location<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for part in [&self.query, &self.fragment].into_iter().flatten() {
-            let in_fragment = self.route.is_none()
-                && self
-                    .fragment
-                    .as_ref()
-                    .is_some_and(|it| std::ptr::eq(it, part));
+            let in_fragment = self
+                .fragment
+                .as_ref()
+                .is_some_and(|it| std::ptr::eq(it, part));
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
-            carried.in_fragment |= in_fragment && carried.has_tokens();
+            // Applications have an `access_token` of their own behind a route, and no `id_token`.
+            let is_own = self.route.is_some() && !carried.id_token;
+            carried.in_fragment |= in_fragment && carried.has_tokens() && !is_own;
             if part.params.is_none() {
                 part.read_loosely(ours, &mut carried);
             }
@@ -135,14 +139,18 @@ impl Carrier for Location<'_> {
         if !carried.has_tokens() {
             carried.access_token = beacon::is_parameter_of(Credential::Token, self.raw);
         }
+        if !carried.signed && jarm::stands_in(self.raw) {
+            carried.signed = true;
+            carried.signed_credential = true;
+        }
         carried
     }
 
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
+    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten {
         let mut out = Vec::with_capacity(self.raw.len() + 64);
         out.extend_from_slice(self.target);
         if let Some(query) = &self.query {
-            query.rewrite_into(&mut out, b'?', replacement);
+            query.rewrite_into(&mut out, b'?', (replacement, without));
         }
         let mut separator = b'#';
         if let Some(route) = self.route {
@@ -151,7 +159,7 @@ impl Carrier for Location<'_> {
             separator = b'?';
         }
         if let Some(fragment) = &self.fragment {
-            fragment.rewrite_into(&mut out, separator, replacement);
+            fragment.rewrite_into(&mut out, separator, (replacement, without));
         }
         Rewritten::Location(out)
     }
@@ -296,6 +304,16 @@ mod tests {
             "https://c/?a=b#/cb?code=RAW&state=HANDLE",
             &xyz,
             &format!("https://c/?a=b#/cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#cb?code=RAW&state=HANDLE",
+            &xyz,
+            &format!("https://c/#cb?code=CODE&state={encoded}"),
+        );
+        check(
+            "https://c/#?state=HANDLE&code=RAW",
+            &ClientState::Absent,
+            "https://c/#?code=CODE",
         );
         check(
             "https://c/#!/cb?state=HANDLE",

@@ -23,6 +23,8 @@ pub(super) struct Lax {
     pub(super) key: &'static str,
     /// The first value that the other one does not allow, in quotes.
     pub(super) allows: String,
+    /// What the other one has, if that is one value.
+    pub(super) instead: Option<String>,
     why: String,
 }
 
@@ -90,7 +92,9 @@ fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
 /// method that it never sends, the length of its verifiers) is no exception.
 fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_>) -> Vec<Lax> {
     let mut lax = laxer(rule, upstream_rule);
-    lax.retain(|found| table.is_good(found.key) && upstream.is_good(found.key));
+    lax.retain(|found| {
+        found.key != "require" && table.is_good(found.key) && upstream.is_good(found.key)
+    });
     lax
 }
 
@@ -99,6 +103,7 @@ pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
     let by_mode = (rule.mode < than.mode).then(|| Lax {
         key: "mode",
         allows: quoted(rule.mode.as_str()),
+        instead: Some(quoted(than.mode.as_str())),
         why: format!(
             "{:?} is laxer than the upstream's {:?}",
             rule.mode.as_str(),
@@ -108,17 +113,20 @@ pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
     let by_codes = (rule.codes == Codes::Upstream && than.codes == Codes::Handle).then(|| Lax {
         key: "codes",
         allows: quoted("upstream"),
+        instead: Some(quoted("handle")),
         why: "\"upstream\" is laxer than the upstream's \"handle\"".to_owned(),
     });
     let by_method = (rule.plain_allowed && !than.plain_allowed).then(|| Lax {
         key: "methods",
         allows: quoted("plain"),
+        instead: None,
         why: "\"plain\" is laxer than the upstream's \"S256\"".to_owned(),
     });
     let extra = |key, extra: Option<&str>| {
         extra.map(|extra| Lax {
             key,
             allows: quoted(extra),
+            instead: None,
             why: format!("{} is not among the upstream's", quoted(extra)),
         })
     };
@@ -126,10 +134,31 @@ pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
     let extra_type = types.find(|kind| !than.response_types.contains(kind));
     let mut modes = rule.response_modes.iter();
     let extra_mode = modes.find(|mode| !than.response_modes.contains(mode));
+    let by_require = (!rule.challenge_required && than.challenge_required).then(|| Lax {
+        key: "require",
+        allows: "a request without code_challenge".to_owned(),
+        instead: None,
+        why: "the upstream requires a code_challenge".to_owned(),
+    });
+    // An empty list allows all.
+    let mut grants = rule.grants.iter();
+    let extra_grant = grants.find(|grant| !than.grants.contains(grant));
+    let by_grants = match extra_grant {
+        _ if than.grants.is_empty() => None,
+        None if rule.grants.is_empty() => Some(Lax {
+            key: "grants",
+            allows: "every grant".to_owned(),
+            instead: None,
+            why: "the upstream lists its grants".to_owned(),
+        }),
+        grant => extra("grants", grant.map(String::as_str)),
+    };
     let found = [
         by_mode,
         by_codes,
         by_method,
+        by_require,
+        by_grants,
         extra("response_types", extra_type.map(ResponseType::as_str)),
         extra("response_modes", extra_mode.map(|mode| mode.as_str())),
     ];

@@ -115,6 +115,7 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     promises::default_rule(read, context.today);
     promises::forgotten_paths(read, context.today);
     promises::constant_states(read, context.today);
+    promises::signed_hashes(read, context.today);
     for (table, client) in &read.clients {
         let enforced = client.rule.mode == Mode::Enforce && client.rule.codes == Codes::Upstream;
         let ended = client.until.is_some_and(|until| until < context.today);

@@ -27,9 +27,36 @@ pub(super) struct Origin {
 impl Origin {
     /// Whether what is sent there stays on this machine.
     pub(super) fn is_loopback(&self) -> bool {
-        self.host == "localhost"
-            || self.host.ends_with(".localhost")
-            || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        let name = self.name();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || self.ip().is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether it is this machine; what is sent to no address in particular (`0.0.0.0`) stays here, too.
+    pub(super) fn is_this_machine(&self) -> bool {
+        self.is_loopback() || self.ip().is_some_and(|ip| ip.is_unspecified())
+    }
+
+    /// The address, if it is one; an IPv4 address in IPv6 is that IPv4 address.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        let ip: Option<IpAddr> = self.host.parse().ok();
+        ip.map(|ip| ip.to_canonical())
+    }
+
+    /// Without the dot at the end, which only says that nothing follows.
+    fn name(&self) -> &str {
+        self.host.strip_suffix('.').unwrap_or(&self.host)
+    }
+
+    /// Whether both are one server, as far as is known without asking for addresses. All addresses of this machine are one: a
+    /// server that listens on each of them apart is rare.
+    pub(super) fn is_one_server_with(&self, other: &Self) -> bool {
+        let same_host = match (self.ip(), other.ip()) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.name() == other.name(),
+        };
+        self.port == other.port && (same_host || self.is_this_machine() && other.is_this_machine())
     }
 
     /// `host` or `host:port`, as a Host header has it.

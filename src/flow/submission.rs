@@ -4,7 +4,7 @@
 
 use crate::oauth::authorize::{Ambiguous, AuthorizationRequest, PROTECTED, is_own_parameter};
 use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
-use crate::oauth::{CodeChallenge, Edit, Params};
+use crate::oauth::{CodeChallenge, Edit, Params, ResponseType};
 
 use super::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
 
@@ -118,7 +118,8 @@ impl<'a> Submission<'a> {
         Ok(found)
     }
 
-    /// Rule 2 of the walk: a continuation may repeat what the record says, and nothing else.
+    /// Rule 2 of the walk: a continuation may repeat what the record says, and nothing else. Forms of servers have fields for what
+    /// the client has left out, too: the response mode that is the default, and the redirect URI that is registered.
     pub fn continues(
         &self,
         handle: &Handle,
@@ -134,9 +135,16 @@ impl<'a> Submission<'a> {
                 let value = pair.value();
                 let same = match pair.name() {
                     "client_id" => crate::oauth::ClientId::new(value).digest() == record.client,
-                    "redirect_uri" => record.redirect.is_some_and(|redirect| redirect.is(value)),
-                    "response_type" => record.response_type.as_deref() == Some(value),
-                    "response_mode" => record.response_mode.as_deref() == Some(value),
+                    "redirect_uri" => record.redirect.is_none_or(|redirect| redirect.is(value)),
+                    "response_type" => record.response_type.as_deref().is_some_and(|asked| {
+                        asked == value || ResponseType::parse(asked) == ResponseType::parse(value)
+                    }),
+                    "response_mode" => match record.response_mode.as_deref() {
+                        Some(mode) => mode == value,
+                        None => record
+                            .default_mode()
+                            .is_some_and(|mode| mode.as_str() == value),
+                    },
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
                     "code_challenge" => record
                         .challenge

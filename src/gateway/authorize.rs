@@ -32,7 +32,7 @@ use refuse::store_unavailable;
 enum Form {
     None,
     Urlencoded(Bytes),
-    /// Only on a continuation: its handle has to stand in the query.
+    /// Only of what may be a continuation: its handle has to stand in the query.
     Multipart,
 }
 
@@ -87,9 +87,11 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .and(heard.said.in_document)
         .has(Said::AUTHORIZATION)
         || heard.said.unreadable.is_some();
-    if is_multipart && (handle.is_none() || in_parts) {
-        let text = if handle.is_some() {
-            "a multipart body that may change the sign-in"
+    // Where codes travel as they are, a continuation has nothing to be told by.
+    let may_continue = handle.is_some() || exchange.site.settings.rules.any_upstream_codes();
+    if is_multipart && (!may_continue || in_parts) {
+        let text = if may_continue {
+            "a multipart body that may begin a sign-in, or change it"
         } else {
             "multipart is accepted on a continuation only"
         };
@@ -97,7 +99,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return malformed(exchange, request, text, status).await;
     }
     if let Some(handle) = handle {
-        return continuation(exchange, request, &submission, &handle).await;
+        return continuation(exchange, request, (&submission, &handle), &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,

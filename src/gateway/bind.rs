@@ -4,22 +4,24 @@
 //! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
 mod belongs;
+mod check;
 mod leftovers;
 mod public;
 mod read;
 
 use http::{HeaderValue, Response, header};
 
-use crate::answer::{Facts, Plan, judge, may_have_a_token};
-use crate::carrier::beacon::{Credential, Kind, carries};
+use crate::answer::{Facts, Plan, judge, unasked_tokens};
+use crate::carrier::beacon::Credential;
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::clock;
-use crate::flow::{ClientState, Handle, PendingAuthorization, handle};
+use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
 use crate::spelling::Twins;
 use crate::store::{Bound, Place};
+use crate::suspicion::{Said, Suspicion};
 use crate::telemetry::Event;
 
 use super::body::Body;
@@ -30,6 +32,7 @@ use super::{BrowserBinding, headers, reply};
 
 use belongs::Belongs;
 pub(super) use belongs::correlation;
+use check::{Check, EXPLANATIONS};
 pub(super) use public::pass_through;
 use read::{Extent, Page};
 
@@ -54,6 +57,44 @@ impl Asked<'_> {
     /// Whether a code is most likely to follow.
     fn follows_login(&self) -> bool {
         self.at_authorization || self.sent.is_post()
+    }
+
+    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
+    fn authorization(&self) -> Option<Digest> {
+        let is_first = self.at_authorization && !self.sent.is_post();
+        let handle = self.handle.filter(|_| is_first);
+        self.begun.or_else(|| handle.map(Handle::digest))
+    }
+
+    /// The strictest rule of the clients that the request names. `None`: it names no client.
+    fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
+        let concern = Concern {
+            names: &said.clients,
+            owners: &[],
+            is_certain: true,
+        };
+        exchange.site.settings.rules.named(&concern, clock::today())
+    }
+
+    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
+    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
+    fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        let own = exchange.rule(Some(client));
+        if !rules.any_exception() {
+            return own;
+        }
+        let said = self.sent.said(&exchange.site.key);
+        let is_named = said.said.has(Said::CLIENT_ID);
+        // About whom a request object is cannot be told.
+        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
+            Some(rules.strictest(clock::today()))
+        } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
+            Self::named_rule(exchange, &said)
+        } else {
+            None
+        };
+        other.map_or(own, |other| rules.stricter(own, other))
     }
 
     /// The handles that may stand in its answer.
@@ -145,18 +186,9 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let rules = &exchange.site.settings.rules;
-    let rule = found.rule.unwrap_or_else(|| {
-        let named = asked.sent.clients(&exchange.site.key);
-        let concern = Concern {
-            names: &named,
-            owners: &[],
-            is_certain: true,
-        };
-        let default = rules.default_rule();
-        let named = rules.named(&concern, clock::today());
-        named.unwrap_or(default)
-    });
+    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.key));
+    let default = exchange.site.settings.rules.default_rule();
+    let rule = found.rule.or_else(named).unwrap_or(default);
     let verdict = Verdict {
         subject: response,
         violation: Some(found.violation),
@@ -214,13 +246,14 @@ async fn examine<'g>(
                 .as_ref()
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: found.is_live() && is_other_browser(exchange, asked, &found),
-            rule: found.rule(exchange),
+            is_anothers: found.is_anothers(exchange, asked),
+            rule: found.rule(exchange, asked),
         };
         let plan = match judge(&facts) {
             Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
             plan => plan,
         };
-        let plan = plan.map_err(|why| found.unsafe_because(exchange, why))?;
+        let plan = plan.map_err(|why| found.unsafe_because(exchange, asked, why))?;
         match plan {
             Plan::Pass => {}
             Plan::Bind => {
@@ -243,8 +276,7 @@ fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs)
         return false;
     };
     let seen = Seen::of(record.browser, asked.browser);
-    // Whoever correlates by the cookie has compared it.
-    if seen == Seen::Same || found.handle.is_none() || asked.begun == Some(found.key) {
+    if seen == Seen::Same || asked.begun == Some(found.key) {
         return false;
     }
     match exchange.site.settings.browser_binding {
@@ -275,7 +307,7 @@ async fn bind<'g>(
     };
     let code = carried.codes.first();
     let bound = match code {
-        Some(code) => Some(keep(exchange, found, code).await?),
+        Some(code) => Some(keep(exchange, asked, found, code).await?),
         None => None,
     };
     if code.is_some() {
@@ -283,7 +315,9 @@ async fn bind<'g>(
     }
     let Some(handle) = &found.handle else {
         // It goes out as it came, and so does what stands beside it.
-        if !may_have_a_token(record, exchange.rule(Some(record.client))) {
+        // A token that was asked for would be taken for one that strayed.
+        let unasked = unasked_tokens(record, asked.rule_of(exchange, record.client));
+        if unasked == Some(Credential::Token) {
             leftovers::leftovers(exchange, asked, response, page).await?;
         }
         return Ok(Delivery::Unchanged);
@@ -292,87 +326,46 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
-    let written = |state| {
-        place.rewrite(Replacement {
+    let written = |state, without: &[&str]| {
+        let code = code.zip(ours);
+        let replacement = Replacement {
             handle,
             state,
-            code: code.zip(ours),
-        })
+            code,
+        };
+        place.rewrite_without(replacement, without)
     };
-    let rewritten = written(&record.state);
+    let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
-        return Err(found.unsafe_because(exchange, "a page that is too long to be written anew"));
+        return Err(found.unsafe_because(
+            exchange,
+            asked,
+            "a page that is too long to be written anew",
+        ));
     }
     // The client's own state may look like anything.
-    let without_state = written(&ClientState::Absent);
+    let without_state = written(&ClientState::Absent, &[]);
+    let is_explained = carried.error && code.is_none();
+    let unexplained = is_explained.then(|| written(&ClientState::Absent, &EXPLANATIONS));
     let check = Check {
         twins,
         ours: ours.map(Handle::expose),
-        may_have_a_token: may_have_a_token(record, exchange.rule(Some(record.client))),
+        unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
     };
     check
-        .nothing_is_left(&rewritten, &without_state, response)
-        .map_err(|why| found.unsafe_because(exchange, why))?;
+        .nothing_is_left(
+            (&rewritten, &without_state),
+            unexplained.as_ref().unwrap_or(&without_state),
+            response,
+        )
+        .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     Ok(Delivery::Changed(rewritten))
-}
-
-/// What must not be left over when a carrier is written anew.
-struct Check<'a> {
-    /// Of the code that was replaced.
-    twins: Option<Twins>,
-    /// What stands in its place.
-    ours: Option<&'a str>,
-    /// Whether a token may leave with it.
-    may_have_a_token: bool,
-}
-
-impl Check<'_> {
-    fn nothing_is_left(
-        &self,
-        rewritten: &Rewritten,
-        without_state: &Rewritten,
-        response: &Response<Body>,
-    ) -> Result<(), &'static str> {
-        if self.stands_in(rewritten.bytes()) {
-            return Err("the code stands in it once more");
-        }
-        let kind = match without_state {
-            Rewritten::Location(_) => Kind::Text,
-            Rewritten::Body(_) => Kind::Html,
-        };
-        if self.is_another_in(without_state.bytes(), kind) {
-            return Err("something like another code or token stands beside it");
-        }
-        let is_location = matches!(rewritten, Rewritten::Location(_));
-        for (name, value) in response.headers() {
-            if is_location && *name == header::LOCATION {
-                continue;
-            }
-            let value = value.as_bytes();
-            // A cookie of the server's own may be called like that.
-            let may_be_own = *name == header::SET_COOKIE && !handle::may_stand_in(value);
-            if self.stands_in(value) || !may_be_own && self.is_another_in(value, Kind::Text) {
-                return Err("a code or token stands in another header field");
-            }
-        }
-        Ok(())
-    }
-
-    fn stands_in(&self, text: &[u8]) -> bool {
-        self.twins
-            .as_ref()
-            .is_some_and(|twins| twins.stand_in(text))
-    }
-
-    fn is_another_in(&self, text: &[u8], kind: Kind) -> bool {
-        carries(Credential::Code, text, kind, self.ours)
-            || !self.may_have_a_token && carries(Credential::Token, text, kind, None)
-    }
 }
 
 /// Binds a code in the store.
 async fn keep<'g>(
     exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
     found: &Belongs,
     code: &AuthorizationCode,
 ) -> Result<Bound, Unsafe<'g>> {
@@ -389,7 +382,7 @@ async fn keep<'g>(
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
         Ok(Bound::TooMany) => {
             let why = "more codes than one sign-in may yield";
-            let found = found.unsafe_because(exchange, why);
+            let found = found.unsafe_because(exchange, asked, why);
             // Those that it has are good.
             Err(Unsafe {
                 pending: None,
@@ -398,9 +391,11 @@ async fn keep<'g>(
         }
         // The sign-in that has it keeps it; this one has shown what it is for.
         Ok(Bound::Elsewhere) => {
-            Err(found.unsafe_because(exchange, "a code that belongs to another sign-in"))
+            Err(found.unsafe_because(exchange, asked, "a code that belongs to another sign-in"))
         }
-        Ok(Bound::Unknown) => Err(found.unsafe_because(exchange, "a code that could not be bound")),
+        Ok(Bound::Unknown) => {
+            Err(found.unsafe_because(exchange, asked, "a code that could not be bound"))
+        }
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
 }

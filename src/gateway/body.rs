@@ -22,6 +22,8 @@ pub struct Body {
     ready: Bytes,
     /// What is still to come.
     rest: Option<Rest>,
+    /// Whether nothing more is to come: of a body in chunks that is known when its end was read.
+    is_ended: bool,
     /// How it broke off, when a look at it found that it did: told again to whoever reads on.
     broken: Option<Error>,
     /// The client's connection, told while we wait for its bytes.
@@ -136,7 +138,7 @@ impl Body {
     pub fn upload(&mut self) -> Option<Arc<Upload>> {
         let mut lookalike = Lookalike::default();
         let is_suspect = lookalike.feed(&self.ready);
-        let is_coming = self.rest.as_ref().is_some_and(|rest| !rest.is_end_stream());
+        let is_coming = !self.has_ended();
         if !is_coming && !is_suspect {
             return None;
         }
@@ -176,7 +178,11 @@ impl Body {
 
     /// Whether it was read to its end, and nothing broke off.
     pub fn is_all_read(&self) -> bool {
-        self.broken.is_none() && self.rest.as_ref().is_none_or(Rest::is_end_stream)
+        self.broken.is_none() && self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_ended || self.rest.as_ref().is_none_or(Rest::is_end_stream)
     }
 
     /// Whether it says that it is no longer than that.
@@ -223,7 +229,10 @@ impl Body {
                 patience: self.patience.as_mut(),
             };
             match waiting.frame().await {
-                None => break,
+                None => {
+                    self.is_ended = true;
+                    break;
+                }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         read.push(data, limit);

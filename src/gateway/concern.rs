@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{AuthorizationCode, ClientId, Digest, Params};
+use crate::oauth::{ClientId, Digest};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
 use crate::store::{Owner, StoreError};
@@ -43,20 +43,20 @@ impl Heard {
             })
     }
 
-    /// The client whose code stands in the request. A client that lives behind the gate, too, gets its code in a request of its
-    /// own: at its redirect URI.
-    pub(super) fn owner_of_stray_code(
+    /// The strictest rule of the clients whose codes stand in the request. A client that lives behind the gate, too, gets its
+    /// code in a request of its own: at its redirect URI. `None`: there are no others.
+    pub(super) fn rule_of_stray_codes<'g>(
         &self,
-        exchange: &Exchange<'_>,
+        exchange: &Exchange<'g>,
         request: &Received,
-    ) -> Option<Digest> {
+    ) -> Option<&'g Rule> {
         let here = LazyCell::new(|| exchange.site.targets(request.path()));
-        let mut codes = self.owned();
-        codes.find_map(|(candidate, owner)| {
+        let strayed = self.owned().filter_map(|(candidate, owner)| {
             let is_code = matches!(candidate, Candidate::Code(_));
             let is_at_home = || owner.target.is_some_and(|target| here.contains(&target));
             (is_code && !is_at_home()).then_some(owner.client)
-        })
+        });
+        exchange.strictest_of(strayed)
     }
 
     /// Whether a code stands beside the handle of a sign-in: what the server repeats of it would look like its answer to that
@@ -71,15 +71,34 @@ impl Heard {
         self.owners.is_err()
     }
 
+    /// The rule for a request that goes on with a sign-in of that client, and says something else than the sign-in does: the
+    /// strictest of all clients that it may be about.
+    pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        if !self.is_certain() {
+            return rules.strictest(clock::today());
+        }
+        let concern = Concern {
+            names: &self.said.clients,
+            owners: &[],
+            is_certain: true,
+        };
+        let own = exchange.rule(Some(client));
+        let named = rules.named(&concern, clock::today());
+        named.map_or(own, |named| rules.stricter(own, named))
+    }
+
+    /// Whether it is about those whom it names. What is inside of a request object may be about anybody.
+    fn is_certain(&self) -> bool {
+        self.said.unreadable.is_none() && self.owners.is_ok() && !self.said.said.has(Said::REQUEST)
+    }
+
     fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
         let owners: Vec<Digest> = self.owned().map(|(_, owner)| owner.client).collect();
         let concern = Concern {
             names: &self.said.clients,
             owners: &owners,
-            // What is inside of a request object may be about anybody.
-            is_certain: self.said.unreadable.is_none()
-                && self.owners.is_ok()
-                && !self.said.said.has(Said::REQUEST),
+            is_certain: self.is_certain(),
         };
         let rules = &exchange.site.settings.rules;
         rules.concerned(&concern, clock::today())
@@ -265,36 +284,36 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
 }
 
-/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`. Some
-/// servers know a code by what it is, not by what it is called. It is judged by the rule of the client that it belongs to.
+/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`, as elsewhere
+/// in whatever spelling. Some servers know a code by what it is, not by what it is called. Such a request is judged by the strictest
+/// rule of the clients whose codes stand in it. `own`: the one under that name.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
-    params: &Params<'_>,
+    request: &mut Received,
+    own: Option<Digest>,
 ) -> Option<(&'g Rule, Violation)> {
     let rules = &exchange.site.settings.rules;
     if !rules.any_upstream_codes() {
         return None;
     }
     let lengths = exchange.site.store.code_lengths();
-    let others = params
-        .iter()
-        .filter(|pair| pair.name() != "code" && lengths.has(pair.value().len()));
-    let candidates: Vec<Candidate> = others
-        .filter_map(|pair| AuthorizationCode::new(pair.value()))
-        .map(|code| Candidate::Code(code.digest()))
-        .collect();
-    if candidates.is_empty() {
-        return None;
+    let heard = hear(exchange, request, Look::Words { lengths }).await;
+    let strictest = || rules.strictest(clock::today());
+    if heard.is_in_doubt() {
+        return Some((strictest(), Violation::StoreUnavailable));
     }
-    match exchange.site.store.owners(&candidates).await {
-        Ok(owners) => {
-            let owner = owners.into_iter().flatten().next()?;
-            let text = "a code under another name".to_owned();
-            let rule = exchange.rule(Some(owner.client));
-            Some((rule, Violation::MalformedRequest(text)))
-        }
-        Err(_) => Some((rules.strictest(clock::today()), Violation::StoreUnavailable)),
+    if let Some(why) = heard.said.unreadable {
+        return Some((strictest(), Violation::MalformedRequest(why.to_owned())));
     }
+    let others = heard
+        .owned()
+        .filter_map(|(candidate, owner)| match candidate {
+            Candidate::Code(code) if own != Some(code) => Some(owner.client),
+            Candidate::Code(_) | Candidate::State(_) => None,
+        });
+    let rule = exchange.strictest_of(others)?;
+    let text = "a code under another name".to_owned();
+    Some((rule, Violation::MalformedRequest(text)))
 }
 
 #[cfg(test)]

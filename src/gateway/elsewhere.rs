@@ -22,11 +22,12 @@ pub(super) async fn guard(
     request: &mut Received,
 ) -> Option<Response<Body>> {
     let routes = &exchange.site.settings.routes;
+    let look = look(exchange);
+    // Also of what is not judged: with what came the answer is compared.
+    let heard = hear(exchange, request, look).await;
     if routes.is_foreign_callback(request.path()) {
         return None;
     }
-    let look = look(exchange);
-    let heard = hear(exchange, request, look).await;
     refuse(exchange, request, &heard).await
 }
 
@@ -74,9 +75,9 @@ async fn suspect<'g>(
     if !codes_travel {
         return None;
     }
-    let owner = heard.owner_of_stray_code(exchange, request)?;
+    let rule = heard.rule_of_stray_codes(exchange, request)?;
     let violation = Violation::TokenRequestElsewhere("it has the code of a sign-in");
-    Some((exchange.rule(Some(owner)), violation))
+    Some((rule, violation))
 }
 
 /// By what a request is one for a token.

@@ -75,6 +75,13 @@ impl<'g> Exchange<'g> {
         }
     }
 
+    /// The strictest rule of these clients. `None`: there are none.
+    pub(super) fn strictest_of(&self, clients: impl Iterator<Item = Digest>) -> Option<&'g Rule> {
+        let rules = &self.site.settings.rules;
+        let each = clients.map(|client| self.rule(Some(client)));
+        each.reduce(|a, b| rules.stricter(a, b))
+    }
+
     /// The rule of a client by its name. One that some server takes for another client's gets no more than that one.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
         let rules = &self.site.settings.rules;
@@ -91,13 +98,15 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The rule of a client that a token request names, in both readings of Basic.
+    /// The rule of a client that a token request names, in every reading. One that is the name of a configured client, or like it,
+    /// counts for more than one of which the configuration says nothing: in Basic `erp@example.com` is `erp%40example.com`.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
-        let readings = client.into_iter().flat_map(ClientIdentity::readings);
-        let readings = readings.map(|id| self.rule_of(Some(id)));
         let rules = &self.site.settings.rules;
-        readings
-            .reduce(|a, b| rules.stricter(a, b))
+        let readings = || client.into_iter().flat_map(ClientIdentity::readings);
+        let any_known = readings().any(|id| rules.has_client(id));
+        let counted = readings().filter(|id| !any_known || rules.has_client(id));
+        let each = counted.map(|id| self.rule_of(Some(id)));
+        each.reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
     }
 

@@ -12,7 +12,7 @@ use crate::oauth::ClientId;
 use crate::oauth::client::named_loosely;
 use crate::oauth::media::names_foreign_charset;
 use crate::spelling::{Twins, says};
-use crate::suspicion::{self, Look};
+use crate::suspicion::{self, Look, Suspicion};
 
 use super::body::Body;
 
@@ -162,20 +162,24 @@ impl Sent {
                 || has_encoded_part())
     }
 
-    /// The clients that it names, in any reading.
-    pub(super) fn clients(&self, key: &HandleKey) -> Vec<String> {
+    /// What it says, in any reading.
+    pub(super) fn said(&self, key: &HandleKey) -> Suspicion {
         let (path, query) = self.target().split_once('?').unwrap_or((self.target(), ""));
         let request = suspicion::Request {
             path: path.as_bytes(),
             query: query.as_bytes(),
-            body: suspicion::Body::Whole {
-                bytes: &self.body,
-                kind: suspicion::Kind::Form,
+            body: match self.body.as_ref() {
+                bytes if !self.is_all => suspicion::Body::Beginning(bytes),
+                bytes if self.is_sealed() => suspicion::Body::Encoded(bytes),
+                bytes => suspicion::Body::Whole {
+                    bytes,
+                    kind: suspicion::Kind::Form,
+                },
             },
             authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
             cookies: &[],
         };
-        suspicion::scan(&request, key, Look::Names).clients
+        suspicion::scan(&request, key, Look::Names)
     }
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {

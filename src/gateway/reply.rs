@@ -233,6 +233,12 @@ fn words_for_users(violation: &Violation) -> (&'static str, &'static str) {
             "Signing in is not possible right now",
             "Please try again in a few minutes.",
         )
+    } else if matches!(violation, Violation::UnboundCodeInResponse(_)) {
+        (
+            "This page cannot be shown",
+            "The server behind it answered with something that must not leave. If it happens again, tell the people who run the \
+             application.",
+        )
     } else {
         (
             "The application could not start the sign-in",

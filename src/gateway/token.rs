@@ -9,7 +9,7 @@ use crate::clock;
 use crate::flow::{Candidate, Purpose};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
+use crate::oauth::{AuthorizationCode, ClientIdentity, Digest, Edit, Redemption, TokenRequest};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
@@ -67,13 +67,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
-    let query = request.query().to_owned();
-    // What is let through of a query was read when the body was.
-    let in_query = Params::parse(query.as_bytes(), pairs).unwrap_or_default();
-    for params in [&params, &in_query] {
-        let Some((rule, violation)) = concern::misnamed_code(exchange, params).await else {
-            continue;
-        };
+    let own = code_of(exchange, &params);
+    if let Some((rule, violation)) = concern::misnamed_code(exchange, &mut request, own).await {
         let client = request.names_client();
         let decision = exchange.decide_unread(rule, (), violation, client.as_ref());
         if let Decision::Refuse((), violation) = decision {
@@ -178,6 +173,12 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         return None;
     }
     let params = Params::parse(&body, exchange.shared.limits.form_pairs);
+    let own = params.as_ref().ok();
+    let own = own.and_then(|params| code_of(exchange, params));
+    if let Some((rule, violation)) = concern::misnamed_code(exchange, request, own).await {
+        let client = request.names_client();
+        drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
+    }
     let authorization = request
         .headers
         .get(header::AUTHORIZATION)
@@ -188,12 +189,6 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
-    if let Ok(params) = &params
-        && let Some((rule, violation)) = concern::misnamed_code(exchange, params).await
-    {
-        let client = request.names_client();
-        drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
-    }
     match parsed {
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
@@ -359,8 +354,8 @@ async fn judge<'g>(
     let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
         Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
-        // It may be anybody's.
-        None if redemption.client.is_none() => strictest(),
+        // It may be anybody's, also where a server reads another code than we do.
+        None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
         None => named,
     };
     // What is decided is told once, by the caller: a store may have it judged more than once.
@@ -402,14 +397,20 @@ async fn judge<'g>(
 
 /// A handle of ours, or a code that travels as the upstream issued it.
 fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
-    match exchange
-        .site
-        .key
-        .recognise(Purpose::Code, redemption.code.expose())
-    {
+    digest_of(exchange, &redemption.code)
+}
+
+fn digest_of(exchange: &Exchange<'_>, code: &AuthorizationCode) -> Digest {
+    match exchange.site.key.recognise(Purpose::Code, code.expose()) {
         Some(handle) => handle.digest(),
-        None => redemption.code.digest(),
+        None => code.digest(),
     }
+}
+
+/// What stands under the name `code`.
+fn code_of(exchange: &Exchange<'_>, params: &Params<'_>) -> Option<Digest> {
+    let code = params.one("code").ok().flatten()?;
+    AuthorizationCode::new(code).map(|code| digest_of(exchange, &code))
 }
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.

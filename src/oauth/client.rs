@@ -53,7 +53,7 @@ impl fmt::Debug for ClientId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
     id: ClientId,
-    undecoded: Option<ClientId>,
+    other: Option<ClientId>,
 }
 
 /// A request must name its client once, one way; servers pick different ones out of several.
@@ -107,11 +107,30 @@ impl ClientIdentity {
         Ok(identity)
     }
 
-    fn named(id: ClientId) -> Self {
-        Self {
-            id,
-            undecoded: None,
+    /// The same for a grant without a code. There an assertion may be about another than the client (a workload that acts for it,
+    /// as Microsoft Entra has it) or one that only the server can read (SAML, encrypted).
+    pub fn read_for_other_grant(
+        authorization: Option<&[u8]>,
+        params: &Params<'_>,
+    ) -> Result<Option<Self>, ClientProblem> {
+        let read = Self::read(authorization, params);
+        let is_about_assertion = matches!(
+            read,
+            Err(ClientProblem::Disagreement | ClientProblem::Assertion)
+        );
+        match params.one("client_id")? {
+            Some(id) if is_about_assertion && authorization.is_none() => Ok(Some(Self {
+                id: ClientId::new(id),
+                other: assertion_subject(params)
+                    .unwrap_or_default()
+                    .map(ClientId::from),
+            })),
+            Some(_) | None => read,
         }
+    }
+
+    fn named(id: ClientId) -> Self {
+        Self { id, other: None }
     }
 
     /// The identifier, for rules, events and pages.
@@ -121,16 +140,12 @@ impl ClientIdentity {
 
     /// Every client that it may name.
     pub fn readings(&self) -> impl Iterator<Item = &ClientId> {
-        std::iter::once(&self.id).chain(&self.undecoded)
+        std::iter::once(&self.id).chain(&self.other)
     }
 
     /// Whether this is the client with that digest.
     pub fn may_be(&self, client: Digest) -> bool {
-        self.id.digest() == client
-            || self
-                .undecoded
-                .as_ref()
-                .is_some_and(|id| id.digest() == client)
+        self.readings().any(|id| id.digest() == client)
     }
 }
 
@@ -165,6 +180,9 @@ pub fn named_loosely<'f>(
 /// something else, is credentials to some servers and none to others.
 fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, ClientProblem>> {
     const SCHEME: &[u8] = b"basic";
+    if is_token_of_another_scheme(authorization) {
+        return None;
+    }
     let at = authorization
         .windows(SCHEME.len())
         .enumerate()
@@ -184,6 +202,16 @@ fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, Clie
     Some(identity.ok_or(ClientProblem::Basic))
 }
 
+/// A scheme, a space, and one token (`token68` of RFC 9110 section 11.2), in which any letters may come one after the other.
+pub fn is_token_of_another_scheme(authorization: &[u8]) -> bool {
+    let mut parts = authorization.splitn(2, |byte| *byte == b' ');
+    let (scheme, token) = (parts.next().unwrap_or_default(), parts.next());
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    !scheme.eq_ignore_ascii_case(b"basic")
+        && scheme.iter().all(u8::is_ascii_alphanumeric)
+        && token.is_some_and(|token| !token.is_empty() && token.iter().all(is_token))
+}
+
 fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
     let decoded = STANDARD.decode(encoded).ok()?;
     let colon = decoded.iter().position(|&byte| byte == b':')?;
@@ -193,7 +221,7 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
         Ok(Cow::Borrowed(same)) => {
             return Some(ClientIdentity {
                 id: ClientId::new(same),
-                undecoded: None,
+                other: None,
             });
         }
         Ok(Cow::Owned(id)) => id,
@@ -201,7 +229,7 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
     };
     Some(ClientIdentity {
         id: ClientId::from(id),
-        undecoded: Some(ClientId::new(undecoded)),
+        other: Some(ClientId::new(undecoded)),
     })
 }
 
@@ -333,7 +361,65 @@ mod tests {
             ClientIdentity::read(Some(b"Basic %%"), &params),
             Err(ClientProblem::Basic)
         );
-        assert_eq!(ClientIdentity::read(Some(b"Bearer x"), &params), Ok(None));
+        for token in [
+            &b"Bearer x"[..],
+            b"Bearer svc-basic-0123",
+            b"DPoP a.Basic.b",
+        ] {
+            assert_eq!(ClientIdentity::read(Some(token), &params), Ok(None));
+        }
+        for mixed in [
+            &b"Bearer basic YTpi"[..],
+            b"Bearer basic:YTpi",
+            b"x-basic YTpi",
+            b"Bearer x, Basic YTpi",
+            b"Bearer\tBasic",
+        ] {
+            let read = ClientIdentity::read(Some(mixed), &params);
+            assert_eq!(read, Err(ClientProblem::Basic));
+        }
+    }
+
+    #[test]
+    fn an_assertion_of_another_subject_is_for_grants_without_a_code() {
+        let read = |basic: Option<&str>, body: &str| {
+            let header = basic.map(|credentials| format!("Basic {}", STANDARD.encode(credentials)));
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let header = header.as_deref().map(str::as_bytes);
+            let identity = ClientIdentity::read_for_other_grant(header, &params)?;
+            let ids = identity.iter().flat_map(ClientIdentity::readings);
+            Ok(ids.map(|id| id.as_str().to_owned()).collect::<Vec<_>>())
+        };
+        let of_workload = assertion(r#"{"sub":"system:workload"}"#);
+        let saml = "client_assertion_type=urn%3Ax&client_assertion=PHNhbWw";
+        for (basic, body, expected) in [
+            (
+                None,
+                format!("client_id=app&{of_workload}"),
+                Ok(vec!["app", "system:workload"]),
+            ),
+            (None, of_workload.clone(), Ok(vec!["system:workload"])),
+            (None, format!("client_id=app&{saml}"), Ok(vec!["app"])),
+            (None, saml.to_owned(), Err(ClientProblem::Assertion)),
+            (
+                Some("a:s"),
+                format!("client_id=a&{of_workload}"),
+                Err(ClientProblem::TwoMethods),
+            ),
+            (
+                Some("a:s"),
+                "client_id=b".to_owned(),
+                Err(ClientProblem::Disagreement),
+            ),
+            (
+                None,
+                "client_id=a&client_id=b".to_owned(),
+                Err(ClientProblem::Duplicate),
+            ),
+        ] {
+            let expected = expected.map(|ids| ids.into_iter().map(str::to_owned).collect());
+            assert_eq!(read(basic, &body), expected, "{basic:?} {body}");
+        }
     }
 
     #[test]

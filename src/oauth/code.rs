@@ -21,6 +21,13 @@ impl AuthorizationCode {
         &self.0
     }
 
+    /// Whether every server reads the same code: visible characters of ASCII (RFC 6749 appendix A.11), and no blanks at its ends,
+    /// which some servers trim.
+    pub fn is_plain(&self) -> bool {
+        let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        self.0.trim_ascii() == *self.0 && self.0.bytes().all(is_visible)
+    }
+
     /// Under which an upstream's own code is looked up: stores never keep the code as a key.
     pub fn digest(&self) -> Digest {
         Digest::of("code", &[self.0.as_bytes()])
@@ -42,5 +49,25 @@ mod tests {
         let code = AuthorizationCode::new("SplxlOBeZQQYbYS6WxSbIA").unwrap();
         assert!(!format!("{code:?}").contains("Splx"));
         assert!(AuthorizationCode::new("").is_none());
+    }
+
+    #[test]
+    fn what_some_server_reads_otherwise_is_not_plain() {
+        let is_plain = |code| AuthorizationCode::new(code).unwrap().is_plain();
+        for code in ["SplxlOBeZQQYbYS6WxSbIA", "a b", "~!$:/|%41"] {
+            assert!(is_plain(code), "{code:?}");
+        }
+        for code in [
+            " a",
+            "a ",
+            "a\t",
+            "a\r\n",
+            "a\0b",
+            "caf\u{e9}",
+            "a\u{200b}",
+            "\u{a0}a",
+        ] {
+            assert!(!is_plain(code), "{code:?}");
+        }
     }
 }

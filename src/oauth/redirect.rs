@@ -7,6 +7,7 @@ use memchr::memchr2;
 use url::Url;
 
 use super::Digest;
+use super::params::set::{ByteSet, UNRESERVED};
 
 /// A `redirect_uri` exactly as a client sent it. RFC 6749 section 4.1.3 compares it byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl RedirectDigest {
     }
 
     /// Whether a `Location` or a form's `action` leads there. Servers re-serialise URIs (`https://app` becomes
-    /// `https://app/`), so scheme, authority and path are compared after WHATWG normalisation.
+    /// `https://app/`, `~` becomes `%7E`), so scheme, authority and path are compared after normalisation.
     pub fn is_target_of(&self, location: &str) -> bool {
         self.target == target_digest(location)
     }
@@ -109,9 +110,54 @@ pub fn target_digest(uri: &str) -> Digest {
     let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
     Digest::remembered("redirect_target", base, |base| match Url::parse(base) {
-        Ok(url) => Digest::of("redirect_target", &[normalized(&url).as_bytes()]),
+        Ok(url) => {
+            let url = normalized(&url);
+            Digest::of("redirect_target", &[in_one_spelling(&url).as_bytes()])
+        }
         Err(_) => Digest::of("redirect_target", &[base.as_bytes()]),
     })
+}
+
+/// A URL with its escapes as RFC 3986 section 6.2.2 has them: in capitals, none for an unreserved character, and one for every
+/// character that no URI may have. Those of reserved characters say something else than the characters, and stay.
+fn in_one_spelling(url: &str) -> Cow<'_, str> {
+    static RESERVED: ByteSet = ByteSet::of(b":/?#[]@!$&'()*+,;=");
+    let is_plain = |byte: u8| UNRESERVED.has(byte) || RESERVED.has(byte);
+    if url.bytes().all(is_plain) {
+        return Cow::Borrowed(url);
+    }
+    let mut out = String::with_capacity(url.len() + 8);
+    let mut rest = url.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        let escaped = match behind {
+            [high, low, behind @ ..] if byte == b'%' => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                let value = digit(high)
+                    .zip(digit(low))
+                    .map(|(high, low)| high * 16 + low);
+                value.and_then(|value| Some((u8::try_from(value).ok()?, behind)))
+            }
+            _ => None,
+        };
+        match escaped {
+            Some((byte, behind)) => {
+                rest = behind;
+                if UNRESERVED.has(byte) {
+                    out.push(byte.into());
+                } else {
+                    out.push_str(&escape(byte));
+                }
+            }
+            None if is_plain(byte) => out.push(byte.into()),
+            None => out.push_str(&escape(byte)),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn escape(byte: u8) -> String {
+    format!("%{byte:02X}")
 }
 
 /// A URL in the form in which those that lead to the same place are alike. To whom an application's own scheme leads says the scheme;
@@ -234,6 +280,49 @@ mod tests {
     }
 
     #[test]
+    fn escapes_of_a_target_are_compared_as_the_rfc_reads_them() {
+        for (uri, other, same) in [
+            ("https://c/~cb", "https://c/%7Ecb", true),
+            ("https://c/%7ecb", "https://c/~cb", true),
+            ("https://c/a%2db%5F", "https://c/a-b_", true),
+            ("https://c/%63%42", "https://c/cB", true),
+            ("https://c/a%3ab", "https://c/a%3Ab", true),
+            ("https://c/a%c3%a9", "https://c/a\u{e9}", true),
+            ("https://c/a|b", "https://c/a%7Cb", true),
+            ("https://c/a^b", "https://c/a%5eb", true),
+            ("https://c/a b", "https://c/a%20b", true),
+            ("https://c/a\"b`{}", "https://c/a%22b%60%7B%7d", true),
+            ("app:/%7ecb", "APP:/~cb", true),
+            ("app:a|b", "app:a%7Cb", true),
+            ("app://Host/a%2Eb", "app://host/a.b", true),
+            ("https://c/a%3ab", "https://c/a:b", false),
+            ("https://c/a%2fb", "https://c/a/b", false),
+            ("https://c/a%3Bb", "https://c/a;b", false),
+            ("https://c/a%23b", "https://c/a", false),
+            ("https://c/a%3Fb", "https://c/a", false),
+            ("https://c/a%40b", "https://c/a@b", false),
+            ("https://c/a%2Bb", "https://c/a+b", false),
+            ("https://c/%257Ecb", "https://c/~cb", false),
+            ("https://c/%257Ecb", "https://c/%7Ecb", false),
+            ("https://c/%7Ecb", "https://c/%7Ccb", false),
+            ("https://c/%43b", "https://c/cb", false),
+            ("https://c/%zz", "https://c/%ZZ", false),
+            ("https://c%40evil.test/", "https://c@evil.test/", false),
+        ] {
+            for (uri, other) in [(uri, other), (other, uri)] {
+                let digest = RedirectUri::new(uri).digest();
+                assert!(!digest.is(other), "{uri} {other}");
+                let shown = format!("{uri} {other}");
+                assert_eq!(
+                    digest.is_target_of(&format!("{other}?code=x")),
+                    same,
+                    "{shown}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_code_in_a_redirect_uri_is_seen_in_every_spelling() {
         for uri in [
             "https://c/cb?code=x",
@@ -331,5 +420,6 @@ mod tests {
         assert!(configured("https://app.example/cb").is_some());
         assert!(configured("https://app.example/cb/").is_none());
         assert!(configured("https://app.example/cb?x").is_none());
+        assert!(configured("https://app.example/%63b").is_none());
     }
 }

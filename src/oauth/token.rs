@@ -131,11 +131,12 @@ impl<'a> TokenRequest<'a> {
         if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
             return Err(TokenProblem::Document);
         }
-        let client = ClientIdentity::read(authorization, params)?;
         let grant_type = params.one("grant_type")?;
         let Some(code) = params.one("code")?.and_then(AuthorizationCode::new) else {
+            let client = ClientIdentity::read_for_other_grant(authorization, params)?;
             return Ok(Self::Other { grant_type, client });
         };
+        let client = ClientIdentity::read(authorization, params)?;
         Ok(Self::Redemption(Redemption {
             code,
             redirect_uri: params.one("redirect_uri")?,

@@ -140,7 +140,9 @@ pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> V
         return violation;
     }
     match redemption.code_verifier {
-        None => Violation::MissingVerifier,
+        None if rule.challenge_required => Violation::MissingVerifier,
+        // It may be right to have none.
+        None => Violation::VerifierMismatch,
         Some(verifier) => match CodeVerifier::parse(verifier.expose(), rule.verifier_max) {
             Err(malformed) => Violation::MalformedVerifier(malformed),
             Ok(_) if matches!(violation, Violation::MethodNotAllowed { .. }) => violation,
@@ -369,6 +371,27 @@ mod tests {
                 hints.len() > 4 && hints.iter().all(|hint| *hint == hints[0]),
                 "{hints:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_client_that_needs_no_challenge_is_not_told_that_its_verifier_is_missing() {
+        let body = "grant_type=authorization_code&code=x&client_id=app";
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        let Ok(TokenRequest::Redemption(redemption)) = TokenRequest::parse(&params, None) else {
+            unreachable!()
+        };
+        let free = Rule {
+            challenge_required: false,
+            ..Rule::default()
+        };
+        for gone in [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown] {
+            let told = |rule| {
+                let violation = judge(rule, &redemption, Found::Gone(gone)).violation;
+                violation.map(|violation| told(rule, &redemption, violation))
+            };
+            assert_eq!(told(&free), Some(Violation::VerifierMismatch));
+            assert_eq!(told(&Rule::default()), Some(Violation::MissingVerifier));
         }
     }
 

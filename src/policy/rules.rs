@@ -198,6 +198,8 @@ struct Any {
     judged: bool,
     /// Refused or rewritten.
     touched: bool,
+    /// Sent on as it came.
+    watched: bool,
 }
 
 impl Any {
@@ -212,6 +214,7 @@ impl Any {
             enforced_upstream_codes: self.enforced_upstream_codes || enforced && !handles,
             judged: self.judged || rule.mode != Mode::Off,
             touched: self.touched || enforced || handles,
+            watched: self.watched || !rule.may_change_requests(),
         }
     }
 }
@@ -287,7 +290,8 @@ impl Rules {
         let by_name = by_name.map(|id| self.of_name(&ClientId::new(id), today));
         let by_code = concern.owners.iter();
         let by_code = by_code.map(|client| self.of(Some(*client), today));
-        by_name.chain(by_code).reduce(Rule::stricter)
+        let all = by_name.chain(by_code);
+        all.reduce(|a, b| self.stricter(a, b))
     }
 
     /// The rule for clients that have none of their own.
@@ -337,6 +341,16 @@ impl Rules {
         self.any.response_without_code
     }
 
+    /// Whether a client of that name is configured, or one that some server takes for the same.
+    pub fn has_client(&self, id: &ClientId) -> bool {
+        self.clients.contains_key(&id.digest()) || self.namesake(id).is_some()
+    }
+
+    /// Whether some client has a rule of its own.
+    pub fn any_exception(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
     /// The exceptions, as written.
     pub fn clients(&self) -> impl Iterator<Item = &ClientRule> {
         self.clients.values()
@@ -355,6 +369,11 @@ impl Rules {
     /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.
     pub fn observes_only(&self) -> bool {
         !self.any.touched
+    }
+
+    /// Whether the requests of some client are sent on as they came.
+    pub fn any_watched(&self) -> bool {
+        self.any.watched
     }
 
     /// Whether nothing is ever judged: the upstream is passed through.
@@ -443,6 +462,10 @@ mod tests {
                 !any(|rule| rule.mode == Mode::Enforce || rule.uses_handles())
             );
             assert_eq!(asked.all_off(), !any(|rule| rule.mode != Mode::Off));
+            assert_eq!(
+                asked.any_watched(),
+                any(|rule| rule.mode != Mode::Enforce && !rule.uses_handles())
+            );
             assert_eq!(
                 asked.any_response_without_code(),
                 any(|rule| !rule.response_types.iter().any(ResponseType::yields_code))

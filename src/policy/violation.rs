@@ -212,8 +212,8 @@ impl Violation {
             Self::MalformedVerifier(malformed) => malformed.to_string(),
             Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
             Self::AmbiguousPath => "this path is ambiguous".to_owned(),
-            Self::TokenRequestElsewhere(_) => {
-                "token requests go to the token endpoint only".to_owned()
+            Self::TokenRequestElsewhere(why) => {
+                format!("this may be a token request, and those go to the token endpoint only: {why}")
             }
             Self::UnboundCodeInResponse(shape) => {
                 format!(

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr_iter, memchr2, memmem};
 use zeroize::Zeroizing;
 
 use super::any_layer;
@@ -15,7 +15,7 @@ use crate::work::looked_at;
 const SHORTEST_ENCODED: usize = 6;
 
 /// A code and its twins: under up to three layers of escapes (percent, character references, those of JSON), in base64, and under
-/// such layers in base64 again.
+/// such layers in base64 again. Base64 may be wrapped in lines.
 ///
 /// Who replaces a code asks whether a twin of it is left in the answer; who binds one, whether a twin of it came with the
 /// request. Both ask here.
@@ -32,7 +32,9 @@ impl Twins {
         // No encoding of it is shorter than the code.
         text.len() >= self.0.len()
             && any_layer(text, |layer| {
-                self.stands_plain(layer) || self.stands_in_base64(layer)
+                self.stands_plain(layer)
+                    || self.stands_in_base64(layer)
+                    || unwrapped(layer).is_some_and(|joined| self.stands_in_base64(&joined))
             })
     }
 
@@ -60,6 +62,26 @@ impl Twins {
             })
         })
     }
+}
+
+/// The text with its lines joined, without the blanks around their ends: mail and PEM wrap base64 so (RFC 2045 section 6.8), and
+/// some indent it. `None`: it is one line.
+fn unwrapped(text: &[u8]) -> Option<Vec<u8>> {
+    let first = memchr2(b'\r', b'\n', text)?;
+    looked_at(text.len());
+    let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'\t' | b' ');
+    let mut joined = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let mut found = Some(first);
+    while let Some(at) = found {
+        let (line, behind) = rest.split_at_checked(at)?;
+        joined.extend_from_slice(line.trim_ascii_end());
+        let blanks = behind.iter().take_while(|byte| is_break(byte)).count();
+        rest = behind.get(blanks..)?;
+        found = memchr2(b'\r', b'\n', rest);
+    }
+    joined.extend_from_slice(rest);
+    Some(joined)
 }
 
 static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
@@ -162,6 +184,12 @@ mod tests {
             "%252541".repeat(8_000),
             format!("{}.", "A".repeat(31)).repeat(2_000),
             "xxxxxxx/".repeat(8_000),
+            format!("{}\r\n", "A".repeat(76)).repeat(800),
+            format!("{}\n", base64("%2525")),
+            "A\n".repeat(30_000),
+            "A%0A".repeat(15_000),
+            "A%250A".repeat(10_000),
+            "\\n \n".repeat(15_000),
         ] {
             let looks = crate::work::during(|| assert!(!twins.stand_in(text.as_bytes())));
             assert!(
@@ -209,6 +237,21 @@ mod tests {
                     let text = URL_SAFE.encode(&inside).replace('=', "");
                     prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
                 }
+            }
+        }
+
+        #[test]
+        fn base64_in_lines_is_found(
+            code in "[ -$'-~]{6,40}",
+            before in "[a-z:/?=]{0,5}",
+            width in 1usize..80,
+            end in prop_oneof!["\n", "\r\n", "\n  ", "\r", " \n\t", "%0A", "%250D%250A", "\\\\n", "&#10;", "&#xD;&#xA; "],
+        ) {
+            let twins = Twins::of(&code);
+            for text in [STANDARD.encode(format!("{before}{code}z")), URL_SAFE.encode(format!("{code}{before}"))] {
+                let lines: Vec<_> = text.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap()).collect();
+                let text = format!("x: {}", lines.join(&end));
+                prop_assert!(twins.stand_in(text.as_bytes()), "{}", text);
             }
         }
 

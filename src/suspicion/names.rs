@@ -41,14 +41,16 @@ impl Said {
     /// `request`, `request_uri`
     pub const REQUEST: Self = Self(1 << 11);
 
-    /// What begins an authorization request, or changes the one that is going on.
-    pub const AUTHORIZATION: Self = Self::CLIENT_ID
-        .and(Self::REDIRECT_URI)
+    /// What makes a request that names a client one for authorization.
+    pub const OF_AUTHORIZATION: Self = Self::REDIRECT_URI
         .and(Self::RESPONSE_TYPE)
         .and(Self::RESPONSE_MODE)
         .and(Self::CHALLENGE)
-        .and(Self::CODE_VERIFIER)
         .and(Self::REQUEST);
+    /// What begins an authorization request, or changes the one that is going on.
+    pub const AUTHORIZATION: Self = Self::OF_AUTHORIZATION
+        .and(Self::CLIENT_ID)
+        .and(Self::CODE_VERIFIER);
     /// Beside a code, any of these makes a request one for a token.
     const COMPANIONS: Self = Self::CLIENT_ID
         .and(Self::CLIENT_SECRET)

@@ -18,11 +18,11 @@ const SHORTEST_CODE: usize = 6;
 /// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
 /// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
 /// in another.
-const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t", b"/\\,:?#|`@^(){}[]"];
+const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
 static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&"),
-    ByteSet::of(b"&;\"'<> \r\n\t"),
-    ByteSet::of(b"&;\"'<> \r\n\t/\\,:?#|`@^(){}[]"),
+    ByteSet::of(b"&;\"'<> \r\n\t\0"),
+    ByteSet::of(b"&;\"'<> \r\n\t\0/\\,:?#|`@^(){}[]"),
 ];
 
 /// Whether a text has any of these bytes.
@@ -128,8 +128,10 @@ impl Words<'_, '_> {
             for word in text.split(|byte| around.has(*byte)) {
                 let value = memchr(b'=', word).and_then(|at| word.get(at + 1..));
                 self.take(word)?;
+                for word in [value.unwrap_or_default(), word] {
+                    self.take(trimmed(word))?;
+                }
                 self.take(value.unwrap_or_default())?;
-                self.take(trimmed(word))?;
             }
         }
         Some(())

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -88,6 +89,32 @@ fn ends_surely<T>(is_odd: bool, response: &Response<T>) -> bool {
     !is_odd && !is_empty
 }
 
+/// Schemes that authenticate a connection in place of a request (NTLM and Negotiate of Windows, RFC 4559): what comes over it
+/// afterwards is that user's.
+const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
+
+fn is_of_connections(scheme: &[u8]) -> bool {
+    let mut known = OF_CONNECTIONS.iter();
+    known.any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
+fn words(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let words = value.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
+    words.filter(|word| !word.is_empty())
+}
+
+/// Whether a request authenticates its connection.
+fn has_credentials_of_connection(headers: &HeaderMap) -> bool {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    credentials.any(|value| words(value).next().is_some_and(is_of_connections))
+}
+
+/// Whether a server asks for that, or goes on with it. One field may have several challenges.
+fn asks_for_credentials_of_connection(headers: &HeaderMap) -> bool {
+    let mut challenges = headers.get_all(header::WWW_AUTHENTICATE).iter();
+    challenges.any(|value| words(value).any(is_of_connections))
+}
+
 impl<B> Client<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -126,8 +153,9 @@ where
         upload: Option<Arc<Upload>>,
     ) -> Result<Response<Download<B>>, UpstreamError> {
         let is_get = request.method() == Method::GET;
-        let is_odd =
-            request.method() == Method::HEAD || (is_get && !request.body().is_end_stream());
+        let is_odd = request.method() == Method::HEAD
+            || (is_get && !request.body().is_end_stream())
+            || has_credentials_of_connection(request.headers());
         loop {
             let pooled = self.idle.take();
             let fresh = pooled.is_none();
@@ -167,7 +195,9 @@ where
     ) -> Response<Download<B>> {
         // All of the body was seen, or it is still on its way and the connection is not used again for that reason.
         let is_lookalike = upload.is_some_and(Upload::is_lookalike);
-        let is_reusable = ends_surely(is_odd, &response) && !is_lookalike;
+        let is_reusable = ends_surely(is_odd, &response)
+            && !is_lookalike
+            && !asks_for_credentials_of_connection(response.headers());
         let home = is_reusable.then(|| Arc::clone(&self.idle));
         // A request that is still on its way when its response has begun keeps the connection busy for as long as its client
         // likes, whoever reads the response and however slowly.

@@ -108,8 +108,8 @@ fn the_start_of_run_warns_as_check_does() {
     let checked = pkce_gate(&["check", "--config", file]);
     assert_eq!(checked.status.code(), Some(0));
     let warned = text(&checked.stderr);
-    // The default of the one, the route of the other.
-    for place in ["5:1", "15:8", "33:11", "37:18"] {
+    // The default of the one, the route of the other, a tree, hashes, sign-ins with one state.
+    for place in ["5:1", "15:8", "33:11", "37:18", "55:9", "71:18", "72:19"] {
         assert!(warned.contains(&format!("{file}:{place}\n")), "{warned}");
     }
     // It cannot listen there, and so ends.

@@ -1,6 +1,7 @@
 //! What the gate does not promise with a configuration that is otherwise good.
 
 use super::super::client::laxer;
+use super::super::path::PATTERN;
 use super::super::problem::{Problem, Span};
 use super::super::tree::Table;
 use super::super::upstream::Read;
@@ -20,60 +21,143 @@ fn in_force(client: &ClientRule, today: u64) -> &Rule {
 }
 
 /// Where codes travel as the upstream issued them, one that was stolen is good wherever the upstream takes it: `guarded` is a net
-/// there, and only `deny` is a wall.
+/// there, and so is every tree that is allowed as a whole. Only `deny` with a list of paths is a wall.
 pub(super) fn forgotten_paths(read: &Read<'_>, today: u64) {
     let routes = &read.tables.routes;
     let is_default =
         routes.is_good("default") && (routes.has("default") || routes.lacks("default"));
-    if read.built.gateway.routes.deny_by_default || !is_default {
-        return;
-    }
-    let Some(codes) = travelling_codes(read, today) else {
+    let enforced = |rule: &Rule| rule.mode == Mode::Enforce && rule.codes == Codes::Upstream;
+    let Some((codes, _)) = travelling_codes(read, today, enforced).filter(|_| is_default) else {
         return;
     };
-    let write = if routes.header() == table(read).header() {
-        "add [upstream.routes] with default = \"deny\""
+    let (key, net, help) = if read.built.gateway.routes.deny_by_default {
+        let trees = allowed_trees(routes);
+        if trees.is_empty() {
+            return;
+        }
+        let net = format!("below {} there is only a net", trees.join(", "));
+        ("allow", net, "write the paths one by one".to_owned())
     } else {
-        "write default = \"deny\""
+        let write = if routes.header() == table(read).header() {
+            "add [upstream.routes] with default = \"deny\""
+        } else {
+            "write default = \"deny\""
+        };
+        let help = format!("{write}, and in allow what else the upstream serves");
+        ("default", "\"guarded\" is a net".to_owned(), help)
     };
-    let help =
-        format!("{write}, and in allow what else the upstream serves; or write codes = \"handle\"");
     let problem = Problem::warning(
-        routes.at("default"),
+        routes.at(key),
         "a stolen code may be redeemed at a path that is not listed",
-        "\"guarded\" is a net: what is compressed, or in an encoding that only the upstream knows, goes through it",
-        help,
+        format!(
+            "{net}: what is compressed, or in an encoding that only the upstream knows, goes through it"
+        ),
+        format!("{help}; or write codes = \"handle\""),
     );
-    routes.push(problem.and_at(codes, "clients get the codes that the upstream issued"));
+    routes.push(problem.and_at(codes, UPSTREAM_CODES));
 }
 
-/// Two sign-ins under one state stop each other, whoever begins them, unless the browser's cookie tells them apart.
+/// What is allowed with everything below it, as it is written.
+fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
+    if !routes.is_good("allow") {
+        return Vec::new();
+    }
+    let allow = routes.list("allow", &PATTERN).unwrap_or_default();
+    let trees = allow.iter().filter(|path| path.value.ends_with("/**"));
+    trees.map(|path| quoted(&path.value)).collect()
+}
+
+/// Two sign-ins under one state stop each other, whoever begins them, unless the browser's cookie tells them apart. An answer
+/// that belongs to neither for sure is judged by the default rule: those of clients that are not enforced themselves are
+/// refused, too, where that one enforces.
 pub(super) fn constant_states(read: &Read<'_>, today: u64) {
     let pkce = &read.tables.pkce;
-    let has_cookie = read.built.gateway.browser_binding != BrowserBinding::Off;
-    let Some(codes) = travelling_codes(read, today).filter(|_| !has_cookie) else {
+    if read.built.gateway.browser_binding != BrowserBinding::Off {
         return;
+    }
+    let default = read.built.gateway.rules.default_rule().mode;
+    let stopped = |rule: &Rule| rule.mode.max(default) == Mode::Enforce && !rule.uses_handles();
+    let Some((codes, rule)) = travelling_codes(read, today, stopped) else {
+        return;
+    };
+    let help = match rule.mode {
+        Mode::Off => "write browser_binding = \"soft\"",
+        Mode::Report | Mode::Enforce => "write browser_binding = \"soft\", or codes = \"handle\"",
     };
     let problem = Problem::warning(
         pkce.at("browser_binding"),
         "two sign-ins with the same state stop each other",
         "with the upstream's own codes only redirect URI and state tell them apart where there is no cookie",
-        "write browser_binding = \"soft\", or codes = \"handle\"",
+        help,
     );
-    pkce.push(problem.and_at(codes, "clients get the codes that the upstream issued"));
+    pkce.push(problem.and_at(codes, UPSTREAM_CODES));
 }
 
-/// Where it says that codes travel as they are, of somebody who is enforced.
-fn travelling_codes(read: &Read<'_>, today: u64) -> Option<Span> {
-    let travel = |rule: &Rule| rule.mode == Mode::Enforce && rule.codes == Codes::Upstream;
-    let pkce = &read.tables.pkce;
-    if travel(read.built.gateway.rules.default_rule()) {
-        return Some(pkce.at("codes"));
+const UPSTREAM_CODES: &str = "clients get the codes that the upstream issued";
+
+/// The first rule of a kind under which codes travel as they are, and where it says so.
+fn travelling_codes<'r>(
+    read: &'r Read<'_>,
+    today: u64,
+    is_such: impl Fn(&Rule) -> bool,
+) -> Option<(Span, &'r Rule)> {
+    let (pkce, default) = (&read.tables.pkce, read.built.gateway.rules.default_rule());
+    if is_such(default) {
+        return Some((pkce.at("codes"), default));
     }
-    let mut clients = read.clients.iter();
-    let (client, _) = clients.find(|(_, client)| travel(in_force(client, today)))?;
-    let writes = if client.has("codes") { client } else { pkce };
-    Some(writes.at("codes"))
+    let clients = read.clients.iter();
+    let mut clients = clients.map(|(client, rule)| (client, in_force(rule, today)));
+    let (client, rule) = clients.find(|(_, rule)| is_such(rule))?;
+    let at = match rule.mode {
+        // Where nothing is judged, codes travel as they are, whatever is written of them.
+        Mode::Off => client.at("mode"),
+        Mode::Report | Mode::Enforce if client.has("codes") => client.at("codes"),
+        Mode::Report | Mode::Enforce => pkce.at("codes"),
+    };
+    Some((at, rule))
+}
+
+/// An `id_token` is signed over the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11), and with handles the
+/// client gets others.
+pub(super) fn signed_hashes(read: &Read<'_>, today: u64) {
+    let pkce = &read.tables.pkce;
+    let default = read.built.gateway.rules.default_rule();
+    let clients = read.clients.iter();
+    let clients = clients.map(|(client, rule)| (client, in_force(rule, today)));
+    let mut said = Vec::new();
+    for (table, rule) in std::iter::once((pkce, default)).chain(clients) {
+        let writes = if table.has("response_types") {
+            table
+        } else {
+            pkce
+        };
+        let mut types = rule.response_types.iter();
+        let hybrid = types.find(|kind| {
+            let words: Vec<&str> = kind.as_str().split(' ').collect();
+            ["code", "id_token"].iter().all(|word| words.contains(word))
+        });
+        let at = writes.at("response_types");
+        let is_good = table.is_good("codes") && writes.is_good("response_types");
+        if let Some(hybrid) = hybrid.filter(|_| rule.uses_handles() && is_good)
+            && !said.contains(&at)
+        {
+            said.push(at);
+            let hybrid = quoted(hybrid.as_str());
+            let problem = Problem::warning(
+                at,
+                format!("the id_token of {hybrid} does not fit the code beside it"),
+                "its c_hash and s_hash are made of the upstream's code and state; with codes = \"handle\" the client gets others",
+                format!(
+                    "write codes = \"upstream\" for the clients that need {hybrid}, or remove it"
+                ),
+            );
+            writes.push(if table.has("codes") {
+                problem.and_at(table.at("codes"), "because of this")
+            } else {
+                problem
+            });
+        }
+    }
 }
 
 /// A default that is laxer than one of its clients. Of what cannot be told for sure whose it is, some is judged by the stricter

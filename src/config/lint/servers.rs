@@ -1,102 +1,179 @@
 //! Upstreams that are one server, or the gate itself.
 
-use std::cmp::Ordering;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
+use super::super::client::{Lax, laxer};
 use super::super::origin::Origin;
-use super::super::problem::Problem;
+use super::super::problem::{Problem, Span};
+use super::super::tree::Table;
 use super::super::upstream::Read;
 use super::super::value::quoted;
 use super::{name, table};
-use crate::policy::Mode;
+use crate::clock::date;
+use crate::oauth::ClientId;
 use crate::policy::rules::ClientRule;
+use crate::policy::{Mode, Rule};
 
-/// Whoever may ask the laxer one of two upstreams on one server gets at what the stricter one protects there.
-pub(in super::super) fn one_server(upstreams: &[Read<'_>]) {
+/// Of two upstreams on one server the laxer one is a way around the stricter one. What is compared is the rule that holds for each
+/// client that either of them names, and the one for all others.
+pub(in super::super) fn one_server(upstreams: &[Read<'_>], today: u64) {
     for (at, read) in upstreams.iter().enumerate() {
         let earlier = upstreams.iter().take(at);
         for other in earlier.filter(|other| is_one_server(read, other)) {
-            match mode(read).cmp(&mode(other)) {
-                Ordering::Less => laxer_mode(read, other),
-                Ordering::Greater => laxer_mode(other, read),
-                Ordering::Equal => {
-                    laxer_clients(read, other);
-                    laxer_clients(other, read);
-                }
-            }
+            ways_around(read, other, today);
+            ways_around(other, read, today);
         }
     }
 }
 
 fn is_one_server(a: &Read<'_>, b: &Read<'_>) -> bool {
-    let same = |a: &Origin, b: &Origin| {
-        let here =
-            |origin: &Origin| ["localhost", "127.0.0.1", "::1"].contains(&origin.host.as_str());
-        (a.tls, a.port) == (b.tls, b.port) && (a.host == b.host || (here(a) && here(b)))
-    };
     let good = |read: &Read<'_>| {
         let clients = read.clients.iter().all(|(client, _)| client.is_all_good());
         read.tables.pkce.is_all_good() && clients
     };
-    matches!((&a.target, &b.target), (Some(a), Some(b)) if same(a, b)) && good(a) && good(b)
+    let same = matches!((&a.target, &b.target), (Some(a), Some(b)) if a.is_one_server_with(b));
+    same && good(a) && good(b)
 }
 
-fn mode(read: &Read<'_>) -> Mode {
-    read.built.gateway.rules.default_rule().mode
-}
-
-fn url(read: &Read<'_>) -> String {
-    read.target
-        .as_ref()
-        .map(Origin::to_string)
-        .unwrap_or_default()
-}
-
-fn laxer_mode(lax: &Read<'_>, strict: &Read<'_>) {
-    let message = format!(
-        "{} is a way around {}: both are {}",
-        quoted(name(lax)),
-        quoted(name(strict)),
-        url(lax)
-    );
-    let label = format!(
-        "{:?} here, {:?} there",
-        mode(lax).as_str(),
-        mode(strict).as_str()
-    );
-    let help = format!(
-        "write mode = {:?} in both, or give one of them a server of its own",
-        mode(strict).as_str()
-    );
-    let problem = Problem::error(lax.tables.pkce.at("mode"), message, label, help);
-    let also = strict.tables.pkce.at("mode");
-    lax.tables
-        .pkce
-        .push(problem.and_at(also, "the stricter one"));
-}
-
-fn laxer_clients(read: &Read<'_>, other: &Read<'_>) {
-    // An exception has an end; the rest of what is said of a client is no exception.
-    let is_exception = |client: &ClientRule| client.until.is_some();
-    let same = |client: &ClientRule| {
-        other.clients.iter().any(|(_, known)| {
-            (&known.id, &known.rule, known.until) == (&client.id, &client.rule, client.until)
-        })
-    };
-    for (table, client) in &read.clients {
-        if is_exception(client) && !same(client) {
-            let message = format!(
-                "the exception for {} is one at {} too: both are {}",
-                quoted(&client.id),
-                quoted(name(other)),
-                url(other)
-            );
-            let label = format!("there is no such exception at {}", quoted(name(other)));
-            let help =
-                "write the same [[upstream.client]] there, or give one of them a server of its own";
-            let problem = Problem::error(table.at("id"), message, label, help);
-            table.push(problem.and_at(super::table(other).at("url"), "the same server"));
+fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
+    let clients = lax.clients.iter().chain(&strict.clients);
+    // Without an id it is not known whose rule it is, and that has been said.
+    let known = clients.filter(|(client, _)| client.has("id"));
+    let ids: BTreeSet<&str> = known.map(|(_, client)| client.id.as_str()).collect();
+    // The default first: what a client has from there is not said again.
+    let all = std::iter::once(None).chain(ids.into_iter().map(Some));
+    let mut said = Vec::new();
+    for pair in all.map(|id| Pair::of(id, lax, strict)) {
+        let mut keys = Vec::new();
+        for day in std::iter::once(today).chain(pair.later(today)) {
+            for way in pair.allows_more(day) {
+                let places = (pair.lax_place(way.key), pair.strict_place(way.key, day));
+                if !keys.contains(&way.key) && !said.contains(&(way.key, places)) {
+                    let problem = pair.problem(&way, places, (day > today).then_some(day));
+                    lax.tables.pkce.push(problem);
+                    said.push((way.key, places));
+                }
+                keys.push(way.key);
+            }
         }
+    }
+}
+
+/// One client of two upstreams on one server.
+struct Pair<'r, 't> {
+    /// `None`: all that neither names.
+    id: Option<&'r str>,
+    lax: &'r Read<'t>,
+    strict: &'r Read<'t>,
+    in_lax: Option<&'r (Table<'t>, ClientRule)>,
+    in_strict: Option<&'r (Table<'t>, ClientRule)>,
+}
+
+impl<'r, 't> Pair<'r, 't> {
+    fn of(id: Option<&'r str>, lax: &'r Read<'t>, strict: &'r Read<'t>) -> Self {
+        let known = |read: &'r Read<'t>| {
+            let mut clients = read.clients.iter();
+            clients.find(|(_, client)| Some(client.id.as_str()) == id)
+        };
+        Self {
+            id,
+            lax,
+            strict,
+            in_lax: known(lax),
+            in_strict: known(strict),
+        }
+    }
+
+    /// When both have an exception, and the laxer upstream for longer: the first day without it in the other one.
+    fn later(&self, today: u64) -> Option<u64> {
+        let (lax, strict) = (self.in_lax?.1.until?, self.in_strict?.1.until?);
+        (today <= strict && strict < lax).then_some(strict + 1)
+    }
+
+    fn rule(&self, read: &'r Read<'t>, day: u64) -> &'r Rule {
+        let rules = &read.built.gateway.rules;
+        let of_name = |id| rules.of_name(&ClientId::new(id), day);
+        self.id.map_or(rules.default_rule(), of_name)
+    }
+
+    /// In what the one upstream allows more than the other one. Nothing is got around where nothing is refused; and what else is
+    /// laxer beside the mode follows from that as a rule.
+    fn allows_more(&self, day: u64) -> Vec<Lax> {
+        let (lax, strict) = (self.rule(self.lax, day), self.rule(self.strict, day));
+        let mut found = laxer(lax, strict);
+        if lax.mode < strict.mode {
+            found.retain(|way| way.key == "mode");
+        } else if strict.mode < Mode::Enforce {
+            found.clear();
+        }
+        found
+    }
+
+    fn lax_place(&self, key: &str) -> Span {
+        // Without a challenge are those alone that are confidential.
+        let own = if key == "require" { "type" } else { key };
+        match self.in_lax {
+            Some((client, _)) if client.has(own) => client.at(own),
+            _ => self.lax.tables.pkce.at(key),
+        }
+    }
+
+    fn strict_place(&self, key: &str, day: u64) -> Span {
+        let pkce = &self.strict.tables.pkce;
+        match self.in_strict {
+            Some((client, rule)) if rule.until.is_some_and(|until| until < day) => {
+                client.at("until")
+            }
+            Some((client, _)) if client.has(key) => client.at(key),
+            Some((client, _)) if key == "require" && self.strict_by_type() => client.at("type"),
+            _ => pkce.at(key),
+        }
+    }
+
+    /// Whether the stricter upstream lets confidential clients go without a challenge, but not this one.
+    fn strict_by_type(&self) -> bool {
+        let require = self.strict.tables.pkce.entry("require");
+        require.is_some_and(|entry| entry.value.as_str() == Some("public"))
+    }
+
+    fn problem(&self, way: &Lax, (here, there): (Span, Span), day: Option<u64>) -> Problem {
+        let whose = self.id.map(|id| format!(" for {}", quoted(id)));
+        let whose = whose.unwrap_or_default();
+        let message = format!(
+            "{} is a way around {}{whose}: {}",
+            quoted(name(self.lax)),
+            quoted(name(self.strict)),
+            one_place(self.lax, self.strict)
+        );
+        let label = match &way.instead {
+            Some(instead) => format!("{} here, {instead} there", way.allows),
+            None => format!("{} is allowed here, and not there", way.allows),
+        };
+        let since = day.map(|day| format!(" from {} on", date::format(day)));
+        let label = label + &since.unwrap_or_default();
+        let is_exception = self
+            .in_lax
+            .is_some_and(|(_, client)| client.until.is_some());
+        let write = match (way.key, &way.instead) {
+            _ if is_exception => "the same [[upstream.client]]".to_owned(),
+            ("require", _) => format!("the same require, and the same type{whose},"),
+            ("grants", _) => "the same grants".to_owned(),
+            (key, Some(instead)) => format!("{key} = {instead}{whose}"),
+            (key, None) => format!("the same {key}{whose}"),
+        };
+        let help = format!("write {write} in both, or give one of them a server of its own");
+        let problem = Problem::error(here, message, label, help);
+        problem.and_at(there, "the stricter one")
+    }
+}
+
+/// Where both are.
+fn one_place(a: &Read<'_>, b: &Read<'_>) -> String {
+    match (&a.target, &b.target) {
+        (Some(a), Some(b)) if a != b => format!("{a} and {b} are one server"),
+        (Some(at), _) | (_, Some(at)) => format!("both are {at}"),
+        (None, None) => String::new(),
     }
 }
 
@@ -119,14 +196,15 @@ pub(in super::super) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]
 
 /// A listener on any address is reached at those of this machine, of which loopback is known.
 fn is_at(target: &Origin, own: SocketAddr) -> bool {
-    let here = target.is_loopback()
-        || target
-            .host
-            .parse()
-            .is_ok_and(|ip: IpAddr| ip.is_unspecified());
-    let same = match target.host.parse::<IpAddr>() {
-        Ok(ip) => ip == own.ip(),
-        Err(_) => here && own.ip().is_loopback(),
+    let here = target.is_this_machine();
+    let same = match target.ip() {
+        // What is sent to no address in particular arrives at loopback.
+        Some(ip) if ip.is_unspecified() => own.ip().is_loopback(),
+        Some(ip) => ip == own.ip().to_canonical(),
+        None => here && own.ip().is_loopback(),
     };
     target.port == own.port() && (same || (here && own.ip().is_unspecified()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,71 +213,12 @@ fn two_upstreams_differ_in_name_and_place() {
 }
 
 /// An upstream of its own name.
-fn named(name: &str, keys: &str, pkce: &str) -> String {
+pub(super) fn named(name: &str, keys: &str, pkce: &str) -> String {
     let text = UPSTREAM.replace(
         "[[upstream]]",
         &format!("[[upstream]]\nname = \"{name}\"\n{keys}"),
     );
     format!("{text}[upstream.pkce]\n{pkce}\n")
-}
-
-const EXCEPTION: &str = "[[upstream.client]]\nid = \"erp\"\nmode = \"report\"\nuntil = \"2026-12-31\"\nowner = \"o\"\nreason = \"r\"";
-
-#[test]
-fn two_upstreams_on_one_server_are_equally_strict() {
-    const WARNING: &str = "warning: nothing is refused at \"lax\" | nothing is judged | \
-        write mode = \"enforce\" once the log shows that every client is ready";
-    const ERROR: &str = "error: \"lax\" is a way around \"strict\": both are http://127.0.0.1:9000 | \
-        \"off\" here, \"enforce\" there | write mode = \"enforce\" in both, or give one of them a server of its own";
-    let strict = named("strict", "prefix = \"/a\"", "mode = \"enforce\"");
-    let lax = named("lax", "prefix = \"/b\"", "mode = \"off\"");
-    check_text(
-        &format!("{strict}{lax}"),
-        &[&format!("18:8 {ERROR}"), &format!("18:8 {WARNING}")],
-    );
-    check_text(
-        &format!("{lax}{strict}"),
-        &[&format!("9:8 {ERROR}"), &format!("9:8 {WARNING}")],
-    );
-    // However the server is written; and whatever the hosts are.
-    let again = lax
-        .replace("127.0.0.1", "localhost")
-        .replace("prefix", "hosts = [\"127.0.0.1\"]\nprefix");
-    check_text(
-        &format!("{strict}{again}"),
-        &[
-            &format!("19:8 {}", ERROR.replace("127.0.0.1", "localhost")),
-            &format!("19:8 {WARNING}"),
-        ],
-    );
-    let elsewhere = lax.replace(":9000", ":9001");
-    check_text(
-        &format!("{strict}{elsewhere}"),
-        &[&format!("18:8 {WARNING}")],
-    );
-}
-
-#[test]
-fn two_upstreams_on_one_server_have_the_same_exceptions() {
-    const ERROR: &str = "error: the exception for \"erp\" is one at \"one\" too: both are http://127.0.0.1:9000 | \
-        there is no such exception at \"one\" | \
-        write the same [[upstream.client]] there, or give one of them a server of its own";
-    let one = named("one", "prefix = \"/a\"", "");
-    let two = named("two", "prefix = \"/b\"", EXCEPTION);
-    check_text(&format!("{one}{two}"), &[&format!("19:6 {ERROR}")]);
-    check_text(&format!("{two}{one}"), &[&format!("10:6 {ERROR}")]);
-    let both = named("one", "prefix = \"/a\"", EXCEPTION);
-    check_text(&format!("{both}{two}"), &[]);
-    // What a client is is no exception.
-    let what = named(
-        "one",
-        "prefix = \"/a\"",
-        "[[upstream.client]]\nid = \"spa\"\ntype = \"public\"",
-    );
-    check_text(
-        &format!("{what}{}", named("two", "prefix = \"/b\"", "")),
-        &[],
-    );
 }
 
 #[test]
@@ -448,6 +389,9 @@ fn an_upstream_is_not_the_gate_itself() {
         ("0.0.0.0:8080", "http://127.0.0.1:8080"),
         ("0.0.0.0:443", "https://localhost"),
         ("10.0.0.1:443", "https://10.0.0.1"),
+        ("127.0.0.1:8080", "http://localhost.:8080"),
+        ("127.0.0.1:8080", "http://[::ffff:7f00:1]:8080"),
+        ("127.0.0.1:443", "https://0.0.0.0"),
     ] {
         check_text(&text(listen, url), &[&problem(listen)]);
     }

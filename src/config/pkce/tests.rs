@@ -120,15 +120,12 @@ fn response_types_are_sets_of_known_words() {
             )],
         );
     }
-    for kind in [
-        "code",
-        "id_token",
-        "code id_token",
-        "none",
-        "code_credentials",
-    ] {
+    for kind in ["code", "id_token", "none", "code_credentials"] {
         check(&format!("response_types = [\"{kind}\"]"), &[]);
     }
+    let hybrid = gateway("response_types = [\"code id_token\"]");
+    let types = &hybrid.rules.default_rule().response_types;
+    assert_eq!(types, &[ResponseType::parse("code id_token")]);
 }
 
 #[test]

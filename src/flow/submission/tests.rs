@@ -50,7 +50,16 @@ fn a_continuation_repeats_the_record_and_nothing_else() {
         ("client_id=other", None, false),
         ("redirect_uri=https://c/cb2", None, false),
         ("response_type=token", None, false),
+        ("response_mode=query", None, true),
+        (
+            "",
+            Some("response_mode=query&redirect_uri=https://c/cb"),
+            true,
+        ),
         ("response_mode=fragment", None, false),
+        ("response_mode=form_post", None, false),
+        ("response_mode=query.jwt", None, false),
+        ("response_type=code+code", None, false),
         ("state=someone-else", None, false),
         (
             "code_challenge=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
@@ -79,6 +88,44 @@ fn a_continuation_repeats_the_record_and_nothing_else() {
             "{query} {form:?}"
         );
     }
+}
+
+#[test]
+fn what_the_client_left_out_may_be_filled_in_with_what_it_means() {
+    let continues = |record: &PendingAuthorization, form: &str| {
+        read("", Some(form)).continues(&handle(), record).is_ok()
+    };
+    let hybrid = PendingAuthorization {
+        response_type: Some("code id_token".into()),
+        redirect: None,
+        ..record()
+    };
+    for form in [
+        "response_mode=fragment",
+        "response_type=id_token+code&response_mode=fragment",
+        "redirect_uri=https://c/registered",
+    ] {
+        assert!(continues(&hybrid, form), "{form}");
+    }
+    for form in [
+        "response_mode=query",
+        "response_type=id_token",
+        "response_type=code+id_token+token",
+    ] {
+        assert!(!continues(&hybrid, form), "{form}");
+    }
+    let explicit = PendingAuthorization {
+        response_mode: Some("form_post".into()),
+        ..record()
+    };
+    assert!(continues(&explicit, "response_mode=form_post"));
+    assert!(!continues(&explicit, "response_mode=query"), "its own mode");
+    let without_type = PendingAuthorization {
+        response_type: None,
+        ..record()
+    };
+    assert!(!continues(&without_type, "response_mode=query"));
+    assert!(!continues(&without_type, "response_type=code"));
 }
 
 #[test]

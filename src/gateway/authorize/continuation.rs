@@ -5,12 +5,13 @@ use http::{Response, StatusCode};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{ErrorCode, RedirectUri, ResponseMode, ResponseType};
+use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
+use super::super::concern::Heard;
 use super::super::exchange::Exchange;
 use super::super::received::{Received, Unwritable};
 use super::super::{ToUpstream, browser, reply};
@@ -20,8 +21,8 @@ use super::{pass_from, store_unavailable};
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
-    submission: &Submission<'_>,
-    handle: &Handle,
+    (submission, handle): (&Submission<'_>, &Handle),
+    heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
     let record = match exchange.site.store.pending(handle.digest()).await {
@@ -45,7 +46,11 @@ pub(super) async fn continuation(
     let violation = said
         .and_then(|()| browser::check(exchange, &record, &request.headers))
         .err();
-    let rule = exchange.rule(Some(record.client));
+    let rule = match &violation {
+        // It may be about the client that it names, or about any client.
+        Some(Violation::ContinuationMismatch(_)) => heard.rule_beside(exchange, record.client),
+        Some(_) | None => exchange.rule(Some(record.client)),
+    };
     // Only a refusal is told.
     let client = violation.as_ref().and_then(|_| request.names_client());
     match apply(
@@ -89,12 +94,13 @@ fn refuse_silently(
     if *violation != Violation::BrowserMismatch || !submission.is_silent() {
         return None;
     }
-    // It is the recorded one: a continuation says nothing else.
+    // Where the sign-in began without one, the one that is sent is a guess.
+    record.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
     let to = exchange.site.registered(record.client, rule, &uri)?;
     let mode = match record.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
-        None => ResponseType::parse(record.response_type.as_deref()?).default_mode(),
+        None => record.default_mode()?,
     };
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {

@@ -1,7 +1,7 @@
 //! Rule 3 of the walk: a fresh authorization request is judged in full and held.
 
-use http::Response;
 use http::header::{self, HeaderValue};
+use http::{Method, Response};
 
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
@@ -9,14 +9,16 @@ use crate::flow::{PendingAuthorization, Submission};
 use crate::oauth::{
     AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
 };
-use crate::policy::{Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize};
-use crate::store::{Held, Place};
+use crate::policy::{
+    Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize, nothing_to_judge,
+};
+use crate::store::{Held, Pending, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
 use super::super::exchange::Exchange;
 use super::super::received::Received;
-use super::super::{Entry, bind, browser, reply};
+use super::super::{BrowserBinding, Entry, bind, browser, reply};
 use super::continuation::rewritten;
 use super::refuse::refuse;
 use super::{doubtful, pass, store_unavailable};
@@ -116,14 +118,25 @@ pub(super) async fn fresh(
     };
     let judged = fresh.judge();
     let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
+    let correlated = (!fresh.rule.uses_handles()).then(|| Correlated::of(&pending));
+    if let Some(correlated) = &correlated
+        && correlated.goes_on(exchange, &request.method, &fresh).await
+    {
+        return pass(
+            exchange,
+            nothing_to_judge(request),
+            Some(correlated.key),
+            None,
+        )
+        .await;
+    }
     let verdict = Verdict {
         subject: request,
         violation: judged.err(),
     };
-    let decision = if fresh.rule.uses_handles() {
-        exchange.decide(fresh.rule, verdict, fresh.client.as_ref())
-    } else {
-        hold_correlated(exchange, &fresh, verdict, &pending).await
+    let decision = match &correlated {
+        None => exchange.decide(fresh.rule, verdict, fresh.client.as_ref()),
+        Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
     };
     let cleared = match decision {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
@@ -131,8 +144,8 @@ pub(super) async fn fresh(
             return refuse(exchange, &request, &fresh, &violation);
         }
     };
-    if !fresh.rule.uses_handles() {
-        let response = pass(exchange, cleared, Some(correlation(&pending)), None).await;
+    if let Some(correlated) = correlated {
+        let response = pass(exchange, cleared, Some(correlated.key), None).await;
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
@@ -182,37 +195,90 @@ fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response
     response
 }
 
-/// Under what a request is found again when nothing on the wire is rewritten.
-fn correlation(pending: &PendingAuthorization) -> Digest {
-    let target = pending.redirect.map(|redirect| redirect.target());
-    bind::correlation(
-        target,
-        pending.state.as_str().unwrap_or_default(),
-        pending.browser,
-    )
+/// A request whose values travel unchanged, and under what it is found again.
+pub(super) struct Correlated<'p> {
+    pending: &'p PendingAuthorization,
+    key: Digest,
 }
 
-/// Decides about a request whose values travel unchanged, and holds it under them. The same request once more (a login
-/// that comes back to the authorization path) is no second decision.
-pub(super) async fn hold_correlated<T>(
-    exchange: &Exchange<'_>,
-    fresh: &Fresh<'_>,
-    verdict: Verdict<T>,
-    pending: &PendingAuthorization,
-) -> Decision<T> {
-    let (rule, client) = (fresh.rule, fresh.client.as_ref());
-    if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-        return exchange.decide(rule, verdict, client);
-    }
-    fresh.note_redirect(exchange);
-    let place = Place::Digest(correlation(pending));
-    match exchange.site.store.hold(place, pending).await {
-        Ok(Held::Again) => apply(rule.mode, verdict),
-        Ok(Held::New | Held::Conflict | Held::Handle(_)) => exchange.decide(rule, verdict, client),
-        Err(_) => {
-            let violation = Some(Violation::StoreUnavailable);
-            let subject = verdict.subject;
-            exchange.decide(rule, Verdict { subject, violation }, client)
+impl<'p> Correlated<'p> {
+    pub(super) fn of(pending: &'p PendingAuthorization) -> Self {
+        Self {
+            pending,
+            key: correlation(pending, pending.browser),
         }
     }
+
+    /// Decides about the request, and holds it. The same request once more (a login that comes back to the authorization path) is no
+    /// second decision.
+    pub(super) async fn decide<T>(
+        &self,
+        exchange: &Exchange<'_>,
+        fresh: &Fresh<'_>,
+        verdict: Verdict<T>,
+    ) -> Decision<T> {
+        let (rule, client) = (fresh.rule, fresh.client.as_ref());
+        if rule.mode == Mode::Enforce && verdict.violation.is_some() {
+            return exchange.decide(rule, verdict, client);
+        }
+        fresh.note_redirect(exchange);
+        match self.hold(exchange).await {
+            Ok(Held::Again) => apply(rule.mode, verdict),
+            Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
+                exchange.decide(rule, verdict, client)
+            }
+            Err(_) => {
+                let violation = Some(Violation::StoreUnavailable);
+                let subject = verdict.subject;
+                exchange.decide(rule, Verdict { subject, violation }, client)
+            }
+        }
+    }
+
+    /// Whether it is a form of the server's own that goes on with a sign-in: a server that knows nothing of PKCE writes a consent with
+    /// all parameters but those. The form says what the sign-in began with, and brings no challenge; what comes of it is bound to
+    /// the one that is there.
+    pub(super) async fn goes_on(
+        &self,
+        exchange: &Exchange<'_>,
+        method: &Method,
+        fresh: &Fresh<'_>,
+    ) -> bool {
+        let parsed = &fresh.parsed;
+        let is_silent = parsed.code_challenge.is_none() && parsed.code_challenge_method.is_none();
+        if *method != Method::POST || !is_silent {
+            return false;
+        }
+        let Ok(Pending::Live(record)) = exchange.site.store.pending(self.key).await else {
+            return false;
+        };
+        let pending = self.pending;
+        record.challenge.is_some()
+            && (record.client, record.redirect) == (pending.client, pending.redirect)
+            && record.state == pending.state
+            && record.response_type == pending.response_type
+    }
+
+    /// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is
+    /// found without the cookie, too, unless there is a stranger's: it may end in another browser (a link in a mail), and a browser
+    /// may keep no cookies. Not under a state that can be guessed, or none: a stranger's own code would be taken for the answer.
+    async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
+        /// Bytes of a state that is not guessed: 96 bits in base64url.
+        const UNGUESSABLE: usize = 16;
+        let (store, pending) = (&exchange.site.store, self.pending);
+        let held = store.hold(Place::Digest(self.key), pending).await?;
+        let is_soft = exchange.site.settings.browser_binding == BrowserBinding::Soft;
+        let state = pending.state.as_str().unwrap_or_default();
+        let is_elsewhere = is_soft && pending.browser.is_some() && state.len() >= UNGUESSABLE;
+        if is_elsewhere && !matches!(held, Held::Again) {
+            let place = Place::Digest(correlation(pending, None));
+            store.hold(place, pending).await?;
+        }
+        Ok(held)
+    }
+}
+
+fn correlation(pending: &PendingAuthorization, browser: Option<Digest>) -> Digest {
+    let target = pending.redirect.map(|redirect| redirect.target());
+    bind::correlation(target, pending.state.as_str().unwrap_or_default(), browser)
 }

@@ -9,7 +9,7 @@ use super::super::body::Body;
 use super::super::exchange::Exchange;
 use super::super::received::Received;
 use super::super::{bind, elsewhere};
-use super::fresh::{Fresh, hold_correlated};
+use super::fresh::{Correlated, Fresh};
 use super::{Form, form, is_method, unknown_method};
 
 /// Judges and records, and changes not one byte.
@@ -62,11 +62,15 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         Ok(fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), None);
+            let correlated = Correlated::of(&pending);
+            if correlated.goes_on(exchange, &request.method, &fresh).await {
+                return;
+            }
             let verdict = Verdict {
                 subject: (),
                 violation: judged.err(),
             };
-            drop(hold_correlated(exchange, &fresh, verdict, &pending).await);
+            drop(correlated.decide(exchange, &fresh, verdict).await);
         }
         Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),
     }

@@ -73,11 +73,15 @@ impl Belongs {
         self.record().is_some()
     }
 
-    /// The rule of its client. What is dead may have been anybody's.
-    pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
+    /// The rule of its client. What is dead may have been anybody's, and so may what leads to another client than the one that began.
+    pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         match &self.whose {
-            Whose::Live(record) => exchange.rule(Some(record.client)),
+            Whose::Live(record) if self.leads == Leads::Away => rules.stricter(
+                asked.rule_of(exchange, record.client),
+                rules.strictest(clock::today()),
+            ),
+            Whose::Live(record) => asked.rule_of(exchange, record.client),
             Whose::Dead | Whose::Several if self.handle.is_some() => {
                 rules.strictest(clock::today())
             }
@@ -87,10 +91,18 @@ impl Belongs {
         }
     }
 
+    /// Whether the request was one of another client, whose rule is the stricter one.
+    pub(super) fn is_anothers(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
+        self.record().is_some_and(|record| {
+            asked.rule_of(exchange, record.client) != exchange.rule(Some(record.client))
+        })
+    }
+
     /// The sign-in dies with an answer that must not go out.
     pub(super) fn unsafe_because<'g>(
         &self,
         exchange: &Exchange<'g>,
+        asked: &Asked<'_>,
         why: &'static str,
     ) -> Unsafe<'g> {
         let is_somebodys = self.is_live() || self.handle.is_some();
@@ -98,7 +110,7 @@ impl Belongs {
             violation: Violation::UnboundCodeInResponse(why),
             // Where nothing is rewritten the key is made of what others may know, too.
             pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
-            rule: is_somebodys.then(|| self.rule(exchange)),
+            rule: is_somebodys.then(|| self.rule(exchange, asked)),
         }
     }
 }
@@ -183,9 +195,8 @@ fn is_target(
     place: &dyn Carrier,
     leads: Leads,
 ) -> bool {
-    let target = place.target();
-    let own = || own_target(exchange, &target).is_some_and(|own| redirect.is_target_of(&own));
-    redirect.is_target_of(&target) || leads == Leads::Home && own()
+    let targets = targets(exchange, place, leads);
+    targets.contains(&redirect.target())
 }
 
 /// Whether an answer may be one that the server shows to the user itself: a page of its own with a code in its address.
@@ -228,6 +239,17 @@ async fn out_of_band<'g>(
     }
 }
 
+/// Where a carrier leads, as the redirect URI of its sign-in may have it: as it is written, and one at the server's own origin as
+/// only the gate knows it.
+fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Digest> {
+    let target = place.target();
+    let own = (leads == Leads::Home).then(|| own_target(exchange, &target));
+    let own = own.flatten().map(|own| target_digest(&own));
+    let mut targets = vec![target_digest(&target)];
+    targets.extend(own.filter(|own| !targets.contains(own)));
+    targets
+}
+
 /// The request that was held under the values that come back.
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
@@ -236,13 +258,16 @@ async fn correlated<'g>(
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
-    let target = target_digest(&place.target());
+    let targets = targets(exchange, place, nobodys.leads);
     let leads = nobodys.leads;
-    let keys = |browser| [Some(target), None].map(|target| correlation(target, state, browser));
+    let keys = |browser| {
+        let known = targets.iter().copied().map(Some).chain([None]);
+        known.map(move |target| correlation(target, state, browser))
+    };
     // That of the request itself: what it says was compared when it was held.
     if let Some(key) = asked.begun {
         match exchange.site.store.pending(key).await {
-            Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+            Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                 return Ok(Belongs {
                     key,
                     handle: None,
@@ -255,16 +280,16 @@ async fn correlated<'g>(
         }
     }
     // Another client's record under the same values is not that of whom the request names.
-    let named = asked.sent.clients(&exchange.site.key);
+    let named = asked.sent.said(&exchange.site.key).clients;
     let names_other = |client: Digest| {
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
     };
-    let is_watched = named.iter().all(|id| {
-        !exchange
-            .rule_of(Some(&ClientId::new(id)))
-            .may_change_requests()
-    });
+    let is_watched = exchange.site.settings.rules.any_watched()
+        && named.iter().all(|id| {
+            let rule = exchange.rule_of(Some(&ClientId::new(id)));
+            !rule.may_change_requests()
+        });
     let mut found = nobodys;
     // With the cookie first: who sends one was given it by a sign-in that is found with it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
@@ -272,7 +297,7 @@ async fn correlated<'g>(
             match exchange.site.store.pending(key).await {
                 // Whose it is cannot be said. (Under one key the store sees to that.)
                 Ok(Pending::Live(record)) if names_other(record.client) => {}
-                Ok(Pending::Live(record)) if is_its(&record, target, state, leads) => {
+                Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {
                         let whose = Whose::Several;
                         return Ok(Belongs { whose, ..found });
@@ -311,9 +336,9 @@ async fn correlated<'g>(
 
 /// Whether a record that was found is that of an answer: under the key of the request that is being answered it may be another
 /// one's.
-fn is_its(record: &PendingAuthorization, target: Digest, state: &str, leads: Leads) -> bool {
+fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
     let same_target = match record.redirect {
-        Some(redirect) => redirect.target() == target,
+        Some(redirect) => targets.contains(&redirect.target()),
         None => leads == Leads::Away,
     };
     same_target && record.state.as_str().unwrap_or_default() == state

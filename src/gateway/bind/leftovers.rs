@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
-use crate::answer::may_have_a_token;
+use crate::answer::unasked_tokens;
 use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
-use crate::carrier::location::{address, as_url, is_token_response};
+use crate::carrier::location::{Location, address, as_url, is_token_response};
+use crate::carrier::{Carrier, refresh};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
@@ -17,7 +18,7 @@ use crate::store::Pending;
 use super::super::body::Body;
 use super::super::exchange::Exchange;
 use super::public::is_foreign;
-use super::read::{Extent, Page, is_document, leads, may_hold_handle};
+use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
 use super::{Asked, Unsafe};
 
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
@@ -150,19 +151,41 @@ pub(super) async fn leftovers<'g>(
     }
     let texts = texts(exchange, asked, response, &page.text);
     // Most answers have no handle in them.
-    if texts.iter().any(Text::has_handle) && beside_handles(exchange, &texts).await? {
+    if texts.iter().any(Text::has_handle) && beside_handles(exchange, asked, &texts).await? {
         return Ok(());
     }
     let strayed = |text: &Text<'_>| text.leads && strays(exchange, asked, text);
-    if texts.iter().any(strayed) {
+    if texts.iter().any(strayed) || is_unasked(exchange, asked, &texts).await? {
         return Err(Unsafe::stray("a code or token without a live sign-in"));
     }
     Ok(())
 }
 
+/// Whether an authorization request is answered with a token in a document, in whatever shape, and its sign-in may not have one.
+/// (Pages have links with tokens for pictures, and what a login page asks for with a POST or at another path is its own.)
+async fn is_unasked<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    texts: &[Text<'_>],
+) -> Result<bool, Unsafe<'g>> {
+    let is_document = |text: &&Text<'_>| text.place == Place::Page && text.kind == Kind::Text;
+    let mut documents = texts.iter().filter(is_document);
+    match asked.authorization() {
+        Some(pending) if documents.any(|text| text.holds(Credential::Token)) => {
+            let mut documents = texts.iter().filter(is_document);
+            let unasked = unasked(exchange, asked, pending).await?;
+            Ok(unasked.is_some_and(|unasked| documents.any(|text| text.holds(unasked))))
+        }
+        Some(_) | None => Ok(false),
+    }
+}
+
+const TOKEN: &str = "a token that was not asked for, in a page or a field";
+
 /// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
 async fn beside_handles<'g>(
     exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
     texts: &[Text<'_>],
 ) -> Result<bool, Unsafe<'g>> {
     let mut may_have_tokens = false;
@@ -188,10 +211,17 @@ async fn beside_handles<'g>(
             // Nobody's, as far as can be told.
             (None, _) if !text.has_handle() => {}
             // A page may bring the token that a sign-in asked for.
-            (Some(sign_in), Credential::Token) if may_have_token(exchange, sign_in).await? => {
+            (Some(sign_in), Credential::Token) => {
+                let unasked = unasked(exchange, asked, sign_in.pending).await?;
+                if unasked.is_some_and(|unasked| text.holds(unasked)) {
+                    return Err(suspicious(exchange, asked, (Some(sign_in), TOKEN)));
+                }
                 may_have_tokens = true;
             }
-            (sign_in, _) => return Err(suspicious(exchange, sign_in, text.why)),
+            (sign_in, Credential::Token) => {
+                return Err(suspicious(exchange, asked, (sign_in, TOKEN)));
+            }
+            (sign_in, _) => return Err(suspicious(exchange, asked, (sign_in, text.why))),
         }
     }
     Ok(may_have_tokens)
@@ -205,9 +235,12 @@ async fn sealed<'g>(
 ) -> Result<(), Unsafe<'g>> {
     let handles = match asked.handle {
         Some(handle) => vec![handle.clone()],
-        None => asked
-            .sent
-            .handles(&exchange.site.key, is_document(response)),
+        // What a page fetches names the page as its Referer. What is stored as it is (words in other languages) comes from a file,
+        // and a file has no code in it.
+        None => asked.sent.handles(
+            &exchange.site.key,
+            is_document(response) && !is_file(asked, response),
+        ),
     };
     if handles.is_empty() {
         return Ok(());
@@ -215,7 +248,19 @@ async fn sealed<'g>(
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
     let why = "a coding that was not asked for";
-    Err(suspicious(exchange, live.first(), why))
+    let found = suspicious(exchange, asked, (live.first(), why));
+    // What a page fetches is no answer to its sign-in, which goes on.
+    let is_answer = asked.handle.is_some() || asked.sent.is_post();
+    Err(Unsafe {
+        pending: found.pending.filter(|_| is_answer),
+        ..found
+    })
+}
+
+/// Whether an answer is a file that was fetched: it says when it was changed, and sets no cookie.
+fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
+    let has = |name| response.headers().contains_key(name);
+    !asked.sent.is_post() && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
 }
 
 /// A sign-in that is alive.
@@ -238,19 +283,26 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
     Ok(live.collect())
 }
 
-async fn may_have_token<'g>(exchange: &Exchange<'g>, sign_in: &SignIn) -> Result<bool, Unsafe<'g>> {
-    let rule = exchange.rule(Some(sign_in.client));
-    match exchange.site.store.pending(sign_in.pending).await {
-        Ok(Pending::Live(record)) => Ok(may_have_a_token(&record, rule)),
-        Ok(_) => Ok(false),
+/// The tokens that a sign-in may not have.
+async fn unasked<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    pending: Digest,
+) -> Result<Option<Credential>, Unsafe<'g>> {
+    match exchange.site.store.pending(pending).await {
+        Ok(Pending::Live(record)) => {
+            let rule = asked.rule_of(exchange, record.client);
+            Ok(unasked_tokens(&record, rule))
+        }
+        Ok(_) => Ok(Some(Credential::Token)),
         Err(_) => Err(Unsafe::in_doubt(exchange)),
     }
 }
 
 fn suspicious<'g>(
     exchange: &Exchange<'g>,
-    sign_in: Option<&SignIn>,
-    why: &'static str,
+    asked: &Asked<'_>,
+    (sign_in, why): (Option<&SignIn>, &'static str),
 ) -> Unsafe<'g> {
     let rules = &exchange.site.settings.rules;
     Unsafe {
@@ -258,7 +310,7 @@ fn suspicious<'g>(
         pending: sign_in.map(|sign_in| sign_in.pending),
         // What is dead may have been anybody's.
         rule: Some(match sign_in {
-            Some(sign_in) => exchange.rule(Some(sign_in.client)),
+            Some(sign_in) => asked.rule_of(exchange, sign_in.client),
             None => rules.strictest(clock::today()),
         }),
     }
@@ -266,26 +318,37 @@ fn suspicious<'g>(
 
 /// Whether a text leads away with a token as in an authorization response, or by itself with a code.
 fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
-    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let is_response = |url: &[u8]| {
-        // Pages of documentation show such responses, with a word in place of the token.
-        let like = if text.place == Place::Page && !asked.at_authorization {
-            Credential::Code
-        } else {
-            Credential::Token
-        };
-        is_token_response(url, like) || text.is_redirect && is_parameter_of(Credential::Code, url)
-    };
-    let strays = |url: &[u8]| is_response(url) && is_foreign(exchange, &as_url(address(url)));
     let bytes: &[u8] = &text.bytes;
-    // A document that answers an authorization request and has one is a response, in whatever shape. (Pages have links with
-    // tokens for pictures.)
-    let is_document = text.place == Place::Page && text.kind == Kind::Text;
-    if asked.begun.is_some() && is_document && text.holds(Credential::Token) {
+    let is_page = text.place == Place::Page;
+    if text.is_redirect && redirects(exchange, asked, bytes)
+        || is_page
+            && text.kind == Kind::Html
+            && has_refresh(bytes)
+            && refresh::in_page(bytes).any(|value| redirects(exchange, asked, value.as_bytes()))
+    {
         return true;
     }
-    if text.is_redirect && bytes.split(is_end).any(strays) {
-        return true;
-    }
+    // Pages of documentation show such responses, with a word in place of the token.
+    let like = if is_page && !asked.at_authorization {
+        Credential::Code
+    } else {
+        Credential::Token
+    };
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    let strays =
+        |word: &[u8]| is_token_response(word, like) && is_foreign(exchange, &as_url(address(word)));
     names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+}
+
+/// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token
+/// where only a client reads it, or anywhere with a signed response.
+fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
+    refresh::addresses(value).any(|url| {
+        let has = |credential| is_parameter_of(credential, url);
+        let (has_code, has_token) = (has(Credential::Code), has(Credential::Token));
+        let carried = Location::new(url).read(asked.ours(exchange));
+        carried.signed_credential
+            || carried.in_fragment
+            || (has_code || has_token) && is_foreign(exchange, &as_url(url))
+    })
 }

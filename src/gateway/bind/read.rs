@@ -154,10 +154,16 @@ pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &
         && !may_hold(text)
         && !is_wide()
         && !names_token(text)
+        && !(asked.at_authorization && has_refresh(text))
         && !response.headers().iter().any(|(name, value)| {
             let value = value.as_bytes();
             may_hold(value) || *name == header::REFRESH || leads(name) && names_token(value)
         })
+}
+
+/// Whether a page may have a `Refresh` in itself.
+pub(super) fn has_refresh(page: &[u8]) -> bool {
+    says(page, b"http-equiv")
 }
 
 /// Whether a handle may stand in a text; where codes are to be expected, also one that is escaped.

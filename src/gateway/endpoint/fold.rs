@@ -30,9 +30,15 @@ impl<'p> Readings<'p> {
             if is_crooked(&text) {
                 return Self::Crooked;
             }
-            let head = text.split([';', '?', '#']).next().unwrap_or_default();
-            for part in [text.as_str(), head] {
+            // A `;` ends the path to one server, and only its segment to another.
+            let target = text.split(['?', '#']).next().unwrap_or_default();
+            let head = target.split(';').next().unwrap_or_default();
+            for part in [text.as_str(), target, head] {
                 readings.extend([fold_segments(part), fold_path(part)]);
+                readings.extend(
+                    scripts(&fold_segments(part))
+                        .flat_map(|script| [script.to_owned(), fold_path(script)]),
+                );
             }
             let decoded = decode_lossy(text.as_bytes());
             if decoded == text.as_bytes() {
@@ -98,6 +104,19 @@ pub fn fold_path(text: &str) -> String {
         folded.truncate(folded.trim_end().trim_end_matches('/').len());
     }
     folded
+}
+
+/// What stands before the rest of a path that a script gets (`PATH_INFO` of CGI): PHP runs `/token.php/x` as `/token.php`.
+fn scripts(folded: &str) -> impl Iterator<Item = &str> {
+    /// No endpoint lies deeper.
+    const DEPTH: usize = 16;
+    let ends = memchr::memchr_iter(b'/', folded.as_bytes()).take(DEPTH);
+    let before = ends.filter_map(|end| folded.get(..end));
+    before.filter(|path| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|name| name.contains('.'))
+    })
 }
 
 /// Likewise, with its extension.
@@ -259,6 +278,11 @@ mod tests {
             ("/token/.json", "token"),
             ("/token::$DATA", "token"),
             ("/Token.json", "token.json"),
+            ("/oauth2;a=b/token%3f", "oauth2/token"),
+            ("/oauth2;a=b/token%2523x", "oauth2/token"),
+            ("/oauth2/token.php/x", "oauth2/token.php"),
+            ("/oauth2/Token.php/x/y.css", "oauth2/token"),
+            ("/v1.2/token.php%2fx", "v1.2/token"),
         ] {
             assert!(
                 Readings::of(path).any(|read| read == reading),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Attacked, FORM, both};
 use crate::support::client::assert_token;
 use crate::support::http::Response;
+use crate::support::params::unguessable;
 use crate::support::rig::{Config, HOST, Rig, request, target};
 use crate::support::scripted::{Act, Received, Then, chunked, reply, until_close};
 
@@ -729,6 +730,51 @@ fn connections_after_a_get_with_a_body() {
                 // That one is like any other.
                 assert!(!is_on_a_connection_of_its_own(&rig, "/next"), "{mode}");
             }
+        }
+    }
+}
+
+/// Attack 60, by credentials. Servers of Windows authenticate a connection (NTLM, Negotiate): what comes over it later is that user's. Such a
+/// connection serves one request. Fails without `has_credentials_of_connection` in `upstream/pool.rs`.
+#[test]
+fn connections_that_somebody_has_authenticated() {
+    for mode in ["enforce", "report", "off"] {
+        let rig = one_worker(mode);
+        let victim = || format!("/victim/{}", unguessable());
+        for credentials in [
+            "NTLM TlRMTVNTUAAD",
+            "Negotiate YIIJvwYGKwYBBQUCoIIJ",
+            "negotiate x",
+            "Nego2 eA==",
+        ] {
+            let get = request("GET", "/page", &[("Authorization", credentials)], None);
+            assert_eq!(rig.send(&get).status, 200);
+            assert!(
+                is_on_a_connection_of_its_own(&rig, &victim()),
+                "{mode} {credentials}"
+            );
+        }
+        for offered in [
+            "NTLM",
+            "Negotiate oYG2MIGzoAMKAQChCwYJ",
+            "Basic realm=x, NTLM",
+        ] {
+            let answer = reply("401 Unauthorized", &[("WWW-Authenticate", offered)], b"");
+            rig.upstream.once("/page", Act::Say(answer, Then::GoOn));
+            assert_eq!(rig.get("/page").status, 401);
+            assert!(
+                is_on_a_connection_of_its_own(&rig, &victim()),
+                "{mode} {offered}"
+            );
+        }
+        // Others name the user with each request.
+        for credentials in ["Basic cHViOnM=", "Bearer negotiated", "DPoP ntlmx"] {
+            let get = request("GET", "/page", &[("Authorization", credentials)], None);
+            assert_eq!(rig.send(&get).status, 200);
+            assert!(
+                !is_on_a_connection_of_its_own(&rig, &victim()),
+                "{mode} {credentials}"
+            );
         }
     }
 }

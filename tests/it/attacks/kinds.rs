@@ -6,12 +6,14 @@ mod apart;
 mod callbacks;
 mod cost;
 mod delivered;
+mod lax_sign_ins;
 mod meant;
 mod planted;
 mod request_objects;
 mod strays;
 mod tokens;
 mod twins;
+mod unasked;
 mod unreadable;
 
 use crate::support::client::Authorization;

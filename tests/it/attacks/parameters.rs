@@ -11,8 +11,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use super::{Attacked, FORM, both, json, multipart, post_bytes};
 use crate::support::client::assert_token;
 use crate::support::params::{Params, encode};
-use crate::support::rig::{HOST, Rig, authorization_response, request};
-use crate::support::scripted::Shape;
+use crate::support::rig::{
+    HOST, REDIRECT_URI, Rig, authorization_response, cookie_of, request, target,
+};
+use crate::support::scripted::{Act, Shape, Then, reply};
 
 /// A correct request to which somebody has added this.
 #[track_caller]
@@ -394,19 +396,86 @@ fn multiparts() {
 }
 
 /// Attack 42 on the way through a login, where multipart is allowed: what decides the sign-in does not stand in it, however it
-/// is spelt. Fails without the look at the names in `authorize::form`.
+/// is spelt. Fails without the look at the names in `authorize::handle`.
 #[test]
 fn multipart_continuations() {
     let attacked = Attacked::sign_in(Rig::new(), true);
     attacked.rig.upstream.answer_with(Shape::Login);
     let authorization = attacked.rig.authorization();
     let entry = attacked.rig.entry(&authorization);
+    no_part_decides(&attacked, &entry, &[415]);
+    // A login page's own fields go on, and the sign-in with them.
+    let own = Params::default().with("user", "u").with("otp", "123456");
+    let kind = ("Content-Type", "multipart/form-data; boundary=b");
+    let response = attacked.rig.post(&entry, &[kind], &multipart(&own, "b"));
+    let answer = authorization_response(&response, &authorization);
+    let code = answer.expect("an answer").code().to_owned();
+    assert_token(&attacked.rig.redeem(&authorization, &code));
+}
+
+/// The same where codes travel as the upstream issued them: to the address of the request itself, and to one that the server's own
+/// session goes on with. Fails where multipart needs a handle.
+#[test]
+fn multipart_continuations_without_handles() {
+    let attacked = Attacked::sign_in(Rig::pkce("codes = \"upstream\""), false);
+    attacked.rig.upstream.answer_with(Shape::Login);
+    let authorization = attacked.rig.authorization();
+    let first = target(&authorization);
+    let cookie = cookie_of(&attacked.rig.get(&first)).unwrap_or_default();
+    let kind = ("Content-Type", "multipart/form-data; boundary=b");
+    let raw = attacked.raw();
+    for address in ["/authorize", "/authorize?session=1", &first] {
+        no_part_decides(&attacked, address, &[400, 415]);
+        for params in [
+            attacked.tok(),
+            attacked.tok().with("code", &raw),
+            Params::default().with("grant_type", "authorization_code"),
+            authorization.params.clone(),
+        ] {
+            let body = multipart(&params, "b");
+            attacked.refused_form(address, &[kind], &body, &[400, 415]);
+        }
+    }
+    let own = Params::default()
+        .with("allow", "yes")
+        .with("csrf", "123456");
+    for (address, code) in [
+        ("/authorize", "code-of-1st"),
+        ("/authorize?session=1", "code-of-2nd"),
+    ] {
+        let state = authorization.state().unwrap_or_default();
+        let location = format!("{REDIRECT_URI}?code={code}&state={state}");
+        let answer = reply("302 Found", &[("Location", &location)], b"");
+        let act = Act::Say(answer, Then::GoOn);
+        attacked.rig.upstream.once("/authorize", act);
+        let fields = [kind, ("Cookie", &*cookie)];
+        let response = attacked.rig.post(address, &fields, &multipart(&own, "b"));
+        assert_eq!(response.header("location"), Some(&*location), "{response}");
+        let before = attacked.rig.forwarded();
+        attacked.rig.redeem(&authorization, code);
+        assert_eq!(attacked.rig.forwarded(), before + 1, "{code}");
+    }
+    let fields = [kind, ("Cookie", &*cookie)];
+    let response = attacked.rig.post(&first, &fields, &multipart(&own, "b"));
+    let answer = authorization_response(&response, &authorization);
+    let code = answer.expect("an answer").code().to_owned();
+    assert_token(&attacked.rig.redeem(&authorization, &code));
+    // What begins without a challenge does not begin so, either.
+    let none = target(&attacked.rig.authorization().without_challenge());
+    let before = attacked.rig.upstream.ledger().len();
+    attacked.rig.post(&none, &[kind], &multipart(&own, "b"));
+    assert_eq!(attacked.rig.upstream.ledger().len(), before);
+}
+
+/// No multipart body with a part that decides a sign-in passes there.
+#[track_caller]
+fn no_part_decides(attacked: &Attacked, address: &str, expected: &[u16]) {
     let refused = |fields: &[(&str, &str)], disposition: &str| {
         let body = format!(
             "--b\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\nu\r\n\
              --b\r\nContent-Disposition: form-data; {disposition}\r\n\r\nx\r\n--b--\r\n"
         );
-        attacked.refused_form(&entry, fields, &body, &[415]);
+        attacked.refused_form(address, fields, &body, expected);
     };
     let kind = ("Content-Type", "multipart/form-data; boundary=b");
     for name in [
@@ -442,13 +511,7 @@ fn multipart_continuations() {
     refused(&[("Content-Type", utf16)], "name=\"otp\"");
     // To some servers it is a form where the boundary is missing.
     let unbounded = [("Content-Type", "multipart/form-data")];
-    attacked.refused_form(&entry, &unbounded, "client_id=other", &[415]);
-    // A login page's own fields go on, and the sign-in with them.
-    let own = Params::default().with("user", "u").with("otp", "123456");
-    let response = attacked.rig.post(&entry, &[kind], &multipart(&own, "b"));
-    let answer = authorization_response(&response, &authorization);
-    let code = answer.expect("an answer").code().to_owned();
-    assert_token(&attacked.rig.redeem(&authorization, &code));
+    attacked.refused_form(address, &unbounded, "client_id=other", expected);
 }
 
 /// Attack 43.
@@ -609,6 +672,22 @@ fn codes_under_the_names_of_other_credentials() {
         if !attacked.handles {
             for name in names {
                 attacked.refused_form("/token", &[], &misnamed(name, &raw), &[400]);
+                // As other places are looked through, too.
+                for spelt in [
+                    "CODE%20",
+                    "+CODE",
+                    "%2543ODE",
+                    "%22CODE%22",
+                    "CODE%00x",
+                    "x%3Fcode%3DCODE",
+                    "%7B%22code%22%3A%22CODE%22%7D",
+                ] {
+                    let twice = raw.replacen('u', "%2575", 1);
+                    let spelt = spelt.replace("%2543ODE", &twice).replace("CODE", &raw);
+                    let form = format!("grant_type=urn:example:grant&client_id=pub&{name}={spelt}");
+                    attacked.refused_form("/token", &[], &form, &[400]);
+                    attacked.refused_form("/ticket", &[], &form.replace("grant_type", "x"), &[400]);
+                }
                 // Beside a code of somebody else's, which decides what kind of request it is.
                 let beside = attacked.whole().with("code", "another").with(name, &raw);
                 attacked.refused_form("/token", &[], &beside.encoded(), &[400]);

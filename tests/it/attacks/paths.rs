@@ -322,7 +322,33 @@ fn dot_segments_by_the_order_of_reading() {
 /// Attacks 8 and 14, escaped. Fails when a folding does not end at `?` and `#`.
 #[test]
 fn escaped_queries_and_fragments() {
-    all_folded(&["/token%3Fa", "/token%23", "/token%253Fa=b", "/token%3F/x"]);
+    all_folded(&[
+        "/token%3Fa",
+        "/token%23",
+        "/token%253Fa=b",
+        "/token%3F/x",
+        "/;a=b/token%3F",
+        "/;a/token;b%2523c",
+    ]);
+}
+
+/// Attack 10, with a rest that the script gets (`PATH_INFO` of CGI): PHP runs `/token.php/x` as `/token.php`.
+#[test]
+fn paths_behind_a_script() {
+    all_folded(&[
+        "/token.php/x",
+        "/Token.PHP/x/y",
+        "/token.jsp/x.css",
+        "/token.php%2fx",
+        "/token%2ephp/x",
+        "/token.php;a=b/x",
+    ]);
+    both(|attacked| {
+        for path in ["/static/v1.2/x", "/.well-known/x", "/x/token.php/y"] {
+            let received = attacked.passed(&request("GET", path, &[], None));
+            assert_eq!(received.target(), path);
+        }
+    });
 }
 
 /// Attack 4, in encodings that nobody should decode. Fails when what is not UTF-8 passes.

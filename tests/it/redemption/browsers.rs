@@ -105,6 +105,64 @@ fn a_sign_in_works_from_its_begin_to_the_token() {
     });
 }
 
+/// A link in a mail opens in another browser, some browsers keep no cookie, and a browser with two fresh tabs keeps one of two.
+/// Fails under `codes = "upstream"` when a sign-in is found by the cookie alone.
+#[test]
+fn a_sign_in_ends_in_another_browser_unless_that_is_refused() {
+    each(|rig, codes, binding| {
+        for other in ["", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA"] {
+            let mut begun = Begun::new(rig, &rig.authorization());
+            other.clone_into(&mut begun.cookie);
+            // What is found by its handle was compared where it went on.
+            if binding == "hard" && codes == "upstream" {
+                let response = begun.log_in();
+                assert_eq!(response.status, 502, "{response}");
+            } else if binding != "hard" {
+                begun.ends_in_a_token();
+            }
+        }
+        if binding != "hard" {
+            let tabs = [rig.authorization(), rig.authorization()];
+            let mut tabs = tabs.map(|authorization| Begun::new(rig, &authorization));
+            let last = tabs[1].cookie.clone();
+            last.clone_into(&mut tabs[0].cookie);
+            tabs.iter().for_each(Begun::ends_in_a_token);
+        }
+    });
+}
+
+/// In another browser a stranger's sign-in under the same state is not told from the person's: neither gets anything there, and each
+/// goes on in its own.
+#[test]
+fn another_browser_is_no_way_to_the_sign_in_of_a_stranger() {
+    let rig = Rig::pkce("codes = \"upstream\"").unguarded();
+    let lost = |begun: &Begun<'_>| {
+        let lost = Begun {
+            rig: &rig,
+            cookie: String::new(),
+            authorization: begun.authorization.clone(),
+            state: begun.state.clone(),
+        };
+        let response = lost.log_in();
+        assert_eq!(response.status, 502, "{response}");
+    };
+    let known = unguessable();
+    let same = || Begun::new(&rig, &rig.authorization().with("state", &known));
+    let (victim, stranger) = (same(), same());
+    lost(&victim);
+    victim.ends_in_a_token();
+    stranger.ends_in_a_token();
+    // What a stranger can guess is no sign of a sign-in: the answer to their own login would be bound to the person's challenge.
+    for authorization in [
+        rig.authorization().with("state", "constant"),
+        rig.authorization().without("state"),
+    ] {
+        let victim = Begun::new(&rig, &authorization);
+        lost(&victim);
+        victim.ends_in_a_token();
+    }
+}
+
 /// A stranger begins as many sign-ins as they like, before and after and while another person's is under way, also under the same
 /// values where these are constant.
 #[test]

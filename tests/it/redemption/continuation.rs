@@ -16,9 +16,13 @@ struct Waiting {
 }
 
 fn waiting() -> Waiting {
+    waiting_for(|authorization| authorization.with("response_mode", "query"))
+}
+
+fn waiting_for(change: impl Fn(Authorization) -> Authorization) -> Waiting {
     let rig = Rig::new();
     rig.upstream.answer_with(Shape::Login);
-    let authorization = rig.authorization().with("response_mode", "query");
+    let authorization = change(rig.authorization());
     let entry = rig.entry(&authorization);
     assert_eq!(rig.get(&entry).status, 200);
     let handle = handle_of(&entry);
@@ -83,6 +87,33 @@ fn hidden_fields_that_repeat_the_request_go_on() {
         .with("code_challenge", &challenge)
         .with("code_challenge_method", "S256");
     waiting.goes_on("/authorize", &pkce.encoded());
+}
+
+/// Doorkeeper's form says the response mode that is the default, and oauthlib's the redirect URI that is registered, though the
+/// client has said neither.
+#[test]
+fn hidden_fields_for_what_the_client_left_out_go_on() {
+    let waiting = waiting_for(|authorization| authorization);
+    let fields = waiting.fields().with("response_mode", "query");
+    waiting.goes_on("/authorize", &fields.encoded());
+    let in_query = format!("{}&response_mode=query", waiting.entry);
+    waiting.goes_on(&in_query, "user=u");
+    for mode in ["fragment", "form_post", "query.jwt", "jwt"] {
+        let edited = fields.clone().with("response_mode", mode);
+        waiting.is_refused("/authorize", &edited.encoded(), "continuation_mismatch");
+    }
+
+    let waiting = waiting_for(|authorization| Authorization {
+        params: authorization.params.clone().without("redirect_uri"),
+        ..authorization
+    });
+    let fields = waiting.fields().with("redirect_uri", REDIRECT_URI);
+    let response = waiting.post("/authorize", &fields.encoded());
+    let answer = authorization_response(&response, &waiting.authorization).expect("an answer");
+    let redemption = waiting.authorization.redemption(answer.code());
+    let redemption = redemption.without("redirect_uri");
+    waiting.rig.vouch(&waiting.authorization);
+    assert_token(&waiting.rig.token(&redemption));
 }
 
 #[test]

@@ -44,6 +44,42 @@ fn other_grants_pass_byte_for_byte() {
     }
 }
 
+/// The subject of an assertion need not be the client where no code is redeemed: a workload acts for it (Microsoft Entra), or only
+/// the server can read it (SAML, JWE). Nor is every token with those five letters Basic.
+#[test]
+fn assertions_and_tokens_of_other_grants_pass() {
+    let kind =
+        "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
+        for grant in [
+            "grant_type=client_credentials&scope=x",
+            "grant_type=refresh_token&refresh_token=r",
+        ] {
+            for assertion in [
+                "e30.eyJzdWIiOiJzeXN0ZW06d29ya2xvYWQifQ.c2ln",
+                "eyJhbGciOiJSU0EtT0FFUCJ9.abc.def.ghi.jkl",
+                "PHNhbWw6QXNzZXJ0aW9uLz4",
+            ] {
+                let body = format!("{grant}&client_id=app&{kind}&client_assertion={assertion}");
+                assert_token(&rig.post("/token", &[], &body));
+            }
+            let body = format!("{grant}&client_id=app");
+            for token in ["Bearer svc-basic-0123", "DPoP abc.Basic.def"] {
+                assert_token(&rig.post("/token", &[("Authorization", token)], &body));
+                let get = request("GET", "/userinfo", &[("Authorization", token)], None);
+                assert_eq!(rig.send(&get).status, 200, "{token}");
+            }
+        }
+        // With a code they have to agree (RFC 7523 section 3).
+        let authorization = rig.authorization();
+        let code = rig.code_for(&authorization);
+        let body = authorization.redemption(&code).encoded();
+        let body = format!("{body}&{kind}&client_assertion=e30.eyJzdWIiOiJ4In0.c2ln");
+        assert_refused(&rig.post("/token", &[], &body), "invalid_request");
+    }
+}
+
 #[test]
 fn a_token_request_in_chunks_is_framed_anew_and_otherwise_the_same() {
     let rig = Rig::new();

@@ -2,7 +2,7 @@
 
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
-use crate::support::http::Request;
+use crate::support::http::{Request, Response};
 use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Shape;
@@ -45,6 +45,21 @@ fn nothing_is_rewritten_and_the_verifier_is_checked() {
     assert_nothing_unverified(&rig);
 }
 
+/// The hashes in an `id_token` are made of the code and the state that the upstream has; `check` warns where the client gets others.
+#[test]
+fn a_hybrid_response_has_the_code_and_the_state_that_its_id_token_was_signed_over() {
+    for (codes, fits) in [("upstream", true), ("handle", false)] {
+        let types = "response_types = [\"code\", \"code id_token\"]";
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"\n{types}")).unguarded();
+        let authorization = rig.authorization().with("response_type", "code id_token");
+        let answer = rig.sign_in(&authorization);
+        assert!(answer.params.get("id_token").is_some());
+        assert_eq!(answer.code() == rig.upstream.codes()[0], fits, "{codes}");
+        let asked = rig.upstream.ledger()[0].target() == target(&authorization);
+        assert_eq!(asked, fits, "{codes}");
+    }
+}
+
 #[test]
 fn without_a_challenge_there_is_no_sign_in() {
     let rig = rig();
@@ -85,10 +100,10 @@ fn every_ordinary_shape_is_bound() {
     assert_nothing_unverified(&rig);
 }
 
-/// The login goes on in another request than the one that began it: only the browser's cookie ties the two.
+/// The login goes on in another request than the one that began it: under `hard` only the browser's cookie ties the two.
 #[test]
 fn a_sign_in_goes_on_in_the_browser_that_began_it_and_in_no_other() {
-    let rig = rig();
+    let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"hard\"").unguarded();
     rig.upstream.answer_with(Shape::Login);
     let authorization = rig.authorization();
     let page = rig.enter(&authorization);
@@ -155,4 +170,72 @@ fn the_same_request_again_is_a_reload_and_kills_nothing() {
     assert_token(&rig.redeem(&authorization, &first));
     assert_token(&rig.redeem(&authorization, &second));
     assert_nothing_unverified(&rig);
+}
+
+/// A page of the gate's, or an error for the client.
+#[track_caller]
+fn assert_begins_nothing(response: &Response) {
+    let location = response.header("location").unwrap_or_default();
+    assert!(
+        response.status == 400 || location.contains("error="),
+        "{response}"
+    );
+}
+
+/// A server that knows nothing of PKCE writes a consent with all parameters but those, and posts it to the authorization path. It is no
+/// new request, enforced or only watched.
+#[test]
+fn a_consent_without_the_parameters_of_pkce_goes_on() {
+    for (mode, binding) in [("enforce", "soft"), ("enforce", "off"), ("report", "soft")] {
+        let rig = Rig::pkce(&format!(
+            "mode = \"{mode}\"\ncodes = \"upstream\"\nbrowser_binding = \"{binding}\""
+        ))
+        .unguarded();
+        rig.upstream.answer_with(Shape::Login);
+        let authorization = rig.authorization();
+        let cookie = cookie_of(&rig.enter(&authorization)).unwrap_or_default();
+        let known = authorization.params.clone();
+        let known = known
+            .without("code_challenge")
+            .without("code_challenge_method");
+        let with_cookie = [("Cookie", cookie.as_str())];
+        let consent = known.clone().with("allow", "1").encoded();
+        let answer = rig.post("/authorize", &with_cookie, &consent);
+        let answer = authorization_response(&answer, &authorization).expect("an answer");
+        let right = authorization.redemption(answer.code());
+        if mode == "enforce" {
+            assert_refused(
+                &rig.token(&right.clone().without("code_verifier")),
+                "invalid_grant",
+            );
+        }
+        rig.vouch(&authorization);
+        assert_token(&rig.token(&right));
+        let log = rig.gate.log();
+        assert!(
+            !log.contains("missing_challenge"),
+            "{mode} {binding}: {log}"
+        );
+
+        // What says something else, or comes from another browser, is a request of its own.
+        let other = [
+            known
+                .clone()
+                .with("redirect_uri", "https://client.test/other"),
+            known.clone().with("response_type", "code id_token"),
+            known.clone().with("state", &unguessable()),
+            known.clone().with("client_id", "other"),
+        ];
+        if mode == "enforce" {
+            for other in other {
+                let refused = rig.post("/authorize", &with_cookie, &other.encoded());
+                assert_begins_nothing(&refused);
+            }
+            if binding == "soft" {
+                let fields = [("Cookie", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA")];
+                let refused = rig.post("/authorize", &fields, &known.encoded());
+                assert_begins_nothing(&refused);
+            }
+        }
+    }
 }

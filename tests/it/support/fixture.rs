@@ -6,7 +6,8 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 const HINT: &str = "run tests/run, which installs what the tests need";
 
@@ -55,18 +56,31 @@ fn built(source: &Path) -> PathBuf {
 
 /// Starts a server and waits for its `ready`. It ends when its standard input does, which is when this process ends.
 pub(crate) fn serve(mut command: Command) -> Child {
-    let mut child = command
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}; {HINT}"));
-    let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-    let mut lines = output.lines().map_while(Result::ok);
-    assert!(
-        lines.any(|line| line == "ready"),
-        "{command:?} did not get ready"
-    );
-    std::thread::spawn(move || lines.for_each(drop)); // a full pipe would block it
-    child
+    /// Much longer than any server takes, on a machine that does much else.
+    const PATIENCE: Duration = Duration::from_mins(2);
+    // Node 20 is known to hang now and then before it runs a line of a program; it would be waited for for ever.
+    for _ in 0..3 {
+        let mut child = command
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}; {HINT}"));
+        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut lines = output.lines().map_while(Result::ok);
+            // Whoever has given up does not hear it.
+            let _ = tell.send(lines.any(|line| line == "ready"));
+            lines.for_each(drop); // a full pipe would block it
+        });
+        match told.recv_timeout(PATIENCE) {
+            Ok(is_ready) => {
+                assert!(is_ready, "{command:?} did not get ready");
+                return child;
+            }
+            Err(_) => drop(child.kill()),
+        }
+    }
+    panic!("{command:?} said nothing in {PATIENCE:?}, three times")
 }
 
 /// A port of loopback that nobody listens on, and that no other test of this process is given.

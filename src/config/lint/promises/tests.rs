@@ -66,6 +66,118 @@ fn a_net_where_only_a_wall_would_hold_is_said() {
     );
 }
 
+const ENDED: &str = "warning: the exception for \"a\" ended on 2026-01-01 | the stricter rule holds since | \
+    remove the exception, or write a later date";
+
+#[test]
+fn a_wall_with_a_tree_in_it_is_a_net() {
+    const CODES: &str = "[upstream.pkce]\ncodes = \"upstream\"";
+    let routes =
+        |allow: &str| format!("[upstream.routes]\ndefault = \"deny\"\nallow = [{allow}]\n");
+    let net = |trees: &str| {
+        let guarded = A_NET.replace(
+            "\"guarded\" is a",
+            &format!("below {trees} there is only a"),
+        );
+        format!("3:9 {guarded}write the paths one by one; or write codes = \"handle\"")
+    };
+    for (allow, trees) in [
+        ("\"/**\"", "\"/**\""),
+        ("\"/x/**\"", "\"/x/**\""),
+        ("\"/login\", \"/static/app/v1/**\"", "\"/static/app/v1/**\""),
+        (
+            "\"/oauth2/**\", \"/a\", \"/b/**\"",
+            "\"/oauth2/**\", \"/b/**\"",
+        ),
+    ] {
+        check_upstream(
+            &(routes(allow) + CODES),
+            &[&net(trees), &format!("5:9 {REACHABLE}")],
+        );
+    }
+    // Of one client that is enforced.
+    let client = "[upstream.pkce]\nmode = \"report\"\n[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"\ncodes = \"upstream\"";
+    check_upstream(
+        &(routes("\"/x/**\"") + client),
+        &[
+            &net("\"/x/**\""),
+            &lax_mode("5:8", "report", "a"),
+            &format!("9:9 {REACHABLE}"),
+        ],
+    );
+    // Paths alone are a wall; handles need none; of those who are watched nothing is promised.
+    for (allow, pkce, expected) in [
+        (
+            "\"/login\", \"/login/\", \"/app.css\"",
+            CODES,
+            Some(format!("5:9 {REACHABLE}")),
+        ),
+        ("", CODES, Some(format!("5:9 {REACHABLE}"))),
+        ("\"/**\"", "", None),
+        (
+            "\"/x/**\"",
+            &format!(
+                "[[upstream.client]]\nid = \"a\"\nmode = \"report\"\ncodes = \"upstream\"\n{UNTIL}"
+            ),
+            None,
+        ),
+    ] {
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check_upstream(&(routes(allow) + pkce), &expected);
+    }
+    // What follows from another mistake is not said.
+    check_upstream(
+        &(routes("\"/x/**\", \"y\"") + CODES),
+        &[
+            "3:19 error: `upstream.routes.allow` is not a path | it does not begin with / | write \"/y\"",
+            &format!("5:9 {REACHABLE}"),
+        ],
+    );
+}
+
+#[test]
+fn an_id_token_beside_a_code_that_is_replaced_is_said() {
+    let hashes = |at: &str, kind: &str| {
+        format!(
+            "{at} warning: the id_token of \"{kind}\" does not fit the code beside it | \
+             its c_hash and s_hash are made of the upstream's code and state; with codes = \"handle\" the client gets others | \
+             write codes = \"upstream\" for the clients that need \"{kind}\", or remove it"
+        )
+    };
+    let types = "response_types = [\"code\", \"id_token code\"]";
+    check_upstream(
+        &format!("[upstream.pkce]\n{types}"),
+        &[&hashes("2:18", "code id_token")],
+    );
+    // Of one client, enforced or watched.
+    let client = |keys: &str| format!("[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
+    check_upstream(&client(types), &[&hashes("3:18", "code id_token")]);
+    check_upstream(
+        &client("mode = \"report\"\nresponse_types = [\"code token id_token\"]"),
+        &[&hashes("4:18", "code id_token token")],
+    );
+    // Said once, of all that have it from there; and of a client that has handles where the others have none.
+    let known = "[[upstream.client]]\nid = \"a\"\ntype = \"public\"";
+    check_upstream(
+        &format!("[upstream.pkce]\n{types}\n{known}"),
+        &[&hashes("2:18", "code id_token")],
+    );
+    let watched = "[upstream.pkce]\nmode = \"report\"\n";
+    let nothing = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
+        write mode = \"enforce\" once the log shows that every client is ready";
+    check_upstream(
+        &format!("{watched}{types}\n[[upstream.client]]\nid = \"a\"\ncodes = \"handle\""),
+        &[nothing, &hashes("3:18", "code id_token")],
+    );
+    // The upstream's own codes fit; without a look nothing is replaced; one of both alone has nothing to fit.
+    check_upstream(&format!("{watched}{types}"), &[nothing]);
+    check_upstream(&client(&format!("mode = \"off\"\n{types}")), &[]);
+    check_upstream(
+        "[upstream.pkce]\nresponse_types = [\"code\", \"id_token\"]",
+        &[],
+    );
+}
+
 #[test]
 fn sign_ins_that_nothing_tells_apart_are_said() {
     const STOP: &str = "warning: two sign-ins with the same state stop each other | \
@@ -86,8 +198,38 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
         &format!("{deny}{codes}").replace("off", "hard"),
         &[&format!("5:9 {REACHABLE}")],
     );
-    // Nobody is stopped by who is only watched, nor where every sign-in has a handle.
+    // Those of a client that is only watched, or not at all, while the others are enforced.
+    let client = |keys: &str| format!("[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
+    check_upstream(
+        &format!(
+            "{deny}{}",
+            client("mode = \"report\"\ncodes = \"upstream\"")
+        ),
+        &[&format!("4:19 {STOP}")],
+    );
+    for keys in ["mode = \"off\"", "codes = \"handle\"\nmode = \"off\""] {
+        check_upstream(
+            &format!("{deny}{}", client(keys)),
+            &[&format!(
+                "4:19 {}",
+                STOP.replace(", or codes = \"handle\"", "")
+            )],
+        );
+    }
+    let soft = deny.replace("off", "soft");
+    for (keys, ended) in [
+        ("mode = \"report\"\ncodes = \"upstream\"", "9:9"),
+        ("mode = \"off\"", "8:9"),
+    ] {
+        check_upstream(&format!("{soft}{}", client(keys)), &[]);
+        check_upstream(
+            &format!("{deny}{}", client(keys).replace("2027", "2026")),
+            &[&format!("{ended} {ENDED}")],
+        );
+    }
+    // Where every sign-in has a handle none stops another one, nor where nobody is refused.
     check_upstream(deny, &[]);
+    check_upstream(&format!("{deny}{}", client("mode = \"report\"")), &[]);
     check_upstream(
         &format!("{deny}mode = \"report\""),
         &[
@@ -142,13 +284,13 @@ fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
     };
     check_upstream(
         &(pkce(
-            "response_types = [\"code\", \"code id_token\"]\nresponse_modes = [\"query\", \"fragment\"]",
+            "response_types = [\"code\", \"none\"]\nresponse_modes = [\"query\", \"fragment\"]",
         ) + &client(
             "spa",
             "response_types = [\"code\"]\nresponse_modes = [\"query\"]",
         )),
         &[
-            &other("2:18", "response_types", "\"code id_token\""),
+            &other("2:18", "response_types", "\"none\""),
             &other("3:18", "response_modes", "\"fragment\""),
         ],
     );

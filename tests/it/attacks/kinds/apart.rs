@@ -4,7 +4,7 @@
 //! Seen to fail: each without the mechanism that its comment names.
 
 use super::unreadable::{filled, raw};
-use super::{Begun, answered, escapes, percent, references};
+use super::{Begun, answered, escapes, percent, redirect, references};
 use crate::support::http::Response;
 use crate::support::rig::{REDIRECT_URI, Rig, request};
 use crate::support::scripted::reply;
@@ -306,6 +306,30 @@ fn codings_that_were_not_asked_for() {
     let answer = reply("200 OK", &fields, b"\x1f\x8b a style");
     let bytes = request("GET", "/style.css", &[any, ("Referer", &entry)], None);
     assert_eq!(answered(&rig, &bytes, answer).status, 200);
+    // So is a file with the words of a page. What is none of these is held back, and the sign-in goes on.
+    for (kind, changed, expected) in [
+        (
+            "application/json",
+            Some("Sat, 01 Nov 2025 10:00:00 GMT"),
+            200,
+        ),
+        ("text/html", Some("Sat, 01 Nov 2025 10:00:00 GMT"), 200),
+        ("application/json", None, 502),
+    ] {
+        let begun = Begun::on(&rig);
+        let entry = format!("http://gate.test{}", begun.entry);
+        let mut fields = vec![("Content-Encoding", "gzip"), ("Content-Type", kind)];
+        fields.extend(changed.map(|changed| ("Last-Modified", changed)));
+        let answer = reply("200 OK", &fields, b"\x1f\x8b words");
+        let bytes = request("GET", "/locales/en", &[any, ("Referer", &entry)], None);
+        assert_eq!(answered(&rig, &bytes, answer).status, expected, "{kind}");
+        let to = format!(
+            "{REDIRECT_URI}?code={}&state={}",
+            raw(&begun.handle),
+            begun.handle
+        );
+        begun.is_answered_by(&begun.answered(redirect(&to)));
+    }
 }
 
 /// Codes as one large provider makes them, and of other letters; in lists, assignments, calls, attributes and CDATA. Fails without

@@ -5,8 +5,10 @@
 //! code that was sent to one path passes at any; `token_requests_in_cookies` without the names of cookies.
 
 use super::super::Attacked;
+use super::answered;
+use super::meant::issued_around;
 use crate::support::client::{Authorization, assert_token};
-use crate::support::rig::{Config, HOST, Rig, request};
+use crate::support::rig::{Config, HOST, Rig, request, target};
 
 fn attacked() -> Attacked {
     let config = Config {
@@ -69,6 +71,48 @@ fn codes_at_their_own_redirect_uri() {
         // Its client behind the gate redeems it at the token endpoint like any other; reloaded, its page comes again.
         assert_token(&attacked.rig.redeem(&authorization, &code));
         attacked.passed(&responses(path, &code)[0]);
+    }
+}
+
+/// However the server writes the address of a client on its own origin: without it, or with the one that only the gate knows. Fails
+/// where only what is written is compared (`belongs::targets`).
+#[test]
+fn codes_for_a_redirect_uri_that_is_written_without_its_origin() {
+    let attacked = attacked();
+    let rig = &attacked.rig;
+    let upstream = rig.upstream.url();
+    let authority = upstream.strip_prefix("http://").expect("plain HTTP");
+    let answer_of = |redirect: &str, to: &str| {
+        let authorization = rig.authorization().with("redirect_uri", redirect);
+        let code = issued_around(&attacked, "pub");
+        let state = authorization.state().unwrap_or_default();
+        let to = format!("{to}code={code}&state={state}");
+        let bytes = request("GET", &target(&authorization), &[], None);
+        let response = answered(rig, &bytes, super::redirect(&to));
+        (response, rig.redeem(&authorization, &code), code)
+    };
+    let public = format!("http://{HOST}/app/cb");
+    for (redirect, to) in [
+        (&public, "/app/cb?".to_owned()),
+        (&public, format!("//{HOST}/app/cb?")),
+        (&public, format!("//{authority}/app/cb#")),
+        (&public, format!("{upstream}/app/cb?")),
+        (&public, "/app/../app/cb?".to_owned()),
+        (&format!("{public}?a=b"), "/app/cb?a=b&".to_owned()),
+        (&format!("{upstream}/app/cb"), format!("{upstream}/app/cb?")),
+    ] {
+        let (response, redeemed, code) = answer_of(redirect, &to);
+        assert!(response.to_string().contains(&code), "{to}: {response}");
+        assert_eq!(redeemed.status, 200, "{to}: {redeemed}");
+    }
+    for to in [
+        "/app/cb2?",
+        "/app/cb/?",
+        "app/cb?",
+        "http://evil.test/app/cb?",
+    ] {
+        let (_, redeemed, _) = answer_of(&public, to);
+        assert_eq!(redeemed.status, 400, "{to}: {redeemed}");
     }
 }
 

@@ -279,6 +279,53 @@ fn credentials_in_another_spelling() {
     });
 }
 
+/// An exception holds where its client writes its name in Basic as RFC 6749 says, and where it does not.
+#[test]
+fn exceptions_of_clients_whose_names_are_encoded_in_basic() {
+    for (id, users) in [
+        ("erp@example.com", ["erp%40example.com", "erp@example.com"]),
+        ("old erp", ["old+erp", "old%20erp"]),
+        ("a+b", ["a%2Bb", "a+b"]),
+    ] {
+        let exception = format!(
+            "[[upstream.client]]\nid = \"{id}\"\nowner = \"a\"\nreason = \"a test\"\nuntil = \"2999-12-31\"\nmode = \"report\"\n"
+        );
+        let rig = Rig::with(Config {
+            tables: &exception,
+            ..Config::default()
+        });
+        let attacked = Attacked::sign_in(rig.unguarded(), true);
+        for user in users {
+            let before = attacked.rig.forwarded();
+            attacked.rig.send(&with_basic(&attacked, user, UNKNOWN));
+            assert_eq!(attacked.rig.forwarded(), before + 1, "{user}");
+            // The code of another client is judged by that one's rule.
+            attacked.refused(&with_basic(&attacked, user, &attacked.code), &[400]);
+        }
+        for user in ["erp%2540example.com", "old%2Berp", "a%20b", "pub"] {
+            attacked.refused(&with_basic(&attacked, user, UNKNOWN), &[400]);
+        }
+        attacked.check();
+    }
+}
+
+/// A code that some server trims or cuts, under the name of a client that is not enforced.
+#[test]
+fn codes_in_another_spelling_under_a_lax_name() {
+    only(&["pub"], |attacked| {
+        for spelt in ["CODE ", " CODE", "CODE\r\n", "CODE\u{a0}", "CO\u{200b}DE"] {
+            for code in [&*attacked.raw(), UNKNOWN] {
+                let spelt = spelt
+                    .replace("CODE", code)
+                    .replace("CO\u{200b}DE", &format!("{code}\u{200b}"));
+                let form = token("legacy", &spelt).encoded();
+                attacked.refused_form("/token", &[], &form, &[400]);
+            }
+        }
+        unprotected(attacked, "legacy");
+    });
+}
+
 /// One reading of Basic names a client that is enforced, and the other one a client that is not.
 #[test]
 fn names_in_basic_in_both_readings() {

@@ -214,7 +214,7 @@ fn answers_at_every_path_and_by_every_method() {
     }
 }
 
-fn jwt(payload: &str) -> String {
+pub(super) fn jwt(payload: &str) -> String {
     let [header, payload] =
         [r#"{"alg":"RS256","kid":"1"}"#, payload].map(|part| URL_SAFE_NO_PAD.encode(part));
     format!("{header}.{payload}.c2lnbmF0dXJl")
@@ -245,7 +245,7 @@ fn signed_responses() {
             "myapp:/cb",
         ] {
             for state in ["", "&state=x", "LIVE", "DEAD"] {
-                for mark in ["?", "#", "form"] {
+                for mark in ["?", "#", "?a=b?", "form"] {
                     let begun = Begun::on(&rig);
                     let response = match payload {
                         "" => encrypted.clone(),
@@ -282,6 +282,57 @@ fn signed_responses() {
     }
 }
 
+/// Under names that some client takes for `response`, in a redirect and in a form. Fails where names are compared exactly
+/// (`jarm::is_name`).
+#[test]
+fn signed_responses_under_other_names() {
+    let response = jwt(&format!(r#"{{"code":"{RAW}"}}"#));
+    let mut answers = Vec::new();
+    for name in [
+        "Response",
+        "RESPONSE",
+        "response[]",
+        "response[0]",
+        "%52esponse",
+        "+response",
+    ] {
+        for mark in ["?", "#", "#/cb?", "?a=b&"] {
+            answers.push(redirect(&format!("{REDIRECT_URI}{mark}{name}={response}")));
+        }
+    }
+    for mark in ["?a=b?", ";", "#/cb/", "#a#"] {
+        answers.push(redirect(&format!(
+            "{REDIRECT_URI}{mark}Response={response}"
+        )));
+    }
+    for control in [
+        "<input name=Response value=JWT>",
+        "<input name=response[] value=JWT>",
+        "<textarea name=RESPONSE>JWT</textarea>",
+        "<button name=Response value=JWT></button>",
+    ] {
+        let form = format!("<form action={REDIRECT_URI}>{control}</form>");
+        answers.push(page("200 OK", &form.replace("JWT", &response)));
+    }
+    for codes in ["handle", "upstream"] {
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
+        for answer in &answers {
+            let received = answered(
+                &rig,
+                &request("GET", "/authorize", &[], None),
+                answer.clone(),
+            );
+            assert!(!received.to_string().contains(&response), "{received}");
+            assert_eq!(
+                received.status,
+                502,
+                "{}: {received}",
+                answer.escape_ascii()
+            );
+        }
+    }
+}
+
 /// What else is called `response`: the answer of a passkey, of a captcha, of a device; and an error in a JWT.
 #[test]
 fn what_is_no_signed_response_goes_out() {
@@ -295,6 +346,7 @@ fn what_is_no_signed_response_goes_out() {
     ] {
         for uri in [REDIRECT_URI, "/webauthn/finish"] {
             answers.push(redirect(&format!("{uri}?response={response}")));
+            answers.push(redirect(&format!("{uri}?a=b?Response={response}")));
             answers.push(page(
                 "200 OK",
                 &format!(
@@ -387,7 +439,7 @@ fn forms_of_other_shapes() {
     ]);
 }
 
-/// Codes that browsers are sent away with by themselves. Fails without the redirects in `leftovers::strays`.
+/// Codes that browsers are sent away with by themselves. Fails without `leftovers::redirects`.
 #[test]
 fn codes_in_refresh_without_a_state() {
     let mut answers = Vec::new();

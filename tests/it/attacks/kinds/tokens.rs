@@ -98,6 +98,8 @@ fn tokens_to_the_server_itself() {
                 "#access_token=TOKEN",
                 "#access_token=TOKEN&token_type=Bearer&state=zz",
                 "#id_token=TOKEN",
+                "#/cb?id_token=TOKEN",
+                "#!/?x=1&ID-Token=TOKEN",
                 "#state=zz&code=a-code-of-somebodys&id_token=TOKEN",
                 "?access_token=TOKEN&token_type=Bearer",
                 "?expires_in=60&access_token=TOKEN",

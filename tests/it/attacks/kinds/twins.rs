@@ -31,6 +31,15 @@ fn each_twin(attack: impl Fn(&Begun<'_>, &str, &str)) {
     }
 }
 
+/// Wrapped, as mail and PEM do with base64.
+fn in_lines(text: &str, width: usize, end: &str) -> String {
+    let lines = text.as_bytes().chunks(width);
+    let lines: Vec<_> = lines
+        .map(|line| str::from_utf8(line).expect("ASCII"))
+        .collect();
+    lines.join(end)
+}
+
 /// The code in other spellings.
 fn twins(code: &str) -> Vec<String> {
     let hexadecimal = |c: char| format!("&#x{:X};", u32::from(c));
@@ -63,6 +72,9 @@ fn twins(code: &str) -> Vec<String> {
         all.push(URL_SAFE.encode(&text).replace('=', "%3D"));
         all.push(URL_SAFE_NO_PAD.encode(format!("{before}{}", encode(code))));
         all.push(encode(&STANDARD.encode(&text)));
+        all.push(in_lines(&STANDARD.encode(&text), 16, "%0D%0A"));
+        all.push(in_lines(&URL_SAFE_NO_PAD.encode(&text), 5, "\\n "));
+        all.push(in_lines(&URL_SAFE_NO_PAD.encode(&text), 20, "&#10;"));
     }
     all
 }
