@@ -3,6 +3,7 @@
 //! Every socket is bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
 //! worker is a thread with a runtime, listeners and upstream connections of its own; the stores are shared.
 
+pub mod descriptors;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 use crate::upstream::{Client, Connector, TlsError};
 
+use descriptors::{Need, TooFew};
 use service::Worker;
 
 /// How often expired records and unused connections are looked after.
@@ -60,6 +62,9 @@ pub enum StartError {
     /// The operating system gave no random bytes.
     #[error("no randomness: {0}")]
     Entropy(getrandom::Error),
+    /// Too few files may be open.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// No thread or no runtime.
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
@@ -87,11 +92,19 @@ impl App {
 
     /// With what `store` makes of each upstream's memory.
     fn bind_with(
-        config: Config,
+        mut config: Config,
         telemetry: Telemetry,
         clock: Clock,
         store: impl Fn(MemoryStore) -> Store,
     ) -> Result<Self, StartError> {
+        if let Some(fewer) = Need::of(&config).fit(&mut config, descriptors::raise())? {
+            telemetry.tell(&Event::FewDescriptors {
+                limit: fewer.limit,
+                needed: fewer.needed,
+                connections: fewer.connections,
+                in_flight: fewer.in_flight,
+            });
+        }
         let (mut sites, mut connectors) = (Vec::new(), Vec::new());
         for upstream in &config.upstreams {
             let name = &upstream.gateway.name;

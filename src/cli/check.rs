@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use annotate_snippets::Renderer;
 
 use super::{CONFIG, ConfigFile, complain};
+use crate::app::descriptors::{self, Need};
 use crate::clock;
 use crate::clock::date;
 use crate::config::{self, Checked, Config, Problems, Severity, Upstream};
@@ -21,6 +22,18 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
         Ok(checked) => checked,
         Err(code) => return code,
     };
+    let (need, available) = (Need::of(&checked.config), descriptors::available());
+    if available < need.total() {
+        complain(&format!(
+            "warning: a process may open {available} files here, and these limits need {}: {} for connections, {} for requests in \
+             flight, {} others\nhelp: raise the limit where the gate runs (LimitNOFILE= of systemd, ulimits of compose); else fewer \
+             are let in",
+            need.total(),
+            need.connections,
+            need.requests,
+            need.fixed
+        ));
+    }
     let report = format!(
         "{}{}: ok\n",
         policy(&checked.config, today),

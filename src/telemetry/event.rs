@@ -172,6 +172,17 @@ pub enum Event<'a> {
         /// Where.
         address: SocketAddr,
     },
+    /// Fewer files may be open than the limits need; fewer connections and requests are let in.
+    FewDescriptors {
+        /// How many there are.
+        limit: usize,
+        /// How many the limits need.
+        needed: usize,
+        /// In place of the configured `connections`.
+        connections: usize,
+        /// In place of the configured `in_flight`.
+        in_flight: usize,
+    },
     /// A signal came that means nothing here, and would end a process that does not expect it.
     SignalIgnored {
         /// Its name.

@@ -132,6 +132,19 @@ pub(super) fn write(event: &Event<'_>) {
             }
         }
         Event::Listening { what, address } => info!(event = "listening", what, %address),
+        Event::FewDescriptors {
+            limit,
+            needed,
+            connections,
+            in_flight,
+        } => warn!(
+            event = "few_descriptors",
+            limit,
+            needed,
+            connections,
+            in_flight,
+            hint = "raise the limit of open files: LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell"
+        ),
         Event::SignalIgnored { signal } => warn!(
             event = "signal_ignored",
             signal,

@@ -191,6 +191,7 @@ impl Metrics {
             Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
             Event::Listening { .. }
+            | Event::FewDescriptors { .. }
             | Event::SignalIgnored { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => {}
