@@ -2,7 +2,7 @@
 
 use std::fs::{File, remove_dir_all};
 use std::net::{SocketAddr, TcpListener};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::client::assert_token;
 use crate::support::fixture::free_port;
@@ -330,4 +330,56 @@ fn a_log_reader_that_hangs_does_not_matter_to_requests() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     assert_serves(Stdio::from(writer), Stdio::null());
     drop(reader);
+}
+
+/// With 64 descriptors there is a clear error; with some hundred a clear warning, and what is let in is answered.
+#[test]
+fn too_few_descriptors_are_said_at_the_start() {
+    let upstream = Scripted::start();
+    let config = Config::default().render(&upstream);
+    let directory = scratch();
+    let path = file(&directory, "config.toml", &config);
+    let limited = |limit: usize, command: &str| {
+        let program = env!("CARGO_BIN_EXE_pkce-gate");
+        let line = format!(
+            "ulimit -n {limit}; exec {program} {command} --config {}",
+            path.display()
+        );
+        let output = Command::new("sh")
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .output();
+        output.expect("a shell")
+    };
+    let refused = limited(64, "run");
+    let told = String::from_utf8(refused.stderr).expect("messages are UTF-8");
+    assert!(!refused.status.success(), "{told}");
+    assert!(
+        told.contains("error: this process may open 64 files, and a gate needs at least "),
+        "{told}"
+    );
+
+    let checked = limited(300, "check");
+    let told = String::from_utf8(checked.stderr).expect("messages are UTF-8");
+    assert!(checked.status.success(), "{told}");
+    assert!(
+        told.contains("warning: a process may open 300 files here, and these limits need "),
+        "{told}"
+    );
+    remove_dir_all(directory).ok();
+
+    let mut gate = Gate::start_with_descriptors(&config, 300);
+    let log = gate.log_until(|log| log.contains("few_descriptors"));
+    assert!(log.contains("\"limit\":300"), "{log}");
+    // More clients than it lets in: the idle ones give way, and nothing is a 502.
+    let address = gate.address("server");
+    let mut clients = Vec::new();
+    for _ in 0..400 {
+        let mut client = Connection::open(address);
+        client.send(&request("GET", "/page", &[], None));
+        assert_eq!(client.response().status, 200);
+        clients.push(client);
+    }
+    let health = Request::get(&format!("http://{}/livez", gate.address("admin"))).send();
+    assert_eq!(health.status, 200, "{health}");
 }

@@ -34,12 +34,27 @@ impl Gate {
         gate
     }
 
+    /// The same where so many files may be open.
+    pub(crate) fn start_with_descriptors(config: &str, limit: usize) -> Self {
+        let program = env!("CARGO_BIN_EXE_pkce-gate");
+        let line = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line, program]);
+        let mut gate = Self::launch_by(shell, config, Stdio::piped(), Stdio::piped());
+        gate.wait();
+        gate
+    }
+
     /// Runs with outputs of the test's own, and waits for nothing.
     pub(crate) fn launch(config: &str, stdout: Stdio, stderr: Stdio) -> Self {
+        Self::launch_by(command(), config, stdout, stderr)
+    }
+
+    fn launch_by(mut program: Command, config: &str, stdout: Stdio, stderr: Stdio) -> Self {
         let directory = scratch();
         let file = directory.join("config.toml");
         fs::write(&file, config).expect("the configuration is written");
-        let mut process = command()
+        let mut process = program
             .arg("run")
             .arg("--config")
             .arg(&file)
