@@ -8,7 +8,7 @@ mod lines;
 mod time;
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, Write as _};
 
 use prometheus_client::metrics::counter::Counter;
 use tracing::{Dispatch, Level as TracingLevel, debug, dispatcher, error, info, warn};
@@ -42,7 +42,14 @@ impl Log {
 
 /// Sends the log of this process to standard output.
 pub fn to_stdout(settings: Settings) -> Log {
-    let (lines, end) = Lines::to(io::stdout());
+    let told = |error: &io::Error| {
+        // There may be nothing to say it on either.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: the log cannot be written: {error}; what is lost is counted in pkce_gate_log_lines_dropped_total"
+        );
+    };
+    let (lines, end) = Lines::to(io::stdout(), told);
     let dropped = lines.dropped();
     // A second call in one process (tests) keeps the first log.
     let _first = dispatcher::set_global_default(dispatch(settings, lines));

@@ -320,6 +320,29 @@ fn a_full_disk_does_not_matter_to_requests() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_says_so_once_on_standard_error() {
+    let upstream = Scripted::start();
+    let (server, admin) = (free(), free());
+    let config = config(&upstream, server, admin, 2);
+    let full = File::options().write(true).open("/dev/full");
+    let full = Stdio::from(full.expect("Linux has one"));
+    let mut gate = Gate::launch(&config, full, Stdio::piped());
+    gate.wait();
+    let mut client = Connection::open(server);
+    for _ in 0..100 {
+        client.send(&request("GET", "/authorize?client_id=x", &[], None));
+        assert_eq!(client.response().status, 400);
+    }
+    drop(client);
+    gate.signal("TERM");
+    gate.signal("TERM");
+    assert_eq!(gate.wait_for_end().code(), Some(0));
+    let said = gate.log();
+    let times = said.matches("warning: the log cannot be written: ").count();
+    assert_eq!(times, 1, "{said}");
+}
+
+#[test]
 fn a_log_reader_that_is_gone_does_not_matter_to_requests() {
     let closed = || Stdio::from(std::io::pipe().expect("a pipe").1);
     assert_serves(closed(), closed());

@@ -54,8 +54,11 @@ pub(super) struct End {
 }
 
 impl Lines {
-    /// With a thread that writes them to `out`.
-    pub(super) fn to(out: impl Write + Send + 'static) -> (Self, End) {
+    /// With a thread that writes them to `out`, and that says to `told` why it cannot, the first time.
+    pub(super) fn to(
+        out: impl Write + Send + 'static,
+        told: impl FnOnce(&io::Error) + Send + 'static,
+    ) -> (Self, End) {
         let lines = Self(Arc::new(Shared {
             waiting: Mutex::default(),
             changed: Condvar::new(),
@@ -64,7 +67,7 @@ impl Lines {
         let (alive, thread) = mpsc::channel();
         let theirs = lines.clone();
         let work = move || {
-            theirs.write_until_the_end(out);
+            theirs.write_until_the_end(out, told);
             drop(alive);
         };
         let spawned = thread::Builder::new().name("log".to_owned()).spawn(work);
@@ -98,10 +101,14 @@ impl Lines {
         }
     }
 
-    fn write_until_the_end(&self, mut out: impl Write) {
-        let mut batch = Vec::new();
+    fn write_until_the_end(&self, mut out: impl Write, told: impl FnOnce(&io::Error)) {
+        let (mut batch, mut told) = (Vec::new(), Some(told));
         while self.take(&mut batch) {
-            self.write(&mut out, &batch);
+            if let Err(error) = self.write(&mut out, &batch)
+                && let Some(told) = told.take()
+            {
+                told(&error);
+            }
             batch.clear();
             batch.shrink_to(KEPT);
             self.rest();
@@ -120,19 +127,25 @@ impl Lines {
         !batch.is_empty()
     }
 
-    fn write(&self, out: &mut impl Write, mut lines: &[u8]) {
+    fn write(&self, out: &mut impl Write, mut lines: &[u8]) -> io::Result<()> {
+        let mut result = Ok(());
         while !lines.is_empty() {
-            match out.write(lines) {
-                Ok(written @ 1..) => lines = lines.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => {
-                    self.lose(lines);
-                    break;
+            let error = match out.write(lines) {
+                Ok(written @ 1..) => {
+                    lines = lines.get(written..).unwrap_or_default();
+                    continue;
                 }
-            }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(0) => ErrorKind::WriteZero.into(),
+                Err(error) => error,
+            };
+            self.lose(lines);
+            result = Err(error);
+            break;
         }
         // What standard output keeps of a line that did not fit, it tries again with the next one.
-        let _later = out.flush();
+        let flushed = out.flush();
+        result.and(flushed)
     }
 
     /// Until more may have come; the end comes at once.

@@ -39,7 +39,7 @@ impl<'a> MakeWriter<'a> for Kept {
 /// What the log says of one event of each level.
 fn said(level: Level, format: Format) -> String {
     let kept = Kept::default();
-    let (lines, end) = Lines::to(kept.clone());
+    let (lines, end) = Lines::to(kept.clone(), |_| {});
     let metrics = Metrics::new();
     let upstream = metrics.upstream("legacy");
     let request = RequestId(0xfeed_0000_0000_0042);

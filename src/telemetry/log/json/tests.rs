@@ -8,7 +8,7 @@ use crate::telemetry::{Decided, EndpointKind, Event, Metrics, RequestId};
 /// As the log writes it.
 fn ours(tell: impl FnOnce()) -> String {
     let kept = Kept::default();
-    let (lines, end) = Lines::to(kept.clone());
+    let (lines, end) = Lines::to(kept.clone(), |_| {});
     tracing::subscriber::with_default(tracing_subscriber::registry().with(Json(lines)), tell);
     drop(end);
     kept.text()

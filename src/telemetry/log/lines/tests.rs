@@ -64,7 +64,7 @@ fn until_taken(lines: &Lines) {
 fn a_line_alone_is_written_at_once_and_lines_in_a_row_together() {
     // A write ends when the test takes it: what is added until then waits together.
     let (sender, written) = sync_channel(0);
-    let (lines, end) = Lines::to(Slow(sender));
+    let (lines, end) = Lines::to(Slow(sender), |_| {});
     lines.add(b"alone\n");
     assert_eq!(next(&written), "alone\n");
     lines.add(b"first\n");
@@ -81,7 +81,7 @@ fn a_line_alone_is_written_at_once_and_lines_in_a_row_together() {
 #[test]
 fn lines_that_come_one_after_the_other_share_a_write() {
     let (sender, written) = sync_channel(1000);
-    let (lines, end) = Lines::to(Slow(sender));
+    let (lines, end) = Lines::to(Slow(sender), |_| {});
     let clock = Clock::system();
     let begun = clock.now();
     for _ in 0..500 {
@@ -99,7 +99,7 @@ fn lines_that_come_one_after_the_other_share_a_write() {
 #[test]
 fn at_the_end_everything_is_written_and_nothing_more_is_taken() {
     let (sender, written) = sync_channel(10);
-    let (lines, end) = Lines::to(Slow(sender));
+    let (lines, end) = Lines::to(Slow(sender), |_| {});
     for _ in 0..1000 {
         lines.add(b"line\n");
     }
@@ -114,7 +114,7 @@ fn at_the_end_everything_is_written_and_nothing_more_is_taken() {
 #[test]
 fn a_reader_that_hangs_costs_lines_and_neither_memory_nor_the_end() {
     let (sender, written) = sync_channel(0);
-    let (lines, end) = Lines::to(Slow(sender));
+    let (lines, end) = Lines::to(Slow(sender), |_| {});
     let line = [b"x".repeat(1023), vec![b'\n']].concat();
     let (fit, more) = (CAPACITY / line.len(), 100);
     lines.add(&line);
@@ -137,7 +137,9 @@ fn what_cannot_be_written_is_counted_and_the_next_line_is_tried() {
         Err(ErrorKind::StorageFull.into()),
         Ok(0),
     ];
-    let (lines, end) = Lines::to(Stubborn(errors, sender));
+    let (say, said) = mpsc::channel();
+    let told = move |error: &io::Error| say.send(error.kind()).unwrap();
+    let (lines, end) = Lines::to(Stubborn(errors, sender), told);
     lines.add(b"1234\n5678\n");
     assert_eq!(next(&written), "123");
     until(|| lines.dropped().get() == 2);
@@ -148,11 +150,13 @@ fn what_cannot_be_written_is_counted_and_the_next_line_is_tried() {
     assert_eq!(next(&written), "there\n");
     assert_eq!(lines.dropped().get(), 3);
     drop(end);
+    // Once.
+    assert_eq!(said.iter().collect::<Vec<_>>(), [ErrorKind::StorageFull]);
 }
 
 #[test]
 fn a_burst_does_not_keep_its_memory() {
-    let (lines, end) = Lines::to(io::sink());
+    let (lines, end) = Lines::to(io::sink(), |_| {});
     for _ in 0..3 {
         lines.add(&b"line\n".repeat(KEPT));
         until(|| lines.lock().asleep);
