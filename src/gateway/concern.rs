@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{ClientId, Digest};
+use crate::oauth::params::Pair;
+use crate::oauth::{ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
 use crate::store::{Owner, StoreError};
@@ -187,6 +188,16 @@ async fn listen(
         Peeked::TooLong => suspicion::Body::Beginning(&read),
         Peeked::Broken => suspicion::Body::Broken,
     };
+    ask(exchange, request, body, look).await
+}
+
+/// What a request with that body says, and whose the things are that stand in it.
+async fn ask(
+    exchange: &Exchange<'_>,
+    request: &Received,
+    body: suspicion::Body<'_>,
+    look: Look,
+) -> Heard {
     let cookies: Vec<&[u8]> = request
         .headers
         .get_all(header::COOKIE)
@@ -286,18 +297,24 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
 
 /// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`, as elsewhere
 /// in whatever spelling. Some servers know a code by what it is, not by what it is called. Such a request is judged by the strictest
-/// rule of the clients whose codes stand in it. `own`: the one under that name.
+/// rule of the clients whose codes stand in it. What stands under the name `code` is judged as such.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
-    request: &mut Received,
-    own: Option<Digest>,
+    request: &Received,
+    params: &Params<'_>,
 ) -> Option<(&'g Rule, Violation)> {
     let rules = &exchange.site.settings.rules;
     if !rules.any_upstream_codes() {
         return None;
     }
     let lengths = exchange.site.store.code_lengths();
-    let heard = hear(exchange, request, Look::Words { lengths }).await;
+    let others = params.iter().filter(|pair| pair.name() != "code");
+    let others: Vec<&[u8]> = others.map(Pair::raw).collect();
+    let body = suspicion::Body::Whole {
+        bytes: &others.join(&b'&'),
+        kind: Kind::Form,
+    };
+    let heard = ask(exchange, request, body, Look::Words { lengths }).await;
     let strictest = || rules.strictest(clock::today());
     if heard.is_in_doubt() {
         return Some((strictest(), Violation::StoreUnavailable));
@@ -305,13 +322,13 @@ pub(super) async fn misnamed_code<'g>(
     if let Some(why) = heard.said.unreadable {
         return Some((strictest(), Violation::MalformedRequest(why.to_owned())));
     }
-    let others = heard
+    let owners = heard
         .owned()
         .filter_map(|(candidate, owner)| match candidate {
-            Candidate::Code(code) if own != Some(code) => Some(owner.client),
-            Candidate::Code(_) | Candidate::State(_) => None,
+            Candidate::Code(_) => Some(owner.client),
+            Candidate::State(_) => None,
         });
-    let rule = exchange.strictest_of(others)?;
+    let rule = exchange.strictest_of(owners)?;
     let text = "a code under another name".to_owned();
     Some((rule, Violation::MalformedRequest(text)))
 }

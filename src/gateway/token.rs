@@ -9,7 +9,7 @@ use crate::clock;
 use crate::flow::{Candidate, Purpose};
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{AuthorizationCode, ClientIdentity, Digest, Edit, Redemption, TokenRequest};
+use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
 use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::{Claim, Redeemed};
@@ -67,8 +67,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .headers
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
-    let own = code_of(exchange, &params);
-    if let Some((rule, violation)) = concern::misnamed_code(exchange, &mut request, own).await {
+    if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
         let client = request.names_client();
         let decision = exchange.decide_unread(rule, (), violation, client.as_ref());
         if let Decision::Refuse((), violation) = decision {
@@ -173,9 +172,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         return None;
     }
     let params = Params::parse(&body, exchange.shared.limits.form_pairs);
-    let own = params.as_ref().ok();
-    let own = own.and_then(|params| code_of(exchange, params));
-    if let Some((rule, violation)) = concern::misnamed_code(exchange, request, own).await {
+    if let Ok(params) = &params
+        && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
+    {
         let client = request.names_client();
         drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
     }
@@ -397,20 +396,14 @@ async fn judge<'g>(
 
 /// A handle of ours, or a code that travels as the upstream issued it.
 fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
-    digest_of(exchange, &redemption.code)
-}
-
-fn digest_of(exchange: &Exchange<'_>, code: &AuthorizationCode) -> Digest {
-    match exchange.site.key.recognise(Purpose::Code, code.expose()) {
+    match exchange
+        .site
+        .key
+        .recognise(Purpose::Code, redemption.code.expose())
+    {
         Some(handle) => handle.digest(),
-        None => code.digest(),
+        None => redemption.code.digest(),
     }
-}
-
-/// What stands under the name `code`.
-fn code_of(exchange: &Exchange<'_>, params: &Params<'_>) -> Option<Digest> {
-    let code = params.one("code").ok().flatten()?;
-    AuthorizationCode::new(code).map(|code| digest_of(exchange, &code))
 }
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.
