@@ -85,6 +85,16 @@ impl PendingAuthorization {
         asked.map(|asked| asked.default_mode())
     }
 
+    /// Whether a response mode is the one that the request names; or the default, where it names none.
+    pub fn has_mode(&self, mode: &str) -> bool {
+        match self.response_mode.as_deref() {
+            Some(named) => named == mode,
+            None => self
+                .default_mode()
+                .is_some_and(|default| default.as_str() == mode),
+        }
+    }
+
     /// Ties a code that the upstream issued to this authorization.
     pub fn bind(&self, code: AuthorizationCode) -> BoundCode {
         BoundCode {

@@ -139,12 +139,7 @@ impl<'a> Submission<'a> {
                     "response_type" => record.response_type.as_deref().is_some_and(|asked| {
                         asked == value || ResponseType::parse(asked) == ResponseType::parse(value)
                     }),
-                    "response_mode" => match record.response_mode.as_deref() {
-                        Some(mode) => mode == value,
-                        None => record
-                            .default_mode()
-                            .is_some_and(|mode| mode.as_str() == value),
-                    },
+                    "response_mode" => record.has_mode(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
                     "code_challenge" => record
                         .challenge

@@ -246,7 +246,9 @@ impl<'p> Correlated<'p> {
     ) -> bool {
         let parsed = &fresh.parsed;
         let is_silent = parsed.code_challenge.is_none() && parsed.code_challenge_method.is_none();
-        if *method != Method::POST || !is_silent {
+        // An object may say anything.
+        let has_object = parsed.request.is_some() || parsed.request_uri.is_some();
+        if *method != Method::POST || !is_silent || has_object {
             return false;
         }
         let Ok(Pending::Live(record)) = exchange.site.store.pending(self.key).await else {
@@ -257,6 +259,9 @@ impl<'p> Correlated<'p> {
             && (record.client, record.redirect) == (pending.client, pending.redirect)
             && record.state == pending.state
             && record.response_type == pending.response_type
+            && parsed
+                .response_mode
+                .is_none_or(|mode| record.has_mode(mode))
     }
 
     /// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is

@@ -199,7 +199,9 @@ fn a_consent_without_the_parameters_of_pkce_goes_on() {
             .without("code_challenge")
             .without("code_challenge_method");
         let with_cookie = [("Cookie", cookie.as_str())];
-        let consent = known.clone().with("allow", "1").encoded();
+        // As Doorkeeper does, with the response mode that is the default.
+        let consent = known.clone().with("allow", "1");
+        let consent = consent.with("response_mode", "query").encoded();
         let answer = rig.post("/authorize", &with_cookie, &consent);
         let answer = authorization_response(&answer, &authorization).expect("an answer");
         let right = authorization.redemption(answer.code());
@@ -225,6 +227,9 @@ fn a_consent_without_the_parameters_of_pkce_goes_on() {
             known.clone().with("response_type", "code id_token"),
             known.clone().with("state", &unguessable()),
             known.clone().with("client_id", "other"),
+            known.clone().with("request", "e30.e30."),
+            known.clone().with("request_uri", "urn:x"),
+            known.clone().with("response_mode", "fragment"),
         ];
         if mode == "enforce" {
             for other in other {
