@@ -18,6 +18,7 @@ LOAD = OUT / "build" / "release" / "pkce-gate-load"
 WORKERS = os.cpu_count() or 2
 
 STARTED = []
+GIVEN = set()  # by free_port
 
 
 def die_with_parent():
@@ -62,9 +63,14 @@ def end_all():
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port of loopback that nothing listens on, and that this script is given once: the kernel gives a closed one again."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def open_files():
