@@ -86,7 +86,7 @@ fn store(settings: Settings) -> (MemoryStore, ManualClock) {
 }
 
 fn hold(store: &MemoryStore, pending: &PendingAuthorization) -> Digest {
-    match store.hold(Place::Handle, pending) {
+    match store.hold(Place::Handle, pending, None) {
         Ok(Held::Handle(handle)) => handle.digest(),
         other => unreachable!("{other:?}"),
     }
@@ -251,8 +251,13 @@ fn full() {
     let surplus = MILLION / 4;
     let (refused, taken) = measure(|| {
         let more = requests.iter().cycle().take(surplus);
-        more.filter(|request| store.hold(Place::Handle, request) == Err(StoreError::Full))
-            .count()
+        more.filter(|request| {
+            matches!(
+                store.hold(Place::Handle, request, None),
+                Err(StoreError::NoRoom(..))
+            )
+        })
+        .count()
     });
     println!(
         "  {surplus} more: {refused} refused, in {:?} each",

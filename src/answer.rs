@@ -9,8 +9,8 @@
 //! 3. A sign-in's credentials go to its redirect URI and nowhere else, and only in answer to its own client.
 //! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
 //! 5. Nothing is replaced in a signed response, nor in a part that cannot be read.
-//! 6. There is one code, asked for, under its exact name, beside no error, and it did not come with the request: what a client could have
-//!    put there is none that the server has issued.
+//! 6. There is one code, asked for, under its exact name, of a length that servers have a use for, beside no error, and it did not
+//!    come with the request: what a client could have put there is none that the server has issued.
 //! 7. The browser is the one that began, where that is asked for.
 
 use crate::carrier::Carried;
@@ -131,6 +131,7 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         [] => return Ok(Plan::Bind),
         [..] if !may_have_code(record) => return Err("a code that was not asked for"),
         [_] if carried.error => return Err("a code in an error response"),
+        [code] if code.is_too_long() => return Err("a code of more than 4096 bytes"),
         [_] if facts.came_along => return Err("a code that came with the request"),
         [_] => {}
         [..] => return Err("two codes in one answer"),

@@ -12,7 +12,7 @@ pub mod violation;
 
 pub use namesakes::Namesake;
 pub use rules::{Codes, Concern, Mode, Require, Rule, Rules};
-pub use violation::{Fault, Violation};
+pub use violation::{Fault, NoRoom, Violation};
 
 /// What a judge says about a request: the material to go on with, and the reason not to.
 #[derive(Debug)]

@@ -11,10 +11,12 @@
 //! ```
 //!
 //! There is no get-then-delete pair anywhere: a find that is followed by a delete lets two redemptions through.
-//! Full or unreachable means that new requests are refused; nothing is ever evicted to make room, or an attacker
-//! could throw out a victim's login.
+//! Full or unreachable means that new requests are refused. To make room nothing is evicted but a sign-in that was never gone
+//! on with: that of a redirect that was never followed ([`Place::Entry`]). So a flood of requests that follow none evicts only
+//! itself, and no attacker can throw out a login that is under way.
 
 pub mod memory;
+mod network;
 
 #[cfg(test)]
 mod contract;
@@ -30,6 +32,7 @@ use crate::oauth::{AuthorizationCode, Digest};
 
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
+pub use network::Network;
 
 #[cfg(test)]
 use failing::Verb;
@@ -45,6 +48,10 @@ pub struct Settings {
     pub capacity: usize,
     /// The largest share of `capacity`, 0 to 1, that one client may hold.
     pub per_client: f64,
+    /// The largest share of `capacity`, 0 to 1, that the sign-ins from one [`Network`] may hold.
+    pub per_network: f64,
+    /// How many sign-ins a second one [`Network`] may begin, at least one; ten seconds' worth at once.
+    pub network_rate: u32,
     /// Wrong verifiers before a code is burnt.
     pub attempts: u8,
 }
@@ -56,20 +63,44 @@ impl Default for Settings {
             code: Duration::from_mins(5),
             capacity: 1_000_000,
             per_client: 0.5,
+            per_network: 0.125,
+            network_rate: 100,
             attempts: 3,
         }
     }
 }
 
-/// Why a record could not be kept or read: the request is refused with 503, never let through.
+/// What new records may not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Settings::capacity`].
+    Capacity,
+    /// [`Settings::per_client`].
+    Client,
+    /// [`Settings::per_network`].
+    Network,
+    /// [`Settings::network_rate`].
+    Rate,
+}
+
+impl Limit {
+    /// As the log tells it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Capacity => "the store is full",
+            Self::Client => "one client holds its whole share of the store",
+            Self::Network => "one network holds its whole share of the store",
+            Self::Rate => "one network begins too many sign-ins a second",
+        }
+    }
+}
+
+/// Why a record could not be kept or read: the request is refused, never let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// At capacity.
-    #[error("the store is full")]
-    Full,
-    /// This client holds its whole share.
-    #[error("one client holds its whole share of the store")]
-    ClientShare,
+    /// There is no room, and when there will be some.
+    #[error("{}", .0.reason())]
+    NoRoom(Limit, Duration),
     /// No random bytes could be had.
     #[error("no randomness")]
     Entropy,
@@ -83,6 +114,9 @@ pub enum StoreError {
 pub enum Place {
     /// Under a fresh handle (`codes = "handle"`).
     Handle,
+    /// The same, of a sign-in whose browser has yet to follow a redirect to it (`entry = "redirect"`). It lives for a minute,
+    /// and makes room first, until it is read ([`Store::pending`]) or gets a code.
+    Entry,
     /// Under values that travel anyway (`codes = "upstream"`): a digest of redirect target and state, or of a code.
     Digest(Digest),
 }
@@ -208,14 +242,18 @@ impl Claim {
 pub struct Statistics {
     /// Pending authorizations.
     pub pending: usize,
+    /// Those among them whose redirect has not been followed yet.
+    pub unfollowed: usize,
     /// Bound codes, claimed ones included.
     pub codes: usize,
     /// What is left of redeemed and burnt codes, so that a replay is named a replay.
     pub tombstones: usize,
     /// Memory that the records take, in bytes, overhead of the maps included.
     pub bytes: usize,
-    /// Requests that were refused because the store, or a client's share of it, was full.
+    /// Requests that were refused because there was no room ([`Limit`]).
     pub refused: u64,
+    /// Sign-ins whose redirect was not followed, and that have made room.
+    pub evicted: u64,
 }
 
 /// One store per upstream.
@@ -232,20 +270,25 @@ pub enum Store {
     reason = "the verbs wait for other backends, and callers are not to know which one they have"
 )]
 impl Store {
-    /// Keeps a new pending authorization.
+    /// Keeps a new pending authorization that comes from that network. `None`: it comes from many, through a proxy that does not
+    /// say from whom.
     pub async fn hold(
         &self,
         place: Place,
         pending: &PendingAuthorization,
+        network: Option<Network>,
     ) -> Result<Held, StoreError> {
         match self {
-            Self::Memory(memory) => memory.hold(place, pending),
+            Self::Memory(memory) => memory.hold(place, pending, network),
             #[cfg(test)]
-            Self::Failing(failing) => failing.answers(Verb::Hold)?.hold(place, pending),
+            Self::Failing(failing) => {
+                let memory = failing.answers(Verb::Hold)?;
+                memory.hold(place, pending, network)
+            }
         }
     }
 
-    /// Reads a pending authorization; it stays.
+    /// Reads a pending authorization; it stays. From now on it was followed ([`Place::Entry`]).
     pub async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key)),
@@ -256,7 +299,8 @@ impl Store {
 
     /// Binds a code to the pending authorization under `pending`. A code that comes again for the same sign-in is bound
     /// again under a fresh handle, and stays as it is under its digest. That it was bound is remembered for
-    /// `pending` + `code`.
+    /// `pending` + `code`. There is room for the codes of all sign-ins that were let in, unless their network makes far more of
+    /// them than sign-ins do.
     pub async fn bind(
         &self,
         pending: Digest,

@@ -10,6 +10,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use crate::gateway::site::Site;
+use crate::store::Statistics;
+
+/// What is counted of a store.
+type Count = fn(&Statistics) -> u64;
 
 /// Stores and places in flight of all upstreams.
 #[derive(Debug)]
@@ -24,7 +28,11 @@ impl Collector for Sites {
             encoder.encode_descriptor("store_records", help, None, gauge(0).metric_type())?;
         for (site, statistics) in sites() {
             let kinds = [
-                ("pending", statistics.pending),
+                (
+                    "pending",
+                    statistics.pending - statistics.unfollowed.min(statistics.pending),
+                ),
+                ("unfollowed", statistics.unfollowed),
                 ("code", statistics.codes),
                 ("tombstone", statistics.tombstones),
             ];
@@ -40,13 +48,19 @@ impl Collector for Sites {
             let labels = [("upstream", site.settings.name.as_str())];
             gauge(statistics.bytes).encode(family.encode_family(&labels)?)?;
         }
-        let help = "Requests refused because the store, or a client's share of it, is full";
-        let counter = ConstCounter::new(0_u64);
-        let mut family =
-            encoder.encode_descriptor("store_refused", help, None, counter.metric_type())?;
-        for (site, statistics) in sites() {
-            let labels = [("upstream", site.settings.name.as_str())];
-            ConstCounter::new(statistics.refused).encode(family.encode_family(&labels)?)?;
+        let refused = "Requests refused because the store, or a share of it, is full";
+        let evicted = "Sign-ins that were never gone on with, and made room for others";
+        let counts: [(&str, &str, Count); 2] = [
+            ("store_refused", refused, |statistics| statistics.refused),
+            ("store_evicted", evicted, |statistics| statistics.evicted),
+        ];
+        for (name, help, count) in counts {
+            let counter = ConstCounter::new(0_u64);
+            let mut family = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
+            for (site, statistics) in sites() {
+                let labels = [("upstream", site.settings.name.as_str())];
+                ConstCounter::new(count(&statistics)).encode(family.encode_family(&labels)?)?;
+            }
         }
         let help = "Requests on their way";
         let mut family =

@@ -24,6 +24,8 @@ pub(super) fn read(table: &Table<'_>) -> Settings {
         code: table.duration("code", default.code, records),
         capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
         per_client: table.share("per_client", default.per_client),
+        per_network: table.share("per_network", default.per_network),
+        network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
         attempts: table.integer("attempts", default.attempts, 1..=100),
     }
 }

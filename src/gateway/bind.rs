@@ -20,7 +20,7 @@ use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
 use crate::spelling::Twins;
-use crate::store::{Bound, Place};
+use crate::store::{Bound, Place, StoreError};
 use crate::suspicion::{Said, Suspicion};
 use crate::telemetry::Event;
 
@@ -124,10 +124,10 @@ impl<'g> Unsafe<'g> {
         }
     }
 
-    /// It cannot be asked whose it is.
-    fn in_doubt(exchange: &Exchange<'g>) -> Self {
+    /// It cannot be asked whose it is, or there is no room for the code.
+    fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
         Self {
-            violation: Violation::StoreUnavailable,
+            violation: error.into(),
             pending: None,
             rule: Some(exchange.site.settings.rules.strictest(clock::today())),
         }
@@ -396,7 +396,7 @@ async fn keep<'g>(
         Ok(Bound::Unknown) => {
             Err(found.unsafe_because(exchange, asked, "a code that could not be bound"))
         }
-        Err(_) => Err(Unsafe::in_doubt(exchange)),
+        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 

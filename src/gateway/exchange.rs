@@ -12,6 +12,7 @@ use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::server::peer;
 use crate::server::place::Place;
 use crate::server::watch::Watch;
+use crate::store::Network;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
@@ -348,12 +349,15 @@ impl<'g> Exchange<'g> {
         violation: &Violation,
         accept: Option<&HeaderValue>,
     ) -> Response<Body> {
-        let status = if *violation == Violation::StoreUnavailable {
-            StatusCode::SERVICE_UNAVAILABLE
-        } else {
-            StatusCode::BAD_GATEWAY
-        };
+        let unavailable = reply::unavailable_for(violation);
+        let status = unavailable.map_or(StatusCode::BAD_GATEWAY, |(status, _)| status);
         self.page(status, violation, Vec::new(), accept)
+    }
+
+    /// The network that a request comes from. `None`: proxies do not say it.
+    pub(super) fn network(&self, headers: &HeaderMap) -> Option<Network> {
+        let peer = self.caller.node.address();
+        headers::client(headers, peer, &self.shared.trusted_proxies).map(Network::of)
     }
 
     /// The name of the cookie that ties a sign-in to its browser.

@@ -3,6 +3,7 @@
 //! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
 //! Internet becomes authoritative when we relay it.
 
+mod forwarded;
 mod kind;
 
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
+pub use forwarded::client;
 use kind::{Kind, kind};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

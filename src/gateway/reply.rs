@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::oauth::error::{AuthorizationError, description};
 use crate::oauth::{ErrorCode, RegisteredRedirectUri, ResponseMode};
-use crate::policy::Violation;
+use crate::policy::{NoRoom, Violation};
+use crate::store::{Limit, StoreError};
 use crate::telemetry::RequestId;
 
 use super::body::Body;
@@ -19,8 +20,8 @@ use super::headers::set;
 
 /// The one script that a page of ours has: a form_post response posts itself.
 const SUBMIT: &str = "document.forms[0].submit()";
-/// Seconds after which trying again makes sense.
-const RETRY_AFTER: &str = "5";
+/// Seconds after which trying again makes sense, where nothing else is known.
+const RETRY_AFTER: u64 = 5;
 
 /// A response with this status, content type and body, which nobody may store.
 fn response(
@@ -77,22 +78,47 @@ fn oauth_json(status: StatusCode, error: ErrorCode, text: &str) -> Response<Body
     response
 }
 
-fn later(mut response: Response<Body>) -> Response<Body> {
+fn later(mut response: Response<Body>, seconds: u64) -> Response<Body> {
     response
         .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
+}
+
+impl From<StoreError> for Violation {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoRoom(limit, wait) => Self::NoRoom(NoRoom {
+                reason: limit.reason(),
+                is_of_network: matches!(limit, Limit::Network | Limit::Rate),
+                wait,
+            }),
+            StoreError::Entropy | StoreError::Unreachable => Self::StoreUnavailable,
+        }
+    }
+}
+
+/// The status of what is refused for want of the store or of room in it, and after how many seconds to try again. `None`: it is
+/// refused for something else.
+pub fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)> {
+    if let Violation::NoRoom(room) = violation {
+        // RFC 6585 section 4.
+        let status = if room.is_of_network {
+            StatusCode::TOO_MANY_REQUESTS
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        return Some((status, room.seconds()));
+    }
+    (violation.error() == ErrorCode::TemporarilyUnavailable)
+        .then_some((StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER))
 }
 
 /// A refused token request: 400 but for what HTTP itself has a status for.
 pub fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
-    if error == ErrorCode::TemporarilyUnavailable {
-        return later(oauth_json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            error,
-            &violation.hint(),
-        ));
+    if let Some((status, seconds)) = unavailable_for(violation) {
+        return later(oauth_json(status, error, &violation.hint()), seconds);
     }
     oauth_json(
         status.unwrap_or(StatusCode::BAD_REQUEST),
@@ -107,16 +133,16 @@ pub fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
         StatusCode::SERVICE_UNAVAILABLE => ErrorCode::TemporarilyUnavailable,
         _ => ErrorCode::ServerError,
     };
-    later(oauth_json(status, error, text))
+    later(oauth_json(status, error, text), RETRY_AFTER)
 }
 
 /// The same on any other route.
 pub fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
-    later(response(
-        status,
-        "text/plain; charset=utf-8",
-        format!("{text}\n"),
-    ))
+    let text = format!("{text}\n");
+    later(
+        response(status, "text/plain; charset=utf-8", text),
+        RETRY_AFTER,
+    )
 }
 
 /// A request that cannot be served as it is, on a route without a form of errors of its own.
@@ -214,10 +240,9 @@ pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
         };
         html(page.status, None, render("refused.html", context))
     };
-    if page.status == StatusCode::SERVICE_UNAVAILABLE {
-        later(response)
-    } else {
-        response
+    match unavailable_for(page.violation) {
+        Some((_, seconds)) => later(response, seconds),
+        None => response,
     }
 }
 
@@ -228,11 +253,13 @@ fn words_for_users(violation: &Violation) -> (&'static str, &'static str) {
             "This sign-in has expired",
             "Go back to the application and start again.",
         )
-    } else if *violation == Violation::StoreUnavailable {
-        (
-            "Signing in is not possible right now",
-            "Please try again in a few minutes.",
-        )
+    } else if let Some((_, seconds)) = unavailable_for(violation) {
+        let when = if seconds <= 60 {
+            "Please try again in a minute."
+        } else {
+            "Please try again in a few minutes."
+        };
+        ("Signing in is not possible right now", when)
     } else if matches!(violation, Violation::UnboundCodeInResponse(_)) {
         (
             "This page cannot be shown",

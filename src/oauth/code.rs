@@ -10,6 +10,10 @@ use super::Digest;
 #[derive(Clone)]
 pub struct AuthorizationCode(Zeroizing<String>);
 
+/// The longest code that is kept, in bytes: twice what is known of servers that put claims into it, and what still fits into a URL
+/// that every server reads.
+const LONGEST: usize = 4096;
+
 impl AuthorizationCode {
     /// A code is any non-empty string; its shape is the upstream's business.
     pub fn new(code: &str) -> Option<Self> {
@@ -26,6 +30,11 @@ impl AuthorizationCode {
     pub fn is_plain(&self) -> bool {
         let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
         self.0.trim_ascii() == *self.0 && self.0.bytes().all(is_visible)
+    }
+
+    /// Whether it is longer than any code has to be: what is kept of a sign-in is bounded.
+    pub fn is_too_long(&self) -> bool {
+        self.0.len() > LONGEST
     }
 
     /// Under which an upstream's own code is looked up: stores never keep the code as a key.

@@ -1,6 +1,7 @@
 //! The closed list of reasons for which a request is refused, or would be.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier};
 use crate::oauth::{ErrorCode, authorize, token};
@@ -72,8 +73,33 @@ pub enum Violation {
     TokenRequestElsewhere(&'static str),
     /// An answer with a code that belongs to no live sign-in, or leads elsewhere, or comes twice.
     UnboundCodeInResponse(&'static str),
-    /// Full, or out of reach.
+    /// No room for one more sign-in.
+    NoRoom(NoRoom),
+    /// Out of reach.
     StoreUnavailable,
+}
+
+/// Why there is no room for one more sign-in, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom {
+    /// For the log.
+    pub reason: &'static str,
+    /// There is room for others: the network that it comes from has its share.
+    pub is_of_network: bool,
+    /// How long it takes until there is room.
+    pub wait: Duration,
+}
+
+impl NoRoom {
+    /// The same in whole seconds, at least one (RFC 9110 section 10.2.3).
+    pub fn seconds(&self) -> u64 {
+        self.wait
+            .as_millis()
+            .div_ceil(1000)
+            .max(1)
+            .try_into()
+            .unwrap_or(u64::MAX)
+    }
 }
 
 /// Who has to change something.
@@ -138,7 +164,13 @@ impl Violation {
             Self::AmbiguousPath => ("ambiguous_path", InvalidRequest),
             Self::TokenRequestElsewhere(_) => ("token_request_elsewhere", InvalidRequest),
             Self::UnboundCodeInResponse(_) => ("unbound_code_in_response", ServerError),
-            Self::StoreUnavailable => ("store_unavailable", TemporarilyUnavailable),
+            Self::NoRoom(NoRoom {
+                is_of_network: true,
+                ..
+            }) => ("too_many_sign_ins", TemporarilyUnavailable),
+            Self::NoRoom(_) | Self::StoreUnavailable => {
+                ("store_unavailable", TemporarilyUnavailable)
+            }
         }
     }
 
@@ -220,6 +252,14 @@ impl Violation {
                     "the server behind this gate answered with a code that cannot be delivered safely: {shape}"
                 )
             }
+            Self::NoRoom(room) if room.is_of_network => {
+                let seconds = room.seconds();
+                format!("too many sign-ins from this network; there is room for more in {seconds} seconds")
+            }
+            Self::NoRoom(room) => {
+                let seconds = room.seconds();
+                format!("there is no room for one more sign-in; there will be in {seconds} seconds")
+            }
             Self::StoreUnavailable => {
                 "the sign-in cannot be started right now; try again later".to_owned()
             }
@@ -259,9 +299,9 @@ impl Violation {
             | Self::RequestObjectRefused
             | Self::RequestUriRefused
             | Self::ContinuationMismatch(_) => Some(self.hint().into()),
-            Self::UnboundCodeInResponse(why) | Self::TokenRequestElsewhere(why) => {
-                Some(Cow::Borrowed(why))
-            }
+            Self::UnboundCodeInResponse(why)
+            | Self::TokenRequestElsewhere(why)
+            | Self::NoRoom(NoRoom { reason: why, .. }) => Some(Cow::Borrowed(why)),
             Self::MissingChallenge
             | Self::MissingClient
             | Self::MissingResponseType

@@ -13,6 +13,7 @@ mod model;
 mod owners;
 mod redeem;
 mod settle;
+mod shares;
 
 use std::future::Future;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(super) use model::*;
 pub(super) use owners::*;
 pub(super) use redeem::*;
 pub(super) use settle::*;
+pub(super) use shares::*;
 
 use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
@@ -40,6 +42,8 @@ pub(super) fn settings() -> Settings {
         code: Duration::from_mins(5),
         capacity: 64,
         per_client: 0.5,
+        per_network: 0.25,
+        network_rate: 1,
         attempts: 3,
     }
 }
@@ -115,6 +119,15 @@ macro_rules! bounded_suite {
             tombstones_and_conflicts_take_room_until_they_expire,
             concurrent_requests_never_exceed_the_capacity,
             after_everything_has_expired_nothing_is_left,
+            one_network_cannot_take_the_whole_store,
+            a_network_begins_so_many_sign_ins_a_second,
+            a_sign_in_that_is_not_followed_lives_a_minute,
+            what_was_not_followed_makes_room_first_and_nothing_else_does,
+            a_flood_evicts_only_its_own_where_a_share_is_used_up,
+            of_many_that_follow_at_once_all_find_it,
+            codes_count_by_their_bytes,
+            one_network_cannot_fill_the_store_with_codes,
+            there_is_room_when_it_is_said_and_not_before,
         }
     };
 }
@@ -199,7 +212,7 @@ fn owner(client: Digest, alive: bool) -> Option<Owner> {
 }
 
 pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
-    match store.hold(Place::Handle, pending).await {
+    match store.hold(Place::Handle, pending, None).await {
         Ok(Held::Handle(handle)) => handle.digest(),
         other => panic!("{other:?}"),
     }

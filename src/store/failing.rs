@@ -168,7 +168,7 @@ mod tests {
             let unreachable = StoreError::Unreachable;
             let values = Place::Digest(digest("values"));
             for place in [Place::Handle, values] {
-                let held = store.hold(place, &request("client", 3)).await;
+                let held = store.hold(place, &request("client", 3), None).await;
                 assert_eq!(held, Err(unreachable));
                 let bound = store.bind(pending, place, code("never bound")).await;
                 assert_eq!(bound, Err(unreachable));

@@ -4,27 +4,30 @@
 //!
 //! ```text
 //!                                                           log   index   together
-//! pending authorization, S256, client state of 64 bytes       124      25        151
-//! bound code of 32 bytes, or what is left of it                92      25        118
-//! its trace, which stays for four times as long                44      25         70
+//! pending authorization, S256, client state of 64 bytes       128      25        155
+//! bound code of 32 bytes, or what is left of it                96      25        122
+//! its trace, which stays for four times as long                48      25         74
 //! a record for a client or redirect URI beyond the 3584th     +48                +48
 //! the same, of a trace                                        +16                +16
 //! a client of its own for every record                                +52        +52
+//! a network of its own for every record (computed)             +29 to 57  +29 to 57
 //! ```
 //!
 //! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.
 //! - `log`: records one behind the other in the order of their deadlines; `table`: an index in front of logs.
-//! - `bind`: the verb with three records; `expiry`: making room; `usage`: capacity, shares and numbers.
+//! - `bind`: the verb with three records; `expiry`: making room; `usage`: capacity, shares and numbers; `network`: a network's
+//!   share, and how many sign-ins a second it begins.
 //! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
 //! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
 //! comes late is told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that
 //! is added, and the rest with [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are
-//! alive.
+//! alive. Each log has records of one lifetime: those whose redirect has not been followed have one of their own.
 //!
 //! **Atomicity.** What a verb does to a record it does under the lock of its log; `redeem` judges there, too. `bind`
 //! adds the code while it holds the entry of the code's trace in the index, and reads and counts under the lock of the
-//! pending authorization while it holds the code's: traces, codes, pending authorizations, in this order.
+//! pending authorization while it holds the code's: traces, codes, pending authorizations, in this order. A sign-in whose redirect
+//! is followed moves from one table to another, while the entry of the second is held: pending authorizations, unfollowed ones.
 //!
 //! **Traces** say of each raw code to which sign-in it was bound, for longer than the code lives here: it is never bound
 //! to another one (`bind`). There are as many as codes; they count as none.
@@ -40,6 +43,7 @@ mod mix;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod model;
+mod network;
 mod origin;
 mod record;
 mod sync;
@@ -50,6 +54,7 @@ mod usage;
 mod wipe;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::flow::{
@@ -59,16 +64,23 @@ use crate::flow::{
 use crate::oauth::{AuthorizationCode, Digest};
 
 use super::{
-    Bound, Candidate, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Statistics,
-    StoreError,
+    Bound, Candidate, Claim, Held, Limit, Network, Owner, Pending, Place, Redeemed, Settings,
+    Statistics, StoreError,
 };
+use network::NetworkName;
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
 use sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use table::{Added, Table};
-use usage::Usage;
+use usage::{Holder, Usage};
 
 pub(crate) use entropy::random;
+
+/// How long a sign-in waits for its browser to follow the redirect: seconds for any browser, also a slow one.
+const UNFOLLOWED: Duration = Duration::from_mins(1);
+
+/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
+const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
 
 /// How often a fresh handle may meet the hash of another one: once is improbable already.
 const MINTS: usize = 4;
@@ -78,6 +90,8 @@ pub struct MemoryStore {
     settings: Settings,
     key: HandleKey,
     clock: Clock,
+    /// Pending authorizations whose redirect has not been followed. They live for a minute, and so have a log of their own.
+    unfollowed: Table,
     pending: Table,
     codes: Table,
     /// Under the digests of raw codes.
@@ -86,10 +100,22 @@ pub struct MemoryStore {
     usage: Usage,
     /// How long the codes are that were bound, as [`CodeLengths`].
     code_lengths: [AtomicU64; CodeLengths::WORDS],
-    /// Where the sweep goes on: shards of pending authorizations, of codes, of traces.
+    /// Where the sweep goes on: shards of unfollowed sign-ins, of pending authorizations, of codes, of traces.
     cursor: AtomicUsize,
+    /// The shard of which the next unfollowed sign-ins are evicted.
+    evicting: AtomicUsize,
     /// The millisecond, plus one, at which nothing had expired. Until the next one nothing has.
     nothing_expired: AtomicU64,
+}
+
+/// A pending authorization that is to be held.
+#[derive(Clone, Copy)]
+struct New<'p> {
+    /// [`State::Pending`] or [`State::Unfollowed`].
+    state: State,
+    origin: OriginName,
+    network: NetworkName,
+    pending: &'p PendingAuthorization,
 }
 
 impl MemoryStore {
@@ -100,18 +126,25 @@ impl MemoryStore {
             settings,
             key,
             clock,
+            unfollowed: Table::new(),
             pending: Table::new(),
             codes: Table::new(),
             traces: Table::new(),
             origins: Origins::new(),
             code_lengths: Default::default(),
             cursor: AtomicUsize::new(0),
+            evicting: AtomicUsize::new(0),
             nothing_expired: AtomicU64::new(0),
         }
     }
 
-    /// Keeps a new pending authorization.
-    pub fn hold(&self, place: Place, pending: &PendingAuthorization) -> Result<Held, StoreError> {
+    /// Keeps a new pending authorization that comes from that network.
+    pub fn hold(
+        &self,
+        place: Place,
+        pending: &PendingAuthorization,
+        network: Option<Network>,
+    ) -> Result<Held, StoreError> {
         let now = self.clock.now();
         // Before there is room for a new one: a reload needs none.
         if let Place::Digest(key) = place
@@ -122,11 +155,26 @@ impl MemoryStore {
             return Ok(held);
         }
         let origin = self.origins.name(Origin::of(pending));
+        let state = match place {
+            Place::Entry => State::Unfollowed,
+            Place::Handle | Place::Digest(_) => State::Pending,
+        };
         let weight = usage::weight(record::packed_length(origin, pending));
-        let room = self.room(pending.client, weight, now)?;
+        let network = self.usage.networks().name(network);
+        let holder = Holder {
+            client: Some(pending.client),
+            network,
+        };
+        let room = self.room(holder, (state, weight), now)?;
+        let new = New {
+            state,
+            origin,
+            network,
+            pending,
+        };
         let held = match place {
-            Place::Handle => self.hold_fresh(origin, pending, now)?,
-            Place::Digest(key) => self.hold_at(key, origin, pending, now)?,
+            Place::Handle | Place::Entry => self.hold_fresh(new, now)?,
+            Place::Digest(key) => self.hold_at(key, new, now)?,
         };
         if matches!(held, Held::Handle(_) | Held::New) {
             room.fill();
@@ -134,10 +182,10 @@ impl MemoryStore {
         Ok(held)
     }
 
-    /// Reads a pending authorization; it stays.
+    /// Reads a pending authorization; it stays. From now on it was followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
-        let read = self.pending.with(key, |record| match record.state() {
+        let read = self.followed(key, now, |record| match record.state() {
             _ if record.is_over(now) => Pending::Expired,
             State::Pending => {
                 let origin = self.origin_of(record);
@@ -146,16 +194,20 @@ impl MemoryStore {
                     .map_or(Pending::Unknown, |pending| Pending::Live(Box::new(pending)))
             }
             State::Conflict
+            | State::Unfollowed
+            | State::Followed
             | State::Bound
             | State::Claimed
             | State::Redeemed
             | State::Burnt
             | State::Trace => Pending::Conflict,
         });
-        read.unwrap_or(Pending::Unknown)
+        // What was followed too late is told as such.
+        let late = || self.unfollowed.with(key, |_| Pending::Expired);
+        read.or_else(late).unwrap_or(Pending::Unknown)
     }
 
-    /// Binds a code to the pending authorization under `pending`. It is never refused for want of room.
+    /// Binds a code to the pending authorization under `pending`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the caller's copy of the code ends here"
@@ -207,11 +259,14 @@ impl MemoryStore {
                 client: origin.client,
                 target: origin.redirect.map(|redirect| redirect.target()),
                 alive: !record.is_over(now)
-                    && matches!(record.state(), State::Pending | State::Bound),
+                    && matches!(
+                        record.state(),
+                        State::Pending | State::Unfollowed | State::Bound
+                    ),
             })
         };
         let owner_of = |candidate: &Candidate| match *candidate {
-            Candidate::State(key) => self.pending.with(key, owner).flatten(),
+            Candidate::State(key) => self.sign_in(key, owner).flatten(),
             Candidate::Code(key) => {
                 // Both in any case, as in `redeem`. What is over may be older than the trace.
                 let traced = self.traces.with(key, owner).flatten();
@@ -247,63 +302,96 @@ impl MemoryStore {
     /// Kills a pending authorization: a conflict marker stays in its place until it would have expired. Codes that
     /// were bound before stay what they are.
     pub fn discard(&self, pending: Digest) {
-        self.pending
-            .with(pending, |record| record.entomb(State::Conflict));
+        self.followed(pending, self.clock.now(), |record| {
+            record.entomb(State::Conflict);
+        });
     }
 
     /// Numbers for metrics and readiness.
     pub fn statistics(&self) -> Statistics {
         let usage = self.usage.statistics();
-        let tables = [&self.pending, &self.codes, &self.traces].map(Table::bytes);
-        let records: usize = tables.into_iter().sum();
+        let tables = [&self.unfollowed, &self.pending, &self.codes, &self.traces];
+        let records: usize = tables.into_iter().map(Table::bytes).sum();
         Statistics {
             bytes: usage.bytes + records + self.origins.bytes(),
             ..usage
         }
     }
 
-    fn hold_fresh(
+    /// A record of a pending authorization, whose redirect is followed now if it was not before: then it lives on.
+    fn followed<T>(
         &self,
-        origin: OriginName,
-        pending: &PendingAuthorization,
+        key: Digest,
         now: Timestamp,
-    ) -> Result<Held, StoreError> {
+        f: impl Fn(&mut Record<'_>) -> T,
+    ) -> Option<T> {
+        self.pending.with(key, &f).or_else(|| {
+            self.unfollowed.with(key, |_| ())?;
+            self.follow(key, now);
+            self.pending.with(key, f)
+        })
+    }
+
+    /// Where two follow at once, the second finds it where the first has put it: it is always in one of the two tables.
+    fn follow(&self, key: Digest, now: Timestamp) {
+        let deadline = now.after(self.settings.pending);
+        let live = |record: &mut Record<'_>| {
+            let is_live = record.state() == State::Unfollowed && !record.is_over(now);
+            is_live.then(|| record.follow(deadline))
+        };
+        let take = || self.unfollowed.with(key, live).flatten().ok_or(());
+        if self.pending.add(key, |_| Some(()), take) == Added::New {
+            self.usage.follow();
+            self.drop_some(&self.pending, key, now);
+        }
+    }
+
+    /// A record of a pending authorization, followed or not; it stays what it is.
+    fn sign_in<T>(&self, key: Digest, read: impl Fn(&mut Record<'_>) -> T) -> Option<T> {
+        let of_unfollowed =
+            |record: &mut Record<'_>| (record.state() != State::Followed).then(|| read(record));
+        let found = self.pending.with(key, &read);
+        let found = found.or_else(|| self.unfollowed.with(key, of_unfollowed).flatten());
+        // It may have been followed between the two.
+        found.or_else(|| self.pending.with(key, read))
+    }
+
+    fn hold_fresh(&self, new: New<'_>, now: Timestamp) -> Result<Held, StoreError> {
         for _ in 0..MINTS {
             let handle = entropy::mint(&self.key, Purpose::State)?;
-            if self.hold_at(handle.digest(), origin, pending, now) == Ok(Held::New) {
+            if self.hold_at(handle.digest(), new, now) == Ok(Held::New) {
                 return Ok(Held::Handle(handle));
             }
         }
-        Err(StoreError::Full)
+        Err(NO_PLACE)
     }
 
-    fn hold_at(
-        &self,
-        key: Digest,
-        origin: OriginName,
-        pending: &PendingAuthorization,
-        now: Timestamp,
-    ) -> Result<Held, StoreError> {
-        let deadline = now.after(self.settings.pending);
-        let record = pack_pending(
-            Head {
-                key,
-                deadline,
-                origin,
-            },
+    fn hold_at(&self, key: Digest, new: New<'_>, now: Timestamp) -> Result<Held, StoreError> {
+        let New {
+            state,
+            origin,
+            network,
             pending,
-        )
-        .ok_or(StoreError::Full)?;
-        match self
-            .pending
-            .add(key, |there| self.meet(there, pending, now), || Ok(record))
-        {
+        } = new;
+        let (table, lifetime) = if state == State::Unfollowed {
+            (&self.unfollowed, UNFOLLOWED.min(self.settings.pending))
+        } else {
+            (&self.pending, self.settings.pending)
+        };
+        let head = Head {
+            key,
+            deadline: now.after(lifetime),
+            origin,
+            network,
+        };
+        let record = pack_pending(state, head, pending).ok_or(NO_PLACE)?;
+        match table.add(key, |there| self.meet(there, pending, now), || Ok(record)) {
             Added::New => {
-                self.drop_some(&self.pending, key, now);
+                self.drop_some(table, key, now);
                 Ok(Held::New)
             }
-            Added::Not(held) => Ok(held),
-            Added::NoRoom => Err(StoreError::Full),
+            Added::Not(instead) => Ok(instead),
+            Added::NoRoom => Err(NO_PLACE),
         }
     }
 
@@ -366,9 +454,12 @@ impl MemoryStore {
                 Redeemed::Mismatch(client)
             }
             State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed(client),
-            State::Burnt | State::Pending | State::Conflict | State::Trace => {
-                Redeemed::Burnt(client)
-            }
+            State::Burnt
+            | State::Pending
+            | State::Unfollowed
+            | State::Followed
+            | State::Conflict
+            | State::Trace => Redeemed::Burnt(client),
         })
     }
 

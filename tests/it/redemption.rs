@@ -13,6 +13,7 @@ mod grants;
 mod media_types;
 mod once;
 mod settlement;
+mod shares;
 mod silent;
 mod told;
 mod upstream_codes;

@@ -38,7 +38,7 @@ pub(super) async fn continuation(
                 accept.as_ref(),
             );
         }
-        Err(_) => return store_unavailable(exchange, accept.as_ref()),
+        Err(error) => return store_unavailable(exchange, error, None, accept.as_ref()),
     };
     let said = submission
         .continues(handle, &record)

@@ -5,14 +5,14 @@ use http::{Method, Response};
 
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
-use crate::flow::{PendingAuthorization, Submission};
+use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::{
     AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
 };
 use crate::policy::{
     Cleared, Decision, Mode, Rule, Verdict, Violation, apply, authorize, nothing_to_judge,
 };
-use crate::store::{Held, Pending, Place, StoreError};
+use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
@@ -95,6 +95,16 @@ impl<'s> Fresh<'s> {
     pub(super) fn response_type(&self) -> ResponseType {
         ResponseType::parse(self.parsed.response_type.unwrap_or_default())
     }
+
+    fn unavailable(
+        &self,
+        exchange: &Exchange<'_>,
+        error: StoreError,
+        request: &Received,
+    ) -> Response<Body> {
+        let accept = request.headers.get(header::ACCEPT);
+        store_unavailable(exchange, error, self.client.as_ref(), accept)
+    }
 }
 
 /// Judges a fresh request, holds it, and sends it on its way.
@@ -113,12 +123,14 @@ pub(super) async fn fresh(
     } else {
         Ok(Tie::default())
     };
-    let Ok(tie) = tie else {
-        return store_unavailable(exchange, request.headers.get(header::ACCEPT));
+    let tie = match tie {
+        Ok(tie) => tie,
+        Err(error) => return fresh.unavailable(exchange, error, &request),
     };
     let judged = fresh.judge();
     let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
-    let correlated = (!fresh.rule.uses_handles()).then(|| Correlated::of(&pending));
+    let correlated = (!fresh.rule.uses_handles())
+        .then(|| Correlated::of(&pending, exchange.network(&request.headers)));
     if let Some(correlated) = &correlated
         && correlated.goes_on(exchange, &request.method, &fresh).await
     {
@@ -163,29 +175,51 @@ async fn enter(
     (pending, tie): (&PendingAuthorization, Tie),
 ) -> Response<Body> {
     fresh.note_redirect(exchange);
-    let headers = &cleared.get().headers;
-    let handle = match exchange.site.store.hold(Place::Handle, pending).await {
-        Ok(Held::Handle(handle)) => handle,
-        Ok(Held::New | Held::Again | Held::Conflict) | Err(_) => {
-            return store_unavailable(exchange, headers.get(header::ACCEPT));
-        }
-    };
+    let request = cleared.get();
     let own = &exchange.site.settings.endpoints.query;
-    let pure =
-        fresh.submission.is_pure_request(own) && !headers.contains_key(header::AUTHORIZATION);
-    if exchange.site.settings.entry == Entry::Redirect && pure {
+    let pure = fresh.submission.is_pure_request(own)
+        && !request.headers.contains_key(header::AUTHORIZATION);
+    let redirects = exchange.site.settings.entry == Entry::Redirect && pure;
+    let place = if redirects {
+        Place::Entry
+    } else {
+        Place::Handle
+    };
+    let network = exchange.network(&request.headers);
+    let handle = match handle(exchange, place, pending, network).await {
+        Ok(handle) => handle,
+        Err(error) => return fresh.unavailable(exchange, error, request),
+    };
+    if redirects {
         let query = fresh.submission.entry_query(fresh.part, &handle);
-        let location = [cleared.get().path().as_bytes(), b"?", &query].concat();
+        let location = [request.path().as_bytes(), b"?", &query].concat();
         // A form may be longer than any target that would be let in again, or have bytes that none has: it is rewritten in
         // place.
         let fits = location.len() <= exchange.shared.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
             return reply::entry(location, tie.set_cookie.as_deref());
         }
+        // The browser is here already, and has nothing to follow.
+        if let Err(error) = exchange.site.store.pending(handle.digest()).await {
+            return fresh.unavailable(exchange, error, request);
+        }
     }
     let with = (&handle, pending);
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
     with_cookie(response, tie.set_cookie)
+}
+
+async fn handle(
+    exchange: &Exchange<'_>,
+    place: Place,
+    pending: &PendingAuthorization,
+    network: Option<Network>,
+) -> Result<Handle, StoreError> {
+    match exchange.site.store.hold(place, pending, network).await? {
+        Held::Handle(handle) => Ok(handle),
+        // None of these answers that question.
+        Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),
+    }
 }
 
 fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response<Body> {
@@ -199,13 +233,15 @@ fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response
 pub(super) struct Correlated<'p> {
     pending: &'p PendingAuthorization,
     key: Digest,
+    network: Option<Network>,
 }
 
 impl<'p> Correlated<'p> {
-    pub(super) fn of(pending: &'p PendingAuthorization) -> Self {
+    pub(super) fn of(pending: &'p PendingAuthorization, network: Option<Network>) -> Self {
         Self {
             pending,
             key: correlation(pending, pending.browser),
+            network,
         }
     }
 
@@ -227,8 +263,8 @@ impl<'p> Correlated<'p> {
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
                 exchange.decide(rule, verdict, client)
             }
-            Err(_) => {
-                let violation = Some(Violation::StoreUnavailable);
+            Err(error) => {
+                let violation = Some(error.into());
                 let subject = verdict.subject;
                 exchange.decide(rule, Verdict { subject, violation }, client)
             }
@@ -271,13 +307,15 @@ impl<'p> Correlated<'p> {
         /// Bytes of a state that is not guessed: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
         let (store, pending) = (&exchange.site.store, self.pending);
-        let held = store.hold(Place::Digest(self.key), pending).await?;
+        let held = store
+            .hold(Place::Digest(self.key), pending, self.network)
+            .await?;
         let is_soft = exchange.site.settings.browser_binding == BrowserBinding::Soft;
         let state = pending.state.as_str().unwrap_or_default();
         let is_elsewhere = is_soft && pending.browser.is_some() && state.len() >= UNGUESSABLE;
         if is_elsewhere && !matches!(held, Held::Again) {
             let place = Place::Digest(correlation(pending, None));
-            store.hold(place, pending).await?;
+            store.hold(place, pending, self.network).await?;
         }
         Ok(held)
     }

@@ -62,7 +62,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         Ok(fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), None);
-            let correlated = Correlated::of(&pending);
+            let correlated = Correlated::of(&pending, exchange.network(&request.headers));
             if correlated.goes_on(exchange, &request.method, &fresh).await {
                 return;
             }

@@ -7,8 +7,9 @@ use crate::flow::Submission;
 use crate::flow::submission::Part;
 use crate::oauth::authorize::is_own_parameter;
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{RedirectUri, ResponseMode};
+use crate::oauth::{ClientId, RedirectUri, ResponseMode};
 use crate::policy::Violation;
+use crate::store::StoreError;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
@@ -17,18 +18,18 @@ use super::super::received::Received;
 use super::super::reply;
 use super::fresh::Fresh;
 
+/// The store cannot be asked, or has no room.
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
+    error: StoreError,
+    client: Option<&ClientId>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
-    let violation = Violation::StoreUnavailable;
-    exchange.tell(Decided::Refused, Some(&violation), None);
-    exchange.page(
-        StatusCode::SERVICE_UNAVAILABLE,
-        &violation,
-        Vec::new(),
-        accept,
-    )
+    let violation = Violation::from(error);
+    exchange.tell(Decided::Refused, Some(&violation), client);
+    let status = reply::unavailable_for(&violation)
+        .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
+    exchange.page(status, &violation, Vec::new(), accept)
 }
 
 /// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).
@@ -39,13 +40,8 @@ pub(super) fn refuse(
     violation: &Violation,
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
-    if *violation == Violation::StoreUnavailable {
-        return exchange.page(
-            StatusCode::SERVICE_UNAVAILABLE,
-            violation,
-            Vec::new(),
-            accept,
-        );
+    if let Some((status, _)) = reply::unavailable_for(violation) {
+        return exchange.page(status, violation, Vec::new(), accept);
     }
     let mode = match fresh.parsed.response_mode {
         // A signed mode cannot be answered without the server's key.

@@ -183,7 +183,7 @@ async fn by_handle<'g>(
             whose: Whose::Dead,
             ..found
         }),
-        Err(_) => Err(Unsafe::in_doubt(exchange)),
+        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 
@@ -235,7 +235,7 @@ async fn out_of_band<'g>(
             })
         }
         Ok(_) => Ok(nobodys),
-        Err(_) => Err(Unsafe::in_doubt(exchange)),
+        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 
@@ -276,7 +276,7 @@ async fn correlated<'g>(
                 });
             }
             Ok(_) => {}
-            Err(_) => return Err(Unsafe::in_doubt(exchange)),
+            Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
         }
     }
     // Another client's record under the same values is not that of whom the request names.
@@ -324,7 +324,7 @@ async fn correlated<'g>(
                     };
                 }
                 Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
-                Err(_) => return Err(Unsafe::in_doubt(exchange)),
+                Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
             }
         }
         if !matches!(found.whose, Whose::Nobodys) {

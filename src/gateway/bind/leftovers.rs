@@ -272,9 +272,8 @@ struct SignIn {
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
     let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
     let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
-    let Ok(owners) = exchange.site.store.owners(&candidates).await else {
-        return Err(Unsafe::in_doubt(exchange));
-    };
+    let asked = exchange.site.store.owners(&candidates).await;
+    let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let owned = digests.into_iter().zip(owners);
     let live = owned.filter_map(|(pending, owner)| {
         let client = owner.filter(|owner| owner.alive)?.client;
@@ -295,7 +294,7 @@ async fn unasked<'g>(
             Ok(unasked_tokens(&record, rule))
         }
         Ok(_) => Ok(Some(Credential::Token)),
-        Err(_) => Err(Unsafe::in_doubt(exchange)),
+        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 

@@ -213,7 +213,7 @@ pub(in crate::store) fn the_next_sign_in_under_the_same_values_is_another_one(ma
         for place in [Place::Handle, Place::Digest(code("code").digest())] {
             let (store, clock) = make();
             let values = Place::Digest(digest("values"));
-            let held = store.hold(values, &request("client", 1)).await;
+            let held = store.hold(values, &request("client", 1), None).await;
             assert_eq!(held, Ok(Held::New));
             clock.advance(settings().pending.saturating_sub(millisecond()));
             let bound = store.bind(digest("values"), place, code("code")).await;
@@ -221,7 +221,7 @@ pub(in crate::store) fn the_next_sign_in_under_the_same_values_is_another_one(ma
             let again = store.bind(digest("values"), place, code("code")).await;
             assert!(matches!(again, Ok(Bound::Handle(_) | Bound::Digest)));
             clock.advance(millisecond());
-            let held = store.hold(values, &request("client", 2)).await;
+            let held = store.hold(values, &request("client", 2), None).await;
             assert_eq!(held, Ok(Held::New));
             let stolen = store.bind(digest("values"), place, code("code")).await;
             assert_eq!(stolen, Ok(Bound::Elsewhere));

@@ -1,8 +1,16 @@
 //! What a store promises that can be full: who is refused, and who never is.
 
 use super::*;
-use crate::flow::{CODES_PER_AUTHORIZATION, Settlement};
-use crate::store::StoreError;
+use crate::flow::Settlement;
+use crate::store::{Limit, StoreError};
+
+/// The limit that was met.
+fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
+    match answer {
+        Err(StoreError::NoRoom(limit, _)) => Some(*limit),
+        Ok(_) | Err(StoreError::Entropy | StoreError::Unreachable) => None,
+    }
+}
 
 /// Fills the store with clients of ten records each; returns their keys.
 async fn fill(store: &Store) -> Vec<Digest> {
@@ -19,12 +27,12 @@ pub(in crate::store) fn a_full_store_refuses_what_is_new_and_evicts_nothing(make
         let keys = fill(&store).await;
         for number in 0..100 {
             let client = number.to_string();
-            let refused = store.hold(Place::Handle, &request(&client, 1)).await;
-            assert_eq!(refused, Err(StoreError::Full));
+            let refused = store.hold(Place::Handle, &request(&client, 1), None).await;
+            assert_eq!(limit(&refused), Some(Limit::Capacity));
             let refused = store
-                .hold(Place::Digest(digest(&client)), &request(&client, 1))
+                .hold(Place::Digest(digest(&client)), &request(&client, 1), None)
                 .await;
-            assert_eq!(refused, Err(StoreError::Full));
+            assert_eq!(limit(&refused), Some(Limit::Capacity));
             assert_eq!(store.pending(digest(&client)).await, Ok(Pending::Unknown));
         }
         store.sweep();
@@ -49,8 +57,8 @@ pub(in crate::store) fn one_client_cannot_take_the_whole_store(make: Make) {
             keys.push(hold(&store, &greedy).await);
         }
         for _ in 0..half {
-            let refused = store.hold(Place::Handle, &greedy).await;
-            assert_eq!(refused, Err(StoreError::ClientShare));
+            let refused = store.hold(Place::Handle, &greedy, None).await;
+            assert_eq!(limit(&refused), Some(Limit::Client));
         }
         assert_eq!(store.statistics().refused, half as u64);
         for number in 0..half {
@@ -76,14 +84,15 @@ pub(in crate::store) fn a_login_that_was_let_in_ends_in_a_full_store(make: Make)
         let (store, _clock) = make();
         let keys = fill(&store).await;
         for (sign_in, key) in keys.into_iter().enumerate() {
-            for number in 0..CODES_PER_AUTHORIZATION {
+            // A second one for whoever signs in twice.
+            for number in 0..2 {
                 let handle = bind(&store, key, &format!("{sign_in} {number}")).await;
                 let claim = claim(&store, handle.digest()).await;
                 store.settle(claim, Settlement::Burn).await.unwrap();
             }
         }
         let statistics = store.statistics();
-        let codes = settings().capacity * usize::from(CODES_PER_AUTHORIZATION);
+        let codes = settings().capacity * 2;
         assert_eq!(
             (statistics.codes, statistics.tombstones, statistics.refused),
             (0, codes, 0)
@@ -96,16 +105,17 @@ pub(in crate::store) fn a_reload_needs_no_room(make: Make) {
         let (store, _clock) = make();
         let place = Place::Digest(digest("values"));
         let pending = request("client", 1);
-        assert_eq!(store.hold(place, &pending).await, Ok(Held::New));
-        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &pending).await {}
+        assert_eq!(store.hold(place, &pending, None).await, Ok(Held::New));
+        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &pending, None).await {}
         let mut number = 0;
-        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &request("other", 1)).await {
+        while let Ok(Held::Handle(_)) = store.hold(Place::Handle, &request("other", 1), None).await
+        {
             number += 1;
         }
         assert_eq!(number, settings().capacity / 2);
-        assert_eq!(store.hold(place, &pending).await, Ok(Held::Again));
+        assert_eq!(store.hold(place, &pending, None).await, Ok(Held::Again));
         assert_eq!(
-            store.hold(place, &request("client", 2)).await,
+            store.hold(place, &request("client", 2), None).await,
             Ok(Held::Conflict)
         );
     });
@@ -116,8 +126,8 @@ pub(in crate::store) fn what_has_expired_leaves_room_without_a_sweep(make: Make)
         let (store, clock) = make();
         fill(&store).await;
         clock.advance(settings().pending.saturating_sub(millisecond()));
-        let refused = store.hold(Place::Handle, &request("client", 1)).await;
-        assert_eq!(refused, Err(StoreError::Full));
+        let refused = store.hold(Place::Handle, &request("client", 1), None).await;
+        assert_eq!(limit(&refused), Some(Limit::Capacity));
         clock.advance(millisecond());
         let keys = fill(&store).await;
         for key in keys {
@@ -132,7 +142,10 @@ pub(in crate::store) fn tombstones_and_conflicts_take_room_until_they_expire(mak
         let (store, clock) = make();
         let values = Place::Digest(digest("values"));
         for challenge in [1, 2] {
-            store.hold(values, &request("a", challenge)).await.unwrap();
+            store
+                .hold(values, &request("a", challenge), None)
+                .await
+                .unwrap();
         }
         let held = hold(&store, &request("b", 1)).await;
         let key = bind(&store, held, "code").await.digest();
@@ -142,17 +155,17 @@ pub(in crate::store) fn tombstones_and_conflicts_take_room_until_they_expire(mak
         for number in 3..settings().capacity {
             hold(&store, &request(&format!("client {}", number % 8), 1)).await;
         }
-        let full = store.hold(Place::Handle, &request("new", 1)).await;
-        assert_eq!(full, Err(StoreError::Full));
+        let full = store.hold(Place::Handle, &request("new", 1), None).await;
+        assert_eq!(limit(&full), Some(Limit::Capacity));
         clock.advance(settings().code.saturating_sub(second()));
         hold(&store, &request("instead of the tombstone", 1)).await;
-        let full = store.hold(Place::Handle, &request("new", 1)).await;
-        assert_eq!(full, Err(StoreError::Full));
+        let full = store.hold(Place::Handle, &request("new", 1), None).await;
+        assert_eq!(limit(&full), Some(Limit::Capacity));
         clock.advance(settings().pending.saturating_sub(settings().code));
         hold(&store, &request("instead of the conflict", 1)).await;
         hold(&store, &request("instead of the other", 1)).await;
-        let full = store.hold(Place::Handle, &request("new", 1)).await;
-        assert_eq!(full, Err(StoreError::Full));
+        let full = store.hold(Place::Handle, &request("new", 1), None).await;
+        assert_eq!(limit(&full), Some(Limit::Capacity));
     });
 }
 
@@ -161,9 +174,9 @@ pub(in crate::store) fn concurrent_requests_never_exceed_the_capacity(make: Make
     for _ in 0..3 {
         let answers = concurrently(400, async |time| {
             let request = request(&format!("client {}", time % 16), 1);
-            match store.hold(Place::Handle, &request).await {
+            match store.hold(Place::Handle, &request, None).await {
                 Ok(Held::Handle(handle)) => Some(handle.digest()),
-                Err(StoreError::Full | StoreError::ClientShare) => None,
+                Err(StoreError::NoRoom(Limit::Capacity | Limit::Client, _)) => None,
                 other => panic!("{other:?}"),
             }
         });
@@ -194,11 +207,11 @@ pub(in crate::store) fn after_everything_has_expired_nothing_is_left(make: Make)
                 assert_eq!(answer, Answer::Mismatch);
             }
             store
-                .hold(values, &request("conflict", number))
+                .hold(values, &request("conflict", number), None)
                 .await
                 .unwrap();
             store
-                .hold(values, &request(&number.to_string(), 1))
+                .hold(values, &request(&number.to_string(), 1), None)
                 .await
                 .unwrap();
             store.discard(pending).await.unwrap();

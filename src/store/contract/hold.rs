@@ -42,7 +42,10 @@ pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_
         for (number, pending) in variants.iter().enumerate() {
             keys.push((hold(&store, pending).await, pending));
             let key = digest(&number.to_string());
-            assert_eq!(store.hold(Place::Digest(key), pending).await, Ok(Held::New));
+            assert_eq!(
+                store.hold(Place::Digest(key), pending, None).await,
+                Ok(Held::New)
+            );
             keys.push((key, pending));
         }
         for (key, pending) in keys.iter().chain(&keys) {
@@ -58,7 +61,7 @@ pub(in crate::store) fn handles_are_distinct_and_lead_to_their_own_records(make:
         let mut texts = HashSet::new();
         for number in 0..6 {
             let pending = request(&number.to_string(), number);
-            let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &pending).await else {
+            let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &pending, None).await else {
                 panic!()
             };
             texts.insert(handle.expose().to_owned());
@@ -114,12 +117,12 @@ pub(in crate::store) fn an_equal_request_under_the_same_values_is_the_same_recor
         let (store, clock) = make();
         let place = Place::Digest(digest("values"));
         assert_eq!(
-            store.hold(place, &request("client", 1)).await,
+            store.hold(place, &request("client", 1), None).await,
             Ok(Held::New)
         );
         clock.advance(second());
         assert_eq!(
-            store.hold(place, &request("client", 1)).await,
+            store.hold(place, &request("client", 1), None).await,
             Ok(Held::Again)
         );
         bind(&store, digest("values"), "code").await;
@@ -154,12 +157,15 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
         for different in different {
             let (store, clock) = make();
             let key = digest("values");
-            assert_eq!(store.hold(Place::Digest(key), &first).await, Ok(Held::New));
+            assert_eq!(
+                store.hold(Place::Digest(key), &first, None).await,
+                Ok(Held::New)
+            );
             clock.advance(second());
-            let second_one = store.hold(Place::Digest(key), &different).await;
+            let second_one = store.hold(Place::Digest(key), &different, None).await;
             assert_eq!(second_one, Ok(Held::Conflict));
             for pending in [&first, &different] {
-                let later = store.hold(Place::Digest(key), pending).await;
+                let later = store.hold(Place::Digest(key), pending, None).await;
                 assert_eq!(later, Ok(Held::Conflict), "it stays a conflict");
             }
             assert_eq!(store.pending(key).await, Ok(Pending::Conflict));
@@ -171,7 +177,7 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
             assert_eq!(bound, Ok(Bound::Unknown));
             assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
             clock.advance(settings().pending.saturating_sub(second()));
-            let next = store.hold(Place::Digest(key), &different).await;
+            let next = store.hold(Place::Digest(key), &different, None).await;
             assert_eq!(next, Ok(Held::New), "until it would have expired");
         }
     });
@@ -186,16 +192,20 @@ pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(m
     run(async {
         let (store, clock) = make();
         let place = Place::Digest(digest("values"));
-        assert_eq!(store.hold(place, &first).await, Ok(Held::New));
+        assert_eq!(store.hold(place, &first, None).await, Ok(Held::New));
         let before = bind(&store, digest("values"), "before").await.digest();
         clock.advance(second());
-        assert_eq!(store.hold(place, &first).await, Ok(Held::Again), "a reload");
-        assert_eq!(store.hold(place, &second_one).await, Ok(Held::New));
+        assert_eq!(
+            store.hold(place, &first, None).await,
+            Ok(Held::Again),
+            "a reload"
+        );
+        assert_eq!(store.hold(place, &second_one, None).await, Ok(Held::New));
         let live = Box::new(second_one);
         let found = store.pending(digest("values")).await;
         assert_eq!(found, Ok(Pending::Live(live)));
         // Without a code of its own it makes way for none.
-        assert_eq!(store.hold(place, &first).await, Ok(Held::Conflict));
+        assert_eq!(store.hold(place, &first, None).await, Ok(Held::Conflict));
         assert_eq!(
             redeem(&store, before).await,
             Answer::Claimed,
@@ -211,7 +221,7 @@ pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) 
             let (values, own) = (digest("values"), digest("code"));
             assert_eq!(
                 store
-                    .hold(Place::Digest(values), &request("client", 1))
+                    .hold(Place::Digest(values), &request("client", 1), None)
                     .await,
                 Ok(Held::New)
             );
@@ -222,7 +232,7 @@ pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) 
             }
             assert_eq!(
                 store
-                    .hold(Place::Digest(values), &request("other", 2))
+                    .hold(Place::Digest(values), &request("other", 2), None)
                     .await,
                 Ok(Held::New)
             );
@@ -267,7 +277,7 @@ pub(in crate::store) fn of_two_hundred_different_requests_none_survives(make: Ma
     let place = Place::Digest(digest("values"));
     let answers = concurrently(200, async |time| {
         let pending = request("client", u8::try_from(time % 2).unwrap());
-        store.hold(place, &pending).await.unwrap()
+        store.hold(place, &pending, None).await.unwrap()
     });
     let new = answers.iter().filter(|held| **held == Held::New).count();
     assert_eq!(new, 1);

@@ -164,7 +164,7 @@ impl Model {
 
     async fn hold(&mut self, store: &Store, at: Option<Digest>, request: PendingAuthorization) {
         let place = at.map_or(Place::Handle, Place::Digest);
-        let held = store.hold(place, &request).await.unwrap();
+        let held = store.hold(place, &request, None).await.unwrap();
         let deadline = self.now + settings().pending;
         let new = ModelPending {
             deadline,

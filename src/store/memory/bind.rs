@@ -8,14 +8,16 @@
 //! Locks: the trace's entry of the index is held while the code is added, and the code's while the pending authorization is
 //! read and counts: traces, codes, pending authorizations, in this order.
 
+use super::network::NetworkName;
 use super::origin::{Origin, OriginName};
 use super::record::{Head, Record, State, pack_code, pack_trace};
 use super::table::Added;
-use super::{MINTS, MemoryStore, entropy};
+use super::usage::{Holder, weight};
+use super::{MINTS, MemoryStore, NO_PLACE, entropy};
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, Purpose};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
-use crate::store::{Bound, Place, StoreError};
+use crate::store::{Bound, Limit, Place, StoreError};
 
 /// One use of the key of a pending authorization: under values that travel anyway the next one has the same key, and a later
 /// deadline.
@@ -40,7 +42,7 @@ impl SignIn {
 /// What a code takes over from its pending authorization, whose end it may outlive.
 struct Binding {
     origin: OriginName,
-    client: Digest,
+    holder: Holder,
     challenge: Option<CodeChallenge>,
 }
 
@@ -61,7 +63,7 @@ impl MemoryStore {
         now: Timestamp,
     ) -> Result<Bound, StoreError> {
         let deadline = |record: &mut Record<'_>| is_alive(record, now).then(|| record.deadline());
-        let Some(deadline) = self.pending.with(pending, deadline).flatten() else {
+        let Some(deadline) = self.followed(pending, now, deadline).flatten() else {
             return Ok(Bound::Unknown);
         };
         let sign_in = SignIn {
@@ -80,6 +82,8 @@ impl MemoryStore {
                     key: raw,
                     deadline: now.after(self.settings.pending).after(self.settings.code),
                     origin: without_redirect(origin),
+                    // A trace takes no room.
+                    network: NetworkName::NONE,
                 };
                 pack_trace(head, sign_in.name()).ok_or(Stop::Not(Ok(Bound::Unknown)))
             },
@@ -87,7 +91,7 @@ impl MemoryStore {
         match traced {
             Added::New => {
                 self.drop_some(&self.traces, raw, now);
-                bound.ok_or(StoreError::Full)
+                bound.ok_or(NO_PLACE)
             }
             Added::Not(Stop::Not(answer)) => answer,
             Added::Not(Stop::Again) => match self.bind_in(place, sign_in, code, now, true) {
@@ -96,7 +100,7 @@ impl MemoryStore {
                 Err(Stop::Again) => Ok(Bound::Unknown),
             },
             // The hash of another one stands there. The code cannot be remembered, and so it is not handed out either.
-            Added::NoRoom => Err(StoreError::Full),
+            Added::NoRoom => Err(NO_PLACE),
         }
     }
 
@@ -114,19 +118,19 @@ impl MemoryStore {
             let (added, origin) = self.bind_at(key, sign_in, code, now, again);
             return match (added, origin) {
                 (Added::New, Some(origin)) => Ok((Bound::Digest, origin)),
-                (Added::Not(bound), _) => Err(Stop::Not(Ok(bound))),
-                (Added::New, None) | (Added::NoRoom, _) => Err(stop(StoreError::Full)),
+                (Added::Not(answer), _) => Err(Stop::Not(answer)),
+                (Added::New, None) | (Added::NoRoom, _) => Err(stop(NO_PLACE)),
             };
         }
         for _ in 0..MINTS {
             let handle = entropy::mint(&self.key, Purpose::Code).map_err(stop)?;
             match self.bind_at(handle.digest(), sign_in, code, now, false) {
                 (Added::New, Some(origin)) => return Ok((Bound::Handle(handle), origin)),
-                (Added::Not(bound), _) => return Err(Stop::Not(Ok(bound))),
+                (Added::Not(answer), _) => return Err(Stop::Not(answer)),
                 (Added::New, None) | (Added::NoRoom, _) => {}
             }
         }
-        Err(stop(StoreError::Full))
+        Err(stop(NO_PLACE))
     }
 
     fn bind_at(
@@ -136,27 +140,32 @@ impl MemoryStore {
         code: &AuthorizationCode,
         now: Timestamp,
         again: bool,
-    ) -> (Added<Bound>, Option<OriginName>) {
+    ) -> (Added<Result<Bound, StoreError>>, Option<OriginName>) {
         let deadline = now.after(self.settings.code);
         let mut room = None;
         let mut named = None;
         let added = self.codes.add(
             key,
-            |there| meet_code(there, now, again),
+            |there| meet_code(there, now, again).map(Ok),
             || {
                 let Binding {
                     origin,
-                    client,
+                    holder,
                     challenge,
-                } = self.take_binding(sign_in, now)?;
+                } = self.take_binding(sign_in, now).map_err(Ok)?;
                 named = Some(origin);
-                room = Some(self.usage.reserve_code(client));
                 let head = Head {
                     key,
                     deadline,
                     origin,
+                    network: holder.network,
                 };
-                pack_code(head, challenge.as_ref(), code).ok_or(Bound::Unknown)
+                let record = pack_code(head, challenge.as_ref(), code).ok_or(Ok(Bound::Unknown))?;
+                let reserved = self
+                    .usage
+                    .reserve_code(holder, weight(record.as_ref().len()));
+                room = Some(reserved.map_err(|limit| Err(self.no_room(limit)))?);
+                Ok(record)
             },
         );
         if let (Added::New, Some(room)) = (&added, room) {
@@ -164,6 +173,12 @@ impl MemoryStore {
             self.drop_some(&self.codes, key, now);
         }
         (added, named)
+    }
+
+    /// A code that nobody waits for any more makes room, and the oldest one is over when its time is.
+    fn no_room(&self, limit: Limit) -> StoreError {
+        self.usage.refuse();
+        StoreError::NoRoom(limit, self.settings.code)
     }
 
     /// Counts a code of the pending authorization. `Err`: it may not have one.
@@ -180,7 +195,10 @@ impl MemoryStore {
             record.count_one();
             Ok(Binding {
                 origin: name,
-                client: origin.client,
+                holder: Holder {
+                    client: Some(origin.client),
+                    network: record.network(),
+                },
                 challenge,
             })
         });

@@ -1,14 +1,15 @@
-//! Making room: dropping what is over, from the head of each log.
+//! Making room: dropping what is over, from the head of each log; and what was begun and never gone on with.
 
 use std::time::Duration;
 
 use super::MemoryStore;
+use super::record::{Record, State};
 use super::sync::atomic::Ordering;
-use super::table::{SHARDS, Table};
-use super::usage::Room;
+use super::table::{Dropped, SHARDS, Table};
+use super::usage::{Holder, Room};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
-use crate::store::StoreError;
+use crate::store::{Limit, StoreError};
 
 /// How long an expired record stays, so that it can be told from one that never was.
 pub(super) const GRACE: Duration = Duration::from_mins(1);
@@ -23,9 +24,13 @@ const PER_ADDITION: usize = 2;
 /// How many records one sweep drops: a few milliseconds' worth, since it runs beside requests.
 const PER_SWEEP: usize = 32 * 1024;
 
-/// Of pending authorizations, then of codes, whose end makes room; then of traces, which take none.
-const WITH_ROOM: usize = 2 * SHARDS;
-const ALL_SHARDS: usize = 3 * SHARDS;
+/// How many sign-ins whose redirect was not followed are evicted at once: no more than are needed, or some of those whose browser
+/// is about to follow it.
+const EVICTED: usize = 4;
+
+/// Of unfollowed sign-ins, of pending authorizations, then of codes, whose end makes room; then of traces, which take none.
+const WITH_ROOM: usize = 3 * SHARDS;
+const ALL_SHARDS: usize = 4 * SHARDS;
 
 impl MemoryStore {
     /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is
@@ -38,6 +43,7 @@ impl MemoryStore {
                 batch => dropped += batch,
             }
         }
+        self.unfollowed.shrink();
         self.pending.shrink();
         self.codes.shrink();
         self.traces.shrink();
@@ -49,23 +55,65 @@ impl MemoryStore {
         self.drop_batch(before_grace(self.clock.now()), ALL_SHARDS)
     }
 
-    /// Room for a pending authorization of that weight. At capacity, what has expired makes room at once.
+    /// Room for a pending authorization of that weight. At capacity, what has expired makes room at once; and then those sign-ins
+    /// that were never gone on with, the oldest first: where it is a share that is used up, those of its holder alone.
     pub(super) fn room(
         &self,
-        client: Digest,
-        weight: usize,
+        holder: Holder,
+        (state, weight): (State, usize),
         now: Timestamp,
     ) -> Result<Room<'_>, StoreError> {
+        if let Err(wait) = self.usage.begin(holder.network, now) {
+            self.usage.refuse();
+            return Err(StoreError::NoRoom(Limit::Rate, wait));
+        }
         loop {
-            match self.usage.reserve(client, weight) {
+            match self.usage.reserve(holder, state, weight) {
                 Ok(room) => return Ok(room),
-                Err(error) if !self.make_room(now) => {
+                Err(limit) if !self.make_room(now) && !self.evict(limit, holder) => {
                     self.usage.refuse();
-                    return Err(error);
+                    self.usage.forget(holder.network);
+                    return Err(StoreError::NoRoom(limit, self.wait(limit, holder, now)));
                 }
                 Err(_) => {}
             }
         }
+    }
+
+    /// How long it takes until there is room for more of that holder's.
+    pub(super) fn wait(&self, limit: Limit, holder: Holder, now: Timestamp) -> Duration {
+        let first = [&self.unfollowed, &self.pending, &self.codes]
+            .into_iter()
+            .filter_map(|table| table.first_deadline(|record| self.counts(limit, holder, record)))
+            .min();
+        // When none of them is the oldest of its shard, it is known when all of them are over.
+        first.map_or(self.settings.pending, |first| first.since(now))
+    }
+
+    /// Whether that record takes room of what is used up.
+    fn counts(&self, limit: Limit, holder: Holder, record: &Record<'_>) -> bool {
+        match limit {
+            Limit::Capacity => true,
+            Limit::Client => self.client_of(record) == holder.client,
+            Limit::Network | Limit::Rate => record.network() == holder.network,
+        }
+    }
+
+    /// Whether there was a sign-in to evict.
+    fn evict(&self, limit: Limit, holder: Holder) -> bool {
+        let start = self.evicting.fetch_add(1, Ordering::Relaxed);
+        (start..start + SHARDS).any(|shard| {
+            let dropped = self
+                .unfollowed
+                .drop_while(shard % SHARDS, EVICTED, |record| {
+                    record.state() == State::Followed || self.counts(limit, holder, record)
+                });
+            let is_evicted = |dropped: &&Dropped| dropped.state == State::Unfollowed;
+            let evicted = dropped.iter().filter(is_evicted).count();
+            self.usage.evict(evicted);
+            self.account_for(&dropped);
+            evicted > 0
+        })
     }
 
     /// Drops what is due in the shard of a record that was just added.
@@ -92,8 +140,9 @@ impl MemoryStore {
         let start = self.cursor.load(Ordering::Relaxed);
         for shard in (start..start + shards).map(|shard| shard % shards) {
             let table = match shard / SHARDS {
-                0 => &self.pending,
-                1 => &self.codes,
+                0 => &self.unfollowed,
+                1 => &self.pending,
+                2 => &self.codes,
                 _ => &self.traces,
             };
             let dropped = self.drop_expired(table, shard % SHARDS, until, BATCH);
@@ -106,16 +155,20 @@ impl MemoryStore {
     }
 
     fn drop_expired(&self, table: &Table, shard: usize, until: Timestamp, limit: usize) -> usize {
-        let dropped = table.drop_expired(shard, until, limit);
-        for record in &dropped {
-            let origin = record.origin.and_then(|name| self.origins.resolve(name));
-            self.usage.remove(
-                origin.map(|origin| origin.client),
-                record.state,
-                record.bytes,
-            );
-        }
+        let dropped = table.drop_while(shard, limit, |record| record.is_over(until));
+        self.account_for(&dropped);
         dropped.len()
+    }
+
+    fn account_for(&self, dropped: &[Dropped]) {
+        for record in dropped {
+            let origin = record.origin.and_then(|name| self.origins.resolve(name));
+            let holder = Holder {
+                client: origin.map(|origin| origin.client),
+                network: record.network,
+            };
+            self.usage.remove(holder, record.state, record.bytes);
+        }
     }
 }
 

@@ -78,7 +78,9 @@ impl Scene {
 
     fn with_code() -> Arc<Self> {
         let scene = Self::empty();
-        let held = scene.store.hold(Place::Digest(pending_key()), &request(1));
+        let held = scene
+            .store
+            .hold(Place::Digest(pending_key()), &request(1), None);
         assert_eq!(held, Ok(Held::New));
         assert_eq!(scene.bind(), Ok(Bound::Digest));
         scene
@@ -269,7 +271,9 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
             let scene = Scene::empty();
             let keys = [b"one", b"two"].map(|name| Digest::of("correlation", &[name]));
             for (key, challenge) in keys.iter().zip([1, 2]) {
-                let held = scene.store.hold(Place::Digest(*key), &request(challenge));
+                let held = scene
+                    .store
+                    .hold(Place::Digest(*key), &request(challenge), None);
                 assert_eq!(held, Ok(Held::New));
             }
             let threads = [0, 1].map(|sign_in: usize| {
@@ -313,7 +317,7 @@ fn a_code_that_comes_for_another_sign_in_stays_with_its_first_one_whoever_redeem
         };
         let bind = |scene: &Scene| {
             let other = Digest::of("correlation", &[b"other"]);
-            let held = scene.store.hold(Place::Digest(other), &request(2));
+            let held = scene.store.hold(Place::Digest(other), &request(2), None);
             assert_eq!(held, Ok(Held::New));
             let bound = scene.store.bind(other, Place::Digest(code_key()), code());
             assert_eq!(bound, Ok(Bound::Elsewhere));
@@ -329,10 +333,18 @@ fn of_two_requests_under_the_same_values_neither_gets_the_others_code() {
     many(|| {
         let scene = Scene::empty();
         let victim = |scene: &Scene| {
-            drop(scene.store.hold(Place::Digest(pending_key()), &request(1)));
+            drop(
+                scene
+                    .store
+                    .hold(Place::Digest(pending_key()), &request(1), None),
+            );
         };
         let attacker = |scene: &Scene| {
-            drop(scene.store.hold(Place::Digest(pending_key()), &request(2)));
+            drop(
+                scene
+                    .store
+                    .hold(Place::Digest(pending_key()), &request(2), None),
+            );
         };
         let answer = |scene: &Scene| drop(scene.bind());
         at_once(&scene, [victim, attacker, answer]);
@@ -351,7 +363,9 @@ fn what_is_held_while_its_predecessor_is_dropped_stays() {
             .advance(settings().pending + expiry::GRACE + Duration::from_secs(1));
         let sweep = |scene: &Scene| scene.store.sweep();
         let again = |scene: &Scene| {
-            let held = scene.store.hold(Place::Digest(pending_key()), &request(2));
+            let held = scene
+                .store
+                .hold(Place::Digest(pending_key()), &request(2), None);
             assert_eq!(held, Ok(Held::New));
         };
         at_once(&scene, [sweep, again, sweep]);
@@ -359,6 +373,43 @@ fn what_is_held_while_its_predecessor_is_dropped_stays() {
             scene.store.pending(pending_key()),
             Pending::Live(Box::new(request(2)))
         );
+        scene.ends_empty();
+    });
+}
+
+#[test]
+fn of_two_that_follow_a_redirect_both_find_the_sign_in_and_it_lives_on() {
+    many(|| {
+        let scene = Scene::empty();
+        let held = scene.store.hold(Place::Entry, &request(1), None);
+        let Ok(Held::Handle(handle)) = held else {
+            panic!("there is room");
+        };
+        let key = handle.digest();
+        let threads = [true, true, false].map(|follows| {
+            let scene = Arc::clone(&scene);
+            thread::spawn(move || {
+                if follows {
+                    let found = scene.store.pending(key);
+                    assert_eq!(found, Pending::Live(Box::new(request(1))));
+                } else {
+                    let owners = scene.store.owners(&[Candidate::State(key)]);
+                    assert!(owners[0].is_some_and(|owner| owner.alive));
+                    scene.store.sweep();
+                }
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        scene
+            .time
+            .advance(settings().pending - Duration::from_millis(1));
+        assert_eq!(
+            scene.store.pending(key),
+            Pending::Live(Box::new(request(1)))
+        );
+        scene.time.advance(Duration::from_millis(1));
         scene.ends_empty();
     });
 }

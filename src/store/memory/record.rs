@@ -1,29 +1,30 @@
 //! How a record is packed into bytes.
 //!
 //! ```text
-//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   [48 or 16 the origin itself]
+//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin itself]
 //! pending   [16 browser]   challenge   [response_type]   [response_mode]   [client state, to the end]
 //! code      challenge   code, to the end
 //! trace     16 the sign-in that a raw code was bound to
 //! ```
 //!
 //! A challenge is 32 bytes under S256. Texts other than the last one are led by four bytes of length. `shape` says
-//! which parts are there. With the log's two bytes of length this makes 124 bytes for a pending authorization with
-//! S256, `response_type=code` and a client state of 64 bytes, 92 for a code of 32 bytes and 44 for the trace of any code.
+//! which parts are there. With the log's two bytes of length this makes 128 bytes for a pending authorization with
+//! S256, `response_type=code` and a client state of 64 bytes, 96 for a code of 32 bytes and 48 for the trace of any code.
 
 mod pack;
 #[cfg(test)]
 mod tests;
 
+use super::network::NetworkName;
 use super::origin::{Origin, OriginName};
-use super::wipe::wipe;
+use super::wipe::{Secret, wipe};
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
 
-const HEAD: usize = 26;
+const HEAD: usize = 30;
 const KEY: usize = 16;
 const STATE: usize = 21;
 const COUNT: usize = 22;
@@ -45,6 +46,10 @@ const LATEST: u64 = (1 << 40) - 1;
 pub(super) enum State {
     /// A pending authorization.
     Pending,
+    /// The same, whose redirect has not been followed yet.
+    Unfollowed,
+    /// What is left of that when it was: the pending authorization stands in another table.
+    Followed,
     /// What is left of a pending authorization that is not to be trusted.
     Conflict,
     /// A code that may be redeemed.
@@ -69,6 +74,8 @@ impl State {
             Self::Redeemed => 4,
             Self::Burnt => 5,
             Self::Trace => 6,
+            Self::Unfollowed => 7,
+            Self::Followed => 8,
         }
     }
 }
@@ -130,6 +137,20 @@ impl<'a> Record<'a> {
         Timestamp::from_millis(u64::from_le_bytes(millis))
     }
 
+    fn set_deadline(&mut self, deadline: Timestamp) {
+        let millis = deadline.as_millis().min(LATEST).to_le_bytes();
+        let place = self.head.iter_mut().take(STATE).skip(KEY);
+        for (to, from) in place.zip(millis) {
+            *to = from;
+        }
+    }
+
+    /// From where it came.
+    pub(super) fn network(&self) -> NetworkName {
+        let [.., a, b, c, d] = *self.head;
+        NetworkName::from_bytes([a, b, c, d])
+    }
+
     /// At its deadline a record is over.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.deadline() <= now
@@ -143,6 +164,8 @@ impl<'a> Record<'a> {
             3 => State::Claimed,
             4 => State::Redeemed,
             6 => State::Trace,
+            7 => State::Unfollowed,
+            8 => State::Followed,
             _ => State::Burnt,
         }
     }
@@ -157,6 +180,20 @@ impl<'a> Record<'a> {
         let releases = releases.min(u8::MAX >> STATE_BITS);
         self.head[STATE] = releases << STATE_BITS | self.head[STATE] & STATE_MASK;
         releases
+    }
+
+    /// A pending authorization whose redirect is followed: it as it is from now on. What it was is wiped.
+    pub(super) fn follow(&mut self, deadline: Timestamp) -> Secret {
+        let mut followed = Vec::with_capacity(self.bytes());
+        followed.extend_from_slice(self.head);
+        followed.extend_from_slice(self.body);
+        let mut followed = Secret(followed);
+        if let Some(mut record) = Record::open(&mut followed.0) {
+            record.set_state(State::Pending);
+            record.set_deadline(deadline);
+        }
+        self.entomb(State::Followed);
+        followed
     }
 
     /// Wipes everything but what names the record: the state says what it was.
@@ -246,7 +283,7 @@ impl<'a> Record<'a> {
     }
 
     fn parts(&self) -> Result<Parts<'_>, Garbled> {
-        let [.., shape, low, high] = *self.head;
+        let [.., shape, low, high, _, _, _, _] = *self.head;
         let shape = Shape(shape);
         let mut rest = Reader(self.body);
         let origin = match u16::from_le_bytes([low, high]) {

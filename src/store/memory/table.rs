@@ -14,6 +14,7 @@ use std::sync::PoisonError;
 
 use super::log::{Log, Position, Segment};
 use super::mix::Mix;
+use super::network::NetworkName;
 use super::origin::OriginName;
 use super::record::{Record, State};
 use super::sync::atomic::{AtomicUsize, Ordering};
@@ -88,6 +89,7 @@ pub(super) struct Dropped {
     key: Digest,
     position: Position,
     pub(super) origin: Option<OriginName>,
+    pub(super) network: NetworkName,
     pub(super) state: State,
     pub(super) bytes: usize,
 }
@@ -152,12 +154,12 @@ impl Table {
         }
     }
 
-    /// Drops the oldest records of a shard whose deadline is at or before `until`, at most `limit`.
-    pub(super) fn drop_expired(
+    /// Drops the oldest records of a shard, at most `limit`, up to the first that is not to go.
+    pub(super) fn drop_while(
         &self,
         shard: usize,
-        until: Timestamp,
         limit: usize,
+        goes: impl Fn(&Record<'_>) -> bool,
     ) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         let mut emptied = Vec::new();
@@ -166,17 +168,16 @@ impl Table {
                 && let Some((position, bytes)) = log.head()
             {
                 if let Some(record) = Record::open(bytes) {
-                    if !record.is_over(until) {
+                    if !goes(&record) {
                         break;
                     }
-                    let (key, state) = (record.key(), record.state());
-                    let (origin, bytes) = (record.origin().ok(), record.bytes());
                     dropped.push(Dropped {
-                        key,
+                        key: record.key(),
                         position,
-                        origin,
-                        state,
-                        bytes,
+                        origin: record.origin().ok(),
+                        network: record.network(),
+                        state: record.state(),
+                        bytes: record.bytes(),
                     });
                 }
                 emptied.extend(log.pop());
@@ -190,6 +191,16 @@ impl Table {
                 .remove_if(&self.slot(*key), |_, now| now == position);
         }
         dropped
+    }
+
+    /// The deadline of the first record to expire among the oldest ones of the shards that are asked for. `None`: there is none.
+    pub(super) fn first_deadline(&self, asked: impl Fn(&Record<'_>) -> bool) -> Option<Timestamp> {
+        let of_shard = |shard| {
+            let mut log = self.log(shard)?;
+            let record = Record::open(log.head()?.1)?;
+            asked(&record).then(|| record.deadline())
+        };
+        (0..SHARDS).filter_map(of_shard).min()
     }
 
     /// Which shard a key is in.
@@ -301,11 +312,12 @@ mod tests {
             key,
             deadline: Timestamp::from_millis(1),
             origin: OriginName::Number(0),
+            network: NetworkName::NONE,
         };
         table.add(
             key,
             |_| Some(()),
-            || Ok(pack_pending(head, &pending).unwrap()),
+            || Ok(pack_pending(State::Pending, head, &pending).unwrap()),
         )
     }
 
@@ -336,12 +348,7 @@ mod tests {
         assert_eq!(add(&table, key(1)), Added::Not(()));
         let slot = table.slot(key(1));
         let position = *table.index.get(&slot).unwrap();
-        assert_eq!(
-            table
-                .drop_expired(table.shard(key(1)), Timestamp::from_millis(1), 9)
-                .len(),
-            1
-        );
+        assert_eq!(table.drop_while(table.shard(key(1)), 9, |_| true).len(), 1);
         table.index.insert(slot, position); // as if the entry had not been removed yet
         assert_eq!(table.with(key(1), |_| ()), None);
         assert_eq!(add(&table, key(1)), Added::New);

@@ -17,13 +17,15 @@ fn make() -> (Store, ManualClock) {
     (Store::Memory(store), clock)
 }
 
-/// Of the indices, and clients.
-fn entries(store: &MemoryStore) -> [usize; 4] {
+/// Of the indices, clients and networks.
+fn entries(store: &MemoryStore) -> [usize; 6] {
     [
+        store.unfollowed.entries(),
         store.pending.entries(),
         store.codes.entries(),
         store.traces.entries(),
         store.usage.clients(),
+        store.usage.networks().len(),
     ]
 }
 
@@ -56,7 +58,7 @@ fn pending(client: &str) -> PendingAuthorization {
 }
 
 fn hold(store: &MemoryStore, client: &str) -> Digest {
-    match store.hold(Place::Handle, &pending(client)) {
+    match store.hold(Place::Handle, &pending(client), None) {
         Ok(Held::Handle(handle)) => handle.digest(),
         other => panic!("{other:?}"),
     }
@@ -73,7 +75,7 @@ fn a_long_state_takes_as_much_room_as_it_needs() {
         state: ClientState::Value("s".repeat(70_000).into()),
         ..pending("long")
     };
-    let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &long) else {
+    let Ok(Held::Handle(handle)) = store.hold(Place::Handle, &long, None) else {
         panic!("there was room");
     };
     assert_eq!(
@@ -82,13 +84,26 @@ fn a_long_state_takes_as_much_room_as_it_needs() {
     );
     assert_eq!(store.statistics().pending, 1);
     let short = pending("short");
-    assert_eq!(store.hold(Place::Handle, &short), Err(StoreError::Full));
+    assert_eq!(
+        limit(&store.hold(Place::Handle, &short, None)),
+        Some(Limit::Capacity)
+    );
     clock.advance(settings().pending + GRACE);
     store.sweep();
     for _ in 0..20 {
         hold(&store, "short");
     }
-    assert_eq!(store.hold(Place::Handle, &short), Err(StoreError::Full));
+    assert_eq!(
+        limit(&store.hold(Place::Handle, &short, None)),
+        Some(Limit::Capacity)
+    );
+}
+
+fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
+    match answer {
+        Err(StoreError::NoRoom(limit, _)) => Some(*limit),
+        Ok(_) | Err(StoreError::Entropy | StoreError::Unreachable) => None,
+    }
 }
 
 fn matches(_bound: &BoundCode) -> Presented {
@@ -188,9 +203,12 @@ fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
 fn a_conflict_keeps_no_secret() {
     let (store, _clock) = store(roomy());
     let values = Place::Digest(Digest::of("values", &[]));
-    store.hold(values, &pending("client")).unwrap();
+    store.hold(values, &pending("client"), None).unwrap();
     assert!(store.pending.contains(b"own state"));
-    assert_eq!(store.hold(values, &pending("other")), Ok(Held::Conflict));
+    assert_eq!(
+        store.hold(values, &pending("other"), None),
+        Ok(Held::Conflict)
+    );
     assert!(!store.pending.contains(b"own state"));
 }
 
@@ -244,7 +262,7 @@ fn after_a_flood_memory_is_given_back() {
     clock.advance(settings().pending + settings().code + GRACE);
     store.sweep();
     let after = store.statistics();
-    assert_eq!(entries(&store), [0; 4]);
+    assert_eq!(entries(&store), [0; 6]);
     // What stays is the list of origins.
     assert!(after.bytes - before < 430_000, "{after:?}");
 }
@@ -265,7 +283,7 @@ fn many_threads_leave_nothing_behind() {
                     let values = digests[(round + thread) % digests.len()];
                     let held = hold(store, &format!("client {thread}"));
                     store
-                        .hold(Place::Digest(values), &pending(&round.to_string()))
+                        .hold(Place::Digest(values), &pending(&round.to_string()), None)
                         .unwrap();
                     // Now and then one that another thread has bound.
                     let name = format!("{} {round}", if round % 8 == 0 { 0 } else { thread });
@@ -304,21 +322,16 @@ fn many_threads_leave_nothing_behind() {
     store.sweep();
     let left = store.statistics();
     assert_eq!((left.pending, left.codes, left.tombstones), (0, 0, 0));
-    assert_eq!(entries(&store), [0; 4]);
+    assert_eq!(entries(&store), [0; 6]);
     // Nothing is counted that is not there: the whole store can be filled again.
     let share = roomy().capacity * 9 / 10;
     for _ in 0..share {
         hold(&store, "client");
     }
-    assert_eq!(
-        store.hold(Place::Handle, &pending("client")),
-        Err(StoreError::ClientShare)
-    );
+    let more = |client| limit(&store.hold(Place::Handle, &pending(client), None));
+    assert_eq!(more("client"), Some(Limit::Client));
     for _ in share..roomy().capacity {
         hold(&store, "other");
     }
-    assert_eq!(
-        store.hold(Place::Handle, &pending("other")),
-        Err(StoreError::Full)
-    );
+    assert_eq!(more("other"), Some(Limit::Capacity));
 }

@@ -1,27 +1,32 @@
 //! How many records there are, whose they are, and how many there may be.
 //!
-//! A pending authorization counts as one for each begun [`UNIT`] bytes: the client's state is kept as it came, and long ones
-//! must not cost more memory than the capacity promises.
+//! A record counts as one for each begun [`UNIT`] bytes: the client's state and the upstream's code are kept as they came, and
+//! long ones must not cost more memory than the capacity promises.
 //!
-//! New pending authorizations are refused at capacity and at a client's share of it. Codes are counted against
-//! both but never refused: the login that they end was let in when it began, and a flood of other people's
-//! requests must not undo it. So there are at most [`CODES_PER_AUTHORIZATION`] records more for each pending
-//! authorization that was let in: six times the capacity, were all of them to end at once in five codes each.
-//!
-//! [`CODES_PER_AUTHORIZATION`]: crate::flow::CODES_PER_AUTHORIZATION
+//! New pending authorizations are refused at capacity, at a client's share of it, and at a network's; and when a network begins too
+//! many a second. Codes are counted against all of them, and refused at [`WITH_CODES`] times the capacity, or a network's share,
+//! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
+//! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
+
+use std::time::Duration;
 
 use super::mix::Mix;
+use super::network::{NetworkName, Networks};
 use super::record::State;
 use super::sync::DashMap;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::table::SHARDS;
+use crate::clock::Timestamp;
 use crate::oauth::Digest;
-use crate::store::{Settings, Statistics, StoreError};
+use crate::store::{Limit, Settings, Statistics};
 
 /// Bytes of a record that count as one.
 const UNIT: usize = 256;
 
-/// As how many records a pending authorization of that many bytes counts.
+/// How many times the capacity, and a network's share of it, there may be with the codes.
+pub(super) const WITH_CODES: usize = 3;
+
+/// As how many records one of that many bytes counts.
 pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes.saturating_sub(1) / UNIT
 }
@@ -33,10 +38,22 @@ pub(super) struct Usage {
     records: AtomicUsize,
     /// Records of each client that has any.
     clients: DashMap<Digest, usize, Mix>,
+    networks: Networks,
     pending: AtomicUsize,
+    /// Of these.
+    unfollowed: AtomicUsize,
     codes: AtomicUsize,
     tombstones: AtomicUsize,
     refused: AtomicU64,
+    evicted: AtomicU64,
+}
+
+/// Whose room a record takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Holder {
+    /// `None` is impossible; if it happens, only the client's share is wrong.
+    pub(super) client: Option<Digest>,
+    pub(super) network: NetworkName,
 }
 
 /// Room for one record, given back unless it is used. It is counted before the record is there: whatever drops a
@@ -44,7 +61,7 @@ pub(super) struct Usage {
 #[must_use = "room that is not used is given back at once"]
 pub(super) struct Room<'a> {
     usage: &'a Usage,
-    client: Digest,
+    holder: Holder,
     state: State,
     weight: usize,
     used: bool,
@@ -52,40 +69,61 @@ pub(super) struct Room<'a> {
 
 impl Usage {
     pub(super) fn new(settings: &Settings) -> Self {
+        let network = share(settings.capacity, settings.per_network);
         Self {
             capacity: settings.capacity,
-            share: share(settings),
+            share: share(settings.capacity, settings.per_client),
             records: AtomicUsize::new(0),
             clients: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
+            networks: Networks::new(settings, network),
             pending: AtomicUsize::new(0),
+            unfollowed: AtomicUsize::new(0),
             codes: AtomicUsize::new(0),
             tombstones: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
-    /// Room for a pending authorization.
-    pub(super) fn reserve(&self, client: Digest, weight: usize) -> Result<Room<'_>, StoreError> {
-        // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
-        let more = |records| (records < self.capacity).then_some(records + weight);
-        self.records
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .map_err(|_| StoreError::Full)?;
-        if self.count(client, weight, self.share) {
-            self.pending.fetch_add(1, Ordering::Relaxed);
-            Ok(self.room(client, State::Pending, weight))
-        } else {
-            self.records.fetch_sub(weight, Ordering::Relaxed);
-            Err(StoreError::ClientShare)
-        }
+    pub(super) fn networks(&self) -> &Networks {
+        &self.networks
     }
 
-    /// Room for a code: there always is.
-    pub(super) fn reserve_code(&self, client: Digest) -> Room<'_> {
-        self.records.fetch_add(1, Ordering::Relaxed);
-        self.count(client, 1, None);
+    /// One more sign-in of that network begins. `Err`: too many do, and so long it has to wait.
+    pub(super) fn begin(&self, network: NetworkName, now: Timestamp) -> Result<(), Duration> {
+        self.networks.begin(network, now)
+    }
+
+    /// It has not come to that.
+    pub(super) fn forget(&self, network: NetworkName) {
+        self.networks.remove(network, 0);
+    }
+
+    /// Room for a pending authorization, which is [`State::Pending`] or [`State::Unfollowed`].
+    pub(super) fn reserve(
+        &self,
+        holder: Holder,
+        state: State,
+        weight: usize,
+    ) -> Result<Room<'_>, Limit> {
+        self.count(holder, weight, 1)?;
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        if state == State::Unfollowed {
+            self.unfollowed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(self.room(holder, state, weight))
+    }
+
+    /// Room for a code of a sign-in that was let in.
+    pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Limit> {
+        self.count(holder, weight, WITH_CODES)?;
         self.codes.fetch_add(1, Ordering::Relaxed);
-        self.room(client, State::Bound, 1)
+        Ok(self.room(holder, State::Bound, weight))
+    }
+
+    /// A redirect was followed.
+    pub(super) fn follow(&self) {
+        self.unfollowed.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A code has become a tombstone.
@@ -95,21 +133,32 @@ impl Usage {
     }
 
     /// A record of that many bytes was dropped.
-    pub(super) fn remove(&self, client: Option<Digest>, state: State, bytes: usize) {
-        let (kind, weight) = match state {
-            State::Pending | State::Conflict => (&self.pending, weight(bytes)),
-            State::Bound | State::Claimed => (&self.codes, 1),
-            State::Redeemed | State::Burnt => (&self.tombstones, 1),
-            // Not counted: there is one for each code, which was.
-            State::Trace => return,
-        };
-        kind.fetch_sub(1, Ordering::Relaxed);
-        self.give_back(client, weight);
+    pub(super) fn remove(&self, holder: Holder, state: State, bytes: usize) {
+        // There is a trace for each code, which was counted; and what was followed counts where it stands now.
+        if !matches!(state, State::Trace | State::Followed) {
+            self.uncount(state);
+            self.give_back(holder, weight(bytes));
+        }
     }
 
-    fn give_back(&self, client: Option<Digest>, weight: usize) {
+    fn uncount(&self, state: State) {
+        let kind = match state {
+            State::Pending | State::Conflict => &self.pending,
+            State::Unfollowed => {
+                self.unfollowed.fetch_sub(1, Ordering::Relaxed);
+                &self.pending
+            }
+            State::Bound | State::Claimed => &self.codes,
+            State::Redeemed | State::Burnt => &self.tombstones,
+            State::Trace | State::Followed => return,
+        };
+        kind.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, holder: Holder, weight: usize) {
         self.records.fetch_sub(weight, Ordering::Relaxed);
-        if let Some(client) = client {
+        self.networks.remove(holder.network, weight);
+        if let Some(client) = holder.client {
             self.discount(client, weight);
         }
     }
@@ -118,36 +167,71 @@ impl Usage {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn evict(&self, sign_ins: usize) {
+        let sign_ins = u64::try_from(sign_ins).unwrap_or(u64::MAX);
+        self.evicted.fetch_add(sign_ins, Ordering::Relaxed);
+    }
+
     /// Gives memory back after a flood of clients.
     pub(super) fn shrink(&self) {
         if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
             self.clients.shrink_to_fit();
         }
+        self.networks.shrink();
     }
 
     /// All but the bytes that the records themselves take.
     pub(super) fn statistics(&self) -> Statistics {
         Statistics {
             pending: self.pending.load(Ordering::Relaxed),
+            unfollowed: self.unfollowed.load(Ordering::Relaxed),
             codes: self.codes.load(Ordering::Relaxed),
             tombstones: self.tombstones.load(Ordering::Relaxed),
-            bytes: self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1),
+            bytes: self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1)
+                + self.networks.bytes(),
             refused: self.refused.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
         }
     }
 
-    fn room(&self, client: Digest, state: State, weight: usize) -> Room<'_> {
+    fn room(&self, holder: Holder, state: State, weight: usize) -> Room<'_> {
         Room {
             usage: self,
-            client,
+            holder,
             state,
             weight,
             used: false,
         }
     }
 
+    /// So many more, unless there are that many times as many as there may be. A client's share is of pending authorizations: who
+    /// signs in at one client is not shut out by the codes of others.
+    fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
+        self.networks.add(holder.network, weight, shares)?;
+        let capacity = self.capacity.saturating_mul(shares);
+        // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
+        let more = |records| (records < capacity).then_some(records + weight);
+        let counted = self
+            .records
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        if counted.is_err() {
+            self.networks.remove(holder.network, weight);
+            return Err(Limit::Capacity);
+        }
+        let limit = self.share.filter(|_| shares == 1);
+        if holder
+            .client
+            .is_none_or(|client| self.count_client(client, weight, limit))
+        {
+            return Ok(());
+        }
+        self.records.fetch_sub(weight, Ordering::Relaxed);
+        self.networks.remove(holder.network, weight);
+        Err(Limit::Client)
+    }
+
     /// So many more for this client, unless it has `limit`.
-    fn count(&self, client: Digest, weight: usize, limit: Option<usize>) -> bool {
+    fn count_client(&self, client: Digest, weight: usize, limit: Option<usize>) -> bool {
         if self.share.is_none() {
             return true;
         }
@@ -184,27 +268,21 @@ impl Room<'_> {
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         if !self.used {
-            let kind = if self.state == State::Pending {
-                &self.usage.pending
-            } else {
-                &self.usage.codes
-            };
-            kind.fetch_sub(1, Ordering::Relaxed);
-            self.usage.give_back(Some(self.client), self.weight);
+            self.usage.uncount(self.state);
+            self.usage.give_back(self.holder, self.weight);
         }
     }
 }
 
-/// At least one record: a share of nothing would lock a client out of an empty store.
+/// At least one record: a share of nothing would lock its holder out of an empty store.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     reason = "a share of a number of records, rounded down; float casts saturate"
 )]
-fn share(settings: &Settings) -> Option<usize> {
-    (settings.per_client < 1.0)
-        .then(|| ((settings.capacity as f64 * settings.per_client) as usize).max(1))
+fn share(capacity: usize, part: f64) -> Option<usize> {
+    (part < 1.0).then(|| ((capacity as f64 * part) as usize).max(1))
 }
 
 #[cfg(test)]
@@ -213,17 +291,10 @@ mod tests {
 
     #[test]
     fn a_share_is_rounded_down_and_never_nothing() {
-        let with = |capacity, per_client| {
-            share(&Settings {
-                capacity,
-                per_client,
-                ..Settings::default()
-            })
-        };
-        assert_eq!(with(9, 0.5), Some(4));
-        assert_eq!(with(9, 0.0), Some(1));
-        assert_eq!(with(9, -1.0), Some(1));
-        assert_eq!(with(9, 1.0), None);
-        assert_eq!(with(9, f64::NAN), None);
+        assert_eq!(share(9, 0.5), Some(4));
+        assert_eq!(share(9, 0.0), Some(1));
+        assert_eq!(share(9, -1.0), Some(1));
+        assert_eq!(share(9, 1.0), None);
+        assert_eq!(share(9, f64::NAN), None);
     }
 }

@@ -939,6 +939,8 @@ fn clients_without_end() {
     let server = Echo::start();
     let rig = Rig::with(Config {
         server: "workers = 1",
+        // As from many networks.
+        store: "network_rate = 1000000",
         upstream: &format!("url = \"http://{}\"", server.0),
         pkce: "entry = \"rewrite\"\nbrowser_binding = \"off\"",
         ..Config::default()

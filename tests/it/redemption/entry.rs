@@ -3,7 +3,7 @@
 use super::assert_page;
 use crate::support::client::assert_token;
 use crate::support::params::{Params, s256};
-use crate::support::rig::{Config, HOST, Rig, authorization_response, cookie_of, request, target};
+use crate::support::rig::{Rig, authorization_response, cookie_of, request, target};
 use crate::support::scripted::{Act, Shape, Then, reply};
 
 #[test]
@@ -333,34 +333,6 @@ fn paths_that_some_server_takes_for_an_endpoint_are_refused() {
 fn assert_refused_path(rig: &Rig, bytes: &[u8]) {
     let response = rig.send(bytes);
     assert_eq!(response.status, 400, "{response}");
-}
-
-#[test]
-fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
-    let rig = Rig::with(Config {
-        store: "capacity = 1000\nper_client = 1.0",
-        ..Config::default()
-    });
-    let first = rig.authorization();
-    let entry = rig.entry(&first);
-    let mut connection = rig.connect();
-    let full = (0..1100).find_map(|at| {
-        let query = first
-            .params
-            .clone()
-            .with("state", &at.to_string())
-            .encoded();
-        connection
-            .send(format!("GET /authorize?{query} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes());
-        let response = connection.response();
-        (response.status != 303).then_some(response)
-    });
-    let full = full.expect("the store is full at some point");
-    assert_page(&full, 503, "store_unavailable");
-    assert!(full.header("retry-after").is_some(), "{full}");
-
-    let answer = authorization_response(&rig.get(&entry), &first);
-    assert_token(&rig.redeem(&first, answer.expect("an answer").code()));
 }
 
 /// django-allauth's consent has a field of that name; an authorization request has more beside a request object (RFC 9101

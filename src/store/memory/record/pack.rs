@@ -4,6 +4,7 @@ use super::{HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOU
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+use crate::store::memory::network::NetworkName;
 use crate::store::memory::origin::{Origin, OriginName};
 use crate::store::memory::wipe::Secret;
 
@@ -13,6 +14,7 @@ pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) key: Digest,
     pub(in crate::store::memory) deadline: Timestamp,
     pub(in crate::store::memory) origin: OriginName,
+    pub(in crate::store::memory) network: NetworkName,
 }
 
 /// How long a pending authorization will be, packed.
@@ -45,6 +47,7 @@ pub(in crate::store::memory) fn packed_length(
 
 /// Packs a pending authorization. `None`: a text of more than four gigabytes.
 pub(in crate::store::memory) fn pack_pending(
+    state: State,
     head: Head,
     pending: &PendingAuthorization,
 ) -> Option<Secret> {
@@ -53,11 +56,11 @@ pub(in crate::store::memory) fn pack_pending(
         .as_deref()
         .filter(|text| *text != "code");
     let response_mode = pending.response_mode.as_deref();
-    let state = pending.state.as_str().unwrap_or_default();
+    let own = pending.state.as_str().unwrap_or_default();
     let prefixed = |text: Option<&str>| text.map_or(0, |text| text.len() + 4);
-    let length = prefixed(response_type) + prefixed(response_mode) + state.len();
+    let length = prefixed(response_type) + prefixed(response_mode) + own.len();
     let challenge = pending.challenge.as_ref();
-    let mut writer = Writer::new(State::Pending, head, pending.browser, challenge, length)?;
+    let mut writer = Writer::new(state, head, pending.browser, challenge, length)?;
     match (&pending.response_type, response_type) {
         (None, _) => {}
         (Some(_), None) => writer.part(Shape::TYPE_CODE, &[]),
@@ -134,6 +137,7 @@ impl Writer {
             key,
             deadline,
             origin,
+            network,
         }: Head,
     ) {
         let millis = deadline.as_millis().min(LATEST).to_le_bytes();
@@ -149,6 +153,7 @@ impl Writer {
             OriginName::Itself(origin) => (WITHOUT_REDIRECT, Some(origin)),
         };
         self.bytes.0.extend_from_slice(&number.to_le_bytes());
+        self.bytes.0.extend_from_slice(&network.to_bytes());
         let Some(Origin { client, redirect }) = itself else {
             return;
         };

@@ -47,22 +47,35 @@ fn any_type() -> impl Strategy<Value = Option<Box<str>>> {
 proptest! {
     #[test]
     fn a_pending_authorization_comes_back_as_it_went(
-        (key, millis, name) in (digest(), 0..=LATEST, name()),
+        (key, millis, name, network) in (digest(), 0..=LATEST, name(), any::<[u8; 4]>()),
         (challenge, origin, browser) in (challenge(), origin(), prop::option::of(digest())),
         (state, response_type, response_mode) in (state(), any_type(), any_type()),
+        followed in any::<bool>(),
     ) {
         let pending = PendingAuthorization {
             challenge, client: origin.client, redirect: origin.redirect, state, response_type, response_mode,
             browser,
         };
         let deadline = Timestamp::from_millis(millis);
-        let mut bytes = pack_pending(Head { key, deadline, origin: name }, &pending).unwrap();
+        let network = NetworkName::from_bytes(network);
+        let mut bytes = if followed {
+            let before = Head { key, deadline: Timestamp::from_millis(9), origin: name, network };
+            let mut unfollowed = pack_pending(State::Unfollowed, before, &pending).unwrap();
+            let mut record = Record::open(&mut unfollowed.0).unwrap();
+            prop_assert_eq!(record.state(), State::Unfollowed);
+            let bytes = record.follow(deadline);
+            prop_assert_eq!((record.state(), record.network()), (State::Followed, network));
+            prop_assert!(record.parts().unwrap().rest.0.iter().all(|byte| *byte == 0));
+            bytes
+        } else {
+            pack_pending(State::Pending, Head { key, deadline, origin: name, network }, &pending).unwrap()
+        };
         prop_assert_eq!(bytes.0.len(), packed_length(name, &pending));
         prop_assert_eq!(bytes.0.get(COUNT), Some(&0));
         let mut record = Record::open(&mut bytes.0).unwrap();
         prop_assert_eq!(record.key(), key);
         prop_assert_eq!(record.deadline(), deadline);
-        prop_assert_eq!(record.origin(), Ok(name));
+        prop_assert_eq!((record.origin(), record.network()), (Ok(name), network));
         prop_assert_eq!(record.state(), State::Pending);
         prop_assert_eq!(record.challenge(), Ok(pending.challenge.clone()));
         prop_assert_eq!(record.pending(origin), Ok(pending));
@@ -75,7 +88,7 @@ proptest! {
         (key, name, challenge) in (digest(), name(), challenge()),
         code in ".{1,300}",
     ) {
-        let head = Head { key, deadline: Timestamp::from_millis(9), origin: name };
+        let head = Head { key, deadline: Timestamp::from_millis(9), origin: name, network: NetworkName::NONE };
         let secret = AuthorizationCode::new(&code).unwrap();
         let mut bytes = pack_code(head, challenge.as_ref(), &secret).unwrap();
         let mut record = Record::open(&mut bytes.0).unwrap();
@@ -98,7 +111,7 @@ proptest! {
 
     #[test]
     fn a_trace_comes_back_as_it_went((key, name, sign_in) in (digest(), name(), digest())) {
-        let head = Head { key, deadline: Timestamp::from_millis(9), origin: name };
+        let head = Head { key, deadline: Timestamp::from_millis(9), origin: name, network: NetworkName::NONE };
         let mut bytes = pack_trace(head, sign_in).unwrap();
         let record = Record::open(&mut bytes.0).unwrap();
         prop_assert_eq!((record.key(), record.state(), record.origin()), (key, State::Trace, Ok(name)));
@@ -121,14 +134,15 @@ fn records_have_the_sizes_that_are_documented() {
         key,
         deadline: Timestamp::default(),
         origin: OriginName::Number(0),
+        network: NetworkName::NONE,
     };
     let challenge = Some(CodeChallenge::S256([7; 32]));
     let code = AuthorizationCode::new(&"c".repeat(32)).unwrap();
     assert_eq!(
         pack_code(head, challenge.as_ref(), &code).unwrap().0.len() + 2,
-        92
+        96
     );
-    assert_eq!(pack_trace(head, key).unwrap().0.len() + 2, 44);
+    assert_eq!(pack_trace(head, key).unwrap().0.len() + 2, 48);
     let pending = PendingAuthorization {
         challenge,
         client: key,
@@ -138,7 +152,14 @@ fn records_have_the_sizes_that_are_documented() {
         response_mode: None,
         browser: None,
     };
-    assert_eq!(pack_pending(head, &pending).unwrap().0.len() + 2, 124);
+    assert_eq!(
+        pack_pending(State::Pending, head, &pending)
+            .unwrap()
+            .0
+            .len()
+            + 2,
+        128
+    );
 }
 
 #[test]
@@ -150,6 +171,7 @@ fn packing_never_reallocates() {
         key: client,
         deadline: Timestamp::default(),
         origin,
+        network: NetworkName::NONE,
     };
     let plain = CodeChallenge::Plain("p".repeat(128).into());
     let code = AuthorizationCode::new(&"c".repeat(999)).unwrap();
@@ -164,7 +186,7 @@ fn packing_never_reallocates() {
         response_mode: Some("form_post".into()),
         browser: Some(client),
     };
-    let bytes = pack_pending(head, &pending).unwrap();
+    let bytes = pack_pending(State::Pending, head, &pending).unwrap();
     assert_eq!(
         bytes.0.capacity(),
         HEAD + 48 + 16 + 32 + 128 + 999 + 4 + 13 + 4 + 9

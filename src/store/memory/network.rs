@@ -1,0 +1,138 @@
+//! How much of the store the sign-ins from one network hold, and how many it may begin a second.
+
+use std::time::Duration;
+
+use super::mix::Mix;
+use super::sync::DashMap;
+use super::table::SHARDS;
+use crate::clock::Timestamp;
+use crate::store::{Limit, Network, Settings};
+
+/// How many seconds' worth of sign-ins may begin at once: a class of students, an office in the morning.
+const BURST: Duration = Duration::from_secs(10);
+
+/// A network as it stands in a record: four bytes of a keyed hash, or zero. Of networks that meet in one name, which only chance can
+/// bring about, both together have the share of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct NetworkName(u32);
+
+impl NetworkName {
+    /// Of what has no share: it comes from many.
+    pub(super) const NONE: Self = Self(0);
+
+    pub(super) fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bytes))
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+}
+
+/// Every network that has records.
+pub(super) struct Networks {
+    mix: Mix,
+    /// `None`: one network may have everything.
+    share: Option<usize>,
+    /// Between two sign-ins, in microseconds.
+    interval: u64,
+    uses: DashMap<NetworkName, Use, Mix>,
+}
+
+/// What one network has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    records: usize,
+    /// When as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the generic cell rate
+    /// algorithm: one number says how much of the burst is used up).
+    due: u64,
+}
+
+impl Networks {
+    pub(super) fn new(settings: &Settings, share: Option<usize>) -> Self {
+        let rate = u64::from(settings.network_rate.max(1));
+        Self {
+            mix: Mix::new(),
+            share,
+            interval: micros(Duration::from_secs(1)) / rate,
+            uses: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
+        }
+    }
+
+    pub(super) fn name(&self, network: Option<Network>) -> NetworkName {
+        let Some(network) = network else {
+            return NetworkName::NONE;
+        };
+        let [a, b, c, d, ..] = self.mix.hash(network.as_bytes()).to_le_bytes();
+        NetworkName(u32::from_le_bytes([a, b, c, d]).max(1))
+    }
+
+    /// One more sign-in begins. `Err`: too many do, and so long it has to wait.
+    pub(super) fn begin(&self, network: NetworkName, now: Timestamp) -> Result<(), Duration> {
+        if network == NetworkName::NONE {
+            return Ok(());
+        }
+        let now = now.as_millis().saturating_mul(1000);
+        let mut network = self.uses.entry(network).or_default();
+        let next = network.due.max(now).saturating_add(self.interval);
+        match next.saturating_sub(now.saturating_add(micros(BURST))) {
+            0 => {
+                network.due = next;
+                Ok(())
+            }
+            early => Err(Duration::from_micros(early)),
+        }
+    }
+
+    /// Counts records of that weight, unless they would exceed the share, so many times over.
+    pub(super) fn add(
+        &self,
+        network: NetworkName,
+        weight: usize,
+        shares: usize,
+    ) -> Result<(), Limit> {
+        if network == NetworkName::NONE {
+            return Ok(());
+        }
+        let mut network = self.uses.entry(network).or_default();
+        if let Some(share) = self.share
+            && network.records >= share.saturating_mul(shares)
+        {
+            return Err(Limit::Network);
+        }
+        network.records += weight;
+        Ok(())
+    }
+
+    /// They are gone. A network without any is forgotten.
+    pub(super) fn remove(&self, network: NetworkName, weight: usize) {
+        if network == NetworkName::NONE {
+            return;
+        }
+        self.uses.remove_if_mut(&network, |_, network| {
+            network.records = network.records.saturating_sub(weight);
+            network.records == 0
+        });
+    }
+
+    /// Gives memory back after a flood of networks.
+    pub(super) fn shrink(&self) {
+        if self.uses.capacity() > 4096 && self.uses.len() < self.uses.capacity() / 16 {
+            self.uses.shrink_to_fit();
+        }
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.uses.capacity() * 8 / 7 * (size_of::<(NetworkName, Use)>() + 1)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.uses.len()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
