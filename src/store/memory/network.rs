@@ -73,7 +73,7 @@ impl Networks {
             return Ok(());
         }
         let now = now.as_millis().saturating_mul(1000);
-        let mut network = self.uses.entry(network).or_default();
+        let mut network = self.uses.entry(network).or_insert(Use::default());
         let next = network.due.max(now).saturating_add(self.interval);
         match next.saturating_sub(now.saturating_add(micros(BURST))) {
             0 => {
@@ -94,7 +94,7 @@ impl Networks {
         if network == NetworkName::NONE {
             return Ok(());
         }
-        let mut network = self.uses.entry(network).or_default();
+        let mut network = self.uses.entry(network).or_insert(Use::default());
         if let Some(share) = self.share
             && network.records >= share.saturating_mul(shares)
         {
