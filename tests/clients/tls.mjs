@@ -9,9 +9,11 @@ const string = (value) => ({ type: 'string', default: value });
 const { values: options } = parseArgs({
   options: {
     port: string(),
-    // One after the other, each on a connection of its own: { from, protocol, method, path, authority, fields, bytes }.
+    // One after the other, each on a connection of its own: { from, protocol, method, path, authority, fields, bytes, until };
+    // of an answer without an end, what has come until these words are there.
     requests: string('[]'),
-    // So many GETs of /held at a time from 127.0.0.2, which nobody answers; and how many of them are to be answered all the same.
+    // So many GETs of /held at a time from one address, which nobody answers; and how many of them are to be answered all the same.
+    holder: string('127.0.0.2'),
     held: string('0'),
     refused: string('0'),
   },
@@ -33,7 +35,7 @@ function session(socket) {
   });
 }
 
-async function over2(socket, { method, path, authority, fields, body }) {
+async function over2(socket, { method, path, authority, fields, body, until }) {
   const client = session(socket);
   const head = { ':method': method, ':path': path, ':authority': authority };
   for (const [name, value] of fields) head[name.toLowerCase()] = [head[name.toLowerCase()] ?? [], value].flat();
@@ -41,12 +43,16 @@ async function over2(socket, { method, path, authority, fields, body }) {
   if (body.length > 0) stream.end(body);
   const [answer] = await once(stream, 'response');
   const { ':status': status, ...rest } = answer;
-  const text = Buffer.concat(await stream.toArray()).toString();
+  let text = '';
+  for await (const chunk of stream) {
+    text += chunk;
+    if (until && text.includes(until)) break;
+  }
   client.destroy();
   return { status, fields: rest, body: text };
 }
 
-async function over1(socket, { method, path, authority, fields, body }) {
+async function over1(socket, { method, path, authority, fields, body, until }) {
   const lines = [`${method} ${path} HTTP/1.1`, `Host: ${authority}`, ...fields.map(([name, value]) => `${name}: ${value}`)];
   if (body) lines.push(`Content-Length: ${body.length}`);
   if (!fields.some(([name]) => name === 'Connection')) lines.push('Connection: close');
@@ -55,17 +61,18 @@ async function over1(socket, { method, path, authority, fields, body }) {
   let text = '';
   for await (const chunk of socket) {
     text += chunk.toString('latin1');
+    if (until && text.includes(until)) break;
     if (text.includes('\r\n\r\n') && fields.some(([name]) => name === 'Connection')) break; // it may be kept alive
   }
   return { status: Number(text.split(' ')[1]), body: text };
 }
 
 async function send({ from = '127.0.0.2', protocol = 'h2', ...request }) {
-  const { method = 'GET', path = '/page', authority = `localhost:${options.port}`, fields = [], bytes = 0 } = request;
+  const { method = 'GET', path = '/page', authority = `localhost:${options.port}`, fields = [], bytes = 0, until } = request;
   const speak = protocol === 'h2' ? over2 : over1;
   const body = Buffer.alloc(bytes, 'a');
   try {
-    return await speak(await connect(from, protocol), { method, path, authority, fields, body });
+    return await speak(await connect(from, protocol), { method, path, authority, fields, body, until });
   } catch (error) {
     return { status: 0, body: error.message }; // closed, or reset
   }
@@ -77,7 +84,7 @@ async function hold(held, refused) {
   const perConnection = 40; // below every limit of streams
   await new Promise(async (enough) => {
     for (let left = held; left > 0; left -= perConnection) {
-      const client = session(await connect('127.0.0.2', 'h2'));
+      const client = session(await connect(options.holder, 'h2'));
       for (let number = 0; number < Math.min(left, perConnection); number += 1) {
         const stream = client.request({ ':path': '/held', ':authority': `localhost:${options.port}` });
         stream.on('response', (answer) => answers.push({ status: answer[':status'] }) === refused && enough()).resume();

@@ -245,24 +245,44 @@ fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
     );
 }
 
+/// A stream of events comes piece by piece, and not when it is over.
+fn streams_come_as_they_are_sent(proxy: Proxy) {
+    let way = Way::through(proxy);
+    for protocol in PROTOCOLS {
+        let feed = way.rig.upstream.feed("/events");
+        // What nginx has to be told.
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        feed.send([head, "d\r\ndata: first\n\n\r\n"].concat().into_bytes())
+            .expect("it is eaten");
+        let (answer, _) =
+            way.ask(&json!({"protocol": protocol, "path": "/events", "until": "first"}));
+        assert_eq!(answer["status"], 200, "{answer}");
+        drop(feed);
+    }
+}
+
 /// The gate has no share for each client of a trusted proxy.
 fn one_client_leaves_room_for_others(proxy: Proxy) {
-    let way = Way::through(proxy);
-    let (feed, eaten) = channel();
-    way.rig
-        .upstream
-        .on("/held", Act::Feed(Arc::new(Mutex::new(eaten))));
-    let answers = way.front.client(&[
-        ("--held", "70".to_owned()),
-        ("--refused", "6".to_owned()),
-        ("--requests", json!([{"from": "127.0.0.3"}]).to_string()),
-    ]);
-    drop(feed);
-    let statuses: Vec<_> = answers
-        .iter()
-        .map(|answer| answer["status"].as_u64().unwrap_or_default())
-        .collect();
-    assert_eq!(statuses, [429, 429, 429, 429, 429, 429, 200]);
+    for holder in ["127.0.0.2", "::1"] {
+        let way = Way::through(proxy);
+        let (feed, eaten) = channel();
+        way.rig
+            .upstream
+            .on("/held", Act::Feed(Arc::new(Mutex::new(eaten))));
+        let answers = way.front.client(&[
+            ("--holder", holder.to_owned()),
+            ("--held", "70".to_owned()),
+            ("--refused", "6".to_owned()),
+            ("--requests", json!([{"from": "127.0.0.3"}]).to_string()),
+        ]);
+        drop(feed);
+        let statuses: Vec<_> = answers
+            .iter()
+            .map(|answer| answer["status"].as_u64().unwrap_or_default())
+            .collect();
+        assert_eq!(statuses, [429, 429, 429, 429, 429, 429, 200], "{holder}");
+    }
 }
 
 /// In Chromium, which speaks HTTP/2 to the proxy. `hard` refuses a browser that does not bring the cookie, so that it went there
@@ -327,6 +347,11 @@ macro_rules! each_proxy {
             #[test]
             fn the_host_is_the_clients() {
                 super::the_host_is_the_clients(Proxy::$proxy);
+            }
+
+            #[test]
+            fn streams_come_as_they_are_sent() {
+                super::streams_come_as_they_are_sent(Proxy::$proxy);
             }
 
             #[test]
