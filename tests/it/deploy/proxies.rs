@@ -11,7 +11,7 @@ use crate::support::fixture::free_port;
 use crate::support::fixture::program;
 use crate::support::front::{Front, Proxy, TRUSTED, url};
 use crate::support::rig::{Config, Rig};
-use crate::support::scripted::{Act, Received, Then, reply};
+use crate::support::scripted::{Act, Received, Scripted, Then, reply};
 use crate::support::servers::OIDC_PROVIDER_BEHIND_TLS;
 use crate::support::stage::Stage;
 
@@ -262,6 +262,28 @@ fn streams_come_as_they_are_sent(proxy: Proxy) {
     }
 }
 
+/// In the gate's place, a server that breaks a kept-alive connection off when it has a token request: it may have redeemed the code.
+fn a_token_request_is_sent_once(proxy: Proxy) {
+    let server = Scripted::start();
+    let front = Front::start(proxy, free_port(), server.address().port());
+    for protocol in PROTOCOLS {
+        for _ in 0..3 {
+            assert_eq!(front.ask(&json!({"protocol": protocol}))["status"], 200);
+            server.once("/token", Act::Interrupt(Vec::new(), Then::Close));
+            let fields = [["Content-Type", "application/x-www-form-urlencoded"]];
+            let answer = front.ask(
+                &json!({"protocol": protocol, "method": "POST", "path": "/token",
+                "fields": fields, "bytes": 50}),
+            );
+            let status = answer["status"].as_u64().unwrap_or_default();
+            // HAProxy leaves it to the client whether it tries again: it closes what had a connection that was used before.
+            let is_left_open = proxy == Proxy::Haproxy && status == 0;
+            assert!(status / 100 == 5 || is_left_open, "{answer}");
+        }
+    }
+    assert_eq!(server.requests_to("/token").len(), 3 * PROTOCOLS.len());
+}
+
 /// The gate has no share for each client of a trusted proxy.
 fn one_client_leaves_room_for_others(proxy: Proxy) {
     for holder in ["127.0.0.2", "::1"] {
@@ -347,6 +369,11 @@ macro_rules! each_proxy {
             #[test]
             fn the_host_is_the_clients() {
                 super::the_host_is_the_clients(Proxy::$proxy);
+            }
+
+            #[test]
+            fn a_token_request_is_sent_once() {
+                super::a_token_request_is_sent_once(Proxy::$proxy);
             }
 
             #[test]
