@@ -37,7 +37,8 @@ impl Way {
         let port = free_port();
         let rig = Rig::with(Config {
             server: TRUSTED,
-            upstream: &format!("public_url = \"{}\"", url(port)),
+            // Less than any proxy waits.
+            upstream: &format!("public_url = \"{}\"\nresponse = \"25s\"", url(port)),
             ..Config::default()
         });
         let front = Front::start(proxy, port, rig.address().port());
@@ -258,6 +259,9 @@ fn streams_come_as_they_are_sent(proxy: Proxy) {
         let (answer, _) =
             way.ask(&json!({"protocol": protocol, "path": "/events", "until": "first"}));
         assert_eq!(answer["status"], 200, "{answer}");
+        // The stream goes on: the gate, which gives up what has stalled, has not done so.
+        let log = way.rig.gate.log();
+        assert!(!log.contains("upstream_failed"), "{log}");
         drop(feed);
     }
 }
