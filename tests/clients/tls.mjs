@@ -9,8 +9,8 @@ const string = (value) => ({ type: 'string', default: value });
 const { values: options } = parseArgs({
   options: {
     port: string(),
-    // One after the other, each on a connection of its own: { from, protocol, method, path, authority, fields, bytes, until };
-    // of an answer without an end, what has come until these words are there.
+    // One after the other, each on a connection of its own: { from, protocol, method, path, authority, fields, bytes, until }. Once
+    // the words `until` have come of an answer, /seen is asked for before the rest of it is read.
     requests: string('[]'),
     // So many GETs of /held at a time from one address, which nobody answers; and how many of them are to be answered all the same.
     holder: string('127.0.0.2'),
@@ -46,7 +46,7 @@ async function over2(socket, { method, path, authority, fields, body, until }) {
   let text = '';
   for await (const chunk of stream) {
     text += chunk;
-    if (until && text.includes(until)) break;
+    if (until && text.includes(until)) until = await seen('h2');
   }
   client.destroy();
   return { status, fields: rest, body: text };
@@ -61,10 +61,14 @@ async function over1(socket, { method, path, authority, fields, body, until }) {
   let text = '';
   for await (const chunk of socket) {
     text += chunk.toString('latin1');
-    if (until && text.includes(until)) break;
+    if (until && text.includes(until)) until = await seen('http/1.1');
     if (text.includes('\r\n\r\n') && fields.some(([name]) => name === 'Connection')) break; // it may be kept alive
   }
   return { status: Number(text.split(' ')[1]), body: text };
+}
+
+async function seen(protocol) {
+  await send({ protocol, path: '/seen' });
 }
 
 async function send({ from = '127.0.0.2', protocol = 'h2', ...request }) {
