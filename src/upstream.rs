@@ -9,7 +9,6 @@ mod download;
 mod framing;
 mod line;
 mod lookalike;
-mod lookups;
 mod pool;
 
 use std::path::PathBuf;
