@@ -16,6 +16,8 @@ const { values: options } = parseArgs({
     'redirect-uri': string('http://127.0.0.1:9999/cb'),
     'response-mode': string(),
     scope: string('openid'),
+    pin: string(), // see launch()
+    only: { type: 'string', multiple: true }, // these scenarios
   },
 });
 const redirectUri = options['redirect-uri'];
@@ -74,6 +76,7 @@ class User {
   responses = [];
   redemptions = [];
   visited = [];
+  protocols = new Set(); // by which pages of the base came
   #context;
   #verifiers = new Map();
 
@@ -101,6 +104,7 @@ class User {
     page.on('request', (request) => request.isNavigationRequest() && this.visited.push(request.url()));
     page.on('framenavigated', (frame) => this.#arrived(frame.url()));
     await page.goto(url.href);
+    this.protocols.add(await page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol));
     return page;
   }
 
@@ -163,9 +167,9 @@ const listener = createServer(async (req, res) => {
 const { hostname, port } = new URL(redirectUri);
 await once(listener.listen(port, hostname), 'listening');
 
-const browser = await launch();
+const browser = await launch(options.pin);
 const report = {};
-for (const [name, act] of Object.entries(scenarios)) {
+for (const [name, act] of Object.entries(scenarios).filter(([name]) => options.only?.includes(name) ?? true)) {
   const context = await browser.newContext();
   user = new User(context);
   let failure = null;
@@ -174,8 +178,9 @@ for (const [name, act] of Object.entries(scenarios)) {
   } catch (error) {
     failure = error.message;
   }
-  const { responses, redemptions, visited } = user;
-  report[name] = { responses, redeemed: await Promise.all(redemptions), visited, failure };
+  const { responses, redemptions, visited, protocols } = user;
+  const cookies = (await context.cookies()).map((cookie) => cookie.name);
+  report[name] = { responses, redeemed: await Promise.all(redemptions), visited, protocols: [...protocols], cookies, failure };
   await context.close();
 }
 await browser.close();

@@ -1,6 +1,10 @@
 //! What newcomers and operators read is true: configurations in documents pass `check`, links lead somewhere, names in tables are
 //! those of the program, and what `deploy/` holds says what the program needs.
 
+mod manifests;
+mod proxies;
+mod systemd;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 pub(crate) mod client;
 pub(crate) mod fixture;
+pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod html;
 pub(crate) mod http;

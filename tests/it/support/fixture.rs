@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-const HINT: &str = "run tests/run, which installs what the tests need";
+pub(crate) const HINT: &str = "run tests/run, which installs what the tests need";
 
 /// Debian's.
 const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";

@@ -36,10 +36,13 @@ impl Gate {
 
     /// The same where so many files may be open.
     pub(crate) fn start_with_descriptors(config: &str, limit: usize) -> Self {
-        let program = env!("CARGO_BIN_EXE_pkce-gate");
-        let line = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        Self::start_in(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""), config)
+    }
+
+    /// The same by these lines of a shell, for which `$0` is the program, and `$3` the configuration's file.
+    pub(crate) fn start_in(lines: &str, config: &str) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", &line, program]);
+        shell.args(["-c", lines, env!("CARGO_BIN_EXE_pkce-gate")]);
         let mut gate = Self::launch_by(shell, config, Stdio::piped(), Stdio::piped());
         gate.wait();
         gate
@@ -142,9 +145,24 @@ impl Gate {
 
     /// `TERM`, `INT`, `KILL`.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
+        let pid = self.program().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.expect("kill is there").success(), "{name} is sent");
+    }
+
+    /// The process of the program itself, which may be the last of a line of processes that each began one.
+    pub(crate) fn program(&self) -> u32 {
+        let mut pid = self.process.id();
+        loop {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+            let child = children
+                .ok()
+                .and_then(|list| list.split(' ').next()?.parse().ok());
+            match child {
+                Some(child) => pid = child,
+                None => return pid,
+            }
+        }
     }
 
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {

@@ -127,7 +127,12 @@ impl Rig {
     }
 
     pub(crate) fn between(config: Config<'_>, upstream: Scripted) -> Self {
-        let mut gate = Gate::start(&config.render(&upstream));
+        let gate = Gate::start(&config.render(&upstream));
+        Self::of(gate, upstream)
+    }
+
+    /// Around a gate that runs already.
+    pub(crate) fn of(mut gate: Gate, upstream: Scripted) -> Self {
         Self {
             address: gate.address("server"),
             upstream,

@@ -27,6 +27,8 @@ pub(crate) struct Profile {
     pub(crate) metadata: &'static str,
     /// A client other than `pub`, and its secret.
     pub(crate) other_client: (&'static str, &'static str),
+    /// Whether something in front of the gate ends TLS.
+    tls: bool,
     running: OnceLock<Server>,
 }
 
@@ -67,12 +69,29 @@ pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     response_mode: None,
 };
 
+/// The first again, in a process of its own whose public URL is that of a [`super::front::Front`].
+pub(crate) static OIDC_PROVIDER_BEHIND_TLS: Target = Target {
+    profile: &OIDC_PROVIDER_BEHIND_TLS_PROFILE,
+    response_mode: None,
+};
+
+static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = Profile {
+    program: "servers/oidc-provider.mjs",
+    authorization: &["/auth"],
+    token: &["/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("post", "sekrit"),
+    tls: true,
+    running: OnceLock::new(),
+};
+
 static OIDC_PROVIDER_PROFILE: Profile = Profile {
     program: "servers/oidc-provider.mjs",
     authorization: &["/auth"],
     token: &["/token"],
     metadata: "/.well-known/openid-configuration",
     other_client: ("post", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -82,6 +101,7 @@ static OAUTH2_SERVER_PROFILE: Profile = Profile {
     token: &["/oauth/token", "/services/oauth2/token"],
     metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -91,6 +111,7 @@ static DJANGO_OAUTH_TOOLKIT_PROFILE: Profile = Profile {
     token: &["/o/token/"],
     metadata: "/o/.well-known/openid-configuration",
     other_client: ("conf", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -100,6 +121,7 @@ static DJANGO_ALLAUTH_PROFILE: Profile = Profile {
     token: &["/identity/o/api/token"],
     metadata: "/.well-known/openid-configuration",
     other_client: ("conf", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -109,6 +131,7 @@ static AUTHLIB_SERVER_PROFILE: Profile = Profile {
     token: &["/oauth/token"],
     metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -118,6 +141,7 @@ static DOORKEEPER_PROFILE: Profile = Profile {
     token: &["/oauth/token"],
     metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -127,6 +151,7 @@ static OAUTH2_MOCK_SERVER_PROFILE: Profile = Profile {
     token: &["/token"],
     metadata: "/.well-known/openid-configuration",
     other_client: ("other", "sekrit"),
+    tls: false,
     running: OnceLock::new(),
 };
 
@@ -135,6 +160,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     /// Where the gate in front of it listens: a server is told its public URL once, when it starts.
     pub(crate) gate: String,
+    /// And what stands in front of the gate, if something does.
+    pub(crate) front: Option<u16>,
     /// Registered for every client; nobody listens there unless a test does.
     pub(crate) redirect_uri: String,
     /// The same on another host, which is another site to a browser.
@@ -170,16 +197,18 @@ impl Profile {
 
     fn start(&self) -> Server {
         let (port, gate) = (free_port(), format!("127.0.0.1:{}", free_port()));
+        let front = self.tls.then(free_port);
         let redirect_uri = format!("http://127.0.0.1:{}/cb", free_port());
         let elsewhere = format!("http://localhost:{}/cb", free_port());
         let mut command = program(self.program);
         command
-            .args([port.to_string(), format!("http://{gate}")])
+            .args([port.to_string(), public_url(&gate, front)])
             .env("REDIRECT_URIS", format!("{redirect_uri} {elsewhere}"));
         let url = format!("http://127.0.0.1:{port}");
         Server {
             url,
             gate,
+            front,
             redirect_uri,
             elsewhere,
             turn: Mutex::new(()),
@@ -188,7 +217,19 @@ impl Profile {
     }
 }
 
+fn public_url(gate: &str, front: Option<u16>) -> String {
+    match front {
+        Some(port) => super::front::url(port),
+        None => format!("http://{gate}"),
+    }
+}
+
 impl Server {
+    /// How clients reach it.
+    pub(crate) fn public_url(&self) -> String {
+        public_url(&self.gate, self.front)
+    }
+
     pub(crate) fn ledger(&self) -> Ledger {
         let answer = Request::get(&format!("{}/__ledger", self.url)).send();
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error} in {answer}"))

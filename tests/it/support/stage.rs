@@ -3,7 +3,7 @@
 //! the upstream's own codes stay on the trusted side, and each token was bought by a verified redemption.
 
 use std::cell::{Cell, RefCell};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, MutexGuard};
 
 use base64::Engine as _;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::agent::{Agent, Transcript};
 use super::client::{Authorization, access_token};
 use super::fixture::{free_port, program};
+use super::front::TRUSTED;
 use super::gate::Gate;
 use super::http::{Request, Response};
 use super::params::{Params, encode};
@@ -65,7 +66,7 @@ impl Stage {
     }
 
     pub(crate) fn gate_url(&self) -> String {
-        format!("http://{}", self.server.gate)
+        self.server.public_url()
     }
 
     /// The server itself, without the gate.
@@ -159,9 +160,20 @@ impl Stage {
         (&self.server.gate, self.target.profile.token[0])
     }
 
+    /// Where the proxy in front of the gate is to listen, and where the gate does.
+    pub(crate) fn ports(&self) -> (u16, u16) {
+        let (_, gate) = self.server.gate.rsplit_once(':').expect("a port");
+        let front = self.server.front.expect("one stands in front");
+        (front, gate.parse().expect("a port"))
+    }
+
     /// Runs a client or the browser against the gate; what it prints is one line of JSON and counts as received.
     pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> Value {
-        let mut command = program(path);
+        self.run_by(program(path), arguments)
+    }
+
+    /// The same of a program that is about to start.
+    pub(crate) fn run_by(&self, mut command: Command, arguments: &[&str]) -> Value {
         command
             .args(["--redirect-uri", self.redirect_uri()])
             .args(arguments);
@@ -239,6 +251,7 @@ fn config(target: &Target, server: &Server, tables: &str) -> String {
         r#"
 [server]
 listen = ["{gate}"]
+{trusted}
 
 [admin]
 listen = "127.0.0.1:{admin}"
@@ -246,7 +259,7 @@ listen = "127.0.0.1:{admin}"
 [[upstream]]
 name = "real"
 url = "{url}"
-public_url = "http://{gate}"
+public_url = "{public}"
 
 [upstream.endpoints]
 authorization = {authorization:?}
@@ -255,6 +268,8 @@ metadata = ["{metadata}"]
 
 {tables}"#,
         gate = server.gate,
+        trusted = server.front.map_or("", |_| TRUSTED),
+        public = server.public_url(),
         admin = free_port(),
         url = server.url,
         authorization = profile.authorization,

@@ -1,0 +1,361 @@
+//! `deploy/kubernetes` and `deploy/compose`, as kubectl and docker-compose read them. Neither talks to a cluster or to Docker here.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{read, root};
+use crate::support::fixture::HINT;
+use crate::support::gate::{Gate, scratch};
+use crate::support::rig::{Config, Rig};
+use crate::support::scripted::Scripted;
+
+const NAME: &str = "app.kubernetes.io/name";
+
+fn installed(program: &str) -> Command {
+    let path = root().join("tests/servers/.venv/bin").join(program);
+    assert!(path.exists(), "{program}; {HINT}");
+    let mut command = Command::new(path);
+    command.current_dir(root());
+    command
+}
+
+/// What a program that takes this input prints.
+#[track_caller]
+fn output(command: &mut Command, input: &str) -> String {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+    assert!(output.status.success(), "{command:?}: {told}");
+    told
+}
+
+/// The folder with everything that its kustomization lists, and with what is left out until somebody wants it.
+struct Kubernetes {
+    folder: PathBuf,
+    yaml: String,
+    objects: Vec<Value>,
+}
+
+impl Kubernetes {
+    fn read() -> Self {
+        let folder = scratch();
+        for entry in fs::read_dir(root().join("deploy/kubernetes")).expect("the folder exists") {
+            let entry = entry.expect("its entries can be read");
+            fs::copy(entry.path(), folder.join(entry.file_name())).expect("a copy");
+        }
+        let list = read("deploy/kubernetes/kustomization.yaml").replace("  # - ", "  - ");
+        fs::write(folder.join("kustomization.yaml"), list).expect("the list is written");
+        let yaml = output(installed("kubectl").arg("kustomize").arg(&folder), "");
+        let to_json =
+            "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
+        let list = output(installed("python").args(["-c", to_json]), &yaml);
+        let objects = serde_json::from_str(&list).expect("JSON");
+        Self {
+            folder,
+            yaml,
+            objects,
+        }
+    }
+
+    #[track_caller]
+    fn the(&self, kind: &str) -> &Value {
+        let mut found = self.objects.iter().filter(|object| object["kind"] == kind);
+        let only = found.next().unwrap_or_else(|| panic!("a {kind}"));
+        assert!(found.next().is_none(), "one {kind}");
+        only
+    }
+
+    /// The gate's container.
+    fn gate(&self) -> &Value {
+        &self.the("Deployment")["spec"]["template"]["spec"]["initContainers"][0]
+    }
+}
+
+impl Drop for Kubernetes {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+#[test]
+fn kubernetes_takes_every_manifest() {
+    let kubernetes = Kubernetes::read();
+    let files = fs::read_dir(&kubernetes.folder).expect("it exists").count();
+    // Beside the README, the list and the configuration, which becomes an object.
+    assert_eq!(kubernetes.objects.len(), files - 2);
+    // The operator brings the one kind that Kubernetes does not know.
+    let known = kubernetes.yaml.split("---\n");
+    let known: Vec<&str> = known
+        .filter(|object| !object.contains("kind: PodMonitor"))
+        .collect();
+    assert_eq!(known.len(), kubernetes.objects.len() - 1);
+    for version in ["1.30.0", "1.37.0"] {
+        let mut validate = installed("kubernetes-validate");
+        output(
+            validate.args(["--strict", "-k", version, "-"]),
+            &known.join("---\n"),
+        );
+    }
+}
+
+#[test]
+fn clients_and_prometheus_find_the_gate() {
+    let kubernetes = Kubernetes::read();
+    let pod = &kubernetes.the("Deployment")["spec"]["template"];
+    let name = &pod["metadata"]["labels"][NAME];
+    assert!(name.is_string());
+    let gate = kubernetes.gate();
+    let port = |name: &str| {
+        let ports = gate["ports"].as_array().expect("a list");
+        let port = ports.iter().find(|port| port["name"] == name);
+        port.unwrap_or_else(|| panic!("{name}"))["containerPort"].clone()
+    };
+    let config = read("deploy/kubernetes/config.toml");
+    let config: toml::Table = config.parse().expect("TOML");
+
+    let (service, policy) = (kubernetes.the("Service"), kubernetes.the("NetworkPolicy"));
+    assert_eq!(service["spec"]["selector"], json!({NAME: name}));
+    let (clients, metrics) = (&policy["spec"]["ingress"][0], &policy["spec"]["ingress"][1]);
+    let to_service = &service["spec"]["ports"][0];
+    assert_eq!(to_service["targetPort"], port("gate"));
+    assert_eq!(clients["ports"][0]["port"], port("gate"));
+
+    let monitor = &kubernetes.the("PodMonitor")["spec"];
+    assert_eq!(monitor["selector"]["matchLabels"], json!({NAME: name}));
+    let endpoint = &monitor["podMetricsEndpoints"][0];
+    let asked = port(endpoint["port"].as_str().expect("a port by its name"));
+    assert_eq!(endpoint["path"], "/metrics");
+    assert_eq!(metrics["ports"][0]["port"], asked);
+    let listens = config["admin"]["listen"].as_str().expect("an address");
+    assert_eq!(listens, format!("0.0.0.0:{asked}"));
+    for (probe, path) in [
+        ("startupProbe", "/readyz"),
+        ("readinessProbe", "/readyz"),
+        ("livenessProbe", "/livez"),
+    ] {
+        assert_eq!(gate[probe]["httpGet"]["path"], path);
+        assert_eq!(gate[probe]["httpGet"]["port"], asked);
+    }
+
+    let ingress = kubernetes.the("Ingress");
+    let rule = &ingress["spec"]["rules"][0];
+    let backend = &rule["http"]["paths"][0]["backend"]["service"];
+    assert_eq!(backend["name"], service["metadata"]["name"]);
+    assert_eq!(backend["port"]["name"], to_service["name"]);
+    let host = rule["host"].as_str().expect("a host");
+    assert_eq!(ingress["spec"]["tls"][0]["hosts"], json!([host]));
+    let public = config["upstream"][0]["public_url"].as_str();
+    assert_eq!(public, Some(format!("https://{host}").as_str()));
+}
+
+/// The tests of that file execute them.
+#[test]
+fn the_ingress_has_the_rules_of_the_proxy() {
+    let file = read("deploy/proxies/haproxy.cfg");
+    let rules: Vec<&str> = file
+        .lines()
+        .map(str::trim)
+        .filter(|line| {
+            let begins = |start| line.starts_with(start);
+            begins("http-request del-header ") || begins("http-request set-header ")
+        })
+        .collect();
+    assert!(rules.len() > 50);
+    let kubernetes = Kubernetes::read();
+    let annotations = &kubernetes.the("Ingress")["metadata"]["annotations"];
+    let snippet = &annotations["haproxy.org/backend-config-snippet"];
+    let snippet: Vec<&str> = snippet.as_str().expect("lines").lines().collect();
+    assert_eq!(snippet, rules);
+    assert_eq!(annotations["haproxy.org/forwarded-for"], "false");
+    assert_eq!(annotations["haproxy.org/set-host"], Value::Null);
+}
+
+fn compose() -> Value {
+    let mut command = installed("docker-compose");
+    let home = scratch();
+    command
+        .args(["-f", "deploy/compose/compose.yaml", "config", "--format"])
+        .arg("json")
+        .env("HOME", &home);
+    let told = output(&mut command, "");
+    fs::remove_dir_all(&home).ok();
+    serde_json::from_str(&told).expect("JSON")
+}
+
+#[test]
+fn compose_confines_the_gate_and_hides_the_upstream() {
+    let compose = compose();
+    let (gate, upstream) = (
+        &compose["services"]["gate"],
+        &compose["services"]["upstream"],
+    );
+    assert_eq!(gate["read_only"], true);
+    assert_eq!(gate["user"], "65532:65532");
+    assert_eq!(gate["cap_drop"], json!(["ALL"]));
+    assert_eq!(gate["security_opt"], json!(["no-new-privileges:true"]));
+    assert_eq!(gate["restart"], "on-failure:5");
+    let (front, behind) = (
+        &compose["networks"]["front"],
+        &compose["networks"]["behind"],
+    );
+    assert_eq!(behind["internal"], true);
+    assert_eq!(upstream["networks"], json!({"behind": null}));
+    assert_eq!(upstream["ports"], Value::Null);
+    for service in [gate, upstream] {
+        for shared in ["network_mode", "pid", "ipc", "privileged"] {
+            assert_eq!(service[shared], Value::Null, "{shared}");
+        }
+        let logging = &service["logging"];
+        assert_eq!(logging["driver"], "json-file");
+        for option in ["max-size", "max-file"] {
+            assert!(logging["options"][option].is_string(), "{option}");
+        }
+    }
+    let published = &gate["ports"][0];
+    assert_eq!(published["host_ip"], "127.0.0.1");
+    assert_eq!(published["target"], 8080);
+    assert_eq!(gate["ports"].as_array().map(Vec::len), Some(1));
+
+    // From this machine one comes by the gateway's address, and the upstream's container has another one.
+    let config = read("deploy/compose/config.toml");
+    let config: toml::Table = config.parse().expect("TOML");
+    let gateway = front["ipam"]["config"][0]["gateway"].as_str();
+    let trusted = config["server"]["trusted_proxies"].as_array();
+    let trusted: Vec<_> = trusted.expect("a list").iter().collect();
+    let gateway = format!("{}/32", gateway.expect("an address"));
+    assert_eq!(trusted, [&toml::Value::from(gateway)]);
+}
+
+/// Sizes as systemd, Kubernetes and docker-compose write them.
+fn bytes(size: &str) -> u64 {
+    let (number, unit) = size
+        .find(|letter: char| !letter.is_ascii_digit())
+        .map_or((size, ""), |end| size.split_at(end));
+    let unit = match unit {
+        "" => 1,
+        "G" | "Gi" => 1 << 30,
+        _ => panic!("{size}"),
+    };
+    number.parse::<u64>().expect("a number") * unit
+}
+
+/// The defaults are those of `config.toml`, and what they can take is in the README ("Sizing").
+#[test]
+fn every_deployment_has_room_for_the_default_limits() {
+    let readme = read("README.md");
+    let taken = |around: &str| -> f64 {
+        let (before, after) = around.split_once('#').expect("a number stands between");
+        let (_, rest) = readme
+            .split_once(before)
+            .unwrap_or_else(|| panic!("{before}"));
+        let (number, _) = rest.split_once(after).unwrap_or_else(|| panic!("{after}"));
+        number
+            .parse()
+            .unwrap_or_else(|error| panic!("{number}: {error}"))
+    };
+    let store = taken("twice as many memories: with the defaults, # GB");
+    let process = taken("| together | | # GB");
+    let unit = read("deploy/systemd/pkce-gate.service");
+    let directive = |name: &str| {
+        let mut values = unit.lines().filter_map(|line| line.strip_prefix(name));
+        values.next().unwrap_or_else(|| panic!("{name}")).to_owned()
+    };
+    let (kubernetes, compose) = (Kubernetes::read(), compose());
+    let compose = &compose["services"]["gate"];
+    let of_pod = kubernetes.gate()["resources"]["limits"]["memory"].as_str();
+    let of_container = compose["mem_limit"].as_str();
+    for (place, limit) in [
+        ("systemd", directive("MemoryMax=").as_str()),
+        ("kubernetes", of_pod.expect("a limit")),
+        ("compose", of_container.expect("a limit")),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "whole gigabytes")]
+        let room = bytes(limit) as f64 / 1e9;
+        assert!(store + process < room, "{place}: {room}");
+    }
+
+    let defaults: toml::Table = read("config.toml").parse().expect("TOML");
+    let seconds = |value: &str| -> u64 {
+        let seconds = value.strip_suffix('s').unwrap_or(value);
+        seconds.parse().unwrap_or_else(|_| panic!("{value}"))
+    };
+    let drain = seconds(defaults["server"]["drain"].as_str().expect("a duration"));
+    let of_container = compose["stop_grace_period"].as_str().expect("a duration");
+    assert!(seconds(&directive("TimeoutStopSec=")) > drain);
+    assert!(seconds(of_container) > drain);
+    let of_pod = read("deploy/kubernetes/config.toml");
+    let of_pod: toml::Table = of_pod.parse().expect("TOML");
+    let drain = seconds(of_pod["server"]["drain"].as_str().expect("a duration"));
+    let pod = &kubernetes.the("Deployment")["spec"]["template"]["spec"];
+    let before = &pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"];
+    let whole = pod["terminationGracePeriodSeconds"].as_u64();
+    assert!(whole > before.as_u64().map(|before| before + drain));
+
+    // With as many files as each of them allows, nothing less is let in than is configured.
+    let nofile = &compose["ulimits"]["nofile"];
+    assert_eq!(nofile["soft"], nofile["hard"]);
+    for files in [nofile["soft"].to_string(), directive("LimitNOFILE=")] {
+        let upstream = Scripted::start();
+        let config = Config::default().render(&upstream);
+        let files = files.parse().expect("a number");
+        let rig = Rig::of(Gate::start_with_descriptors(&config, files), upstream);
+        rig.get("/page");
+        assert!(!rig.gate.log().contains("few_descriptors"), "{files}");
+    }
+}
+
+/// Of the image and of Compose: the very words, with the address at which this gate can be asked.
+#[test]
+fn the_health_check_tells_the_truth() {
+    let dockerfile = read("deploy/docker/Dockerfile");
+    let (_, check) = dockerfile.split_once("HEALTHCHECK").expect("a check");
+    let (_, check) = check.split_once("CMD ").expect("a command");
+    let of_image: Vec<String> =
+        serde_json::from_str(check.lines().next().unwrap_or_default()).expect("JSON");
+    let compose = compose();
+    let of_compose = compose["services"]["gate"]["healthcheck"]["test"].as_array();
+    let of_compose: Vec<&str> = of_compose
+        .expect("a check")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let (kind, of_compose) = of_compose.split_first().expect("words");
+    assert_eq!(*kind, "CMD");
+    assert_eq!(of_compose, of_image);
+    // They ask the default address, so their configurations have no other.
+    for folder in ["docker", "compose"] {
+        let config = read(&format!("deploy/{folder}/config.toml"));
+        let config: toml::Table = config.parse().expect("TOML");
+        assert!(!config.contains_key("admin"), "{folder}");
+    }
+
+    let mut rig = Rig::new();
+    let admin = rig.gate.address("admin").to_string();
+    let (program, words) = of_compose.split_first().expect("a program");
+    assert_eq!(*program, "/usr/local/bin/pkce-gate");
+    let words: Vec<&str> = words.iter().copied().chain(["--admin", &admin]).collect();
+    let healthy = || crate::support::gate::run(&words).status.success();
+    assert!(healthy());
+    // Not what the upstream is: a gate that is restarted for it would lose its sign-ins.
+    rig.upstream.refuse();
+    assert!(healthy());
+    rig.upstream.heal();
+    // It stops, and still answers for a fifth of the drain.
+    rig.gate.signal("TERM");
+    rig.gate.log_until(|log| log.contains("draining"));
+    assert!(!healthy());
+    rig.gate.wait_for_end();
+    assert!(!healthy());
+}
