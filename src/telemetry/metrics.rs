@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::{Event, Upstream};
 
@@ -91,9 +91,10 @@ impl Metrics {
             "Answered requests",
             metrics.families.requests.clone(),
         );
-        registry.register(
-            "request_duration_seconds",
-            "Head to head",
+        registry.register_with_unit(
+            "request_duration",
+            "From the head of a request to that of its answer",
+            Unit::Seconds,
             metrics.families.durations.clone(),
         );
         registry.register(

@@ -9,6 +9,7 @@ mod differential;
 mod lifecycle;
 mod limits;
 mod metadata;
+mod metrics;
 mod passthrough;
 mod real_browser;
 mod real_clients;
