@@ -11,6 +11,7 @@ mod exchange;
 mod forward;
 pub mod headers;
 mod metadata;
+mod misdirected;
 mod received;
 
 pub mod reply;
@@ -18,15 +19,17 @@ pub mod site;
 mod token;
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
-use crate::clock::Clock;
+use crate::clock::calendar::Doubt;
+use crate::clock::{self, Clock};
 use crate::policy::Rules;
 use crate::server::watch::Watch;
 use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
@@ -37,6 +40,7 @@ use endpoint::fold::{Readings, fold_path, fold_segments};
 use endpoint::{Endpoint, Misrouted, Routes};
 use exchange::Exchange;
 use headers::Node;
+use misdirected::Misdirection;
 use site::Site;
 
 /// What all workers share.
@@ -49,6 +53,7 @@ pub struct Shared {
     trusted_proxies: Vec<IpNet>,
     clock: Clock,
     telemetry: Telemetry,
+    clock_in_doubt: AtomicBool,
     /// The upper half of every request id is drawn at start, so that ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -72,6 +77,7 @@ impl Shared {
             trusted_proxies,
             clock,
             telemetry,
+            clock_in_doubt: AtomicBool::new(false),
             next_request,
         }
     }
@@ -79,6 +85,14 @@ impl Shared {
     /// Where events go.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// Tells once when the machine's clock begins to show what cannot be.
+    fn watch_clock(&self, doubt: Option<Doubt>) {
+        let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
+        if let (true, Some(doubt)) = (is_new, doubt) {
+            self.telemetry.tell(&Event::ClockInDoubt(doubt));
+        }
     }
 
     /// What time it is.
@@ -93,6 +107,16 @@ pub struct Gateway {
     shared: Arc<Shared>,
     /// One for each site, in order.
     clients: Vec<Client<Box<Body>>>,
+}
+
+/// What a request is for.
+struct Found<'g> {
+    site: &'g Site,
+    client: &'g Client<Box<Body>>,
+    endpoint: Option<Endpoint>,
+    host: Authority,
+    /// As the upstream gets it.
+    target: PathAndQuery,
 }
 
 /// A request with what is known of its connection.
@@ -112,8 +136,9 @@ impl Gateway {
         Self { shared, clients }
     }
 
-    /// Drops what has expired: records, and upstream connections that nobody uses.
+    /// Drops what has expired: records, and upstream connections that nobody uses. Sees whether the day can be told.
     pub fn keep_house(&self) {
+        self.shared.watch_clock(clock::doubt());
         for (site, client) in self.shared.sites.iter().zip(&self.clients) {
             site.store.sweep();
             client.close_idle();
@@ -127,7 +152,7 @@ impl Gateway {
         // Nothing but what it returns lives on while the request is answered.
         let (exchange, endpoint, request) = match self.direct(id, arrival) {
             Ok(directed) => directed,
-            Err(misdirection) => return self.misdirected(id, misdirection),
+            Err(misdirection) => return misdirection.answer(id, &self.shared.telemetry),
         };
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
@@ -153,7 +178,34 @@ impl Gateway {
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
-        if let Some(refused) = self.out_of_bounds(&parts) {
+        let found = self.find(&parts, node);
+        let found = found.map_err(|wrong| wrong.naming(&parts.headers))?;
+        let kind = match found.endpoint {
+            Some(Endpoint::Authorization) => EndpointKind::Authorization,
+            Some(Endpoint::Token) => EndpointKind::Token,
+            Some(Endpoint::Metadata) => EndpointKind::Metadata,
+            Some(Endpoint::Other) | None => EndpointKind::Other,
+        };
+        let caller = exchange::Caller {
+            id,
+            kind,
+            node,
+            watch,
+            host: found.host,
+            forwarded: self.forwarded_for(node, &parts.headers),
+        };
+        let request = received::Parts {
+            method: parts.method,
+            target: found.target,
+            headers: parts.headers,
+            body: Body::from_client(incoming, watch),
+        };
+        let exchange = Exchange::new(&self.shared, found.site, found.client, caller);
+        Ok((exchange, found.endpoint, request.into()))
+    }
+
+    fn find(&self, parts: &http::request::Parts, node: &Node) -> Result<Found<'_>, Misdirection> {
+        if let Some(refused) = self.out_of_bounds(parts) {
             return Err(refused);
         }
         let route = self
@@ -172,27 +224,20 @@ impl Gateway {
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
             (path, _) => with_query(path, parts.uri.query()).ok_or(Misrouted::Target)?,
         };
-        let kind = match route.endpoint {
-            Some(Endpoint::Authorization) => EndpointKind::Authorization,
-            Some(Endpoint::Token) => EndpointKind::Token,
-            Some(Endpoint::Metadata) => EndpointKind::Metadata,
-            Some(Endpoint::Other) | None => EndpointKind::Other,
-        };
-        let caller = exchange::Caller {
-            id,
-            kind,
-            node,
-            watch,
+        Ok(Found {
+            site,
+            client,
+            endpoint: route.endpoint,
             host: route.host,
-        };
-        let request = received::Parts {
-            method: parts.method,
             target,
-            headers: parts.headers,
-            body: Body::from_client(incoming, watch),
-        };
-        let exchange = Exchange::new(&self.shared, site, client, caller);
-        Ok((exchange, route.endpoint, request.into()))
+        })
+    }
+
+    /// The client's address where the connection is a trusted proxy's, and says it.
+    fn forwarded_for(&self, node: &Node, headers: &HeaderMap) -> Option<IpAddr> {
+        let proxies = &self.shared.trusted_proxies;
+        let is_proxy = |address| proxies.iter().any(|network| network.contains(&address));
+        is_proxy(node.address()).then(|| headers::forwarded::client(headers, is_proxy))?
     }
 
     async fn answer(
@@ -228,40 +273,18 @@ impl Gateway {
             .path_and_query()
             .map_or(0, |target| target.as_str().len());
         if target > self.shared.limits.uri_bytes {
-            return Some(Misdirection {
-                status: StatusCode::URI_TOO_LONG,
-                reason: "the request target is too long",
-            });
+            let status = StatusCode::URI_TOO_LONG;
+            return Some(Misdirection::new(status, "the request target is too long"));
         }
         if parts.headers.len() > self.shared.limits.headers {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Some(Misdirection {
-                status,
-                reason: "too many header fields",
-            });
+            return Some(Misdirection::new(status, "too many header fields"));
         }
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-            return Some(Misdirection {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                reason: "method not allowed",
-            });
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Some(Misdirection::new(status, "method not allowed"));
         }
         headers::check(&parts.headers).err().map(Misdirection::from)
-    }
-
-    fn misdirected(&self, id: RequestId, misdirection: Misdirection) -> Response<Body> {
-        let Misdirection { status, reason } = misdirection;
-        self.shared.telemetry.tell(&Event::Misdirected {
-            request: id,
-            reason,
-            status: status.as_u16(),
-        });
-        let mut response = reply::bad_request(status, reason);
-        // Whatever stands in the body is not read: the connection ends with this answer.
-        response
-            .headers_mut()
-            .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 }
 
@@ -271,28 +294,6 @@ fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
         None => PathAndQuery::try_from(path),
     };
     target.ok()
-}
-
-/// A request that is for no upstream.
-#[derive(Clone, Copy)]
-struct Misdirection {
-    status: StatusCode,
-    reason: &'static str,
-}
-
-impl From<Misrouted> for Misdirection {
-    fn from(misrouted: Misrouted) -> Self {
-        let reason = match misrouted {
-            Misrouted::Host => "exactly one valid Host is needed",
-            Misrouted::Disagreement => "Host and request target disagree",
-            Misrouted::Unknown => "no upstream here has this host and path",
-            Misrouted::Target => "the request target is no path",
-        };
-        Self {
-            status: misrouted.status(),
-            reason,
-        }
-    }
 }
 
 /// Everything about one upstream that the gateway has to know.
@@ -460,28 +461,4 @@ pub struct Limits {
     pub response_scan_bytes: usize,
     /// Requests at once per upstream.
     pub in_flight: usize,
-}
-
-impl From<headers::BadHeaders> for Misdirection {
-    fn from(bad: headers::BadHeaders) -> Self {
-        let (status, reason) = match bad {
-            headers::BadHeaders::Duplicate => (
-                StatusCode::BAD_REQUEST,
-                "a header field that may occur once occurs twice",
-            ),
-            headers::BadHeaders::Nomination => (
-                StatusCode::BAD_REQUEST,
-                "Connection names a header field that must not be dropped",
-            ),
-            headers::BadHeaders::TransferEncoding => (
-                StatusCode::BAD_REQUEST,
-                "this Transfer-Encoding is not supported",
-            ),
-            headers::BadHeaders::Expectation => (
-                StatusCode::EXPECTATION_FAILED,
-                "this expectation cannot be met",
-            ),
-        };
-        Self { status, reason }
-    }
 }

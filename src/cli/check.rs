@@ -53,6 +53,12 @@ pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
         complain(&message);
         ExitCode::from(CONFIG)
     })?;
+    if let Some(doubt) = clock::doubt() {
+        complain(&format!(
+            "warning: the clock of this machine shows {}, which cannot be\nhelp: set it right; until then no exception holds",
+            date::format(doubt.shows)
+        ));
+    }
     match config::load(&text, &name, today) {
         Ok(checked) => {
             print(&checked.warnings);

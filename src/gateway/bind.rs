@@ -26,7 +26,7 @@ use crate::telemetry::Event;
 
 use super::body::Body;
 use super::browser::Seen;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, NOBODY};
 use super::received::Sent;
 use super::{BrowserBinding, headers, reply};
 
@@ -193,7 +193,7 @@ async fn refuse(
         subject: response,
         violation: Some(found.violation),
     };
-    match exchange.decide(rule, verdict, None) {
+    match exchange.decide(rule, verdict, NOBODY) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass_through(exchange, cleared.into_inner())
         }

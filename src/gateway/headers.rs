@@ -3,6 +3,7 @@
 //! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
 //! Internet becomes authoritative when we relay it.
 
+pub mod forwarded;
 mod kind;
 
 use std::net::IpAddr;
@@ -61,6 +62,11 @@ impl Node {
     /// The peer's address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// The same as it is written.
+    pub fn as_str(&self) -> &str {
+        self.written.to_str().unwrap_or_default()
     }
 }
 
@@ -156,8 +162,7 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
         .cloned()
         .or_else(|| HeaderValue::from_str(host).ok());
     if peer.trusted {
-        let address = node.written.to_str().unwrap_or_default();
-        append(headers, X_FORWARDED_FOR, address);
+        append(headers, X_FORWARDED_FOR, node.as_str());
         append(headers, header::FORWARDED, &element(peer));
     } else {
         headers.insert(X_FORWARDED_FOR, node.written.clone());
@@ -197,7 +202,7 @@ fn forwarded(peer: Peer<'_>) -> Option<HeaderValue> {
 
 /// RFC 7239 section 4.
 fn element(peer: Peer<'_>) -> String {
-    let node = peer.node.written.to_str().unwrap_or_default();
+    let node = peer.node.as_str();
     let (open, close) = if peer.node.address.is_ipv6() {
         ("\"[", "]\"")
     } else {

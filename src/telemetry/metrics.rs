@@ -193,6 +193,7 @@ impl Metrics {
             Event::MalformedHead { .. } => self.incident("malformed_head"),
             Event::Listening { .. }
             | Event::FewDescriptors { .. }
+            | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => {}
@@ -234,6 +235,8 @@ mod tests {
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),
+                redirect_origin: None,
+                peer: "192.0.2.1",
             });
         }
         let text = metrics.encode().unwrap();

@@ -16,6 +16,7 @@ mod real_clients;
 mod real_servers;
 mod redemption;
 mod secrecy;
+mod signals;
 mod state;
 mod support;
 mod tidy;

@@ -12,8 +12,8 @@ use crate::telemetry::Decided;
 
 use super::super::body::Body;
 use super::super::concern::Heard;
-use super::super::exchange::Exchange;
-use super::super::received::{Received, Unwritable};
+use super::super::exchange::{Exchange, NOBODY};
+use super::super::received::{Names, Received, Unwritable};
 use super::super::{ToUpstream, browser, reply};
 use super::{pass_from, store_unavailable};
 
@@ -30,7 +30,11 @@ pub(super) async fn continuation(
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // Rule 5: a dead handle is never a state of the client's own.
             let violation = Violation::ExpiredSignIn;
-            exchange.tell(Decided::Refused, Some(&violation), None);
+            exchange.tell(
+                Decided::Refused,
+                Some(&violation),
+                request.names().as_named(),
+            );
             return exchange.page(
                 StatusCode::BAD_REQUEST,
                 &violation,
@@ -52,7 +56,8 @@ pub(super) async fn continuation(
         Some(_) | None => exchange.rule(Some(record.client)),
     };
     // Only a refusal is told.
-    let client = violation.as_ref().and_then(|_| request.names_client());
+    let names = violation.as_ref().map(|_| request.names());
+    let named = names.as_ref().map_or(NOBODY, Names::as_named);
     match apply(
         rule.mode,
         Verdict {
@@ -61,7 +66,7 @@ pub(super) async fn continuation(
         },
     ) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), client.as_ref());
+            exchange.tell(Decided::Refused, Some(&violation), named);
             let silent = refuse_silently(exchange, submission, (&record, rule), &violation);
             silent.unwrap_or_else(|| {
                 exchange.page(
@@ -73,7 +78,7 @@ pub(super) async fn continuation(
             })
         }
         Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), client.as_ref());
+            exchange.tell(Decided::Reported, Some(&violation), named);
             rewritten(exchange, cleared, submission, (handle, &record), None).await
         }
         Decision::Allow(cleared) => {

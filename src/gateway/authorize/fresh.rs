@@ -16,7 +16,7 @@ use crate::store::{Held, Pending, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, Named};
 use super::super::received::Received;
 use super::super::{BrowserBinding, Entry, bind, browser, reply};
 use super::continuation::rewritten;
@@ -60,6 +60,13 @@ impl<'s> Fresh<'s> {
 
     pub(super) fn judge(&self) -> Result<Option<CodeChallenge>, Violation> {
         authorize::judge(self.rule, &self.parsed)
+    }
+
+    pub(super) fn named(&self) -> Named<'_> {
+        Named {
+            client: self.client.as_ref(),
+            redirect_uri: self.parsed.redirect_uri,
+        }
     }
 
     /// The record of the request.
@@ -135,7 +142,7 @@ pub(super) async fn fresh(
         violation: judged.err(),
     };
     let decision = match &correlated {
-        None => exchange.decide(fresh.rule, verdict, fresh.client.as_ref()),
+        None => exchange.decide(fresh.rule, verdict, fresh.named()),
         Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
     };
     let cleared = match decision {
@@ -217,20 +224,20 @@ impl<'p> Correlated<'p> {
         fresh: &Fresh<'_>,
         verdict: Verdict<T>,
     ) -> Decision<T> {
-        let (rule, client) = (fresh.rule, fresh.client.as_ref());
+        let (rule, named) = (fresh.rule, fresh.named());
         if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-            return exchange.decide(rule, verdict, client);
+            return exchange.decide(rule, verdict, named);
         }
         fresh.note_redirect(exchange);
         match self.hold(exchange).await {
             Ok(Held::Again) => apply(rule.mode, verdict),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
-                exchange.decide(rule, verdict, client)
+                exchange.decide(rule, verdict, named)
             }
             Err(_) => {
                 let violation = Some(Violation::StoreUnavailable);
                 let subject = verdict.subject;
-                exchange.decide(rule, Verdict { subject, violation }, client)
+                exchange.decide(rule, Verdict { subject, violation }, named)
             }
         }
     }

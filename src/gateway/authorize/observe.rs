@@ -83,5 +83,5 @@ fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
         subject: (),
         violation: Some(violation),
     };
-    drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
+    drop(exchange.decide(rule, verdict, request.names().as_named()));
 }

@@ -12,7 +12,7 @@ use crate::policy::Violation;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, NOBODY};
 use super::super::received::Received;
 use super::super::reply;
 use super::fresh::Fresh;
@@ -22,7 +22,7 @@ pub(super) fn store_unavailable(
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::StoreUnavailable;
-    exchange.tell(Decided::Refused, Some(&violation), None);
+    exchange.tell(Decided::Refused, Some(&violation), NOBODY);
     exchange.page(
         StatusCode::SERVICE_UNAVAILABLE,
         &violation,
