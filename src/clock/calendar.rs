@@ -91,7 +91,6 @@ mod tests {
     #[test]
     fn the_release_is_the_day_that_is_written_beside_it() {
         assert_eq!(date::format(RELEASED / DAY), "2026-11-22");
-        assert!(BUILT >= RELEASED);
     }
 
     #[test]
@@ -143,11 +142,11 @@ mod tests {
             let mut known = None;
             for (wall, running) in walls.into_iter().zip((0..).step_by(usize::try_from(pause + 1).unwrap())) {
                 let day = calendar.day(wall, running);
-                if day != UNKNOWN {
+                if day == UNKNOWN {
+                    prop_assert!(known.is_none() && wall < BUILT);
+                } else {
                     prop_assert!(known.is_none_or(|known| day >= known) && day >= BUILT / DAY && day >= wall / DAY);
                     known = Some(day);
-                } else {
-                    prop_assert!(known.is_none() && wall < BUILT);
                 }
             }
         }

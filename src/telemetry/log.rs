@@ -138,7 +138,7 @@ pub(super) fn write(event: &Event<'_>, left_out: u64) {
         }
         Event::Panicked => error!(event = "panicked", unlogged),
         Event::ConnectionTimedOut { peer } => {
-            debug!(event = "connection_timed_out", %peer, unlogged)
+            debug!(event = "connection_timed_out", %peer, unlogged);
         }
         Event::ConnectionSpared { peer } => debug!(event = "connection_spared", %peer, unlogged),
         Event::MalformedHead { peer, reason } => {

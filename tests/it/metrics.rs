@@ -67,7 +67,7 @@ fn promtool_has_nothing_to_complain_about() {
     check.args(["check", "metrics"]);
     let checked = feed(check, metrics.text());
     let said = [checked.stdout, checked.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
+    let said = said.escape_ascii().to_string();
     assert!(
         checked.status.success() && said.is_empty(),
         "{said}{metrics}"
@@ -83,7 +83,7 @@ fn both_formats_say_the_same_to_the_client_library_of_prometheus() {
         let mut read = program("clients/metrics.py");
         read.arg(format);
         let read = feed(read, metrics.text());
-        let said = String::from_utf8_lossy(&read.stderr);
+        let said = read.stderr.escape_ascii();
         assert!(read.status.success(), "{said}{metrics}");
         let samples: serde_json::Value = serde_json::from_slice(&read.stdout).expect("JSON");
         samples

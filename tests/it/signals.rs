@@ -29,7 +29,8 @@ fn last_decision(rig: &Rig, so_many: usize) -> Value {
 #[test]
 fn a_decision_names_the_peer_and_the_origin_of_the_redirect_uri_and_no_more_of_it() {
     let rig = Rig::new();
-    let path = format!("/{}", unguessable());
+    let secret = unguessable();
+    let path = format!("/{secret}");
     let redirect_uri = format!("https://app.test:8443{path}?{}", unguessable());
     let authorization = rig.authorization();
     let with_secrets = authorization.clone().with("redirect_uri", &redirect_uri);
@@ -75,7 +76,7 @@ fn a_decision_names_the_peer_and_the_origin_of_the_redirect_uri_and_no_more_of_i
     decided("refused", Some("https://client.test"));
 
     let log = rig.gate.log();
-    for secret in [&path[1..], "user", "/cb", REDIRECT_URI] {
+    for secret in [secret.as_str(), "user", "/cb", REDIRECT_URI] {
         let decisions = events(&log, "decision");
         assert!(
             decisions
@@ -117,6 +118,45 @@ fn behind_a_trusted_proxy_the_peer_is_the_one_that_it_speaks_for() {
     );
     // Anybody may write it.
     assert_eq!(said("", &[chain, forwarded]), "127.0.0.1");
+}
+
+#[test]
+fn a_request_for_another_host_names_it_in_the_log() {
+    let rig = Rig::with(Config {
+        upstream: "hosts = [\"gate.test\"]",
+        ..Config::default()
+    });
+    let long = format!("{}.test", "a".repeat(5000));
+    let cut = "a".repeat(128);
+    let odd: &[u8] = b"GET /page HTTP/1.1\r\nHost: \xe9\"\\x\r\n\r\n";
+    for (bytes, status, shown) in [
+        (
+            &b"GET /page HTTP/1.1\r\nHost: other.test:8080\r\n\r\n"[..],
+            421,
+            "other.test:8080",
+        ),
+        (
+            b"GET /page HTTP/1.1\r\nHost: gate.test:+80\r\n\r\n",
+            400,
+            "gate.test:+80",
+        ),
+        (odd, 400, "\\xe9\\\"\\\\x"),
+        (
+            format!("GET /page HTTP/1.1\r\nHost: {long}\r\n\r\n").as_bytes(),
+            421,
+            &cut,
+        ),
+    ] {
+        assert_eq!(rig.send(bytes).status, status, "{shown}");
+        let is_told = |log: &str| {
+            let lines = events(log, "misdirected");
+            lines
+                .iter()
+                .any(|line| line["host"] == shown && line["status"] == status)
+        };
+        rig.gate.log_until(is_told);
+    }
+    assert_eq!(rig.get("/page").status, 200);
 }
 
 /// Fails without `telemetry::sampler`.
