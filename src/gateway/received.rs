@@ -119,6 +119,14 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// With that client, where the request names none by itself.
+    pub(super) fn or_of(self, client: Option<ClientId>) -> Self {
+        Self {
+            client: self.client.or(client),
+            ..self
+        }
+    }
+
     pub(super) fn as_named(&self) -> Named<'_> {
         Named {
             client: self.client.as_ref(),

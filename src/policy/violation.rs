@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier};
+use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
 use crate::oauth::{ErrorCode, authorize, token};
 
 /// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
@@ -74,6 +74,16 @@ pub enum Violation {
     UnboundCodeInResponse(&'static str),
     /// Full, or out of reach.
     StoreUnavailable,
+}
+
+impl From<Useless> for Violation {
+    fn from(why: Useless) -> Self {
+        match why {
+            Useless::Malformed(malformed) => Self::MalformedChallenge(malformed),
+            Useless::Plain { by_omission } => Self::MethodNotAllowed { by_omission },
+            Useless::UnknownMethod => Self::UnknownMethod,
+        }
+    }
 }
 
 /// Who has to change something.
@@ -157,10 +167,17 @@ impl Violation {
         }
     }
 
-    /// The error code at the token endpoint, where a code without a challenge, or with a method that is no longer
-    /// allowed, is a bad grant rather than a bad request.
+    /// The error code at the token endpoint, where a code without a challenge, with a useless one, or with a method that is no
+    /// longer allowed, is a bad grant rather than a bad request.
     pub const fn error_at_token(&self) -> ErrorCode {
-        if matches!(self, Self::MissingChallenge | Self::MethodNotAllowed { .. }) {
+        let is_of_challenge = matches!(
+            self,
+            Self::MissingChallenge
+                | Self::MalformedChallenge(_)
+                | Self::MethodNotAllowed { .. }
+                | Self::UnknownMethod
+        );
+        if is_of_challenge {
             ErrorCode::InvalidGrant
         } else {
             self.error()

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
+use crate::oauth::{CodeChallenge, ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
@@ -47,17 +47,21 @@ pub(super) async fn continuation(
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
+    let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, &record, &request.headers))
+        .and_then(|()| browser::check(exchange, (&record, own), &request.headers))
         .err();
     let rule = match &violation {
         // It may be about the client that it names, or about any client.
         Some(Violation::ContinuationMismatch(_)) => heard.rule_beside(exchange, record.client),
-        Some(_) | None => exchange.rule(Some(record.client)),
+        Some(_) | None => own,
     };
     // Only a refusal is told.
-    let names = violation.as_ref().map(|_| request.names());
-    let named = names.as_ref().map_or(NOBODY, Names::as_named);
+    let names = violation.as_ref().map(|_| {
+        let names = request.names();
+        names.or_of(exchange.site.client_name(record.client))
+    });
+    let whom = names.as_ref().map_or(NOBODY, Names::as_named);
     match apply(
         rule.mode,
         Verdict {
@@ -66,9 +70,9 @@ pub(super) async fn continuation(
         },
     ) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), named);
-            let silent = refuse_silently(exchange, submission, (&record, rule), &violation);
-            silent.unwrap_or_else(|| {
+            exchange.tell(Decided::Refused, Some(&violation), whom);
+            let told = tell_client(exchange, submission, (&record, rule), &violation);
+            told.unwrap_or_else(|| {
                 exchange.page(
                     StatusCode::BAD_REQUEST,
                     &violation,
@@ -78,7 +82,7 @@ pub(super) async fn continuation(
             })
         }
         Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), named);
+            exchange.tell(Decided::Reported, Some(&violation), whom);
             rewritten(exchange, cleared, submission, (handle, &record), None).await
         }
         Decision::Allow(cleared) => {
@@ -87,16 +91,16 @@ pub(super) async fn continuation(
     }
 }
 
-/// Where nobody is to see a page (`prompt=none`), another browser is told to the client: somebody has to sign in (OpenID Connect
-/// Core section 3.1.2.6). Whoever has the handle may ask so and learns the client's `state`; with a code of their own it is of
-/// no use, because that client's verifier does not fit it.
-fn refuse_silently(
+/// Another browser is told to the client, which can begin anew, where the redirect URI that the request repeats is known to be its.
+/// Where nobody is to see a page (`prompt=none`) somebody has to sign in (OpenID Connect Core section 3.1.2.6). Whoever has the
+/// handle learns the client's `state` so; with a code of their own it is of no use, because that client's verifier does not fit it.
+fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
     (record, rule): (&PendingAuthorization, &Rule),
     violation: &Violation,
 ) -> Option<Response<Body>> {
-    if *violation != Violation::BrowserMismatch || !submission.is_silent() {
+    if *violation != Violation::BrowserMismatch {
         return None;
     }
     // Where the sign-in began without one, the one that is sent is a guess.
@@ -109,7 +113,11 @@ fn refuse_silently(
     };
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
-        error: ErrorCode::LoginRequired,
+        error: if submission.is_silent() {
+            ErrorCode::LoginRequired
+        } else {
+            violation.error()
+        },
         description: &violation.hint(),
         state: record.state.as_str(),
         issuer: issuer.as_deref(),
@@ -125,7 +133,7 @@ pub(super) async fn rewritten(
     (handle, record): (&Handle, &PendingAuthorization),
     fresh: Option<Part>,
 ) -> Response<Body> {
-    let challenge = record.challenge.as_ref();
+    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
         (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),

@@ -72,12 +72,15 @@ impl<'s> Fresh<'s> {
     /// The record of the request.
     pub(super) fn pending(
         &self,
-        challenge: Option<CodeChallenge>,
+        judged: &Result<Option<CodeChallenge>, Violation>,
         browser: Option<Digest>,
     ) -> PendingAuthorization {
         let parsed = &self.parsed;
         PendingAuthorization {
-            challenge,
+            challenge: match judged {
+                Ok(accepted) => accepted.clone(),
+                Err(_) => authorize::recorded(self.rule, parsed),
+            },
             client: match &self.client {
                 Some(client) => client.digest(),
                 None => ClientId::new("").digest(),
@@ -92,8 +95,11 @@ impl<'s> Fresh<'s> {
         }
     }
 
-    /// A sign-in with its redirect URI begins.
-    fn note_redirect(&self, exchange: &Exchange<'_>) {
+    /// A sign-in of its client, with its redirect URI, begins.
+    fn note(&self, exchange: &Exchange<'_>) {
+        if let Some(client) = &self.client {
+            exchange.site.note_client(client);
+        }
         if let Some(uri) = self.parsed.redirect_uri {
             exchange.site.note_redirect(&RedirectUri::new(uri));
         }
@@ -124,7 +130,7 @@ pub(super) async fn fresh(
         return store_unavailable(exchange, request.headers.get(header::ACCEPT));
     };
     let judged = fresh.judge();
-    let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
+    let pending = fresh.pending(&judged, tie.digest);
     let correlated = (!fresh.rule.uses_handles()).then(|| Correlated::of(&pending));
     if let Some(correlated) = &correlated
         && correlated.goes_on(exchange, &request.method, &fresh).await
@@ -169,7 +175,7 @@ async fn enter(
     fresh: &Fresh<'_>,
     (pending, tie): (&PendingAuthorization, Tie),
 ) -> Response<Body> {
-    fresh.note_redirect(exchange);
+    fresh.note(exchange);
     let headers = &cleared.get().headers;
     let handle = match exchange.site.store.hold(Place::Handle, pending).await {
         Ok(Held::Handle(handle)) => handle,
@@ -228,7 +234,7 @@ impl<'p> Correlated<'p> {
         if rule.mode == Mode::Enforce && verdict.violation.is_some() {
             return exchange.decide(rule, verdict, named);
         }
-        fresh.note_redirect(exchange);
+        fresh.note(exchange);
         match self.hold(exchange).await {
             Ok(Held::Again) => apply(rule.mode, verdict),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {

@@ -61,7 +61,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
             let judged = fresh.judge();
-            let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), None);
+            let pending = fresh.pending(&judged, None);
             let correlated = Correlated::of(&pending);
             if correlated.goes_on(exchange, &request.method, &fresh).await {
                 return;
