@@ -49,10 +49,10 @@ fn a_challenge_that_is_wrong_has_the_same_name_at_both_endpoints() {
             hex.to_uppercase(),
             hex.to_owned(),
             format!("{hash}="),
-            format!("+{}", shorter),
-            format!("/{}=", shorter),
+            format!("+{shorter}"),
+            format!("/{shorter}="),
             shorter.to_owned(),
-            format!("!{}", shorter),
+            format!("!{shorter}"),
         ];
         let cases = malformed
             .iter()
