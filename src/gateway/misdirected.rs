@@ -15,7 +15,7 @@ use super::reply;
 pub(super) struct Misdirection {
     status: StatusCode,
     reason: &'static str,
-    /// As it came: for the log.
+    /// Where it names one that may be right elsewhere: for the log.
     host: Option<HeaderValue>,
 }
 
@@ -28,11 +28,12 @@ impl Misdirection {
         }
     }
 
-    /// The same of a request with these fields.
+    /// The same of a request with these fields. What is no host may hold a secret, and is not told.
     #[must_use]
     pub(super) fn naming(self, headers: &HeaderMap) -> Self {
+        let is_host = self.status == StatusCode::MISDIRECTED_REQUEST;
         Self {
-            host: headers.get(header::HOST).cloned(),
+            host: headers.get(header::HOST).filter(|_| is_host).cloned(),
             ..self
         }
     }
@@ -59,7 +60,7 @@ impl Misdirection {
     }
 }
 
-/// As much of a `Host` as fits a line. It may be anything.
+/// As much of a `Host` as fits a line.
 fn shown(host: &HeaderValue) -> String {
     const BYTES: usize = 128;
     let host = host.as_bytes();

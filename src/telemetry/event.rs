@@ -112,7 +112,7 @@ pub enum Event<'a> {
     Misdirected {
         /// Which request.
         request: RequestId,
-        /// The `Host` that it names, cut and escaped.
+        /// The `Host` that it names, if that is one; cut and escaped.
         host: Option<&'a str>,
         /// Why.
         reason: &'static str,
