@@ -85,26 +85,28 @@ static CALENDAR: Calendar = Calendar::new();
 
 /// Days since 1970-01-01 in UTC: what `until` dates are compared with ([`calendar`]).
 pub fn today() -> u64 {
-    let (wall, running) = seconds();
-    CALENDAR.day(wall, running)
+    CALENDAR.day(wall(), running)
 }
 
 /// Whether the machine's clock shows a day that cannot be.
 pub fn doubt() -> Option<Doubt> {
-    let (wall, running) = seconds();
-    CALENDAR.doubt(wall, running)
+    CALENDAR.doubt(wall(), running)
 }
 
-/// Of the wall clock since 1970-01-01, and of the monotonic clock.
+/// Seconds since 1970-01-01 by the wall clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "the calendar is the machine's, read here and nowhere else"
 )]
-fn seconds() -> (u64, u64) {
-    static RUNNING: LazyLock<Clock> = LazyLock::new(Clock::system);
+fn wall() -> u64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    let wall = wall.map_or(0, |since| since.as_secs());
-    (wall, RUNNING.now().as_millis() / 1000)
+    wall.map_or(0, |since| since.as_secs())
+}
+
+/// Seconds of the monotonic clock.
+fn running() -> u64 {
+    static RUNNING: LazyLock<Clock> = LazyLock::new(Clock::system);
+    RUNNING.now().as_millis() / 1000
 }
 
 /// Moves a manual clock.

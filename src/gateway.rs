@@ -23,7 +23,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use http::uri::{Authority, PathAndQuery};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -109,16 +109,6 @@ pub struct Gateway {
     clients: Vec<Client<Box<Body>>>,
 }
 
-/// What a request is for.
-struct Found<'g> {
-    site: &'g Site,
-    client: &'g Client<Box<Body>>,
-    endpoint: Option<Endpoint>,
-    host: Authority,
-    /// As the upstream gets it.
-    target: PathAndQuery,
-}
-
 /// A request with what is known of its connection.
 #[derive(Debug)]
 pub struct Arrival<'c> {
@@ -178,40 +168,13 @@ impl Gateway {
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
-        let found = self.find(&parts, node);
-        let found = found.map_err(|wrong| wrong.naming(&parts.headers))?;
-        let kind = match found.endpoint {
-            Some(Endpoint::Authorization) => EndpointKind::Authorization,
-            Some(Endpoint::Token) => EndpointKind::Token,
-            Some(Endpoint::Metadata) => EndpointKind::Metadata,
-            Some(Endpoint::Other) | None => EndpointKind::Other,
-        };
-        let caller = exchange::Caller {
-            id,
-            kind,
-            node,
-            watch,
-            host: found.host,
-            forwarded: self.forwarded_for(node, &parts.headers),
-        };
-        let request = received::Parts {
-            method: parts.method,
-            target: found.target,
-            headers: parts.headers,
-            body: Body::from_client(incoming, watch),
-        };
-        let exchange = Exchange::new(&self.shared, found.site, found.client, caller);
-        Ok((exchange, found.endpoint, request.into()))
-    }
-
-    fn find(&self, parts: &http::request::Parts, node: &Node) -> Result<Found<'_>, Misdirection> {
-        if let Some(refused) = self.out_of_bounds(parts) {
+        if let Some(refused) = self.out_of_bounds(&parts) {
             return Err(refused);
         }
-        let route = self
-            .shared
-            .routes
-            .find(&parts.uri, &parts.headers, &node.host)?;
+        let routes = &self.shared.routes;
+        let route = routes
+            .find(&parts.uri, &parts.headers, &node.host)
+            .map_err(|wrong| Misdirection::from(wrong).naming(&parts.headers))?;
         let (Some(site), Some(client)) = (
             self.shared.sites.get(route.upstream),
             self.clients.get(route.upstream),
@@ -224,13 +187,28 @@ impl Gateway {
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
             (path, _) => with_query(path, parts.uri.query()).ok_or(Misrouted::Target)?,
         };
-        Ok(Found {
-            site,
-            client,
-            endpoint: route.endpoint,
+        let kind = match route.endpoint {
+            Some(Endpoint::Authorization) => EndpointKind::Authorization,
+            Some(Endpoint::Token) => EndpointKind::Token,
+            Some(Endpoint::Metadata) => EndpointKind::Metadata,
+            Some(Endpoint::Other) | None => EndpointKind::Other,
+        };
+        let caller = exchange::Caller {
+            id,
+            kind,
+            node,
+            watch,
             host: route.host,
+            forwarded: self.forwarded_for(node, &parts.headers),
+        };
+        let request = received::Parts {
+            method: parts.method,
             target,
-        })
+            headers: parts.headers,
+            body: Body::from_client(incoming, watch),
+        };
+        let exchange = Exchange::new(&self.shared, site, client, caller);
+        Ok((exchange, route.endpoint, request.into()))
     }
 
     /// The client's address where the connection is a trusted proxy's, and says it.

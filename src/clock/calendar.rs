@@ -28,7 +28,9 @@ const TOLERATED: u64 = 3600;
 /// What the clocks have shown.
 #[derive(Debug, Default)]
 pub struct Calendar {
-    /// The most seconds that the wall clock was ever ahead of the monotonic one. 0: it was never right.
+    /// The latest time, in seconds since 1970-01-01. 0: none that can be.
+    latest: AtomicU64,
+    /// The most seconds that the wall clock was ever ahead of the monotonic one.
     ahead: AtomicU64,
 }
 
@@ -45,17 +47,19 @@ impl Calendar {
     /// Of clocks that were not read yet.
     pub const fn new() -> Self {
         Self {
+            latest: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
         }
     }
 
-    /// Days since 1970-01-01. `wall`: seconds since then, as the machine's clock shows them; `running`: of the monotonic clock.
-    pub fn day(&self, wall: u64, running: u64) -> u64 {
+    /// Days since 1970-01-01. `wall`: seconds since then, as the machine's clock shows them; `running`: those of the monotonic clock,
+    /// which is read only where the wall clock has moved.
+    pub fn day(&self, wall: u64, running: impl Fn() -> u64) -> u64 {
         self.now(wall, running).map_or(UNKNOWN, |now| now / DAY)
     }
 
     /// Whether the wall clock is not believed.
-    pub fn doubt(&self, wall: u64, running: u64) -> Option<Doubt> {
+    pub fn doubt(&self, wall: u64, running: impl Fn() -> u64) -> Option<Doubt> {
         let now = self.now(wall, running);
         let is_believed = now.is_some_and(|now| wall.saturating_add(TOLERATED) >= now);
         (!is_believed).then(|| Doubt {
@@ -64,19 +68,23 @@ impl Calendar {
         })
     }
 
-    fn now(&self, wall: u64, running: u64) -> Option<u64> {
-        let shown = if wall < BUILT {
-            0
-        } else {
-            wall.saturating_sub(running)
-        };
-        let known = self.ahead.load(Ordering::Relaxed);
-        let ahead = if shown > known {
-            self.ahead.fetch_max(shown, Ordering::Relaxed).max(shown)
-        } else {
-            known
-        };
-        (ahead > 0).then(|| ahead.saturating_add(running))
+    fn now(&self, wall: u64, running: impl Fn() -> u64) -> Option<u64> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        if wall == latest && latest > 0 {
+            return Some(wall);
+        }
+        let running = running();
+        if wall >= BUILT {
+            let ahead = wall.saturating_sub(running);
+            self.ahead.fetch_max(ahead, Ordering::Relaxed);
+        }
+        match self.ahead.load(Ordering::Relaxed) {
+            0 => None,
+            ahead => {
+                let now = ahead.saturating_add(running);
+                Some(self.latest.fetch_max(now, Ordering::Relaxed).max(now))
+            }
+        }
     }
 }
 
@@ -96,42 +104,44 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_ends_no_day_and_days_go_on() {
         let calendar = Calendar::new();
-        assert_eq!(calendar.day(TODAY * DAY, 7), TODAY);
-        assert_eq!(calendar.doubt(TODAY * DAY, 7), None);
+        assert_eq!(calendar.day(TODAY * DAY, || 7), TODAY);
+        assert_eq!(calendar.doubt(TODAY * DAY, || 7), None);
         let back = (TODAY - 50) * DAY;
-        assert_eq!(calendar.day(back, 8), TODAY);
+        assert_eq!(calendar.day(back, || 8), TODAY);
         let holds = Some(TODAY);
         let shows = TODAY - 50;
-        assert_eq!(calendar.doubt(back, 8), Some(Doubt { shows, holds }));
+        assert_eq!(calendar.doubt(back, || 8), Some(Doubt { shows, holds }));
         // It stays behind: a day later it is a day later all the same.
-        assert_eq!(calendar.day(back + DAY, DAY + 8), TODAY + 1);
-        assert_eq!(calendar.day(0, 3 * DAY + 8), TODAY + 3, "even at 1970");
+        assert_eq!(calendar.day(back + DAY, || DAY + 8), TODAY + 1);
+        assert_eq!(calendar.day(0, || 3 * DAY + 8), TODAY + 3, "even at 1970");
+        let again = calendar.day(TODAY * DAY, || 3 * DAY + 9);
+        assert_eq!(again, TODAY + 3, "where it was once");
         // It is set right again.
         let right = (TODAY + 4) * DAY;
-        assert_eq!(calendar.day(right, 4 * DAY + 8), TODAY + 4);
-        assert_eq!(calendar.doubt(right, 4 * DAY + 8), None);
+        assert_eq!(calendar.day(right, || 4 * DAY + 8), TODAY + 4);
+        assert_eq!(calendar.doubt(right, || 4 * DAY + 8), None);
     }
 
     #[test]
     fn under_a_clock_from_before_the_build_no_exception_holds_until_it_is_right() {
         for wall in [0, DAY, BUILT - 1] {
             let calendar = Calendar::new();
-            assert_eq!(calendar.day(wall, 5), u64::MAX, "{wall}");
+            assert_eq!(calendar.day(wall, || 5), u64::MAX, "{wall}");
             let shows = wall / DAY;
             let holds = None;
-            assert_eq!(calendar.doubt(wall, 5), Some(Doubt { shows, holds }));
-            assert_eq!(calendar.day(TODAY * DAY, 9), TODAY);
-            assert_eq!(calendar.doubt(TODAY * DAY, 9), None);
+            assert_eq!(calendar.doubt(wall, || 5), Some(Doubt { shows, holds }));
+            assert_eq!(calendar.day(TODAY * DAY, || 9), TODAY);
+            assert_eq!(calendar.doubt(TODAY * DAY, || 9), None);
         }
-        assert_eq!(Calendar::new().day(BUILT, 0), BUILT / DAY);
+        assert_eq!(Calendar::new().day(BUILT, || 0), BUILT / DAY);
     }
 
     #[test]
     fn a_clock_that_is_set_right_in_small_steps_is_believed() {
         let calendar = Calendar::new();
-        calendar.day(TODAY * DAY, 0);
-        assert_eq!(calendar.doubt(TODAY * DAY - TOLERATED, 0), None);
-        assert!(calendar.doubt(TODAY * DAY - TOLERATED - 1, 0).is_some());
+        calendar.day(TODAY * DAY, || 0);
+        assert_eq!(calendar.doubt(TODAY * DAY - TOLERATED, || 0), None);
+        assert!(calendar.doubt(TODAY * DAY - TOLERATED - 1, || 0).is_some());
     }
 
     proptest! {
@@ -141,7 +151,7 @@ mod tests {
             let calendar = Calendar::new();
             let mut known = None;
             for (wall, running) in walls.into_iter().zip((0..).step_by(usize::try_from(pause + 1).unwrap())) {
-                let day = calendar.day(wall, running);
+                let day = calendar.day(wall, || running);
                 if day == UNKNOWN {
                     prop_assert!(known.is_none() && wall < BUILT);
                 } else {

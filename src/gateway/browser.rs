@@ -86,9 +86,9 @@ impl Seen {
 pub(super) fn check(
     exchange: &Exchange<'_>,
     (record, rule): (&PendingAuthorization, &Rule),
-    request: &HeaderMap,
+    now: Option<Digest>,
 ) -> Result<(), Violation> {
-    let seen = Seen::of(record.browser, exchange.browser(request));
+    let seen = Seen::of(record.browser, now);
     match (exchange.site.settings.browser_binding, seen) {
         (BrowserBinding::Hard, Seen::Unknown | Seen::Other) => Err(Violation::BrowserMismatch),
         (BrowserBinding::Soft, Seen::Unknown | Seen::Other) => {
@@ -130,9 +130,8 @@ pub(super) fn foretell(
 pub(super) fn of(
     exchange: &Exchange<'_>,
     record: &PendingAuthorization,
-    request: &HeaderMap,
+    now: Option<Digest>,
 ) -> Option<Digest> {
-    let now = exchange.browser(request);
     match exchange.site.settings.browser_binding {
         BrowserBinding::Soft if Seen::of(record.browser, now) == Seen::Unknown => record.browser,
         BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => now,

@@ -21,7 +21,7 @@ const CLIENTS: usize = 512;
 
 /// How many lines may be written.
 #[derive(Debug, Clone, Copy)]
-struct Budget {
+pub(super) struct Budget {
     /// At once, after a time without any.
     burst: u32,
     /// Between two of them then.
@@ -34,7 +34,7 @@ const FAILED: Budget = Budget {
     pause: Duration::from_secs(10),
 };
 
-/// Of what was allowed: the record of sign-ins. No server that has so many would miss a line.
+/// Of what was allowed, at each endpoint: the record of sign-ins. No server that has so many would miss a line.
 const ALLOWED: Budget = Budget {
     burst: 10_000,
     pause: Duration::from_millis(10),
@@ -45,7 +45,6 @@ const ALLOWED: Budget = Budget {
 struct Kind<'e> {
     labels: [&'e str; 5],
     client: Option<&'e str>,
-    budget: Budget,
 }
 
 impl<'e> Kind<'e> {
@@ -54,7 +53,6 @@ impl<'e> Kind<'e> {
         let failed = |name, upstream, detail| Self {
             labels: [name, upstream, detail, "", ""],
             client: None,
-            budget: FAILED,
         };
         let kind = match event {
             Event::Decision {
@@ -66,10 +64,6 @@ impl<'e> Kind<'e> {
                 ..
             } => {
                 let violation = violation.map_or("", Violation::label);
-                let (client, budget) = match decided {
-                    Decided::Allowed => (None, ALLOWED),
-                    Decided::Reported | Decided::Refused => (*client, FAILED),
-                };
                 Self {
                     labels: [
                         "decision",
@@ -78,8 +72,7 @@ impl<'e> Kind<'e> {
                         decided.label(),
                         violation,
                     ],
-                    client,
-                    budget,
+                    client: *client,
                 }
             }
             Event::Misdirected { reason, .. } => failed("misdirected", "", *reason),
@@ -109,7 +102,7 @@ impl<'e> Kind<'e> {
 
 /// The lines of one kind, or of one client of it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Lines {
+pub(super) struct Lines {
     /// When no line will be owed for those that were written.
     even: Timestamp,
     /// Events since the last line.
@@ -164,6 +157,17 @@ impl Sampler {
 
     /// Whether this event gets a line, and how many like it, before it, got none.
     pub(super) fn line(&self, event: &Event<'_>) -> Option<u64> {
+        // What is most frequent has its lines where they need not be looked for.
+        if let Event::Decision {
+            upstream,
+            endpoint,
+            decided: Decided::Allowed,
+            ..
+        } = event
+        {
+            let mut lines = upstream.allowed_lines(*endpoint);
+            return lines.next(ALLOWED, self.clock.now());
+        }
         let Some(kind) = Kind::of(event) else {
             return Some(0);
         };
@@ -174,18 +178,14 @@ impl Sampler {
             .map(|client| self.key.hash_one((of_all, client)));
         let mut table = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of_client.and_then(|client| table.clients.get_mut(&client)) {
-            return own.next(kind.budget, now);
+            return own.next(FAILED, now);
         }
-        let line = table
-            .kinds
-            .entry(of_all)
-            .or_default()
-            .next(kind.budget, now);
+        let line = table.kinds.entry(of_all).or_default().next(FAILED, now);
         if let (Some(client), Some(_)) = (of_client, line)
             && table.has_room(now)
         {
             let mut own = Lines::default();
-            own.next(kind.budget, now);
+            own.next(FAILED, now);
             table.clients.insert(client, own);
         }
         line

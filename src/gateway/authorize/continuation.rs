@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{CodeChallenge, ErrorCode, RedirectUri, ResponseMode};
+use crate::oauth::{CodeChallenge, Digest, ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
@@ -47,9 +47,10 @@ pub(super) async fn continuation(
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
+    let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, (&record, own), &request.headers))
+        .and_then(|()| browser::check(exchange, (&record, own), now))
         .err();
     let rule = match &violation {
         // It may be about the client that it names, or about any client.
@@ -83,10 +84,10 @@ pub(super) async fn continuation(
         }
         Decision::Report(cleared, violation) => {
             exchange.tell(Decided::Reported, Some(&violation), whom);
-            rewritten(exchange, cleared, submission, (handle, &record), None).await
+            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
         Decision::Allow(cleared) => {
-            rewritten(exchange, cleared, submission, (handle, &record), None).await
+            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
     }
 }
@@ -125,12 +126,12 @@ fn tell_client(
     Some(reply::authorization_error(&error, &to, mode))
 }
 
-/// Forwards with the handle in every `state` and PKCE as configured.
+/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     submission: &Submission<'_>,
-    (handle, record): (&Handle, &PendingAuthorization),
+    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
     fresh: Option<Part>,
 ) -> Response<Body> {
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
@@ -154,6 +155,6 @@ pub(super) async fn rewritten(
         return exchange.unwritable(accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, &cleared.get().headers);
+    let browser = browser::of(exchange, record, now);
     pass_from(exchange, cleared, begun, (Some(handle), browser)).await
 }

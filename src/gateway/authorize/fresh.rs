@@ -196,7 +196,7 @@ async fn enter(
             return reply::entry(location, tie.set_cookie.as_deref());
         }
     }
-    let with = (&handle, pending);
+    let with = (&handle, pending, exchange.browser(headers));
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
     with_cookie(response, tie.set_cookie)
 }

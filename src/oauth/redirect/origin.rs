@@ -1,14 +1,21 @@
 //! What the log may say of a redirect URI: where it leads, and nothing that may be a secret.
 
+use memchr::memchr;
+
 use crate::oauth::params;
+use crate::oauth::params::set::ByteSet;
 
 /// Bytes of the longest that is told.
 const LONGEST: usize = 256;
 
+/// Of names, addresses and ports.
+static HOST: ByteSet =
+    ByteSet::of(b"-._:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
 /// Scheme and authority, as they are written, or the scheme alone where there is no authority (`com.example.app:/cb`). Never a
 /// path, a query or a password. `None`: that cannot be told for sure.
 pub fn origin(uri: &str) -> Option<&str> {
-    let colon = uri.find(':')?;
+    let colon = memchr(b':', uri.as_bytes())?;
     let (scheme, rest) = uri.split_at_checked(colon)?;
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     if scheme.is_empty() || !scheme.bytes().all(is_scheme) {
@@ -17,12 +24,13 @@ pub fn origin(uri: &str) -> Option<&str> {
     let Some(authority) = rest.strip_prefix("://") else {
         return uri.get(..=colon).filter(|origin| origin.len() <= LONGEST);
     };
+    let length = authority.bytes().position(|byte| !HOST.has(byte));
+    let length = length.unwrap_or(authority.len());
     // A `\` is `/` to browsers, and part of a name before the host to others: that is told of neither.
-    let length = authority.find(['/', '?', '#']).unwrap_or(authority.len());
-    let authority = authority.get(..length)?;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let ends = |byte: &u8| b"/?#".contains(byte);
+    let is_whole = authority.as_bytes().get(length).is_none_or(ends);
     let end = colon + "://".len() + length;
-    if authority.is_empty() || !authority.bytes().all(is_plain) || end > LONGEST {
+    if length == 0 || !is_whole || end > LONGEST {
         return None;
     }
     uri.get(..end)
