@@ -126,11 +126,11 @@ fn a_request_for_another_host_names_it_in_the_log() {
         upstream: "hosts = [\"gate.test\"]",
         ..Config::default()
     });
-    let long = format!("{}.test", "a".repeat(5000));
+    let longest = format!("{}.test", "a".repeat(5000));
     let cut = "a".repeat(128);
     let ask =
         |host: &str| rig.send(format!("GET /page HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-    for (host, shown) in [("other.test:8080", "other.test:8080"), (&long, &cut)] {
+    for (host, shown) in [("other.test:8080", "other.test:8080"), (&longest, &cut)] {
         assert_eq!(ask(host).status, 421, "{host}");
         let is_told = |log: &str| {
             let lines = events(log, "misdirected");
