@@ -19,12 +19,11 @@ pub mod site;
 mod token;
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -199,8 +198,12 @@ impl Gateway {
             node,
             watch,
             host: route.host,
-            forwarded: self.forwarded_for(node, &parts.headers),
         };
+        let proxies = &self.shared.trusted_proxies;
+        let is_proxy = |address| proxies.iter().any(|network| network.contains(&address));
+        if is_proxy(node.address()) {
+            node.speaks_for(headers::forwarded::client(&parts.headers, is_proxy));
+        }
         let request = received::Parts {
             method: parts.method,
             target,
@@ -209,13 +212,6 @@ impl Gateway {
         };
         let exchange = Exchange::new(&self.shared, site, client, caller);
         Ok((exchange, route.endpoint, request.into()))
-    }
-
-    /// The client's address where the connection is a trusted proxy's, and says it.
-    fn forwarded_for(&self, node: &Node, headers: &HeaderMap) -> Option<IpAddr> {
-        let proxies = &self.shared.trusted_proxies;
-        let is_proxy = |address| proxies.iter().any(|network| network.contains(&address));
-        is_proxy(node.address()).then(|| headers::forwarded::client(headers, is_proxy))?
     }
 
     async fn answer(

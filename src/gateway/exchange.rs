@@ -1,6 +1,5 @@
 //! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderName};
@@ -30,8 +29,6 @@ pub(super) struct Caller<'g> {
     pub(super) node: &'g Node,
     pub(super) watch: &'g Arc<Watch>,
     pub(super) host: Authority,
-    /// The client's address, as far as a trusted proxy has said it.
-    pub(super) forwarded: Option<IpAddr>,
 }
 
 /// Whom a request names, and where its answer would go: for the log, and for nothing that is decided.
@@ -170,7 +167,7 @@ impl<'g> Exchange<'g> {
 
     /// Tells a decision.
     pub(super) fn tell(&self, decided: Decided, violation: Option<&Violation>, named: Named<'_>) {
-        let forwarded = self.caller.forwarded.map(|address| address.to_string());
+        let forwarded = self.caller.node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();
         self.shared.telemetry.tell(&Event::Decision {
             request: self.id,

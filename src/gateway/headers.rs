@@ -7,7 +7,7 @@ pub mod forwarded;
 mod kind;
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use http::header::{self, HeaderName};
 use http::uri::Authority;
@@ -43,6 +43,8 @@ pub struct Node {
     written: HeaderValue,
     /// The host that its first request named: nearly always, that of the others.
     pub host: OnceLock<Authority>,
+    /// Where it is a trusted proxy's: the client of the request at hand. Requests come one after the other.
+    client: Mutex<Option<IpAddr>>,
     /// What was said of its first request: the host, the scheme, and the element of `Forwarded`.
     forwarded: OnceLock<(String, &'static str, HeaderValue)>,
 }
@@ -55,6 +57,7 @@ impl Node {
             address,
             written: written.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             host: OnceLock::new(),
+            client: Mutex::default(),
             forwarded: OnceLock::new(),
         }
     }
@@ -64,7 +67,17 @@ impl Node {
         self.address
     }
 
-    /// The same as it is written.
+    /// The client of the request that begins, as far as the proxy says it.
+    pub fn speaks_for(&self, client: Option<IpAddr>) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
+    /// The client of the request at hand, where it is not the peer itself.
+    pub fn client(&self) -> Option<IpAddr> {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peer's address as it is written.
     pub fn as_str(&self) -> &str {
         self.written.to_str().unwrap_or_default()
     }
