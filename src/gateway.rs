@@ -141,7 +141,7 @@ impl Gateway {
         // Nothing but what it returns lives on while the request is answered.
         let (exchange, endpoint, request) = match self.direct(id, arrival) {
             Ok(directed) => directed,
-            Err(misdirection) => return misdirection.answer(id, &self.shared.telemetry),
+            Err(misdirection) => return misdirection.answer(),
         };
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
@@ -167,24 +167,27 @@ impl Gateway {
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
+        let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
         if let Some(refused) = self.out_of_bounds(&parts) {
-            return Err(refused);
+            return Err(told(refused));
         }
         let routes = &self.shared.routes;
         let route = routes
             .find(&parts.uri, &parts.headers, &node.host)
-            .map_err(|wrong| Misdirection::from(wrong).naming(&parts.headers))?;
+            .map_err(|wrong| told(wrong.into()))?;
         let (Some(site), Some(client)) = (
             self.shared.sites.get(route.upstream),
             self.clients.get(route.upstream),
         ) else {
-            return Err(Misrouted::Unknown.into());
+            return Err(told(Misrouted::Unknown.into()));
         };
         // Where nothing is judged not one byte changes.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
-            (path, _) => with_query(path, parts.uri.query()).ok_or(Misrouted::Target)?,
+            (path, _) => {
+                with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
+            }
         };
         let kind = match route.endpoint {
             Some(Endpoint::Authorization) => EndpointKind::Authorization,

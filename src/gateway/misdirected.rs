@@ -10,48 +10,39 @@ use super::endpoint::Misrouted;
 use super::headers::BadHeaders;
 use super::reply;
 
-/// Why one is, and how it is answered.
-#[derive(Debug)]
+/// Why one is, and how it is answered. `Copy`, because nearly no request has one, and each has room for it.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Misdirection {
     status: StatusCode,
     reason: &'static str,
-    /// Where it names one that may be right elsewhere: for the log.
-    host: Option<HeaderValue>,
 }
 
 impl Misdirection {
     pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self {
-            status,
-            reason,
-            host: None,
-        }
+        Self { status, reason }
     }
 
-    /// The same of a request with these fields. What is no host may hold a secret, and is not told.
-    #[must_use]
-    pub(super) fn naming(self, headers: &HeaderMap) -> Self {
+    /// Tells it of a request with these fields. What is no host may hold a secret, and is not told.
+    #[cold]
+    pub(super) fn told(
+        self,
+        request: RequestId,
+        headers: &HeaderMap,
+        telemetry: &Telemetry,
+    ) -> Self {
         let is_host = self.status == StatusCode::MISDIRECTED_REQUEST;
-        Self {
-            host: headers.get(header::HOST).filter(|_| is_host).cloned(),
-            ..self
-        }
-    }
-
-    pub(super) fn answer(self, request: RequestId, telemetry: &Telemetry) -> Response<Body> {
-        let Self {
-            status,
-            reason,
-            host,
-        } = self;
-        let host = host.as_ref().map(shown);
+        let host = headers.get(header::HOST).filter(|_| is_host).map(shown);
         telemetry.tell(&Event::Misdirected {
             request,
             host: host.as_deref(),
-            reason,
-            status: status.as_u16(),
+            reason: self.reason,
+            status: self.status.as_u16(),
         });
-        let mut response = reply::bad_request(status, reason);
+        self
+    }
+
+    pub(super) fn answer(self) -> Response<Body> {
+        let mut response = reply::bad_request(self.status, self.reason);
         // Whatever stands in the body is not read: the connection ends with this answer.
         response
             .headers_mut()
