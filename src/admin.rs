@@ -1,6 +1,7 @@
 //! Health and metrics, on a listener and a thread of their own: they answer when the workers are overloaded.
 
 mod collect;
+mod exposition;
 
 use std::convert::Infallible;
 use std::io;
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -24,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::gateway::site::Site;
 use crate::telemetry::Telemetry;
+
+use exposition::Format;
 
 /// Nobody needs longer to ask for metrics.
 const HEADER_READ: Duration = Duration::from_secs(5);
@@ -77,22 +80,27 @@ impl Admin {
             "/livez" => plain(StatusCode::OK, "alive\n"),
             "/readyz" if self.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            "/metrics" => match self.telemetry.metrics().encode() {
-                Ok(text) => {
-                    let mut response = plain(StatusCode::OK, text);
-                    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                    response
-                        .headers_mut()
-                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-                    response
-                }
-                Err(_) => plain(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "metrics cannot be written\n",
-                ),
-            },
+            "/metrics" => self.metrics(request.headers()),
             _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics\n"),
         }
+    }
+
+    fn metrics(&self, asked: &HeaderMap) -> Response<Full<Bytes>> {
+        let accept = asked.get_all(header::ACCEPT).iter();
+        let format = Format::asked_for(accept.filter_map(|field| field.to_str().ok()));
+        let written = self.telemetry.metrics().encode();
+        let Ok(text) = written.and_then(|text| format.write(text)) else {
+            return plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics cannot be written\n",
+            );
+        };
+        let mut response = plain(StatusCode::OK, text);
+        let kind = HeaderValue::from_static(format.media_type());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        response
     }
 }
 

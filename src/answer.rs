@@ -19,6 +19,9 @@ use crate::flow::PendingAuthorization;
 use crate::oauth::ResponseType;
 use crate::policy::Rule;
 
+/// Why an answer is refused that comes to another browser.
+pub const OTHER_BROWSER: &str = "a sign-in that was begun in another browser";
+
 /// The sign-in that a carrier belongs to.
 #[derive(Debug, Clone, Copy)]
 pub enum SignIn<'a> {
@@ -137,7 +140,7 @@ pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         [..] => return Err("two codes in one answer"),
     }
     if facts.is_other_browser {
-        return Err("a sign-in that was begun in another browser");
+        return Err(OTHER_BROWSER);
     }
     Ok(Plan::Bind)
 }

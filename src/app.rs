@@ -211,7 +211,7 @@ impl App {
                         )
                     });
             let gateway = Arc::new(Gateway::new(Arc::clone(&self.shared), clients.collect()));
-            let worker = Worker::new(gateway, telemetry.clone(), self.clock.clone());
+            let worker = Worker::new(gateway, telemetry.clone());
             let (life, gone) = (life.clone(), gone.clone());
             let thread = worker_thread(
                 worker,

@@ -1,11 +1,14 @@
 //! Time, as an argument: the one place that reads a clock.
 
+pub mod calendar;
 pub mod date;
 pub mod rounds;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use calendar::{Calendar, Doubt};
 
 /// Microseconds since the clock was made; monotonic, so a wall clock that steps moves no expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -78,15 +81,32 @@ impl Clock {
     }
 }
 
-/// Days since 1970-01-01 in UTC: what `until` dates are compared with.
+static CALENDAR: Calendar = Calendar::new();
+
+/// Days since 1970-01-01 in UTC: what `until` dates are compared with ([`calendar`]).
+pub fn today() -> u64 {
+    CALENDAR.day(wall(), running)
+}
+
+/// Whether the machine's clock shows a day that cannot be.
+pub fn doubt() -> Option<Doubt> {
+    CALENDAR.doubt(wall(), running)
+}
+
+/// Seconds since 1970-01-01 by the wall clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "the calendar is the machine's, read here and nowhere else"
 )]
-pub fn today() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs() / 86_400)
+fn wall() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    wall.map_or(0, |since| since.as_secs())
+}
+
+/// Seconds of the monotonic clock.
+fn running() -> u64 {
+    static RUNNING: LazyLock<Clock> = LazyLock::new(Clock::system);
+    RUNNING.now().as_millis() / 1000
 }
 
 /// Moves a manual clock.

@@ -11,6 +11,7 @@ mod exchange;
 mod forward;
 pub mod headers;
 mod metadata;
+mod misdirected;
 mod received;
 
 pub mod reply;
@@ -19,14 +20,15 @@ mod token;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
-use crate::clock::Clock;
+use crate::clock::calendar::Doubt;
+use crate::clock::{self, Clock};
 use crate::policy::Rules;
 use crate::server::watch::Watch;
 use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
@@ -37,6 +39,7 @@ use endpoint::fold::{Readings, fold_path, fold_segments};
 use endpoint::{Endpoint, Misrouted, Routes};
 use exchange::Exchange;
 use headers::Node;
+use misdirected::Misdirection;
 use site::Site;
 
 /// What all workers share.
@@ -49,6 +52,7 @@ pub struct Shared {
     trusted_proxies: Vec<IpNet>,
     clock: Clock,
     telemetry: Telemetry,
+    clock_in_doubt: AtomicBool,
     /// The upper half of every request id is drawn at start, so that ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -72,6 +76,7 @@ impl Shared {
             trusted_proxies,
             clock,
             telemetry,
+            clock_in_doubt: AtomicBool::new(false),
             next_request,
         }
     }
@@ -79,6 +84,14 @@ impl Shared {
     /// Where events go.
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// Tells once when the machine's clock begins to show what cannot be.
+    fn watch_clock(&self, doubt: Option<Doubt>) {
+        let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
+        if let (true, Some(doubt)) = (is_new, doubt) {
+            self.telemetry.tell(&Event::ClockInDoubt(doubt));
+        }
     }
 
     /// What time it is.
@@ -112,8 +125,9 @@ impl Gateway {
         Self { shared, clients }
     }
 
-    /// Drops what has expired: records, and upstream connections that nobody uses.
+    /// Drops what has expired: records, and upstream connections that nobody uses. Sees whether the day can be told.
     pub fn keep_house(&self) {
+        self.shared.watch_clock(clock::doubt());
         for (site, client) in self.shared.sites.iter().zip(&self.clients) {
             site.store.sweep();
             client.close_idle();
@@ -127,7 +141,7 @@ impl Gateway {
         // Nothing but what it returns lives on while the request is answered.
         let (exchange, endpoint, request) = match self.direct(id, arrival) {
             Ok(directed) => directed,
-            Err(misdirection) => return self.misdirected(id, misdirection),
+            Err(misdirection) => return misdirection.answer(),
         };
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
@@ -153,24 +167,27 @@ impl Gateway {
             watch,
         } = arrival;
         let (parts, incoming) = request.into_parts();
+        let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
         if let Some(refused) = self.out_of_bounds(&parts) {
-            return Err(refused);
+            return Err(told(refused));
         }
-        let route = self
-            .shared
-            .routes
-            .find(&parts.uri, &parts.headers, &node.host)?;
+        let routes = &self.shared.routes;
+        let route = routes
+            .find(&parts.uri, &parts.headers, &node.host)
+            .map_err(|wrong| told(wrong.into()))?;
         let (Some(site), Some(client)) = (
             self.shared.sites.get(route.upstream),
             self.clients.get(route.upstream),
         ) else {
-            return Err(Misrouted::Unknown.into());
+            return Err(told(Misrouted::Unknown.into()));
         };
         // Where nothing is judged not one byte changes.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
-            (path, _) => with_query(path, parts.uri.query()).ok_or(Misrouted::Target)?,
+            (path, _) => {
+                with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
+            }
         };
         let kind = match route.endpoint {
             Some(Endpoint::Authorization) => EndpointKind::Authorization,
@@ -185,6 +202,11 @@ impl Gateway {
             watch,
             host: route.host,
         };
+        let proxies = &self.shared.trusted_proxies;
+        if headers::forwarded::is_proxy(node.address(), proxies) {
+            let client = headers::forwarded::client(&parts.headers, node.address(), proxies);
+            node.speaks_for(client);
+        }
         let request = received::Parts {
             method: parts.method,
             target,
@@ -228,40 +250,18 @@ impl Gateway {
             .path_and_query()
             .map_or(0, |target| target.as_str().len());
         if target > self.shared.limits.uri_bytes {
-            return Some(Misdirection {
-                status: StatusCode::URI_TOO_LONG,
-                reason: "the request target is too long",
-            });
+            let status = StatusCode::URI_TOO_LONG;
+            return Some(Misdirection::new(status, "the request target is too long"));
         }
         if parts.headers.len() > self.shared.limits.headers {
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Some(Misdirection {
-                status,
-                reason: "too many header fields",
-            });
+            return Some(Misdirection::new(status, "too many header fields"));
         }
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-            return Some(Misdirection {
-                status: StatusCode::METHOD_NOT_ALLOWED,
-                reason: "method not allowed",
-            });
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            return Some(Misdirection::new(status, "method not allowed"));
         }
         headers::check(&parts.headers).err().map(Misdirection::from)
-    }
-
-    fn misdirected(&self, id: RequestId, misdirection: Misdirection) -> Response<Body> {
-        let Misdirection { status, reason } = misdirection;
-        self.shared.telemetry.tell(&Event::Misdirected {
-            request: id,
-            reason,
-            status: status.as_u16(),
-        });
-        let mut response = reply::bad_request(status, reason);
-        // Whatever stands in the body is not read: the connection ends with this answer.
-        response
-            .headers_mut()
-            .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 }
 
@@ -271,28 +271,6 @@ fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
         None => PathAndQuery::try_from(path),
     };
     target.ok()
-}
-
-/// A request that is for no upstream.
-#[derive(Clone, Copy)]
-struct Misdirection {
-    status: StatusCode,
-    reason: &'static str,
-}
-
-impl From<Misrouted> for Misdirection {
-    fn from(misrouted: Misrouted) -> Self {
-        let reason = match misrouted {
-            Misrouted::Host => "exactly one valid Host is needed",
-            Misrouted::Disagreement => "Host and request target disagree",
-            Misrouted::Unknown => "no upstream here has this host and path",
-            Misrouted::Target => "the request target is no path",
-        };
-        Self {
-            status: misrouted.status(),
-            reason,
-        }
-    }
 }
 
 /// Everything about one upstream that the gateway has to know.
@@ -460,28 +438,4 @@ pub struct Limits {
     pub response_scan_bytes: usize,
     /// Requests at once per upstream.
     pub in_flight: usize,
-}
-
-impl From<headers::BadHeaders> for Misdirection {
-    fn from(bad: headers::BadHeaders) -> Self {
-        let (status, reason) = match bad {
-            headers::BadHeaders::Duplicate => (
-                StatusCode::BAD_REQUEST,
-                "a header field that may occur once occurs twice",
-            ),
-            headers::BadHeaders::Nomination => (
-                StatusCode::BAD_REQUEST,
-                "Connection names a header field that must not be dropped",
-            ),
-            headers::BadHeaders::TransferEncoding => (
-                StatusCode::BAD_REQUEST,
-                "this Transfer-Encoding is not supported",
-            ),
-            headers::BadHeaders::Expectation => (
-                StatusCode::EXPECTATION_FAILED,
-                "this expectation cannot be met",
-            ),
-        };
-        Self { status, reason }
-    }
 }

@@ -1,4 +1,5 @@
-//! What happened: one [`Event`], told to the log and to the metrics, so that they agree exactly.
+//! What happened: one [`Event`], told to the log and to the metrics, so that they agree exactly: the metrics count every event,
+//! and a line of the log says how many like it, before it, had none.
 //!
 //! No event can hold a secret: its fields are labels, identifiers and numbers. Client identifiers stand in the log,
 //! never in a metric's label, where an attacker could make as many as he likes.
@@ -11,15 +12,18 @@ mod upstream;
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
+use sampler::Sampler;
+
 pub use event::{Decided, EndpointKind, Event, RequestId};
 pub use metrics::Metrics;
-pub use sampler::Sampler;
 pub use upstream::Upstream;
 
 /// Tells events to whoever listens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     metrics: Arc<Metrics>,
+    sampler: Arc<Sampler>,
 }
 
 impl Telemetry {
@@ -27,13 +31,21 @@ impl Telemetry {
     pub fn new() -> Self {
         Self {
             metrics: Arc::new(Metrics::new()),
+            sampler: Arc::new(Sampler::new(Clock::system())),
         }
     }
 
-    /// Something happened.
+    /// Something happened. It is counted, and has a line in the log unless there are too many like it.
     pub fn tell(&self, event: &Event<'_>) {
         self.metrics.count(event);
-        log::write(event);
+        let line = if log::leaves_nothing_out() {
+            Some(0)
+        } else {
+            self.sampler.line(event)
+        };
+        if let Some(left_out) = line {
+            log::write(event, left_out);
+        }
     }
 
     /// For the admin listener.

@@ -16,13 +16,12 @@ use hyper::service::Service;
 use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
-use crate::clock::Clock;
 use crate::gateway::body::Body;
 use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
 use crate::server::MakeService;
 use crate::server::watch::Watch;
-use crate::telemetry::{Event, Sampler, Telemetry};
+use crate::telemetry::{Event, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
@@ -32,17 +31,11 @@ type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 pub(super) struct Worker {
     gateway: Arc<Gateway>,
     telemetry: Telemetry,
-    /// Anybody can send as many of them as he likes.
-    malformed_heads: Sampler,
 }
 
 impl Worker {
-    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry, clock: Clock) -> Self {
-        Self {
-            gateway,
-            telemetry,
-            malformed_heads: Sampler::new(clock),
-        }
+    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry) -> Self {
+        Self { gateway, telemetry }
     }
 
     /// Looks after what expires.
@@ -78,11 +71,7 @@ impl MakeService for Worker {
     }
 
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str) {
-        self.telemetry.tell(&Event::MalformedHead {
-            peer,
-            reason,
-            unlogged: self.malformed_heads.line(),
-        });
+        self.telemetry.tell(&Event::MalformedHead { peer, reason });
     }
 
     fn connections(&self, change: i64) {

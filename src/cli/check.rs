@@ -53,6 +53,12 @@ pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
         complain(&message);
         ExitCode::from(CONFIG)
     })?;
+    if let Some(doubt) = clock::doubt() {
+        complain(&format!(
+            "warning: the clock of this machine shows {}, which cannot be\nhelp: set it right; until then no exception holds",
+            date::format(doubt.shows)
+        ));
+    }
     match config::load(&text, &name, today) {
         Ok(checked) => {
             print(&checked.warnings);
@@ -117,7 +123,7 @@ fn policy(config: &Config, today: u64) -> String {
     config
         .upstreams
         .iter()
-        .map(|upstream| heading(upstream) + &table(upstream, today) + "\n")
+        .map(|upstream| heading(upstream) + &table(upstream, today) + &open_to(upstream) + "\n")
         .collect()
 }
 
@@ -136,6 +142,17 @@ fn heading(upstream: &Upstream) -> String {
         gateway.prefix,
         upstream.connection.origin()
     )
+}
+
+/// What would keep requests for other hosts away, where clients reach the upstream by one.
+fn open_to(upstream: &Upstream) -> String {
+    let gateway = &upstream.gateway;
+    match gateway.public_origin.strip_prefix("https://") {
+        Some(host) if gateway.hosts.is_empty() => {
+            format!("  hosts = [\"{host}\"] would refuse requests for other hosts\n")
+        }
+        Some(_) | None => String::new(),
+    }
 }
 
 type Row = [String; 7];
@@ -266,6 +283,12 @@ legacy: https://login.example.com/ (login.example.com) -> https://10.1.2.3
 
 "
         );
+        // Without hosts it is said which one would do.
+        let open = TEXT.replace("hosts = [\"login.example.com\"]", "");
+        let open = config::load(&open, "config.toml", today).unwrap();
+        let report = policy(&open.config, today);
+        let hint = "\n  hosts = [\"login.example.com\"] would refuse requests for other hosts\n";
+        assert!(report.contains(hint), "{report}");
         let before = date::parse("2026-01-31").unwrap();
         assert_eq!(
             policy(&checked.config, before),

@@ -144,6 +144,8 @@ impl<'a> Submission<'a> {
                     "code_challenge" => record
                         .challenge
                         .as_ref()
+                        .and_then(CodeChallenge::useful)
+                        .as_ref()
                         .is_none_or(|challenge| challenge.encoded() == value),
                     "request" | "request_uri" => false,
                     _ => true,

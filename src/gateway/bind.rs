@@ -26,7 +26,7 @@ use crate::telemetry::Event;
 
 use super::body::Body;
 use super::browser::Seen;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Named};
 use super::received::Sent;
 use super::{BrowserBinding, headers, reply};
 
@@ -113,6 +113,8 @@ struct Unsafe<'g> {
     pending: Option<Digest>,
     /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
     rule: Option<&'g Rule>,
+    /// The client whose sign-in it is.
+    client: Option<Digest>,
 }
 
 impl<'g> Unsafe<'g> {
@@ -121,6 +123,7 @@ impl<'g> Unsafe<'g> {
             violation: Violation::UnboundCodeInResponse(why),
             pending: None,
             rule: None,
+            client: None,
         }
     }
 
@@ -130,6 +133,7 @@ impl<'g> Unsafe<'g> {
             violation: error.into(),
             pending: None,
             rule: Some(exchange.site.settings.rules.strictest(clock::today())),
+            client: None,
         }
     }
 }
@@ -193,7 +197,14 @@ async fn refuse(
         subject: response,
         violation: Some(found.violation),
     };
-    match exchange.decide(rule, verdict, None) {
+    let client = found
+        .client
+        .and_then(|client| exchange.site.client_name(client));
+    let named = Named {
+        client: client.as_ref(),
+        redirect_uri: None,
+    };
+    match exchange.decide(rule, verdict, named) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass_through(exchange, cleared.into_inner())
         }
@@ -238,6 +249,7 @@ async fn examine<'g>(
             [code] => Some(Twins::of(code.expose())),
             _ => None,
         };
+        let other_browser = other_browser(exchange, asked, &found);
         let facts = Facts {
             carried,
             sign_in: found.sign_in(),
@@ -245,7 +257,7 @@ async fn examine<'g>(
             came_along: twins
                 .as_ref()
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
-            is_other_browser: found.is_live() && is_other_browser(exchange, asked, &found),
+            is_other_browser: other_browser == Some(BrowserBinding::Hard),
             is_anothers: found.is_anothers(exchange, asked),
             rule: found.rule(exchange, asked),
         };
@@ -257,6 +269,9 @@ async fn examine<'g>(
         match plan {
             Plan::Pass => {}
             Plan::Bind => {
+                if other_browser == Some(BrowserBinding::Soft) && !carried.codes.is_empty() {
+                    found.foretell(exchange, asked);
+                }
                 let place = (*carrier, carried, twins);
                 return bind(exchange, asked, place, &found, (response, page)).await;
             }
@@ -270,28 +285,26 @@ async fn examine<'g>(
     Ok(Delivery::Unchanged)
 }
 
-/// Whether a sign-in ends in another browser than the one that began, and that is refused. What is only told is told here.
-fn is_other_browser(exchange: &Exchange<'_>, asked: &Asked<'_>, found: &Belongs) -> bool {
-    let Some(record) = found.record() else {
-        return false;
-    };
+/// What is done about a sign-in that ends in another browser than it began in, if it does. Another cookie is told here.
+fn other_browser(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    found: &Belongs,
+) -> Option<BrowserBinding> {
+    let record = found.record()?;
     let seen = Seen::of(record.browser, asked.browser);
     if seen == Seen::Same || asked.begun == Some(found.key) {
-        return false;
+        return None;
     }
-    match exchange.site.settings.browser_binding {
-        BrowserBinding::Hard => true,
-        BrowserBinding::Soft if seen == Seen::Unknown => false,
-        BrowserBinding::Soft => {
-            let upstream = &exchange.site.telemetry;
-            exchange.shared.telemetry().tell(&Event::OtherBrowser {
-                request: exchange.id,
-                upstream,
-            });
-            false
-        }
-        BrowserBinding::Off => false,
+    let binding = exchange.site.settings.browser_binding;
+    if binding == BrowserBinding::Soft && seen == Seen::Other {
+        let upstream = &exchange.site.telemetry;
+        exchange.shared.telemetry().tell(&Event::OtherBrowser {
+            request: exchange.id,
+            upstream,
+        });
     }
+    Some(binding)
 }
 
 /// The one place that binds a code, replaces it, and sees to it that nothing of it is left over.

@@ -7,10 +7,11 @@ use http::HeaderMap;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::Digest;
-use crate::policy::Violation;
+use crate::policy::{Decision, Rule, Verdict, Violation, apply};
 use crate::store::{self, StoreError};
+use crate::telemetry::Decided;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Named};
 use super::{BrowserBinding, headers};
 
 /// 128 random bits in base64url.
@@ -81,20 +82,47 @@ impl Seen {
 }
 
 /// Whether a sign-in goes on in the browser that began it. `hard` asks for proof, whoever asks: also of a request with
-/// `prompt=none`, which is only refused in other words.
+/// `prompt=none`, which is only refused in other words. `soft` tells what `hard` would refuse.
 pub(super) fn check(
     exchange: &Exchange<'_>,
-    record: &PendingAuthorization,
-    request: &HeaderMap,
+    (record, rule): (&PendingAuthorization, &Rule),
+    now: Option<Digest>,
 ) -> Result<(), Violation> {
-    // Under `soft` it is told where it matters and once: when the code is issued.
-    match exchange.site.settings.browser_binding {
-        BrowserBinding::Hard => match Seen::of(record.browser, exchange.browser(request)) {
-            Seen::Same => Ok(()),
-            Seen::Unknown | Seen::Other => Err(Violation::BrowserMismatch),
-        },
-        BrowserBinding::Off | BrowserBinding::Soft => Ok(()),
+    let seen = Seen::of(record.browser, now);
+    match (exchange.site.settings.browser_binding, seen) {
+        (BrowserBinding::Hard, Seen::Unknown | Seen::Other) => Err(Violation::BrowserMismatch),
+        (BrowserBinding::Soft, Seen::Unknown | Seen::Other) => {
+            foretell(exchange, record, rule, Violation::BrowserMismatch);
+            Ok(())
+        }
+        (BrowserBinding::Hard | BrowserBinding::Soft, Seen::Same) | (BrowserBinding::Off, _) => {
+            Ok(())
+        }
     }
+}
+
+/// Under `soft`: what `hard` would refuse is told as what would be refused.
+pub(super) fn foretell(
+    exchange: &Exchange<'_>,
+    record: &PendingAuthorization,
+    rule: &Rule,
+    violation: Violation,
+) {
+    let verdict = Verdict {
+        subject: (),
+        violation: Some(violation),
+    };
+    let (Decision::Report(_, violation) | Decision::Refuse((), violation)) =
+        apply(rule.mode, verdict)
+    else {
+        return;
+    };
+    let client = exchange.site.client_name(record.client);
+    let named = Named {
+        client: client.as_ref(),
+        redirect_uri: None,
+    };
+    exchange.tell(Decided::Reported, Some(&violation), named);
 }
 
 /// The browser that the answer to a request is for. Under `soft` one without a cookie counts as the one that began: only another
@@ -102,9 +130,8 @@ pub(super) fn check(
 pub(super) fn of(
     exchange: &Exchange<'_>,
     record: &PendingAuthorization,
-    request: &HeaderMap,
+    now: Option<Digest>,
 ) -> Option<Digest> {
-    let now = exchange.browser(request);
     match exchange.site.settings.browser_binding {
         BrowserBinding::Soft if Seen::of(record.browser, now) == Seen::Unknown => record.browser,
         BrowserBinding::Off | BrowserBinding::Soft | BrowserBinding::Hard => now,

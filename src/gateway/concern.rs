@@ -17,7 +17,7 @@ use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
 
 use super::body::Peeked;
 use super::exchange::Exchange;
-use super::received::Received;
+use super::received::{Names, Received};
 
 /// What a request says, and whose the things are that stand in it.
 pub(super) struct Heard {
@@ -34,14 +34,13 @@ impl Heard {
         owned.filter_map(|(candidate, owner)| owner.map(|owner| (*candidate, owner)))
     }
 
-    /// The client that the request names, as a form, by Basic or in another reading: for the log. `None`: none, or several.
-    pub(super) fn names_client(&self, request: &Received) -> Option<ClientId> {
-        request
-            .names_client()
-            .or_else(|| match self.said.clients.as_slice() {
-                [client] => Some(ClientId::new(client)),
-                [] | [_, _, ..] => None,
-            })
+    /// What the request names, as a form, by Basic or in another reading: for the log.
+    pub(super) fn names(&self, request: &Received) -> Names {
+        let mut names = request.names();
+        if let (None, [client]) = (&names.client, self.said.clients.as_slice()) {
+            names.client = Some(ClientId::new(client));
+        }
+        names
     }
 
     /// The strictest rule of the clients whose codes stand in the request. A client that lives behind the gate, too, gets its
@@ -118,14 +117,14 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
     hear(exchange, request, look).await.rule(exchange)
 }
 
-/// The same, and the client that the request names, for the log.
-pub(super) async fn rule_and_client<'g>(
+/// The same, and what the request names, for the log.
+pub(super) async fn rule_and_names<'g>(
     exchange: &Exchange<'g>,
     request: &mut Received,
-) -> (&'g Rule, Option<ClientId>) {
+) -> (&'g Rule, Names) {
     let heard = hear(exchange, request, Look::Names).await;
-    let client = heard.names_client(request);
-    (rule(exchange, request).await, client)
+    let names = heard.names(request);
+    (rule(exchange, request).await, names)
 }
 
 /// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.

@@ -48,8 +48,8 @@ pub(super) async fn refuse(
     heard: &Heard,
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
-    let client = heard.names_client(request);
-    match exchange.decide_unread(rule, (), violation, client.as_ref()) {
+    let names = heard.names(request);
+    match exchange.decide_unread(rule, (), violation, names.as_named()) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }

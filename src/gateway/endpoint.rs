@@ -6,17 +6,19 @@
 //! crooked.
 
 pub mod fold;
+mod host;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, Uri, header};
 
 use super::{Endpoints, Settings};
 use crate::policy::Mode;
 use fold::{Readings, fold_path};
+use host::valid_host;
 
 /// What a path is at its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,20 +252,6 @@ fn host_of(
     }
 }
 
-fn valid_host(host: &HeaderValue) -> Result<Authority, Misrouted> {
-    let host = Authority::try_from(host.as_bytes()).map_err(|_| Misrouted::Host)?;
-    if host.as_str().contains('@') || !has_valid_port(&host) {
-        return Err(Misrouted::Host);
-    }
-    Ok(host)
-}
-
-/// No port, or one that is a number: the parser takes any text for a port.
-fn has_valid_port(host: &Authority) -> bool {
-    let port = host.as_str().strip_prefix(host.host());
-    port.is_some_and(str::is_empty) || host.port_u16().is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,7 +456,7 @@ mod tests {
             Err(Misrouted::Disagreement)
         );
         assert_eq!(find(&routes, "*", "h"), Err(Misrouted::Target));
-        for host in ["user@h", "h:x", "h:", "h:99999", "[::1]:x"] {
+        for host in ["user@h", "h:x", "h:", "h:+80", "h:99999", "[::1]:x"] {
             assert_eq!(find(&routes, "/", host), Err(Misrouted::Host), "{host}");
         }
         assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());

@@ -7,7 +7,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
-use crate::oauth::{ClientId, ClientIdentity, Digest};
+use crate::oauth::{ClientId, ClientIdentity, Digest, redirect};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::server::peer;
 use crate::server::place::Place;
@@ -31,6 +31,19 @@ pub(super) struct Caller<'g> {
     pub(super) watch: &'g Arc<Watch>,
     pub(super) host: Authority,
 }
+
+/// Whom a request names, and where its answer would go: for the log, and for nothing that is decided.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Named<'n> {
+    pub(super) client: Option<&'n ClientId>,
+    pub(super) redirect_uri: Option<&'n str>,
+}
+
+/// A request that names nothing.
+pub(super) const NOBODY: Named<'static> = Named {
+    client: None,
+    redirect_uri: None,
+};
 
 /// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -116,57 +129,56 @@ impl<'g> Exchange<'g> {
         &self,
         rule: &Rule,
         verdict: Verdict<T>,
-        client: Option<&ClientId>,
+        named: Named<'_>,
     ) -> Decision<T> {
         let decision = apply(rule.mode, verdict);
         match &decision {
-            Decision::Allow(_) => self.tell(Decided::Allowed, None, client),
-            Decision::Report(_, violation) => self.tell(Decided::Reported, Some(violation), client),
-            Decision::Refuse(_, violation) => self.tell(Decided::Refused, Some(violation), client),
+            Decision::Allow(_) => self.tell(Decided::Allowed, None, named),
+            Decision::Report(_, violation) => self.tell(Decided::Reported, Some(violation), named),
+            Decision::Refuse(_, violation) => self.tell(Decided::Refused, Some(violation), named),
         }
         decision
     }
 
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]). `client`: whom the log names.
+    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
     pub(super) fn decide_unread<T>(
         &self,
         rule: &Rule,
         subject: T,
         violation: Violation,
-        client: Option<&ClientId>,
+        named: Named<'_>,
     ) -> Decision<T> {
         let verdict = Verdict {
             subject,
             violation: Some(violation),
         };
-        self.decide(rule, verdict, client)
+        self.decide(rule, verdict, named)
     }
 
-    /// The same about a request, whose client is told if it names one.
+    /// The same about a request. What it names is told.
     pub(super) fn decide_unreadable(
         &self,
         rule: &Rule,
         request: Received,
         violation: Violation,
     ) -> Decision<Received> {
-        let client = request.names_client();
-        self.decide_unread(rule, request, violation, client.as_ref())
+        let names = request.names();
+        self.decide_unread(rule, request, violation, names.as_named())
     }
 
     /// Tells a decision.
-    pub(super) fn tell(
-        &self,
-        decided: Decided,
-        violation: Option<&Violation>,
-        client: Option<&ClientId>,
-    ) {
+    pub(super) fn tell(&self, decided: Decided, violation: Option<&Violation>, named: Named<'_>) {
+        let forwarded = self.caller.node.client().map(|client| client.to_string());
+        let peer = forwarded.as_deref();
         self.shared.telemetry.tell(&Event::Decision {
             request: self.id,
             upstream: &self.site.telemetry,
             endpoint: self.caller.kind,
             decided,
             violation,
-            client: client.map(ClientId::as_str),
+            client: named.client.map(ClientId::as_str),
+            redirect_origin: named.redirect_uri.and_then(redirect::origin),
+            peer: peer.unwrap_or_else(|| self.caller.node.as_str()),
         });
     }
 
@@ -206,6 +218,11 @@ impl<'g> Exchange<'g> {
     }
 
     /// The request as the upstream gets it, and its place in flight.
+    #[expect(
+        clippy::inline_always,
+        reason = "called once; what it returns would be copied, which is 1 % of a request"
+    )]
+    #[inline(always)]
     fn outgoing(&self, received: Received) -> Result<Outgoing, UpstreamError> {
         let Parts {
             method,
@@ -339,7 +356,7 @@ impl<'g> Exchange<'g> {
     pub(super) fn unwritable(&self, accept: Option<&HeaderValue>) -> Response<Body> {
         let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
         let violation = Violation::MalformedRequest(text);
-        self.tell(Decided::Refused, Some(&violation), None);
+        self.tell(Decided::Refused, Some(&violation), NOBODY);
         self.page(StatusCode::BAD_REQUEST, &violation, Vec::new(), accept)
     }
 
@@ -355,9 +372,14 @@ impl<'g> Exchange<'g> {
     }
 
     /// The network that a request comes from. `None`: proxies do not say it.
-    pub(super) fn network(&self, headers: &HeaderMap) -> Option<Network> {
-        let peer = self.caller.node.address();
-        headers::client(headers, peer, &self.shared.trusted_proxies).map(Network::of)
+    pub(super) fn network(&self) -> Option<Network> {
+        let node = self.caller.node;
+        let client = if headers::forwarded::is_proxy(node.address(), &self.shared.trusted_proxies) {
+            node.client()
+        } else {
+            Some(node.address())
+        };
+        client.map(Network::of)
     }
 
     /// The name of the cookie that ties a sign-in to its browser.

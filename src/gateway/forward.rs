@@ -18,8 +18,8 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
     if exchange.site.settings.rules.all_off() {
         return unguarded(exchange, request).await;
     }
-    let (rule, client) = concern::rule_and_client(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, client.as_ref()) {
+    let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
+    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.as_named()) {
         // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
@@ -89,8 +89,8 @@ pub(super) async fn guard(
 /// Who does not expect one takes it for the next request.
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
-    let (rule, client) = concern::rule_and_client(exchange, request).await;
-    match exchange.decide_unread(rule, (), violation, client.as_ref()) {
+    let (rule, names) = concern::rule_and_names(exchange, request).await;
+    match exchange.decide_unread(rule, (), violation, names.as_named()) {
         Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
         Decision::Refuse(..) => {
             let text = "a GET request has no body here";

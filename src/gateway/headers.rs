@@ -3,17 +3,16 @@
 //! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
 //! Internet becomes authoritative when we relay it.
 
-mod forwarded;
+pub mod forwarded;
 mod kind;
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 
-pub use forwarded::client;
 use kind::{Kind, kind};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -44,6 +43,8 @@ pub struct Node {
     written: HeaderValue,
     /// The host that its first request named: nearly always, that of the others.
     pub host: OnceLock<Authority>,
+    /// Where it is a trusted proxy's: the client of the request at hand. Requests come one after the other.
+    client: Mutex<Option<IpAddr>>,
     /// What was said of its first request: the host, the scheme, and the element of `Forwarded`.
     forwarded: OnceLock<(String, &'static str, HeaderValue)>,
 }
@@ -56,6 +57,7 @@ impl Node {
             address,
             written: written.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             host: OnceLock::new(),
+            client: Mutex::default(),
             forwarded: OnceLock::new(),
         }
     }
@@ -63,6 +65,21 @@ impl Node {
     /// The peer's address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// The client of the request that begins, as far as the proxy says it.
+    pub fn speaks_for(&self, client: Option<IpAddr>) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
+    /// The client of the request at hand, where it is not the peer itself.
+    pub fn client(&self) -> Option<IpAddr> {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The peer's address as it is written.
+    pub fn as_str(&self) -> &str {
+        self.written.to_str().unwrap_or_default()
     }
 }
 
@@ -158,8 +175,7 @@ pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
         .cloned()
         .or_else(|| HeaderValue::from_str(host).ok());
     if peer.trusted {
-        let address = node.written.to_str().unwrap_or_default();
-        append(headers, X_FORWARDED_FOR, address);
+        append(headers, X_FORWARDED_FOR, node.as_str());
         append(headers, header::FORWARDED, &element(peer));
     } else {
         headers.insert(X_FORWARDED_FOR, node.written.clone());
@@ -199,7 +215,7 @@ fn forwarded(peer: Peer<'_>) -> Option<HeaderValue> {
 
 /// RFC 7239 section 4.
 fn element(peer: Peer<'_>) -> String {
-    let node = peer.node.written.to_str().unwrap_or_default();
+    let node = peer.node.as_str();
     let (open, close) = if peer.node.address.is_ipv6() {
         ("\"[", "]\"")
     } else {

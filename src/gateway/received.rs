@@ -8,13 +8,13 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose, handle};
-use crate::oauth::ClientId;
-use crate::oauth::client::named_loosely;
 use crate::oauth::media::names_foreign_charset;
+use crate::oauth::{ClientId, client, redirect};
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
 use super::body::Body;
+use super::exchange::Named;
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
 /// it.
@@ -95,17 +95,43 @@ impl Received {
         sent
     }
 
-    /// The client that it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
-    pub(super) fn names_client(&self) -> Option<ClientId> {
+    /// What it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
+    pub(super) fn names(&self) -> Names {
         let authorization = self.headers.get(header::AUTHORIZATION);
         let body = self.body.read();
         let forms = [self.query().as_bytes(), &body];
-        named_loosely(authorization.map(HeaderValue::as_bytes), forms)
+        Names {
+            client: client::named_loosely(authorization.map(HeaderValue::as_bytes), forms),
+            redirect_uri: redirect::named_loosely(forms),
+        }
     }
 
     /// A copy of the Accept header, for a page that may have to be shown later.
     pub(super) fn accept(&self) -> Option<HeaderValue> {
         self.headers.get(header::ACCEPT).cloned()
+    }
+}
+
+/// What a request names that cannot be read without doubt.
+pub(super) struct Names {
+    pub(super) client: Option<ClientId>,
+    redirect_uri: Option<String>,
+}
+
+impl Names {
+    /// With that client, where the request names none by itself.
+    pub(super) fn or_of(self, client: Option<ClientId>) -> Self {
+        Self {
+            client: self.client.or(client),
+            ..self
+        }
+    }
+
+    pub(super) fn as_named(&self) -> Named<'_> {
+        Named {
+            client: self.client.as_ref(),
+            redirect_uri: self.redirect_uri.as_deref(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use url::{Origin, Url};
 use crate::carrier::metadata::Issuer;
 use crate::flow::HandleKey;
 use crate::oauth::redirect::{Loopback, target_digest};
-use crate::oauth::{Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
+use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::{Namesake, Rule};
 use crate::server::peer::Peer;
 use crate::server::place::{InFlight, Place};
@@ -56,6 +56,8 @@ pub struct Site {
     learned: DashMap<Digest, Vec<Digest>>,
     /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
     loopback: DashMap<Digest, Digest>,
+    /// What clients call themselves, for the log.
+    names: DashMap<Digest, ClientId>,
     /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
     uncertain: DashMap<Digest, ()>,
     /// Names that some server takes for a client with a stricter rule, and under what that rule is found.
@@ -97,6 +99,7 @@ impl Site {
             store,
             learned: DashMap::new(),
             loopback: DashMap::new(),
+            names: DashMap::new(),
             uncertain: DashMap::new(),
             namesakes: DashMap::new(),
             issuer: Mutex::new(issuer),
@@ -128,6 +131,26 @@ impl Site {
         }
         let exact = uri.digest().to_parts().0;
         self.loopback.insert(exact, loopback.digest());
+    }
+
+    /// A client was named: of its sign-in only the digest is kept, and the log is to name it.
+    pub fn note_client(&self, client: &ClientId) {
+        /// Bytes of a name that is kept.
+        const LONGEST: usize = 128;
+        let digest = client.digest();
+        if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
+            return;
+        }
+        // Whoever makes up names makes the log forget others, and nothing else.
+        if self.names.len() >= MAX_CLIENTS {
+            self.names.clear();
+        }
+        self.names.insert(digest, client.clone());
+    }
+
+    /// The name of a client that a sign-in belongs to, as far as it is remembered.
+    pub fn client_name(&self, client: Digest) -> Option<ClientId> {
+        self.names.get(&client).map(|name| name.clone())
     }
 
     /// A code went by of which it cannot be said which sign-in it belongs to.

@@ -17,7 +17,7 @@ use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
 use super::body::Body;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, NOBODY, Named};
 use super::received::Received;
 use super::{ToUpstream, bind, concern, headers, reply};
 use form::{Unreadable, body, is_empty};
@@ -68,8 +68,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .get(header::AUTHORIZATION)
         .map(|value| value.as_bytes().to_vec());
     if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
-        let client = request.names_client();
-        let decision = exchange.decide_unread(rule, (), violation, client.as_ref());
+        let names = request.names();
+        let decision = exchange.decide_unread(rule, (), violation, names.as_named());
         if let Decision::Refuse((), violation) = decision {
             return reply::token_refused(&violation, None);
         }
@@ -175,8 +175,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     if let Ok(params) = &params
         && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
     {
-        let client = request.names_client();
-        drop(exchange.decide_unread(rule, (), violation, client.as_ref()));
+        let names = request.names();
+        drop(exchange.decide_unread(rule, (), violation, names.as_named()));
     }
     let authorization = request
         .headers
@@ -199,9 +199,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
             let (rule, violation, claim) = judge(exchange, &redemption, key).await;
-            let id = redemption.client.as_ref().map(ClientIdentity::id);
             let subject = ();
-            drop(exchange.decide(rule, Verdict { subject, violation }, id));
+            drop(exchange.decide(rule, Verdict { subject, violation }, named(&redemption)));
             claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
@@ -222,7 +221,7 @@ fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
         violation: Some(violation),
     };
     let rule = exchange.site.settings.rules.default_rule();
-    drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
+    drop(exchange.decide(rule, verdict, request.names().as_named()));
 }
 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
@@ -288,18 +287,28 @@ fn decide_other<T>(
     subject: T,
     (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Decision<T> {
-    let id = client.as_ref().map(ClientIdentity::id);
+    let named = Named {
+        client: client.as_ref().map(ClientIdentity::id),
+        redirect_uri: None,
+    };
     let rule = exchange.rule_of_identity(client.as_ref());
     let violation = if grant_type == Some("authorization_code") {
         Some(Violation::MalformedRequest("code is missing".to_owned()))
     } else {
         redeem::grant(rule, grant_type).err()
     };
-    exchange.decide(rule, Verdict { subject, violation }, id)
+    exchange.decide(rule, Verdict { subject, violation }, named)
 }
 
 fn strips(exchange: &Exchange<'_>) -> bool {
     exchange.site.settings.to_upstream == ToUpstream::Strip
+}
+
+fn named<'r>(redemption: &'r Redemption<'_>) -> Named<'r> {
+    Named {
+        client: redemption.client.as_ref().map(ClientIdentity::id),
+        redirect_uri: redemption.redirect_uri,
+    }
 }
 
 /// A redemption: claim, judge, forward, settle.
@@ -311,9 +320,8 @@ async fn redeem(
 ) -> Response<Body> {
     let key = key(exchange, redemption);
     let (rule, violation, claim) = judge(exchange, redemption, key).await;
-    let id = redemption.client.as_ref().map(ClientIdentity::id);
     let subject = request;
-    let cleared = match exchange.decide(rule, Verdict { subject, violation }, id) {
+    let cleared = match exchange.decide(rule, Verdict { subject, violation }, named(redemption)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
         Decision::Refuse(_, violation) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
@@ -455,7 +463,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation, None) {
+            match exchange.decide_unread(rule, response, violation, NOBODY) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::params::{Duplicate, Params, decode};
+use super::params::{Duplicate, Params, decode, pairs_loosely};
 use super::{Digest, json};
 
 /// A client identifier: public, printable, unique at its server.
@@ -155,14 +155,12 @@ pub fn named_loosely<'f>(
     authorization: Option<&[u8]>,
     forms: impl IntoIterator<Item = &'f [u8]>,
 ) -> Option<ClientId> {
-    /// More than a readable request has.
-    const PAIRS: usize = 256;
     let basic = authorization
         .and_then(basic_credentials)
         .and_then(Result::ok);
     let mut ids: Vec<ClientId> = basic.iter().map(|basic| basic.id.clone()).collect();
     for form in forms {
-        let pairs = form.split(|&byte| byte == b'&').take(PAIRS);
+        let pairs = pairs_loosely(form);
         let values = pairs.filter_map(|pair| pair.strip_prefix(b"client_id="));
         for id in values.filter_map(|value| decode(value).ok()) {
             ids.push(ClientId::from(id.into_owned()));

@@ -57,6 +57,36 @@ pub enum CodeChallenge {
     S256([u8; 32]),
     /// The challenge itself, 43 to 128 unreserved characters.
     Plain(Box<str>),
+    /// One that no verifier meets, of a request that was only watched.
+    Useless(Useless),
+}
+
+/// Why a challenge is of no use: no verifier meets it, or its method is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Useless {
+    /// No verifier can meet it.
+    Malformed(MalformedChallenge),
+    /// `plain` where only S256 is allowed.
+    Plain {
+        /// The method was absent.
+        by_omission: bool,
+    },
+    /// A method that RFC 7636 does not know.
+    UnknownMethod,
+}
+
+impl Useless {
+    /// All there are. A store keeps the place in this list.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed(MalformedChallenge::Hex),
+        Self::Malformed(MalformedChallenge::Padded),
+        Self::Malformed(MalformedChallenge::StandardBase64),
+        Self::Malformed(MalformedChallenge::Length),
+        Self::Malformed(MalformedChallenge::Alphabet),
+        Self::Plain { by_omission: true },
+        Self::Plain { by_omission: false },
+        Self::UnknownMethod,
+    ];
 }
 
 /// Why a challenge can never be met by a verifier; each is a known mistake of client developers.
@@ -98,10 +128,10 @@ impl CodeChallenge {
         let bytes = challenge.as_bytes();
         if bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit) {
             Err(MalformedChallenge::Hex)
-        } else if bytes.len() == 44 && bytes.ends_with(b"=") {
-            Err(MalformedChallenge::Padded)
         } else if bytes.iter().any(|byte| matches!(byte, b'+' | b'/' | b' ')) {
             Err(MalformedChallenge::StandardBase64)
+        } else if bytes.len() > MIN_LENGTH && bytes.ends_with(b"=") {
+            Err(MalformedChallenge::Padded)
         } else if bytes.len() == MIN_LENGTH {
             let mut hash = [0; 32];
             match URL_SAFE_NO_PAD.decode_slice(bytes, &mut hash) {
@@ -117,15 +147,24 @@ impl CodeChallenge {
     pub const fn method(&self) -> CodeChallengeMethod {
         match self {
             Self::S256(_) => CodeChallengeMethod::S256,
-            Self::Plain(_) => CodeChallengeMethod::Plain,
+            Self::Plain(_) | Self::Useless(_) => CodeChallengeMethod::Plain,
         }
     }
 
-    /// As it was sent.
+    /// This one, if a verifier may meet it.
+    pub const fn useful(&self) -> Option<&Self> {
+        match self {
+            Self::S256(_) | Self::Plain(_) => Some(self),
+            Self::Useless(_) => None,
+        }
+    }
+
+    /// As it was sent; a useless one is not kept.
     pub fn encoded(&self) -> Cow<'_, str> {
         match self {
             Self::S256(hash) => Cow::Owned(URL_SAFE_NO_PAD.encode(hash)),
             Self::Plain(challenge) => Cow::Borrowed(challenge),
+            Self::Useless(_) => Cow::Borrowed(""),
         }
     }
 
@@ -135,6 +174,7 @@ impl CodeChallenge {
         match self {
             Self::S256(hash) => Sha256::digest(verifier.0.as_bytes()).ct_eq(hash).into(),
             Self::Plain(challenge) => challenge.as_bytes().ct_eq(verifier.0.as_bytes()).into(),
+            Self::Useless(_) => false,
         }
     }
 }
@@ -259,6 +299,43 @@ mod tests {
             s256(&CHALLENGE.replace("cM", "cN")),
             Err(MalformedChallenge::Alphabet)
         );
+    }
+
+    #[test]
+    fn every_way_to_write_a_hash_wrongly_is_named() {
+        let (hash, upper) = (
+            "13d31e961a1ad8ec2f16b10c4c982e08",
+            "76A878AD6DF144566EE1894ACB70F9C3",
+        );
+        let standard = CHALLENGE.replace('-', "+").replace('_', "/");
+        for (challenge, named) in [
+            (hash.repeat(2), MalformedChallenge::Hex),
+            (upper.repeat(2), MalformedChallenge::Hex),
+            (format!("{hash}{upper}"), MalformedChallenge::Hex),
+            (format!("{CHALLENGE}="), MalformedChallenge::Padded),
+            (format!("{CHALLENGE}%3D"), MalformedChallenge::Length),
+            (format!("{standard}="), MalformedChallenge::StandardBase64),
+            (standard.clone(), MalformedChallenge::StandardBase64),
+            // A `+` that was not escaped is a space in a form.
+            (
+                standard.replace('+', " "),
+                MalformedChallenge::StandardBase64,
+            ),
+            (format!("{CHALLENGE}=="), MalformedChallenge::Padded),
+        ] {
+            assert_eq!(s256(&challenge), Err(named), "{challenge}");
+        }
+    }
+
+    #[test]
+    fn no_verifier_meets_a_useless_challenge() {
+        for useless in Useless::ALL {
+            let challenge = CodeChallenge::Useless(useless);
+            for verifier in [VERIFIER, CHALLENGE] {
+                let verifier = CodeVerifier::parse(verifier, MAX_LENGTH).unwrap();
+                assert!(!challenge.is_met_by(&verifier) && challenge.useful().is_none());
+            }
+        }
     }
 
     #[test]

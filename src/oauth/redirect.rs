@@ -1,5 +1,7 @@
 //! Redirect URIs: compared as bytes, recognised in a `Location`, and trusted only where they are registered.
 
+mod origin;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,6 +10,8 @@ use url::Url;
 
 use super::Digest;
 use super::params::set::{ByteSet, UNRESERVED};
+
+pub use origin::{named_loosely, origin};
 
 /// A `redirect_uri` exactly as a client sent it. RFC 6749 section 4.1.3 compares it byte for byte.
 #[derive(Clone, PartialEq, Eq)]

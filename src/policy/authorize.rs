@@ -10,7 +10,7 @@
 //! 6. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
 //!    code needs none, but what is sent has to be right.
 
-use crate::oauth::pkce::UnknownMethod;
+use crate::oauth::pkce::{UnknownMethod, Useless};
 use crate::oauth::redirect;
 use crate::oauth::{
     AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
@@ -62,21 +62,31 @@ fn challenge(
         (None, None) => Ok(None),
         // A method announces a challenge: one that got lost is never "no PKCE".
         (None, Some(_)) => Err(Violation::MissingChallenge),
-        (Some(challenge), method) => {
-            let method = match (method, rule.assume_method) {
-                (None, Some(assumed)) => assumed,
-                (method, _) => CodeChallengeMethod::parse(method)
-                    .map_err(|UnknownMethod| Violation::UnknownMethod)?,
-            };
-            if !method_allowed(rule, method) {
-                let by_omission = request.code_challenge_method.is_none();
-                return Err(Violation::MethodNotAllowed { by_omission });
-            }
-            CodeChallenge::parse(method, challenge)
-                .map(Some)
-                .map_err(Violation::MalformedChallenge)
-        }
+        (Some(challenge), method) => Ok(Some(usable(rule, challenge, method)?)),
     }
+}
+
+/// The challenge, if a verifier may meet it by this rule.
+fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChallenge, Useless> {
+    let by_omission = method.is_none();
+    let method = match (method, rule.assume_method) {
+        (None, Some(assumed)) => assumed,
+        (method, _) => {
+            CodeChallengeMethod::parse(method).map_err(|UnknownMethod| Useless::UnknownMethod)?
+        }
+    };
+    if !method_allowed(rule, method) {
+        return Err(Useless::Plain { by_omission });
+    }
+    CodeChallenge::parse(method, challenge).map_err(Useless::Malformed)
+}
+
+/// What a record keeps of the challenge, whatever else is wrong with the request: where nobody is refused, the token request is
+/// to be judged by what was sent.
+pub fn recorded(rule: &Rule, request: &AuthorizationRequest<'_>) -> Accepted {
+    let challenge = request.code_challenge?;
+    let usable = usable(rule, challenge, request.code_challenge_method);
+    Some(usable.unwrap_or_else(CodeChallenge::Useless))
 }
 
 /// S256 always, `plain` where it is listed.

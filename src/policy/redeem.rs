@@ -10,7 +10,7 @@
 //!    skipped because something is absent.
 
 use crate::flow::{BoundCode, Presented};
-use crate::oauth::{CodeVerifier, ErrorCode, Redemption};
+use crate::oauth::{CodeChallenge, CodeVerifier, ErrorCode, Redemption};
 
 use super::{Decision, Mode, Rule, Verdict, Violation, apply};
 
@@ -116,6 +116,8 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
         (None, None) if rule.challenge_required => Err(Violation::MissingChallenge),
         (None, None) => Ok(()),
         (None, Some(_)) => Err(Violation::UnexpectedVerifier),
+        // What was wrong with the request is wrong with the code that came of it.
+        (Some(CodeChallenge::Useless(why)), _) => Err((*why).into()),
         (Some(_), None) => Err(Violation::MissingVerifier),
         (Some(challenge), Some(verifier)) => {
             let verifier = CodeVerifier::parse(verifier.expose(), rule.verifier_max)

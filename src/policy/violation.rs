@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier};
+use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
 use crate::oauth::{ErrorCode, authorize, token};
 
 /// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
@@ -102,6 +102,16 @@ impl NoRoom {
     }
 }
 
+impl From<Useless> for Violation {
+    fn from(why: Useless) -> Self {
+        match why {
+            Useless::Malformed(malformed) => Self::MalformedChallenge(malformed),
+            Useless::Plain { by_omission } => Self::MethodNotAllowed { by_omission },
+            Useless::UnknownMethod => Self::UnknownMethod,
+        }
+    }
+}
+
 /// Who has to change something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -189,10 +199,17 @@ impl Violation {
         }
     }
 
-    /// The error code at the token endpoint, where a code without a challenge, or with a method that is no longer
-    /// allowed, is a bad grant rather than a bad request.
+    /// The error code at the token endpoint, where a code without a challenge, with a useless one, or with a method that is no
+    /// longer allowed, is a bad grant rather than a bad request.
     pub const fn error_at_token(&self) -> ErrorCode {
-        if matches!(self, Self::MissingChallenge | Self::MethodNotAllowed { .. }) {
+        let is_of_challenge = matches!(
+            self,
+            Self::MissingChallenge
+                | Self::MalformedChallenge(_)
+                | Self::MethodNotAllowed { .. }
+                | Self::UnknownMethod
+        );
+        if is_of_challenge {
             ErrorCode::InvalidGrant
         } else {
             self.error()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::clock::calendar::Doubt;
 use crate::policy::Violation;
 
 use super::Upstream;
@@ -89,6 +90,10 @@ pub enum Event<'a> {
         violation: Option<&'a Violation>,
         /// As the request names it.
         client: Option<&'a str>,
+        /// Of the redirect URI that the request names ([`crate::oauth::redirect::origin`]).
+        redirect_origin: Option<&'a str>,
+        /// The address that the request came from; behind a trusted proxy, the one that it was forwarded for.
+        peer: &'a str,
     },
     /// A request was answered.
     Answered {
@@ -107,6 +112,8 @@ pub enum Event<'a> {
     Misdirected {
         /// Which request.
         request: RequestId,
+        /// The `Host` that it names, if that is one; cut and escaped.
+        host: Option<&'a str>,
         /// Why.
         reason: &'static str,
         /// Status of the response.
@@ -162,8 +169,6 @@ pub enum Event<'a> {
         peer: SocketAddr,
         /// Why.
         reason: &'static str,
-        /// How many before it had no line; `None`: neither has this one.
-        unlogged: Option<u64>,
     },
     /// A listener is open.
     Listening {
@@ -183,6 +188,8 @@ pub enum Event<'a> {
         /// In place of the configured `in_flight`.
         in_flight: usize,
     },
+    /// The machine's clock shows a day that cannot be; exceptions do not end or begin by it.
+    ClockInDoubt(Doubt),
     /// A signal came that means nothing here, and would end a process that does not expect it.
     SignalIgnored {
         /// Its name.

@@ -11,11 +11,14 @@ use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 use prometheus_client::metrics::counter::Counter;
+use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Level as TracingLevel, debug, dispatcher, error, info, warn};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::clock::calendar::Doubt;
+use crate::clock::date;
 use crate::policy::Violation;
 
 use super::{Decided, Event, Format, Level, Settings};
@@ -82,10 +85,16 @@ fn dispatch(settings: Settings, lines: Lines) -> Dispatch {
     }
 }
 
-/// Writes an event.
-pub(super) fn write(event: &Event<'_>) {
+/// Whether the operator wants a line for each request, and so for each event.
+pub(super) fn leaves_nothing_out() -> bool {
+    LevelFilter::current() >= LevelFilter::DEBUG
+}
+
+/// Writes an event. `left_out`: how many like it, since the last line about one, had none.
+pub(super) fn write(event: &Event<'_>, left_out: u64) {
+    let unlogged = (left_out > 0).then_some(left_out);
     match event {
-        Event::Decision { .. } => decision(event),
+        Event::Decision { .. } => decision(event, unlogged),
         Event::Answered {
             request,
             upstream,
@@ -104,10 +113,11 @@ pub(super) fn write(event: &Event<'_>) {
         }
         Event::Misdirected {
             request,
+            host,
             reason,
             status,
         } => {
-            warn!(event = "misdirected", %request, reason, status);
+            warn!(event = "misdirected", %request, host, reason, status, unlogged);
         }
         Event::UpstreamFailed {
             request,
@@ -115,28 +125,24 @@ pub(super) fn write(event: &Event<'_>) {
             fault,
             cause,
         } => {
-            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault, cause);
+            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault, cause, unlogged);
         }
         Event::OtherBrowser { request, upstream } => {
-            warn!(event = "other_browser", %request, upstream = upstream.name());
+            warn!(event = "other_browser", %request, upstream = upstream.name(), unlogged);
         }
         Event::UpstreamOriginInBody { request, upstream } => {
-            warn!(event = "upstream_origin_in_body", %request, upstream = upstream.name());
+            warn!(event = "upstream_origin_in_body", %request, upstream = upstream.name(), unlogged);
         }
         Event::Overloaded { request, upstream } => {
-            warn!(event = "overloaded", %request, upstream = upstream.name());
+            warn!(event = "overloaded", %request, upstream = upstream.name(), unlogged);
         }
-        Event::Panicked => error!(event = "panicked"),
-        Event::ConnectionTimedOut { peer } => debug!(event = "connection_timed_out", %peer),
-        Event::ConnectionSpared { peer } => debug!(event = "connection_spared", %peer),
-        Event::MalformedHead {
-            peer,
-            reason,
-            unlogged,
-        } => {
-            if let Some(unlogged) = unlogged {
-                warn!(event = "malformed_head", %peer, reason, unlogged);
-            }
+        Event::Panicked => error!(event = "panicked", unlogged),
+        Event::ConnectionTimedOut { peer } => {
+            debug!(event = "connection_timed_out", %peer, unlogged);
+        }
+        Event::ConnectionSpared { peer } => debug!(event = "connection_spared", %peer, unlogged),
+        Event::MalformedHead { peer, reason } => {
+            warn!(event = "malformed_head", %peer, reason, unlogged);
         }
         Event::Listening { what, address } => info!(event = "listening", what, %address),
         Event::FewDescriptors {
@@ -152,6 +158,12 @@ pub(super) fn write(event: &Event<'_>) {
             in_flight,
             hint = "raise the limit of open files: LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell"
         ),
+        Event::ClockInDoubt(Doubt { shows, holds }) => warn!(
+            event = "clock_in_doubt",
+            shows = date::format(*shows),
+            holds = holds.map(date::format),
+            hint = "set the clock of this machine right: an exception that has ended stays so, and while no day is known none holds"
+        ),
         Event::SignalIgnored { signal } => warn!(
             event = "signal_ignored",
             signal,
@@ -163,7 +175,7 @@ pub(super) fn write(event: &Event<'_>) {
 }
 
 /// The outcome of a request or of an answer.
-fn decision(event: &Event<'_>) {
+fn decision(event: &Event<'_>, unlogged: Option<u64>) {
     let Event::Decision {
         request,
         upstream,
@@ -171,6 +183,8 @@ fn decision(event: &Event<'_>) {
         decided,
         violation,
         client,
+        redirect_origin,
+        peer,
     } = event
     else {
         return;
@@ -184,7 +198,7 @@ fn decision(event: &Event<'_>) {
     let client = client.as_deref();
     match decided {
         Decided::Allowed => {
-            info!(event = "decision", %request, upstream, endpoint, decision, client);
+            info!(event = "decision", %request, upstream, endpoint, decision, client, redirect_origin, peer, unlogged);
         }
         Decided::Reported | Decided::Refused => {
             warn!(
@@ -195,7 +209,10 @@ fn decision(event: &Event<'_>) {
                 decision,
                 violation,
                 reason,
-                client
+                client,
+                redirect_origin,
+                peer,
+                unlogged
             );
         }
     }

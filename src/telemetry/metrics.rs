@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::{Event, Upstream};
 
@@ -91,9 +91,10 @@ impl Metrics {
             "Answered requests",
             metrics.families.requests.clone(),
         );
-        registry.register(
-            "request_duration_seconds",
-            "Head to head",
+        registry.register_with_unit(
+            "request_duration",
+            "From the head of a request to that of its answer",
+            Unit::Seconds,
             metrics.families.durations.clone(),
         );
         registry.register(
@@ -192,6 +193,7 @@ impl Metrics {
             Event::MalformedHead { .. } => self.incident("malformed_head"),
             Event::Listening { .. }
             | Event::FewDescriptors { .. }
+            | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => {}
@@ -233,6 +235,8 @@ mod tests {
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),
+                redirect_origin: None,
+                peer: "192.0.2.1",
             });
         }
         let text = metrics.encode().unwrap();

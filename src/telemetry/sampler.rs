@@ -1,71 +1,207 @@
-//! Lines about what strangers can make happen as often as they like: each is counted, and one now and then is written.
+//! Which lines are written, of those that strangers can make happen as often as they like: each event is counted, and of many
+//! of one kind one is written now and then, which says how many were not.
+//!
+//! A kind is what the labels of an event say. Where it is about a client, that client has lines of its own: one that fails all
+//! the time hides none that fails once a day. But the names are a stranger's to choose, so the first line about each of them
+//! is one of the kind's, and only so many are remembered.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
+use crate::policy::Violation;
 
-/// Between two lines.
-const PAUSE_MILLIS: u64 = 1000;
+use super::{Decided, Event};
 
-/// Chooses what is written: at most one line a second.
+/// Clients of a kind that have lines of their own, over all kinds.
+const CLIENTS: usize = 512;
+
+/// How many lines may be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    /// At once, after a time without any.
+    burst: u32,
+    /// Between two of them then.
+    pause: Duration,
+}
+
+/// Of what was refused, or failed.
+const FAILED: Budget = Budget {
+    burst: 100,
+    pause: Duration::from_secs(10),
+};
+
+/// Of what was allowed, at each endpoint: the record of sign-ins. No server that has so many would miss a line.
+const ALLOWED: Budget = Budget {
+    burst: 10_000,
+    pause: Duration::from_millis(10),
+};
+
+/// What lines are alike.
 #[derive(Debug)]
-pub struct Sampler {
+struct Kind<'e> {
+    labels: [&'e str; 5],
+    client: Option<&'e str>,
+}
+
+impl<'e> Kind<'e> {
+    /// `None`: nothing that a stranger makes happen; or, at `debug`, what has a line for each request.
+    fn of(event: &'e Event<'_>) -> Option<Self> {
+        let failed = |name, upstream, detail| Self {
+            labels: [name, upstream, detail, "", ""],
+            client: None,
+        };
+        let kind = match event {
+            Event::Decision {
+                upstream,
+                endpoint,
+                decided,
+                violation,
+                client,
+                ..
+            } => {
+                let violation = violation.map_or("", Violation::label);
+                Self {
+                    labels: [
+                        "decision",
+                        upstream.name(),
+                        endpoint.label(),
+                        decided.label(),
+                        violation,
+                    ],
+                    client: *client,
+                }
+            }
+            Event::Misdirected { reason, .. } => failed("misdirected", "", *reason),
+            Event::UpstreamFailed {
+                upstream, fault, ..
+            } => failed("upstream_failed", upstream.name(), *fault),
+            Event::OtherBrowser { upstream, .. } => failed("other_browser", upstream.name(), ""),
+            Event::UpstreamOriginInBody { upstream, .. } => {
+                failed("upstream_origin_in_body", upstream.name(), "")
+            }
+            Event::Overloaded { upstream, .. } => failed("overloaded", upstream.name(), ""),
+            Event::Panicked => failed("panicked", "", ""),
+            Event::ConnectionTimedOut { .. } => failed("connection_timed_out", "", ""),
+            Event::ConnectionSpared { .. } => failed("connection_spared", "", ""),
+            Event::MalformedHead { reason, .. } => failed("malformed_head", "", *reason),
+            Event::Answered { .. }
+            | Event::Listening { .. }
+            | Event::FewDescriptors { .. }
+            | Event::ClockInDoubt(_)
+            | Event::SignalIgnored { .. }
+            | Event::Draining { .. }
+            | Event::Stopped { .. } => return None,
+        };
+        Some(kind)
+    }
+}
+
+/// The lines of one kind, or of one client of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lines {
+    /// When no line will be owed for those that were written.
+    even: Timestamp,
+    /// Events since the last line.
+    left_out: u64,
+}
+
+impl Lines {
+    /// Whether there is a line for one more event, and how many before it had none.
+    fn next(&mut self, budget: Budget, now: Timestamp) -> Option<u64> {
+        let owed = self.even.since(now);
+        if owed > budget.pause.saturating_mul(budget.burst.saturating_sub(1)) {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.even = self.even.max(now).after(budget.pause);
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    /// Nothing is lost with it.
+    fn is_at_rest(&self, now: Timestamp) -> bool {
+        self.even <= now && self.left_out == 0
+    }
+}
+
+/// Chooses what is written.
+#[derive(Debug)]
+pub(super) struct Sampler {
     clock: Clock,
-    /// In milliseconds, when the next line may be written.
-    next: AtomicU64,
-    /// What had no line since the last one.
-    unlogged: AtomicU64,
+    /// Keyed: a stranger chooses the names of clients, and no two of them share lines that he can foresee.
+    key: RandomState,
+    lines: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// As many as there are labels.
+    kinds: HashMap<u64, Lines>,
+    /// At most [`CLIENTS`].
+    clients: HashMap<u64, Lines>,
+    /// When there may be room again.
+    sweep: Timestamp,
 }
 
 impl Sampler {
-    /// The first line may be written at once.
-    pub fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            next: AtomicU64::new(0),
-            unlogged: AtomicU64::new(0),
+            key: RandomState::new(),
+            lines: Mutex::default(),
         }
     }
 
-    /// Whether what just happened gets a line, and how many before it got none.
-    pub fn line(&self) -> Option<u64> {
-        let now = self.clock.now().as_millis();
-        let next = self.next.load(Ordering::Relaxed);
-        // Of several threads that see that it is time, one writes.
-        let is_time = now >= next
-            && self
-                .next
-                .compare_exchange(
-                    next,
-                    now.saturating_add(PAUSE_MILLIS),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok();
-        if is_time {
-            return Some(self.unlogged.swap(0, Ordering::Relaxed));
+    /// Whether this event gets a line, and how many like it, before it, got none.
+    pub(super) fn line(&self, event: &Event<'_>) -> Option<u64> {
+        // What is most frequent has its lines where they need not be looked for.
+        if let Event::Decision {
+            upstream,
+            endpoint,
+            decided: Decided::Allowed,
+            ..
+        } = event
+        {
+            let mut lines = upstream.allowed_lines(*endpoint);
+            return lines.next(ALLOWED, self.clock.now());
         }
-        self.unlogged.fetch_add(1, Ordering::Relaxed);
-        None
+        let Some(kind) = Kind::of(event) else {
+            return Some(0);
+        };
+        let now = self.clock.now();
+        let of_all = self.key.hash_one(kind.labels);
+        let of_client = kind
+            .client
+            .map(|client| self.key.hash_one((of_all, client)));
+        let mut table = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = of_client.and_then(|client| table.clients.get_mut(&client)) {
+            return own.next(FAILED, now);
+        }
+        let line = table.kinds.entry(of_all).or_default().next(FAILED, now);
+        if let (Some(client), Some(_)) = (of_client, line)
+            && table.has_room(now)
+        {
+            let mut own = Lines::default();
+            own.next(FAILED, now);
+            table.clients.insert(client, own);
+        }
+        line
+    }
+}
+
+impl Table {
+    /// Whether one more client may have lines of its own. What is at rest makes room, which is looked for now and then.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.clients.len() >= CLIENTS && self.sweep <= now {
+            self.clients.retain(|_, lines| !lines.is_at_rest(now));
+            self.sweep = now.after(FAILED.pause);
+        }
+        self.clients.len() < CLIENTS
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_flood_gets_one_line_a_second_and_each_line_tells_how_many_had_none() {
-        let (clock, hand) = Clock::manual();
-        let sampler = Sampler::new(clock);
-        let flood = |many: usize| (0..many).filter_map(|_| sampler.line()).collect::<Vec<_>>();
-        assert_eq!(flood(10_000), [0]);
-        hand.advance(Duration::from_millis(999));
-        assert_eq!(flood(1), Vec::<u64>::new());
-        hand.advance(Duration::from_millis(1));
-        assert_eq!(flood(3), [10_000]);
-        hand.advance(Duration::from_hours(1));
-        assert_eq!(flood(3), [2], "what was saved up is no reason for more");
-    }
-}
+mod tests;

@@ -3,13 +3,14 @@
 //! A family finds a counter by its labels, which costs several times as much as counting. What every request needs is
 //! therefore found once, when it first happens: until then there is no such series, as with any other.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::metrics::{DecisionLabels, EndpointLabels, Families, RequestLabels};
+use super::sampler::Lines;
 use super::{Decided, EndpointKind};
 use crate::policy::Violation;
 
@@ -34,6 +35,8 @@ struct Counters {
     client_error: OnceLock<Counter>,
     server_error: OnceLock<Counter>,
     duration: OnceLock<Histogram>,
+    /// About what is allowed.
+    lines: Mutex<Lines>,
 }
 
 impl Counters {
@@ -64,6 +67,12 @@ impl Upstream {
     /// As configured.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The lines about what is allowed there.
+    pub(super) fn allowed_lines(&self, endpoint: EndpointKind) -> MutexGuard<'_, Lines> {
+        let lines = &self.at(endpoint).lines;
+        lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn decided(

@@ -268,12 +268,7 @@ fn the_readme_lists_the_metrics_that_there_are() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `pkce_gate_"))
         .filter_map(|row| row.split('`').next())
-        .map(|name| {
-            format!(
-                "pkce_gate_{}",
-                name.trim_end_matches("_total").trim_end_matches("_info")
-            )
-        })
+        .map(|name| format!("pkce_gate_{name}"))
         .collect();
     assert_eq!(listed, told);
 }

@@ -9,6 +9,7 @@ mod endpoint_query;
 mod entry;
 mod errors;
 mod exceptions;
+mod foretold;
 mod grants;
 mod media_types;
 mod once;

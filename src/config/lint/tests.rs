@@ -197,6 +197,35 @@ fn two_upstreams_differ_in_name_and_place() {
             "12:9 error: {PLACE} | \"a.example\" and prefix \"/\" again | {PLACES}"
         )],
     );
+    // Where clients reach them by different hosts, it is said which ones to write.
+    let public = |name: &str, url: &str| format!("public_url = \"{url}\"\nname = \"{name}\"");
+    for (url, host) in [
+        ("https://b.example", "b.example"),
+        ("https://b.example:8443", "b.example:8443"),
+        ("https://a.example:8443", "a.example:8443"),
+    ] {
+        let help = format!(
+            "write hosts = [\"{host}\"], which public_url says, or give one of them another prefix"
+        );
+        check_text(
+            &two(&public("a", "https://a.example"), &public("b", url)),
+            &[&format!(
+                "8:1 error: {PLACE} | any host and prefix \"/\" again | {help}"
+            )],
+        );
+        let written = format!("{}\nhosts = [\"{host}\"]", public("b", url));
+        check_text(&two(&public("a", "https://a.example"), &written), &[]);
+    }
+    let same = [
+        public("a", "https://a.example"),
+        public("b", "https://a.example"),
+    ];
+    check_text(
+        &two(&same[0], &same[1]),
+        &[&format!(
+            "8:1 error: {PLACE} | any host and prefix \"/\" again | {PLACES}"
+        )],
+    );
     check_text(
         &two("name = \"a\"", "name = \"b\"\nhosts = [\"127.0.0.1\"]"),
         &[],

@@ -34,11 +34,25 @@ pub(in super::super) fn unique(upstreams: &[Read<'_>]) {
         {
             let message = "two upstreams answer to the same host and prefix";
             let label = format!("{host} and prefix {} again", quoted(prefix(read)));
-            let help = "give one of them other hosts or another prefix";
+            let help = match own_host(read, other) {
+                Some(host) => format!(
+                    "write hosts = [{host}], which public_url says, or give one of them another prefix"
+                ),
+                None => "give one of them other hosts or another prefix".to_owned(),
+            };
             let problem = Problem::error(place(read), message, label, help);
             table(read).push(problem.and_at(place(other), "the first one"));
         }
     }
+}
+
+/// The host of its public URL, where that tells it from the other one, and no hosts are written yet.
+fn own_host(read: &Read<'_>, other: &Read<'_>) -> Option<String> {
+    let is_open = read.built.gateway.hosts.is_empty() && table(read).has("public_url");
+    let own = read.public.as_ref().filter(|_| is_open)?.authority();
+    let others = other.public.as_ref();
+    let differs = others.is_none_or(|other| other.authority() != own);
+    differs.then(|| quoted(&own))
 }
 
 fn prefix<'r>(read: &'r Read<'_>) -> &'r str {

@@ -5,15 +5,15 @@ use http::{Response, StatusCode};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
+use crate::oauth::{CodeChallenge, Digest, ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
 use super::super::concern::Heard;
-use super::super::exchange::Exchange;
-use super::super::received::{Received, Unwritable};
+use super::super::exchange::{Exchange, NOBODY};
+use super::super::received::{Names, Received, Unwritable};
 use super::super::{ToUpstream, browser, reply};
 use super::{pass_from, store_unavailable};
 
@@ -30,7 +30,11 @@ pub(super) async fn continuation(
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // Rule 5: a dead handle is never a state of the client's own.
             let violation = Violation::ExpiredSignIn;
-            exchange.tell(Decided::Refused, Some(&violation), None);
+            exchange.tell(
+                Decided::Refused,
+                Some(&violation),
+                request.names().as_named(),
+            );
             return exchange.page(
                 StatusCode::BAD_REQUEST,
                 &violation,
@@ -38,21 +42,27 @@ pub(super) async fn continuation(
                 accept.as_ref(),
             );
         }
-        Err(error) => return store_unavailable(exchange, error, None, accept.as_ref()),
+        Err(error) => return store_unavailable(exchange, error, NOBODY, accept.as_ref()),
     };
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
+    let now = exchange.browser(&request.headers);
+    let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, &record, &request.headers))
+        .and_then(|()| browser::check(exchange, (&record, own), now))
         .err();
     let rule = match &violation {
         // It may be about the client that it names, or about any client.
         Some(Violation::ContinuationMismatch(_)) => heard.rule_beside(exchange, record.client),
-        Some(_) | None => exchange.rule(Some(record.client)),
+        Some(_) | None => own,
     };
     // Only a refusal is told.
-    let client = violation.as_ref().and_then(|_| request.names_client());
+    let names = violation.as_ref().map(|_| {
+        let names = request.names();
+        names.or_of(exchange.site.client_name(record.client))
+    });
+    let whom = names.as_ref().map_or(NOBODY, Names::as_named);
     match apply(
         rule.mode,
         Verdict {
@@ -61,9 +71,9 @@ pub(super) async fn continuation(
         },
     ) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), client.as_ref());
-            let silent = refuse_silently(exchange, submission, (&record, rule), &violation);
-            silent.unwrap_or_else(|| {
+            exchange.tell(Decided::Refused, Some(&violation), whom);
+            let told = tell_client(exchange, submission, (&record, rule), &violation);
+            told.unwrap_or_else(|| {
                 exchange.page(
                     StatusCode::BAD_REQUEST,
                     &violation,
@@ -73,25 +83,25 @@ pub(super) async fn continuation(
             })
         }
         Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), client.as_ref());
-            rewritten(exchange, cleared, submission, (handle, &record), None).await
+            exchange.tell(Decided::Reported, Some(&violation), whom);
+            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
         Decision::Allow(cleared) => {
-            rewritten(exchange, cleared, submission, (handle, &record), None).await
+            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
     }
 }
 
-/// Where nobody is to see a page (`prompt=none`), another browser is told to the client: somebody has to sign in (OpenID Connect
-/// Core section 3.1.2.6). Whoever has the handle may ask so and learns the client's `state`; with a code of their own it is of
-/// no use, because that client's verifier does not fit it.
-fn refuse_silently(
+/// Another browser is told to the client, which can begin anew, where the redirect URI that the request repeats is known to be its.
+/// Where nobody is to see a page (`prompt=none`) somebody has to sign in (OpenID Connect Core section 3.1.2.6). Whoever has the
+/// handle learns the client's `state` so; with a code of their own it is of no use, because that client's verifier does not fit it.
+fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
     (record, rule): (&PendingAuthorization, &Rule),
     violation: &Violation,
 ) -> Option<Response<Body>> {
-    if *violation != Violation::BrowserMismatch || !submission.is_silent() {
+    if *violation != Violation::BrowserMismatch {
         return None;
     }
     // Where the sign-in began without one, the one that is sent is a guess.
@@ -104,7 +114,11 @@ fn refuse_silently(
     };
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
-        error: ErrorCode::LoginRequired,
+        error: if submission.is_silent() {
+            ErrorCode::LoginRequired
+        } else {
+            violation.error()
+        },
         description: &violation.hint(),
         state: record.state.as_str(),
         issuer: issuer.as_deref(),
@@ -112,15 +126,15 @@ fn refuse_silently(
     Some(reply::authorization_error(&error, &to, mode))
 }
 
-/// Forwards with the handle in every `state` and PKCE as configured.
+/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     submission: &Submission<'_>,
-    (handle, record): (&Handle, &PendingAuthorization),
+    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
     fresh: Option<Part>,
 ) -> Response<Body> {
-    let challenge = record.challenge.as_ref();
+    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
         (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
@@ -141,6 +155,6 @@ pub(super) async fn rewritten(
         return exchange.unwritable(accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, &cleared.get().headers);
+    let browser = browser::of(exchange, record, now);
     pass_from(exchange, cleared, begun, (Some(handle), browser)).await
 }

@@ -16,7 +16,7 @@ use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::super::body::Body;
 use super::super::browser::Tie;
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, Named};
 use super::super::received::Received;
 use super::super::{BrowserBinding, Entry, bind, browser, reply};
 use super::continuation::rewritten;
@@ -62,15 +62,25 @@ impl<'s> Fresh<'s> {
         authorize::judge(self.rule, &self.parsed)
     }
 
+    pub(super) fn named(&self) -> Named<'_> {
+        Named {
+            client: self.client.as_ref(),
+            redirect_uri: self.parsed.redirect_uri,
+        }
+    }
+
     /// The record of the request.
     pub(super) fn pending(
         &self,
-        challenge: Option<CodeChallenge>,
+        judged: &Result<Option<CodeChallenge>, Violation>,
         browser: Option<Digest>,
     ) -> PendingAuthorization {
         let parsed = &self.parsed;
         PendingAuthorization {
-            challenge,
+            challenge: match judged {
+                Ok(accepted) => accepted.clone(),
+                Err(_) => authorize::recorded(self.rule, parsed),
+            },
             client: match &self.client {
                 Some(client) => client.digest(),
                 None => ClientId::new("").digest(),
@@ -85,8 +95,11 @@ impl<'s> Fresh<'s> {
         }
     }
 
-    /// A sign-in with its redirect URI begins.
-    fn note_redirect(&self, exchange: &Exchange<'_>) {
+    /// A sign-in of its client, with its redirect URI, begins.
+    fn note(&self, exchange: &Exchange<'_>) {
+        if let Some(client) = &self.client {
+            exchange.site.note_client(client);
+        }
         if let Some(uri) = self.parsed.redirect_uri {
             exchange.site.note_redirect(&RedirectUri::new(uri));
         }
@@ -103,7 +116,7 @@ impl<'s> Fresh<'s> {
         request: &Received,
     ) -> Response<Body> {
         let accept = request.headers.get(header::ACCEPT);
-        store_unavailable(exchange, error, self.client.as_ref(), accept)
+        store_unavailable(exchange, error, self.named(), accept)
     }
 }
 
@@ -128,9 +141,9 @@ pub(super) async fn fresh(
         Err(error) => return fresh.unavailable(exchange, error, &request),
     };
     let judged = fresh.judge();
-    let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), tie.digest);
-    let correlated = (!fresh.rule.uses_handles())
-        .then(|| Correlated::of(&pending, exchange.network(&request.headers)));
+    let pending = fresh.pending(&judged, tie.digest);
+    let correlated =
+        (!fresh.rule.uses_handles()).then(|| Correlated::of(&pending, exchange.network()));
     if let Some(correlated) = &correlated
         && correlated.goes_on(exchange, &request.method, &fresh).await
     {
@@ -147,7 +160,7 @@ pub(super) async fn fresh(
         violation: judged.err(),
     };
     let decision = match &correlated {
-        None => exchange.decide(fresh.rule, verdict, fresh.client.as_ref()),
+        None => exchange.decide(fresh.rule, verdict, fresh.named()),
         Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
     };
     let cleared = match decision {
@@ -174,7 +187,7 @@ async fn enter(
     fresh: &Fresh<'_>,
     (pending, tie): (&PendingAuthorization, Tie),
 ) -> Response<Body> {
-    fresh.note_redirect(exchange);
+    fresh.note(exchange);
     let request = cleared.get();
     let own = &exchange.site.settings.endpoints.query;
     let pure = fresh.submission.is_pure_request(own)
@@ -185,7 +198,7 @@ async fn enter(
     } else {
         Place::Handle
     };
-    let network = exchange.network(&request.headers);
+    let network = exchange.network();
     let handle = match handle(exchange, place, pending, network).await {
         Ok(handle) => handle,
         Err(error) => return fresh.unavailable(exchange, error, request),
@@ -204,7 +217,7 @@ async fn enter(
             return fresh.unavailable(exchange, error, request);
         }
     }
-    let with = (&handle, pending);
+    let with = (&handle, pending, exchange.browser(&request.headers));
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
     with_cookie(response, tie.set_cookie)
 }
@@ -253,20 +266,20 @@ impl<'p> Correlated<'p> {
         fresh: &Fresh<'_>,
         verdict: Verdict<T>,
     ) -> Decision<T> {
-        let (rule, client) = (fresh.rule, fresh.client.as_ref());
+        let (rule, named) = (fresh.rule, fresh.named());
         if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-            return exchange.decide(rule, verdict, client);
+            return exchange.decide(rule, verdict, named);
         }
-        fresh.note_redirect(exchange);
+        fresh.note(exchange);
         match self.hold(exchange).await {
             Ok(Held::Again) => apply(rule.mode, verdict),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
-                exchange.decide(rule, verdict, client)
+                exchange.decide(rule, verdict, named)
             }
             Err(error) => {
                 let violation = Some(error.into());
                 let subject = verdict.subject;
-                exchange.decide(rule, Verdict { subject, violation }, client)
+                exchange.decide(rule, Verdict { subject, violation }, named)
             }
         }
     }

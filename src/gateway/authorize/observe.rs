@@ -61,8 +61,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
             let judged = fresh.judge();
-            let pending = fresh.pending(judged.as_ref().ok().cloned().flatten(), None);
-            let correlated = Correlated::of(&pending, exchange.network(&request.headers));
+            let pending = fresh.pending(&judged, None);
+            let correlated = Correlated::of(&pending, exchange.network());
             if correlated.goes_on(exchange, &request.method, &fresh).await {
                 return;
             }
@@ -83,5 +83,5 @@ fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
         subject: (),
         violation: Some(violation),
     };
-    drop(exchange.decide(rule, verdict, request.names_client().as_ref()));
+    drop(exchange.decide(rule, verdict, request.names().as_named()));
 }

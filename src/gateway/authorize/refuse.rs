@@ -7,13 +7,13 @@ use crate::flow::Submission;
 use crate::flow::submission::Part;
 use crate::oauth::authorize::is_own_parameter;
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{ClientId, RedirectUri, ResponseMode};
+use crate::oauth::{RedirectUri, ResponseMode};
 use crate::policy::Violation;
 use crate::store::StoreError;
 use crate::telemetry::Decided;
 
 use super::super::body::Body;
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, Named};
 use super::super::received::Received;
 use super::super::reply;
 use super::fresh::Fresh;
@@ -22,11 +22,11 @@ use super::fresh::Fresh;
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
-    client: Option<&ClientId>,
+    named: Named<'_>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::from(error);
-    exchange.tell(Decided::Refused, Some(&violation), client);
+    exchange.tell(Decided::Refused, Some(&violation), named);
     let status = reply::unavailable_for(&violation)
         .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
     exchange.page(status, &violation, Vec::new(), accept)

@@ -1,7 +1,7 @@
 //! Whose sign-in a carrier belongs to: that of the handle in its `state`, or where nothing on the wire is rewritten the one that
 //! is found again under the same values.
 
-use crate::answer::{Leads, SignIn};
+use crate::answer::{Leads, OTHER_BROWSER, SignIn};
 use crate::carrier::{Carried, Carrier};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
@@ -10,8 +10,8 @@ use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
-use super::super::BrowserBinding;
 use super::super::exchange::Exchange;
+use super::super::{BrowserBinding, browser};
 use super::public::{is_foreign, own_target};
 use super::{Asked, Unsafe};
 
@@ -111,6 +111,16 @@ impl Belongs {
             // Where nothing is rewritten the key is made of what others may know, too.
             pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
             rule: is_somebodys.then(|| self.rule(exchange, asked)),
+            client: self.record().map(|record| record.client),
+        }
+    }
+
+    /// Tells what `browser_binding = "hard"` would refuse here. What a request with its handle was told already is not told again.
+    pub(super) fn foretell(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) {
+        let is_told = asked.handle.is_some_and(|sent| sent.digest() == self.key);
+        if let (Some(record), false) = (self.record(), is_told) {
+            let violation = Violation::UnboundCodeInResponse(OTHER_BROWSER);
+            browser::foretell(exchange, record, self.rule(exchange, asked), violation);
         }
     }
 }

@@ -312,6 +312,7 @@ fn suspicious<'g>(
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),
             None => rules.strictest(clock::today()),
         }),
+        client: sign_in.map(|sign_in| sign_in.client),
     }
 }
 

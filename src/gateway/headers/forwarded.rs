@@ -10,10 +10,6 @@ use super::X_FORWARDED_FOR;
 /// The client's address: that of the peer; where the peer is one of these proxies, the last that they say and that is none of
 /// theirs. What stands before it the client may have written. `None`: they do not say it, or not so that it can be read.
 pub fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<IpAddr> {
-    let is_proxy = |address: IpAddr| {
-        let address = address.to_canonical();
-        proxies.iter().any(|network| network.contains(&address))
-    };
     let mut address = peer;
     // Most proxies write X-Forwarded-For, and pass on what clients send as `Forwarded`.
     let is_forwarded = !headers.contains_key(X_FORWARDED_FOR);
@@ -24,7 +20,7 @@ pub fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<Ip
     };
     let values = headers.get_all(name).into_iter().rev();
     let mut said = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
-    while is_proxy(address) {
+    while is_proxy(address, proxies) {
         let element = str::from_utf8(said.next()?).ok()?;
         let node = if is_forwarded {
             node(element)?
@@ -34,6 +30,12 @@ pub fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<Ip
         address = self::address(node)?;
     }
     Some(address)
+}
+
+/// Whether it is the address of a trusted proxy, also where an IPv4 address is written as IPv6.
+pub fn is_proxy(address: IpAddr, proxies: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    proxies.iter().any(|network| network.contains(&address))
 }
 
 /// `for` in an element of `Forwarded` (RFC 7239 section 4).

@@ -40,12 +40,16 @@ pub(super) struct Networks {
 }
 
 /// What one network has.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Use {
     records: usize,
     /// When as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the generic cell rate
     /// algorithm: one number says how much of the burst is used up).
     due: u64,
+}
+
+impl Use {
+    const NONE: Self = Self { records: 0, due: 0 };
 }
 
 impl Networks {
@@ -73,7 +77,7 @@ impl Networks {
             return Ok(());
         }
         let now = now.as_millis().saturating_mul(1000);
-        let mut network = self.uses.entry(network).or_insert(Use::default());
+        let mut network = self.uses.entry(network).or_insert(Use::NONE);
         let next = network.due.max(now).saturating_add(self.interval);
         match next.saturating_sub(now.saturating_add(micros(BURST))) {
             0 => {
@@ -94,7 +98,7 @@ impl Networks {
         if network == NetworkName::NONE {
             return Ok(());
         }
-        let mut network = self.uses.entry(network).or_insert(Use::default());
+        let mut network = self.uses.entry(network).or_insert(Use::NONE);
         if let Some(share) = self.share
             && network.records >= share.saturating_mul(shares)
         {

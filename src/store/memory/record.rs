@@ -20,6 +20,7 @@ use super::origin::{Origin, OriginName};
 use super::wipe::{Secret, wipe};
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
+use crate::oauth::pkce::Useless;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
@@ -87,6 +88,8 @@ struct Shape(u8);
 impl Shape {
     const S256: u8 = 1;
     const PLAIN: u8 = 1 << 1;
+    /// Both at once: neither.
+    const USELESS: u8 = Self::S256 | Self::PLAIN;
     /// `response_type=code`, which nearly all have, takes no room.
     const TYPE_CODE: u8 = 1 << 2;
     const TYPE: u8 = 1 << 3;
@@ -97,6 +100,10 @@ impl Shape {
 
     fn has(self, part: u8) -> bool {
         self.0 & part != 0
+    }
+
+    fn has_all(self, parts: u8) -> bool {
+        self.0 & parts == parts
     }
 }
 
@@ -354,7 +361,11 @@ impl<'a> Reader<'a> {
     }
 
     fn challenge(&mut self, shape: Shape) -> Result<Option<CodeChallenge>, Garbled> {
-        if shape.has(Shape::S256) {
+        if shape.has_all(Shape::USELESS) {
+            let [at] = self.take()?;
+            let why = Useless::ALL.get(usize::from(at)).ok_or(Garbled)?;
+            Ok(Some(CodeChallenge::Useless(*why)))
+        } else if shape.has(Shape::S256) {
             Ok(Some(CodeChallenge::S256(self.take()?)))
         } else {
             let plain = self.optional(shape, Shape::PLAIN, Self::text)?;

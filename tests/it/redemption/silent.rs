@@ -66,16 +66,17 @@ fn what_hard_refuses_of_a_silent_renewal_is_login_required_at_the_redirect_uri()
             assert_eq!(answer.params.get("state"), authorization.state());
             assert_eq!(answer.params.get("code"), None);
         }
-        // Not so for whoever may see a page, or would go elsewhere.
-        for (from, to) in [
-            ("prompt=none", "prompt=login"),
-            ("prompt=none", "prompt=none%20login"),
-            ("client.test%2Fcb", "evil.test%2Fcb"),
-        ] {
-            let changed = entry.replace(from, to);
+        // Whoever may see a page is no silent renewal.
+        for prompt in ["prompt=login", "prompt=none%20login"] {
+            let changed = entry.replace("prompt=none", prompt);
             assert_ne!(changed, entry);
-            assert_page(&rig.get_with(&changed, &[]), 400, "");
+            let response = rig.get_with(&changed, &[]);
+            let answer = authorization_response(&response, &authorization).expect("an answer");
+            assert_eq!(answer.params.get("error"), Some("invalid_request"));
         }
+        let elsewhere = entry.replace("client.test%2Fcb", "evil.test%2Fcb");
+        assert_ne!(elsewhere, entry);
+        assert_page(&rig.get_with(&elsewhere, &[]), 400, "");
     }
     assert_eq!(rig.upstream.codes().len(), codes, "nothing went on");
 }

@@ -45,6 +45,14 @@ pub(crate) fn program(path: &str) -> Command {
     command
 }
 
+/// What checks metrics as Prometheus would.
+pub(crate) fn promtool() -> Command {
+    let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
+    let promtool = servers.join(".promtool/promtool");
+    assert!(promtool.exists(), "{HINT}");
+    Command::new(promtool)
+}
+
 /// What `tests/run` has compiled of it.
 fn built(source: &Path) -> PathBuf {
     source

@@ -3,6 +3,7 @@
 use super::{HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT};
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
+use crate::oauth::pkce::Useless;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 use crate::store::memory::network::NetworkName;
 use crate::store::memory::origin::{Origin, OriginName};
@@ -32,6 +33,7 @@ pub(in crate::store::memory) fn packed_length(
         None => 0,
         Some(CodeChallenge::S256(hash)) => hash.len(),
         Some(CodeChallenge::Plain(challenge)) => prefixed(challenge),
+        Some(CodeChallenge::Useless(_)) => 1,
     };
     let response_type = match pending.response_type.as_deref() {
         None | Some("code") => 0,
@@ -110,7 +112,7 @@ impl Writer {
     ) -> Option<Self> {
         let plain = match challenge {
             Some(CodeChallenge::Plain(challenge)) => challenge.len(),
-            Some(CodeChallenge::S256(_)) | None => 0,
+            Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => 0,
         };
         // 48 the origin, 16 the digest, 32 or 4 the challenge.
         let bytes = Vec::with_capacity(HEAD + 48 + 16 + 32 + plain + texts);
@@ -126,6 +128,10 @@ impl Writer {
             None => {}
             Some(CodeChallenge::S256(hash)) => writer.part(Shape::S256, hash),
             Some(CodeChallenge::Plain(challenge)) => writer.text(Shape::PLAIN, challenge)?,
+            Some(CodeChallenge::Useless(why)) => {
+                let at = Useless::ALL.iter().position(|one| one == why)?;
+                writer.part(Shape::USELESS, &[u8::try_from(at).ok()?]);
+            }
         }
         Some(writer)
     }

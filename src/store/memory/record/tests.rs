@@ -15,6 +15,7 @@ fn challenge() -> impl Strategy<Value = Option<CodeChallenge>> {
     prop::option::of(prop_oneof![
         any::<[u8; 32]>().prop_map(CodeChallenge::S256),
         "[A-Za-z0-9._~-]{43,128}".prop_map(|plain| CodeChallenge::Plain(plain.into())),
+        prop::sample::select(&Useless::ALL[..]).prop_map(CodeChallenge::Useless),
     ])
 }
 

@@ -43,18 +43,23 @@ fn timeless(lines: &str) -> String {
 
 fn decision(client: Option<&str>, violation: Option<&Violation>) {
     let metrics = Metrics::new();
-    super::super::write(&Event::Decision {
-        request: RequestId(0xfeed_0000_0000_0042),
-        upstream: &metrics.upstream("legacy"),
-        endpoint: EndpointKind::Token,
-        decided: if violation.is_none() {
-            Decided::Allowed
-        } else {
-            Decided::Refused
+    super::super::write(
+        &Event::Decision {
+            request: RequestId(0xfeed_0000_0000_0042),
+            upstream: &metrics.upstream("legacy"),
+            endpoint: EndpointKind::Token,
+            decided: if violation.is_none() {
+                Decided::Allowed
+            } else {
+                Decided::Refused
+            },
+            violation,
+            client,
+            redirect_origin: violation.map(|_| "https://app.example"),
+            peer: "192.0.2.1",
         },
-        violation,
-        client,
-    });
+        u64::from(violation.is_some()),
+    );
 }
 
 /// What a client may call itself.
@@ -79,14 +84,15 @@ fn a_line_is_as_stable_as_its_readers_need() {
     assert_eq!(
         timeless(&allowed),
         "\"INFO\",\"event\":\"decision\",\"request\":\"feed000000000042\",\"upstream\":\"legacy\",\
-         \"endpoint\":\"token\",\"decision\":\"allowed\",\"client\":\"portal\"}\n"
+         \"endpoint\":\"token\",\"decision\":\"allowed\",\"client\":\"portal\",\"peer\":\"192.0.2.1\"}\n"
     );
     let refused = ours(|| decision(Some("a\n\"\u{1f510}"), Some(&Violation::UnknownCode)));
     assert_eq!(
         timeless(&refused),
         "\"WARN\",\"event\":\"decision\",\"request\":\"feed000000000042\",\"upstream\":\"legacy\",\
          \"endpoint\":\"token\",\"decision\":\"refused\",\"violation\":\"unknown_code\",\
-         \"client\":\"a\\n\\\"\u{1f510}\"}\n"
+         \"client\":\"a\\n\\\"\u{1f510}\",\
+         \"redirect_origin\":\"https://app.example\",\"peer\":\"192.0.2.1\",\"unlogged\":1}\n"
     );
 }
 
@@ -135,7 +141,8 @@ fn whatever_a_client_calls_itself_is_one_member_of_one_object() {
                 "upstream",
                 "endpoint",
                 "decision",
-                "client"
+                "client",
+                "peer"
             ]
         );
     }

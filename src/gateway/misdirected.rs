@@ -1,0 +1,95 @@
+//! Requests that are for no upstream.
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::telemetry::{Event, RequestId, Telemetry};
+
+use super::body::Body;
+use super::endpoint::Misrouted;
+use super::headers::BadHeaders;
+use super::reply;
+
+/// Why one is, and how it is answered. `Copy`, because nearly no request has one, and each has room for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Misdirection {
+    status: StatusCode,
+    reason: &'static str,
+}
+
+impl Misdirection {
+    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+
+    /// Tells it of a request with these fields. What is no host may hold a secret, and is not told.
+    #[cold]
+    pub(super) fn told(
+        self,
+        request: RequestId,
+        headers: &HeaderMap,
+        telemetry: &Telemetry,
+    ) -> Self {
+        let is_host = self.status == StatusCode::MISDIRECTED_REQUEST;
+        let host = headers.get(header::HOST).filter(|_| is_host).map(shown);
+        telemetry.tell(&Event::Misdirected {
+            request,
+            host: host.as_deref(),
+            reason: self.reason,
+            status: self.status.as_u16(),
+        });
+        self
+    }
+
+    pub(super) fn answer(self) -> Response<Body> {
+        let mut response = reply::bad_request(self.status, self.reason);
+        // Whatever stands in the body is not read: the connection ends with this answer.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// As much of a `Host` as fits a line.
+fn shown(host: &HeaderValue) -> String {
+    const BYTES: usize = 128;
+    let host = host.as_bytes();
+    host.get(..BYTES).unwrap_or(host).escape_ascii().to_string()
+}
+
+impl From<Misrouted> for Misdirection {
+    fn from(misrouted: Misrouted) -> Self {
+        let reason = match misrouted {
+            Misrouted::Host => "exactly one valid Host is needed",
+            Misrouted::Disagreement => "Host and request target disagree",
+            Misrouted::Unknown => "no upstream here has this host and path",
+            Misrouted::Target => "the request target is no path",
+        };
+        Self::new(misrouted.status(), reason)
+    }
+}
+
+impl From<BadHeaders> for Misdirection {
+    fn from(bad: BadHeaders) -> Self {
+        let (status, reason) = match bad {
+            BadHeaders::Duplicate => (
+                StatusCode::BAD_REQUEST,
+                "a header field that may occur once occurs twice",
+            ),
+            BadHeaders::Nomination => (
+                StatusCode::BAD_REQUEST,
+                "Connection names a header field that must not be dropped",
+            ),
+            BadHeaders::TransferEncoding => (
+                StatusCode::BAD_REQUEST,
+                "this Transfer-Encoding is not supported",
+            ),
+            BadHeaders::Expectation => (
+                StatusCode::EXPECTATION_FAILED,
+                "this expectation cannot be met",
+            ),
+        };
+        Self::new(status, reason)
+    }
+}
