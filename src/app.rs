@@ -302,7 +302,10 @@ fn worker_thread(
             tokio::select! {
                 () = gone.cancelled() => return,
                 _ = tick.tick() => worker.keep_house(),
-                _ = look.tick() => rounds.look(),
+                _ = look.tick() => {
+                    rounds.look();
+                    worker.relieve(&life.crowd);
+                }
                 // Connections that wait for nothing in particular end now.
                 () = life.closing.cancelled(), if !is_closing => {
                     is_closing = true;

@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::gateway::body::Body;
 use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
-use crate::server::MakeService;
 use crate::server::watch::Watch;
+use crate::server::{Crowd, MakeService};
 use crate::telemetry::{Event, Sampler, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -43,6 +43,11 @@ impl Worker {
             telemetry,
             malformed_heads: Sampler::new(clock),
         }
+    }
+
+    /// Sees to it that places do not run out by what waits for its clients.
+    pub(super) fn relieve(&self, crowd: &Crowd) {
+        self.gateway.relieve(crowd);
     }
 
     /// Looks after what expires.

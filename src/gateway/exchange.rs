@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
-use crate::server::peer;
 use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
@@ -237,11 +236,16 @@ impl<'g> Exchange<'g> {
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
         let limit = self.shared.limits.in_flight;
-        let upload = (!body.is_all_read()).then(|| {
-            let address = self.caller.node.address();
-            peer::Peer::of(address, &self.shared.trusted_proxies)
-        });
-        let Some(place) = self.site.enter(limit, self.caller.watch, upload) else {
+        let (places, watch) = (self.site.places(), self.caller.watch);
+        let place = if body.is_all_read() {
+            places.enter(limit, watch)
+        } else {
+            places.enter_upload(limit, watch).map(|(place, upload)| {
+                body.keep(upload);
+                place
+            })
+        };
+        let Some(place) = place else {
             return Err(UpstreamError::Overloaded);
         };
         frame(&mut headers, &method, &body);
