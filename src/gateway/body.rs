@@ -151,7 +151,10 @@ impl Body {
 
     /// Has that place until it is through.
     pub fn keep(&mut self, place: UploadPlace) {
-        self._upload_place = Some(place);
+        *self = Self {
+            _upload_place: Some(place),
+            ..std::mem::take(self)
+        };
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.

@@ -490,33 +490,29 @@ mod tests {
         let upload = |address: &str| {
             let guest = room.comes(address);
             guest.0.request_begins();
-            let places = in_flight.enter_upload(32, &guest.0);
+            let places = in_flight.enter_upload(48, &guest.0);
             guest.0.waits_for_body();
             (guest, places)
         };
-        let mut first: Vec<_> = (0..9).map(|_| upload("192.0.2.1")).collect();
+        let of = |address, count| (0..count).map(|_| upload(address)).collect::<Vec<_>>();
+        let mut first = of("192.0.2.1", 12);
         let form = room.comes("192.0.2.1");
         form.0.request_begins();
         form.0.waits_for_body();
-        let mut second: Vec<_> = (0..4).map(|_| upload("198.51.100.1")).collect();
-        assert!(
-            first
-                .iter()
-                .chain(&second)
-                .all(|(_, places)| places.is_some())
-        );
-        let relieve = |first: &mut Vec<(Guest, _)>| {
-            room.crowd.relieve(std::iter::once(&in_flight), 32);
-            first.retain(|(guest, _)| !gives_way(guest));
-        };
-        (0..5).for_each(|_| relieve(&mut first));
-        (0..5).for_each(|_| relieve(&mut second));
-        assert_eq!((first.len(), second.len()), (6, 4));
+        let (second, third) = (of("198.51.100.1", 7), of("203.0.113.1", 3));
+        let all = first.iter().chain(&second).chain(&third);
+        assert!(all.clone().all(|(_, places)| places.is_some()));
+        let stays = |(guest, _): &(Guest, _)| !gives_way(guest);
+        for _ in 0..3 {
+            room.crowd.relieve(std::iter::once(&in_flight), 48);
+            first.retain(stays);
+        }
+        assert_eq!(first.len(), 7, "as many as are free now");
+        assert!(second.iter().chain(&third).all(stays));
         assert!(!gives_way(&form), "it has no place of a request");
-        // Everything of a proxy stays.
-        let proxy: Vec<_> = (0..6).map(|_| upload("10.0.0.1")).collect();
-        room.crowd.relieve(std::iter::once(&in_flight), 32);
-        assert!(!proxy.iter().any(|(guest, _)| gives_way(guest)));
+        let proxy = of("10.0.0.1", 6);
+        room.crowd.relieve(std::iter::once(&in_flight), 48);
+        assert!(proxy.iter().all(stays));
     }
 
     #[test]

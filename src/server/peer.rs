@@ -57,10 +57,22 @@ pub(super) struct Held {
     pub(super) uploads: AtomicUsize,
 }
 
-/// Whether a network that has `own` of `all` places may take another one while `taken` are taken: as long as it has no more than
-/// are free. So one that takes all that it gets has half; with n of them each has `all / (n + 1)`, and as many stay free for others.
+/// While this share of all places is free, whoever comes first has what he asks for.
+const PLENTY: usize = 4;
+/// With less than this share of them free, those that have more than others give back.
+const SCARCE: usize = 8;
+
+/// Whether a network that has `own` of `all` places may take another one while `taken` are taken: while plenty are free, and then as
+/// long as it has no more than are free. So no network takes the last quarter alone, and each that comes finds something.
 pub(super) fn has_room(own: usize, taken: usize, all: usize) -> bool {
-    own <= all.saturating_sub(taken)
+    let free = all.saturating_sub(taken);
+    free > all / PLENTY || own <= free
+}
+
+/// How many of `all` places are free while `taken` are taken, where these are few.
+pub(super) fn scarce(taken: usize, all: usize) -> Option<usize> {
+    let free = all.saturating_sub(taken);
+    (free < all / SCARCE).then_some(free)
 }
 
 /// How many places each network may keep that came earlier, where `free` are free by now: the most for which as many become free.
@@ -118,7 +130,9 @@ mod tests {
                     own[at] += 1;
                 }
                 let level = level(&own, free(&own));
-                own.iter_mut().for_each(|own| *own = level.min(*own));
+                for own in &mut own {
+                    *own = level.min(*own);
+                }
             }
             let free = free(&own);
             assert!(free >= all / (networks + 1), "{networks}: {free}");

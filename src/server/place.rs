@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::peer::{Held, has_room};
+use super::peer::{Held, has_room, scarce};
 use super::watch::Watch;
 
 /// How many requests are on their way to one upstream, or have an answer that is not written yet.
@@ -18,8 +18,6 @@ pub struct InFlight {
 
 /// The share of uploads in all places.
 const UPLOADS: usize = 2;
-/// The share of places that have to be free, so that a network may keep more than there are.
-const PLENTY: usize = 4;
 
 impl InFlight {
     /// At this moment.
@@ -29,10 +27,11 @@ impl InFlight {
 
     /// How many places are free of `limit`, for requests and for those whose body is on its way; `None` where there are plenty.
     pub(super) fn free(&self, limit: usize) -> [Option<usize>; 2] {
-        [(&self.all, limit), (&self.uploads, most_uploads(limit))].map(|(taken, most)| {
-            let free = most.saturating_sub(taken.load(Ordering::Relaxed));
-            (free < most / PLENTY).then_some(free)
-        })
+        let taken = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        [
+            scarce(taken(&self.all), limit),
+            scarce(taken(&self.uploads), most_uploads(limit)),
+        ]
     }
 
     /// A place for one more request of the connection that the watch is for, unless `limit` are taken, or its network has its
@@ -182,18 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn one_network_leaves_half_of_the_places_and_several_leave_as_many_as_each_of_them_has() {
+    fn one_network_leaves_a_quarter_of_the_places_and_another_one_leaves_some_of_that() {
         let in_flight = InFlight::default();
         let watches: Vec<_> = (0..3).map(|_| watch(false)).collect();
         let one = most(|| in_flight.enter(16, &watches[0]));
-        assert_eq!(one.len(), 9);
+        assert_eq!(one.len(), 12);
         let two = most(|| in_flight.enter(16, &watches[1]));
-        assert_eq!(two.len(), 4);
-        let three = most(|| in_flight.enter(16, &watches[2]));
-        assert_eq!(three.len(), 2);
-        assert_eq!(most(|| in_flight.enter(16, &watch(true))).len(), 1);
-        drop((two, three));
-        assert_eq!(most(|| in_flight.enter(16, &watches[1])).len(), 4);
+        assert_eq!(two.len(), 3);
+        assert_eq!(most(|| in_flight.enter(16, &watches[2])).len(), 1);
+        drop(one);
+        assert_eq!(most(|| in_flight.enter(16, &watches[2])).len(), 9);
     }
 
     #[test]
@@ -201,9 +198,9 @@ mod tests {
         let (in_flight, proxy, one) = (InFlight::default(), watch(true), watch(false));
         let upload = |watch: &Arc<Watch>| in_flight.enter_upload(16, watch);
         let own: Vec<_> = std::iter::from_fn(|| upload(&one)).collect();
-        assert_eq!(own.len(), 5, "half of the half");
+        assert_eq!(own.len(), 6, "of the half");
         let others: Vec<_> = std::iter::from_fn(|| upload(&proxy)).collect();
-        assert_eq!((others.len(), in_flight.count()), (3, 8), "half");
+        assert_eq!((others.len(), in_flight.count()), (2, 8), "half");
         assert_eq!(most(|| in_flight.enter(16, &proxy)).len(), 8, "all");
         drop(own);
         assert!(upload(&one).is_some());

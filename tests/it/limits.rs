@@ -139,7 +139,7 @@ fn the_memory_of_the_process_has_the_bound_that_the_readme_gives() {
     let unit = std::fs::read_to_string(unit).expect("the unit is there");
     assert!(all < 4096 * MIB && unit.contains("MemoryMax=4G\n"), "{all}");
 
-    // Of one network there would be half of that.
+    // One network has less.
     let rig = Rig::with(Config {
         server: "trusted_proxies = [\"127.0.0.1/32\"]",
         limits: &format!(

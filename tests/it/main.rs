@@ -15,6 +15,7 @@ mod real_clients;
 mod real_servers;
 mod redemption;
 mod secrecy;
+mod shares;
 mod state;
 mod support;
 mod tidy;

@@ -1,15 +1,12 @@
-//! What is taken back from networks that have more than their share, when places run out: one that came first would have half of
+//! What is taken back from networks that have more than their share, when places run out: one that came first would have most of
 //! them for as long as it likes, the next one half of the rest, and the tenth nothing.
 
 use std::sync::atomic::Ordering;
 
 use super::{Crowd, Group, Places, spare};
-use crate::server::peer::level;
+use crate::server::peer::{level, scarce};
 use crate::server::place::InFlight;
 use crate::server::session::Session;
-
-/// The share of connections that have to be free, so that a network may keep more than there are.
-const PLENTY: usize = 4;
 
 impl Crowd {
     /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
@@ -44,8 +41,8 @@ impl Crowd {
 impl Places {
     /// What counts as free when few are. No network has a share where no peer has one.
     fn free(&self, taken: usize) -> Option<usize> {
-        let free = self.all.saturating_sub(taken);
-        (self.per_peer < self.all && free < self.all / PLENTY).then(|| free.max(self.few()))
+        let free = scarce(taken, self.all).filter(|_| self.per_peer < self.all);
+        free.map(|free| free.max(self.few()))
     }
 }
 

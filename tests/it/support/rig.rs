@@ -126,8 +126,18 @@ impl Rig {
         Self::between(config, Scripted::start())
     }
 
+    /// A gate that may open so many files.
+    pub(crate) fn with_descriptors(config: Config<'_>, limit: usize) -> Self {
+        let upstream = Scripted::start();
+        let gate = Gate::start_with_descriptors(&config.render(&upstream), limit);
+        Self::of(gate, upstream)
+    }
+
     pub(crate) fn between(config: Config<'_>, upstream: Scripted) -> Self {
-        let mut gate = Gate::start(&config.render(&upstream));
+        Self::of(Gate::start(&config.render(&upstream)), upstream)
+    }
+
+    fn of(mut gate: Gate, upstream: Scripted) -> Self {
         Self {
             address: gate.address("server"),
             upstream,
