@@ -38,20 +38,16 @@ impl InFlight {
     /// share.
     pub fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
         let one = One::of(&self.all, What::Request, watch, limit)?;
-        let counted = Some(Counted::Alone(one));
-        Some(Place { counted })
+        Some(Place(Some(Arc::new(one))))
     }
 
     /// The same for a request whose body is still on its way, and the place of that.
     pub fn enter_upload(&self, limit: usize, watch: &Arc<Watch>) -> Option<(Place, UploadPlace)> {
-        let upload = One::of(&self.uploads, What::Upload, watch, most_uploads(limit))?;
-        let one = Arc::new(One::of(&self.all, What::Request, watch, limit)?);
-        let counted = Some(Counted::Shared(Arc::clone(&one)));
-        let upload = UploadPlace {
-            _upload: upload,
-            _request: one,
-        };
-        Some((Place { counted }, upload))
+        let mut upload = One::of(&self.uploads, What::Upload, watch, most_uploads(limit))?;
+        let request = Arc::new(One::of(&self.all, What::Request, watch, limit)?);
+        upload.with = Some(Arc::clone(&request));
+        let upload = UploadPlace(Box::new(upload));
+        Some((Place(Some(request)), upload))
     }
 }
 
@@ -66,12 +62,23 @@ enum What {
     Upload,
 }
 
+impl What {
+    fn of(self, held: &Held) -> &AtomicUsize {
+        match self {
+            Self::Request => &held.requests,
+            Self::Upload => &held.uploads,
+        }
+    }
+}
+
 /// One that is counted: altogether, of its connection and of the network of that. No longer when it is dropped.
 #[derive(Debug)]
 pub(super) struct One {
     all: Arc<AtomicUsize>,
     watch: Arc<Watch>,
     what: What,
+    /// Of an upload the request that it belongs to.
+    with: Option<Arc<Self>>,
 }
 
 impl One {
@@ -80,6 +87,7 @@ impl One {
             all: Arc::clone(all),
             watch: Arc::clone(watch),
             what,
+            with: None,
         };
         let taken = all.fetch_add(1, Ordering::Relaxed);
         let own = one.own().map(|own| own.fetch_add(1, Ordering::Relaxed));
@@ -100,15 +108,6 @@ impl One {
     }
 }
 
-impl What {
-    fn of(self, held: &Held) -> &AtomicUsize {
-        match self {
-            Self::Request => &held.requests,
-            Self::Upload => &held.uploads,
-        }
-    }
-}
-
 impl Drop for One {
     fn drop(&mut self) {
         self.all.fetch_sub(1, Ordering::Relaxed);
@@ -122,41 +121,19 @@ impl Drop for One {
 /// The place of a body on its way. A server may answer before it has all of the body: until that is through, or given up, its
 /// request has its place, because the connection to the upstream is taken for as long.
 #[derive(Debug)]
-pub struct UploadPlace {
-    _upload: One,
-    _request: Arc<One>,
-}
+pub struct UploadPlace(#[expect(dead_code, reason = "it is there to be dropped")] Box<One>);
 
 /// A place. Dropped while the request is still being answered it is free at once: nothing of the upstream's is left. Dropped
 /// when the answer has ended it is free as soon as all of that has been written to the client's socket: until then the bytes
 /// lie in hyper's buffers, for as long as a client likes that does not read.
 #[derive(Debug)]
-pub struct Place {
-    counted: Option<Counted>,
-}
+pub struct Place(Option<Arc<One>>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(counted) = self.counted.take() {
-            let watch = Arc::clone(counted.watch());
-            watch.keep_until_written(counted);
-        }
-    }
-}
-
-/// What a place keeps counted.
-#[derive(Debug)]
-pub(super) enum Counted {
-    Alone(One),
-    /// With the body of the same request.
-    Shared(Arc<One>),
-}
-
-impl Counted {
-    fn watch(&self) -> &Arc<Watch> {
-        match self {
-            Self::Alone(one) => &one.watch,
-            Self::Shared(one) => &one.watch,
+        if let Some(one) = self.0.take() {
+            let watch = Arc::clone(&one.watch);
+            watch.keep_until_written(one);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::{Clock, Timestamp};
 use super::Settings;
 use super::crowd::{Patience, Spare};
 use super::peer::Held;
-use super::place::Counted;
+use super::place::One;
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
 /// `body_read`.
@@ -62,7 +62,7 @@ pub struct Watch {
     /// Since when a write has been stuck, plus one; zero: none is.
     stuck_write: AtomicU64,
     /// The places of answers that have ended and are not written yet.
-    unwritten: Mutex<Vec<Counted>>,
+    unwritten: Mutex<Vec<Arc<One>>>,
     /// There are some: what is asked at each write costs one load.
     has_unwritten: AtomicBool,
     /// The connection is no more: nothing will be written.
@@ -163,11 +163,11 @@ impl Watch {
     }
 
     /// The place of an answer: free when that is written, or when there is none.
-    pub(super) fn keep_until_written(&self, counted: Counted) {
+    pub(super) fn keep_until_written(&self, one: Arc<One>) {
         if self.is_answering() || self.has_ended.load(Ordering::Acquire) {
             return;
         }
-        self.unwritten().push(counted);
+        self.unwritten().push(one);
         self.has_unwritten.store(true, Ordering::Release);
     }
 
@@ -186,7 +186,7 @@ impl Watch {
         self.unwritten().clear();
     }
 
-    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Arc<One>>> {
         self.unwritten
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -132,6 +132,47 @@ fn an_upload_that_was_answered_before_its_end_keeps_its_place() {
     }));
 }
 
+/// What has a bound has to be counted: connections with their heads and bodies, requests with their answers, records.
+#[test]
+fn what_is_held_is_counted_and_what_is_gone_is_not() {
+    let mut rig = limited("body_read = \"1h\"");
+    let large = reply(
+        "200 OK",
+        &[("Content-Type", "text/html")],
+        &vec![b'x'; 1_000_000],
+    );
+    rig.upstream.on("/large", Act::Say(large, Then::GoOn));
+    for _ in 0..3 {
+        rig.entry(&rig.authorization());
+    }
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na";
+    let post = |path: &str, rest: &str| format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\n{rest}");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(from(&rig, 1, b""));
+        held.push(from(&rig, 1, b"GET /page HTTP/1.1\r\n"));
+        held.push(from(&rig, 1, post("/token", form).as_bytes()));
+        held.push(from(&rig, 1, post("/upload", UPLOAD).as_bytes()));
+        held.push(from(&rig, 1, &request("GET", "/large", &[], None)));
+    }
+    let mut becomes = |connections, in_flight| {
+        let is_so = |_| {
+            sleep(Duration::from_millis(20));
+            rig.gate.metric("pkce_gate_connections") == connections
+                && rig
+                    .gate
+                    .metric("pkce_gate_in_flight{upstream=\"scripted\"}")
+                    == in_flight
+        };
+        assert!((0..1500).any(is_so), "{connections}, {in_flight}");
+    };
+    becomes(10, 4);
+    drop(held);
+    becomes(0, 0);
+    let pending = "pkce_gate_store_records{upstream=\"scripted\",kind=\"pending\"}";
+    assert_eq!(rig.gate.metric(pending), 3);
+}
+
 /// Whatever they wait for: a first byte, a head, a body.
 #[test]
 fn networks_that_hold_connections_leave_as_many_for_others() {
