@@ -209,8 +209,9 @@ impl<'g> Exchange<'g> {
             method,
             target,
             mut headers,
-            mut body,
+            body,
         } = received.into_parts();
+        let mut body = Box::new(body);
         let scheme = if self.site.is_https() {
             "https"
         } else {
@@ -255,7 +256,7 @@ impl<'g> Exchange<'g> {
             // observed, the upstream sees the very bytes that it would see of a gate that does not look.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let mut request = Request::new(Box::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;

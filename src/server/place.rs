@@ -106,6 +106,14 @@ impl One {
     fn own(&self) -> Option<&AtomicUsize> {
         Some(self.what.of(self.watch.network()?))
     }
+
+    /// The answer has ended, or there is none.
+    fn end(self: Arc<Self>) {
+        if self.watch.has_more_to_write() {
+            let watch = Arc::clone(&self.watch);
+            watch.keep_until_written(self);
+        }
+    }
 }
 
 impl Drop for One {
@@ -132,8 +140,7 @@ pub struct Place(Option<Arc<One>>);
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(one) = self.0.take() {
-            let watch = Arc::clone(&one.watch);
-            watch.keep_until_written(one);
+            one.end();
         }
     }
 }

@@ -162,11 +162,13 @@ impl Watch {
         }
     }
 
-    /// The place of an answer: free when that is written, or when there is none.
+    /// Whether bytes of an answer that has ended may lie here. (There is no answer where the request was given up.)
+    pub(super) fn has_more_to_write(&self) -> bool {
+        !self.is_answering() && !self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// The place of an answer: free when that is written.
     pub(super) fn keep_until_written(&self, one: Arc<One>) {
-        if self.is_answering() || self.has_ended.load(Ordering::Acquire) {
-            return;
-        }
         self.unwritten().push(one);
         self.has_unwritten.store(true, Ordering::Release);
     }
