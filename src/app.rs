@@ -193,6 +193,8 @@ impl App {
         };
         let settings = &self.config.server;
         let gone = CancellationToken::new();
+        // No more than requests in flight, over all workers: that many descriptors there are.
+        let most_idle = self.config.limits.in_flight.div_ceil(self.listeners.len());
         let mut workers = Vec::new();
         for listeners in self.listeners {
             let upstream_tasks = TaskTracker::new();
@@ -205,7 +207,7 @@ impl App {
                     .map(|(connector, upstream)| {
                         Client::new(
                             connector.clone(),
-                            &upstream.connection,
+                            (&upstream.connection, most_idle),
                             (rounds.clone(), batch.clone()),
                             upstream_tasks.clone(),
                         )
@@ -302,7 +304,10 @@ fn worker_thread(
             tokio::select! {
                 () = gone.cancelled() => return,
                 _ = tick.tick() => worker.keep_house(),
-                _ = look.tick() => rounds.look(),
+                _ = look.tick() => {
+                    rounds.look();
+                    worker.relieve(&life.crowd);
+                }
                 // Connections that wait for nothing in particular end now.
                 () = life.closing.cancelled(), if !is_closing => {
                     is_closing = true;

@@ -30,6 +30,7 @@ use ipnet::IpNet;
 use crate::clock::calendar::Doubt;
 use crate::clock::{self, Clock};
 use crate::policy::Rules;
+use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
 use crate::upstream::Client;
@@ -132,6 +133,12 @@ impl Gateway {
             site.store.sweep();
             client.close_idle();
         }
+    }
+
+    /// Sees to it that places do not run out by what waits for its clients ([`Crowd::relieve`]).
+    pub fn relieve(&self, crowd: &Crowd) {
+        let places = self.shared.sites.iter().map(|site| site.places());
+        crowd.relieve(places, self.shared.limits.in_flight);
     }
 
     /// Answers a request.

@@ -34,6 +34,7 @@ pub mod flow;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod gateway;
+pub mod network;
 pub mod oauth;
 pub mod policy;
 pub mod server;

@@ -1,7 +1,7 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
 mod crowd;
-pub mod peer;
+mod peer;
 pub mod place;
 mod session;
 pub mod watch;

@@ -16,7 +16,6 @@
 //! itself, and no attacker can throw out a login that is under way.
 
 pub mod memory;
-mod network;
 
 #[cfg(test)]
 mod contract;
@@ -30,9 +29,9 @@ use crate::flow::{BoundCode, Handle, PendingAuthorization, Presented, Settlement
 pub use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::{AuthorizationCode, Digest};
 
+pub use crate::network::Network;
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
-pub use network::Network;
 
 #[cfg(test)]
 use failing::Verb;

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import time
 import urllib.request
@@ -204,15 +205,36 @@ def counted(name, units, start, plan, count, connections=8, tunables=NO_REP_MOVS
     ])
     for what in units:
         fixed = {"connections": connections, "warm": 0, "seconds": 100}
-        load(server, what, plan, count=count // 2, **fixed)  # LuaJIT compiles meanwhile
+
+        def some(count):
+            if what == "connect":
+                connect(server, count)
+            else:
+                load(server, what, plan, count=count, **fixed)
+
+        some(count // 2)  # LuaJIT compiles meanwhile
         control(server, "-i", "on")
-        load(server, what, plan, count=count, **fixed)
+        some(count)
         control(server, "-i", "off")
         control(server, "-d", what)
         dumps = sorted(out.parent.glob(f"{out.name}.*"), key=lambda path: int(path.suffix[1:]))
         total = int(re.search(r"^totals: (\d+)", dumps[-1].read_text(), re.M)[1])
         yield what, total / count
     server.end()
+
+
+PAGE = b"GET /account/settings?tab=profile HTTP/1.1\r\nhost: login.example.com\r\nconnection: close\r\n\r\n"
+
+
+def connect(server, count):
+    """So many pages, each over a connection of its own, one after the other."""
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", server.port), 60) as client:
+            client.sendall(PAGE)
+            came = b""
+            while piece := client.recv(65536):
+                came += piece
+            assert came.startswith(b"HTTP/1.1 200 "), came[:200]
 
 
 def control(server, *words):

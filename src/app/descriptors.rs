@@ -21,7 +21,7 @@ pub struct Need {
     pub fixed: usize,
     /// Of clients, one each.
     pub connections: usize,
-    /// To all upstreams, one for each request in flight.
+    /// To all upstreams, one for each request in flight, and as many that wait for one.
     pub requests: usize,
 }
 
@@ -58,7 +58,7 @@ impl Need {
         Self {
             fixed: RESERVE + workers * (OF_A_WORKER + server.listen.len()),
             connections: server.connections,
-            requests: config.upstreams.len().max(1) * config.limits.in_flight,
+            requests: upstream_connections(config) * config.limits.in_flight,
         }
     }
 
@@ -87,7 +87,7 @@ impl Need {
         config.server.connections = part(self.connections);
         let per_peer = config.server.connections_per_peer;
         config.server.connections_per_peer = per_peer.min(config.server.connections);
-        config.limits.in_flight = (part(self.requests) / config.upstreams.len().max(1)).max(1);
+        config.limits.in_flight = (part(self.requests) / upstream_connections(config)).max(1);
         Ok(Some(Fewer {
             limit,
             needed,
@@ -95,6 +95,11 @@ impl Need {
             in_flight: config.limits.in_flight,
         }))
     }
+}
+
+/// For each that may be in flight to one upstream.
+fn upstream_connections(config: &Config) -> usize {
+    2 * config.upstreams.len().max(1)
 }
 
 /// How many files the process may open once the limit is raised.
@@ -141,7 +146,7 @@ mod tests {
     fn where_there_are_enough_nothing_changes() {
         let mut config = config(100, 50);
         let need = Need::of(&config);
-        assert_eq!(need.total(), 64 + 2 * 9 + 100 + 50);
+        assert_eq!(need.total(), 64 + 2 * 9 + 100 + 2 * 50);
         assert_eq!(need.fit(&mut config, need.total()), Ok(None));
         assert_eq!(
             (config.server.connections, config.limits.in_flight),
@@ -172,8 +177,8 @@ mod tests {
                 Ok(Some(fewer)) => {
                     let now = Need::of(&config);
                     // One of each, however few there are.
-                    prop_assert!(now.total() <= limit + 2);
-                    prop_assert!(now.connections <= connections && now.requests <= in_flight);
+                    prop_assert!(now.total() <= limit + 3);
+                    prop_assert!(now.connections <= connections && now.requests <= need.requests);
                     prop_assert_eq!(fewer.connections, now.connections);
                     prop_assert!(config.server.connections_per_peer <= now.connections);
                 }

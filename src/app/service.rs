@@ -19,8 +19,8 @@ use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, Res
 use crate::gateway::body::Body;
 use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
-use crate::server::MakeService;
 use crate::server::watch::Watch;
+use crate::server::{Crowd, MakeService};
 use crate::telemetry::{Event, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +36,11 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry) -> Self {
         Self { gateway, telemetry }
+    }
+
+    /// Sees to it that places do not run out by what waits for its clients.
+    pub(super) fn relieve(&self, crowd: &Crowd) {
+        self.gateway.relieve(crowd);
     }
 
     /// Looks after what expires.

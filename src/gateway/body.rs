@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
-use crate::server::place::Place;
+use crate::server::place::{Place, UploadPlace};
 use crate::server::watch::Watch;
 use crate::upstream::{Download, Lookalike, Upload};
 
@@ -34,6 +34,8 @@ pub struct Body {
     upload: Option<Arc<Upload>>,
     /// A place in flight, for as long as there is a body; it sees to it itself that it is not free before the body is written.
     _place: Option<Place>,
+    /// The place of a request's body that is still on its way.
+    _upload_place: Option<UploadPlace>,
 }
 
 /// Where the bytes come from.
@@ -145,6 +147,14 @@ impl Body {
         let upload = Arc::new(Upload::after(lookalike));
         self.upload = Some(Arc::clone(&upload));
         Some(upload)
+    }
+
+    /// Has that place until it is through.
+    pub fn keep(&mut self, place: UploadPlace) {
+        *self = Self {
+            _upload_place: Some(place),
+            ..std::mem::take(self)
+        };
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.

@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, redirect};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
-use crate::server::peer;
 use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::store::Network;
@@ -228,8 +227,9 @@ impl<'g> Exchange<'g> {
             method,
             target,
             mut headers,
-            mut body,
+            body,
         } = received.into_parts();
+        let mut body = Box::new(body);
         let scheme = if self.site.is_https() {
             "https"
         } else {
@@ -255,11 +255,16 @@ impl<'g> Exchange<'g> {
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
         let limit = self.shared.limits.in_flight;
-        let upload = (!body.is_all_read()).then(|| {
-            let address = self.caller.node.address();
-            peer::Peer::of(address, &self.shared.trusted_proxies)
-        });
-        let Some(place) = self.site.enter(limit, self.caller.watch, upload) else {
+        let (places, watch) = (self.site.places(), self.caller.watch);
+        let place = if body.is_all_read() {
+            places.enter(limit, watch)
+        } else {
+            places.enter_upload(limit, watch).map(|(place, upload)| {
+                body.keep(upload);
+                place
+            })
+        };
+        let Some(place) = place else {
             return Err(UpstreamError::Overloaded);
         };
         frame(&mut headers, &method, &body);
@@ -269,7 +274,7 @@ impl<'g> Exchange<'g> {
             // observed, the upstream sees the very bytes that it would see of a gate that does not look.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        let mut request = Request::new(Box::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;

@@ -12,9 +12,7 @@ use crate::flow::HandleKey;
 use crate::oauth::redirect::{Loopback, target_digest};
 use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::{Namesake, Rule};
-use crate::server::peer::Peer;
-use crate::server::place::{InFlight, Place};
-use crate::server::watch::Watch;
+use crate::server::place::InFlight;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -114,9 +112,9 @@ impl Site {
         self.in_flight.count()
     }
 
-    /// A place for one more request of that connection, unless `limit` are taken ([`InFlight::enter`]).
-    pub fn enter(&self, limit: usize, watch: &Arc<Watch>, upload: Option<Peer>) -> Option<Place> {
-        self.in_flight.enter(limit, watch, upload)
+    /// The places of requests on their way.
+    pub fn places(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a

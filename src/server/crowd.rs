@@ -1,10 +1,16 @@
 //! All connections, over all workers: who gets a place when few are left, and which connection gives way.
 //!
-//! When the places are taken, those connections are closed that can best be spared: first those that have been idle
-//! longest, then those that have sent nothing yet, then those whose head has not ended. A connection whose request is being
-//! answered, or whose body is on its way, stays. Each [`Peer`] but a trusted proxy has a share of the places; past it one of the peer's own connections gives way, or the new one is closed.
+//! Each [`Peer`] but a trusted proxy has at most so many places, and each [`Network`] has a share of them ([`has_room`]). Past it
+//! connections of its own give way, or the new one is closed. What a network took earlier, and is more than its share by now, is
+//! taken back ([`relief`]): who holds what he gets keeps out nobody else, whatever his connections wait for.
+//!
+//! When all places are taken, those connections are closed that can best be spared: first of networks that have more than a few, of
+//! those the idle ones, longest first, then those that have sent nothing yet, then those whose head has not ended. A connection
+//! whose request is being answered, or whose body is on its way, stays.
 //!
 //! As the places fill up, nobody may take as long as before ([`Patience`]): what holds a place by waiting loses it sooner.
+
+mod relief;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,12 +23,15 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 
-use super::peer::Peer;
+use super::peer::{Held, Peer, has_room};
 use super::session::Session;
+use crate::network::Network;
 
-/// The share of a peer's connections, and of all, that give way at once: finding them takes a look at each.
-const PEERS_BATCH: usize = 16;
+/// The share of a network's connections, and of all, that give way at once: finding them takes a look at each.
+const NETWORKS_BATCH: usize = 16;
 const BATCH: usize = 64;
+/// The share of all places that are a few: what a network has of them counts as no more than what others have.
+const FEW: usize = 256;
 
 /// What a connection waits for, in the order in which it is spared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +42,20 @@ pub(super) enum Spare {
     Silent,
     /// The end of a head.
     Head,
+    /// More of a body.
+    Body,
+    /// That its answer is read.
+    Unread,
+}
+
+impl Spare {
+    /// Such a connection gives way only where its network has more than its share.
+    pub(super) fn is_within_request(self) -> bool {
+        match self {
+            Self::Idle | Self::Silent | Self::Head => false,
+            Self::Body | Self::Unread => true,
+        }
+    }
 }
 
 /// How many connections there may be.
@@ -64,7 +87,45 @@ struct Members {
     /// Places that are taken, those of connections that give way included.
     taken: usize,
     next: u64,
-    groups: HashMap<Peer, HashMap<u64, Arc<Session>>>,
+    /// Of each network; those of all proxies are one.
+    groups: HashMap<Option<Network>, Group>,
+}
+
+/// The connections of one network, without those that were told to give way.
+#[derive(Debug, Default)]
+struct Group {
+    held: Arc<Held>,
+    members: HashMap<u64, (Peer, Arc<Session>)>,
+    /// How many each peer has; there are 256 of them at most.
+    peers: Vec<(Peer, usize)>,
+}
+
+impl Group {
+    fn enter(&mut self, number: u64, peer: Peer, session: Arc<Session>) {
+        self.members.insert(number, (peer, session));
+        match self.peers.iter_mut().find(|(of, _)| *of == peer) {
+            Some((_, count)) => *count += 1,
+            None => self.peers.push((peer, 1)),
+        }
+    }
+
+    fn leave(&mut self, number: u64) -> Option<Arc<Session>> {
+        let (peer, session) = self.members.remove(&number)?;
+        if let Some(at) = self.peers.iter().position(|(of, _)| *of == peer)
+            && let Some((_, count)) = self.peers.get_mut(at)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.peers.swap_remove(at);
+            }
+        }
+        Some(session)
+    }
+
+    fn of_peer(&self, peer: Peer) -> usize {
+        let found = self.peers.iter().find(|(of, _)| *of == peer);
+        found.map_or(0, |(_, count)| *count)
+    }
 }
 
 /// Why there is no place.
@@ -107,36 +168,37 @@ impl Crowd {
     }
 
     fn enter(&self, address: IpAddr, session: &Arc<Session>) -> Result<Place, Full> {
-        let Places {
-            all,
-            per_peer,
-            proxies,
-        } = &self.0.places;
-        let peer = Peer::of(address, proxies);
+        let places = &self.0.places;
+        let peer = Peer::of(address, &places.proxies);
+        let network = peer.network();
         let mut members = self.members();
-        let has_share = peer != Peer::Proxy && per_peer < all;
-        if let Some(group) = members.groups.get_mut(&peer)
-            && has_share
-            && group.len() >= *per_peer
+        let taken = members.taken;
+        if let Some(group) = members.groups.get_mut(&network)
+            && network.is_some()
+            && !places.make_room(group, peer, taken)
         {
-            let batch = (per_peer / PEERS_BATCH).max(1);
-            if spare(std::iter::once(group), batch) == 0 {
-                return Err(Full::Peer);
-            }
+            return Err(Full::Peer);
         }
-        if members.taken >= *all {
-            spare(members.groups.values_mut(), (all / BATCH).max(1));
+        if taken >= places.all {
+            let most = (places.all / BATCH).max(1);
+            let few = places.few();
+            spare(members.groups.values_mut(), most, few, |_, _, spare| {
+                !spare.is_within_request()
+            });
             return Err(Full::All);
         }
         members.taken += 1;
         members.next += 1;
         let number = members.next;
-        let group = members.groups.entry(peer).or_default();
-        group.insert(number, Arc::clone(session));
-        self.0.patience.set(members.taken, *all);
+        self.0.patience.set(members.taken, places.all);
+        let group = members.groups.entry(network).or_default();
+        group.enter(number, peer, Arc::clone(session));
+        if network.is_some() {
+            session.is_of(Arc::clone(&group.held));
+        }
         Ok(Place {
             crowd: self.clone(),
-            peer,
+            network,
             number,
         })
     }
@@ -147,27 +209,61 @@ impl Crowd {
     }
 }
 
-/// Tells at most so many that they give way, those first that can best be spared. They count for their peer no more. How many.
+impl Places {
+    /// Whether the network has room for another connection of that peer, after some of its own have given way.
+    fn make_room(&self, group: &mut Group, peer: Peer, taken: usize) -> bool {
+        // Where one peer may have all of them, that is what was asked for.
+        if self.per_peer >= self.all {
+            return true;
+        }
+        let own = group.members.len();
+        let of = if group.of_peer(peer) >= self.per_peer {
+            Some(peer)
+        } else if own >= self.few() && !has_room(own, taken, self.all) {
+            None
+        } else {
+            return true;
+        };
+        let most = (own.min(self.per_peer) / NETWORKS_BATCH).max(1);
+        let found = spare(std::iter::once(group), most, 0, |its, _, spare| {
+            of.is_none_or(|of| of == its) && !spare.is_within_request()
+        });
+        found > 0
+    }
+
+    fn few(&self) -> usize {
+        (self.all / FEW).max(1)
+    }
+}
+
+/// Tells at most so many of those that may that they give way: first of networks that have more than a few, of them those that can
+/// best be spared. They count for their network no more. How many.
 fn spare<'m>(
-    groups: impl Iterator<Item = &'m mut HashMap<u64, Arc<Session>>>,
+    groups: impl Iterator<Item = &'m mut Group>,
     most: usize,
+    few: usize,
+    may: impl Fn(Peer, &Session, Spare) -> bool,
 ) -> usize {
     let mut groups: Vec<_> = groups.collect();
-    let mut found: Vec<(Spare, Timestamp, usize, u64)> = Vec::new();
+    let mut found: Vec<(bool, Spare, Timestamp, usize, u64)> = Vec::new();
     for (at, group) in groups.iter().enumerate() {
-        for (number, session) in group.iter() {
-            let spare = session.spare();
-            found.extend(spare.map(|(spare, since)| (spare, since, at, *number)));
+        let has_few = group.members.len() <= few;
+        for (number, (peer, session)) in &group.members {
+            if let Some((spare, since)) = session.spare()
+                && may(*peer, session, spare)
+            {
+                found.push((has_few || *peer == Peer::Proxy, spare, since, at, *number));
+            }
         }
     }
     if found.len() > most {
         found.select_nth_unstable(most);
         found.truncate(most);
     }
-    for (_, _, at, number) in &found {
-        let session = groups.get_mut(*at).and_then(|group| group.remove(number));
+    for (_, spare, _, at, number) in &found {
+        let session = groups.get_mut(*at).and_then(|group| group.leave(*number));
         if let Some(session) = session {
-            session.give_way();
+            session.give_way(*spare);
         }
     }
     found.len()
@@ -177,7 +273,7 @@ fn spare<'m>(
 #[derive(Debug)]
 pub(super) struct Place {
     crowd: Crowd,
-    peer: Peer,
+    network: Option<Network>,
     number: u64,
 }
 
@@ -185,10 +281,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut members = self.crowd.members();
         members.taken -= 1;
-        if let Some(group) = members.groups.get_mut(&self.peer) {
-            group.remove(&self.number);
-            if group.is_empty() {
-                members.groups.remove(&self.peer);
+        if let Some(group) = members.groups.get_mut(&self.network) {
+            drop(group.leave(self.number));
+            if group.members.is_empty() {
+                members.groups.remove(&self.network);
             }
         }
         let inner = &self.crowd.0;
@@ -246,6 +342,7 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::InFlight;
     use super::super::watch::Watch;
     use super::*;
     use crate::clock::{Clock, ManualClock};
@@ -351,6 +448,72 @@ mod tests {
         third.0.request_begins();
         assert_eq!(room.comes("192.0.2.1").2.err(), Some(Full::Peer));
         assert!(room.comes("192.0.2.2").2.is_ok());
+    }
+
+    /// Whatever its connections wait for: these never give way by themselves.
+    #[test]
+    fn networks_that_hold_all_they_get_leave_as_much_to_others() {
+        let steps: [fn(&Watch); 3] = [
+            |_| {},
+            Watch::has_bytes,
+            |watch| {
+                watch.request_begins();
+                watch.waits_for_body();
+            },
+        ];
+        for step in steps {
+            let room = Room::new(90, 50);
+            let mut guests: Vec<Guest> = Vec::new();
+            for _ in 0..9 {
+                for network in 1..=8 {
+                    for host in 0..60 {
+                        let guest = room.comes(&format!("192.0.{network}.{host}"));
+                        step(&guest.0);
+                        guests.extend(guest.2.is_ok().then_some(guest));
+                        guests.retain(|guest| !gives_way(guest));
+                    }
+                }
+                room.crowd.relieve(std::iter::empty(), 1);
+                guests.retain(|guest| !gives_way(guest));
+            }
+            let comes = |other| room.comes(&format!("192.0.{other}.1"));
+            let others: Vec<_> = (100..105).map(comes).collect();
+            room.crowd.relieve(std::iter::empty(), 1);
+            let is_in = |guest: &Guest| guest.2.is_ok() && !gives_way(guest);
+            assert!(others.iter().all(is_in), "{} are taken", room.taken());
+        }
+    }
+
+    /// What one holds that came first is taken back, request by request: whatever else of its network waits for its client stays.
+    #[test]
+    fn uploads_of_a_network_that_has_more_than_its_share_give_way_and_nothing_else_does() {
+        let (room, in_flight) = (Room::new(100, 90), InFlight::default());
+        let upload = |address: &str| {
+            let guest = room.comes(address);
+            guest.0.request_begins();
+            let places = in_flight.enter_upload(48, &guest.0);
+            guest.0.waits_for_body();
+            (guest, places)
+        };
+        let of = |address, count| (0..count).map(|_| upload(address)).collect::<Vec<_>>();
+        let mut first = of("192.0.2.1", 12);
+        let form = room.comes("192.0.2.1");
+        form.0.request_begins();
+        form.0.waits_for_body();
+        let (second, third) = (of("198.51.100.1", 7), of("203.0.113.1", 3));
+        let all = first.iter().chain(&second).chain(&third);
+        assert!(all.clone().all(|(_, places)| places.is_some()));
+        let stays = |(guest, _): &(Guest, _)| !gives_way(guest);
+        for _ in 0..3 {
+            room.crowd.relieve(std::iter::once(&in_flight), 48);
+            first.retain(stays);
+        }
+        assert_eq!(first.len(), 7, "as many as are free now");
+        assert!(second.iter().chain(&third).all(stays));
+        assert!(!gives_way(&form), "it has no place of a request");
+        let proxy = of("10.0.0.1", 6);
+        room.crowd.relieve(std::iter::once(&in_flight), 48);
+        assert!(proxy.iter().all(stays));
     }
 
     #[test]

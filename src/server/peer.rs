@@ -1,12 +1,15 @@
-//! Whose requests and connections count together.
+//! Whose requests and connections count together, and how much of what is scarce they may have.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
 
 use ipnet::IpNet;
 
+use crate::network::Network;
+
 /// One customer of the network, as far as its address tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Peer {
+pub(super) enum Peer {
     /// A trusted proxy: what comes from it comes from many, and has no share.
     Proxy,
     /// An IPv4 address.
@@ -17,7 +20,7 @@ pub enum Peer {
 
 impl Peer {
     /// The peer with that address, where these networks are of proxies.
-    pub fn of(address: IpAddr, proxies: &[IpNet]) -> Self {
+    pub(super) fn of(address: IpAddr, proxies: &[IpNet]) -> Self {
         if proxies.iter().any(|network| network.contains(&address)) {
             return Self::Proxy;
         }
@@ -29,6 +32,60 @@ impl Peer {
             }
         }
     }
+
+    /// The network that it is in; a proxy speaks for many.
+    pub(super) fn network(self) -> Option<Network> {
+        match self {
+            Self::Proxy => None,
+            Self::V4(address) => Some(Network::of(address.into())),
+            Self::V6(half) => Some(Network::of_ipv6(half)),
+        }
+    }
+}
+
+/// What one connection has, or all of a network.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Requests on their way, to all upstreams.
+    pub(super) requests: AtomicUsize,
+    /// Those of them whose body is still coming.
+    pub(super) uploads: AtomicUsize,
+}
+
+/// While this share of all places is free, whoever comes first has what he asks for.
+const PLENTY: usize = 4;
+/// With less than this share of them free, those that have more than others give back.
+const SCARCE: usize = 8;
+
+/// Whether a network that has `own` of `all` places may take another one while `taken` are taken: while plenty are free, and then as
+/// long as it has no more than are free. So no network takes the last quarter alone, and each that comes finds something.
+pub(super) fn has_room(own: usize, taken: usize, all: usize) -> bool {
+    let free = all.saturating_sub(taken);
+    free > all / PLENTY || own <= free
+}
+
+/// How many of `all` places are free while `taken` are taken, where these are few.
+pub(super) fn scarce(taken: usize, all: usize) -> Option<usize> {
+    let free = all.saturating_sub(taken);
+    (free < all / SCARCE).then_some(free)
+}
+
+/// How many places each network may keep that came earlier, where `free` are free by now: the most for which as many become free.
+pub(super) fn level(own: &[usize], free: usize) -> usize {
+    let leaves = |level: usize| {
+        let given_back = own.iter().map(|own| own.saturating_sub(level));
+        free + given_back.sum::<usize>() >= level
+    };
+    let (mut level, mut beyond) = (free, own.iter().fold(free, |most, own| most.max(*own)) + 1);
+    while beyond - level > 1 {
+        let middle = level.midpoint(beyond);
+        if leaves(middle) {
+            level = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    level
 }
 
 #[cfg(test)]
@@ -48,5 +105,37 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_eq!(of("10.1.2.3"), Peer::Proxy);
         assert_eq!(of("2001:db8:1:2::3"), Peer::Proxy);
+        let network = |address: &str| of(address).network();
+        assert_eq!(network("192.0.2.1"), network("192.0.2.255"));
+        assert_ne!(network("192.0.2.1"), network("192.0.3.1"));
+        assert_eq!(network("2001:db8:0:0::1"), network("2001:db8:0:ff::1"));
+        assert_ne!(network("2001:db8:0:0::1"), network("2001:db8:0:100::1"));
+        assert_eq!(network("10.1.2.3"), None);
+    }
+
+    /// One after the other, which is the worst: the first one has half before the second one comes.
+    #[test]
+    fn however_many_take_all_that_they_get_one_more_finds_as_much_as_each_of_them_has() {
+        for networks in [1, 2, 8, 100] {
+            let all = 512;
+            let mut own = vec![0; networks];
+            let free = |own: &[usize]| all - own.iter().sum::<usize>();
+            for at in 0..networks {
+                while free(&own) > 0 && has_room(own[at], all - free(&own), all) {
+                    own[at] += 1;
+                }
+                let level = level(&own, free(&own));
+                for own in &mut own {
+                    *own = level.min(*own);
+                }
+            }
+            let free = free(&own);
+            assert!(free >= all / (networks + 1), "{networks}: {free}");
+            assert!(own.iter().all(|own| *own <= free), "{own:?} {free}");
+            assert!(
+                own.iter().any(|own| own + networks > free),
+                "{own:?} {free}"
+            );
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::rounds::Waits;
 
 use super::Settings;
 use super::crowd::Spare;
+use super::peer::Held;
 use super::watch::Watch;
 
 /// One connection, as the worker's rounds see it.
@@ -21,6 +22,8 @@ pub(super) struct Session {
     closing: CancellationToken,
     is_over: AtomicBool,
     gives_way: AtomicBool,
+    /// Also in the middle of a request.
+    gives_way_at_once: AtomicBool,
     is_closing: AtomicBool,
     task: Mutex<Waker>,
 }
@@ -38,6 +41,7 @@ impl Session {
             closing,
             is_over: AtomicBool::new(false),
             gives_way: AtomicBool::new(false),
+            gives_way_at_once: AtomicBool::new(false),
             task: Mutex::new(Waker::noop().clone()),
         }
     }
@@ -50,6 +54,11 @@ impl Session {
             .clone_from(task);
     }
 
+    /// It comes from a network that has that.
+    pub(super) fn is_of(&self, network: Arc<Held>) {
+        self.watch.is_of(network);
+    }
+
     /// Its time is over.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
@@ -60,15 +69,25 @@ impl Session {
         self.watch.spare()
     }
 
-    /// Its place is needed.
-    pub(super) fn give_way(&self) {
+    /// What it has of the places of requests.
+    pub(super) fn held(&self) -> &Held {
+        self.watch.held()
+    }
+
+    /// Its place is needed; it was found to be in that state.
+    pub(super) fn give_way(&self, found: Spare) {
+        self.gives_way_at_once
+            .store(found.is_within_request(), Ordering::Release);
         self.gives_way.store(true, Ordering::Release);
         self.wake();
     }
 
     /// Its place is needed, and it can be spared still.
     pub(super) fn gives_way(&self) -> bool {
-        self.gives_way.load(Ordering::Acquire) && self.watch.spare().is_some()
+        self.gives_way.load(Ordering::Acquire)
+            && self.watch.spare().is_some_and(|(now, _)| {
+                !now.is_within_request() || self.gives_way_at_once.load(Ordering::Acquire)
+            })
     }
 
     /// It has to end after the request at hand.

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::clock::{Clock, Timestamp};
 
 use super::Settings;
 use super::crowd::{Patience, Spare};
-use super::place::Counted;
+use super::peer::Held;
+use super::place::One;
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
 /// `body_read`.
@@ -61,11 +62,14 @@ pub struct Watch {
     /// Since when a write has been stuck, plus one; zero: none is.
     stuck_write: AtomicU64,
     /// The places of answers that have ended and are not written yet.
-    unwritten: Mutex<Vec<Counted>>,
+    unwritten: Mutex<Vec<Arc<One>>>,
     /// There are some: what is asked at each write costs one load.
     has_unwritten: AtomicBool,
     /// The connection is no more: nothing will be written.
     has_ended: AtomicBool,
+    /// What it has of the places of requests, and all of its network; a proxy's counts for none.
+    held: Held,
+    network: OnceLock<Arc<Held>>,
 }
 
 impl Watch {
@@ -80,9 +84,26 @@ impl Watch {
             unwritten: Mutex::default(),
             has_unwritten: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            held: Held::default(),
+            network: OnceLock::new(),
         };
         watch.enter(Phase::FirstByte);
         watch
+    }
+
+    /// It comes from a network that has that.
+    pub(super) fn is_of(&self, network: Arc<Held>) {
+        let _first = self.network.set(network);
+    }
+
+    /// What it has itself.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// What the network has that it comes from; none if that is a proxy.
+    pub(super) fn network(&self) -> Option<&Arc<Held>> {
+        self.network.get()
     }
 
     fn enter(&self, phase: Phase) {
@@ -116,16 +137,19 @@ impl Watch {
         self.enter(Phase::Idle);
     }
 
-    /// How well the connection can be spared, and since when it has been so. `None`: not at all, a request is being answered or
-    /// its answer is not written yet.
+    /// How well the connection can be spared, and since when it has been so. `None`: not at all, it is not the client that is
+    /// waited for.
     pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+        if let Some(since) = self.stuck_write.load(Ordering::Relaxed).checked_sub(1) {
+            return Some((Spare::Unread, Timestamp::from_millis(since)));
+        }
         let (phase, since) = self.phase();
         let spare = match phase {
-            _ if self.stuck_write.load(Ordering::Relaxed) != 0 => return None,
             Phase::Idle => Spare::Idle,
             Phase::FirstByte => Spare::Silent,
             Phase::Head => Spare::Head,
-            Phase::Body | Phase::Ours => return None,
+            Phase::Body => Spare::Body,
+            Phase::Ours => return None,
         };
         Some((spare, since))
     }
@@ -138,12 +162,14 @@ impl Watch {
         }
     }
 
-    /// The place of an answer: free when that is written, or when there is none.
-    pub(super) fn keep_until_written(&self, counted: Counted) {
-        if self.is_answering() || self.has_ended.load(Ordering::Acquire) {
-            return;
-        }
-        self.unwritten().push(counted);
+    /// Whether bytes of an answer that has ended may lie here. (There is no answer where the request was given up.)
+    pub(super) fn has_more_to_write(&self) -> bool {
+        !self.is_answering() && !self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// The place of an answer: free when that is written.
+    pub(super) fn keep_until_written(&self, one: Arc<One>) {
+        self.unwritten().push(one);
         self.has_unwritten.store(true, Ordering::Release);
     }
 
@@ -162,7 +188,7 @@ impl Watch {
         self.unwritten().clear();
     }
 
-    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Counted>> {
+    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Arc<One>>> {
         self.unwritten
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -417,7 +443,7 @@ mod tests {
 
         fn request(&self) -> Place {
             self.watch.request_begins();
-            self.in_flight.enter(3, &self.watch, None).unwrap()
+            self.in_flight.enter(3, &self.watch).unwrap()
         }
 
         fn answer(&self, place: Place) {
@@ -477,10 +503,10 @@ mod tests {
     fn there_are_as_many_places_as_the_limit_says() {
         let places = Places::new();
         let taken = [places.request(), places.request(), places.request()];
-        assert!(places.in_flight.enter(3, &places.watch, None).is_none());
+        assert!(places.in_flight.enter(3, &places.watch).is_none());
         assert_eq!(places.in_flight.count(), 3);
         drop(taken);
-        assert!(places.in_flight.enter(3, &places.watch, None).is_some());
+        assert!(places.in_flight.enter(3, &places.watch).is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::framing;
 use super::line::Line;
 use super::{Connector, Download, NoConnection, Settings, Upload, UpstreamError};
 
-/// How many unused connections a worker keeps.
+/// How many unused connections a worker keeps at most.
 const MAX_IDLE: usize = 256;
 
 /// Sends requests to one upstream.
@@ -46,6 +46,7 @@ where
 {
     clock: Clock,
     keep: Duration,
+    most: usize,
     lines: Mutex<Vec<(Box<Line<B>>, Timestamp)>>,
 }
 
@@ -62,7 +63,7 @@ where
         line.rest();
         let now = self.clock.now();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < MAX_IDLE {
+        if lines.len() < self.most {
             lines.push((line, now));
         }
     }
@@ -120,16 +121,17 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// With no connections yet. `tasks` runs those whose request outlasts the response.
+    /// With no connections yet, and `most_idle` that nothing uses at most. `tasks` runs those whose request outlasts the response.
     pub fn new(
         connector: Connector,
-        settings: &Settings,
+        (settings, most_idle): (&Settings, usize),
         (rounds, batch): (Rounds, Batch),
         tasks: TaskTracker,
     ) -> Self {
         let idle = Idle {
             clock: rounds.clock().clone(),
             keep: settings.idle,
+            most: most_idle.min(MAX_IDLE),
             lines: Mutex::default(),
         };
         Self {

@@ -16,6 +16,7 @@ mod real_clients;
 mod real_servers;
 mod redemption;
 mod secrecy;
+mod shares;
 mod signals;
 mod state;
 mod support;

@@ -132,6 +132,16 @@ impl Gate {
             .expect("a number")
     }
 
+    /// It may open so few files from now on.
+    pub(crate) fn limit_descriptors(&self, limit: usize) {
+        let words = [
+            "--nofile".to_owned() + &format!("={limit}:"),
+            format!("--pid={}", self.process.id()),
+        ];
+        let set = Command::new("prlimit").args(words).status();
+        assert!(set.expect("prlimit is there").success());
+    }
+
     /// The metric of that name, labels included; 0 when it is not there.
     pub(crate) fn metric(&mut self, name: &str) -> usize {
         let admin = self.address("admin");

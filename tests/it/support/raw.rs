@@ -2,7 +2,9 @@
 //! likes.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use super::http::{PATIENCE, Response};
 use super::wire::{Framing, end_of_body, end_of_head};
@@ -19,7 +21,23 @@ pub(crate) struct Cut(pub(crate) Vec<u8>);
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("somebody listens there");
+        Self::over(TcpStream::connect(address).expect("somebody listens there"))
+    }
+
+    /// From that address of this machine.
+    pub(crate) fn open_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let source = SocketAddr::new(source, 0);
+        socket
+            .bind(&source.into())
+            .expect("all of loopback is here");
+        let connected = socket.connect(&address.into());
+        connected.expect("somebody listens there");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket option is set");
         stream
             .set_read_timeout(Some(PATIENCE))

@@ -126,9 +126,15 @@ impl Rig {
         Self::between(config, Scripted::start())
     }
 
-    pub(crate) fn between(config: Config<'_>, upstream: Scripted) -> Self {
-        let gate = Gate::start(&config.render(&upstream));
+    /// A gate that may open so many files.
+    pub(crate) fn with_descriptors(config: Config<'_>, limit: usize) -> Self {
+        let upstream = Scripted::start();
+        let gate = Gate::start_with_descriptors(&config.render(&upstream), limit);
         Self::of(gate, upstream)
+    }
+
+    pub(crate) fn between(config: Config<'_>, upstream: Scripted) -> Self {
+        Self::of(Gate::start(&config.render(&upstream)), upstream)
     }
 
     /// Around a gate that runs already.

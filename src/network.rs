@@ -1,8 +1,8 @@
-//! Whose sign-ins count together, as far as their addresses tell.
+//! Whose sign-ins, connections and requests count together, as far as their addresses tell.
 
 use std::net::IpAddr;
 
-/// The network that a sign-in comes from: a /24 of IPv4, a /56 of IPv6. It is what one customer of a provider can have many
+/// The network that an address is in: a /24 of IPv4, a /56 of IPv6. It is what one customer of a provider can have many
 /// addresses of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network([u8; 8]);
@@ -10,15 +10,29 @@ pub struct Network([u8; 8]);
 impl Network {
     /// The network of that address.
     pub fn of(address: IpAddr) -> Self {
-        let mut network = [0; 8];
-        let (family, octets): (u8, &[u8]) = match address.to_canonical() {
-            IpAddr::V4(address) => (4, &address.octets()[..3]),
-            IpAddr::V6(address) => (6, &address.octets()[..7]),
-        };
-        for (to, from) in network.iter_mut().zip([&[family], octets].concat()) {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let [network @ .., _] = address.octets();
+                Self::new(4, &network)
+            }
+            IpAddr::V6(address) => {
+                let [half @ .., _, _, _, _, _, _, _, _] = address.octets();
+                Self::of_ipv6(half)
+            }
+        }
+    }
+
+    /// The network of the IPv6 addresses with that first half.
+    pub fn of_ipv6([network @ .., _]: [u8; 8]) -> Self {
+        Self::new(6, &network)
+    }
+
+    fn new(version: u8, network: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip([&[version], network].concat()) {
             *to = from;
         }
-        Self(network)
+        Self(bytes)
     }
 
     /// For stores: what tells it from all others.

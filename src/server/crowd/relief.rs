@@ -1,0 +1,74 @@
+//! What is taken back from networks that have more than their share, when places run out: one that came first would have most of
+//! them for as long as it likes, the next one half of the rest, and the tenth nothing.
+
+use std::sync::atomic::Ordering;
+
+use super::{Crowd, Group, Places, spare};
+use crate::server::peer::{level, scarce};
+use crate::server::place::InFlight;
+use crate::server::session::Session;
+
+impl Crowd {
+    /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
+    /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
+    pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
+        let places = &self.0.places;
+        let [requests, uploads] = in_flight
+            .map(|in_flight| in_flight.free(limit))
+            .fold([None, None], least);
+        let mut members = self.members();
+        let connections = places.free(members.taken);
+        let mut groups: Vec<_> = members
+            .groups
+            .iter_mut()
+            .filter_map(|(network, group)| network.is_some().then_some(group))
+            .collect();
+        take_back(
+            &mut groups,
+            connections,
+            |group| group.members.len(),
+            |_| true,
+        );
+        let count = |group: &Group| group.held.requests.load(Ordering::Relaxed);
+        let has = |session: &Session| session.held().requests.load(Ordering::Relaxed) > 0;
+        take_back(&mut groups, requests, count, has);
+        let count = |group: &Group| group.held.uploads.load(Ordering::Relaxed);
+        let has = |session: &Session| session.held().uploads.load(Ordering::Relaxed) > 0;
+        take_back(&mut groups, uploads, count, has);
+    }
+}
+
+impl Places {
+    /// What counts as free when few are. No network has a share where no peer has one.
+    fn free(&self, taken: usize) -> Option<usize> {
+        let free = scarce(taken, self.all).filter(|_| self.per_peer < self.all);
+        free.map(|free| free.max(self.few()))
+    }
+}
+
+/// Of the upstream that has the fewest free.
+fn least(a: [Option<usize>; 2], b: [Option<usize>; 2]) -> [Option<usize>; 2] {
+    let ([a, c], [b, d]) = (a, b);
+    let least = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
+    [least(a, b), least(c, d)]
+}
+
+fn take_back(
+    groups: &mut [&mut Group],
+    free: Option<usize>,
+    count: impl Fn(&Group) -> usize,
+    has: impl Fn(&Session) -> bool,
+) {
+    let Some(free) = free else {
+        return;
+    };
+    let own: Vec<_> = groups.iter().map(|group| count(group)).collect();
+    let level = level(&own, free);
+    for (group, own) in groups.iter_mut().zip(own) {
+        // One more it may take at any time.
+        if own > level + 1 {
+            let group = std::iter::once(&mut **group);
+            spare(group, own - level, 0, |_, session, _| has(session));
+        }
+    }
+}
