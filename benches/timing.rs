@@ -167,7 +167,7 @@ fn start(directory: &std::path::Path, name: &str, upstream: &str) -> (Child, Str
     let (address, admin) = (free(), free());
     let config = format!(
         "[server]\nlisten = [\"{address}\"]\nworkers = 1\n[admin]\nlisten = \"{admin}\"\n\
-         [store]\ncode = \"{}s\"\nattempts = {ATTEMPTS}\n[log]\nlevel = \"error\"\n\
+         [store]\ncode = \"{}s\"\nattempts = {ATTEMPTS}\nnetwork_rate = 1000000\n[log]\nlevel = \"error\"\n\
          [[upstream]]\nname = \"u\"\nurl = \"http://{upstream}\"\npublic_url = \"http://{address}\"\n\
          [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n\
          [upstream.pkce]\nentry = \"rewrite\"\n",

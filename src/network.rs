@@ -29,8 +29,8 @@ impl Network {
 
     fn new(version: u8, network: &[u8]) -> Self {
         let mut bytes = [0; 8];
-        for (to, from) in bytes.iter_mut().zip([&[version], network].concat()) {
-            *to = from;
+        for (to, from) in bytes.iter_mut().zip([version].iter().chain(network)) {
+            *to = *from;
         }
         Self(bytes)
     }

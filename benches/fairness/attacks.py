@@ -2,8 +2,10 @@
 
 import collections
 import errno
+import itertools
 import multiprocessing
 import os
+import re
 import select
 import signal
 import socket
@@ -147,6 +149,7 @@ def attack(kind, port, sources, count, results):
 
 
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeJT5Wz4sbTAA4U3TzOY"
+REFUSED = re.compile(rb"HTTP/1\.1 (?:429|503)")
 
 
 def request(number, state, client, redirect="http://a/"):
@@ -167,22 +170,23 @@ def answers(connection, count):
     return came
 
 
-def fill(port, source, count, state, client, results):
-    """Sign-ins that are begun and never gone on with, until they are refused."""
-    connection = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
+def fill(port, sources, count, state, client, results):
+    """Sign-ins that are begun and never gone on with, from each of these addresses in turn, until they are refused."""
+    connections = itertools.cycle([socket.create_connection(("127.0.0.1", port), 30, (source, 0)) for source in sources])
     sent = done = refused = 0
     batch = 100 if len(state) < 1000 else 20
     try:
         while done < count and refused < 200:
             words = [request(f"{os.getpid()}x{done + at}", state, client or f"c{os.getpid()}x{done + at}") for at in range(batch)]
             data = "".join(words).encode()
+            connection = next(connections)
             connection.sendall(data)
             came = answers(connection, batch)
             if not came:
                 break
             sent += len(data)
             done += batch
-            refused += came.count(b"HTTP/1.1 503")
+            refused += len(REFUSED.findall(came))
     except OSError:
         pass
     results.put((done, sent, refused))
@@ -205,7 +209,7 @@ def codes(port, source, seconds, results):
                 connection.sendall(again)
                 came = answers(connection, 5)
                 done += came.count(b"code=")
-                refused += came.count(b"HTTP/1.1 503")
+                refused += len(REFUSED.findall(came))
                 sent += len(again)
             sent += len(data)
     except OSError:

@@ -15,7 +15,6 @@ use crate::answer::{Facts, Plan, judge, unasked_tokens};
 use crate::carrier::beacon::Credential;
 use crate::carrier::metadata::Issuer;
 use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
-use crate::clock;
 use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
@@ -73,7 +72,11 @@ impl Asked<'_> {
             owners: &[],
             is_certain: true,
         };
-        exchange.site.settings.rules.named(&concern, clock::today())
+        exchange
+            .site
+            .settings
+            .rules
+            .named(&concern, exchange.today())
     }
 
     /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
@@ -88,7 +91,7 @@ impl Asked<'_> {
         let is_named = said.said.has(Said::CLIENT_ID);
         // About whom a request object is cannot be told.
         let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
-            Some(rules.strictest(clock::today()))
+            Some(rules.strictest(exchange.today()))
         } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
             Self::named_rule(exchange, &said)
         } else {
@@ -132,7 +135,7 @@ impl<'g> Unsafe<'g> {
         Self {
             violation: error.into(),
             pending: None,
-            rule: Some(exchange.site.settings.rules.strictest(clock::today())),
+            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
             client: None,
         }
     }
@@ -227,7 +230,7 @@ async fn examine<'g>(
 ) -> Result<Delivery, Unsafe<'g>> {
     // Whose an answer with two is, nobody can tell.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
-        rule: Some(exchange.site.settings.rules.strictest(clock::today())),
+        rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
         ..Unsafe::stray(why)
     })?;
     let carriers = carriers(location, is_followed, &page.text);

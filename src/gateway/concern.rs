@@ -5,7 +5,6 @@ use std::cell::LazyCell;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::media::names_foreign_charset;
 use crate::oauth::params::Pair;
@@ -76,7 +75,7 @@ impl Heard {
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         if !self.is_certain() {
-            return rules.strictest(clock::today());
+            return rules.strictest(exchange.today());
         }
         let concern = Concern {
             names: &self.said.clients,
@@ -84,7 +83,7 @@ impl Heard {
             is_certain: true,
         };
         let own = exchange.rule(Some(client));
-        let named = rules.named(&concern, clock::today());
+        let named = rules.named(&concern, exchange.today());
         named.map_or(own, |named| rules.stricter(own, named))
     }
 
@@ -101,7 +100,7 @@ impl Heard {
             is_certain: self.is_certain(),
         };
         let rules = &exchange.site.settings.rules;
-        rules.concerned(&concern, clock::today())
+        rules.concerned(&concern, exchange.today())
     }
 }
 
@@ -314,7 +313,7 @@ pub(super) async fn misnamed_code<'g>(
         kind: Kind::Form,
     };
     let heard = ask(exchange, request, body, Look::Words { lengths }).await;
-    let strictest = || rules.strictest(clock::today());
+    let strictest = || rules.strictest(exchange.today());
     if heard.is_in_doubt() {
         return Some((strictest(), Violation::StoreUnavailable));
     }

@@ -123,6 +123,7 @@ macro_rules! bounded_suite {
             a_network_begins_so_many_sign_ins_a_second,
             a_sign_in_that_is_not_followed_lives_a_minute,
             what_was_not_followed_makes_room_first_and_nothing_else_does,
+            a_network_that_begins_too_many_evicts_none_for_them,
             a_flood_evicts_only_its_own_where_a_share_is_used_up,
             of_many_that_follow_at_once_all_find_it,
             codes_count_by_their_bytes,

@@ -149,6 +149,23 @@ pub(in crate::store) fn what_was_not_followed_makes_room_first_and_nothing_else_
     });
 }
 
+pub(in crate::store) fn a_network_that_begins_too_many_evicts_none_for_them(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        begin_many(&store, settings().capacity).await;
+        let mut begun = 0;
+        for _ in 0..200 {
+            match begin(&store, "client", Some(network(1))).await {
+                Ok(_) => begun += 1,
+                other => assert_eq!(refused(other).0, Limit::Rate),
+            }
+        }
+        assert_eq!(begun, 10);
+        let evicted = store.statistics().evicted;
+        assert!((10..=40).contains(&evicted), "{evicted}");
+    });
+}
+
 pub(in crate::store) fn a_flood_evicts_only_its_own_where_a_share_is_used_up(make: Make) {
     run(async {
         let (store, clock) = make();

@@ -8,7 +8,7 @@
 //! Locks: the trace's entry of the index is held while the code is added, and the code's while the pending authorization is
 //! read and counts: traces, codes, pending authorizations, in this order.
 
-use super::network::NetworkName;
+use super::network::{Met, NetworkName};
 use super::origin::{Origin, OriginName};
 use super::record::{Head, Record, State, pack_code, pack_trace};
 use super::table::Added;
@@ -164,7 +164,7 @@ impl MemoryStore {
                 let reserved = self
                     .usage
                     .reserve_code(holder, weight(record.as_ref().len()));
-                room = Some(reserved.map_err(|limit| Err(self.no_room(limit)))?);
+                room = Some(reserved.map_err(|met| Err(self.no_room(met)))?);
                 Ok(record)
             },
         );
@@ -176,9 +176,12 @@ impl MemoryStore {
     }
 
     /// A code that nobody waits for any more makes room, and the oldest one is over when its time is.
-    fn no_room(&self, limit: Limit) -> StoreError {
+    fn no_room(&self, met: Met) -> StoreError {
         self.usage.refuse();
-        StoreError::NoRoom(limit, self.settings.code)
+        match met {
+            Met::Limit(limit) => StoreError::NoRoom(limit, self.settings.code),
+            Met::Rate(wait) => StoreError::NoRoom(Limit::Rate, wait),
+        }
     }
 
     /// Counts a code of the pending authorization. `Err`: it may not have one.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::MemoryStore;
+use super::network::Met;
 use super::record::{Record, State};
 use super::sync::atomic::Ordering;
 use super::table::{Dropped, SHARDS, Table};
@@ -63,20 +64,17 @@ impl MemoryStore {
         (state, weight): (State, usize),
         now: Timestamp,
     ) -> Result<Room<'_>, StoreError> {
-        if let Err(wait) = self.usage.begin(holder.network, now) {
-            self.usage.refuse();
-            return Err(StoreError::NoRoom(Limit::Rate, wait));
-        }
         loop {
-            match self.usage.reserve(holder, state, weight) {
+            let (limit, wait) = match self.usage.reserve(holder, state, weight, now) {
                 Ok(room) => return Ok(room),
-                Err(limit) if !self.make_room(now) && !self.evict(limit, holder) => {
-                    self.usage.refuse();
-                    self.usage.forget(holder.network);
-                    return Err(StoreError::NoRoom(limit, self.wait(limit, holder, now)));
+                Err(Met::Rate(wait)) => (Limit::Rate, wait),
+                Err(Met::Limit(limit)) if self.make_room(now) || self.evict(limit, holder) => {
+                    continue;
                 }
-                Err(_) => {}
-            }
+                Err(Met::Limit(limit)) => (limit, self.wait(limit, holder, now)),
+            };
+            self.usage.refuse();
+            return Err(StoreError::NoRoom(limit, wait));
         }
     }
 

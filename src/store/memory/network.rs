@@ -29,6 +29,15 @@ impl NetworkName {
     }
 }
 
+/// What a new record would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Met {
+    /// How many there may be.
+    Limit(Limit),
+    /// How many may begin a second, and so long it has to wait.
+    Rate(Duration),
+}
+
 /// Every network that has records.
 pub(super) struct Networks {
     mix: Mix,
@@ -71,21 +80,24 @@ impl Networks {
         NetworkName(u32::from_le_bytes([a, b, c, d]).max(1))
     }
 
-    /// One more sign-in begins. `Err`: too many do, and so long it has to wait.
-    pub(super) fn begin(&self, network: NetworkName, now: Timestamp) -> Result<(), Duration> {
-        if network == NetworkName::NONE {
-            return Ok(());
-        }
+    /// One more sign-in of that weight begins, unless too many do, or there are too many records.
+    pub(super) fn begin(
+        &self,
+        network: NetworkName,
+        weight: usize,
+        now: Timestamp,
+    ) -> Result<(), Met> {
         let now = now.as_millis().saturating_mul(1000);
-        let mut network = self.uses.entry(network).or_insert(Use::NONE);
-        let next = network.due.max(now).saturating_add(self.interval);
-        match next.saturating_sub(now.saturating_add(micros(BURST))) {
-            0 => {
-                network.due = next;
-                Ok(())
+        self.change(network, |network| {
+            let next = network.due.max(now).saturating_add(self.interval);
+            let early = next.saturating_sub(now.saturating_add(micros(BURST)));
+            if early > 0 {
+                return Err(Met::Rate(Duration::from_micros(early)));
             }
-            early => Err(Duration::from_micros(early)),
-        }
+            self.add_to(network, weight, 1)?;
+            network.due = next;
+            Ok(())
+        })
     }
 
     /// Counts records of that weight, unless they would exceed the share, so many times over.
@@ -94,27 +106,52 @@ impl Networks {
         network: NetworkName,
         weight: usize,
         shares: usize,
-    ) -> Result<(), Limit> {
+    ) -> Result<(), Met> {
+        self.change(network, |network| self.add_to(network, weight, shares))
+    }
+
+    /// One that was refused its first record is not remembered.
+    fn change(
+        &self,
+        network: NetworkName,
+        change: impl FnOnce(&mut Use) -> Result<(), Met>,
+    ) -> Result<(), Met> {
         if network == NetworkName::NONE {
             return Ok(());
         }
-        let mut network = self.uses.entry(network).or_insert(Use::NONE);
-        if let Some(share) = self.share
-            && network.records >= share.saturating_mul(shares)
-        {
-            return Err(Limit::Network);
+        let answer = change(&mut self.uses.entry(network).or_insert(Use::NONE));
+        if answer.is_err() {
+            self.remove(network, 0);
+        }
+        answer
+    }
+
+    fn add_to(&self, network: &mut Use, weight: usize, shares: usize) -> Result<(), Met> {
+        let share = self.share.map(|share| share.saturating_mul(shares));
+        if share.is_some_and(|share| network.records >= share) {
+            return Err(Met::Limit(Limit::Network));
         }
         network.records += weight;
         Ok(())
     }
 
+    /// A sign-in that was begun has no room: its network may begin another one for it.
+    pub(super) fn undo(&self, network: NetworkName, weight: usize) {
+        self.end(network, weight, self.interval);
+    }
+
     /// They are gone. A network without any is forgotten.
     pub(super) fn remove(&self, network: NetworkName, weight: usize) {
+        self.end(network, weight, 0);
+    }
+
+    fn end(&self, network: NetworkName, weight: usize, early: u64) {
         if network == NetworkName::NONE {
             return;
         }
         self.uses.remove_if_mut(&network, |_, network| {
             network.records = network.records.saturating_sub(weight);
+            network.due = network.due.saturating_sub(early);
             network.records == 0
         });
     }

@@ -8,10 +8,8 @@
 //! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
 //! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
 
-use std::time::Duration;
-
 use super::mix::Mix;
-use super::network::{NetworkName, Networks};
+use super::network::{Met, NetworkName, Networks};
 use super::record::State;
 use super::sync::DashMap;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -89,24 +87,20 @@ impl Usage {
         &self.networks
     }
 
-    /// One more sign-in of that network begins. `Err`: too many do, and so long it has to wait.
-    pub(super) fn begin(&self, network: NetworkName, now: Timestamp) -> Result<(), Duration> {
-        self.networks.begin(network, now)
-    }
-
-    /// It has not come to that.
-    pub(super) fn forget(&self, network: NetworkName) {
-        self.networks.remove(network, 0);
-    }
-
     /// Room for a pending authorization, which is [`State::Pending`] or [`State::Unfollowed`].
     pub(super) fn reserve(
         &self,
         holder: Holder,
         state: State,
         weight: usize,
-    ) -> Result<Room<'_>, Limit> {
-        self.count(holder, weight, 1)?;
+        now: Timestamp,
+    ) -> Result<Room<'_>, Met> {
+        // Before anything is evicted for it: who begins too many must not drive out others.
+        self.networks.begin(holder.network, weight, now)?;
+        if let Err(limit) = self.count(holder, weight, 1) {
+            self.networks.undo(holder.network, weight);
+            return Err(Met::Limit(limit));
+        }
         self.pending.fetch_add(1, Ordering::Relaxed);
         if state == State::Unfollowed {
             self.unfollowed.fetch_add(1, Ordering::Relaxed);
@@ -115,8 +109,12 @@ impl Usage {
     }
 
     /// Room for a code of a sign-in that was let in.
-    pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Limit> {
-        self.count(holder, weight, WITH_CODES)?;
+    pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Met> {
+        self.networks.add(holder.network, weight, WITH_CODES)?;
+        if let Err(limit) = self.count(holder, weight, WITH_CODES) {
+            self.networks.remove(holder.network, weight);
+            return Err(Met::Limit(limit));
+        }
         self.codes.fetch_add(1, Ordering::Relaxed);
         Ok(self.room(holder, State::Bound, weight))
     }
@@ -156,8 +154,8 @@ impl Usage {
     }
 
     fn give_back(&self, holder: Holder, weight: usize) {
-        self.records.fetch_sub(weight, Ordering::Relaxed);
         self.networks.remove(holder.network, weight);
+        self.records.fetch_sub(weight, Ordering::Relaxed);
         if let Some(client) = holder.client {
             self.discount(client, weight);
         }
@@ -207,26 +205,18 @@ impl Usage {
     /// So many more, unless there are that many times as many as there may be. A client's share is of pending authorizations: who
     /// signs in at one client is not shut out by the codes of others.
     fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
-        self.networks.add(holder.network, weight, shares)?;
         let capacity = self.capacity.saturating_mul(shares);
         // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
         let more = |records| (records < capacity).then_some(records + weight);
-        let counted = self
-            .records
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        if counted.is_err() {
-            self.networks.remove(holder.network, weight);
-            return Err(Limit::Capacity);
-        }
+        self.records
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map_err(|_| Limit::Capacity)?;
         let limit = self.share.filter(|_| shares == 1);
-        if holder
-            .client
-            .is_none_or(|client| self.count_client(client, weight, limit))
-        {
+        let fits = |client| self.count_client(client, weight, limit);
+        if holder.client.is_none_or(fits) {
             return Ok(());
         }
         self.records.fetch_sub(weight, Ordering::Relaxed);
-        self.networks.remove(holder.network, weight);
         Err(Limit::Client)
     }
 

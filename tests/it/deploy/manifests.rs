@@ -265,7 +265,7 @@ fn every_deployment_has_room_for_the_default_limits() {
             .parse()
             .unwrap_or_else(|error| panic!("{number}: {error}"))
     };
-    let store = taken("twice as many memories: with the defaults, # GB");
+    let store = taken("At the very most the store takes,\nwith the defaults, # GB");
     let process = taken("| together | | # GB");
     let unit = read("deploy/systemd/pkce-gate.service");
     let directive = |name: &str| {
