@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// The network that an address is in: a /24 of IPv4, a /56 of IPv6. It is what one customer of a provider can have many
 /// addresses of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network([u8; 8]);
 
 impl Network {

@@ -198,12 +198,13 @@ def codes(port, source, seconds, results):
     done = sent = refused = 0
     end = time.monotonic() + seconds
     try:
-        while time.monotonic() < end and refused < 200:
+        while time.monotonic() < end:
             data = "".join(request("", "abcd12345678", f"c{os.getpid()}") for _ in range(20)).encode()
             connection.sendall(data)
             handles = [piece.split(b"&")[0].split(b"\r")[0].decode() for piece in answers(connection, 20).split(b"state=")[1:]]
             if not handles:
-                break
+                refused += 20
+                time.sleep(0.2)
             for handle in handles:
                 again = (request("", handle, f"c{os.getpid()}") * 5).encode()
                 connection.sendall(again)

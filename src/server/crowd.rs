@@ -12,7 +12,7 @@
 
 mod relief;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,14 +88,14 @@ struct Members {
     taken: usize,
     next: u64,
     /// Of each network; those of all proxies are one.
-    groups: HashMap<Option<Network>, Group>,
+    groups: BTreeMap<Option<Network>, Group>,
 }
 
 /// The connections of one network, without those that were told to give way.
 #[derive(Debug, Default)]
 struct Group {
     held: Arc<Held>,
-    members: HashMap<u64, (Peer, Arc<Session>)>,
+    members: BTreeMap<u64, (Peer, Arc<Session>)>,
     /// How many each peer has; there are 256 of them at most.
     peers: Vec<(Peer, usize)>,
 }

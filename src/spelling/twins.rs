@@ -53,11 +53,13 @@ impl Twins {
         if length < SHORTEST_ENCODED || !has_run(layer, &BASE64, shortest) {
             return false;
         }
+        // Nearly all that is no base64 is no text either.
+        let is_text = self.0.bytes().all(|byte| VISIBLE.has(byte));
+        let text = if is_text { length } else { 0 };
         let runs = layer.split(|byte| !BASE64.has(*byte));
         runs.filter(|run| run.len() >= shortest).any(|run| {
-            any_decoded(run, |inside| {
-                // Nearly all that is no base64 is no text either.
-                (!self.0.bytes().all(|byte| VISIBLE.has(byte)) || has_run(inside, &VISIBLE, length))
+            any_decoded(run, text, |inside| {
+                (!is_text || has_run(inside, &VISIBLE, length))
                     && any_layer(inside, |layer| self.stands_plain(layer))
             })
         })
@@ -97,24 +99,55 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Whether it holds of a run of base64, of either alphabet, decoded from any of its first four characters: what stands before the
-/// encoded text may look like a part of it.
-fn any_decoded(run: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
+/// encoded text may look like a part of it. `text`: so many bytes of ASCII are side by side in what it may hold of.
+fn any_decoded(run: &[u8], text: usize, mut holds: impl FnMut(&[u8]) -> bool) -> bool {
     looked_at(4 * run.len());
     let standard = |byte: &u8| match byte {
         b'-' => b'+',
         b'_' => b'/',
         other => *other,
     };
-    let run: Vec<u8> = run.iter().map(standard).collect();
-    let mut inside = vec![0; run.len()];
+    let mut inside = Vec::new();
     (0..4).any(|start| {
         let run = run.get(start..).unwrap_or_default();
+        if !may_be_ascii(run, text) {
+            return false;
+        }
+        let run: Vec<u8> = run.iter().map(standard).collect();
+        inside.resize(run.len(), 0);
         // One character more than a multiple of four says nothing.
         let whole = run.len() - usize::from(run.len() % 4 == 1);
         let run = run.get(..whole).unwrap_or_default();
         let length = LENIENT.decode_slice(run, &mut inside);
         length.is_ok_and(|length| holds(inside.get(..length).unwrap_or_default()))
     })
+}
+
+/// What the first, second and third character of a group of four may be where the three bytes that it stands for are ASCII: the
+/// first bit of each byte is one bit of one of them.
+static ASCII: [ByteSet; 3] = [
+    ByteSet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"),
+    ByteSet::of(b"ABCDEFGHQRSTUVWXghijklmnwxyz0123"),
+    ByteSet::of(b"ABEFIJMNQRUVYZcdghklopstwx014589"),
+];
+
+/// Whether so many bytes of ASCII may stand side by side in base64 that begins here. It costs a tenth of decoding it.
+fn may_be_ascii(run: &[u8], length: usize) -> bool {
+    // Of the groups that they are in, the first and the last may have other bytes, too.
+    let groups = length.saturating_sub(2) / 3;
+    let is_ascii = |group: &[u8]| {
+        let mut places = group.iter().zip(&ASCII);
+        places.all(|(byte, set)| set.has(*byte))
+    };
+    let mut start = 0;
+    while let Some(window) = run.get(start..start + 4 * groups) {
+        // From its end, as in `has_run`.
+        match window.chunks_exact(4).rposition(|group| !is_ascii(group)) {
+            None => return true,
+            Some(at) => start += 4 * (at + 1),
+        }
+    }
+    false
 }
 
 /// Characters that a word of so many bytes has at least in base64, without those that depend on its neighbours.
@@ -201,6 +234,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn text_in_base64_may_be_ascii_from_where_it_begins(
+            before in prop::collection::vec(any::<u8>(), 0..5),
+            text in "[ -~]{0,40}",
+            after in prop::collection::vec(any::<u8>(), 0..5),
+        ) {
+            let bytes = [&before, text.as_bytes(), &after].concat();
+            for encoded in [STANDARD.encode(&bytes), URL_SAFE.encode(&bytes)] {
+                let run = encoded.trim_end_matches('=').as_bytes();
+                prop_assert!(may_be_ascii(run, text.len()), "{encoded}");
+            }
+        }
+
         #[test]
         fn a_code_is_found_in_every_encoding(
             code in "[ -$'-~]{6,40}",

@@ -42,24 +42,24 @@ impl<S: Subscriber> Layer<S> for Json {
 struct Members<'l>(&'l mut String);
 
 impl Members<'_> {
-    fn name(&mut self, field: &Field) {
+    /// `begins`: what the value begins with.
+    fn name(&mut self, field: &Field, begins: &str) {
         self.0.push_str(",\"");
         // An identifier of this program.
         self.0.push_str(field.name());
-        self.0.push_str("\":");
+        self.0.push_str(begins);
     }
 
     /// Numbers and the like; `String` takes whatever is written.
     fn literal(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        self.name(field);
+        self.name(field, "\":");
         let _never_fails = self.0.write_fmt(value);
     }
 }
 
 impl Visit for Members<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        self.0.push('"');
+        self.name(field, "\":\"");
         escape(value, self.0);
         self.0.push('"');
     }
@@ -77,8 +77,7 @@ impl Visit for Members<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.name(field);
-        self.0.push('"');
+        self.name(field, "\":\"");
         // What cannot be shown ends where it fails: the line stays an object.
         let _shown = write!(Escaped(self.0), "{value:?}");
         self.0.push('"');
