@@ -9,6 +9,7 @@ mod download;
 mod framing;
 mod line;
 mod lookalike;
+mod lookups;
 mod pool;
 
 use std::path::PathBuf;

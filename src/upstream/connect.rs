@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,19 +12,21 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::socket::{self, Batch};
 
 use super::Settings;
+use super::lookups::Lookups;
 
 /// Opens connections to one upstream.
 #[derive(Clone)]
 pub struct Connector {
     host: String,
     port: u16,
+    lookups: Lookups,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -149,6 +150,7 @@ impl Connector {
         Ok(Self {
             host: settings.host.clone(),
             port: settings.port,
+            lookups: Lookups::new(),
             tls,
         })
     }
@@ -187,7 +189,7 @@ impl Connector {
 
     pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {
         let of_tcp = |error: io::Error| NoConnection::of_tcp(&error);
-        let addresses = lookup_host((self.host.as_str(), self.port)).await;
+        let addresses = self.lookups.of(&self.host, self.port).await;
         let addresses = addresses.map_err(|error| {
             let why = of_tcp(error);
             if why == NoConnection::Descriptors {
@@ -196,7 +198,6 @@ impl Connector {
                 NoConnection::Unresolvable
             }
         })?;
-        let addresses: Vec<SocketAddr> = addresses.collect();
         if addresses.is_empty() {
             return Err(NoConnection::Unresolvable);
         }
