@@ -167,6 +167,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     if root.is_whole() {
         lint::listeners(&server, &admin_table, config.admin.listen);
         lint::proxies(&server, &server_table);
+        lint::hidden_clients(&server, &upstreams);
         lint::limits(&config, &limits_table, &store_table);
         lint::unique(&upstreams);
         lint::one_server(&upstreams, context.today);

@@ -83,6 +83,22 @@ pub(super) fn proxies(server: &Server, table: &Table<'_>) {
     }
 }
 
+/// Behind a proxy that is not trusted all clients have one address, and so the share of one.
+pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
+    // TLS ends in front of the gate.
+    let is_behind_tls = |read: &&Read<'_>| read.public.as_ref().is_some_and(|origin| origin.tls);
+    if let Some(read) = upstreams.iter().find(is_behind_tls)
+        && server.trusted_proxies.is_empty()
+    {
+        table(read).push(Problem::warning(
+            table(read).at("public_url"),
+            "all clients count as one",
+            "a TLS terminator that is not trusted hides them: together they have the limits of one network",
+            "name its address in [server], for example trusted_proxies = [\"127.0.0.1/32\"]",
+        ));
+    }
+}
+
 /// Times and sizes that do not go together.
 pub(super) fn limits(config: &Config, limits: &Table<'_>, store: &Table<'_>) {
     const CODE: Duration = Duration::from_mins(10);

@@ -169,7 +169,7 @@ fn what_is_held_is_counted_and_what_is_gone_is_not() {
     becomes(10, 4);
     drop(held);
     becomes(0, 0);
-    let pending = "pkce_gate_store_records{upstream=\"scripted\",kind=\"pending\"}";
+    let pending = "pkce_gate_store_records{upstream=\"scripted\",kind=\"unfollowed\"}";
     assert_eq!(rig.gate.metric(pending), 3);
 }
 

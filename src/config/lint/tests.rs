@@ -101,6 +101,11 @@ fn what_is_not_refused_is_said() {
     );
 }
 
+/// With one that is trusted.
+fn behind_a_proxy(text: &str) -> String {
+    format!("{text}\n[server]\ntrusted_proxies = [\"10.0.0.9/32\"]\n")
+}
+
 fn upstream(keys: &str) -> String {
     UPSTREAM.replace("url = \"http://127.0.0.1:9000\"", keys)
 }
@@ -128,16 +133,20 @@ fn what_can_be_read_on_the_way_is_said() {
             "url = \"https://10.0.0.1\"\npublic_url = \"https://login.example.com\"\n\
              metadata.issuer = \"http://localhost:8080\"",
         ),
-        &[],
+        &[
+            "3:14 warning: all clients count as one | a TLS terminator that is not trusted hides them: \
+             together they have the limits of one network | name its address in [server], for example \
+           trusted_proxies = [\"127.0.0.1/32\"]",
+        ],
     );
 }
 
 #[test]
 fn hosts_and_paths_that_do_not_fit_are_said() {
     check_text(
-        &upstream(
+        &behind_a_proxy(&upstream(
             "url = \"http://127.0.0.1\"\nhosts = [\"a.example\"]\npublic_url = \"https://b.example\"",
-        ),
+        )),
         &[
             "3:9 warning: `upstream.public_url` is not among `upstream.hosts` | \
            requests for \"b.example\" will not reach this upstream | \
@@ -147,15 +156,15 @@ fn hosts_and_paths_that_do_not_fit_are_said() {
     for hosts in ["a.example", "a.example:8443"] {
         let public = "public_url = \"https://a.example:8443\"";
         check_text(
-            &upstream(&format!(
+            &behind_a_proxy(&upstream(&format!(
                 "url = \"http://127.0.0.1\"\nhosts = [\"{hosts}\"]\n{public}"
-            )),
+            ))),
             &[],
         );
     }
     let text = upstream("url = \"http://127.0.0.1\"\nprefix = \"/auth\"");
     check_text(
-        &text.replace("/token", "/auth/token"),
+        &behind_a_proxy(&text.replace("/token", "/auth/token")),
         &[
             "6:9 warning: `upstream.endpoints.token` repeats the prefix | \
            this is \"/auth/auth/token\" in requests | write paths below the prefix, without it",
@@ -169,9 +178,10 @@ fn two_upstreams_differ_in_name_and_place() {
     const PLACES: &str = "give one of them other hosts or another prefix";
     const PLACE: &str = "two upstreams answer to the same host and prefix";
     let two = |first: &str, second: &str| {
-        format!("{UPSTREAM}{UPSTREAM}")
+        let text = format!("{UPSTREAM}{UPSTREAM}")
             .replacen("[[upstream]]", &format!("[[upstream]]\n{first}"), 1)
-            .replacen("\n[[upstream]]", &format!("\n[[upstream]]\n{second}"), 1)
+            .replacen("\n[[upstream]]", &format!("\n[[upstream]]\n{second}"), 1);
+        behind_a_proxy(&text)
     };
     check_text(
         &two("# one", "# two"),
@@ -266,7 +276,7 @@ fn hosts_that_tie_are_said() {
         (format!("{one}{two}"), "14:9"),
         (format!("{two}{one}"), "14:9"),
     ] {
-        let found = super::super::testing::problems(&text);
+        let found = super::super::testing::problems(&behind_a_proxy(&text));
         let tie = found
             .iter()
             .find(|problem| !problem.contains(ignored))
@@ -399,7 +409,7 @@ fn all_addresses_in_two_halves_are_all_addresses() {
 fn an_upstream_is_not_the_gate_itself() {
     let problem = |own: &str| {
         format!(
-            "4:7 error: `upstream.url` is the gate itself | the gate listens on {own} | \
+            "5:7 error: `upstream.url` is the gate itself | the gate listens on {own} | \
              write where the server is that the gate stands in front of"
         )
     };
@@ -409,7 +419,9 @@ fn an_upstream_is_not_the_gate_itself() {
             "[upstream.endpoints]",
             "public_url = \"https://a.example\"\n[upstream.endpoints]",
         );
-        format!("[server]\nlisten = [\"{listen}\"]\n{upstream}")
+        format!(
+            "[server]\nlisten = [\"{listen}\"]\ntrusted_proxies = [\"10.0.0.9/32\"]\n{upstream}"
+        )
     };
     for (listen, url) in [
         ("127.0.0.1:8080", "http://127.0.0.1:8080"),
