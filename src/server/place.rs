@@ -8,7 +8,7 @@ use super::watch::Watch;
 
 /// How many requests are on their way to one upstream, or have an answer that is not written yet.
 ///
-/// Each network has a share of the places ([`has_room`]). Those whose body is still on its way have half of them, and each
+/// Each network has a share of the places. Those whose body is still on its way have half of them, and each
 /// network a share of that: who sends its body slowly, or not at all, keeps out nobody but others that do the same.
 #[derive(Debug, Default)]
 pub struct InFlight {
