@@ -95,7 +95,7 @@ impl Usage {
         weight: usize,
         now: Timestamp,
     ) -> Result<Room<'_>, Met> {
-        // Before anything is evicted for it: who begins too many must not drive out others.
+        // Before anything is evicted for it: a network that begins too many must not drive out others.
         self.networks.begin(holder.network, weight, now)?;
         if let Err(limit) = self.count(holder, weight, 1) {
             self.networks.undo(holder.network, weight);
