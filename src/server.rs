@@ -282,7 +282,18 @@ async fn serve<M>(
             make.malformed_head(peer, reason);
             // Boxed, because it is rare.
             let socket = connection.into_parts().io.into_inner();
-            drop(timeout(LINGER, Box::pin(linger(socket))).await);
+            let mut rest = Box::pin(timeout(LINGER, linger(socket)));
+            // Its place is needed as much as any other's.
+            let is_spared = poll_fn(|cx| {
+                session.tell(cx.waker());
+                if session.gives_way() || session.is_over() {
+                    return Poll::Ready(true);
+                }
+                rest.as_mut().poll(cx).map(|_| false)
+            });
+            if is_spared.await {
+                make.spared(peer);
+            }
         }
     }
 }

@@ -127,6 +127,7 @@ macro_rules! bounded_suite {
             a_flood_evicts_only_its_own_where_a_share_is_used_up,
             of_many_that_follow_at_once_all_find_it,
             codes_count_by_their_bytes,
+            codes_take_nothing_of_a_clients_share,
             one_network_cannot_fill_the_store_with_codes,
             there_is_room_when_it_is_said_and_not_before,
         }

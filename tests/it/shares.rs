@@ -311,3 +311,18 @@ fn running_out_of_descriptors_is_told_as_what_it_is() {
     client.send(&request("GET", "/page", &[], None));
     assert_eq!(client.response().status, 200, "and goes on");
 }
+
+/// What is taken of them after their answer, so that they see it, holds no place that another connection needs.
+#[test]
+fn connections_that_were_refused_give_way_like_others() {
+    let mut rig = limited("connections = 64\nconnections_per_peer = 8");
+    let spared = "pkce_gate_incidents_total{kind=\"connection_spared\"}";
+    let mut held = Vec::new();
+    let is_spared = |_| {
+        held.push(from(&rig, 1, b"X\r\n\r\n"));
+        held.last_mut().expect("one").try_response().ok();
+        rig.gate.metric(spared) > 0
+    };
+    assert!((0..400).any(is_spared), "they keep their places");
+    assert_served(&rig, 2, &page());
+}

@@ -265,6 +265,21 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
     });
 }
 
+pub(in crate::store) fn codes_take_nothing_of_a_clients_share(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        // A third of its share, and more codes than that is.
+        for number in 0..10 {
+            let key = hold(&store, &request("client", 1)).await;
+            for code in 0..4 {
+                bind(&store, key, &format!("{number} {code}")).await;
+            }
+        }
+        let held = begin(&store, "client", None).await;
+        assert!(held.is_ok(), "{held:?}");
+    });
+}
+
 pub(in crate::store) fn there_is_room_when_it_is_said_and_not_before(make: Make) {
     for limit in [Limit::Capacity, Limit::Client, Limit::Network] {
         run(async {

@@ -4,7 +4,7 @@
 //! long ones must not cost more memory than the capacity promises.
 //!
 //! New pending authorizations are refused at capacity, at a client's share of it, and at a network's; and when a network begins too
-//! many a second. Codes are counted against all of them, and refused at [`WITH_CODES`] times the capacity, or a network's share,
+//! many a second. Codes are counted against the capacity and the network's share, and refused at [`WITH_CODES`] times either
 //! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
 //! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
 
@@ -49,9 +49,19 @@ pub(super) struct Usage {
 /// Whose room a record takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder {
-    /// `None` is impossible; if it happens, only the client's share is wrong.
+    /// `None`: it counts for no client.
     pub(super) client: Option<Digest>,
     pub(super) network: NetworkName,
+}
+
+impl Holder {
+    /// A client's share is of pending authorizations: who signs in at it is not shut out by the codes of others.
+    fn without_client(self) -> Self {
+        Self {
+            client: None,
+            ..self
+        }
+    }
 }
 
 /// Room for one record, given back unless it is used. It is counted before the record is there: whatever drops a
@@ -110,6 +120,7 @@ impl Usage {
 
     /// Room for a code of a sign-in that was let in.
     pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Met> {
+        let holder = holder.without_client();
         self.networks.add(holder.network, weight, WITH_CODES)?;
         if let Err(limit) = self.count(holder, weight, WITH_CODES) {
             self.networks.remove(holder.network, weight);
@@ -133,10 +144,15 @@ impl Usage {
     /// A record of that many bytes was dropped.
     pub(super) fn remove(&self, holder: Holder, state: State, bytes: usize) {
         // There is a trace for each code, which was counted; and what was followed counts where it stands now.
-        if !matches!(state, State::Trace | State::Followed) {
-            self.uncount(state);
-            self.give_back(holder, weight(bytes));
-        }
+        let holder = match state {
+            State::Trace | State::Followed => return,
+            State::Pending | State::Unfollowed | State::Conflict => holder,
+            State::Bound | State::Claimed | State::Redeemed | State::Burnt => {
+                holder.without_client()
+            }
+        };
+        self.uncount(state);
+        self.give_back(holder, weight(bytes));
     }
 
     fn uncount(&self, state: State) {
@@ -202,8 +218,7 @@ impl Usage {
         }
     }
 
-    /// So many more, unless there are that many times as many as there may be. A client's share is of pending authorizations: who
-    /// signs in at one client is not shut out by the codes of others.
+    /// So many more, unless there are that many times as many as there may be.
     fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
         let capacity = self.capacity.saturating_mul(shares);
         // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
@@ -211,8 +226,7 @@ impl Usage {
         self.records
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map_err(|_| Limit::Capacity)?;
-        let limit = self.share.filter(|_| shares == 1);
-        let fits = |client| self.count_client(client, weight, limit);
+        let fits = |client| self.count_client(client, weight);
         if holder.client.is_none_or(fits) {
             return Ok(());
         }
@@ -220,13 +234,13 @@ impl Usage {
         Err(Limit::Client)
     }
 
-    /// So many more for this client, unless it has `limit`.
-    fn count_client(&self, client: Digest, weight: usize, limit: Option<usize>) -> bool {
-        if self.share.is_none() {
+    /// So many more for this client, unless it has its share.
+    fn count_client(&self, client: Digest, weight: usize) -> bool {
+        let Some(share) = self.share else {
             return true;
-        }
+        };
         let mut records = self.clients.entry(client).or_insert(0);
-        let fits = limit.is_none_or(|limit| *records < limit);
+        let fits = *records < share;
         if fits {
             *records += weight;
         }
