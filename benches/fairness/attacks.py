@@ -35,6 +35,7 @@ KINDS = {
     "idle": Kind(b"GET /page" + HEAD + b"\r\n", again=50.0),
     "silent": Kind(b""),
     "heads": Kind(b"GET /page" + HEAD),
+    "refused": Kind(b"X\r\n\r\n"),
     "bodies": Kind(TOKEN, drip=505),
     "reads": Kind(b"GET /big" + HEAD + b"\r\n", reads=100_000),
     "pages": Kind((b"GET /authorize" + HEAD + b"\r\n") * 200, reads=0),
