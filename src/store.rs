@@ -45,7 +45,7 @@ pub struct Settings {
     pub code: Duration,
     /// Records of all kinds, tombstones included; at this number new requests are refused.
     pub capacity: usize,
-    /// The largest share of `capacity`, 0 to 1, that one client may hold.
+    /// The largest share of `capacity`, 0 to 1, that the pending authorizations of one client may hold.
     pub per_client: f64,
     /// The largest share of `capacity`, 0 to 1, that the sign-ins from one [`Network`] may hold.
     pub per_network: f64,

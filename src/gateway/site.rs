@@ -139,7 +139,7 @@ impl Site {
         if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
             return;
         }
-        // Whoever makes up names makes the log forget others, and nothing else.
+        // Made-up names make the log forget others, and nothing else.
         if self.names.len() >= MAX_CLIENTS {
             self.names.clear();
         }

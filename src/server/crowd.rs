@@ -2,7 +2,7 @@
 //!
 //! Each [`Peer`] but a trusted proxy has at most so many places, and each [`Network`] has a share of them ([`has_room`]). Past it
 //! connections of its own give way, or the new one is closed. What a network took earlier, and is more than its share by now, is
-//! taken back ([`relief`]): who holds what he gets keeps out nobody else, whatever his connections wait for.
+//! taken back ([`relief`]): a network that holds what it gets keeps out no other, whatever its connections wait for.
 //!
 //! When all places are taken, those connections are closed that can best be spared: first of networks that have more than a few, of
 //! those the idle ones, longest first, then those that have sent nothing yet, then those whose head has not ended. A connection

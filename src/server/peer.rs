@@ -52,7 +52,7 @@ pub(super) struct Held {
     pub(super) uploads: AtomicUsize,
 }
 
-/// While this share of all places is free, whoever comes first has what he asks for.
+/// While this share of all places is free, every network gets what it asks for.
 const PLENTY: usize = 4;
 /// With less than this share of them free, those that have more than others give back.
 const SCARCE: usize = 8;

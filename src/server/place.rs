@@ -9,7 +9,7 @@ use super::watch::Watch;
 /// How many requests are on their way to one upstream, or have an answer that is not written yet.
 ///
 /// Each network has a share of the places. Those whose body is still on its way have half of them, and each
-/// network a share of that: who sends its body slowly, or not at all, keeps out nobody but others that do the same.
+/// network a share of that: a client that sends its body slowly, or not at all, keeps out only others that do the same.
 #[derive(Debug, Default)]
 pub struct InFlight {
     all: Arc<AtomicUsize>,

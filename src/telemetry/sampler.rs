@@ -131,7 +131,7 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct Sampler {
     clock: Clock,
-    /// Keyed: a stranger chooses the names of clients, and no two of them share lines that he can foresee.
+    /// Keyed: a stranger chooses the names of clients, and which of them share lines cannot be foreseen.
     key: RandomState,
     lines: Mutex<Table>,
 }
