@@ -27,7 +27,7 @@ use crate::flow::HandleKey;
 use crate::gateway::site::Site;
 use crate::gateway::{Gateway, Shared};
 use crate::server::{self, Crowd, Lifecycle, Places};
-use crate::socket::Batch;
+use crate::socket::{Batch, WorkerLoop};
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 use crate::upstream::{Client, Connector, TlsError};
@@ -198,8 +198,10 @@ impl App {
         let mut workers = Vec::new();
         for listeners in self.listeners {
             let upstream_tasks = TaskTracker::new();
-            let rounds = Rounds::new(self.clock.clone(), shortest(&self.config));
-            let batch = Batch::default();
+            let own = WorkerLoop {
+                rounds: Rounds::new(self.clock.clone(), shortest(&self.config)),
+                batch: Batch::default(),
+            };
             let clients =
                 self.connectors
                     .iter()
@@ -207,21 +209,16 @@ impl App {
                     .map(|(connector, upstream)| {
                         Client::new(
                             connector.clone(),
-                            (&upstream.connection, most_idle),
-                            (rounds.clone(), batch.clone()),
+                            &upstream.connection,
+                            most_idle,
+                            own.clone(),
                             upstream_tasks.clone(),
                         )
                     });
             let gateway = Arc::new(Gateway::new(Arc::clone(&self.shared), clients.collect()));
             let worker = Worker::new(gateway, telemetry.clone());
             let (life, gone) = (life.clone(), gone.clone());
-            let thread = worker_thread(
-                worker,
-                listeners,
-                settings.clone(),
-                (rounds, batch),
-                (life, gone),
-            );
+            let thread = worker_thread(worker, listeners, settings.clone(), own, life, gone);
             workers.push(thread.map_err(StartError::Thread)?);
         }
         readiness.set_ready(true);
@@ -277,13 +274,14 @@ fn worker_thread(
     worker: Worker,
     listeners: Vec<TcpListener>,
     settings: server::Settings,
-    (rounds, batch): (Rounds, Batch),
-    (life, gone): (Lifecycle, CancellationToken),
+    own: WorkerLoop,
+    life: Lifecycle,
+    gone: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
     let runtime = runtime()?;
     let run = async move {
         let worker = Arc::new(worker);
-        TaskTracker::new().spawn(batch.clone().run());
+        TaskTracker::new().spawn(own.batch.clone().run());
         for listener in listeners {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
                 continue;
@@ -291,27 +289,27 @@ fn worker_thread(
             let accept = server::accept(
                 listener,
                 settings.clone(),
-                (rounds.clone(), batch.clone()),
+                own.clone(),
                 life.clone(),
                 Arc::clone(&worker),
             );
             life.tasks.spawn(accept);
         }
         let mut tick = interval(HOUSEKEEPING);
-        let mut look = interval(rounds.interval());
+        let mut look = interval(own.rounds.interval());
         let mut is_closing = false;
         loop {
             tokio::select! {
                 () = gone.cancelled() => return,
                 _ = tick.tick() => worker.keep_house(),
                 _ = look.tick() => {
-                    rounds.look();
+                    own.rounds.look();
                     worker.relieve(&life.crowd);
                 }
                 // Connections that wait for nothing in particular end now.
                 () = life.closing.cancelled(), if !is_closing => {
                     is_closing = true;
-                    rounds.look();
+                    own.rounds.look();
                 }
             }
         }

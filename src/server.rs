@@ -1,9 +1,11 @@
 //! The I/O shell towards clients: one listener and one accept loop per address and worker.
 
 mod crowd;
+mod patience;
 mod peer;
 pub mod place;
 mod session;
+mod settings;
 pub mod watch;
 
 use std::convert::Infallible;
@@ -22,7 +24,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use ipnet::IpNet;
 use socket2::{Domain, Protocol, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -32,10 +33,10 @@ use tokio_util::task::TaskTracker;
 
 pub use crowd::{Crowd, Places};
 use session::Session;
+pub use settings::Settings;
 use watch::{Watch, Watched};
 
-use crate::clock::rounds::Rounds;
-use crate::socket::{Batch, Socket};
+use crate::socket::{Socket, WorkerLoop};
 
 /// What the kernel keeps of an answer for a client to read; it doubles it.
 const SEND_BUFFER: usize = 128 * 1024;
@@ -50,62 +51,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
 /// hyper's buffers have at least this size.
 const MIN_BUFFER: usize = 8192;
-
-/// Listeners and what one connection may do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Where clients connect.
-    pub listen: Vec<SocketAddr>,
-    /// Threads that serve; each has a runtime, a listener and an upstream pool of its own.
-    pub workers: usize,
-    /// Peers whose Forwarded and X-Forwarded-* are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// How long requests in flight may take after SIGTERM.
-    pub drain: Duration,
-    /// Connections at once, over all workers.
-    pub connections: usize,
-    /// Of one peer: an IPv4 address, or the /64 of an IPv6 one.
-    pub connections_per_peer: usize,
-    /// Bytes of a request head.
-    pub header_bytes: usize,
-    /// Header fields in a request.
-    pub headers: usize,
-    /// From accept to the first byte.
-    pub first_byte: Duration,
-    /// From the first byte of a request head to its end.
-    pub header_read: Duration,
-    /// Between two reads of a request body, and between two writes of a response.
-    pub body_read: Duration,
-    /// A kept-alive connection without a request.
-    pub idle: Duration,
-}
-
-impl Settings {
-    /// The shortest time that anybody may take for anything.
-    pub fn shortest(&self) -> Duration {
-        let Self {
-            first_byte,
-            idle,
-            header_read,
-            body_read,
-            ..
-        } = *self;
-        first_byte.min(idle).min(header_read).min(body_read)
-    }
-
-    /// Kept by these rounds' clock, none of the limits is over too soon.
-    fn at_least(mut self, rounds: &Rounds) -> Self {
-        for limit in [
-            &mut self.first_byte,
-            &mut self.idle,
-            &mut self.header_read,
-            &mut self.body_read,
-        ] {
-            *limit = rounds.at_least(*limit);
-        }
-        self
-    }
-}
 
 /// Opens one listening socket; `shared` lets other workers listen on the same address.
 pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
@@ -177,7 +122,7 @@ pub trait MakeService {
 pub async fn accept<M>(
     listener: TcpListener,
     settings: Settings,
-    (rounds, batch): (Rounds, Batch),
+    own: WorkerLoop,
     life: Lifecycle,
     make: Arc<M>,
 ) where
@@ -185,6 +130,7 @@ pub async fn accept<M>(
     <M::Service as Service<Request<Incoming>>>::Future: Send,
     <M::Body as Body>::Error: std::error::Error + Send + Sync,
 {
+    let WorkerLoop { rounds, batch } = own;
     let settings = Arc::new(settings.at_least(&rounds));
     let mut backoff = BACKOFF.0;
     loop {
@@ -219,7 +165,7 @@ pub async fn accept<M>(
                 let (settings, make) = (Arc::clone(&settings), Arc::clone(&make));
                 life.tasks.spawn(async move {
                     make.connections(1);
-                    serve((socket, peer), &settings, &session, watch, make.as_ref()).await;
+                    serve(socket, peer, &settings, &session, watch, make.as_ref()).await;
                     session.connection_ended();
                     make.connections(-1);
                     drop(place);
@@ -236,7 +182,8 @@ pub async fn accept<M>(
 
 /// Serves one connection until it ends, runs out of time, or is told to close.
 async fn serve<M>(
-    (socket, peer): (Socket, SocketAddr),
+    socket: Socket,
+    peer: SocketAddr,
     settings: &Settings,
     session: &Session,
     watch: Arc<Watch>,

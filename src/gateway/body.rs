@@ -1,5 +1,6 @@
 //! Message bodies: streamed where nobody has to look, bounded where somebody does.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
@@ -18,55 +18,107 @@ use crate::upstream::{Download, Lookalike, Upload};
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
 pub struct Body {
-    /// What was read already, or what we wrote ourselves.
+    /// What was read already, or what we wrote ourselves: it goes out first.
     ready: Bytes,
-    /// What is still to come.
-    rest: Option<Rest>,
-    /// Whether nothing more is to come: of a body in chunks that is known when its end was read.
-    is_ended: bool,
-    /// How it broke off, when a look at it found that it did: told again to whoever reads on.
-    broken: Option<Error>,
-    /// The client's connection, told while we wait for its bytes.
-    watch: Option<Arc<Watch>>,
-    /// How long the upstream may be silent.
-    patience: Option<Patience>,
+    rest: Rest,
     /// Told how far it has come, for whoever waits for the other side.
     upload: Option<Arc<Upload>>,
-    /// A place in flight, for as long as there is a body; it sees to it itself that it is not free before the body is written.
-    _place: Option<Place>,
-    /// The place of a request's body that is still on its way.
-    _upload_place: Option<UploadPlace>,
+    taken: Taken,
 }
 
-/// Where the bytes come from.
-#[derive(Debug)]
+/// What comes after the bytes that are ready.
+#[derive(Debug, Default)]
 enum Rest {
-    Client(Incoming),
-    Upstream(Download<Box<Body>>),
+    /// Nothing, and it is known how long the body is.
+    #[default]
+    Nothing,
+    /// Nothing, because [`Body::peek`] has read the end. It came without a length, and is sent on without one.
+    Ended,
+    /// What a client still sends. Its connection is told while we wait for it. Leads to `Ended` and `Broken` when it is read ahead, and
+    /// to `Nothing` when it is sent on.
+    Client { body: Incoming, watch: Arc<Watch> },
+    /// What the upstream still sends, which may not be silent for too long. Leads to the same.
+    Upstream {
+        body: Download<Box<Body>>,
+        patience: Patience,
+    },
+    /// An end that is none, found by [`Body::peek`]: told to whoever reads on. Leads to `Nothing` then.
+    Broken {
+        error: Error,
+        /// Of what was still to come.
+        hint: SizeHint,
+    },
+}
+
+/// The place in flight that is taken for as long as there is the body.
+#[derive(Debug, Default)]
+#[expect(dead_code, reason = "it is there to be dropped")]
+enum Taken {
+    #[default]
+    None,
+    /// That of a request's body.
+    Upload(UploadPlace),
+    /// That of an answer: it sees to it itself that it is not free before the body is written.
+    Answer(Place),
 }
 
 impl Rest {
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    /// The next piece, trailers included.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self {
-            Self::Client(body) => Pin::new(body).poll_frame(cx),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Nothing | Self::Ended => Poll::Ready(None),
+            Self::Client { body, watch } => {
+                let polled = Pin::new(body).poll_frame(cx);
+                match &polled {
+                    Poll::Pending => watch.waits_for_body(),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        watch.has_body(frame.data_ref().map_or(0, Bytes::len));
+                    }
+                    Poll::Ready(Some(Err(_)) | None) => watch.has_body(0),
+                }
+                polled.map_err(Error::from)
+            }
+            Self::Upstream { body, patience } => {
+                let polled = Pin::new(body).poll_frame(cx);
+                if polled.is_ready() {
+                    patience.timer = None;
+                } else if patience.is_over(cx) {
+                    return Poll::Ready(Some(Err(Error::Stalled)));
+                }
+                polled.map_err(Error::from)
+            }
+            Self::Broken { .. } => {
+                // What broke off before its end must never look whole.
+                let told = std::mem::take(self).broken();
+                Poll::Ready(told.map(Err))
+            }
         }
     }
 
+    fn broken(self) -> Option<Error> {
+        match self {
+            Self::Broken { error, .. } => Some(error),
+            Self::Nothing | Self::Ended | Self::Client { .. } | Self::Upstream { .. } => None,
+        }
+    }
+
+    /// Whether it is known without another look that nothing more comes.
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Client(body) => body.is_end_stream(),
-            Self::Upstream(body) => body.is_end_stream(),
+            Self::Nothing => true,
+            Self::Client { body, .. } => body.is_end_stream(),
+            Self::Upstream { body, .. } => body.is_end_stream(),
+            Self::Ended | Self::Broken { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Client(body) => body.size_hint(),
-            Self::Upstream(body) => body.size_hint(),
+            Self::Nothing => SizeHint::with_exact(0),
+            Self::Ended => SizeHint::default(),
+            Self::Client { body, .. } => body.size_hint(),
+            Self::Upstream { body, .. } => body.size_hint(),
+            Self::Broken { hint, .. } => *hint,
         }
     }
 }
@@ -129,8 +181,10 @@ impl Body {
             return Self::empty();
         }
         Self {
-            rest: Some(Rest::Client(incoming)),
-            watch: Some(Arc::clone(watch)),
+            rest: Rest::Client {
+                body: incoming,
+                watch: Arc::clone(watch),
+            },
             ..Self::default()
         }
     }
@@ -140,7 +194,7 @@ impl Body {
     pub fn upload(&mut self) -> Option<Arc<Upload>> {
         let mut lookalike = Lookalike::default();
         let is_suspect = lookalike.feed(&self.ready);
-        let is_coming = !self.has_ended();
+        let is_coming = !self.is_all_read();
         if !is_coming && !is_suspect {
             return None;
         }
@@ -151,30 +205,27 @@ impl Body {
 
     /// Has that place until it is through.
     pub fn keep(&mut self, place: UploadPlace) {
-        *self = Self {
-            _upload_place: Some(place),
-            ..std::mem::take(self)
-        };
+        self.taken = Taken::Upload(place);
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.
     pub fn from_upstream(body: Download<Box<Self>>, patience: Duration, place: Place) -> Self {
         Self {
-            rest: Some(Rest::Upstream(body)),
-            _place: Some(place),
-            patience: Some(Patience {
-                limit: patience,
-                timer: None,
-            }),
+            rest: Rest::Upstream {
+                body,
+                patience: Patience {
+                    limit: patience,
+                    timer: None,
+                },
+            },
+            taken: Taken::Answer(place),
             ..Self::default()
         }
     }
 
     /// Whether the last byte has gone out.
     fn is_through(&self) -> bool {
-        self.ready.is_empty()
-            && self.broken.is_none()
-            && self.rest.as_ref().is_none_or(Rest::is_end_stream)
+        self.ready.is_empty() && self.rest.is_end_stream()
     }
 
     /// Tells of the end as soon as it is known: nobody polls on when a Content-Length is used up.
@@ -188,11 +239,7 @@ impl Body {
 
     /// Whether it was read to its end, and nothing broke off.
     pub fn is_all_read(&self) -> bool {
-        self.broken.is_none() && self.has_ended()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.is_ended || self.rest.as_ref().is_none_or(Rest::is_end_stream)
+        matches!(self.rest, Rest::Ended) || self.rest.is_end_stream()
     }
 
     /// Whether it says that it is no longer than that.
@@ -209,8 +256,7 @@ impl Body {
     /// Other bytes in place of all that there are.
     pub fn replace(&mut self, bytes: Vec<u8>) {
         self.ready = bytes.into();
-        self.rest = None;
-        self.broken = None;
+        self.rest = Rest::Nothing;
         self.tell_end();
     }
 
@@ -227,20 +273,19 @@ impl Body {
         limit: usize,
         mut enough: impl FnMut(&[u8]) -> bool,
     ) -> Peeked {
+        if matches!(self.rest, Rest::Broken { .. }) {
+            return Peeked::Broken;
+        }
         let mut read = Gathered::from(std::mem::take(&mut self.ready));
-        while let Some(rest) = self.rest.as_mut() {
+        while !matches!(self.rest, Rest::Nothing) {
             if read.len() > limit || enough(read.so_far()) {
                 self.ready = read.whole();
                 return Peeked::TooLong;
             }
-            let mut waiting = Frames {
-                rest,
-                watch: self.watch.as_deref(),
-                patience: self.patience.as_mut(),
-            };
-            match waiting.frame().await {
+            match poll_fn(|cx| self.rest.poll_frame(cx)).await {
+                None if self.rest.is_end_stream() => self.rest = Rest::Nothing,
                 None => {
-                    self.is_ended = true;
+                    self.rest = Rest::Ended;
                     break;
                 }
                 Some(Ok(frame)) => {
@@ -250,7 +295,8 @@ impl Body {
                 }
                 Some(Err(error)) => {
                     self.ready = read.whole();
-                    self.broken = Some(error);
+                    let hint = self.rest.size_hint();
+                    self.rest = Rest::Broken { error, hint };
                     return Peeked::Broken;
                 }
             }
@@ -317,45 +363,6 @@ impl From<Bytes> for Gathered {
     }
 }
 
-/// The frames of a body that is still coming. Of a client's, its connection is told when we wait; an upstream's runs out
-/// of time.
-struct Frames<'a> {
-    rest: &'a mut Rest,
-    watch: Option<&'a Watch>,
-    patience: Option<&'a mut Patience>,
-}
-
-impl HttpBody for Frames<'_> {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let polled = self.rest.poll_frame(cx);
-        if let Some(watch) = self.watch {
-            if polled.is_pending() {
-                watch.waits_for_body();
-            } else {
-                let bytes = match &polled {
-                    Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Bytes::len),
-                    Poll::Ready(_) | Poll::Pending => 0,
-                };
-                watch.has_body(bytes);
-            }
-        }
-        if let Some(patience) = self.patience.as_deref_mut() {
-            if polled.is_ready() {
-                patience.timer = None;
-            } else if patience.is_over(cx) {
-                return Poll::Ready(Some(Err(Error::Stalled)));
-            }
-        }
-        polled.map(|frame| frame.map(|frame| frame.map_err(Error::from)))
-    }
-}
-
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = Error;
@@ -370,41 +377,30 @@ impl HttpBody for Body {
             this.tell_end();
             return Poll::Ready(Some(Ok(Frame::data(ready))));
         }
-        if let Some(broken) = this.broken.take() {
-            // What broke off before its end must never look whole.
-            if let Some(upload) = &this.upload {
-                upload.break_off();
-            }
-            return Poll::Ready(Some(Err(broken)));
-        }
-        if let Some(rest) = this.rest.as_mut() {
-            loop {
-                let mut frames = Frames {
-                    rest,
-                    watch: this.watch.as_deref(),
-                    patience: this.patience.as_mut(),
-                };
-                match ready!(Pin::new(&mut frames).poll_frame(cx)) {
-                    // Trailers end here: hyper filters none of the names that must not travel in them.
-                    Some(Ok(frame)) if frame.is_trailers() => {}
-                    Some(frame) => {
-                        match (&this.upload, &frame) {
-                            (Some(upload), Ok(frame)) => {
-                                upload.advance(frame.data_ref().map_or(&[], |data| data));
-                            }
-                            (Some(upload), Err(_)) => upload.break_off(),
-                            (None, _) => {}
-                        }
-                        this.tell_end();
-                        return Poll::Ready(Some(frame));
+        loop {
+            match ready!(this.rest.poll_frame(cx)) {
+                // Trailers end here: hyper filters none of the names that must not travel in them.
+                Some(Ok(frame)) if frame.is_trailers() => {}
+                Some(Ok(frame)) => {
+                    if let Some(upload) = &this.upload {
+                        upload.advance(frame.data_ref().map_or(&[], |data| data));
                     }
-                    None => break,
+                    this.tell_end();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Some(Err(error)) => {
+                    if let Some(upload) = &this.upload {
+                        upload.break_off();
+                    }
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    this.rest = Rest::Nothing;
+                    this.tell_end();
+                    return Poll::Ready(None);
                 }
             }
-            this.rest = None;
         }
-        this.tell_end();
-        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -412,13 +408,9 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ready = self.ready.len() as u64;
-        match self.rest.as_ref().map(Rest::size_hint) {
-            None => SizeHint::with_exact(ready),
-            Some(rest) => match rest.exact() {
-                Some(rest) => SizeHint::with_exact(ready + rest),
-                None => SizeHint::default(),
-            },
+        match self.rest.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(self.ready.len() as u64 + rest),
+            None => SizeHint::default(),
         }
     }
 }

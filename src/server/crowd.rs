@@ -1,6 +1,6 @@
 //! All connections, over all workers: who gets a place when few are left, and which connection gives way.
 //!
-//! Each [`Peer`] but a trusted proxy has at most so many places, and each [`Network`] has a share of them ([`has_room`]). Past it
+//! Each [`Peer`] but a trusted proxy has at most so many places, and each [`Network`] has a share of them ([`super::peer::has_room`]). Past it
 //! connections of its own give way, or the new one is closed. What a network took earlier, and is more than its share by now, is
 //! taken back ([`relief`]): a network that holds what it gets keeps out no other, whatever its connections wait for.
 //!
@@ -10,64 +10,24 @@
 //!
 //! As the places fill up, nobody may take as long as before ([`Patience`]): what holds a place by waiting loses it sooner.
 
+mod members;
 mod relief;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use crate::clock::Timestamp;
-
-use super::peer::{Held, Peer, has_room};
+use super::patience::Patience;
+use super::peer::Peer;
+use super::place::InFlight;
 use super::session::Session;
 use crate::network::Network;
+pub use members::Places;
+use members::{Members, spare};
 
-/// The share of a network's connections, and of all, that give way at once: finding them takes a look at each.
-const NETWORKS_BATCH: usize = 16;
+/// The share of all connections that gives way at once: finding them takes a look at each.
 const BATCH: usize = 64;
-/// The share of all places that are a few: what a network has of them counts as no more than what others have.
-const FEW: usize = 256;
-
-/// What a connection waits for, in the order in which it is spared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Spare {
-    /// A request, after it had one.
-    Idle,
-    /// Its first byte.
-    Silent,
-    /// The end of a head.
-    Head,
-    /// More of a body.
-    Body,
-    /// That its answer is read.
-    Unread,
-}
-
-impl Spare {
-    /// Such a connection gives way only where its network has more than its share.
-    pub(super) fn is_within_request(self) -> bool {
-        match self {
-            Self::Idle | Self::Silent | Self::Head => false,
-            Self::Body | Self::Unread => true,
-        }
-    }
-}
-
-/// How many connections there may be.
-#[derive(Debug, Clone)]
-pub struct Places {
-    /// Altogether.
-    pub all: usize,
-    /// Of one peer.
-    pub per_peer: usize,
-    /// Networks of trusted proxies.
-    pub proxies: Vec<IpNet>,
-}
 
 /// All connections. Clones are the same.
 #[derive(Debug, Clone)]
@@ -80,52 +40,6 @@ struct Inner {
     /// Somebody has left.
     left: Notify,
     patience: Arc<Patience>,
-}
-
-#[derive(Debug, Default)]
-struct Members {
-    /// Places that are taken, those of connections that give way included.
-    taken: usize,
-    next: u64,
-    /// Of each network; those of all proxies are one.
-    groups: BTreeMap<Option<Network>, Group>,
-}
-
-/// The connections of one network, without those that were told to give way.
-#[derive(Debug, Default)]
-struct Group {
-    held: Arc<Held>,
-    members: BTreeMap<u64, (Peer, Arc<Session>)>,
-    /// How many each peer has; there are 256 of them at most.
-    peers: Vec<(Peer, usize)>,
-}
-
-impl Group {
-    fn enter(&mut self, number: u64, peer: Peer, session: Arc<Session>) {
-        self.members.insert(number, (peer, session));
-        match self.peers.iter_mut().find(|(of, _)| *of == peer) {
-            Some((_, count)) => *count += 1,
-            None => self.peers.push((peer, 1)),
-        }
-    }
-
-    fn leave(&mut self, number: u64) -> Option<Arc<Session>> {
-        let (peer, session) = self.members.remove(&number)?;
-        if let Some(at) = self.peers.iter().position(|(of, _)| *of == peer)
-            && let Some((_, count)) = self.peers.get_mut(at)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.peers.swap_remove(at);
-            }
-        }
-        Some(session)
-    }
-
-    fn of_peer(&self, peer: Peer) -> usize {
-        let found = self.peers.iter().find(|(of, _)| *of == peer);
-        found.map_or(0, |(_, count)| *count)
-    }
 }
 
 /// Why there is no place.
@@ -203,70 +117,16 @@ impl Crowd {
         })
     }
 
+    /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
+    /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
+    pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
+        relief::relieve(&mut self.members(), &self.0.places, in_flight, limit);
+    }
+
     fn members(&self) -> std::sync::MutexGuard<'_, Members> {
         let members = &self.0.members;
         members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Places {
-    /// Whether the network has room for another connection of that peer, after some of its own have given way.
-    fn make_room(&self, group: &mut Group, peer: Peer, taken: usize) -> bool {
-        // Where one peer may have all of them, that is what was asked for.
-        if self.per_peer >= self.all {
-            return true;
-        }
-        let own = group.members.len();
-        let of = if group.of_peer(peer) >= self.per_peer {
-            Some(peer)
-        } else if own >= self.few() && !has_room(own, taken, self.all) {
-            None
-        } else {
-            return true;
-        };
-        let most = (own.min(self.per_peer) / NETWORKS_BATCH).max(1);
-        let found = spare(std::iter::once(group), most, 0, |its, _, spare| {
-            of.is_none_or(|of| of == its) && !spare.is_within_request()
-        });
-        found > 0
-    }
-
-    fn few(&self) -> usize {
-        (self.all / FEW).max(1)
-    }
-}
-
-/// Tells at most so many of those that may that they give way: first of networks that have more than a few, of them those that can
-/// best be spared. They count for their network no more. How many.
-fn spare<'m>(
-    groups: impl Iterator<Item = &'m mut Group>,
-    most: usize,
-    few: usize,
-    may: impl Fn(Peer, &Session, Spare) -> bool,
-) -> usize {
-    let mut groups: Vec<_> = groups.collect();
-    let mut found: Vec<(bool, Spare, Timestamp, usize, u64)> = Vec::new();
-    for (at, group) in groups.iter().enumerate() {
-        let has_few = group.members.len() <= few;
-        for (number, (peer, session)) in &group.members {
-            if let Some((spare, since)) = session.spare()
-                && may(*peer, session, spare)
-            {
-                found.push((has_few || *peer == Peer::Proxy, spare, since, at, *number));
-            }
-        }
-    }
-    if found.len() > most {
-        found.select_nth_unstable(most);
-        found.truncate(most);
-    }
-    for (_, spare, _, at, number) in &found {
-        let session = groups.get_mut(*at).and_then(|group| group.leave(*number));
-        if let Some(session) = session {
-            session.give_way(*spare);
-        }
-    }
-    found.len()
 }
 
 /// A place; free when it is dropped.
@@ -294,58 +154,14 @@ impl Drop for Place {
     }
 }
 
-/// How much of its time a connection may take: all of it while a quarter of the places is free, and less with each that is
-/// taken, down to an eighth when none is left.
-#[derive(Debug)]
-pub struct Patience(AtomicU32);
-
-/// All of it.
-const WHOLE: u32 = 1024;
-/// What is left when no place is.
-const LEAST: u32 = WHOLE / 8;
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(AtomicU32::new(WHOLE))
-    }
-}
-
-impl Patience {
-    fn set(&self, taken: usize, all: usize) {
-        let calm = all - all / 4;
-        let share = match taken.checked_sub(calm) {
-            None => WHOLE,
-            Some(over) => {
-                let over = over.min(all - calm);
-                let range = usize::try_from(WHOLE - LEAST).unwrap_or_default();
-                let less = over * range / (all - calm).max(1);
-                WHOLE - u32::try_from(less).unwrap_or_default()
-            }
-        };
-        self.0.store(share, Ordering::Relaxed);
-    }
-
-    /// So much of a time.
-    pub(super) fn of(&self, time: Duration) -> Duration {
-        time.saturating_mul(self.share()) / WHOLE
-    }
-
-    /// So much of a number of milliseconds.
-    pub(super) fn of_millis(&self, millis: u64) -> u64 {
-        millis.saturating_mul(self.share().into()) / u64::from(WHOLE)
-    }
-
-    fn share(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::place::InFlight;
     use super::super::watch::Watch;
     use super::*;
     use crate::clock::{Clock, ManualClock};
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::peer::{Held, has_room, scarce};
-use super::watch::Watch;
+use super::watch::{Keep, Watch};
 
 /// How many requests are on their way to one upstream, or have an answer that is not written yet.
 ///
@@ -109,12 +109,12 @@ impl One {
 
     /// The answer has ended, or there is none.
     fn end(self: Arc<Self>) {
-        if self.watch.has_more_to_write() {
-            let watch = Arc::clone(&self.watch);
-            watch.keep_until_written(self);
-        }
+        let watch = Arc::clone(&self.watch);
+        watch.keep_until_written(self);
     }
 }
+
+impl Keep for One {}
 
 impl Drop for One {
     fn drop(&mut self) {

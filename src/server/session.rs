@@ -1,7 +1,7 @@
 //! What ends a connection from outside: its time, or the end of the gate.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -10,20 +10,41 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Timestamp;
 use crate::clock::rounds::Waits;
 
-use super::Settings;
-use super::crowd::Spare;
 use super::peer::Held;
-use super::watch::Watch;
+use super::settings::Settings;
+use super::watch::{Spare, Watch};
+
+/// What was decided about a connection from outside. Each goes beyond the one before, and none is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It goes on.
+    Stay,
+    /// Its place is needed: it ends as soon as it is between two requests.
+    GiveWay,
+    /// Its place is needed: it ends as soon as it waits for its client, also in the middle of a request.
+    GiveWayAtOnce,
+    /// Its time is over.
+    Late,
+}
+
+impl Verdict {
+    /// In the order of their numbers.
+    const ALL: [Self; 4] = [Self::Stay, Self::GiveWay, Self::GiveWayAtOnce, Self::Late];
+
+    fn of_number(number: u8) -> Self {
+        let verdict = Self::ALL.get(usize::from(number));
+        verdict.copied().unwrap_or(Self::Late)
+    }
+}
 
 /// One connection, as the worker's rounds see it.
 pub(super) struct Session {
     watch: Arc<Watch>,
     limits: Arc<Settings>,
     closing: CancellationToken,
-    is_over: AtomicBool,
-    gives_way: AtomicBool,
-    /// Also in the middle of a request.
-    gives_way_at_once: AtomicBool,
+    /// A [`Verdict`]: other workers may need the place.
+    verdict: AtomicU8,
+    /// The gate ends, and it has to end after the request at hand, whatever else is decided.
     is_closing: AtomicBool,
     task: Mutex<Waker>,
 }
@@ -39,9 +60,7 @@ impl Session {
             limits,
             is_closing: AtomicBool::new(closing.is_cancelled()),
             closing,
-            is_over: AtomicBool::new(false),
-            gives_way: AtomicBool::new(false),
-            gives_way_at_once: AtomicBool::new(false),
+            verdict: AtomicU8::new(Verdict::Stay as u8),
             task: Mutex::new(Waker::noop().clone()),
         }
     }
@@ -59,9 +78,18 @@ impl Session {
         self.watch.is_of(network);
     }
 
+    fn decide(&self, verdict: Verdict) {
+        self.verdict.fetch_max(verdict as u8, Ordering::Release);
+        self.wake();
+    }
+
+    fn verdict(&self) -> Verdict {
+        Verdict::of_number(self.verdict.load(Ordering::Acquire))
+    }
+
     /// Its time is over.
     pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+        self.verdict() == Verdict::Late
     }
 
     /// How well it can be spared ([`Watch::spare`]).
@@ -76,18 +104,22 @@ impl Session {
 
     /// Its place is needed; it was found to be in that state.
     pub(super) fn give_way(&self, found: Spare) {
-        self.gives_way_at_once
-            .store(found.is_within_request(), Ordering::Release);
-        self.gives_way.store(true, Ordering::Release);
-        self.wake();
+        self.decide(if found.is_within_request() {
+            Verdict::GiveWayAtOnce
+        } else {
+            Verdict::GiveWay
+        });
     }
 
     /// Its place is needed, and it can be spared still.
     pub(super) fn gives_way(&self) -> bool {
-        self.gives_way.load(Ordering::Acquire)
-            && self.watch.spare().is_some_and(|(now, _)| {
-                !now.is_within_request() || self.gives_way_at_once.load(Ordering::Acquire)
-            })
+        let may_be_within_request = match self.verdict() {
+            Verdict::Stay | Verdict::Late => return false,
+            Verdict::GiveWay => false,
+            Verdict::GiveWayAtOnce => true,
+        };
+        let spare = self.watch.spare();
+        spare.is_some_and(|(now, _)| may_be_within_request || !now.is_within_request())
     }
 
     /// It has to end after the request at hand.
@@ -111,8 +143,7 @@ impl Session {
 impl Waits for Session {
     fn look(&self) {
         if self.watch.time_left(&self.limits).is_none() {
-            self.is_over.store(true, Ordering::Release);
-            self.wake();
+            self.decide(Verdict::Late);
         } else if !self.is_closing() && self.closing.is_cancelled() {
             self.is_closing.store(true, Ordering::Release);
             self.wake();
@@ -123,5 +154,17 @@ impl Waits for Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Session")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_is_read_as_it_was_written() {
+        for verdict in Verdict::ALL {
+            assert_eq!(Verdict::of_number(verdict as u8), verdict);
+        }
     }
 }

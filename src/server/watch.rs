@@ -1,12 +1,16 @@
 //! What a connection is waiting for, and since when: one small state instead of a timer per request.
 //!
 //! hyper's own header timeout covers one of five waits, and is silently dropped without a Timer. Here the socket and
-//! the bodies say what they wait for, and the worker's rounds look once in a while whether it has been too long.
+//! the bodies say what they wait for, and the worker's rounds look once in a while whether it has been too long. Which
+//! states there are, and what leads from one to the other: `watch/wait.rs`.
 
+mod wait;
+
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,39 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::{Clock, Timestamp};
 
-use super::Settings;
-use super::crowd::{Patience, Spare};
+use super::patience::Patience;
 use super::peer::Held;
-use super::place::One;
+use super::settings::Settings;
+pub(super) use wait::Spare;
+use wait::{Phase, Shared, Step, Wait, Writes};
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
 /// `body_read`.
 const BODY_RATE: u64 = 500;
-
-/// What the other side owes us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Its first byte.
-    FirstByte,
-    /// Nothing: a kept-alive connection.
-    Idle,
-    /// The rest of a request head.
-    Head,
-    /// More of a request body.
-    Body,
-    /// Nothing: it is our turn.
-    Ours,
-}
-
-impl Phase {
-    const ALL: [Self; 5] = [
-        Self::FirstByte,
-        Self::Idle,
-        Self::Head,
-        Self::Body,
-        Self::Ours,
-    ];
-}
 
 /// Shared by the socket, the bodies and the task of one connection.
 #[derive(Debug)]
@@ -54,41 +34,45 @@ pub struct Watch {
     clock: Clock,
     /// How much of its time it may take.
     patience: Arc<Patience>,
-    /// Phase in the low three bits, milliseconds above.
-    state: AtomicU64,
+    wait: Shared<Wait>,
+    writes: Shared<Writes>,
     /// How many milliseconds the client has kept us waiting for the body of this request, less those that the bytes which
     /// came are worth.
     debt: AtomicU64,
-    /// Since when a write has been stuck, plus one; zero: none is.
-    stuck_write: AtomicU64,
-    /// The places of answers that have ended and are not written yet.
-    unwritten: Mutex<Vec<Arc<One>>>,
-    /// There are some: what is asked at each write costs one load.
-    has_unwritten: AtomicBool,
-    /// The connection is no more: nothing will be written.
-    has_ended: AtomicBool,
+    answers: Mutex<Answers>,
     /// What it has of the places of requests, and all of its network; a proxy's counts for none.
     held: Held,
     network: OnceLock<Arc<Held>>,
 }
 
+/// What is kept for answers that have ended, until their bytes are written.
+#[derive(Debug)]
+enum Answers {
+    Unwritten(Vec<Arc<dyn Keep>>),
+    /// The connection is gone: nothing will be written.
+    Gone,
+}
+
+/// Something that is kept for an answer: to be dropped when that is written.
+pub(super) trait Keep: fmt::Debug + Send + Sync {}
+
 impl Watch {
     /// For a connection that was just accepted. The clock is read at each change, so it should be one that costs little.
     pub fn new(clock: Clock, patience: Arc<Patience>) -> Self {
-        let watch = Self {
+        let wait = Wait {
+            phase: Phase::FirstByte,
+            since: clock.now(),
+        };
+        Self {
             clock,
             patience,
-            state: AtomicU64::new(0),
+            wait: Shared::new(wait),
+            writes: Shared::new(Writes::Flow),
             debt: AtomicU64::new(0),
-            stuck_write: AtomicU64::new(0),
-            unwritten: Mutex::default(),
-            has_unwritten: AtomicBool::new(false),
-            has_ended: AtomicBool::new(false),
+            answers: Mutex::new(Answers::Unwritten(Vec::new())),
             held: Held::default(),
             network: OnceLock::new(),
-        };
-        watch.enter(Phase::FirstByte);
-        watch
+        }
     }
 
     /// It comes from a network that has that.
@@ -106,105 +90,39 @@ impl Watch {
         self.network.get()
     }
 
-    fn enter(&self, phase: Phase) {
-        self.state.store(
-            self.clock.now().as_millis() << 3 | phase as u64,
-            Ordering::Relaxed,
-        );
-    }
-
-    fn phase(&self) -> (Phase, Timestamp) {
-        let state = self.state.load(Ordering::Relaxed);
-        // They are in the order of their numbers.
-        let number = usize::try_from(state & 7).unwrap_or_default();
-        let phase = Phase::ALL.get(number).copied().unwrap_or(Phase::Ours);
-        (phase, Timestamp::from_millis(state >> 3))
+    /// Returns the phase that it ends, if it ends one.
+    fn step(&self, step: Step) -> Option<Wait> {
+        let before = self.wait.get();
+        let phase = before.phase.after(step)?;
+        let since = self.clock.now();
+        self.wait.set(Wait { phase, since });
+        Some(before)
     }
 
     /// The connection has a place now: until then nothing could be read from it.
     pub(super) fn is_accepted(&self) {
-        self.enter(Phase::FirstByte);
+        self.step(Step::Accepted);
+    }
+
+    pub(super) fn has_bytes(&self) {
+        self.step(Step::Bytes);
     }
 
     /// A request head is complete.
     pub fn request_begins(&self) {
         self.debt.store(0, Ordering::Relaxed);
-        self.enter(Phase::Ours);
-    }
-
-    /// hyper has all of its response, or it is given up.
-    pub fn response_ended(&self) {
-        self.enter(Phase::Idle);
-    }
-
-    /// How well the connection can be spared, and since when it has been so. `None`: not at all, it is not the client that is
-    /// waited for.
-    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
-        if let Some(since) = self.stuck_write.load(Ordering::Relaxed).checked_sub(1) {
-            return Some((Spare::Unread, Timestamp::from_millis(since)));
-        }
-        let (phase, since) = self.phase();
-        let spare = match phase {
-            Phase::Idle => Spare::Idle,
-            Phase::FirstByte => Spare::Silent,
-            Phase::Head => Spare::Head,
-            Phase::Body => Spare::Body,
-            Phase::Ours => return None,
-        };
-        Some((spare, since))
-    }
-
-    /// Whether a request is being answered.
-    fn is_answering(&self) -> bool {
-        match self.phase().0 {
-            Phase::Body | Phase::Ours => true,
-            Phase::FirstByte | Phase::Idle | Phase::Head => false,
-        }
-    }
-
-    /// Whether bytes of an answer that has ended may lie here. (There is no answer where the request was given up.)
-    pub(super) fn has_more_to_write(&self) -> bool {
-        !self.is_answering() && !self.has_ended.load(Ordering::Acquire)
-    }
-
-    /// The place of an answer: free when that is written.
-    pub(super) fn keep_until_written(&self, one: Arc<One>) {
-        self.unwritten().push(one);
-        self.has_unwritten.store(true, Ordering::Release);
-    }
-
-    /// Everything that hyper had is written.
-    fn all_written(&self) {
-        // With another request being answered there may be more of its answer than hyper had.
-        if self.has_unwritten.load(Ordering::Acquire) && !self.is_answering() {
-            self.has_unwritten.store(false, Ordering::Release);
-            self.unwritten().clear();
-        }
-    }
-
-    /// The connection is gone, with all that it held.
-    pub(super) fn connection_ended(&self) {
-        self.has_ended.store(true, Ordering::Release);
-        self.unwritten().clear();
-    }
-
-    fn unwritten(&self) -> std::sync::MutexGuard<'_, Vec<Arc<One>>> {
-        self.unwritten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.step(Step::HeadEnded);
     }
 
     /// We want more of a request body than is here.
     pub fn waits_for_body(&self) {
-        if self.phase().0 == Phase::Ours {
-            self.enter(Phase::Body);
-        }
+        self.step(Step::BodyWanted);
     }
 
     /// So many bytes more of it came, or the end of it.
     pub fn has_body(&self, bytes: usize) {
-        if let (Phase::Body, since) = self.phase() {
-            let waited = self.clock.now().as_millis() - since.as_millis();
+        if let Some(ended) = self.step(Step::BodyCame) {
+            let waited = self.clock.now().as_millis() - ended.since.as_millis();
             let worth = u64::try_from(bytes)
                 .unwrap_or(u64::MAX)
                 .saturating_mul(1000)
@@ -213,21 +131,64 @@ impl Watch {
             let debt = self.debt.load(Ordering::Relaxed) + waited;
             self.debt
                 .store(debt.saturating_sub(worth), Ordering::Relaxed);
-            self.enter(Phase::Ours);
         }
     }
 
-    pub(super) fn has_bytes(&self) {
-        match self.phase().0 {
-            Phase::FirstByte | Phase::Idle => self.enter(Phase::Head),
-            Phase::Head | Phase::Body | Phase::Ours => {}
+    /// hyper has all of its response, or it is given up.
+    pub fn response_ended(&self) {
+        self.step(Step::AnswerEnded);
+    }
+
+    /// How well the connection can be spared, and since when it has been so. `None`: not at all, it is not the client that is
+    /// waited for.
+    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+        if let Writes::Stuck(since) = self.writes.get() {
+            return Some((Spare::Unread, since));
         }
+        let Wait { phase, since } = self.wait.get();
+        let spare = match phase {
+            Phase::Idle => Spare::Idle,
+            Phase::FirstByte => Spare::Silent,
+            Phase::Head => Spare::Head,
+            Phase::Body => Spare::Body,
+            Phase::Answer => return None,
+        };
+        Some((spare, since))
+    }
+
+    /// Keeps what an answer has that has ended until it is written: its bytes may lie in hyper's buffers. Where the request was
+    /// given up there is no answer, and after the connection nothing is written: then it is dropped at once.
+    pub(super) fn keep_until_written(&self, kept: Arc<dyn Keep>) {
+        if !self.wait.get().phase.is_answering()
+            && let Answers::Unwritten(all) = &mut *self.answers()
+        {
+            all.push(kept);
+        }
+    }
+
+    /// Everything that hyper had is written.
+    fn all_written(&self) {
+        // With another request being answered there may be more of its answer than hyper had.
+        if !self.wait.get().phase.is_answering()
+            && let Answers::Unwritten(all) = &mut *self.answers()
+        {
+            all.clear();
+        }
+    }
+
+    /// The connection is gone, with all that it held.
+    pub(super) fn connection_ended(&self) {
+        *self.answers() = Answers::Gone;
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the connection may go on like this; `None`: its time is over.
     pub fn time_left(&self, settings: &Settings) -> Option<Duration> {
         let now = self.clock.now();
-        let (phase, since) = self.phase();
+        let Wait { phase, since } = self.wait.get();
         let allowed = match phase {
             Phase::FirstByte => self.patience.of(settings.first_byte),
             Phase::Idle => self.patience.of(settings.idle),
@@ -236,15 +197,14 @@ impl Watch {
                 let debt = Duration::from_millis(self.debt.load(Ordering::Relaxed));
                 self.patience.of(settings.body_read).checked_sub(debt)?
             }
-            Phase::Ours => Duration::MAX,
+            Phase::Answer => Duration::MAX,
         };
-        let stuck = self.stuck_write.load(Ordering::Relaxed);
-        let write_left = match stuck.checked_sub(1) {
-            None => Duration::MAX,
-            Some(since) => self
+        let write_left = match self.writes.get() {
+            Writes::Flow => Duration::MAX,
+            Writes::Stuck(since) => self
                 .patience
                 .of(settings.body_read)
-                .checked_sub(now.since(Timestamp::from_millis(since)))?,
+                .checked_sub(now.since(since))?,
         };
         let left = allowed.checked_sub(now.since(since))?.min(write_left);
         (!left.is_zero()).then_some(left)
@@ -265,12 +225,11 @@ impl<T> Watched<T> {
     }
 
     fn wrote<R>(&self, polled: Poll<R>) -> Poll<R> {
-        if polled.is_ready() {
-            self.watch.stuck_write.store(0, Ordering::Relaxed);
-        } else if self.watch.stuck_write.load(Ordering::Relaxed) == 0 {
-            self.watch
-                .stuck_write
-                .store(self.watch.clock.now().as_millis() + 1, Ordering::Relaxed);
+        let writes = &self.watch.writes;
+        match (&polled, writes.get()) {
+            (Poll::Ready(_), _) => writes.set(Writes::Flow),
+            (Poll::Pending, Writes::Flow) => writes.set(Writes::Stuck(self.watch.clock.now())),
+            (Poll::Pending, Writes::Stuck(_)) => {}
         }
         polled
     }

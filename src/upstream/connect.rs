@@ -18,8 +18,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::socket::{self, Batch};
 
-use super::Settings;
 use super::lookups::Lookups;
+use super::settings::Settings;
 
 /// Opens connections to one upstream.
 #[derive(Clone)]

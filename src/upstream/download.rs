@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::idle::Idle;
 use super::line::Line;
-use super::pool::Idle;
 
 /// As many pieces are read of a body that nobody wants, if they are here already, so that its connection need not be closed.
 const UNWANTED: usize = 4;

@@ -1,11 +1,28 @@
 //! One connection to the upstream, driven by the task that uses it: no task of its own, and nothing that has to be woken
 //! between a request and its response.
+//!
+//! What it relies on of hyper, each with a test of that number in `line/habits.rs`, which fails when hyper changes it:
+//!
+//! 1. `try_send_request` only queues: nothing is written before the connection is polled, and one poll writes the request out.
+//! 2. Nothing but the connection makes a response ready: when a poll of it has read the head, the response is there, and its own
+//!    waker is not needed.
+//! 3. A response is handed out before the request's body has ended; the connection goes on with that body when it is polled.
+//! 4. A connection reads before it writes: what the upstream has closed, or sent unasked, shows in the poll that was to write the
+//!    request, and the connection has ended then without a byte of it on the wire.
+//! 5. A request of which nothing was written comes back with the error, at the latest when the connection is dropped. One that
+//!    was written in part does not.
+//! 6. More of a response's body is read only after it was asked for, and then by one poll of the connection. What is read ahead is
+//!    bounded by `max_buf_size`.
+//! 7. A body with a `Content-Length` is at its end with its last byte; one in chunks when it says so.
+//! 8. The sender is ready as soon as the response's body is at its end and the request's is through, where both sides keep the
+//!    connection; without another poll. Else it never is again.
+//! 9. A connection without its sender ends by itself when the exchange on it is over, and not before.
+//! 10. The response takes part in tokio's cooperative budget: a task that has used it up is told "not yet" of one that is there.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -23,8 +40,8 @@ use tokio_util::task::TaskTracker;
 use crate::clock::rounds::{Rounds, Waits};
 use crate::clock::{Clock, Timestamp};
 
-use super::Upload;
 use super::connect::Socket;
+use super::upload::Upload;
 
 /// Bytes of the head of a response, and of what is read or written ahead on one connection: that lies there for as long as the
 /// client at the other end takes nothing.
@@ -54,16 +71,14 @@ where
         limit: Duration,
         rounds: &Rounds,
     ) -> Result<Self, hyper::Error> {
-        let mut builder = http1::Builder::new();
-        builder.max_header_size(BUFFER).max_buf_size(BUFFER);
-        let (sender, connection) = builder.handshake(TokioIo::new(socket)).await?;
+        let (sender, connection) = builder().handshake(TokioIo::new(socket)).await?;
         let relay = Arc::new(Relay {
             clock: rounds.clock().clone(),
             limit: rounds.at_least(limit),
-            since: AtomicU64::new(NEVER),
-            is_over: AtomicBool::new(false),
-            is_hushed: AtomicBool::new(true),
-            task: Mutex::new(Waker::noop().clone()),
+            state: Mutex::new(State {
+                user: User::Nobody,
+                response: Awaited::Not,
+            }),
         });
         rounds.join(Arc::<Relay>::clone(&relay));
         Ok(Self {
@@ -89,8 +104,8 @@ where
             relay,
             waker,
         } = self;
-        relay.hush();
-        relay.waits();
+        relay.works();
+        relay.awaits_response();
         let mut pieces = upload.map(Upload::pieces);
         // Its channel would now and then say that it is not ready so that other tasks have their turn; tokio's word for it is
         // meant for the task, which nobody here would wake.
@@ -103,17 +118,17 @@ where
                 let polled = response
                     .as_mut()
                     .poll(&mut Context::from_waker(Waker::noop()));
-                if polled.is_pending() && relay.is_over() {
+                if polled.is_pending() && relay.response_is_late() {
                     let before = std::mem::replace(&mut pieces, upload.map(Upload::pieces));
                     if pieces == before {
                         return Poll::Ready(None);
                     }
-                    relay.waits();
+                    relay.awaits_response();
                 }
                 polled.map(Some)
             })
             .await;
-            relay.waits_no_more();
+            relay.awaits_no_response();
             answer
         }
     }
@@ -126,7 +141,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut ask = || Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()));
         // The connection reads on when it is asked to, so ask first; then it has its turn.
-        self.relay.hush();
+        self.relay.works();
         match ask() {
             Poll::Pending => {
                 drive(&mut self.connection, &self.relay, &self.waker, cx);
@@ -155,6 +170,12 @@ where
     }
 }
 
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(BUFFER).max_buf_size(BUFFER);
+    builder
+}
+
 /// Lets the connection do what it can. When it has ended it is dropped, so that whatever it has not taken comes back.
 fn drive<B>(
     connection: &mut Option<Connection<TokioIo<Socket>, B>>,
@@ -166,7 +187,7 @@ fn drive<B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let Some(running) = connection else { return };
-    relay.call(cx.waker());
+    relay.sleeps(cx.waker());
     if Pin::new(running)
         .poll(&mut Context::from_waker(waker))
         .is_ready()
@@ -190,49 +211,83 @@ where
 struct Relay {
     clock: Clock,
     limit: Duration,
-    /// Since when a response is waited for, in milliseconds, or [`NEVER`].
-    since: AtomicU64,
-    is_over: AtomicBool,
-    /// The connection has its turn before the task sleeps: nobody needs to be woken.
-    is_hushed: AtomicBool,
-    task: Mutex<Waker>,
+    state: Mutex<State>,
 }
 
-/// No response is waited for.
-const NEVER: u64 = u64::MAX;
+#[derive(Debug)]
+struct State {
+    user: User,
+    response: Awaited,
+}
+
+/// Who uses the line, and whether it has to be woken when the connection can go on.
+#[derive(Debug)]
+enum User {
+    /// Nobody: it lies in the pool. A request makes that `Works`.
+    Nobody,
+    /// A task that is taking a step, and gives the connection its turn before it sleeps (that makes it `Sleeps`) or has no need of it
+    /// at the moment: not to be woken.
+    Works,
+    /// A task that has given the connection its turn and waits for it: to be woken. Its next step makes it `Works`.
+    Sleeps(Waker),
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// There is nothing to wait for: no request is out, or its response is here.
+    Not,
+    /// It is waited for since then. The worker's rounds make that `Late`.
+    Since(Timestamp),
+    /// It takes too long. With a body that still moves, the time begins anew.
+    Late,
+}
 
 impl Relay {
-    fn hush(&self) {
-        self.is_hushed.store(true, Ordering::Release);
+    fn works(&self) {
+        self.user_is(User::Works);
     }
 
-    fn call(&self, task: &Waker) {
-        self.task().clone_from(task);
-        self.is_hushed.store(false, Ordering::Release);
+    fn sleeps(&self, task: &Waker) {
+        let is_told = matches!(&self.state().user, User::Sleeps(before) if before.will_wake(task));
+        if !is_told {
+            self.user_is(User::Sleeps(task.clone()));
+        }
     }
 
     fn rest(&self) {
-        self.hush();
-        self.task().clone_from(Waker::noop());
+        self.user_is(User::Nobody);
+    }
+
+    fn user_is(&self, user: User) {
+        // Dropped when the lock is free again.
+        let _before = std::mem::replace(&mut self.state().user, user);
     }
 
     /// From now on.
-    fn waits(&self) {
-        self.is_over.store(false, Ordering::Release);
-        self.since
-            .store(self.clock.now().as_millis(), Ordering::Release);
+    fn awaits_response(&self) {
+        self.state().response = Awaited::Since(self.clock.now());
     }
 
-    fn waits_no_more(&self) {
-        self.since.store(NEVER, Ordering::Release);
+    fn awaits_no_response(&self) {
+        self.state().response = Awaited::Not;
     }
 
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+    fn response_is_late(&self) -> bool {
+        self.state().response == Awaited::Late
     }
 
-    fn task(&self) -> MutexGuard<'_, Waker> {
-        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        match &self.user {
+            User::Sleeps(task) => task.wake_by_ref(),
+            User::Nobody | User::Works => {}
+        }
     }
 }
 
@@ -242,19 +297,21 @@ impl Wake for Relay {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_hushed.load(Ordering::Acquire) {
-            self.task().wake_by_ref();
-        }
+        self.state().wake();
     }
 }
 
 impl Waits for Relay {
     fn look(&self) {
-        let since = self.since.load(Ordering::Acquire);
-        let waited = self.clock.now().since(Timestamp::from_millis(since));
-        if since != NEVER && waited >= self.limit {
-            self.is_over.store(true, Ordering::Release);
-            self.task().wake_by_ref();
+        let state = &mut *self.state();
+        if let Awaited::Since(since) = state.response
+            && self.clock.now().since(since) >= self.limit
+        {
+            state.response = Awaited::Late;
+            state.wake();
         }
     }
 }
+
+#[cfg(test)]
+mod habits;

@@ -1,7 +1,7 @@
-//! One worker's connections to one upstream: last in, first out, so that few stay warm and the rest go idle.
+//! One worker's connections to one upstream.
 
 use std::error::Error as StdError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,15 +13,16 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::rounds::Rounds;
-use crate::clock::{Clock, Timestamp};
-use crate::socket::Batch;
+use crate::socket::{Batch, WorkerLoop};
 
+use super::connect::{Connector, NoConnection};
+use super::download::Download;
+use super::error::UpstreamError;
 use super::framing;
+use super::idle::Idle;
 use super::line::Line;
-use super::{Connector, Download, NoConnection, Settings, Upload, UpstreamError};
-
-/// How many unused connections a worker keeps at most.
-const MAX_IDLE: usize = 256;
+use super::settings::Settings;
+use super::upload::Upload;
 
 /// Sends requests to one upstream.
 #[derive(Debug)]
@@ -36,50 +37,6 @@ where
     batch: Batch,
     tasks: TaskTracker,
     idle: Arc<Idle<B>>,
-}
-
-/// Connections that wait for their next request.
-#[derive(Debug)]
-pub(super) struct Idle<B>
-where
-    B: Body + 'static,
-{
-    clock: Clock,
-    keep: Duration,
-    most: usize,
-    lines: Mutex<Vec<(Box<Line<B>>, Timestamp)>>,
-}
-
-impl<B> Idle<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    /// The response that came over it is through: it can serve another request.
-    pub(super) fn keep(&self, line: Box<Line<B>>) {
-        if !line.is_ready() {
-            return;
-        }
-        line.rest();
-        let now = self.clock.now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < self.most {
-            lines.push((line, now));
-        }
-    }
-
-    /// The youngest connection. What is too old is closed here: an upstream that closes idle connections after five seconds
-    /// would reset the request instead.
-    fn take(&self) -> Option<Box<Line<B>>> {
-        let now = self.clock.now();
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let (line, since) = lines.pop()?;
-        if now.since(since) >= self.keep {
-            lines.clear();
-            return None;
-        }
-        Some(line)
-    }
 }
 
 /// Whether nothing more can come of a response than is read as its body. Servers are known that send one where there is none,
@@ -124,16 +81,13 @@ where
     /// With no connections yet, and `most_idle` that nothing uses at most. `tasks` runs those whose request outlasts the response.
     pub fn new(
         connector: Connector,
-        (settings, most_idle): (&Settings, usize),
-        (rounds, batch): (Rounds, Batch),
+        settings: &Settings,
+        most_idle: usize,
+        own: WorkerLoop,
         tasks: TaskTracker,
     ) -> Self {
-        let idle = Idle {
-            clock: rounds.clock().clone(),
-            keep: settings.idle,
-            most: most_idle.min(MAX_IDLE),
-            lines: Mutex::default(),
-        };
+        let WorkerLoop { rounds, batch } = own;
+        let idle = Idle::new(rounds.clock().clone(), settings.idle, most_idle);
         Self {
             connector,
             connect: settings.connect,
@@ -231,12 +185,6 @@ where
 
     /// Closes what nobody uses; called now and then, so that sockets do not stay open for ever in quiet times.
     pub fn close_idle(&self) {
-        let now = self.idle.clock.now();
-        let mut lines = self
-            .idle
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|(_, since)| now.since(*since) < self.idle.keep);
+        self.idle.close_old();
     }
 }

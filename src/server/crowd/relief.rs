@@ -3,39 +3,39 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Crowd, Group, Places, spare};
+use super::members::{Group, Members, Places, spare};
 use crate::server::peer::{level, scarce};
 use crate::server::place::InFlight;
 use crate::server::session::Session;
 
-impl Crowd {
-    /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
-    /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
-    pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
-        let places = &self.0.places;
-        let [requests, uploads] = in_flight
-            .map(|in_flight| in_flight.free(limit))
-            .fold([None, None], least);
-        let mut members = self.members();
-        let connections = places.free(members.taken);
-        let mut groups: Vec<_> = members
-            .groups
-            .iter_mut()
-            .filter_map(|(network, group)| network.is_some().then_some(group))
-            .collect();
-        take_back(
-            &mut groups,
-            connections,
-            |group| group.members.len(),
-            |_| true,
-        );
-        let count = |group: &Group| group.held.requests.load(Ordering::Relaxed);
-        let has = |session: &Session| session.held().requests.load(Ordering::Relaxed) > 0;
-        take_back(&mut groups, requests, count, has);
-        let count = |group: &Group| group.held.uploads.load(Ordering::Relaxed);
-        let has = |session: &Session| session.held().uploads.load(Ordering::Relaxed) > 0;
-        take_back(&mut groups, uploads, count, has);
-    }
+/// Where few places are free, networks that have more than these lose connections, until they have as many.
+pub(super) fn relieve<'i>(
+    members: &mut Members,
+    places: &Places,
+    in_flight: impl Iterator<Item = &'i InFlight>,
+    limit: usize,
+) {
+    let [requests, uploads] = in_flight
+        .map(|in_flight| in_flight.free(limit))
+        .fold([None, None], least);
+    let connections = places.free(members.taken);
+    let mut groups: Vec<_> = members
+        .groups
+        .iter_mut()
+        .filter_map(|(network, group)| network.is_some().then_some(group))
+        .collect();
+    take_back(
+        &mut groups,
+        connections,
+        |group| group.members.len(),
+        |_| true,
+    );
+    let count = |group: &Group| group.held.requests.load(Ordering::Relaxed);
+    let has = |session: &Session| session.held().requests.load(Ordering::Relaxed) > 0;
+    take_back(&mut groups, requests, count, has);
+    let count = |group: &Group| group.held.uploads.load(Ordering::Relaxed);
+    let has = |session: &Session| session.held().uploads.load(Ordering::Relaxed) > 0;
+    take_back(&mut groups, uploads, count, has);
 }
 
 impl Places {

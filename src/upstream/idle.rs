@@ -1,0 +1,79 @@
+//! Connections that wait for their next request: last in, first out, so that few stay warm and the rest go idle.
+
+use std::error::Error as StdError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+
+use crate::clock::{Clock, Timestamp};
+
+use super::line::Line;
+
+/// How many unused connections a worker keeps at most.
+const MAX_IDLE: usize = 256;
+
+/// Connections that wait for their next request.
+#[derive(Debug)]
+pub(super) struct Idle<B>
+where
+    B: Body + 'static,
+{
+    clock: Clock,
+    keep: Duration,
+    most: usize,
+    lines: Mutex<Vec<(Box<Line<B>>, Timestamp)>>,
+}
+
+impl<B> Idle<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    pub(super) fn new(clock: Clock, keep: Duration, most: usize) -> Self {
+        Self {
+            clock,
+            keep,
+            most: most.min(MAX_IDLE),
+            lines: Mutex::default(),
+        }
+    }
+
+    /// The response that came over it is through: it can serve another request.
+    pub(super) fn keep(&self, line: Box<Line<B>>) {
+        if !line.is_ready() {
+            return;
+        }
+        line.rest();
+        let now = self.clock.now();
+        let mut lines = self.lines();
+        if lines.len() < self.most {
+            lines.push((line, now));
+        }
+    }
+
+    /// The youngest connection. What is too old is closed here: an upstream that closes idle connections after five seconds
+    /// would reset the request instead.
+    pub(super) fn take(&self) -> Option<Box<Line<B>>> {
+        let now = self.clock.now();
+        let mut lines = self.lines();
+        let (line, since) = lines.pop()?;
+        if now.since(since) >= self.keep {
+            lines.clear();
+            return None;
+        }
+        Some(line)
+    }
+
+    /// Closes what is too old.
+    pub(super) fn close_old(&self) {
+        let now = self.clock.now();
+        self.lines()
+            .retain(|(_, since)| now.since(*since) < self.keep);
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Vec<(Box<Line<B>>, Timestamp)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
