@@ -99,7 +99,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return malformed(exchange, request, text, status).await;
     }
     if let Some(handle) = handle {
-        return continuation(exchange, request, (&submission, &handle), &heard).await;
+        return continuation(exchange, request, &submission, &handle, &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
@@ -237,7 +237,7 @@ async fn pass(
     handle: Option<&Handle>,
 ) -> Response<Body> {
     let browser = exchange.browser(&cleared.get().headers);
-    pass_from(exchange, cleared, begun, (handle, browser)).await
+    pass_from(exchange, cleared, begun, handle, browser).await
 }
 
 /// The same from a browser that is known.
@@ -245,7 +245,8 @@ async fn pass_from(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     begun: Option<Digest>,
-    (handle, browser): (Option<&Handle>, Option<Digest>),
+    handle: Option<&Handle>,
+    browser: Option<Digest>,
 ) -> Response<Body> {
     let asked = bind::Asked {
         sent: Box::new(cleared.get().sent()),

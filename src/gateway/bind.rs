@@ -275,8 +275,12 @@ async fn examine<'g>(
                 if other_browser == Some(BrowserBinding::Soft) && !carried.codes.is_empty() {
                     found.foretell(exchange, asked);
                 }
-                let place = (*carrier, carried, twins);
-                return bind(exchange, asked, place, &found, (response, page)).await;
+                let place = ToBind {
+                    carrier: *carrier,
+                    carried,
+                    twins,
+                };
+                return bind(exchange, asked, place, &found, response, page).await;
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
@@ -310,14 +314,28 @@ fn other_browser(
     Some(binding)
 }
 
+/// The place of an answer in which there is something to bind.
+struct ToBind<'a> {
+    carrier: &'a dyn Carrier,
+    carried: &'a Carried,
+    /// In which other ways its one code may be written.
+    twins: Option<Twins>,
+}
+
 /// The one place that binds a code, replaces it, and sees to it that nothing of it is left over.
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (place, carried, twins): (&dyn Carrier, &Carried, Option<Twins>),
+    place: ToBind<'_>,
     found: &Belongs,
-    (response, page): (&Response<Body>, &Page),
+    response: &Response<Body>,
+    page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
+    let ToBind {
+        carrier,
+        carried,
+        twins,
+    } = place;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };
@@ -349,7 +367,7 @@ async fn bind<'g>(
             state,
             code,
         };
-        place.rewrite_without(replacement, without)
+        carrier.rewrite_without(replacement, without)
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {

@@ -85,7 +85,8 @@ impl Seen {
 /// `prompt=none`, which is only refused in other words. `soft` tells what `hard` would refuse.
 pub(super) fn check(
     exchange: &Exchange<'_>,
-    (record, rule): (&PendingAuthorization, &Rule),
+    record: &PendingAuthorization,
+    rule: &Rule,
     now: Option<Digest>,
 ) -> Result<(), Violation> {
     let seen = Seen::of(record.browser, now);

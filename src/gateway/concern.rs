@@ -160,14 +160,15 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         };
     }
     // What is rare is boxed, so that what is frequent stays small.
-    Box::pin(listen(exchange, request, (body, declared), look)).await
+    Box::pin(listen(exchange, request, body, declared, look)).await
 }
 
 /// The same for a request that takes more than a look.
 async fn listen(
     exchange: &Exchange<'_>,
     request: &Received,
-    (body, declared): (Peeked, Declared),
+    body: Peeked,
+    declared: Declared,
     look: Look,
 ) -> Heard {
     let read = request.body.read();

@@ -44,8 +44,14 @@ pub(super) const NOBODY: Named<'static> = Named {
     redirect_uri: None,
 };
 
-/// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
-type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
+/// A request as the upstream gets it.
+struct Outgoing {
+    /// Boxed so that passing it between handlers moves one pointer.
+    request: Request<Box<Body>>,
+    /// Tells how far its body has come, if that is not all here.
+    upload: Option<Arc<Upload>>,
+    place: Place,
+}
 
 /// One request and the site that it is for.
 #[derive(Debug)]
@@ -209,7 +215,11 @@ impl<'g> Exchange<'g> {
             let _ = received.body.peek(most).await;
         }
         // Nothing but what it returns lives on while the answer is waited for.
-        let (request, upload, place) = self.outgoing(received)?;
+        let Outgoing {
+            request,
+            upload,
+            place,
+        } = self.outgoing(received)?;
         match self.client.send(request, upload).await {
             // Nothing that goes out asks for an upgrade.
             Ok(response) if response.status().is_informational() => {
@@ -287,7 +297,11 @@ impl<'g> Exchange<'g> {
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        Ok((request, upload, place))
+        Ok(Outgoing {
+            request,
+            upload,
+            place,
+        })
     }
 
     /// Tells that the upstream gave none.

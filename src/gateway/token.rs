@@ -40,7 +40,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         }
         let rule = exchange.site.settings.rules.strictest(clock::today());
         let asked = asked(&request);
-        return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
+        let sent = exchange.send(request).await;
+        return other_answer(exchange, rule, asked, sent).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -51,7 +52,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
     };
     if has_document(exchange, &mut request, &body).await {
-        let unreadable = (unreadable(&TokenProblem::Document), StatusCode::BAD_REQUEST);
+        let unreadable = Unreadable::bad_request(unreadable(&TokenProblem::Document));
         return refuse_unreadable(exchange, request, unreadable).await;
     }
     let pairs = exchange.shared.limits.form_pairs;
@@ -59,8 +60,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(params) => params,
         Err(malformed) => {
             let violation = Violation::MalformedRequest(malformed.to_string());
-            return refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST))
-                .await;
+            let unreadable = Unreadable::bad_request(violation);
+            return refuse_unreadable(exchange, request, unreadable).await;
         }
     };
     let authorization = request
@@ -78,22 +79,18 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let other = (redemption.grant_type, redemption.client.clone());
-            other_grant(exchange, request, &params, other).await
+            let client = redemption.client.clone();
+            other_grant(exchange, request, &params, redemption.grant_type, client).await
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            other_grant(exchange, request, &params, (grant_type, client)).await
+            other_grant(exchange, request, &params, grant_type, client).await
         }
         Err(problem) => {
-            refuse_unreadable(
-                exchange,
-                request,
-                (unreadable(&problem), StatusCode::BAD_REQUEST),
-            )
-            .await
+            let unreadable = Unreadable::bad_request(unreadable(&problem));
+            refuse_unreadable(exchange, request, unreadable).await
         }
     }
 }
@@ -128,7 +125,8 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let asked = asked(cleared.get());
-            other_answer(exchange, rule, (asked, exchange.forward(cleared).await)).await
+            let sent = exchange.forward(cleared).await;
+            other_answer(exchange, rule, asked, sent).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -162,7 +160,7 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
     let body = match body(exchange, request).await {
         Ok(body) => body,
-        Err((violation, _)) => {
+        Err(Unreadable { violation, .. }) => {
             record(exchange, request, violation);
             return None;
         }
@@ -192,8 +190,10 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let other = (redemption.grant_type, redemption.client);
-            drop(decide_other(exchange, (), other));
+            let Redemption {
+                grant_type, client, ..
+            } = redemption;
+            drop(decide_other(exchange, (), grant_type, client.as_ref()));
             None
         }
         Ok(TokenRequest::Redemption(redemption)) => {
@@ -204,7 +204,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            drop(decide_other(exchange, (), (grant_type, client)));
+            drop(decide_other(exchange, (), grant_type, client.as_ref()));
             None
         }
         Err(violation) => {
@@ -245,8 +245,9 @@ fn unreadable(problem: &TokenProblem) -> Violation {
 async fn refuse_unreadable(
     exchange: &Exchange<'_>,
     mut request: Received,
-    (violation, status): Unreadable,
+    unreadable: Unreadable,
 ) -> Response<Body> {
+    let Unreadable { violation, status } = unreadable;
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
@@ -261,7 +262,8 @@ async fn other_grant(
     exchange: &Exchange<'_>,
     mut request: Received,
     params: &Params<'_>,
-    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+    grant_type: Option<&str>,
+    client: Option<ClientIdentity>,
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(client.as_ref());
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
@@ -274,7 +276,7 @@ async fn other_grant(
         });
         request.body.replace(kept);
     }
-    match decide_other(exchange, request, (grant_type, client)) {
+    match decide_other(exchange, request, grant_type, client.as_ref()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, rule, exchange.forward(cleared).await)
         }
@@ -285,13 +287,14 @@ async fn other_grant(
 fn decide_other<T>(
     exchange: &Exchange<'_>,
     subject: T,
-    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+    grant_type: Option<&str>,
+    client: Option<&ClientIdentity>,
 ) -> Decision<T> {
     let named = Named {
-        client: client.as_ref().map(ClientIdentity::id),
+        client: client.map(ClientIdentity::id),
         redirect_uri: None,
     };
-    let rule = exchange.rule_of_identity(client.as_ref());
+    let rule = exchange.rule_of_identity(client);
     let violation = if grant_type == Some("authorization_code") {
         Some(Violation::MalformedRequest("code is missing".to_owned()))
     } else {
@@ -443,7 +446,8 @@ fn asked(request: &Received) -> bind::Asked<'static> {
 async fn other_answer(
     exchange: &Exchange<'_>,
     rule: &Rule,
-    (asked, sent): (bind::Asked<'_>, Result<Response<Body>, UpstreamError>),
+    asked: bind::Asked<'_>,
+    sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
     match sent {
         Ok(response) if !response.status().is_redirection() => {

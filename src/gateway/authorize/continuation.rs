@@ -21,7 +21,8 @@ use super::{pass_from, store_unavailable};
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
-    (submission, handle): (&Submission<'_>, &Handle),
+    submission: &Submission<'_>,
+    handle: &Handle,
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
@@ -50,7 +51,7 @@ pub(super) async fn continuation(
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, (&record, own), now))
+        .and_then(|()| browser::check(exchange, &record, own, now))
         .err();
     let rule = match &violation {
         // It may be about the client that it names, or about any client.
@@ -63,6 +64,11 @@ pub(super) async fn continuation(
         names.or_of(exchange.site.client_name(record.client))
     });
     let whom = names.as_ref().map_or(NOBODY, Names::as_named);
+    let sign_in = SignIn {
+        handle,
+        record: &record,
+        browser: now,
+    };
     match apply(
         rule.mode,
         Verdict {
@@ -72,7 +78,7 @@ pub(super) async fn continuation(
     ) {
         Decision::Refuse(_, violation) => {
             exchange.tell(Decided::Refused, Some(&violation), whom);
-            let told = tell_client(exchange, submission, (&record, rule), &violation);
+            let told = tell_client(exchange, submission, &record, rule, &violation);
             told.unwrap_or_else(|| {
                 exchange.page(
                     StatusCode::BAD_REQUEST,
@@ -84,11 +90,9 @@ pub(super) async fn continuation(
         }
         Decision::Report(cleared, violation) => {
             exchange.tell(Decided::Reported, Some(&violation), whom);
-            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
+            rewritten(exchange, cleared, submission, sign_in, None).await
         }
-        Decision::Allow(cleared) => {
-            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
-        }
+        Decision::Allow(cleared) => rewritten(exchange, cleared, submission, sign_in, None).await,
     }
 }
 
@@ -98,7 +102,8 @@ pub(super) async fn continuation(
 fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
-    (record, rule): (&PendingAuthorization, &Rule),
+    record: &PendingAuthorization,
+    rule: &Rule,
     violation: &Violation,
 ) -> Option<Response<Body>> {
     if *violation != Violation::BrowserMismatch {
@@ -126,14 +131,28 @@ fn tell_client(
     Some(reply::authorization_error(&error, &to, mode))
 }
 
+/// A sign-in that goes on.
+#[derive(Clone, Copy)]
+pub(super) struct SignIn<'r> {
+    pub(super) handle: &'r Handle,
+    pub(super) record: &'r PendingAuthorization,
+    /// The cookie of the browser that sends the request.
+    pub(super) browser: Option<Digest>,
+}
+
 /// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     submission: &Submission<'_>,
-    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
+    sign_in: SignIn<'_>,
     fresh: Option<Part>,
 ) -> Response<Body> {
+    let SignIn {
+        handle,
+        record,
+        browser,
+    } = sign_in;
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
@@ -155,6 +174,6 @@ pub(super) async fn rewritten(
         return exchange.unwritable(accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, now);
-    pass_from(exchange, cleared, begun, (Some(handle), browser)).await
+    let browser = browser::of(exchange, record, browser);
+    pass_from(exchange, cleared, begun, Some(handle), browser).await
 }

@@ -19,7 +19,7 @@ use super::super::browser::Tie;
 use super::super::exchange::{Exchange, Named};
 use super::super::received::Received;
 use super::super::{BrowserBinding, Entry, bind, browser, reply};
-use super::continuation::rewritten;
+use super::continuation::{SignIn, rewritten};
 use super::refuse::refuse;
 use super::{doubtful, pass, store_unavailable};
 
@@ -177,7 +177,7 @@ pub(super) async fn fresh(
         // Nothing will come back that is of any use to anybody.
         return pass(exchange, cleared, None, None).await;
     }
-    enter(exchange, cleared, &fresh, (&pending, tie)).await
+    enter(exchange, cleared, &fresh, &pending, tie).await
 }
 
 /// Holds the request under a handle, and puts the handle in place of the client's state.
@@ -185,7 +185,8 @@ async fn enter(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     fresh: &Fresh<'_>,
-    (pending, tie): (&PendingAuthorization, Tie),
+    pending: &PendingAuthorization,
+    tie: Tie,
 ) -> Response<Body> {
     fresh.note(exchange);
     let request = cleared.get();
@@ -217,7 +218,11 @@ async fn enter(
             return fresh.unavailable(exchange, error, request);
         }
     }
-    let with = (&handle, pending, exchange.browser(&request.headers));
+    let with = SignIn {
+        handle: &handle,
+        record: pending,
+        browser: exchange.browser(&request.headers),
+    };
     let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
     with_cookie(response, tie.set_cookie)
 }

@@ -146,10 +146,10 @@ pub(super) async fn find<'g>(
     match carried.handles.as_slice() {
         [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, place, nobodys).await,
         [] if exchange.site.settings.rules.any_upstream_codes() => {
-            correlated(exchange, asked, (place, carried), nobodys).await
+            correlated(exchange, asked, place, carried, nobodys).await
         }
         [] => Ok(nobodys),
-        [handle] => by_handle(exchange, (place, carried), handle, nobodys).await,
+        [handle] => by_handle(exchange, place, carried, handle, nobodys).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
             whose: Whose::Several,
@@ -160,7 +160,8 @@ pub(super) async fn find<'g>(
 
 async fn by_handle<'g>(
     exchange: &Exchange<'g>,
-    (place, carried): (&dyn Carrier, &Carried),
+    place: &dyn Carrier,
+    carried: &Carried,
     handle: &Handle,
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
@@ -264,7 +265,8 @@ fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Di
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (place, carried): (&dyn Carrier, &Carried),
+    place: &dyn Carrier,
+    carried: &Carried,
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();

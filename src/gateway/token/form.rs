@@ -12,7 +12,19 @@ use super::super::exchange::Exchange;
 use super::super::received::Received;
 
 /// A request that cannot be judged, and the status that says so best.
-pub(super) type Unreadable = (Violation, StatusCode);
+pub(super) struct Unreadable {
+    pub(super) violation: Violation,
+    pub(super) status: StatusCode,
+}
+
+impl Unreadable {
+    pub(super) fn bad_request(violation: Violation) -> Self {
+        Self {
+            violation,
+            status: StatusCode::BAD_REQUEST,
+        }
+    }
+}
 
 /// Neither a body nor a query that parameters could stand in.
 pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
@@ -31,8 +43,10 @@ pub(super) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
-    let malformed =
-        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let malformed = |text: &str, status| {
+        let violation = Violation::MalformedRequest(text.to_owned());
+        Err(Unreadable { violation, status })
+    };
     let limits = &exchange.shared.limits;
     let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
     let media_type = request
