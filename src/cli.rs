@@ -1,24 +1,19 @@
 //! The command line: one file per command.
 
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
+mod options;
 mod run;
+mod terminal;
 
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-/// The command line was wrong (`EX_USAGE`).
-const USAGE: u8 = 64;
-/// The configuration was (`EX_DATAERR`).
-const CONFIG: u8 = 65;
-
-/// The gate could not start.
-const START: u8 = 1;
+use options::{Admin, ConfigFile};
+use terminal::USAGE;
 
 /// Makes any OAuth 2.0 / OpenID Connect server require PKCE with S256.
 #[derive(Debug, Parser)]
@@ -35,25 +30,10 @@ enum Command {
     /// Say what is wrong with a configuration, and what it means for each client
     Check(ConfigFile),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
+    #[cfg(feature = "demo")]
     Demo(demo::Options),
     /// Ask a running gate whether it is ready
     Healthcheck(Admin),
-}
-
-/// `--config FILE`.
-#[derive(Debug, Args)]
-pub struct ConfigFile {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "config.toml")]
-    pub config: PathBuf,
-}
-
-/// `--admin ADDRESS`.
-#[derive(Debug, Args)]
-pub struct Admin {
-    /// Where the gate listens for operators
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
-    pub admin: SocketAddr,
 }
 
 /// Does what the arguments of this process say.
@@ -61,6 +41,8 @@ pub fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(arguments) => execute(&arguments.command),
         Err(error) => {
+            #[cfg(not(feature = "demo"))]
+            let error = without_demo(error);
             // Whoever asked for help gets it; whoever did not has made a mistake.
             let code = if error.use_stderr() { USAGE } else { 0 };
             let printed = error.print();
@@ -69,18 +51,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is documented and left out of this build is said to be so.
+#[cfg(not(feature = "demo"))]
+fn without_demo(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let asked = error.get(ContextKind::InvalidSubcommand);
+    if asked == Some(&ContextValue::String("demo".to_owned())) {
+        let tip =
+            "this gate was built without the demonstration, which is the cargo feature `demo`";
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
 fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(file) => check::execute(file),
+        #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
     }
-}
-
-/// One line to standard error; nobody is left to be told when that is gone.
-fn complain(message: &str) {
-    let _gone = writeln!(io::stderr().lock(), "{message}");
 }
 
 #[cfg(test)]
@@ -118,5 +110,18 @@ mod tests {
             assert!(parse(wrong).unwrap_err().use_stderr(), "{wrong}");
         }
         assert!(!parse("pkce-gate --help").unwrap_err().use_stderr());
+    }
+
+    #[cfg(not(feature = "demo"))]
+    #[test]
+    fn a_build_without_the_demonstration_says_so() {
+        let said = |command| {
+            let parsed = Arguments::try_parse_from(["pkce-gate", command]);
+            without_demo(parsed.unwrap_err()).to_string()
+        };
+        assert!(said("demo").contains("unrecognized subcommand"));
+        assert!(said("demo").contains("the cargo feature `demo`"));
+        assert!(!said("dema").contains("the cargo feature"));
+        assert!(!said("--help").contains("demo"), "help does not offer it");
     }
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 
-use super::{CONFIG, ConfigFile, complain};
+use super::options::ConfigFile;
+use super::terminal::{CONFIG, complain};
 use crate::app::descriptors::{self, Need};
 use crate::clock;
 use crate::clock::date;

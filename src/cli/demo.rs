@@ -5,11 +5,12 @@
 //! - [`legacy`] is an authorization server as there are many: honest, and it has never heard of PKCE.
 //! - The gate in front of it is the real one, from a real configuration ([`stage`]).
 //! - [`page`] is the application, whose page shows what happens; [`acts`] plays it and the attacker.
-//! - [`ledger`] holds what went over the wire, [`story`] makes a scene of it, [`view`] and [`text`] show it.
+//! - [`facts`] is what all of them know beforehand; [`ledger`] holds what went over the wire, [`story`] makes a scene of it, [`view`] and [`text`] show it.
 
 mod acts;
 mod agent;
 mod attempt;
+mod facts;
 mod ledger;
 mod legacy;
 mod login;
@@ -21,7 +22,6 @@ mod text;
 mod view;
 mod wire;
 
-use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{START, complain, run};
+use super::run;
+use super::terminal::{START, complain, say};
 use crate::telemetry::log;
 use agent::Agent;
 use legacy::Legacy;
@@ -157,10 +158,4 @@ fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     tasks.spawn(wire::serve(listener, site, stop.clone(), tasks.clone()));
     Ok(())
-}
-
-/// To standard output; nobody is left to be told when that is gone.
-fn say(text: &str) {
-    let mut out = io::stdout().lock();
-    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

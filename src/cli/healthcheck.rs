@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Admin, complain};
+use super::options::Admin;
+use super::terminal::complain;
 
 /// Whoever asks has no longer to wait.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConfigFile, START, check, complain};
+use super::check;
+use super::options::ConfigFile;
+use super::terminal::{START, complain};
 use crate::app::{App, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;

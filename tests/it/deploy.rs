@@ -410,6 +410,7 @@ fn the_image_holds_the_released_binary() {
     for step in ["deploy/release/build", "cp target/released/pkce-gate"] {
         assert!(file.contains(step), "{step}");
     }
+    assert!(read("deploy/release/build").contains("--no-default-features"));
     // What the release is built with gets into the build's context.
     let ignored = read("deploy/docker/Dockerfile.dockerignore");
     let ignored: Vec<_> = ignored.lines().collect();

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod config;
+#[cfg(feature = "demo")]
 mod demo;
 mod deploy;
 mod differential;

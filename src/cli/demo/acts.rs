@@ -3,9 +3,9 @@
 
 use super::agent::Agent;
 use super::attempt::{Attempt, Expect};
+use super::facts::{ATTACKER, CLIENT, TOKEN};
 use super::ledger::{Exchange, Party};
-use super::legacy::TOKEN;
-use super::login::{ATTACKER, CLIENT, Login, redemption, unguessable};
+use super::login::{Login, redemption, unguessable};
 use super::scene::Scene;
 use super::stage::Stage;
 use super::story::{Promise, Remark, Story};

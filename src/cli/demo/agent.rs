@@ -3,8 +3,8 @@
 use http::{HeaderValue, Method, Request, Response, header};
 use url::Url;
 
+use super::facts::{PASSWORD, USER};
 use super::ledger::{Exchange, Message, Party};
-use super::legacy::{PASSWORD, USER};
 use super::stage::Stage;
 use super::wire::{self, Asked, Failed, Pairs, failed};
 

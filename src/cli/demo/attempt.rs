@@ -3,8 +3,8 @@
 use http::{Method, Request, Response, StatusCode, header};
 
 use super::agent;
+use super::facts::TOKEN;
 use super::ledger::Party;
-use super::legacy::TOKEN;
 use super::stage::Stage;
 use super::story::{Promise, Remark, Tone};
 use super::wire::{self, Failed, Pairs};

@@ -12,18 +12,10 @@ use http::{Method, Response, StatusCode};
 use minijinja::{AutoEscape, Environment, context};
 use serde_json::json;
 
+use super::facts::{ATTACKER, AUTHORIZE, CLIENT, METADATA, PASSWORD, Places, TOKEN, USER};
 use super::ledger::{Exchange, Ledger, Message, Party};
-use super::login::{ATTACKER, CLIENT, unguessable};
-use super::stage::Places;
+use super::login::unguessable;
 use super::wire::{self, Answers, Asked, Pairs, value};
-
-/// The one user.
-pub(super) const USER: &str = "alice";
-/// No secret: the login form says it.
-pub(super) const PASSWORD: &str = "pass";
-pub(super) const AUTHORIZE: &str = "/oauth/authorize";
-pub(super) const TOKEN: &str = "/oauth/token";
-pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 /// Codes that wait for their redemption at most.
 const WAITING: usize = 100;

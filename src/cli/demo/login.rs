@@ -4,13 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::legacy::AUTHORIZE;
+use super::facts::{AUTHORIZE, CLIENT};
 use super::wire::{self, Failed, Pairs};
-
-/// The application.
-pub(super) const CLIENT: &str = "demo-app";
-/// A client that the attacker has registered for himself: being some client is no protection.
-pub(super) const ATTACKER: &str = "attacker-app";
 
 /// 256 random bits in base64url.
 pub(super) fn unguessable() -> Result<String, Failed> {

@@ -7,15 +7,16 @@ use http::{Method, Response, StatusCode};
 use minijinja::{AutoEscape, Environment, Value, context};
 
 use super::agent::Agent;
+use super::facts::{METADATA, PASSWORD, USER};
 use super::ledger::{Exchange, Message, Party};
-use super::legacy::{METADATA, PASSWORD, USER};
 use super::login::Login;
 use super::scene::Scene;
 use super::stage::Stage;
 use super::story::Story;
 use super::view::StoryView;
 use super::wire::{self, Answers, Asked, value};
-use super::{acts, say, text};
+use super::{acts, text};
+use crate::cli::terminal::say;
 
 /// Sign-ins that were begun and not brought back; the oldest is forgotten.
 const WAITING: usize = 100;

@@ -7,9 +7,8 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Ledger, Party};
-use super::legacy::{AUTHORIZE, TOKEN};
-use super::login::CLIENT;
+use super::facts::{AUTHORIZE, CLIENT, Places, TOKEN};
+use super::ledger::Ledger;
 use super::wire::{Failed, failed};
 use crate::app::App;
 use crate::clock::{self, Clock};
@@ -19,34 +18,6 @@ use crate::telemetry::Telemetry;
 
 /// Where the demo page is, if nothing else is there.
 const PORT: u16 = 8088;
-
-/// Who is where: origins without a slash at their end.
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) page: String,
-    pub(super) gate: String,
-    pub(super) upstream: String,
-    pub(super) callback: String,
-    pub(super) attacker_callback: String,
-}
-
-impl Places {
-    /// Whose URL it is.
-    pub(super) fn party(&self, url: &str) -> Party {
-        if url.starts_with(&self.gate) {
-            Party::Gate
-        } else if url.starts_with(&self.upstream) {
-            Party::Upstream
-        } else {
-            Party::Application
-        }
-    }
-
-    /// Whether this `Host` is the gate's: it hands on the one that the client asked for.
-    pub(super) fn is_gate(&self, host: &str) -> bool {
-        self.gate.strip_prefix("http://") == Some(host)
-    }
-}
 
 /// What everybody on the stage knows.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The story in a terminal.
 
+use super::facts::Places;
 use super::scene::Scene;
-use super::stage::Places;
 use super::view::{MessageView, PromiseView, StepView, StoryView};
 
 /// Columns of a line of prose.
