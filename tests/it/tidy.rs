@@ -1,5 +1,7 @@
 //! The house keeps its shape: who may import whom, and how large a file may grow. See ARCHITECTURE.md.
 
+mod circles;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,390 @@
+//! Which file needs which: no circle of files anywhere, and none that imports from a file above it.
+//!
+//! A file needs another one when a path of it (`use`, or in the code: `crate::…`, `super::…`, or a child module's name) leads to
+//! an item that is declared there. A path through a file that only re-exports leads to where the item is declared. Tests count
+//! for nothing here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Files that import from a file above them, until they are changed. Only to become fewer.
+const IMPORT_FROM_ABOVE: &[&str] = &[
+    "carrier/form_post",
+    "carrier/jarm",
+    "carrier/location",
+    "clock/rounds",
+    "config/lint",
+    "config/lint/promises",
+    "config/lint/servers",
+    "config/lint/unique",
+    "config/server",
+    "config/tree/scalar",
+    "config/upstream",
+    "flow/settlement",
+    "flow/submission",
+    "gateway/authorize/continuation",
+    "gateway/authorize/fresh",
+    "gateway/authorize/observe",
+    "gateway/bind",
+    "gateway/bind/belongs",
+    "gateway/bind/leftovers",
+    "gateway/bind/read",
+    "gateway/browser",
+    "gateway/endpoint",
+    "gateway/endpoint/host",
+    "gateway/exchange",
+    "gateway/headers/forwarded",
+    "gateway/site",
+    "gateway/token",
+    "oauth/digest/memo",
+    "oauth/params/escape",
+    "policy/redeem",
+    "store/memory/bind",
+    "store/memory/entropy",
+    "store/memory/expiry",
+    "store/memory/network",
+    "store/memory/record/pack",
+    "store/memory/table",
+    "store/memory/usage",
+    "suspicion/names",
+    "suspicion/words",
+    "telemetry/log",
+];
+
+/// Files in a circle, until they are changed. (One through a file above is told by the list before.) Only to become fewer.
+const IN_CIRCLES: &[&str] = &[
+    "gateway/authorize/continuation",
+    "gateway/authorize/fresh",
+    "gateway/authorize/refuse",
+    "gateway/browser",
+    "gateway/exchange",
+    "gateway/received",
+    "policy/namesakes",
+    "policy/rules",
+    "store/memory/network",
+    "store/memory/table",
+    "telemetry/event",
+    "telemetry/metrics",
+    "telemetry/sampler",
+    "telemetry/upstream",
+];
+
+/// Code without tests and comments, by file: `server/watch` for `src/server/watch.rs`.
+type House = BTreeMap<String, String>;
+type Names = Vec<String>;
+
+fn house() -> House {
+    let (mut house, mut of_tests) = (House::new(), Vec::new());
+    for (path, _, lines) in super::sources() {
+        let file = path.with_extension("").to_string_lossy().into_owned();
+        let all = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("src")
+            .join(&path);
+        let all = std::fs::read_to_string(all).unwrap();
+        let all: Vec<&str> = all.lines().collect();
+        let modules = all.windows(2).filter_map(|two| {
+            let is_test = ["#[cfg(test)]", "#[cfg(shuttle)]"].contains(&two[0]);
+            let name = two[1].strip_suffix(';').filter(|_| is_test)?;
+            Some(join(&file, name.rsplit_once("mod ")?.1))
+        });
+        of_tests.extend(modules);
+        house.insert(file, without_tests(&lines));
+    }
+    house.retain(|file, _| {
+        let is_of_tests = |test: &String| file == test || is_above(test, file);
+        !["lib", "main"].contains(&file.as_str()) && !of_tests.iter().any(is_of_tests)
+    });
+    house
+}
+
+/// Without comments, and without the inline modules that only tests have.
+fn without_tests(lines: &[String]) -> String {
+    let mut kept = String::new();
+    let mut lines = lines.iter().peekable();
+    while let Some(line) = lines.next() {
+        let is_module = lines.peek().is_some_and(|next| {
+            next.trim_start_matches("pub(super) ").starts_with("mod ") && next.ends_with('{')
+        });
+        if line == "#[cfg(test)]" && is_module {
+            lines.by_ref().find(|line| *line == "}");
+            continue;
+        }
+        kept += line.split("//").next().unwrap_or_default();
+        kept.push('\n');
+    }
+    kept
+}
+
+/// What a file names: by `use` (and whether that is `pub`), and in the rest of its code.
+fn named(code: &str) -> (Vec<(bool, Names)>, String) {
+    let (mut uses, mut rest) = (Vec::new(), String::new());
+    let mut lines = code.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let is_public = words[0].starts_with("pub");
+        let Some(at) = words.iter().take(3).position(|word| *word == "use") else {
+            rest += line;
+            rest.push('\n');
+            continue;
+        };
+        let mut tree = words[at + 1..].join(" ");
+        while !tree.ends_with(';') {
+            tree += lines.next().expect("a use has an end");
+        }
+        let paths = spread(tree.trim_end_matches(';'));
+        uses.extend(paths.into_iter().map(|path| (is_public, path)));
+    }
+    (uses, rest)
+}
+
+/// `a::{b, c::d}` as `a::b` and `a::c::d`.
+fn spread(tree: &str) -> Vec<Names> {
+    let Some((stem, list)) = tree.split_once('{') else {
+        let name = tree.split(" as ").next().unwrap_or_default();
+        let parts = name.trim().split("::").filter(|part| !part.is_empty());
+        let parts = parts.filter(|part| *part != "self").map(str::to_owned);
+        return vec![parts.collect()];
+    };
+    let stem = spread(stem).remove(0);
+    let list = list.trim_end().trim_end_matches('}');
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for letter in list.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if letter == ',' && depth == 0 {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().unwrap().push(letter);
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts
+        .flat_map(|part| spread(part))
+        .map(|rest| stem.iter().cloned().chain(rest).collect())
+        .collect()
+}
+
+/// The paths in the code that begin with one of these names.
+fn mentions(code: &str, names: &[&str]) -> Vec<Names> {
+    // Who may see an item is no use of it.
+    let code = code.replace("pub(in crate::", "");
+    let is_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let words = code.split(|letter| !is_name(letter));
+    words
+        .map(|word| word.split("::").map(str::to_owned).collect::<Names>())
+        .filter(|path| path.len() > 1 && names.contains(&path[0].as_str()))
+        .collect()
+}
+
+fn parent(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+fn is_above(above: &str, file: &str) -> bool {
+    file.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The file that declares what a path of `file` leads to.
+fn declared_in(house: &House, file: &str, path: &[String]) -> Option<String> {
+    let mut at = file.to_owned();
+    let mut rest = path;
+    match rest.first()?.as_str() {
+        "crate" => {
+            at = String::new();
+            rest = &rest[1..];
+        }
+        "super" => {
+            while rest.first().is_some_and(|part| part == "super") {
+                at = parent(&at).to_owned();
+                rest = &rest[1..];
+            }
+        }
+        child => {
+            house.get(&join(file, child))?;
+        }
+    }
+    while let Some((first, after)) = rest.split_first() {
+        let below = join(&at, first);
+        if !house.contains_key(&below) {
+            break;
+        }
+        (at, rest) = (below, after);
+    }
+    let code = house.get(&at)?;
+    // What it has from elsewhere itself is not declared in it.
+    if let Some(name) = rest.first()
+        && let Some((_, from)) = named(code)
+            .0
+            .into_iter()
+            .find(|(_, from)| from.last() == Some(name) && from.as_slice() != path)
+        && let Some(declared) = declared_in(house, &at, &from)
+    {
+        return Some(declared);
+    }
+    Some(at)
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
+/// Which files each file needs.
+fn needs(house: &House) -> BTreeMap<&str, BTreeSet<String>> {
+    let needs_of = |file: &str, code: &str| {
+        let children = house.keys().filter(|child| parent(child) == file);
+        let children = children.filter_map(|child| child.rsplit('/').next());
+        let names: Vec<&str> = children.chain(["crate", "super"]).collect();
+        let (uses, rest) = named(code);
+        let imported = uses.into_iter().filter(|(is_public, _)| !is_public);
+        let imported = imported.map(|(_, path)| path);
+        let all = imported.chain(mentions(&rest, &names));
+        let needed = all.filter_map(|path| declared_in(house, file, &path));
+        needed.filter(|needed| needed != file).collect()
+    };
+    house
+        .iter()
+        .map(|(file, code)| (file.as_str(), needs_of(file, code)))
+        .collect()
+}
+
+/// Each file that imports from one above it, with those.
+fn imports_from_above(house: &House) -> BTreeMap<&str, Vec<String>> {
+    needs(house)
+        .into_iter()
+        .map(|(file, needed)| {
+            let above = needed.into_iter().filter(|needed| is_above(needed, file));
+            (file, above.collect::<Vec<_>>())
+        })
+        .filter(|(_, above)| !above.is_empty())
+        .collect()
+}
+
+/// Each file that needs itself by way of others, with the others. Imports from above are left out.
+fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
+    let mut needs = needs(house);
+    for (file, needed) in &mut needs {
+        needed.retain(|needed| !is_above(needed, file));
+    }
+    let reached = |from: &str| {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from.to_owned()];
+        while let Some(file) = open.pop() {
+            for next in needs.get(file.as_str()).into_iter().flatten() {
+                if reached.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        reached
+    };
+    let all: BTreeMap<&str, _> = house
+        .keys()
+        .map(|file| (file.as_str(), reached(file)))
+        .collect();
+    let others = |file: &str| {
+        let others = all[file].iter().filter(|other| {
+            other.as_str() != file && all.get(other.as_str()).is_some_and(|of| of.contains(file))
+        });
+        others.cloned().collect::<Vec<_>>()
+    };
+    house
+        .keys()
+        .map(|file| (file.as_str(), others(file)))
+        .filter(|(_, others)| !others.is_empty())
+        .collect()
+}
+
+/// `found` are those that are known, and no others.
+fn compare(what: &str, found: &BTreeMap<&str, Vec<String>>, known: &[&str]) {
+    let mut wrong = Vec::new();
+    for (file, others) in found.iter().filter(|(file, _)| !known.contains(file)) {
+        wrong.push(format!("src/{file}.rs {what}: {}", others.join(", ")));
+    }
+    for file in known.iter().filter(|file| !found.contains_key(*file)) {
+        wrong.push(format!(
+            "src/{file}.rs is in order now: take it off the list"
+        ));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_imports_from_a_file_above_it() {
+    let house = house();
+    compare(
+        "imports from above",
+        &imports_from_above(&house),
+        IMPORT_FROM_ABOVE,
+    );
+}
+
+#[test]
+fn there_is_no_circle_of_files() {
+    let house = house();
+    compare("is in a circle with", &in_circles(&house), IN_CIRCLES);
+}
+
+#[test]
+fn circles_and_imports_from_above_are_found_however_they_are_written() {
+    let house = |files: &[(&str, &str)]| -> House {
+        let files = files.iter();
+        files
+            .map(|(file, code)| ((*file).to_owned(), format!("\n{code}\n")))
+            .collect()
+    };
+    for child in [
+        "use super::Helper;",
+        "use super::{other::Fine, Helper};",
+        "use crate::room::Helper;",
+        "use crate::{\n    room::{Helper},\n};",
+        "fn f() { super::helper() }",
+        "fn f(helper: crate::room::Helper) {}",
+    ] {
+        let found = house(&[
+            ("room", "mod child;\nmod other;"),
+            ("room/child", child),
+            ("room/other", ""),
+        ]);
+        assert_eq!(
+            imports_from_above(&found).keys().collect::<Vec<_>>(),
+            [&"room/child"],
+            "{child}"
+        );
+    }
+    let fine = house(&[
+        (
+            "room",
+            "mod child;\nmod other;\npub use other::Fine;\nuse child::f;",
+        ),
+        (
+            "room/child",
+            "use super::Fine;\nuse super::other::Fine as Same;\nuse std::fmt;",
+        ),
+        ("room/other", "pub struct Fine;"),
+    ]);
+    assert!(imports_from_above(&fine).is_empty() && in_circles(&fine).is_empty());
+    for (one, other) in [
+        ("use super::b::X;", "use super::a::Y;"),
+        ("use super::b::{X};", "fn f() { crate::room::a::g() }"),
+        (
+            "fn f() { super::b::g() }",
+            "pub(super) use std::fmt;\nuse crate::room::Y;",
+        ),
+    ] {
+        let found = house(&[
+            ("room", "pub use a::Y;"),
+            ("room/a", one),
+            ("room/b", other),
+        ]);
+        let files: Vec<_> = in_circles(&found).into_keys().collect();
+        assert_eq!(files, ["room/a", "room/b"], "{one} {other}");
+    }
+}
