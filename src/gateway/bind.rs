@@ -229,11 +229,11 @@ async fn examine<'g>(
     page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
     // Whose an answer with two is, nobody can tell.
-    let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
+    let location = read::location(response).map_err(|why| Unsafe {
         rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
         ..Unsafe::stray(why)
     })?;
-    let carriers = carriers(location, is_followed, &page.text);
+    let carriers = carriers(location.value, location.is_followed, &page.text);
     let ours = asked.ours(exchange);
     let carried: Vec<(&dyn Carrier, Carried)> = carriers
         .iter()
@@ -388,7 +388,8 @@ async fn bind<'g>(
     };
     check
         .nothing_is_left(
-            (&rewritten, &without_state),
+            &rewritten,
+            &without_state,
             unexplained.as_ref().unwrap_or(&without_state),
             response,
         )

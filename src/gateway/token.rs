@@ -198,7 +198,11 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
-            let (rule, violation, claim) = judge(exchange, &redemption, key).await;
+            let Judged {
+                rule,
+                violation,
+                claim,
+            } = judge(exchange, &redemption, key).await;
             let subject = ();
             drop(exchange.decide(rule, Verdict { subject, violation }, named(&redemption)));
             claim
@@ -322,7 +326,11 @@ async fn redeem(
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
     let key = key(exchange, redemption);
-    let (rule, violation, claim) = judge(exchange, redemption, key).await;
+    let Judged {
+        rule,
+        violation,
+        claim,
+    } = judge(exchange, redemption, key).await;
     let subject = request;
     let cleared = match exchange.decide(rule, Verdict { subject, violation }, named(redemption)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
@@ -352,13 +360,22 @@ async fn redeem(
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
+/// What came of a redemption.
+struct Judged<'g> {
+    /// By which it was judged.
+    rule: &'g Rule,
+    violation: Option<Violation>,
+    /// The code, if it is there for this request.
+    claim: Option<Claim>,
+}
+
 /// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
 /// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
 async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
     key: Digest,
-) -> (&'g Rule, Option<Violation>, Option<Claim>) {
+) -> Judged<'g> {
     let rules = &exchange.site.settings.rules;
     let named = exchange.rule_of_identity(redemption.client.as_ref());
     let strictest = || named.stricter(rules.strictest(clock::today()));
@@ -376,14 +393,22 @@ async fn judge<'g>(
         judged = Some((rule, violation.clone()));
         redeem::presented(rule.mode, bound, violation)
     });
+    let unclaimed = |rule, violation| Judged {
+        rule,
+        violation,
+        claim: None,
+    };
     let dead = |gone, owner| {
         let rule = of(owner);
         let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
-        (rule, violation, None)
+        unclaimed(rule, violation)
     };
     match (redeemed.await, judged) {
-        (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => (rule, violation, Some(claim)),
-        (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => (rule, violation, None),
+        (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => Judged {
+            claim: Some(claim),
+            ..unclaimed(rule, violation)
+        },
+        (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => unclaimed(rule, violation),
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
         (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
@@ -391,16 +416,13 @@ async fn judge<'g>(
         (Ok(Redeemed::Unknown(None)), _)
             if !named.may_change_requests() && exchange.site.is_uncertain(key) =>
         {
-            (
-                named,
-                redeem::judge(named, redemption, Found::Uncertain).violation,
-                None,
-            )
+            let judged = redeem::judge(named, redemption, Found::Uncertain);
+            unclaimed(named, judged.violation)
         }
         (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
         // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
         (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
-            (strictest(), Some(Violation::StoreUnavailable), None)
+            unclaimed(strictest(), Some(Violation::StoreUnavailable))
         }
     }
 }

@@ -7,12 +7,11 @@ use std::task::Waker;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Timestamp;
 use crate::clock::rounds::Waits;
 
 use super::peer::Held;
 use super::settings::Settings;
-use super::watch::{Spare, Watch};
+use super::watch::{Spare, Spared, Watch};
 
 /// What was decided about a connection from outside. Each goes beyond the one before, and none is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +92,7 @@ impl Session {
     }
 
     /// How well it can be spared ([`Watch::spare`]).
-    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+    pub(super) fn spare(&self) -> Option<Spared> {
         self.watch.spare()
     }
 
@@ -119,7 +118,7 @@ impl Session {
             Verdict::GiveWayAtOnce => true,
         };
         let spare = self.watch.spare();
-        spare.is_some_and(|(now, _)| may_be_within_request || !now.is_within_request())
+        spare.is_some_and(|now| may_be_within_request || !now.spare.is_within_request())
     }
 
     /// It has to end after the request at hand.

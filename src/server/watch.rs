@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 
 use super::patience::Patience;
 use super::peer::Held;
 use super::settings::Settings;
-pub(super) use wait::Spare;
 use wait::{Phase, Shared, Step, Wait, Writes};
+pub(super) use wait::{Spare, Spared};
 
 /// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
 /// `body_read`.
@@ -139,11 +139,11 @@ impl Watch {
         self.step(Step::AnswerEnded);
     }
 
-    /// How well the connection can be spared, and since when it has been so. `None`: not at all, it is not the client that is
-    /// waited for.
-    pub(super) fn spare(&self) -> Option<(Spare, Timestamp)> {
+    /// How well the connection can be spared. `None`: not at all, it is not the client that is waited for.
+    pub(super) fn spare(&self) -> Option<Spared> {
         if let Writes::Stuck(since) = self.writes.get() {
-            return Some((Spare::Unread, since));
+            let spare = Spare::Unread;
+            return Some(Spared { spare, since });
         }
         let Wait { phase, since } = self.wait.get();
         let spare = match phase {
@@ -153,7 +153,7 @@ impl Watch {
             Phase::Body => Spare::Body,
             Phase::Answer => return None,
         };
-        Some((spare, since))
+        Some(Spared { spare, since })
     }
 
     /// Keeps what an answer has that has ended until it is written: its bytes may lie in hyper's buffers. Where the request was

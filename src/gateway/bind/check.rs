@@ -26,7 +26,8 @@ impl Check<'_> {
     /// `unexplained`: without what explains an error, which may lead to a page of the server's for errors of a `code`.
     pub(super) fn nothing_is_left(
         &self,
-        (rewritten, without_state): (&Rewritten, &Rewritten),
+        rewritten: &Rewritten,
+        without_state: &Rewritten,
         unexplained: &Rewritten,
         response: &Response<Body>,
     ) -> Result<(), &'static str> {

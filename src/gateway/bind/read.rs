@@ -33,20 +33,28 @@ pub(super) enum Extent {
     Sealed,
 }
 
-/// The one `Location` of a redirect, and whether browsers follow it in place of showing the page.
-pub(super) fn location(response: &Response<Body>) -> Result<(Option<&[u8]>, bool), &'static str> {
+/// Where a redirect leads.
+#[derive(Default)]
+pub(super) struct Location<'r> {
+    pub(super) value: Option<&'r [u8]>,
+    /// Browsers follow it in place of showing the page.
+    pub(super) is_followed: bool,
+}
+
+/// The one `Location` of a redirect.
+pub(super) fn location(response: &Response<Body>) -> Result<Location<'_>, &'static str> {
     let status = response.status();
     if !status.is_redirection() {
-        return Ok((None, false));
+        return Ok(Location::default());
     }
     let mut all = response.headers().get_all(header::LOCATION).iter();
     match (all.next(), all.next()) {
         (_, Some(_)) => Err("two Location fields"),
         (first, None) => {
-            let location = first.map(http::HeaderValue::as_bytes);
-            let leads = location.is_some_and(|location| !location.trim_ascii().is_empty());
+            let value = first.map(http::HeaderValue::as_bytes);
+            let leads = value.is_some_and(|value| !value.trim_ascii().is_empty());
             let is_followed = leads && matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-            Ok((location, is_followed))
+            Ok(Location { value, is_followed })
         }
     }
 }

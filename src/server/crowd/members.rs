@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::clock::Timestamp;
 use crate::network::Network;
 use crate::server::peer::{Held, Peer, has_room};
 use crate::server::session::Session;
-use crate::server::watch::Spare;
+use crate::server::watch::{Spare, Spared};
 
 /// The share of a network's connections that gives way at once: finding them takes a look at each.
 const NETWORKS_BATCH: usize = 16;
@@ -100,6 +99,16 @@ impl Places {
     }
 }
 
+/// A connection that may give way, in the order in which they do.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    /// Its network has no more than a few, or it is a proxy's.
+    is_of_few: bool,
+    spared: Spared,
+    group: usize,
+    number: u64,
+}
+
 /// Tells at most so many of those that may that they give way: first of networks that have more than a few, of them those that can
 /// best be spared. They count for their network no more. How many.
 pub(super) fn spare<'m>(
@@ -109,14 +118,19 @@ pub(super) fn spare<'m>(
     may: impl Fn(Peer, &Session, Spare) -> bool,
 ) -> usize {
     let mut groups: Vec<_> = groups.collect();
-    let mut found: Vec<(bool, Spare, Timestamp, usize, u64)> = Vec::new();
+    let mut found: Vec<Candidate> = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         let has_few = group.members.len() <= few;
         for (number, (peer, session)) in &group.members {
-            if let Some((spare, since)) = session.spare()
-                && may(*peer, session, spare)
+            if let Some(spared) = session.spare()
+                && may(*peer, session, spared.spare)
             {
-                found.push((has_few || *peer == Peer::Proxy, spare, since, at, *number));
+                found.push(Candidate {
+                    is_of_few: has_few || *peer == Peer::Proxy,
+                    spared,
+                    group: at,
+                    number: *number,
+                });
             }
         }
     }
@@ -124,10 +138,10 @@ pub(super) fn spare<'m>(
         found.select_nth_unstable(most);
         found.truncate(most);
     }
-    for (_, spare, _, at, number) in &found {
-        let session = groups.get_mut(*at).and_then(|group| group.leave(*number));
-        if let Some(session) = session {
-            session.give_way(*spare);
+    for one in &found {
+        let group = groups.get_mut(one.group);
+        if let Some(session) = group.and_then(|group| group.leave(one.number)) {
+            session.give_way(one.spared.spare);
         }
     }
     found.len()

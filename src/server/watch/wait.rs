@@ -105,6 +105,13 @@ pub(in crate::server) enum Spare {
     Unread,
 }
 
+/// How well a connection can be spared, and since when it has been so: in the order in which they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::server) struct Spared {
+    pub(in crate::server) spare: Spare,
+    pub(in crate::server) since: Timestamp,
+}
+
 impl Spare {
     /// Such a connection gives way only where its network has more than its share.
     pub(in crate::server) fn is_within_request(self) -> bool {
