@@ -276,7 +276,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A socket that keeps small writes says only here that it could not write them.
         let polled = Pin::new(&mut self.socket).poll_flush(cx);
-        // hyper asks for it when its own buffer is empty, and not before.
+        // hyper asks for it when its own buffer is empty, and not before (`watch/habits.rs`).
         if matches!(polled, Poll::Ready(Ok(()))) {
             self.watch.all_written();
         }
@@ -289,6 +289,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
+#[cfg(test)]
+mod habits;
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
