@@ -198,14 +198,11 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
-            let Judged {
-                rule,
-                violation,
-                claim,
-            } = judge(exchange, &redemption, key).await;
-            let subject = ();
-            drop(exchange.decide(rule, Verdict { subject, violation }, named(&redemption)));
-            claim
+            let judged = judge(exchange, &redemption, key).await;
+            let (subject, violation) = ((), judged.violation);
+            let verdict = Verdict { subject, violation };
+            drop(exchange.decide(judged.rule, verdict, named(&redemption)));
+            judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
             drop(decide_other(exchange, (), grant_type, client.as_ref()));
@@ -326,11 +323,8 @@ async fn redeem(
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
     let key = key(exchange, redemption);
-    let Judged {
-        rule,
-        violation,
-        claim,
-    } = judge(exchange, redemption, key).await;
+    let judged = judge(exchange, redemption, key).await;
+    let (rule, violation, claim) = (judged.rule, judged.violation, judged.claim);
     let subject = request;
     let cleared = match exchange.decide(rule, Verdict { subject, violation }, named(redemption)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,

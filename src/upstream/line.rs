@@ -11,8 +11,8 @@
 //!    request, and the connection has ended then without a byte of it on the wire.
 //! 5. A request of which nothing was written comes back with the error, at the latest when the connection is dropped. One that
 //!    was written in part does not.
-//! 6. More of a response's body is read only after it was asked for, and then by one poll of the connection. What is read ahead is
-//!    bounded by `max_buf_size`.
+//! 6. A piece of a response's body that was asked for comes by one poll of the connection. One piece is read ahead of that, and each
+//!    is smaller than twice `max_buf_size`.
 //! 7. A body with a `Content-Length` is at its end with its last byte; one in chunks when it says so.
 //! 8. The sender is ready as soon as the response's body is at its end and the request's is through, where both sides keep the
 //!    connection; without another poll. Else it never is again.
