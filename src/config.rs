@@ -30,7 +30,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use crate::{admin, gateway, telemetry};
+use crate::{admin, gateway, http, telemetry};
 pub use problem::{Problem, Problems, Severity, Span};
 use report::{Known, Report};
 use tree::Table;
@@ -43,7 +43,7 @@ pub struct Config {
     /// `[admin]`.
     pub admin: admin::Settings,
     /// `[limits]`.
-    pub limits: gateway::Limits,
+    pub limits: http::Limits,
     /// `[store]`.
     pub store: crate::store::Settings,
     /// `[log]`.

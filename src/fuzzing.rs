@@ -6,10 +6,10 @@
     reason = "an invariant that does not hold has to end the run"
 )]
 
-use crate::carrier::form_post::FormPost;
-use crate::carrier::html::{Token, tokens};
-use crate::carrier::location::Location;
-use crate::carrier::{Carrier, Replacement, metadata};
+use crate::answer::carrier::form_post::FormPost;
+use crate::answer::carrier::html::{Token, tokens};
+use crate::answer::carrier::location::Location;
+use crate::answer::carrier::{Carrier, Replacement, metadata};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{ClientState, CodeLengths, Handle, HandleKey, Purpose, Submission};
 use crate::oauth::params::{append_pair, encode_into};

@@ -2,104 +2,42 @@
 
 mod authorize;
 mod bind;
-pub mod body;
 mod browser;
 mod concern;
 mod elsewhere;
-pub mod endpoint;
 mod exchange;
 mod forward;
-pub mod headers;
 mod metadata;
 mod misdirected;
+mod named;
 mod received;
-
 pub mod reply;
+pub mod settings;
+pub mod shared;
 pub mod site;
 mod token;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use ipnet::IpNet;
 
-use crate::clock::calendar::Doubt;
-use crate::clock::{self, Clock};
-use crate::policy::Rules;
+use crate::clock;
+use crate::http::body::Body;
+use crate::http::headers::{self, Node};
+use crate::oauth::Endpoint;
+use crate::route::Misrouted;
 use crate::server::Crowd;
 use crate::server::watch::Watch;
-use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
+use crate::telemetry::{Event, RequestId};
 use crate::upstream::Client;
 
-use body::Body;
-use endpoint::fold::{Readings, fold_path, fold_segments};
-use endpoint::{Endpoint, Misrouted, Routes};
 use exchange::Exchange;
-use headers::Node;
 use misdirected::Misdirection;
-use site::Site;
-
-/// What all workers share.
-#[derive(Debug)]
-pub struct Shared {
-    /// In the order of the configuration.
-    pub sites: Vec<Arc<Site>>,
-    routes: Routes,
-    limits: Limits,
-    trusted_proxies: Vec<IpNet>,
-    clock: Clock,
-    telemetry: Telemetry,
-    clock_in_doubt: AtomicBool,
-    /// The upper half of every request id is drawn at start, so that ids of two runs differ.
-    next_request: AtomicU64,
-}
-
-impl Shared {
-    /// `id_seed` is random.
-    pub fn new(
-        sites: Vec<Arc<Site>>,
-        limits: Limits,
-        trusted_proxies: Vec<IpNet>,
-        clock: Clock,
-        telemetry: Telemetry,
-        id_seed: u32,
-    ) -> Self {
-        let routes = Routes::new(sites.iter().map(|site| &site.settings));
-        let next_request = AtomicU64::new(u64::from(id_seed) << 32);
-        Self {
-            sites,
-            routes,
-            limits,
-            trusted_proxies,
-            clock,
-            telemetry,
-            clock_in_doubt: AtomicBool::new(false),
-            next_request,
-        }
-    }
-
-    /// Where events go.
-    pub fn telemetry(&self) -> &Telemetry {
-        &self.telemetry
-    }
-
-    /// Tells once when the machine's clock begins to show what cannot be.
-    fn watch_clock(&self, doubt: Option<Doubt>) {
-        let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
-        if let (true, Some(doubt)) = (is_new, doubt) {
-            self.telemetry.tell(&Event::ClockInDoubt(doubt));
-        }
-    }
-
-    /// What time it is.
-    pub fn clock(&self) -> &Clock {
-        &self.clock
-    }
-}
+pub use settings::Settings;
+pub use shared::Shared;
 
 /// One worker's gateway: what is shared, and connections of its own.
 #[derive(Debug)]
@@ -144,7 +82,7 @@ impl Gateway {
     /// Answers a request.
     pub async fn call<'c>(&'c self, arrival: Arrival<'c>) -> Response<Body> {
         let started = self.shared.clock.now();
-        let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
+        let id = self.shared.next_request();
         // Nothing but what it returns lives on while the request is answered.
         let (exchange, endpoint, request) = match self.direct(id, arrival) {
             Ok(directed) => directed,
@@ -196,15 +134,9 @@ impl Gateway {
                 with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
             }
         };
-        let kind = match route.endpoint {
-            Some(Endpoint::Authorization) => EndpointKind::Authorization,
-            Some(Endpoint::Token) => EndpointKind::Token,
-            Some(Endpoint::Metadata) => EndpointKind::Metadata,
-            Some(Endpoint::Other) | None => EndpointKind::Other,
-        };
         let caller = exchange::Caller {
             id,
-            kind,
+            kind: route.endpoint.unwrap_or(Endpoint::Other),
             node,
             watch,
             host: route.host,
@@ -278,171 +210,4 @@ fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
         None => PathAndQuery::try_from(path),
     };
     target.ok()
-}
-
-/// Everything about one upstream that the gateway has to know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// For events, metrics and handles.
-    pub name: String,
-    /// Host values (`name` or `name:port`, lower case); empty: any.
-    pub hosts: Vec<String>,
-    /// Paths that belong to this upstream; `/` or `/something` without a trailing slash.
-    pub prefix: String,
-    /// How clients reach it: `scheme://authority`, without a path.
-    pub public_origin: String,
-    /// Send the client's Host on, or the upstream's own.
-    pub preserve_host: bool,
-    /// Exact paths, prefix included.
-    pub endpoints: Endpoints,
-    /// What happens to paths that are no endpoint.
-    pub routes: RoutePolicy,
-    /// Who is judged how.
-    pub rules: Rules,
-    /// What a fresh authorization request is answered with.
-    pub entry: Entry,
-    /// What is done about a sign-in that is continued in another browser.
-    pub browser_binding: BrowserBinding,
-    /// What the upstream sees of PKCE.
-    pub to_upstream: ToUpstream,
-    /// Whether metadata is made to tell the truth.
-    pub rewrite_metadata: bool,
-    /// The issuer, when the operator states it; else it is learned from metadata.
-    pub issuer: Option<String>,
-}
-
-/// Exact paths, prefix included.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Endpoints {
-    /// RFC 6749 section 3.1.
-    pub authorization: Vec<String>,
-    /// Further pages that carry the same authorization request on.
-    pub continuation: Vec<String>,
-    /// RFC 6749 section 3.2.
-    pub token: Vec<String>,
-    /// RFC 8414 and OpenID Connect Discovery documents.
-    pub metadata: Vec<String>,
-    /// Names of query parameters that the URLs of the authorization and token endpoints may have
-    /// ([`crate::oauth::endpoint_query`]).
-    pub query: Vec<String>,
-}
-
-impl Endpoints {
-    /// Those that some server may know by other paths, too; none of which passes.
-    pub fn protected(&self) -> impl Iterator<Item = &String> {
-        self.authorization
-            .iter()
-            .chain(&self.continuation)
-            .chain(&self.token)
-    }
-}
-
-/// `[upstream.routes]`: what happens to paths that are no endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RoutePolicy {
-    /// 404 for whatever is not in `allow`; else everything passes, under the guards.
-    pub deny_by_default: bool,
-    /// Paths that pass; with `/**` at the end, everything below too.
-    pub allow: Vec<String>,
-    /// Paths that get a 404, whatever `allow` says, and however they are spelt.
-    pub deny: Vec<String>,
-    /// Exact paths at which the upstream itself receives another server's code.
-    pub foreign_callbacks: Vec<String>,
-}
-
-impl RoutePolicy {
-    /// Whether a path may be asked for at all. What is denied is denied under every name that some server has for it; what
-    /// is allowed, under the one that is written.
-    pub fn admits(&self, path: &str) -> bool {
-        let allowed = || {
-            let mut allow = self.allow.iter();
-            allow.any(|pattern| matches(pattern, path)) && Readings::of(path) != Readings::Crooked
-        };
-        !self.denies(path) && (!self.deny_by_default || allowed())
-    }
-
-    fn denies(&self, path: &str) -> bool {
-        if self.deny.is_empty() {
-            return false;
-        }
-        let readings = Readings::of(path);
-        self.deny
-            .iter()
-            .any(|pattern| match pattern.strip_suffix("/**") {
-                None => {
-                    let folded = fold_path(pattern);
-                    readings.any(|reading| reading == folded)
-                }
-                Some(above) => {
-                    let folded = fold_segments(above);
-                    readings.any(|reading| is_below(&folded, reading))
-                }
-            })
-    }
-
-    /// Whether the upstream is a client of another server there.
-    pub fn is_foreign_callback(&self, path: &str) -> bool {
-        self.foreign_callbacks.iter().any(|known| known == path)
-    }
-}
-
-/// An exact path, or with `/**` at its end everything below it.
-fn matches(pattern: &str, path: &str) -> bool {
-    match pattern.strip_suffix("/**") {
-        None => pattern == path,
-        Some(above) => is_below(above, path),
-    }
-}
-
-fn is_below(above: &str, path: &str) -> bool {
-    above.is_empty()
-        || path
-            .strip_prefix(above)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// `entry`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
-    /// 303 to the same path with the handle as `state`.
-    Redirect,
-    /// Forwarded in place.
-    Rewrite,
-}
-
-/// `browser_binding`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BrowserBinding {
-    /// No cookie.
-    Off,
-    /// Another browser is an event.
-    Soft,
-    /// Another browser is refused.
-    Hard,
-}
-
-/// `to_upstream`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ToUpstream {
-    /// Challenge and verifier go on.
-    Forward,
-    /// The upstream sees nothing of PKCE.
-    Strip,
-}
-
-/// Bounds on what is read of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Header fields in a request.
-    pub headers: usize,
-    /// Bytes of a request target.
-    pub uri_bytes: usize,
-    /// Bytes of a body at an intercepted endpoint.
-    pub form_bytes: usize,
-    /// Pairs in a query or body there.
-    pub form_pairs: usize,
-    /// Bytes of an upstream page that are read for a code.
-    pub response_scan_bytes: usize,
-    /// Requests at once per upstream.
-    pub in_flight: usize,
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use sampler::Sampler;
 
-pub use event::{Decided, EndpointKind, Event, RequestId};
+pub use crate::oauth::Endpoint as EndpointKind;
+pub use event::{Decided, Event, RequestId};
 pub use metrics::Metrics;
 pub use upstream::Upstream;
 

@@ -16,9 +16,9 @@ use hyper::service::Service;
 use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
-use crate::gateway::body::Body;
-use crate::gateway::headers::Node;
 use crate::gateway::{Arrival, Gateway, reply};
+use crate::http::body::Body;
+use crate::http::headers::Node;
 use crate::server::watch::Watch;
 use crate::server::{Crowd, MakeService};
 use crate::telemetry::{Event, Telemetry};

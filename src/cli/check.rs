@@ -12,8 +12,8 @@ use crate::clock;
 use crate::clock::date;
 use crate::config::{self, Checked, Config, Problems, Severity, Upstream};
 use crate::oauth::ResponseType;
+use crate::policy::ClientRule;
 use crate::policy::Rule;
-use crate::policy::rules::ClientRule;
 
 /// Prints the policy of a good configuration, or all problems of a bad one.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {

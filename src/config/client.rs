@@ -9,7 +9,7 @@ use super::value::{Kind, TEXT, Wrong, quoted};
 use crate::clock::date;
 use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
 use crate::oauth::{CodeChallengeMethod, ResponseType};
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Require, Rule};
 
 /// The longest verifier that anybody may be allowed.

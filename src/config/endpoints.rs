@@ -4,8 +4,8 @@ use super::path::PATH;
 use super::problem::Problem;
 use super::tree::{At, Table};
 use super::value::{Kind, Wrong, quoted};
-use crate::gateway::Endpoints;
 use crate::oauth::endpoint_query;
+use crate::route::Endpoints;
 
 const METADATA: [&str; 2] = [
     "/.well-known/openid-configuration",

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::tree::Table;
-use crate::gateway::Limits;
+use crate::http::Limits;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

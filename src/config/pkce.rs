@@ -4,7 +4,7 @@
 use super::problem::Problem;
 use super::tree::{At, Table, nearest};
 use super::value::{Kind, TEXT, Wrong, quoted};
-use crate::gateway::{BrowserBinding, Entry, ToUpstream};
+use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode, Require, Rule};
 

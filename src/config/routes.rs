@@ -2,7 +2,7 @@
 
 use super::path::{PATH, PATTERN};
 use super::tree::{At, Table};
-use crate::gateway::RoutePolicy;
+use crate::route::RoutePolicy;
 
 /// Reads the policy; its paths get the prefix in front, as the endpoints do. Metadata that is configured is allowed by that:
 /// clients have to find out where the endpoints are.

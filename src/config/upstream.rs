@@ -13,9 +13,10 @@ use super::problem::Problem;
 use super::tree::Table;
 use super::value::{Kind, TEXT, Wrong, quoted};
 use super::{Context, Upstream, client, endpoints, limits, routes};
-use crate::gateway::{self, Entry};
+use crate::gateway;
+use crate::gateway::settings::Entry;
 use crate::oauth::ClientId;
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Rules};
 use crate::upstream;
 

@@ -3,143 +3,38 @@
 //!
 //! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
+mod asked;
 mod belongs;
-mod check;
 mod leftovers;
-mod public;
 mod read;
 
 use http::{HeaderValue, Response, header};
 
+use crate::answer::carrier::beacon::Credential;
+use crate::answer::carrier::metadata::Issuer;
+use crate::answer::carrier::{Carried, Carrier, Replacement, Rewritten, carriers};
+use crate::answer::check::{Check, EXPLANATIONS, Written};
 use crate::answer::{Facts, Plan, judge, unasked_tokens};
-use crate::carrier::beacon::Credential;
-use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::flow::{ClientState, Handle, PendingAuthorization};
-use crate::oauth::{AuthorizationCode, Digest};
-use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
+use crate::oauth::AuthorizationCode;
+use crate::policy::{Decision, Verdict, Violation};
 use crate::spelling::Twins;
-use crate::store::{Bound, Place, StoreError};
-use crate::suspicion::{Said, Suspicion};
+use crate::store::{Bound, Place};
 use crate::telemetry::Event;
 
-use super::body::Body;
 use super::browser::Seen;
-use super::exchange::{Exchange, Named};
-use super::received::Sent;
-use super::{BrowserBinding, headers, reply};
+use super::exchange::Exchange;
+use super::named::Named;
+use super::reply;
+use super::settings::BrowserBinding;
+use crate::http::body::Body;
+use crate::http::headers;
 
+pub(super) use asked::Asked;
+use asked::Unsafe;
 use belongs::Belongs;
 pub(super) use belongs::correlation;
-use check::{Check, EXPLANATIONS};
-pub(super) use public::pass_through;
 use read::{Extent, Page};
-
-/// What is known of the request that is being answered.
-#[derive(Clone, Default)]
-pub(super) struct Asked<'a> {
-    /// What it said.
-    pub(super) sent: Box<Sent>,
-    /// The browser's cookie.
-    pub(super) browser: Option<Digest>,
-    /// The pending authorization that this very request began.
-    pub(super) begun: Option<Digest>,
-    /// The handle that the request was sent on with.
-    pub(super) handle: Option<&'a Handle>,
-    /// Whether the request was on an authorization path.
-    pub(super) at_authorization: bool,
-    /// Whether the upstream was asked not to compress its answer.
-    pub(super) is_plain: bool,
-}
-
-impl Asked<'_> {
-    /// Whether a code is most likely to follow.
-    fn follows_login(&self) -> bool {
-        self.at_authorization || self.sent.is_post()
-    }
-
-    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
-    fn authorization(&self) -> Option<Digest> {
-        let is_first = self.at_authorization && !self.sent.is_post();
-        let handle = self.handle.filter(|_| is_first);
-        self.begun.or_else(|| handle.map(Handle::digest))
-    }
-
-    /// The strictest rule of the clients that the request names. `None`: it names no client.
-    fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
-        let concern = Concern {
-            names: &said.clients,
-            owners: &[],
-            is_certain: true,
-        };
-        exchange
-            .site
-            .settings
-            .rules
-            .named(&concern, exchange.today())
-    }
-
-    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
-    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
-    fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
-        let own = exchange.rule(Some(client));
-        if !rules.any_exception() {
-            return own;
-        }
-        let said = self.sent.said(&exchange.site.key);
-        let is_named = said.said.has(Said::CLIENT_ID);
-        // About whom a request object is cannot be told.
-        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
-            Some(rules.strictest(exchange.today()))
-        } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
-            Self::named_rule(exchange, &said)
-        } else {
-            None
-        };
-        other.map_or(own, |other| rules.stricter(own, other))
-    }
-
-    /// The handles that may stand in its answer.
-    fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
-        Ours {
-            key: &exchange.site.key,
-            sent: self.handle,
-        }
-    }
-}
-
-/// Why an answer must not go out.
-struct Unsafe<'g> {
-    violation: Violation,
-    /// The sign-in that dies with it.
-    pending: Option<Digest>,
-    /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
-    rule: Option<&'g Rule>,
-    /// The client whose sign-in it is.
-    client: Option<Digest>,
-}
-
-impl<'g> Unsafe<'g> {
-    fn stray(why: &'static str) -> Self {
-        Self {
-            violation: Violation::UnboundCodeInResponse(why),
-            pending: None,
-            rule: None,
-            client: None,
-        }
-    }
-
-    /// It cannot be asked whose it is, or there is no room for the code.
-    fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
-        Self {
-            violation: error.into(),
-            pending: None,
-            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
-            client: None,
-        }
-    }
-}
 
 /// An answer that goes out.
 enum Delivery {
@@ -147,6 +42,15 @@ enum Delivery {
     Unchanged,
     /// With this in place of what carried the code.
     Changed(Rewritten),
+}
+
+/// An answer in which nothing can be ours: only the upstream's own origin is translated.
+pub(super) fn pass_through(
+    exchange: &Exchange<'_>,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    exchange.site.origins.make_public(response.headers_mut());
+    response
 }
 
 /// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
@@ -368,12 +272,13 @@ async fn bind<'g>(
         ours: ours.map(Handle::expose),
         unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
     };
+    let written = Written {
+        whole: &rewritten,
+        without_state: &without_state,
+        unexplained: unexplained.as_ref().unwrap_or(&without_state),
+    };
     check
-        .nothing_is_left(
-            (&rewritten, &without_state),
-            unexplained.as_ref().unwrap_or(&without_state),
-            response,
-        )
+        .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     Ok(Delivery::Changed(rewritten))
 }

@@ -11,8 +11,10 @@ use crate::policy::{Decision, Rule, Verdict, Violation, apply};
 use crate::store::{self, StoreError};
 use crate::telemetry::Decided;
 
-use super::exchange::{Exchange, Named};
-use super::{BrowserBinding, headers};
+use super::exchange::Exchange;
+use super::named::Named;
+use super::settings::BrowserBinding;
+use crate::http::headers;
 
 /// 128 random bits in base64url.
 const COOKIE_LENGTH: usize = 22;

@@ -14,9 +14,10 @@ use crate::spelling::says;
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
 
-use super::body::Peeked;
 use super::exchange::Exchange;
-use super::received::{Names, Received};
+use super::named::Names;
+use super::received::Received;
+use crate::http::body::Peeked;
 
 /// What a request says, and whose the things are that stand in it.
 pub(super) struct Heard {

@@ -10,11 +10,11 @@ use crate::clock;
 use crate::policy::{Decision, Rule, Violation};
 use crate::suspicion::Look;
 
-use super::body::Body;
 use super::concern::{self, Heard, hear};
 use super::exchange::Exchange;
 use super::received::Received;
 use super::reply;
+use crate::http::body::Body;
 
 /// The answer to a token request in disguise.
 pub(super) async fn guard(

@@ -7,42 +7,32 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
-use crate::oauth::{ClientId, ClientIdentity, Digest, redirect};
+use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint, redirect};
 use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
 use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::store::Network;
-use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
+use crate::telemetry::{Decided, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
-use super::body::Body;
-use super::headers::{self, Node, Peer};
+use super::named::{NOBODY, Named};
 use super::received::{Parts, Received};
+use super::reply;
+use super::settings::BrowserBinding;
+use super::shared::Shared;
 use super::site::Site;
-use super::{BrowserBinding, Shared, reply};
+use crate::http::body::Body;
+use crate::http::headers::{self, Node, Peer};
 
 /// Who asks, and for what.
 #[derive(Debug)]
 pub(super) struct Caller<'g> {
     pub(super) id: RequestId,
-    pub(super) kind: EndpointKind,
+    pub(super) kind: Endpoint,
     pub(super) node: &'g Node,
     pub(super) watch: &'g Arc<Watch>,
     pub(super) host: Authority,
 }
-
-/// Whom a request names, and where its answer would go: for the log, and for nothing that is decided.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Named<'n> {
-    pub(super) client: Option<&'n ClientId>,
-    pub(super) redirect_uri: Option<&'n str>,
-}
-
-/// A request that names nothing.
-pub(super) const NOBODY: Named<'static> = Named {
-    client: None,
-    redirect_uri: None,
-};
 
 /// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -74,7 +64,7 @@ impl<'g> Exchange<'g> {
     }
 
     /// Which part of the walk it is.
-    pub(super) fn kind(&self) -> EndpointKind {
+    pub(super) fn kind(&self) -> Endpoint {
         self.caller.kind
     }
 
@@ -340,8 +330,8 @@ impl<'g> Exchange<'g> {
 
     fn unavailable(&self, status: StatusCode, text: &'static str) -> Response<Body> {
         match self.caller.kind {
-            EndpointKind::Token => reply::token_unavailable(status, text),
-            EndpointKind::Authorization | EndpointKind::Metadata | EndpointKind::Other => {
+            Endpoint::Token => reply::token_unavailable(status, text),
+            Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
                 reply::unavailable(status, text)
             }
         }

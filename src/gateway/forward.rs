@@ -8,10 +8,10 @@ use memchr::memmem::{self, Finder};
 use crate::flow::handle;
 use crate::policy::{Decision, Violation};
 
-use super::body::Body;
 use super::exchange::Exchange;
 use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
+use crate::http::body::Body;
 
 /// A path that some servers take for a protected endpoint, without being it.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {

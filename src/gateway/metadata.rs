@@ -2,13 +2,14 @@
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use crate::carrier::metadata::{Truth, rewrite};
+use crate::answer::carrier::metadata::{Truth, rewrite};
 use crate::policy::Mode;
 
-use super::body::{Body, Peeked};
 use super::exchange::Exchange;
 use super::received::Received;
-use super::{bind, forward, headers};
+use super::{bind, forward};
+use crate::http::body::{Body, Peeked};
+use crate::http::headers;
 
 /// How long a rewritten document may be cached when the upstream does not say: long enough to matter, short enough
 /// that a change of the gate's configuration is soon seen.

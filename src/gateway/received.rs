@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose, handle};
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{ClientId, client, redirect};
+use crate::oauth::{client, redirect};
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::body::Body;
-use super::exchange::Named;
+use super::named::Names;
+use crate::http::body::Body;
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
 /// it.
@@ -109,29 +109,6 @@ impl Received {
     /// A copy of the Accept header, for a page that may have to be shown later.
     pub(super) fn accept(&self) -> Option<HeaderValue> {
         self.headers.get(header::ACCEPT).cloned()
-    }
-}
-
-/// What a request names that cannot be read without doubt.
-pub(super) struct Names {
-    pub(super) client: Option<ClientId>,
-    redirect_uri: Option<String>,
-}
-
-impl Names {
-    /// With that client, where the request names none by itself.
-    pub(super) fn or_of(self, client: Option<ClientId>) -> Self {
-        Self {
-            client: self.client.or(client),
-            ..self
-        }
-    }
-
-    pub(super) fn as_named(&self) -> Named<'_> {
-        Named {
-            client: self.client.as_ref(),
-            redirect_uri: self.redirect_uri.as_deref(),
-        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dashmap::DashMap;
 use http::HeaderValue;
 use memchr::memmem::Finder;
-use url::{Origin, Url};
 
-use crate::carrier::metadata::Issuer;
+use crate::answer::carrier::metadata::Issuer;
+use crate::answer::origins::Origins;
 use crate::flow::HandleKey;
 use crate::oauth::redirect::{Loopback, target_digest};
 use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
@@ -16,7 +16,7 @@ use crate::server::place::InFlight;
 use crate::store::Store;
 use crate::telemetry;
 
-use super::Settings;
+use super::settings::Settings;
 
 /// Redirect URIs at a loopback address that are remembered until a code is sent to them.
 const MAX_LOOPBACK: usize = 10_000;
@@ -36,14 +36,8 @@ pub struct Site {
     pub origin: String,
     /// Finds it in a page.
     pub origin_finder: Finder<'static>,
-    /// Its Host.
-    pub authority: String,
-    /// The origins of the upstream itself, and of the gate as clients reach it.
-    pub own: [Option<Origin>; 2],
-    /// The host of the first of them.
-    pub upstream_host: String,
-    /// What a relative URL in an answer is relative to, as far as its origin goes.
-    pub public: Option<Url>,
+    /// Its own origin and the gate's, as answers name them.
+    pub origins: Origins,
     /// Its Host as a field.
     pub host: HeaderValue,
     /// Makes and recognises its handles.
@@ -79,21 +73,14 @@ impl Site {
             issuer: settings.issuer.clone(),
             in_responses: false,
         };
-        let urls =
-            [connection.origin(), settings.public_origin.clone()].map(|own| Url::parse(&own).ok());
-        let [upstream, public] = &urls;
-        let upstream_host = upstream.as_ref().and_then(Url::host_str);
         Self {
             telemetry,
             key: HandleKey::for_upstream(&settings.name),
-            upstream_host: upstream_host.unwrap_or_default().to_owned(),
-            public: public.clone(),
-            own: urls.map(|own| own.map(|own| own.origin())),
+            origins: Origins::new(&connection.origin(), &settings.public_origin),
             origin_finder: Finder::new(&connection.origin()).into_owned(),
             origin: connection.origin(),
             host: HeaderValue::try_from(connection.authority())
                 .unwrap_or_else(|_| HeaderValue::from_static("")),
-            authority: connection.authority(),
             store,
             learned: DashMap::new(),
             loopback: DashMap::new(),

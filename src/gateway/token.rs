@@ -16,10 +16,13 @@ use crate::store::{Claim, Redeemed};
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
-use super::body::Body;
-use super::exchange::{Exchange, NOBODY, Named};
+use super::exchange::Exchange;
+use super::named::{NOBODY, Named};
 use super::received::Received;
-use super::{ToUpstream, bind, concern, headers, reply};
+use super::settings::ToUpstream;
+use super::{bind, concern, reply};
+use crate::http::body::Body;
+use crate::http::headers;
 use form::{Unreadable, body, is_empty};
 use settle::settle;
 

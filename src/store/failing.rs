@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{MemoryStore, StoreError};
+use super::memory::MemoryStore;
+use super::verbs::StoreError;
 
 /// What a store can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -63,27 +63,21 @@ use crate::flow::{
 };
 use crate::oauth::{AuthorizationCode, Digest};
 
-use super::{
-    Bound, Candidate, Claim, Held, Limit, Network, Owner, Pending, Place, Redeemed, Settings,
-    Statistics, StoreError,
-};
+use super::settings::Settings;
+use super::verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
+use crate::flow::Candidate;
+use crate::network::Network;
 use network::NetworkName;
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
 use sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use table::{Added, Table};
-use usage::{Holder, Usage};
+use usage::{Holder, MINTS, NO_PLACE, Usage};
 
 pub(crate) use entropy::random;
 
 /// How long a sign-in waits for its browser to follow the redirect: seconds for any browser, also a slow one.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
-
-/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
-const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
-
-/// How often a fresh handle may meet the hash of another one: once is improbable already.
-const MINTS: usize = 4;
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {

@@ -9,8 +9,6 @@ use crate::oauth::params::foldings;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
 
-use super::text;
-
 /// Which parameters are there, with a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Said(u16);
@@ -199,4 +197,12 @@ pub(super) fn subject(assertion: &[u8]) -> Option<String> {
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims = json::parse(&payload)?;
     claims.get("sub")?.as_str().map(str::to_owned)
+}
+
+/// As UTF-8, or as Latin-1 where it is none.
+pub(super) fn text(bytes: &[u8]) -> String {
+    str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().copied().map(char::from).collect(),
+        str::to_owned,
+    )
 }

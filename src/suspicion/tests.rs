@@ -1,5 +1,7 @@
+use super::gather::{MAX_CANDIDATES, MAX_CLIENTS};
 use super::*;
 use crate::flow::Purpose;
+use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::encode_into;
 use crate::work;

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use memchr::{memchr, memchr2, memchr3};
 
-use crate::flow::{Candidate, CodeLengths, Handle, HandleKey, Purpose, handle};
+use crate::flow::{Candidate, CodeLengths, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
 use crate::work::looked_at;
 
-use super::{MAX_CANDIDATES, Request, Scan, form};
+use super::gather::{MAX_CANDIDATES, Scan};
+use super::handles::handles;
+use super::request::Request;
 
 /// A shorter word is no code: it could be guessed.
 const SHORTEST_CODE: usize = 6;
@@ -37,26 +39,6 @@ fn has_any(text: &[u8], bytes: &[u8]) -> bool {
         };
         found.is_some()
     })
-}
-
-/// Whether the handle of a sign-in may stand in a text, in any spelling.
-pub(super) fn may_hold_handle(text: &[u8]) -> bool {
-    handle::may_stand_in(text) || form::hides_word(text)
-}
-
-/// The handles of sign-ins that stand in a text. Telling each costs a hash, of which only so many are `left`.
-pub(super) fn handles(key: &HandleKey, text: &[u8], left: &mut usize) -> Vec<Handle> {
-    let mut found = Vec::new();
-    for word in key.candidates(Purpose::State, text).take(*left) {
-        *left -= 1;
-        found.extend(key.recognise(Purpose::State, word));
-    }
-    found
-}
-
-/// The handle of a sign-in that is the whole of a value.
-pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
-    key.recognise(Purpose::State, str::from_utf8(value).ok()?)
 }
 
 /// Collects every candidate of a request.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::calendar::Doubt;
+use crate::oauth::Endpoint as EndpointKind;
 use crate::policy::Violation;
 
 use super::Upstream;
@@ -23,31 +24,6 @@ impl fmt::Display for RequestId {
             *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
         }
         f.write_str(str::from_utf8(&text).unwrap_or_default())
-    }
-}
-
-/// Which part of the walk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EndpointKind {
-    /// RFC 6749 section 3.1, and pages that carry the request on.
-    Authorization,
-    /// RFC 6749 section 3.2.
-    Token,
-    /// RFC 8414.
-    Metadata,
-    /// Anything else.
-    Other,
-}
-
-impl EndpointKind {
-    /// For logs and metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Authorization => "authorization",
-            Self::Token => "token",
-            Self::Metadata => "metadata",
-            Self::Other => "other",
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::problem::Problem;
 use super::super::tree::Table;
 use super::super::upstream::Read;
 use super::super::value::quoted;
-use crate::gateway::endpoint::fold::{fold_path, fold_segments};
+use crate::route::fold::{fold_path, fold_segments};
 
 /// A list of paths, and where it stands.
 struct Listed<'r, 't> {

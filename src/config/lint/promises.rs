@@ -7,8 +7,8 @@ use super::super::tree::Table;
 use super::super::upstream::Read;
 use super::super::value::quoted;
 use super::{nothing_refused, table};
-use crate::gateway::BrowserBinding;
-use crate::policy::rules::ClientRule;
+use crate::gateway::settings::BrowserBinding;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Rule};
 
 /// The rule of a client that holds on that day.

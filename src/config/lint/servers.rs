@@ -12,7 +12,7 @@ use super::super::value::quoted;
 use super::{name, table};
 use crate::clock::date;
 use crate::oauth::ClientId;
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Mode, Rule};
 
 /// Of two upstreams on one server the laxer one is a way around the stricter one. What is compared is the rule that holds for each

@@ -4,7 +4,7 @@ use super::super::problem::{Problem, Span};
 use super::super::upstream::Read;
 use super::super::value::quoted;
 use super::{name, table};
-use crate::gateway::endpoint::overlap;
+use crate::route::overlap;
 
 /// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
 pub(in super::super) fn unique(upstreams: &[Read<'_>]) {

@@ -1,5 +1,5 @@
 use super::super::testing::{UPSTREAM, check_upstream, config};
-use crate::gateway::{BrowserBinding, Entry, ToUpstream};
+use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};
 

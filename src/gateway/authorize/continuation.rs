@@ -2,20 +2,22 @@
 
 use http::{Response, StatusCode};
 
-use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{CodeChallenge, Digest, ErrorCode, RedirectUri, ResponseMode};
-use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
+use crate::policy::{Decision, Rule, Verdict, Violation, apply};
 use crate::store::Pending;
 use crate::telemetry::Decided;
 
-use super::super::body::Body;
-use super::super::concern::Heard;
-use super::super::exchange::{Exchange, NOBODY};
-use super::super::received::{Names, Received, Unwritable};
-use super::super::{ToUpstream, browser, reply};
-use super::{pass_from, store_unavailable};
+use super::refuse::store_unavailable;
+use super::rewrite::rewritten;
+use crate::gateway::concern::Heard;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::named::NOBODY;
+use crate::gateway::named::Names;
+use crate::gateway::received::Received;
+use crate::gateway::{browser, reply};
+use crate::http::body::Body;
 
 /// Rule 2: the sign-in goes on.
 pub(super) async fn continuation(
@@ -124,37 +126,4 @@ fn tell_client(
         issuer: issuer.as_deref(),
     };
     Some(reply::authorization_error(&error, &to, mode))
-}
-
-/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
-pub(super) async fn rewritten(
-    exchange: &Exchange<'_>,
-    cleared: Cleared<Received>,
-    submission: &Submission<'_>,
-    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
-    fresh: Option<Part>,
-) -> Response<Body> {
-    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
-    let towards = match (exchange.site.settings.to_upstream, challenge) {
-        (ToUpstream::Strip, _) => Towards::Strip,
-        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
-        (ToUpstream::Forward, None) => Towards::AsSent,
-    };
-    let parts = submission.towards_upstream(handle, fresh, towards);
-    let accept = cleared.get().accept();
-    let cleared = cleared.amend(|request| {
-        if request.target.query().is_some() || !parts.query.is_empty() {
-            request.set_query(&parts.query)?;
-        }
-        if let Some(form) = parts.form {
-            request.body.replace(form);
-        }
-        Ok::<(), Unwritable>(())
-    });
-    let Ok(cleared) = cleared else {
-        return exchange.unwritable(accept.as_ref());
-    };
-    let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, now);
-    pass_from(exchange, cleared, begun, (Some(handle), browser)).await
 }

@@ -5,12 +5,14 @@ use http::{Method, Response};
 use crate::flow::Submission;
 use crate::policy::{Verdict, Violation, authorize};
 
-use super::super::body::Body;
-use super::super::exchange::Exchange;
-use super::super::received::Received;
-use super::super::{bind, elsewhere};
-use super::fresh::{Correlated, Fresh};
-use super::{Form, form, is_method, unknown_method};
+use super::correlated::Correlated;
+use super::form::{Form, form};
+use super::parsed::Fresh;
+use super::unreadable::{is_method, unknown_method};
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::{bind, elsewhere};
+use crate::http::body::Body;
 
 /// Judges and records, and changes not one byte.
 pub(in crate::gateway) async fn observe(

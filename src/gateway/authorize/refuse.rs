@@ -12,11 +12,12 @@ use crate::policy::Violation;
 use crate::store::StoreError;
 use crate::telemetry::Decided;
 
-use super::super::body::Body;
-use super::super::exchange::{Exchange, Named};
-use super::super::received::Received;
-use super::super::reply;
-use super::fresh::Fresh;
+use super::parsed::Fresh;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::named::Named;
+use crate::gateway::received::Received;
+use crate::gateway::reply;
+use crate::http::body::Body;
 
 /// The store cannot be asked, or has no room.
 pub(super) fn store_unavailable(
@@ -30,6 +31,17 @@ pub(super) fn store_unavailable(
     let status = reply::unavailable_for(&violation)
         .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
     exchange.page(status, &violation, Vec::new(), accept)
+}
+
+/// The same for a fresh request.
+pub(super) fn fresh_unavailable(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    error: StoreError,
+    request: &Received,
+) -> Response<Body> {
+    let accept = request.headers.get(header::ACCEPT);
+    store_unavailable(exchange, error, fresh.named(), accept)
 }
 
 /// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).

@@ -1,8 +1,8 @@
 //! Whose sign-in a carrier belongs to: that of the handle in its `state`, or where nothing on the wire is rewritten the one that
 //! is found again under the same values.
 
+use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::carrier::{Carried, Carrier};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
@@ -10,10 +10,10 @@ use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
-use super::super::exchange::Exchange;
-use super::super::{BrowserBinding, browser};
-use super::public::{is_foreign, own_target};
-use super::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe};
+use crate::gateway::browser;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::settings::BrowserBinding;
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, its state, and the
 /// browser that it came from, where that has our cookie. The client is not among them, because an answer does not name it; two
@@ -132,7 +132,7 @@ pub(super) async fn find<'g>(
     place: &dyn Carrier,
     carried: &Carried,
 ) -> Result<Belongs, Unsafe<'g>> {
-    let leads = if is_foreign(exchange, &place.url()) {
+    let leads = if exchange.site.origins.is_foreign(&place.url()) {
         Leads::Away
     } else {
         Leads::Home
@@ -253,7 +253,7 @@ async fn out_of_band<'g>(
 /// only the gate knows it.
 fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Digest> {
     let target = place.target();
-    let own = (leads == Leads::Home).then(|| own_target(exchange, &target));
+    let own = (leads == Leads::Home).then(|| exchange.site.origins.own_target(&target));
     let own = own.flatten().map(|own| target_digest(&own));
     let mut targets = vec![target_digest(&target)];
     targets.extend(own.filter(|own| !targets.contains(own)));

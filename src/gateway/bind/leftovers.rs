@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
+use crate::answer::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
+use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
+use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
-use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
-use crate::carrier::location::{Location, address, as_url, is_token_response};
-use crate::carrier::{Carrier, refresh};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
@@ -15,11 +15,10 @@ use crate::policy::Violation;
 use crate::spelling::{any_layer, says};
 use crate::store::Pending;
 
-use super::super::body::Body;
-use super::super::exchange::Exchange;
-use super::public::is_foreign;
+use super::asked::{Asked, Unsafe};
 use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
-use super::{Asked, Unsafe};
+use crate::gateway::exchange::Exchange;
+use crate::http::body::Body;
 
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
 const MAX_HANDLES: usize = 64;
@@ -335,8 +334,9 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
         Credential::Token
     };
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let strays =
-        |word: &[u8]| is_token_response(word, like) && is_foreign(exchange, &as_url(address(word)));
+    let strays = |word: &[u8]| {
+        is_token_response(word, like) && exchange.site.origins.is_foreign(&as_url(address(word)))
+    };
     names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
 }
 
@@ -349,6 +349,6 @@ fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
         let carried = Location::new(url).read(asked.ours(exchange));
         carried.signed_credential
             || carried.in_fragment
-            || (has_code || has_token) && is_foreign(exchange, &as_url(url))
+            || (has_code || has_token) && exchange.site.origins.is_foreign(&as_url(url))
     })
 }

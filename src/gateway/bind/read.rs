@@ -4,15 +4,15 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Response, header};
 
-use crate::carrier::beacon::names_token;
-use crate::carrier::form_post::has_form;
+use crate::answer::carrier::beacon::names_token;
+use crate::answer::carrier::form_post::has_form;
 use crate::flow::handle;
 use crate::spelling::{any_layer, says};
 use crate::telemetry::Event;
 
-use super::super::body::{Body, Peeked};
-use super::super::exchange::Exchange;
-use super::Asked;
+use super::asked::Asked;
+use crate::gateway::exchange::Exchange;
+use crate::http::body::{Body, Peeked};
 
 /// What of a body can be seen.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@ use crate::oauth::media::{NoForm, form_charset};
 use crate::oauth::{endpoint_query, token};
 use crate::policy::Violation;
 
-use super::super::body::Peeked;
-use super::super::exchange::Exchange;
-use super::super::received::Received;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::http::body::Peeked;
 
 /// A request that cannot be judged, and the status that says so best.
 pub(super) type Unreadable = (Violation, StatusCode);

@@ -7,8 +7,8 @@ use crate::flow::settlement::{self, Answer};
 use crate::store::Claim;
 use crate::upstream::UpstreamError;
 
-use super::super::body::{Body, Peeked};
-use super::super::exchange::Exchange;
+use crate::gateway::exchange::Exchange;
+use crate::http::body::{Body, Peeked};
 
 /// Bytes of an answer that are read to see whether the code is still good.
 const ANSWER: usize = 16 * 1024;

@@ -13,11 +13,13 @@ use super::origin::{Origin, OriginName};
 use super::record::{Head, Record, State, pack_code, pack_trace};
 use super::table::Added;
 use super::usage::{Holder, weight};
-use super::{MINTS, MemoryStore, NO_PLACE, entropy};
+use super::usage::{MINTS, NO_PLACE};
+use super::{MemoryStore, entropy};
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, Purpose};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
-use crate::store::{Bound, Limit, Place, StoreError};
+use crate::store::settings::Limit;
+use crate::store::verbs::{Bound, Place, StoreError};
 
 /// One use of the key of a pending authorization: under values that travel anyway the next one has the same key, and a later
 /// deadline.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use super::wipe::wipe;
 use crate::flow::handle::LENGTH;
 use crate::flow::{Handle, HandleKey, Purpose};
-use crate::store::StoreError;
+use crate::store::verbs::StoreError;
 
 const POOL: usize = 4096;
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::mix::Mix;
+use super::mix::SHARDS;
 use super::sync::DashMap;
-use super::table::SHARDS;
 use crate::clock::Timestamp;
-use crate::store::{Limit, Network, Settings};
+use crate::network::Network;
+use crate::store::settings::{Limit, Settings};
 
 /// How many seconds' worth of sign-ins may begin at once: a class of students, an office in the morning.
 const BURST: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::flow::ClientState;
 use crate::oauth::CodeChallenge;
+use crate::store::Limit;
 use crate::store::contract::{bounded_suite, settings, suite};
 use crate::store::{Settings, Store};
 use std::time::Duration;

@@ -8,15 +8,24 @@
 //! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
 //! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
 
+use std::time::Duration;
+
 use super::mix::Mix;
+use super::mix::SHARDS;
 use super::network::{Met, NetworkName, Networks};
 use super::record::State;
 use super::sync::DashMap;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use super::table::SHARDS;
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
-use crate::store::{Limit, Settings, Statistics};
+use crate::store::settings::{Limit, Settings};
+use crate::store::verbs::{Statistics, StoreError};
+
+/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
+pub(super) const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
+
+/// How often a fresh handle may meet the hash of another one: once is improbable already.
+pub(super) const MINTS: usize = 4;
 
 /// Bytes of a record that count as one.
 const UNIT: usize = 256;

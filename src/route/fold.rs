@@ -166,6 +166,17 @@ pub fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// `//a///b` is `/a/b`.
+pub fn merge_slashes(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if !(character == '/' && merged.ends_with('/')) {
+            merged.push(character);
+        }
+    }
+    merged
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,8 @@ use crate::flow::Purpose;
 use crate::oauth::Params;
 
 use super::beacon::{self, Credential, Kind, carries};
-use super::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL, jarm};
+use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
+use super::jarm;
 
 /// More pairs than any response has; past it a part is not read, and so not delivered with a code.
 const MAX_PAIRS: usize = 128;

@@ -5,8 +5,11 @@
 //! into a protected endpoint is refused, whosever endpoint it is: several upstreams may be one server. So is a path that is
 //! crooked.
 
+mod endpoints;
 pub mod fold;
 mod host;
+mod misrouted;
+mod policy;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,55 +18,31 @@ use std::sync::OnceLock;
 use http::uri::Authority;
 use http::{HeaderMap, Uri, header};
 
-use super::{Endpoints, Settings};
-use crate::policy::Mode;
-use fold::{Readings, fold_path};
+use crate::oauth::Endpoint;
+
+pub use endpoints::Endpoints;
+use fold::{Readings, fold_path, merge_slashes};
 use host::valid_host;
-
-/// What a path is at its upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// RFC 6749 section 3.1, and configured continuations.
-    Authorization,
-    /// RFC 6749 section 3.2.
-    Token,
-    /// RFC 8414.
-    Metadata,
-    /// Anything else.
-    Other,
-}
-
-/// Why a request is for nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Misrouted {
-    /// None, several, or one that is no authority.
-    #[error("exactly one valid Host is needed")]
-    Host,
-    /// The request target and Host name different servers.
-    #[error("Host and request target disagree")]
-    Disagreement,
-    /// No upstream has that host and prefix.
-    #[error("no upstream here has this host and path")]
-    Unknown,
-    /// `*`, or an authority alone.
-    #[error("the request target is no path")]
-    Target,
-}
-
-impl Misrouted {
-    /// 421 where the request may be right elsewhere, 400 where it is wrong.
-    pub const fn status(self) -> http::StatusCode {
-        match self {
-            Self::Host | Self::Target => http::StatusCode::BAD_REQUEST,
-            Self::Disagreement | Self::Unknown => http::StatusCode::MISDIRECTED_REQUEST,
-        }
-    }
-}
+pub use misrouted::Misrouted;
+pub use policy::RoutePolicy;
 
 /// Host and path patterns of all upstreams.
 #[derive(Debug)]
 pub struct Routes {
     entries: Vec<Entry>,
+}
+
+/// What an upstream says of itself: at which hosts, below which path, with which endpoints it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Territory<'t> {
+    /// Host values (`name` or `name:port`, lower case); empty: any.
+    pub hosts: &'t [String],
+    /// `/` or `/something` without a trailing slash.
+    pub prefix: &'t str,
+    /// Exact paths, prefix included.
+    pub endpoints: &'t Endpoints,
+    /// Whether a request that belongs to no client is refused there, not reported.
+    pub enforces: bool,
 }
 
 #[derive(Debug)]
@@ -94,7 +73,7 @@ pub struct Route<'u> {
 
 impl Routes {
     /// The routes of these upstreams, in order.
-    pub fn new<'s>(upstreams: impl IntoIterator<Item = &'s Settings>) -> Self {
+    pub fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
         Self::among(upstreams.into_iter().map(Entry::new).collect())
     }
 
@@ -122,7 +101,7 @@ impl Routes {
             return Err(Misrouted::Target);
         }
         let path = if path.contains("//") {
-            Cow::Owned(crate::carrier::metadata::merge_slashes(path))
+            Cow::Owned(merge_slashes(path))
         } else {
             Cow::Borrowed(path)
         };
@@ -177,14 +156,14 @@ fn without_port(host: &str) -> &str {
 }
 
 impl Entry {
-    fn new(settings: &Settings) -> Self {
-        let endpoints = settings.endpoints.clone();
+    fn new(territory: Territory<'_>) -> Self {
+        let endpoints = territory.endpoints.clone();
         Self {
-            hosts: settings.hosts.clone(),
-            prefix: settings.prefix.clone(),
+            hosts: territory.hosts.to_vec(),
+            prefix: territory.prefix.to_owned(),
             protected: endpoints.protected().map(|path| fold_path(path)).collect(),
             endpoints,
-            enforces: settings.rules.default_rule().mode == Mode::Enforce,
+            enforces: territory.enforces,
             neighbours: Vec::new(),
         }
     }

@@ -1,36 +1,50 @@
 //! What must not be left of an answer that is written anew.
 
-use http::{Response, header};
+use http::{HeaderMap, header};
 
-use crate::carrier::Rewritten;
-use crate::carrier::beacon::{Credential, Kind, carries};
+use super::carrier::Rewritten;
+use super::carrier::beacon::{Credential, Kind, carries};
 use crate::flow::handle;
 use crate::spelling::Twins;
 
-use super::super::body::Body;
-
 /// What an error response has beside the error (RFC 6749 section 4.1.2.1).
-pub(super) const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
+pub const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
 
 /// What must not be left over when a carrier is written anew.
-pub(super) struct Check<'a> {
+#[derive(Debug)]
+pub struct Check<'a> {
     /// Of the code that was replaced.
-    pub(super) twins: Option<Twins>,
+    pub twins: Option<Twins>,
     /// What stands in its place.
-    pub(super) ours: Option<&'a str>,
+    pub ours: Option<&'a str>,
     /// The tokens that may not leave with it.
-    pub(super) unasked: Option<Credential>,
+    pub unasked: Option<Credential>,
+}
+
+/// What was written in place of a carrier.
+#[derive(Debug, Clone, Copy)]
+pub struct Written<'w> {
+    /// As it goes out.
+    pub whole: &'w Rewritten,
+    /// Without the client's `state`, which may look like anything.
+    pub without_state: &'w Rewritten,
+    /// Without what explains an error, too: it may lead to a page of the server's for errors of a `code`.
+    pub unexplained: &'w Rewritten,
 }
 
 impl Check<'_> {
-    /// `unexplained`: without what explains an error, which may lead to a page of the server's for errors of a `code`.
-    pub(super) fn nothing_is_left(
+    /// Looks through what was written, and through the fields of the answer that it was written for.
+    pub fn nothing_is_left(
         &self,
-        (rewritten, without_state): (&Rewritten, &Rewritten),
-        unexplained: &Rewritten,
-        response: &Response<Body>,
+        written: &Written<'_>,
+        headers: &HeaderMap,
     ) -> Result<(), &'static str> {
-        if self.stands_in(rewritten.bytes()) {
+        let Written {
+            whole,
+            without_state,
+            unexplained,
+        } = *written;
+        if self.stands_in(whole.bytes()) {
             return Err("the code stands in it once more");
         }
         let kind = match without_state {
@@ -42,8 +56,8 @@ impl Check<'_> {
         {
             return Err("something like another code or token stands beside it");
         }
-        let is_location = matches!(rewritten, Rewritten::Location(_));
-        for (name, value) in response.headers() {
+        let is_location = matches!(whole, Rewritten::Location(_));
+        for (name, value) in headers {
             if is_location && *name == header::LOCATION {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::HeaderValue;
 use http::uri::Authority;
 
-use super::Misrouted;
+use super::misrouted::Misrouted;
 
 /// A name or an address, and at most a port: no userinfo, no escapes, nothing that is trimmed or repaired by anybody.
 pub(super) fn valid_host(host: &HeaderValue) -> Result<Authority, Misrouted> {

@@ -1,25 +1,12 @@
-//! Finding and replacing a code in what the upstream answers. Bytes in, bytes out, the rest untouched.
-//!
-//! A [`Carrier`] is a place in an answer in which a code travels. It reads itself into a [`Carried`]: which handle it belongs to,
-//! which codes and tokens it carries, whether it is an error. What that means is judged elsewhere ([`crate::answer`]); the
-//! carrier then writes itself back with a [`Replacement`]. A new carrier is a file here, and a line in [`carriers`].
-
-pub mod beacon;
-pub mod form_post;
-pub mod html;
-pub mod jarm;
-pub mod location;
-pub mod metadata;
-pub mod refresh;
+//! What a carrier is, and what it carries.
 
 use std::borrow::Cow;
 
 use crate::flow::{ClientState, Handle, HandleKey, Purpose};
-use crate::oauth::params::folds_to;
 use crate::oauth::{AuthorizationCode, Edit};
 
-use form_post::FormPost;
-use location::Location;
+use super::credentials::Credentials;
+use super::jarm;
 
 /// A place in an answer in which a code travels to a client.
 pub trait Carrier: Send + Sync {
@@ -55,24 +42,6 @@ impl Rewritten {
     }
 }
 
-/// The carriers of an answer: its `Location`, and the forms of its body that say anything. Where the `Location` is followed nobody
-/// is shown the body, and it goes out empty beside a code.
-pub fn carriers<'a>(
-    location: Option<&'a [u8]>,
-    is_followed: bool,
-    body: &'a [u8],
-) -> Vec<Box<dyn Carrier + 'a>> {
-    let location = location.map(|location| Box::new(Location::new(location)) as Box<dyn Carrier>);
-    let forms = match location {
-        Some(_) if is_followed => Vec::new(),
-        Some(_) | None => FormPost::all(body),
-    };
-    let forms = forms
-        .into_iter()
-        .map(|form| Box::new(form) as Box<dyn Carrier>);
-    location.into_iter().chain(forms).collect()
-}
-
 /// Whose handles an answer may carry.
 #[derive(Debug, Clone, Copy)]
 pub struct Ours<'a> {
@@ -98,7 +67,97 @@ impl Ours<'_> {
 }
 
 /// More of a kind than two say no more than two.
-const SEVERAL: usize = 2;
+pub(super) const SEVERAL: usize = 2;
+
+impl Carried {
+    /// Takes a parameter of an answer in.
+    pub(super) fn take(&mut self, ours: Ours<'_>, name: &str, value: &str) {
+        match name {
+            "state" => {
+                self.token_company = true;
+                if self.handles.len() < SEVERAL {
+                    let known = |new: &Handle| self.handles.contains(new);
+                    let new = ours.recognise(value).filter(|new| !known(new));
+                    self.handles.extend(new);
+                }
+                self.state = Some(value.to_owned());
+            }
+            "code" => {
+                let known = |new: &AuthorizationCode| {
+                    self.codes.iter().any(|code| code.expose() == new.expose())
+                };
+                if self.codes.len() < SEVERAL {
+                    let code = AuthorizationCode::new(value).filter(|new| !known(new));
+                    self.codes.extend(code);
+                }
+            }
+            "access_token" => self.access_token |= !value.is_empty(),
+            "id_token" => self.id_token |= !value.is_empty(),
+            "token_type" | "expires_in" => self.token_company = true,
+            "error" => self.error |= !value.is_empty(),
+            "iss" => self.issuer = Some(value.to_owned()),
+            _ if jarm::is_name(name) => self.take_signed(value),
+            _ if !value.is_empty() => self.take_lookalike(name),
+            _ => {}
+        }
+    }
+
+    pub(super) fn take_signed(&mut self, value: &str) {
+        self.signed |= jarm::is_response(value);
+        self.signed_credential |= jarm::may_hold_credential(value);
+    }
+
+    /// Clients are as forgiving as servers about names.
+    fn take_lookalike(&mut self, name: &str) {
+        let credentials = Credentials::of(name);
+        self.lookalike |= credentials.code;
+        self.access_token |= credentials.access_token;
+        self.id_token |= credentials.id_token;
+    }
+
+    /// Whether it looks like an authorization response at all.
+    pub fn is_response(&self) -> bool {
+        self.error || self.signed || self.has_credential()
+    }
+
+    /// Whether it carries a code or a token.
+    pub fn has_credential(&self) -> bool {
+        self.has_tokens() || self.lookalike || self.unread || !self.codes.is_empty()
+    }
+
+    /// Whether it carries a token of either kind.
+    pub fn has_tokens(&self) -> bool {
+        self.access_token || self.id_token
+    }
+}
+
+/// What goes in place of the upstream's values.
+#[derive(Debug, Clone, Copy)]
+pub struct Replacement<'a> {
+    /// The handle that stands in `state` now.
+    pub handle: &'a Handle,
+    /// In place of it.
+    pub state: &'a ClientState,
+    /// The code, and what goes in its place, where there is one.
+    pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
+}
+
+impl<'a> Replacement<'a> {
+    /// What becomes of a parameter of the answer.
+    pub(super) fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
+        match (name, self.code) {
+            _ if without.contains(&name) => Edit::Drop,
+            ("state", _) if value == self.handle.expose() => match self.state {
+                ClientState::Absent => Edit::Drop,
+                ClientState::Bare => Edit::Bare,
+                ClientState::Value(state) => Edit::Value(state.as_ref().into()),
+            },
+            // Under whatever name it stands there once more.
+            (_, Some((code, ours))) if value == code.expose() => Edit::Value(ours.expose().into()),
+            _ => Edit::Keep,
+        }
+    }
+}
 
 /// What an answer carries, wherever it stands in it.
 #[derive(Debug, Default)]
@@ -134,135 +193,3 @@ pub struct Carried {
     /// `iss` (RFC 9207).
     pub issuer: Option<String>,
 }
-
-impl Carried {
-    /// Takes a parameter of an answer in.
-    fn take(&mut self, ours: Ours<'_>, name: &str, value: &str) {
-        match name {
-            "state" => {
-                self.token_company = true;
-                if self.handles.len() < SEVERAL {
-                    let known = |new: &Handle| self.handles.contains(new);
-                    let new = ours.recognise(value).filter(|new| !known(new));
-                    self.handles.extend(new);
-                }
-                self.state = Some(value.to_owned());
-            }
-            "code" => {
-                let known = |new: &AuthorizationCode| {
-                    self.codes.iter().any(|code| code.expose() == new.expose())
-                };
-                if self.codes.len() < SEVERAL {
-                    let code = AuthorizationCode::new(value).filter(|new| !known(new));
-                    self.codes.extend(code);
-                }
-            }
-            "access_token" => self.access_token |= !value.is_empty(),
-            "id_token" => self.id_token |= !value.is_empty(),
-            "token_type" | "expires_in" => self.token_company = true,
-            "error" => self.error |= !value.is_empty(),
-            "iss" => self.issuer = Some(value.to_owned()),
-            _ if jarm::is_name(name) => self.take_signed(value),
-            _ if !value.is_empty() => self.take_lookalike(name),
-            _ => {}
-        }
-    }
-
-    fn take_signed(&mut self, value: &str) {
-        self.signed |= jarm::is_response(value);
-        self.signed_credential |= jarm::may_hold_credential(value);
-    }
-
-    /// Clients are as forgiving as servers about names.
-    fn take_lookalike(&mut self, name: &str) {
-        let credentials = Credentials::of(name);
-        self.lookalike |= credentials.code;
-        self.access_token |= credentials.access_token;
-        self.id_token |= credentials.id_token;
-    }
-
-    /// Whether it looks like an authorization response at all.
-    pub fn is_response(&self) -> bool {
-        self.error || self.signed || self.has_credential()
-    }
-
-    /// Whether it carries a code or a token.
-    pub fn has_credential(&self) -> bool {
-        self.has_tokens() || self.lookalike || self.unread || !self.codes.is_empty()
-    }
-
-    /// Whether it carries a token of either kind.
-    pub fn has_tokens(&self) -> bool {
-        self.access_token || self.id_token
-    }
-}
-
-/// What some client takes a name for.
-#[derive(Debug, Clone, Copy, Default)]
-struct Credentials {
-    code: bool,
-    access_token: bool,
-    id_token: bool,
-}
-
-impl Credentials {
-    fn of(name: &str) -> Self {
-        // Nearly all names differ in their first letter.
-        if !name.starts_with(|c: char| {
-            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I') || !c.is_ascii_alphanumeric()
-        }) {
-            return Self::default();
-        }
-        let name = of_list(name);
-        Self {
-            code: folds_to(name, "code"),
-            access_token: folds_to(name, "accesstoken"),
-            id_token: folds_to(name, "idtoken"),
-        }
-    }
-
-    fn any(self) -> bool {
-        self.code || self.is_token()
-    }
-
-    fn is_token(self) -> bool {
-        self.access_token || self.id_token
-    }
-}
-
-/// The name of a list, of whose items each has one: `code[0]`.
-fn of_list(name: &str) -> &str {
-    let list = name.trim_start_matches('[');
-    list.split_once('[').map_or(name, |(list, _)| list)
-}
-
-/// What goes in place of the upstream's values.
-#[derive(Debug, Clone, Copy)]
-pub struct Replacement<'a> {
-    /// The handle that stands in `state` now.
-    pub handle: &'a Handle,
-    /// In place of it.
-    pub state: &'a ClientState,
-    /// The code, and what goes in its place, where there is one.
-    pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
-}
-
-impl<'a> Replacement<'a> {
-    /// What becomes of a parameter of the answer.
-    fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
-        match (name, self.code) {
-            _ if without.contains(&name) => Edit::Drop,
-            ("state", _) if value == self.handle.expose() => match self.state {
-                ClientState::Absent => Edit::Drop,
-                ClientState::Bare => Edit::Bare,
-                ClientState::Value(state) => Edit::Value(state.as_ref().into()),
-            },
-            // Under whatever name it stands there once more.
-            (_, Some((code, ours))) if value == code.expose() => Edit::Value(ours.expose().into()),
-            _ => Edit::Keep,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,10 @@
 //! What answers cost to read, whoever wrote them.
 
 use super::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
+use super::carried::SEVERAL;
 use super::location::{address, is_token_response};
 use super::*;
+use crate::flow::{HandleKey, Purpose};
 use crate::spelling::Twins;
 use crate::work;
 

@@ -9,7 +9,7 @@ use memchr::{memchr, memchr3};
 use crate::oauth::json;
 use crate::oauth::params::{self, folds_to, set::ByteSet};
 
-use super::{Credentials, of_list};
+use super::credentials::{Credentials, of_list};
 
 /// Whether some client takes a name for `response`.
 pub fn is_name(name: &str) -> bool {

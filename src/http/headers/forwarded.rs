@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::header::HeaderName;
 use http::{HeaderMap, header};
 use ipnet::IpNet;
 
-use super::X_FORWARDED_FOR;
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address: that of the peer; where the peer is one of these proxies, the last that they say and that is none of
 /// theirs. What stands before it the client may have written. `None`: they do not say it, or not so that it can be read.

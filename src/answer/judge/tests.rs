@@ -1,6 +1,6 @@
 use super::*;
-use crate::carrier::location::Location;
-use crate::carrier::{Carrier, Ours};
+use crate::answer::carrier::location::Location;
+use crate::answer::carrier::{Carrier, Ours};
 use crate::flow::{ClientState, HandleKey};
 use crate::oauth::{CodeChallenge, Digest};
 

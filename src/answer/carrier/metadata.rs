@@ -2,6 +2,7 @@
 //!
 //! Everything else in the document stays as it is, in its order.
 
+use crate::route::fold::merge_slashes;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -163,17 +164,6 @@ fn own_path<'u>(url: &'u str, upstream_origin: &str) -> Option<&'u str> {
     let rest = url.get(authority..)?;
     rest.find(['/', '?', '#'])
         .map_or(Some(""), |at| rest.get(at..))
-}
-
-/// `//a///b` is `/a/b`.
-pub fn merge_slashes(path: &str) -> String {
-    let mut merged = String::with_capacity(path.len());
-    for character in path.chars() {
-        if !(character == '/' && merged.ends_with('/')) {
-            merged.push(character);
-        }
-    }
-    merged
 }
 
 #[cfg(test)]

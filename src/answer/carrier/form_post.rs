@@ -8,9 +8,11 @@ use memchr::{memchr, memchr_iter};
 use crate::oauth::Edit;
 
 use super::beacon::{self, Credential, Kind};
+use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten};
+use super::credentials::Credentials;
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
+use super::jarm;
 use super::location::Location;
-use super::{Carried, Carrier, Credentials, Ours, Replacement, Rewritten, jarm};
 
 /// A form of a page, with the fields that carry something.
 #[derive(Debug, Clone)]

@@ -1,0 +1,25 @@
+//! Handles of sign-ins in a text.
+
+use crate::flow::{Handle, HandleKey, Purpose, handle};
+
+use super::form;
+
+/// Whether the handle of a sign-in may stand in a text, in any spelling.
+pub(super) fn may_hold_handle(text: &[u8]) -> bool {
+    handle::may_stand_in(text) || form::hides_word(text)
+}
+
+/// The handles of sign-ins that stand in a text. Telling each costs a hash, of which only so many are `left`.
+pub(super) fn handles(key: &HandleKey, text: &[u8], left: &mut usize) -> Vec<Handle> {
+    let mut found = Vec::new();
+    for word in key.candidates(Purpose::State, text).take(*left) {
+        *left -= 1;
+        found.extend(key.recognise(Purpose::State, word));
+    }
+    found
+}
+
+/// The handle of a sign-in that is the whole of a value.
+pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
+    key.recognise(Purpose::State, str::from_utf8(value).ok()?)
+}
