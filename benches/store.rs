@@ -80,7 +80,7 @@ fn requests(clients: usize) -> Vec<PendingAuthorization> {
 fn store(settings: Settings) -> (MemoryStore, ManualClock) {
     let (clock, manual) = Clock::manual();
     (
-        MemoryStore::new(settings, HandleKey::for_upstream("bench"), clock),
+        MemoryStore::new(&settings, HandleKey::for_upstream("bench"), clock),
         manual,
     )
 }

@@ -9,6 +9,7 @@ pub mod problem;
 
 mod client;
 mod endpoints;
+pub mod file;
 mod limits;
 mod lint;
 mod log;
@@ -50,6 +51,20 @@ pub struct Config {
     pub log: telemetry::Settings,
     /// `[[upstream]]`, in order.
     pub upstreams: Vec<Upstream>,
+}
+
+impl Config {
+    /// What cannot change while the gate runs: the name of each key, and its value.
+    pub fn fixed(&self) -> [(&'static str, String); 4] {
+        let listen: Vec<String> = self.server.listen.iter().map(ToString::to_string).collect();
+        [
+            ("server.listen", listen.join(", ")),
+            ("server.workers", self.server.workers.to_string()),
+            ("admin.listen", self.admin.listen.to_string()),
+            // There is no other kind yet.
+            ("store.kind", "memory".to_owned()),
+        ]
+    }
 }
 
 /// One `[[upstream]]`.

@@ -15,16 +15,19 @@ pub mod reply;
 pub mod settings;
 pub mod shared;
 pub mod site;
+pub mod snapshot;
 mod token;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock;
+use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
@@ -38,13 +41,31 @@ use exchange::Exchange;
 use misdirected::Misdirection;
 pub use settings::Settings;
 pub use shared::Shared;
+use site::{Destination, Site};
+pub use snapshot::Snapshot;
 
 /// One worker's gateway: what is shared, and connections of its own.
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    view: ArcSwap<View>,
+}
+
+/// What is in force, with one worker's connections.
+#[derive(Debug)]
+struct View {
+    snapshot: Arc<Snapshot>,
     /// One for each site, in order.
-    clients: Vec<Client<Box<Body>>>,
+    clients: Vec<Arc<Client<Box<Body>>>>,
+}
+
+impl View {
+    /// The connections to each destination that is still the same.
+    fn client(&self, destination: &Arc<Destination>) -> Option<&Arc<Client<Box<Body>>>> {
+        let sites = self.snapshot.sites.iter().zip(&self.clients);
+        let mut same = sites.filter(|(site, _)| Arc::ptr_eq(&site.destination, destination));
+        same.next().map(|(_, client)| client)
+    }
 }
 
 /// A request with what is known of its connection.
@@ -59,32 +80,51 @@ pub struct Arrival<'c> {
 }
 
 impl Gateway {
-    /// `clients` has one connection pool for each site, in order.
-    pub fn new(shared: Arc<Shared>, clients: Vec<Client<Box<Body>>>) -> Self {
-        Self { shared, clients }
+    /// With what is in force now. `open` makes the pool of connections to a destination.
+    pub fn new(shared: Arc<Shared>, open: impl Fn(&Destination) -> Client<Box<Body>>) -> Self {
+        let snapshot = shared.snapshot();
+        let open = |site: &Arc<Site>| Arc::new(open(&site.destination));
+        let clients = snapshot.sites.iter().map(open).collect();
+        let view = ArcSwap::from_pointee(View { snapshot, clients });
+        Self { shared, view }
+    }
+
+    /// Takes up what is in force by now. Connections stay where their destination is the same as before.
+    pub fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
+        let (before, snapshot) = (self.view.load_full(), self.shared.snapshot());
+        let client = |site: &Arc<Site>| {
+            let known = before.client(&site.destination).map(Arc::clone);
+            known.unwrap_or_else(|| Arc::new(open(&site.destination)))
+        };
+        let clients = snapshot.sites.iter().map(client).collect();
+        self.view.store(Arc::new(View { snapshot, clients }));
     }
 
     /// Drops what has expired: records, and upstream connections that nobody uses. Sees whether the day can be told.
     pub fn keep_house(&self) {
         self.shared.watch_clock(clock::doubt());
-        for (site, client) in self.shared.sites.iter().zip(&self.clients) {
-            site.store.sweep();
+        let view = self.view.load();
+        for (site, client) in view.snapshot.sites.iter().zip(&view.clients) {
+            site.state.store.sweep();
             client.close_idle();
         }
     }
 
     /// Sees to it that places do not run out by what waits for its clients ([`Crowd::relieve`]).
     pub fn relieve(&self, crowd: &Crowd) {
-        let places = self.shared.sites.iter().map(|site| site.places());
-        crowd.relieve(places, self.shared.limits.in_flight);
+        let view = self.view.load();
+        let places = view.snapshot.sites.iter().map(|site| site.state.places());
+        crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
     /// Answers a request.
-    pub async fn call<'c>(&'c self, arrival: Arrival<'c>) -> Response<Body> {
+    pub async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
         let started = self.shared.clock.now();
+        // To its end the request sees the configuration that it began with.
+        let view = self.view.load_full();
         let id = self.shared.next_request();
         // Nothing but what it returns lives on while the request is answered.
-        let (exchange, endpoint, request) = match self.direct(id, arrival) {
+        let (exchange, endpoint, request) = match self.direct(&view, id, arrival) {
             Ok(directed) => directed,
             Err(misdirection) => return misdirection.answer(),
         };
@@ -92,7 +132,7 @@ impl Gateway {
         headers::towards_client(response.headers_mut());
         self.shared.telemetry.tell(&Event::Answered {
             request: id,
-            upstream: &exchange.site.telemetry,
+            upstream: &exchange.site.state.telemetry,
             endpoint: exchange.kind(),
             status: response.status().as_u16(),
             took: self.shared.clock.now().since(started),
@@ -103,6 +143,7 @@ impl Gateway {
     /// Finds out which upstream and which endpoint a request is for.
     fn direct<'c>(
         &'c self,
+        view: &'c View,
         id: RequestId,
         arrival: Arrival<'c>,
     ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
@@ -111,18 +152,19 @@ impl Gateway {
             node,
             watch,
         } = arrival;
+        let snapshot = &*view.snapshot;
         let (parts, incoming) = request.into_parts();
         let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
-        if let Some(refused) = self.out_of_bounds(&parts) {
+        if let Some(refused) = out_of_bounds(&parts, &snapshot.limits) {
             return Err(told(refused));
         }
-        let routes = &self.shared.routes;
-        let route = routes
+        let route = snapshot
+            .routes
             .find(&parts.uri, &parts.headers, &node.host)
             .map_err(|wrong| told(wrong.into()))?;
         let (Some(site), Some(client)) = (
-            self.shared.sites.get(route.upstream),
-            self.clients.get(route.upstream),
+            snapshot.sites.get(route.upstream),
+            view.clients.get(route.upstream),
         ) else {
             return Err(told(Misrouted::Unknown.into()));
         };
@@ -141,7 +183,7 @@ impl Gateway {
             watch,
             host: route.host,
         };
-        let proxies = &self.shared.trusted_proxies;
+        let proxies = &snapshot.trusted_proxies;
         if headers::forwarded::is_proxy(node.address(), proxies) {
             let client = headers::forwarded::client(&parts.headers, node.address(), proxies);
             node.speaks_for(client);
@@ -152,7 +194,7 @@ impl Gateway {
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, site, client, caller);
+        let exchange = Exchange::new(&self.shared, snapshot, site, client, caller);
         Ok((exchange, route.endpoint, request.into()))
     }
 
@@ -181,27 +223,27 @@ impl Gateway {
             (None, _) => Box::pin(forward::ambiguous(exchange, request)).await,
         }
     }
+}
 
-    /// What no route gets.
-    fn out_of_bounds(&self, parts: &http::request::Parts) -> Option<Misdirection> {
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or(0, |target| target.as_str().len());
-        if target > self.shared.limits.uri_bytes {
-            let status = StatusCode::URI_TOO_LONG;
-            return Some(Misdirection::new(status, "the request target is too long"));
-        }
-        if parts.headers.len() > self.shared.limits.headers {
-            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Some(Misdirection::new(status, "too many header fields"));
-        }
-        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            return Some(Misdirection::new(status, "method not allowed"));
-        }
-        headers::check(&parts.headers).err().map(Misdirection::from)
+/// What no route gets.
+fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Option<Misdirection> {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        let status = StatusCode::URI_TOO_LONG;
+        return Some(Misdirection::new(status, "the request target is too long"));
     }
+    if parts.headers.len() > limits.headers {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Some(Misdirection::new(status, "too many header fields"));
+    }
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        return Some(Misdirection::new(status, "method not allowed"));
+    }
+    headers::check(&parts.headers).err().map(Misdirection::from)
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -94,7 +95,8 @@ impl Settings {
     }
 
     /// Kept by these rounds' clock, none of the limits is over too soon.
-    fn at_least(mut self, rounds: &Rounds) -> Self {
+    #[must_use]
+    pub fn at_least(mut self, rounds: &Rounds) -> Self {
         for limit in [
             &mut self.first_byte,
             &mut self.idle,
@@ -173,10 +175,11 @@ pub trait MakeService {
     fn connections(&self, change: i64);
 }
 
-/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say.
+/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say, which are those at
+/// the time when it came ([`Settings::at_least`]).
 pub async fn accept<M>(
     listener: TcpListener,
-    settings: Settings,
+    in_force: Arc<ArcSwap<Settings>>,
     (rounds, batch): (Rounds, Batch),
     life: Lifecycle,
     make: Arc<M>,
@@ -185,7 +188,6 @@ pub async fn accept<M>(
     <M::Service as Service<Request<Incoming>>>::Future: Send,
     <M::Body as Body>::Error: std::error::Error + Send + Sync,
 {
-    let settings = Arc::new(settings.at_least(&rounds));
     let mut backoff = BACKOFF.0;
     loop {
         let accepted = tokio::select! {
@@ -195,6 +197,7 @@ pub async fn accept<M>(
         match accepted {
             Ok((socket, peer)) => {
                 backoff = BACKOFF.0;
+                let settings = in_force.load_full();
                 // Only now: a place that waits here for a connection would be missing at another worker's listener,
                 // and the kernel spreads connections without asking who has places.
                 let watch = Arc::new(Watch::new(rounds.clock().clone(), life.crowd.patience()));
@@ -216,7 +219,7 @@ pub async fn accept<M>(
                 // A socket that is broken already shows so at the first read.
                 drop(socket.set_nodelay(true));
                 let socket = batch.socket(socket);
-                let (settings, make) = (Arc::clone(&settings), Arc::clone(&make));
+                let make = Arc::clone(&make);
                 life.tasks.spawn(async move {
                     make.connections(1);
                     serve((socket, peer), &settings, &session, watch, make.as_ref()).await;

@@ -53,6 +53,15 @@ pub enum Store {
     reason = "the verbs wait for other backends, and callers are not to know which one they have"
 )]
 impl Store {
+    /// Changes what may be kept from now on ([`MemoryStore::configure`]).
+    pub fn configure(&self, settings: &Settings) {
+        match self {
+            Self::Memory(memory) => memory.configure(settings),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().configure(settings),
+        }
+    }
+
     /// Keeps a new pending authorization that comes from that network. `None`: it comes from many, through a proxy that does not
     /// say from whom.
     pub async fn hold(

@@ -6,6 +6,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::telemetry::Event;
 
 /// For standard streams, the admin listener and its clients, and for name lookups.
 const RESERVE: usize = 64;
@@ -36,6 +37,18 @@ pub struct Fewer {
     pub connections: usize,
     /// In place of `in_flight`.
     pub in_flight: usize,
+}
+
+impl Fewer {
+    /// For the log.
+    pub fn event(self) -> Event<'static> {
+        Event::FewDescriptors {
+            limit: self.limit,
+            needed: self.needed,
+            connections: self.connections,
+            in_flight: self.in_flight,
+        }
+    }
 }
 
 /// There are so few that the gate cannot serve.

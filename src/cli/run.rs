@@ -1,27 +1,33 @@
 //! `run`: serves until it is told to stop.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConfigFile, START, check, complain};
-use crate::app::{App, StartError};
+use crate::app::{App, Source, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::telemetry::{Event, Telemetry, log};
 
 /// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
-    let checked = match check::load(&file.config, clock::today()) {
-        Ok(checked) => checked,
+    let (text, checked) = match check::load(&file.config, clock::today()) {
+        Ok(read) => read,
         Err(code) => return code,
+    };
+    let source = Source {
+        path: file.config.clone(),
+        text,
+        asked: Arc::default(),
     };
     quiet_panics();
     let log = log::to_stdout(checked.config.log);
     let telemetry = Telemetry::new();
     telemetry.metrics().count_dropped_lines(log.dropped());
-    match serve(checked.config, telemetry) {
+    match serve(checked.config, source, telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -30,20 +36,25 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     }
 }
 
-fn serve(config: Config, telemetry: Telemetry) -> Result<(), StartError> {
+fn serve(config: Config, source: Source, telemetry: Telemetry) -> Result<(), StartError> {
     let app = App::bind(config, telemetry.clone(), Clock::system())?;
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
-    let ignored = move |signal| telemetry.tell(&Event::SignalIgnored { signal });
-    on_signal(stop.clone(), now.clone(), ignored).map_err(StartError::Thread)?;
+    let asked = Arc::clone(&source.asked);
+    let app = app.reloading(source);
+    let other = move |signal| match signal {
+        "SIGHUP" => asked.notify_one(),
+        _ => telemetry.tell(&Event::SignalIgnored { signal }),
+    };
+    on_signal(stop.clone(), now.clone(), other).map_err(StartError::Thread)?;
     app.run(&stop, &now)
 }
 
-/// The first SIGTERM or SIGINT drains, the second one ends at once. `ignored` is told of those that would end a process that
-/// does not expect them: log rotation and old habits send SIGHUP to whatever runs.
+/// The first SIGTERM or SIGINT drains, the second one ends at once. `other` is told of those that would end a process that does not
+/// expect them.
 pub(super) fn on_signal(
     stop: CancellationToken,
     now: CancellationToken,
-    ignored: impl Fn(&'static str) + Send + 'static,
+    other: impl Fn(&'static str) + Send + 'static,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -64,9 +75,9 @@ pub(super) fn on_signal(
                 tokio::select! {
                     _ = term.recv() => break,
                     _ = interrupt.recv() => break,
-                    _ = hangup.recv() => ignored("SIGHUP"),
-                    _ = user1.recv() => ignored("SIGUSR1"),
-                    _ = user2.recv() => ignored("SIGUSR2"),
+                    _ = hangup.recv() => other("SIGHUP"),
+                    _ = user1.recv() => other("SIGUSR1"),
+                    _ = user2.recv() => other("SIGUSR2"),
                 }
             }
             token.cancel();

@@ -163,6 +163,24 @@ impl Problems {
             .count()
     }
 
+    /// The first error on one line: `config.toml:3:7: unknown key "x"; write "y" instead`. `None`: there are only warnings.
+    pub fn first_error(&self) -> Option<String> {
+        let first = self
+            .iter()
+            .find(|problem| problem.severity == Severity::Error)?;
+        let before = self.text.get(..first.span.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        Some(format!(
+            "{}:{line}:{column}: {}; {}",
+            self.file_name, first.message, first.help
+        ))
+    }
+
     /// Every problem with its file, line, column, a caret and the help; an empty line after each.
     pub fn render(&self, renderer: &Renderer) -> String {
         self.iter()

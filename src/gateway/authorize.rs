@@ -53,10 +53,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Form::Urlencoded(form) => Some(form.as_ref()),
         Form::None | Form::Multipart => None,
     };
-    let pairs = exchange.shared.limits.form_pairs;
+    let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(query.as_bytes(), encoded, pairs).and_then(|submission| {
         submission
-            .handle(&exchange.site.key)
+            .handle(&exchange.site.state.key)
             .map(|handle| (submission, handle))
     });
     let (submission, handle) = match read {

@@ -97,7 +97,7 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.key));
+    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
     let default = exchange.site.settings.rules.default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
     let verdict = Verdict {
@@ -106,7 +106,7 @@ async fn refuse(
     };
     let client = found
         .client
-        .and_then(|client| exchange.site.client_name(client));
+        .and_then(|client| exchange.site.state.client_name(client));
     let named = Named {
         client: client.as_ref(),
         redirect_uri: None,
@@ -118,7 +118,7 @@ async fn refuse(
         Decision::Refuse(_, violation) => {
             if let Some(pending) = found.pending {
                 // What the store cannot forget now it forgets by expiry.
-                let _ = exchange.site.store.discard(pending).await;
+                let _ = exchange.site.state.store.discard(pending).await;
             }
             exchange.bad_answer(&violation, asked.sent.accept())
         }
@@ -184,7 +184,7 @@ async fn examine<'g>(
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
-                codes.for_each(|code| exchange.site.note_uncertain(code));
+                codes.for_each(|code| exchange.site.state.note_uncertain(code));
             }
         }
     }
@@ -205,7 +205,7 @@ fn other_browser(
     }
     let binding = exchange.site.settings.browser_binding;
     if binding == BrowserBinding::Soft && seen == Seen::Other {
-        let upstream = &exchange.site.telemetry;
+        let upstream = &exchange.site.state.telemetry;
         exchange.shared.telemetry().tell(&Event::OtherBrowser {
             request: exchange.id,
             upstream,
@@ -296,6 +296,7 @@ async fn keep<'g>(
     };
     let bound = exchange
         .site
+        .state
         .store
         .bind(found.key, place, code.clone())
         .await;
@@ -329,12 +330,12 @@ fn learn(
     carried: &Carried,
 ) {
     if let Some(redirect) = record.redirect {
-        exchange.site.learn_redirect(record.client, redirect);
+        exchange.site.state.learn_redirect(record.client, redirect);
     }
     // With a code, and not with an error: a server may repeat what it was asked for.
     let is_own = |issuer: &&String| !asked.sent.may_hold(&Twins::of(issuer));
     if let Some(issuer) = carried.issuer.as_ref().filter(is_own) {
-        exchange.site.learn_issuer(Issuer {
+        exchange.site.state.learn_issuer(Issuer {
             issuer: Some(issuer.clone()),
             in_responses: true,
         });

@@ -119,7 +119,7 @@ pub(super) fn foretell(
     else {
         return;
     };
-    let client = exchange.site.client_name(record.client);
+    let client = exchange.site.state.client_name(record.client);
     let named = Named {
         client: client.as_ref(),
         redirect_uri: None,

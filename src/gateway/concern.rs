@@ -112,7 +112,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
         return rules.default_rule();
     }
     let look = Look::Candidates {
-        lengths: exchange.site.store.code_lengths(),
+        lengths: exchange.site.state.store.code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
 }
@@ -145,7 +145,7 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         | Declared::Multipart
         | Declared::Encoded
         | Declared::Media
-        | Declared::Other => request.body.peek(exchange.shared.limits.form_bytes).await,
+        | Declared::Other => request.body.peek(exchange.snapshot.limits.form_bytes).await,
     };
     let read = request.body.read();
     // Nearly all requests are told from suspicious ones by one look.
@@ -212,13 +212,13 @@ async fn ask(
             authorization: authorization.map(HeaderValue::as_bytes),
             cookies: &cookies,
         },
-        &exchange.site.key,
+        &exchange.site.state.key,
         look,
     );
     let owners = if said.candidates.is_empty() {
         Ok(Vec::new())
     } else {
-        exchange.site.store.owners(&said.candidates).await
+        exchange.site.state.store.owners(&said.candidates).await
     };
     Heard { said, owners }
 }
@@ -226,7 +226,7 @@ async fn ask(
 /// Whether a body says that it is longer than what is read of one. Of a picture that does not say how long it is nobody expects
 /// anything else.
 fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> bool {
-    let limit = exchange.shared.limits.form_bytes;
+    let limit = exchange.snapshot.limits.form_bytes;
     match http_body::Body::size_hint(&request.body).exact() {
         Some(length) => usize::try_from(length).map_or(true, |length| length > limit),
         None => declared == Declared::Media,
@@ -306,7 +306,7 @@ pub(super) async fn misnamed_code<'g>(
     if !rules.any_upstream_codes() {
         return None;
     }
-    let lengths = exchange.site.store.code_lengths();
+    let lengths = exchange.site.state.store.code_lengths();
     let others = params.iter().filter(|pair| pair.name() != "code");
     let others: Vec<&[u8]> = others.map(Pair::raw).collect();
     let body = suspicion::Body::Whole {

@@ -34,7 +34,7 @@ pub(super) async fn guard(
 /// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
 pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
-        let lengths = exchange.site.store.code_lengths();
+        let lengths = exchange.site.state.store.code_lengths();
         Look::Candidates { lengths }
     } else {
         Look::Names

@@ -21,6 +21,7 @@ use super::reply;
 use super::settings::BrowserBinding;
 use super::shared::Shared;
 use super::site::Site;
+use super::snapshot::Snapshot;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node, Peer};
 
@@ -41,6 +42,7 @@ type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
 #[derive(Debug)]
 pub(super) struct Exchange<'g> {
     pub(super) shared: &'g Shared,
+    pub(super) snapshot: &'g Snapshot,
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
@@ -50,12 +52,14 @@ pub(super) struct Exchange<'g> {
 impl<'g> Exchange<'g> {
     pub(super) fn new(
         shared: &'g Shared,
+        snapshot: &'g Snapshot,
         site: &'g Site,
         client: &'g Client<Box<Body>>,
         caller: Caller<'g>,
     ) -> Self {
         Self {
             shared,
+            snapshot,
             site,
             id: caller.id,
             client,
@@ -170,7 +174,7 @@ impl<'g> Exchange<'g> {
         let peer = forwarded.as_deref();
         self.shared.telemetry.tell(&Event::Decision {
             request: self.id,
-            upstream: &self.site.telemetry,
+            upstream: &self.site.state.telemetry,
             endpoint: self.caller.kind,
             decided,
             violation,
@@ -194,7 +198,7 @@ impl<'g> Exchange<'g> {
         mut received: Received,
     ) -> Result<Response<Body>, UpstreamError> {
         // A body that is small is here before it has a place. (What breaks off does so once more when it is sent.)
-        let most = self.shared.limits.form_bytes;
+        let most = self.snapshot.limits.form_bytes;
         if !received.body.is_all_read() && received.body.is_at_most(most) {
             let _ = received.body.peek(most).await;
         }
@@ -235,7 +239,7 @@ impl<'g> Exchange<'g> {
             "http"
         };
         let trusted = self
-            .shared
+            .snapshot
             .trusted_proxies
             .iter()
             .any(|network| network.contains(&self.caller.node.address()));
@@ -253,8 +257,8 @@ impl<'g> Exchange<'g> {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
-        let limit = self.shared.limits.in_flight;
-        let (places, watch) = (self.site.places(), self.caller.watch);
+        let limit = self.snapshot.limits.in_flight;
+        let (places, watch) = (self.site.state.places(), self.caller.watch);
         let place = if body.is_all_read() {
             places.enter(limit, watch)
         } else {
@@ -285,7 +289,7 @@ impl<'g> Exchange<'g> {
         let cause = failed.to_string();
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
-            upstream: &self.site.telemetry,
+            upstream: &self.site.state.telemetry,
             fault: failed.label(),
             cause: &cause,
         });
@@ -320,7 +324,7 @@ impl<'g> Exchange<'g> {
     fn overloaded(&self) -> Response<Body> {
         self.shared.telemetry.tell(&Event::Overloaded {
             request: self.id,
-            upstream: &self.site.telemetry,
+            upstream: &self.site.state.telemetry,
         });
         self.unavailable(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -378,7 +382,8 @@ impl<'g> Exchange<'g> {
     /// The network that a request comes from. `None`: proxies do not say it.
     pub(super) fn network(&self) -> Option<Network> {
         let node = self.caller.node;
-        let client = if headers::forwarded::is_proxy(node.address(), &self.shared.trusted_proxies) {
+        let client = if headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies)
+        {
             node.client()
         } else {
             Some(node.address())

@@ -56,7 +56,7 @@ async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Res
     }
     let Peeked::Whole(document) = response
         .body_mut()
-        .peek(exchange.shared.limits.response_scan_bytes)
+        .peek(exchange.snapshot.limits.response_scan_bytes)
         .await
     else {
         return response;
@@ -74,7 +74,7 @@ async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Res
     let Some((rewritten, issuer)) = rewrite(&document, truth) else {
         return response;
     };
-    exchange.site.learn_issuer(issuer);
+    exchange.site.state.learn_issuer(issuer);
     headers::forget_body(response.headers_mut());
     response
         .headers_mut()

@@ -3,24 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ipnet::IpNet;
+use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
 use crate::clock::calendar::Doubt;
-use crate::http::Limits;
-use crate::route::Routes;
 use crate::telemetry::{Event, RequestId, Telemetry};
 
-use super::site::Site;
+use super::snapshot::Snapshot;
 
 /// What all workers share.
 #[derive(Debug)]
 pub struct Shared {
-    /// In the order of the configuration.
-    pub sites: Vec<Arc<Site>>,
-    pub(super) routes: Routes,
-    pub(super) limits: Limits,
-    pub(super) trusted_proxies: Vec<IpNet>,
+    /// What is in force.
+    current: ArcSwap<Snapshot>,
     pub(super) clock: Clock,
     pub(super) telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
@@ -30,26 +25,25 @@ pub struct Shared {
 
 impl Shared {
     /// `id_seed` is random.
-    pub fn new(
-        sites: Vec<Arc<Site>>,
-        limits: Limits,
-        trusted_proxies: Vec<IpNet>,
-        clock: Clock,
-        telemetry: Telemetry,
-        id_seed: u32,
-    ) -> Self {
-        let routes = Routes::new(sites.iter().map(|site| site.settings.territory()));
+    pub fn new(snapshot: Arc<Snapshot>, clock: Clock, telemetry: Telemetry, id_seed: u32) -> Self {
         let next_request = AtomicU64::new(u64::from(id_seed) << 32);
         Self {
-            sites,
-            routes,
-            limits,
-            trusted_proxies,
+            current: ArcSwap::new(snapshot),
             clock,
             telemetry,
             clock_in_doubt: AtomicBool::new(false),
             next_request,
         }
+    }
+
+    /// What is in force now. A worker takes it up a moment later ([`super::Gateway::adopt`]).
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Puts another configuration in force.
+    pub fn replace(&self, snapshot: Arc<Snapshot>) {
+        self.current.store(snapshot);
     }
 
     /// Where events go.

@@ -57,7 +57,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         let unreadable = (unreadable(&TokenProblem::Document), StatusCode::BAD_REQUEST);
         return refuse_unreadable(exchange, request, unreadable).await;
     }
-    let pairs = exchange.shared.limits.form_pairs;
+    let pairs = exchange.snapshot.limits.form_pairs;
     let params = match Params::parse(&body, pairs) {
         Ok(params) => params,
         Err(malformed) => {
@@ -108,7 +108,7 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
-    let owners = exchange.site.store.owners(&[code]).await;
+    let owners = exchange.site.state.store.owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
@@ -174,7 +174,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         record(exchange, request, unreadable(&TokenProblem::Document));
         return None;
     }
-    let params = Params::parse(&body, exchange.shared.limits.form_pairs);
+    let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
     if let Ok(params) = &params
         && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
     {
@@ -370,7 +370,7 @@ async fn judge<'g>(
     };
     // What is decided is told once, by the caller: a store may have it judged more than once.
     let mut judged = None;
-    let redeemed = exchange.site.store.redeem(key, |bound| {
+    let redeemed = exchange.site.state.store.redeem(key, |bound| {
         let rule = of(Some(bound.client()));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
         judged = Some((rule, violation.clone()));
@@ -389,7 +389,7 @@ async fn judge<'g>(
         (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
         // What only watches cannot tell sign-ins apart that a cookie would.
         (Ok(Redeemed::Unknown(None)), _)
-            if !named.may_change_requests() && exchange.site.is_uncertain(key) =>
+            if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
         {
             (
                 named,
@@ -409,6 +409,7 @@ async fn judge<'g>(
 fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
     match exchange
         .site
+        .state
         .key
         .recognise(Purpose::Code, redemption.code.expose())
     {

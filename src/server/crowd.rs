@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 
+use super::Settings;
 use super::peer::{Held, Peer, has_room};
 use super::session::Session;
 use crate::network::Network;
@@ -75,15 +76,15 @@ pub struct Crowd(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    places: Places,
     members: Mutex<Members>,
     /// Somebody has left.
     left: Notify,
     patience: Arc<Patience>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Members {
+    places: Places,
     /// Places that are taken, those of connections that give way included.
     taken: usize,
     next: u64,
@@ -140,12 +141,22 @@ pub(super) enum Full {
 impl Crowd {
     /// Nobody is there yet.
     pub fn new(places: Places) -> Self {
-        Self(Arc::new(Inner {
+        let members = Members {
             places,
-            members: Mutex::default(),
+            taken: 0,
+            next: 0,
+            groups: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner {
+            members: Mutex::new(members),
             left: Notify::new(),
             patience: Arc::default(),
         }))
+    }
+
+    /// Changes how many there may be. Those that are there stay until a place is needed.
+    pub fn set(&self, places: Places) {
+        self.members().places = places;
     }
 
     /// How much of its time a connection may take.
@@ -168,30 +179,34 @@ impl Crowd {
     }
 
     fn enter(&self, address: IpAddr, session: &Arc<Session>) -> Result<Place, Full> {
-        let places = &self.0.places;
+        let mut members = self.members();
+        let Members {
+            places,
+            taken,
+            next,
+            groups,
+        } = &mut *members;
         let peer = Peer::of(address, &places.proxies);
         let network = peer.network();
-        let mut members = self.members();
-        let taken = members.taken;
-        if let Some(group) = members.groups.get_mut(&network)
+        if let Some(group) = groups.get_mut(&network)
             && network.is_some()
-            && !places.make_room(group, peer, taken)
+            && !places.make_room(group, peer, *taken)
         {
             return Err(Full::Peer);
         }
-        if taken >= places.all {
+        if *taken >= places.all {
             let most = (places.all / BATCH).max(1);
             let few = places.few();
-            spare(members.groups.values_mut(), most, few, |_, _, spare| {
+            spare(groups.values_mut(), most, few, |_, _, spare| {
                 !spare.is_within_request()
             });
             return Err(Full::All);
         }
-        members.taken += 1;
-        members.next += 1;
-        let number = members.next;
-        self.0.patience.set(members.taken, places.all);
-        let group = members.groups.entry(network).or_default();
+        *taken += 1;
+        *next += 1;
+        let number = *next;
+        self.0.patience.set(*taken, places.all);
+        let group = groups.entry(network).or_default();
         group.enter(number, peer, Arc::clone(session));
         if network.is_some() {
             session.is_of(Arc::clone(&group.held));
@@ -210,6 +225,15 @@ impl Crowd {
 }
 
 impl Places {
+    /// As configured.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            all: settings.connections,
+            per_peer: settings.connections_per_peer,
+            proxies: settings.trusted_proxies.clone(),
+        }
+    }
+
     /// Whether the network has room for another connection of that peer, after some of its own have given way.
     fn make_room(&self, group: &mut Group, peer: Peer, taken: usize) -> bool {
         // Where one peer may have all of them, that is what was asked for.
@@ -288,7 +312,7 @@ impl Drop for Place {
             }
         }
         let inner = &self.crowd.0;
-        inner.patience.set(members.taken, inner.places.all);
+        inner.patience.set(members.taken, members.places.all);
         drop(members);
         inner.left.notify_one();
     }

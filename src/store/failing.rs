@@ -140,7 +140,7 @@ mod tests {
 
     fn make_with_outage() -> (Store, ManualClock, Outage) {
         let (clock, manual) = Clock::manual();
-        let memory = MemoryStore::new(settings(), HandleKey::for_upstream("test"), clock);
+        let memory = MemoryStore::new(&settings(), HandleKey::for_upstream("test"), clock);
         let outage = Outage::default();
         let store = Store::Failing(FailingStore::new(memory, outage.clone()));
         (store, manual, outage)

@@ -171,6 +171,18 @@ pub enum Event<'a> {
         /// Its name.
         signal: &'static str,
     },
+    /// Another configuration is in force.
+    Reloaded {
+        /// SHA-256 of the file, in hex.
+        sha256: &'a str,
+        /// Keys that were changed, and need a restart; comma-separated.
+        needs_restart: &'a str,
+    },
+    /// The file has changed, or a reload was asked for, and what is in force stays so.
+    ReloadFailed {
+        /// What is wrong, with file, line and column.
+        problem: &'a str,
+    },
     /// SIGTERM came.
     Draining {
         /// How long requests may still take.

@@ -167,7 +167,19 @@ pub(super) fn write(event: &Event<'_>, left_out: u64) {
         Event::SignalIgnored { signal } => warn!(
             event = "signal_ignored",
             signal,
-            hint = "restart the gate: it reads its configuration once"
+            hint = "SIGHUP reloads the configuration, SIGTERM ends the gate"
+        ),
+        Event::Reloaded {
+            sha256,
+            needs_restart,
+        } => {
+            let needs_restart = Some(*needs_restart).filter(|keys| !keys.is_empty());
+            info!(event = "reloaded", sha256, needs_restart);
+        }
+        Event::ReloadFailed { problem } => error!(
+            event = "reload_failed",
+            problem,
+            hint = "the configuration that was in force stays in force; pkce-gate check shows all that is wrong"
         ),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),

@@ -42,6 +42,11 @@ struct FaultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
 }
@@ -60,6 +65,7 @@ pub struct Metrics {
     families: Families,
     upstream_errors: Family<FaultLabels, Counter>,
     incidents: Family<KindLabel, Counter>,
+    reloads: Family<ResultLabel, Counter>,
     connections: Gauge,
 }
 
@@ -78,6 +84,7 @@ impl Metrics {
             families,
             upstream_errors: Family::default(),
             incidents: Family::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             registry: Mutex::default(),
         };
@@ -106,6 +113,11 @@ impl Metrics {
             "incidents",
             "Things worth a look",
             metrics.incidents.clone(),
+        );
+        registry.register(
+            "reload",
+            "Reloads of the configuration",
+            metrics.reloads.clone(),
         );
         registry.register(
             "connections",
@@ -191,6 +203,8 @@ impl Metrics {
             Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
             Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
+            Event::Reloaded { .. } => self.reloaded("applied"),
+            Event::ReloadFailed { .. } => self.reloaded("failed"),
             Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
@@ -198,6 +212,10 @@ impl Metrics {
             | Event::Draining { .. }
             | Event::Stopped { .. } => {}
         }
+    }
+
+    fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
     fn incident(&self, kind: &'static str) {

@@ -93,6 +93,8 @@ impl<'e> Kind<'e> {
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => return None,
         };

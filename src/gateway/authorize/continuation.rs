@@ -27,7 +27,7 @@ pub(super) async fn continuation(
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
-    let record = match exchange.site.store.pending(handle.digest()).await {
+    let record = match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => record,
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // Rule 5: a dead handle is never a state of the client's own.
@@ -62,7 +62,7 @@ pub(super) async fn continuation(
     // Only a refusal is told.
     let names = violation.as_ref().map(|_| {
         let names = request.names();
-        names.or_of(exchange.site.client_name(record.client))
+        names.or_of(exchange.site.state.client_name(record.client))
     });
     let whom = names.as_ref().map_or(NOBODY, Names::as_named);
     match apply(
@@ -109,7 +109,7 @@ fn tell_client(
     // Where the sign-in began without one, the one that is sent is a guess.
     record.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
-    let to = exchange.site.registered(record.client, rule, &uri)?;
+    let to = exchange.site.state.registered(record.client, rule, &uri)?;
     let mode = match record.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
         None => record.default_mode()?,

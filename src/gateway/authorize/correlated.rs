@@ -70,7 +70,7 @@ impl<'p> Correlated<'p> {
         if *method != Method::POST || !is_silent || has_object {
             return false;
         }
-        let Ok(Pending::Live(record)) = exchange.site.store.pending(self.key).await else {
+        let Ok(Pending::Live(record)) = exchange.site.state.store.pending(self.key).await else {
             return false;
         };
         let pending = self.pending;
@@ -89,7 +89,7 @@ impl<'p> Correlated<'p> {
     async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
         /// Bytes of a state that is not guessed: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
-        let (store, pending) = (&exchange.site.store, self.pending);
+        let (store, pending) = (&exchange.site.state.store, self.pending);
         let held = store
             .hold(Place::Digest(self.key), pending, self.network)
             .await?;

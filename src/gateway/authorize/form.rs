@@ -38,7 +38,7 @@ pub(super) async fn form(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
-    let limits = &exchange.shared.limits;
+    let limits = &exchange.snapshot.limits;
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     if media_type.starts_with("multipart/form-data") {

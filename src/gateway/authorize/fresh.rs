@@ -109,12 +109,12 @@ async fn enter(
         let location = [request.path().as_bytes(), b"?", &query].concat();
         // A form may be longer than any target that would be let in again, or have bytes that none has: it is rewritten in
         // place.
-        let fits = location.len() <= exchange.shared.limits.uri_bytes && location.is_ascii();
+        let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
             return reply::entry(location, tie.set_cookie.as_deref());
         }
         // The browser is here already, and has nothing to follow.
-        if let Err(error) = exchange.site.store.pending(handle.digest()).await {
+        if let Err(error) = exchange.site.state.store.pending(handle.digest()).await {
             return fresh_unavailable(exchange, fresh, error, request);
         }
     }
@@ -129,7 +129,13 @@ async fn handle(
     pending: &PendingAuthorization,
     network: Option<Network>,
 ) -> Result<Handle, StoreError> {
-    match exchange.site.store.hold(place, pending, network).await? {
+    match exchange
+        .site
+        .state
+        .store
+        .hold(place, pending, network)
+        .await?
+    {
         Held::Handle(handle) => Ok(handle),
         // None of these answers that question.
         Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),

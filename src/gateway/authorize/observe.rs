@@ -50,7 +50,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         return;
     }
     let query = request.query().to_owned();
-    let pairs = exchange.shared.limits.form_pairs;
+    let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(query.as_bytes(), form.as_deref(), pairs).and_then(|submission| {
         let part = submission.fresh(request.method == Method::GET)?;
         Ok((submission, part))

@@ -85,10 +85,10 @@ impl<'s> Fresh<'s> {
     /// A sign-in of its client, with its redirect URI, begins.
     pub(super) fn note(&self, exchange: &Exchange<'_>) {
         if let Some(client) = &self.client {
-            exchange.site.note_client(client);
+            exchange.site.state.note_client(client);
         }
         if let Some(uri) = self.parsed.redirect_uri {
-            exchange.site.note_redirect(&RedirectUri::new(uri));
+            exchange.site.state.note_redirect(&RedirectUri::new(uri));
         }
     }
 

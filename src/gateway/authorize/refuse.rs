@@ -67,6 +67,7 @@ pub(super) fn refuse(
         .and_then(|(client, uri)| {
             exchange
                 .site
+                .state
                 .registered(client.digest(), fresh.rule, &RedirectUri::new(uri))
         });
     let (Some(to), Some(mode)) = (to, mode) else {

@@ -62,7 +62,7 @@ impl Asked<'_> {
         if !rules.any_exception() {
             return own;
         }
-        let said = self.sent.said(&exchange.site.key);
+        let said = self.sent.said(&exchange.site.state.key);
         let is_named = said.said.has(Said::CLIENT_ID);
         // About whom a request object is cannot be told.
         let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
@@ -78,7 +78,7 @@ impl Asked<'_> {
     /// The handles that may stand in its answer.
     pub(super) fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
         Ours {
-            key: &exchange.site.key,
+            key: &exchange.site.state.key,
             sent: self.handle,
         }
     }

@@ -169,7 +169,7 @@ async fn by_handle<'g>(
         handle: Some(handle.clone()),
         ..nobodys
     };
-    match exchange.site.store.pending(handle.digest()).await {
+    match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => {
             let to_client = match record.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
@@ -225,7 +225,7 @@ async fn out_of_band<'g>(
     let Some(handle) = asked.handle else {
         return Ok(nobodys);
     };
-    match exchange.site.store.pending(handle.digest()).await {
+    match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) if record.redirect.is_some_and(is_out_of_band) => Ok(Belongs {
             key: handle.digest(),
             handle: Some(handle.clone()),
@@ -276,7 +276,7 @@ async fn correlated<'g>(
     };
     // That of the request itself: what it says was compared when it was held.
     if let Some(key) = asked.begun {
-        match exchange.site.store.pending(key).await {
+        match exchange.site.state.store.pending(key).await {
             Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                 return Ok(Belongs {
                     key,
@@ -290,7 +290,7 @@ async fn correlated<'g>(
         }
     }
     // Another client's record under the same values is not that of whom the request names.
-    let named = asked.sent.said(&exchange.site.key).clients;
+    let named = asked.sent.said(&exchange.site.state.key).clients;
     let names_other = |client: Digest| {
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
@@ -304,7 +304,7 @@ async fn correlated<'g>(
     // With the cookie first: who sends one was given it by a sign-in that is found with it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
-            match exchange.site.store.pending(key).await {
+            match exchange.site.state.store.pending(key).await {
                 // Whose it is cannot be said. (Under one key the store sees to that.)
                 Ok(Pending::Live(record)) if names_other(record.client) => {}
                 Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {

@@ -82,7 +82,7 @@ fn texts<'r>(
 ) -> Vec<Text<'r>> {
     let handles = |text: &[u8]| {
         let mut found: Vec<Handle> = Vec::new();
-        let key = &exchange.site.key;
+        let key = &exchange.site.state.key;
         let are_too_many = may_hold_handle(asked, text)
             && any_layer(text, |layer| {
                 match key.find_all(Purpose::State, layer, MAX_HANDLES) {
@@ -237,7 +237,7 @@ async fn sealed<'g>(
         // What a page fetches names the page as its Referer. What is stored as it is (words in other languages) comes from a file,
         // and a file has no code in it.
         None => asked.sent.handles(
-            &exchange.site.key,
+            &exchange.site.state.key,
             is_document(response) && !is_file(asked, response),
         ),
     };
@@ -271,7 +271,7 @@ struct SignIn {
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
     let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
     let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
-    let asked = exchange.site.store.owners(&candidates).await;
+    let asked = exchange.site.state.store.owners(&candidates).await;
     let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let owned = digests.into_iter().zip(owners);
     let live = owned.filter_map(|(pending, owner)| {
@@ -287,7 +287,7 @@ async fn unasked<'g>(
     asked: &Asked<'_>,
     pending: Digest,
 ) -> Result<Option<Credential>, Unsafe<'g>> {
-    match exchange.site.store.pending(pending).await {
+    match exchange.site.state.store.pending(pending).await {
         Ok(Pending::Live(record)) => {
             let rule = asked.rule_of(exchange, record.client);
             Ok(unasked_tokens(&record, rule))

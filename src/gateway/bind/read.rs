@@ -69,7 +69,7 @@ pub(super) async fn page(
         let text = Bytes::new();
         return Page { text, extent };
     }
-    let limit = exchange.shared.limits.response_scan_bytes;
+    let limit = exchange.snapshot.limits.response_scan_bytes;
     let extent = match response.body_mut().peek(limit).await {
         Peeked::Whole(_) => Extent::Whole,
         // What breaks off has a beginning, too.
@@ -186,7 +186,7 @@ pub(super) fn leads(name: &HeaderName) -> bool {
 pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
     if differs && exchange.site.origin_finder.find(page).is_some() {
-        let upstream = &exchange.site.telemetry;
+        let upstream = &exchange.site.state.telemetry;
         exchange
             .shared
             .telemetry()

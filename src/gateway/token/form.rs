@@ -33,7 +33,7 @@ pub(super) async fn body(
 ) -> Result<Bytes, Unreadable> {
     let malformed =
         |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
-    let limits = &exchange.shared.limits;
+    let limits = &exchange.snapshot.limits;
     let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
     let media_type = request
         .headers

@@ -26,7 +26,7 @@ pub(super) async fn settle(
         Err(failed) => (Err(failed), Settlement::Burn),
     };
     // A store that cannot be told keeps the claim, and so the code is never redeemed again.
-    let _ = exchange.site.store.settle(claim, settlement).await;
+    let _ = exchange.site.state.store.settle(claim, settlement).await;
     sent
 }
 

@@ -12,12 +12,11 @@ impl Crowd {
     /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
     /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
     pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
-        let places = &self.0.places;
         let [requests, uploads] = in_flight
             .map(|in_flight| in_flight.free(limit))
             .fold([None, None], least);
         let mut members = self.members();
-        let connections = places.free(members.taken);
+        let connections = members.places.free(members.taken);
         let mut groups: Vec<_> = members
             .groups
             .iter_mut()

@@ -82,7 +82,7 @@ impl MemoryStore {
                 bound = Some(new);
                 let head = Head {
                     key: raw,
-                    deadline: now.after(self.settings.pending).after(self.settings.code),
+                    deadline: now.after(self.limits.pending()).after(self.limits.code()),
                     origin: without_redirect(origin),
                     // A trace takes no room.
                     network: NetworkName::NONE,
@@ -143,7 +143,7 @@ impl MemoryStore {
         now: Timestamp,
         again: bool,
     ) -> (Added<Result<Bound, StoreError>>, Option<OriginName>) {
-        let deadline = now.after(self.settings.code);
+        let deadline = now.after(self.limits.code());
         let mut room = None;
         let mut named = None;
         let added = self.codes.add(
@@ -181,7 +181,7 @@ impl MemoryStore {
     fn no_room(&self, met: Met) -> StoreError {
         self.usage.refuse();
         match met {
-            Met::Limit(limit) => StoreError::NoRoom(limit, self.settings.code),
+            Met::Limit(limit) => StoreError::NoRoom(limit, self.limits.code()),
             Met::Rate(wait) => StoreError::NoRoom(Limit::Rate, wait),
         }
     }

@@ -87,7 +87,7 @@ impl MemoryStore {
             .filter_map(|table| table.first_deadline(|record| self.counts(limit, holder, record)))
             .min();
         // When none of them is the oldest of its shard, it is known when all of them are over.
-        first.map_or(self.settings.pending, |first| first.since(now))
+        first.map_or(self.limits.pending(), |first| first.since(now))
     }
 
     /// Whether that record takes room of what is used up.

@@ -33,7 +33,7 @@ fn entries(store: &MemoryStore) -> [usize; 6] {
 fn store(settings: Settings) -> (MemoryStore, ManualClock) {
     let (clock, manual) = Clock::manual();
     (
-        MemoryStore::new(settings, HandleKey::for_upstream("test"), clock),
+        MemoryStore::new(&settings, HandleKey::for_upstream("test"), clock),
         manual,
     )
 }
