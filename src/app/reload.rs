@@ -1,5 +1,6 @@
 //! Another configuration while the gate runs: read, checked as `check` does, and put in force as a whole or not at all.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::future::pending;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use super::descriptors::{self, Need};
 use super::sites::Maker;
 use super::worker::Orders;
 
-/// How often the file is looked at. (Its directory cannot be watched: what is mounted from a ConfigMap is a link that is swapped.)
+/// How often the file is looked at. (Its directory cannot be watched: what is mounted from a `ConfigMap` is a link that is swapped.)
 const POLL: Duration = Duration::from_secs(2);
 /// A file that has changed is read again after that time, until it stays the same: it may be half written.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -184,5 +185,9 @@ fn keep_fixed(config: &mut Config, running: &Config) -> Vec<&'static str> {
 /// In hex, as `sha256sum` writes it.
 pub(super) fn sha256(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter().fold(String::new(), |mut hex, byte| {
+        // A string takes everything.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_time_between_looks_shrinks_with_the_shortest_limit_and_never_grows() {
         let rounds = Rounds::new(Clock::manual().0, Duration::from_secs(1));
-        rounds.shorten(Duration::from_secs(60));
+        rounds.shorten(Duration::from_mins(1));
         assert_eq!(rounds.interval().as_millis(), 125);
         rounds.clone().shorten(Duration::from_millis(100));
         assert_eq!(rounds.interval().as_millis(), 12);

@@ -144,6 +144,20 @@ pub(super) fn write(event: &Event<'_>, left_out: u64) {
         Event::MalformedHead { peer, reason } => {
             warn!(event = "malformed_head", %peer, reason, unlogged);
         }
+        Event::Listening { .. }
+        | Event::FewDescriptors { .. }
+        | Event::ClockInDoubt(_)
+        | Event::SignalIgnored { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
+        | Event::Draining { .. }
+        | Event::Stopped { .. } => of_process(event),
+    }
+}
+
+/// What happens to the process, and is never left out.
+fn of_process(event: &Event<'_>) {
+    match event {
         Event::Listening { what, address } => info!(event = "listening", what, %address),
         Event::FewDescriptors {
             limit,
@@ -183,6 +197,17 @@ pub(super) fn write(event: &Event<'_>, left_out: u64) {
         ),
         Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
         Event::Stopped { cut_off } => info!(event = "stopped", cut_off),
+        Event::Decision { .. }
+        | Event::Answered { .. }
+        | Event::Misdirected { .. }
+        | Event::UpstreamFailed { .. }
+        | Event::OtherBrowser { .. }
+        | Event::UpstreamOriginInBody { .. }
+        | Event::Overloaded { .. }
+        | Event::Panicked
+        | Event::ConnectionTimedOut { .. }
+        | Event::ConnectionSpared { .. }
+        | Event::MalformedHead { .. } => {}
     }
 }
 
