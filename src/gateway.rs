@@ -1,15 +1,16 @@
 //! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
 
+mod about;
 mod authorize;
 mod bind;
 mod browser;
 mod concern;
+mod decide;
 mod elsewhere;
 mod exchange;
 mod forward;
 mod metadata;
 mod misdirected;
-mod named;
 mod received;
 pub mod reply;
 pub mod settings;

@@ -22,9 +22,9 @@ use crate::spelling::Twins;
 use crate::store::{Bound, Place};
 use crate::telemetry::Event;
 
+use super::about::About;
 use super::browser::Seen;
 use super::exchange::Exchange;
-use super::named::Named;
 use super::reply;
 use super::settings::BrowserBinding;
 use crate::http::body::Body;
@@ -107,11 +107,11 @@ async fn refuse(
     let client = found
         .client
         .and_then(|client| exchange.site.state.client_name(client));
-    let named = Named {
+    let about = About {
         client: client.as_ref(),
-        redirect_uri: None,
+        ..About::default()
     };
-    match exchange.decide(rule, verdict, named) {
+    match exchange.decide(rule, verdict, about) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass_through(exchange, cleared.into_inner())
         }

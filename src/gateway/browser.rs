@@ -7,12 +7,11 @@ use http::HeaderMap;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::Digest;
-use crate::policy::{Decision, Rule, Verdict, Violation, apply};
+use crate::policy::{Rule, Violation};
 use crate::store::{self, StoreError};
-use crate::telemetry::Decided;
 
+use super::about::Names;
 use super::exchange::Exchange;
-use super::named::Named;
 use super::settings::BrowserBinding;
 use crate::http::headers;
 
@@ -110,21 +109,9 @@ pub(super) fn foretell(
     rule: &Rule,
     violation: Violation,
 ) {
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
-    let (Decision::Report(_, violation) | Decision::Refuse((), violation)) =
-        apply(rule.mode, verdict)
-    else {
-        return;
-    };
     let client = exchange.site.state.client_name(record.client);
-    let named = Named {
-        client: client.as_ref(),
-        redirect_uri: None,
-    };
-    exchange.tell(Decided::Reported, Some(&violation), named);
+    let names = Names::default().or_of(client, record.challenge.as_ref());
+    exchange.foretell(rule, violation, names.about());
 }
 
 /// The browser that the answer to a request is for. Under `soft` one without a cookie counts as the one that began: only another

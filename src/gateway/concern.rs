@@ -14,8 +14,8 @@ use crate::spelling::says;
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
 
+use super::about::Names;
 use super::exchange::Exchange;
-use super::named::Names;
 use super::received::Received;
 use crate::http::body::Peeked;
 

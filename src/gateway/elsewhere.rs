@@ -49,7 +49,7 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    match exchange.decide_unread(rule, (), violation, names.as_named()) {
+    match exchange.decide_unread(rule, (), violation, names.about()) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }

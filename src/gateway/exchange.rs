@@ -7,15 +7,14 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
-use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint, redirect};
-use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
+use crate::policy::{Cleared, Rule, Violation};
 use crate::server::place::Place;
 use crate::server::watch::Watch;
 use crate::store::Network;
-use crate::telemetry::{Decided, Event, RequestId};
+use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
-use super::named::{NOBODY, Named};
 use super::received::{Parts, Received};
 use super::reply;
 use super::settings::BrowserBinding;
@@ -126,62 +125,9 @@ impl<'g> Exchange<'g> {
             .unwrap_or_else(|| self.rule_of(None))
     }
 
-    /// Turns a verdict into a decision by the mode of the rule, and tells it.
-    pub(super) fn decide<T>(
-        &self,
-        rule: &Rule,
-        verdict: Verdict<T>,
-        named: Named<'_>,
-    ) -> Decision<T> {
-        let decision = apply(rule.mode, verdict);
-        match &decision {
-            Decision::Allow(_) => self.tell(Decided::Allowed, None, named),
-            Decision::Report(_, violation) => self.tell(Decided::Reported, Some(violation), named),
-            Decision::Refuse(_, violation) => self.tell(Decided::Refused, Some(violation), named),
-        }
-        decision
-    }
-
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
-    pub(super) fn decide_unread<T>(
-        &self,
-        rule: &Rule,
-        subject: T,
-        violation: Violation,
-        named: Named<'_>,
-    ) -> Decision<T> {
-        let verdict = Verdict {
-            subject,
-            violation: Some(violation),
-        };
-        self.decide(rule, verdict, named)
-    }
-
-    /// The same about a request. What it names is told.
-    pub(super) fn decide_unreadable(
-        &self,
-        rule: &Rule,
-        request: Received,
-        violation: Violation,
-    ) -> Decision<Received> {
-        let names = request.names();
-        self.decide_unread(rule, request, violation, names.as_named())
-    }
-
-    /// Tells a decision.
-    pub(super) fn tell(&self, decided: Decided, violation: Option<&Violation>, named: Named<'_>) {
-        let forwarded = self.caller.node.client().map(|client| client.to_string());
-        let peer = forwarded.as_deref();
-        self.shared.telemetry.tell(&Event::Decision {
-            request: self.id,
-            upstream: &self.site.state.telemetry,
-            endpoint: self.caller.kind,
-            decided,
-            violation,
-            client: named.client.map(ClientId::as_str),
-            redirect_origin: named.redirect_uri.and_then(redirect::origin),
-            peer: peer.unwrap_or_else(|| self.caller.node.as_str()),
-        });
+    /// The other end of its connection.
+    pub(super) fn node(&self) -> &'g Node {
+        self.caller.node
     }
 
     /// Forwards a request of an intercepted endpoint: only what policy has cleared.
@@ -358,14 +304,6 @@ impl<'g> Exchange<'g> {
             },
             accept,
         )
-    }
-
-    /// The answer to a request that cannot be written anew: in its place nothing else is sent on.
-    pub(super) fn unwritable(&self, accept: Option<&HeaderValue>) -> Response<Body> {
-        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
-        let violation = Violation::MalformedRequest(text);
-        self.tell(Decided::Refused, Some(&violation), NOBODY);
-        self.page(StatusCode::BAD_REQUEST, &violation, Vec::new(), accept)
     }
 
     /// An answer of the upstream's that must not reach the client.

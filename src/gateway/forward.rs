@@ -19,7 +19,7 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.as_named()) {
+    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.about()) {
         // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
@@ -90,7 +90,7 @@ pub(super) async fn guard(
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
     let (rule, names) = concern::rule_and_names(exchange, request).await;
-    match exchange.decide_unread(rule, (), violation, names.as_named()) {
+    match exchange.decide_unread(rule, (), violation, names.about()) {
         Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
         Decision::Refuse(..) => {
             let text = "a GET request has no body here";

@@ -13,7 +13,7 @@ use crate::oauth::{client, redirect};
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::named::Names;
+use super::about::Names;
 use crate::http::body::Body;
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
@@ -103,6 +103,7 @@ impl Received {
         Names {
             client: client::named_loosely(authorization.map(HeaderValue::as_bytes), forms),
             redirect_uri: redirect::named_loosely(forms),
+            method: None,
         }
     }
 

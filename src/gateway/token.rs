@@ -1,29 +1,31 @@
 //! The token endpoint: step 4 of the walk.
 
 mod form;
+mod judge;
 mod settle;
 
 use http::{Method, Response, StatusCode, header};
 
 use crate::clock;
-use crate::flow::{Candidate, Purpose};
+use crate::flow::Candidate;
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
-use crate::policy::redeem::{self, Found, Gone};
+use crate::oauth::{ClientIdentity, Edit, Redemption, TokenRequest};
+use crate::policy::redeem::{self};
 use crate::policy::{Decision, Rule, Verdict, Violation};
-use crate::store::{Claim, Redeemed};
+use crate::store::Claim;
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
+use super::about::About;
 use super::exchange::Exchange;
-use super::named::{NOBODY, Named};
 use super::received::Received;
 use super::settings::ToUpstream;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
 use crate::http::headers;
 use form::{Unreadable, body, is_empty};
+use judge::{judge, key};
 use settle::settle;
 
 /// Judges a token request and acts.
@@ -72,7 +74,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .map(|value| value.as_bytes().to_vec());
     if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
         let names = request.names();
-        let decision = exchange.decide_unread(rule, (), violation, names.as_named());
+        let decision = exchange.decide_unread(rule, (), violation, names.about());
         if let Decision::Refuse((), violation) = decision {
             return reply::token_refused(&violation, None);
         }
@@ -179,7 +181,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
     {
         let names = request.names();
-        drop(exchange.decide_unread(rule, (), violation, names.as_named()));
+        exchange.record(rule, violation, names.about());
     }
     let authorization = request
         .headers
@@ -201,10 +203,15 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
-            let (rule, violation, claim) = judge(exchange, &redemption, key).await;
-            let subject = ();
-            drop(exchange.decide(rule, Verdict { subject, violation }, named(&redemption)));
-            claim
+            let judged = judge(exchange, &redemption, key).await;
+            let unnamed = judged.unnamed(exchange, &redemption);
+            let about = judged.about(&redemption, unnamed.as_ref());
+            let verdict = Verdict {
+                subject: (),
+                violation: judged.violation,
+            };
+            drop(exchange.decide(judged.rule, verdict, about));
+            judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
             drop(decide_other(exchange, (), (grant_type, client)));
@@ -219,12 +226,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 
 /// Tells what would have been refused; nobody is refused here.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
     let rule = exchange.site.settings.rules.default_rule();
-    drop(exchange.decide(rule, verdict, request.names().as_named()));
+    exchange.record(rule, violation, request.names().about());
 }
 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
@@ -290,9 +293,9 @@ fn decide_other<T>(
     subject: T,
     (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Decision<T> {
-    let named = Named {
+    let named = About {
         client: client.as_ref().map(ClientIdentity::id),
-        redirect_uri: None,
+        ..About::default()
     };
     let rule = exchange.rule_of_identity(client.as_ref());
     let violation = if grant_type == Some("authorization_code") {
@@ -307,13 +310,6 @@ fn strips(exchange: &Exchange<'_>) -> bool {
     exchange.site.settings.to_upstream == ToUpstream::Strip
 }
 
-fn named<'r>(redemption: &'r Redemption<'_>) -> Named<'r> {
-    Named {
-        client: redemption.client.as_ref().map(ClientIdentity::id),
-        redirect_uri: redemption.redirect_uri,
-    }
-}
-
 /// A redemption: claim, judge, forward, settle.
 async fn redeem(
     exchange: &Exchange<'_>,
@@ -322,9 +318,15 @@ async fn redeem(
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
     let key = key(exchange, redemption);
-    let (rule, violation, claim) = judge(exchange, redemption, key).await;
-    let subject = request;
-    let cleared = match exchange.decide(rule, Verdict { subject, violation }, named(redemption)) {
+    let judged = judge(exchange, redemption, key).await;
+    let unnamed = judged.unnamed(exchange, redemption);
+    let about = judged.about(redemption, unnamed.as_ref());
+    let (rule, claim) = (judged.rule, judged.claim);
+    let verdict = Verdict {
+        subject: request,
+        violation: judged.violation,
+    };
+    let cleared = match exchange.decide(rule, verdict, about) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
         Decision::Refuse(_, violation) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
@@ -350,72 +352,6 @@ async fn redeem(
     });
     let sent = exchange.forward(cleared).await;
     answer(exchange, rule, settle(exchange, claim, sent).await)
-}
-
-/// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
-/// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
-async fn judge<'g>(
-    exchange: &Exchange<'g>,
-    redemption: &Redemption<'_>,
-    key: Digest,
-) -> (&'g Rule, Option<Violation>, Option<Claim>) {
-    let rules = &exchange.site.settings.rules;
-    let named = exchange.rule_of_identity(redemption.client.as_ref());
-    let strictest = || named.stricter(rules.strictest(clock::today()));
-    let of = |owner| match owner {
-        Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
-        // It may be anybody's, also where a server reads another code than we do.
-        None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
-        None => named,
-    };
-    // What is decided is told once, by the caller: a store may have it judged more than once.
-    let mut judged = None;
-    let redeemed = exchange.site.state.store.redeem(key, |bound| {
-        let rule = of(Some(bound.client()));
-        let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
-        judged = Some((rule, violation.clone()));
-        redeem::presented(rule.mode, bound, violation)
-    });
-    let dead = |gone, owner| {
-        let rule = of(owner);
-        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
-        (rule, violation, None)
-    };
-    match (redeemed.await, judged) {
-        (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => (rule, violation, Some(claim)),
-        (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => (rule, violation, None),
-        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
-        (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
-        (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
-        // What only watches cannot tell sign-ins apart that a cookie would.
-        (Ok(Redeemed::Unknown(None)), _)
-            if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
-        {
-            (
-                named,
-                redeem::judge(named, redemption, Found::Uncertain).violation,
-                None,
-            )
-        }
-        (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
-        // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
-        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
-            (strictest(), Some(Violation::StoreUnavailable), None)
-        }
-    }
-}
-
-/// A handle of ours, or a code that travels as the upstream issued it.
-fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
-    match exchange
-        .site
-        .state
-        .key
-        .recognise(Purpose::Code, redemption.code.expose())
-    {
-        Some(handle) => handle.digest(),
-        None => redemption.code.digest(),
-    }
 }
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.
@@ -467,7 +403,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation, NOBODY) {
+            match exchange.decide_unread(rule, response, violation, About::default()) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

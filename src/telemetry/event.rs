@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::clock::calendar::Doubt;
-use crate::oauth::Endpoint as EndpointKind;
+use crate::oauth::{CodeChallengeMethod, Endpoint as EndpointKind};
 use crate::policy::Violation;
 
 use super::Upstream;
@@ -66,6 +66,8 @@ pub enum Event<'a> {
         violation: Option<&'a Violation>,
         /// As the request names it.
         client: Option<&'a str>,
+        /// How its challenge is made, or that of its sign-in.
+        method: Option<CodeChallengeMethod>,
         /// Of the redirect URI that the request names ([`crate::oauth::redirect::origin`]).
         redirect_origin: Option<&'a str>,
         /// The address that the request came from; behind a trusted proxy, the one that it was forwarded for.

@@ -19,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::clock::calendar::Doubt;
 use crate::clock::date;
+use crate::oauth::CodeChallengeMethod;
 use crate::policy::Violation;
 
 use super::{Decided, Event, Format, Level, Settings};
@@ -220,6 +221,7 @@ fn decision(event: &Event<'_>, unlogged: Option<u64>) {
         decided,
         violation,
         client,
+        method,
         redirect_origin,
         peer,
     } = event
@@ -233,9 +235,10 @@ fn decision(event: &Event<'_>, unlogged: Option<u64>) {
     let violation = violation.map(Violation::label);
     let client = client.map(shown);
     let client = client.as_deref();
+    let method = method.map(CodeChallengeMethod::as_str);
     match decided {
         Decided::Allowed => {
-            info!(event = "decision", %request, upstream, endpoint, decision, client, redirect_origin, peer, unlogged);
+            info!(event = "decision", %request, upstream, endpoint, decision, client, method, redirect_origin, peer, unlogged);
         }
         Decided::Reported | Decided::Refused => {
             warn!(
@@ -247,6 +250,7 @@ fn decision(event: &Event<'_>, unlogged: Option<u64>) {
                 violation,
                 reason,
                 client,
+                method,
                 redirect_origin,
                 peer,
                 unlogged

@@ -253,6 +253,7 @@ mod tests {
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),
+                method: None,
                 redirect_origin: None,
                 peer: "192.0.2.1",
             });

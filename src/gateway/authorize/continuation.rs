@@ -5,16 +5,13 @@ use http::{Response, StatusCode};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
-use crate::policy::{Decision, Rule, Verdict, Violation, apply};
+use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::Pending;
-use crate::telemetry::Decided;
 
 use super::refuse::store_unavailable;
 use super::rewrite::rewritten;
 use crate::gateway::concern::Heard;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::named::NOBODY;
-use crate::gateway::named::Names;
 use crate::gateway::received::Received;
 use crate::gateway::{browser, reply};
 use crate::http::body::Body;
@@ -32,11 +29,7 @@ pub(super) async fn continuation(
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // Rule 5: a dead handle is never a state of the client's own.
             let violation = Violation::ExpiredSignIn;
-            exchange.tell(
-                Decided::Refused,
-                Some(&violation),
-                request.names().as_named(),
-            );
+            exchange.refuse(&violation, request.names().about());
             return exchange.page(
                 StatusCode::BAD_REQUEST,
                 &violation,
@@ -44,7 +37,10 @@ pub(super) async fn continuation(
                 accept.as_ref(),
             );
         }
-        Err(error) => return store_unavailable(exchange, error, NOBODY, accept.as_ref()),
+        Err(error) => {
+            let names = request.names();
+            return store_unavailable(exchange, error, names.about(), accept.as_ref());
+        }
     };
     let said = submission
         .continues(handle, &record)
@@ -62,18 +58,15 @@ pub(super) async fn continuation(
     // Only a refusal is told.
     let names = violation.as_ref().map(|_| {
         let names = request.names();
-        names.or_of(exchange.site.state.client_name(record.client))
+        let client = exchange.site.state.client_name(record.client);
+        names.or_of(client, record.challenge.as_ref())
     });
-    let whom = names.as_ref().map_or(NOBODY, Names::as_named);
-    match apply(
-        rule.mode,
-        Verdict {
-            subject: request,
-            violation,
-        },
-    ) {
+    let verdict = Verdict {
+        subject: request,
+        violation,
+    };
+    match exchange.decide_on(rule, verdict, names.unwrap_or_default().about()) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), whom);
             let told = tell_client(exchange, submission, (&record, rule), &violation);
             told.unwrap_or_else(|| {
                 exchange.page(
@@ -84,11 +77,7 @@ pub(super) async fn continuation(
                 )
             })
         }
-        Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), whom);
-            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
-        }
-        Decision::Allow(cleared) => {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
     }

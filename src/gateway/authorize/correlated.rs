@@ -7,7 +7,7 @@ use crate::gateway::bind;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
 use crate::oauth::Digest;
-use crate::policy::{Decision, Mode, Verdict, apply};
+use crate::policy::{Decision, Mode, Verdict};
 use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::parsed::Fresh;
@@ -36,20 +36,20 @@ impl<'p> Correlated<'p> {
         fresh: &Fresh<'_>,
         verdict: Verdict<T>,
     ) -> Decision<T> {
-        let (rule, named) = (fresh.rule, fresh.named());
+        let (rule, about) = (fresh.rule, fresh.about());
         if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-            return exchange.decide(rule, verdict, named);
+            return exchange.decide(rule, verdict, about);
         }
         fresh.note(exchange);
         match self.hold(exchange).await {
-            Ok(Held::Again) => apply(rule.mode, verdict),
+            Ok(Held::Again) => exchange.decide_on(rule, verdict, about),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
-                exchange.decide(rule, verdict, named)
+                exchange.decide(rule, verdict, about)
             }
             Err(error) => {
                 let violation = Some(error.into());
                 let subject = verdict.subject;
-                exchange.decide(rule, Verdict { subject, violation }, named)
+                exchange.decide(rule, Verdict { subject, violation }, about)
             }
         }
     }

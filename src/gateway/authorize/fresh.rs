@@ -61,7 +61,7 @@ pub(super) async fn fresh(
         violation: judged.err(),
     };
     let decision = match &correlated {
-        None => exchange.decide(fresh.rule, verdict, fresh.named()),
+        None => exchange.decide(fresh.rule, verdict, fresh.about()),
         Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
     };
     let cleared = match decision {

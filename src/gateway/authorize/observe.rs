@@ -81,9 +81,5 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // Nobody is refused here.
     let rule = exchange.site.settings.rules.default_rule();
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
-    drop(exchange.decide(rule, verdict, request.names().as_named()));
+    exchange.record(rule, violation, request.names().about());
 }

@@ -3,10 +3,11 @@
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{PendingAuthorization, Submission};
+use crate::gateway::about::About;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::named::Named;
 use crate::oauth::{
-    AuthorizationRequest, ClientId, CodeChallenge, Digest, RedirectUri, ResponseType,
+    AuthorizationRequest, ClientId, CodeChallenge, CodeChallengeMethod, Digest, RedirectUri,
+    ResponseType,
 };
 use crate::policy::{Rule, Violation, authorize};
 
@@ -49,11 +50,18 @@ impl<'s> Fresh<'s> {
         authorize::judge(self.rule, &self.parsed)
     }
 
-    pub(super) fn named(&self) -> Named<'_> {
-        Named {
+    pub(super) fn about(&self) -> About<'_> {
+        About {
             client: self.client.as_ref(),
             redirect_uri: self.parsed.redirect_uri,
+            method: self.method(),
         }
+    }
+
+    /// That of its challenge, as far as there is one.
+    fn method(&self) -> Option<CodeChallengeMethod> {
+        self.parsed.code_challenge?;
+        CodeChallengeMethod::parse(self.parsed.code_challenge_method).ok()
     }
 
     /// The record of the request.

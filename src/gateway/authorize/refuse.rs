@@ -10,11 +10,10 @@ use crate::oauth::error::AuthorizationError;
 use crate::oauth::{RedirectUri, ResponseMode};
 use crate::policy::Violation;
 use crate::store::StoreError;
-use crate::telemetry::Decided;
 
 use super::parsed::Fresh;
+use crate::gateway::about::About;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::named::Named;
 use crate::gateway::received::Received;
 use crate::gateway::reply;
 use crate::http::body::Body;
@@ -23,11 +22,11 @@ use crate::http::body::Body;
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
-    named: Named<'_>,
+    about: About<'_>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::from(error);
-    exchange.tell(Decided::Refused, Some(&violation), named);
+    exchange.refuse(&violation, about);
     let status = reply::unavailable_for(&violation)
         .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
     exchange.page(status, &violation, Vec::new(), accept)
@@ -41,7 +40,7 @@ pub(super) fn fresh_unavailable(
     request: &Received,
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
-    store_unavailable(exchange, error, fresh.named(), accept)
+    store_unavailable(exchange, error, fresh.about(), accept)
 }
 
 /// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).

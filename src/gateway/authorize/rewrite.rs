@@ -1,16 +1,17 @@
 //! A request as the upstream gets it: with the handle in every `state`.
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::gateway::about::Names;
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::{Received, Unwritable};
 use crate::gateway::settings::ToUpstream;
 use crate::http::body::Body;
 use crate::oauth::{CodeChallenge, Digest};
-use crate::policy::Cleared;
+use crate::policy::{Cleared, Violation};
 
 use super::pass::pass_from;
 
@@ -40,7 +41,18 @@ pub(super) async fn rewritten(
         Ok::<(), Unwritable>(())
     });
     let Ok(cleared) = cleared else {
-        return exchange.unwritable(accept.as_ref());
+        let client = exchange.site.state.client_name(record.client);
+        let names = Names::default().or_of(client, record.challenge.as_ref());
+        // Anything in its place would be another request.
+        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
+        let violation = Violation::MalformedRequest(text);
+        exchange.refuse(&violation, names.about());
+        return exchange.page(
+            StatusCode::BAD_REQUEST,
+            &violation,
+            Vec::new(),
+            accept.as_ref(),
+        );
     };
     let begun = fresh.map(|_| handle.digest());
     let browser = browser::of(exchange, record, now);

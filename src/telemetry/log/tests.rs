@@ -162,6 +162,7 @@ fn tell_all() {
             decided: Decided::Refused,
             violation: Some(&missing),
             client: Some("portal"),
+            method: None,
             redirect_origin: Some("https://app.example"),
             peer: "192.0.2.1",
         },

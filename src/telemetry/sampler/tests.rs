@@ -40,6 +40,7 @@ impl Flood {
             decided,
             violation,
             client,
+            method: None,
             redirect_origin: None,
             peer: "192.0.2.1",
         }

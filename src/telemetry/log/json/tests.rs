@@ -55,6 +55,7 @@ fn decision(client: Option<&str>, violation: Option<&Violation>) {
             },
             violation,
             client,
+            method: None,
             redirect_origin: violation.map(|_| "https://app.example"),
             peer: "192.0.2.1",
         },
