@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use rand::TryRng as _;
+use rand::rngs::{SysError, SysRng};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +63,7 @@ pub enum StartError {
     },
     /// The operating system gave no random bytes.
     #[error("no randomness: {0}")]
-    Entropy(getrandom::Error),
+    Entropy(SysError),
     /// Too few files may be open.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -130,7 +132,7 @@ impl App {
         let (listeners, addresses) = listen(&config.server)?;
         let admin = open(config.admin.listen, false)?;
         let admin_address = local(&admin, config.admin.listen)?;
-        let seed = getrandom::u32().map_err(StartError::Entropy)?;
+        let seed = SysRng.try_next_u32().map_err(StartError::Entropy)?;
         let trusted = config.server.trusted_proxies.clone();
         let shared = Shared::new(
             sites,

@@ -46,7 +46,7 @@ const ONLY: [(&str, &[&str]); 9] = [
 const SIDEWAYS: [(&str, &str); 1] = [("admin", "gateway")];
 
 /// Crates that have no business in ranks 0 to 2: they do I/O, know HTTP, or read clocks.
-const IMPURE: [&str; 9] = [
+const IMPURE: [&str; 11] = [
     "http",
     "hyper",
     "hyper_util",
@@ -54,6 +54,8 @@ const IMPURE: [&str; 9] = [
     "tower",
     "tracing",
     "getrandom",
+    "rand",
+    "jiff",
     "dashmap",
     "minijinja",
 ];
