@@ -304,7 +304,7 @@ fn worker_thread(
         let mut is_closing = false;
         loop {
             tokio::select! {
-                () = gone.cancelled() => return,
+                () = gone.cancelled() => return worker.stop(),
                 _ = tick.tick() => worker.keep_house(),
                 _ = look.tick() => {
                     rounds.look();

@@ -1,5 +1,6 @@
 //! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
 
+pub mod access;
 mod authorize;
 mod bind;
 pub mod body;
@@ -28,13 +29,14 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use crate::clock::calendar::Doubt;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Timestamp};
 use crate::policy::Rules;
 use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::{EndpointKind, Event, RequestId, Telemetry};
 use crate::upstream::Client;
 
+use access::Access;
 use body::Body;
 use endpoint::fold::{Readings, fold_path, fold_segments};
 use endpoint::{Endpoint, Misrouted, Routes};
@@ -54,6 +56,7 @@ pub struct Shared {
     clock: Clock,
     telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
+    has_stopped: AtomicBool,
     /// The upper half of every request id is drawn at start, so that ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -78,6 +81,7 @@ impl Shared {
             clock,
             telemetry,
             clock_in_doubt: AtomicBool::new(false),
+            has_stopped: AtomicBool::new(false),
             next_request,
         }
     }
@@ -93,6 +97,10 @@ impl Shared {
         if let (true, Some(doubt)) = (is_new, doubt) {
             self.telemetry.tell(&Event::ClockInDoubt(doubt));
         }
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.has_stopped.load(Ordering::Relaxed)
     }
 
     /// What time it is.
@@ -141,24 +149,34 @@ impl Gateway {
         crowd.relieve(places, self.shared.limits.in_flight);
     }
 
+    /// Nothing is answered any more: requests that end now are cut off.
+    pub fn stop(&self) {
+        self.shared.has_stopped.store(true, Ordering::Relaxed);
+    }
+
     /// Answers a request.
     pub async fn call<'c>(&'c self, arrival: Arrival<'c>) -> Response<Body> {
         let started = self.shared.clock.now();
         let id = RequestId(self.shared.next_request.fetch_add(1, Ordering::Relaxed));
         // Nothing but what it returns lives on while the request is answered.
-        let (exchange, endpoint, request) = match self.direct(id, arrival) {
+        let (exchange, endpoint, request) = match self.direct(id, arrival, started) {
             Ok(directed) => directed,
             Err(misdirection) => return misdirection.answer(),
         };
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
-        self.shared.telemetry.tell(&Event::Answered {
-            request: id,
-            upstream: &exchange.site.telemetry,
-            endpoint: exchange.kind(),
-            status: response.status().as_u16(),
-            took: self.shared.clock.now().since(started),
-        });
+        let (status, took) = (
+            response.status().as_u16(),
+            self.shared.clock.now().since(started),
+        );
+        exchange
+            .site
+            .telemetry
+            .answered(exchange.kind(), status, took);
+        if let Some(access) = exchange.access() {
+            access.responds(status);
+            response.extensions_mut().insert(Arc::clone(access));
+        }
         response
     }
 
@@ -167,6 +185,7 @@ impl Gateway {
         &'c self,
         id: RequestId,
         arrival: Arrival<'c>,
+        started: Timestamp,
     ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
         let Arrival {
             request,
@@ -214,13 +233,17 @@ impl Gateway {
             let client = headers::forwarded::client(&parts.headers, node.address(), proxies);
             node.speaks_for(client);
         }
+        let access = self.shared.telemetry.logs_requests().then(|| {
+            let line = (&parts.method, parts.uri.path());
+            Arc::new(Access::new(&self.shared, site, &caller, line, started))
+        });
         let request = received::Parts {
             method: parts.method,
             target,
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, site, client, caller);
+        let exchange = Exchange::new(&self.shared, site, client, (caller, access));
         Ok((exchange, route.endpoint, request.into()))
     }
 

@@ -9,7 +9,8 @@ use super::{ConfigFile, START, check, complain};
 use crate::app::{App, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::telemetry::{Event, Telemetry, log};
+use crate::telemetry::log::{self, Log};
+use crate::telemetry::{Event, Telemetry};
 
 /// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
@@ -17,10 +18,10 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
         Ok(checked) => checked,
         Err(code) => return code,
     };
-    quiet_panics();
-    let log = log::to_stdout(checked.config.log);
-    let telemetry = Telemetry::new();
-    telemetry.metrics().count_dropped_lines(log.dropped());
+    let (log, _end) = Log::to_stdout(checked.config.log);
+    let telemetry = Telemetry::logging(&log);
+    log::hear_libraries(telemetry.clone());
+    quiet_panics(telemetry.clone());
     match serve(checked.config, telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -79,12 +80,12 @@ pub(super) fn on_signal(
 }
 
 /// A panic's own words may hold a request: only its place is told.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+fn quiet_panics(telemetry: Telemetry) {
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::error!(event = "panic", place);
+        telemetry.tell(&Event::Panic { place: &place });
     }));
 }

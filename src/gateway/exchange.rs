@@ -15,6 +15,7 @@ use crate::store::Network;
 use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
+use super::access::Access;
 use super::body::Body;
 use super::headers::{self, Node, Peer};
 use super::received::{Parts, Received};
@@ -55,6 +56,7 @@ pub(super) struct Exchange<'g> {
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
     caller: Caller<'g>,
+    access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -62,7 +64,7 @@ impl<'g> Exchange<'g> {
         shared: &'g Shared,
         site: &'g Site,
         client: &'g Client<Box<Body>>,
-        caller: Caller<'g>,
+        (caller, access): (Caller<'g>, Option<Arc<Access>>),
     ) -> Self {
         Self {
             shared,
@@ -70,12 +72,27 @@ impl<'g> Exchange<'g> {
             id: caller.id,
             client,
             caller,
+            access,
         }
     }
 
     /// Which part of the walk it is.
     pub(super) fn kind(&self) -> EndpointKind {
         self.caller.kind
+    }
+
+    /// What is told at its end, where that is told.
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref()
+    }
+
+    /// A sign-in of that client goes on, and nothing is decided: at the end of the request it is named all the same.
+    pub(super) fn goes_on_for(&self, client: Digest) {
+        if let Some(access) = &self.access
+            && let Some(client) = self.site.client_name(client)
+        {
+            access.names(&client);
+        }
     }
 
     /// The day, where some client's rule may end: the clock is read for nothing else.
@@ -176,6 +193,9 @@ impl<'g> Exchange<'g> {
 
     /// Tells a decision.
     pub(super) fn tell(&self, decided: Decided, violation: Option<&Violation>, named: Named<'_>) {
+        if let (Some(access), Some(client)) = (&self.access, named.client) {
+            access.names(client);
+        }
         let forwarded = self.caller.node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();
         self.shared.telemetry.tell(&Event::Decision {

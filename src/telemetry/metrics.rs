@@ -167,13 +167,6 @@ impl Metrics {
                 violation,
                 ..
             } => upstream.decided(*endpoint, *decided, *violation),
-            Event::Answered {
-                upstream,
-                endpoint,
-                status,
-                took,
-                ..
-            } => upstream.answered(*endpoint, *status, *took),
             Event::UpstreamFailed {
                 upstream, fault, ..
             } => {
@@ -191,7 +184,12 @@ impl Metrics {
             Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
             Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
-            Event::Listening { .. }
+            Event::Library { .. } => self.incident("library"),
+            // Answers are counted when their head is there ([`Upstream::answered`]).
+            Event::Answered { .. }
+            | Event::Panic { .. }
+            | Event::LogLinesLost { .. }
+            | Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }

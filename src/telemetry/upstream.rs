@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+use serde::{Serialize, Serializer};
 
 use super::metrics::{DecisionLabels, EndpointLabels, Families, RequestLabels};
 use super::sampler::Lines;
@@ -49,6 +50,12 @@ impl Counters {
             400..=499 => ("4xx", &self.client_error),
             _ => ("5xx", &self.server_error),
         }
+    }
+}
+
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
     }
 }
 
@@ -97,7 +104,8 @@ impl Upstream {
         };
     }
 
-    pub(super) fn answered(&self, endpoint: EndpointKind, status: u16, took: Duration) {
+    /// Counts an answer. `took`: from the request's head to that of the answer.
+    pub fn answered(&self, endpoint: EndpointKind, status: u16, took: Duration) {
         let counters = self.at(endpoint);
         let (status, requests) = counters.of(status);
         let (upstream, endpoint) = (|| self.name.clone(), endpoint.label());

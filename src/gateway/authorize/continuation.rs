@@ -44,6 +44,7 @@ pub(super) async fn continuation(
         }
         Err(error) => return store_unavailable(exchange, error, NOBODY, accept.as_ref()),
     };
+    exchange.goes_on_for(record.client);
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
