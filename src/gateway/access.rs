@@ -35,38 +35,9 @@ static METHODS: [Method; 7] = [
 ];
 
 /// Names in paths that many servers have.
-const USUAL: [&str; 30] = [
-    "",
-    ".well-known",
-    "api",
-    "assets",
-    "auth",
-    "authorize",
-    "callback",
-    "connect",
-    "consent",
-    "css",
-    "favicon.ico",
-    "health",
-    "introspect",
-    "jwks",
-    "jwks.json",
-    "js",
-    "keys",
-    "login",
-    "logout",
-    "me",
-    "oauth",
-    "oauth2",
-    "openid-configuration",
-    "realms",
-    "revoke",
-    "robots.txt",
-    "session",
-    "static",
-    "token",
-    "userinfo",
-];
+const USUAL: &str = ".well-known api assets auth authorize callback connect consent css favicon.ico health introspect js jwks \
+                     jwks.json keys login logout me oauth oauth2 openid-configuration realms revoke robots.txt session static \
+                     token userinfo";
 
 /// Names of one path that are written.
 const NAMES: usize = 8;
@@ -198,6 +169,10 @@ fn shown(path: &str, is_known: impl Fn(&str) -> bool) -> String {
     shown
 }
 
+fn is_usual(name: &str) -> bool {
+    name.is_empty() || USUAL.split(' ').any(|usual| usual == name)
+}
+
 fn is_known(name: &str, settings: &Settings) -> bool {
     let Settings {
         endpoints, routes, ..
@@ -212,7 +187,7 @@ fn is_known(name: &str, settings: &Settings) -> bool {
         &routes.foreign_callbacks,
     ];
     let mut configured = lists.into_iter().flatten().chain([&settings.prefix]);
-    USUAL.contains(&name) || configured.any(|path| path.split('/').any(|known| known == name))
+    is_usual(name) || configured.any(|path| path.split('/').any(|known| known == name))
 }
 
 #[cfg(test)]
@@ -221,7 +196,7 @@ mod tests {
 
     #[test]
     fn of_a_path_only_names_that_are_known_are_shown() {
-        let is_known = |name: &str| USUAL.contains(&name) || name == "mine";
+        let is_known = |name: &str| is_usual(name) || name == "mine";
         for (path, expected) in [
             ("/", "/"),
             ("/login", "/login"),

@@ -64,7 +64,13 @@ impl Log {
                 Vec::new()
             }
         };
-        let (queue, end) = Queue::to(out, Told { error, lost });
+        let (queue, end) = Queue::to(
+            out,
+            Told {
+                error: Box::new(error),
+                lost: Box::new(lost),
+            },
+        );
         (Self { settings, queue }, end)
     }
 

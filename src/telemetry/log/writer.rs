@@ -48,20 +48,16 @@ enum Message {
 pub struct End(Queue);
 
 /// What the writer needs to know about what it writes.
-pub(super) struct Told<E, L> {
+pub(super) struct Told {
     /// Called with the first error of a write.
-    pub(super) error: E,
+    pub(super) error: Box<dyn FnOnce(&io::Error) + Send>,
     /// Makes the line that says how many lines were lost.
-    pub(super) lost: L,
+    pub(super) lost: Box<dyn Fn(u64) -> Vec<u8> + Send>,
 }
 
 impl Queue {
     /// With a thread that writes to `out`.
-    pub(super) fn to<E, L>(out: impl Write + Send + 'static, told: Told<E, L>) -> (Self, End)
-    where
-        E: FnOnce(&io::Error) + Send + 'static,
-        L: Fn(u64) -> Vec<u8> + Send + 'static,
-    {
+    pub(super) fn to(out: impl Write + Send + 'static, told: Told) -> (Self, End) {
         let (messages, received) = mpsc::channel();
         let queue = Self {
             messages,
@@ -122,15 +118,11 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// Returns who waits for the end.
-    fn write_until_the_end<E, L>(
+    fn write_until_the_end(
         mut self,
         received: &Receiver<Message>,
-        told: Told<E, L>,
-    ) -> Option<SyncSender<()>>
-    where
-        E: FnOnce(&io::Error),
-        L: Fn(u64) -> Vec<u8>,
-    {
+        told: Told,
+    ) -> Option<SyncSender<()>> {
         let (mut batch, mut on_error) = (Vec::new(), Some(told.error));
         while let Ok(first) = received.recv() {
             let (mut taken, mut end) = (0, None);
@@ -164,7 +156,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Says how many lines were lost since it was last said.
-    fn say_lost(&mut self, line: impl Fn(u64) -> Vec<u8>) -> io::Result<()> {
+    fn say_lost(&mut self, line: &dyn Fn(u64) -> Vec<u8>) -> io::Result<()> {
         let lost = self.lost.get();
         if lost > self.said {
             self.write(&line(lost - self.said))?;

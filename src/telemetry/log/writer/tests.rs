@@ -88,7 +88,11 @@ fn queue(
     error: impl FnOnce(&io::Error) + Send + 'static,
 ) -> (Queue, End) {
     let lost = |lines| format!("lost {lines}\n").into_bytes();
-    Queue::to(out, Told { error, lost })
+    let told = Told {
+        error: Box::new(error),
+        lost: Box::new(lost),
+    };
+    Queue::to(out, told)
 }
 
 impl Queue {
