@@ -17,6 +17,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::TryRng as _;
+use rand::rngs::{SysError, SysRng};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -56,7 +58,7 @@ pub enum StartError {
     Tls(#[from] NoTls),
     /// The operating system gave no random bytes.
     #[error("no randomness: {0}")]
-    Entropy(getrandom::Error),
+    Entropy(SysError),
     /// Too few files may be open.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -111,7 +113,7 @@ impl App {
         let (listeners, addresses) = listen(&config.server)?;
         let admin = open(config.admin.listen, false)?;
         let admin_address = local(&admin, config.admin.listen)?;
-        let seed = getrandom::u32().map_err(StartError::Entropy)?;
+        let seed = SysRng.try_next_u32().map_err(StartError::Entropy)?;
         Ok(Self {
             shared: Arc::new(Shared::new(snapshot, clock, telemetry, seed)),
             maker,

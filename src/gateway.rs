@@ -1,9 +1,11 @@
 //! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
 
 mod about;
+pub mod access;
 mod authorize;
 mod bind;
 mod browser;
+mod caller;
 mod concern;
 mod decide;
 mod elsewhere;
@@ -27,7 +29,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
@@ -35,9 +37,10 @@ use crate::oauth::Endpoint;
 use crate::route::Misrouted;
 use crate::server::Crowd;
 use crate::server::watch::Watch;
-use crate::telemetry::{Event, RequestId};
+use crate::telemetry::RequestId;
 use crate::upstream::Client;
 
+use access::Access;
 use exchange::Exchange;
 use misdirected::Misdirection;
 pub use settings::Settings;
@@ -118,6 +121,11 @@ impl Gateway {
         crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
+    /// Nothing is answered any more: requests that end now are cut off.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
     /// Answers a request.
     pub async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
         let started = self.shared.clock.now();
@@ -125,19 +133,22 @@ impl Gateway {
         let view = self.view.load_full();
         let id = self.shared.next_request();
         // Nothing but what it returns lives on while the request is answered.
-        let (exchange, endpoint, request) = match self.direct(&view, id, arrival) {
+        let (exchange, endpoint, request) = match self.direct(&view, id, arrival, started) {
             Ok(directed) => directed,
             Err(misdirection) => return misdirection.answer(),
         };
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
-        self.shared.telemetry.tell(&Event::Answered {
-            request: id,
-            upstream: &exchange.site.state.telemetry,
-            endpoint: exchange.kind(),
-            status: response.status().as_u16(),
-            took: self.shared.clock.now().since(started),
-        });
+        let (status, took) = (
+            response.status().as_u16(),
+            self.shared.clock.now().since(started),
+        );
+        let upstream = &exchange.site.state.telemetry;
+        upstream.answered(exchange.kind(), status, took);
+        if let Some(access) = exchange.access() {
+            access.responds(status);
+            response.extensions_mut().insert(Arc::clone(access));
+        }
         response
     }
 
@@ -147,6 +158,7 @@ impl Gateway {
         view: &'c View,
         id: RequestId,
         arrival: Arrival<'c>,
+        started: Timestamp,
     ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
         let Arrival {
             request,
@@ -177,7 +189,7 @@ impl Gateway {
                 with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
             }
         };
-        let caller = exchange::Caller {
+        let caller = caller::Caller {
             id,
             kind: route.endpoint.unwrap_or(Endpoint::Other),
             node,
@@ -189,13 +201,17 @@ impl Gateway {
             let client = headers::forwarded::client(&parts.headers, node.address(), proxies);
             node.speaks_for(client);
         }
+        let access = self.shared.telemetry.logs_requests().then(|| {
+            let line = (&parts.method, parts.uri.path());
+            Arc::new(Access::new(&self.shared, site, &caller, line, started))
+        });
         let request = received::Parts {
             method: parts.method,
             target,
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, snapshot, site, client, caller);
+        let exchange = Exchange::new(&self.shared, snapshot, site, client, (caller, access));
         Ok((exchange, route.endpoint, request.into()))
     }
 

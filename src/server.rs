@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crowd::{Crowd, Places};
 use session::Session;
-use watch::{Watch, Watched};
+use watch::{Cut, Watch, Watched};
 
 use crate::clock::rounds::Rounds;
 use crate::socket::{Batch, Socket};
@@ -279,8 +279,14 @@ async fn serve<M>(
     });
     match end.await {
         End::Whole => {}
-        End::Late => make.timed_out(peer),
-        End::Spared => make.spared(peer),
+        End::Late => {
+            session.cuts(Cut::Late);
+            make.timed_out(peer);
+        }
+        End::Spared => {
+            session.cuts(Cut::Spared);
+            make.spared(peer);
+        }
         End::Malformed(reason) => {
             make.malformed_head(peer, reason);
             // Boxed, because it is rare.

@@ -1,5 +1,6 @@
 //! What happened: one [`Event`], told to the log and to the metrics, so that they agree exactly: the metrics count every event,
-//! and a line of the log says how many like it, before it, had none.
+//! and a line of the log says how many like it, before it, had none. Answers are the exception: they are counted when their head
+//! is there ([`Upstream::answered`]), and have a line at `debug` when they have ended.
 //!
 //! No event can hold a secret: its fields are labels, identifiers and numbers. Client identifiers stand in the log,
 //! never in a metric's label, where an attacker could make as many as he likes.
@@ -12,46 +13,80 @@ mod upstream;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::clock::Clock;
+use log::Log;
 use sampler::Sampler;
 
-pub use crate::oauth::Endpoint as EndpointKind;
-pub use event::{Decided, Event, RequestId};
+pub use event::{Decided, Ended, Event, RequestId};
 pub use metrics::Metrics;
 pub use upstream::Upstream;
 
-/// Tells events to whoever listens. Cheap to clone.
+/// Tells events to the log and to the metrics. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Telemetry {
-    metrics: Arc<Metrics>,
-    sampler: Arc<Sampler>,
+pub struct Telemetry(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    metrics: Metrics,
+    sampler: Sampler,
+    log: Option<Log>,
 }
 
 impl Telemetry {
-    /// With a registry of its own.
+    /// With a registry of its own, and without a log.
     pub fn new() -> Self {
-        Self {
-            metrics: Arc::new(Metrics::new()),
-            sampler: Arc::new(Sampler::new(Clock::system())),
-        }
+        Self::to(None)
+    }
+
+    /// With that log.
+    pub fn logging(log: &Log) -> Self {
+        let telemetry = Self::to(Some(log.clone()));
+        telemetry.0.metrics.count_dropped_lines(log.lost());
+        telemetry
+    }
+
+    fn to(log: Option<Log>) -> Self {
+        Self(Arc::new(Told {
+            metrics: Metrics::new(),
+            sampler: Sampler::new(Clock::system()),
+            log,
+        }))
     }
 
     /// Something happened. It is counted, and has a line in the log unless there are too many like it.
     pub fn tell(&self, event: &Event<'_>) {
-        self.metrics.count(event);
-        let line = if log::leaves_nothing_out() {
+        self.0.metrics.count(event);
+        let Some(log) = self.0.log.as_ref().filter(|log| log.has(event.level())) else {
+            return;
+        };
+        let line = if self.logs_requests() {
             Some(0)
         } else {
-            self.sampler.line(event)
+            self.0.sampler.line(event)
         };
         if let Some(left_out) = line {
-            log::write(event, left_out);
+            log.write(event, left_out);
         }
     }
 
+    /// Changes how the log is written from now on.
+    pub fn set_log(&self, settings: Settings) {
+        if let Some(log) = &self.0.log {
+            log.set(settings);
+        }
+    }
+
+    /// Whether the operator wants a line for each request, and so for each event.
+    pub fn logs_requests(&self) -> bool {
+        let log = self.0.log.as_ref();
+        log.is_some_and(|log| log.has(Level::Debug))
+    }
+
     /// For the admin listener.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 }
 
@@ -71,7 +106,8 @@ pub struct Settings {
 }
 
 /// Levels, from few lines to many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Level {
     /// The gate cannot do its work.
     Error,

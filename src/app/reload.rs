@@ -161,6 +161,7 @@ impl Reload {
         for site in &snapshot.sites {
             site.state.store.configure(&config.store);
         }
+        self.shared.telemetry().set_log(config.log);
         self.shared.replace(snapshot);
         self.crowd.set(Places::of(&config.server));
         self.orders.send_replace(Orders::of(&config));

@@ -109,7 +109,7 @@ impl Worker {
         let mut is_closing = false;
         loop {
             tokio::select! {
-                () = self.gone.cancelled() => return,
+                () = self.gone.cancelled() => return worker.stop(),
                 _ = tick.tick() => worker.keep_house(),
                 _ = look.tick() => {
                     self.rounds.look();

@@ -10,7 +10,8 @@ use super::{ConfigFile, START, check, complain};
 use crate::app::{App, Source, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::telemetry::{Event, Telemetry, log};
+use crate::telemetry::log::{self, Log};
+use crate::telemetry::{Event, Telemetry};
 
 /// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
@@ -23,10 +24,10 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
         text,
         asked: Arc::default(),
     };
-    quiet_panics();
-    let log = log::to_stdout(checked.config.log);
-    let telemetry = Telemetry::new();
-    telemetry.metrics().count_dropped_lines(log.dropped());
+    let (log, _end) = Log::to_stdout(checked.config.log);
+    let telemetry = Telemetry::logging(&log);
+    log::hear_libraries(telemetry.clone());
+    quiet_panics(telemetry.clone());
     match serve(checked.config, source, telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,12 +91,12 @@ pub(super) fn on_signal(
 }
 
 /// A panic's own words may hold a request: only its place is told.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+fn quiet_panics(telemetry: Telemetry) {
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::error!(event = "panic", place);
+        telemetry.tell(&Event::Panic { place: &place });
     }));
 }

@@ -93,6 +93,9 @@ impl Exchange<'_> {
     }
 
     fn tell(&self, decided: Decided, violation: Option<&Violation>, about: About<'_>) {
+        if let (Some(access), Some(client)) = (self.access(), about.client) {
+            access.names(client);
+        }
         let node = self.node();
         let forwarded = node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();

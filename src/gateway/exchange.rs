@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use http::header::{self, HeaderName};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
 use crate::policy::{Cleared, Rule, Violation};
 use crate::server::place::Place;
-use crate::server::watch::Watch;
 use crate::store::Network;
 use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
+use super::access::Access;
+use super::caller::Caller;
 use super::received::{Parts, Received};
 use super::reply;
 use super::settings::BrowserBinding;
@@ -23,16 +23,6 @@ use super::site::Site;
 use super::snapshot::Snapshot;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node, Peer};
-
-/// Who asks, and for what.
-#[derive(Debug)]
-pub(super) struct Caller<'g> {
-    pub(super) id: RequestId,
-    pub(super) kind: Endpoint,
-    pub(super) node: &'g Node,
-    pub(super) watch: &'g Arc<Watch>,
-    pub(super) host: Authority,
-}
 
 /// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -46,6 +36,7 @@ pub(super) struct Exchange<'g> {
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
     caller: Caller<'g>,
+    access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -54,7 +45,7 @@ impl<'g> Exchange<'g> {
         snapshot: &'g Snapshot,
         site: &'g Site,
         client: &'g Client<Box<Body>>,
-        caller: Caller<'g>,
+        (caller, access): (Caller<'g>, Option<Arc<Access>>),
     ) -> Self {
         Self {
             shared,
@@ -63,12 +54,27 @@ impl<'g> Exchange<'g> {
             id: caller.id,
             client,
             caller,
+            access,
         }
     }
 
     /// Which part of the walk it is.
     pub(super) fn kind(&self) -> Endpoint {
         self.caller.kind
+    }
+
+    /// What is told at its end, where that is told.
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref()
+    }
+
+    /// A sign-in of that client goes on, and nothing is decided: at the end of the request it is named all the same.
+    pub(super) fn goes_on_for(&self, client: Digest) {
+        if let Some(access) = &self.access
+            && let Some(client) = self.site.state.client_name(client)
+        {
+            access.names(&client);
+        }
     }
 
     /// The day, where some client's rule may end: the clock is read for nothing else.

@@ -19,6 +19,7 @@ pub struct Shared {
     pub(super) clock: Clock,
     pub(super) telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
+    has_stopped: AtomicBool,
     /// The upper half of every request id is drawn at start, so that ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -32,6 +33,7 @@ impl Shared {
             clock,
             telemetry,
             clock_in_doubt: AtomicBool::new(false),
+            has_stopped: AtomicBool::new(false),
             next_request,
         }
     }
@@ -57,6 +59,15 @@ impl Shared {
         if let (true, Some(doubt)) = (is_new, doubt) {
             self.telemetry.tell(&Event::ClockInDoubt(doubt));
         }
+    }
+
+    /// Nothing is answered any more.
+    pub(super) fn stop(&self) {
+        self.has_stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.has_stopped.load(Ordering::Relaxed)
     }
 
     /// The name of the next request.

@@ -13,7 +13,7 @@ use crate::clock::rounds::Waits;
 use super::Settings;
 use super::crowd::Spare;
 use super::peer::Held;
-use super::watch::Watch;
+use super::watch::{Cut, Watch};
 
 /// One connection, as the worker's rounds see it.
 pub(super) struct Session {
@@ -93,6 +93,11 @@ impl Session {
     /// It has to end after the request at hand.
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// The gate closes it.
+    pub(super) fn cuts(&self, why: Cut) {
+        self.watch.cuts(why);
     }
 
     /// It is gone.

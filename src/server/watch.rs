@@ -23,6 +23,15 @@ use super::place::One;
 /// `body_read`.
 const BODY_RATE: u64 = 500;
 
+/// Why the gate closes a connection by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The client took too long.
+    Late,
+    /// Its place was needed.
+    Spared,
+}
+
 /// What the other side owes us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -67,6 +76,7 @@ pub struct Watch {
     has_unwritten: AtomicBool,
     /// The connection is no more: nothing will be written.
     has_ended: AtomicBool,
+    cut: OnceLock<Cut>,
     /// What it has of the places of requests, and all of its network; a proxy's counts for none.
     held: Held,
     network: OnceLock<Arc<Held>>,
@@ -84,6 +94,7 @@ impl Watch {
             unwritten: Mutex::default(),
             has_unwritten: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            cut: OnceLock::new(),
             held: Held::default(),
             network: OnceLock::new(),
         };
@@ -180,6 +191,16 @@ impl Watch {
             self.has_unwritten.store(false, Ordering::Release);
             self.unwritten().clear();
         }
+    }
+
+    /// The gate closes the connection.
+    pub(super) fn cuts(&self, why: Cut) {
+        self.cut.get_or_init(|| why);
+    }
+
+    /// Whether the gate has closed it, and why.
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut.get().copied()
     }
 
     /// The connection is gone, with all that it held.

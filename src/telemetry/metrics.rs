@@ -179,13 +179,6 @@ impl Metrics {
                 violation,
                 ..
             } => upstream.decided(*endpoint, *decided, *violation),
-            Event::Answered {
-                upstream,
-                endpoint,
-                status,
-                took,
-                ..
-            } => upstream.answered(*endpoint, *status, *took),
             Event::UpstreamFailed {
                 upstream, fault, ..
             } => {
@@ -205,7 +198,12 @@ impl Metrics {
             Event::MalformedHead { .. } => self.incident("malformed_head"),
             Event::Reloaded { .. } => self.reloaded("applied"),
             Event::ReloadFailed { .. } => self.reloaded("failed"),
-            Event::Listening { .. }
+            Event::Library { .. } => self.incident("library"),
+            // Answers are counted when their head is there ([`Upstream::answered`]).
+            Event::Answered { .. }
+            | Event::Panic { .. }
+            | Event::LogLinesLost { .. }
+            | Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
@@ -238,8 +236,9 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::Endpoint;
     use crate::policy::Violation;
-    use crate::telemetry::{Decided, EndpointKind, RequestId};
+    use crate::telemetry::{Decided, RequestId};
 
     #[test]
     fn a_decision_is_counted_by_closed_labels_and_never_by_client() {
@@ -249,7 +248,7 @@ mod tests {
             metrics.count(&Event::Decision {
                 request: RequestId(1),
                 upstream: &upstream,
-                endpoint: EndpointKind::Token,
+                endpoint: Endpoint::Token,
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),

@@ -88,7 +88,10 @@ impl<'e> Kind<'e> {
             Event::ConnectionTimedOut { .. } => failed("connection_timed_out", "", ""),
             Event::ConnectionSpared { .. } => failed("connection_spared", "", ""),
             Event::MalformedHead { reason, .. } => failed("malformed_head", "", *reason),
+            Event::Library { target, .. } => failed("library", "", *target),
             Event::Answered { .. }
+            | Event::Panic { .. }
+            | Event::LogLinesLost { .. }
             | Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)

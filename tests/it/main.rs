@@ -1,6 +1,7 @@
 //! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
 #![cfg(test)]
 
+mod access;
 mod attacks;
 mod config;
 mod demo;

@@ -64,7 +64,7 @@ const PURE: [&str; 7] = [
 const READS_MESSAGES: [&str; 2] = ["route", "answer"];
 
 /// Crates that have no business there: they do I/O, know HTTP, or read clocks.
-const IMPURE: [&str; 9] = [
+const IMPURE: [&str; 11] = [
     "http",
     "hyper",
     "hyper_util",
@@ -72,6 +72,8 @@ const IMPURE: [&str; 9] = [
     "tower",
     "tracing",
     "getrandom",
+    "rand",
+    "jiff",
     "dashmap",
     "minijinja",
 ];

@@ -42,6 +42,7 @@ pub(super) async fn continuation(
             return store_unavailable(exchange, error, names.about(), accept.as_ref());
         }
     };
+    exchange.goes_on_for(record.client);
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));

@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::ManualClock;
-use crate::telemetry::{EndpointKind, Metrics, RequestId, Upstream};
+use crate::oauth::Endpoint;
+use crate::telemetry::{Metrics, RequestId, Upstream};
 
 struct Flood {
     sampler: Sampler,
@@ -36,7 +37,7 @@ impl Flood {
         Event::Decision {
             request: RequestId(1),
             upstream: &self.upstream,
-            endpoint: EndpointKind::Token,
+            endpoint: Endpoint::Token,
             decided,
             violation,
             client,
