@@ -154,7 +154,7 @@ fn plain(path: &Path) -> PathBuf {
         match part {
             Component::ParentDir => assert!(plain.pop(), "{}", path.display()),
             Component::CurDir => {}
-            part => plain.push(part),
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
         }
     }
     plain

@@ -74,7 +74,12 @@ fn keys() -> BTreeSet<String> {
                         open.push((format!("{path}-"), table));
                     }
                 }
-                _ => assert!(keys.insert(path.clone()), "{path}"),
+                toml::Value::Array(_)
+                | toml::Value::String(_)
+                | toml::Value::Integer(_)
+                | toml::Value::Float(_)
+                | toml::Value::Boolean(_)
+                | toml::Value::Datetime(_) => assert!(keys.insert(path.clone()), "{path}"),
             }
         }
     }
