@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod deploy;
 mod differential;
+mod docs;
 mod lifecycle;
 mod limits;
 mod metadata;

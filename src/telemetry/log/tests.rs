@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::calendar::Doubt;
-use crate::oauth::Endpoint;
+use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 use crate::telemetry::{Decided, Ended, RequestId, Upstream};
 
@@ -360,7 +360,7 @@ fn tell_all(telemetry: &Telemetry) {
             decided: Decided::Refused,
             violation: Some(&missing),
             client: Some("portal"),
-            method: None,
+            method: Some(CodeChallengeMethod::S256),
             redirect_origin: Some("https://app.example"),
             peer: "192.0.2.1",
         },
@@ -406,6 +406,11 @@ fn tell_all(telemetry: &Telemetry) {
             holds: Some(1),
         }),
         Event::SignalIgnored { signal: "SIGHUP" },
+        Event::Reloaded {
+            sha256: "00",
+            needs_restart: "server.listen",
+        },
+        Event::ReloadFailed { problem: "x" },
         Event::Draining {
             limit: Duration::ZERO,
         },
@@ -417,7 +422,7 @@ fn tell_all(telemetry: &Telemetry) {
 }
 
 #[test]
-fn the_readme_lists_the_events_and_their_fields() {
+fn the_manual_lists_the_events_and_their_fields() {
     let told: BTreeMap<String, String> = json(tell_all)
         .lines()
         .map(|line| {
@@ -427,8 +432,8 @@ fn the_readme_lists_the_events_and_their_fields() {
             (event.to_owned(), fields.join(" "))
         })
         .collect();
-    let readme = include_str!("../../../README.md");
-    let (_, table) = readme.split_once("| `event` | level | fields |\n").unwrap();
+    let page = include_str!("../../../docs/src/operations.md");
+    let (_, table) = page.split_once("| `event` | level | fields |\n").unwrap();
     let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
     let mut listed = BTreeMap::new();
     for row in rows {
