@@ -1,11 +1,17 @@
 //! What is no TOML at all: the parser's findings without those that only follow from another one.
+//!
+//! The parser tells of its findings in English. What they are is read from the text itself: from the tokens and values that
+//! stand there, and from which sign of TOML's was expected.
 
 use std::borrow::Cow;
 
 use toml::de::{DeTable, DeValue, Error};
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{Expected, ParseError, Source};
 
 use super::problem::{Problem, Span};
-use super::value::quoted;
+use super::words::quoted;
 
 /// A problem, and the part of the text of which nothing can be said because of it.
 pub(super) struct Broken {
@@ -15,40 +21,35 @@ pub(super) struct Broken {
 
 /// The text without the lines at which the parser gives up, so that it goes on; every byte keeps its place.
 pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
-    const ENOUGH: usize = 16;
+    let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
     let mut given_up = Vec::new();
-    for _ in 0..ENOUGH {
-        let (tree, errors) = DeTable::parse_recoverable(&readable);
-        let found: Vec<Broken> = errors
-            .iter()
-            .filter(|error| description(error) == NO_VALUE)
-            .map(|error| broken(text, tree.get_ref(), error))
-            .collect();
-        if found.is_empty() {
-            break;
-        }
-        for broken in &found {
-            let line = text.get(broken.area.range()).unwrap_or_default();
-            let blank = " ".repeat(line.len());
-            readable.to_mut().replace_range(broken.area.range(), &blank);
-        }
-        given_up.extend(found);
+    let places = grammar.errors.iter().filter_map(unexpected);
+    for span in places.filter(|span| matches!(grammar.fault(*span), Fault::NoEquals)) {
+        let area = lines(text, span);
+        let blank = " ".repeat(area.end - area.start);
+        readable.to_mut().replace_range(area.range(), &blank);
+        given_up.push(Broken {
+            problem: other(&grammar, span, ""),
+            area,
+        });
     }
     (readable, given_up)
 }
 
-const NO_VALUE: &str = "key with no value";
-
 /// One problem a line, and one for everything that an unclosed list, table or text has swallowed.
 pub(super) fn problems(
-    text: &str,
+    readable: &str,
     given_up: Vec<Broken>,
     tree: &DeTable<'_>,
     errors: &[Error],
 ) -> Vec<Broken> {
+    if errors.is_empty() {
+        return given_up;
+    }
+    let grammar = Grammar::of(readable);
     let mut found = given_up;
-    found.extend(errors.iter().map(|error| broken(text, tree, error)));
+    found.extend(errors.iter().map(|error| broken(&grammar, tree, error)));
     found.sort_by_key(|broken| (broken.area.start, broken.problem.span));
     let mut kept: Vec<Broken> = Vec::new();
     for broken in found {
@@ -59,118 +60,269 @@ pub(super) fn problems(
     kept
 }
 
-fn broken(text: &str, tree: &DeTable<'_>, error: &Error) -> Broken {
-    let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
-    let value = is_unclosed_value(error).then(|| value_around(tree, span.end));
-    if let Some(value) = value.flatten() {
-        return Broken {
-            problem: unclosed(text, value),
-            area: lines(text, value),
-        };
+/// What is wrong at a place.
+enum Fault {
+    /// A key, and nothing that gives it a value.
+    NoEquals,
+    /// `key =`.
+    NoValue,
+    /// The same key, or table, again.
+    Twice,
+    /// A header without its end.
+    OpenHeader(&'static str),
+    /// A list, a table in braces or a text of several lines that does not end.
+    OpenValue,
+    /// A text that does not end on its line, with this quote.
+    OpenText(char),
+    /// Within a table in braces.
+    InBraces,
+    /// A word that begins like `true` or `false`.
+    NearlyFlag,
+    /// A word without quotes.
+    Word,
+    /// Neither a word nor a value.
+    NoSuchValue,
+    LeadingZero,
+    /// Something else, as the parser tells it.
+    Other,
+}
+
+/// A text as the grammar of TOML takes it apart.
+struct Grammar<'t> {
+    text: &'t str,
+    events: Vec<Event>,
+    /// Of its form, and then of single keys and values.
+    errors: Vec<ParseError>,
+}
+
+impl<'t> Grammar<'t> {
+    fn of(text: &'t str) -> Self {
+        /// As deep as the parser goes that makes the tree.
+        const DEPTH: u32 = 80;
+        let source = Source::new(text);
+        let tokens = source.lex().into_vec();
+        let (mut events, mut errors) = (Vec::with_capacity(tokens.len()), Vec::new());
+        let mut receiver = ValidateWhitespace::new(&mut events, source);
+        let mut receiver = RecursionGuard::new(&mut receiver, DEPTH);
+        parse_document(&tokens, &mut receiver, &mut errors);
+        for event in &events {
+            let Some(raw) = source.get(event) else {
+                continue;
+            };
+            if event.kind() == EventKind::SimpleKey {
+                raw.decode_key(&mut Cow::Borrowed(""), &mut errors);
+            } else if event.kind() == EventKind::Scalar {
+                let _kind = raw.decode_scalar(&mut Cow::Borrowed(""), &mut errors);
+            }
+        }
+        Self {
+            text,
+            events,
+            errors,
+        }
     }
+
+    fn written(&self, span: Span) -> &'t str {
+        self.text.get(span.range()).unwrap_or_default()
+    }
+
+    fn error(&self, span: Span) -> Option<&ParseError> {
+        let mut errors = self.errors.iter();
+        errors.find(|error| unexpected(error) == Some(span))
+    }
+
+    /// What stands there of that kind.
+    fn event(&self, kind: EventKind, place: Span) -> Option<&Event> {
+        let around = |event: &&Event| {
+            let span = span(event.span());
+            event.kind() == kind && span.start <= place.start && place.end <= span.end
+        };
+        self.events.iter().find(around)
+    }
+
+    fn fault(&self, place: Span) -> Fault {
+        let error = self.error(place);
+        let begins = |kind| {
+            let context = error.and_then(ParseError::context).map(span);
+            context.is_some_and(|context| self.event(kind, context).is_some())
+        };
+        let wanted = error.and_then(ParseError::expected).unwrap_or_default();
+        match wanted {
+            [Expected::Literal("]")] if begins(EventKind::ArrayOpen) => return Fault::OpenValue,
+            [Expected::Literal("}")] if begins(EventKind::InlineTableOpen) => {
+                return Fault::OpenValue;
+            }
+            _ if begins(EventKind::InlineTableOpen) => return Fault::InBraces,
+            [Expected::Literal(close @ ("]" | "]]"))] => return Fault::OpenHeader(close),
+            [Expected::Literal("=")] => return Fault::NoEquals,
+            _ => {}
+        }
+        if let Some(event) = self.event(EventKind::Scalar, place) {
+            return self.value_fault(event);
+        }
+        let is_key = self.event(EventKind::SimpleKey, place).is_some();
+        if is_key && error.is_none() {
+            return Fault::Twice;
+        }
+        Fault::Other
+    }
+
+    /// What is wrong with a value.
+    fn value_fault(&self, event: &Event) -> Fault {
+        let written = self.written(span(event.span()));
+        let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
+        let kind = Source::new(self.text)
+            .get(event)
+            .map(|raw| raw.decode_scalar(&mut (), &mut ()));
+        match event.encoding() {
+            Some(Encoding::BasicString) if !is_closed(written, "\"") => Fault::OpenText('"'),
+            Some(Encoding::LiteralString) if !is_closed(written, "'") => Fault::OpenText('\''),
+            Some(Encoding::MlBasicString) if !is_closed(written, "\"\"\"") => Fault::OpenValue,
+            Some(Encoding::MlLiteralString) if !is_closed(written, "'''") => Fault::OpenValue,
+            Some(_) => Fault::Other,
+            None if written.is_empty() => Fault::NoValue,
+            None => match kind {
+                Some(ScalarKind::Boolean(_)) if is_word => Fault::NearlyFlag,
+                // `info` begins like `inf`.
+                Some(ScalarKind::String | ScalarKind::Float) if is_word => Fault::Word,
+                Some(ScalarKind::String) => Fault::NoSuchValue,
+                Some(ScalarKind::Integer(_) | ScalarKind::Float) if begins_with_zero(written) => {
+                    Fault::LeadingZero
+                }
+                _ => Fault::Other,
+            },
+        }
+    }
+}
+
+/// Whether a text in quotes ends with them.
+fn is_closed(written: &str, quote: &str) -> bool {
+    let inside = written.strip_prefix(quote).unwrap_or_default();
+    inside.strip_suffix(quote).is_some_and(|inside| {
+        let escapes = inside.bytes().rev().take_while(|byte| *byte == b'\\');
+        quote.starts_with('\'') || escapes.count().is_multiple_of(2)
+    })
+}
+
+fn begins_with_zero(number: &str) -> bool {
+    let digits = number.trim_start_matches(['+', '-']).as_bytes();
+    matches!(digits, [b'0', b'0'..=b'9', ..])
+}
+
+fn span(span: toml_parser::Span) -> Span {
+    Span {
+        start: span.start(),
+        end: span.end(),
+    }
+}
+
+fn unexpected(error: &ParseError) -> Option<Span> {
+    error.unexpected().map(span)
+}
+
+fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
+    let text = grammar.text;
+    let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
     let line = lines(text, span);
-    let description = description(error);
-    let area = if description.starts_with("unclosed") {
-        up_to_next_header(text, line)
-    } else if description.contains("inline table") || description.contains("key-value pairs") {
-        // Where a table in braces ends is anybody's guess.
-        Span {
+    let area = match grammar.fault(span) {
+        Fault::OpenValue => {
+            if let Some(value) = value_around(tree, span.end) {
+                return Broken {
+                    problem: unclosed(text, value),
+                    area: lines(text, value),
+                };
+            }
+            line
+        }
+        Fault::OpenHeader(_) => up_to_next_header(text, line),
+        // Where a table in braces ends is not known.
+        Fault::InBraces => Span {
             end: text.len(),
             ..line
-        }
-    } else {
-        line
+        },
+        _ => line,
     };
     Broken {
-        problem: other(text, span, error),
+        problem: other(grammar, span, error.message()),
         area,
     }
 }
 
-fn is_unclosed_value(error: &Error) -> bool {
-    let description = description(error);
-    matches!(description, "unclosed array" | "unclosed inline table")
-        || description.starts_with("invalid multi-line")
-}
-
-/// The message without what was expected.
-fn description(error: &Error) -> &str {
-    let message = error.message();
-    message
-        .split_once(", expected ")
-        .map_or(message, |(description, _)| description)
-}
-
-fn other(text: &str, span: Span, error: &Error) -> Problem {
-    let written = text.get(span.range()).unwrap_or_default();
-    let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
-    let description = description(error);
-    let (message, label, help) = match description {
-        "duplicate key" => (
-            description,
-            "it is there already",
+/// `told`: what the parser says of it.
+fn other(grammar: &Grammar<'_>, span: Span, told: &str) -> Problem {
+    let written = grammar.written(span);
+    let (message, label, help) = match grammar.fault(span) {
+        Fault::Twice => (
+            "duplicate key",
+            "it is there already".to_owned(),
             "a key, and a [table], can stand only once: make one of the two".to_owned(),
         ),
-        "string values must be quoted" if written.is_empty() => (
+        Fault::NoValue => (
             "a key without a value",
-            "the value is missing",
+            "the value is missing".to_owned(),
             "write a value behind =".to_owned(),
         ),
-        "invalid boolean" if is_word => (
-            "true or false, or a text without quotes",
-            "this is neither",
+        Fault::NearlyFlag => (
+            "true or false, or a string without quotes",
+            "this is neither".to_owned(),
             format!("write true, false or {}", quoted(written)),
         ),
-        // `info` begins like `inf`.
-        "string values must be quoted" | "invalid float" if is_word => (
-            "a text without quotes",
-            "texts need quotes",
+        Fault::Word => (
+            "a string without quotes",
+            "strings need quotes".to_owned(),
             format!("write {}", quoted(written)),
         ),
-        "string values must be quoted" => (
-            "this is no value",
-            "neither a number nor a text in quotes",
+        Fault::NoSuchValue => (
+            "not a valid value",
+            "strings need quotes".to_owned(),
             format!("write a number, or {}", quoted(written)),
         ),
-        NO_VALUE => (
+        Fault::NoEquals => (
             "a key without a value",
-            "there is no =",
+            "there is no =".to_owned(),
             "write key = value".to_owned(),
         ),
-        "invalid basic string" | "invalid literal string"
-            if written.is_empty() && error.message().contains(", expected") =>
-        {
-            let quote = if description.contains("basic") {
-                '"'
-            } else {
-                '\''
-            };
-            (
-                "a text is not closed",
-                "its line ends here",
-                format!("close it with {quote}"),
-            )
-        }
-        "unexpected leading zero" => (
-            description,
-            "a number does not begin with 0",
+        Fault::OpenText(quote) => (
+            "a string is not closed",
+            "its line ends here".to_owned(),
+            format!("close it with {quote}"),
+        ),
+        Fault::LeadingZero => (
+            "unexpected leading zero",
+            "a number does not begin with 0".to_owned(),
             "write it without the zero".to_owned(),
         ),
-        "unclosed table" => (description, "it ends here", "close it with ]".to_owned()),
-        "unclosed array table" => (description, "it ends here", "close it with ]]".to_owned()),
-        _ => (description, expected(error), HELP.to_owned()),
+        Fault::OpenHeader(close) => (
+            "unclosed table header",
+            "it ends here".to_owned(),
+            format!("close it with {close}"),
+        ),
+        Fault::OpenValue | Fault::InBraces | Fault::Other => match grammar.error(span) {
+            Some(error) => (error.description(), expected(error), HELP.to_owned()),
+            None => (told, "here".to_owned(), HELP.to_owned()),
+        },
     };
     Problem::error(span, format!("not TOML: {message}"), label, help)
 }
 
-const HELP: &str = "TOML is key = value, with texts in \"quotes\", lists in [brackets] and tables below a line [name]";
+const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
 
-fn expected(error: &Error) -> &str {
-    let expected = error.message().split_once(", ");
-    expected
-        .map(|(_, expected)| expected)
-        .filter(|expected| *expected != "expected nothing")
-        .unwrap_or("here")
+/// What the parser would have taken there.
+fn expected(error: &ParseError) -> String {
+    let expected = error.expected().unwrap_or_default().iter();
+    let expected: Vec<String> = expected
+        .filter_map(|expected| match expected {
+            Expected::Literal("\n") => Some("a new line".to_owned()),
+            Expected::Literal(sign) => Some(format!("`{}`", sign.escape_debug())),
+            Expected::Description(what) => Some((*what).to_owned()),
+            _ => None,
+        })
+        .collect();
+    if expected.is_empty() {
+        "here".to_owned()
+    } else {
+        format!("expected {}", expected.join(", "))
+    }
 }
 
 /// The opening bracket or quote is where the mistake is seen; the parser only notices it at the end of the file.
@@ -179,7 +331,7 @@ fn unclosed(text: &str, area: Span) -> Problem {
     let (what, close) = match opening.get(..1) {
         Some("[") => ("list", "]"),
         Some("{") => ("table", "}"),
-        _ => ("text", opening.get(..3).unwrap_or_default()),
+        _ => ("string", opening.get(..3).unwrap_or_default()),
     };
     let span = Span {
         start: area.start,
@@ -246,7 +398,7 @@ mod tests {
                 "2:11 error: not TOML: unexpected leading zero | a number does not begin with 0 | \
                  write it without the zero",
                 "3:7 error: not TOML: a key without a value | there is no = | write key = value",
-                "5:9 error: not TOML: a text without quotes | texts need quotes | write \"info\"",
+                "5:9 error: not TOML: a string without quotes | strings need quotes | write \"info\"",
                 "6:10 error: `log.format` cannot be \"xml\" | this word is not known | \
                  write \"json\" or \"text\"",
             ],
@@ -258,23 +410,23 @@ mod tests {
         for (value, what) in [
             (
                 "json",
-                "a text without quotes | texts need quotes | write \"json\"",
+                "a string without quotes | strings need quotes | write \"json\"",
             ),
             (
                 "info",
-                "a text without quotes | texts need quotes | write \"info\"",
+                "a string without quotes | strings need quotes | write \"info\"",
             ),
             (
                 "never",
-                "a text without quotes | texts need quotes | write \"never\"",
+                "a string without quotes | strings need quotes | write \"never\"",
             ),
             (
                 "true2",
-                "true or false, or a text without quotes | this is neither | write true, false or \"true2\"",
+                "true or false, or a string without quotes | this is neither | write true, false or \"true2\"",
             ),
             (
                 "25s",
-                "this is no value | neither a number nor a text in quotes | write a number, or \"25s\"",
+                "not a valid value | strings need quotes | write a number, or \"25s\"",
             ),
         ] {
             check(
@@ -290,7 +442,7 @@ mod tests {
             check(
                 &format!("[log]\nlevel = {quote}info\nformat = \"text\""),
                 &[&format!(
-                    "2:{column} error: not TOML: a text is not closed | its line ends here | \
+                    "2:{column} error: not TOML: a string is not closed | its line ends here | \
                      close it with {quote}"
                 )],
             );
@@ -330,8 +482,13 @@ mod tests {
                 "list",
                 "]",
             ),
-            ("drain = '''25s\n[admin]\nlistn = 5", 9, "text", "'''"),
-            ("drain = \"\"\"25s\n[admin]\nlistn = 5", 9, "text", "\"\"\""),
+            ("drain = '''25s\n[admin]\nlistn = 5", 9, "string", "'''"),
+            (
+                "drain = \"\"\"25s\n[admin]\nlistn = 5",
+                9,
+                "string",
+                "\"\"\"",
+            ),
         ] {
             check(
                 &format!("[server]\n{text}"),
@@ -357,7 +514,7 @@ mod tests {
         check(
             "[server\nlisten = 5\nfoo = 1\n[admin]\nlistn = 5",
             &[
-                "1:8 error: not TOML: unclosed table | it ends here | close it with ]",
+                "1:8 error: not TOML: unclosed table header | it ends here | close it with ]",
                 "5:1 error: unknown key \"listn\" in [admin] | did you mean `listen`? | \
                  write `listen` instead",
             ],
