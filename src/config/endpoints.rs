@@ -56,7 +56,7 @@ fn twice(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_text, config};
+    use crate::config::testing::{check_text, config};
 
     fn text(prefix: &str, endpoints: &str) -> String {
         format!(

@@ -441,7 +441,7 @@ impl Describe for Later {
 
     fn json(&self) -> Value {
         match self {
-            Self::Whole(_) => Value::Bool(false),
+            Self::Whole(_) => json!({ "not": {} }),
             Self::Flag => json!({ "const": false }),
             Self::List => json!({ "type": "array", "maxItems": 0 }),
             Self::Word(now, _) => json!({ "const": now }),

@@ -55,8 +55,8 @@ pub(super) fn requests(limits: &Table<'_>, headers: usize) -> Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
     use super::*;
+    use crate::config::testing::{UPSTREAM, check, config};
 
     #[test]
     fn what_is_written_holds() {

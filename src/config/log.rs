@@ -14,8 +14,8 @@ pub(super) fn read(table: &Table<'_>) -> Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, config};
     use super::*;
+    use crate::config::testing::{UPSTREAM, config};
     use crate::telemetry::{Format, Level};
 
     fn check(input: &str, level: Level, format: Format) {

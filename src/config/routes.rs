@@ -24,7 +24,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> Rout
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check_upstream, config};
+    use crate::config::testing::{UPSTREAM, check_upstream, config};
 
     #[test]
     fn routes_are_read_with_the_prefix_in_front() {

@@ -79,7 +79,7 @@ pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
+    use crate::config::testing::{UPSTREAM, check, config};
 
     #[test]
     fn zero_workers_are_one_per_core() {

@@ -21,7 +21,7 @@ pub(super) fn read(table: &Table<'_>) -> Settings {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
+    use crate::config::testing::{UPSTREAM, check, config};
     use std::time::Duration;
 
     #[test]

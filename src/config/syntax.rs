@@ -4,6 +4,7 @@
 //! stand there, and from which sign of TOML's was expected.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue, Error};
 use toml_parser::decoder::{Encoding, ScalarKind};
@@ -24,7 +25,7 @@ pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
     let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
     let mut given_up = Vec::new();
-    let places = grammar.errors.iter().filter_map(unexpected);
+    let places = grammar.errors.keys().copied();
     for span in places.filter(|span| matches!(grammar.fault(*span), Fault::NoEquals)) {
         let area = lines(text, span);
         let blank = " ".repeat(area.end - area.start);
@@ -90,9 +91,10 @@ enum Fault {
 /// A text as the grammar of TOML takes it apart.
 struct Grammar<'t> {
     text: &'t str,
+    /// In the order of the text.
     events: Vec<Event>,
-    /// Of its form, and then of single keys and values.
-    errors: Vec<ParseError>,
+    /// By what was not expected: of the text's form, or of a single key or value.
+    errors: BTreeMap<Span, ParseError>,
 }
 
 impl<'t> Grammar<'t> {
@@ -115,10 +117,14 @@ impl<'t> Grammar<'t> {
                 let _kind = raw.decode_scalar(&mut Cow::Borrowed(""), &mut errors);
             }
         }
+        events.sort_by_key(|event| event.span().start());
+        // The first one at a place wins.
+        let errors = errors.into_iter().rev();
+        let errors = errors.filter_map(|error| Some((span(error.unexpected()?), error)));
         Self {
             text,
             events,
-            errors,
+            errors: errors.collect(),
         }
     }
 
@@ -126,22 +132,17 @@ impl<'t> Grammar<'t> {
         self.text.get(span.range()).unwrap_or_default()
     }
 
-    fn error(&self, span: Span) -> Option<&ParseError> {
-        let mut errors = self.errors.iter();
-        errors.find(|error| unexpected(error) == Some(span))
-    }
-
     /// What stands there of that kind.
     fn event(&self, kind: EventKind, place: Span) -> Option<&Event> {
-        let around = |event: &&Event| {
-            let span = span(event.span());
-            event.kind() == kind && span.start <= place.start && place.end <= span.end
-        };
-        self.events.iter().find(around)
+        let begun = |event: &Event| event.span().start() <= place.start;
+        let begun = self.events.partition_point(begun);
+        let near = self.events.iter().take(begun).rev();
+        near.take_while(|event| event.span().end() >= place.start)
+            .find(|event| event.kind() == kind && event.span().end() >= place.end)
     }
 
     fn fault(&self, place: Span) -> Fault {
-        let error = self.error(place);
+        let error = self.errors.get(&place);
         let begins = |kind| {
             let context = error.and_then(ParseError::context).map(span);
             context.is_some_and(|context| self.event(kind, context).is_some())
@@ -216,10 +217,6 @@ fn span(span: toml_parser::Span) -> Span {
     }
 }
 
-fn unexpected(error: &ParseError) -> Option<Span> {
-    error.unexpected().map(span)
-}
-
 fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
     let text = grammar.text;
     let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
@@ -240,7 +237,15 @@ fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
             end: text.len(),
             ..line
         },
-        _ => line,
+        Fault::NoEquals
+        | Fault::NoValue
+        | Fault::Twice
+        | Fault::OpenText(_)
+        | Fault::NearlyFlag
+        | Fault::Word
+        | Fault::NoSuchValue
+        | Fault::LeadingZero
+        | Fault::Other => line,
     };
     Broken {
         problem: other(grammar, span, error.message()),
@@ -253,56 +258,64 @@ fn other(grammar: &Grammar<'_>, span: Span, told: &str) -> Problem {
     let written = grammar.written(span);
     let (message, label, help) = match grammar.fault(span) {
         Fault::Twice => (
-            "duplicate key",
+            not_toml("duplicate key"),
             "it is there already".to_owned(),
             "a key, and a [table], can stand only once: make one of the two".to_owned(),
         ),
         Fault::NoValue => (
-            "a key without a value",
+            not_toml("a key without a value"),
             "the value is missing".to_owned(),
             "write a value behind =".to_owned(),
         ),
         Fault::NearlyFlag => (
-            "true or false, or a string without quotes",
+            not_toml("true or false, or a string without quotes"),
             "this is neither".to_owned(),
             format!("write true, false or {}", quoted(written)),
         ),
         Fault::Word => (
-            "a string without quotes",
+            not_toml("a string without quotes"),
             "strings need quotes".to_owned(),
             format!("write {}", quoted(written)),
         ),
         Fault::NoSuchValue => (
-            "not a valid value",
+            "not a valid TOML value".to_owned(),
             "strings need quotes".to_owned(),
             format!("write a number, or {}", quoted(written)),
         ),
         Fault::NoEquals => (
-            "a key without a value",
+            not_toml("a key without a value"),
             "there is no =".to_owned(),
             "write key = value".to_owned(),
         ),
         Fault::OpenText(quote) => (
-            "a string is not closed",
+            not_toml("a string is not closed"),
             "its line ends here".to_owned(),
             format!("close it with {quote}"),
         ),
         Fault::LeadingZero => (
-            "unexpected leading zero",
+            not_toml("unexpected leading zero"),
             "a number does not begin with 0".to_owned(),
             "write it without the zero".to_owned(),
         ),
         Fault::OpenHeader(close) => (
-            "unclosed table header",
+            not_toml("unclosed table header"),
             "it ends here".to_owned(),
             format!("close it with {close}"),
         ),
-        Fault::OpenValue | Fault::InBraces | Fault::Other => match grammar.error(span) {
-            Some(error) => (error.description(), expected(error), HELP.to_owned()),
-            None => (told, "here".to_owned(), HELP.to_owned()),
+        Fault::OpenValue | Fault::InBraces | Fault::Other => match grammar.errors.get(&span) {
+            Some(error) => (
+                not_toml(error.description()),
+                expected(error),
+                HELP.to_owned(),
+            ),
+            None => (not_toml(told), "here".to_owned(), HELP.to_owned()),
         },
     };
-    Problem::error(span, format!("not TOML: {message}"), label, help)
+    Problem::error(span, message, label, help)
+}
+
+fn not_toml(what: &str) -> String {
+    format!("not TOML: {what}")
 }
 
 const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
@@ -313,7 +326,7 @@ fn expected(error: &ParseError) -> String {
     let expected: Vec<String> = expected
         .filter_map(|expected| match expected {
             Expected::Literal("\n") => Some("a new line".to_owned()),
-            Expected::Literal(sign) => Some(format!("`{}`", sign.escape_debug())),
+            Expected::Literal(sign) => Some(format!("`{sign}`")),
             Expected::Description(what) => Some((*what).to_owned()),
             _ => None,
         })
@@ -387,8 +400,8 @@ fn up_to_next_header(text: &str, line: Span) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, check_text};
     use super::HELP;
+    use crate::config::testing::{UPSTREAM, check, check_text};
 
     #[test]
     fn several_mistakes_are_found_and_only_one_in_a_line() {
@@ -410,28 +423,28 @@ mod tests {
         for (value, what) in [
             (
                 "json",
-                "a string without quotes | strings need quotes | write \"json\"",
+                "not TOML: a string without quotes | strings need quotes | write \"json\"",
             ),
             (
                 "info",
-                "a string without quotes | strings need quotes | write \"info\"",
+                "not TOML: a string without quotes | strings need quotes | write \"info\"",
             ),
             (
                 "never",
-                "a string without quotes | strings need quotes | write \"never\"",
+                "not TOML: a string without quotes | strings need quotes | write \"never\"",
             ),
             (
                 "true2",
-                "true or false, or a string without quotes | this is neither | write true, false or \"true2\"",
+                "not TOML: true or false, or a string without quotes | this is neither | write true, false or \"true2\"",
             ),
             (
                 "25s",
-                "not a valid value | strings need quotes | write a number, or \"25s\"",
+                "not a valid TOML value | strings need quotes | write a number, or \"25s\"",
             ),
         ] {
             check(
                 &format!("[log]\nlevel = {value}"),
-                &[&format!("2:9 error: not TOML: {what}")],
+                &[&format!("2:9 error: {what}")],
             );
         }
     }
@@ -519,6 +532,68 @@ mod tests {
                  write `listen` instead",
             ],
         );
+    }
+
+    #[test]
+    fn what_a_key_or_value_is_made_of_is_told_as_the_parser_tells_it() {
+        for (line, problem) in [
+            (
+                "level = \"a\\q\"",
+                "2:12 error: not TOML: missing escaped value | expected `b`, `e`, `f`, `n`, `r`, `\\`, `\"`, `x`, `u`, `U`",
+            ),
+            ("level = 1__0", "2:10"),
+            ("level = 2026-13-01", "2:9"),
+            ("level = \"5\" 5", "2:13"),
+            ("le vel = 5", "2:4"),
+        ] {
+            let found = crate::config::testing::problems(&format!("[log]\n{line}\n{UPSTREAM}"));
+            let only = found.first().filter(|_| found.len() == 1);
+            assert!(
+                only.is_some_and(|only| only.starts_with(problem)),
+                "{line}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_escaped_closes_nothing() {
+        check(
+            "[log]\nlevel = \"info\\\"\nformat = \"text\"",
+            &[
+                "2:15 error: not TOML: a string is not closed | its line ends here | close it with \"",
+            ],
+        );
+        check(
+            "[log]\nlevel = \"\"\"info\\\"\"\"\nformat = \"text\"",
+            &[
+                "2:9 error: not TOML: a string is not closed | it begins here | close it with \"\"\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_extended_where_it_cannot_be_is_there_already() {
+        for (text, place) in [
+            ("log = 5\n[log.level]", "2:2"),
+            ("log = { level = \"info\" }\n[log.x]", "2:2"),
+            ("[log]\nlevel = \"info\"\nlevel.x = 5", "3:1"),
+        ] {
+            let found = crate::config::testing::problems(&format!("{text}\n{UPSTREAM}"));
+            let twice = format!("{place} error: not TOML: duplicate key | it is there already");
+            assert!(
+                found.iter().any(|found| found.starts_with(&twice)),
+                "{text}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for open in ["[", "{a=", "[{a="] {
+            let deep = open.repeat(10_000);
+            let found = crate::config::testing::problems(&format!("{UPSTREAM}x = {deep}"));
+            assert!(!found.is_empty(), "{open}");
+        }
     }
 
     #[test]

@@ -79,9 +79,9 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         if header == section.header() && key_of(line) == Some(key) {
             continue;
         }
-        text += &format!("{line}\n");
+        text.extend([line, "\n"]);
         if header == section.header() && line.starts_with('[') {
-            text += &format!("{key} = {value}\n");
+            text.extend([key, " = ", value, "\n"]);
         }
     }
     text

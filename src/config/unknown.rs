@@ -165,7 +165,7 @@ fn similar_elsewhere(key: &str) -> Option<(String, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, check_upstream};
+    use crate::config::testing::{check, check_upstream};
 
     #[test]
     fn a_slip_of_the_finger() {

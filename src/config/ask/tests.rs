@@ -1,4 +1,4 @@
-use super::super::testing::{UPSTREAM, check, check_upstream, config};
+use crate::config::testing::{UPSTREAM, check, check_upstream, config};
 
 #[test]
 fn flags_and_numbers_in_quotes_are_named() {

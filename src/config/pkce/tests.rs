@@ -1,4 +1,4 @@
-use super::super::testing::{UPSTREAM, check_upstream, config};
+use crate::config::testing::{UPSTREAM, check_upstream, config};
 use crate::gateway::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};

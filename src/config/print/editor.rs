@@ -6,57 +6,58 @@ use crate::config::key::{Declared, Section};
 use crate::config::schema::{ROOT, below};
 
 pub(crate) fn schema() -> String {
-    let mut schema = table(&ROOT);
-    if let Some(schema) = schema.as_object_mut() {
-        let about = json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "Configuration of pkce-gate",
-            "required": ["upstream"],
-        });
-        schema.extend(about.as_object().cloned().unwrap_or_default());
-    }
-    format!("{schema:#}\n")
+    let mut schema = Map::new();
+    schema.insert("$schema".to_owned(), DRAFT.into());
+    schema.insert("title".to_owned(), "Configuration of pkce-gate".into());
+    schema.append(&mut table(&ROOT));
+    format!("{:#}\n", Value::Object(schema))
 }
 
-fn section(section: &'static Section) -> Value {
-    let mut table = table(section);
-    table["description"] = section.text.into();
-    if section.list {
-        json!({ "type": "array", "items": table, "minItems": least(section) })
-    } else {
-        table
-    }
-}
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The gate has to stand in front of something; no client has to be named.
-fn least(section: &Section) -> u8 {
-    u8::from(!section.path.contains('.'))
-}
-
-fn table(section: &'static Section) -> Value {
-    let mut properties = Map::new();
-    for declared in section.keys {
-        properties.insert(declared.name().to_owned(), key(*declared));
-    }
-    let mut required = section
-        .keys
-        .iter()
-        .filter(|key| key.about().required.is_some());
-    let mut required: Vec<&str> = required.by_ref().map(|key| key.name()).collect();
-    for inner in below(section) {
-        properties.insert(inner.name().1.to_owned(), self::section(inner));
-        // A table with something that has to be written has to be written itself.
-        let mut keys = inner.keys.iter();
-        if !inner.list && keys.any(|key| key.about().required.is_some()) {
-            required.push(inner.name().1);
-        }
-    }
-    json!({
+fn table(section: &'static Section) -> Map<String, Value> {
+    let keys = section.keys.iter().copied();
+    let own = keys
+        .clone()
+        .map(|declared| (declared.name(), key(declared)));
+    let tables = below(section).map(|inner| (inner.name().1, table_or_list(inner)));
+    let properties: Map<String, Value> = own
+        .chain(tables)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    let keys = keys.filter(|key| key.about().required.is_some());
+    let tables = below(section).filter(|inner| is_required(inner));
+    let required: Vec<&str> = keys
+        .map(Declared::name)
+        .chain(tables.map(|inner| inner.name().1))
+        .collect();
+    let schema = json!({
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    schema.as_object().cloned().unwrap_or_default()
+}
+
+/// A table with something that has to be written has to be written itself; of a list that holds for the first level only.
+fn is_required(section: &Section) -> bool {
+    let needs = section
+        .keys
+        .iter()
+        .any(|key| key.about().required.is_some());
+    needs && !(section.list && section.path.contains('.'))
+}
+
+fn table_or_list(section: &'static Section) -> Value {
+    let mut table = table(section);
+    table.insert("description".to_owned(), section.text.into());
+    if section.list {
+        let least = u8::from(is_required(section));
+        json!({ "type": "array", "items": table, "minItems": least })
+    } else {
+        Value::Object(table)
+    }
 }
 
 fn key(key: &dyn Declared) -> Value {
@@ -64,17 +65,16 @@ fn key(key: &dyn Declared) -> Value {
     let Some(object) = schema.as_object_mut() else {
         return schema;
     };
-    let text = match key.about().text {
-        "" => key.about().comment,
-        text => text,
+    let (about, value) = (key.about(), key.value());
+    let text = match value.later() {
+        Some(_) => value.what(),
+        None => about.text.to_owned(),
     };
-    if key.value().later().is_some() {
-        object.insert("description".to_owned(), key.value().what().into());
-    } else if !text.is_empty() {
+    if !text.is_empty() {
         object.insert("description".to_owned(), text.into());
     }
-    let is_fixed = key.about().absent.is_none() && key.about().required.is_none();
-    let default = key.value().default().filter(|_| is_fixed);
+    // TOML and JSON write these alike.
+    let default = value.default().filter(|_| about.absent.is_none());
     if let Some(default) = default.and_then(|text| serde_json::from_str(&text).ok()) {
         object.insert("default".to_owned(), default);
     }

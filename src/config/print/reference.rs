@@ -52,13 +52,18 @@ fn line(code: &str, comment: &str) -> String {
     let mut code = code;
     let mut lines = String::new();
     for comment in comment.lines() {
-        lines += &format!("{code:<width$} # {comment}\n", width = COLUMN - 1);
+        lines += &[code, &blank(code), "# ", comment, "\n"].concat();
         code = "";
     }
     if comment.is_empty() {
-        lines = format!("{code}\n");
+        lines = [code, "\n"].concat();
     }
     lines
+}
+
+/// Up to where the comment begins.
+fn blank(code: &str) -> String {
+    " ".repeat(COLUMN.saturating_sub(code.len()).max(1))
 }
 
 /// What only a later version has.
@@ -87,14 +92,13 @@ fn reserved() -> String {
 
 /// In lines that begin with `#`.
 fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
-    let mut line = String::from("#");
+    let mut lines = vec![String::from("#")];
     for word in text.split(' ') {
-        if line.len() + 1 + word.len() > WIDTH {
-            lines += &format!("{line}\n");
-            line = String::from("#");
+        let fits = |line: &&mut String| line.len() + 1 + word.len() <= WIDTH;
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.extend([" ", word]),
+            None => lines.push(["# ", word].concat()),
         }
-        line += &format!(" {word}");
     }
-    lines + &line + "\n"
+    lines.join("\n") + "\n"
 }

@@ -104,10 +104,10 @@ pub(crate) static LEVEL: Key<Words<Level>> = Key::new(
     Words::new(
         Level::Info,
         &[
-            ("error", Level::Error, "an upstream that cannot be reached, a panic"),
-            ("warn", Level::Warn, "and refused or reported requests"),
-            ("info", Level::Info, "and allowed sign-ins and redemptions, start and stop"),
-            ("debug", Level::Debug, "and one line for each request"),
+            ("error", Level::Error, "what is broken: an upstream that cannot be reached, a panic"),
+            ("warn", Level::Warn, "also refused and reported requests"),
+            ("info", Level::Info, "also allowed sign-ins and redemptions, start and stop"),
+            ("debug", Level::Debug, "also one line for each request"),
             ("trace", Level::Trace, "everything"),
         ],
     ),

@@ -1,4 +1,4 @@
-use super::super::testing::{check, check_text, check_upstream};
+use crate::config::testing::{check, check_text, check_upstream};
 
 #[test]
 fn wrong_types_say_what_is_there_and_what_to_write() {
