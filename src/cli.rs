@@ -90,6 +90,7 @@ fn complain(message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::print::Format;
     use clap::CommandFactory as _;
 
     #[test]
@@ -111,6 +112,12 @@ mod tests {
         assert!(matches!(
             parse("pkce-gate healthcheck --admin [::1]:99").unwrap().command,
             Command::Healthcheck(Admin { admin }) if admin.port() == 99
+        ));
+        assert!(matches!(
+            parse("pkce-gate schema").unwrap().command,
+            Command::Schema(schema::Options {
+                format: Format::Json
+            })
         ));
         for wrong in [
             "pkce-gate",

@@ -12,7 +12,7 @@ use crate::config::print::{self, Format};
 pub(super) struct Options {
     /// What to write
     #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// Prints it.

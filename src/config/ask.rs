@@ -62,7 +62,7 @@ impl Table<'_> {
     /// Refuses what only a later version has.
     pub(super) fn later(&self) {
         for key in self.section().keys {
-            let found = key.value().later().zip(self.entry(key.name()));
+            let found = key.later().zip(self.entry(key.name()));
             if let Some((later, entry)) = found {
                 later.refuse(self, key.name(), entry);
             }

@@ -121,7 +121,8 @@ impl<V> Key<V> {
 pub(super) trait Declared: Debug + Sync {
     fn name(&self) -> &'static str;
     fn about(&self) -> &About;
-    fn value(&self) -> &dyn Describe;
+    fn describe(&self) -> Description;
+    fn later(&self) -> Option<&Later>;
 }
 
 impl<V: Describe + Debug + Sync> Declared for Key<V> {
@@ -133,32 +134,47 @@ impl<V: Describe + Debug + Sync> Declared for Key<V> {
         &self.about
     }
 
-    fn value(&self) -> &dyn Describe {
-        &self.value
+    fn describe(&self) -> Description {
+        self.value.describe()
+    }
+
+    fn later(&self) -> Option<&Later> {
+        self.value.later()
     }
 }
 
 /// What the references say of a value.
-pub(super) trait Describe {
+#[derive(Debug, Default)]
+pub(super) struct Description {
     /// What it is: `a duration from "10ms" to "1h"`.
-    fn what(&self) -> String;
+    pub(super) what: String,
     /// The default, written as TOML is and JSON as well.
-    fn default(&self) -> Option<String> {
-        None
-    }
+    pub(super) default: Option<String>,
     /// What a JSON schema says of it.
-    fn json(&self) -> Value;
+    pub(super) json: Value,
     /// The words that it can be, and what each means.
-    fn words(&self) -> Vec<(&'static str, &'static str)> {
-        Vec::new()
-    }
+    pub(super) words: Vec<(&'static str, &'static str)>,
     /// What it can be in a later version only.
-    fn later_words(&self) -> &'static [&'static str] {
-        &[]
-    }
+    pub(super) later_words: &'static [&'static str],
+}
+
+/// What can be described.
+pub(super) trait Describe {
+    fn describe(&self) -> Description;
     /// Whether the whole key is of a later version.
     fn later(&self) -> Option<&Later> {
         None
+    }
+}
+
+impl Description {
+    fn new(what: impl Into<String>, default: impl Display, json: Value) -> Self {
+        Self {
+            what: what.into(),
+            default: Some(default.to_string()),
+            json,
+            ..Self::default()
+        }
     }
 }
 
@@ -167,16 +183,8 @@ pub(super) trait Describe {
 pub(super) struct Flag(pub(super) bool);
 
 impl Describe for Flag {
-    fn what(&self) -> String {
-        "`true` or `false`".to_owned()
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn json(&self) -> Value {
-        json!({ "type": "boolean" })
+    fn describe(&self) -> Description {
+        Description::new("`true` or `false`", self.0, json!({ "type": "boolean" }))
     }
 }
 
@@ -185,17 +193,12 @@ impl Describe for Flag {
 pub(super) struct Integer<T>(pub(super) T, pub(super) RangeInclusive<T>);
 
 impl<T: Copy + Display + TryInto<u64>> Describe for Integer<T> {
-    fn what(&self) -> String {
-        format!("a whole number from {} to {}", self.1.start(), self.1.end())
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn json(&self) -> Value {
-        let [from, to] = [self.1.start(), self.1.end()].map(|end| (*end).try_into().ok());
-        json!({ "type": "integer", "minimum": from, "maximum": to })
+    fn describe(&self) -> Description {
+        let (from, to) = (self.1.start(), self.1.end());
+        let what = format!("a whole number from {from} to {to}");
+        let [from, to] = [from, to].map(|end| (*end).try_into().ok());
+        let json = json!({ "type": "integer", "minimum": from, "maximum": to });
+        Description::new(what, self.0, json)
     }
 }
 
@@ -204,16 +207,9 @@ impl<T: Copy + Display + TryInto<u64>> Describe for Integer<T> {
 pub(super) struct Share(pub(super) f64);
 
 impl Describe for Share {
-    fn what(&self) -> String {
-        "a number above 0, up to 1".to_owned()
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(self.0.to_string())
-    }
-
-    fn json(&self) -> Value {
-        json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 })
+    fn describe(&self) -> Description {
+        let json = json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 });
+        Description::new("a number above 0, up to 1", self.0, json)
     }
 }
 
@@ -222,17 +218,10 @@ impl Describe for Share {
 pub(super) struct Time(pub(super) Duration, pub(super) RangeInclusive<Duration>);
 
 impl Describe for Time {
-    fn what(&self) -> String {
+    fn describe(&self) -> Description {
         let [from, to] = [self.1.start(), self.1.end()].map(|end| show_duration(*end));
-        format!("a duration from `{from}` to `{to}`")
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(show_duration(self.0))
-    }
-
-    fn json(&self) -> Value {
-        DURATION.json()
+        let what = format!("a duration from `{from}` to `{to}`");
+        Description::new(what, show_duration(self.0), DURATION.json())
     }
 }
 
@@ -241,17 +230,10 @@ impl Describe for Time {
 pub(super) struct Size(pub(super) usize, pub(super) RangeInclusive<usize>);
 
 impl Describe for Size {
-    fn what(&self) -> String {
+    fn describe(&self) -> Description {
         let [from, to] = [self.1.start(), self.1.end()].map(|end| show_size(*end));
-        format!("a size from `{from}` to `{to}`")
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(show_size(self.0))
-    }
-
-    fn json(&self) -> Value {
-        SIZE.json()
+        let what = format!("a size from `{from}` to `{to}`");
+        Description::new(what, show_size(self.0), SIZE.json())
     }
 }
 
@@ -295,33 +277,18 @@ impl<T: Copy + PartialEq> Words<T> {
 }
 
 impl<T: Copy + PartialEq> Describe for Words<T> {
-    fn what(&self) -> String {
-        let words: Vec<String> = self
-            .known()
-            .iter()
-            .map(|word| format!("`{word:?}`"))
-            .collect();
-        match words.as_slice() {
-            [only] => format!("{only}, the only value so far"),
-            _ => format!("one of {}", words.join(", ")),
-        }
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(format!("{:?}", self.usual()))
-    }
-
-    fn json(&self) -> Value {
-        json!({ "enum": self.known() })
-    }
-
-    fn words(&self) -> Vec<(&'static str, &'static str)> {
+    fn describe(&self) -> Description {
+        let (usual, known) = (format!("{:?}", self.usual()), self.known());
+        let what = match known.as_slice() {
+            [_] => format!("`{usual}`, the only value so far"),
+            _ => "one of these words".to_owned(),
+        };
         let choices = self.choices.iter();
-        choices.map(|(word, _, means)| (*word, *means)).collect()
-    }
-
-    fn later_words(&self) -> &'static [&'static str] {
-        self.later
+        Description {
+            words: choices.map(|(word, _, means)| (*word, *means)).collect(),
+            later_words: self.later,
+            ..Description::new(what, usual, json!({ "enum": known }))
+        }
     }
 }
 
@@ -330,16 +297,9 @@ impl<T: Copy + PartialEq> Describe for Words<T> {
 pub(super) struct Text<T: 'static>(pub(super) &'static Kind<T>, pub(super) fn() -> T);
 
 impl<T: Display> Describe for Text<T> {
-    fn what(&self) -> String {
-        self.0.what.to_owned()
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(format!("{:?}", (self.1)().to_string()))
-    }
-
-    fn json(&self) -> Value {
-        self.0.json()
+    fn describe(&self) -> Description {
+        let default = format!("{:?}", (self.1)().to_string());
+        Description::new(self.0.what, default, self.0.json())
     }
 }
 
@@ -348,12 +308,12 @@ impl<T: Display> Describe for Text<T> {
 pub(super) struct Optional<T: 'static>(pub(super) &'static Kind<T>);
 
 impl<T> Describe for Optional<T> {
-    fn what(&self) -> String {
-        self.0.what.to_owned()
-    }
-
-    fn json(&self) -> Value {
-        self.0.json()
+    fn describe(&self) -> Description {
+        Description {
+            what: self.0.what.to_owned(),
+            json: self.0.json(),
+            ..Description::default()
+        }
     }
 }
 
@@ -388,17 +348,12 @@ impl<T> List<T> {
 }
 
 impl<T> Describe for List<T> {
-    fn what(&self) -> String {
-        format!("a list, each {}", self.of.what)
-    }
-
-    fn default(&self) -> Option<String> {
-        Some(format!("{:?}", self.default))
-    }
-
-    fn json(&self) -> Value {
-        let least = u8::from(self.not_empty.is_some());
-        json!({ "type": "array", "items": self.of.json(), "minItems": least, "uniqueItems": true })
+    fn describe(&self) -> Description {
+        let (items, least) = (self.of.json(), u8::from(self.not_empty.is_some()));
+        let json =
+            json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true });
+        let what = format!("a list, each {}", self.of.what);
+        Description::new(what, format!("{:?}", self.default), json)
     }
 }
 
@@ -411,13 +366,13 @@ impl Day {
 }
 
 impl Describe for Day {
-    fn what(&self) -> String {
-        "a date".to_owned()
-    }
-
-    // An editor shows a date of TOML to the schema as a text.
-    fn json(&self) -> Value {
-        json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" })
+    fn describe(&self) -> Description {
+        Description {
+            what: "a date".to_owned(),
+            // An editor shows a date of TOML to the schema as a text.
+            json: json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
+            ..Description::default()
+        }
     }
 }
 
@@ -435,16 +390,16 @@ pub(super) enum Later {
 }
 
 impl Describe for Later {
-    fn what(&self) -> String {
-        "reserved for a later version".to_owned()
-    }
-
-    fn json(&self) -> Value {
-        match self {
-            Self::Whole(_) => json!({ "not": {} }),
-            Self::Flag => json!({ "const": false }),
-            Self::List => json!({ "type": "array", "maxItems": 0 }),
-            Self::Word(now, _) => json!({ "const": now }),
+    fn describe(&self) -> Description {
+        Description {
+            what: "reserved for a later version".to_owned(),
+            json: match self {
+                Self::Whole(_) => json!({ "not": {} }),
+                Self::Flag => json!({ "const": false }),
+                Self::List => json!({ "type": "array", "maxItems": 0 }),
+                Self::Word(now, _) => json!({ "const": now }),
+            },
+            ..Description::default()
         }
     }
 

@@ -25,15 +25,13 @@ pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
     let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
     let mut given_up = Vec::new();
-    let places = grammar.errors.keys().copied();
-    for span in places.filter(|span| matches!(grammar.fault(*span), Fault::NoEquals)) {
-        let area = lines(text, span);
-        let blank = " ".repeat(area.end - area.start);
-        readable.to_mut().replace_range(area.range(), &blank);
-        given_up.push(Broken {
-            problem: other(&grammar, span, ""),
-            area,
-        });
+    for span in grammar.errors.keys() {
+        if let (Reach::GivesUp, problem) = grammar.explain(*span, "") {
+            let area = lines(text, *span);
+            let blank = " ".repeat(area.end - area.start);
+            readable.to_mut().replace_range(area.range(), &blank);
+            given_up.push(Broken { problem, area });
+        }
     }
     (readable, given_up)
 }
@@ -61,31 +59,17 @@ pub(super) fn problems(
     kept
 }
 
-/// What is wrong at a place.
-enum Fault {
-    /// A key, and nothing that gives it a value.
-    NoEquals,
-    /// `key =`.
-    NoValue,
-    /// The same key, or table, again.
-    Twice,
-    /// A header without its end.
-    OpenHeader(&'static str),
-    /// A list, a table in braces or a text of several lines that does not end.
-    OpenValue,
-    /// A text that does not end on its line, with this quote.
-    OpenText(char),
-    /// Within a table in braces.
-    InBraces,
-    /// A word that begins like `true` or `false`.
-    NearlyFlag,
-    /// A word without quotes.
-    Word,
-    /// Neither a word nor a value.
-    NoSuchValue,
-    LeadingZero,
-    /// Something else, as the parser tells it.
-    Other,
+/// How far a mistake reaches.
+enum Reach {
+    Line,
+    /// A line, at which the parser gives up.
+    GivesUp,
+    /// The keys below a header, too.
+    NextHeader,
+    /// A list, a table in braces or a string of several lines that does not end.
+    Value,
+    /// It is not known where it ends.
+    End,
 }
 
 /// A text as the grammar of TOML takes it apart.
@@ -141,58 +125,115 @@ impl<'t> Grammar<'t> {
             .find(|event| event.kind() == kind && event.span().end() >= place.end)
     }
 
-    fn fault(&self, place: Span) -> Fault {
+    /// What is wrong at a place. `told`: what the parser says of it.
+    fn explain(&self, place: Span, told: &str) -> (Reach, Problem) {
         let error = self.errors.get(&place);
         let begins = |kind| {
             let context = error.and_then(ParseError::context).map(span);
             context.is_some_and(|context| self.event(kind, context).is_some())
         };
-        let wanted = error.and_then(ParseError::expected).unwrap_or_default();
-        match wanted {
-            [Expected::Literal("]")] if begins(EventKind::ArrayOpen) => return Fault::OpenValue,
-            [Expected::Literal("}")] if begins(EventKind::InlineTableOpen) => {
-                return Fault::OpenValue;
+        let (in_list, in_braces) = (
+            begins(EventKind::ArrayOpen),
+            begins(EventKind::InlineTableOpen),
+        );
+        let as_told = || {
+            let message = error.map_or(told, ParseError::description);
+            not_toml(
+                place,
+                message,
+                &error.map_or_else(|| HERE.to_owned(), expected),
+                HELP,
+            )
+        };
+        match error.and_then(ParseError::expected).unwrap_or_default() {
+            [Expected::Literal("]")] if in_list => return (Reach::Value, as_told()),
+            [Expected::Literal("}")] if in_braces => return (Reach::Value, as_told()),
+            _ if in_braces => return (Reach::End, as_told()),
+            [Expected::Literal(close @ ("]" | "]]"))] => {
+                let help = format!("close it with {close}");
+                let problem = not_toml(place, "unclosed table header", "it ends here", &help);
+                return (Reach::NextHeader, problem);
             }
-            _ if begins(EventKind::InlineTableOpen) => return Fault::InBraces,
-            [Expected::Literal(close @ ("]" | "]]"))] => return Fault::OpenHeader(close),
-            [Expected::Literal("=")] => return Fault::NoEquals,
+            [Expected::Literal("=")] => {
+                let (label, help) = ("there is no =", "write key = value");
+                let problem = not_toml(place, "a key without a value", label, help);
+                return (Reach::GivesUp, problem);
+            }
             _ => {}
         }
         if let Some(event) = self.event(EventKind::Scalar, place) {
-            return self.value_fault(event);
+            let written = self.written(span(event.span()));
+            let quotes = event.encoding().map(quotes);
+            return match quotes.filter(|quotes| !is_closed(written, quotes)) {
+                Some(quotes) if quotes.len() > 1 => (Reach::Value, as_told()),
+                Some(quote) => {
+                    let help = format!("close it with {quote}");
+                    let (message, label) = ("a string is not closed", "its line ends here");
+                    (Reach::Line, not_toml(place, message, label, &help))
+                }
+                None => {
+                    let bare = quotes.is_none().then(|| self.bare_value(event, place));
+                    (Reach::Line, bare.flatten().unwrap_or_else(as_told))
+                }
+            };
         }
         let is_key = self.event(EventKind::SimpleKey, place).is_some();
-        if is_key && error.is_none() {
-            return Fault::Twice;
-        }
-        Fault::Other
+        let problem = if is_key && error.is_none() {
+            let help = "a key, and a [table], can stand only once: make one of the two";
+            not_toml(place, "duplicate key", "it is there already", help)
+        } else {
+            as_told()
+        };
+        (Reach::Line, problem)
     }
 
-    /// What is wrong with a value.
-    fn value_fault(&self, event: &Event) -> Fault {
+    /// What is wrong with a value without quotes, if that can be said better than the parser does.
+    fn bare_value(&self, event: &Event, place: Span) -> Option<Problem> {
         let written = self.written(span(event.span()));
         let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
-        let kind = Source::new(self.text)
-            .get(event)
-            .map(|raw| raw.decode_scalar(&mut (), &mut ()));
-        match event.encoding() {
-            Some(Encoding::BasicString) if !is_closed(written, "\"") => Fault::OpenText('"'),
-            Some(Encoding::LiteralString) if !is_closed(written, "'") => Fault::OpenText('\''),
-            Some(Encoding::MlBasicString) if !is_closed(written, "\"\"\"") => Fault::OpenValue,
-            Some(Encoding::MlLiteralString) if !is_closed(written, "'''") => Fault::OpenValue,
-            Some(_) => Fault::Other,
-            None if written.is_empty() => Fault::NoValue,
-            None => match kind {
-                Some(ScalarKind::Boolean(_)) if is_word => Fault::NearlyFlag,
-                // `info` begins like `inf`.
-                Some(ScalarKind::String | ScalarKind::Float) if is_word => Fault::Word,
-                Some(ScalarKind::String) => Fault::NoSuchValue,
-                Some(ScalarKind::Integer(_) | ScalarKind::Float) if begins_with_zero(written) => {
-                    Fault::LeadingZero
-                }
-                _ => Fault::Other,
-            },
-        }
+        let raw = Source::new(self.text).get(event)?;
+        let (message, label, help) = match raw.decode_scalar(&mut (), &mut ()) {
+            _ if written.is_empty() => (
+                "a key without a value",
+                "the value is missing",
+                "write a value behind =".to_owned(),
+            ),
+            ScalarKind::Boolean(_) if is_word => (
+                "true or false, or a string without quotes",
+                "this is neither",
+                format!("write true, false or {}", quoted(written)),
+            ),
+            // `info` begins like `inf`.
+            ScalarKind::String | ScalarKind::Float if is_word => (
+                "a string without quotes",
+                "strings need quotes",
+                format!("write {}", quoted(written)),
+            ),
+            ScalarKind::String => {
+                let (message, label) = ("not a valid TOML value", "strings need quotes");
+                let help = format!("write a number, or {}", quoted(written));
+                return Some(Problem::error(place, message, label, help));
+            }
+            ScalarKind::Integer(_) | ScalarKind::Float if begins_with_zero(written) => (
+                "unexpected leading zero",
+                "a number does not begin with 0",
+                "write it without the zero".to_owned(),
+            ),
+            ScalarKind::Boolean(_)
+            | ScalarKind::DateTime
+            | ScalarKind::Float
+            | ScalarKind::Integer(_) => return None,
+        };
+        Some(not_toml(place, message, label, &help))
+    }
+}
+
+fn quotes(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::BasicString => "\"",
+        Encoding::LiteralString => "'",
+        Encoding::MlBasicString => "\"\"\"",
+        Encoding::MlLiteralString => "'''",
     }
 }
 
@@ -220,103 +261,31 @@ fn span(span: toml_parser::Span) -> Span {
 fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
     let text = grammar.text;
     let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
+    let (reach, problem) = grammar.explain(span, error.message());
     let line = lines(text, span);
-    let area = match grammar.fault(span) {
-        Fault::OpenValue => {
-            if let Some(value) = value_around(tree, span.end) {
-                return Broken {
-                    problem: unclosed(text, value),
-                    area: lines(text, value),
-                };
-            }
-            line
-        }
-        Fault::OpenHeader(_) => up_to_next_header(text, line),
-        // Where a table in braces ends is not known.
-        Fault::InBraces => Span {
+    let area = match reach {
+        Reach::Line | Reach::GivesUp => line,
+        Reach::NextHeader => up_to_next_header(text, line),
+        Reach::End => Span {
             end: text.len(),
             ..line
         },
-        Fault::NoEquals
-        | Fault::NoValue
-        | Fault::Twice
-        | Fault::OpenText(_)
-        | Fault::NearlyFlag
-        | Fault::Word
-        | Fault::NoSuchValue
-        | Fault::LeadingZero
-        | Fault::Other => line,
-    };
-    Broken {
-        problem: other(grammar, span, error.message()),
-        area,
-    }
-}
-
-/// `told`: what the parser says of it.
-fn other(grammar: &Grammar<'_>, span: Span, told: &str) -> Problem {
-    let written = grammar.written(span);
-    let (message, label, help) = match grammar.fault(span) {
-        Fault::Twice => (
-            not_toml("duplicate key"),
-            "it is there already".to_owned(),
-            "a key, and a [table], can stand only once: make one of the two".to_owned(),
-        ),
-        Fault::NoValue => (
-            not_toml("a key without a value"),
-            "the value is missing".to_owned(),
-            "write a value behind =".to_owned(),
-        ),
-        Fault::NearlyFlag => (
-            not_toml("true or false, or a string without quotes"),
-            "this is neither".to_owned(),
-            format!("write true, false or {}", quoted(written)),
-        ),
-        Fault::Word => (
-            not_toml("a string without quotes"),
-            "strings need quotes".to_owned(),
-            format!("write {}", quoted(written)),
-        ),
-        Fault::NoSuchValue => (
-            "not a valid TOML value".to_owned(),
-            "strings need quotes".to_owned(),
-            format!("write a number, or {}", quoted(written)),
-        ),
-        Fault::NoEquals => (
-            not_toml("a key without a value"),
-            "there is no =".to_owned(),
-            "write key = value".to_owned(),
-        ),
-        Fault::OpenText(quote) => (
-            not_toml("a string is not closed"),
-            "its line ends here".to_owned(),
-            format!("close it with {quote}"),
-        ),
-        Fault::LeadingZero => (
-            not_toml("unexpected leading zero"),
-            "a number does not begin with 0".to_owned(),
-            "write it without the zero".to_owned(),
-        ),
-        Fault::OpenHeader(close) => (
-            not_toml("unclosed table header"),
-            "it ends here".to_owned(),
-            format!("close it with {close}"),
-        ),
-        Fault::OpenValue | Fault::InBraces | Fault::Other => match grammar.errors.get(&span) {
-            Some(error) => (
-                not_toml(error.description()),
-                expected(error),
-                HELP.to_owned(),
-            ),
-            None => (not_toml(told), "here".to_owned(), HELP.to_owned()),
+        Reach::Value => match value_around(tree, span.end) {
+            Some(value) => {
+                let (problem, area) = (unclosed(text, value), lines(text, value));
+                return Broken { problem, area };
+            }
+            None => line,
         },
     };
-    Problem::error(span, message, label, help)
+    Broken { problem, area }
 }
 
-fn not_toml(what: &str) -> String {
-    format!("not TOML: {what}")
+fn not_toml(span: Span, message: &str, label: &str, help: &str) -> Problem {
+    Problem::error(span, format!("not TOML: {message}"), label, help)
 }
+
+const HERE: &str = "here";
 
 const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
 
@@ -332,7 +301,7 @@ fn expected(error: &ParseError) -> String {
         })
         .collect();
     if expected.is_empty() {
-        "here".to_owned()
+        HERE.to_owned()
     } else {
         format!("expected {}", expected.join(", "))
     }

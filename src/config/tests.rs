@@ -94,7 +94,7 @@ fn every_declared_key_is_read_as_what_it_is_declared() {
             let found = problems(&with(section, key.name(), "{}"));
             let name = format!("`{}.{}`", section.path, key.name());
             let says = |what: &str| found.iter().any(|problem| problem.contains(what));
-            let refused = match key.value().later() {
+            let refused = match key.later() {
                 Some(Later::Whole(_)) => format!("{name} is not supported in this version"),
                 Some(_) | None => format!("{name} has to be"),
             };
@@ -109,10 +109,10 @@ fn everything_that_is_declared_is_described() {
         assert!(!section.text.is_empty(), "{}", section.path);
         for key in section.keys {
             let about = key.about();
-            let described = !about.text.is_empty() || !key.value().words().is_empty();
-            let later = key.value().later().is_some();
+            let described = !about.text.is_empty() || !key.describe().words.is_empty();
+            let later = key.later().is_some();
             assert!(described || later, "{}.{}", section.path, key.name());
-            let shown = about.example.is_some() || key.value().default().is_some();
+            let shown = about.example.is_some() || key.describe().default.is_some();
             assert!(shown || later, "{}.{}", section.path, key.name());
         }
     }

@@ -42,7 +42,7 @@ fn tables<'t>(value: &'t DeValue<'t>) -> Vec<&'t DeTable<'t>> {
 /// Every name in a section, in alphabetical order; those of later versions only if wanted.
 fn names(section: &Section, later: bool) -> Vec<&'static str> {
     let keys = section.keys.iter();
-    let keys = keys.filter(|key| later || key.value().later().is_none());
+    let keys = keys.filter(|key| later || key.later().is_none());
     let tables = below(section).map(|inner| inner.name().1);
     let mut names: Vec<&str> = keys.map(|key| key.name()).chain(tables).collect();
     names.sort_unstable();
@@ -125,7 +125,7 @@ impl Homes {
         sections.sort_unstable_by_key(|section| section.path);
         Self {
             tables: all.filter(|section| section.name().1 == key).collect(),
-            later: keys.all(|key| key.value().later().is_some()),
+            later: keys.all(|key| key.later().is_some()),
             sections,
         }
     }

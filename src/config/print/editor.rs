@@ -61,22 +61,19 @@ fn table_or_list(section: &'static Section) -> Value {
 }
 
 fn key(key: &dyn Declared) -> Value {
-    let mut schema = key.value().json();
-    let Some(object) = schema.as_object_mut() else {
-        return schema;
-    };
-    let (about, value) = (key.about(), key.value());
-    let text = match value.later() {
-        Some(_) => value.what(),
+    let (about, value) = (key.about(), key.describe());
+    let text = match key.later() {
+        Some(_) => value.what,
         None => about.text.to_owned(),
     };
+    let mut schema = value.json.as_object().cloned().unwrap_or_default();
     if !text.is_empty() {
-        object.insert("description".to_owned(), text.into());
+        schema.insert("description".to_owned(), text.into());
     }
     // TOML and JSON write these alike.
-    let default = value.default().filter(|_| about.absent.is_none());
+    let default = value.default.filter(|_| about.absent.is_none());
     if let Some(default) = default.and_then(|text| serde_json::from_str(&text).ok()) {
-        object.insert("default".to_owned(), default);
+        schema.insert("default".to_owned(), default);
     }
-    schema
+    Value::Object(schema)
 }

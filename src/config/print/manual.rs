@@ -22,7 +22,7 @@ pub(crate) fn page() -> String {
 fn described(section: &Section) -> Value {
     let keys = section.keys.iter().copied();
     let (reserved, keys): (Vec<&dyn Declared>, Vec<&dyn Declared>) =
-        keys.partition(|key| key.value().later().is_some());
+        keys.partition(|key| key.later().is_some());
     let reserved: Vec<&str> = reserved.into_iter().map(Declared::name).collect();
     let keys: Vec<Value> = keys.into_iter().map(key).collect();
     context! {
@@ -35,17 +35,17 @@ fn described(section: &Section) -> Value {
 }
 
 fn key(key: &dyn Declared) -> Value {
-    let (about, value) = (key.about(), key.value());
+    let (about, value) = (key.about(), key.describe());
     context! {
         name => key.name(),
         text => about.text,
-        words => value.words(),
-        what => capitalized(&value.what()),
+        words => value.words,
+        what => capitalized(&value.what),
         required => about.required.is_some(),
         absent => about.absent,
-        default => value.default(),
+        default => value.default,
         example => about.example,
-        later_words => value.later_words().to_vec(),
+        later_words => value.later_words.to_vec(),
         restart => about.restart,
     }
 }

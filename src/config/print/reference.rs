@@ -32,7 +32,7 @@ fn written(section: &Section) -> String {
     }
     lines += &line(&format!("{out}{}", section.header()), section.comment);
     let keys = section.keys.iter();
-    for key in keys.filter(|key| key.value().later().is_none()) {
+    for key in keys.filter(|key| key.later().is_none()) {
         let about = key.about();
         let out = if is_example || about.commented {
             "# "
@@ -40,7 +40,7 @@ fn written(section: &Section) -> String {
             ""
         };
         let value = about.example.map(str::to_owned);
-        let value = value.or_else(|| key.value().default());
+        let value = value.or_else(|| key.describe().default);
         let code = format!("{out}{} = {}", key.name(), value.unwrap_or_default());
         lines += &line(&code, about.comment);
     }
@@ -72,8 +72,8 @@ fn reserved() -> String {
         let keys = section.keys.iter();
         let mut reserved: Vec<String> = Vec::new();
         for key in keys {
-            let later = key.value().later();
-            let words = key.value().later_words();
+            let later = key.later();
+            let words = key.describe().later_words;
             if later.is_some() {
                 reserved.push(key.name().to_owned());
             } else if !words.is_empty() {

@@ -69,8 +69,8 @@ pub(crate) static HOSTS: Key<List<String>> = Key::new(
     "Host values of this upstream; empty: any",
 )
 .text(
-    "Requests whose `Host` is one of these belong to this upstream, with or without a port. An empty list takes any host; requests \
-     for other hosts are then not refused.",
+    "Requests whose `Host` is one of these belong to this upstream. A name without a port stands for any port. An empty list takes \
+     any host.",
 );
 
 pub(crate) static UPSTREAM_PREFIX: Key<Text<String>> = Key::new(
@@ -101,7 +101,7 @@ pub(crate) static PRESERVE_HOST: Key<Flag> = Key::new(
 
 pub(crate) static CONNECT: Key<Time> =
     Key::new("connect", Time(Duration::from_secs(2), TIMEOUT), "")
-        .text("How long connecting to the upstream may take, with name lookup and TLS.");
+        .text("How long connecting to the upstream may take, name lookup and TLS included.");
 
 pub(crate) static RESPONSE: Key<Time> = Key::new(
     "response",
@@ -259,8 +259,8 @@ pub(crate) static FOREIGN_CALLBACKS: Key<List<String>> = Key::new(
 )
 .text(
     "Paths at which the upstream is itself a client and receives another server's code (login with a third party). They are exempt \
-     from the guard. A client that lives behind the gate gets its own codes at its redirect URI, which needs no entry here; where \
-     it hands them on to a server of its own behind the gate, that path has to be listed.",
+     from the guard. A client that lives behind the gate gets its own codes at its redirect URI, which its requests have to name; \
+     where it hands them on to a server of its own behind the gate, that path has to be listed.",
 );
 
 pub(crate) static METADATA: Section = Section {
