@@ -352,7 +352,7 @@ impl<T> Describe for List<T> {
         let (items, least) = (self.of.json(), u8::from(self.not_empty.is_some()));
         let json =
             json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true });
-        let what = format!("a list, each {}", self.of.what);
+        let what = format!("a list; each element is {}", self.of.what);
         Description::new(what, format!("{:?}", self.default), json)
     }
 }

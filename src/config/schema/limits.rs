@@ -86,7 +86,7 @@ pub(crate) static CONNECTIONS: Key<Integer<usize>> = Key::new(
 )
 .text(
     "The most connections of clients at a time. When three quarters are taken, the networks that hold most of them (an IPv4 /24, \
-     an IPv6 /56) give way to others. Each connection needs a file descriptor: see `LimitNOFILE=` of systemd or `ulimit -n`.",
+     an IPv6 /56) give way to others, and the times below begin to shrink, down to an eighth. Each connection needs a file descriptor: see `LimitNOFILE=` of systemd or `ulimit -n`.",
 );
 
 pub(crate) static CONNECTIONS_PER_PEER: Key<Integer<usize>> = Key::new(

@@ -66,8 +66,8 @@ pub(crate) static CAPACITY: Key<Integer<usize>> = Key::new(
     "records; when full, new requests are refused, and no sign-in that is under way is evicted",
 )
 .text(
-    "The most records of one upstream. When it is full, new sign-ins are refused (503); none that is under way is given up for \
-     another.",
+    "The most records of one upstream. When it is full, sign-ins whose redirect was never followed make room first; after them new \
+     sign-ins are refused (503). No sign-in that has gone on is evicted.",
 )
 .restart();
 
