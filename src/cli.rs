@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod run;
+mod schema;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ enum Command {
     Run(ConfigFile),
     /// Say what is wrong with a configuration, and what it means for each client
     Check(ConfigFile),
+    /// Describe every key of the configuration: a JSON schema for editors, a commented file, a page of the manual
+    Schema(schema::Options),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
     Demo(demo::Options),
     /// Ask a running gate whether it is ready
@@ -73,6 +76,7 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(file) => check::execute(file),
+        Command::Schema(options) => schema::execute(options),
         Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
     }
@@ -86,6 +90,7 @@ fn complain(message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::print::Format;
     use clap::CommandFactory as _;
 
     #[test]
@@ -107,6 +112,12 @@ mod tests {
         assert!(matches!(
             parse("pkce-gate healthcheck --admin [::1]:99").unwrap().command,
             Command::Healthcheck(Admin { admin }) if admin.port() == 99
+        ));
+        assert!(matches!(
+            parse("pkce-gate schema").unwrap().command,
+            Command::Schema(schema::Options {
+                format: Format::Json
+            })
         ));
         for wrong in [
             "pkce-gate",

@@ -21,17 +21,22 @@ pub struct Settings {
     pub attempts: u8,
 }
 
+impl Settings {
+    /// What holds where nothing else is configured.
+    pub const DEFAULT: Self = Self {
+        pending: Duration::from_mins(15),
+        code: Duration::from_mins(5),
+        capacity: 1_000_000,
+        per_client: 0.5,
+        per_network: 0.125,
+        network_rate: 100,
+        attempts: 3,
+    };
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            pending: Duration::from_mins(15),
-            code: Duration::from_mins(5),
-            capacity: 1_000_000,
-            per_client: 0.5,
-            per_network: 0.125,
-            network_rate: 100,
-            attempts: 3,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -61,7 +61,7 @@ pub enum TlsError {
     #[error("the system's certificate roots cannot be used: {0}")]
     System(#[from] rustls::Error),
     /// The host.
-    #[error("{0:?} is no host name that a certificate can be for")]
+    #[error("{0:?} is not a valid TLS server name")]
     Host(String),
 }
 

@@ -57,7 +57,11 @@ pub(super) fn endpoint<S: Serializer>(
     serializer.serialize_str(endpoint.label())
 }
 
-#[expect(clippy::ref_option, reason = "serde passes fields so")]
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields so"
+)]
 pub(super) fn method<S: Serializer>(
     method: &Option<CodeChallengeMethod>,
     serializer: S,

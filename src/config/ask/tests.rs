@@ -1,18 +1,17 @@
-use super::super::super::testing::{UPSTREAM, check, check_upstream, config};
-use super::*;
+use crate::config::testing::{UPSTREAM, check, check_upstream, config};
 
 #[test]
 fn flags_and_numbers_in_quotes_are_named() {
     check(
         "[server]\nworkers = \"4\"",
         &[
-            "2:11 error: `server.workers` has to be a whole number | this is a text | write workers = 4",
+            "2:11 error: `server.workers` has to be a whole number | this is a string | write workers = 4",
         ],
     );
     check(
         "[server]\nproxy_protocol = \"off\"",
         &[
-            "2:18 error: `server.proxy_protocol` has to be true or false | this is a text | \
+            "2:18 error: `server.proxy_protocol` has to be true or false | this is a string | \
            write proxy_protocol = false",
         ],
     );
@@ -135,43 +134,4 @@ fn what_comes_later_is_refused_and_its_default_is_not() {
              comes with a later version | write false, or remove it",
         ],
     );
-}
-
-#[test]
-fn the_nearest_word_is_the_one_that_was_meant() {
-    let words = ["listen", "workers", "trusted_proxies", "drain", "url"];
-    for (text, meant) in [
-        ("lisen", Some("listen")),
-        ("Listen", Some("listen")),
-        ("trusted-proxies", Some("trusted_proxies")),
-        ("trustedProxies", Some("trusted_proxies")),
-        ("trusted_proxy", Some("trusted_proxies")),
-        ("uri", Some("url")),
-        ("x", None),
-        ("timeout", None),
-    ] {
-        assert_eq!(nearest(text, &words).map(|(_, word)| word), meant, "{text}");
-    }
-}
-
-#[test]
-fn durations_and_sizes_are_shown_as_one_would_write_them() {
-    for (millis, shown) in [
-        (0, "\"0s\""),
-        (10, "\"10ms\""),
-        (1_500, "\"1500ms\""),
-        (90_000, "\"90s\""),
-        (900_000, "\"15m\""),
-        (3_600_000, "\"1h\""),
-    ] {
-        assert_eq!(show_duration(Duration::from_millis(millis)), shown);
-    }
-    for (bytes, shown) in [
-        (0, "\"0B\""),
-        (100, "\"100B\""),
-        (8192, "\"8KiB\""),
-        (1 << 21, "\"2MiB\""),
-    ] {
-        assert_eq!(show_size(bytes), shown);
-    }
 }
