@@ -12,7 +12,7 @@ use crate::policy::{Codes, Mode};
 /// The longest verifier that any client may be allowed.
 const LONGEST_VERIFIER: usize = 1024;
 
-const AS_UPSTREAM: &str = "as in [`[upstream.pkce]`](#upstream.pkce)";
+const AS_UPSTREAM: &str = "as in [`[upstream.pkce]`](#upstream-pkce)";
 
 pub(crate) static CLIENT: Section = Section {
     path: "upstream.client",
@@ -56,7 +56,7 @@ pub(crate) static CODES: Key<Words<Codes>> = Key::new(
     "like the other keys of [upstream.pkce] here: the upstream's unless written",
 )
 .text("As for the upstream, for this client. `\"upstream\"` where the upstream has `\"handle\"` is an exception.")
-.absent("as in [`[upstream.pkce]`](#upstream.pkce); `\"handle\"` where the client is enforced and its upstream is not");
+.absent("as in [`[upstream.pkce]`](#upstream-pkce); `\"handle\"` where the client is enforced and its upstream is not");
 
 pub(crate) static METHODS: Key<List<CodeChallengeMethod>> = Key::new(
     "methods",

@@ -11,7 +11,7 @@ pub(crate) static PKCE: Section = Section {
     path: "upstream.pkce",
     list: false,
     comment: "",
-    text: "What clients have to do. A client that needs less gets an exception: [`[[upstream.client]]`](#upstream.client).",
+    text: "What clients have to do. A client that needs less gets an exception: [`[[upstream.client]]`](#upstream-client).",
     keys: &[
         &MODE,
         &REQUIRE,

@@ -122,6 +122,8 @@ fn metrics() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
         .header("Authorization", "a")
         .header("Authorization", "b")
         .send();
+    gate.signal("HUP");
+    gate.log_until(|log| log.contains("\"reloaded\""));
     let metrics = Request::get(&format!("http://127.0.0.1:{admin}/metrics")).send();
     gate.stop();
 
@@ -186,6 +188,8 @@ fn helped(command: &[&str], heading: &str) -> BTreeSet<String> {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let (_, rest) = text.split_once(heading).unwrap_or_default();
     let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
+    // What an option does may stand on lines of its own.
+    let lines = lines.filter(|line| heading != "Options:" || line.trim_start().starts_with('-'));
     let words = lines.filter_map(|line| line.split_whitespace().find(|word| !word.ends_with(',')));
     words
         .filter(|word| !["help", "--help", "--version"].contains(word))
