@@ -67,7 +67,7 @@ impl Way {
 
 /// Names by which the gate believes a trusted proxy: those that its own test lists.
 fn believed() -> Vec<String> {
-    let source = read("src/gateway/headers/kind.rs");
+    let source = read("src/http/headers/kind.rs");
     let (_, tests) = source.split_once("mod tests").expect("there are tests");
     let (_, list) = tests.split_once("Kind::Forwarders,").expect("a list");
     let list = list.split('"').nth(1).expect("a string");
