@@ -30,6 +30,9 @@ pub use writer::End;
 /// Bytes of a usual line, and some more.
 const LINE: usize = 384;
 
+/// Of a time, without its fraction.
+const TO_SECOND: usize = "2026-11-22T11:55:30.".len();
+
 /// Writes events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -167,9 +170,15 @@ fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     let time = time.max(&Timestamp::UNIX_EPOCH);
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != time.as_second() {
-            (*second, *text) = (time.as_second(), time.strftime("%FT%T").to_string());
+            (*second, *text) = (time.as_second(), time.strftime("%FT%T.").to_string());
         }
-        serializer.collect_str(&format_args!("{text}.{:06}Z", time.subsec_microsecond()))
+        text.truncate(TO_SECOND);
+        // With a one in front it has all of its zeros.
+        let mut micros = itoa::Buffer::new();
+        let micros = micros.format(1_000_000 + time.subsec_microsecond());
+        text.push_str(micros.get(1..).unwrap_or_default());
+        text.push('Z');
+        serializer.serialize_str(text)
     })
 }
 
