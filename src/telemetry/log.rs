@@ -1,6 +1,6 @@
 //! The log: one line for each event, with stable field names.
 //!
-//! What happened is an [`Event`]; a [`Line`] adds the time, and serde writes it. Events go straight to the writer: by way of
+//! What happened is an [`Event`]; a `Line` adds the time, and serde writes it. Events go straight to the writer: by way of
 //! `tracing` each field would be visited one by one and lose its type. What libraries tell through `tracing` is heard from
 //! `warn` on, but only where in the library it was said: its own words may hold what a request holds.
 //!
@@ -12,9 +12,9 @@ use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use serde::{Serialize, Serializer};
@@ -32,10 +32,13 @@ pub use writer::End;
 /// Bytes of a usual line, and some more.
 const LINE: usize = 384;
 
+/// Of a time, without its fraction.
+const TO_SECOND: usize = "2026-11-22T11:55:30.".len();
+
 /// Writes events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
-    settings: Arc<ArcSwap<Settings>>,
+    settings: Arc<InForce>,
     queue: Queue,
 }
 
@@ -58,13 +61,12 @@ impl Log {
         settings: Settings,
         error: impl FnOnce(&io::Error) + Send + 'static,
     ) -> (Self, End) {
-        let in_force = Arc::new(ArcSwap::from_pointee(settings));
+        let in_force = Arc::new(InForce::new(settings));
         let settings = Arc::clone(&in_force);
         let lost = move |lines| {
             let event = Event::LogLinesLost { lines };
-            let settings = settings.load();
-            if event.level() <= settings.level {
-                line(settings.format, &event, 0)
+            if settings.has(event.level()) {
+                line(settings.format(), &event, 0)
             } else {
                 Vec::new()
             }
@@ -87,7 +89,7 @@ impl Log {
 
     /// Changes what is written from now on, and how.
     pub(super) fn set(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        self.settings.set(settings);
     }
 
     /// Lines that were lost: the queue was full, or they could not be written.
@@ -97,13 +99,50 @@ impl Log {
 
     /// Whether lines of that level are written.
     pub(super) fn has(&self, level: Level) -> bool {
-        level <= self.settings.load().level
+        self.settings.has(level)
     }
 
     /// Writes an event. `left_out`: how many like it, since the last line about one, had none.
     pub(super) fn write(&self, event: &Event<'_>, left_out: u64) {
         self.queue
-            .add(line(self.settings.load().format, event, left_out));
+            .add(line(self.settings.format(), event, left_out));
+    }
+}
+
+/// How the log is written, as it is now.
+#[derive(Debug)]
+struct InForce {
+    /// As [`Level`] numbers it.
+    level: AtomicU8,
+    is_json: AtomicBool,
+}
+
+impl InForce {
+    fn new(settings: Settings) -> Self {
+        let in_force = Self {
+            level: AtomicU8::new(0),
+            is_json: AtomicBool::new(false),
+        };
+        in_force.set(settings);
+        in_force
+    }
+
+    fn set(&self, Settings { level, format }: Settings) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        let is_json = format == Format::Json;
+        self.is_json.store(is_json, Ordering::Relaxed);
+    }
+
+    fn has(&self, level: Level) -> bool {
+        level as u8 <= self.level.load(Ordering::Relaxed)
+    }
+
+    fn format(&self) -> Format {
+        if self.is_json.load(Ordering::Relaxed) {
+            Format::Json
+        } else {
+            Format::Text
+        }
     }
 }
 
@@ -184,9 +223,15 @@ fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     let time = time.max(&Timestamp::UNIX_EPOCH);
     SECOND.with_borrow_mut(|(second, text)| {
         if *second != time.as_second() {
-            (*second, *text) = (time.as_second(), time.strftime("%FT%T").to_string());
+            (*second, *text) = (time.as_second(), time.strftime("%FT%T.").to_string());
         }
-        serializer.collect_str(&format_args!("{text}.{:06}Z", time.subsec_microsecond()))
+        text.truncate(TO_SECOND);
+        // With a one in front it has all of its zeros.
+        let mut micros = itoa::Buffer::new();
+        let micros = micros.format(1_000_000 + time.subsec_microsecond());
+        text.push_str(micros.get(1..).unwrap_or_default());
+        text.push('Z');
+        serializer.serialize_str(text)
     })
 }
 
