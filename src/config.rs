@@ -31,7 +31,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use crate::{admin, gateway, http, telemetry};
+use crate::{admin, files, gateway, http, telemetry};
 pub use problem::{Problem, Problems, Severity, Span};
 use report::{Known, Report};
 use tree::Table;
@@ -55,7 +55,7 @@ pub struct Config {
 
 impl Config {
     /// What cannot change while the gate runs: the name of each key, and its value.
-    pub fn fixed(&self) -> [(&'static str, String); 4] {
+    pub fn fixed(&self) -> [(&'static str, String); 6] {
         let listen: Vec<String> = self.server.listen.iter().map(ToString::to_string).collect();
         [
             ("server.listen", listen.join(", ")),
@@ -63,6 +63,11 @@ impl Config {
             ("admin.listen", self.admin.listen.to_string()),
             // There is no other kind yet.
             ("store.kind", "memory".to_owned()),
+            ("log.level", format!("{:?}", self.log.level).to_lowercase()),
+            (
+                "log.format",
+                format!("{:?}", self.log.format).to_lowercase(),
+            ),
         ]
     }
 }
@@ -101,7 +106,7 @@ impl Machine for ThisMachine {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        files::read(path)
     }
 }
 

@@ -15,6 +15,7 @@ mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
+mod reload;
 mod secrecy;
 mod shares;
 mod signals;
