@@ -133,6 +133,9 @@ impl Problems {
     pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             problem.span = problem.span.within(text);
+            for said in [&mut problem.message, &mut problem.label, &mut problem.help] {
+                *said = without_secrets(said);
+            }
             if let Some((span, _)) = &mut problem.also {
                 *span = span.within(text);
             }

@@ -1,6 +1,7 @@
 //! Another configuration while the gate runs: by SIGHUP, and by the file alone. What has begun goes on to its end; what comes is judged
 //! anew; and what is wrong changes nothing.
 
+mod against;
 mod files;
 mod limits;
 mod load;

@@ -48,15 +48,9 @@ pub(super) async fn fresh(
         !fresh.rule.uses_handles() || exchange.site.settings.rules.any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
     if let Some(correlated) = &correlated
-        && correlated.goes_on(exchange, &request.method, &fresh).await
+        && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
-        return pass(
-            exchange,
-            nothing_to_judge(request),
-            Some(correlated.key),
-            None,
-        )
-        .await;
+        return pass(exchange, nothing_to_judge(request), Some(key), None).await;
     }
     let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
     let verdict = Verdict {

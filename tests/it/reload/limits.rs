@@ -2,6 +2,7 @@
 
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::http::Response;
+use crate::support::params::unguessable;
 use crate::support::raw::Connection;
 use crate::support::rig::{Config, Rig, request};
 
@@ -39,7 +40,7 @@ fn what_a_request_may_be_changes() {
     let long = format!("/page?{}", "x".repeat(3000));
     assert_eq!(rig.get(&long).status, 200);
     assert_eq!(with_field(&rig, 12_000).status, 200);
-    limited(&rig, "uri_bytes = 2000\nheader_bytes = \"8KiB\"", "");
+    limited(&rig, "uri_bytes = \"2000B\"\nheader_bytes = \"8KiB\"", "");
     assert_eq!(rig.get(&long).status, 414);
     assert_eq!(with_field(&rig, 12_000).status, 431);
     limited(&rig, "", "");
@@ -93,12 +94,15 @@ fn fewer_connections_than_there_are_make_idle_ones_give_way() {
 #[test]
 fn a_smaller_store_keeps_what_it_has_and_takes_nothing_new() {
     let rig = rig();
-    let begun: Vec<_> = (0..20).map(|_| rig.authorization()).collect();
+    // Each counts as eight.
+    let state = || unguessable().repeat(2000 / 43);
+    let begun = (0..140).map(|_| rig.authorization().with("state", &state()));
+    let begun: Vec<_> = begun.collect();
     let codes: Vec<_> = begun.iter().map(|one| rig.code_for(one)).collect();
     limited(
         &rig,
         "",
-        "capacity = 10\nper_network = 1.0\nper_client = 1.0",
+        "capacity = 1000\nper_network = 1.0\nper_client = 1.0",
     );
     let refused = rig.enter(&rig.authorization());
     assert_eq!(refused.status, 503, "{refused}");
@@ -132,10 +136,10 @@ fn a_shorter_life_is_that_of_new_sign_ins() {
     let rig = rig();
     let before = rig.authorization();
     let old = rig.code_for(&before);
-    limited(&rig, "", "code = \"1s\"");
+    limited(&rig, "", "code = \"10s\"");
     let after = rig.authorization();
     let new = rig.code_for(&after);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::thread::sleep(std::time::Duration::from_millis(10_500));
     assert_refused(&rig.token(&after.redemption(&new)), "invalid_grant");
     assert_token(&rig.redeem(&before, &old));
 }

@@ -29,7 +29,7 @@ fn config(rig: &Rig, other: &Scripted, number: usize) -> String {
          [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n[upstream.pkce]\n{pkce}\n",
         other.url()
     );
-    let limits = format!("uri_bytes = {}", 8192 + number);
+    let limits = format!("uri_bytes = \"{}B\"", 8192 + number);
     let text = Config {
         upstream: "hosts = [\"gate.test\"]",
         pkce,

@@ -83,7 +83,7 @@ fn connections_to_an_upstream_stay_where_it_is_the_same() {
     assert_eq!(get(&rig), 1);
     let strict = Config {
         pkce: "browser_binding = \"hard\"",
-        limits: "uri_bytes = 5000",
+        limits: "uri_bytes = \"5000B\"",
         ..one
     };
     for config in [strict, one, strict] {
