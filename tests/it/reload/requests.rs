@@ -70,7 +70,7 @@ fn connections_to_an_upstream_stay_where_it_is_the_same() {
     let server = "workers = 1";
     let one = Config {
         server,
-        upstream: "idle = \"1h\"",
+        upstream: "idle = \"10m\"",
         ..Config::default()
     };
     let rig = Rig::with(one);
@@ -92,7 +92,7 @@ fn connections_to_an_upstream_stay_where_it_is_the_same() {
     }
     // What it is reached by has changed: another timeout.
     let other = Config {
-        upstream: "idle = \"2h\"",
+        upstream: "idle = \"20m\"",
         ..one
     };
     rig.gate.reload(&other.render(&rig.upstream));
