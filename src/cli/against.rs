@@ -39,21 +39,22 @@ pub(super) fn compare(
 /// `None`: the document is not one that tells of a configuration.
 fn said(document: &str, text: &str, config: &Config) -> Option<String> {
     let document: Value = serde_json::from_str(document).ok()?;
-    let since = document["since"].as_str()?;
-    let mut said = if document["sha256"].as_str()? == sha256(text) {
+    let text_of = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
+    let since = text_of(&document, "since")?;
+    let mut said = if text_of(&document, "sha256")? == sha256(text) {
         format!("this file is in force since {since}\n")
     } else {
         format!("another file is in force since {since}\n")
     };
     for (key, here) in config.fixed() {
-        let there = document["fixed"][key].as_str()?;
+        let there = text_of(document.get("fixed")?, key)?;
         if here != there {
             // A string takes everything.
             let _ = writeln!(said, "  {key} needs a restart: {there} there, {here} here");
         }
     }
-    let failure = &document["last_failure"];
-    if let (Some(at), Some(problem)) = (failure["at"].as_str(), failure["problem"].as_str()) {
+    let failure = document.get("last_failure")?;
+    if let (Some(at), Some(problem)) = (text_of(failure, "at"), text_of(failure, "problem")) {
         let _ = writeln!(said, "  the reload of {at} failed: {problem}");
     }
     Some(said)

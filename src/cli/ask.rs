@@ -19,7 +19,7 @@ pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     )?;
     let mut answer = Vec::new();
     socket.take(MOST).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
+    let answer = String::from_utf8(answer).map_err(io::Error::other)?;
     let status = answer
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.split(' ').nth(1)?.parse().ok())

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::events;
 use crate::support::client::{Authorization, access_token};
@@ -13,7 +13,9 @@ use crate::support::raw::Connection;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Scripted;
 
-const LASTS: Duration = Duration::from_secs(8);
+/// Configurations, and what is between two of them: eight seconds altogether, or more.
+const WRITTEN: usize = 160;
+const BETWEEN: Duration = Duration::from_millis(50);
 const HOSTS: [&str; 2] = ["gate.test", "second.test"];
 
 fn config(rig: &Rig, other: &Scripted, number: usize) -> String {
@@ -58,11 +60,11 @@ impl Session {
         let host = self.host;
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
         if let Some(cookie) = &self.cookie {
-            head += &format!("Cookie: {cookie}\r\n");
+            head.extend(["Cookie: ", cookie, "\r\n"]);
         }
         if form.is_some() {
             head += "Content-Type: application/x-www-form-urlencoded\r\n";
-            head += &format!("Content-Length: {}\r\n", body.len());
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         self.connection.send(format!("{head}\r\n{body}").as_bytes());
         let response = self.connection.response();
@@ -129,13 +131,10 @@ fn under_load_no_reload_costs_a_sign_in() {
                 })
             })
             .collect();
-        let end = Instant::now() + LASTS;
-        let mut number = 0;
-        while Instant::now() < end {
-            number += 1;
+        for number in 1..=WRITTEN {
             rig.gate.configure(&texts[number % texts.len()]);
             rig.gate.signal("HUP");
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(BETWEEN);
         }
         over.store(true, Ordering::Relaxed);
         let ended = clients

@@ -35,7 +35,7 @@ fn what_has_begun_ends_under_the_configuration_that_it_began_with() {
         format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nContent-Length: 200000\r\n\r\n")
             .as_bytes(),
     );
-    uploading.send(&[b'x'; 100_000]);
+    uploading.send(&vec![b'x'; 100_000]);
     rig.upstream.wait_until(|ledger| {
         let has = |path| ledger.iter().any(|seen| seen.path() == path);
         has("/late") && has("/long") && has("/upload")
@@ -59,7 +59,7 @@ fn what_has_begun_ends_under_the_configuration_that_it_began_with() {
         client.send(&request("GET", "/page", &[], None));
         assert_eq!(client.response().status, 200);
     }
-    uploading.send(&[b'x'; 100_000]);
+    uploading.send(&vec![b'x'; 100_000]);
     assert_eq!(uploading.response().status, 200);
     let uploads = rig.upstream.requests_to("/upload");
     assert_eq!(uploads[0].content().len(), 200_000);
