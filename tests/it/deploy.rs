@@ -253,6 +253,8 @@ fn the_readme_lists_the_metrics_that_there_are() {
         .header("Authorization", "a")
         .header("Authorization", "b")
         .send();
+    gate.signal("HUP");
+    gate.log_until(|log| log.contains("\"reloaded\""));
     let metrics = Request::get(&format!("http://127.0.0.1:{admin}/metrics")).send();
     gate.stop();
 
