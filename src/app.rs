@@ -35,7 +35,7 @@ use crate::telemetry::{Event, Telemetry};
 
 use descriptors::{Need, TooFew};
 use reload::Reload;
-pub use reload::Source;
+pub use reload::{Source, sha256};
 use sites::{Maker, NoTls};
 use worker::{Orders, Worker};
 
@@ -152,7 +152,7 @@ impl App {
         let readiness = Readiness::default();
         let (written, config) = self.configs;
         let text = self.source.as_ref().map(|source| source.text.as_str());
-        let in_force = InForce::new(&reload::sha256(text.unwrap_or_default()), written.fixed());
+        let in_force = InForce::new(&sha256(text.unwrap_or_default()), written.fixed());
         let admin = Admin::new(
             Arc::clone(&self.shared),
             telemetry.clone(),
@@ -193,6 +193,8 @@ impl App {
             orders,
             in_force,
             config: written,
+            overlap: None,
+            refused: None,
         };
         let source = self.source;
         runtime().map_err(StartError::Thread)?.block_on(async {

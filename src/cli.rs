@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+mod against;
+mod ask;
 mod check;
 mod demo;
 mod healthcheck;
@@ -34,7 +36,7 @@ enum Command {
     /// Serve
     Run(ConfigFile),
     /// Say what is wrong with a configuration, and what it means for each client
-    Check(ConfigFile),
+    Check(Check),
     /// Describe every key of the configuration: a JSON schema for editors, a commented file, a page of the manual
     Schema(schema::Options),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
@@ -49,6 +51,17 @@ pub struct ConfigFile {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "config.toml")]
     pub config: PathBuf,
+}
+
+/// `--config FILE --against ADDRESS`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The file.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The [admin] listen of a running gate: say whether the file is in force there, and what of it needs a restart
+    #[arg(long, value_name = "ADDRESS")]
+    pub against: Option<SocketAddr>,
 }
 
 /// `--admin ADDRESS`.
@@ -75,7 +88,7 @@ pub fn main() -> ExitCode {
 fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
-        Command::Check(file) => check::execute(file),
+        Command::Check(options) => check::execute(options),
         Command::Schema(options) => schema::execute(options),
         Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
@@ -107,7 +120,11 @@ mod tests {
         ));
         assert!(matches!(
             parse("pkce-gate check --config a/b.toml").unwrap().command,
-            Command::Check(ConfigFile { config }) if config.to_str() == Some("a/b.toml")
+            Command::Check(Check { file, against: None }) if file.config.to_str() == Some("a/b.toml")
+        ));
+        assert!(matches!(
+            parse("pkce-gate check --against [::1]:99").unwrap().command,
+            Command::Check(Check { against: Some(admin), .. }) if admin.port() == 99
         ));
         assert!(matches!(
             parse("pkce-gate healthcheck --admin [::1]:99").unwrap().command,
@@ -124,6 +141,7 @@ mod tests {
             "pkce-gate chek",
             "pkce-gate run config.toml",
             "pkce-gate check --conf x",
+            "pkce-gate check --against x",
             "pkce-gate healthcheck --admin x",
         ] {
             assert!(parse(wrong).unwrap_err().use_stderr(), "{wrong}");

@@ -29,6 +29,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod flow;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;

@@ -59,7 +59,7 @@ impl InForce {
     }
 
     /// As a JSON document.
-    pub(super) fn document(&self) -> String {
+    pub fn document(&self) -> String {
         let state = self.state();
         let fixed = state.fixed.iter();
         let fixed: Map<String, Value> = fixed

@@ -123,6 +123,14 @@ pub fn available() -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// How many files the process may open as things are.
+pub fn usable() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(usize::MAX)
+}
+
 /// Raises the soft limit to the hard one, and says how many files the process may open now.
 pub fn raise() -> usize {
     let limits = getrlimit(Resource::Nofile);
@@ -132,10 +140,7 @@ pub fn raise() -> usize {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => available(),
-        Err(_) => limits
-            .current
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(usize::MAX),
+        Err(_) => usable(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// All of a configuration. `workers`: how many share what may be idle.
+    /// All of a configuration, with what lives of the one before.
     pub(super) fn snapshot(
         &self,
         config: &Config,
@@ -77,8 +77,11 @@ impl Maker {
             || Arc::new(self.state(config, name)),
             |before| Arc::clone(&before.state),
         );
-        let settings = upstream.gateway.clone();
-        Ok(Arc::new(Site::new(settings, destination, state)))
+        let site = Site::new(upstream.gateway.clone(), destination, state);
+        Ok(Arc::new(match before {
+            Some(before) => site.after(before),
+            None => site,
+        }))
     }
 
     fn state(&self, config: &Config, name: &str) -> SiteState {

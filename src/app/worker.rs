@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +32,8 @@ pub(super) struct Orders {
     pub(super) server: server::Settings,
     /// The shortest limit that is kept by a worker's rounds.
     pub(super) shortest: Duration,
+    /// Each worker that has taken them up adds a permit.
+    pub(super) taken_up: Arc<Semaphore>,
 }
 
 impl Orders {
@@ -40,6 +42,7 @@ impl Orders {
         Self {
             server: config.server.clone(),
             shortest: responses.fold(config.server.shortest(), Duration::min),
+            taken_up: Arc::new(Semaphore::new(0)),
         }
     }
 }
@@ -120,6 +123,7 @@ impl Worker {
                     look = interval(self.rounds.interval());
                     settings.store(Arc::new(self.settings()));
                     gateway.adopt(|to| self.client(to));
+                    self.orders.borrow().taken_up.add_permits(1);
                 }
                 // Connections that wait for nothing in particular end now.
                 () = self.life.closing.cancelled(), if !is_closing => {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 
-use super::{CONFIG, ConfigFile, complain};
+use super::{CONFIG, Check, against, complain};
 use crate::app::descriptors::{self, Need};
 use crate::clock;
 use crate::clock::date;
@@ -16,10 +16,10 @@ use crate::policy::ClientRule;
 use crate::policy::Rule;
 
 /// Prints the policy of a good configuration, or all problems of a bad one.
-pub(super) fn execute(file: &ConfigFile) -> ExitCode {
+pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     let today = clock::today();
-    let checked = match load(&file.config, today) {
-        Ok((_, checked)) => checked,
+    let (text, checked) = match load(&file.config, today) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let (need, available) = (Need::of(&checked.config), descriptors::available());
@@ -34,11 +34,17 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
             need.fixed
         ));
     }
-    let report = format!(
-        "{}{}: ok\n",
-        policy(&checked.config, today),
-        file.config.display()
-    );
+    let name = file.config.display();
+    let mut report = format!("{}{name}: ok\n", policy(&checked.config, today));
+    if let Some(admin) = against {
+        match against::compare(*admin, &text, &checked.config) {
+            Ok(compared) => report += &compared,
+            Err(error) => {
+                complain(&format!("error: {error}"));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     match io::stdout().lock().write_all(report.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::files;
+
 /// What a configuration depends on besides its text.
 pub(super) trait Machine {
     /// How many threads can run at once.
@@ -20,7 +22,7 @@ impl Machine for ThisMachine {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        files::read(path)
     }
 }
 

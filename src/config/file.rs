@@ -1,7 +1,10 @@
 //! The file that a configuration stands in.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+
+use crate::files;
 
 /// It cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,10 +16,19 @@ pub struct Unreadable {
     pub help: &'static str,
 }
 
-/// Reads a file as text.
+/// Reads it as text, of whatever kind the file is: a configuration may come through a pipe.
 pub fn read(path: &Path) -> Result<String, Unreadable> {
+    text(path, fs::read(path))
+}
+
+/// Reads it as text once more, while the gate runs: a regular file only.
+pub fn read_again(path: &Path) -> Result<String, Unreadable> {
+    text(path, files::read(path))
+}
+
+fn text(path: &Path, read: io::Result<Vec<u8>>) -> Result<String, Unreadable> {
     let name = path.display();
-    let bytes = fs::read(path).map_err(|error| Unreadable {
+    let bytes = read.map_err(|error| Unreadable {
         what: format!("cannot read {name}: {error}"),
         help: "say where the configuration is: --config FILE",
     })?;

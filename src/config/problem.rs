@@ -133,6 +133,9 @@ impl Problems {
     pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             problem.span = problem.span.within(text);
+            for said in [&mut problem.message, &mut problem.label, &mut problem.help] {
+                *said = without_secrets(said);
+            }
             if let Some((span, _)) = &mut problem.also {
                 *span = span.within(text);
             }
@@ -163,7 +166,7 @@ impl Problems {
             .count()
     }
 
-    /// The first error on one line: `config.toml:3:7: unknown key "x"; write "y" instead`. `None`: there are only warnings.
+    /// The first error on one line: `config.toml:3:7: unknown key "x": why; write "y" instead`. `None`: there are only warnings.
     pub fn first_error(&self) -> Option<String> {
         let first = self
             .iter()
@@ -176,8 +179,8 @@ impl Problems {
             .map_or(0, |line| line.chars().count())
             + 1;
         Some(format!(
-            "{}:{line}:{column}: {}; {}",
-            self.file_name, first.message, first.help
+            "{}:{line}:{column}: {}: {}; {}",
+            self.file_name, first.message, first.label, first.help
         ))
     }
 

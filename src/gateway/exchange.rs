@@ -17,7 +17,6 @@ use super::access::Access;
 use super::caller::Caller;
 use super::received::{Parts, Received};
 use super::reply;
-use super::settings::BrowserBinding;
 use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
@@ -205,7 +204,7 @@ impl<'g> Exchange<'g> {
         if !self.site.settings.preserve_host {
             headers.insert(header::HOST, self.site.host.clone());
         }
-        if self.site.settings.browser_binding != BrowserBinding::Off {
+        if self.site.reads_cookie {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
@@ -346,7 +345,7 @@ impl<'g> Exchange<'g> {
 
     /// The digest of that cookie, when the browser sent one.
     pub(super) fn browser(&self, headers: &HeaderMap) -> Option<Digest> {
-        if self.site.settings.browser_binding == BrowserBinding::Off {
+        if !self.site.reads_cookie {
             return None;
         }
         headers::cookie(headers, self.cookie_name()).map(super::browser::digest)

@@ -14,7 +14,7 @@ use crate::oauth::redirect::target_digest;
 use crate::policy::Namesake;
 use crate::upstream::{self, Connector};
 
-use super::settings::Settings;
+use super::settings::{BrowserBinding, Settings};
 
 pub use state::SiteState;
 
@@ -62,6 +62,8 @@ pub struct Site {
     namesakes: DashMap<Digest, Namesake>,
     /// Whether nothing is ever rewritten: every client is off, or observed.
     pub observes_only: bool,
+    /// Whether sign-ins may be tied to browsers by a cookie of ours.
+    pub reads_cookie: bool,
 }
 
 impl Site {
@@ -76,6 +78,7 @@ impl Site {
             host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
             namesakes: DashMap::new(),
             observes_only: settings.rules.observes_only(),
+            reads_cookie: settings.browser_binding != BrowserBinding::Off,
             settings,
             destination,
             state,
@@ -87,6 +90,24 @@ impl Site {
             }
         }
         site
+    }
+
+    /// This one while sign-ins may be under way that were begun under `earlier` ([`crate::policy::Rules::after`]).
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        self.settings.rules = self.settings.rules.after(&earlier.settings.rules);
+        self.observes_only = self.settings.rules.observes_only();
+        self.reads_cookie |= earlier.reads_cookie;
+        self
+    }
+
+    /// This one when all of those are over.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        let mut settings = self.settings.clone();
+        settings.rules = settings.rules.alone();
+        let (destination, state) = (Arc::clone(&self.destination), Arc::clone(&self.state));
+        Self::new(settings, destination, state)
     }
 
     /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.

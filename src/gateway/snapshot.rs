@@ -30,6 +30,13 @@ impl Snapshot {
         }
     }
 
+    /// The same when all sign-ins are over that were begun under an earlier one ([`Site::after`]).
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        let sites = self.sites.iter().map(|site| Arc::new(site.alone()));
+        Self::new(sites.collect(), self.limits, self.trusted_proxies.clone())
+    }
+
     /// The site of an upstream.
     pub fn site(&self, name: &str) -> Option<&Arc<Site>> {
         self.sites.iter().find(|site| site.settings.name == name)

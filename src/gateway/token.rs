@@ -341,12 +341,15 @@ async fn redeem(
             // What is compressed cannot be read, and an error that cannot be read burns the code.
             Exchange::ask_for_identity(&mut request.headers);
         }
-        if rule.uses_handles() {
-            let ours = redemption.code.expose();
-            let code = claim
-                .as_ref()
-                .map_or(ours, |claim| claim.bound().code().expose());
-            let canonical = canonical(params, code, strips(exchange));
+        let sent = redemption.code.expose();
+        let code = claim
+            .as_ref()
+            .map_or(sent, |claim| claim.bound().code().expose());
+        // A handle that was handed out is replaced also where, by now, none are.
+        if rule.uses_handles() || code != sent {
+            // A code that travels as it is comes of a challenge that the upstream has seen.
+            let has_seen = claim.is_some() && code == sent;
+            let canonical = canonical(params, code, strips(exchange) && !has_seen);
             request.body.replace(canonical);
         }
     });

@@ -59,6 +59,21 @@ impl Any {
             watched: self.watched || !rule.may_change_requests(),
         }
     }
+
+    /// What has to be asked while sign-ins live that were begun when `earlier` was so.
+    fn after(self, earlier: Self) -> Self {
+        Self {
+            response_without_code: self.response_without_code || earlier.response_without_code,
+            upstream_codes: self.upstream_codes || earlier.upstream_codes,
+            // Codes that travel as they are belong to clients that may be enforced by now.
+            enforced_upstream_codes: self.enforced_upstream_codes
+                || earlier.enforced_upstream_codes
+                || self.touched && earlier.upstream_codes,
+            judged: self.judged || earlier.judged,
+            touched: self.touched || earlier.touched,
+            watched: self.watched || earlier.watched,
+        }
+    }
 }
 
 impl Default for Rules {
@@ -75,18 +90,31 @@ impl Rules {
         if !namesakes.is_empty() {
             namesakes::meet_alike(&mut clients);
         }
-        let exceptions = clients
-            .values()
-            .flat_map(|client| [&client.rule, &client.afterwards]);
-        let any = std::iter::once(&default)
-            .chain(exceptions)
-            .fold(Any::default(), Any::with);
-        Self {
+        let rules = Self {
             default,
             clients,
             namesakes,
-            any,
-        }
+            any: Any::default(),
+        };
+        rules.alone()
+    }
+
+    /// These while sign-ins and codes may live that were let in by `earlier` ones. A sign-in travels to its end as it began, with
+    /// handles or with the upstream's values; whether it is refused is said by its client's rule of today.
+    #[must_use]
+    pub fn after(self, earlier: &Self) -> Self {
+        let any = self.any.after(earlier.any);
+        Self { any, ..self }
+    }
+
+    /// These when all such sign-ins are over.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        let exceptions = self.clients.values();
+        let exceptions = exceptions.flat_map(|client| [&client.rule, &client.afterwards]);
+        let all = std::iter::once(&self.default).chain(exceptions);
+        let any = all.fold(Any::default(), Any::with);
+        Self { any, ..self }
     }
 
     /// The rule for a client by its name, today. Where the default is laxer than some client, a name that some server would

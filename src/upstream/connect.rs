@@ -1,6 +1,5 @@
 //! New connections: TCP, and TLS with the system's roots or a CA file.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -17,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::files;
 use crate::socket::{self, Batch};
 
 use super::Settings;
@@ -171,7 +171,7 @@ impl Connector {
             None => ClientConfig::with_platform_verifier()?,
             Some(path) => {
                 let mut roots = rustls::RootCertStore::empty();
-                let pem = fs::read(path).map_err(rustls::pki_types::pem::Error::Io);
+                let pem = files::read(path).map_err(rustls::pki_types::pem::Error::Io);
                 let pem = pem.map_err(|source| TlsError::CaFile {
                     path: path.clone(),
                     source,
@@ -207,6 +207,11 @@ impl Connector {
     pub fn trusts_as(&self, other: &Self) -> bool {
         let roots = |of: &Self| of.tls.as_ref().map(|tls| tls.roots);
         roots(self) == roots(other)
+    }
+
+    /// SHA-256 of the CA file as it was read. `None`: there is none.
+    pub fn roots(&self) -> Option<[u8; 32]> {
+        self.tls.as_ref()?.roots
     }
 
     pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {

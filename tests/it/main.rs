@@ -17,6 +17,7 @@ mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
+mod reload;
 mod secrecy;
 mod shares;
 mod signals;

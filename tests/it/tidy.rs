@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rank of each module; imports go downward, or sideways only as listed below.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 24] = [
     ("oauth", 0),
     ("clock", 0),
+    ("files", 0),
     ("network", 0),
     ("work", 0),
     ("spelling", 1),
@@ -43,7 +44,7 @@ const ONLY: [(&str, &[&str]); 11] = [
     ),
     ("store", &["oauth", "flow", "clock", "network"]),
     ("telemetry", &["oauth", "clock", "policy"]),
-    ("upstream", &["clock", "socket"]),
+    ("upstream", &["clock", "files", "socket"]),
     ("server", &["clock", "socket", "network"]),
     ("http", &["server", "upstream"]),
     ("pages", &["policy", "telemetry"]),

@@ -9,6 +9,9 @@ const HEAD: &str = "\
 # its authorization and token endpoints. `pkce-gate check` says what is wrong with a file, and what it means.
 #
 # Durations are \"250ms\", \"5s\", \"15m\", \"1h\"; sizes \"64B\", \"32KiB\", \"1MiB\". Relative paths begin beside this file.
+#
+# A running gate puts a changed file in force within three seconds, and at once on SIGHUP. A restart is needed for
+# server.listen, server.workers, admin.listen and store.kind.
 ";
 
 /// Where comments begin.

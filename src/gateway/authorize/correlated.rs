@@ -54,33 +54,41 @@ impl<'p> Correlated<'p> {
         }
     }
 
-    /// Whether it is a form of the server's own that goes on with a sign-in: a server that knows nothing of PKCE writes a consent with
-    /// all parameters but those. The form says what the sign-in began with, and brings no challenge; what comes of it is bound to
-    /// the one that is there.
+    /// The key of the sign-in that a form of the server's own goes on with: a server that knows nothing of PKCE writes a consent
+    /// with all parameters but those. The form says what the sign-in began with, and brings no challenge; what comes of it is bound
+    /// to the one that is there.
     pub(super) async fn goes_on(
         &self,
         exchange: &Exchange<'_>,
         method: &Method,
         fresh: &Fresh<'_>,
-    ) -> bool {
+    ) -> Option<Digest> {
         let parsed = &fresh.parsed;
         let is_silent = parsed.code_challenge.is_none() && parsed.code_challenge_method.is_none();
         // An object may say anything.
         let has_object = parsed.request.is_some() || parsed.request_uri.is_some();
         if *method != Method::POST || !is_silent || has_object {
-            return false;
+            return None;
         }
-        let Ok(Pending::Live(record)) = exchange.site.state.store.pending(self.key).await else {
-            return false;
+        let (pending, store) = (self.pending, &exchange.site.state.store);
+        let is_its = |record: &PendingAuthorization| {
+            record.challenge.is_some()
+                && (record.client, record.redirect) == (pending.client, pending.redirect)
+                && record.state == pending.state
+                && record.response_type == pending.response_type
+                && parsed
+                    .response_mode
+                    .is_none_or(|mode| record.has_mode(mode))
         };
-        let pending = self.pending;
-        record.challenge.is_some()
-            && (record.client, record.redirect) == (pending.client, pending.redirect)
-            && record.state == pending.state
-            && record.response_type == pending.response_type
-            && parsed
-                .response_mode
-                .is_none_or(|mode| record.has_mode(mode))
+        if let Ok(Pending::Live(record)) = store.pending(self.key).await {
+            return is_its(&record).then_some(self.key);
+        }
+        // One that began when no cookie was set is still found without.
+        let key = correlation(pending, None);
+        match store.pending(key).await {
+            Ok(Pending::Live(record)) if record.browser.is_none() && is_its(&record) => Some(key),
+            _ => None,
+        }
     }
 
     /// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is

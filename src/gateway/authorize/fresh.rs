@@ -43,19 +43,16 @@ pub(super) async fn fresh(
     };
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
-    let correlated =
-        (!fresh.rule.uses_handles()).then(|| Correlated::of(&pending, exchange.network()));
+    // Also of one that was begun before handles were used, or after its client's exception has ended.
+    let may_correlate =
+        !fresh.rule.uses_handles() || exchange.site.settings.rules.any_upstream_codes();
+    let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
     if let Some(correlated) = &correlated
-        && correlated.goes_on(exchange, &request.method, &fresh).await
+        && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
-        return pass(
-            exchange,
-            nothing_to_judge(request),
-            Some(correlated.key),
-            None,
-        )
-        .await;
+        return pass(exchange, nothing_to_judge(request), Some(key), None).await;
     }
+    let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
     let verdict = Verdict {
         subject: request,
         violation: judged.err(),

@@ -65,7 +65,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);
             let correlated = Correlated::of(&pending, exchange.network());
-            if correlated.goes_on(exchange, &request.method, &fresh).await {
+            let goes_on = correlated.goes_on(exchange, &request.method, &fresh).await;
+            if goes_on.is_some() {
                 return;
             }
             let verdict = Verdict {

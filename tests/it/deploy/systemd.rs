@@ -129,6 +129,46 @@ fn the_program_does_all_that_it_does_within_the_units_bounds() {
     assert!(rig.gate.wait_for_end().success());
 }
 
+/// As systemd does it: one line after the other, until one fails.
+fn reload(gate: &Gate) -> bool {
+    let unit = read(UNIT);
+    let lines = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecReload="));
+    let config = gate.config_file();
+    let mut lines = lines.map(|line| {
+        line.replace("/usr/local/bin/pkce-gate", env!("CARGO_BIN_EXE_pkce-gate"))
+            .replace(
+                "/etc/pkce-gate/config.toml",
+                config.to_str().expect("UTF-8"),
+            )
+    });
+    lines.all(|line| {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &line])
+            .env("MAINPID", gate.program().to_string());
+        let ended = shell.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        ended.expect("a shell is there").success()
+    })
+}
+
+#[test]
+fn a_reload_puts_a_good_file_in_force_and_fails_for_a_wrong_one() {
+    let rig = Rig::new();
+    let text = Config {
+        limits: "uri_bytes = \"4KiB\"",
+        ..Config::default()
+    }
+    .render(&rig.upstream);
+    rig.gate.configure("[[upstream]]\n");
+    assert!(!reload(&rig.gate));
+    rig.gate.configure(&text);
+    assert!(reload(&rig.gate));
+    rig.gate.reloaded(&text, 0);
+    assert_eq!(rig.get("/page").status, 200);
+}
+
 /// Whoever has made a mistake is told once; what may pass by itself is tried again.
 #[test]
 fn what_a_restart_cannot_mend_ends_the_service_once() {
