@@ -366,10 +366,8 @@ fn is_field_of(
     })
 }
 
-/// The name, with case, brackets, blanks, references that are not known here and what cannot be seen left aside.
+/// The name, with case, brackets, blanks and what cannot be seen left aside.
 fn is_name_to_somebody(credential: Credential, name: &str) -> bool {
-    let end = name.find('&').filter(|_| name.ends_with(';'));
-    let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
     let is_unseen = |c: char| !c.is_ascii() || c.is_ascii_whitespace() || matches!(c, '[' | ']');
     let seen = name.trim_matches(is_unseen);
     match credential {
