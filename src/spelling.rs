@@ -6,8 +6,11 @@
 //! - [`layers`]: does it hold of the text, or of what it is without its escapes?
 //! - [`twins`]: does this code stand in the text, in whatever encoding?
 //! - [`mod@skeleton`]: which client may a server mean that compares loosely?
+//!
+//! [`shortcuts`] tell most requests and answers from those of which such a question has to be asked.
 
 pub mod layers;
+pub mod shortcuts;
 pub mod skeleton;
 pub mod twins;
 

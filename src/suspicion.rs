@@ -13,17 +13,18 @@
 mod form;
 mod json;
 mod multipart;
-mod names;
-mod words;
+pub(crate) mod names;
+pub(crate) mod words;
 
 use std::fmt;
 
 use crate::flow::{Candidate, CodeLengths, Handle, HandleKey};
 use crate::oauth::Digest;
 use crate::oauth::client::is_token_of_another_scheme;
+use crate::spelling::shortcuts::may_hide_handle;
 use crate::work::looked_at;
 
-pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
+pub use form::{ONE_TIME_PASSWORD, is_one_time_password};
 pub use names::Said;
 
 /// Clients that one request may name before it cannot be read.
@@ -180,7 +181,7 @@ enum Grammar {
 
 impl Scan<'_> {
     fn query(&mut self, query: &[u8]) {
-        let carries_handle = words::may_hold_handle(query);
+        let carries_handle = may_hide_handle(query);
         let mut has_code = false;
         let mut alone = Vec::new();
         form::read(query, |name, value| {
@@ -212,7 +213,7 @@ impl Scan<'_> {
         if kind != Kind::Multipart && memchr::memchr(0, bytes).is_some() {
             self.cannot_read("it has characters that are NUL");
         }
-        let carries_handle = words::may_hold_handle(bytes);
+        let carries_handle = may_hide_handle(bytes);
         let mut is_url = kind == Kind::Other;
         form::read(bytes, |name, value| {
             is_url |= kind == Kind::Form && name.contains(&b'?');
@@ -338,7 +339,7 @@ impl Scan<'_> {
 
     /// A value, in which a handle may stand beside a code.
     fn value(&mut self, value: &[u8]) {
-        if !words::may_hold_handle(value) {
+        if !may_hide_handle(value) {
             return;
         }
         let mut beside = Vec::new();

@@ -11,6 +11,7 @@ use std::ops::Range;
 use html5gum::{Emitter, State, Tokenizer};
 use memchr::memchr;
 
+use crate::spelling::layers::without_references;
 use crate::work::looked_at;
 
 /// A start tag.
@@ -80,15 +81,7 @@ pub fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
 
 /// A text with its character references resolved.
 pub(super) fn resolve_references(raw: &[u8]) -> String {
-    let mut tokenizer = Tokenizer::new(raw);
-    tokenizer.set_state(State::RcData);
-    let mut text = Vec::new();
-    for token in tokenizer.flatten() {
-        if let html5gum::Token::String(part) = token {
-            text.extend_from_slice(&part);
-        }
-    }
-    text_of(text)
+    text_of(without_references(raw).into_owned())
 }
 
 /// Bytes that are not UTF-8 stay what they are, one character a byte: such a value is no handle and no URL of ours, and is never

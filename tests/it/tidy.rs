@@ -31,7 +31,7 @@ const RANKS: [(&str, u8); 21] = [
 
 /// What modules of these ranks may import of the lower ones; the others may import all that is below them.
 const ONLY: [(&str, &[&str]); 9] = [
-    ("spelling", &["work", "oauth"]),
+    ("spelling", &["work", "oauth", "flow"]),
     ("policy", &["oauth", "flow", "spelling"]),
     ("carrier", &["oauth", "flow", "spelling", "work"]),
     ("suspicion", &["oauth", "flow", "spelling", "work"]),
