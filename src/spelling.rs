@@ -25,10 +25,14 @@ pub fn says(text: &[u8], word: &[u8]) -> bool {
     let Some(first) = word.first() else {
         return true;
     };
-    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
-        let there = text.get(at..at + word.len());
-        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
-    })
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .any(|at| is_word(text, at, word))
+}
+
+/// Whether a word begins there, in letters of either case.
+pub fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let there = text.get(at..at + word.len());
+    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use memchr::memchr2_iter;
 use super::html::{Token, tokens};
 use crate::oauth::params::folds_to;
 use crate::oauth::params::set::ByteSet;
-use crate::spelling::any_layer;
 use crate::spelling::shortcuts::{names_code, names_token};
+use crate::spelling::{any_layer, is_word};
 use crate::work::looked_at;
 
 /// A code has at least this many characters.
@@ -147,11 +147,6 @@ fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) ->
                 .any(is_there)
         }
     }
-}
-
-fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
-    let there = text.get(at..at + word.len());
-    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
 /// The `access_token` or `id_token`, if that is looked for, that has its `k` there, in any case, and with another separator or none.

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use url::Url;
 
+use crate::upstream;
+
 use super::value::{Kind, Wrong, quoted};
 
 /// `"http://127.0.0.1:9000"`.
@@ -61,17 +63,7 @@ impl Origin {
 
     /// `host` or `host:port`, as a Host header has it.
     pub(super) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let own_port = if self.tls { 443 } else { 80 };
-        if self.port == own_port {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        upstream::authority(&self.host, self.port, self.tls)
     }
 }
 
