@@ -169,9 +169,22 @@ impl<'p> Reader<'p> {
                 None => read.start + name.len(),
                 Some(at) => end_of_value(self.page, at),
             };
+            let written = self.page.get(read.value_start.unwrap_or(end)..end);
+            let written = written.unwrap_or_default();
+            // The tokenizer makes line feeds of carriage returns, and a form that is sent makes these of both.
+            let value = if memchr(b'\r', written).is_some() {
+                resolve_references(
+                    written
+                        .strip_suffix(b"\"")
+                        .or(written.strip_suffix(b"'"))
+                        .unwrap_or(written),
+                )
+            } else {
+                text_of(read.value)
+            };
             self.attributes.push(Attribute {
                 name,
-                value: text_of(read.value),
+                value,
                 span: read.start..end,
             });
         }
@@ -404,6 +417,8 @@ mod tests {
             "<input name=a value='?b&amp=c&copy=d&copy'>",
             &[("a", "?b&amp=c&copy=d\u{a9}")],
         );
+        // A carriage return of the client's own comes back.
+        check("<input name=a value='b\r\nc&amp;'>", &[("a", "b\r\nc&")]);
         assert_eq!(
             resolve_references(b"a&amp;b&#x3D;&lt&nope; <c \xff"),
             "a&b=<&nope; <c \u{ff}"
