@@ -59,7 +59,7 @@ pub struct Check {
     /// The file.
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The [admin] listen of a running gate: say whether the file is in force there, and what of it needs a restart
+    /// The admin address of a running gate: say whether the file is in force there, and what of it needs a restart
     #[arg(long, value_name = "ADDRESS")]
     pub against: Option<SocketAddr>,
 }

@@ -6,8 +6,11 @@
 //! - [`layers`]: does it hold of the text, or of what it is without its escapes?
 //! - [`twins`]: does this code stand in the text, in whatever encoding?
 //! - [`mod@skeleton`]: which client may a server mean that compares loosely?
+//!
+//! [`shortcuts`] tell most requests and answers from those of which such a question has to be asked.
 
 pub mod layers;
+pub mod shortcuts;
 pub mod skeleton;
 pub mod twins;
 
@@ -22,10 +25,14 @@ pub fn says(text: &[u8], word: &[u8]) -> bool {
     let Some(first) = word.first() else {
         return true;
     };
-    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text).any(|at| {
-        let there = text.get(at..at + word.len());
-        there.is_some_and(|there| there.eq_ignore_ascii_case(word))
-    })
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .any(|at| is_word(text, at, word))
+}
+
+/// Whether a word begins there, in letters of either case.
+pub fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let there = text.get(at..at + word.len());
+    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

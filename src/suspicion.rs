@@ -15,13 +15,13 @@ mod gather;
 mod handles;
 mod json;
 mod multipart;
-mod names;
+pub(crate) mod names;
 mod request;
-mod words;
+pub(crate) mod words;
 
 use crate::flow::HandleKey;
 
-pub use form::{ONE_TIME_PASSWORD, is_one_time_password, is_quiet};
+pub use form::{ONE_TIME_PASSWORD, is_one_time_password};
 use gather::{MAX_HANDLES, Scan};
 pub use names::Said;
 pub use request::{Body, Kind, Look, Request, Suspicion};

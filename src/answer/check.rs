@@ -4,8 +4,8 @@ use http::{HeaderMap, header};
 
 use super::carrier::Rewritten;
 use super::carrier::beacon::{Credential, Kind, carries};
-use crate::flow::handle;
 use crate::spelling::Twins;
+use crate::spelling::shortcuts::may_hold_handle;
 
 /// What an error response has beside the error (RFC 6749 section 4.1.2.1).
 pub const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
@@ -63,7 +63,7 @@ impl Check<'_> {
             }
             let value = value.as_bytes();
             // A cookie of the server's own may be called like that.
-            let may_be_own = *name == header::SET_COOKIE && !handle::may_stand_in(value);
+            let may_be_own = *name == header::SET_COOKIE && !may_hold_handle(value);
             if self.stands_in(value) || !may_be_own && self.is_another_in(value, Kind::Text) {
                 return Err("a code or token stands in another header field");
             }

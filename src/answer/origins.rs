@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr3, memmem};
 use url::{Origin, Url};
 
-use crate::oauth::params::set::ByteSet;
+use crate::spelling::shortcuts::plain_host;
 
 use super::carrier::location::as_url;
 
@@ -137,68 +137,4 @@ fn without_domain(cookie: &HeaderValue) -> Option<HeaderValue> {
     let parts = cookie.to_str().ok()?.split(';');
     let rest: Vec<&str> = parts.filter(|part| !is_domain(part)).collect();
     HeaderValue::try_from(rest.join(";")).ok()
-}
-
-/// The host of a URL that is written so plainly that it can only be the one that a parser finds: no user, no escape, no
-/// number that is an address, nothing international, nothing that is to be trimmed.
-fn plain_host(url: &str) -> Option<&str> {
-    static HOST: ByteSet = ByteSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-.");
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))?;
-    let end = rest
-        .bytes()
-        .position(|byte| !HOST.has(byte))
-        .unwrap_or(rest.len());
-    let (host, behind) = rest.split_at_checked(end)?;
-    let behind = behind.strip_prefix(':').map_or(behind, |port| {
-        port.trim_start_matches(|c: char| c.is_ascii_digit())
-    });
-    let ends = behind.is_empty() || behind.starts_with(['/', '?', '#']);
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let has_name = last.starts_with(|c: char| c.is_ascii_lowercase());
-    // As in `xn--`.
-    let is_encoded = host.as_bytes().windows(2).any(|two| two == b"--");
-    let is_name = has_name && !is_encoded;
-    (ends && is_name).then_some(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn only_what_every_parser_reads_alike_is_a_plain_host() {
-        for (url, host) in [
-            ("https://app.example/cb?x=1", Some("app.example")),
-            ("http://localhost:8080", Some("localhost")),
-            ("https://a-1.example#x", Some("a-1.example")),
-            ("https://user@app.example/", None),
-            ("https://user:1@app.example/", None),
-            ("https://app.example\\x", None),
-            ("https://App.example/", None),
-            ("https://127.0.0.1/", None),
-            ("https://0x7f.1/", None),
-            ("https://xn--a.example/", None),
-            ("https://app.example./", None),
-            ("https://a%41.example/", None),
-            ("https:///app.example", None),
-            ("//app.example", None),
-            (" https://app.example/", None),
-        ] {
-            assert_eq!(plain_host(url), host, "{url}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_plain_host_is_the_one_that_is_parsed(
-            url in "https?://[a-z0-9.:@/x\\\\?#%\t-]{0,12}[a-z./:]{0,3}|[ hH]ttps?:/{0,3}[a-z.]{0,9}",
-        ) {
-            if let (Some(host), Ok(parsed)) = (plain_host(&url), Url::parse(&url)) {
-                prop_assert_eq!(Some(host), parsed.host_str(), "{}", url);
-            }
-        }
-    }
 }

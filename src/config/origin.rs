@@ -7,6 +7,7 @@ use url::Url;
 
 use super::value::{Kind, Wrong};
 use super::words::quoted;
+use crate::upstream;
 
 /// `"http://127.0.0.1:9000"`.
 pub(super) const ORIGIN: Kind<Origin> = Kind::new(
@@ -70,17 +71,7 @@ impl Origin {
 
     /// `host` or `host:port`, as a Host header has it.
     pub(super) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let own_port = if self.tls { 443 } else { 80 };
-        if self.port == own_port {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        upstream::authority(&self.host, self.port, self.tls)
     }
 }
 

@@ -11,8 +11,9 @@ use crate::oauth::params::Pair;
 use crate::oauth::{ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
+use crate::spelling::shortcuts::is_quiet;
 use crate::store::{Owner, StoreError};
-use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
+use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
 use super::about::Names;
 use super::exchange::Exchange;

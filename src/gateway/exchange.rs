@@ -171,11 +171,6 @@ impl<'g> Exchange<'g> {
     }
 
     /// The request as the upstream gets it, and its place in flight.
-    #[expect(
-        clippy::inline_always,
-        reason = "called once; what it returns would be copied, which is 1 % of a request"
-    )]
-    #[inline(always)]
     fn outgoing(&self, received: Received) -> Result<Outgoing, UpstreamError> {
         let Parts {
             method,

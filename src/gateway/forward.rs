@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use memchr::memmem::{self, Finder};
 
-use crate::flow::handle;
 use crate::policy::{Decision, Violation};
+use crate::spelling::shortcuts::may_hold_handle;
 
 use super::exchange::Exchange;
 use super::received::Received;
@@ -139,9 +139,9 @@ fn names_sign_in(request: &Received) -> bool {
             .map(HeaderValue::as_bytes);
         dest.is_some_and(|dest| !PAGES.contains(&dest))
     };
-    handle::may_stand_in(request.query().as_bytes())
-        || handle::may_stand_in(request.path().as_bytes())
-        || referer().is_some_and(handle::may_stand_in) && !is_part()
+    may_hold_handle(request.query().as_bytes())
+        || may_hold_handle(request.path().as_bytes())
+        || referer().is_some_and(may_hold_handle) && !is_part()
 }
 
 /// What browsers say of requests whose answers are shown, or read by a script.

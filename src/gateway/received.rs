@@ -7,9 +7,10 @@ use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::flow::{Handle, HandleKey, Purpose, handle};
+use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
 use crate::oauth::{client, redirect};
+use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
@@ -198,7 +199,7 @@ impl Sent {
 
     /// Whether it may carry the handle of a sign-in.
     pub(super) fn names_handle(&self) -> bool {
-        self.texts().any(handle::may_stand_in)
+        self.texts().any(may_hold_handle)
     }
 
     /// The handles of sign-ins that it carries in its target or its body; and in its fields, where these count.

@@ -4,6 +4,8 @@
 //! does both twice. So a path is read once for each time that its escapes can be decoded, and what leads somewhere else
 //! depending on the order is refused as such.
 
+use crate::spelling::shortcuts::is_plain_path;
+
 /// How often escapes are decoded: as many times as there may be servers in a row.
 const ROUNDS: usize = 3;
 
@@ -21,9 +23,14 @@ pub enum Readings<'p> {
 impl<'p> Readings<'p> {
     /// Reads a path.
     pub fn of(path: &'p str) -> Self {
-        if is_plain(path) {
+        if is_plain_path(path) {
             return Self::Plain(path.trim_matches('/'));
         }
+        Self::each(path)
+    }
+
+    /// Without the short cut.
+    pub(crate) fn each(path: &str) -> Self {
         let mut readings = Vec::new();
         let mut text = path.to_owned();
         for _ in 0..=ROUNDS {
@@ -61,14 +68,6 @@ impl<'p> Readings<'p> {
             Self::Crooked => true,
         }
     }
-}
-
-/// Most paths: lower case, and nothing that any server takes for more than itself.
-fn is_plain(path: &str) -> bool {
-    let plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_~!$&'()*+,=@".contains(&byte)
-    };
-    path.bytes().all(plain) && !path.contains("//")
 }
 
 /// Whether a path, decoded so far, has what no ordinary path has: dot segments, blank ones, control characters, `%uXXXX`.

@@ -2,10 +2,11 @@
 
 use crate::flow::{Candidate, Handle, HandleKey};
 use crate::oauth::client::is_token_of_another_scheme;
+use crate::spelling::shortcuts::may_hide_handle;
 use crate::work::looked_at;
 
 use super::form::is_one_time_password;
-use super::handles::{self, may_hold_handle, whole_handle};
+use super::handles::{self, whole_handle};
 use super::names::Said;
 use super::names::text;
 use super::request::{Body, Kind, Suspicion};
@@ -38,7 +39,7 @@ pub(super) enum Grammar {
 
 impl Scan<'_> {
     pub(super) fn query(&mut self, query: &[u8]) {
-        let carries_handle = may_hold_handle(query);
+        let carries_handle = may_hide_handle(query);
         let mut has_code = false;
         let mut alone = Vec::new();
         form::read(query, |name, value| {
@@ -70,7 +71,7 @@ impl Scan<'_> {
         if kind != Kind::Multipart && memchr::memchr(0, bytes).is_some() {
             self.cannot_read("it has characters that are NUL");
         }
-        let carries_handle = may_hold_handle(bytes);
+        let carries_handle = may_hide_handle(bytes);
         let mut is_url = kind == Kind::Other;
         form::read(bytes, |name, value| {
             is_url |= kind == Kind::Form && name.contains(&b'?');
@@ -196,7 +197,7 @@ impl Scan<'_> {
 
     /// A value, in which a handle may stand beside a code.
     pub(super) fn value(&mut self, value: &[u8]) {
-        if !may_hold_handle(value) {
+        if !may_hide_handle(value) {
             return;
         }
         let mut beside = Vec::new();

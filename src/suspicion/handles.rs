@@ -1,13 +1,6 @@
 //! Handles of sign-ins in a text.
 
-use crate::flow::{Handle, HandleKey, Purpose, handle};
-
-use super::form;
-
-/// Whether the handle of a sign-in may stand in a text, in any spelling.
-pub(super) fn may_hold_handle(text: &[u8]) -> bool {
-    handle::may_stand_in(text) || form::hides_word(text)
-}
+use crate::flow::{Handle, HandleKey, Purpose};
 
 /// The handles of sign-ins that stand in a text. Telling each costs a hash, of which only so many are `left`.
 pub(super) fn handles(key: &HandleKey, text: &[u8], left: &mut usize) -> Vec<Handle> {

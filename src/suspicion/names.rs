@@ -6,8 +6,8 @@ use memchr::memmem;
 
 use crate::oauth::json;
 use crate::oauth::params::foldings;
-use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
+use crate::spelling::shortcuts::is_plain_name;
 
 /// Which parameters are there, with a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,11 +97,9 @@ const NAMES: [(&str, Said); 13] = [
     ("requesturi", Said::REQUEST),
 ];
 
-static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
-
 /// Every parameter that some server takes the name for.
-pub(super) fn read_as(name: &[u8]) -> Said {
-    if name.iter().all(|byte| PLAIN.has(*byte)) {
+pub(crate) fn read_as(name: &[u8]) -> Said {
+    if is_plain_name(name) {
         let letters = || {
             let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
             letters.map(u8::to_ascii_lowercase)
@@ -110,6 +108,11 @@ pub(super) fn read_as(name: &[u8]) -> Said {
         let known = names.find(|(known, _)| letters().eq(known.bytes()));
         return known.map_or(Said::default(), |(_, said)| *said);
     }
+    read_as_any(name)
+}
+
+/// Without the short cut.
+pub(crate) fn read_as_any(name: &[u8]) -> Said {
     let mut said = Said::default();
     let mut read = |name: &[u8]| {
         any_layer(name, |layer| {

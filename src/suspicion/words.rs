@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::memchr;
 
 use crate::flow::{Candidate, CodeLengths, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
+use crate::spelling::shortcuts::has_any;
 use crate::work::looked_at;
 
 use super::gather::{MAX_CANDIDATES, Scan};
@@ -20,26 +21,12 @@ const SHORTEST_CODE: usize = 6;
 /// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
 /// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
 /// in another.
-const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
+pub(crate) const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
 static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&"),
     ByteSet::of(b"&;\"'<> \r\n\t\0"),
     ByteSet::of(b"&;\"'<> \r\n\t\0/\\,:?#|`@^(){}[]"),
 ];
-
-/// Whether a text has any of these bytes.
-fn has_any(text: &[u8], bytes: &[u8]) -> bool {
-    looked_at(text.len());
-    bytes.chunks(3).any(|bytes| {
-        let found = match bytes {
-            [a, b, c] => memchr3(*a, *b, *c, text),
-            [a, b] => memchr2(*a, *b, text),
-            [a] => memchr(*a, text),
-            _ => None,
-        };
-        found.is_some()
-    })
-}
 
 /// Collects every candidate of a request.
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {

@@ -4,15 +4,14 @@
 //! handle of ours stands in the same text is asked by the caller.
 
 use std::ops::Range;
-use std::sync::LazyLock;
 
 use memchr::memchr2_iter;
-use memchr::memmem::Finder;
 
 use super::html::{Token, tokens};
 use crate::oauth::params::folds_to;
 use crate::oauth::params::set::ByteSet;
-use crate::spelling::any_layer;
+use crate::spelling::shortcuts::{names_code, names_token};
+use crate::spelling::{any_layer, is_word};
 use crate::work::looked_at;
 
 /// A code has at least this many characters.
@@ -68,7 +67,6 @@ pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&
         let counts = |value: &[u8]| {
             credential.may_be(value) && except.is_none_or(|ours| value != ours.as_bytes())
         };
-        // Most texts do not have the word at all.
         mentions(credential, layer)
             && (is_named_there(credential, layer, kind, &counts)
                 || is_field(credential, layer, &counts))
@@ -90,14 +88,6 @@ impl Credential {
     }
 }
 
-/// Whether `access_token` or `id_token` is named at all, which nearly no text does.
-pub fn names_token(text: &[u8]) -> bool {
-    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("oken"));
-    looked_at(text.len());
-    END.find_iter(text)
-        .any(|at| token_around(Credential::Token, text, at + 1).is_some())
-}
-
 /// Whether a URL, as it stands there, holds a parameter of that name.
 pub fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
     is_parameter_like(credential, url, credential)
@@ -105,22 +95,17 @@ pub fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
 
 /// The same with a value that could be one of `like`.
 pub fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
-    mentions(credential, url)
-        && is_there(credential, url, |before, behind| {
-            // A URL does not begin with a parameter.
-            !before.is_empty() && is_parameter(before, behind, &|value| like.may_be(value))
-        })
+    is_there(credential, url, |before, behind| {
+        // A URL does not begin with a parameter.
+        !before.is_empty() && is_parameter(before, behind, &|value| like.may_be(value))
+    })
 }
 
+/// Whether the word is there in one piece. Names that are cut in its middle are no names of a field, either.
 fn mentions(credential: Credential, text: &[u8]) -> bool {
-    looked_at(text.len());
     match credential {
-        Credential::Code => {
-            memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
-        }
-        Credential::Token | Credential::AccessToken | Credential::IdToken => {
-            memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))
-        }
+        Credential::Code => names_code(text),
+        Credential::Token | Credential::AccessToken | Credential::IdToken => names_token(text),
     }
 }
 
@@ -162,11 +147,6 @@ fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) ->
                 .any(is_there)
         }
     }
-}
-
-fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
-    let there = text.get(at..at + word.len());
-    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }
 
 /// The `access_token` or `id_token`, if that is looked for, that has its `k` there, in any case, and with another separator or none.
@@ -366,10 +346,8 @@ fn is_field_of(
     })
 }
 
-/// The name, with case, brackets, blanks, references that are not known here and what cannot be seen left aside.
+/// The name, with case, brackets, blanks and what cannot be seen left aside.
 fn is_name_to_somebody(credential: Credential, name: &str) -> bool {
-    let end = name.find('&').filter(|_| name.ends_with(';'));
-    let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
     let is_unseen = |c: char| !c.is_ascii() || c.is_ascii_whitespace() || matches!(c, '[' | ']');
     let seen = name.trim_matches(is_unseen);
     match credential {

@@ -12,12 +12,6 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn of(name: &str) -> Self {
-        // Nearly all names differ in their first letter.
-        if !name.starts_with(|c: char| {
-            matches!(c, 'c' | 'C' | 'a' | 'A' | 'i' | 'I') || !c.is_ascii_alphanumeric()
-        }) {
-            return Self::default();
-        }
         let name = of_list(name);
         Self {
             code: folds_to(name, "code"),

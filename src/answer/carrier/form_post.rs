@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use crate::oauth::Edit;
+use crate::spelling::shortcuts::may_have_form;
 
 use super::beacon::{self, Credential, Kind};
 use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten};
@@ -72,10 +73,17 @@ const MAX_PLACES: usize = 4;
 impl<'p> FormPost<'p> {
     /// The forms of a page that say something, in order. One that leads to several places is there for each of them.
     pub fn all(page: &'p [u8]) -> Vec<Self> {
-        let mut reader = Reader::default();
-        if has_form(page) {
-            tokens(page).for_each(|token| reader.take(page, page, token));
+        if may_have_form(page) {
+            Self::each(page)
+        } else {
+            Vec::new()
         }
+    }
+
+    /// Without the short cut.
+    pub(crate) fn each(page: &'p [u8]) -> Vec<Self> {
+        let mut reader = Reader::default();
+        tokens(page).for_each(|token| reader.take(page, page, token));
         reader.end(page)
     }
 
@@ -90,14 +98,6 @@ impl<'p> FormPost<'p> {
         memchr(b'=', action).is_some()
             && (has(Credential::Code) || has(Credential::Token) || jarm::stands_in(action))
     }
-}
-
-/// Whether there is a form at all: most pages are told from carriers by looking for one word.
-pub fn has_form(page: &[u8]) -> bool {
-    memchr_iter(b'<', page).any(|at| {
-        let tag = page.get(at + 1..at + 5);
-        tag.is_some_and(|tag| tag.eq_ignore_ascii_case(b"form"))
-    })
 }
 
 /// What is known of a page's forms so far.
@@ -145,7 +145,7 @@ impl<'p> Reader<'p> {
                 "iframe" => {
                     let inside = tag
                         .value("srcdoc")
-                        .filter(|inside| has_form(inside.as_bytes()));
+                        .filter(|inside| may_have_form(inside.as_bytes()));
                     if let Some(inside) = inside {
                         self.take_inside(page, inside.as_bytes());
                     }

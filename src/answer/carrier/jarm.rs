@@ -4,18 +4,17 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use memchr::{memchr, memchr3};
+use memchr::memchr3;
 
 use crate::oauth::json;
 use crate::oauth::params::{self, folds_to, set::ByteSet};
+use crate::spelling::shortcuts::may_hold_jwt;
 
 use super::credentials::{Credentials, of_list};
 
 /// Whether some client takes a name for `response`.
 pub fn is_name(name: &str) -> bool {
-    // Nearly all names differ in their first letter.
-    name.starts_with(|c: char| matches!(c, 'r' | 'R') || !c.is_ascii_alphanumeric())
-        && folds_to(of_list(name), "response")
+    folds_to(of_list(name), "response")
 }
 
 /// Whether a value may be a JWT, signed or encrypted, whatever its parts say. What else is called `response`, such as the answer of
@@ -50,11 +49,12 @@ pub fn may_hold_credential(value: &str) -> bool {
 pub fn stands_in(url: &[u8]) -> bool {
     let start = memchr3(b'?', b'#', b';', url).unwrap_or(url.len());
     let behind = url.get(start..).unwrap_or_default();
-    // Most responses have none of the dots that are around the claims.
-    if memchr(b'.', behind).is_none() {
-        return false;
-    }
-    let pairs = behind.split(|byte| b"?&#;/!".contains(byte));
+    may_hold_jwt(behind) && stands_among(behind)
+}
+
+/// Whether it is one of the parameters in a text.
+pub(crate) fn stands_among(text: &[u8]) -> bool {
+    let pairs = text.split(|byte| b"?&#;/!".contains(byte));
     pairs
         .filter_map(|pair| str::from_utf8(pair).ok())
         .any(|pair| {

@@ -1,11 +1,12 @@
 //! What answers cost to read, whoever wrote them.
 
-use super::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
+use super::beacon::{Credential, Kind, carries, is_parameter_of};
 use super::carried::SEVERAL;
 use super::location::{address, is_token_response};
 use super::*;
 use crate::flow::{HandleKey, Purpose};
 use crate::spelling::Twins;
+use crate::spelling::shortcuts::may_name_token;
 use crate::work;
 
 /// What somebody would write who wants an answer to take long to read.
@@ -70,7 +71,7 @@ fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
                 }
                 let _ = carries(Credential::Code, text, Kind::Html, None);
                 let _ = carries(Credential::Token, text, Kind::Text, None);
-                let _ = names_token(text) && is_token_response(address(text), Credential::Token);
+                let _ = may_name_token(text) && is_token_response(address(text), Credential::Token);
                 let _ = is_parameter_of(Credential::Code, text);
                 let _ = twins.stand_in(text);
                 let _ = key.find_all(Purpose::State, text, 64);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
-use crate::answer::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
+use crate::answer::carrier::beacon::{Credential, Kind, carries, is_parameter_of};
 use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
 use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
@@ -12,11 +12,12 @@ use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
+use crate::spelling::shortcuts::{may_name_token, may_refresh};
 use crate::spelling::{any_layer, says};
 use crate::store::Pending;
 
 use super::asked::{Asked, Unsafe};
-use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
+use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
 
@@ -83,7 +84,7 @@ fn texts<'r>(
     let handles = |text: &[u8]| {
         let mut found: Vec<Handle> = Vec::new();
         let key = &exchange.site.state.key;
-        let are_too_many = may_hold_handle(asked, text)
+        let are_too_many = may_hold(asked, text)
             && any_layer(text, |layer| {
                 match key.find_all(Purpose::State, layer, MAX_HANDLES) {
                     Ok(more) => {
@@ -322,7 +323,7 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     if text.is_redirect && redirects(exchange, asked, bytes)
         || is_page
             && text.kind == Kind::Html
-            && has_refresh(bytes)
+            && may_refresh(bytes)
             && refresh::in_page(bytes).any(|value| redirects(exchange, asked, value.as_bytes()))
     {
         return true;
@@ -337,7 +338,7 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     let strays = |word: &[u8]| {
         is_token_response(word, like) && exchange.site.origins.is_foreign(&as_url(address(word)))
     };
-    names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+    may_name_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
 }
 
 /// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token

@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Response, header};
 
-use crate::answer::carrier::beacon::names_token;
-use crate::answer::carrier::form_post::has_form;
 use crate::flow::handle;
+use crate::spelling::shortcuts::{may_be_answer, may_hold_handle, may_name_token};
 use crate::spelling::{any_layer, says};
 use crate::telemetry::Event;
 
@@ -145,34 +144,27 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
 pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &Page) -> bool {
     let is_redirect =
         response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
-    let text: &[u8] = &page.text;
-    let may_hold = |text: &[u8]| may_hold_handle(asked, text);
-    let is_wide = || memchr::memchr(0, text).is_some();
     !is_redirect
         && page.extent != Extent::Sealed
-        && !has_form(text)
-        && !may_hold(text)
-        && !is_wide()
-        && !names_token(text)
-        && !(asked.at_authorization && has_refresh(text))
+        && !may_be_answer(&page.text)
+        && !may_hold(asked, &page.text)
         && !response.headers().iter().any(|(name, value)| {
             let value = value.as_bytes();
-            may_hold(value) || *name == header::REFRESH || leads(name) && names_token(value)
+            may_hold(asked, value)
+                || *name == header::REFRESH
+                || leads(name) && may_name_token(value)
         })
 }
 
-/// Whether a page may have a `Refresh` in itself.
-pub(super) fn has_refresh(page: &[u8]) -> bool {
-    says(page, b"http-equiv")
-}
-
 /// Whether a handle may stand in a text; where codes are to be expected, also one that is escaped.
-pub(super) fn may_hold_handle(asked: &Asked<'_>, text: &[u8]) -> bool {
-    let may_hold = |text: &[u8]| text.len() >= handle::LENGTH && handle::may_stand_in(text);
-    if asked.follows_login() && text.len() >= handle::LENGTH {
-        any_layer(text, may_hold)
+pub(super) fn may_hold(asked: &Asked<'_>, text: &[u8]) -> bool {
+    // No layer is longer than the text.
+    if text.len() < handle::LENGTH {
+        false
+    } else if asked.follows_login() {
+        any_layer(text, may_hold_handle)
     } else {
-        may_hold(text)
+        may_hold_handle(text)
     }
 }
 

@@ -60,11 +60,7 @@ pub(super) fn kind(name: &str) -> Kind {
         Some(b'x') => name
             .strip_prefix("x-")
             .map_or(Kind::Ordinary, kind_of_extension),
-        // The first letters of those below.
-        Some(b'c' | b'e' | b'f' | b'h' | b'k' | b'p' | b'r' | b's' | b't' | b'u') => {
-            kind_of_other(name)
-        }
-        Some(_) | None => Kind::Ordinary,
+        Some(_) | None => kind_of_other(name),
     }
 }
 
