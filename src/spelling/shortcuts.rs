@@ -1,7 +1,7 @@
 //! Short cuts: quick looks that spare most requests, answers and words a slow one.
 //!
 //! Each is a necessary condition of the slow look that its documentation names: where it says no, the slow one would find nothing.
-//! It may say yes for any reason. The fuzz target `shortcuts` ([`crate::fuzzing`]) holds every one against its slow look. What one
+//! It may say yes for any reason. The fuzz target `shortcuts` (`src/fuzzing.rs`) holds every one against its slow look. What one
 //! saves is measured in instructions of a unit of `benches/instructions`.
 
 use std::sync::LazyLock;
