@@ -77,7 +77,7 @@ fn requests(clients: usize) -> Vec<PendingAuthorization> {
         .collect()
 }
 
-fn store(settings: Settings) -> (MemoryStore, ManualClock) {
+fn store(settings: &Settings) -> (MemoryStore, ManualClock) {
     let (clock, manual) = Clock::manual();
     (
         MemoryStore::new(settings, HandleKey::for_upstream("bench"), clock),
@@ -125,7 +125,7 @@ fn login(store: &MemoryStore, pending: &PendingAuthorization) {
 const STEP: Duration = Duration::from_secs(1);
 
 fn steady(records: u32) -> (MemoryStore, ManualClock) {
-    let (store, clock) = store(Settings {
+    let (store, clock) = store(&Settings {
         pending: STEP * records,
         code: STEP * records / 3,
         capacity: usize::MAX,
@@ -239,7 +239,7 @@ fn memory(part: &str) {
 /// Fills a store, asks for more, and lets everything expire.
 fn full() {
     let settings = Settings::default();
-    let (store, clock) = store(settings.clone());
+    let (store, clock) = store(&settings.clone());
     let requests = requests(100);
     let mut keys = vec![Digest::from_bytes([1; 16]); MILLION];
     let before = Memory::now(&store);
@@ -278,7 +278,7 @@ fn full() {
 
 /// A store that has been near its capacity for a while.
 fn churn() {
-    let (store, clock) = store(Settings {
+    let (store, clock) = store(&Settings {
         pending: STEP * 999_900,
         ..Settings::default()
     });
@@ -301,7 +301,7 @@ fn codes(length: usize) {
         per_client: 1.0,
         ..Settings::default()
     };
-    let (store, clock) = store(settings.clone());
+    let (store, clock) = store(&settings.clone());
     let requests = requests(100);
     let held: Vec<_> = (0..MILLION / 5)
         .map(|number| hold(&store, &requests[number % 100]))
@@ -320,7 +320,7 @@ fn codes(length: usize) {
 }
 
 fn fill(clients: usize) {
-    let (store, _clock) = store(Settings::default());
+    let (store, _clock) = store(&Settings::default());
     let mut client = String::with_capacity(64);
     let before = Memory::now(&store);
     for number in 0..MILLION {

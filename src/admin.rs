@@ -2,6 +2,7 @@
 
 mod collect;
 mod exposition;
+mod in_force;
 
 use std::convert::Infallible;
 use std::io;
@@ -23,10 +24,11 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::gateway::site::Site;
+use crate::gateway::Shared;
 use crate::telemetry::Telemetry;
 
 use exposition::Format;
+pub use in_force::InForce;
 
 /// Nobody needs longer to ask for metrics.
 const HEADER_READ: Duration = Duration::from_secs(5);
@@ -58,17 +60,24 @@ impl Readiness {
 pub struct Admin {
     telemetry: Telemetry,
     readiness: Readiness,
+    in_force: InForce,
 }
 
 impl Admin {
     /// Statistics of the sites become metrics.
-    pub fn new(sites: Vec<Arc<Site>>, telemetry: Telemetry, readiness: Readiness) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        telemetry: Telemetry,
+        readiness: Readiness,
+        in_force: InForce,
+    ) -> Self {
         telemetry
             .metrics()
-            .register(Box::new(collect::Sites(sites)));
+            .register(Box::new(collect::Sites(shared)));
         Self {
             telemetry,
             readiness,
+            in_force,
         }
     }
 
@@ -81,7 +90,8 @@ impl Admin {
             "/readyz" if self.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/metrics" => self.metrics(request.headers()),
-            _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics\n"),
+            "/config" => json(self.in_force.document()),
+            _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics /config\n"),
         }
     }
 
@@ -112,6 +122,13 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn json(document: String) -> Response<Full<Bytes>> {
+    let mut response = plain(StatusCode::OK, document);
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 

@@ -4,39 +4,42 @@
 //! worker is a thread with a runtime, listeners and upstream connections of its own; the stores are shared.
 
 pub mod descriptors;
+mod reload;
+mod runtime;
 mod service;
+mod sites;
 #[cfg(test)]
 mod tests;
+mod worker;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::{interval, sleep, timeout};
+use rand::TryRng as _;
+use rand::rngs::{SysError, SysRng};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, InForce, Readiness};
 use crate::clock::Clock;
-use crate::clock::rounds::Rounds;
 use crate::config::Config;
-use crate::flow::HandleKey;
-use crate::gateway::site::Site;
-use crate::gateway::{Gateway, Shared};
+use crate::gateway::Shared;
 use crate::server::{self, Crowd, Lifecycle, Places};
-use crate::socket::{Batch, WorkerLoop};
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
-use crate::upstream::{Client, Connector, TlsError};
 
 use descriptors::{Need, TooFew};
-use service::Worker;
+use reload::Reload;
+pub use reload::{Source, sha256};
+use runtime::runtime;
+use sites::{Maker, NoTls};
+use worker::{Orders, Worker};
 
-/// How often expired records and unused connections are looked after.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// The share of the drain time in which new connections are still accepted: whoever routes to us has to notice first.
 const STILL_ACCEPTING: u32 = 5;
 
@@ -52,16 +55,11 @@ pub enum StartError {
         source: io::Error,
     },
     /// TLS to an upstream.
-    #[error("upstream {name:?}: {source}")]
-    Tls {
-        /// Name of the upstream.
-        name: String,
-        /// Why.
-        source: TlsError,
-    },
+    #[error(transparent)]
+    Tls(#[from] NoTls),
     /// The operating system gave no random bytes.
     #[error("no randomness: {0}")]
-    Entropy(getrandom::Error),
+    Entropy(SysError),
     /// Too few files may be open.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
@@ -71,17 +69,23 @@ pub enum StartError {
 }
 
 /// A gate whose sockets are open and which serves nothing yet.
-#[derive(Debug)]
 pub struct App {
-    config: Config,
+    /// As it was written, and as there are descriptors for.
+    configs: (Config, Config),
     shared: Arc<Shared>,
-    connectors: Vec<Connector>,
+    maker: Maker,
+    source: Option<Source>,
     /// For each worker one listener per address.
     listeners: Vec<Vec<TcpListener>>,
     admin: TcpListener,
     addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
-    clock: Clock,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "App({:?})", self.addresses)
+    }
 }
 
 impl App {
@@ -95,62 +99,41 @@ impl App {
         mut config: Config,
         telemetry: Telemetry,
         clock: Clock,
-        store: impl Fn(MemoryStore) -> Store,
+        store: impl Fn(MemoryStore) -> Store + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
+        let written = config.clone();
         if let Some(fewer) = Need::of(&config).fit(&mut config, descriptors::raise())? {
-            telemetry.tell(&Event::FewDescriptors {
-                limit: fewer.limit,
-                needed: fewer.needed,
-                connections: fewer.connections,
-                in_flight: fewer.in_flight,
-            });
+            telemetry.tell(&fewer.event());
         }
-        let (mut sites, mut connectors) = (Vec::new(), Vec::new());
-        for upstream in &config.upstreams {
-            let name = &upstream.gateway.name;
-            let connector =
-                Connector::new(&upstream.connection).map_err(|source| StartError::Tls {
-                    name: name.clone(),
-                    source,
-                })?;
-            connectors.push(connector);
-            let memory = MemoryStore::new(
-                config.store.clone(),
-                HandleKey::for_upstream(name),
-                clock.clone(),
-            );
-            let store = Arc::new(store(memory));
-            sites.push(Arc::new(Site::new(
-                upstream.gateway.clone(),
-                telemetry.metrics().upstream(name),
-                &upstream.connection,
-                store,
-            )));
-        }
+        let maker = Maker {
+            telemetry: telemetry.clone(),
+            clock: clock.clone(),
+            store: Box::new(store),
+        };
+        let snapshot = maker.snapshot(&config, None)?;
         let (listeners, addresses) = listen(&config.server)?;
         let admin = open(config.admin.listen, false)?;
         let admin_address = local(&admin, config.admin.listen)?;
-        let seed = getrandom::u32().map_err(StartError::Entropy)?;
-        let trusted = config.server.trusted_proxies.clone();
-        let shared = Shared::new(
-            sites,
-            config.limits,
-            trusted,
-            clock.clone(),
-            telemetry,
-            seed,
-        );
-        let shared = Arc::new(shared);
+        let seed = SysRng.try_next_u32().map_err(StartError::Entropy)?;
         Ok(Self {
-            config,
-            shared,
-            connectors,
+            shared: Arc::new(Shared::new(snapshot, clock, telemetry, seed)),
+            maker,
+            configs: (written, config),
+            source: None,
             listeners,
             admin,
             addresses,
             admin_address,
-            clock,
         })
+    }
+
+    /// Reads its configuration again when that has changed.
+    #[must_use]
+    pub fn reloading(self, source: Source) -> Self {
+        Self {
+            source: Some(source),
+            ..self
+        }
     }
 
     /// Where clients connect.
@@ -168,10 +151,14 @@ impl App {
     pub fn run(self, stop: &CancellationToken, now: &CancellationToken) -> Result<(), StartError> {
         let telemetry = self.shared.telemetry().clone();
         let readiness = Readiness::default();
+        let (written, config) = self.configs;
+        let text = self.source.as_ref().map(|source| source.text.as_str());
+        let in_force = InForce::new(&sha256(text.unwrap_or_default()), written.fixed());
         let admin = Admin::new(
-            self.shared.sites.clone(),
+            Arc::clone(&self.shared),
             telemetry.clone(),
             readiness.clone(),
+            in_force.clone(),
         );
         let admin = admin::spawn(self.admin, admin).map_err(StartError::Thread)?;
         for (what, address) in self
@@ -185,51 +172,44 @@ impl App {
         let life = Lifecycle {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            crowd: Crowd::new(Places {
-                all: self.config.server.connections,
-                per_peer: self.config.server.connections_per_peer,
-                proxies: self.config.server.trusted_proxies.clone(),
-            }),
+            crowd: Crowd::new(Places::of(&config.server)),
         };
-        let settings = &self.config.server;
         let gone = CancellationToken::new();
-        // No more than requests in flight, over all workers: that many descriptors there are.
-        let most_idle = self.config.limits.in_flight.div_ceil(self.listeners.len());
+        let (orders, receiver) = watch::channel(Orders::of(&config));
         let mut workers = Vec::new();
         for listeners in self.listeners {
-            let upstream_tasks = TaskTracker::new();
-            let own = WorkerLoop {
-                rounds: Rounds::new(self.clock.clone(), shortest(&self.config)),
-                batch: Batch::default(),
-            };
-            let clients =
-                self.connectors
-                    .iter()
-                    .zip(&self.config.upstreams)
-                    .map(|(connector, upstream)| {
-                        Client::new(
-                            connector.clone(),
-                            &upstream.connection,
-                            most_idle,
-                            own.clone(),
-                            upstream_tasks.clone(),
-                        )
-                    });
-            let gateway = Arc::new(Gateway::new(Arc::clone(&self.shared), clients.collect()));
-            let worker = Worker::new(gateway, telemetry.clone());
-            let (life, gone) = (life.clone(), gone.clone());
-            let thread = worker_thread(worker, listeners, settings.clone(), own, life, gone);
-            workers.push(thread.map_err(StartError::Thread)?);
+            let worker = Worker::new(
+                Arc::clone(&self.shared),
+                receiver.clone(),
+                life.clone(),
+                gone.clone(),
+            );
+            workers.push(worker.spawn(listeners).map_err(StartError::Thread)?);
         }
         readiness.set_ready(true);
-        let drain = Drain {
-            limit: self.config.server.drain,
-            telemetry: &telemetry,
-            readiness: &readiness,
+        let mut reload = Reload {
+            maker: self.maker,
+            shared: self.shared,
+            crowd: life.crowd.clone(),
+            orders,
+            in_force,
+            config: written,
+            overlap: None,
+            refused: None,
         };
-        runtime()
-            .map_err(StartError::Thread)?
-            .block_on(drain.wait(stop, now, &life));
+        let source = self.source;
+        runtime().map_err(StartError::Thread)?.block_on(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = reload.watch_or_wait(source.as_ref()) => {}
+            }
+            let drain = Drain {
+                limit: reload.config.server.drain,
+                telemetry: &telemetry,
+                readiness: &readiness,
+            };
+            drain.wait(now, &life).await;
+        });
         gone.cancel();
         for worker in workers {
             // A worker that panicked outside of a request has nothing left to hand over.
@@ -249,8 +229,7 @@ struct Drain<'a> {
 
 impl Drain<'_> {
     /// Not ready, still serving, then closing, then the end.
-    async fn wait(&self, stop: &CancellationToken, now: &CancellationToken, life: &Lifecycle) {
-        stop.cancelled().await;
+    async fn wait(&self, now: &CancellationToken, life: &Lifecycle) {
         self.readiness.set_ready(false);
         self.telemetry.tell(&Event::Draining { limit: self.limit });
         let still_accepting = self.limit / STILL_ACCEPTING;
@@ -268,65 +247,6 @@ impl Drain<'_> {
             cut_off: life.tasks.len(),
         });
     }
-}
-
-fn worker_thread(
-    worker: Worker,
-    listeners: Vec<TcpListener>,
-    settings: server::Settings,
-    own: WorkerLoop,
-    life: Lifecycle,
-    gone: CancellationToken,
-) -> io::Result<JoinHandle<()>> {
-    let runtime = runtime()?;
-    let run = async move {
-        let worker = Arc::new(worker);
-        TaskTracker::new().spawn(own.batch.clone().run());
-        for listener in listeners {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-                continue;
-            };
-            let accept = server::accept(
-                listener,
-                settings.clone(),
-                own.clone(),
-                life.clone(),
-                Arc::clone(&worker),
-            );
-            life.tasks.spawn(accept);
-        }
-        let mut tick = interval(HOUSEKEEPING);
-        let mut look = interval(own.rounds.interval());
-        let mut is_closing = false;
-        loop {
-            tokio::select! {
-                () = gone.cancelled() => return,
-                _ = tick.tick() => worker.keep_house(),
-                _ = look.tick() => {
-                    own.rounds.look();
-                    worker.relieve(&life.crowd);
-                }
-                // Connections that wait for nothing in particular end now.
-                () = life.closing.cancelled(), if !is_closing => {
-                    is_closing = true;
-                    own.rounds.look();
-                }
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("worker".to_owned())
-        .spawn(move || runtime.block_on(run))
-}
-
-/// The shortest limit that is kept by a worker's rounds.
-fn shortest(config: &Config) -> Duration {
-    let responses = config.upstreams.iter().map(|u| u.connection.response);
-    responses.fold(config.server.shortest(), Duration::min)
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
 }
 
 /// One listener per worker and address. The first one of an address decides the port where it is 0.

@@ -1,18 +1,21 @@
 //! The command line: one file per command.
 
+mod against;
+mod ask;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
 mod options;
 mod run;
+mod schema;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use options::{Admin, ConfigFile};
+use options::{Admin, Check, ConfigFile};
 use terminal::USAGE;
 
 /// Makes any OAuth 2.0 / OpenID Connect server require PKCE with S256.
@@ -28,7 +31,9 @@ enum Command {
     /// Serve
     Run(ConfigFile),
     /// Say what is wrong with a configuration, and what it means for each client
-    Check(ConfigFile),
+    Check(Check),
+    /// Describe every key of the configuration: a JSON schema for editors, a commented file, a page of the manual
+    Schema(schema::Options),
     /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
     #[cfg(feature = "demo")]
     Demo(demo::Options),
@@ -68,7 +73,8 @@ fn without_demo(mut error: clap::Error) -> clap::Error {
 fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
-        Command::Check(file) => check::execute(file),
+        Command::Check(options) => check::execute(options),
+        Command::Schema(options) => schema::execute(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
@@ -78,6 +84,7 @@ fn execute(command: &Command) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::print::Format;
     use clap::CommandFactory as _;
 
     #[test]
@@ -94,17 +101,28 @@ mod tests {
         ));
         assert!(matches!(
             parse("pkce-gate check --config a/b.toml").unwrap().command,
-            Command::Check(ConfigFile { config }) if config.to_str() == Some("a/b.toml")
+            Command::Check(Check { file, against: None }) if file.config.to_str() == Some("a/b.toml")
+        ));
+        assert!(matches!(
+            parse("pkce-gate check --against [::1]:99").unwrap().command,
+            Command::Check(Check { against: Some(admin), .. }) if admin.port() == 99
         ));
         assert!(matches!(
             parse("pkce-gate healthcheck --admin [::1]:99").unwrap().command,
             Command::Healthcheck(Admin { admin }) if admin.port() == 99
+        ));
+        assert!(matches!(
+            parse("pkce-gate schema").unwrap().command,
+            Command::Schema(schema::Options {
+                format: Format::Json
+            })
         ));
         for wrong in [
             "pkce-gate",
             "pkce-gate chek",
             "pkce-gate run config.toml",
             "pkce-gate check --conf x",
+            "pkce-gate check --against x",
             "pkce-gate healthcheck --admin x",
         ] {
             assert!(parse(wrong).unwrap_err().use_stderr(), "{wrong}");

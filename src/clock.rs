@@ -93,6 +93,14 @@ pub fn doubt() -> Option<Doubt> {
     CALENDAR.doubt(wall(), running)
 }
 
+/// The wall clock's time as RFC 3339 writes it, to the second.
+pub fn written() -> String {
+    const DAY: u64 = 86_400;
+    let (day, of_day) = (wall() / DAY, wall() % DAY);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}Z", date::format(day))
+}
+
 /// Seconds since 1970-01-01 by the wall clock.
 #[expect(
     clippy::disallowed_methods,

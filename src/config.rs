@@ -1,103 +1,50 @@
 //! From `config.toml` to the settings of every component.
 //!
+//! Every key is declared once, in `schema`: its kind, its default, and what is said of it. That drives the readers here, the
+//! names in messages, and what `print` writes: the commented `config.toml`, the page of the manual, a JSON schema.
+//!
 //! The TOML parser keeps the place of every key and value, and goes on after a mistake. What it yields is read once by
-//! the readers below, one per section: each asks for its keys by name and type, and what is wrong is recorded, never
-//! returned, so that all problems are seen at once. What nobody asked for is an unknown key. What concerns more than
-//! one key comes last (`lint`).
+//! the readers below, one per section: what is wrong is recorded, never returned, so that all problems are seen at once.
+//! What concerns more than one key comes last (`lint`).
 
+pub mod print;
 pub mod problem;
 
+mod ask;
 mod client;
+mod context;
 mod endpoints;
+pub mod file;
+mod key;
 mod limits;
 mod lint;
 mod log;
+mod oauth;
 mod origin;
 mod path;
 mod pkce;
 mod report;
 mod routes;
+mod schema;
 mod server;
+mod settings;
 mod store;
 mod syntax;
 mod tree;
 mod unknown;
 mod upstream;
 mod value;
+mod words;
 
-use std::io;
 use std::path::Path;
 
 use toml::de::DeTable;
 
-use crate::{admin, gateway, telemetry};
+use context::{Context, Machine, ThisMachine};
 pub use problem::{Problem, Problems, Severity, Span};
-use report::{Known, Report};
+use report::Report;
+pub use settings::{Checked, Config, Upstream};
 use tree::Table;
-
-/// A configuration that was checked as a whole.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// `[server]` and the part of `[limits]` that concerns connections.
-    pub server: crate::server::Settings,
-    /// `[admin]`.
-    pub admin: admin::Settings,
-    /// `[limits]`.
-    pub limits: gateway::Limits,
-    /// `[store]`.
-    pub store: crate::store::Settings,
-    /// `[log]`.
-    pub log: telemetry::Settings,
-    /// `[[upstream]]`, in order.
-    pub upstreams: Vec<Upstream>,
-}
-
-/// One `[[upstream]]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
-    /// Where it is.
-    pub connection: crate::upstream::Settings,
-    /// What happens to its requests.
-    pub gateway: gateway::Settings,
-}
-
-/// A configuration to start with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
-    /// What it says.
-    pub config: Config,
-    /// What somebody should know about it.
-    pub warnings: Problems,
-}
-
-/// What a configuration depends on besides its text.
-trait Machine {
-    /// How many threads can run at once.
-    fn cores(&self) -> usize;
-    /// A whole file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-}
-
-struct ThisMachine;
-
-impl Machine for ThisMachine {
-    fn cores(&self) -> usize {
-        std::thread::available_parallelism().map_or(1, usize::from)
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
-    }
-}
-
-/// What the readers have to know.
-struct Context<'c> {
-    /// Days since 1970-01-01.
-    today: u64,
-    /// Where relative paths begin.
-    directory: &'c Path,
-    machine: &'c dyn Machine,
-}
 
 /// Reads a configuration. `today` is in days since 1970-01-01; relative paths in the file begin beside the file.
 ///
@@ -114,15 +61,18 @@ fn load_on(
 ) -> Result<Checked, Problems> {
     let (readable, given_up) = syntax::readable(text);
     let (tree, errors) = DeTable::parse_recoverable(&readable);
-    let syntax = syntax::problems(text, given_up, tree.get_ref(), &errors);
+    let syntax = syntax::problems(&readable, given_up, tree.get_ref(), &errors);
     let report = Report::new(syntax);
     let context = Context {
         today,
         directory: Path::new(file_name).parent().unwrap_or(Path::new("")),
         machine,
     };
-    let config = read(&Table::root(tree.get_ref(), &report), &context);
-    unknown::check(tree.get_ref(), &known(), &report);
+    let config = read(
+        &Table::root(&schema::ROOT, tree.get_ref(), &report),
+        &context,
+    );
+    unknown::check(tree.get_ref(), &report);
     let problems = Problems::new(file_name, text, report.into_problems());
     if problems.count(Severity::Error) > 0 {
         Err(problems)
@@ -136,13 +86,14 @@ fn load_on(
 
 /// Reads the whole tree. What is wrong is recorded, and something is put in its place.
 fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
-    let (server_table, admin_table) = (root.table("server"), root.table("admin"));
-    let (limits_table, store_table) = (root.table("limits"), root.table("store"));
+    use schema::{limits::LIMITS, server as keys, store::STORE, upstream::UPSTREAM};
+    let (server_table, admin_table) = (root.table(&keys::SERVER), root.table(&keys::ADMIN));
+    let (limits_table, store_table) = (root.table(&LIMITS), root.table(&STORE));
     let server = server::read(&server_table, &limits_table, context.machine);
     let admin = server::admin(&admin_table);
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
-        .tables("upstream")
+        .tables(&UPSTREAM)
         .into_iter()
         .map(|table| upstream::read(table, own_origin.as_ref(), context))
         .collect();
@@ -159,7 +110,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     let config = Config {
         limits: limits::requests(&limits_table, server.settings.headers),
         store: store::read(&store_table),
-        log: log::read(&root.table("log")),
+        log: log::read(&root.table(&keys::LOG)),
         upstreams: upstreams.iter().map(|read| read.built.clone()).collect(),
         server: server.settings.clone(),
         admin,
@@ -178,20 +129,6 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         }
     }
     config
-}
-
-/// Every key that a reader asks for: they are let loose on a file with one table of each kind.
-fn known() -> Known {
-    let skeleton = "[[upstream]]\n[[upstream.client]]\n";
-    let tree = DeTable::parse_recoverable(skeleton).0;
-    let report = Report::new(Vec::new());
-    let context = Context {
-        today: 0,
-        directory: Path::new(""),
-        machine: &ThisMachine,
-    };
-    read(&Table::root(tree.get_ref(), &report), &context);
-    report.into_known()
 }
 
 #[cfg(test)]

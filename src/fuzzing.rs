@@ -6,16 +6,30 @@
     reason = "an invariant that does not hold has to end the run"
 )]
 
-use crate::carrier::form_post::FormPost;
-use crate::carrier::html::{Token, tokens};
-use crate::carrier::location::Location;
-use crate::carrier::{Carrier, Replacement, metadata};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use url::Url;
+
+use crate::answer::carrier::beacon::{self, Credential};
+use crate::answer::carrier::form_post::FormPost;
+use crate::answer::carrier::html::{Token, tokens};
+use crate::answer::carrier::location::{Location, is_token_response};
+use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, metadata, refresh};
 use crate::flow::submission::{Part, Towards};
-use crate::flow::{ClientState, CodeLengths, Handle, HandleKey, Purpose, Submission};
+use crate::flow::{Candidate, ClientState, CodeLengths, Handle, HandleKey, Purpose, Submission};
+use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
-use crate::oauth::{ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json};
-use crate::spelling::Twins;
-use crate::suspicion::{self, Look};
+use crate::oauth::{
+    AuthorizationCode, ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
+};
+use crate::route::fold::Readings;
+use crate::spelling::shortcuts::{
+    has_any, has_run, is_plain_name, is_plain_path, is_quiet, may_be_answer, may_be_ascii,
+    may_have_form, may_hide_handle, may_hold_handle, may_hold_jwt, may_name_token, may_refresh,
+    plain_host,
+};
+use crate::spelling::{Twins, any_layer};
+use crate::suspicion::{self, Kind, Look, names, words};
 
 const PAIRS: usize = 64;
 
@@ -197,10 +211,10 @@ pub fn suspicion(input: &[u8]) {
     let body = body.map_or(suspicion::Body::Absent, |bytes| suspicion::Body::Whole {
         bytes,
         kind: match input.len() % 4 {
-            0 => suspicion::Kind::Form,
-            1 => suspicion::Kind::Json,
-            2 => suspicion::Kind::Multipart,
-            _ => suspicion::Kind::Other,
+            0 => Kind::Form,
+            1 => Kind::Json,
+            2 => Kind::Multipart,
+            _ => Kind::Other,
         },
     });
     let request = suspicion::Request {
@@ -224,9 +238,6 @@ pub fn suspicion(input: &[u8]) {
     if text.starts_with("grant_type=") && text.len() > 11 && !text.contains(['&', ';']) {
         assert!(found.asks_for_token());
     }
-    if suspicion::is_quiet(query) && matches!(request.body, suspicion::Body::Absent) {
-        assert!(!found.asks_for_token() && found.planted.is_empty());
-    }
 }
 
 /// A text and a word in it: with whatever around it, the word is found in every encoding.
@@ -248,6 +259,96 @@ pub fn twins(input: &[u8]) {
     encode_into(&mut escaped, word);
     for form in [word.as_bytes(), &escaped] {
         assert!(twins.stand_in(&[around, b" ", form, b" ", around].concat()));
+    }
+}
+
+/// The short cuts: where one says no, the slow look finds nothing.
+pub fn shortcuts(input: &[u8]) {
+    let key = key();
+    let token = |text: &[u8]| beacon::carries(Credential::Token, text, beacon::Kind::Text, None);
+    let handle = |text: &[u8]| key.candidates(Purpose::State, text).next().is_some();
+    assert!(may_hold_handle(input) || !handle(input));
+    assert!(may_hide_handle(input) || !any_layer(input, handle));
+    assert!(may_name_token(input) || !token(input));
+    let is_response = |word: &[u8]| is_token_response(word, Credential::Token);
+    assert!(may_name_token(input) || !any_layer(input, is_response));
+    assert!(may_hold_jwt(input) || !jarm::stands_among(input));
+    assert!(may_refresh(input) || refresh::in_page(input).next().is_none());
+    assert!(may_have_form(input) || FormPost::each(input).is_empty());
+    // In UTF-16 there is a NUL between all letters.
+    let letters: Vec<u8> = input.iter().copied().filter(|byte| *byte != 0).collect();
+    let holds = [input, &letters].into_iter().any(token);
+    assert!(may_be_answer(input) || carriers(None, false, input).is_empty() && !holds);
+
+    for kind in [Kind::Form, Kind::Json, Kind::Multipart, Kind::Other] {
+        let body = suspicion::Body::Whole { bytes: input, kind };
+        for (query, body) in [(input, suspicion::Body::Absent), (b"", body)] {
+            let request = suspicion::Request {
+                query,
+                body,
+                ..suspicion::Request::default()
+            };
+            let found = suspicion::scan(&request, &key, Look::Names);
+            assert!(!is_quiet(input) || !found.asks_for_token() && found.planted.is_empty());
+        }
+    }
+    for name in input.split(|byte| b"&=".contains(byte)) {
+        if is_plain_name(name) {
+            assert_eq!(names::read_as(name), names::read_as_any(name));
+        }
+    }
+    if let Ok(text) = str::from_utf8(input) {
+        let path = text.trim_matches('/');
+        let is_same = |readings: Readings<'_>| !readings.any(|read| read.trim_matches('/') != path);
+        assert!(!is_plain_path(text) || is_same(Readings::each(text)));
+        if let (Some(host), Ok(url)) = (plain_host(text), Url::parse(text)) {
+            assert_eq!(Some(host), url.host_str());
+        }
+    }
+    words_that_may_be_codes(input, &key);
+    in_base64(input);
+}
+
+/// A word that is a candidate where every length counts is one where its own does.
+fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
+    let word = input.split(u8::is_ascii_whitespace).next();
+    let word = word.and_then(|word| str::from_utf8(word).ok());
+    let Some(code) = word.and_then(AuthorizationCode::new) else {
+        return;
+    };
+    let request = suspicion::Request {
+        query: input,
+        ..suspicion::Request::default()
+    };
+    let has_code = |lengths| {
+        let found = suspicion::scan(&request, key, Look::Words { lengths });
+        found.candidates.contains(&Candidate::Code(code.digest())) || found.unreadable.is_some()
+    };
+    let mut lengths = [0; CodeLengths::WORDS];
+    let (at, bit) = CodeLengths::place(code.expose().len());
+    if let Some(word) = lengths.get_mut(at) {
+        *word = bit;
+    }
+    assert!(has_code(CodeLengths::from_words(lengths)) || !has_code(CodeLengths::ANY));
+    // Each way to cut a text finds other words, or there is nothing to cut it at.
+    for around in words::AROUND {
+        let is_cut = input.iter().any(|byte| around.contains(byte));
+        assert_eq!(has_any(input, around), is_cut);
+    }
+}
+
+/// Text in base64 is a run of its characters, and what stands in it is ASCII from where it begins.
+fn in_base64(input: &[u8]) {
+    let (before, text) = input.split_at(input.len().min(4));
+    for length in [1, 8, 32] {
+        let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let slowly = input.windows(length).any(|run| run.iter().all(is_one));
+        assert_eq!(has_run(input, &UNRESERVED, length), slowly);
+    }
+    let ascii = text.iter().take_while(|byte| byte.is_ascii()).count();
+    for encoded in [STANDARD.encode(input), URL_SAFE.encode(input)] {
+        let run = encoded.trim_end_matches('=').as_bytes();
+        assert!(may_be_ascii(run, ascii), "{before:?}");
     }
 }
 
@@ -317,7 +418,7 @@ pub fn config_file(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// Every target by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),
@@ -328,12 +429,14 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("handle", handle),
     ("suspicion", suspicion),
     ("twins", twins),
+    ("shortcuts", shortcuts),
     ("config_file", config_file),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
     use std::path::Path;
 
@@ -376,6 +479,87 @@ mod tests {
         ] {
             named.sort_unstable();
             assert_eq!(named, targets);
+        }
+    }
+
+    /// What the slow looks look for, in pieces.
+    const PARTS: [&[u8]; 48] = [
+        b"code",
+        b"CODE",
+        b"grant_type",
+        b"client_id",
+        b"access_token",
+        b"Access.Token",
+        b"token",
+        b"_",
+        b"SplxlOBeZQQYbYS6WxSbIA1234",
+        b"pgs0123456789abcdefghijklmnopqrs",
+        b"p",
+        b"gs",
+        b"%70",
+        b"%25",
+        b"%5C",
+        b"\\u0070",
+        b"\\x70",
+        b"\\",
+        b"&",
+        b"amp",
+        b"num",
+        b"percnt",
+        b"lowbar",
+        b"#",
+        b"112",
+        b"70",
+        b";",
+        b"=",
+        b"?",
+        b"{",
+        b"\"",
+        b":",
+        b" ",
+        b"/",
+        b".",
+        b"\0",
+        b"state=",
+        b"code=SplxlOBeZQQY&client_id=a",
+        b"grant_type=a",
+        b"[0]",
+        b"%u",
+        b"<",
+        b"form ",
+        b"<iframe srcdoc='",
+        b"&lt;",
+        b"<meta http-equiv=refresh content='",
+        b"<input name=code value=",
+        b">",
+    ];
+
+    proptest! {
+        #[test]
+        fn where_a_short_cut_says_no_the_slow_look_finds_nothing(
+            parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 0..9),
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            shortcuts(&parts.concat());
+            shortcuts(&bytes);
+        }
+
+        #[test]
+        fn a_path_or_a_url_that_looks_plain_is_plain(
+            path in "(/[a-z0-9_~!@.%A-Z-]{0,3}){1,4}/?",
+            url in "https?://[a-z0-9.:@/x\\\\?#%\t-]{0,12}[a-z./:]{0,3}|[ hH]ttps?:/{0,3}[a-z.]{0,9}",
+        ) {
+            shortcuts(path.as_bytes());
+            shortcuts(url.as_bytes());
+        }
+
+        #[test]
+        fn an_escape_that_may_hide_a_handle_is_seen(
+            text in "(p|g|s|%|&|amp|;|#|num|percnt|[\\\\]|u0070|x67|70|112|103|7|0|3B|23|26|5c){0,9}",
+        ) {
+            let holds = |text: &[u8]| text.windows(3).any(|three| three == b"pgs");
+            let hidden = any_layer(text.as_bytes(), holds);
+            prop_assert!(may_hide_handle(text.as_bytes()) || !hidden, "{}", text);
         }
     }
 }

@@ -10,7 +10,7 @@
 //!    ([`flow::submission`]); it may repeat what the record says and nothing else. The upstream sees the challenge, if
 //!    it is to see any of it.
 //! 3. **Authorization response** (`gateway/bind.rs`). The upstream answers with a code, in a `Location` or in a
-//!    form_post page ([`carrier`]). The code is bound to the pending authorization; the client gets a handle in its
+//!    form_post page ([`answer::carrier`]). The code is bound to the pending authorization; the client gets a handle in its
 //!    place and its own `state` back. The upstream's code never leaves: an answer that is not recognised is worthless,
 //!    never a way around.
 //! 4. **Token request** (`gateway/token.rs`). The request is judged against what was bound ([`policy::redeem`]): same client,
@@ -26,17 +26,20 @@
 pub mod admin;
 pub mod answer;
 pub mod app;
-pub mod carrier;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod flow;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod gateway;
+pub mod http;
 pub mod network;
 pub mod oauth;
+pub mod pages;
 pub mod policy;
+pub mod route;
 pub mod server;
 pub mod socket;
 pub mod spelling;

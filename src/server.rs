@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 pub use crowd::{Crowd, Places};
 use session::Session;
 pub use settings::Settings;
-use watch::{Watch, Watched};
+use watch::{Cut, Watch, Watched};
 
 use crate::socket::{Socket, WorkerLoop};
 
@@ -118,10 +119,11 @@ pub trait MakeService {
     fn connections(&self, change: i64);
 }
 
-/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say.
+/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say, which are those at
+/// the time when it came ([`Settings::at_least`]).
 pub async fn accept<M>(
     listener: TcpListener,
-    settings: Settings,
+    in_force: Arc<ArcSwap<Settings>>,
     own: WorkerLoop,
     life: Lifecycle,
     make: Arc<M>,
@@ -131,7 +133,6 @@ pub async fn accept<M>(
     <M::Body as Body>::Error: std::error::Error + Send + Sync,
 {
     let WorkerLoop { rounds, batch } = own;
-    let settings = Arc::new(settings.at_least(&rounds));
     let mut backoff = BACKOFF.0;
     loop {
         let accepted = tokio::select! {
@@ -141,6 +142,7 @@ pub async fn accept<M>(
         match accepted {
             Ok((socket, peer)) => {
                 backoff = BACKOFF.0;
+                let settings = in_force.load_full();
                 // Only now: a place that waits here for a connection would be missing at another worker's listener,
                 // and the kernel spreads connections without asking who has places.
                 let watch = Arc::new(Watch::new(rounds.clock().clone(), life.crowd.patience()));
@@ -162,7 +164,7 @@ pub async fn accept<M>(
                 // A socket that is broken already shows so at the first read.
                 drop(socket.set_nodelay(true));
                 let socket = batch.socket(socket);
-                let (settings, make) = (Arc::clone(&settings), Arc::clone(&make));
+                let make = Arc::clone(&make);
                 life.tasks.spawn(async move {
                     make.connections(1);
                     serve(socket, peer, &settings, &session, watch, make.as_ref()).await;
@@ -223,8 +225,14 @@ async fn serve<M>(
     });
     match end.await {
         End::Whole => {}
-        End::Late => make.timed_out(peer),
-        End::Spared => make.spared(peer),
+        End::Late => {
+            session.cuts(Cut::Late);
+            make.timed_out(peer);
+        }
+        End::Spared => {
+            session.cuts(Cut::Spared);
+            make.spared(peer);
+        }
         End::Malformed(reason) => {
             make.malformed_head(peer, reason);
             // Boxed, because it is rare.

@@ -16,6 +16,8 @@
 //! itself, and no attacker can throw out a login that is under way.
 
 pub mod memory;
+mod settings;
+mod verbs;
 
 #[cfg(test)]
 mod contract;
@@ -23,237 +25,19 @@ mod contract;
 pub(crate) mod failing;
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::flow::{BoundCode, Handle, PendingAuthorization, Presented, Settlement};
+use crate::flow::{BoundCode, PendingAuthorization, Presented, Settlement};
 pub use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub use crate::network::Network;
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
+pub use settings::{Limit, Settings};
+pub use verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
 
 #[cfg(test)]
 use failing::Verb;
-
-/// How long records live and how many there may be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// From the authorization request to the code.
-    pub pending: Duration,
-    /// From the code to the token.
-    pub code: Duration,
-    /// Records of all kinds, tombstones included; at this number new requests are refused.
-    pub capacity: usize,
-    /// The largest share of `capacity`, 0 to 1, that the pending authorizations of one client may hold.
-    pub per_client: f64,
-    /// The largest share of `capacity`, 0 to 1, that the sign-ins from one [`Network`] may hold.
-    pub per_network: f64,
-    /// How many sign-ins a second one [`Network`] may begin, at least one; ten seconds' worth at once.
-    pub network_rate: u32,
-    /// Wrong verifiers before a code is burnt.
-    pub attempts: u8,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            pending: Duration::from_mins(15),
-            code: Duration::from_mins(5),
-            capacity: 1_000_000,
-            per_client: 0.5,
-            per_network: 0.125,
-            network_rate: 100,
-            attempts: 3,
-        }
-    }
-}
-
-/// What new records may not exceed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    /// [`Settings::capacity`].
-    Capacity,
-    /// [`Settings::per_client`].
-    Client,
-    /// [`Settings::per_network`].
-    Network,
-    /// [`Settings::network_rate`].
-    Rate,
-}
-
-impl Limit {
-    /// As the log tells it.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Capacity => "the store is full",
-            Self::Client => "one client holds its whole share of the store",
-            Self::Network => "one network holds its whole share of the store",
-            Self::Rate => "one network begins too many sign-ins a second",
-        }
-    }
-}
-
-/// Why a record could not be kept or read: the request is refused, never let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// There is no room, and when there will be some.
-    #[error("{}", .0.reason())]
-    NoRoom(Limit, Duration),
-    /// No random bytes could be had.
-    #[error("no randomness")]
-    Entropy,
-    /// It does not answer. What was asked of it may have been done or not.
-    #[error("the store cannot be reached")]
-    Unreachable,
-}
-
-/// Under what a record is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Under a fresh handle (`codes = "handle"`).
-    Handle,
-    /// The same, of a sign-in whose browser has yet to follow a redirect to it (`entry = "redirect"`). It lives for a minute,
-    /// and makes room first, until it is read ([`Store::pending`]) or gets a code.
-    Entry,
-    /// Under values that travel anyway (`codes = "upstream"`): a digest of redirect target and state, or of a code.
-    Digest(Digest),
-}
-
-/// What [`Store::hold`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Held {
-    /// Under this handle.
-    Handle(Handle),
-    /// Under the digest that was given.
-    New,
-    /// An equal record was there already: a reload.
-    Again,
-    /// A record with another challenge or client was there: neither can be trusted, both are dead until they expire.
-    Conflict,
-}
-
-/// What [`Store::pending`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pending {
-    /// Alive.
-    Live(Box<PendingAuthorization>),
-    /// It was there, and its time is over.
-    Expired,
-    /// Two different requests came under the same values.
-    Conflict,
-    /// Never there, or gone long ago.
-    Unknown,
-}
-
-/// What [`Store::bind`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bound {
-    /// The client gets this in place of the code.
-    Handle(Handle),
-    /// Under the digest that was given.
-    Digest,
-    /// This authorization has yielded [`crate::flow::CODES_PER_AUTHORIZATION`] codes already.
-    TooMany,
-    /// This code was bound before, to another sign-in, and stays bound to that one alone.
-    Elsewhere,
-    /// The pending authorization is gone.
-    Unknown,
-}
-
-/// What [`Store::redeem`] found. The reasons stay distinct in events; clients see one `invalid_grant`. Whose code it was
-/// ([`crate::oauth::ClientId::digest`]) is known as long as it is remembered: a dead code is judged by its owner's rule.
-#[derive(Debug)]
-pub enum Redeemed {
-    /// The request matches, and the caller owns the code until it settles the claim.
-    Claimed(Claim),
-    /// The code is there, and the request does not match it. This excludes nobody else.
-    Mismatch(Digest),
-    /// Someone else is redeeming it, or has.
-    AlreadyRedeemed(Digest),
-    /// Burnt by wrong verifiers, or by more releases than there may be.
-    Burnt(Digest),
-    /// Its time is over.
-    Expired(Digest),
-    /// Nothing that is redeemed here, or gone long ago. Whose it is can be known all the same: the upstream's own code of a
-    /// client that has a handle in its place.
-    Unknown(Option<Digest>),
-}
-
-/// Whose something is or was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// [`crate::oauth::ClientId::digest`]. Of two that a conflict is between, the first.
-    pub client: Digest,
-    /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.
-    pub alive: bool,
-    /// Where its redirect URI leads ([`crate::oauth::RedirectDigest::target`]), and so where the client gets its code. `None`: the
-    /// request had none, or it is not remembered any more.
-    pub target: Option<Digest>,
-}
-
-/// The one right to redeem a code. Dropped without [`Store::settle`] (the client went away, a panic) it stays
-/// claimed, and so is never redeemed again: whether the upstream saw the code is then unknown.
-#[derive(Debug)]
-#[must_use = "a claim that is not settled is lost with its code"]
-pub struct Claim {
-    key: Digest,
-    fence: u64,
-    bound: BoundCode,
-    is_proved: bool,
-}
-
-impl Claim {
-    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time. `is_proved`: the
-    /// request brought the verifier ([`Presented::Matches`]).
-    pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode, is_proved: bool) -> Self {
-        Self {
-            key,
-            fence,
-            bound,
-            is_proved,
-        }
-    }
-
-    /// What has to be true of whoever redeems it.
-    pub fn bound(&self) -> &BoundCode {
-        &self.bound
-    }
-
-    /// For stores.
-    pub(crate) fn key(&self) -> Digest {
-        self.key
-    }
-
-    /// For stores.
-    pub(crate) fn fence(&self) -> u64 {
-        self.fence
-    }
-
-    /// For stores: whether its release counts.
-    pub(crate) fn is_proved(&self) -> bool {
-        self.is_proved
-    }
-}
-
-/// What an operator wants to know of a store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Statistics {
-    /// Pending authorizations.
-    pub pending: usize,
-    /// Those among them whose redirect has not been followed yet.
-    pub unfollowed: usize,
-    /// Bound codes, claimed ones included.
-    pub codes: usize,
-    /// What is left of redeemed and burnt codes, so that a replay is named a replay.
-    pub tombstones: usize,
-    /// Memory that the records take, in bytes, overhead of the maps included.
-    pub bytes: usize,
-    /// Requests that were refused because there was no room ([`Limit`]).
-    pub refused: u64,
-    /// Sign-ins whose redirect was not followed, and that have made room.
-    pub evicted: u64,
-}
 
 /// One store per upstream.
 pub enum Store {
@@ -269,6 +53,15 @@ pub enum Store {
     reason = "the verbs wait for other backends, and callers are not to know which one they have"
 )]
 impl Store {
+    /// Changes what may be kept from now on ([`MemoryStore::configure`]).
+    pub fn configure(&self, settings: &Settings) {
+        match self {
+            Self::Memory(memory) => memory.configure(settings),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().configure(settings),
+        }
+    }
+
     /// Keeps a new pending authorization that comes from that network. `None`: it comes from many, through a proxy that does not
     /// say from whom.
     pub async fn hold(

@@ -21,5 +21,5 @@ pub use download::Download;
 pub use error::UpstreamError;
 pub use lookalike::Lookalike;
 pub use pool::Client;
-pub use settings::Settings;
+pub use settings::{Settings, authority};
 pub use upload::Upload;

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::gateway::site::Site;
+use crate::gateway::Shared;
 use crate::store::Statistics;
 
 /// What is counted of a store.
@@ -17,11 +17,15 @@ type Count = fn(&Statistics) -> u64;
 
 /// Stores and places in flight of all upstreams.
 #[derive(Debug)]
-pub(super) struct Sites(pub(super) Vec<Arc<Site>>);
+pub(super) struct Sites(pub(super) Arc<Shared>);
 
 impl Collector for Sites {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let sites = || self.0.iter().map(|site| (site, site.store.statistics()));
+        let snapshot = self.0.snapshot();
+        let sites = || {
+            let sites = snapshot.sites.iter();
+            sites.map(|site| (site, site.state.store.statistics()))
+        };
         let gauge = |number: usize| ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
         let help = "Records in the store, by kind";
         let mut family =
@@ -65,9 +69,9 @@ impl Collector for Sites {
         let help = "Requests on their way";
         let mut family =
             encoder.encode_descriptor("in_flight", help, None, gauge(0).metric_type())?;
-        for site in &self.0 {
+        for site in &snapshot.sites {
             let labels = [("upstream", site.settings.name.as_str())];
-            gauge(site.in_flight()).encode(family.encode_family(&labels)?)?;
+            gauge(site.state.in_flight()).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::telemetry::Event;
 
 /// For standard streams, the admin listener and its clients, and for name lookups.
 const RESERVE: usize = 64;
@@ -36,6 +37,18 @@ pub struct Fewer {
     pub connections: usize,
     /// In place of `in_flight`.
     pub in_flight: usize,
+}
+
+impl Fewer {
+    /// For the log.
+    pub fn event(self) -> Event<'static> {
+        Event::FewDescriptors {
+            limit: self.limit,
+            needed: self.needed,
+            connections: self.connections,
+            in_flight: self.in_flight,
+        }
+    }
 }
 
 /// There are so few that the gate cannot serve.
@@ -110,6 +123,14 @@ pub fn available() -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// How many files the process may open as things are.
+pub fn usable() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(usize::MAX)
+}
+
 /// Raises the soft limit to the hard one, and says how many files the process may open now.
 pub fn raise() -> usize {
     let limits = getrlimit(Resource::Nofile);
@@ -119,10 +140,7 @@ pub fn raise() -> usize {
     };
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => available(),
-        Err(_) => limits
-            .current
-            .and_then(|limit| usize::try_from(limit).ok())
-            .unwrap_or(usize::MAX),
+        Err(_) => usable(),
     }
 }
 

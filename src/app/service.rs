@@ -16,9 +16,10 @@ use hyper::service::Service;
 use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
-use crate::gateway::body::Body;
-use crate::gateway::headers::Node;
+use crate::gateway::access::Access;
 use crate::gateway::{Arrival, Gateway, reply};
+use crate::http::body::Body;
+use crate::http::headers::Node;
 use crate::server::watch::Watch;
 use crate::server::{Crowd, MakeService};
 use crate::telemetry::{Event, Telemetry};
@@ -41,6 +42,11 @@ impl Worker {
     /// Sees to it that places do not run out by what waits for its clients.
     pub(super) fn relieve(&self, crowd: &Crowd) {
         self.gateway.relieve(crowd);
+    }
+
+    /// What is not answered by now is not answered any more.
+    pub(super) fn stop(&self) {
+        self.gateway.stop();
     }
 
     /// Looks after what expires.
@@ -153,9 +159,14 @@ impl Future for Answering {
     type Output = Result<Response<Tracked>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
+        let mut answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
         let ended = self.ended.take();
-        Poll::Ready(Ok(answer.map(|body| Tracked { ended, body })))
+        let access = answer.extensions_mut().remove();
+        Poll::Ready(Ok(answer.map(|body| Tracked {
+            ended,
+            access,
+            body,
+        })))
     }
 }
 
@@ -189,7 +200,20 @@ pub(super) struct Tracked {
         reason = "it is there to be dropped, before the body: what that holds is held until it is written"
     )]
     ended: Option<Ended>,
+    /// Told of what goes out, where the log has a line for each request.
+    access: Option<Arc<Access>>,
     body: Caught,
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        // hyper does not ask for more once it knows that this was all.
+        if let Some(access) = &self.access
+            && self.body.is_end_stream()
+        {
+            access.is_complete();
+        }
+    }
 }
 
 impl HttpBody for Tracked {
@@ -200,7 +224,11 @@ impl HttpBody for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
-        Pin::new(&mut self.body).poll_frame(cx).map_err(Failed)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(access) = &self.access {
+            access.sees(&polled);
+        }
+        polled.map_err(Failed)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -6,21 +6,22 @@ use std::process::ExitCode;
 
 use annotate_snippets::Renderer;
 
-use super::options::ConfigFile;
+use super::against;
+use super::options::Check;
 use super::terminal::{CONFIG, complain};
 use crate::app::descriptors::{self, Need};
 use crate::clock;
 use crate::clock::date;
 use crate::config::{self, Checked, Config, Problems, Severity, Upstream};
 use crate::oauth::ResponseType;
+use crate::policy::ClientRule;
 use crate::policy::Rule;
-use crate::policy::rules::ClientRule;
 
 /// Prints the policy of a good configuration, or all problems of a bad one.
-pub(super) fn execute(file: &ConfigFile) -> ExitCode {
+pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     let today = clock::today();
-    let checked = match load(&file.config, today) {
-        Ok(checked) => checked,
+    let (text, checked) = match load(&file.config, today) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let (need, available) = (Need::of(&checked.config), descriptors::available());
@@ -35,11 +36,17 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
             need.fixed
         ));
     }
-    let report = format!(
-        "{}{}: ok\n",
-        policy(&checked.config, today),
-        file.config.display()
-    );
+    let name = file.config.display();
+    let mut report = format!("{}{name}: ok\n", policy(&checked.config, today));
+    if let Some(admin) = against {
+        match against::compare(*admin, &text, &checked.config) {
+            Ok(compared) => report += &compared,
+            Err(error) => {
+                complain(&format!("error: {error}"));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     match io::stdout().lock().write_all(report.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
@@ -48,10 +55,10 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
 
 /// Reads and checks a file, for `run` as well. Warnings are printed; so is everything that is wrong, and then the
 /// exit code is returned.
-pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
+pub(super) fn load(path: &Path, today: u64) -> Result<(String, Checked), ExitCode> {
     let name = path.display().to_string();
-    let text = read(path, &name).map_err(|message| {
-        complain(&message);
+    let text = config::file::read(path).map_err(|unreadable| {
+        complain(&format!("error: {unreadable}\nhelp: {}", unreadable.help));
         ExitCode::from(CONFIG)
     })?;
     if let Some(doubt) = clock::doubt() {
@@ -63,7 +70,7 @@ pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
     match config::load(&text, &name, today) {
         Ok(checked) => {
             print(&checked.warnings);
-            Ok(checked)
+            Ok((text, checked))
         }
         Err(problems) => {
             print(&problems);
@@ -71,23 +78,6 @@ pub(super) fn load(path: &Path, today: u64) -> Result<Checked, ExitCode> {
             Err(ExitCode::from(CONFIG))
         }
     }
-}
-
-fn read(path: &Path, name: &str) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        format!(
-            "error: cannot read {name}: {error}\nhelp: say where the configuration is: --config FILE"
-        )
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let before = error.as_bytes().get(..good).unwrap_or_default();
-        let mut lines = before.split(|byte| *byte == b'\n');
-        let (line, last) = (lines.clone().count(), lines.next_back().unwrap_or_default());
-        // What is before is UTF-8.
-        let column = str::from_utf8(last).map_or(0, |last| last.chars().count()) + 1;
-        format!("error: {name}:{line}:{column}: this is not UTF-8\nhelp: save the file as UTF-8")
-    })
 }
 
 /// `2 errors, 1 warning`.

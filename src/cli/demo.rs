@@ -33,7 +33,6 @@ use tokio_util::task::TaskTracker;
 
 use super::run;
 use super::terminal::{START, complain, say};
-use crate::telemetry::log;
 use agent::Agent;
 use legacy::Legacy;
 use page::Page;
@@ -55,7 +54,8 @@ pub(super) struct Options {
 
 /// Runs until SIGTERM or SIGINT, or until all scenes are played.
 pub(super) fn execute(options: &Options) -> ExitCode {
-    let played = stage::open(options.port).and_then(|opened| {
+    let played = stage::open(options.port, !options.scripted).and_then(|mut opened| {
+        let _log = opened.log.take();
         if options.scripted {
             scripted(opened)
         } else {
@@ -73,7 +73,6 @@ pub(super) fn execute(options: &Options) -> ExitCode {
 
 /// The page waits for visitors. The gate's log comes in between the outcomes, as an operator sees it.
 fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
-    let _log = log::to_stdout(opened.log);
     let stop = CancellationToken::new();
     run::on_signal(stop.clone(), CancellationToken::new(), |_| {}).map_err(failed)?;
     let stage = Arc::clone(&opened.stage);

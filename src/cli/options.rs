@@ -20,3 +20,14 @@ pub(super) struct Admin {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
     pub(super) admin: SocketAddr,
 }
+
+/// `--config FILE --against ADDRESS`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The file.
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
+    /// The admin address of a running gate: say whether the file is in force there, and what of it needs a restart
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) against: Option<SocketAddr>,
+}

@@ -1,6 +1,7 @@
 //! `run`: serves until it is told to stop.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -8,22 +9,29 @@ use tokio_util::sync::CancellationToken;
 use super::check;
 use super::options::ConfigFile;
 use super::terminal::{START, complain};
-use crate::app::{App, StartError};
+use crate::app::{App, Source, StartError};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::telemetry::{Event, Telemetry, log};
+use crate::telemetry::libraries;
+use crate::telemetry::log::Log;
+use crate::telemetry::{Event, Telemetry};
 
 /// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
-    let checked = match check::load(&file.config, clock::today()) {
-        Ok(checked) => checked,
+    let (text, checked) = match check::load(&file.config, clock::today()) {
+        Ok(read) => read,
         Err(code) => return code,
     };
-    quiet_panics();
-    let log = log::to_stdout(checked.config.log);
-    let telemetry = Telemetry::new();
-    telemetry.metrics().count_dropped_lines(log.dropped());
-    match serve(checked.config, telemetry) {
+    let source = Source {
+        path: file.config.clone(),
+        text,
+        asked: Arc::default(),
+    };
+    let (log, _end) = Log::to_stdout(checked.config.log);
+    let telemetry = Telemetry::logging(&log);
+    libraries::hear(telemetry.clone());
+    quiet_panics(telemetry.clone());
+    match serve(checked.config, source, telemetry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -32,20 +40,25 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     }
 }
 
-fn serve(config: Config, telemetry: Telemetry) -> Result<(), StartError> {
+fn serve(config: Config, source: Source, telemetry: Telemetry) -> Result<(), StartError> {
     let app = App::bind(config, telemetry.clone(), Clock::system())?;
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
-    let ignored = move |signal| telemetry.tell(&Event::SignalIgnored { signal });
-    on_signal(stop.clone(), now.clone(), ignored).map_err(StartError::Thread)?;
+    let asked = Arc::clone(&source.asked);
+    let app = app.reloading(source);
+    let other = move |signal| match signal {
+        "SIGHUP" => asked.notify_one(),
+        _ => telemetry.tell(&Event::SignalIgnored { signal }),
+    };
+    on_signal(stop.clone(), now.clone(), other).map_err(StartError::Thread)?;
     app.run(&stop, &now)
 }
 
-/// The first SIGTERM or SIGINT drains, the second one ends at once. `ignored` is told of those that would end a process that
-/// does not expect them: log rotation and old habits send SIGHUP to whatever runs.
+/// The first SIGTERM or SIGINT drains, the second one ends at once. `other` is told of those that would end a process that does not
+/// expect them.
 pub(super) fn on_signal(
     stop: CancellationToken,
     now: CancellationToken,
-    ignored: impl Fn(&'static str) + Send + 'static,
+    other: impl Fn(&'static str) + Send + 'static,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -66,9 +79,9 @@ pub(super) fn on_signal(
                 tokio::select! {
                     _ = term.recv() => break,
                     _ = interrupt.recv() => break,
-                    _ = hangup.recv() => ignored("SIGHUP"),
-                    _ = user1.recv() => ignored("SIGUSR1"),
-                    _ = user2.recv() => ignored("SIGUSR2"),
+                    _ = hangup.recv() => other("SIGHUP"),
+                    _ = user1.recv() => other("SIGUSR1"),
+                    _ = user2.recv() => other("SIGUSR2"),
                 }
             }
             token.cancel();
@@ -81,12 +94,12 @@ pub(super) fn on_signal(
 }
 
 /// A panic's own words may hold a request: only its place is told.
-fn quiet_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+fn quiet_panics(telemetry: Telemetry) {
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
-        tracing::error!(event = "panic", place);
+        telemetry.tell(&Event::Panic { place: &place });
     }));
 }

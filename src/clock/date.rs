@@ -1,57 +1,35 @@
-//! The calendar: days since 1970-01-01, and dates.
+//! Dates of the Gregorian calendar, as days since 1970-01-01.
 
-const DAYS_PER_ERA: u64 = 146_097; // 400 years
-const EPOCH: u64 = 719_468; // from 0000-03-01 to 1970-01-01
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 
-/// Days since 1970-01-01 of a date of the Gregorian calendar; `None`: there is no such day, or it lies before.
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+
+/// Days since 1970-01-01; `None`: there is no such day, or it lies before.
 pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let year_from_march = u64::from(year).checked_sub(u64::from(month <= 2))?;
-    let month_from_march = (u64::from(month) + 9) % 12;
-    let of_year = (153 * month_from_march + 2) / 5 + u64::from(day) - 1;
-    let (era, of_era) = (year_from_march / 400, year_from_march % 400);
-    let days = era * DAYS_PER_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    let days = days.checked_sub(EPOCH)?;
-    // The 31st of a shorter month would come out as a day of the next one.
-    (civil(days) == (u64::from(year), u64::from(month), u64::from(day))).then_some(days)
-}
-
-/// Year, month and day of days since 1970-01-01, in the Gregorian calendar. Years begin in March,
-/// so that the leap day is the last of its year.
-pub fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days.saturating_add(EPOCH);
-    let (era, of_era) = (days / DAYS_PER_ERA, days % DAYS_PER_ERA);
-    let year_of_era =
-        (of_era - of_era / 1_460 + of_era / 36_524 - of_era / (DAYS_PER_ERA - 1)) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = (from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let signed = |number: u8| i8::try_from(number).ok();
+    let date = Date::new(year.try_into().ok()?, signed(month)?, signed(day)?);
+    since_epoch(date.ok()?)
 }
 
 /// Reads `YYYY-MM-DD`.
 pub fn parse(text: &str) -> Option<u64> {
-    let shape = text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    if !shape {
-        return None;
-    }
-    let mut parts = text.split('-');
-    let year = parts.next()?.parse().ok()?;
-    let month = parts.next()?.parse().ok()?;
-    days(year, month, parts.next()?.parse().ok()?)
+    let date: Date = text.parse().ok()?;
+    // ISO 8601 has other ways to write a date.
+    (date.to_string() == text).then(|| since_epoch(date))?
 }
 
-/// Writes `YYYY-MM-DD`.
+/// Writes `YYYY-MM-DD`; after the year 9999 its last day.
 pub fn format(days: u64) -> String {
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}")
+    let days = i64::try_from(days).ok();
+    let span = days.and_then(|days| 0.days().try_days(days).ok());
+    let date = span.and_then(|span| EPOCH.checked_add(span).ok());
+    date.unwrap_or(Date::MAX).to_string()
+}
+
+fn since_epoch(date: Date) -> Option<u64> {
+    let days = EPOCH.until(date).ok()?.get_days();
+    days.try_into().ok()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nearly every wait is over long before its limit. A timer for each has to be set, kept in order and removed again, and the
 //! clock read each time; here a wait costs the store of a number, and a limit is kept to within [`Rounds::interval`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub struct Rounds {
     /// Shows the time of the last look.
     clock: Clock,
     hand: ManualClock,
-    interval: Duration,
+    /// Milliseconds.
+    interval: Arc<AtomicU64>,
     waiting: Arc<Mutex<Vec<Arc<dyn Waits>>>>,
 }
 
@@ -39,7 +41,7 @@ impl Rounds {
             exact,
             clock,
             hand,
-            interval: (shortest / SHARE).clamp(INTERVAL.0, INTERVAL.1),
+            interval: Arc::new(AtomicU64::new(interval(shortest))),
             waiting: Arc::default(),
         }
     }
@@ -51,12 +53,18 @@ impl Rounds {
 
     /// The time between two looks.
     pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval.load(Ordering::Relaxed))
+    }
+
+    /// From now on limits may be as short as that. The time between two looks never grows: what waits already counts on it.
+    pub fn shorten(&self, shortest: Duration) {
         self.interval
+            .fetch_min(interval(shortest), Ordering::Relaxed);
     }
 
     /// A limit by that clock that is never over before `limit` is.
     pub fn at_least(&self, limit: Duration) -> Duration {
-        limit.saturating_add(self.interval)
+        limit.saturating_add(self.interval())
     }
 
     /// From now on it is looked at, until nobody else has it any more.
@@ -78,6 +86,11 @@ impl Rounds {
     }
 }
 
+fn interval(shortest: Duration) -> u64 {
+    let interval = (shortest / SHARE).clamp(INTERVAL.0, INTERVAL.1);
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl std::fmt::Debug for Rounds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Rounds({} wait)", self.all().len())
@@ -88,7 +101,6 @@ impl std::fmt::Debug for Rounds {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     struct Looked(Clock, AtomicU64);
 
@@ -122,5 +134,14 @@ mod tests {
             let limit = Duration::from_millis(shortest);
             assert_eq!(rounds.at_least(limit), limit + rounds.interval());
         }
+    }
+
+    #[test]
+    fn the_time_between_looks_shrinks_with_the_shortest_limit_and_never_grows() {
+        let rounds = Rounds::new(Clock::manual().0, Duration::from_secs(1));
+        rounds.shorten(Duration::from_mins(1));
+        assert_eq!(rounds.interval().as_millis(), 125);
+        rounds.clone().shorten(Duration::from_millis(100));
+        assert_eq!(rounds.interval().as_millis(), 12);
     }
 }

@@ -1,19 +1,14 @@
 //! `[[upstream.client]]`: what a client is, and in what it is an exception.
 
-use url::Url;
-
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
-use super::tree::Table;
-use super::value::{Kind, TEXT, Wrong, quoted};
+use super::schema::client as keys;
+use super::tree::{At, Table};
+use super::words::quoted;
 use crate::clock::date;
-use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
 use crate::oauth::{CodeChallengeMethod, ResponseType};
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Require, Rule};
-
-/// The longest verifier that anybody may be allowed.
-const LONGEST_VERIFIER: usize = 1024;
 
 /// How many days before its end an exception is announced.
 const ANNOUNCED: u64 = 14;
@@ -30,19 +25,17 @@ pub(super) struct Lax {
 
 /// Reads one `[[upstream.client]]`; `upstream` is its `[upstream.pkce]`.
 pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: u64) -> ClientRule {
-    let id = table.get("id", &TEXT);
-    let help = "add id = \"…\", the client_id that it sends";
-    table.require("id", "whose rule is this?", help);
+    let id = table.find(&keys::ID);
     let rule = rule(table, pkce);
-    let until = until(table);
+    let until = table.find(&keys::UNTIL);
     let lax = lax(&rule, &pkce.rule, table, upstream);
     let client = ClientRule {
         id: id.unwrap_or_default(),
         afterwards: afterwards(&rule, &pkce.rule),
         rule,
         until: until.filter(|_| !lax.is_empty()),
-        owner: table.get("owner", &TEXT),
-        reason: table.get("reason", &TEXT),
+        owner: table.find(&keys::OWNER),
+        reason: table.find(&keys::REASON),
     };
     match lax.first() {
         Some(first) => accounted_for(table, first, today),
@@ -54,37 +47,30 @@ pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: 
 
 fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
     let upstream = &pkce.rule;
-    let mode = pkce::mode(table, upstream.mode);
+    let mode = table.find(&keys::MODE).unwrap_or(upstream.mode);
     // A client that is enforced before its upstream gets what enforcing is meant to give.
     let codes_by_default = if mode == Mode::Enforce && upstream.mode != Mode::Enforce {
         Codes::Handle
     } else {
         upstream.codes
     };
-    let methods = pkce::methods(table);
-    let types = [("public", false), ("confidential", true)];
-    let confidential = table.word("type", false, &types, &[]);
-    let redirect_uris = table
-        .list("redirect_uris", &REDIRECT_URI)
-        .unwrap_or_default();
+    let methods = pkce::methods(table, &keys::METHODS);
+    let confidential = table.get(&keys::TYPE);
+    let types = pkce::listed(table, &keys::RESPONSE_TYPES);
+    let modes = pkce::listed(table, &keys::RESPONSE_MODES);
     Rule {
         mode,
-        codes: pkce::codes(table, codes_by_default),
+        codes: table.find(&keys::CODES).unwrap_or(codes_by_default),
         challenge_required: pkce.require == Require::All || !confidential,
         plain_allowed: methods
             .iter()
             .any(|at| at.value == CodeChallengeMethod::Plain),
-        assume_method: table.word(
-            "assume_method",
-            None,
-            &[("S256", Some(CodeChallengeMethod::S256))],
-            &[],
-        ),
-        verifier_max: table.integer("verifier_max", MAX_LENGTH, MIN_LENGTH..=LONGEST_VERIFIER),
-        response_types: pkce::response_types(table, &upstream.response_types),
-        response_modes: pkce::response_modes(table, &upstream.response_modes),
+        assume_method: table.find(&keys::ASSUME_METHOD),
+        verifier_max: table.get(&keys::VERIFIER_MAX),
+        response_types: types.unwrap_or_else(|| upstream.response_types.clone()),
+        response_modes: modes.unwrap_or_else(|| upstream.response_modes.clone()),
         grants: upstream.grants.clone(),
-        redirect_uris: redirect_uris.into_iter().map(|at| at.value).collect(),
+        redirect_uris: At::values(table.get(&keys::REDIRECT_URIS)),
     }
 }
 
@@ -266,56 +252,6 @@ fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
         return;
     };
     table.push(problem);
-}
-
-/// The last day, as a TOML date or as a text.
-fn until(table: &Table<'_>) -> Option<u64> {
-    const EXAMPLE: &str = "\"2027-03-31\"";
-    let entry = table.entry("until")?;
-    let day = match (entry.value.as_datetime(), entry.value.as_str()) {
-        (Some(moment), _) if moment.time.is_none() => moment
-            .date
-            .and_then(|day| date::days(day.year, day.month, day.day)),
-        (None, Some(text)) => date::parse(text),
-        (Some(_) | None, _) => {
-            table.wrong_type("until", entry, "a date without a time", EXAMPLE);
-            return None;
-        }
-    };
-    if day.is_none() {
-        let help = format!("write YYYY-MM-DD, for example {EXAMPLE}");
-        let wrong = Wrong::new("there is no such day", help);
-        table.wrong("until", entry.span, "a date", wrong);
-    }
-    day
-}
-
-const REDIRECT_URI: Kind<String> = Kind {
-    what: "a redirect URI",
-    example: "https://app.example.com/cb",
-    unit: "",
-    read: redirect_uri,
-};
-
-fn redirect_uri(text: &str) -> Result<String, Wrong> {
-    const HELP: &str = "write the absolute URI exactly as the client sends it, for example \"https://app.example.com/cb\"";
-    const SCRIPTS: [&str; 3] = ["javascript", "data", "vbscript"];
-    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(Wrong::new("it has a space or a control character", HELP));
-    }
-    if text.contains('#') {
-        return Err(Wrong::new(
-            "it has a fragment (RFC 6749 section 3.1.2)",
-            HELP,
-        ));
-    }
-    match Url::parse(text) {
-        Ok(url) if SCRIPTS.contains(&url.scheme()) => {
-            Err(Wrong::new("browsers would run it", HELP))
-        }
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Wrong::new(error.to_string(), HELP)),
-    }
 }
 
 #[cfg(test)]

@@ -1,90 +1,31 @@
 //! `[upstream.endpoints]`: which paths are which endpoint.
 
-use super::path::PATH;
+use super::key::{Key, List};
 use super::problem::Problem;
+use super::schema::upstream as keys;
 use super::tree::{At, Table};
-use super::value::{Kind, Wrong, quoted};
-use crate::gateway::Endpoints;
-use crate::oauth::endpoint_query;
-
-const METADATA: [&str; 2] = [
-    "/.well-known/openid-configuration",
-    "/.well-known/oauth-authorization-server",
-];
+use super::words::quoted;
+use crate::route::Endpoints;
 
 /// Reads the endpoints; their paths get the prefix in front.
 pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     let mut seen = Vec::new();
-    let mut paths = |key: &'static str, default: &[&str]| {
-        let listed = table.list(key, &PATH).unwrap_or_else(|| {
-            let defaults = default.iter().map(|path| At {
-                span: table.header(),
-                value: (*path).to_owned(),
-            });
-            defaults.collect()
-        });
-        twice(table, key, &listed, &mut seen);
+    let mut paths = |key: &Key<List<String>>| {
+        let listed = table.get(key);
+        twice(table, key.name, &listed, &mut seen);
         let below = if prefix == "/" { "" } else { prefix };
         let full = listed.iter().map(|path| format!("{below}{}", path.value));
         full.collect::<Vec<_>>()
     };
     let endpoints = Endpoints {
-        authorization: paths("authorization", &[]),
-        continuation: paths("continuation", &[]),
-        token: paths("token", &[]),
-        metadata: paths("metadata", &METADATA),
-        query: query(table),
+        authorization: paths(&keys::AUTHORIZATION),
+        continuation: paths(&keys::CONTINUATION),
+        token: paths(&keys::TOKEN),
+        metadata: paths(&keys::METADATA_PATHS),
+        query: At::values(table.get(&keys::QUERY)),
     };
-    required(table, "authorization", "[\"/oauth2/authorize\"]");
-    required(table, "token", "[\"/oauth2/token\"]");
-    table.later_list("pushed_authorization_request");
-    table.later_list("device_authorization");
-    table.later_list("authorization_challenge");
+    table.later();
     endpoints
-}
-
-/// Names of query parameters that endpoint URLs may have.
-fn query(table: &Table<'_>) -> Vec<String> {
-    let names = table.list("query", &QUERY_NAME).unwrap_or_default();
-    names.into_iter().map(|at| at.value).collect()
-}
-
-const QUERY_NAME: Kind<String> = Kind {
-    what: "a query parameter that may pass",
-    example: "p",
-    unit: "",
-    read: query_name,
-};
-
-/// It is compared byte for byte, so it is written as it stands in a URL.
-fn query_name(text: &str) -> Result<String, Wrong> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
-    if text.is_empty() {
-        return Err(Wrong::new("it is empty", "write a name, for example \"p\""));
-    }
-    if let Some(odd) = text.chars().find(|&c| !good(c)) {
-        return Err(Wrong::new(
-            format!("{odd:?} does not belong in a name"),
-            "write the name alone, without its value: letters, digits, '-', '_', '.' and '~'",
-        ));
-    }
-    if endpoint_query::is_protected(text) {
-        return Err(Wrong::new(
-            "servers may take it for a parameter of OAuth, which the gate has to judge",
-            "remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-/// Without these there is nothing to guard.
-fn required(table: &Table<'_>, key: &'static str, example: &str) {
-    let label = "the gate has to know this endpoint of the upstream";
-    let help = format!("add {key} = {example} below [upstream.endpoints]");
-    table.require(key, label, &help);
-    if table.is_empty_list(key) {
-        table.empty_list(key, "there would be nothing to guard", example);
-    }
 }
 
 /// A path can be only one endpoint.
@@ -115,7 +56,7 @@ fn twice(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check_text, config};
+    use crate::config::testing::{check_text, config};
 
     fn text(prefix: &str, endpoints: &str) -> String {
         format!(

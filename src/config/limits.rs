@@ -1,17 +1,10 @@
 //! `[limits]`: what a connection and a request may cost.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::schema::limits as keys;
 use super::tree::Table;
-use crate::gateway::Limits;
-
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-
-/// For timeouts: below it nothing works, above it nothing is bounded.
-pub(super) const TIMEOUT: RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_hours(1);
+use crate::http::Limits;
 
 /// The part that concerns connections.
 #[derive(Debug)]
@@ -28,18 +21,17 @@ pub(super) struct Connections {
 
 /// Reads the part that concerns connections.
 pub(super) fn connections(limits: &Table<'_>) -> Connections {
-    let seconds = Duration::from_secs;
-    let most = limits.integer("connections", 4096, 1..=1_000_000);
+    let most = limits.get(&keys::CONNECTIONS);
+    let per_peer = limits.find(&keys::CONNECTIONS_PER_PEER);
     Connections {
         most,
-        per_peer: limits.integer("connections_per_peer", share(most), 1..=1_000_000),
-        // hyper reads a head into a buffer of 8 KiB at least.
-        header_bytes: limits.size("header_bytes", 32 * KIB, 8 * KIB..=MIB),
-        headers: limits.integer("headers", 64, 8..=1024),
-        first_byte: limits.duration("first_byte", seconds(5), TIMEOUT),
-        header_read: limits.duration("header_read", seconds(10), TIMEOUT),
-        body_read: limits.duration("body_read", seconds(10), TIMEOUT),
-        idle: limits.duration("idle", seconds(60), TIMEOUT),
+        per_peer: per_peer.unwrap_or_else(|| share(most)),
+        header_bytes: limits.get(&keys::HEADER_BYTES),
+        headers: limits.get(&keys::HEADERS),
+        first_byte: limits.get(&keys::FIRST_BYTE),
+        header_read: limits.get(&keys::HEADER_READ),
+        body_read: limits.get(&keys::BODY_READ),
+        idle: limits.get(&keys::IDLE),
     }
 }
 
@@ -53,30 +45,30 @@ fn share(connections: usize) -> usize {
 pub(super) fn requests(limits: &Table<'_>, headers: usize) -> Limits {
     Limits {
         headers,
-        uri_bytes: limits.size("uri_bytes", 16 * KIB, KIB..=64 * KIB),
-        form_bytes: limits.size("form_bytes", 64 * KIB, KIB..=16 * MIB),
-        form_pairs: limits.integer("form_pairs", 64, 8..=4096),
-        response_scan_bytes: limits.size("response_scan_bytes", MIB, KIB..=64 * MIB),
-        in_flight: limits.integer("in_flight", 512, 1..=1_000_000),
+        uri_bytes: limits.get(&keys::URI_BYTES),
+        form_bytes: limits.get(&keys::FORM_BYTES),
+        form_pairs: limits.get(&keys::FORM_PAIRS),
+        response_scan_bytes: limits.get(&keys::RESPONSE_SCAN_BYTES),
+        in_flight: limits.get(&keys::IN_FLIGHT),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
     use super::*;
+    use crate::config::testing::{UPSTREAM, check, config};
 
     #[test]
     fn what_is_written_holds() {
         let limits = "header_bytes = \"8KiB\"\nuri_bytes = \"4KiB\"\nconnections = 10\n\
                       in_flight = 2\nfirst_byte = \"500ms\"\nidle = \"5s\"";
         let config = config(&format!("[limits]\n{limits}\n{UPSTREAM}"));
-        assert_eq!(config.server.header_bytes, 8 * KIB);
+        assert_eq!(config.server.header_bytes, 8 * 1024);
         assert_eq!(
             (config.server.connections, config.limits.in_flight),
             (10, 2)
         );
-        assert_eq!(config.limits.uri_bytes, 4 * KIB);
+        assert_eq!(config.limits.uri_bytes, 4 * 1024);
         assert_eq!(config.server.first_byte, Duration::from_millis(500));
         assert_eq!(config.server.idle, Duration::from_secs(5));
     }

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::context::Context;
 use super::origin::{Origin, plain_url};
 use super::problem::Problem;
 use super::server::Server;
-use super::tree::{At, Table, show_duration};
+use super::settings::Config;
+use super::tree::{At, Table};
 use super::upstream::Read;
-use super::value::quoted;
-use super::{Config, Context};
+use super::value::show_duration;
+use super::words::quoted;
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 
@@ -90,8 +92,8 @@ pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
     if let Some(read) = upstreams.iter().find(is_behind_tls)
         && server.trusted_proxies.is_empty()
     {
-        table(read).push(Problem::warning(
-            table(read).at("public_url"),
+        read.table().push(Problem::warning(
+            read.table().at("public_url"),
             "all clients count as one",
             "a TLS terminator that is not trusted hides them: together they have the limits of one network",
             "name its address in [server], for example trusted_proxies = [\"127.0.0.1/32\"]",
@@ -142,28 +144,20 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     }
 }
 
-fn table<'r, 't>(read: &'r Read<'t>) -> &'r Table<'t> {
-    &read.tables.upstream
-}
-
-fn name<'r>(read: &'r Read<'_>) -> &'r str {
-    &read.built.gateway.name
-}
-
 /// Codes, tokens and secrets on a network, for everyone to read.
 fn reachable_in_the_clear(read: &Read<'_>) {
     let clear = |origin: &Origin| !origin.tls && !origin.is_loopback();
     if read.target.as_ref().is_some_and(clear) {
-        table(read).push(Problem::warning(
-            table(read).at("url"),
+        read.table().push(Problem::warning(
+            read.table().at("url"),
             "the upstream is reached over a network in plain http",
             "codes, tokens and client secrets can be read on the way, and others can reach it too",
             "write https://, or run the gate beside the upstream and let that listen on 127.0.0.1 only",
         ));
     }
     if read.public.as_ref().is_some_and(clear) {
-        table(read).push(Problem::warning(
-            table(read).at("public_url"),
+        read.table().push(Problem::warning(
+            read.table().at("public_url"),
             "clients reach the gate in plain http",
             "codes and verifiers can be read on the way",
             "put TLS in front of the gate, and write https:// here",
@@ -194,7 +188,7 @@ fn is_loopback(url: &url::Url) -> bool {
 
 /// `public_url` names a host that no request may name.
 fn wrong_host(read: &Read<'_>) {
-    let (hosts, table) = (&read.built.gateway.hosts, table(read));
+    let (hosts, table) = (&read.built.gateway.hosts, read.table());
     let Some(public) = &read.public else {
         return;
     };
@@ -265,19 +259,6 @@ fn policy(read: &Read<'_>) {
             "add \"authorization_code\", or write grants = [] for any",
         ));
     }
-}
-
-fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
-    let label = match read.built.gateway.rules.default_rule().mode {
-        Mode::Off => "nothing is judged",
-        Mode::Report | Mode::Enforce => "violations are recorded only",
-    };
-    table.push(Problem::warning(
-        table.at("mode"),
-        format!("nothing is refused at {}", quoted(name(read))),
-        label,
-        "write mode = \"enforce\" once the log shows that every client is ready",
-    ));
 }
 
 fn upstream_codes(table: &Table<'_>, read: &Read<'_>) {

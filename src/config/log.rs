@@ -1,28 +1,22 @@
 //! `[log]`: how the log is written.
 
+use super::schema::server as keys;
 use super::tree::Table;
-use crate::telemetry::{Format, Level, Settings};
+use crate::telemetry::Settings;
 
 /// Reads `[log]`.
 pub(super) fn read(table: &Table<'_>) -> Settings {
-    let levels = [
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-        ("trace", Level::Trace),
-    ];
-    let formats = [("json", Format::Json), ("text", Format::Text)];
     Settings {
-        level: table.word("level", Level::Info, &levels, &[]),
-        format: table.word("format", Format::Json, &formats, &[]),
+        level: table.get(&keys::LEVEL),
+        format: table.get(&keys::FORMAT),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, config};
     use super::*;
+    use crate::config::testing::{UPSTREAM, config};
+    use crate::telemetry::{Format, Level};
 
     fn check(input: &str, level: Level, format: Format) {
         let settings = config(&format!("[log]\n{input}\n{UPSTREAM}")).log;

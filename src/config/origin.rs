@@ -5,15 +5,25 @@ use std::net::IpAddr;
 
 use url::Url;
 
-use super::value::{Kind, Wrong, quoted};
+use super::value::{Kind, Wrong};
+use super::words::quoted;
+use crate::upstream;
 
 /// `"http://127.0.0.1:9000"`.
-pub(super) const ORIGIN: Kind<Origin> = Kind {
-    what: "a URL of scheme, host and port",
-    example: "http://127.0.0.1:9000",
-    unit: "",
-    read: origin,
-};
+pub(super) const ORIGIN: Kind<Origin> = Kind::new(
+    "a URL of scheme, host and port",
+    "http://127.0.0.1:9000",
+    origin,
+)
+.pattern("://");
+
+/// RFC 8414 section 2.
+pub(super) const ISSUER: Kind<String> =
+    Kind::new("an issuer", "https://login.example.com", issuer).pattern("://");
+
+/// Where a client wants to be answered.
+pub(super) const REDIRECT_URI: Kind<String> =
+    Kind::new("a redirect URI", "https://app.example.com/cb", redirect_uri).pattern(":");
 
 /// Where something is reached: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,17 +71,7 @@ impl Origin {
 
     /// `host` or `host:port`, as a Host header has it.
     pub(super) fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let own_port = if self.tls { 443 } else { 80 };
-        if self.port == own_port {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        upstream::authority(&self.host, self.port, self.tls)
     }
 }
 
@@ -165,6 +165,39 @@ fn origin(text: &str) -> Result<Origin, Wrong> {
             format!("this would be read as {origin}"),
             instead,
         ))
+    }
+}
+
+/// It is compared as a string, so it is kept as it is written.
+fn issuer(text: &str) -> Result<String, Wrong> {
+    let url = plain_url(text, ISSUER.example)?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Wrong::new(
+            "it has a query or a fragment",
+            "write the issuer exactly as its metadata has it",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn redirect_uri(text: &str) -> Result<String, Wrong> {
+    const HELP: &str = "write the absolute URI exactly as the client sends it, for example \"https://app.example.com/cb\"";
+    const SCRIPTS: [&str; 3] = ["javascript", "data", "vbscript"];
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(Wrong::new("it has a space or a control character", HELP));
+    }
+    if text.contains('#') {
+        return Err(Wrong::new(
+            "it has a fragment (RFC 6749 section 3.1.2)",
+            HELP,
+        ));
+    }
+    match Url::parse(text) {
+        Ok(url) if SCRIPTS.contains(&url.scheme()) => {
+            Err(Wrong::new("browsers would run it", HELP))
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Wrong::new(error.to_string(), HELP)),
     }
 }
 

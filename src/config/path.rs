@@ -1,40 +1,25 @@
-//! Paths and hosts by which requests are told apart.
+//! Names, paths and hosts by which upstreams and their requests are told apart.
 
 use std::net::Ipv6Addr;
 
-use super::value::{Kind, Wrong, quoted};
+use super::value::{Kind, Wrong};
+use super::words::quoted;
 
 /// An exact path.
-pub(super) const PATH: Kind<String> = Kind {
-    what: "a path",
-    example: "/oauth2/authorize",
-    unit: "",
-    read: path,
-};
+pub(super) const PATH: Kind<String> = Kind::new("a path", "/oauth2/authorize", path).pattern("^/");
 
 /// An exact path, or with `/**` at its end everything below it.
-pub(super) const PATTERN: Kind<String> = Kind {
-    what: "a path",
-    example: "/assets/**",
-    unit: "",
-    read: pattern,
-};
+pub(super) const PATTERN: Kind<String> = Kind::new("a path", "/assets/**", pattern).pattern("^/");
 
 /// The start of paths: `/`, or without a trailing slash.
-pub(super) const PREFIX: Kind<String> = Kind {
-    what: "a path",
-    example: "/auth",
-    unit: "",
-    read: prefix,
-};
+pub(super) const PREFIX: Kind<String> = Kind::new("a path", "/auth", prefix).pattern("^/");
 
 /// `name` or `name:port`.
-pub(super) const HOST: Kind<String> = Kind {
-    what: "a host",
-    example: "login.example.com",
-    unit: "",
-    read: host,
-};
+pub(super) const HOST: Kind<String> = Kind::new("a host", "login.example.com", host);
+
+/// What something is called.
+pub(super) const NAME: Kind<String> =
+    Kind::new("a name", "legacy", name).pattern("^[A-Za-z0-9._-]{1,64}$");
 
 fn path(text: &str) -> Result<String, Wrong> {
     if let Some((_, after)) = text.split_once("://") {
@@ -148,6 +133,25 @@ fn host(text: &str) -> Result<String, Wrong> {
     } else {
         Err(Wrong::new("this is no host name", HELP))
     }
+}
+
+/// Names are labels of metrics and parts of log lines.
+fn name(text: &str) -> Result<String, Wrong> {
+    const HELP: &str = "write at most 64 letters, digits, '-', '_' and '.', for example \"legacy\"";
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() {
+        return Err(Wrong::new("it is empty", HELP));
+    }
+    if let Some(odd) = text.chars().find(|&c| !good(c)) {
+        return Err(Wrong::new(
+            format!("{odd:?} does not belong in a name"),
+            HELP,
+        ));
+    }
+    if text.len() > 64 {
+        return Err(Wrong::new("it is too long", HELP));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

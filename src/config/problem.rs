@@ -133,6 +133,9 @@ impl Problems {
     pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             problem.span = problem.span.within(text);
+            for said in [&mut problem.message, &mut problem.label, &mut problem.help] {
+                *said = without_secrets(said);
+            }
             if let Some((span, _)) = &mut problem.also {
                 *span = span.within(text);
             }
@@ -161,6 +164,24 @@ impl Problems {
         self.iter()
             .filter(|problem| problem.severity == severity)
             .count()
+    }
+
+    /// The first error on one line: `config.toml:3:7: unknown key "x": why; write "y" instead`. `None`: there are only warnings.
+    pub fn first_error(&self) -> Option<String> {
+        let first = self
+            .iter()
+            .find(|problem| problem.severity == Severity::Error)?;
+        let before = self.text.get(..first.span.start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        Some(format!(
+            "{}:{line}:{column}: {}: {}; {}",
+            self.file_name, first.message, first.label, first.help
+        ))
     }
 
     /// Every problem with its file, line, column, a caret and the help; an empty line after each.

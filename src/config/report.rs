@@ -1,46 +1,14 @@
-//! What the readers leave behind: problems, and which keys there are.
+//! The problems that the readers find.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use super::problem::{Problem, Severity, Span};
 use super::syntax::Broken;
-
-/// Which keys there are: section, then key. Filled by the readers asking for them.
-pub(super) type Known = BTreeMap<String, Section>;
-
-/// One table of the file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Section {
-    /// `[[section]]`.
-    pub(super) list: bool,
-    /// Its keys.
-    pub(super) keys: BTreeMap<&'static str, Since>,
-}
-
-/// Since when a key does something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Since {
-    /// This version.
-    Now,
-    /// A later one; until then it is refused.
-    Later,
-}
-
-/// `[section]` or `[[section]]`, as it is written.
-pub(super) fn header(name: &str, section: &Section) -> String {
-    if section.list {
-        format!("[[{name}]]")
-    } else {
-        format!("[{name}]")
-    }
-}
 
 /// Collects while the tree is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
-    known: RefCell<Known>,
     /// Where the text is no TOML. What is found there is no news, and a key may be missing only because of it.
     broken: Vec<Span>,
 }
@@ -55,7 +23,6 @@ impl Report {
         Self {
             broken: areas,
             problems: RefCell::new(problems),
-            known: RefCell::default(),
         }
     }
 
@@ -78,21 +45,6 @@ impl Report {
                 && span.start <= problem.span.start
                 && problem.span.end <= span.end
         })
-    }
-
-    pub(super) fn know_section(&self, name: &str, list: bool) {
-        let mut known = self.known.borrow_mut();
-        known.entry(name.to_owned()).or_default().list |= list;
-    }
-
-    pub(super) fn know(&self, section: &str, key: &'static str, since: Since) {
-        let mut known = self.known.borrow_mut();
-        let section = known.entry(section.to_owned()).or_default();
-        section.keys.insert(key, since);
-    }
-
-    pub(super) fn into_known(self) -> Known {
-        self.known.into_inner()
     }
 
     pub(super) fn into_problems(self) -> Vec<Problem> {

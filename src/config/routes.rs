@@ -1,31 +1,30 @@
 //! `[upstream.routes]`: what happens to paths that are no endpoint.
 
-use super::path::{PATH, PATTERN};
-use super::tree::{At, Table};
-use crate::gateway::RoutePolicy;
+use super::key::{Key, List};
+use super::schema::upstream as keys;
+use super::tree::Table;
+use crate::route::RoutePolicy;
 
 /// Reads the policy; its paths get the prefix in front, as the endpoints do. Metadata that is configured is allowed by that:
 /// clients have to find out where the endpoints are.
 pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
     let below = if prefix == "/" { "" } else { prefix };
-    let full = |listed: Option<Vec<At<String>>>| -> Vec<String> {
-        listed
-            .unwrap_or_default()
-            .iter()
-            .map(|path| format!("{below}{}", path.value))
-            .collect()
+    let full = |key: &Key<List<String>>| -> Vec<String> {
+        let listed = table.get(key);
+        let full = listed.iter().map(|path| format!("{below}{}", path.value));
+        full.collect()
     };
     RoutePolicy {
-        deny_by_default: table.word("default", false, &[("guarded", false), ("deny", true)], &[]),
-        allow: [full(table.list("allow", &PATTERN)), metadata.to_vec()].concat(),
-        deny: full(table.list("deny", &PATTERN)),
-        foreign_callbacks: full(table.list("foreign_callbacks", &PATH)),
+        deny_by_default: table.get(&keys::DEFAULT),
+        allow: [full(&keys::ALLOW), metadata.to_vec()].concat(),
+        deny: full(&keys::DENY),
+        foreign_callbacks: full(&keys::FOREIGN_CALLBACKS),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check_upstream, config};
+    use crate::config::testing::{UPSTREAM, check_upstream, config};
 
     #[test]
     fn routes_are_read_with_the_prefix_in_front() {

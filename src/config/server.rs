@@ -1,17 +1,16 @@
 //! `[server]` and `[admin]`: where clients and operators connect.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::ask::Standard as _;
+use super::context::Machine;
+use super::limits;
 use super::origin::Origin;
+use super::schema::server as keys;
 use super::tree::{At, Table};
-use super::value::{ADDRESS, Kind, NETWORK};
-use super::{Machine, limits};
 use crate::{admin, server};
-
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// `[server]`, and where it stands.
 #[derive(Debug)]
@@ -23,25 +22,18 @@ pub(super) struct Server {
 
 /// Reads `[server]`, and of `[limits]` what concerns connections.
 pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine) -> Server {
-    let workers = table.integer("workers", 0, 0..=1024);
     let connections = limits::connections(limits);
-    let listen = listen(table);
-    let trusted_proxies = table.list("trusted_proxies", &NETWORK).unwrap_or_default();
-    table.later_flag("proxy_protocol");
-    table.later_key("tls");
+    let listen = table.get(&keys::LISTEN);
+    let trusted_proxies = table.get(&keys::TRUSTED_PROXIES);
+    table.later();
     let settings = server::Settings {
         listen: listen.iter().map(|at| at.value).collect(),
-        workers: if workers == 0 {
-            machine.cores()
-        } else {
-            workers
+        workers: match table.get(&keys::WORKERS) {
+            0 => machine.cores(),
+            workers => workers,
         },
         trusted_proxies: trusted_proxies.iter().map(|at| at.value).collect(),
-        drain: table.duration(
-            "drain",
-            Duration::from_secs(25),
-            Duration::ZERO..=Duration::from_hours(1),
-        ),
+        drain: table.get(&keys::DRAIN),
         connections: connections.most,
         connections_per_peer: connections.per_peer,
         header_bytes: connections.header_bytes,
@@ -58,29 +50,10 @@ pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine)
     }
 }
 
-fn listen(table: &Table<'_>) -> Vec<At<SocketAddr>> {
-    if table.is_empty_list("listen") {
-        let instead = "[\"127.0.0.1:8080\"]";
-        table.empty_list("listen", "clients could not connect", instead);
-    }
-    table.list("listen", &ADDRESS).unwrap_or_else(|| {
-        let default = At {
-            span: table.header(),
-            value: DEFAULT_LISTEN,
-        };
-        vec![default]
-    })
-}
-
 /// Reads `[admin]`.
 pub(super) fn admin(table: &Table<'_>) -> admin::Settings {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
-    let address = Kind {
-        example: "127.0.0.1:9901",
-        ..ADDRESS
-    };
     admin::Settings {
-        listen: table.get("listen", &address).unwrap_or(default),
+        listen: table.get(&keys::ADMIN_LISTEN),
     }
 }
 
@@ -96,14 +69,17 @@ pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option
             Some(origin(only.value))
         }
         // What is wrong there has been said; nothing more follows from it.
-        _ if !table.is_good("listen") => Some(origin(DEFAULT_LISTEN)),
+        _ if !table.is_good("listen") => {
+            let default = keys::LISTEN.value.standard(table.header());
+            default.first().map(|at| origin(at.value))
+        }
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
+    use crate::config::testing::{UPSTREAM, check, config};
 
     #[test]
     fn zero_workers_are_one_per_core() {

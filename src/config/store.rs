@@ -1,39 +1,28 @@
 //! `[store]`: where pending authorizations and codes are kept.
 
-use std::time::Duration;
-
+use super::schema::store as keys;
 use super::tree::Table;
 use crate::store::Settings;
 
 /// Reads `[store]`.
 pub(super) fn read(table: &Table<'_>) -> Settings {
-    let default = Settings::default();
-    let records = Duration::from_secs(10)..=Duration::from_hours(24);
-    table.word("kind", (), &[("memory", ())], &["redis", "sealed"]);
-    // The keys of another kind follow from it: one problem is enough.
-    let other_kind = !table.is_good("kind");
-    for key in ["url", "key_prefix", "deadline", "keys"] {
-        if other_kind {
-            table.know_later(key);
-        } else {
-            table.later_key(key);
-        }
-    }
+    table.get(&keys::KIND);
+    table.later();
     Settings {
-        pending: table.duration("pending", default.pending, records.clone()),
-        code: table.duration("code", default.code, records),
-        capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
-        per_client: table.share("per_client", default.per_client),
-        per_network: table.share("per_network", default.per_network),
-        network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
-        attempts: table.integer("attempts", default.attempts, 1..=100),
+        pending: table.get(&keys::PENDING),
+        code: table.get(&keys::CODE),
+        capacity: table.get(&keys::CAPACITY),
+        per_client: table.get(&keys::PER_CLIENT),
+        per_network: table.get(&keys::PER_NETWORK),
+        network_rate: table.get(&keys::NETWORK_RATE),
+        attempts: table.get(&keys::ATTEMPTS),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, config};
-    use super::*;
+    use crate::config::testing::{UPSTREAM, check, config};
+    use std::time::Duration;
 
     #[test]
     fn what_is_written_holds() {

@@ -1,11 +1,18 @@
 //! What is no TOML at all: the parser's findings without those that only follow from another one.
+//!
+//! The parser tells of its findings in English. What they are is read from the text itself: from the tokens and values that
+//! stand there, and from which sign of TOML's was expected.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue, Error};
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{Expected, ParseError, Source};
 
 use super::problem::{Problem, Span};
-use super::value::quoted;
+use super::words::quoted;
 
 /// A problem, and the part of the text of which nothing can be said because of it.
 pub(super) struct Broken {
@@ -15,40 +22,33 @@ pub(super) struct Broken {
 
 /// The text without the lines at which the parser gives up, so that it goes on; every byte keeps its place.
 pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
-    const ENOUGH: usize = 16;
+    let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
     let mut given_up = Vec::new();
-    for _ in 0..ENOUGH {
-        let (tree, errors) = DeTable::parse_recoverable(&readable);
-        let found: Vec<Broken> = errors
-            .iter()
-            .filter(|error| description(error) == NO_VALUE)
-            .map(|error| broken(text, tree.get_ref(), error))
-            .collect();
-        if found.is_empty() {
-            break;
+    for span in grammar.errors.keys() {
+        if let (Reach::GivesUp, problem) = grammar.explain(*span, "") {
+            let area = lines(text, *span);
+            let blank = " ".repeat(area.end - area.start);
+            readable.to_mut().replace_range(area.range(), &blank);
+            given_up.push(Broken { problem, area });
         }
-        for broken in &found {
-            let line = text.get(broken.area.range()).unwrap_or_default();
-            let blank = " ".repeat(line.len());
-            readable.to_mut().replace_range(broken.area.range(), &blank);
-        }
-        given_up.extend(found);
     }
     (readable, given_up)
 }
 
-const NO_VALUE: &str = "key with no value";
-
 /// One problem a line, and one for everything that an unclosed list, table or text has swallowed.
 pub(super) fn problems(
-    text: &str,
+    readable: &str,
     given_up: Vec<Broken>,
     tree: &DeTable<'_>,
     errors: &[Error],
 ) -> Vec<Broken> {
+    if errors.is_empty() {
+        return given_up;
+    }
+    let grammar = Grammar::of(readable);
     let mut found = given_up;
-    found.extend(errors.iter().map(|error| broken(text, tree, error)));
+    found.extend(errors.iter().map(|error| broken(&grammar, tree, error)));
     found.sort_by_key(|broken| (broken.area.start, broken.problem.span));
     let mut kept: Vec<Broken> = Vec::new();
     for broken in found {
@@ -59,118 +59,252 @@ pub(super) fn problems(
     kept
 }
 
-fn broken(text: &str, tree: &DeTable<'_>, error: &Error) -> Broken {
-    let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
-    let value = is_unclosed_value(error).then(|| value_around(tree, span.end));
-    if let Some(value) = value.flatten() {
-        return Broken {
-            problem: unclosed(text, value),
-            area: lines(text, value),
-        };
+/// How far a mistake reaches.
+enum Reach {
+    Line,
+    /// A line, at which the parser gives up.
+    GivesUp,
+    /// The keys below a header, too.
+    NextHeader,
+    /// A list, a table in braces or a string of several lines that does not end.
+    Value,
+    /// It is not known where it ends.
+    End,
+}
+
+/// A text as the grammar of TOML takes it apart.
+struct Grammar<'t> {
+    text: &'t str,
+    /// In the order of the text.
+    events: Vec<Event>,
+    /// By what was not expected: of the text's form, or of a single key or value.
+    errors: BTreeMap<Span, ParseError>,
+}
+
+impl<'t> Grammar<'t> {
+    fn of(text: &'t str) -> Self {
+        /// As deep as the parser goes that makes the tree.
+        const DEPTH: u32 = 80;
+        let source = Source::new(text);
+        let tokens = source.lex().into_vec();
+        let (mut events, mut errors) = (Vec::with_capacity(tokens.len()), Vec::new());
+        let mut receiver = ValidateWhitespace::new(&mut events, source);
+        let mut receiver = RecursionGuard::new(&mut receiver, DEPTH);
+        parse_document(&tokens, &mut receiver, &mut errors);
+        for event in &events {
+            let Some(raw) = source.get(event) else {
+                continue;
+            };
+            if event.kind() == EventKind::SimpleKey {
+                raw.decode_key(&mut Cow::Borrowed(""), &mut errors);
+            } else if event.kind() == EventKind::Scalar {
+                let _kind = raw.decode_scalar(&mut Cow::Borrowed(""), &mut errors);
+            }
+        }
+        events.sort_by_key(|event| event.span().start());
+        // The first one at a place wins.
+        let errors = errors.into_iter().rev();
+        let errors = errors.filter_map(|error| Some((span(error.unexpected()?), error)));
+        Self {
+            text,
+            events,
+            errors: errors.collect(),
+        }
     }
+
+    fn written(&self, span: Span) -> &'t str {
+        self.text.get(span.range()).unwrap_or_default()
+    }
+
+    /// What stands there of that kind.
+    fn event(&self, kind: EventKind, place: Span) -> Option<&Event> {
+        let begun = |event: &Event| event.span().start() <= place.start;
+        let begun = self.events.partition_point(begun);
+        let near = self.events.iter().take(begun).rev();
+        near.take_while(|event| event.span().end() >= place.start)
+            .find(|event| event.kind() == kind && event.span().end() >= place.end)
+    }
+
+    /// What is wrong at a place. `told`: what the parser says of it.
+    fn explain(&self, place: Span, told: &str) -> (Reach, Problem) {
+        let error = self.errors.get(&place);
+        let begins = |kind| {
+            let context = error.and_then(ParseError::context).map(span);
+            context.is_some_and(|context| self.event(kind, context).is_some())
+        };
+        let (in_list, in_braces) = (
+            begins(EventKind::ArrayOpen),
+            begins(EventKind::InlineTableOpen),
+        );
+        let as_told = || {
+            let message = error.map_or(told, ParseError::description);
+            not_toml(
+                place,
+                message,
+                &error.map_or_else(|| HERE.to_owned(), expected),
+                HELP,
+            )
+        };
+        match error.and_then(ParseError::expected).unwrap_or_default() {
+            [Expected::Literal("]")] if in_list => return (Reach::Value, as_told()),
+            [Expected::Literal("}")] if in_braces => return (Reach::Value, as_told()),
+            _ if in_braces => return (Reach::End, as_told()),
+            [Expected::Literal(close @ ("]" | "]]"))] => {
+                let help = format!("close it with {close}");
+                let problem = not_toml(place, "unclosed table header", "it ends here", &help);
+                return (Reach::NextHeader, problem);
+            }
+            [Expected::Literal("=")] => {
+                let (label, help) = ("there is no =", "write key = value");
+                let problem = not_toml(place, "a key without a value", label, help);
+                return (Reach::GivesUp, problem);
+            }
+            _ => {}
+        }
+        if let Some(event) = self.event(EventKind::Scalar, place) {
+            let written = self.written(span(event.span()));
+            let quotes = event.encoding().map(quotes);
+            return match quotes.filter(|quotes| !is_closed(written, quotes)) {
+                Some(quotes) if quotes.len() > 1 => (Reach::Value, as_told()),
+                Some(quote) => {
+                    let help = format!("close it with {quote}");
+                    let (message, label) = ("a string is not closed", "its line ends here");
+                    (Reach::Line, not_toml(place, message, label, &help))
+                }
+                None => {
+                    let bare = quotes.is_none().then(|| self.bare_value(event, place));
+                    (Reach::Line, bare.flatten().unwrap_or_else(as_told))
+                }
+            };
+        }
+        let is_key = self.event(EventKind::SimpleKey, place).is_some();
+        let problem = if is_key && error.is_none() {
+            let help = "a key, and a [table], can stand only once: make one of the two";
+            not_toml(place, "duplicate key", "it is there already", help)
+        } else {
+            as_told()
+        };
+        (Reach::Line, problem)
+    }
+
+    /// What is wrong with a value without quotes, if that can be said better than the parser does.
+    fn bare_value(&self, event: &Event, place: Span) -> Option<Problem> {
+        let written = self.written(span(event.span()));
+        let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
+        let raw = Source::new(self.text).get(event)?;
+        let (message, label, help) = match raw.decode_scalar(&mut (), &mut ()) {
+            _ if written.is_empty() => (
+                "a key without a value",
+                "the value is missing",
+                "write a value behind =".to_owned(),
+            ),
+            ScalarKind::Boolean(_) if is_word => (
+                "true or false, or a string without quotes",
+                "this is neither",
+                format!("write true, false or {}", quoted(written)),
+            ),
+            // `info` begins like `inf`.
+            ScalarKind::String | ScalarKind::Float if is_word => (
+                "a string without quotes",
+                "strings need quotes",
+                format!("write {}", quoted(written)),
+            ),
+            ScalarKind::String => {
+                let (message, label) = ("not a valid TOML value", "strings need quotes");
+                let help = format!("write a number, or {}", quoted(written));
+                return Some(Problem::error(place, message, label, help));
+            }
+            ScalarKind::Integer(_) | ScalarKind::Float if begins_with_zero(written) => (
+                "unexpected leading zero",
+                "a number does not begin with 0",
+                "write it without the zero".to_owned(),
+            ),
+            ScalarKind::Boolean(_)
+            | ScalarKind::DateTime
+            | ScalarKind::Float
+            | ScalarKind::Integer(_) => return None,
+        };
+        Some(not_toml(place, message, label, &help))
+    }
+}
+
+fn quotes(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::BasicString => "\"",
+        Encoding::LiteralString => "'",
+        Encoding::MlBasicString => "\"\"\"",
+        Encoding::MlLiteralString => "'''",
+    }
+}
+
+/// Whether a text in quotes ends with them.
+fn is_closed(written: &str, quote: &str) -> bool {
+    let inside = written.strip_prefix(quote).unwrap_or_default();
+    inside.strip_suffix(quote).is_some_and(|inside| {
+        let escapes = inside.bytes().rev().take_while(|byte| *byte == b'\\');
+        quote.starts_with('\'') || escapes.count().is_multiple_of(2)
+    })
+}
+
+fn begins_with_zero(number: &str) -> bool {
+    let digits = number.trim_start_matches(['+', '-']).as_bytes();
+    matches!(digits, [b'0', b'0'..=b'9', ..])
+}
+
+fn span(span: toml_parser::Span) -> Span {
+    Span {
+        start: span.start(),
+        end: span.end(),
+    }
+}
+
+fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
+    let text = grammar.text;
+    let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
+    let (reach, problem) = grammar.explain(span, error.message());
     let line = lines(text, span);
-    let description = description(error);
-    let area = if description.starts_with("unclosed") {
-        up_to_next_header(text, line)
-    } else if description.contains("inline table") || description.contains("key-value pairs") {
-        // Where a table in braces ends is anybody's guess.
-        Span {
+    let area = match reach {
+        Reach::Line | Reach::GivesUp => line,
+        Reach::NextHeader => up_to_next_header(text, line),
+        Reach::End => Span {
             end: text.len(),
             ..line
-        }
-    } else {
-        line
+        },
+        Reach::Value => match value_around(tree, span.end) {
+            Some(value) => {
+                let (problem, area) = (unclosed(text, value), lines(text, value));
+                return Broken { problem, area };
+            }
+            None => line,
+        },
     };
-    Broken {
-        problem: other(text, span, error),
-        area,
-    }
+    Broken { problem, area }
 }
 
-fn is_unclosed_value(error: &Error) -> bool {
-    let description = description(error);
-    matches!(description, "unclosed array" | "unclosed inline table")
-        || description.starts_with("invalid multi-line")
-}
-
-/// The message without what was expected.
-fn description(error: &Error) -> &str {
-    let message = error.message();
-    message
-        .split_once(", expected ")
-        .map_or(message, |(description, _)| description)
-}
-
-fn other(text: &str, span: Span, error: &Error) -> Problem {
-    let written = text.get(span.range()).unwrap_or_default();
-    let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
-    let description = description(error);
-    let (message, label, help) = match description {
-        "duplicate key" => (
-            description,
-            "it is there already",
-            "a key, and a [table], can stand only once: make one of the two".to_owned(),
-        ),
-        "string values must be quoted" if written.is_empty() => (
-            "a key without a value",
-            "the value is missing",
-            "write a value behind =".to_owned(),
-        ),
-        "invalid boolean" if is_word => (
-            "true or false, or a text without quotes",
-            "this is neither",
-            format!("write true, false or {}", quoted(written)),
-        ),
-        // `info` begins like `inf`.
-        "string values must be quoted" | "invalid float" if is_word => (
-            "a text without quotes",
-            "texts need quotes",
-            format!("write {}", quoted(written)),
-        ),
-        "string values must be quoted" => (
-            "this is no value",
-            "neither a number nor a text in quotes",
-            format!("write a number, or {}", quoted(written)),
-        ),
-        NO_VALUE => (
-            "a key without a value",
-            "there is no =",
-            "write key = value".to_owned(),
-        ),
-        "invalid basic string" | "invalid literal string"
-            if written.is_empty() && error.message().contains(", expected") =>
-        {
-            let quote = if description.contains("basic") {
-                '"'
-            } else {
-                '\''
-            };
-            (
-                "a text is not closed",
-                "its line ends here",
-                format!("close it with {quote}"),
-            )
-        }
-        "unexpected leading zero" => (
-            description,
-            "a number does not begin with 0",
-            "write it without the zero".to_owned(),
-        ),
-        "unclosed table" => (description, "it ends here", "close it with ]".to_owned()),
-        "unclosed array table" => (description, "it ends here", "close it with ]]".to_owned()),
-        _ => (description, expected(error), HELP.to_owned()),
-    };
+fn not_toml(span: Span, message: &str, label: &str, help: &str) -> Problem {
     Problem::error(span, format!("not TOML: {message}"), label, help)
 }
 
-const HELP: &str = "TOML is key = value, with texts in \"quotes\", lists in [brackets] and tables below a line [name]";
+const HERE: &str = "here";
 
-fn expected(error: &Error) -> &str {
-    let expected = error.message().split_once(", ");
-    expected
-        .map(|(_, expected)| expected)
-        .filter(|expected| *expected != "expected nothing")
-        .unwrap_or("here")
+const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
+
+/// What the parser would have taken there.
+fn expected(error: &ParseError) -> String {
+    let expected = error.expected().unwrap_or_default().iter();
+    let expected: Vec<String> = expected
+        .filter_map(|expected| match expected {
+            Expected::Literal("\n") => Some("a new line".to_owned()),
+            Expected::Literal(sign) => Some(format!("`{sign}`")),
+            Expected::Description(what) => Some((*what).to_owned()),
+            _ => None,
+        })
+        .collect();
+    if expected.is_empty() {
+        HERE.to_owned()
+    } else {
+        format!("expected {}", expected.join(", "))
+    }
 }
 
 /// The opening bracket or quote is where the mistake is seen; the parser only notices it at the end of the file.
@@ -179,7 +313,7 @@ fn unclosed(text: &str, area: Span) -> Problem {
     let (what, close) = match opening.get(..1) {
         Some("[") => ("list", "]"),
         Some("{") => ("table", "}"),
-        _ => ("text", opening.get(..3).unwrap_or_default()),
+        _ => ("string", opening.get(..3).unwrap_or_default()),
     };
     let span = Span {
         start: area.start,
@@ -235,8 +369,8 @@ fn up_to_next_header(text: &str, line: Span) -> Span {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{UPSTREAM, check, check_text};
     use super::HELP;
+    use crate::config::testing::{UPSTREAM, check, check_text};
 
     #[test]
     fn several_mistakes_are_found_and_only_one_in_a_line() {
@@ -246,7 +380,7 @@ mod tests {
                 "2:11 error: not TOML: unexpected leading zero | a number does not begin with 0 | \
                  write it without the zero",
                 "3:7 error: not TOML: a key without a value | there is no = | write key = value",
-                "5:9 error: not TOML: a text without quotes | texts need quotes | write \"info\"",
+                "5:9 error: not TOML: a string without quotes | strings need quotes | write \"info\"",
                 "6:10 error: `log.format` cannot be \"xml\" | this word is not known | \
                  write \"json\" or \"text\"",
             ],
@@ -258,28 +392,28 @@ mod tests {
         for (value, what) in [
             (
                 "json",
-                "a text without quotes | texts need quotes | write \"json\"",
+                "not TOML: a string without quotes | strings need quotes | write \"json\"",
             ),
             (
                 "info",
-                "a text without quotes | texts need quotes | write \"info\"",
+                "not TOML: a string without quotes | strings need quotes | write \"info\"",
             ),
             (
                 "never",
-                "a text without quotes | texts need quotes | write \"never\"",
+                "not TOML: a string without quotes | strings need quotes | write \"never\"",
             ),
             (
                 "true2",
-                "true or false, or a text without quotes | this is neither | write true, false or \"true2\"",
+                "not TOML: true or false, or a string without quotes | this is neither | write true, false or \"true2\"",
             ),
             (
                 "25s",
-                "this is no value | neither a number nor a text in quotes | write a number, or \"25s\"",
+                "not a valid TOML value | strings need quotes | write a number, or \"25s\"",
             ),
         ] {
             check(
                 &format!("[log]\nlevel = {value}"),
-                &[&format!("2:9 error: not TOML: {what}")],
+                &[&format!("2:9 error: {what}")],
             );
         }
     }
@@ -290,7 +424,7 @@ mod tests {
             check(
                 &format!("[log]\nlevel = {quote}info\nformat = \"text\""),
                 &[&format!(
-                    "2:{column} error: not TOML: a text is not closed | its line ends here | \
+                    "2:{column} error: not TOML: a string is not closed | its line ends here | \
                      close it with {quote}"
                 )],
             );
@@ -330,8 +464,13 @@ mod tests {
                 "list",
                 "]",
             ),
-            ("drain = '''25s\n[admin]\nlistn = 5", 9, "text", "'''"),
-            ("drain = \"\"\"25s\n[admin]\nlistn = 5", 9, "text", "\"\"\""),
+            ("drain = '''25s\n[admin]\nlistn = 5", 9, "string", "'''"),
+            (
+                "drain = \"\"\"25s\n[admin]\nlistn = 5",
+                9,
+                "string",
+                "\"\"\"",
+            ),
         ] {
             check(
                 &format!("[server]\n{text}"),
@@ -357,11 +496,73 @@ mod tests {
         check(
             "[server\nlisten = 5\nfoo = 1\n[admin]\nlistn = 5",
             &[
-                "1:8 error: not TOML: unclosed table | it ends here | close it with ]",
+                "1:8 error: not TOML: unclosed table header | it ends here | close it with ]",
                 "5:1 error: unknown key \"listn\" in [admin] | did you mean `listen`? | \
                  write `listen` instead",
             ],
         );
+    }
+
+    #[test]
+    fn what_a_key_or_value_is_made_of_is_told_as_the_parser_tells_it() {
+        for (line, problem) in [
+            (
+                "level = \"a\\q\"",
+                "2:12 error: not TOML: missing escaped value | expected `b`, `e`, `f`, `n`, `r`, `\\`, `\"`, `x`, `u`, `U`",
+            ),
+            ("level = 1__0", "2:10"),
+            ("level = 2026-13-01", "2:9"),
+            ("level = \"5\" 5", "2:13"),
+            ("le vel = 5", "2:4"),
+        ] {
+            let found = crate::config::testing::problems(&format!("[log]\n{line}\n{UPSTREAM}"));
+            let only = found.first().filter(|_| found.len() == 1);
+            assert!(
+                only.is_some_and(|only| only.starts_with(problem)),
+                "{line}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_escaped_closes_nothing() {
+        check(
+            "[log]\nlevel = \"info\\\"\nformat = \"text\"",
+            &[
+                "2:15 error: not TOML: a string is not closed | its line ends here | close it with \"",
+            ],
+        );
+        check(
+            "[log]\nlevel = \"\"\"info\\\"\"\"\nformat = \"text\"",
+            &[
+                "2:9 error: not TOML: a string is not closed | it begins here | close it with \"\"\"",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_extended_where_it_cannot_be_is_there_already() {
+        for (text, place) in [
+            ("log = 5\n[log.level]", "2:2"),
+            ("log = { level = \"info\" }\n[log.x]", "2:2"),
+            ("[log]\nlevel = \"info\"\nlevel.x = 5", "3:1"),
+        ] {
+            let found = crate::config::testing::problems(&format!("{text}\n{UPSTREAM}"));
+            let twice = format!("{place} error: not TOML: duplicate key | it is there already");
+            assert!(
+                found.iter().any(|found| found.starts_with(&twice)),
+                "{text}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for open in ["[", "{a=", "[{a="] {
+            let deep = open.repeat(10_000);
+            let found = crate::config::testing::problems(&format!("{UPSTREAM}x = {deep}"));
+            assert!(!found.is_empty(), "{open}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::{Checked, Config, Machine, Problems, Severity, load_on};
+use super::context::Machine;
+use super::{Checked, Config, Problems, Severity, load_on};
 use crate::clock::date;
 
 /// What every upstream has to have.

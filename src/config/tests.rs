@@ -3,10 +3,15 @@ use std::time::Duration;
 
 use super::testing::{UPSTREAM, check_text, config, load, problems};
 use super::*;
-use report::Since;
+use key::{Later, Section};
+use print::{Format, print};
+use schema::SECTIONS;
 
 /// The reference at the root of the repository.
 const REFERENCE: &str = include_str!("../../config.toml");
+
+/// The page of the manual.
+const MANUAL: &str = include_str!("../../docs/src/configuration.md");
 
 /// The reference with every key that is commented out.
 fn uncommented() -> String {
@@ -47,48 +52,69 @@ fn what_the_reference_comments_out_is_right_as_well() {
 }
 
 #[test]
-fn every_key_is_in_the_reference_and_no_other() {
-    let mut section = String::new();
-    let mut documented = Vec::new();
-    for line in uncommented().lines() {
-        let header = line.split('#').next().unwrap_or_default().trim();
-        if header.starts_with('[') {
-            section = header.trim_matches(['[', ']']).to_owned();
-        } else if let Some(key) = key_of(line) {
-            documented.push((section.clone(), key.to_owned()));
-        }
-    }
-    let (_, later) = REFERENCE.split_once("# Later versions:").unwrap();
-    let known = known();
-    for (name, section) in &known {
-        for (key, since) in &section.keys {
-            let path = if name.is_empty() {
-                (*key).to_owned()
-            } else {
-                format!("{name}.{key}")
-            };
-            let is_documented = documented.contains(&(name.clone(), (*key).to_owned()));
-            match since {
-                Since::Now if known.contains_key(&path) => {
-                    assert!(
-                        REFERENCE.contains(&report::header(&path, &known[&path])),
-                        "{path}"
-                    );
-                }
-                Since::Now => assert!(is_documented, "{path}"),
-                Since::Later => {
-                    assert!(!is_documented, "{path}");
-                    let mut words = later.split(|c: char| !c.is_ascii_lowercase() && c != '_');
-                    assert!(words.any(|word| word == *key), "{path}");
-                }
-            }
-        }
-    }
-    for (section, key) in documented {
+fn the_files_in_the_repository_are_written_from_the_declarations() {
+    for (format, file, found) in [
+        ("toml", "config.toml", REFERENCE),
+        ("markdown", "docs/src/configuration.md", MANUAL),
+    ] {
+        let declared = match format {
+            "toml" => print(Format::Toml),
+            _ => print(Format::Markdown),
+        };
         assert!(
-            known[&section].keys.contains_key(key.as_str()),
-            "{section}.{key}"
+            found == declared,
+            "write it anew: cargo run -- schema --format {format} > {file}"
         );
+    }
+}
+
+/// A file with every key, one of them with another value.
+fn with(section: &Section, key: &str, value: &str) -> String {
+    let mut header = String::new();
+    let mut text = String::new();
+    for line in uncommented().lines() {
+        if line.starts_with('[') {
+            header = line.split(" #").next().unwrap().trim().to_owned();
+        }
+        if header == section.header() && key_of(line) == Some(key) {
+            continue;
+        }
+        text.extend([line, "\n"]);
+        if header == section.header() && line.starts_with('[') {
+            text.extend([key, " = ", value, "\n"]);
+        }
+    }
+    text
+}
+
+#[test]
+fn every_declared_key_is_read_as_what_it_is_declared() {
+    for section in SECTIONS {
+        for key in section.keys {
+            let found = problems(&with(section, key.name(), "{}"));
+            let name = format!("`{}.{}`", section.path, key.name());
+            let says = |what: &str| found.iter().any(|problem| problem.contains(what));
+            let refused = match key.later() {
+                Some(Later::Whole(_)) => format!("{name} is not supported in this version"),
+                Some(_) | None => format!("{name} has to be"),
+            };
+            assert!(says(&refused), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_declared_is_described() {
+    for section in SECTIONS {
+        assert!(!section.text.is_empty(), "{}", section.path);
+        for key in section.keys {
+            let about = key.about();
+            let described = !about.text.is_empty() || !key.describe().words.is_empty();
+            let later = key.later().is_some();
+            assert!(described || later, "{}.{}", section.path, key.name());
+            let shown = about.example.is_some() || key.describe().default.is_some();
+            assert!(shown || later, "{}.{}", section.path, key.name());
+        }
     }
 }
 

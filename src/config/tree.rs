@@ -1,17 +1,15 @@
-//! Reading a TOML tree: typed questions, each of which records what is wrong with the answer and that its key exists.
-
-mod scalar;
-
-pub(super) use scalar::{nearest, one_of, show_duration};
+//! The tables of the file: what stands where, what is missing, and what is said of it. Values are read in [`super::ask`].
 
 use std::fmt::Display;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::key::Section;
 use super::problem::{Problem, Span};
-use super::report::{Report, Since};
-use super::value::{Kind, Wrong, quoted};
+use super::report::Report;
+use super::value::{Kind, Wrong};
+use super::words::nearest;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +18,17 @@ pub(super) struct At<T> {
     pub(super) value: T,
 }
 
+impl<T> At<T> {
+    /// Without their places.
+    pub(super) fn values(list: Vec<Self>) -> Vec<T> {
+        list.into_iter().map(|at| at.value).collect()
+    }
+}
+
 /// One table. Where there is none, every question is answered with its default.
 #[derive(Clone)]
 pub(super) struct Table<'t> {
-    section: String,
+    section: &'static Section,
     header: Span,
     entries: Option<&'t DeTable<'t>>,
     /// It is there, but cannot be read: nothing is missing from it.
@@ -40,10 +45,14 @@ pub(super) struct Entry<'t> {
 }
 
 impl<'t> Table<'t> {
-    pub(super) fn root(entries: &'t DeTable<'t>, report: &'t Report) -> Self {
-        report.know_section("", false);
+    /// The whole file, which is a table of that section.
+    pub(super) fn root(
+        section: &'static Section,
+        entries: &'t DeTable<'t>,
+        report: &'t Report,
+    ) -> Self {
         Self {
-            section: String::new(),
+            section,
             header: Span::default(),
             entries: Some(entries),
             unreadable: false,
@@ -51,29 +60,27 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn find(&self, key: &str) -> Option<Entry<'t>> {
+    /// A key with its value.
+    pub(super) fn entry(&self, key: &str) -> Option<Entry<'t>> {
         let (name, value) = self.entries?.get_key_value(key)?;
         Some(Entry::of(name.span().into(), value))
     }
 
-    /// Looks a key up, which makes it a known one.
-    pub(super) fn entry(&self, key: &'static str) -> Option<Entry<'t>> {
-        self.report.know(&self.section, key, Since::Now);
-        self.find(key)
+    pub(super) fn section(&self) -> &'static Section {
+        self.section
     }
 
     /// The key as messages name it.
     pub(super) fn name(&self, key: &str) -> String {
-        if self.section.is_empty() {
-            format!("`{key}`")
-        } else {
-            format!("`{}.{key}`", self.section)
+        match self.section.path {
+            "" => format!("`{key}`"),
+            path => format!("`{path}.{key}`"),
         }
     }
 
     /// The value of a key, or the head of the table when it is not written down.
     pub(super) fn at(&self, key: &str) -> Span {
-        self.find(key).map_or(self.header, |entry| entry.span)
+        self.entry(key).map_or(self.header, |entry| entry.span)
     }
 
     /// The head of the table, or of the nearest one around it that is there.
@@ -82,12 +89,12 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.find(key).is_some()
+        self.entry(key).is_some()
     }
 
     /// Whether a key can be reasoned about: nothing wrong with it has been found.
     pub(super) fn is_good(&self, key: &str) -> bool {
-        self.find(key).is_none_or(|entry| {
+        self.entry(key).is_none_or(|entry| {
             let whole = Span {
                 start: entry.key.start.min(entry.span.start),
                 end: entry.span.end.max(entry.key.end),
@@ -123,7 +130,7 @@ impl<'t> Table<'t> {
     }
 
     /// A key has to be there.
-    pub(super) fn require(&self, key: &'static str, label: &str, help: &str) {
+    pub(super) fn require(&self, key: &str, label: &str, help: &str) {
         if self.lacks(key) {
             let message = format!("{} is missing", self.name(key));
             self.push(Problem::error(self.header, message, label, help));
@@ -158,13 +165,8 @@ impl<'t> Table<'t> {
         self.push(Problem::error(span, message, wrong.label, wrong.help));
     }
 
-    /// A text of some kind. `None`: absent, or wrong and recorded.
-    pub(super) fn get<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<T> {
-        let entry = self.entry(key)?;
-        self.read(key, entry, kind)
-    }
-
-    fn read<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
+    /// A text of some kind. `None`: wrong, and recorded.
+    pub(super) fn text<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
         let Some(text) = entry.value.as_str() else {
             let example = match entry.value.as_integer() {
                 Some(number) if !kind.unit.is_empty() => format!("{number}{}", kind.unit),
@@ -179,34 +181,8 @@ impl<'t> Table<'t> {
             .ok()
     }
 
-    /// A list of texts of some kind. `None`: absent, or no list; what is wrong in it is recorded and left out.
-    pub(super) fn list<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<Vec<At<T>>> {
-        let entry = self.entry(key)?;
-        let elements = self.elements(key, entry, kind.example)?;
-        let mut seen: Vec<(&str, Span)> = Vec::new();
-        let mut list = Vec::new();
-        for element in elements {
-            let Some(value) = self.read(key, element, kind) else {
-                continue;
-            };
-            let text = element.value.as_str().unwrap_or_default();
-            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == text) {
-                let message = format!("{} lists {} twice", self.name(key), quoted(text));
-                let problem = Problem::error(element.span, message, "again", "remove one of them");
-                self.push(problem.and_at(*first, "here already"));
-                continue;
-            }
-            seen.push((text, element.span));
-            list.push(At {
-                span: element.span,
-                value,
-            });
-        }
-        Some(list)
-    }
-
     pub(super) fn is_empty_list(&self, key: &str) -> bool {
-        self.find(key)
+        self.entry(key)
             .and_then(|entry| entry.value.as_array())
             .is_some_and(|list| list.is_empty())
     }
@@ -219,7 +195,12 @@ impl<'t> Table<'t> {
     }
 
     /// The elements of a list, whatever they are.
-    fn elements(&self, key: &str, entry: Entry<'t>, example: &str) -> Option<Vec<Entry<'t>>> {
+    pub(super) fn elements<'e>(
+        &self,
+        key: &str,
+        entry: Entry<'e>,
+        example: &str,
+    ) -> Option<Vec<Entry<'e>>> {
         let Some(array) = entry.value.as_array() else {
             let element = entry.value.as_str().unwrap_or(example);
             self.wrong_type(key, entry, "a list", format!("[{element:?}]"));
@@ -232,8 +213,8 @@ impl<'t> Table<'t> {
     }
 
     /// A table below this one. When it is not there its head is that of this one.
-    pub(super) fn table(&self, key: &'static str) -> Self {
-        let section = self.know_section(key, false);
+    pub(super) fn table(&self, section: &'static Section) -> Self {
+        let (_, key) = section.name();
         let Some(entry) = self.entry(key) else {
             return Self {
                 section,
@@ -247,7 +228,7 @@ impl<'t> Table<'t> {
         if entries.is_none() {
             let message = format!("{} has to be a table", self.name(key));
             let label = format!("this is {}", type_of(entry.value));
-            let help = format!("write a line [{section}], and the keys below it");
+            let help = format!("write a line {}, and the keys below it", section.header());
             self.push(Problem::error(entry.span, message, label, help));
         }
         Self {
@@ -260,21 +241,21 @@ impl<'t> Table<'t> {
     }
 
     /// A list of tables. One table alone is a mistake that is recorded, and read as a list of one.
-    pub(super) fn tables(&self, key: &'static str) -> Vec<Self> {
-        let section = self.know_section(key, true);
+    pub(super) fn tables(&self, section: &'static Section) -> Vec<Self> {
+        let (_, key) = section.name();
         let Some(entry) = self.entry(key) else {
             return Vec::new();
         };
         let one = |entry: Entry<'t>| {
             entry.value.as_table().map(|entries| Self {
-                section: section.clone(),
+                section,
                 header: entry.span,
                 entries: Some(entries),
                 unreadable: false,
                 report: self.report,
             })
         };
-        let help = format!("write [[{section}]] above the keys of each");
+        let help = format!("write {} above the keys of each", section.header());
         let not_list = |entry: Entry<'t>| {
             let message = format!("{} is a list of tables", self.name(key));
             let label = format!("this is {}", type_of(entry.value));
@@ -293,16 +274,6 @@ impl<'t> Table<'t> {
             }
         }
         tables
-    }
-
-    fn know_section(&self, key: &str, list: bool) -> String {
-        let section = if self.section.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.section)
-        };
-        self.report.know_section(&section, list);
-        section
     }
 }
 
@@ -324,7 +295,7 @@ impl<'t> Entry<'t> {
 /// With its article.
 fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a fraction",
         DeValue::Boolean(_) => "true or false",

@@ -1,30 +1,28 @@
-//! Keys that no reader asked for, and what was probably meant.
+//! Keys that are not declared, and what was probably meant.
 
 use toml::de::{DeTable, DeValue};
 
+use super::key::Section;
 use super::problem::{Problem, Span};
-use super::report::{Known, Report, Section, Since, header};
-use super::tree::{nearest, one_of};
-use super::value::quoted;
+use super::report::Report;
+use super::schema::{ROOT, SECTIONS, below};
+use super::words::{nearest, one_of, quoted};
 
-/// Records every key of the tree that is not a known one. What is below an unknown key is not looked at.
-pub(super) fn check(tree: &DeTable<'_>, known: &Known, report: &Report) {
-    check_section(tree, "", known, report);
+/// Records every key of the tree that is not declared. What is below an unknown key is not looked at.
+pub(super) fn check(tree: &DeTable<'_>, report: &Report) {
+    check_section(tree, &ROOT, report);
 }
 
-fn check_section(table: &DeTable<'_>, name: &str, known: &Known, report: &Report) {
-    let Some(section) = known.get(name) else {
-        return;
-    };
+fn check_section(table: &DeTable<'_>, section: &Section, report: &Report) {
     for (key, value) in table {
         let (span, key) = (key.span(), key.get_ref().as_ref());
-        if !section.keys.contains_key(key) {
-            report.push(unknown(key, span.into(), name, section, known));
-            continue;
-        }
-        let below = path(name, key);
-        for table in tables(value.get_ref()) {
-            check_section(table, &below, known, report);
+        let inner = below(section).find(|inner| inner.name().1 == key);
+        if let Some(inner) = inner {
+            for table in tables(value.get_ref()) {
+                check_section(table, inner, report);
+            }
+        } else if section.key(key).is_none() {
+            report.push(unknown(key, span.into(), section));
         }
     }
 }
@@ -41,44 +39,41 @@ fn tables<'t>(value: &'t DeValue<'t>) -> Vec<&'t DeTable<'t>> {
     }
 }
 
-fn path(section: &str, key: &str) -> String {
-    if section.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{section}.{key}")
-    }
+/// Every name in a section, in alphabetical order; those of later versions only if wanted.
+fn names(section: &Section, later: bool) -> Vec<&'static str> {
+    let keys = section.keys.iter();
+    let keys = keys.filter(|key| later || key.later().is_none());
+    let tables = below(section).map(|inner| inner.name().1);
+    let mut names: Vec<&str> = keys.map(|key| key.name()).chain(tables).collect();
+    names.sort_unstable();
+    names
 }
 
-fn unknown(key: &str, span: Span, name: &str, section: &Section, known: &Known) -> Problem {
-    let message = if name.is_empty() {
-        format!("unknown key {}", quoted(key))
-    } else {
-        format!("unknown key {} in {}", quoted(key), header(name, section))
+fn unknown(key: &str, span: Span, section: &Section) -> Problem {
+    let message = match section.path {
+        "" => format!("unknown key {}", quoted(key)),
+        _ => format!("unknown key {} in {}", quoted(key), section.header()),
     };
-    let (label, help) = meant(key, name, section, known);
+    let (label, help) = meant(key, section);
     Problem::error(span, message, label, help)
 }
 
 /// What was probably meant, and what to write.
-fn meant(key: &str, name: &str, section: &Section, known: &Known) -> (String, String) {
-    let here: Vec<&str> = section.keys.keys().copied().collect();
+fn meant(key: &str, section: &Section) -> (String, String) {
+    let here = names(section, true);
     let similar = nearest(key, &here);
-    let homes: Vec<(&String, &Section)> = known
-        .iter()
-        .filter(|(_, section)| section.keys.contains_key(key))
-        .collect();
+    let homes = Homes::of(key);
     // One slip of the finger is likelier than the wrong section; two are not.
     if let Some((_, similar)) = similar.filter(|(distance, _)| homes.is_empty() || *distance <= 1) {
-        let below = path(name, similar);
-        let table = known.get(&below).map(|table| header(&below, table));
-        let instead = table.unwrap_or_else(|| format!("`{similar}`"));
+        let table = below(section).find(|inner| inner.name().1 == similar);
+        let instead = table.map_or_else(|| format!("`{similar}`"), Section::header);
         return (
             format!("did you mean {instead}?"),
             format!("write {instead} instead"),
         );
     }
     if !homes.is_empty() {
-        return belongs(key, &homes, known);
+        return homes.meant();
     }
     if let Some(related) = related(key, &here) {
         return (
@@ -86,20 +81,17 @@ fn meant(key: &str, name: &str, section: &Section, known: &Known) -> (String, St
             format!("write `{related}` instead"),
         );
     }
-    if let Some((place, similar)) = similar_elsewhere(key, known) {
+    if let Some((place, similar)) = similar_elsewhere(key) {
         return (
             format!("did you mean `{similar}`? It belongs in {place}"),
             format!("write `{similar}` below a line {place}"),
         );
     }
-    let names: Vec<&str> = section
-        .keys
-        .iter()
-        .filter(|(_, since)| **since == Since::Now)
-        .map(|(key, _)| *key)
-        .collect();
-    let help = format!("the keys here are {}", one_of(&names).replace('"', "`"));
-    ("there is no such key".to_owned(), help)
+    let names = one_of(&names(section, false)).replace('"', "`");
+    (
+        "there is no such key".to_owned(),
+        format!("the keys here are {names}"),
+    )
 }
 
 /// A key that is one of the words of what was written (`client_id`), or begins as it does (`authorize`).
@@ -114,56 +106,66 @@ fn related<'k>(key: &str, here: &[&'k str]) -> Option<&'k str> {
     known.clone().find(is_word).or_else(|| known.find(begins))
 }
 
-/// A key that stands in the wrong section.
-fn belongs(key: &str, homes: &[(&String, &Section)], known: &Known) -> (String, String) {
-    let places: Vec<String> = homes
-        .iter()
-        .map(|(home, section)| {
-            let below = path(home, key);
-            match known.get(&below) {
-                Some(table) => header(&below, table),
-                None if home.is_empty() => "no section".to_owned(),
-                None => header(home, section),
-            }
-        })
-        .collect();
-    let places = places.join(" or ");
-    let later = homes
-        .iter()
-        .all(|(_, section)| section.keys.get(key) == Some(&Since::Later));
-    let is_table = homes
-        .iter()
-        .any(|(home, _)| known.contains_key(&path(home, key)));
-    match (later, is_table) {
-        (true, _) => (
-            format!("belongs in {places}, in a later version"),
-            "remove it".to_owned(),
-        ),
-        (false, true) => (format!("this is {places}"), format!("write {places}")),
-        (false, false) => (
-            format!("belongs in {places}"),
-            format!("move it below {places}"),
-        ),
+/// Where a key of that name belongs that stands in the wrong section.
+struct Homes {
+    /// Tables that are called so.
+    tables: Vec<&'static Section>,
+    /// Sections with such a key.
+    sections: Vec<&'static Section>,
+    /// In a later version.
+    later: bool,
+}
+
+impl Homes {
+    fn of(key: &str) -> Self {
+        let all = SECTIONS.iter().copied();
+        let declared = |section: &&Section| section.key(key);
+        let mut keys = all.clone().filter_map(|section| declared(&section));
+        let mut sections: Vec<_> = all.clone().filter(|s| declared(s).is_some()).collect();
+        sections.sort_unstable_by_key(|section| section.path);
+        Self {
+            tables: all.filter(|section| section.name().1 == key).collect(),
+            later: keys.all(|key| key.later().is_some()),
+            sections,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.sections.is_empty()
+    }
+
+    fn meant(&self) -> (String, String) {
+        let places = self.tables.iter().chain(&self.sections);
+        let places: Vec<String> = places.map(|section| section.header()).collect();
+        let places = places.join(" or ");
+        match (self.tables.is_empty(), self.later) {
+            (false, _) => (format!("this is {places}"), format!("write {places}")),
+            (true, true) => (
+                format!("belongs in {places}, in a later version"),
+                "remove it".to_owned(),
+            ),
+            (true, false) => (
+                format!("belongs in {places}"),
+                format!("move it below {places}"),
+            ),
+        }
     }
 }
 
 /// A section, as it is written, and a key in it; there are many, so a weak likeness means nothing.
-fn similar_elsewhere<'k>(key: &str, known: &'k Known) -> Option<(String, &'k str)> {
-    known
-        .iter()
-        .filter(|(name, _)| !name.is_empty())
-        .filter_map(|(name, section)| {
-            let keys: Vec<&str> = section.keys.keys().copied().collect();
-            let (distance, similar) = nearest(key, &keys)?;
-            (distance <= 1).then(|| (distance, header(name, section), similar))
-        })
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(_, place, similar)| (place, similar))
+fn similar_elsewhere(key: &str) -> Option<(String, &'static str)> {
+    let near = |section: &&Section| {
+        let (distance, similar) = nearest(key, &names(section, true))?;
+        (distance <= 1).then(|| (distance, section.header(), similar))
+    };
+    let nearest = SECTIONS.iter().filter_map(near);
+    let nearest = nearest.min_by_key(|(distance, ..)| *distance);
+    nearest.map(|(_, place, similar)| (place, similar))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{check, check_upstream};
+    use crate::config::testing::{check, check_upstream};
 
     #[test]
     fn a_slip_of_the_finger() {

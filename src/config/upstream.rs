@@ -1,21 +1,23 @@
 //! `[[upstream]]`: one server that the gate stands in front of.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::origin::{ORIGIN, Origin, plain_url};
-use super::path::{HOST, PREFIX};
+use super::context::Context;
+use super::origin::Origin;
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
-use super::tree::Table;
-use super::value::{Kind, TEXT, Wrong, quoted};
-use super::{Context, Upstream, client, endpoints, limits, routes};
-use crate::gateway::{self, Entry};
+use super::schema::{client as client_keys, pkce as pkce_keys, upstream as keys};
+use super::settings::Upstream;
+use super::tree::{At, Table};
+use super::words::quoted;
+use super::{client, endpoints, routes};
+use crate::gateway;
+use crate::gateway::settings::Entry;
 use crate::oauth::ClientId;
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Rules};
 use crate::upstream;
 
@@ -28,6 +30,18 @@ pub(super) struct Read<'t> {
     pub(super) public: Option<Origin>,
     pub(super) clients: Vec<(Table<'t>, ClientRule)>,
     pub(super) built: Upstream,
+}
+
+impl<'t> Read<'t> {
+    /// Its own table.
+    pub(super) fn table(&self) -> &Table<'t> {
+        &self.tables.upstream
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.built.gateway.name
+    }
 }
 
 /// The tables of one upstream.
@@ -46,18 +60,18 @@ pub(super) fn read<'t>(
     context: &Context<'_>,
 ) -> Read<'t> {
     let tables = Tables {
-        endpoints: table.table("endpoints"),
-        routes: table.table("routes"),
-        pkce: table.table("pkce"),
-        metadata: table.table("metadata"),
+        endpoints: table.table(&keys::ENDPOINTS),
+        routes: table.table(&keys::ROUTES),
+        pkce: table.table(&pkce_keys::PKCE),
+        metadata: table.table(&keys::METADATA),
         upstream: table,
     };
     let table = &tables.upstream;
-    let target = target(table);
+    let target = table.find(&keys::URL);
     let public = public_url(table, public);
     let pkce = pkce::read(&tables.pkce);
     let clients: Vec<(Table<'t>, ClientRule)> = table
-        .tables("client")
+        .tables(&client_keys::CLIENT)
         .into_iter()
         .map(|client| {
             let rule = client::read(&client, &pkce, &tables.pkce, context.today);
@@ -77,15 +91,9 @@ pub(super) fn read<'t>(
     }
 }
 
-fn target(table: &Table<'_>) -> Option<Origin> {
-    let label = "the gate has to know where this upstream is";
-    table.require("url", label, "add url = \"http://127.0.0.1:9000\"");
-    table.get("url", &ORIGIN)
-}
-
 /// How clients reach the gate: part of URLs that the gate writes, so it is never guessed from a request.
 fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
-    let written = table.get("public_url", &ORIGIN);
+    let written = table.find(&keys::PUBLIC_URL);
     if default.is_none() {
         let label = "it is known by itself only where the gate listens on one loopback address";
         let help = "add public_url = \"https://login.example.com\", as clients reach the gate";
@@ -99,21 +107,19 @@ fn connection(
     target: Option<&Origin>,
     context: &Context<'_>,
 ) -> upstream::Settings {
-    let ca = table
-        .get("ca", &TEXT)
-        .map(|file| context.directory.join(file));
+    let ca = table.find(&keys::CA);
+    let ca = ca.map(|file| context.directory.join(file));
     if let (Some(file), Some(target)) = (&ca, target) {
         check_ca(table, file, target, context);
     }
-    let seconds = Duration::from_secs;
     upstream::Settings {
         tls: target.is_some_and(|target| target.tls),
         host: target.map_or_else(String::new, |target| target.host.clone()),
         port: target.map_or(0, |target| target.port),
         ca,
-        connect: table.duration("connect", seconds(2), limits::TIMEOUT),
-        response: table.duration("response", seconds(15), limits::TIMEOUT),
-        idle: table.duration("idle", seconds(4), limits::TIMEOUT),
+        connect: table.get(&keys::CONNECT),
+        response: table.get(&keys::RESPONSE),
+        idle: table.get(&keys::IDLE),
     }
 }
 
@@ -146,32 +152,27 @@ fn settings(
     clients: &[(Table<'_>, ClientRule)],
 ) -> gateway::Settings {
     let table = &tables.upstream;
-    let hosts = table.list("hosts", &HOST).unwrap_or_default();
-    let prefix = table
-        .get("prefix", &PREFIX)
-        .unwrap_or_else(|| "/".to_owned());
+    let prefix = table.get(&keys::UPSTREAM_PREFIX);
     let by_id = clients
         .iter()
         .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
     let rules = Rules::new(pkce.rule.clone(), by_id);
-    tables.metadata.later_flag("synthesize");
+    tables.metadata.later();
     let endpoints = endpoints::read(&tables.endpoints, &prefix);
     gateway::Settings {
         routes: routes::read(&tables.routes, &prefix, &endpoints.metadata),
-        name: table
-            .get("name", &NAME)
-            .unwrap_or_else(|| DEFAULT_NAME.to_owned()),
-        hosts: hosts.into_iter().map(|at| at.value).collect(),
+        name: table.get(&keys::UPSTREAM_NAME),
+        hosts: At::values(table.get(&keys::HOSTS)),
         endpoints,
         prefix,
         public_origin: public.map_or_else(String::new, Origin::to_string),
-        preserve_host: table.flag("preserve_host", true),
+        preserve_host: table.get(&keys::PRESERVE_HOST),
         entry: entry(&tables.pkce, pkce, clients),
         rules,
         browser_binding: pkce.browser_binding,
         to_upstream: pkce.to_upstream,
-        rewrite_metadata: tables.metadata.flag("rewrite", true),
-        issuer: tables.metadata.get("issuer", &ISSUER),
+        rewrite_metadata: tables.metadata.get(&keys::REWRITE),
+        issuer: tables.metadata.find(&keys::METADATA_ISSUER),
     }
 }
 
@@ -206,54 +207,6 @@ fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) ->
         });
     }
     pkce.entry.unwrap_or(default)
-}
-
-/// As the contract has it.
-const DEFAULT_NAME: &str = "legacy";
-
-const NAME: Kind<String> = Kind {
-    what: "a name",
-    example: "legacy",
-    unit: "",
-    read: name,
-};
-
-/// Names are labels of metrics and parts of log lines.
-fn name(text: &str) -> Result<String, Wrong> {
-    const HELP: &str = "write at most 64 letters, digits, '-', '_' and '.', for example \"legacy\"";
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if text.is_empty() {
-        return Err(Wrong::new("it is empty", HELP));
-    }
-    if let Some(odd) = text.chars().find(|&c| !good(c)) {
-        return Err(Wrong::new(
-            format!("{odd:?} does not belong in a name"),
-            HELP,
-        ));
-    }
-    if text.len() > 64 {
-        return Err(Wrong::new("it is too long", HELP));
-    }
-    Ok(text.to_owned())
-}
-
-const ISSUER: Kind<String> = Kind {
-    what: "an issuer",
-    example: "https://login.example.com",
-    unit: "",
-    read: issuer,
-};
-
-/// RFC 8414 section 2; compared as a string, so it is kept as it is written.
-fn issuer(text: &str) -> Result<String, Wrong> {
-    let url = plain_url(text, ISSUER.example)?;
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Wrong::new(
-            "it has a query or a fragment",
-            "write the issuer exactly as its metadata has it",
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -5,8 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::words::quoted;
 
 /// A kind of text.
+#[derive(Debug)]
 pub(super) struct Kind<T> {
     /// With its article.
     pub(super) what: &'static str,
@@ -14,8 +18,53 @@ pub(super) struct Kind<T> {
     pub(super) example: &'static str,
     /// What turns a bare number into a good one.
     pub(super) unit: &'static str,
+    /// The only ones, where these are known.
+    words: &'static [&'static str],
+    /// A regular expression that every good one matches.
+    pattern: &'static str,
     /// Reads it.
     pub(super) read: fn(&str) -> Result<T, Wrong>,
+}
+
+impl<T> Kind<T> {
+    pub(super) const fn new(
+        what: &'static str,
+        example: &'static str,
+        read: fn(&str) -> Result<T, Wrong>,
+    ) -> Self {
+        Self {
+            what,
+            example,
+            unit: "",
+            words: &[],
+            pattern: ".",
+            read,
+        }
+    }
+
+    pub(super) const fn example(mut self, example: &'static str) -> Self {
+        self.example = example;
+        self
+    }
+
+    pub(super) const fn words(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
+        self
+    }
+
+    pub(super) const fn pattern(mut self, pattern: &'static str) -> Self {
+        self.pattern = pattern;
+        self
+    }
+
+    /// What a JSON schema says of it: less than what is read here, and nothing that is wrong.
+    pub(super) fn json(&self) -> Value {
+        if self.words.is_empty() {
+            json!({ "type": "string", "pattern": self.pattern, "examples": [self.example] })
+        } else {
+            json!({ "enum": self.words })
+        }
+    }
 }
 
 /// Why a text is not of its kind.
@@ -46,55 +95,28 @@ impl Wrong {
     }
 }
 
-/// A text for a message: quoted, escaped, and not too long.
-pub(super) fn quoted(text: &str) -> String {
-    const LONGEST: usize = 60;
-    if text.chars().count() <= LONGEST {
-        return format!("{text:?}");
-    }
-    let start: String = text.chars().take(LONGEST).collect();
-    format!("{:?}", start + "…")
-}
-
 /// `"15m"`.
 pub(super) const DURATION: Kind<Duration> = Kind {
-    what: "a duration",
-    example: "5s",
     unit: "s",
-    read: duration,
+    ..Kind::new("a duration", "5s", duration).pattern("^[0-9]+(ms|s|m|h)$")
 };
 
 /// `"32KiB"`.
 pub(super) const SIZE: Kind<usize> = Kind {
-    what: "a size",
-    example: "32KiB",
     unit: "B",
-    read: size,
+    ..Kind::new("a size", "32KiB", size).pattern("^[0-9]+(B|KiB|MiB|GiB)$")
 };
 
 /// `"127.0.0.1:8080"`.
-pub(super) const ADDRESS: Kind<SocketAddr> = Kind {
-    what: "an address",
-    example: "127.0.0.1:8080",
-    unit: "",
-    read: address,
-};
+pub(super) const ADDRESS: Kind<SocketAddr> =
+    Kind::new("an address", "127.0.0.1:8080", address).pattern(":[0-9]+$");
 
 /// `"10.0.0.0/8"`.
-pub(super) const NETWORK: Kind<IpNet> = Kind {
-    what: "a network",
-    example: "10.0.0.0/8",
-    unit: "",
-    read: network,
-};
+pub(super) const NETWORK: Kind<IpNet> =
+    Kind::new("a network", "10.0.0.0/8", network).pattern("/[0-9]+$");
 
 /// Any text that can be printed.
-pub(super) const TEXT: Kind<String> = Kind {
-    what: "a text",
-    example: "…",
-    unit: "",
-    read: text,
-};
+pub(super) const TEXT: Kind<String> = Kind::new("a text", "…", text);
 
 fn text(text: &str) -> Result<String, Wrong> {
     if text.trim().is_empty() {
@@ -214,6 +236,32 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
                 "write a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ),
         }),
+    }
+}
+
+/// With the largest unit that loses nothing.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.as_millis());
+    if millis % 1000 != 0 {
+        format!("\"{millis}ms\"")
+    } else if seconds == 0 || !seconds.is_multiple_of(60) {
+        format!("\"{seconds}s\"")
+    } else if !seconds.is_multiple_of(3600) {
+        format!("\"{}m\"", seconds / 60)
+    } else {
+        format!("\"{}h\"", seconds / 3600)
+    }
+}
+
+/// Likewise.
+pub(super) fn show_size(size: usize) -> String {
+    const KIB: usize = 1024;
+    if size == 0 || !size.is_multiple_of(KIB) {
+        format!("\"{size}B\"")
+    } else if size.is_multiple_of(KIB * KIB) {
+        format!("\"{}MiB\"", size / KIB / KIB)
+    } else {
+        format!("\"{}KiB\"", size / KIB)
     }
 }
 

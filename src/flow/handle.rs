@@ -8,9 +8,8 @@
 //! dead handles; nothing secret hangs on it, because only a *live* handle means anything.
 
 use std::fmt;
-use std::sync::LazyLock;
 
-use memchr::memmem::{self, Finder};
+use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::oauth::Digest;
@@ -39,13 +38,6 @@ impl Purpose {
             Self::Code => "pgc",
         }
     }
-}
-
-/// Whether a handle that stands for a state could stand anywhere in a text, as it is.
-pub fn may_stand_in(text: &[u8]) -> bool {
-    static PREFIX: LazyLock<Finder<'static>> =
-        LazyLock::new(|| Finder::new(Purpose::State.prefix()));
-    PREFIX.find(text).is_some()
 }
 
 /// More words that look like handles than are tried.

@@ -1,6 +1,7 @@
 //! How long the codes of an upstream are.
 
-/// Lengths in bytes. A word of another length is none of the codes that they were taken from: it need not be hashed to know.
+/// Lengths in bytes. A word of another length is none of the codes that they were taken from: it need not be hashed to know,
+/// which halves what a flow with the upstream's codes takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CodeLengths([u64; CodeLengths::WORDS]);
 

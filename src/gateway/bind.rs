@@ -3,143 +3,38 @@
 //!
 //! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
 
+mod asked;
 mod belongs;
-mod check;
 mod leftovers;
-mod public;
 mod read;
 
 use http::{HeaderValue, Response, header};
 
+use crate::answer::carrier::beacon::Credential;
+use crate::answer::carrier::metadata::Issuer;
+use crate::answer::carrier::{Carried, Carrier, Replacement, Rewritten, carriers};
+use crate::answer::check::{Check, EXPLANATIONS, Written};
 use crate::answer::{Facts, Plan, judge, unasked_tokens};
-use crate::carrier::beacon::Credential;
-use crate::carrier::metadata::Issuer;
-use crate::carrier::{Carried, Carrier, Ours, Replacement, Rewritten, carriers};
 use crate::flow::{ClientState, Handle, PendingAuthorization};
-use crate::oauth::{AuthorizationCode, Digest};
-use crate::policy::{Concern, Decision, Rule, Verdict, Violation};
+use crate::oauth::AuthorizationCode;
+use crate::policy::{Decision, Verdict, Violation};
 use crate::spelling::Twins;
-use crate::store::{Bound, Place, StoreError};
-use crate::suspicion::{Said, Suspicion};
+use crate::store::{Bound, Place};
 use crate::telemetry::Event;
 
-use super::body::Body;
+use super::about::About;
 use super::browser::Seen;
-use super::exchange::{Exchange, Named};
-use super::received::Sent;
-use super::{BrowserBinding, headers, reply};
+use super::exchange::Exchange;
+use super::reply;
+use super::settings::BrowserBinding;
+use crate::http::body::Body;
+use crate::http::headers;
 
+pub(super) use asked::Asked;
+use asked::Unsafe;
 use belongs::Belongs;
 pub(super) use belongs::correlation;
-use check::{Check, EXPLANATIONS};
-pub(super) use public::pass_through;
 use read::{Extent, Page};
-
-/// What is known of the request that is being answered.
-#[derive(Clone, Default)]
-pub(super) struct Asked<'a> {
-    /// What it said.
-    pub(super) sent: Box<Sent>,
-    /// The browser's cookie.
-    pub(super) browser: Option<Digest>,
-    /// The pending authorization that this very request began.
-    pub(super) begun: Option<Digest>,
-    /// The handle that the request was sent on with.
-    pub(super) handle: Option<&'a Handle>,
-    /// Whether the request was on an authorization path.
-    pub(super) at_authorization: bool,
-    /// Whether the upstream was asked not to compress its answer.
-    pub(super) is_plain: bool,
-}
-
-impl Asked<'_> {
-    /// Whether a code is most likely to follow.
-    fn follows_login(&self) -> bool {
-        self.at_authorization || self.sent.is_post()
-    }
-
-    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
-    fn authorization(&self) -> Option<Digest> {
-        let is_first = self.at_authorization && !self.sent.is_post();
-        let handle = self.handle.filter(|_| is_first);
-        self.begun.or_else(|| handle.map(Handle::digest))
-    }
-
-    /// The strictest rule of the clients that the request names. `None`: it names no client.
-    fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
-        let concern = Concern {
-            names: &said.clients,
-            owners: &[],
-            is_certain: true,
-        };
-        exchange
-            .site
-            .settings
-            .rules
-            .named(&concern, exchange.today())
-    }
-
-    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
-    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
-    fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
-        let own = exchange.rule(Some(client));
-        if !rules.any_exception() {
-            return own;
-        }
-        let said = self.sent.said(&exchange.site.key);
-        let is_named = said.said.has(Said::CLIENT_ID);
-        // About whom a request object is cannot be told.
-        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
-            Some(rules.strictest(exchange.today()))
-        } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
-            Self::named_rule(exchange, &said)
-        } else {
-            None
-        };
-        other.map_or(own, |other| rules.stricter(own, other))
-    }
-
-    /// The handles that may stand in its answer.
-    fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
-        Ours {
-            key: &exchange.site.key,
-            sent: self.handle,
-        }
-    }
-}
-
-/// Why an answer must not go out.
-struct Unsafe<'g> {
-    violation: Violation,
-    /// The sign-in that dies with it.
-    pending: Option<Digest>,
-    /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
-    rule: Option<&'g Rule>,
-    /// The client whose sign-in it is.
-    client: Option<Digest>,
-}
-
-impl<'g> Unsafe<'g> {
-    fn stray(why: &'static str) -> Self {
-        Self {
-            violation: Violation::UnboundCodeInResponse(why),
-            pending: None,
-            rule: None,
-            client: None,
-        }
-    }
-
-    /// It cannot be asked whose it is, or there is no room for the code.
-    fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
-        Self {
-            violation: error.into(),
-            pending: None,
-            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
-            client: None,
-        }
-    }
-}
 
 /// An answer that goes out.
 enum Delivery {
@@ -147,6 +42,15 @@ enum Delivery {
     Unchanged,
     /// With this in place of what carried the code.
     Changed(Rewritten),
+}
+
+/// An answer in which nothing can be ours: only the upstream's own origin is translated.
+pub(super) fn pass_through(
+    exchange: &Exchange<'_>,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    exchange.site.origins.make_public(response.headers_mut());
+    response
 }
 
 /// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
@@ -193,7 +97,7 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.key));
+    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
     let default = exchange.site.settings.rules.default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
     let verdict = Verdict {
@@ -202,19 +106,19 @@ async fn refuse(
     };
     let client = found
         .client
-        .and_then(|client| exchange.site.client_name(client));
-    let named = Named {
+        .and_then(|client| exchange.site.state.client_name(client));
+    let about = About {
         client: client.as_ref(),
-        redirect_uri: None,
+        ..About::default()
     };
-    match exchange.decide(rule, verdict, named) {
+    match exchange.decide(rule, verdict, about) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             pass_through(exchange, cleared.into_inner())
         }
         Decision::Refuse(_, violation) => {
             if let Some(pending) = found.pending {
                 // What the store cannot forget now it forgets by expiry.
-                let _ = exchange.site.store.discard(pending).await;
+                let _ = exchange.site.state.store.discard(pending).await;
             }
             exchange.bad_answer(&violation, asked.sent.accept())
         }
@@ -229,11 +133,11 @@ async fn examine<'g>(
     page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
     // Whose an answer with two is, nobody can tell.
-    let location = read::location(response).map_err(|why| Unsafe {
+    let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
         rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
         ..Unsafe::stray(why)
     })?;
-    let carriers = carriers(location.value, location.is_followed, &page.text);
+    let carriers = carriers(location, is_followed, &page.text);
     let ours = asked.ours(exchange);
     let carried: Vec<(&dyn Carrier, Carried)> = carriers
         .iter()
@@ -275,16 +179,12 @@ async fn examine<'g>(
                 if other_browser == Some(BrowserBinding::Soft) && !carried.codes.is_empty() {
                     found.foretell(exchange, asked);
                 }
-                let place = ToBind {
-                    carrier: *carrier,
-                    carried,
-                    twins,
-                };
-                return bind(exchange, asked, place, &found, response, page).await;
+                let place = (*carrier, carried, twins);
+                return bind(exchange, asked, place, &found, (response, page)).await;
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
-                codes.for_each(|code| exchange.site.note_uncertain(code));
+                codes.for_each(|code| exchange.site.state.note_uncertain(code));
             }
         }
     }
@@ -305,7 +205,7 @@ fn other_browser(
     }
     let binding = exchange.site.settings.browser_binding;
     if binding == BrowserBinding::Soft && seen == Seen::Other {
-        let upstream = &exchange.site.telemetry;
+        let upstream = &exchange.site.state.telemetry;
         exchange.shared.telemetry().tell(&Event::OtherBrowser {
             request: exchange.id,
             upstream,
@@ -314,28 +214,14 @@ fn other_browser(
     Some(binding)
 }
 
-/// The place of an answer in which there is something to bind.
-struct ToBind<'a> {
-    carrier: &'a dyn Carrier,
-    carried: &'a Carried,
-    /// In which other ways its one code may be written.
-    twins: Option<Twins>,
-}
-
 /// The one place that binds a code, replaces it, and sees to it that nothing of it is left over.
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    place: ToBind<'_>,
+    (place, carried, twins): (&dyn Carrier, &Carried, Option<Twins>),
     found: &Belongs,
-    response: &Response<Body>,
-    page: &Page,
+    (response, page): (&Response<Body>, &Page),
 ) -> Result<Delivery, Unsafe<'g>> {
-    let ToBind {
-        carrier,
-        carried,
-        twins,
-    } = place;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };
@@ -367,7 +253,7 @@ async fn bind<'g>(
             state,
             code,
         };
-        carrier.rewrite_without(replacement, without)
+        place.rewrite_without(replacement, without)
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
@@ -386,13 +272,13 @@ async fn bind<'g>(
         ours: ours.map(Handle::expose),
         unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
     };
+    let written = Written {
+        whole: &rewritten,
+        without_state: &without_state,
+        unexplained: unexplained.as_ref().unwrap_or(&without_state),
+    };
     check
-        .nothing_is_left(
-            &rewritten,
-            &without_state,
-            unexplained.as_ref().unwrap_or(&without_state),
-            response,
-        )
+        .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     Ok(Delivery::Changed(rewritten))
 }
@@ -410,6 +296,7 @@ async fn keep<'g>(
     };
     let bound = exchange
         .site
+        .state
         .store
         .bind(found.key, place, code.clone())
         .await;
@@ -443,12 +330,12 @@ fn learn(
     carried: &Carried,
 ) {
     if let Some(redirect) = record.redirect {
-        exchange.site.learn_redirect(record.client, redirect);
+        exchange.site.state.learn_redirect(record.client, redirect);
     }
     // With a code, and not with an error: a server may repeat what it was asked for.
     let is_own = |issuer: &&String| !asked.sent.may_hold(&Twins::of(issuer));
     if let Some(issuer) = carried.issuer.as_ref().filter(is_own) {
-        exchange.site.learn_issuer(Issuer {
+        exchange.site.state.learn_issuer(Issuer {
             issuer: Some(issuer.clone()),
             in_responses: true,
         });

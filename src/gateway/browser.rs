@@ -7,12 +7,13 @@ use http::HeaderMap;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::Digest;
-use crate::policy::{Decision, Rule, Verdict, Violation, apply};
+use crate::policy::{Rule, Violation};
 use crate::store::{self, StoreError};
-use crate::telemetry::Decided;
 
-use super::exchange::{Exchange, Named};
-use super::{BrowserBinding, headers};
+use super::about::Names;
+use super::exchange::Exchange;
+use super::settings::BrowserBinding;
+use crate::http::headers;
 
 /// 128 random bits in base64url.
 const COOKIE_LENGTH: usize = 22;
@@ -85,8 +86,7 @@ impl Seen {
 /// `prompt=none`, which is only refused in other words. `soft` tells what `hard` would refuse.
 pub(super) fn check(
     exchange: &Exchange<'_>,
-    record: &PendingAuthorization,
-    rule: &Rule,
+    (record, rule): (&PendingAuthorization, &Rule),
     now: Option<Digest>,
 ) -> Result<(), Violation> {
     let seen = Seen::of(record.browser, now);
@@ -109,21 +109,9 @@ pub(super) fn foretell(
     rule: &Rule,
     violation: Violation,
 ) {
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
-    let (Decision::Report(_, violation) | Decision::Refuse((), violation)) =
-        apply(rule.mode, verdict)
-    else {
-        return;
-    };
-    let client = exchange.site.client_name(record.client);
-    let named = Named {
-        client: client.as_ref(),
-        redirect_uri: None,
-    };
-    exchange.tell(Decided::Reported, Some(&violation), named);
+    let client = exchange.site.state.client_name(record.client);
+    let names = Names::default().or_of(client, record.challenge.as_ref());
+    exchange.foretell(rule, violation, names.about());
 }
 
 /// The browser that the answer to a request is for. Under `soft` one without a cookie counts as the one that began: only another

@@ -11,12 +11,14 @@ use crate::oauth::params::Pair;
 use crate::oauth::{ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::says;
+use crate::spelling::shortcuts::is_quiet;
 use crate::store::{Owner, StoreError};
-use crate::suspicion::{self, Kind, Look, Said, Suspicion, is_quiet, scan};
+use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
-use super::body::Peeked;
+use super::about::Names;
 use super::exchange::Exchange;
-use super::received::{Names, Received};
+use super::received::Received;
+use crate::http::body::Peeked;
 
 /// What a request says, and whose the things are that stand in it.
 pub(super) struct Heard {
@@ -111,7 +113,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
         return rules.default_rule();
     }
     let look = Look::Candidates {
-        lengths: exchange.site.store.code_lengths(),
+        lengths: exchange.site.state.store.code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
 }
@@ -144,7 +146,7 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         | Declared::Multipart
         | Declared::Encoded
         | Declared::Media
-        | Declared::Other => request.body.peek(exchange.shared.limits.form_bytes).await,
+        | Declared::Other => request.body.peek(exchange.snapshot.limits.form_bytes).await,
     };
     let read = request.body.read();
     // Nearly all requests are told from suspicious ones by one look.
@@ -160,15 +162,14 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         };
     }
     // What is rare is boxed, so that what is frequent stays small.
-    Box::pin(listen(exchange, request, body, declared, look)).await
+    Box::pin(listen(exchange, request, (body, declared), look)).await
 }
 
 /// The same for a request that takes more than a look.
 async fn listen(
     exchange: &Exchange<'_>,
     request: &Received,
-    body: Peeked,
-    declared: Declared,
+    (body, declared): (Peeked, Declared),
     look: Look,
 ) -> Heard {
     let read = request.body.read();
@@ -212,13 +213,13 @@ async fn ask(
             authorization: authorization.map(HeaderValue::as_bytes),
             cookies: &cookies,
         },
-        &exchange.site.key,
+        &exchange.site.state.key,
         look,
     );
     let owners = if said.candidates.is_empty() {
         Ok(Vec::new())
     } else {
-        exchange.site.store.owners(&said.candidates).await
+        exchange.site.state.store.owners(&said.candidates).await
     };
     Heard { said, owners }
 }
@@ -226,7 +227,7 @@ async fn ask(
 /// Whether a body says that it is longer than what is read of one. Of a picture that does not say how long it is nobody expects
 /// anything else.
 fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> bool {
-    let limit = exchange.shared.limits.form_bytes;
+    let limit = exchange.snapshot.limits.form_bytes;
     match http_body::Body::size_hint(&request.body).exact() {
         Some(length) => usize::try_from(length).map_or(true, |length| length > limit),
         None => declared == Declared::Media,
@@ -306,7 +307,7 @@ pub(super) async fn misnamed_code<'g>(
     if !rules.any_upstream_codes() {
         return None;
     }
-    let lengths = exchange.site.store.code_lengths();
+    let lengths = exchange.site.state.store.code_lengths();
     let others = params.iter().filter(|pair| pair.name() != "code");
     let others: Vec<&[u8]> = others.map(Pair::raw).collect();
     let body = suspicion::Body::Whole {

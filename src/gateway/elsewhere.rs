@@ -10,11 +10,11 @@ use crate::clock;
 use crate::policy::{Decision, Rule, Violation};
 use crate::suspicion::Look;
 
-use super::body::Body;
 use super::concern::{self, Heard, hear};
 use super::exchange::Exchange;
 use super::received::Received;
 use super::reply;
+use crate::http::body::Body;
 
 /// The answer to a token request in disguise.
 pub(super) async fn guard(
@@ -34,7 +34,7 @@ pub(super) async fn guard(
 /// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
 pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
-        let lengths = exchange.site.store.code_lengths();
+        let lengths = exchange.site.state.store.code_lengths();
         Look::Candidates { lengths }
     } else {
         Look::Names
@@ -49,7 +49,7 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    match exchange.decide_unread(rule, (), violation, names.as_named()) {
+    match exchange.decide_unread(rule, (), violation, names.about()) {
         Decision::Allow(_) | Decision::Report(..) => None,
         Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
     }

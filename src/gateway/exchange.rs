@@ -3,85 +3,77 @@
 use std::sync::Arc;
 
 use http::header::{self, HeaderName};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
-use crate::oauth::{ClientId, ClientIdentity, Digest, redirect};
-use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
+use crate::policy::{Cleared, Rule, Violation};
 use crate::server::place::Place;
-use crate::server::watch::Watch;
 use crate::store::Network;
-use crate::telemetry::{Decided, EndpointKind, Event, RequestId};
+use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
-use super::body::Body;
-use super::headers::{self, Node, Peer};
+use super::access::Access;
+use super::caller::Caller;
 use super::received::{Parts, Received};
+use super::reply;
+use super::shared::Shared;
 use super::site::Site;
-use super::{BrowserBinding, Shared, reply};
+use super::snapshot::Snapshot;
+use crate::http::body::Body;
+use crate::http::headers::{self, Node, Peer};
 
-/// Who asks, and for what.
-#[derive(Debug)]
-pub(super) struct Caller<'g> {
-    pub(super) id: RequestId,
-    pub(super) kind: EndpointKind,
-    pub(super) node: &'g Node,
-    pub(super) watch: &'g Arc<Watch>,
-    pub(super) host: Authority,
-}
-
-/// Whom a request names, and where its answer would go: for the log, and for nothing that is decided.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Named<'n> {
-    pub(super) client: Option<&'n ClientId>,
-    pub(super) redirect_uri: Option<&'n str>,
-}
-
-/// A request that names nothing.
-pub(super) const NOBODY: Named<'static> = Named {
-    client: None,
-    redirect_uri: None,
-};
-
-/// A request as the upstream gets it.
-struct Outgoing {
-    /// Boxed so that passing it between handlers moves one pointer.
-    request: Request<Box<Body>>,
-    /// Tells how far its body has come, if that is not all here.
-    upload: Option<Arc<Upload>>,
-    place: Place,
-}
+/// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
+type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
 
 /// One request and the site that it is for.
 #[derive(Debug)]
 pub(super) struct Exchange<'g> {
     pub(super) shared: &'g Shared,
+    pub(super) snapshot: &'g Snapshot,
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
     caller: Caller<'g>,
+    access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
     pub(super) fn new(
         shared: &'g Shared,
+        snapshot: &'g Snapshot,
         site: &'g Site,
         client: &'g Client<Box<Body>>,
-        caller: Caller<'g>,
+        (caller, access): (Caller<'g>, Option<Arc<Access>>),
     ) -> Self {
         Self {
             shared,
+            snapshot,
             site,
             id: caller.id,
             client,
             caller,
+            access,
         }
     }
 
     /// Which part of the walk it is.
-    pub(super) fn kind(&self) -> EndpointKind {
+    pub(super) fn kind(&self) -> Endpoint {
         self.caller.kind
+    }
+
+    /// What is told at its end, where that is told.
+    pub(super) fn access(&self) -> Option<&Arc<Access>> {
+        self.access.as_ref()
+    }
+
+    /// A sign-in of that client goes on, and nothing is decided: at the end of the request it is named all the same.
+    pub(super) fn goes_on_for(&self, client: Digest) {
+        if let Some(access) = &self.access
+            && let Some(client) = self.site.state.client_name(client)
+        {
+            access.names(&client);
+        }
     }
 
     /// The day, where some client's rule may end: the clock is read for nothing else.
@@ -138,62 +130,9 @@ impl<'g> Exchange<'g> {
             .unwrap_or_else(|| self.rule_of(None))
     }
 
-    /// Turns a verdict into a decision by the mode of the rule, and tells it.
-    pub(super) fn decide<T>(
-        &self,
-        rule: &Rule,
-        verdict: Verdict<T>,
-        named: Named<'_>,
-    ) -> Decision<T> {
-        let decision = apply(rule.mode, verdict);
-        match &decision {
-            Decision::Allow(_) => self.tell(Decided::Allowed, None, named),
-            Decision::Report(_, violation) => self.tell(Decided::Reported, Some(violation), named),
-            Decision::Refuse(_, violation) => self.tell(Decided::Refused, Some(violation), named),
-        }
-        decision
-    }
-
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
-    pub(super) fn decide_unread<T>(
-        &self,
-        rule: &Rule,
-        subject: T,
-        violation: Violation,
-        named: Named<'_>,
-    ) -> Decision<T> {
-        let verdict = Verdict {
-            subject,
-            violation: Some(violation),
-        };
-        self.decide(rule, verdict, named)
-    }
-
-    /// The same about a request. What it names is told.
-    pub(super) fn decide_unreadable(
-        &self,
-        rule: &Rule,
-        request: Received,
-        violation: Violation,
-    ) -> Decision<Received> {
-        let names = request.names();
-        self.decide_unread(rule, request, violation, names.as_named())
-    }
-
-    /// Tells a decision.
-    pub(super) fn tell(&self, decided: Decided, violation: Option<&Violation>, named: Named<'_>) {
-        let forwarded = self.caller.node.client().map(|client| client.to_string());
-        let peer = forwarded.as_deref();
-        self.shared.telemetry.tell(&Event::Decision {
-            request: self.id,
-            upstream: &self.site.telemetry,
-            endpoint: self.caller.kind,
-            decided,
-            violation,
-            client: named.client.map(ClientId::as_str),
-            redirect_origin: named.redirect_uri.and_then(redirect::origin),
-            peer: peer.unwrap_or_else(|| self.caller.node.as_str()),
-        });
+    /// The other end of its connection.
+    pub(super) fn node(&self) -> &'g Node {
+        self.caller.node
     }
 
     /// Forwards a request of an intercepted endpoint: only what policy has cleared.
@@ -210,16 +149,12 @@ impl<'g> Exchange<'g> {
         mut received: Received,
     ) -> Result<Response<Body>, UpstreamError> {
         // A body that is small is here before it has a place. (What breaks off does so once more when it is sent.)
-        let most = self.shared.limits.form_bytes;
+        let most = self.snapshot.limits.form_bytes;
         if !received.body.is_all_read() && received.body.is_at_most(most) {
             let _ = received.body.peek(most).await;
         }
         // Nothing but what it returns lives on while the answer is waited for.
-        let Outgoing {
-            request,
-            upload,
-            place,
-        } = self.outgoing(received)?;
+        let (request, upload, place) = self.outgoing(received)?;
         match self.client.send(request, upload).await {
             // Nothing that goes out asks for an upgrade.
             Ok(response) if response.status().is_informational() => {
@@ -236,11 +171,6 @@ impl<'g> Exchange<'g> {
     }
 
     /// The request as the upstream gets it, and its place in flight.
-    #[expect(
-        clippy::inline_always,
-        reason = "called once; what it returns would be copied, which is 1 % of a request"
-    )]
-    #[inline(always)]
     fn outgoing(&self, received: Received) -> Result<Outgoing, UpstreamError> {
         let Parts {
             method,
@@ -255,7 +185,7 @@ impl<'g> Exchange<'g> {
             "http"
         };
         let trusted = self
-            .shared
+            .snapshot
             .trusted_proxies
             .iter()
             .any(|network| network.contains(&self.caller.node.address()));
@@ -269,12 +199,12 @@ impl<'g> Exchange<'g> {
         if !self.site.settings.preserve_host {
             headers.insert(header::HOST, self.site.host.clone());
         }
-        if self.site.settings.browser_binding != BrowserBinding::Off {
+        if self.site.reads_cookie {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
         // Not before: a client that is slow with its body keeps nobody else's request away.
-        let limit = self.shared.limits.in_flight;
-        let (places, watch) = (self.site.places(), self.caller.watch);
+        let limit = self.snapshot.limits.in_flight;
+        let (places, watch) = (self.site.state.places(), self.caller.watch);
         let place = if body.is_all_read() {
             places.enter(limit, watch)
         } else {
@@ -297,11 +227,7 @@ impl<'g> Exchange<'g> {
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        Ok(Outgoing {
-            request,
-            upload,
-            place,
-        })
+        Ok((request, upload, place))
     }
 
     /// Tells that the upstream gave none.
@@ -309,7 +235,7 @@ impl<'g> Exchange<'g> {
         let cause = failed.to_string();
         self.shared.telemetry.tell(&Event::UpstreamFailed {
             request: self.id,
-            upstream: &self.site.telemetry,
+            upstream: &self.site.state.telemetry,
             fault: failed.label(),
             cause: &cause,
         });
@@ -344,7 +270,7 @@ impl<'g> Exchange<'g> {
     fn overloaded(&self) -> Response<Body> {
         self.shared.telemetry.tell(&Event::Overloaded {
             request: self.id,
-            upstream: &self.site.telemetry,
+            upstream: &self.site.state.telemetry,
         });
         self.unavailable(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -354,8 +280,8 @@ impl<'g> Exchange<'g> {
 
     fn unavailable(&self, status: StatusCode, text: &'static str) -> Response<Body> {
         match self.caller.kind {
-            EndpointKind::Token => reply::token_unavailable(status, text),
-            EndpointKind::Authorization | EndpointKind::Metadata | EndpointKind::Other => {
+            Endpoint::Token => reply::token_unavailable(status, text),
+            Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
                 reply::unavailable(status, text)
             }
         }
@@ -380,14 +306,6 @@ impl<'g> Exchange<'g> {
         )
     }
 
-    /// The answer to a request that cannot be written anew: in its place nothing else is sent on.
-    pub(super) fn unwritable(&self, accept: Option<&HeaderValue>) -> Response<Body> {
-        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
-        let violation = Violation::MalformedRequest(text);
-        self.tell(Decided::Refused, Some(&violation), NOBODY);
-        self.page(StatusCode::BAD_REQUEST, &violation, Vec::new(), accept)
-    }
-
     /// An answer of the upstream's that must not reach the client.
     pub(super) fn bad_answer(
         &self,
@@ -402,7 +320,8 @@ impl<'g> Exchange<'g> {
     /// The network that a request comes from. `None`: proxies do not say it.
     pub(super) fn network(&self) -> Option<Network> {
         let node = self.caller.node;
-        let client = if headers::forwarded::is_proxy(node.address(), &self.shared.trusted_proxies) {
+        let client = if headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies)
+        {
             node.client()
         } else {
             Some(node.address())
@@ -421,7 +340,7 @@ impl<'g> Exchange<'g> {
 
     /// The digest of that cookie, when the browser sent one.
     pub(super) fn browser(&self, headers: &HeaderMap) -> Option<Digest> {
-        if self.site.settings.browser_binding == BrowserBinding::Off {
+        if !self.site.reads_cookie {
             return None;
         }
         headers::cookie(headers, self.cookie_name()).map(super::browser::digest)

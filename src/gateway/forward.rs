@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use memchr::memmem::{self, Finder};
 
-use crate::flow::handle;
 use crate::policy::{Decision, Violation};
+use crate::spelling::shortcuts::may_hold_handle;
 
-use super::body::Body;
 use super::exchange::Exchange;
 use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
+use crate::http::body::Body;
 
 /// A path that some servers take for a protected endpoint, without being it.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -19,7 +19,7 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.as_named()) {
+    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.about()) {
         // One violation is enough, but a route that is closed stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
@@ -90,7 +90,7 @@ pub(super) async fn guard(
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
     let (rule, names) = concern::rule_and_names(exchange, request).await;
-    match exchange.decide_unread(rule, (), violation, names.as_named()) {
+    match exchange.decide_unread(rule, (), violation, names.about()) {
         Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
         Decision::Refuse(..) => {
             let text = "a GET request has no body here";
@@ -139,9 +139,9 @@ fn names_sign_in(request: &Received) -> bool {
             .map(HeaderValue::as_bytes);
         dest.is_some_and(|dest| !PAGES.contains(&dest))
     };
-    handle::may_stand_in(request.query().as_bytes())
-        || handle::may_stand_in(request.path().as_bytes())
-        || referer().is_some_and(handle::may_stand_in) && !is_part()
+    may_hold_handle(request.query().as_bytes())
+        || may_hold_handle(request.path().as_bytes())
+        || referer().is_some_and(may_hold_handle) && !is_part()
 }
 
 /// What browsers say of requests whose answers are shown, or read by a script.

@@ -2,13 +2,14 @@
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
-use crate::carrier::metadata::{Truth, rewrite};
+use crate::answer::carrier::metadata::{Truth, rewrite};
 use crate::policy::Mode;
 
-use super::body::{Body, Peeked};
 use super::exchange::Exchange;
 use super::received::Received;
-use super::{bind, forward, headers};
+use super::{bind, forward};
+use crate::http::body::{Body, Peeked};
+use crate::http::headers;
 
 /// How long a rewritten document may be cached when the upstream does not say: long enough to matter, short enough
 /// that a change of the gate's configuration is soon seen.
@@ -55,7 +56,7 @@ async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Res
     }
     let Peeked::Whole(document) = response
         .body_mut()
-        .peek(exchange.shared.limits.response_scan_bytes)
+        .peek(exchange.snapshot.limits.response_scan_bytes)
         .await
     else {
         return response;
@@ -73,7 +74,7 @@ async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Res
     let Some((rewritten, issuer)) = rewrite(&document, truth) else {
         return response;
     };
-    exchange.site.learn_issuer(issuer);
+    exchange.site.state.learn_issuer(issuer);
     headers::forget_body(response.headers_mut());
     response
         .headers_mut()

@@ -5,10 +5,10 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::telemetry::{Event, RequestId, Telemetry};
 
-use super::body::Body;
-use super::endpoint::Misrouted;
-use super::headers::BadHeaders;
 use super::reply;
+use crate::http::body::Body;
+use crate::http::headers::BadHeaders;
+use crate::route::Misrouted;
 
 /// Why one is, and how it is answered. `Copy`, because nearly no request has one, and each has room for it.
 #[derive(Debug, Clone, Copy)]

@@ -7,14 +7,15 @@ use http::header;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-use crate::flow::{Handle, HandleKey, Purpose, handle};
+use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{ClientId, client, redirect};
+use crate::oauth::{client, redirect};
+use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::body::Body;
-use super::exchange::Named;
+use super::about::Names;
+use crate::http::body::Body;
 
 /// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
 /// it.
@@ -103,35 +104,13 @@ impl Received {
         Names {
             client: client::named_loosely(authorization.map(HeaderValue::as_bytes), forms),
             redirect_uri: redirect::named_loosely(forms),
+            method: None,
         }
     }
 
     /// A copy of the Accept header, for a page that may have to be shown later.
     pub(super) fn accept(&self) -> Option<HeaderValue> {
         self.headers.get(header::ACCEPT).cloned()
-    }
-}
-
-/// What a request names that cannot be read without doubt.
-pub(super) struct Names {
-    pub(super) client: Option<ClientId>,
-    redirect_uri: Option<String>,
-}
-
-impl Names {
-    /// With that client, where the request names none by itself.
-    pub(super) fn or_of(self, client: Option<ClientId>) -> Self {
-        Self {
-            client: self.client.or(client),
-            ..self
-        }
-    }
-
-    pub(super) fn as_named(&self) -> Named<'_> {
-        Named {
-            client: self.client.as_ref(),
-            redirect_uri: self.redirect_uri.as_deref(),
-        }
     }
 }
 
@@ -220,7 +199,7 @@ impl Sent {
 
     /// Whether it may carry the handle of a sign-in.
     pub(super) fn names_handle(&self) -> bool {
-        self.texts().any(handle::may_stand_in)
+        self.texts().any(may_hold_handle)
     }
 
     /// The handles of sign-ins that it carries in its target or its body; and in its fields, where these count.

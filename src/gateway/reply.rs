@@ -1,25 +1,21 @@
 //! Every response that the gate makes itself.
 
-use std::sync::OnceLock;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use minijinja::{AutoEscape, Environment, context};
 use sha2::{Digest as _, Sha256};
 
 use crate::oauth::error::{AuthorizationError, description};
 use crate::oauth::{ErrorCode, RegisteredRedirectUri, ResponseMode};
+use crate::pages::{self, Refused};
 use crate::policy::{NoRoom, Violation};
 use crate::store::{Limit, StoreError};
 use crate::telemetry::RequestId;
 
-use super::body::Body;
-use super::headers::set;
+use crate::http::body::Body;
+use crate::http::headers::set;
 
-/// The one script that a page of ours has: a form_post response posts itself.
-const SUBMIT: &str = "document.forms[0].submit()";
 /// Seconds after which trying again makes sense, where nothing else is known.
 const RETRY_AFTER: u64 = 5;
 
@@ -190,8 +186,8 @@ pub fn authorization_error(
     match location {
         Some(Some(location)) => entry(location, None),
         Some(None) | None => {
-            let page = context! { action => to.as_str(), parameters => error.parameters() };
-            html(StatusCode::OK, Some(SUBMIT), render("form_post.html", page))
+            let page = pages::form_post(to.as_str(), error.parameters());
+            html(StatusCode::OK, Some(pages::SUBMIT), page)
         }
     }
 }
@@ -222,56 +218,17 @@ pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
         });
         response(page.status, "application/json", body.to_string())
     } else {
-        let (title, user) = words_for_users(page.violation);
-        let needs_pkce = matches!(
-            page.violation,
-            Violation::MissingChallenge
-                | Violation::MalformedChallenge(_)
-                | Violation::MethodNotAllowed { .. }
-                | Violation::UnknownMethod
-        );
-        let context = context! {
-            title, user, hint,
-            developer => *page.violation != Violation::ExpiredSignIn,
-            code => page.violation.label(),
-            pkce => needs_pkce,
-            request => page.request.clone(),
-            id => page.id.to_string(),
+        let shown = Refused {
+            violation: page.violation,
+            request: &page.request,
+            id: page.id,
+            retry_after: unavailable_for(page.violation).map(|(_, seconds)| seconds),
         };
-        html(page.status, None, render("refused.html", context))
+        html(page.status, None, pages::refused(&shown))
     };
     match unavailable_for(page.violation) {
         Some((_, seconds)) => later(response, seconds),
         None => response,
-    }
-}
-
-/// What somebody reads who only wanted to sign in.
-fn words_for_users(violation: &Violation) -> (&'static str, &'static str) {
-    if *violation == Violation::ExpiredSignIn {
-        (
-            "This sign-in has expired",
-            "Go back to the application and start again.",
-        )
-    } else if let Some((_, seconds)) = unavailable_for(violation) {
-        let when = if seconds <= 60 {
-            "Please try again in a minute."
-        } else {
-            "Please try again in a few minutes."
-        };
-        ("Signing in is not possible right now", when)
-    } else if matches!(violation, Violation::UnboundCodeInResponse(_)) {
-        (
-            "This page cannot be shown",
-            "The server behind it answered with something that must not leave. If it happens again, tell the people who run the \
-             application.",
-        )
-    } else {
-        (
-            "The application could not start the sign-in",
-            "Nothing is wrong with your account. Go back to the application and try again; if it happens again, tell \
-             the people who run the application.",
-        )
     }
 }
 
@@ -283,26 +240,6 @@ fn prefers_json(accept: Option<&HeaderValue>) -> bool {
             let accept = accept.to_ascii_lowercase();
             accept.contains("application/json") && !accept.contains("text/html")
         })
-}
-
-fn render(name: &str, context: minijinja::Value) -> String {
-    static PAGES: OnceLock<Environment<'static>> = OnceLock::new();
-    let pages = PAGES.get_or_init(|| {
-        let mut pages = Environment::new();
-        pages.set_auto_escape_callback(|_| AutoEscape::Html);
-        for (name, source) in [
-            ("refused.html", include_str!("pages/refused.html")),
-            ("form_post.html", include_str!("pages/form_post.html")),
-        ] {
-            // A template that does not parse shows as an empty page, and fails the test below.
-            drop(pages.add_template(name, source));
-        }
-        pages
-    });
-    pages
-        .get_template(name)
-        .and_then(|page| page.render(context))
-        .unwrap_or_default()
 }
 
 /// The gate failed; told without a word about why.
@@ -379,11 +316,11 @@ mod tests {
             .to_owned();
         let page = text(response);
         assert!(
-            page.contains(SUBMIT) && !page.contains("\"><script>"),
+            page.contains(pages::SUBMIT) && !page.contains("\"><script>"),
             "{page}"
         );
         assert!(
-            policy.contains(&STANDARD.encode(Sha256::digest(SUBMIT.as_bytes()))),
+            policy.contains(&STANDARD.encode(Sha256::digest(pages::SUBMIT.as_bytes()))),
             "{policy}"
         );
     }

@@ -1,168 +1,113 @@
-//! One upstream as the gateway knows it: its settings, its store, and what was learned of it.
+//! One upstream as the gateway knows it: what is configured ([`Site`]), and what lives ([`SiteState`]).
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod state;
+
+use std::sync::Arc;
 
 use dashmap::DashMap;
 use http::HeaderValue;
 use memchr::memmem::Finder;
-use url::{Origin, Url};
 
-use crate::carrier::metadata::Issuer;
-use crate::flow::HandleKey;
-use crate::oauth::redirect::{Loopback, target_digest};
-use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
-use crate::policy::{Namesake, Rule};
-use crate::server::place::InFlight;
-use crate::store::Store;
-use crate::telemetry;
+use crate::answer::origins::Origins;
+use crate::oauth::Digest;
+use crate::oauth::redirect::target_digest;
+use crate::policy::Namesake;
+use crate::upstream::{self, Connector};
 
-use super::Settings;
+use super::settings::{BrowserBinding, Settings};
 
-/// Redirect URIs at a loopback address that are remembered until a code is sent to them.
-const MAX_LOOPBACK: usize = 10_000;
+pub use state::SiteState;
 
-/// Clients whose redirect URIs are learned at most, and how many of each; past it errors go to a page of ours instead.
-const MAX_CLIENTS: usize = 10_000;
-const MAX_LEARNED: usize = 16;
+/// Names that are remembered because some server takes them for another client's.
+const MAX_NAMESAKES: usize = 10_000;
 
-/// Shared by all workers.
+/// How the upstream is reached.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// As configured.
+    pub settings: upstream::Settings,
+    /// Opens connections.
+    pub connector: Connector,
+    /// Connections that each worker keeps for later, at the most.
+    pub most_idle: usize,
+}
+
+impl Destination {
+    /// Whether connections to either are as good.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.settings == other.settings
+            && self.most_idle == other.most_idle
+            && self.connector.trusts_as(&other.connector)
+    }
+}
+
+/// One configuration of one upstream, shared by all workers.
 #[derive(Debug)]
 pub struct Site {
     /// From the configuration.
     pub settings: Settings,
-    /// As events tell of it.
-    pub telemetry: telemetry::Upstream,
+    /// Where its requests go. As long as it stays the same one, so do the connections.
+    pub destination: Arc<Destination>,
+    /// What lives on when the configuration changes.
+    pub state: Arc<SiteState>,
     /// `scheme://authority` of the upstream itself.
     pub origin: String,
     /// Finds it in a page.
     pub origin_finder: Finder<'static>,
-    /// Its Host.
-    pub authority: String,
-    /// The origins of the upstream itself, and of the gate as clients reach it.
-    pub own: [Option<Origin>; 2],
-    /// The host of the first of them.
-    pub upstream_host: String,
-    /// What a relative URL in an answer is relative to, as far as its origin goes.
-    pub public: Option<Url>,
+    /// Its own origin and the gate's, as answers name them.
+    pub origins: Origins,
     /// Its Host as a field.
     pub host: HeaderValue,
-    /// Makes and recognises its handles.
-    pub key: HandleKey,
-    /// Its pending authorizations and codes.
-    pub store: Arc<Store>,
-    /// Redirect URIs to which the upstream has itself sent a code, with their clients.
-    learned: DashMap<Digest, Vec<Digest>>,
-    /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
-    loopback: DashMap<Digest, Digest>,
-    /// What clients call themselves, for the log.
-    names: DashMap<Digest, ClientId>,
-    /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
-    uncertain: DashMap<Digest, ()>,
     /// Names that some server takes for a client with a stricter rule, and under what that rule is found.
     namesakes: DashMap<Digest, Namesake>,
-    /// What the upstream says about its issuer.
-    issuer: Mutex<Issuer>,
-    in_flight: InFlight,
     /// Whether nothing is ever rewritten: every client is off, or observed.
     pub observes_only: bool,
+    /// Whether sign-ins may be tied to browsers by a cookie of ours.
+    pub reads_cookie: bool,
 }
 
 impl Site {
-    /// With an empty memory of what was learned.
-    pub fn new(
-        settings: Settings,
-        telemetry: telemetry::Upstream,
-        connection: &crate::upstream::Settings,
-        store: Arc<Store>,
-    ) -> Self {
-        let issuer = Issuer {
-            issuer: settings.issuer.clone(),
-            in_responses: false,
-        };
-        let urls =
-            [connection.origin(), settings.public_origin.clone()].map(|own| Url::parse(&own).ok());
-        let [upstream, public] = &urls;
-        let upstream_host = upstream.as_ref().and_then(Url::host_str);
-        Self {
-            telemetry,
-            key: HandleKey::for_upstream(&settings.name),
-            upstream_host: upstream_host.unwrap_or_default().to_owned(),
-            public: public.clone(),
-            own: urls.map(|own| own.map(|own| own.origin())),
-            origin_finder: Finder::new(&connection.origin()).into_owned(),
-            origin: connection.origin(),
-            host: HeaderValue::try_from(connection.authority())
-                .unwrap_or_else(|_| HeaderValue::from_static("")),
-            authority: connection.authority(),
-            store,
-            learned: DashMap::new(),
-            loopback: DashMap::new(),
-            names: DashMap::new(),
-            uncertain: DashMap::new(),
+    /// `state` may be that of an earlier configuration.
+    pub fn new(settings: Settings, destination: Arc<Destination>, state: Arc<SiteState>) -> Self {
+        let to = &destination.settings;
+        let host = HeaderValue::try_from(to.authority());
+        let site = Self {
+            origins: Origins::new(&to.origin(), &settings.public_origin),
+            origin_finder: Finder::new(&to.origin()).into_owned(),
+            origin: to.origin(),
+            host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
             namesakes: DashMap::new(),
-            issuer: Mutex::new(issuer),
-            in_flight: InFlight::default(),
             observes_only: settings.rules.observes_only(),
+            reads_cookie: settings.browser_binding != BrowserBinding::Off,
             settings,
-        }
-    }
-
-    /// Requests on their way at this moment, and answers that are not written yet.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.count()
-    }
-
-    /// The places of requests on their way.
-    pub fn places(&self) -> &InFlight {
-        &self.in_flight
-    }
-
-    /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a
-    /// record has only digests of it.
-    pub fn note_redirect(&self, uri: &RedirectUri) {
-        let Some(loopback) = Loopback::of(uri.as_str()) else {
-            return;
+            destination,
+            state,
         };
-        // Whoever begins sign-ins at every port makes others forget: their errors then go to a page, as all did before.
-        if self.loopback.len() >= MAX_LOOPBACK {
-            self.loopback.clear();
+        // Their sign-ins may be under way.
+        for client in site.state.clients() {
+            if let Some(namesake) = site.settings.rules.namesake(&client) {
+                site.remember_namesake(client.digest(), namesake);
+            }
         }
-        let exact = uri.digest().to_parts().0;
-        self.loopback.insert(exact, loopback.digest());
+        site
     }
 
-    /// A client was named: of its sign-in only the digest is kept, and the log is to name it.
-    pub fn note_client(&self, client: &ClientId) {
-        /// Bytes of a name that is kept.
-        const LONGEST: usize = 128;
-        let digest = client.digest();
-        if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
-            return;
-        }
-        // Made-up names make the log forget others, and nothing else.
-        if self.names.len() >= MAX_CLIENTS {
-            self.names.clear();
-        }
-        self.names.insert(digest, client.clone());
+    /// This one while sign-ins may be under way that were begun under `earlier` ([`crate::policy::Rules::after`]).
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        self.settings.rules = self.settings.rules.after(&earlier.settings.rules);
+        self.observes_only = self.settings.rules.observes_only();
+        self.reads_cookie |= earlier.reads_cookie;
+        self
     }
 
-    /// The name of a client that a sign-in belongs to, as far as it is remembered.
-    pub fn client_name(&self, client: Digest) -> Option<ClientId> {
-        self.names.get(&client).map(|name| name.clone())
-    }
-
-    /// A code went by of which it cannot be said which sign-in it belongs to.
-    pub fn note_uncertain(&self, code: Digest) {
-        // It only keeps a report from saying what it cannot know.
-        if self.uncertain.len() >= MAX_CLIENTS {
-            self.uncertain.clear();
-        }
-        self.uncertain.insert(code, ());
-    }
-
-    /// Whether that is so of this code. Said once.
-    pub fn is_uncertain(&self, code: Digest) -> bool {
-        self.uncertain.remove(&code).is_some()
+    /// This one when all of those are over.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        let mut settings = self.settings.clone();
+        settings.rules = settings.rules.alone();
+        let (destination, state) = (Arc::clone(&self.destination), Arc::clone(&self.state));
+        Self::new(settings, destination, state)
     }
 
     /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.
@@ -174,7 +119,7 @@ impl Site {
     /// A client was named so that some server takes it for another one.
     pub fn remember_namesake(&self, client: Digest, namesake: Namesake) {
         // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
-        if self.namesakes.len() < MAX_CLIENTS {
+        if self.namesakes.len() < MAX_NAMESAKES {
             self.namesakes.insert(client, namesake);
         }
     }
@@ -184,55 +129,11 @@ impl Site {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
-    /// The upstream has itself sent a code to this redirect URI for this client.
-    pub fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
-        let exact = redirect.to_parts().0;
-        let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
-        if self.has_learned(client, exact) {
-            return;
-        }
-        if self.learned.len() < MAX_CLIENTS || self.learned.contains_key(&client) {
-            let mut learned = self.learned.entry(client).or_default();
-            if learned.len() < MAX_LEARNED && !learned.contains(&exact) {
-                learned.push(exact);
-            }
-        }
-    }
-
-    fn has_learned(&self, client: Digest, exact: Digest) -> bool {
-        let learned = self.learned.get(&client);
-        learned.is_some_and(|learned| learned.contains(&exact))
-    }
-
-    /// The redirect URI as one that errors may be sent to, if it is known to be the client's.
-    pub fn registered(
-        &self,
-        client: Digest,
-        rule: &Rule,
-        uri: &RedirectUri,
-    ) -> Option<RegisteredRedirectUri> {
-        RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
-            let exact = uri.digest().to_parts().0;
-            let loopback = Loopback::of(uri.as_str()).map(|loopback| loopback.digest());
-            let known = self.has_learned(client, exact)
-                || loopback.is_some_and(|loopback| self.has_learned(client, loopback));
-            known.then(|| RegisteredRedirectUri::learned(uri))
-        })
-    }
-
-    /// Metadata went by.
-    pub fn learn_issuer(&self, said: Issuer) {
-        let mut issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
-        issuer.in_responses |= said.in_responses;
-        if self.settings.issuer.is_none() && said.issuer.is_some() {
-            issuer.issuer = said.issuer;
-        }
-    }
-
     /// The `iss` of error responses, where the upstream uses it (RFC 9207).
     pub fn response_issuer(&self) -> Option<String> {
-        let issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
-        issuer.issuer.clone().filter(|_| issuer.in_responses)
+        let learned = self.state.issuer();
+        let issuer = self.settings.issuer.clone().or(learned.issuer);
+        issuer.filter(|_| learned.in_responses)
     }
 
     /// Whether clients reach the gate over TLS.

@@ -1,26 +1,31 @@
 //! The token endpoint: step 4 of the walk.
 
 mod form;
+mod judge;
 mod settle;
 
 use http::{Method, Response, StatusCode, header};
 
 use crate::clock;
-use crate::flow::{Candidate, Purpose};
+use crate::flow::Candidate;
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientIdentity, Digest, Edit, Redemption, TokenRequest};
-use crate::policy::redeem::{self, Found, Gone};
+use crate::oauth::{ClientIdentity, Edit, Redemption, TokenRequest};
+use crate::policy::redeem::{self};
 use crate::policy::{Decision, Rule, Verdict, Violation};
-use crate::store::{Claim, Redeemed};
+use crate::store::Claim;
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
-use super::body::Body;
-use super::exchange::{Exchange, NOBODY, Named};
+use super::about::About;
+use super::exchange::Exchange;
 use super::received::Received;
-use super::{ToUpstream, bind, concern, headers, reply};
+use super::settings::ToUpstream;
+use super::{bind, concern, reply};
+use crate::http::body::Body;
+use crate::http::headers;
 use form::{Unreadable, body, is_empty};
+use judge::{judge, key};
 use settle::settle;
 
 /// Judges a token request and acts.
@@ -40,8 +45,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         }
         let rule = exchange.site.settings.rules.strictest(clock::today());
         let asked = asked(&request);
-        let sent = exchange.send(request).await;
-        return other_answer(exchange, rule, asked, sent).await;
+        return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -52,16 +56,16 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
     };
     if has_document(exchange, &mut request, &body).await {
-        let unreadable = Unreadable::bad_request(unreadable(&TokenProblem::Document));
+        let unreadable = (unreadable(&TokenProblem::Document), StatusCode::BAD_REQUEST);
         return refuse_unreadable(exchange, request, unreadable).await;
     }
-    let pairs = exchange.shared.limits.form_pairs;
+    let pairs = exchange.snapshot.limits.form_pairs;
     let params = match Params::parse(&body, pairs) {
         Ok(params) => params,
         Err(malformed) => {
             let violation = Violation::MalformedRequest(malformed.to_string());
-            let unreadable = Unreadable::bad_request(violation);
-            return refuse_unreadable(exchange, request, unreadable).await;
+            return refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST))
+                .await;
         }
     };
     let authorization = request
@@ -70,7 +74,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .map(|value| value.as_bytes().to_vec());
     if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
         let names = request.names();
-        let decision = exchange.decide_unread(rule, (), violation, names.as_named());
+        let decision = exchange.decide_unread(rule, (), violation, names.about());
         if let Decision::Refuse((), violation) = decision {
             return reply::token_refused(&violation, None);
         }
@@ -79,18 +83,22 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let client = redemption.client.clone();
-            other_grant(exchange, request, &params, redemption.grant_type, client).await
+            let other = (redemption.grant_type, redemption.client.clone());
+            other_grant(exchange, request, &params, other).await
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            other_grant(exchange, request, &params, grant_type, client).await
+            other_grant(exchange, request, &params, (grant_type, client)).await
         }
         Err(problem) => {
-            let unreadable = Unreadable::bad_request(unreadable(&problem));
-            refuse_unreadable(exchange, request, unreadable).await
+            refuse_unreadable(
+                exchange,
+                request,
+                (unreadable(&problem), StatusCode::BAD_REQUEST),
+            )
+            .await
         }
     }
 }
@@ -102,7 +110,7 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
-    let owners = exchange.site.store.owners(&[code]).await;
+    let owners = exchange.site.state.store.owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
@@ -125,8 +133,7 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let asked = asked(cleared.get());
-            let sent = exchange.forward(cleared).await;
-            other_answer(exchange, rule, asked, sent).await
+            other_answer(exchange, rule, (asked, exchange.forward(cleared).await)).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -160,7 +167,7 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
     let body = match body(exchange, request).await {
         Ok(body) => body,
-        Err(Unreadable { violation, .. }) => {
+        Err((violation, _)) => {
             record(exchange, request, violation);
             return None;
         }
@@ -169,12 +176,12 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         record(exchange, request, unreadable(&TokenProblem::Document));
         return None;
     }
-    let params = Params::parse(&body, exchange.shared.limits.form_pairs);
+    let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
     if let Ok(params) = &params
         && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
     {
         let names = request.names();
-        drop(exchange.decide_unread(rule, (), violation, names.as_named()));
+        exchange.record(rule, violation, names.about());
     }
     let authorization = request
         .headers
@@ -190,22 +197,24 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let Redemption {
-                grant_type, client, ..
-            } = redemption;
-            drop(decide_other(exchange, (), grant_type, client.as_ref()));
+            let other = (redemption.grant_type, redemption.client);
+            drop(decide_other(exchange, (), other));
             None
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, key).await;
-            let (subject, violation) = ((), judged.violation);
-            let verdict = Verdict { subject, violation };
-            drop(exchange.decide(judged.rule, verdict, named(&redemption)));
+            let unnamed = judged.unnamed(exchange, &redemption);
+            let about = judged.about(&redemption, unnamed.as_ref());
+            let verdict = Verdict {
+                subject: (),
+                violation: judged.violation,
+            };
+            drop(exchange.decide(judged.rule, verdict, about));
             judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            drop(decide_other(exchange, (), grant_type, client.as_ref()));
+            drop(decide_other(exchange, (), (grant_type, client)));
             None
         }
         Err(violation) => {
@@ -217,12 +226,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 
 /// Tells what would have been refused; nobody is refused here.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
     let rule = exchange.site.settings.rules.default_rule();
-    drop(exchange.decide(rule, verdict, request.names().as_named()));
+    exchange.record(rule, violation, request.names().about());
 }
 
 /// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
@@ -246,9 +251,8 @@ fn unreadable(problem: &TokenProblem) -> Violation {
 async fn refuse_unreadable(
     exchange: &Exchange<'_>,
     mut request: Received,
-    unreadable: Unreadable,
+    (violation, status): Unreadable,
 ) -> Response<Body> {
-    let Unreadable { violation, status } = unreadable;
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, violation) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
@@ -263,8 +267,7 @@ async fn other_grant(
     exchange: &Exchange<'_>,
     mut request: Received,
     params: &Params<'_>,
-    grant_type: Option<&str>,
-    client: Option<ClientIdentity>,
+    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(client.as_ref());
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
@@ -277,7 +280,7 @@ async fn other_grant(
         });
         request.body.replace(kept);
     }
-    match decide_other(exchange, request, grant_type, client.as_ref()) {
+    match decide_other(exchange, request, (grant_type, client)) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, rule, exchange.forward(cleared).await)
         }
@@ -288,14 +291,13 @@ async fn other_grant(
 fn decide_other<T>(
     exchange: &Exchange<'_>,
     subject: T,
-    grant_type: Option<&str>,
-    client: Option<&ClientIdentity>,
+    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
 ) -> Decision<T> {
-    let named = Named {
-        client: client.map(ClientIdentity::id),
-        redirect_uri: None,
+    let named = About {
+        client: client.as_ref().map(ClientIdentity::id),
+        ..About::default()
     };
-    let rule = exchange.rule_of_identity(client);
+    let rule = exchange.rule_of_identity(client.as_ref());
     let violation = if grant_type == Some("authorization_code") {
         Some(Violation::MalformedRequest("code is missing".to_owned()))
     } else {
@@ -308,13 +310,6 @@ fn strips(exchange: &Exchange<'_>) -> bool {
     exchange.site.settings.to_upstream == ToUpstream::Strip
 }
 
-fn named<'r>(redemption: &'r Redemption<'_>) -> Named<'r> {
-    Named {
-        client: redemption.client.as_ref().map(ClientIdentity::id),
-        redirect_uri: redemption.redirect_uri,
-    }
-}
-
 /// A redemption: claim, judge, forward, settle.
 async fn redeem(
     exchange: &Exchange<'_>,
@@ -324,9 +319,14 @@ async fn redeem(
 ) -> Response<Body> {
     let key = key(exchange, redemption);
     let judged = judge(exchange, redemption, key).await;
-    let (rule, violation, claim) = (judged.rule, judged.violation, judged.claim);
-    let subject = request;
-    let cleared = match exchange.decide(rule, Verdict { subject, violation }, named(redemption)) {
+    let unnamed = judged.unnamed(exchange, redemption);
+    let about = judged.about(redemption, unnamed.as_ref());
+    let (rule, claim) = (judged.rule, judged.claim);
+    let verdict = Verdict {
+        subject: request,
+        violation: judged.violation,
+    };
+    let cleared = match exchange.decide(rule, verdict, about) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
         Decision::Refuse(_, violation) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
@@ -341,96 +341,20 @@ async fn redeem(
             // What is compressed cannot be read, and an error that cannot be read burns the code.
             Exchange::ask_for_identity(&mut request.headers);
         }
-        if rule.uses_handles() {
-            let ours = redemption.code.expose();
-            let code = claim
-                .as_ref()
-                .map_or(ours, |claim| claim.bound().code().expose());
-            let canonical = canonical(params, code, strips(exchange));
+        let sent = redemption.code.expose();
+        let code = claim
+            .as_ref()
+            .map_or(sent, |claim| claim.bound().code().expose());
+        // A handle that was handed out is replaced also where, by now, none are.
+        if rule.uses_handles() || code != sent {
+            // A code that travels as it is comes of a challenge that the upstream has seen.
+            let has_seen = claim.is_some() && code == sent;
+            let canonical = canonical(params, code, strips(exchange) && !has_seen);
             request.body.replace(canonical);
         }
     });
     let sent = exchange.forward(cleared).await;
     answer(exchange, rule, settle(exchange, claim, sent).await)
-}
-
-/// What came of a redemption.
-struct Judged<'g> {
-    /// By which it was judged.
-    rule: &'g Rule,
-    violation: Option<Violation>,
-    /// The code, if it is there for this request.
-    claim: Option<Claim>,
-}
-
-/// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
-/// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
-async fn judge<'g>(
-    exchange: &Exchange<'g>,
-    redemption: &Redemption<'_>,
-    key: Digest,
-) -> Judged<'g> {
-    let rules = &exchange.site.settings.rules;
-    let named = exchange.rule_of_identity(redemption.client.as_ref());
-    let strictest = || named.stricter(rules.strictest(clock::today()));
-    let of = |owner| match owner {
-        Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
-        // It may be anybody's, also where a server reads another code than we do.
-        None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
-        None => named,
-    };
-    // What is decided is told once, by the caller: a store may have it judged more than once.
-    let mut judged = None;
-    let redeemed = exchange.site.store.redeem(key, |bound| {
-        let rule = of(Some(bound.client()));
-        let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
-        judged = Some((rule, violation.clone()));
-        redeem::presented(rule.mode, bound, violation)
-    });
-    let unclaimed = |rule, violation| Judged {
-        rule,
-        violation,
-        claim: None,
-    };
-    let dead = |gone, owner| {
-        let rule = of(owner);
-        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
-        unclaimed(rule, violation)
-    };
-    match (redeemed.await, judged) {
-        (Ok(Redeemed::Claimed(claim)), Some((rule, violation))) => Judged {
-            claim: Some(claim),
-            ..unclaimed(rule, violation)
-        },
-        (Ok(Redeemed::Mismatch(_)), Some((rule, violation))) => unclaimed(rule, violation),
-        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
-        (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
-        (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
-        // What only watches cannot tell sign-ins apart that a cookie would.
-        (Ok(Redeemed::Unknown(None)), _)
-            if !named.may_change_requests() && exchange.site.is_uncertain(key) =>
-        {
-            let judged = redeem::judge(named, redemption, Found::Uncertain);
-            unclaimed(named, judged.violation)
-        }
-        (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
-        // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
-        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
-            unclaimed(strictest(), Some(Violation::StoreUnavailable))
-        }
-    }
-}
-
-/// A handle of ours, or a code that travels as the upstream issued it.
-fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
-    match exchange
-        .site
-        .key
-        .recognise(Purpose::Code, redemption.code.expose())
-    {
-        Some(handle) => handle.digest(),
-        None => redemption.code.digest(),
-    }
 }
 
 /// The body written anew from what was judged: nothing else of the client's bytes survives.
@@ -462,8 +386,7 @@ fn asked(request: &Received) -> bind::Asked<'static> {
 async fn other_answer(
     exchange: &Exchange<'_>,
     rule: &Rule,
-    asked: bind::Asked<'_>,
-    sent: Result<Response<Body>, UpstreamError>,
+    (asked, sent): (bind::Asked<'_>, Result<Response<Body>, UpstreamError>),
 ) -> Response<Body> {
     match sent {
         Ok(response) if !response.status().is_redirection() => {
@@ -483,7 +406,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation, NOBODY) {
+            match exchange.decide_unread(rule, response, violation, About::default()) {
                 Decision::Allow(cleared) | Decision::Report(cleared, _) => {
                     bind::pass_through(exchange, cleared.into_inner())
                 }

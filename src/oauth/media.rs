@@ -3,7 +3,7 @@
 //! A form is ASCII in which other bytes are escaped, so its charset decides nothing but what the escaped bytes mean. The gate
 //! reads them as UTF-8. A server that is told another charset may read other letters there: it must not in what is judged.
 
-use memchr::{memchr2, memmem};
+use memchr::memmem;
 
 use super::Params;
 use super::params::fold;
@@ -103,10 +103,6 @@ const ASCII_INSIDE: [&str; 9] = [
 /// parameters differ.
 pub fn names_foreign_charset(media_type: &[u8]) -> bool {
     const NAME: &[u8] = b"charset";
-    // Most name none.
-    if memchr2(b'r', b'R', media_type).is_none() {
-        return false;
-    }
     let media_type = media_type.to_ascii_lowercase();
     let mut names = memmem::find_iter(&media_type, NAME);
     names.any(|at| {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::oauth::Digest;
 use crate::spelling::skeleton;
 
-use super::rules::{ClientRule, Rule};
+use super::rule::{ClientRule, Rule};
 
 /// No server has room for a longer client identifier that is not a URL, and none of those is longer.
 const LONGEST_ID: usize = 2048;
@@ -106,7 +106,8 @@ fn number(id: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rules::{Codes, Mode, Rules};
+    use super::super::rule::{Codes, Mode};
+    use super::super::rules::Rules;
     use super::*;
     use crate::oauth::{ClientId, CodeChallengeMethod, ResponseMode, ResponseType};
     use proptest::prelude::*;

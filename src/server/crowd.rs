@@ -13,6 +13,7 @@
 mod members;
 mod relief;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,7 +36,6 @@ pub struct Crowd(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    places: Places,
     members: Mutex<Members>,
     /// Somebody has left.
     left: Notify,
@@ -54,12 +54,22 @@ pub(super) enum Full {
 impl Crowd {
     /// Nobody is there yet.
     pub fn new(places: Places) -> Self {
-        Self(Arc::new(Inner {
+        let members = Members {
             places,
-            members: Mutex::default(),
+            taken: 0,
+            next: 0,
+            groups: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner {
+            members: Mutex::new(members),
             left: Notify::new(),
             patience: Arc::default(),
         }))
+    }
+
+    /// Changes how many there may be. Those that are there stay until a place is needed.
+    pub fn set(&self, places: Places) {
+        self.members().places = places;
     }
 
     /// How much of its time a connection may take.
@@ -82,30 +92,34 @@ impl Crowd {
     }
 
     fn enter(&self, address: IpAddr, session: &Arc<Session>) -> Result<Place, Full> {
-        let places = &self.0.places;
+        let mut members = self.members();
+        let Members {
+            places,
+            taken,
+            next,
+            groups,
+        } = &mut *members;
         let peer = Peer::of(address, &places.proxies);
         let network = peer.network();
-        let mut members = self.members();
-        let taken = members.taken;
-        if let Some(group) = members.groups.get_mut(&network)
+        if let Some(group) = groups.get_mut(&network)
             && network.is_some()
-            && !places.make_room(group, peer, taken)
+            && !places.make_room(group, peer, *taken)
         {
             return Err(Full::Peer);
         }
-        if taken >= places.all {
+        if *taken >= places.all {
             let most = (places.all / BATCH).max(1);
             let few = places.few();
-            spare(members.groups.values_mut(), most, few, |_, _, spare| {
+            spare(groups.values_mut(), most, few, |_, _, spare| {
                 !spare.is_within_request()
             });
             return Err(Full::All);
         }
-        members.taken += 1;
-        members.next += 1;
-        let number = members.next;
-        self.0.patience.set(members.taken, places.all);
-        let group = members.groups.entry(network).or_default();
+        *taken += 1;
+        *next += 1;
+        let number = *next;
+        self.0.patience.set(*taken, places.all);
+        let group = groups.entry(network).or_default();
         group.enter(number, peer, Arc::clone(session));
         if network.is_some() {
             session.is_of(Arc::clone(&group.held));
@@ -120,7 +134,7 @@ impl Crowd {
     /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
     /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
     pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
-        relief::relieve(&mut self.members(), &self.0.places, in_flight, limit);
+        relief::relieve(&mut self.members(), in_flight, limit);
     }
 
     fn members(&self) -> std::sync::MutexGuard<'_, Members> {
@@ -148,7 +162,7 @@ impl Drop for Place {
             }
         }
         let inner = &self.crowd.0;
-        inner.patience.set(members.taken, inner.places.all);
+        inner.patience.set(members.taken, members.places.all);
         drop(members);
         inner.left.notify_one();
     }

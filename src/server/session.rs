@@ -11,7 +11,7 @@ use crate::clock::rounds::Waits;
 
 use super::peer::Held;
 use super::settings::Settings;
-use super::watch::{Spare, Spared, Watch};
+use super::watch::{Cut, Spare, Spared, Watch};
 
 /// What was decided about a connection from outside. Each goes beyond the one before, and none is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,11 @@ impl Session {
     /// It has to end after the request at hand.
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// The gate closes it.
+    pub(super) fn cuts(&self, why: Cut) {
+        self.watch.cuts(why);
     }
 
     /// It is gone.

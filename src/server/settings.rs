@@ -50,7 +50,8 @@ impl Settings {
     }
 
     /// Kept by these rounds' clock, none of the limits is over too soon.
-    pub(super) fn at_least(mut self, rounds: &Rounds) -> Self {
+    #[must_use]
+    pub fn at_least(mut self, rounds: &Rounds) -> Self {
         for limit in [
             &mut self.first_byte,
             &mut self.idle,

@@ -28,6 +28,15 @@ pub(super) use wait::{Spare, Spared};
 /// `body_read`.
 const BODY_RATE: u64 = 500;
 
+/// Why the gate closes a connection by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The client took too long.
+    Late,
+    /// Its place was needed.
+    Spared,
+}
+
 /// Shared by the socket, the bodies and the task of one connection.
 #[derive(Debug)]
 pub struct Watch {
@@ -40,6 +49,7 @@ pub struct Watch {
     /// came are worth.
     debt: AtomicU64,
     answers: Mutex<Answers>,
+    cut: OnceLock<Cut>,
     /// What it has of the places of requests, and all of its network; a proxy's counts for none.
     held: Held,
     network: OnceLock<Arc<Held>>,
@@ -70,6 +80,7 @@ impl Watch {
             writes: Shared::new(Writes::Flow),
             debt: AtomicU64::new(0),
             answers: Mutex::new(Answers::Unwritten(Vec::new())),
+            cut: OnceLock::new(),
             held: Held::default(),
             network: OnceLock::new(),
         }
@@ -174,6 +185,16 @@ impl Watch {
         {
             all.clear();
         }
+    }
+
+    /// The gate closes the connection.
+    pub(super) fn cuts(&self, why: Cut) {
+        self.cut.get_or_init(|| why);
+    }
+
+    /// Whether the gate has closed it, and why.
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut.get().copied()
     }
 
     /// The connection is gone, with all that it held.

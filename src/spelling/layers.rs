@@ -53,6 +53,15 @@ pub fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     peeled.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
+/// Character references only, as in the text of a page.
+pub fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
+    let peeled = unescape(text, |escape, rest| match escape {
+        b'&' => reference(rest),
+        _ => None,
+    });
+    peeled.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 /// What an escape stands for, and its length without the character that introduces it.
 type Escape = (Meaning, usize);
 

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{MemoryStore, StoreError};
+use super::memory::MemoryStore;
+use super::verbs::StoreError;
 
 /// What a store can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +140,7 @@ mod tests {
 
     fn make_with_outage() -> (Store, ManualClock, Outage) {
         let (clock, manual) = Clock::manual();
-        let memory = MemoryStore::new(settings(), HandleKey::for_upstream("test"), clock);
+        let memory = MemoryStore::new(&settings(), HandleKey::for_upstream("test"), clock);
         let outage = Outage::default();
         let store = Store::Failing(FailingStore::new(memory, outage.clone()));
         (store, manual, outage)

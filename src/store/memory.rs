@@ -22,7 +22,8 @@
 //! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
 //! comes late is told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that
 //! is added, and the rest with [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are
-//! alive. Each log has records of one lifetime: those whose redirect has not been followed have one of their own.
+//! alive. Each log has records of one lifetime: those whose redirect has not been followed have one of their own. (After a reload
+//! with a shorter lifetime, the shorter ones are dropped when the longer ones in front of them are. They are over in time.)
 //!
 //! **Atomicity.** What a verb does to a record it does under the lock of its log; `redeem` judges there, too. `bind`
 //! adds the code while it holds the entry of the code's trace in the index, and reads and counts under the lock of the
@@ -38,6 +39,7 @@
 mod bind;
 mod entropy;
 mod expiry;
+mod limits;
 mod log;
 mod mix;
 #[cfg(test)]
@@ -54,6 +56,7 @@ mod usage;
 mod wipe;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -63,31 +66,26 @@ use crate::flow::{
 };
 use crate::oauth::{AuthorizationCode, Digest};
 
-use super::{
-    Bound, Candidate, Claim, Held, Limit, Network, Owner, Pending, Place, Redeemed, Settings,
-    Statistics, StoreError,
-};
+use super::settings::Settings;
+use super::verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
+use crate::flow::Candidate;
+use crate::network::Network;
+use limits::Limits;
 use network::NetworkName;
 use origin::{Origin, OriginName, Origins};
 use record::{Head, Record, State, pack_pending};
 use sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use table::{Added, Table};
-use usage::{Holder, Usage};
+use usage::{Holder, MINTS, NO_PLACE, Usage};
 
 pub(crate) use entropy::random;
 
 /// How long a sign-in waits for its browser to follow the redirect: seconds for any browser, also a slow one.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
 
-/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
-const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
-
-/// How often a fresh handle may meet the hash of another one: once is improbable already.
-const MINTS: usize = 4;
-
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {
-    settings: Settings,
+    limits: Arc<Limits>,
     key: HandleKey,
     clock: Clock,
     /// Pending authorizations whose redirect has not been followed. They live for a minute, and so have a log of their own.
@@ -120,10 +118,11 @@ struct New<'p> {
 
 impl MemoryStore {
     /// An empty store; `key` makes its handles.
-    pub fn new(settings: Settings, key: HandleKey, clock: Clock) -> Self {
+    pub fn new(settings: &Settings, key: HandleKey, clock: Clock) -> Self {
+        let limits = Arc::new(Limits::new(settings));
         Self {
-            usage: Usage::new(&settings),
-            settings,
+            usage: Usage::new(Arc::clone(&limits)),
+            limits,
             key,
             clock,
             unfollowed: Table::new(),
@@ -136,6 +135,12 @@ impl MemoryStore {
             evicting: AtomicUsize::new(0),
             nothing_expired: AtomicU64::new(0),
         }
+    }
+
+    /// Changes what may be kept from now on. Records that are there keep their deadlines; where they are more than there may be
+    /// now, new ones are refused until there are fewer.
+    pub fn configure(&self, settings: &Settings) {
+        self.limits.set(settings);
     }
 
     /// Keeps a new pending authorization that comes from that network.
@@ -334,7 +339,7 @@ impl MemoryStore {
 
     /// Where two follow at once, the second finds it where the first has put it: it is always in one of the two tables.
     fn follow(&self, key: Digest, now: Timestamp) {
-        let deadline = now.after(self.settings.pending);
+        let deadline = now.after(self.limits.pending());
         let live = |record: &mut Record<'_>| {
             let is_live = record.state() == State::Unfollowed && !record.is_over(now);
             is_live.then(|| record.follow(deadline))
@@ -374,9 +379,9 @@ impl MemoryStore {
             pending,
         } = new;
         let (table, lifetime) = if state == State::Unfollowed {
-            (&self.unfollowed, UNFOLLOWED.min(self.settings.pending))
+            (&self.unfollowed, UNFOLLOWED.min(self.limits.pending()))
         } else {
-            (&self.pending, self.settings.pending)
+            (&self.pending, self.limits.pending())
         };
         let head = Head {
             key,
@@ -415,7 +420,7 @@ impl MemoryStore {
         // A sign-in that has yielded its code is no longer waited for: who signs in again under the same values, because its
         // client has one state for all, takes its place. The code stays bound to what it was bound to.
         // (Not within one millisecond: by its deadline one use of these values is told from the next.)
-        let is_later = there.deadline() < now.after(self.settings.pending);
+        let is_later = there.deadline() < now.after(self.limits.pending());
         // And not where a stranger may know the values: with the browser's cookie among them nobody else does.
         let is_own = pending.browser.is_some();
         if there.state() == State::Pending && there.count() > 0 && is_later && is_own {
@@ -446,7 +451,7 @@ impl MemoryStore {
                     }
                     Presented::Differs => {}
                     Presented::WrongVerifier => {
-                        if record.count_one() >= self.settings.attempts {
+                        if record.count_one() >= self.limits.attempts() {
                             self.bury(record, State::Burnt);
                         }
                     }

@@ -6,10 +6,8 @@ use memchr::memmem;
 
 use crate::oauth::json;
 use crate::oauth::params::foldings;
-use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
-
-use super::text;
+use crate::spelling::shortcuts::is_plain_name;
 
 /// Which parameters are there, with a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,11 +97,9 @@ const NAMES: [(&str, Said); 13] = [
     ("requesturi", Said::REQUEST),
 ];
 
-static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
-
 /// Every parameter that some server takes the name for.
-pub(super) fn read_as(name: &[u8]) -> Said {
-    if name.iter().all(|byte| PLAIN.has(*byte)) {
+pub(crate) fn read_as(name: &[u8]) -> Said {
+    if is_plain_name(name) {
         let letters = || {
             let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
             letters.map(u8::to_ascii_lowercase)
@@ -112,6 +108,11 @@ pub(super) fn read_as(name: &[u8]) -> Said {
         let known = names.find(|(known, _)| letters().eq(known.bytes()));
         return known.map_or(Said::default(), |(_, said)| *said);
     }
+    read_as_any(name)
+}
+
+/// Without the short cut.
+pub(crate) fn read_as_any(name: &[u8]) -> Said {
     let mut said = Said::default();
     let mut read = |name: &[u8]| {
         any_layer(name, |layer| {
@@ -199,4 +200,12 @@ pub(super) fn subject(assertion: &[u8]) -> Option<String> {
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims = json::parse(&payload)?;
     claims.get("sub")?.as_str().map(str::to_owned)
+}
+
+/// As UTF-8, or as Latin-1 where it is none.
+pub(super) fn text(bytes: &[u8]) -> String {
+    str::from_utf8(bytes).map_or_else(
+        |_| bytes.iter().copied().map(char::from).collect(),
+        str::to_owned,
+    )
 }

@@ -2,15 +2,18 @@
 
 use std::collections::HashSet;
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::memchr;
 
-use crate::flow::{Candidate, CodeLengths, Handle, HandleKey, Purpose, handle};
+use crate::flow::{Candidate, CodeLengths, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
+use crate::spelling::shortcuts::has_any;
 use crate::work::looked_at;
 
-use super::{MAX_CANDIDATES, Request, Scan, form};
+use super::gather::{MAX_CANDIDATES, Scan};
+use super::handles::handles;
+use super::request::Request;
 
 /// A shorter word is no code: it could be guessed.
 const SHORTEST_CODE: usize = 6;
@@ -18,46 +21,12 @@ const SHORTEST_CODE: usize = 6;
 /// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
 /// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
 /// in another.
-const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
+pub(crate) const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
 static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&"),
     ByteSet::of(b"&;\"'<> \r\n\t\0"),
     ByteSet::of(b"&;\"'<> \r\n\t\0/\\,:?#|`@^(){}[]"),
 ];
-
-/// Whether a text has any of these bytes.
-fn has_any(text: &[u8], bytes: &[u8]) -> bool {
-    looked_at(text.len());
-    bytes.chunks(3).any(|bytes| {
-        let found = match bytes {
-            [a, b, c] => memchr3(*a, *b, *c, text),
-            [a, b] => memchr2(*a, *b, text),
-            [a] => memchr(*a, text),
-            _ => None,
-        };
-        found.is_some()
-    })
-}
-
-/// Whether the handle of a sign-in may stand in a text, in any spelling.
-pub(super) fn may_hold_handle(text: &[u8]) -> bool {
-    handle::may_stand_in(text) || form::hides_word(text)
-}
-
-/// The handles of sign-ins that stand in a text. Telling each costs a hash, of which only so many are `left`.
-pub(super) fn handles(key: &HandleKey, text: &[u8], left: &mut usize) -> Vec<Handle> {
-    let mut found = Vec::new();
-    for word in key.candidates(Purpose::State, text).take(*left) {
-        *left -= 1;
-        found.extend(key.recognise(Purpose::State, word));
-    }
-    found
-}
-
-/// The handle of a sign-in that is the whole of a value.
-pub(super) fn whole_handle(key: &HandleKey, value: &[u8]) -> Option<Handle> {
-    key.recognise(Purpose::State, str::from_utf8(value).ok()?)
-}
 
 /// Collects every candidate of a request.
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {

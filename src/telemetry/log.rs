@@ -1,231 +1,222 @@
-//! The log: one line an event, with stable field names.
+//! The log: one line for each event, with stable field names.
 //!
-//! The writer is bounded and lossy: a reader that hangs or a full disk costs lines, which are counted, never a
-//! request. Only our own lines are written; what libraries have to say at `debug` may hold request data.
+//! What happened is an [`Event`]; a `Line` adds the time, and serde writes it. Events go straight to the writer: by way of
+//! `tracing` each field would be visited one by one and lose its type. What libraries tell through `tracing` is heard from
+//! `warn` on, but only where in the library it was said: its own words may hold what a request holds.
+//!
+//! The writer is bounded and lossy: a reader that hangs or a full disk costs lines, which are counted, never a request.
 
-mod json;
-mod lines;
-mod time;
+mod writer;
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
-use tracing::level_filters::LevelFilter;
-use tracing::{Dispatch, Level as TracingLevel, debug, dispatcher, error, info, warn};
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt;
-use tracing_subscriber::layer::SubscriberExt as _;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
-use crate::clock::calendar::Doubt;
-use crate::clock::date;
-use crate::policy::Violation;
+use super::event::Event;
+use super::settings::{Format, Level, Settings};
+use writer::{Queue, Told};
 
-use super::{Decided, Event, Format, Level, Settings};
-use json::Json;
-use lines::{End, Lines};
+pub use writer::End;
 
-/// Characters of a client identifier that are written: whoever asks chooses it, and how long it is.
-const CLIENT_CHARACTERS: usize = 128;
+/// Bytes of a usual line, and some more.
+const LINE: usize = 384;
 
-/// Keeps the writer alive; dropped last, it writes what is buffered.
-#[derive(Debug)]
-#[must_use]
+/// Of a time, without its fraction.
+const TO_SECOND: usize = "2026-11-22T11:55:30.".len();
+
+/// Writes events. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Log {
-    _end: End,
-    dropped: Counter,
+    settings: Arc<InForce>,
+    queue: Queue,
 }
 
 impl Log {
-    /// Lines that were dropped because nobody read them.
-    pub fn dropped(&self) -> Counter {
-        self.dropped.clone()
+    /// To standard output, until the end is dropped.
+    pub fn to_stdout(settings: Settings) -> (Self, End) {
+        let told = |error: &io::Error| {
+            // There may be nothing to say it on either.
+            let _ = writeln!(
+                io::stderr(),
+                "warning: the log cannot be written: {error}; what is lost is counted in pkce_gate_log_lines_dropped_total"
+            );
+        };
+        Self::to(io::stdout(), settings, told)
     }
-}
 
-/// Sends the log of this process to standard output.
-pub fn to_stdout(settings: Settings) -> Log {
-    let told = |error: &io::Error| {
-        // There may be nothing to say it on either.
-        let _ = writeln!(
-            io::stderr(),
-            "warning: the log cannot be written: {error}; what is lost is counted in pkce_gate_log_lines_dropped_total"
+    /// `error` is called with the first error of a write.
+    fn to(
+        out: impl io::Write + Send + 'static,
+        settings: Settings,
+        error: impl FnOnce(&io::Error) + Send + 'static,
+    ) -> (Self, End) {
+        let in_force = Arc::new(InForce::new(settings));
+        let settings = Arc::clone(&in_force);
+        let lost = move |lines| {
+            let event = Event::LogLinesLost { lines };
+            if settings.has(event.level()) {
+                line(settings.format(), &event, 0)
+            } else {
+                Vec::new()
+            }
+        };
+        let (queue, end) = Queue::to(
+            out,
+            Told {
+                error: Box::new(error),
+                lost: Box::new(lost),
+            },
         );
+        (
+            Self {
+                settings: in_force,
+                queue,
+            },
+            end,
+        )
+    }
+
+    /// Changes what is written from now on, and how.
+    pub(super) fn set(&self, settings: Settings) {
+        self.settings.set(settings);
+    }
+
+    /// Lines that were lost: the queue was full, or they could not be written.
+    pub fn lost(&self) -> Counter {
+        self.queue.lost()
+    }
+
+    /// Whether lines of that level are written.
+    pub(super) fn has(&self, level: Level) -> bool {
+        self.settings.has(level)
+    }
+
+    /// Writes an event. `left_out`: how many like it, since the last line about one, had none.
+    pub(super) fn write(&self, event: &Event<'_>, left_out: u64) {
+        self.queue
+            .add(line(self.settings.format(), event, left_out));
+    }
+}
+
+/// How the log is written, as it is now.
+#[derive(Debug)]
+struct InForce {
+    /// As [`Level`] numbers it.
+    level: AtomicU8,
+    is_json: AtomicBool,
+}
+
+impl InForce {
+    fn new(settings: Settings) -> Self {
+        let in_force = Self {
+            level: AtomicU8::new(0),
+            is_json: AtomicBool::new(false),
+        };
+        in_force.set(settings);
+        in_force
+    }
+
+    fn set(&self, Settings { level, format }: Settings) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        let is_json = format == Format::Json;
+        self.is_json.store(is_json, Ordering::Relaxed);
+    }
+
+    fn has(&self, level: Level) -> bool {
+        level as u8 <= self.level.load(Ordering::Relaxed)
+    }
+
+    fn format(&self) -> Format {
+        if self.is_json.load(Ordering::Relaxed) {
+            Format::Json
+        } else {
+            Format::Text
+        }
+    }
+}
+
+/// What is written of an event, in this order.
+#[derive(Debug, Serialize)]
+struct Line<'e> {
+    #[serde(serialize_with = "rfc3339")]
+    timestamp: Timestamp,
+    level: Level,
+    #[serde(flatten)]
+    event: &'e Event<'e>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unlogged: Option<u64>,
+}
+
+/// With the newline at its end.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a line tells the time of day at which it was written; nothing is decided by it"
+)]
+fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
+    let line = Line {
+        timestamp: Timestamp::try_from(SystemTime::now()).unwrap_or_default(),
+        level: event.level(),
+        event,
+        hint: event.hint(),
+        unlogged: (left_out > 0).then_some(left_out),
     };
-    let (lines, end) = Lines::to(io::stdout(), told);
-    let dropped = lines.dropped();
-    // A second call in one process (tests) keeps the first log.
-    let _first = dispatcher::set_global_default(dispatch(settings, lines));
-    Log { _end: end, dropped }
-}
-
-/// What makes lines of our own events, and only of those that the level lets through.
-fn dispatch(settings: Settings, lines: Lines) -> Dispatch {
-    let level = match settings.level {
-        Level::Error => TracingLevel::ERROR,
-        Level::Warn => TracingLevel::WARN,
-        Level::Info => TracingLevel::INFO,
-        Level::Debug => TracingLevel::DEBUG,
-        Level::Trace => TracingLevel::TRACE,
+    let mut text = Vec::with_capacity(LINE);
+    // Strings as keys, and a vector: neither fails.
+    let _never_fails = match format {
+        Format::Json => serde_json::to_writer(&mut text, &line),
+        Format::Text => serde_json::to_value(&line).map(|line| for_people(&line, &mut text)),
     };
-    // For all there is, and not for one layer: what is off costs one comparison then.
-    let ours = Targets::new().with_target("pkce_gate", level);
-    let registry = tracing_subscriber::registry().with(ours);
-    match settings.format {
-        Format::Json => Dispatch::new(registry.with(Json(lines))),
-        Format::Text => {
-            // A failed write is told by the counter; told on stderr it would panic where stderr is closed too.
-            let text = fmt::layer()
-                .with_writer(lines)
-                .with_ansi(false)
-                .with_target(false)
-                .log_internal_errors(false);
-            Dispatch::new(registry.with(text))
-        }
-    }
+    text.push(b'\n');
+    text
 }
 
-/// Whether the operator wants a line for each request, and so for each event.
-pub(super) fn leaves_nothing_out() -> bool {
-    LevelFilter::current() >= LevelFilter::DEBUG
+thread_local! {
+    /// The last second that was written, and how: the calendar is the dear part of the time.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
-/// Writes an event. `left_out`: how many like it, since the last line about one, had none.
-pub(super) fn write(event: &Event<'_>, left_out: u64) {
-    let unlogged = (left_out > 0).then_some(left_out);
-    match event {
-        Event::Decision { .. } => decision(event, unlogged),
-        Event::Answered {
-            request,
-            upstream,
-            endpoint,
-            status,
-            took,
-        } => {
-            debug!(
-                event = "answered",
-                %request,
-                upstream = upstream.name(),
-                endpoint = endpoint.label(),
-                status,
-                micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-            );
+/// In UTC, to the microsecond. There is no time before 1970.
+fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    let time = time.max(&Timestamp::UNIX_EPOCH);
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != time.as_second() {
+            (*second, *text) = (time.as_second(), time.strftime("%FT%T.").to_string());
         }
-        Event::Misdirected {
-            request,
-            host,
-            reason,
-            status,
-        } => {
-            warn!(event = "misdirected", %request, host, reason, status, unlogged);
-        }
-        Event::UpstreamFailed {
-            request,
-            upstream,
-            fault,
-            cause,
-        } => {
-            error!(event = "upstream_failed", %request, upstream = upstream.name(), fault, cause, unlogged);
-        }
-        Event::OtherBrowser { request, upstream } => {
-            warn!(event = "other_browser", %request, upstream = upstream.name(), unlogged);
-        }
-        Event::UpstreamOriginInBody { request, upstream } => {
-            warn!(event = "upstream_origin_in_body", %request, upstream = upstream.name(), unlogged);
-        }
-        Event::Overloaded { request, upstream } => {
-            warn!(event = "overloaded", %request, upstream = upstream.name(), unlogged);
-        }
-        Event::Panicked => error!(event = "panicked", unlogged),
-        Event::ConnectionTimedOut { peer } => {
-            debug!(event = "connection_timed_out", %peer, unlogged);
-        }
-        Event::ConnectionSpared { peer } => debug!(event = "connection_spared", %peer, unlogged),
-        Event::MalformedHead { peer, reason } => {
-            warn!(event = "malformed_head", %peer, reason, unlogged);
-        }
-        Event::Listening { what, address } => info!(event = "listening", what, %address),
-        Event::FewDescriptors {
-            limit,
-            needed,
-            connections,
-            in_flight,
-        } => warn!(
-            event = "few_descriptors",
-            limit,
-            needed,
-            connections,
-            in_flight,
-            hint = "raise the limit of open files: LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell"
-        ),
-        Event::ClockInDoubt(Doubt { shows, holds }) => warn!(
-            event = "clock_in_doubt",
-            shows = date::format(*shows),
-            holds = holds.map(date::format),
-            hint = "set the clock of this machine right: an exception that has ended stays so, and while no day is known none holds"
-        ),
-        Event::SignalIgnored { signal } => warn!(
-            event = "signal_ignored",
-            signal,
-            hint = "restart the gate: it reads its configuration once"
-        ),
-        Event::Draining { limit } => info!(event = "draining", limit_seconds = limit.as_secs()),
-        Event::Stopped { cut_off } => info!(event = "stopped", cut_off),
-    }
+        text.truncate(TO_SECOND);
+        // With a one in front it has all of its zeros.
+        let mut micros = itoa::Buffer::new();
+        let micros = micros.format(1_000_000 + time.subsec_microsecond());
+        text.push_str(micros.get(1..).unwrap_or_default());
+        text.push('Z');
+        serializer.serialize_str(text)
+    })
 }
 
-/// The outcome of a request or of an answer.
-fn decision(event: &Event<'_>, unlogged: Option<u64>) {
-    let Event::Decision {
-        request,
-        upstream,
-        endpoint,
-        decided,
-        violation,
-        client,
-        redirect_origin,
-        peer,
-    } = event
-    else {
-        return;
-    };
-    let upstream = upstream.name();
-    let (endpoint, decision) = (endpoint.label(), decided.label());
-    let reason = violation.and_then(Violation::reason);
-    let reason = reason.as_deref();
-    let violation = violation.map(Violation::label);
-    let client = client.map(shown);
-    let client = client.as_deref();
-    match decided {
-        Decided::Allowed => {
-            info!(event = "decision", %request, upstream, endpoint, decision, client, redirect_origin, peer, unlogged);
-        }
-        Decided::Reported | Decided::Refused => {
-            warn!(
-                event = "decision",
-                %request,
-                upstream,
-                endpoint,
-                decision,
-                violation,
-                reason,
-                client,
-                redirect_origin,
-                peer,
-                unlogged
-            );
-        }
-    }
-}
-
-/// As much of a client identifier as fits a line; the writer escapes it.
-fn shown(client: &str) -> Cow<'_, str> {
-    if client.len() <= CLIENT_CHARACTERS {
-        return Cow::Borrowed(client);
-    }
-    match client.char_indices().nth(CLIENT_CHARACTERS) {
-        None => Cow::Borrowed(client),
-        Some((end, _)) => Cow::Owned(format!("{}…", client.get(..end).unwrap_or_default())),
+/// The time, the level, and `name=value` for each field. Text is quoted and escaped; request ids and addresses need neither.
+fn for_people(line: &Value, text: &mut Vec<u8>) {
+    let fields = line.as_object().into_iter().flatten();
+    for (at, (name, value)) in fields.enumerate() {
+        let _never_fails = match (at, value) {
+            (0, Value::String(time)) => write!(text, "{time}"),
+            (1, Value::String(level)) => write!(text, " {level:>5}"),
+            (_, Value::String(plain))
+                if name == "request" || plain.parse::<SocketAddr>().is_ok() =>
+            {
+                write!(text, " {name}={plain}")
+            }
+            (_, Value::String(foreign)) => write!(text, " {name}={foreign:?}"),
+            (_, number) => write!(text, " {name}={number}"),
+        };
     }
 }
 

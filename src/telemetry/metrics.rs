@@ -12,28 +12,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Event, Upstream};
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct DecisionLabels {
-    pub(super) upstream: String,
-    pub(super) endpoint: &'static str,
-    pub(super) decision: &'static str,
-    pub(super) violation: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct RequestLabels {
-    pub(super) upstream: String,
-    pub(super) endpoint: &'static str,
-    pub(super) status: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct EndpointLabels {
-    pub(super) upstream: String,
-    pub(super) endpoint: &'static str,
-}
+use super::event::Event;
+use super::families::Families;
+use super::upstream::Upstream;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FaultLabels {
@@ -42,16 +23,13 @@ struct FaultLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
+struct ResultLabel {
+    result: &'static str,
 }
 
-/// What is counted for each request, by upstream. Clones count together.
-#[derive(Debug, Clone)]
-pub(super) struct Families {
-    pub(super) decisions: Family<DecisionLabels, Counter>,
-    pub(super) requests: Family<RequestLabels, Counter>,
-    pub(super) durations: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
 }
 
 /// All metrics of the process.
@@ -60,6 +38,7 @@ pub struct Metrics {
     families: Families,
     upstream_errors: Family<FaultLabels, Counter>,
     incidents: Family<KindLabel, Counter>,
+    reloads: Family<ResultLabel, Counter>,
     connections: Gauge,
 }
 
@@ -78,6 +57,7 @@ impl Metrics {
             families,
             upstream_errors: Family::default(),
             incidents: Family::default(),
+            reloads: Family::default(),
             connections: Gauge::default(),
             registry: Mutex::default(),
         };
@@ -106,6 +86,11 @@ impl Metrics {
             "incidents",
             "Things worth a look",
             metrics.incidents.clone(),
+        );
+        registry.register(
+            "reload",
+            "Reloads of the configuration",
+            metrics.reloads.clone(),
         );
         registry.register(
             "connections",
@@ -167,13 +152,6 @@ impl Metrics {
                 violation,
                 ..
             } => upstream.decided(*endpoint, *decided, *violation),
-            Event::Answered {
-                upstream,
-                endpoint,
-                status,
-                took,
-                ..
-            } => upstream.answered(*endpoint, *status, *took),
             Event::UpstreamFailed {
                 upstream, fault, ..
             } => {
@@ -191,13 +169,24 @@ impl Metrics {
             Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
             Event::ConnectionSpared { .. } => self.incident("connection_spared"),
             Event::MalformedHead { .. } => self.incident("malformed_head"),
-            Event::Listening { .. }
+            Event::Reloaded { .. } => self.reloaded("applied"),
+            Event::ReloadFailed { .. } => self.reloaded("failed"),
+            Event::Library { .. } => self.incident("library"),
+            // Answers are counted when their head is there ([`Upstream::answered`]).
+            Event::Answered { .. }
+            | Event::Panic { .. }
+            | Event::LogLinesLost { .. }
+            | Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => {}
         }
+    }
+
+    fn reloaded(&self, result: &'static str) {
+        self.reloads.get_or_create(&ResultLabel { result }).inc();
     }
 
     fn incident(&self, kind: &'static str) {
@@ -220,8 +209,9 @@ impl fmt::Debug for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::Endpoint;
     use crate::policy::Violation;
-    use crate::telemetry::{Decided, EndpointKind, RequestId};
+    use crate::telemetry::{Decided, RequestId};
 
     #[test]
     fn a_decision_is_counted_by_closed_labels_and_never_by_client() {
@@ -231,10 +221,11 @@ mod tests {
             metrics.count(&Event::Decision {
                 request: RequestId(1),
                 upstream: &upstream,
-                endpoint: EndpointKind::Token,
+                endpoint: Endpoint::Token,
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),
+                method: None,
                 redirect_origin: None,
                 peer: "192.0.2.1",
             });

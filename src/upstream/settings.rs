@@ -25,17 +25,7 @@ pub struct Settings {
 impl Settings {
     /// `host:port` as a Host header has it: without the scheme's own port.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        let own_port = if self.tls { 443 } else { 80 };
-        if self.port == own_port {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        authority(&self.host, self.port, self.tls)
     }
 
     /// `scheme://authority`.
@@ -45,5 +35,20 @@ impl Settings {
             if self.tls { "https" } else { "http" },
             self.authority()
         )
+    }
+}
+
+/// `host` or `host:port` as a Host header has it: without the scheme's own port.
+pub fn authority(host: &str, port: u16, tls: bool) -> String {
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let own_port = if tls { 443 } else { 80 };
+    if port == own_port {
+        host
+    } else {
+        format!("{host}:{port}")
     }
 }

@@ -1,7 +1,11 @@
 //! What operators see of a broken `config.toml`, byte for byte; and the command that shows it.
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
+use crate::support::fixture::HINT;
+use crate::support::gate::scratch;
 use crate::support::params::unguessable;
 use pkce_gate::clock::date;
 use pkce_gate::config::{self, Problems};
@@ -151,6 +155,7 @@ fn a_wrong_command_line_is_told_apart_from_a_wrong_file() {
     for wrong in [
         &[][..],
         &["chek"],
+        &["schema", "--format", "xml"],
         &["check", "config.toml"],
         &["healthcheck", "--admin", "x"],
     ] {
@@ -160,4 +165,145 @@ fn a_wrong_command_line_is_told_apart_from_a_wrong_file() {
         assert!(text(&output.stderr).contains("Usage:") || !output.stderr.is_empty());
     }
     assert_eq!(pkce_gate(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_shape_of_the_configuration_is_printed_for_people() {
+    for (format, file) in [
+        ("toml", include_str!("../../config.toml")),
+        ("markdown", include_str!("../../docs/src/configuration.md")),
+    ] {
+        let output = pkce_gate(&["schema", "--format", format]);
+        assert_eq!(output.status.code(), Some(0));
+        let hint = "cargo run -- schema --format toml > config.toml, and --format markdown > docs/src/configuration.md";
+        assert!(text(&output.stdout) == file, "write it anew: {hint}");
+    }
+}
+
+/// What the JSON schema finds wrong with files: place and keyword.
+fn found_by_the_schema(files: &[&str]) -> Vec<Vec<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("tests/servers/.venv/bin/python");
+    assert!(python.exists(), "python; {HINT}");
+    let mut validator = Command::new(python)
+        .current_dir(root)
+        .arg("tests/config/validate.py")
+        .args(files)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let schema = pkce_gate(&["schema"]).stdout;
+    validator.stdin.take().unwrap().write_all(&schema).unwrap();
+    let output = validator.wait_with_output().unwrap();
+    assert!(output.status.success(), "the validator ends well");
+    let lines = text(&output.stdout).lines();
+    let found: Vec<_> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(found.len(), files.len());
+    found
+}
+
+/// An editor must not underline what the gate takes.
+#[test]
+fn the_json_schema_accepts_what_check_accepts() {
+    let is_key = |code: &str| {
+        let key = code.split(" = ").next().unwrap();
+        key != code && !key.contains(' ')
+    };
+    let every_key = include_str!("../../config.toml")
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(code) if code.starts_with("[[") || is_key(code) => code,
+            _ => line,
+        })
+        .filter(|line| !line.starts_with("ca = "));
+    let every_key = every_key.collect::<Vec<_>>().join("\n");
+    let with_a_date = every_key.replace("\"2027-03-31\"", "2027-03-31");
+    let reserved = every_key.replace(
+        "[upstream.metadata]\n",
+        "correlation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\ncode_in_json = []\n\
+         [upstream.metadata]\nsynthesize = false\n",
+    );
+    let folder = scratch();
+    let mut files = vec![
+        "config.toml".to_owned(),
+        "deploy/compose/config.toml".to_owned(),
+        "deploy/docker/config.toml".to_owned(),
+        "deploy/kubernetes/config.toml".to_owned(),
+        "tests/config/doubts.toml".to_owned(),
+        "tests/config/promises.toml".to_owned(),
+        "tests/config/warnings.toml".to_owned(),
+    ];
+    for (name, text) in [
+        ("every_key.toml", every_key),
+        ("with_a_date.toml", with_a_date),
+        ("reserved.toml", reserved),
+    ] {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        files.push(file.to_str().unwrap().to_owned());
+    }
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    for file in &files {
+        let checked = pkce_gate(&["check", "--config", file]);
+        let told = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(0), "{file}: {told}");
+    }
+    let found = found_by_the_schema(&files);
+    assert!(found.iter().all(Vec::is_empty), "{found:?}");
+}
+
+#[test]
+fn the_json_schema_refuses_unknown_keys_wrong_types_and_what_comes_later() {
+    let found = found_by_the_schema(&[
+        "tests/config/unknown_key.toml",
+        "tests/config/wrong_section.toml",
+        "tests/config/wrong_type.toml",
+        "tests/config/missing.toml",
+        "tests/config/later.toml",
+    ]);
+    let expected: [&[&str]; 5] = [
+        &[
+            "$.server additionalProperties",
+            "$.upstream[0] additionalProperties",
+        ],
+        &[
+            "$ additionalProperties",
+            "$.server additionalProperties",
+            "$.upstream[0] additionalProperties",
+        ],
+        &[
+            "$.log.level enum",
+            "$.server.listen type",
+            "$.server.proxy_protocol const",
+            "$.server.workers type",
+            "$.store.per_client type",
+            "$.upstream type",
+        ],
+        &[
+            "$.upstream[0] required",
+            "$.upstream[0].client[0] required",
+            "$.upstream[0].endpoints required",
+            "$.upstream[0].endpoints.authorization minItems",
+        ],
+        &[
+            "$.server.listen[1] pattern",
+            "$.server.proxy_protocol const",
+            "$.server.tls not",
+            "$.store.kind enum",
+            "$.store.url not",
+            "$.upstream[0].endpoints.pushed_authorization_request maxItems",
+            "$.upstream[0].metadata.synthesize const",
+            "$.upstream[0].pkce.code_in_json maxItems",
+            "$.upstream[0].pkce.correlation const",
+            "$.upstream[0].pkce.promote not",
+            "$.upstream[0].pkce.request_objects const",
+            "$.upstream[0].pkce.response_modes[1] enum",
+            "$.upstream[0].pkce.to_upstream enum",
+            "$.upstream[0].url pattern",
+        ],
+    ];
+    assert_eq!(found, expected);
 }

@@ -114,9 +114,9 @@ fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
     assert_eq!(rig.gate.metric(counted), none.len());
 }
 
-/// README, "Sizing": the same for any limits, and what comes of it for the default ones.
+/// The manual, "Sizing": the same for any limits, and what comes of it for the default ones.
 #[test]
-fn the_memory_of_the_process_has_the_bound_that_the_readme_gives() {
+fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
     const PLACES: usize = 40;
@@ -125,11 +125,11 @@ fn the_memory_of_the_process_has_the_bound_that_the_readme_gives() {
             + connections * (20 * KIB + 2 * 32 * KIB + 2 * 64 * KIB)
             + in_flight * (MIB + 512 * KIB)
     };
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    let readme = readme.expect("the README is there");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src/operations.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
     let tenths = bound(4096, 512).div_ceil(100_000_000);
     let most = format!("{}.{} GB", tenths / 10, tenths % 10);
-    assert!(readme.contains(&most), "{most}");
+    assert!(page.contains(&format!("| together | | {most} |")), "{most}");
     // With the store, and the kernel's buffers of clients that do not read.
     let all = bound(4096, 512) + 920_000_000 + 4096 * 256 * KIB;
     let unit = concat!(

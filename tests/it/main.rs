@@ -1,12 +1,14 @@
 //! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
 #![cfg(test)]
 
+mod access;
 mod attacks;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod deploy;
 mod differential;
+mod docs;
 mod lifecycle;
 mod limits;
 mod metadata;
@@ -16,6 +18,7 @@ mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
+mod reload;
 mod secrecy;
 mod shares;
 mod signals;

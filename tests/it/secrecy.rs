@@ -338,6 +338,55 @@ fn what_is_not_even_http_leaves_none() {
     });
 }
 
+/// The log at this level has a line for each request, with its path. Links that reset a password are secrets, and so is what a client
+/// writes in a place that is not for secrets.
+#[test]
+fn paths_and_methods_leave_none() {
+    in_every_format(|watch| {
+        let (authorization, code) = watch.sign_in();
+        let entry = watch.rig.entry(&watch.rig.authorization());
+        let handle = handle_of(&entry);
+        watch.canaries.add("handle of the state", &handle);
+        let (word, link) = (unguessable(), watch.canaries.mint("link"));
+        watch.canaries.add("word", &word);
+        let letters = "correcthorsebatterystaple";
+        watch.canaries.add("secret of letters", letters);
+        for secret in [
+            &code,
+            &handle,
+            &authorization.verifier,
+            &word,
+            &encode(&link),
+        ] {
+            for path in [
+                format!("/{secret}"),
+                format!("/login/{secret}"),
+                format!("/login/{secret}/login"),
+                format!("/login;session={secret}"),
+                format!("/login={secret}"),
+                format!("/login.{secret}"),
+                format!("//{secret}"),
+                format!("/token/{secret}"),
+                format!("/authorize;{secret}"),
+                format!("/authorize/{secret}"),
+                format!("{}/{secret}", "/login".repeat(10)),
+                format!("/{letters}/login"),
+            ] {
+                for method in ["GET", "POST"] {
+                    let body = (method == "POST").then_some("");
+                    watch.rig.send(&request(method, &path, &[], body));
+                }
+            }
+            watch.rig.send(&request(secret, "/login", &[], None));
+        }
+        let log = watch
+            .rig
+            .gate
+            .log_until(|log| log.contains("/login/*/login"));
+        assert!(log.contains("other"), "{log}");
+    });
+}
+
 #[test]
 fn refused_and_malformed_authorization_requests_leave_none() {
     in_every_format(|watch| {

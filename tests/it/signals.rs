@@ -180,3 +180,36 @@ fn a_flood_of_refusals_leaves_few_lines_and_is_counted() {
                    decision=\"refused\",violation=\"missing_challenge\"}";
     assert_eq!(rig.gate.metric(counted), FLOOD + 1);
 }
+
+#[test]
+fn a_decision_names_the_method_of_the_challenge_and_the_client_also_where_only_its_sign_in_does() {
+    let rig = Rig::tables(
+        "[[upstream.client]]\nid = \"old\"\nmethods = [\"S256\", \"plain\"]\nuntil = \"2999-12-31\"\nowner = \"o\"\nreason = \"r\"\n",
+    );
+    let plain = "p".repeat(43);
+    let old = rig
+        .authorization()
+        .with("client_id", "old")
+        .with("code_challenge", &plain)
+        .with("code_challenge_method", "plain");
+    rig.enter(&old);
+    assert_eq!(last_decision(&rig, 1)["method"], "plain");
+    let new = rig.authorization();
+    let code = rig.code_for(&new);
+    assert_eq!(last_decision(&rig, 2)["method"], "S256");
+    // The request names no client; the code is one of its sign-ins.
+    let wrong = new
+        .redemption(&code)
+        .without("client_id")
+        .with("code_verifier", &unguessable().repeat(2));
+    rig.token(&wrong);
+    let line = last_decision(&rig, 3);
+    assert_eq!(line["decision"], "refused", "{line}");
+    assert_eq!(
+        (line["client"].as_str(), line["method"].as_str()),
+        (Some("pub"), Some("S256")),
+        "{line}"
+    );
+    rig.enter(&new.clone().without("code_challenge"));
+    assert_eq!(last_decision(&rig, 4)["method"].as_str(), None);
+}

@@ -14,4 +14,5 @@ pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod servers;
 pub(crate) mod stage;
+pub(crate) mod tree;
 pub(crate) mod wire;

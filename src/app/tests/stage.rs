@@ -112,7 +112,8 @@ token = ["/token"]
         );
         let checked = config::load(&text, "test.toml", clock::today()).unwrap();
         let outage = Outage::default();
-        let failing = |memory| Store::Failing(FailingStore::new(memory, outage.clone()));
+        let given = outage.clone();
+        let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()));
         let app = App::bind_with(checked.config, Telemetry::new(), Clock::system(), failing);
         let app = app.unwrap();
         let gate = app.addresses()[0];

@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
 
 use super::facts::{AUTHORIZE, CLIENT};
@@ -10,7 +12,7 @@ use super::wire::{self, Failed, Pairs};
 /// 256 random bits in base64url.
 pub(super) fn unguessable() -> Result<String, Failed> {
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(wire::failed)?;
+    SysRng.try_fill_bytes(&mut random).map_err(wire::failed)?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 

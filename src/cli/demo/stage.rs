@@ -15,6 +15,7 @@ use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::server;
 use crate::telemetry::Telemetry;
+use crate::telemetry::log::{self, Log};
 
 /// Where the demo page is, if nothing else is there.
 const PORT: u16 = 8088;
@@ -35,12 +36,13 @@ pub(super) struct Opened {
     pub(super) page: TcpListener,
     pub(super) upstream: TcpListener,
     pub(super) gate: App,
-    /// What the configuration says about the log.
-    pub(super) log: crate::telemetry::Settings,
+    /// The gate's log: dropped last, so that it is written to its end.
+    pub(super) log: Option<log::End>,
 }
 
-/// Opens everything. `port` is the page's; without one it is the usual one, or any if that is taken.
-pub(super) fn open(port: Option<u16>) -> Result<Opened, Failed> {
+/// Opens everything. `port` is the page's; without one it is the usual one, or any if that is taken. `logs`: the gate's log goes
+/// to standard output.
+pub(super) fn open(port: Option<u16>, logs: bool) -> Result<Opened, Failed> {
     let page = match port {
         Some(port) => listen(port)?,
         None => listen(PORT).or_else(|_| listen(0))?,
@@ -58,8 +60,13 @@ pub(super) fn open(port: Option<u16>) -> Result<Opened, Failed> {
     };
     let config = config(&places);
     let settings = load(&config)?;
-    let log = settings.log;
-    let gate = App::bind(settings, Telemetry::new(), Clock::system()).map_err(failed)?;
+    let (telemetry, log) = if logs {
+        let (log, end) = Log::to_stdout(settings.log);
+        (Telemetry::logging(&log), Some(end))
+    } else {
+        (Telemetry::new(), None)
+    };
+    let gate = App::bind(settings, telemetry, Clock::system()).map_err(failed)?;
     let ledger = Arc::default();
     let stage = Stage {
         places,

@@ -1,5 +1,5 @@
-use super::super::testing::{UPSTREAM, check_upstream, config};
 use super::*;
+use crate::config::testing::{UPSTREAM, check_upstream, config};
 use crate::oauth::{ResponseMode, ResponseType};
 
 /// Everything that an exception needs.

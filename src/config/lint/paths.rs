@@ -1,10 +1,10 @@
 //! Paths that some server takes for one another.
 
-use super::super::problem::Problem;
-use super::super::tree::Table;
-use super::super::upstream::Read;
-use super::super::value::quoted;
-use crate::gateway::endpoint::fold::{fold_path, fold_segments};
+use crate::config::problem::Problem;
+use crate::config::tree::Table;
+use crate::config::upstream::Read;
+use crate::config::words::quoted;
+use crate::route::fold::{fold_path, fold_segments};
 
 /// A list of paths, and where it stands.
 struct Listed<'r, 't> {
@@ -14,7 +14,7 @@ struct Listed<'r, 't> {
 }
 
 /// Exact paths tell endpoints apart here; a server that folds paths would not.
-pub(super) fn alike(read: &Read<'_>) {
+pub(crate) fn alike(read: &Read<'_>) {
     let endpoints = &read.built.gateway.endpoints;
     let listed = |key, paths| Listed {
         table: &read.tables.endpoints,
@@ -42,7 +42,7 @@ pub(super) fn alike(read: &Read<'_>) {
 }
 
 /// What stands in `[upstream.routes]` and does nothing.
-pub(super) fn idle_routes(read: &Read<'_>) {
+pub(crate) fn idle_routes(read: &Read<'_>) {
     let (table, routes) = (&read.tables.routes, &read.built.gateway.routes);
     let is_good = ["default", "allow", "deny", "foreign_callbacks"]
         .iter()

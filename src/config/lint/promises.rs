@@ -1,14 +1,13 @@
 //! What the gate does not promise with a configuration that is otherwise good.
 
-use super::super::client::laxer;
-use super::super::path::PATTERN;
-use super::super::problem::{Problem, Span};
-use super::super::tree::Table;
-use super::super::upstream::Read;
-use super::super::value::quoted;
-use super::{nothing_refused, table};
-use crate::gateway::BrowserBinding;
-use crate::policy::rules::ClientRule;
+use crate::config::client::laxer;
+use crate::config::problem::{Problem, Span};
+use crate::config::schema::upstream::ALLOW;
+use crate::config::tree::Table;
+use crate::config::upstream::Read;
+use crate::config::words::quoted;
+use crate::gateway::settings::BrowserBinding;
+use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Rule};
 
 /// The rule of a client that holds on that day.
@@ -20,9 +19,22 @@ fn in_force(client: &ClientRule, today: u64) -> &Rule {
     }
 }
 
+fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
+    let label = match read.built.gateway.rules.default_rule().mode {
+        Mode::Off => "nothing is judged",
+        Mode::Report | Mode::Enforce => "violations are recorded only",
+    };
+    table.push(Problem::warning(
+        table.at("mode"),
+        format!("nothing is refused at {}", quoted(read.name())),
+        label,
+        "write mode = \"enforce\" once the log shows that every client is ready",
+    ));
+}
+
 /// Where codes travel as the upstream issued them, one that was stolen is good wherever the upstream takes it: `guarded` is a net
 /// there, and so is every tree that is allowed as a whole. Only `deny` with a list of paths is a wall.
-pub(super) fn forgotten_paths(read: &Read<'_>, today: u64) {
+pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
     let routes = &read.tables.routes;
     let is_default =
         routes.is_good("default") && (routes.has("default") || routes.lacks("default"));
@@ -38,7 +50,7 @@ pub(super) fn forgotten_paths(read: &Read<'_>, today: u64) {
         let net = format!("below {} there is only a net", trees.join(", "));
         ("allow", net, "write the paths one by one".to_owned())
     } else {
-        let write = if routes.header() == table(read).header() {
+        let write = if routes.header() == read.table().header() {
             "add [upstream.routes] with default = \"deny\""
         } else {
             "write default = \"deny\""
@@ -62,7 +74,7 @@ fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
     if !routes.is_good("allow") {
         return Vec::new();
     }
-    let allow = routes.list("allow", &PATTERN).unwrap_or_default();
+    let allow = routes.get(&ALLOW);
     let trees = allow.iter().filter(|path| path.value.ends_with("/**"));
     trees.map(|path| quoted(&path.value)).collect()
 }
@@ -70,7 +82,7 @@ fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
 /// Two sign-ins under one state stop each other, whoever begins them, unless the browser's cookie tells them apart. An answer
 /// that belongs to neither for sure is judged by the default rule: those of clients that are not enforced themselves are
 /// refused, too, where that one enforces.
-pub(super) fn constant_states(read: &Read<'_>, today: u64) {
+pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
     let pkce = &read.tables.pkce;
     if read.built.gateway.browser_binding != BrowserBinding::Off {
         return;
@@ -119,7 +131,7 @@ fn travelling_codes<'r>(
 
 /// An `id_token` is signed over the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11), and with handles the
 /// client gets others.
-pub(super) fn signed_hashes(read: &Read<'_>, today: u64) {
+pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
     let pkce = &read.tables.pkce;
     let default = read.built.gateway.rules.default_rule();
     let clients = read.clients.iter();
@@ -162,7 +174,7 @@ pub(super) fn signed_hashes(read: &Read<'_>, today: u64) {
 
 /// A default that is laxer than one of its clients. Of what cannot be told for sure whose it is, some is judged by the stricter
 /// rule, and the rest by the default.
-pub(super) fn default_rule(read: &Read<'_>, today: u64) {
+pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
     let default = read.built.gateway.rules.default_rule();
     let stricter = |client: &&(Table<'_>, ClientRule)| in_force(&client.1, today).mode;
     let strictest = read.clients.iter().rev().max_by_key(stricter);

@@ -3,21 +3,20 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::super::client::{Lax, laxer};
-use super::super::origin::Origin;
-use super::super::problem::{Problem, Span};
-use super::super::tree::Table;
-use super::super::upstream::Read;
-use super::super::value::quoted;
-use super::{name, table};
 use crate::clock::date;
+use crate::config::client::{Lax, laxer};
+use crate::config::origin::Origin;
+use crate::config::problem::{Problem, Span};
+use crate::config::tree::Table;
+use crate::config::upstream::Read;
+use crate::config::words::quoted;
 use crate::oauth::ClientId;
-use crate::policy::rules::ClientRule;
+use crate::policy::ClientRule;
 use crate::policy::{Mode, Rule};
 
 /// Of two upstreams on one server the laxer one is a way around the stricter one. What is compared is the rule that holds for each
 /// client that either of them names, and the one for all others.
-pub(in super::super) fn one_server(upstreams: &[Read<'_>], today: u64) {
+pub(crate) fn one_server(upstreams: &[Read<'_>], today: u64) {
     for (at, read) in upstreams.iter().enumerate() {
         let earlier = upstreams.iter().take(at);
         for other in earlier.filter(|other| is_one_server(read, other)) {
@@ -142,8 +141,8 @@ impl<'r, 't> Pair<'r, 't> {
         let whose = whose.unwrap_or_default();
         let message = format!(
             "{} is a way around {}{whose}: {}",
-            quoted(name(self.lax)),
-            quoted(name(self.strict)),
+            quoted(self.lax.name()),
+            quoted(self.strict.name()),
             one_place(self.lax, self.strict)
         );
         let label = match &way.instead {
@@ -178,7 +177,7 @@ fn one_place(a: &Read<'_>, b: &Read<'_>) -> String {
 }
 
 /// An upstream that is the gate: its requests would go round in circles, and those of operators would be open to clients.
-pub(in super::super) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]) {
+pub(crate) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]) {
     for read in upstreams {
         let target = read.target.as_ref();
         let Some(own) = own
@@ -187,10 +186,11 @@ pub(in super::super) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]
         else {
             continue;
         };
-        let message = format!("{} is the gate itself", table(read).name("url"));
+        let message = format!("{} is the gate itself", read.table().name("url"));
         let label = format!("the gate listens on {own}");
         let help = "write where the server is that the gate stands in front of";
-        table(read).push(Problem::error(table(read).at("url"), message, label, help));
+        read.table()
+            .push(Problem::error(read.table().at("url"), message, label, help));
     }
 }
 

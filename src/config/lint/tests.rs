@@ -1,5 +1,5 @@
-use super::super::testing::{UPSTREAM, check, check_text, check_upstream};
 use super::overlap;
+use crate::config::testing::{UPSTREAM, check, check_text, check_upstream};
 
 #[test]
 fn two_listeners_never_share_connections() {
@@ -276,7 +276,7 @@ fn hosts_that_tie_are_said() {
         (format!("{one}{two}"), "14:9"),
         (format!("{two}{one}"), "14:9"),
     ] {
-        let found = super::super::testing::problems(&behind_a_proxy(&text));
+        let found = crate::config::testing::problems(&behind_a_proxy(&text));
         let tie = found
             .iter()
             .find(|problem| !problem.contains(ignored))

@@ -1,29 +1,31 @@
 //! What must not be there twice.
 
-use super::super::problem::{Problem, Span};
-use super::super::upstream::Read;
-use super::super::value::quoted;
-use super::{name, table};
-use crate::gateway::endpoint::overlap;
+use crate::config::problem::{Problem, Span};
+use crate::config::upstream::Read;
+use crate::config::words::quoted;
+use crate::route::overlap;
 
 /// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
-pub(in super::super) fn unique(upstreams: &[Read<'_>]) {
+pub(crate) fn unique(upstreams: &[Read<'_>]) {
     for (at, read) in upstreams.iter().enumerate() {
         unique_clients(read);
         let earlier = upstreams.iter().take(at);
-        let same_name = earlier.clone().find(|other| name(other) == name(read));
+        let same_name = earlier.clone().find(|other| other.name() == read.name());
         if let Some(other) = same_name
-            && [read, other].iter().all(|read| table(read).is_good("name"))
+            && [read, other]
+                .iter()
+                .all(|read| read.table().is_good("name"))
         {
-            let message = format!("two upstreams are called {}", quoted(name(read)));
+            let message = format!("two upstreams are called {}", quoted(read.name()));
             let help = "give each a name of its own, for example name = \"second\"";
-            let label = if table(read).has("name") {
+            let label = if read.table().has("name") {
                 "again"
             } else {
                 "by default"
             };
-            let problem = Problem::error(table(read).at("name"), message, label, help);
-            table(read).push(problem.and_at(table(other).at("name"), "the first one"));
+            let problem = Problem::error(read.table().at("name"), message, label, help);
+            read.table()
+                .push(problem.and_at(other.table().at("name"), "the first one"));
         }
         let same_place = earlier.clone().find_map(|other| {
             let host = shared_host(read, other)?;
@@ -41,14 +43,15 @@ pub(in super::super) fn unique(upstreams: &[Read<'_>]) {
                 None => "give one of them other hosts or another prefix".to_owned(),
             };
             let problem = Problem::error(place(read), message, label, help);
-            table(read).push(problem.and_at(place(other), "the first one"));
+            read.table()
+                .push(problem.and_at(place(other), "the first one"));
         }
     }
 }
 
 /// The host of its public URL, where that tells it from the other one, and no hosts are written yet.
 fn own_host(read: &Read<'_>, other: &Read<'_>) -> Option<String> {
-    let is_open = read.built.gateway.hosts.is_empty() && table(read).has("public_url");
+    let is_open = read.built.gateway.hosts.is_empty() && read.table().has("public_url");
     let own = read.public.as_ref().filter(|_| is_open)?.authority();
     let others = other.public.as_ref();
     let differs = others.is_none_or(|other| other.authority() != own);
@@ -60,15 +63,15 @@ fn prefix<'r>(read: &'r Read<'_>) -> &'r str {
 }
 
 fn has_good_place(read: &Read<'_>) -> bool {
-    table(read).is_good("hosts") && table(read).is_good("prefix")
+    read.table().is_good("hosts") && read.table().is_good("prefix")
 }
 
 /// Where it says which requests are its own.
 fn place(read: &Read<'_>) -> Span {
     let written = ["hosts", "prefix"]
         .into_iter()
-        .find(|key| table(read).has(key));
-    written.map_or(table(read).header(), |key| table(read).at(key))
+        .find(|key| read.table().has(key));
+    written.map_or(read.table().header(), |key| read.table().at(key))
 }
 
 fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {

@@ -1,5 +1,5 @@
-use super::super::testing::{UPSTREAM, check_upstream, config};
-use crate::gateway::{BrowserBinding, Entry, ToUpstream};
+use crate::config::testing::{UPSTREAM, check_upstream, config};
+use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};
 
@@ -87,7 +87,7 @@ fn plain_is_for_single_clients() {
         "methods = [\"s256\"]",
         &[
             "2:12 error: `upstream.pkce.methods` is not a code challenge method | \
-           this method is not known | write \"S256\", spelt exactly so",
+           this method is not known | write \"S256\" (case-sensitive)",
         ],
     );
     check(

@@ -1,4 +1,4 @@
-use super::super::testing::{check, check_text, check_upstream};
+use crate::config::testing::{check, check_text, check_upstream};
 
 #[test]
 fn wrong_types_say_what_is_there_and_what_to_write() {
@@ -19,7 +19,7 @@ fn wrong_types_say_what_is_there_and_what_to_write() {
     check(
         "[server]\nlisten = \"0.0.0.0:1\"",
         &[
-            "2:10 error: `server.listen` has to be a list | this is a text | \
+            "2:10 error: `server.listen` has to be a list | this is a string | \
            write listen = [\"0.0.0.0:1\"]",
         ],
     );

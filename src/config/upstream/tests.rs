@@ -1,4 +1,4 @@
-use super::super::testing::{check_text, config};
+use crate::config::testing::{check_text, config};
 
 const ENDPOINTS: &str = "[upstream.endpoints]\nauthorization = [\"/a\"]\ntoken = [\"/t\"]\n";
 

@@ -137,7 +137,23 @@ fn texts_can_be_printed() {
 }
 
 #[test]
-fn what_is_quoted_is_escaped_and_short() {
-    assert_eq!(quoted("a\"\n"), "\"a\\\"\\n\"");
-    assert_eq!(quoted(&"ä".repeat(100)).chars().count(), 63);
+fn durations_and_sizes_are_shown_as_one_would_write_them() {
+    for (millis, shown) in [
+        (0, "\"0s\""),
+        (10, "\"10ms\""),
+        (1_500, "\"1500ms\""),
+        (90_000, "\"90s\""),
+        (900_000, "\"15m\""),
+        (3_600_000, "\"1h\""),
+    ] {
+        assert_eq!(show_duration(Duration::from_millis(millis)), shown);
+    }
+    for (bytes, shown) in [
+        (0, "\"0B\""),
+        (100, "\"100B\""),
+        (8192, "\"8KiB\""),
+        (1 << 21, "\"2MiB\""),
+    ] {
+        assert_eq!(show_size(bytes), shown);
+    }
 }

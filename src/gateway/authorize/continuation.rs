@@ -2,40 +2,34 @@
 
 use http::{Response, StatusCode};
 
-use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{CodeChallenge, Digest, ErrorCode, RedirectUri, ResponseMode};
-use crate::policy::{Cleared, Decision, Rule, Verdict, Violation, apply};
+use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
+use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::Pending;
-use crate::telemetry::Decided;
 
-use super::super::body::Body;
-use super::super::concern::Heard;
-use super::super::exchange::{Exchange, NOBODY};
-use super::super::received::{Names, Received, Unwritable};
-use super::super::{ToUpstream, browser, reply};
-use super::{pass_from, store_unavailable};
+use super::refuse::store_unavailable;
+use super::rewrite::rewritten;
+use crate::gateway::concern::Heard;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::{browser, reply};
+use crate::http::body::Body;
 
 /// Rule 2: the sign-in goes on.
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
-    submission: &Submission<'_>,
-    handle: &Handle,
+    (submission, handle): (&Submission<'_>, &Handle),
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
-    let record = match exchange.site.store.pending(handle.digest()).await {
+    let record = match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => record,
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // Rule 5: a dead handle is never a state of the client's own.
             let violation = Violation::ExpiredSignIn;
-            exchange.tell(
-                Decided::Refused,
-                Some(&violation),
-                request.names().as_named(),
-            );
+            exchange.refuse(&violation, request.names().about());
             return exchange.page(
                 StatusCode::BAD_REQUEST,
                 &violation,
@@ -43,15 +37,19 @@ pub(super) async fn continuation(
                 accept.as_ref(),
             );
         }
-        Err(error) => return store_unavailable(exchange, error, NOBODY, accept.as_ref()),
+        Err(error) => {
+            let names = request.names();
+            return store_unavailable(exchange, error, names.about(), accept.as_ref());
+        }
     };
+    exchange.goes_on_for(record.client);
     let said = submission
         .continues(handle, &record)
         .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, &record, own, now))
+        .and_then(|()| browser::check(exchange, (&record, own), now))
         .err();
     let rule = match &violation {
         // It may be about the client that it names, or about any client.
@@ -61,24 +59,16 @@ pub(super) async fn continuation(
     // Only a refusal is told.
     let names = violation.as_ref().map(|_| {
         let names = request.names();
-        names.or_of(exchange.site.client_name(record.client))
+        let client = exchange.site.state.client_name(record.client);
+        names.or_of(client, record.challenge.as_ref())
     });
-    let whom = names.as_ref().map_or(NOBODY, Names::as_named);
-    let sign_in = SignIn {
-        handle,
-        record: &record,
-        browser: now,
+    let verdict = Verdict {
+        subject: request,
+        violation,
     };
-    match apply(
-        rule.mode,
-        Verdict {
-            subject: request,
-            violation,
-        },
-    ) {
+    match exchange.decide_on(rule, verdict, names.unwrap_or_default().about()) {
         Decision::Refuse(_, violation) => {
-            exchange.tell(Decided::Refused, Some(&violation), whom);
-            let told = tell_client(exchange, submission, &record, rule, &violation);
+            let told = tell_client(exchange, submission, (&record, rule), &violation);
             told.unwrap_or_else(|| {
                 exchange.page(
                     StatusCode::BAD_REQUEST,
@@ -88,11 +78,9 @@ pub(super) async fn continuation(
                 )
             })
         }
-        Decision::Report(cleared, violation) => {
-            exchange.tell(Decided::Reported, Some(&violation), whom);
-            rewritten(exchange, cleared, submission, sign_in, None).await
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
-        Decision::Allow(cleared) => rewritten(exchange, cleared, submission, sign_in, None).await,
     }
 }
 
@@ -102,8 +90,7 @@ pub(super) async fn continuation(
 fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
-    record: &PendingAuthorization,
-    rule: &Rule,
+    (record, rule): (&PendingAuthorization, &Rule),
     violation: &Violation,
 ) -> Option<Response<Body>> {
     if *violation != Violation::BrowserMismatch {
@@ -112,7 +99,7 @@ fn tell_client(
     // Where the sign-in began without one, the one that is sent is a guess.
     record.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
-    let to = exchange.site.registered(record.client, rule, &uri)?;
+    let to = exchange.site.state.registered(record.client, rule, &uri)?;
     let mode = match record.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
         None => record.default_mode()?,
@@ -129,51 +116,4 @@ fn tell_client(
         issuer: issuer.as_deref(),
     };
     Some(reply::authorization_error(&error, &to, mode))
-}
-
-/// A sign-in that goes on.
-#[derive(Clone, Copy)]
-pub(super) struct SignIn<'r> {
-    pub(super) handle: &'r Handle,
-    pub(super) record: &'r PendingAuthorization,
-    /// The cookie of the browser that sends the request.
-    pub(super) browser: Option<Digest>,
-}
-
-/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
-pub(super) async fn rewritten(
-    exchange: &Exchange<'_>,
-    cleared: Cleared<Received>,
-    submission: &Submission<'_>,
-    sign_in: SignIn<'_>,
-    fresh: Option<Part>,
-) -> Response<Body> {
-    let SignIn {
-        handle,
-        record,
-        browser,
-    } = sign_in;
-    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
-    let towards = match (exchange.site.settings.to_upstream, challenge) {
-        (ToUpstream::Strip, _) => Towards::Strip,
-        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
-        (ToUpstream::Forward, None) => Towards::AsSent,
-    };
-    let parts = submission.towards_upstream(handle, fresh, towards);
-    let accept = cleared.get().accept();
-    let cleared = cleared.amend(|request| {
-        if request.target.query().is_some() || !parts.query.is_empty() {
-            request.set_query(&parts.query)?;
-        }
-        if let Some(form) = parts.form {
-            request.body.replace(form);
-        }
-        Ok::<(), Unwritable>(())
-    });
-    let Ok(cleared) = cleared else {
-        return exchange.unwritable(accept.as_ref());
-    };
-    let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, browser);
-    pass_from(exchange, cleared, begun, Some(handle), browser).await
 }

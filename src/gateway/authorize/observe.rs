@@ -5,12 +5,14 @@ use http::{Method, Response};
 use crate::flow::Submission;
 use crate::policy::{Verdict, Violation, authorize};
 
-use super::super::body::Body;
-use super::super::exchange::Exchange;
-use super::super::received::Received;
-use super::super::{bind, elsewhere};
-use super::fresh::{Correlated, Fresh};
-use super::{Form, form, is_method, unknown_method};
+use super::correlated::Correlated;
+use super::form::{Form, form};
+use super::parsed::Fresh;
+use super::unreadable::{is_method, unknown_method};
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::{bind, elsewhere};
+use crate::http::body::Body;
 
 /// Judges and records, and changes not one byte.
 pub(in crate::gateway) async fn observe(
@@ -48,7 +50,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         return;
     }
     let query = request.query().to_owned();
-    let pairs = exchange.shared.limits.form_pairs;
+    let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(query.as_bytes(), form.as_deref(), pairs).and_then(|submission| {
         let part = submission.fresh(request.method == Method::GET)?;
         Ok((submission, part))
@@ -63,7 +65,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);
             let correlated = Correlated::of(&pending, exchange.network());
-            if correlated.goes_on(exchange, &request.method, &fresh).await {
+            let goes_on = correlated.goes_on(exchange, &request.method, &fresh).await;
+            if goes_on.is_some() {
                 return;
             }
             let verdict = Verdict {
@@ -79,9 +82,5 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // Nobody is refused here.
     let rule = exchange.site.settings.rules.default_rule();
-    let verdict = Verdict {
-        subject: (),
-        violation: Some(violation),
-    };
-    drop(exchange.decide(rule, verdict, request.names().as_named()));
+    exchange.record(rule, violation, request.names().about());
 }

@@ -10,26 +10,37 @@ use crate::oauth::error::AuthorizationError;
 use crate::oauth::{RedirectUri, ResponseMode};
 use crate::policy::Violation;
 use crate::store::StoreError;
-use crate::telemetry::Decided;
 
-use super::super::body::Body;
-use super::super::exchange::{Exchange, Named};
-use super::super::received::Received;
-use super::super::reply;
-use super::fresh::Fresh;
+use super::parsed::Fresh;
+use crate::gateway::about::About;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::reply;
+use crate::http::body::Body;
 
 /// The store cannot be asked, or has no room.
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
-    named: Named<'_>,
+    about: About<'_>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::from(error);
-    exchange.tell(Decided::Refused, Some(&violation), named);
+    exchange.refuse(&violation, about);
     let status = reply::unavailable_for(&violation)
         .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
     exchange.page(status, &violation, Vec::new(), accept)
+}
+
+/// The same for a fresh request.
+pub(super) fn fresh_unavailable(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    error: StoreError,
+    request: &Received,
+) -> Response<Body> {
+    let accept = request.headers.get(header::ACCEPT);
+    store_unavailable(exchange, error, fresh.about(), accept)
 }
 
 /// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).
@@ -55,6 +66,7 @@ pub(super) fn refuse(
         .and_then(|(client, uri)| {
             exchange
                 .site
+                .state
                 .registered(client.digest(), fresh.rule, &RedirectUri::new(uri))
         });
     let (Some(to), Some(mode)) = (to, mode) else {

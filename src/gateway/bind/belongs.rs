@@ -1,8 +1,8 @@
 //! Whose sign-in a carrier belongs to: that of the handle in its `state`, or where nothing on the wire is rewritten the one that
 //! is found again under the same values.
 
+use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::carrier::{Carried, Carrier};
 use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
@@ -10,10 +10,10 @@ use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
-use super::super::exchange::Exchange;
-use super::super::{BrowserBinding, browser};
-use super::public::{is_foreign, own_target};
-use super::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe};
+use crate::gateway::browser;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::settings::BrowserBinding;
 
 /// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, its state, and the
 /// browser that it came from, where that has our cookie. The client is not among them, because an answer does not name it; two
@@ -132,7 +132,7 @@ pub(super) async fn find<'g>(
     place: &dyn Carrier,
     carried: &Carried,
 ) -> Result<Belongs, Unsafe<'g>> {
-    let leads = if is_foreign(exchange, &place.url()) {
+    let leads = if exchange.site.origins.is_foreign(&place.url()) {
         Leads::Away
     } else {
         Leads::Home
@@ -146,10 +146,10 @@ pub(super) async fn find<'g>(
     match carried.handles.as_slice() {
         [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, place, nobodys).await,
         [] if exchange.site.settings.rules.any_upstream_codes() => {
-            correlated(exchange, asked, place, carried, nobodys).await
+            correlated(exchange, asked, (place, carried), nobodys).await
         }
         [] => Ok(nobodys),
-        [handle] => by_handle(exchange, place, carried, handle, nobodys).await,
+        [handle] => by_handle(exchange, (place, carried), handle, nobodys).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
             whose: Whose::Several,
@@ -160,8 +160,7 @@ pub(super) async fn find<'g>(
 
 async fn by_handle<'g>(
     exchange: &Exchange<'g>,
-    place: &dyn Carrier,
-    carried: &Carried,
+    (place, carried): (&dyn Carrier, &Carried),
     handle: &Handle,
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
@@ -170,7 +169,7 @@ async fn by_handle<'g>(
         handle: Some(handle.clone()),
         ..nobodys
     };
-    match exchange.site.store.pending(handle.digest()).await {
+    match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => {
             let to_client = match record.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
@@ -226,7 +225,7 @@ async fn out_of_band<'g>(
     let Some(handle) = asked.handle else {
         return Ok(nobodys);
     };
-    match exchange.site.store.pending(handle.digest()).await {
+    match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) if record.redirect.is_some_and(is_out_of_band) => Ok(Belongs {
             key: handle.digest(),
             handle: Some(handle.clone()),
@@ -254,7 +253,7 @@ async fn out_of_band<'g>(
 /// only the gate knows it.
 fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Digest> {
     let target = place.target();
-    let own = (leads == Leads::Home).then(|| own_target(exchange, &target));
+    let own = (leads == Leads::Home).then(|| exchange.site.origins.own_target(&target));
     let own = own.flatten().map(|own| target_digest(&own));
     let mut targets = vec![target_digest(&target)];
     targets.extend(own.filter(|own| !targets.contains(own)));
@@ -265,8 +264,7 @@ fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Di
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    place: &dyn Carrier,
-    carried: &Carried,
+    (place, carried): (&dyn Carrier, &Carried),
     nobodys: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
@@ -278,7 +276,7 @@ async fn correlated<'g>(
     };
     // That of the request itself: what it says was compared when it was held.
     if let Some(key) = asked.begun {
-        match exchange.site.store.pending(key).await {
+        match exchange.site.state.store.pending(key).await {
             Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                 return Ok(Belongs {
                     key,
@@ -292,7 +290,7 @@ async fn correlated<'g>(
         }
     }
     // Another client's record under the same values is not that of whom the request names.
-    let named = asked.sent.said(&exchange.site.key).clients;
+    let named = asked.sent.said(&exchange.site.state.key).clients;
     let names_other = |client: Digest| {
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
@@ -306,7 +304,7 @@ async fn correlated<'g>(
     // With the cookie first: who sends one was given it by a sign-in that is found with it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
-            match exchange.site.store.pending(key).await {
+            match exchange.site.state.store.pending(key).await {
                 // Whose it is cannot be said. (Under one key the store sees to that.)
                 Ok(Pending::Live(record)) if names_other(record.client) => {}
                 Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {

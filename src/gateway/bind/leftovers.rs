@@ -4,22 +4,22 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
+use crate::answer::carrier::beacon::{Credential, Kind, carries, is_parameter_of};
+use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
+use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
-use crate::carrier::beacon::{Credential, Kind, carries, is_parameter_of, names_token};
-use crate::carrier::location::{Location, address, as_url, is_token_response};
-use crate::carrier::{Carrier, refresh};
 use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
+use crate::spelling::shortcuts::{may_name_token, may_refresh};
 use crate::spelling::{any_layer, says};
 use crate::store::Pending;
 
-use super::super::body::Body;
-use super::super::exchange::Exchange;
-use super::public::is_foreign;
-use super::read::{Extent, Page, has_refresh, is_document, leads, may_hold_handle};
-use super::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe};
+use super::read::{Extent, Page, is_document, leads, may_hold};
+use crate::gateway::exchange::Exchange;
+use crate::http::body::Body;
 
 /// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
 const MAX_HANDLES: usize = 64;
@@ -83,8 +83,8 @@ fn texts<'r>(
 ) -> Vec<Text<'r>> {
     let handles = |text: &[u8]| {
         let mut found: Vec<Handle> = Vec::new();
-        let key = &exchange.site.key;
-        let are_too_many = may_hold_handle(asked, text)
+        let key = &exchange.site.state.key;
+        let are_too_many = may_hold(asked, text)
             && any_layer(text, |layer| {
                 match key.find_all(Purpose::State, layer, MAX_HANDLES) {
                     Ok(more) => {
@@ -214,14 +214,14 @@ async fn beside_handles<'g>(
             (Some(sign_in), Credential::Token) => {
                 let unasked = unasked(exchange, asked, sign_in.pending).await?;
                 if unasked.is_some_and(|unasked| text.holds(unasked)) {
-                    return Err(suspicious(exchange, asked, Some(sign_in), TOKEN));
+                    return Err(suspicious(exchange, asked, (Some(sign_in), TOKEN)));
                 }
                 may_have_tokens = true;
             }
             (sign_in, Credential::Token) => {
-                return Err(suspicious(exchange, asked, sign_in, TOKEN));
+                return Err(suspicious(exchange, asked, (sign_in, TOKEN)));
             }
-            (sign_in, _) => return Err(suspicious(exchange, asked, sign_in, text.why)),
+            (sign_in, _) => return Err(suspicious(exchange, asked, (sign_in, text.why))),
         }
     }
     Ok(may_have_tokens)
@@ -238,7 +238,7 @@ async fn sealed<'g>(
         // What a page fetches names the page as its Referer. What is stored as it is (words in other languages) comes from a file,
         // and a file has no code in it.
         None => asked.sent.handles(
-            &exchange.site.key,
+            &exchange.site.state.key,
             is_document(response) && !is_file(asked, response),
         ),
     };
@@ -248,7 +248,7 @@ async fn sealed<'g>(
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
     let why = "a coding that was not asked for";
-    let found = suspicious(exchange, asked, live.first(), why);
+    let found = suspicious(exchange, asked, (live.first(), why));
     // What a page fetches is no answer to its sign-in, which goes on.
     let is_answer = asked.handle.is_some() || asked.sent.is_post();
     Err(Unsafe {
@@ -272,7 +272,7 @@ struct SignIn {
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
     let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
     let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
-    let asked = exchange.site.store.owners(&candidates).await;
+    let asked = exchange.site.state.store.owners(&candidates).await;
     let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let owned = digests.into_iter().zip(owners);
     let live = owned.filter_map(|(pending, owner)| {
@@ -288,7 +288,7 @@ async fn unasked<'g>(
     asked: &Asked<'_>,
     pending: Digest,
 ) -> Result<Option<Credential>, Unsafe<'g>> {
-    match exchange.site.store.pending(pending).await {
+    match exchange.site.state.store.pending(pending).await {
         Ok(Pending::Live(record)) => {
             let rule = asked.rule_of(exchange, record.client);
             Ok(unasked_tokens(&record, rule))
@@ -301,8 +301,7 @@ async fn unasked<'g>(
 fn suspicious<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    sign_in: Option<&SignIn>,
-    why: &'static str,
+    (sign_in, why): (Option<&SignIn>, &'static str),
 ) -> Unsafe<'g> {
     let rules = &exchange.site.settings.rules;
     Unsafe {
@@ -324,7 +323,7 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     if text.is_redirect && redirects(exchange, asked, bytes)
         || is_page
             && text.kind == Kind::Html
-            && has_refresh(bytes)
+            && may_refresh(bytes)
             && refresh::in_page(bytes).any(|value| redirects(exchange, asked, value.as_bytes()))
     {
         return true;
@@ -336,9 +335,10 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
         Credential::Token
     };
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
-    let strays =
-        |word: &[u8]| is_token_response(word, like) && is_foreign(exchange, &as_url(address(word)));
-    names_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
+    let strays = |word: &[u8]| {
+        is_token_response(word, like) && exchange.site.origins.is_foreign(&as_url(address(word)))
+    };
+    may_name_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
 }
 
 /// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token
@@ -350,6 +350,6 @@ fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
         let carried = Location::new(url).read(asked.ours(exchange));
         carried.signed_credential
             || carried.in_fragment
-            || (has_code || has_token) && is_foreign(exchange, &as_url(url))
+            || (has_code || has_token) && exchange.site.origins.is_foreign(&as_url(url))
     })
 }

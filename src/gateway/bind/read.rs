@@ -4,15 +4,14 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Response, header};
 
-use crate::carrier::beacon::names_token;
-use crate::carrier::form_post::has_form;
 use crate::flow::handle;
+use crate::spelling::shortcuts::{may_be_answer, may_hold_handle, may_name_token};
 use crate::spelling::{any_layer, says};
 use crate::telemetry::Event;
 
-use super::super::body::{Body, Peeked};
-use super::super::exchange::Exchange;
-use super::Asked;
+use super::asked::Asked;
+use crate::gateway::exchange::Exchange;
+use crate::http::body::{Body, Peeked};
 
 /// What of a body can be seen.
 #[derive(Debug, Default)]
@@ -33,28 +32,20 @@ pub(super) enum Extent {
     Sealed,
 }
 
-/// Where a redirect leads.
-#[derive(Default)]
-pub(super) struct Location<'r> {
-    pub(super) value: Option<&'r [u8]>,
-    /// Browsers follow it in place of showing the page.
-    pub(super) is_followed: bool,
-}
-
-/// The one `Location` of a redirect.
-pub(super) fn location(response: &Response<Body>) -> Result<Location<'_>, &'static str> {
+/// The one `Location` of a redirect, and whether browsers follow it in place of showing the page.
+pub(super) fn location(response: &Response<Body>) -> Result<(Option<&[u8]>, bool), &'static str> {
     let status = response.status();
     if !status.is_redirection() {
-        return Ok(Location::default());
+        return Ok((None, false));
     }
     let mut all = response.headers().get_all(header::LOCATION).iter();
     match (all.next(), all.next()) {
         (_, Some(_)) => Err("two Location fields"),
         (first, None) => {
-            let value = first.map(http::HeaderValue::as_bytes);
-            let leads = value.is_some_and(|value| !value.trim_ascii().is_empty());
+            let location = first.map(http::HeaderValue::as_bytes);
+            let leads = location.is_some_and(|location| !location.trim_ascii().is_empty());
             let is_followed = leads && matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-            Ok(Location { value, is_followed })
+            Ok((location, is_followed))
         }
     }
 }
@@ -77,7 +68,7 @@ pub(super) async fn page(
         let text = Bytes::new();
         return Page { text, extent };
     }
-    let limit = exchange.shared.limits.response_scan_bytes;
+    let limit = exchange.snapshot.limits.response_scan_bytes;
     let extent = match response.body_mut().peek(limit).await {
         Peeked::Whole(_) => Extent::Whole,
         // What breaks off has a beginning, too.
@@ -153,34 +144,27 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
 pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &Page) -> bool {
     let is_redirect =
         response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
-    let text: &[u8] = &page.text;
-    let may_hold = |text: &[u8]| may_hold_handle(asked, text);
-    let is_wide = || memchr::memchr(0, text).is_some();
     !is_redirect
         && page.extent != Extent::Sealed
-        && !has_form(text)
-        && !may_hold(text)
-        && !is_wide()
-        && !names_token(text)
-        && !(asked.at_authorization && has_refresh(text))
+        && !may_be_answer(&page.text)
+        && !may_hold(asked, &page.text)
         && !response.headers().iter().any(|(name, value)| {
             let value = value.as_bytes();
-            may_hold(value) || *name == header::REFRESH || leads(name) && names_token(value)
+            may_hold(asked, value)
+                || *name == header::REFRESH
+                || leads(name) && may_name_token(value)
         })
 }
 
-/// Whether a page may have a `Refresh` in itself.
-pub(super) fn has_refresh(page: &[u8]) -> bool {
-    says(page, b"http-equiv")
-}
-
 /// Whether a handle may stand in a text; where codes are to be expected, also one that is escaped.
-pub(super) fn may_hold_handle(asked: &Asked<'_>, text: &[u8]) -> bool {
-    let may_hold = |text: &[u8]| text.len() >= handle::LENGTH && handle::may_stand_in(text);
-    if asked.follows_login() && text.len() >= handle::LENGTH {
-        any_layer(text, may_hold)
+pub(super) fn may_hold(asked: &Asked<'_>, text: &[u8]) -> bool {
+    // No layer is longer than the text.
+    if text.len() < handle::LENGTH {
+        false
+    } else if asked.follows_login() {
+        any_layer(text, may_hold_handle)
     } else {
-        may_hold(text)
+        may_hold_handle(text)
     }
 }
 
@@ -194,7 +178,7 @@ pub(super) fn leads(name: &HeaderName) -> bool {
 pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
     if differs && exchange.site.origin_finder.find(page).is_some() {
-        let upstream = &exchange.site.telemetry;
+        let upstream = &exchange.site.state.telemetry;
         exchange
             .shared
             .telemetry()

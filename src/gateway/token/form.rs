@@ -7,24 +7,12 @@ use crate::oauth::media::{NoForm, form_charset};
 use crate::oauth::{endpoint_query, token};
 use crate::policy::Violation;
 
-use super::super::body::Peeked;
-use super::super::exchange::Exchange;
-use super::super::received::Received;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::http::body::Peeked;
 
 /// A request that cannot be judged, and the status that says so best.
-pub(super) struct Unreadable {
-    pub(super) violation: Violation,
-    pub(super) status: StatusCode,
-}
-
-impl Unreadable {
-    pub(super) fn bad_request(violation: Violation) -> Self {
-        Self {
-            violation,
-            status: StatusCode::BAD_REQUEST,
-        }
-    }
-}
+pub(super) type Unreadable = (Violation, StatusCode);
 
 /// Neither a body nor a query that parameters could stand in.
 pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
@@ -43,11 +31,9 @@ pub(super) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
-    let malformed = |text: &str, status| {
-        let violation = Violation::MalformedRequest(text.to_owned());
-        Err(Unreadable { violation, status })
-    };
-    let limits = &exchange.shared.limits;
+    let malformed =
+        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let limits = &exchange.snapshot.limits;
     let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
     let media_type = request
         .headers

@@ -7,8 +7,8 @@ use crate::flow::settlement::{self, Answer};
 use crate::store::Claim;
 use crate::upstream::UpstreamError;
 
-use super::super::body::{Body, Peeked};
-use super::super::exchange::Exchange;
+use crate::gateway::exchange::Exchange;
+use crate::http::body::{Body, Peeked};
 
 /// Bytes of an answer that are read to see whether the code is still good.
 const ANSWER: usize = 16 * 1024;
@@ -26,7 +26,7 @@ pub(super) async fn settle(
         Err(failed) => (Err(failed), Settlement::Burn),
     };
     // A store that cannot be told keeps the claim, and so the code is never redeemed again.
-    let _ = exchange.site.store.settle(claim, settlement).await;
+    let _ = exchange.site.state.store.settle(claim, settlement).await;
     sent
 }
 

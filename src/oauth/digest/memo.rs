@@ -1,8 +1,8 @@
 //! Digests of public names, remembered.
 //!
-//! The same client identifiers and redirect URIs come with request after request, and hashing them anew each time was
-//! one of the dearest things that a sign-in cost. Each thread remembers those that it saw last, in a fixed number of
-//! places: whoever floods it with invented names makes it compute again, as it would without, and nothing grows.
+//! The same client identifiers and redirect URIs come with request after request. To hash each anew, and to parse where each leads,
+//! takes 14 % of a flow's instructions, and 4 % where SHA extensions make hashing nearly free. Each thread remembers those that it saw
+//! last, in a fixed number of places: a flood of invented names makes it compute again, as it would without, and nothing grows.
 //!
 //! For public names only: they are not wiped, and how long an answer takes may tell that a name was seen before.
 

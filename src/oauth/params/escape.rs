@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memchr3;
 
-use super::Malformed;
+use super::malformed::Malformed;
 use super::set::UNRESERVED;
 
 /// Strict form decoding of one name or value: `+` is a space, `%HH` exactly, then UTF-8 without NUL.

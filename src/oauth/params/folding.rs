@@ -1,20 +1,8 @@
 //! Names as forgiving frameworks read them.
 
-use super::set::ByteSet;
-
 /// Whether some framework takes the name for one of these.
 pub fn is_folding_of(name: &str, known: &[&str]) -> bool {
-    if is_plain(name) {
-        // The only folding is made of the letters of ASCII that stand there: most names need no copy.
-        return known.iter().any(|known| letters(known).eq(letters(name)));
-    }
     foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
-}
-
-/// Nothing that has a case outside of ASCII, no bracket, no NUL.
-fn is_plain(name: &str) -> bool {
-    static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-. ");
-    name.bytes().all(|byte| PLAIN.has(byte))
 }
 
 fn letters(name: &str) -> impl Iterator<Item = u8> {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::network::Network;
 use crate::server::peer::{Held, Peer, has_room};
 use crate::server::session::Session;
+use crate::server::settings::Settings;
 use crate::server::watch::{Spare, Spared};
 
 /// The share of a network's connections that gives way at once: finding them takes a look at each.
@@ -26,8 +27,9 @@ pub struct Places {
     pub proxies: Vec<IpNet>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Members {
+    pub(super) places: Places,
     /// Places that are taken, those of connections that give way included.
     pub(super) taken: usize,
     pub(super) next: u64,
@@ -73,6 +75,15 @@ impl Group {
 }
 
 impl Places {
+    /// As configured.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            all: settings.connections,
+            per_peer: settings.connections_per_peer,
+            proxies: settings.trusted_proxies.clone(),
+        }
+    }
+
     /// Whether the network has room for another connection of that peer, after some of its own have given way.
     pub(super) fn make_room(&self, group: &mut Group, peer: Peer, taken: usize) -> bool {
         // Where one peer may have all of them, that is what was asked for.

@@ -11,14 +11,13 @@ use crate::server::session::Session;
 /// Where few places are free, networks that have more than these lose connections, until they have as many.
 pub(super) fn relieve<'i>(
     members: &mut Members,
-    places: &Places,
     in_flight: impl Iterator<Item = &'i InFlight>,
     limit: usize,
 ) {
     let [requests, uploads] = in_flight
         .map(|in_flight| in_flight.free(limit))
         .fold([None, None], least);
-    let connections = places.free(members.taken);
+    let connections = members.places.free(members.taken);
     let mut groups: Vec<_> = members
         .groups
         .iter_mut()

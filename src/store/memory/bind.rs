@@ -13,11 +13,13 @@ use super::origin::{Origin, OriginName};
 use super::record::{Head, Record, State, pack_code, pack_trace};
 use super::table::Added;
 use super::usage::{Holder, weight};
-use super::{MINTS, MemoryStore, NO_PLACE, entropy};
+use super::usage::{MINTS, NO_PLACE};
+use super::{MemoryStore, entropy};
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, Purpose};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
-use crate::store::{Bound, Limit, Place, StoreError};
+use crate::store::settings::Limit;
+use crate::store::verbs::{Bound, Place, StoreError};
 
 /// One use of the key of a pending authorization: under values that travel anyway the next one has the same key, and a later
 /// deadline.
@@ -80,7 +82,7 @@ impl MemoryStore {
                 bound = Some(new);
                 let head = Head {
                     key: raw,
-                    deadline: now.after(self.settings.pending).after(self.settings.code),
+                    deadline: now.after(self.limits.pending()).after(self.limits.code()),
                     origin: without_redirect(origin),
                     // A trace takes no room.
                     network: NetworkName::NONE,
@@ -141,7 +143,7 @@ impl MemoryStore {
         now: Timestamp,
         again: bool,
     ) -> (Added<Result<Bound, StoreError>>, Option<OriginName>) {
-        let deadline = now.after(self.settings.code);
+        let deadline = now.after(self.limits.code());
         let mut room = None;
         let mut named = None;
         let added = self.codes.add(
@@ -179,7 +181,7 @@ impl MemoryStore {
     fn no_room(&self, met: Met) -> StoreError {
         self.usage.refuse();
         match met {
-            Met::Limit(limit) => StoreError::NoRoom(limit, self.settings.code),
+            Met::Limit(limit) => StoreError::NoRoom(limit, self.limits.code()),
             Met::Rate(wait) => StoreError::NoRoom(Limit::Rate, wait),
         }
     }

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use super::MemoryStore;
+use super::mix::SHARDS;
 use super::network::Met;
 use super::record::{Record, State};
 use super::sync::atomic::Ordering;
-use super::table::{Dropped, SHARDS, Table};
+use super::table::{Dropped, Table};
 use super::usage::{Holder, Room};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
-use crate::store::{Limit, StoreError};
+use crate::store::settings::Limit;
+use crate::store::verbs::StoreError;
 
 /// How long an expired record stays, so that it can be told from one that never was.
 pub(super) const GRACE: Duration = Duration::from_mins(1);
@@ -85,7 +87,7 @@ impl MemoryStore {
             .filter_map(|table| table.first_deadline(|record| self.counts(limit, holder, record)))
             .min();
         // When none of them is the oldest of its shard, it is known when all of them are over.
-        first.map_or(self.settings.pending, |first| first.since(now))
+        first.map_or(self.limits.pending(), |first| first.since(now))
     }
 
     /// Whether that record takes room of what is used up.

@@ -69,7 +69,7 @@ impl Scene {
     fn empty() -> Arc<Self> {
         let (clock, time) = Clock::manual();
         Arc::new(Self {
-            store: MemoryStore::new(settings(), HandleKey::for_upstream("model"), clock),
+            store: MemoryStore::new(&settings(), HandleKey::for_upstream("model"), clock),
             time,
             owners: AtomicUsize::new(0),
             tokens: AtomicUsize::new(0),

@@ -1,12 +1,15 @@
 //! How much of the store the sign-ins from one network hold, and how many it may begin a second.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::Limits;
 use super::mix::Mix;
+use super::mix::SHARDS;
 use super::sync::DashMap;
-use super::table::SHARDS;
 use crate::clock::Timestamp;
-use crate::store::{Limit, Network, Settings};
+use crate::network::Network;
+use crate::store::settings::Limit;
 
 /// How many seconds' worth of sign-ins may begin at once: a class of students, an office in the morning.
 const BURST: Duration = Duration::from_secs(10);
@@ -41,10 +44,7 @@ pub(super) enum Met {
 /// Every network that has records.
 pub(super) struct Networks {
     mix: Mix,
-    /// `None`: one network may have everything.
-    share: Option<usize>,
-    /// Between two sign-ins, in microseconds.
-    interval: u64,
+    limits: Arc<Limits>,
     uses: DashMap<NetworkName, Use, Mix>,
 }
 
@@ -62,12 +62,10 @@ impl Use {
 }
 
 impl Networks {
-    pub(super) fn new(settings: &Settings, share: Option<usize>) -> Self {
-        let rate = u64::from(settings.network_rate.max(1));
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
             mix: Mix::new(),
-            share,
-            interval: micros(Duration::from_secs(1)) / rate,
+            limits,
             uses: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
         }
     }
@@ -89,7 +87,7 @@ impl Networks {
     ) -> Result<(), Met> {
         let now = now.as_millis().saturating_mul(1000);
         self.change(network, |network| {
-            let next = network.due.max(now).saturating_add(self.interval);
+            let next = network.due.max(now).saturating_add(self.limits.interval());
             let early = next.saturating_sub(now.saturating_add(micros(BURST)));
             if early > 0 {
                 return Err(Met::Rate(Duration::from_micros(early)));
@@ -127,8 +125,8 @@ impl Networks {
     }
 
     fn add_to(&self, network: &mut Use, weight: usize, shares: usize) -> Result<(), Met> {
-        let share = self.share.map(|share| share.saturating_mul(shares));
-        if share.is_some_and(|share| network.records >= share) {
+        let share = self.limits.per_network().saturating_mul(shares);
+        if network.records >= share {
             return Err(Met::Limit(Limit::Network));
         }
         network.records += weight;
@@ -137,7 +135,7 @@ impl Networks {
 
     /// A sign-in that was begun has no room: its network may begin another one for it.
     pub(super) fn undo(&self, network: NetworkName, weight: usize) {
-        self.end(network, weight, self.interval);
+        self.end(network, weight, self.limits.interval());
     }
 
     /// They are gone. A network without any is forgotten.

@@ -11,6 +11,7 @@
 //! which parts are there. With the log's two bytes of length this makes 128 bytes for a pending authorization with
 //! S256, `response_type=code` and a client state of 64 bytes, 96 for a code of 32 bytes and 48 for the trace of any code.
 
+mod layout;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -23,93 +24,12 @@ use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::pkce::Useless;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
+use layout::{
+    COUNT, Garbled, HEAD, KEY, STATE, STATE_BITS, STATE_MASK, Shape, WITH_REDIRECT,
+    WITHOUT_REDIRECT,
+};
+pub(super) use layout::{LATEST, State};
 pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
-
-const HEAD: usize = 30;
-const KEY: usize = 16;
-const STATE: usize = 21;
-const COUNT: usize = 22;
-const SHAPE: usize = 23;
-
-/// The lower half of the byte at `STATE` is the state; the upper one counts releases.
-const STATE_BITS: u8 = 4;
-const STATE_MASK: u8 = (1 << STATE_BITS) - 1;
-
-/// `origin` of a record that carries it itself: with redirect URI, and without.
-const WITH_REDIRECT: u16 = u16::MAX;
-const WITHOUT_REDIRECT: u16 = u16::MAX - 1;
-
-/// Five bytes of milliseconds: 34 years after the start.
-const LATEST: u64 = (1 << 40) - 1;
-
-/// What a record is, and what may be done with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// A pending authorization.
-    Pending,
-    /// The same, whose redirect has not been followed yet.
-    Unfollowed,
-    /// What is left of that when it was: the pending authorization stands in another table.
-    Followed,
-    /// What is left of a pending authorization that is not to be trusted.
-    Conflict,
-    /// A code that may be redeemed.
-    Bound,
-    /// A code that someone is redeeming.
-    Claimed,
-    /// What is left of a code that was redeemed.
-    Redeemed,
-    /// What is left of a code that was attacked.
-    Burnt,
-    /// What is kept of a raw code that was bound: to which sign-in.
-    Trace,
-}
-
-impl State {
-    const fn to_byte(self) -> u8 {
-        match self {
-            Self::Pending => 0,
-            Self::Conflict => 1,
-            Self::Bound => 2,
-            Self::Claimed => 3,
-            Self::Redeemed => 4,
-            Self::Burnt => 5,
-            Self::Trace => 6,
-            Self::Unfollowed => 7,
-            Self::Followed => 8,
-        }
-    }
-}
-
-/// Which parts a record has.
-#[derive(Debug, Clone, Copy, Default)]
-struct Shape(u8);
-
-impl Shape {
-    const S256: u8 = 1;
-    const PLAIN: u8 = 1 << 1;
-    /// Both at once: neither.
-    const USELESS: u8 = Self::S256 | Self::PLAIN;
-    /// `response_type=code`, which nearly all have, takes no room.
-    const TYPE_CODE: u8 = 1 << 2;
-    const TYPE: u8 = 1 << 3;
-    const MODE: u8 = 1 << 4;
-    const DIGEST: u8 = 1 << 5;
-    const STATE_BARE: u8 = 1 << 6;
-    const STATE_VALUE: u8 = 1 << 7;
-
-    fn has(self, part: u8) -> bool {
-        self.0 & part != 0
-    }
-
-    fn has_all(self, parts: u8) -> bool {
-        self.0 & parts == parts
-    }
-}
-
-/// No packer of this module made these bytes. It cannot happen; if it does, the record is as good as none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Garbled;
 
 /// A packed record that is still in its log.
 pub(super) struct Record<'a> {

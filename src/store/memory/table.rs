@@ -13,7 +13,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::PoisonError;
 
 use super::log::{Log, Position, Segment};
-use super::mix::Mix;
+use super::mix::{Mix, SHARDS};
 use super::network::NetworkName;
 use super::origin::OriginName;
 use super::record::{Record, State};
@@ -21,9 +21,6 @@ use super::sync::atomic::{AtomicUsize, Ordering};
 use super::sync::{DashMap, Entry, Mutex, MutexGuard};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
-
-/// Of the index, and as many logs. A model checker sees more when threads meet.
-pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };
 
 /// A slot of the index and the byte that the map adds to it.
 const SLOT: usize = size_of::<(Slot, Position)>() + 1;

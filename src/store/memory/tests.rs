@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::flow::ClientState;
 use crate::oauth::CodeChallenge;
+use crate::store::Limit;
 use crate::store::contract::{bounded_suite, settings, suite};
 use crate::store::{Settings, Store};
 use std::time::Duration;
@@ -13,7 +14,7 @@ suite!(make);
 bounded_suite!(make);
 
 fn make() -> (Store, ManualClock) {
-    let (store, clock) = store(settings());
+    let (store, clock) = store(&settings());
     (Store::Memory(store), clock)
 }
 
@@ -29,7 +30,7 @@ fn entries(store: &MemoryStore) -> [usize; 6] {
     ]
 }
 
-fn store(settings: Settings) -> (MemoryStore, ManualClock) {
+fn store(settings: &Settings) -> (MemoryStore, ManualClock) {
     let (clock, manual) = Clock::manual();
     (
         MemoryStore::new(settings, HandleKey::for_upstream("test"), clock),
@@ -66,7 +67,7 @@ fn hold(store: &MemoryStore, client: &str) -> Digest {
 
 #[test]
 fn a_long_state_takes_as_much_room_as_it_needs() {
-    let (store, clock) = store(Settings {
+    let (store, clock) = store(&Settings {
         capacity: 20,
         per_client: 1.0,
         ..settings()
@@ -123,7 +124,7 @@ fn bind(store: &MemoryStore, pending: Digest, code: &str) -> Digest {
 
 #[test]
 fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     let held = hold(&store, "client");
     let bound = bind(&store, held, "code");
     clock.advance(settings().code);
@@ -150,7 +151,7 @@ fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
 
 #[test]
 fn the_length_of_every_code_that_was_bound_is_known() {
-    let (store, _clock) = store(roomy());
+    let (store, _clock) = store(&roomy());
     let key = hold(&store, "client");
     assert_eq!(store.code_lengths(), CodeLengths::default());
     for length in [1, 64, 300] {
@@ -163,7 +164,7 @@ fn the_length_of_every_code_that_was_bound_is_known() {
 
 #[test]
 fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     let there = |secret: &str| store.codes.contains(secret.as_bytes());
     let held = hold(&store, "client");
     let claim = |key| {
@@ -201,7 +202,7 @@ fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
 
 #[test]
 fn a_conflict_keeps_no_secret() {
-    let (store, _clock) = store(roomy());
+    let (store, _clock) = store(&roomy());
     let values = Place::Digest(Digest::of("values", &[]));
     store.hold(values, &pending("client"), None).unwrap();
     assert!(store.pending.contains(b"own state"));
@@ -214,7 +215,7 @@ fn a_conflict_keeps_no_secret() {
 
 #[test]
 fn each_addition_drops_what_is_due_so_that_a_busy_store_needs_no_sweep() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     for round in 0..20 {
         for number in 0..500 {
             let held = hold(&store, "client");
@@ -230,7 +231,7 @@ fn each_addition_drops_what_is_due_so_that_a_busy_store_needs_no_sweep() {
 
 #[test]
 fn a_sweep_drops_everything_that_is_due_in_batches() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     for _ in 0..5_000 {
         hold(&store, "client");
     }
@@ -249,7 +250,7 @@ fn a_sweep_drops_everything_that_is_due_in_batches() {
 
 #[test]
 fn after_a_flood_memory_is_given_back() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     let before = store.statistics().bytes;
     for client in 0..15_000 {
         let held = hold(&store, &client.to_string());
@@ -271,7 +272,7 @@ fn after_a_flood_memory_is_given_back() {
 /// is told says anything then, and all that counts is what is left.
 #[test]
 fn many_threads_leave_nothing_behind() {
-    let (store, clock) = store(roomy());
+    let (store, clock) = store(&roomy());
     let digests: Vec<_> = (0..4u8)
         .map(|name| Digest::of("values", &[&[name]]))
         .collect();

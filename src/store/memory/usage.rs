@@ -8,15 +8,26 @@
 //! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
 //! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::limits::Limits;
 use super::mix::Mix;
+use super::mix::SHARDS;
 use super::network::{Met, NetworkName, Networks};
 use super::record::State;
 use super::sync::DashMap;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use super::table::SHARDS;
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
-use crate::store::{Limit, Settings, Statistics};
+use crate::store::settings::Limit;
+use crate::store::verbs::{Statistics, StoreError};
+
+/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
+pub(super) const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
+
+/// How often a fresh handle may meet the hash of another one: once is improbable already.
+pub(super) const MINTS: usize = 4;
 
 /// Bytes of a record that count as one.
 const UNIT: usize = 256;
@@ -30,9 +41,7 @@ pub(super) fn weight(bytes: usize) -> usize {
 }
 
 pub(super) struct Usage {
-    capacity: usize,
-    /// `None`: one client may have everything.
-    share: Option<usize>,
+    limits: Arc<Limits>,
     records: AtomicUsize,
     /// Records of each client that has any.
     clients: DashMap<Digest, usize, Mix>,
@@ -76,14 +85,12 @@ pub(super) struct Room<'a> {
 }
 
 impl Usage {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let network = share(settings.capacity, settings.per_network);
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
-            capacity: settings.capacity,
-            share: share(settings.capacity, settings.per_client),
+            networks: Networks::new(Arc::clone(&limits)),
+            limits,
             records: AtomicUsize::new(0),
             clients: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
-            networks: Networks::new(settings, network),
             pending: AtomicUsize::new(0),
             unfollowed: AtomicUsize::new(0),
             codes: AtomicUsize::new(0),
@@ -220,7 +227,7 @@ impl Usage {
 
     /// So many more, unless there are that many times as many as there may be.
     fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
-        let capacity = self.capacity.saturating_mul(shares);
+        let capacity = self.limits.capacity().saturating_mul(shares);
         // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
         let more = |records| (records < capacity).then_some(records + weight);
         self.records
@@ -236,11 +243,8 @@ impl Usage {
 
     /// So many more for this client, unless it has its share.
     fn count_client(&self, client: Digest, weight: usize) -> bool {
-        let Some(share) = self.share else {
-            return true;
-        };
         let mut records = self.clients.entry(client).or_insert(0);
-        let fits = *records < share;
+        let fits = *records < self.limits.per_client();
         if fits {
             *records += weight;
         }
@@ -248,12 +252,10 @@ impl Usage {
     }
 
     fn discount(&self, client: Digest, weight: usize) {
-        if self.share.is_some() {
-            self.clients.remove_if_mut(&client, |_, records| {
-                *records = records.saturating_sub(weight);
-                *records == 0
-            });
-        }
+        self.clients.remove_if_mut(&client, |_, records| {
+            *records = records.saturating_sub(weight);
+            *records == 0
+        });
     }
 
     #[cfg(test)]
@@ -275,30 +277,5 @@ impl Drop for Room<'_> {
             self.usage.uncount(self.state);
             self.usage.give_back(self.holder, self.weight);
         }
-    }
-}
-
-/// At least one record: a share of nothing would lock its holder out of an empty store.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "a share of a number of records, rounded down; float casts saturate"
-)]
-fn share(capacity: usize, part: f64) -> Option<usize> {
-    (part < 1.0).then(|| ((capacity as f64 * part) as usize).max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_rounded_down_and_never_nothing() {
-        assert_eq!(share(9, 0.5), Some(4));
-        assert_eq!(share(9, 0.0), Some(1));
-        assert_eq!(share(9, -1.0), Some(1));
-        assert_eq!(share(9, 1.0), None);
-        assert_eq!(share(9, f64::NAN), None);
     }
 }

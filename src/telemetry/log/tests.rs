@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tracing_subscriber::fmt::MakeWriter;
-
-use crate::telemetry::{EndpointKind, Metrics, RequestId};
+use crate::clock::calendar::Doubt;
+use crate::oauth::{CodeChallengeMethod, Endpoint};
+use crate::policy::Violation;
+use crate::telemetry::{Decided, Ended, RequestId, Telemetry, Upstream, libraries};
 
 /// Keeps what is written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Vec<u8>>>);
+struct Kept(Arc<Mutex<Vec<u8>>>);
 
 impl Kept {
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -29,65 +30,66 @@ impl io::Write for Kept {
     }
 }
 
-impl<'a> MakeWriter<'a> for Kept {
-    type Writer = Self;
+/// What is written of what is told.
+fn written(level: Level, format: Format, tell: impl FnOnce(&Telemetry)) -> String {
+    let kept = Kept::default();
+    let (log, end) = Log::to(kept.clone(), Settings { level, format }, |_| {});
+    tell(&Telemetry::logging(&log));
+    drop(end);
+    kept.text()
+}
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+/// As JSON, whatever its level.
+fn json(tell: impl FnOnce(&Telemetry)) -> String {
+    written(Level::Trace, Format::Json, tell)
+}
+
+/// A request that was answered.
+fn answered(upstream: &Upstream) -> Event<'_> {
+    Event::Answered {
+        request: RequestId(0xfeed_0000_0000_0042),
+        upstream,
+        endpoint: Endpoint::Other,
+        method: "GET",
+        path: "/page/*",
+        status: Some(204),
+        bytes: 7,
+        ended: Ended::Complete,
+        took: Duration::from_millis(3),
+        client: Some("portal"),
+        peer: "192.0.2.1",
     }
 }
 
 /// What the log says of one event of each level.
 fn said(level: Level, format: Format) -> String {
-    let kept = Kept::default();
-    let (lines, end) = Lines::to(kept.clone(), |_| {});
-    let metrics = Metrics::new();
-    let upstream = metrics.upstream("legacy");
-    let request = RequestId(0xfeed_0000_0000_0042);
-    let tell = || {
-        write(
-            &Event::UpstreamFailed {
+    written(level, format, |telemetry| {
+        let upstream = telemetry.metrics().upstream("legacy");
+        let request = RequestId(0xfeed_0000_0000_0042);
+        for event in [
+            Event::UpstreamFailed {
                 request,
                 upstream: &upstream,
                 fault: "connect",
                 cause: "cannot connect: connection refused",
             },
-            0,
-        );
-        write(
-            &Event::OtherBrowser {
+            Event::OtherBrowser {
                 request,
                 upstream: &upstream,
             },
-            0,
-        );
-        write(
-            &Event::Listening {
+            Event::Listening {
                 what: "server",
                 address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             },
-            0,
-        );
-        write(
-            &Event::Answered {
-                request,
-                upstream: &upstream,
-                endpoint: EndpointKind::Other,
-                status: 204,
-                took: Duration::from_millis(3),
-            },
-            0,
-        );
-        // What a library may have to say of a request.
-        error!(target: "hyper::proto", secret = 1);
-    };
-    dispatcher::with_default(&dispatch(Settings { level, format }, lines), tell);
-    drop(end);
-    kept.text()
+            answered(&upstream),
+        ] {
+            telemetry.tell(&event);
+        }
+    })
 }
 
 #[test]
-fn the_level_decides_what_is_written_and_libraries_are_silent() {
+fn the_level_decides_what_is_written() {
     for format in [Format::Json, Format::Text] {
         for (level, events) in [
             (Level::Error, &["upstream_failed"][..]),
@@ -121,7 +123,8 @@ fn both_formats_say_the_same() {
     assert!(
         last.ends_with(
             "Z\",\"level\":\"DEBUG\",\"event\":\"answered\",\"request\":\"feed000000000042\",\
-             \"upstream\":\"legacy\",\"endpoint\":\"other\",\"status\":204,\"micros\":3000}"
+             \"upstream\":\"legacy\",\"endpoint\":\"other\",\"method\":\"GET\",\"path\":\"/page/*\",\"status\":204,\"bytes\":7,\
+             \"ended\":\"complete\",\"micros\":3000,\"client\":\"portal\",\"peer\":\"192.0.2.1\"}"
         ),
         "{last}"
     );
@@ -130,27 +133,222 @@ fn both_formats_say_the_same() {
     assert!(
         last.ends_with(
             "Z DEBUG event=\"answered\" request=feed000000000042 upstream=\"legacy\" endpoint=\"other\" \
-             status=204 micros=3000"
+             method=\"GET\" path=\"/page/*\" status=204 bytes=7 ended=\"complete\" micros=3000 client=\"portal\" \
+             peer=\"192.0.2.1\""
         ),
         "{last}"
     );
 }
 
+/// What a library says may hold what a request holds: only where it said something is told.
 #[test]
-fn a_long_client_is_cut() {
-    assert_eq!(shown("portal"), "portal");
-    for character in ["x", "ä"] {
-        let longest = character.repeat(CLIENT_CHARACTERS);
-        assert_eq!(shown(&longest), longest);
-        assert_eq!(shown(&format!("{longest}x")), format!("{longest}…"));
-        assert_eq!(shown(&longest.repeat(500)), format!("{longest}…"));
+fn libraries_are_heard_from_warn_on_and_their_words_are_not() {
+    for format in [Format::Json, Format::Text] {
+        let said = written(Level::Trace, format, |telemetry| {
+            let libraries = libraries::dispatch(telemetry.clone());
+            tracing::dispatcher::with_default(&libraries, || {
+                tracing::error!(target: "hyper::proto", secret = 1, "secret {}", 2);
+                tracing::warn!(target: "tower", secret = "3");
+                tracing::info!(target: "tower", "secret");
+            });
+        });
+        let [error, warn] = said.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(
+            error.contains("ERROR") && error.contains("\"hyper::proto\""),
+            "{said}"
+        );
+        assert!(
+            warn.contains("WARN") && warn.contains("\"tower\""),
+            "{said}"
+        );
+        assert!(!said.contains("secret"), "{said}");
+    }
+    let errors = written(Level::Error, Format::Json, |telemetry| {
+        let libraries = libraries::dispatch(telemetry.clone());
+        tracing::dispatcher::with_default(&libraries, || {
+            tracing::warn!("one");
+            tracing::error!("two");
+        });
+    });
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+/// Without their time, which is checked to be one.
+fn timeless(lines: &str) -> String {
+    let start = "{\"timestamp\":\"";
+    let end = "\",\"level\":";
+    let mut left = String::new();
+    for line in lines.lines() {
+        let (time, rest) = line.strip_prefix(start).unwrap().split_once(end).unwrap();
+        assert_eq!(time.len(), "2026-11-22T11:55:30.047669Z".len(), "{line}");
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
+        left.push_str(rest);
+        left.push('\n');
+    }
+    left
+}
+
+fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Violation>) {
+    let upstream = &telemetry.metrics().upstream("legacy");
+    let event = Event::Decision {
+        request: RequestId(0xfeed_0000_0000_0042),
+        upstream,
+        endpoint: Endpoint::Token,
+        decided: if violation.is_none() {
+            Decided::Allowed
+        } else {
+            Decided::Refused
+        },
+        violation,
+        client,
+        method: None,
+        redirect_origin: violation.map(|_| "https://app.example"),
+        peer: "192.0.2.1",
+    };
+    let log = telemetry.log().unwrap();
+    log.write(&event, u64::from(violation.is_some()));
+}
+
+/// What a client may call itself.
+const CLIENTS: [&str; 12] = [
+    "portal",
+    "",
+    "a\nb\r\n{\"level\":\"INFO\"}",
+    "\"},{\"",
+    "\\\",\\u0022",
+    "\0\u{1}\u{8}\t\u{b}\u{c}\u{1b}[31m\u{1f}\u{7f}",
+    "\u{80}\u{9b}\u{a0}\u{ad}",
+    "\u{2028}\u{2029}\u{feff}\u{202e}",
+    "Gr\u{fc}\u{df}e",
+    "\u{1f510}\u{10ffff}",
+    "<script>&'/",
+    "\u{ffff}\u{fffd}",
+];
+
+#[test]
+fn a_line_is_as_stable_as_its_readers_need() {
+    let allowed = json(|telemetry| decision(telemetry, Some("portal"), None));
+    assert_eq!(
+        timeless(&allowed),
+        "\"INFO\",\"event\":\"decision\",\"request\":\"feed000000000042\",\"upstream\":\"legacy\",\
+         \"endpoint\":\"token\",\"decision\":\"allowed\",\"client\":\"portal\",\"peer\":\"192.0.2.1\"}\n"
+    );
+    let refused = json(|telemetry| {
+        decision(
+            telemetry,
+            Some("a\n\"\u{1f510}"),
+            Some(&Violation::UnknownCode),
+        );
+    });
+    assert_eq!(
+        timeless(&refused),
+        "\"WARN\",\"event\":\"decision\",\"request\":\"feed000000000042\",\"upstream\":\"legacy\",\
+         \"endpoint\":\"token\",\"decision\":\"refused\",\"violation\":\"unknown_code\",\
+         \"client\":\"a\\n\\\"\u{1f510}\",\
+         \"redirect_origin\":\"https://app.example\",\"peer\":\"192.0.2.1\",\"unlogged\":1}\n"
+    );
+}
+
+/// Every line has the value, whatever it is, as JSON's own library writes it.
+#[test]
+fn a_value_is_written_as_serde_writes_it() {
+    for client in CLIENTS {
+        for (violation, client) in [
+            (None, client.to_owned()),
+            (Some(&Violation::UnknownCode), client.repeat(4)),
+        ] {
+            let line = json(|telemetry| decision(telemetry, Some(&client), violation));
+            let written = serde_json::to_string(&client).unwrap();
+            assert!(line.contains(&format!("\"client\":{written},")), "{line}");
+        }
+    }
+}
+
+/// Text is for terminals, too: what would act on one, or turn the order of letters round, is escaped.
+#[test]
+fn text_holds_no_control_character() {
+    for client in CLIENTS {
+        let line = written(Level::Trace, Format::Text, |telemetry| {
+            decision(telemetry, Some(client), Some(&Violation::UnknownCode));
+        });
+        let (line, rest) = line.split_once('\n').unwrap();
+        assert_eq!(rest, "", "{line}");
+        assert!(line.contains(&format!("client={client:?} ")), "{line}");
+        let acts = |character: char| {
+            character.is_control()
+                || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202e}' | '\u{feff}')
+        };
+        assert!(!line.contains(acts), "{}", line.escape_debug());
+    }
+}
+
+#[test]
+fn known_times() {
+    let shown = |micros| {
+        let time = Timestamp::from_microsecond(micros).unwrap();
+        let mut text = Vec::new();
+        rfc3339(&time, &mut serde_json::Serializer::new(&mut text)).unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    for (micros, text) in [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (-1, "1970-01-01T00:00:00.000000Z"),
+        (86_399_999_999, "1970-01-01T23:59:59.999999Z"),
+        (86_399_000_040, "1970-01-01T23:59:59.000040Z"),
+        (951_782_400_000_007, "2000-02-29T00:00:00.000007Z"),
+        (1_709_164_799_000_000, "2024-02-28T23:59:59.000000Z"),
+        (1_732_294_425_047_669, "2024-11-22T16:53:45.047669Z"),
+        (1_732_294_425_900_000, "2024-11-22T16:53:45.900000Z"),
+        (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+    ] {
+        assert_eq!(shown(micros), format!("\"{text}\""));
+    }
+}
+
+/// As the clock tells it: between two other looks at it.
+#[test]
+fn a_line_has_the_time_of_day() {
+    #[expect(clippy::disallowed_methods, reason = "the same clock is read")]
+    let now = || Timestamp::try_from(SystemTime::now()).unwrap();
+    let before = now();
+    let line = json(|telemetry| decision(telemetry, None, None));
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let told: Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
+    let micros = |time: Timestamp| time.as_microsecond();
+    assert!(
+        (micros(before)..=micros(now())).contains(&micros(told)),
+        "{line}"
+    );
+}
+
+#[test]
+fn whatever_a_client_calls_itself_is_one_member_of_one_object() {
+    for client in CLIENTS {
+        let line = json(|telemetry| decision(telemetry, Some(client), None));
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        let object: serde_json::Map<_, _> = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["client"], client);
+        let names: Vec<_> = object.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "timestamp",
+                "level",
+                "event",
+                "request",
+                "upstream",
+                "endpoint",
+                "decision",
+                "client",
+                "peer"
+            ]
+        );
     }
 }
 
 /// Each event, with everything that it may tell.
-fn tell_all() {
-    let metrics = Metrics::new();
-    let upstream = &metrics.upstream("legacy");
+fn tell_all(telemetry: &Telemetry) {
+    let upstream = &telemetry.metrics().upstream("legacy");
     let request = RequestId(1);
     let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
     let missing = Violation::MethodNotAllowed { by_omission: true };
@@ -158,20 +356,15 @@ fn tell_all() {
         Event::Decision {
             request,
             upstream,
-            endpoint: EndpointKind::Authorization,
+            endpoint: Endpoint::Authorization,
             decided: Decided::Refused,
             violation: Some(&missing),
             client: Some("portal"),
+            method: Some(CodeChallengeMethod::S256),
             redirect_origin: Some("https://app.example"),
             peer: "192.0.2.1",
         },
-        Event::Answered {
-            request,
-            upstream,
-            endpoint: EndpointKind::Other,
-            status: 204,
-            took: Duration::ZERO,
-        },
+        answered(upstream),
         Event::Misdirected {
             request,
             host: Some("login.example"),
@@ -188,6 +381,13 @@ fn tell_all() {
         Event::UpstreamOriginInBody { request, upstream },
         Event::Overloaded { request, upstream },
         Event::Panicked,
+        Event::Panic { place: "a.rs:1" },
+        Event::Library {
+            level: Level::Warn,
+            target: "hyper",
+            line: Some(1),
+        },
+        Event::LogLinesLost { lines: 1 },
         Event::ConnectionTimedOut { peer },
         Event::ConnectionSpared { peer },
         Event::MalformedHead { peer, reason: "a" },
@@ -206,39 +406,34 @@ fn tell_all() {
             holds: Some(1),
         }),
         Event::SignalIgnored { signal: "SIGHUP" },
+        Event::Reloaded {
+            sha256: "00",
+            needs_restart: "server.listen",
+        },
+        Event::ReloadFailed { problem: "x" },
         Event::Draining {
             limit: Duration::ZERO,
         },
         Event::Stopped { cut_off: 0 },
     ];
     for event in &events {
-        write(event, 0);
+        telemetry.tell(event);
     }
 }
 
 #[test]
-fn the_readme_lists_the_events_and_their_fields() {
-    let kept = Kept::default();
-    let (lines, end) = Lines::to(kept.clone(), |_| {});
-    let settings = Settings {
-        level: Level::Trace,
-        format: Format::Json,
-    };
-    dispatcher::with_default(&dispatch(settings, lines), tell_all);
-    drop(end);
-    let told: BTreeMap<String, String> = kept
-        .text()
+fn the_manual_lists_the_events_and_their_fields() {
+    let told: BTreeMap<String, String> = json(tell_all)
         .lines()
         .map(|line| {
-            let line: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(line).unwrap();
+            let line: serde_json::Map<String, Value> = serde_json::from_str(line).unwrap();
             let fields: Vec<&str> = line.keys().skip(3).map(String::as_str).collect();
             let event = line["event"].as_str().unwrap();
             (event.to_owned(), fields.join(" "))
         })
         .collect();
-    let readme = include_str!("../../../README.md");
-    let (_, table) = readme.split_once("| `event` | level | fields |\n").unwrap();
+    let page = include_str!("../../../docs/src/operations.md");
+    let (_, table) = page.split_once("| `event` | level | fields |\n").unwrap();
     let rows = table.lines().skip(1).take_while(|row| row.starts_with('|'));
     let mut listed = BTreeMap::new();
     for row in rows {
@@ -248,7 +443,5 @@ fn the_readme_lists_the_events_and_their_fields() {
             listed.insert(event.to_owned(), fields.to_owned());
         }
     }
-    // It is no event of a request, and told by the hook of the process.
-    assert_eq!(listed.remove("panic").as_deref(), Some("place"));
     assert_eq!(listed, told);
 }

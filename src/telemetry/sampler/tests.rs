@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use super::*;
 use crate::clock::ManualClock;
-use crate::telemetry::{EndpointKind, Metrics, RequestId, Upstream};
+use crate::oauth::Endpoint;
+use crate::telemetry::{Metrics, RequestId, Upstream};
 
 struct Flood {
     sampler: Sampler,
@@ -36,10 +39,11 @@ impl Flood {
         Event::Decision {
             request: RequestId(1),
             upstream: &self.upstream,
-            endpoint: EndpointKind::Token,
+            endpoint: Endpoint::Token,
             decided,
             violation,
             client,
+            method: None,
             redirect_origin: None,
             peer: "192.0.2.1",
         }

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{read, root};
 use crate::support::fixture::HINT;
 use crate::support::gate::{Gate, scratch};
 use crate::support::rig::{Config, Rig};
 use crate::support::scripted::Scripted;
+use crate::support::tree::{read, root};
 
 const NAME: &str = "app.kubernetes.io/name";
 
@@ -251,13 +251,13 @@ fn bytes(size: &str) -> u64 {
     number.parse::<u64>().expect("a number") * unit
 }
 
-/// The defaults are those of `config.toml`, and what they can take is in the README ("Sizing").
+/// The defaults are those of `config.toml`, and what they can take is in the manual ("Sizing").
 #[test]
 fn every_deployment_has_room_for_the_default_limits() {
-    let readme = read("README.md");
+    let page = read("docs/src/operations.md");
     let taken = |around: &str| -> f64 {
         let (before, after) = around.split_once('#').expect("a number stands between");
-        let (_, rest) = readme
+        let (_, rest) = page
             .split_once(before)
             .unwrap_or_else(|| panic!("{before}"));
         let (number, _) = rest.split_once(after).unwrap_or_else(|| panic!("{after}"));
@@ -265,7 +265,7 @@ fn every_deployment_has_room_for_the_default_limits() {
             .parse()
             .unwrap_or_else(|error| panic!("{number}: {error}"))
     };
-    let store = taken("At the very most the store takes,\nwith the defaults, # GB");
+    let store = taken("With the defaults, the store takes # GB");
     let process = taken("| together | | # GB");
     let unit = read("deploy/systemd/pkce-gate.service");
     let directive = |name: &str| {

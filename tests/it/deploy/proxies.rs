@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::read;
 use crate::support::fixture::free_port;
 use crate::support::fixture::program;
 use crate::support::front::{Front, Proxy, TRUSTED, url};
@@ -16,6 +15,7 @@ use crate::support::rig::{Config, Rig};
 use crate::support::scripted::{Act, Received, Scripted, Then, reply};
 use crate::support::servers::OIDC_PROVIDER_BEHIND_TLS;
 use crate::support::stage::Stage;
+use crate::support::tree::read;
 
 /// What the upstream gets of a request without fields: nothing of the proxy's beside what is asked of it.
 const OURS: [&str; 6] = [
@@ -67,7 +67,7 @@ impl Way {
 
 /// Names by which the gate believes a trusted proxy: those that its own test lists.
 fn believed() -> Vec<String> {
-    let source = read("src/gateway/headers/kind.rs");
+    let source = read("src/http/headers/kind.rs");
     let (_, tests) = source.split_once("mod tests").expect("there are tests");
     let (_, list) = tests.split_once("Kind::Forwarders,").expect("a list");
     let list = list.split('"').nth(1).expect("a string");
@@ -130,7 +130,7 @@ fn nobody_says_what_only_a_proxy_may_say(proxy: Proxy) {
     let authority = way.front.authority();
     let mut names = believed();
     if proxy == Proxy::Nginx {
-        // It knows whole names only, and its README says so.
+        // It knows whole names only, and the manual says so.
         names.retain(|name| name != "x-forwarded-anything");
     }
     let shout = |name: &String| name.to_ascii_uppercase();

@@ -4,11 +4,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::{read, root};
 use crate::support::fixture::HINT;
 use crate::support::gate::{Gate, file, run, scratch};
 use crate::support::rig::{Config, Rig};
 use crate::support::scripted::Scripted;
+use crate::support::tree::{read, root};
 
 const UNIT: &str = "deploy/systemd/pkce-gate.service";
 
@@ -53,7 +53,7 @@ fn systemd_understands_every_line_of_the_unit() {
 }
 
 #[test]
-fn the_unit_is_exposed_no_more_than_its_readme_says() {
+fn the_unit_is_exposed_no_more_than_the_manual_says() {
     let (_, told) = with_unit(|unit| systemd_analyze(&["--offline=yes", "security", unit]));
     let (_, exposure) = told
         .split_once("Overall exposure level for pkce-gate.service: ")
@@ -64,8 +64,8 @@ fn the_unit_is_exposed_no_more_than_its_readme_says() {
         .and_then(|level| level.parse().ok())
         .expect("a number");
     assert!(exposure <= 0.9, "{told}");
-    let readme = read("deploy/systemd/README.md");
-    assert!(readme.contains("it scores 0.9 in `systemd-analyze security`"));
+    let page = read("docs/src/systemd.md").replace('\n', " ");
+    assert!(page.contains("The unit scores 0.9 in `systemd-analyze security` (systemd 252)"));
 }
 
 /// What `bwrap` can do of the unit: a read-only file system without homes, devices and other processes, a user who owns nothing, no
@@ -127,6 +127,46 @@ fn the_program_does_all_that_it_does_within_the_units_bounds() {
     let mut rig = rig;
     rig.gate.signal("TERM");
     assert!(rig.gate.wait_for_end().success());
+}
+
+/// As systemd does it: one line after the other, until one fails.
+fn reload(gate: &Gate) -> bool {
+    let unit = read(UNIT);
+    let lines = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("ExecReload="));
+    let config = gate.config_file();
+    let mut lines = lines.map(|line| {
+        line.replace("/usr/local/bin/pkce-gate", env!("CARGO_BIN_EXE_pkce-gate"))
+            .replace(
+                "/etc/pkce-gate/config.toml",
+                config.to_str().expect("UTF-8"),
+            )
+    });
+    lines.all(|line| {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &line])
+            .env("MAINPID", gate.program().to_string());
+        let ended = shell.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        ended.expect("a shell is there").success()
+    })
+}
+
+#[test]
+fn a_reload_puts_a_good_file_in_force_and_fails_for_a_wrong_one() {
+    let rig = Rig::new();
+    let text = Config {
+        limits: "uri_bytes = \"4KiB\"",
+        ..Config::default()
+    }
+    .render(&rig.upstream);
+    rig.gate.configure("[[upstream]]\n");
+    assert!(!reload(&rig.gate));
+    rig.gate.configure(&text);
+    assert!(reload(&rig.gate));
+    rig.gate.reloaded(&text, 0);
+    assert_eq!(rig.get("/page").status, 200);
 }
 
 /// Whoever has made a mistake is told once; what may pass by itself is tried again.

@@ -97,6 +97,32 @@ fn an_upstream_with_a_certificate_of_another_authority_is_not_talked_to() {
 }
 
 #[test]
+fn another_authority_in_the_same_file_is_trusted_without_a_restart() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let ca = authority.pem();
+    let upstream = other.upstream("127.0.0.1");
+    let keys = format!("url = \"https://{}\"\nca = {ca:?}", upstream.address());
+    let config = Config {
+        upstream: &keys,
+        ..Config::default()
+    };
+    let text = config.render(&upstream);
+    let rig = Rig::between(config, upstream);
+    assert_not_reached(&rig, "TLS: the certificate is");
+    fs::write(&ca, other.issuer.pem()).expect("written");
+    rig.gate.reloaded(&text, 0);
+    assert_eq!(rig.get("/page").status, 200);
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    assert_token(&rig.redeem(&authorization, &code));
+    // One that cannot be used changes nothing.
+    fs::write(&ca, "no certificate").expect("written");
+    rig.gate
+        .log_until(|log| log.contains("\"reload_failed\"") && log.contains("no certificate in it"));
+    assert_eq!(rig.get("/page").status, 200);
+}
+
+#[test]
 fn a_certificate_for_another_name_is_none() {
     let authority = Authority::new();
     for name in ["other.test", "127.0.0.2"] {

@@ -21,7 +21,7 @@ use super::gate::{file, scratch};
 const LOOKS: usize = 1500;
 /// Clients reach it under this name; port and all, the public URL is `https://localhost:PORT`.
 const NAME: &str = "localhost";
-/// Of the gate behind it, as `deploy/proxies/README.md` says.
+/// Of the gate behind it, as `docs/src/proxies.md` says.
 pub(crate) const TRUSTED: &str = "trusted_proxies = [\"127.0.0.1/32\"]";
 
 /// How clients reach it.

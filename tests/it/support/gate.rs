@@ -97,6 +97,42 @@ impl Gate {
         panic!("the gate does not listen: {}", self.stop());
     }
 
+    /// The file that it was started with.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.directory.join("config.toml")
+    }
+
+    /// Puts another configuration in the place of its file, as a whole.
+    pub(crate) fn configure(&self, config: &str) {
+        let new = file(&self.directory, "new.toml", config);
+        fs::rename(new, self.config_file()).expect("a file is renamed");
+    }
+
+    /// The same, says so by SIGHUP, and waits until that configuration is in force.
+    #[track_caller]
+    pub(crate) fn reload(&self, config: &str) {
+        let before = self.log().lines().count();
+        self.configure(config);
+        self.signal("HUP");
+        self.reloaded(config, before);
+    }
+
+    /// Waits until a line of the log, after the first ones, says that this configuration is in force.
+    #[track_caller]
+    pub(crate) fn reloaded(&self, config: &str, without: usize) {
+        let sha256 = pkce_gate::app::sha256(config);
+        let is_so = |line: &str| line.contains("\"reloaded\"") && line.contains(&sha256);
+        self.log_until(|log| log.lines().skip(without).any(is_so));
+    }
+
+    /// What `/config` of the admin listener says.
+    pub(crate) fn in_force(&mut self) -> serde_json::Value {
+        let admin = self.address("admin");
+        Request::get(&format!("http://{admin}/config"))
+            .send()
+            .json()
+    }
+
     /// What it has written until now.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log").clone()

@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +99,9 @@ fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
 /// 43 characters that nobody has seen before: a code verifier, or a state.
 pub(crate) fn unguessable() -> String {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).expect("the system has entropy");
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the system has entropy");
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

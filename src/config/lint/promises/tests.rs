@@ -1,4 +1,4 @@
-use super::super::super::testing::check_upstream;
+use crate::config::testing::check_upstream;
 
 /// What is said where clients get the upstream's own codes, with `[upstream.routes]` not written.
 const REACHABLE: &str = "warning: this depends on the upstream being unreachable around the gate | \

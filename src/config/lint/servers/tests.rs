@@ -1,5 +1,5 @@
-use super::super::super::testing::{check_text, problems};
 use super::super::tests::named;
+use crate::config::testing::{check_text, problems};
 
 const EXCEPTION: &str = "[[upstream.client]]\nid = \"erp\"\nmode = \"report\"\nuntil = \"2026-12-31\"\nowner = \"o\"\nreason = \"r\"";
 const ELSEWHERE: &str = "or give one of them a server of its own";

@@ -1,6 +1,8 @@
 //! Writing records.
 
-use super::{HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT};
+use super::layout::{
+    HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT,
+};
 use crate::clock::Timestamp;
 use crate::flow::{ClientState, PendingAuthorization};
 use crate::oauth::pkce::Useless;

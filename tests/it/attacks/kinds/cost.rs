@@ -14,7 +14,7 @@ const MIB: usize = 1024 * 1024;
 /// The body of one request, as large as is read of one.
 const BODY: usize = 65_500;
 
-/// What the process may take for one request after another: the README grants `response_scan_bytes` and 512 KiB for each that is
+/// What the process may take for one request after another: the manual grants `response_scan_bytes` and 512 KiB for each that is
 /// in flight, and that much again for a connection. One is in flight; the rest is the allocator's.
 const MOST: usize = 12 * MIB;
 

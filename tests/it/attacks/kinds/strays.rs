@@ -395,6 +395,9 @@ fn forms_of_other_shapes() {
             format!(
                 "<iframe srcdoc='<form action=URI><input name={name} value={value}></form>'></iframe>"
             ),
+            format!(
+                "<iframe srcdoc='&lt;form action=URI>&#60;input name={name} value={value}>'></iframe>"
+            ),
             format!("<base href=URI><form action=cb><input name={name} value={value}></form>"),
             format!(
                 "{}<form action=URI><input name={name} value={value}></form>",

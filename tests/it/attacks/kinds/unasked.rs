@@ -24,6 +24,9 @@ fn documents() -> Vec<Vec<u8>> {
             r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":60}"#,
         ),
         ("application/json", r#"{"data":{"accessToken":"TOKEN"}}"#),
+        ("application/json", r#"{"ACCESS_TOKEn":"TOKEN"}"#),
+        ("application/json", r#"{"access\u005ftoken":"TOKEN"}"#),
+        ("application/json", r#"{"access_\u0074oken":"TOKEN"}"#),
         ("text/plain", "access_token=TOKEN"),
         ("text/javascript", "done({id_token: 'TOKEN'})"),
         (

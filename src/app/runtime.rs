@@ -1,0 +1,9 @@
+//! The runtime of one thread.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}

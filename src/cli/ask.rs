@@ -1,0 +1,29 @@
+//! Asking a gate's admin listener, where there is no curl.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// The admin listener answers at once.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of an answer at most.
+const MOST: u64 = 64 * 1024;
+
+/// The status and the body of the answer to a GET.
+pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut socket = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        socket,
+        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    socket.take(MOST).read_to_end(&mut answer)?;
+    let answer = String::from_utf8(answer).map_err(io::Error::other)?;
+    let status = answer
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.split(' ').nth(1)?.parse().ok())
+        .ok_or_else(|| io::Error::other("not an HTTP server"))?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    Ok((status, body.unwrap_or_default().to_owned()))
+}

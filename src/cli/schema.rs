@@ -1,0 +1,25 @@
+//! `schema`: the shape of the configuration, for editors and for people.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::print::{self, Format};
+
+/// `--format FORMAT`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub(super) format: Format,
+}
+
+/// Prints it.
+pub(super) fn execute(options: &Options) -> ExitCode {
+    let text = print::print(options.format);
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

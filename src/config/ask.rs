@@ -1,0 +1,348 @@
+//! Reading the value of a declared key. What is wrong with it is recorded, and what has to be written instead.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::key::{Day, Flag, Integer, Key, Later, List, Optional, Share, Size, Text, Time, Words};
+use super::problem::{Problem, Span};
+use super::tree::{At, Entry, Table};
+use super::value::{DURATION, SIZE, Wrong, show_duration, show_size};
+use super::words::{nearest, one_of, quoted};
+use crate::clock::date;
+
+/// What can be read.
+pub(super) trait Read {
+    type Value;
+    /// The value of a key. `None`: wrong, and recorded.
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Self::Value>;
+}
+
+/// What holds where nothing is written, or something wrong.
+pub(super) trait Standard: Read {
+    /// `header`: where the table stands that it is not written in.
+    fn standard(&self, header: Span) -> Self::Value;
+}
+
+impl Table<'_> {
+    /// What is written. `None`: absent, or wrong; where it has to be there, both are recorded.
+    pub(super) fn find<V: Read>(&self, key: &Key<V>) -> Option<V::Value> {
+        if let Some((why, help)) = key.about.required {
+            self.require(key.name, why, help);
+        }
+        let entry = self.entry(key.name)?;
+        key.value.read(self, key.name, entry)
+    }
+
+    /// What holds.
+    pub(super) fn get<V: Standard>(&self, key: &Key<V>) -> V::Value {
+        let written = self.find(key);
+        written.unwrap_or_else(|| key.value.standard(self.header()))
+    }
+
+    fn bounded<T: Copy + PartialOrd>(
+        &self,
+        key: &str,
+        value: Option<T>,
+        default: T,
+        range: &RangeInclusive<T>,
+        show: impl Fn(T) -> String,
+    ) -> Option<T> {
+        let bounded = value.filter(|value| range.contains(value));
+        if bounded.is_none() {
+            let message = format!("{} is out of range", self.name(key));
+            let (from, to) = (show(*range.start()), show(*range.end()));
+            let label = format!("it goes from {from} to {to}");
+            let help = format!("write for example {key} = {}", show(default));
+            self.push(Problem::error(self.at(key), message, label, help));
+        }
+        bounded
+    }
+
+    /// Refuses what only a later version has.
+    pub(super) fn later(&self) {
+        for key in self.section().keys {
+            let found = key.later().zip(self.entry(key.name()));
+            if let Some((later, entry)) = found {
+                later.refuse(self, key.name(), entry);
+            }
+        }
+    }
+}
+
+impl Read for Flag {
+    type Value = bool;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<bool> {
+        let value = entry.value.as_bool();
+        if value.is_none() {
+            let written = entry.value.as_str().and_then(|text| text.parse().ok());
+            let instead: bool = written.unwrap_or(self.0);
+            table.wrong_type(key, entry, "true or false", instead);
+        }
+        value
+    }
+}
+
+impl Standard for Flag {
+    fn standard(&self, _: Span) -> bool {
+        self.0
+    }
+}
+
+impl<T: Copy + PartialOrd + Display + TryFrom<u64>> Read for Integer<T> {
+    type Value = T;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
+        let Self(default, range) = self;
+        let Some(number) = entry.value.as_integer() else {
+            let written = entry.value.as_str().and_then(|text| text.parse().ok());
+            let instead = written.and_then(|number: u64| T::try_from(number).ok());
+            table.wrong_type(key, entry, "a whole number", instead.unwrap_or(*default));
+            return None;
+        };
+        let number = u64::from_str_radix(number.as_str(), number.radix());
+        let number = number.ok().and_then(|number| T::try_from(number).ok());
+        table.bounded(key, number, *default, range, |number| number.to_string())
+    }
+}
+
+impl<T: Copy + PartialOrd + Display + TryFrom<u64>> Standard for Integer<T> {
+    fn standard(&self, _: Span) -> T {
+        self.0
+    }
+}
+
+impl Read for Share {
+    type Value = f64;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<f64> {
+        let digits = match (entry.value.as_float(), entry.value.as_integer()) {
+            (Some(float), _) => float.as_str(),
+            (None, Some(integer)) => integer.as_str(),
+            (None, None) => {
+                table.wrong_type(key, entry, "a number", self.0);
+                return None;
+            }
+        };
+        let share = digits.parse().ok().filter(|share: &f64| *share > 0.0);
+        table.bounded(key, share, self.0, &(0.0..=1.0), |share| {
+            if share > 0.0 {
+                share.to_string()
+            } else {
+                "above 0".to_owned()
+            }
+        })
+    }
+}
+
+impl Standard for Share {
+    fn standard(&self, _: Span) -> f64 {
+        self.0
+    }
+}
+
+impl Read for Time {
+    type Value = Duration;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Duration> {
+        let duration = table.text(key, entry, &DURATION)?;
+        table.bounded(key, Some(duration), self.0, &self.1, show_duration)
+    }
+}
+
+impl Standard for Time {
+    fn standard(&self, _: Span) -> Duration {
+        self.0
+    }
+}
+
+impl Read for Size {
+    type Value = usize;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<usize> {
+        let size = table.text(key, entry, &SIZE)?;
+        table.bounded(key, Some(size), self.0, &self.1, show_size)
+    }
+}
+
+impl Standard for Size {
+    fn standard(&self, _: Span) -> usize {
+        self.0
+    }
+}
+
+/// Words to choose from.
+struct Vocabulary<'v> {
+    usual: &'v str,
+    known: &'v [&'v str],
+    later: &'v [&'v str],
+}
+
+impl Vocabulary<'_> {
+    /// The known word that is written. `None`: another one, or none at all, and recorded.
+    fn read<'e>(&self, table: &Table<'_>, key: &str, entry: Entry<'e>) -> Option<&'e str> {
+        let Some(text) = entry.value.as_str() else {
+            let usual = format!("{:?}", self.usual);
+            table.wrong_type(key, entry, "a word in quotes", usual);
+            return None;
+        };
+        if self.known.contains(&text) {
+            return Some(text);
+        }
+        let help = format!("write {}", one_of(self.known));
+        if self.later.contains(&text) {
+            table.wrong(key, entry.span, "", Wrong::later(quoted(text), help));
+            return None;
+        }
+        let message = format!("{} cannot be {}", table.name(key), quoted(text));
+        let label = nearest(text, self.known).map_or_else(
+            || "this word is not known".to_owned(),
+            |(_, word)| format!("did you mean {word:?}?"),
+        );
+        table.push(Problem::error(entry.span, message, label, help));
+        None
+    }
+}
+
+impl<T: Copy + PartialEq> Read for Words<T> {
+    type Value = T;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
+        let words = Vocabulary {
+            usual: self.usual(),
+            known: &self.known(),
+            later: self.later,
+        };
+        let text = words.read(table, key, entry)?;
+        let choice = self.choices.iter().find(|(word, ..)| *word == text);
+        choice.map(|(_, value, _)| *value)
+    }
+}
+
+impl<T: Copy + PartialEq> Standard for Words<T> {
+    fn standard(&self, _: Span) -> T {
+        self.default
+    }
+}
+
+impl<T> Read for Text<T> {
+    type Value = T;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
+        table.text(key, entry, self.0)
+    }
+}
+
+impl<T> Standard for Text<T> {
+    fn standard(&self, _: Span) -> T {
+        (self.1)()
+    }
+}
+
+impl<T> Read for Optional<T> {
+    type Value = T;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
+        table.text(key, entry, self.0)
+    }
+}
+
+/// What is wrong in a list is recorded and left out.
+impl<T> Read for List<T> {
+    type Value = Vec<At<T>>;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Vec<At<T>>> {
+        let elements = table.elements(key, entry, self.of.example)?;
+        if let Some(why) = self.not_empty.filter(|_| elements.is_empty()) {
+            table.empty_list(key, why, &format!("[{:?}]", self.of.example));
+        }
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        let mut list = Vec::new();
+        for element in elements {
+            let Some(value) = table.text(key, element, self.of) else {
+                continue;
+            };
+            let text = element.value.as_str().unwrap_or_default();
+            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == text) {
+                let message = format!("{} lists {} twice", table.name(key), quoted(text));
+                let problem = Problem::error(element.span, message, "again", "remove one of them");
+                table.push(problem.and_at(*first, "here already"));
+                continue;
+            }
+            seen.push((text, element.span));
+            list.push(At {
+                span: element.span,
+                value,
+            });
+        }
+        Some(list)
+    }
+}
+
+impl<T> Standard for List<T> {
+    fn standard(&self, header: Span) -> Vec<At<T>> {
+        let read = |text: &&str| (self.of.read)(text).ok();
+        let at = |value| At {
+            span: header,
+            value,
+        };
+        self.default.iter().filter_map(read).map(at).collect()
+    }
+}
+
+impl Read for Day {
+    type Value = u64;
+
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<u64> {
+        let day = match (entry.value.as_datetime(), entry.value.as_str()) {
+            (Some(moment), _) if moment.time.is_none() => moment
+                .date
+                .and_then(|day| date::days(day.year, day.month, day.day)),
+            (None, Some(text)) => date::parse(text),
+            (Some(_) | None, _) => {
+                table.wrong_type(key, entry, "a date without a time", Self::EXAMPLE);
+                return None;
+            }
+        };
+        if day.is_none() {
+            let help = format!("write YYYY-MM-DD, for example {}", Self::EXAMPLE);
+            let wrong = Wrong::new("there is no such day", help);
+            table.wrong(key, entry.span, "a date", wrong);
+        }
+        day
+    }
+}
+
+impl Later {
+    fn refuse(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) {
+        let help = match self {
+            Self::Whole(of) if of.is_none_or(|of| table.is_good(of)) => "remove it",
+            Self::Whole(_) => return,
+            Self::Flag => match Flag(false).read(table, key, entry) {
+                Some(true) => "write false, or remove it",
+                Some(false) | None => return,
+            },
+            Self::List => match entry.value.as_array().map(|list| list.is_empty()) {
+                Some(false) => "write [], or remove it",
+                Some(true) => return,
+                None => return table.wrong_type(key, entry, "a list", "[]"),
+            },
+            Self::Word(now, later) => {
+                let words = Vocabulary {
+                    usual: now,
+                    known: &[now],
+                    later,
+                };
+                words.read(table, key, entry);
+                return;
+            }
+        };
+        let message = format!("{} is not supported in this version", table.name(key));
+        let label = "comes with a later version";
+        table.push(Problem::error(entry.span, message, label, help));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What OAuth has names for: methods, response types and modes, parameters.
+
+use super::value::{Kind, Wrong};
+use super::words::{nearest, quoted};
+use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType, endpoint_query};
+
+/// `code_challenge_method`.
+pub(super) const METHOD: Kind<CodeChallengeMethod> =
+    Kind::new("a code challenge method", "S256", method).words(&["S256", "plain"]);
+
+/// `response_mode`.
+pub(super) const RESPONSE_MODE: Kind<ResponseMode> =
+    Kind::new("a response mode", "query", response_mode).words(&["query", "fragment", "form_post"]);
+
+/// `response_type`.
+pub(super) const RESPONSE_TYPE: Kind<ResponseType> =
+    Kind::new("a response type", "code", response_type)
+        .pattern("^(code|token|id_token|none|code_credentials)( (code|token|id_token))*$");
+
+/// A query parameter that tells endpoints apart.
+pub(super) const QUERY_NAME: Kind<String> =
+    Kind::new("a query parameter that may pass", "p", query_name).pattern("^[A-Za-z0-9._~-]+$");
+
+fn method(text: &str) -> Result<CodeChallengeMethod, Wrong> {
+    match text {
+        "S256" => Ok(CodeChallengeMethod::S256),
+        "plain" => Ok(CodeChallengeMethod::Plain),
+        _ => Err(Wrong::new(
+            "this method is not known",
+            "write \"S256\" (case-sensitive)",
+        )),
+    }
+}
+
+fn response_mode(text: &str) -> Result<ResponseMode, Wrong> {
+    const HELP: &str = "write \"query\", \"fragment\" or \"form_post\"";
+    match ResponseMode::parse(text) {
+        Some(mode) => Ok(mode),
+        None if text.split('.').next_back() == Some("jwt") => {
+            Err(Wrong::later("the signed response mode", HELP))
+        }
+        None => Err(Wrong::new("this response mode is not known", HELP)),
+    }
+}
+
+fn response_type(text: &str) -> Result<ResponseType, Wrong> {
+    const WORDS: [&str; 5] = ["code", "token", "id_token", "none", "code_credentials"];
+    const HELP: &str = "write words out of code, token and id_token, with single spaces; or none, or code_credentials";
+    let words: Vec<&str> = text.split(' ').collect();
+    if let Some(odd) = words.iter().find(|word| !WORDS.contains(word)) {
+        let label = match nearest(odd, &WORDS) {
+            _ if odd.is_empty() => "it is empty, or has two spaces".to_owned(),
+            Some((_, word)) => format!("did you mean {word:?}?"),
+            None => format!("{} is not known", quoted(odd)),
+        };
+        return Err(Wrong::new(label, HELP));
+    }
+    let alone = |word| words.len() > 1 && words.contains(&word);
+    if alone("none") || alone("code_credentials") {
+        return Err(Wrong::new("this word stands alone", HELP));
+    }
+    let parsed = ResponseType::parse(text);
+    if words
+        .iter()
+        .enumerate()
+        .any(|(at, word)| words.iter().skip(at + 1).any(|w| w == word))
+    {
+        return Err(Wrong::new("it has a word twice", HELP));
+    }
+    Ok(parsed)
+}
+
+/// It is compared byte for byte, so it is written as it stands in a URL.
+fn query_name(text: &str) -> Result<String, Wrong> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    if text.is_empty() {
+        return Err(Wrong::new("it is empty", "write a name, for example \"p\""));
+    }
+    if let Some(odd) = text.chars().find(|&c| !good(c)) {
+        return Err(Wrong::new(
+            format!("{odd:?} does not belong in a name"),
+            "write the name alone, without its value: letters, digits, '-', '_', '.' and '~'",
+        ));
+    }
+    if endpoint_query::is_protected(text) {
+        return Err(Wrong::new(
+            "servers may take it for a parameter of OAuth, which the gate has to judge",
+            "remove it: only what tells endpoints apart belongs here, such as \"p\" or \"realm\"",
+        ));
+    }
+    Ok(text.to_owned())
+}

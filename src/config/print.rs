@@ -1,0 +1,25 @@
+//! What is written from the declarations: the commented `config.toml`, the page of the manual, a JSON schema for editors.
+
+mod editor;
+mod manual;
+mod reference;
+
+/// In which form the shape of the configuration is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A JSON schema, for editors
+    Json,
+    /// A configuration with every key, its default and a line of explanation
+    Toml,
+    /// The page of the manual
+    Markdown,
+}
+
+/// Every key of this version, in that form.
+pub fn print(format: Format) -> String {
+    match format {
+        Format::Json => editor::schema(),
+        Format::Toml => reference::toml(),
+        Format::Markdown => manual::page(),
+    }
+}

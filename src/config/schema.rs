@@ -1,0 +1,41 @@
+//! The shape of `config.toml`, declared once: each section with its keys.
+
+pub(super) mod client;
+pub(super) mod limits;
+pub(super) mod pkce;
+pub(super) mod server;
+pub(super) mod store;
+pub(super) mod upstream;
+
+use super::key::Section;
+
+/// The file as a whole, which has sections only.
+pub(super) static ROOT: Section = Section {
+    path: "",
+    list: false,
+    comment: "",
+    text: "",
+    keys: &[],
+};
+
+/// Every section, in the order of `config.toml`.
+pub(super) static SECTIONS: [&Section; 11] = [
+    &server::SERVER,
+    &server::ADMIN,
+    &limits::LIMITS,
+    &store::STORE,
+    &server::LOG,
+    &upstream::UPSTREAM,
+    &upstream::ENDPOINTS,
+    &upstream::ROUTES,
+    &pkce::PKCE,
+    &upstream::METADATA,
+    &client::CLIENT,
+];
+
+/// The sections right below one of them.
+pub(super) fn below(section: &Section) -> impl Iterator<Item = &'static Section> {
+    let path = section.path;
+    let sections = SECTIONS.iter().copied();
+    sections.filter(move |section| section.name().0 == path)
+}

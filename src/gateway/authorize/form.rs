@@ -1,0 +1,62 @@
+//! What stands in the body of a request on an authorization path.
+
+use bytes::Bytes;
+use http::header;
+use http::{Method, StatusCode};
+
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::http::body::Peeked;
+use crate::oauth::authorize::PROTECTED;
+use crate::oauth::media::{Charset, NoForm, form_charset};
+use crate::policy::Violation;
+
+/// What stands in the body of a request on an authorization path.
+pub(super) enum Form {
+    None,
+    Urlencoded(Bytes),
+    /// Only of what may be a continuation: its handle has to stand in the query.
+    Multipart,
+}
+
+/// Reads the body, if there is one, leaving it ready to be sent on.
+pub(super) async fn form(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+) -> Result<Form, (Violation, StatusCode)> {
+    let malformed =
+        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    if request.method == Method::GET {
+        return if http_body::Body::is_end_stream(&request.body) {
+            Ok(Form::None)
+        } else {
+            malformed("a GET request with a body", StatusCode::BAD_REQUEST)
+        };
+    }
+    let media_type = request
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
+    let limits = &exchange.snapshot.limits;
+    let unsupported =
+        |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    if media_type.starts_with("multipart/form-data") {
+        return Ok(Form::Multipart);
+    }
+    match request.body.peek(limits.form_bytes).await {
+        Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
+        Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {
+            unsupported(NoForm::MediaType)
+        }
+        Peeked::Whole(body) => {
+            let agrees = |charset: Charset| charset.agrees_on(&body, limits.form_pairs, &PROTECTED);
+            match form_charset(&media_type).and_then(agrees) {
+                Ok(()) => Ok(Form::Urlencoded(body)),
+                Err(problem) => unsupported(problem),
+            }
+        }
+        Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
+        Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
+    }
+}

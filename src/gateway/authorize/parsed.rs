@@ -1,0 +1,106 @@
+//! A fresh request, read and judged, with the record that is made of it.
+
+use crate::clock;
+use crate::flow::submission::{Doubt, Part};
+use crate::flow::{PendingAuthorization, Submission};
+use crate::gateway::about::About;
+use crate::gateway::exchange::Exchange;
+use crate::oauth::{
+    AuthorizationRequest, ClientId, CodeChallenge, CodeChallengeMethod, Digest, RedirectUri,
+    ResponseType,
+};
+use crate::policy::{Rule, Violation, authorize};
+
+/// A fresh request with the rule that it is judged by.
+#[derive(Debug)]
+pub(super) struct Fresh<'s> {
+    pub(super) submission: &'s Submission<'s>,
+    pub(super) part: Part,
+    pub(super) parsed: AuthorizationRequest<'s>,
+    pub(super) client: Option<ClientId>,
+    pub(super) rule: &'s Rule,
+}
+
+impl<'s> Fresh<'s> {
+    pub(super) fn read(
+        exchange: &Exchange<'s>,
+        submission: &'s Submission<'s>,
+        part: Part,
+    ) -> Result<Self, Doubt> {
+        let parsed = submission.request(part)?;
+        let client = parsed.client_id.map(ClientId::new);
+        let rule = exchange.rule_of(client.as_ref());
+        // What is inside a request object may be about anybody.
+        let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
+            let rules = &exchange.site.settings.rules;
+            rule.stricter(rules.strictest(clock::today()))
+        } else {
+            rule
+        };
+        Ok(Self {
+            submission,
+            part,
+            parsed,
+            client,
+            rule,
+        })
+    }
+
+    pub(super) fn judge(&self) -> Result<Option<CodeChallenge>, Violation> {
+        authorize::judge(self.rule, &self.parsed)
+    }
+
+    pub(super) fn about(&self) -> About<'_> {
+        About {
+            client: self.client.as_ref(),
+            redirect_uri: self.parsed.redirect_uri,
+            method: self.method(),
+        }
+    }
+
+    /// That of its challenge, as far as there is one.
+    fn method(&self) -> Option<CodeChallengeMethod> {
+        self.parsed.code_challenge?;
+        CodeChallengeMethod::parse(self.parsed.code_challenge_method).ok()
+    }
+
+    /// The record of the request.
+    pub(super) fn pending(
+        &self,
+        judged: &Result<Option<CodeChallenge>, Violation>,
+        browser: Option<Digest>,
+    ) -> PendingAuthorization {
+        let parsed = &self.parsed;
+        PendingAuthorization {
+            challenge: match judged {
+                Ok(accepted) => accepted.clone(),
+                Err(_) => authorize::recorded(self.rule, parsed),
+            },
+            client: match &self.client {
+                Some(client) => client.digest(),
+                None => ClientId::new("").digest(),
+            },
+            redirect: parsed
+                .redirect_uri
+                .map(|uri| RedirectUri::new(uri).digest()),
+            state: self.submission.client_state(self.part),
+            response_type: parsed.response_type.map(Into::into),
+            response_mode: parsed.response_mode.map(Into::into),
+            browser,
+        }
+    }
+
+    /// A sign-in of its client, with its redirect URI, begins.
+    pub(super) fn note(&self, exchange: &Exchange<'_>) {
+        if let Some(client) = &self.client {
+            exchange.site.state.note_client(client);
+        }
+        if let Some(uri) = self.parsed.redirect_uri {
+            exchange.site.state.note_redirect(&RedirectUri::new(uri));
+        }
+    }
+
+    pub(super) fn response_type(&self) -> ResponseType {
+        ResponseType::parse(self.parsed.response_type.unwrap_or_default())
+    }
+}

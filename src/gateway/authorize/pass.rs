@@ -1,0 +1,44 @@
+//! On to the upstream: its answer may carry a code.
+
+use http::Response;
+
+use crate::flow::Handle;
+use crate::gateway::bind;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::http::body::Body;
+use crate::oauth::Digest;
+use crate::policy::Cleared;
+
+/// Sends a cleared request on; its answer may carry a code.
+pub(super) async fn pass(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    begun: Option<Digest>,
+    handle: Option<&Handle>,
+) -> Response<Body> {
+    let browser = exchange.browser(&cleared.get().headers);
+    pass_from(exchange, cleared, begun, (handle, browser)).await
+}
+
+/// The same from a browser that is known.
+pub(super) async fn pass_from(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    begun: Option<Digest>,
+    (handle, browser): (Option<&Handle>, Option<Digest>),
+) -> Response<Body> {
+    let asked = bind::Asked {
+        sent: Box::new(cleared.get().sent()),
+        browser,
+        begun,
+        handle,
+        at_authorization: true,
+        is_plain: true,
+    };
+    let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));
+    match exchange.forward(cleared).await {
+        Ok(response) => bind::deliver(exchange, asked, response).await,
+        Err(failed) => exchange.upstream_failed(failed),
+    }
+}

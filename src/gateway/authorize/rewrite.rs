@@ -1,0 +1,60 @@
+//! A request as the upstream gets it: with the handle in every `state`.
+
+use http::{Response, StatusCode};
+
+use crate::flow::submission::{Part, Towards};
+use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::gateway::about::Names;
+use crate::gateway::browser;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::{Received, Unwritable};
+use crate::gateway::settings::ToUpstream;
+use crate::http::body::Body;
+use crate::oauth::{CodeChallenge, Digest};
+use crate::policy::{Cleared, Violation};
+
+use super::pass::pass_from;
+
+/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
+pub(super) async fn rewritten(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    submission: &Submission<'_>,
+    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
+    fresh: Option<Part>,
+) -> Response<Body> {
+    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
+    let towards = match (exchange.site.settings.to_upstream, challenge) {
+        (ToUpstream::Strip, _) => Towards::Strip,
+        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
+        (ToUpstream::Forward, None) => Towards::AsSent,
+    };
+    let parts = submission.towards_upstream(handle, fresh, towards);
+    let accept = cleared.get().accept();
+    let cleared = cleared.amend(|request| {
+        if request.target.query().is_some() || !parts.query.is_empty() {
+            request.set_query(&parts.query)?;
+        }
+        if let Some(form) = parts.form {
+            request.body.replace(form);
+        }
+        Ok::<(), Unwritable>(())
+    });
+    let Ok(cleared) = cleared else {
+        let client = exchange.site.state.client_name(record.client);
+        let names = Names::default().or_of(client, record.challenge.as_ref());
+        // Anything in its place would be another request.
+        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
+        let violation = Violation::MalformedRequest(text);
+        exchange.refuse(&violation, names.about());
+        return exchange.page(
+            StatusCode::BAD_REQUEST,
+            &violation,
+            Vec::new(),
+            accept.as_ref(),
+        );
+    };
+    let begun = fresh.map(|_| handle.digest());
+    let browser = browser::of(exchange, record, now);
+    pass_from(exchange, cleared, begun, (Some(handle), browser)).await
+}

@@ -1,0 +1,79 @@
+//! Requests that cannot be read.
+
+use http::{Method, Response, StatusCode};
+
+use crate::flow::submission::Doubt;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::{concern, reply};
+use crate::http::body::Body;
+use crate::policy::{Decision, Violation, authorize};
+
+use super::pass::pass;
+
+/// Frameworks run HEAD as GET: the code would stand in the `Location` of its answer.
+pub(super) fn is_method(request: &Received) -> bool {
+    request.method == Method::GET || request.method == Method::POST
+}
+
+pub(super) fn unknown_method() -> Violation {
+    Violation::MalformedRequest("an authorization request is a GET or a POST".to_owned())
+}
+
+pub(super) async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unreadable(rule, request, unknown_method()) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            pass(exchange, cleared, None, None).await
+        }
+        Decision::Refuse(..) => reply::method_not_allowed("GET, POST", false),
+    }
+}
+
+pub(super) async fn doubtful(
+    exchange: &Exchange<'_>,
+    request: Received,
+    doubt: &Doubt,
+) -> Response<Body> {
+    unreadable(
+        exchange,
+        request,
+        authorize::unreadable(doubt),
+        StatusCode::BAD_REQUEST,
+    )
+    .await
+}
+
+pub(super) async fn malformed(
+    exchange: &Exchange<'_>,
+    request: Received,
+    why: &str,
+    status: StatusCode,
+) -> Response<Body> {
+    unreadable(
+        exchange,
+        request,
+        Violation::MalformedRequest(why.to_owned()),
+        status,
+    )
+    .await
+}
+
+/// A request that cannot be read.
+pub(super) async fn unreadable(
+    exchange: &Exchange<'_>,
+    mut request: Received,
+    violation: Violation,
+    status: StatusCode,
+) -> Response<Body> {
+    let accept = request.accept();
+    let rule = concern::rule(exchange, &mut request).await;
+    match exchange.decide_unreadable(rule, request, violation) {
+        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+            pass(exchange, cleared, None, None).await
+        }
+        Decision::Refuse(_, violation) => {
+            exchange.page(status, &violation, Vec::new(), accept.as_ref())
+        }
+    }
+}

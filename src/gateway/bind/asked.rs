@@ -1,0 +1,117 @@
+//! What is known of the request that an answer is for, and why an answer must not go out.
+
+use crate::answer::carrier::Ours;
+use crate::flow::Handle;
+use crate::oauth::Digest;
+use crate::policy::{Concern, Rule, Violation};
+use crate::store::StoreError;
+use crate::suspicion::{Said, Suspicion};
+
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Sent;
+
+/// What is known of the request that is being answered.
+#[derive(Clone, Default)]
+pub(in crate::gateway) struct Asked<'a> {
+    /// What it said.
+    pub(in crate::gateway) sent: Box<Sent>,
+    /// The browser's cookie.
+    pub(in crate::gateway) browser: Option<Digest>,
+    /// The pending authorization that this very request began.
+    pub(in crate::gateway) begun: Option<Digest>,
+    /// The handle that the request was sent on with.
+    pub(in crate::gateway) handle: Option<&'a Handle>,
+    /// Whether the request was on an authorization path.
+    pub(in crate::gateway) at_authorization: bool,
+    /// Whether the upstream was asked not to compress its answer.
+    pub(in crate::gateway) is_plain: bool,
+}
+
+impl Asked<'_> {
+    /// Whether a code is most likely to follow.
+    pub(super) fn follows_login(&self) -> bool {
+        self.at_authorization || self.sent.is_post()
+    }
+
+    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
+    pub(super) fn authorization(&self) -> Option<Digest> {
+        let is_first = self.at_authorization && !self.sent.is_post();
+        let handle = self.handle.filter(|_| is_first);
+        self.begun.or_else(|| handle.map(Handle::digest))
+    }
+
+    /// The strictest rule of the clients that the request names. `None`: it names no client.
+    pub(super) fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
+        let concern = Concern {
+            names: &said.clients,
+            owners: &[],
+            is_certain: true,
+        };
+        exchange
+            .site
+            .settings
+            .rules
+            .named(&concern, exchange.today())
+    }
+
+    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
+    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
+    pub(super) fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
+        let rules = &exchange.site.settings.rules;
+        let own = exchange.rule(Some(client));
+        if !rules.any_exception() {
+            return own;
+        }
+        let said = self.sent.said(&exchange.site.state.key);
+        let is_named = said.said.has(Said::CLIENT_ID);
+        // About whom a request object is cannot be told.
+        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
+            Some(rules.strictest(exchange.today()))
+        } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
+            Self::named_rule(exchange, &said)
+        } else {
+            None
+        };
+        other.map_or(own, |other| rules.stricter(own, other))
+    }
+
+    /// The handles that may stand in its answer.
+    pub(super) fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
+        Ours {
+            key: &exchange.site.state.key,
+            sent: self.handle,
+        }
+    }
+}
+
+/// Why an answer must not go out.
+pub(super) struct Unsafe<'g> {
+    pub(super) violation: Violation,
+    /// The sign-in that dies with it.
+    pub(super) pending: Option<Digest>,
+    /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
+    pub(super) rule: Option<&'g Rule>,
+    /// The client whose sign-in it is.
+    pub(super) client: Option<Digest>,
+}
+
+impl<'g> Unsafe<'g> {
+    pub(super) fn stray(why: &'static str) -> Self {
+        Self {
+            violation: Violation::UnboundCodeInResponse(why),
+            pending: None,
+            rule: None,
+            client: None,
+        }
+    }
+
+    /// It cannot be asked whose it is, or there is no room for the code.
+    pub(super) fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
+        Self {
+            violation: error.into(),
+            pending: None,
+            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
+            client: None,
+        }
+    }
+}

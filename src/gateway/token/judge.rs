@@ -1,0 +1,142 @@
+//! Whose code a redemption is for, by which rule it is judged, and who gets it.
+
+use crate::clock;
+use crate::flow::Purpose;
+use crate::gateway::about::About;
+use crate::gateway::exchange::Exchange;
+use crate::oauth::{
+    ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest, Redemption,
+};
+use crate::policy::redeem::{self, Found, Gone};
+use crate::policy::{Rule, Violation};
+use crate::store::{Claim, Redeemed};
+
+/// A redemption that was judged, and claimed unless it is refused.
+pub(super) struct Judged<'g> {
+    pub(super) rule: &'g Rule,
+    pub(super) violation: Option<Violation>,
+    pub(super) claim: Option<Claim>,
+    /// Whose code it is, as far as that is known.
+    owner: Option<Digest>,
+    /// How the challenge of its sign-in is made.
+    method: Option<CodeChallengeMethod>,
+}
+
+impl Judged<'_> {
+    /// The client whose code it is, where the request names none.
+    pub(super) fn unnamed(
+        &self,
+        exchange: &Exchange<'_>,
+        redemption: &Redemption<'_>,
+    ) -> Option<ClientId> {
+        let owner = self.owner.filter(|_| redemption.client.is_none());
+        owner.and_then(|owner| exchange.site.state.client_name(owner))
+    }
+
+    pub(super) fn about<'r>(
+        &self,
+        redemption: &'r Redemption<'_>,
+        unnamed: Option<&'r ClientId>,
+    ) -> About<'r> {
+        About {
+            client: redemption
+                .client
+                .as_ref()
+                .map(ClientIdentity::id)
+                .or(unnamed),
+            redirect_uri: redemption.redirect_uri,
+            method: self.method,
+        }
+    }
+}
+
+/// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
+/// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
+pub(super) async fn judge<'g>(
+    exchange: &Exchange<'g>,
+    redemption: &Redemption<'_>,
+    key: Digest,
+) -> Judged<'g> {
+    let rules = &exchange.site.settings.rules;
+    let named = exchange.rule_of_identity(redemption.client.as_ref());
+    let strictest = || named.stricter(rules.strictest(clock::today()));
+    let of = |owner| match owner {
+        Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
+        // It may be anybody's, also where a server reads another code than we do.
+        None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
+        None => named,
+    };
+    // What is decided is told once, by the caller: a store may have it judged more than once.
+    let mut judged = None;
+    let redeemed = exchange.site.state.store.redeem(key, |bound| {
+        let rule = of(Some(bound.client()));
+        let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
+        let method = bound.challenge().map(CodeChallenge::method);
+        judged = Some((rule, violation.clone(), method));
+        redeem::presented(rule.mode, bound, violation)
+    });
+    let dead = |gone, owner| {
+        let rule = of(owner);
+        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
+        Judged {
+            rule,
+            violation,
+            claim: None,
+            owner,
+            method: None,
+        }
+    };
+    match (redeemed.await, judged) {
+        (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => Judged {
+            rule,
+            violation,
+            owner: Some(claim.bound().client()),
+            claim: Some(claim),
+            method,
+        },
+        (Ok(Redeemed::Mismatch(owner)), Some((rule, violation, method))) => Judged {
+            rule,
+            violation,
+            claim: None,
+            owner: Some(owner),
+            method,
+        },
+        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
+        (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
+        (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
+        // What only watches cannot tell sign-ins apart that a cookie would.
+        (Ok(Redeemed::Unknown(None)), _)
+            if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
+        {
+            Judged {
+                rule: named,
+                violation: redeem::judge(named, redemption, Found::Uncertain).violation,
+                claim: None,
+                owner: None,
+                method: None,
+            }
+        }
+        (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
+        // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
+        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => Judged {
+            rule: strictest(),
+            violation: Some(Violation::StoreUnavailable),
+            claim: None,
+            owner: None,
+            method: None,
+        },
+    }
+}
+
+/// A handle of ours, or a code that travels as the upstream issued it.
+pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
+    match exchange
+        .site
+        .state
+        .key
+        .recognise(Purpose::Code, redemption.code.expose())
+    {
+        Some(handle) => handle.digest(),
+        None => redemption.code.digest(),
+    }
+}

@@ -1,0 +1,454 @@
+//! Which upstream and which endpoint a request is for: exact matches, and the path gate.
+//!
+//! Servers fold paths (case, `//`, `;…`, escapes, extensions) in as many ways as there are frameworks. Nothing here
+//! emulates them: a path that is an endpoint's byte for byte is that endpoint, and a path that *some* folding turns
+//! into a protected endpoint is refused, whosever endpoint it is: several upstreams may be one server. So is a path that is
+//! crooked.
+
+mod endpoints;
+pub mod fold;
+mod host;
+mod misrouted;
+mod policy;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use http::uri::Authority;
+use http::{HeaderMap, Uri, header};
+
+use crate::oauth::Endpoint;
+
+pub use endpoints::Endpoints;
+use fold::{Readings, fold_path, merge_slashes};
+use host::valid_host;
+pub use misrouted::Misrouted;
+pub use policy::RoutePolicy;
+
+/// Host and path patterns of all upstreams.
+#[derive(Debug)]
+pub struct Routes {
+    entries: Vec<Entry>,
+}
+
+/// What an upstream says of itself: at which hosts, below which path, with which endpoints it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Territory<'t> {
+    /// Host values (`name` or `name:port`, lower case); empty: any.
+    pub hosts: &'t [String],
+    /// `/` or `/something` without a trailing slash.
+    pub prefix: &'t str,
+    /// Exact paths, prefix included.
+    pub endpoints: &'t Endpoints,
+    /// Whether a request that belongs to no client is refused there, not reported.
+    pub enforces: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hosts: Vec<String>,
+    prefix: String,
+    endpoints: Endpoints,
+    /// Authorization, continuation and token endpoints, folded.
+    protected: HashSet<String>,
+    /// What is nobody's is refused here, not reported.
+    enforces: bool,
+    /// Others that answer to a host of this one.
+    neighbours: Vec<usize>,
+}
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Route<'u> {
+    /// Index of the upstream. Without an endpoint: of the one whose rules hold.
+    pub upstream: usize,
+    /// What the path is there; `None`: some servers would take it for a protected endpoint.
+    pub endpoint: Option<Endpoint>,
+    /// With runs of `/` merged: what was matched is what is forwarded.
+    pub path: Cow<'u, str>,
+    /// The host that the client named.
+    pub host: Authority,
+}
+
+impl Routes {
+    /// The routes of these upstreams, in order.
+    pub fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
+        Self::among(upstreams.into_iter().map(Entry::new).collect())
+    }
+
+    fn among(mut entries: Vec<Entry>) -> Self {
+        let hosts: Vec<_> = entries.iter().map(|entry| entry.hosts.clone()).collect();
+        for (at, entry) in entries.iter_mut().enumerate() {
+            let others = hosts.iter().enumerate();
+            let near = others.filter(|(other, hosts)| *other != at && overlap(&entry.hosts, hosts));
+            entry.neighbours = near.map(|(other, _)| other).collect();
+        }
+        Self { entries }
+    }
+
+    /// Finds the upstream: the host first, then the longest prefix. `known` is the host that was named over the same
+    /// connection before, so that it need not be read again.
+    pub fn find<'u>(
+        &self,
+        uri: &'u Uri,
+        headers: &HeaderMap,
+        known: &OnceLock<Authority>,
+    ) -> Result<Route<'u>, Misrouted> {
+        let host = host_of(uri, headers, known)?;
+        let path = uri.path();
+        if !path.starts_with('/') {
+            return Err(Misrouted::Target);
+        }
+        let path = if path.contains("//") {
+            Cow::Owned(merge_slashes(path))
+        } else {
+            Cow::Borrowed(path)
+        };
+        let (upstream, entry) = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
+            .max_by_key(|(_, entry)| (!entry.hosts.is_empty(), entry.prefix.len()))
+            .ok_or(Misrouted::Unknown)?;
+        let exact = entry.exactly(&path);
+        let (upstream, endpoint) = match exact {
+            Some(endpoint) => (upstream, Some(endpoint)),
+            None => self.inexactly(upstream, entry, &path),
+        };
+        Ok(Route {
+            upstream,
+            endpoint,
+            path,
+            host,
+        })
+    }
+
+    /// What a path is that is no endpoint byte for byte. What some servers take for an endpoint, or for anything, is judged by
+    /// the rules of one that enforces, as far as it can lead there: the laxer upstream is no way around the stricter one.
+    fn inexactly(&self, upstream: usize, entry: &Entry, path: &str) -> (usize, Option<Endpoint>) {
+        let readings = Readings::of(path);
+        let near = || {
+            let near = entry.neighbours.iter();
+            near.filter_map(|&at| Some((at, self.entries.get(at)?)))
+                .filter(|(_, other)| other.may_be_meant(&readings))
+        };
+        if !entry.may_be_meant(&readings) && near().next().is_none() {
+            return (upstream, Some(Endpoint::Other));
+        }
+        let stricter = near().find(|(_, other)| other.enforces && !entry.enforces);
+        (stricter.map_or(upstream, |(at, _)| at), None)
+    }
+}
+
+/// Whether one request may be for either. An empty list is any host; a name is that name with any port.
+pub fn overlap(one: &[String], other: &[String]) -> bool {
+    let alike = |a: &str, b: &str| a == b || without_port(a) == b || without_port(b) == a;
+    one.is_empty() || other.is_empty() || one.iter().any(|a| other.iter().any(|b| alike(a, b)))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    }
+}
+
+impl Entry {
+    fn new(territory: Territory<'_>) -> Self {
+        let endpoints = territory.endpoints.clone();
+        Self {
+            hosts: territory.hosts.to_vec(),
+            prefix: territory.prefix.to_owned(),
+            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
+            endpoints,
+            enforces: territory.enforces,
+            neighbours: Vec::new(),
+        }
+    }
+
+    fn serves(&self, host: &Authority) -> bool {
+        let is_named = |known: &String| {
+            known.eq_ignore_ascii_case(host.host()) || known.eq_ignore_ascii_case(host.as_str())
+        };
+        self.hosts.is_empty() || self.hosts.iter().any(is_named)
+    }
+
+    fn contains(&self, path: &str) -> bool {
+        self.prefix == "/"
+            || path
+                .strip_prefix(&self.prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    fn exactly(&self, path: &str) -> Option<Endpoint> {
+        let is = |paths: &[String]| paths.iter().any(|known| known == path);
+        let Endpoints {
+            authorization,
+            continuation,
+            token,
+            metadata,
+            query: _,
+        } = &self.endpoints;
+        if is(authorization) || is(continuation) {
+            Some(Endpoint::Authorization)
+        } else if is(token) {
+            Some(Endpoint::Token)
+        } else if is(metadata) {
+            Some(Endpoint::Metadata)
+        } else {
+            None
+        }
+    }
+
+    /// Whether some server takes it for an endpoint that is protected.
+    fn may_be_meant(&self, readings: &Readings<'_>) -> bool {
+        readings.any(|reading| self.protected.contains(reading))
+    }
+}
+
+/// The one host that the request names, in Host and in an absolute target alike.
+fn host_of(
+    uri: &Uri,
+    headers: &HeaderMap,
+    known: &OnceLock<Authority>,
+) -> Result<Authority, Misrouted> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Misrouted::Host);
+    };
+    let host = match known.get().filter(|known| host == known.as_str()) {
+        Some(known) => known.clone(),
+        None => valid_host(host)?,
+    };
+    known.get_or_init(|| host.clone());
+    match uri.authority() {
+        Some(authority) if !authority.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            Err(Misrouted::Disagreement)
+        }
+        Some(_) | None => Ok(host),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn entry(hosts: &[&str], prefix: &str) -> Entry {
+        let path = |path: &str| vec![format!("{}{path}", prefix.trim_end_matches('/'))];
+        let endpoints = Endpoints {
+            authorization: path("/oauth2/authorize"),
+            continuation: path("/oauth2/callback"),
+            token: path("/oauth2/token"),
+            metadata: path("/.well-known/openid-configuration"),
+            query: Vec::new(),
+        };
+        Entry {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            prefix: prefix.to_owned(),
+            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
+            endpoints,
+            enforces: true,
+            neighbours: Vec::new(),
+        }
+    }
+
+    fn find(
+        routes: &Routes,
+        target: &str,
+        host: &str,
+    ) -> Result<(usize, Option<Endpoint>, String), Misrouted> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+        let uri: Uri = target.parse().unwrap();
+        let route = routes.find(&uri, &headers, &OnceLock::new())?;
+        Ok((route.upstream, route.endpoint, route.path.into_owned()))
+    }
+
+    #[test]
+    fn the_host_that_is_known_of_a_connection_is_no_other_ones() {
+        let routes = Routes::among(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
+        let known = OnceLock::new();
+        let root = Uri::from_static("/");
+        let find = |host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            let route = routes.find(&root, &headers, &known);
+            route.map(|route| (route.upstream, route.host.to_string()))
+        };
+        for host in ["a.test", "b.test:8443", "A.test", "a.test:1", "a.test"] {
+            let upstream = usize::from(host.starts_with('b'));
+            assert_eq!(find(host), Ok((upstream, host.to_owned())));
+        }
+        assert_eq!(find("x@a.test"), Err(Misrouted::Host));
+        assert_eq!(find("c.test"), Err(Misrouted::Unknown));
+    }
+
+    #[test]
+    fn endpoints_match_exactly_and_what_folds_onto_one_is_refused() {
+        let routes = Routes::among(vec![entry(&[], "/")]);
+        let endpoint = |target: &str| find(&routes, target, "h").unwrap().1;
+        assert_eq!(endpoint("/oauth2/token"), Some(Endpoint::Token));
+        assert_eq!(endpoint("//oauth2///token?x"), Some(Endpoint::Token));
+        assert_eq!(
+            endpoint("/oauth2/authorize?a=b"),
+            Some(Endpoint::Authorization)
+        );
+        assert_eq!(endpoint("/oauth2/callback"), Some(Endpoint::Authorization));
+        assert_eq!(
+            endpoint("/.well-known/openid-configuration"),
+            Some(Endpoint::Metadata)
+        );
+        for other in [
+            "/",
+            "/login",
+            "/oauth2/tokens",
+            "/oauth2/token/introspect",
+            "/assets/token.css",
+        ] {
+            assert_eq!(endpoint(other), Some(Endpoint::Other), "{other}");
+        }
+        for folded in [
+            "/oauth2/token/",
+            "/OAuth2/TOKEN",
+            "/oauth2/%74oken",
+            "/oauth2/%2574oken",
+            "/x/../oauth2/token",
+            "/x/%2e%2e/oauth2/token",
+            "/./oauth2/token",
+            "/oauth2/token;jsessionid=1",
+            "/x;a/..;/oauth2/token",
+            "/oauth2%2ftoken",
+            "/oauth2/token%00",
+            "/oauth2/token%00.css",
+            "/oauth2/token.json",
+            "/oauth2/token.",
+            "/oauth2/token%20",
+            "/oauth2\\token",
+            "/x\\..\\oauth2/token",
+            "/%5coauth2/token",
+            "/oauth2/token::$DATA",
+            "/oauth2/token%0a",
+            "/oauth2/token%20.css",
+            "/%00oauth2/token",
+            "/oauth2/%2500token",
+            "/login%00",
+            "/oauth2;/token",
+            "/Oauth2/Authorize/",
+            "/oauth2/token%3Fa",
+            "/oauth2/token%23",
+            "/oauth2/%c1%b4oken",
+            "/oauth2/%u0074oken",
+            "/oauth2/%09/../token",
+            "/login/%2e%2e",
+        ] {
+            assert_eq!(endpoint(folded), None, "{folded}");
+        }
+    }
+
+    /// Two upstreams may be one server: what the laxer one forwards could be an endpoint of the stricter one there.
+    #[test]
+    fn the_endpoints_of_a_neighbour_are_protected_by_its_own_rules() {
+        let lax = |hosts, prefix| Entry {
+            enforces: false,
+            ..entry(hosts, prefix)
+        };
+        let routes = Routes::among(vec![
+            entry(&["h"], "/a"),
+            lax(&["h:80"], "/b"),
+            lax(&[], "/"),
+            entry(&["other"], "/c"),
+        ]);
+        let found = |target| find(&routes, target, "h:80").map(|found| (found.0, found.1));
+        for target in [
+            "/b/..%2fa/oauth2/authorize",
+            "/b/%2e%2e/a/oauth2/token",
+            "/A/oauth2/authorize",
+            "/%61/oauth2/authorize",
+            "/a;x/oauth2/token",
+            "/b\\..\\a/oauth2/token",
+            "/%2fa/oauth2/token",
+        ] {
+            assert_eq!(found(target), Ok((0, None)), "{target}");
+        }
+        assert_eq!(found("/a/oauth2/token"), Ok((0, Some(Endpoint::Token))));
+        assert_eq!(found("/b/oauth2/token"), Ok((1, Some(Endpoint::Token))));
+        assert_eq!(found("/oauth2/token"), Ok((2, Some(Endpoint::Token))));
+        // Its own, folded: its own rules hold.
+        assert_eq!(found("/b/oauth2/TOKEN"), Ok((1, None)));
+        assert_eq!(found("/b/login"), Ok((1, Some(Endpoint::Other))));
+        assert_eq!(found("/login"), Ok((2, Some(Endpoint::Other))));
+        // The catch-all answers to every host, so to that of the third one, too.
+        assert_eq!(found("/c/oauth2/token"), Ok((3, None)));
+        assert_eq!(find(&routes, "/b/oauth2/TOKEN", "h:80").unwrap().0, 1);
+    }
+
+    #[test]
+    fn hosts_overlap_where_one_request_may_be_for_either() {
+        let list = |hosts: &[&str]| -> Vec<String> {
+            hosts.iter().map(|host| (*host).to_owned()).collect()
+        };
+        for (one, other, expected) in [
+            (&[] as &[&str], &["a"] as &[&str], true),
+            (&["a", "b"], &["c", "b"], true),
+            (&["a"], &["a:80"], true),
+            (&["a:80"], &["a:81"], false),
+            (&["a"], &["b"], false),
+            (&["[::1]"], &["[::1]:80"], true),
+            (&["[::1]"], &["[::2]"], false),
+        ] {
+            let (one, other) = (list(one), list(other));
+            assert_eq!(
+                (overlap(&one, &other), overlap(&other, &one)),
+                (expected, expected),
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_comes_first_and_then_the_longest_prefix() {
+        let routes = Routes::among(vec![
+            entry(&[], "/"),
+            entry(&["a.example"], "/"),
+            entry(&["a.example"], "/two"),
+        ]);
+        let upstream = |target, host| find(&routes, target, host).map(|found| found.0);
+        assert_eq!(upstream("/two/x", "a.example"), Ok(2));
+        assert_eq!(upstream("/twofold", "A.example:443"), Ok(1));
+        assert_eq!(upstream("/two/x", "b.example"), Ok(0));
+        assert_eq!(
+            find(&routes, "/two/oauth2/token", "a.example").unwrap().1,
+            Some(Endpoint::Token)
+        );
+        let named = Routes::among(vec![entry(&["a.example"], "/")]);
+        assert_eq!(find(&named, "/", "b.example"), Err(Misrouted::Unknown));
+    }
+
+    #[test]
+    fn one_host_that_agrees_with_the_target() {
+        let routes = Routes::among(vec![entry(&[], "/")]);
+        assert!(find(&routes, "http://h/x", "h").is_ok());
+        assert_eq!(
+            find(&routes, "http://evil/x", "h"),
+            Err(Misrouted::Disagreement)
+        );
+        assert_eq!(find(&routes, "*", "h"), Err(Misrouted::Target));
+        for host in ["user@h", "h:x", "h:", "h:+80", "h:99999", "[::1]:x"] {
+            assert_eq!(find(&routes, "/", host), Err(Misrouted::Host), "{host}");
+        }
+        assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());
+        let mut headers = HeaderMap::new();
+        assert_eq!(
+            routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
+            Err(Misrouted::Host)
+        );
+        headers.append(header::HOST, HeaderValue::from_static("a"));
+        headers.append(header::HOST, HeaderValue::from_static("a"));
+        assert_eq!(
+            routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
+            Err(Misrouted::Host)
+        );
+    }
+}

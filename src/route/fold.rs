@@ -1,0 +1,324 @@
+//! What forgiving servers make of a path. Nothing that is decoded or folded here is ever sent.
+//!
+//! One folding is no superset of all servers: one decodes before it removes dot segments, the next one after, a third one
+//! does both twice. So a path is read once for each time that its escapes can be decoded, and what leads somewhere else
+//! depending on the order is refused as such.
+
+use crate::spelling::shortcuts::is_plain_path;
+
+/// How often escapes are decoded: as many times as there may be servers in a row.
+const ROUNDS: usize = 3;
+
+/// What a path may be to some server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Readings<'p> {
+    /// The same to every server: nothing in it can be folded. Without slashes around it.
+    Plain(&'p str),
+    /// Each of these.
+    Several(Vec<String>),
+    /// Anything.
+    Crooked,
+}
+
+impl<'p> Readings<'p> {
+    /// Reads a path.
+    pub fn of(path: &'p str) -> Self {
+        if is_plain_path(path) {
+            return Self::Plain(path.trim_matches('/'));
+        }
+        Self::each(path)
+    }
+
+    /// Without the short cut.
+    pub(crate) fn each(path: &str) -> Self {
+        let mut readings = Vec::new();
+        let mut text = path.to_owned();
+        for _ in 0..=ROUNDS {
+            if is_crooked(&text) {
+                return Self::Crooked;
+            }
+            // A `;` ends the path to one server, and only its segment to another.
+            let target = text.split(['?', '#']).next().unwrap_or_default();
+            let head = target.split(';').next().unwrap_or_default();
+            for part in [text.as_str(), target, head] {
+                readings.extend([fold_segments(part), fold_path(part)]);
+                readings.extend(
+                    scripts(&fold_segments(part))
+                        .flat_map(|script| [script.to_owned(), fold_path(script)]),
+                );
+            }
+            let decoded = decode_lossy(text.as_bytes());
+            if decoded == text.as_bytes() {
+                break;
+            }
+            text = match String::from_utf8(decoded) {
+                Ok(decoded) => decoded,
+                // Overlong forms are among these, and letters to servers that do not look closely.
+                Err(_) => return Self::Crooked,
+            };
+        }
+        Self::Several(readings)
+    }
+
+    /// Whether some server may read it so.
+    pub fn any(&self, is: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Plain(path) => is(path),
+            Self::Several(readings) => readings.iter().any(|reading| is(reading)),
+            Self::Crooked => true,
+        }
+    }
+}
+
+/// Whether a path, decoded so far, has what no ordinary path has: dot segments, blank ones, control characters, `%uXXXX`.
+/// Where it leads depends on what a server does first.
+fn is_crooked(text: &str) -> bool {
+    text.chars().any(char::is_control)
+        || has_wide_escape(text)
+        || text.split(['/', '\\']).any(is_crooked_segment)
+}
+
+fn is_crooked_segment(segment: &str) -> bool {
+    let name = segment.split([';', '?', '#']).next().unwrap_or_default();
+    match name.trim() {
+        "." | ".." => true,
+        trimmed => trimmed.is_empty() && !name.is_empty(),
+    }
+}
+
+/// `%u0074`, a letter to ASP and its like.
+fn has_wide_escape(text: &str) -> bool {
+    text.as_bytes()
+        .windows(6)
+        .any(|six| matches!(six, [b'%', b'u' | b'U', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit)))
+}
+
+/// As the most forgiving server sees a path that needs no more decoding: case folded, `\` as `/`, path parameters, doubled
+/// slashes, blanks around names and the extension gone.
+pub fn fold_path(text: &str) -> String {
+    let mut folded = fold_segments(text);
+    let last = folded.rfind('/').map_or(0, |at| at + 1);
+    if let Some(dot) = folded.get(last..).and_then(|name| name.find(['.', ':'])) {
+        folded.truncate(last + dot);
+        folded.truncate(folded.trim_end().trim_end_matches('/').len());
+    }
+    folded
+}
+
+/// What stands before the rest of a path that a script gets (`PATH_INFO` of CGI): PHP runs `/token.php/x` as `/token.php`.
+fn scripts(folded: &str) -> impl Iterator<Item = &str> {
+    /// No endpoint lies deeper.
+    const DEPTH: usize = 16;
+    let ends = memchr::memchr_iter(b'/', folded.as_bytes()).take(DEPTH);
+    let before = ends.filter_map(|end| folded.get(..end));
+    before.filter(|path| {
+        path.rsplit('/')
+            .next()
+            .is_some_and(|name| name.contains('.'))
+    })
+}
+
+/// Likewise, with its extension.
+pub fn fold_segments(text: &str) -> String {
+    // By way of upper case: `ſ` and the Kelvin sign are letters of ASCII in another case.
+    let text: String = text
+        .chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let name = |segment: &'_ str| -> String {
+        let name = segment.split(';').next().unwrap_or_default();
+        name.trim().to_owned()
+    };
+    let names = text.split(['/', '\\']).map(name);
+    names
+        .filter(|name| !name.is_empty())
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+/// Percent-decoding that leaves broken escapes alone; for looking only, nothing decoded here is ever sent.
+pub fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((before, escape)) =
+        memchr::memchr(b'%', rest).and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(before);
+        let digit = |at: usize| {
+            escape
+                .get(at)
+                .and_then(|&digit| char::from(digit).to_digit(16))
+        };
+        rest = match (digit(1), digit(2)) {
+            (Some(high), Some(low)) => {
+                out.extend(u8::try_from(high * 16 + low));
+                escape.get(3..).unwrap_or_default()
+            }
+            _ => {
+                out.push(b'%');
+                escape.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// `//a///b` is `/a/b`.
+pub fn merge_slashes(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if !(character == '/' && merged.ends_with('/')) {
+            merged.push(character);
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_leads_elsewhere_by_the_order_of_reading_is_crooked() {
+        for path in [
+            "/oauth2/%09/../token",
+            "/oauth2/%5c/../token",
+            "/oauth2/%3b/../token",
+            "/a/%252e/../b",
+            "/a%252fb/../c",
+            "/a/%2520/../b",
+            "/a/..;x/../b",
+            "/x%2fy/../z",
+            "/.",
+            "/..",
+            "/a/.",
+            "/a/..;b",
+            "/a/.;b/c",
+            "/a\\..\\b",
+            "/a/..\\b",
+            "/a/%2e%2e/b",
+            "/a/%2e./b",
+            "/a/%252e%252e/b",
+            "/a/%25252e%25252e/b",
+            "/a/..%2fb",
+            "/a/..%255cb",
+            "/a/..%253bx/b",
+            "/a/..%20/b",
+            "/a/%20../b",
+            "/a/%c2%a0./b",
+            "/a/..%3fx",
+            "/a/..%23x",
+            "/a/%20/b",
+            "/a/%2520",
+            "/a/%20;x/b",
+            "/a/%e3%80%80/b",
+            "/a%00",
+            "/a%2500b",
+            "/a%0d%0ab",
+            "/a%7f",
+            "/a%c2%85b",
+            "/a%252509b",
+            "/%c1%b4oken",
+            "/%25c1%25b4oken",
+            "/a%c0%afb",
+            "/caf%e9",
+            "/%ff",
+            "/%u0074oken",
+            "/%U0074oken",
+            "/%25u0074oken",
+            "/a%u002e%u002e/b",
+        ] {
+            assert_eq!(Readings::of(path), Readings::Crooked, "{path}");
+        }
+    }
+
+    #[test]
+    fn ordinary_paths_are_not_crooked() {
+        for path in [
+            "/",
+            "/a",
+            "/a/",
+            "/my%20file.pdf",
+            "/my%2520file.pdf",
+            "/a%20",
+            "/a%2Fb",
+            "/https%3A%2F%2Fclient.test%2Fcb",
+            "/caf%C3%A9/%E2%82%AC",
+            "/caf%25C3%25A9",
+            "/a;b=c/d:e@f!$&'()*+,",
+            "/;a/b",
+            "/.hidden/...",
+            "/.well-known/openid-configuration",
+            "/a..b/c.",
+            "/100%/x",
+            "/%zz",
+            "/%u12/x",
+            "/a%3Fb",
+            "/%7e/~",
+            "/a%5cb",
+        ] {
+            assert_ne!(Readings::of(path), Readings::Crooked, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_folded_is_not_copied() {
+        assert_eq!(
+            Readings::of("/oauth2/token"),
+            Readings::Plain("oauth2/token")
+        );
+        assert_eq!(Readings::of("/a/"), Readings::Plain("a"));
+        assert!(matches!(Readings::of("/A"), Readings::Several(_)));
+    }
+
+    #[test]
+    fn a_path_is_read_in_every_way_that_some_server_does() {
+        for (path, reading) in [
+            ("/oauth2/token%3Fa", "oauth2/token"),
+            ("/oauth2/token%23a", "oauth2/token"),
+            ("/oauth2/token%253Fa/b", "oauth2/token"),
+            ("/oauth2/token;a/b", "oauth2/token"),
+            ("/oauth2/token;a/b", "oauth2/token/b"),
+            ("/x;a%2foauth2", "x"),
+            ("/to%E2%84%AAen", "token"),
+            ("/%252574oken", "token"),
+            ("/token/.json", "token"),
+            ("/token::$DATA", "token"),
+            ("/Token.json", "token.json"),
+            ("/oauth2;a=b/token%3f", "oauth2/token"),
+            ("/oauth2;a=b/token%2523x", "oauth2/token"),
+            ("/oauth2/token.php/x", "oauth2/token.php"),
+            ("/oauth2/Token.php/x/y.css", "oauth2/token"),
+            ("/v1.2/token.php%2fx", "v1.2/token"),
+        ] {
+            assert!(
+                Readings::of(path).any(|read| read == reading),
+                "{path}: {:?}",
+                Readings::of(path)
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_escaped_dot_segment_is_found_however_deep(
+            before in "[a-z]{0,3}", dots in "[.]{1,2}", after in "[a-z]{0,3}", rounds in 0_usize..=3, slash in "[/\\\\]",
+            tail in "(;[a-z]{0,3})?[ \t]{0,2}",
+        ) {
+            let mut path = format!("/{before}{slash}{dots}{tail}{slash}{after}");
+            for _ in 0..rounds {
+                let escaped: Vec<_> = path.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                path = format!("/{}", escaped.concat());
+            }
+            prop_assert_eq!(Readings::of(&path), Readings::Crooked, "{}", path);
+        }
+
+        #[test]
+        fn what_is_plain_is_read_alike_either_way(path in "(/[a-z0-9_~-]{1,4}){1,4}/?") {
+            prop_assert_eq!(Readings::of(&path), Readings::Plain(&fold_path(&path)));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Words in letters of either case.
+
+use memchr::memchr2_iter;
+
+/// Whether a word stands in a text, in letters of either case.
+pub fn says(text: &[u8], word: &[u8]) -> bool {
+    let Some(first) = word.first() else {
+        return true;
+    };
+    memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text)
+        .any(|at| is_word(text, at, word))
+}
+
+/// Whether a word begins there, in letters of either case.
+pub fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let there = text.get(at..at + word.len());
+    there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_said_in_letters_of_either_case() {
+        for text in ["json", "application/JSON; x", "jsoJson", "jjson"] {
+            assert!(says(text.as_bytes(), b"json"), "{text}");
+        }
+        for text in ["", "jso", "j son", "jsojso", "jsonn".get(1..).unwrap()] {
+            assert!(!says(text.as_bytes(), b"json"), "{text}");
+        }
+        assert!(says(b"A-TEXT/x", b"a-text/"));
+        assert!(says(b"x", b""));
+    }
+}

@@ -1,0 +1,235 @@
+//! What is gathered while a request is looked through, and the bounds of that.
+
+use crate::flow::{Candidate, Handle, HandleKey};
+use crate::oauth::client::is_token_of_another_scheme;
+use crate::spelling::shortcuts::may_hide_handle;
+use crate::work::looked_at;
+
+use super::form::is_one_time_password;
+use super::handles::{self, whole_handle};
+use super::names::Said;
+use super::names::text;
+use super::request::{Body, Kind, Suspicion};
+use super::{form, json, multipart, names};
+
+/// Clients that one request may name before it cannot be read.
+pub(super) const MAX_CLIENTS: usize = 16;
+
+/// Words that may be codes. No request that should pass has so many different ones.
+pub(super) const MAX_CANDIDATES: usize = 4096;
+
+/// Words that look like a handle; telling each costs a hash.
+pub(super) const MAX_HANDLES: usize = 64;
+
+/// A scan that is going on.
+pub(super) struct Scan<'k> {
+    pub(super) found: Suspicion,
+    pub(super) key: &'k HandleKey,
+    /// So many words that look like handles may still come.
+    pub(super) handles: usize,
+}
+
+/// What a piece of text was found in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grammar {
+    Query,
+    Form,
+    Document,
+}
+
+impl Scan<'_> {
+    pub(super) fn query(&mut self, query: &[u8]) {
+        let carries_handle = may_hide_handle(query);
+        let mut has_code = false;
+        let mut alone = Vec::new();
+        form::read(query, |name, value| {
+            let said = self.pair(Grammar::Query, name, value);
+            has_code |= said.has(Said::LONG_CODE);
+            if carries_handle {
+                let value = form::decode(value);
+                self.value(&value);
+                alone.extend(whole_handle(self.key, &value));
+            }
+        });
+        // As in an answer to a client. (A handle inside of a URL to go on to is another matter: mails have both.)
+        for handle in alone.iter().filter(|_| has_code).take(MAX_HANDLES) {
+            self.sign_in(handle, true);
+        }
+    }
+
+    pub(super) fn body(&mut self, body: Body<'_>) {
+        let mut kind = Kind::Other;
+        match body {
+            Body::Absent => return,
+            Body::Whole { kind: said, .. } => kind = said,
+            Body::Beginning(_) => self.cannot_read("the body is too long"),
+            Body::Encoded(_) => self.cannot_read("the body is encoded"),
+            Body::Broken => self.cannot_read("the body ends early"),
+        }
+        let bytes = body.bytes();
+        // UTF-16, which some readers of JSON find out by themselves.
+        if kind != Kind::Multipart && memchr::memchr(0, bytes).is_some() {
+            self.cannot_read("it has characters that are NUL");
+        }
+        let carries_handle = may_hide_handle(bytes);
+        let mut is_url = kind == Kind::Other;
+        form::read(bytes, |name, value| {
+            is_url |= kind == Kind::Form && name.contains(&b'?');
+            if carries_handle {
+                self.value(&form::decode(value));
+            }
+            self.pair(Grammar::Form, name, value);
+        });
+        json::read(bytes, |name, value| {
+            if carries_handle {
+                self.value(value);
+            }
+            if let Some(name) = name {
+                self.take(Grammar::Document, name, value);
+            }
+        });
+        let in_parts = multipart::read(bytes, |name, value| {
+            if carries_handle {
+                self.value(value);
+            }
+            self.take(Grammar::Document, name, value);
+        });
+        if in_parts.is_err() {
+            self.cannot_read("a field of the body cannot be read");
+        }
+        // A form has a handle in one field and a one-time password in another.
+        if is_url && carries_handle {
+            self.value(bytes);
+        }
+    }
+
+    /// A pair of a form, as it came.
+    pub(super) fn pair(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) -> Said {
+        let said = names::read_as(name);
+        if said.is_empty() {
+            return said;
+        }
+        self.say(grammar, said, &form::decode(value))
+    }
+
+    pub(super) fn take(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) {
+        let said = names::read_as(name);
+        if !said.is_empty() {
+            self.say(grammar, said, value);
+        }
+    }
+
+    /// A parameter that matters, and its value.
+    pub(super) fn say(&mut self, grammar: Grammar, mut said: Said, value: &[u8]) -> Said {
+        if value.is_empty() {
+            return Said::default();
+        }
+        if said.has(Said::CODE) && !is_one_time_password(value) {
+            said = said.and(Said::LONG_CODE);
+        }
+        if said.has(Said::CLIENT_ID) {
+            self.client(&text(value));
+        }
+        if said.has(Said::CLIENT_ASSERTION) {
+            self.assertion(value);
+        }
+        self.found.said = self.found.said.and(said);
+        let part = match grammar {
+            Grammar::Query => &mut self.found.in_query,
+            Grammar::Form => &mut self.found.in_form,
+            Grammar::Document => &mut self.found.in_document,
+        };
+        *part = part.and(said);
+        said
+    }
+
+    /// PHP and others can be told to read cookies like parameters. A cookie may be called `code` or `client_id` for any reason; what
+    /// alone makes a token request is called so for none.
+    pub(super) fn cookies(&mut self, fields: &[&[u8]]) {
+        for field in fields {
+            looked_at(field.len());
+            for cookie in field.split(|byte| matches!(byte, b';' | b',')) {
+                let equals = memchr::memchr(b'=', cookie).unwrap_or(cookie.len());
+                let (name, value) = cookie.split_at_checked(equals).unwrap_or_default();
+                if names::read_as(name.trim_ascii()).has(Said::GRANT_TYPE) && value.len() > 1 {
+                    self.found.in_query = self.found.in_query.and(Said::GRANT_TYPE);
+                }
+            }
+        }
+    }
+
+    pub(super) fn client(&mut self, id: &str) {
+        if self.found.clients.iter().any(|known| known == id) {
+            return;
+        }
+        if self.found.clients.len() == MAX_CLIENTS {
+            return self.cannot_read("it names too many clients");
+        }
+        self.found.clients.push(id.to_owned());
+    }
+
+    /// The subject of a client assertion (RFC 7523 section 3).
+    pub(super) fn assertion(&mut self, assertion: &[u8]) {
+        match names::subject(assertion) {
+            Some(subject) => self.client(&subject),
+            None => self.cannot_read("the client assertion cannot be read"),
+        }
+    }
+
+    /// Who Basic credentials are for, form-encoded or not (RFC 6749 section 2.3.1).
+    pub(super) fn credentials(&mut self, credentials: &[u8]) {
+        let scheme = credentials.get(..5).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case(b"basic") {
+            let is_other = is_token_of_another_scheme(credentials);
+            if !is_other && crate::spelling::says(credentials, b"basic") {
+                self.cannot_read("the credentials may be Basic");
+            }
+            return;
+        }
+        match names::user(credentials) {
+            Some(user) => {
+                self.client(&text(&user));
+                self.client(&text(&form::decode(&user)));
+            }
+            None => self.cannot_read("the Basic credentials cannot be read"),
+        }
+    }
+
+    /// A value, in which a handle may stand beside a code.
+    pub(super) fn value(&mut self, value: &[u8]) {
+        if !may_hide_handle(value) {
+            return;
+        }
+        let mut beside = Vec::new();
+        let mut handles = self.handles;
+        let key = self.key;
+        crate::spelling::any_layer(value, |layer| {
+            if form::carries_code(layer) {
+                beside.extend(handles::handles(key, layer, &mut handles));
+            }
+            false
+        });
+        self.handles = handles;
+        if handles == 0 {
+            self.cannot_read("it holds too many words that look like handles");
+        }
+        for handle in beside {
+            self.sign_in(&handle, true);
+        }
+    }
+
+    pub(super) fn sign_in(&mut self, handle: &Handle, is_planted: bool) {
+        let digest = handle.digest();
+        if is_planted && !self.found.planted.contains(&digest) {
+            self.found.planted.push(digest);
+        }
+        let candidate = Candidate::State(digest);
+        if !self.found.candidates.contains(&candidate) {
+            self.found.candidates.push(candidate);
+        }
+    }
+
+    pub(super) fn cannot_read(&mut self, why: &'static str) {
+        self.found.unreadable.get_or_insert(why);
+    }
+}

@@ -1,0 +1,26 @@
+//! What can be decided.
+
+use serde::Serialize;
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decided {
+    /// Nothing is wrong.
+    Allowed,
+    /// It would have been refused.
+    Reported,
+    /// Refused.
+    Refused,
+}
+
+impl Decided {
+    /// For logs and metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Reported => "reported",
+            Self::Refused => "refused",
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The one place to which everything that happens is told: its sinks are the metrics and the log.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+
+use super::event::Event;
+use super::log::Log;
+use super::metrics::Metrics;
+use super::sampler::Sampler;
+use super::settings::{Level, Settings};
+
+/// Tells events to the log and to the metrics. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Telemetry(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    metrics: Metrics,
+    sampler: Sampler,
+    log: Option<Log>,
+}
+
+impl Telemetry {
+    /// With a registry of its own, and without a log.
+    pub fn new() -> Self {
+        Self::to(None)
+    }
+
+    /// With that log.
+    pub fn logging(log: &Log) -> Self {
+        let telemetry = Self::to(Some(log.clone()));
+        telemetry.0.metrics.count_dropped_lines(log.lost());
+        telemetry
+    }
+
+    fn to(log: Option<Log>) -> Self {
+        Self(Arc::new(Told {
+            metrics: Metrics::new(),
+            sampler: Sampler::new(Clock::system()),
+            log,
+        }))
+    }
+
+    /// Something happened. It is counted, and has a line in the log unless there are too many like it.
+    pub fn tell(&self, event: &Event<'_>) {
+        self.0.metrics.count(event);
+        let Some(log) = self.0.log.as_ref().filter(|log| log.has(event.level())) else {
+            return;
+        };
+        let line = if self.logs_requests() {
+            Some(0)
+        } else {
+            self.0.sampler.line(event)
+        };
+        if let Some(left_out) = line {
+            log.write(event, left_out);
+        }
+    }
+
+    /// Changes how the log is written from now on.
+    pub fn set_log(&self, settings: Settings) {
+        if let Some(log) = &self.0.log {
+            log.set(settings);
+        }
+    }
+
+    /// Whether the operator wants a line for each request, and so for each event.
+    pub fn logs_requests(&self) -> bool {
+        let log = self.0.log.as_ref();
+        log.is_some_and(|log| log.has(Level::Debug))
+    }
+
+    #[cfg(test)]
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.0.log.as_ref()
+    }
+
+    /// For the admin listener.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}

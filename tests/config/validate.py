@@ -1,0 +1,27 @@
+"""What a JSON schema (standard input) says of TOML files (arguments): a line of JSON for each, with place and keyword of its errors."""
+
+import datetime
+import json
+import sys
+import tomllib
+
+import jsonschema
+
+
+def as_an_editor_shows_it(value):
+    """JSON has no dates."""
+    if isinstance(value, dict):
+        return {key: as_an_editor_shows_it(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [as_an_editor_shows_it(inner) for inner in value]
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+schema = json.load(sys.stdin)
+jsonschema.Draft202012Validator.check_schema(schema)
+validator = jsonschema.Draft202012Validator(schema)
+for name in sys.argv[1:]:
+    with open(name, "rb") as file:
+        document = as_an_editor_shows_it(tomllib.load(file))
+    errors = validator.iter_errors(document)
+    print(json.dumps(sorted(f"{error.json_path} {error.validator}" for error in errors)))

@@ -1,0 +1,249 @@
+//! Names in the manual are those of the program: every one of them, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{code_words, documents, headings, ids, rows, section};
+use crate::support::fixture::free_port;
+use crate::support::gate::{Gate, run};
+use crate::support::http::Request;
+use crate::support::tree::read;
+
+/// The codes, from the one function that gives each violation its own.
+fn violations() -> BTreeSet<String> {
+    let source = read("src/policy/violation.rs");
+    let labels = source
+        .split("fn names(")
+        .nth(1)
+        .and_then(|rest| rest.split("\n    }\n").next())
+        .expect("labels are made in one function");
+    let labels = labels.split('"').skip(1).step_by(2);
+    let labels: BTreeSet<String> = labels.map(str::to_owned).collect();
+    assert!(labels.len() > 20, "{labels:?}");
+    labels
+}
+
+#[test]
+fn the_manual_explains_every_violation() {
+    let page = read("docs/src/violations.md");
+    assert_eq!(rows(section(&page, "## All codes")), violations());
+
+    let titles = page.lines().filter_map(|line| line.strip_prefix("### `"));
+    let titles: Vec<&str> = titles.filter_map(|title| title.strip_suffix('`')).collect();
+    let explained: BTreeSet<String> = titles.iter().map(|&title| title.to_owned()).collect();
+    assert_eq!(explained, violations());
+    assert_eq!(titles.len(), explained.len(), "each is explained once");
+    for title in titles {
+        // The anchor is the code itself, in whatever shows the page.
+        assert!(headings(&page).any(|anchor| anchor == title), "{title}");
+        let section = section(&page, &format!("### `{title}`"));
+        for part in [
+            "**What happened.** ",
+            "**Why it is dangerous.** ",
+            "**Specification.** ",
+            "**What to change.**",
+        ] {
+            assert_eq!(section.matches(part).count(), 1, "{title}: {part}");
+        }
+    }
+}
+
+/// `[[upstream.client]]` and other keys that the file only shows are uncommented.
+fn keys() -> BTreeSet<String> {
+    let shown = |rest: &str| {
+        let name = rest.split(" = ").next().unwrap_or_default();
+        let is_key = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+        rest.starts_with("[[") || (rest.contains(" = ") && is_key)
+    };
+    let file = read("config.toml");
+    let lines = file.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if shown(rest) => rest,
+        Some(_) | None => line,
+    });
+    let file: Vec<&str> = lines.collect();
+    let file: toml::Table = file.join("\n").parse().expect("TOML");
+    let mut keys = BTreeSet::new();
+    let mut open = vec![(String::new(), file)];
+    while let Some((prefix, table)) = open.pop() {
+        for (key, value) in table {
+            let path = format!("{prefix}{key}");
+            match value {
+                toml::Value::Table(table) => open.push((path + "-", table)),
+                toml::Value::Array(tables) if tables.iter().any(toml::Value::is_table) => {
+                    for table in tables {
+                        let table = table.as_table().expect("all are tables").clone();
+                        open.push((format!("{path}-"), table));
+                    }
+                }
+                toml::Value::Array(_)
+                | toml::Value::String(_)
+                | toml::Value::Integer(_)
+                | toml::Value::Float(_)
+                | toml::Value::Boolean(_)
+                | toml::Value::Datetime(_) => assert!(keys.insert(path.clone()), "{path}"),
+            }
+        }
+    }
+    assert!(keys.len() > 60, "{keys:?}");
+    keys
+}
+
+#[test]
+fn the_manual_has_an_anchor_for_every_key_of_the_configuration() {
+    let keys = keys();
+    let page = read("docs/src/configuration.md");
+    let anchors: BTreeSet<String> = ids(&page).collect();
+    let missing: Vec<_> = keys.difference(&anchors).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Sections may have anchors, too.
+    let is_section = |anchor: &str| {
+        keys.iter()
+            .any(|key| key.starts_with(&format!("{anchor}-")))
+    };
+    let unknown: Vec<_> = anchors
+        .difference(&keys)
+        .filter(|anchor| !is_section(anchor))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// What a gate tells, that has met everything it counts: names, and the labels of those that have a line.
+fn metrics() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
+    let (server, admin) = (free_port(), free_port());
+    let mut gate = Gate::start(&format!(
+        "[server]\nlisten = [\"127.0.0.1:{server}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
+         [[upstream]]\nurl = \"http://127.0.0.1:9\"\n\
+         [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n"
+    ));
+    // Nobody is behind the gate, so that there is an error to count as well.
+    for path in ["/", "/authorize?client_id=a"] {
+        Request::get(&format!("http://127.0.0.1:{server}{path}")).send();
+    }
+    Request::get(&format!("http://127.0.0.1:{server}//"))
+        .header("Authorization", "a")
+        .header("Authorization", "b")
+        .send();
+    gate.signal("HUP");
+    gate.log_until(|log| log.contains("\"reloaded\""));
+    let metrics = Request::get(&format!("http://127.0.0.1:{admin}/metrics")).send();
+    gate.stop();
+
+    let text = metrics.text();
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| Some(line.split(' ').next()?.to_owned()))
+        .collect();
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, rest) = line.split_once('{').unwrap_or((line, ""));
+        let name = name.split(' ').next().unwrap_or_default();
+        let name = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name);
+        let of = rest.split('}').next().unwrap_or_default().split("=\"");
+        let of = of.filter_map(|part| part.rsplit([',', '"']).next());
+        let of = of.filter(|label| !["", "le"].contains(label));
+        labels
+            .entry(name.to_owned())
+            .or_default()
+            .extend(of.map(str::to_owned));
+    }
+    (names, labels)
+}
+
+#[test]
+fn the_manual_lists_the_metrics_that_there_are() {
+    let (told, labels) = metrics();
+    let page = read("docs/src/operations.md");
+    let section = section(&page, "## Metrics");
+    assert_eq!(rows(section), told);
+    for row in section.lines().filter(|row| row.starts_with("| `")) {
+        let cells: Vec<&str> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        let (name, listed) = (cells[1], cells[2].split_whitespace().map(str::to_owned));
+        if let Some(labels) = labels.get(name) {
+            assert_eq!(&listed.collect::<BTreeSet<_>>(), labels, "{name}");
+        }
+    }
+    // Also where they are only mentioned.
+    for path in documents() {
+        let text = read(&path);
+        for word in code_words(&text)
+            .into_iter()
+            .filter(|word| word.starts_with("pkce_gate_"))
+        {
+            let name = word.split('{').next().unwrap_or_default();
+            assert!(told.contains(name), "{path}: {name}");
+        }
+    }
+}
+
+/// What `--help` says after a heading: the first word of each line.
+fn helped(command: &[&str], heading: &str) -> BTreeSet<String> {
+    let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+    let output = run(&arguments);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let (_, rest) = text.split_once(heading).unwrap_or_default();
+    let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
+    // What an option does may stand on lines of its own.
+    let lines = lines.filter(|line| heading != "Options:" || line.trim_start().starts_with('-'));
+    let words = lines.filter_map(|line| line.split_whitespace().find(|word| !word.ends_with(',')));
+    words
+        .filter(|word| !["help", "--help", "--version"].contains(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_manual_lists_the_commands_and_their_options() {
+    let page = read("docs/src/commands.md");
+    let commands = helped(&[], "Commands:");
+    assert!(commands.len() >= 4, "{commands:?}");
+    let (table, _) = page.split_once("\n## ").expect("sections follow");
+    let listed: BTreeSet<String> = rows(table)
+        .into_iter()
+        .map(|row| row.replace("pkce-gate ", ""))
+        .collect();
+    assert_eq!(listed, commands);
+    for command in &commands {
+        let rows = rows(section(&page, &format!("## {command}")));
+        let options = rows.into_iter().filter(|row| row.starts_with("--"));
+        let options: BTreeSet<String> = options
+            .filter_map(|row| Some(row.split(' ').next()?.to_owned()))
+            .collect();
+        assert_eq!(options, helped(&[command], "Options:"), "{command}");
+    }
+}
+
+/// Rows of its tables begin with the name of a package.
+#[test]
+fn the_manual_tells_the_versions_that_are_tested() {
+    let node: serde_json::Value =
+        serde_json::from_str(&read("tests/servers/package.json")).expect("JSON");
+    let python = read("tests/servers/requirements.txt");
+    let page = read("docs/src/tested-with.md");
+    let rows = ["## Servers", "## Clients"].map(|heading| section(&page, heading).lines());
+    let mut checked = 0;
+    for row in rows
+        .into_iter()
+        .flatten()
+        .filter(|row| row.starts_with("| ") && row.contains('('))
+    {
+        let mut cells = row.split('|').map(str::trim).skip(1);
+        let name = cells.next().and_then(|cell| cell.split(' ').next());
+        let (name, version) = (name.expect("a name"), cells.next().expect("a version"));
+        let tested = node["dependencies"][name] == version
+            // What Debian has is what Debian has.
+            || row.contains("from Debian")
+            || python.lines().any(|line| {
+                let (package, pinned) = line.split_once("==").unwrap_or_default();
+                package.split('[').next() == Some(name) && pinned == version
+            });
+        assert!(tested, "{name} {version}");
+        checked += 1;
+    }
+    assert_eq!(checked, 14);
+}

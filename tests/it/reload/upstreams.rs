@@ -1,0 +1,138 @@
+//! Upstreams that come, go, and change: those of the same name keep what lives.
+
+use super::events;
+use crate::support::client::{assert_refused, assert_token};
+use crate::support::rig::{Config, Rig, request};
+use crate::support::scripted::Scripted;
+
+/// A second upstream, at hosts of its own.
+fn second(upstream: &Scripted) -> String {
+    format!(
+        "[[upstream]]\nname = \"second\"\nurl = \"{}\"\nhosts = [\"second.test\"]\n\
+         public_url = \"http://second.test\"\n\
+         [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n",
+        upstream.url()
+    )
+}
+
+fn both(rig: &Rig, other: &Scripted) -> String {
+    let tables = second(other);
+    Config {
+        tables: &tables,
+        upstream: "hosts = [\"gate.test\"]",
+        ..Config::default()
+    }
+    .render(&rig.upstream)
+}
+
+fn alone(rig: &Rig) -> String {
+    Config {
+        upstream: "hosts = [\"gate.test\"]",
+        ..Config::default()
+    }
+    .render(&rig.upstream)
+}
+
+#[test]
+fn an_upstream_comes_and_goes_and_the_other_one_keeps_its_sign_ins() {
+    let rig = Rig::with(Config {
+        upstream: "hosts = [\"gate.test\"]",
+        ..Config::default()
+    });
+    let other = Scripted::start();
+    let (alone, both) = (alone(&rig), both(&rig, &other));
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    let at_second = request("GET", "/page", &[("Host", "second.test")], None);
+    let at_second = String::from_utf8(at_second).expect("ASCII");
+    let at_second = at_second.replacen("Host: gate.test\r\n", "", 1);
+    assert_eq!(rig.send(at_second.as_bytes()).status, 421);
+
+    rig.gate.reload(&both);
+    assert_eq!(rig.send(at_second.as_bytes()).status, 200);
+    let feed = other.feed("/page");
+    let mut client = rig.connect();
+    client.send(at_second.as_bytes());
+    other.wait_until(|ledger| ledger.len() == 2);
+
+    rig.gate.reload(&alone);
+    assert_eq!(rig.send(at_second.as_bytes()).status, 421);
+    // What is on its way there ends well.
+    feed.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\n".to_vec())
+        .expect("it listens");
+    feed.send(b"abcd".to_vec()).expect("it listens");
+    assert_eq!(client.response().body, b"abcd");
+    assert_token(&rig.redeem(&authorization, &code));
+    assert!(events(&rig.gate, "panic").is_empty());
+}
+
+#[test]
+fn a_new_url_is_another_server_for_the_same_sign_ins() {
+    let rig = Rig::new();
+    let moved = Scripted::start();
+    let authorization = rig.authorization();
+    let entry = rig.entry(&authorization);
+    let text = Config::default().render(&moved);
+    rig.gate.reload(&text);
+    // The client's request is held still; the new server gets it.
+    assert_eq!(rig.get(&entry).status, 302);
+    assert_eq!(moved.requests_to("/authorize").len(), 1);
+    assert_eq!(rig.upstream.requests_to("/authorize").len(), 0);
+}
+
+#[test]
+fn what_was_learned_stays_and_counters_go_on() {
+    let mut rig = Rig::new();
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    assert_token(&rig.redeem(&authorization, &code));
+    let counter =
+        "pkce_gate_requests_total{upstream=\"scripted\",endpoint=\"token\",status=\"2xx\"}";
+    assert_eq!(rig.gate.metric(counter), 1);
+    let strict = Config {
+        pkce: "browser_binding = \"hard\"",
+        ..Config::default()
+    };
+    rig.gate.reload(&strict.render(&rig.upstream));
+    // Errors go to a redirect URI that the upstream has sent a code to.
+    let refused = rig.enter(&rig.authorization().without_challenge());
+    assert_eq!(refused.status, 303, "{refused}");
+    let location = refused.header("location").expect("a 303 leads somewhere");
+    assert!(
+        location.starts_with("https://client.test/cb?"),
+        "{location}"
+    );
+    assert_eq!(rig.gate.metric(counter), 1);
+    let authorization = rig.authorization();
+    let response = rig.enter(&authorization);
+    let cookie = crate::support::rig::cookie_of(&response).expect("a cookie");
+    let location = response.header("location").expect("an entry").to_owned();
+    let response = rig.get_with(&location, &[("Cookie", &cookie)]);
+    let found = crate::support::rig::authorization_response(&response, &authorization);
+    let code = found.expect("a response").code().to_owned();
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_eq!(rig.gate.metric(counter), 2);
+}
+
+#[test]
+fn an_upstream_of_another_name_knows_nothing_of_the_sign_ins_of_the_old_one() {
+    let rig = Rig::new();
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    let text = Config::default().render(&rig.upstream);
+    let renamed = text.replace("name = \"scripted\"", "name = \"renamed\"");
+    rig.gate.reload(&renamed);
+    assert_refused(
+        &rig.token(&authorization.redemption(&code)),
+        "invalid_grant",
+    );
+    // Nor when it comes back: what it knew is gone.
+    rig.gate.reload(&text);
+    assert_refused(
+        &rig.token(&authorization.redemption(&code)),
+        "invalid_grant",
+    );
+    let authorization = rig.authorization();
+    let code = rig.code_for(&authorization);
+    assert_token(&rig.redeem(&authorization, &code));
+}
