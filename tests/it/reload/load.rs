@@ -15,6 +15,9 @@ use crate::support::scripted::Scripted;
 
 /// Configurations, and what is between two of them: eight seconds altogether, or more.
 const WRITTEN: usize = 160;
+const MOST: usize = 50 * WRITTEN;
+/// So many of them have to be put in force.
+const RELOADS: usize = 4;
 const BETWEEN: Duration = Duration::from_millis(50);
 const HOSTS: [&str; 2] = ["gate.test", "second.test"];
 
@@ -131,7 +134,12 @@ fn under_load_no_reload_costs_a_sign_in() {
                 })
             })
             .collect();
-        for number in 1..=WRITTEN {
+        // On a busy machine few of them are seen.
+        let reloads = || events(&rig.gate, "reloaded").len();
+        for number in 1..=MOST {
+            if number > WRITTEN && reloads() > RELOADS {
+                break;
+            }
             rig.gate.configure(&texts[number % texts.len()]);
             rig.gate.signal("HUP");
             thread::sleep(BETWEEN);
@@ -144,6 +152,6 @@ fn under_load_no_reload_costs_a_sign_in() {
     });
     assert!(lost.is_empty(), "{}", lost[0]);
     assert!(done.load(Ordering::Relaxed) > 0);
-    assert!(events(&rig.gate, "reloaded").len() > 1);
+    assert!(events(&rig.gate, "reloaded").len() > RELOADS);
     assert!(events(&rig.gate, "panic").is_empty());
 }

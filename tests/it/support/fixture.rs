@@ -1,12 +1,12 @@
 //! Programs under `tests/` and how they are started.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, mpsc};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 pub(crate) const HINT: &str = "run tests/run, which installs what the tests need";
@@ -91,16 +91,18 @@ pub(crate) fn serve(mut command: Command) -> Child {
     panic!("{command:?} said nothing in {PATIENCE:?}, three times")
 }
 
-/// A port of loopback that nobody listens on, and that no other test of this process is given.
+/// A free port of loopback that no other test gets. It is below those that the kernel gives to connections and to listeners
+/// that ask for any port: between the look here and the listener that it is for, one of them would take it.
 pub(crate) fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    const RANGE: std::ops::Range<u32> = 12_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Another run of the tests on this machine begins elsewhere.
+    let start = std::process::id().wrapping_mul(977);
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let port = listener
-            .local_addr()
-            .expect("a bound socket has an address")
-            .port();
-        if GIVEN.lock().expect("the list of ports").insert(port) {
+        let next = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = RANGE.start + next % (RANGE.end - RANGE.start);
+        let port = u16::try_from(port).expect("ports are small");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
