@@ -58,7 +58,7 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] NoTls),
     /// The operating system gave no random bytes.
-    #[error("no randomness: {0}")]
+    #[error("no random bytes available: {0}")]
     Entropy(SysError),
     /// Too few files may be open.
     #[error(transparent)]

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
-/// Days since 1970-01-01; `None`: there is no such day, or it lies before.
+/// Days since 1970-01-01; `None`: not a valid date, or before that day.
 pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
     let signed = |number: u8| i8::try_from(number).ok();
     let date = Date::new(year.try_into().ok()?, signed(month)?, signed(day)?);

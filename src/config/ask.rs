@@ -307,7 +307,7 @@ impl Read for Day {
         };
         if day.is_none() {
             let help = format!("write YYYY-MM-DD, for example {}", Self::EXAMPLE);
-            let wrong = Wrong::new("there is no such day", help);
+            let wrong = Wrong::new("not a valid date", help);
             table.wrong(key, entry.span, "a date", wrong);
         }
         day

@@ -169,7 +169,7 @@ fn reachable_in_the_clear(read: &Read<'_>) {
     if issuer.is_some_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
         metadata.push(Problem::warning(
             metadata.at("issuer"),
-            "the issuer is no https:// URL",
+            "the issuer is not an https:// URL",
             "RFC 8414 section 2 requires https",
             "write the issuer as the upstream's metadata has it, with https://",
         ));

@@ -114,7 +114,7 @@ fn host(text: &str) -> Result<String, Wrong> {
                 .is_ok_and(|number| number.to_string() == port)
         });
     if !port_is_good {
-        return Err(Wrong::new("the port is no number", HELP));
+        return Err(Wrong::new("the port is not a number", HELP));
     }
     let bracketed = name
         .strip_prefix('[')
@@ -131,7 +131,7 @@ fn host(text: &str) -> Result<String, Wrong> {
     if name_is_good {
         Ok(text)
     } else {
-        Err(Wrong::new("this is no host name", HELP))
+        Err(Wrong::new("not a valid host name", HELP))
     }
 }
 
@@ -220,15 +220,15 @@ mod tests {
             ("https://login.example.com", "it is a URL"),
             ("login.example.com/", "it is a URL"),
             ("*.example.com", "wildcards are not known here"),
-            ("login.example.com:http", "the port is no number"),
-            ("login.example.com:080", "the port is no number"),
-            ("login.example.com:99999", "the port is no number"),
-            ("login..example.com", "this is no host name"),
-            ("bücher.example", "this is no host name"),
-            ("user@host", "this is no host name"),
-            ("::1", "this is no host name"),
-            ("[::g]", "this is no host name"),
-            ("", "this is no host name"),
+            ("login.example.com:http", "the port is not a number"),
+            ("login.example.com:080", "the port is not a number"),
+            ("login.example.com:99999", "the port is not a number"),
+            ("login..example.com", "not a valid host name"),
+            ("bücher.example", "not a valid host name"),
+            ("user@host", "not a valid host name"),
+            ("::1", "not a valid host name"),
+            ("[::g]", "not a valid host name"),
+            ("", "not a valid host name"),
         ] {
             check(&HOST, bad, Err(label));
         }

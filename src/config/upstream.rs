@@ -137,7 +137,7 @@ fn check_ca(table: &Table<'_>, file: &Path, target: &Origin, context: &Context<'
         Ok(pem) => match CertificateDer::pem_slice_iter(&pem).next() {
             Some(Ok(_)) => return,
             Some(Err(error)) => error.to_string(),
-            None => "there is no certificate in it".to_owned(),
+            None => "it contains no certificate".to_owned(),
         },
     };
     let message = format!("{} cannot be used", quoted(&file.display().to_string()));

@@ -150,7 +150,7 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
         "" => return Err(Wrong::new("the unit is missing", HELP)),
         other => {
             return Err(Wrong::new(
-                format!("{} is no unit", quoted(other.trim())),
+                format!("{} is not a unit", quoted(other.trim())),
                 HELP,
             ));
         }
@@ -179,7 +179,7 @@ fn size(text: &str) -> Result<usize, Wrong> {
         }
         other => {
             return Err(Wrong::new(
-                format!("{} is no unit", quoted(other.trim())),
+                format!("{} is not a unit", quoted(other.trim())),
                 HELP,
             ));
         }
@@ -210,7 +210,7 @@ fn address(text: &str) -> Result<SocketAddr, Wrong> {
         _ => match text.parse::<IpAddr>() {
             Ok(IpAddr::V4(ip)) => ("the port is missing", format!("{ip}:8080")),
             Ok(IpAddr::V6(ip)) => ("the port is missing", format!("[{ip}]:8080")),
-            Err(_) => ("this is no IP address and port", ADDRESS.example.to_owned()),
+            Err(_) => ("not an IP address and port", ADDRESS.example.to_owned()),
         },
     };
     Err(Wrong::new(
@@ -232,7 +232,7 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
                 format!("write \"{}\"", IpNet::from(ip)),
             ),
             Err(_) => Wrong::new(
-                "this is no address with a prefix length",
+                "not an address with a prefix length",
                 "write a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
             ),
         }),

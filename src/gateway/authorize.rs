@@ -103,7 +103,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
         // Servers are known that believe the content rather than its type.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
-            let text = "a document where a form has to be";
+            let text = "expected a form-encoded body, but it looks like JSON or XML";
             malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None, None).await,

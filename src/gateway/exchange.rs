@@ -254,13 +254,13 @@ impl<'g> Exchange<'g> {
                 "the server behind this gate broke off the connection",
             ),
             UpstreamError::Request => {
-                let text = "the body of the request breaks off";
+                let text = "the request body ended early";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
             }
             UpstreamError::Overloaded => return self.overloaded(),
             UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
-                "the server behind this gate does not answer in time",
+                "the server behind this gate did not answer in time",
             ),
         };
         self.unavailable(status, text)
@@ -274,7 +274,7 @@ impl<'g> Exchange<'g> {
         });
         self.unavailable(
             StatusCode::SERVICE_UNAVAILABLE,
-            "too many requests at once, try again",
+            "too many concurrent requests; try again",
         )
     }
 

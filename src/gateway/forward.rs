@@ -93,7 +93,7 @@ async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<
     match exchange.decide_unread(rule, (), violation, names.about()) {
         Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
         Decision::Refuse(..) => {
-            let text = "a GET request has no body here";
+            let text = "a GET request must not have a body";
             Some(reply::bad_request(StatusCode::BAD_REQUEST, text))
         }
     }

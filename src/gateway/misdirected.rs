@@ -60,13 +60,7 @@ fn shown(host: &HeaderValue) -> String {
 
 impl From<Misrouted> for Misdirection {
     fn from(misrouted: Misrouted) -> Self {
-        let reason = match misrouted {
-            Misrouted::Host => "exactly one valid Host is needed",
-            Misrouted::Disagreement => "Host and request target disagree",
-            Misrouted::Unknown => "no upstream here has this host and path",
-            Misrouted::Target => "the request target is no path",
-        };
-        Self::new(misrouted.status(), reason)
+        Self::new(misrouted.status(), misrouted.reason())
     }
 }
 

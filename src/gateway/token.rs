@@ -36,7 +36,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         if !is_empty(exchange, &request) {
             return reply::bad_request(
                 StatusCode::BAD_REQUEST,
-                "an OPTIONS request here has no body, and no query but a configured one",
+                "an OPTIONS request here must have no body, and no query except a configured one",
             );
         }
         // It asks without credentials. (Fetch standard, CORS-preflight fetch.)
@@ -125,7 +125,7 @@ async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u
 }
 
 fn unknown_method() -> Violation {
-    Violation::MalformedRequest("a token request is a POST".to_owned())
+    Violation::MalformedRequest("a token request must be a POST".to_owned())
 }
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {

@@ -68,7 +68,7 @@ pub enum Ambiguous {
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
     /// A name that some servers take for a protected one.
-    #[error("the parameter {0:?} would be read as another one by some servers")]
+    #[error("the parameter {0:?} is read as a different one by some servers")]
     Folded(String),
     /// Some servers trim it, and then it names another client.
     #[error("the client_id begins or ends with blanks")]

@@ -74,7 +74,7 @@ pub enum TokenProblem {
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
     /// A name that some servers take for a protected one.
-    #[error("the parameter {0:?} would be read as another one by some servers")]
+    #[error("the parameter {0:?} is read as a different one by some servers")]
     Folded(String),
     /// A `;`, or a `]=` in a value, that is not escaped. Some servers take it for a boundary; no form encoder writes one.
     #[error("a bare ; or ]= would be read as the boundary of a parameter by some servers")]
@@ -83,7 +83,7 @@ pub enum TokenProblem {
     #[error("the client_id begins or ends with blanks")]
     PaddedClient,
     /// It is JSON or XML to some server: some are known that believe the content rather than its type.
-    #[error("a document where a form has to be")]
+    #[error("expected a form-encoded body, but it looks like JSON or XML")]
     Document,
     /// Who the client is cannot be told.
     #[error(transparent)]

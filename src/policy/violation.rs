@@ -231,16 +231,16 @@ impl Violation {
                     .to_owned()
             }
             Self::MethodNotAllowed { by_omission: false } => {
-                "transform algorithm not supported: send code_challenge_method=S256".to_owned()
+                "unsupported code_challenge_method: send S256".to_owned()
             }
             Self::UnknownMethod => {
-                "transform algorithm not supported: code_challenge_method is S256, spelt exactly so"
+                "unsupported code_challenge_method; use S256 (case-sensitive)"
                     .to_owned()
             }
             Self::DuplicateParameter(name) => format!("the parameter {name} occurs more than once"),
             Self::MalformedRequest(why) => why.clone(),
             Self::LookalikeParameter(name) => {
-                format!("the parameter {name:?} would be read as another one by some servers")
+                format!("the parameter {name:?} is read as a different one by some servers")
             }
             Self::MissingClient => "client_id is missing".to_owned(),
             Self::MissingResponseType => {
@@ -271,11 +271,11 @@ impl Violation {
             }
             Self::NoRoom(room) if room.is_of_network => {
                 let seconds = room.seconds();
-                format!("too many sign-ins from this network; there is room for more in {seconds} seconds")
+                format!("too many sign-ins from this network; try again in {seconds} seconds")
             }
             Self::NoRoom(room) => {
                 let seconds = room.seconds();
-                format!("there is no room for one more sign-in; there will be in {seconds} seconds")
+                format!("no room for another sign-in; try again in {seconds} seconds")
             }
             Self::StoreUnavailable => {
                 "the sign-in cannot be started right now; try again later".to_owned()
@@ -290,8 +290,8 @@ impl Violation {
             | Self::BurntCode
             | Self::ClientMismatch
             | Self::RedirectMismatch => {
-                "one of these is not the one of this sign-in: the code (used, expired or unknown), its \
-                 code_verifier, the redirect_uri, the client"
+                "one of these does not belong to this sign-in: the code (used, expired or unknown), its \
+                 code_verifier, the redirect_uri or the client"
                     .to_owned()
             }
         }
@@ -305,7 +305,7 @@ impl Violation {
         match self {
             Self::MalformedRequest(why) => Some(Cow::Borrowed(why)),
             Self::LookalikeParameter(_) => {
-                Some("a parameter would be read as another one by some servers".into())
+                Some("a parameter is read as a different one by some servers".into())
             }
             Self::DuplicateParameter(name) if known(&name.as_str()) => Some(self.hint().into()),
             Self::DuplicateParameter(_) => Some("a parameter occurs more than once".into()),

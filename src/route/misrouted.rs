@@ -2,22 +2,29 @@
 
 /// Why a request is for nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum Misrouted {
     /// None, several, or one that is no authority.
-    #[error("exactly one valid Host is needed")]
     Host,
     /// The request target and Host name different servers.
-    #[error("Host and request target disagree")]
     Disagreement,
     /// No upstream has that host and prefix.
-    #[error("no upstream here has this host and path")]
     Unknown,
     /// `*`, or an authority alone.
-    #[error("the request target is no path")]
     Target,
 }
 
 impl Misrouted {
+    /// For the client and the log.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Host => "exactly one valid Host header field is required",
+            Self::Disagreement => "Host and the request target name different hosts",
+            Self::Unknown => "no configured upstream matches this host and path",
+            Self::Target => "the request target is not a path",
+        }
+    }
+
     /// 421 where the request may be right elsewhere, 400 where it is wrong.
     pub const fn status(self) -> http::StatusCode {
         match self {

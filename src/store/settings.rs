@@ -58,9 +58,9 @@ impl Limit {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Capacity => "the store is full",
-            Self::Client => "one client holds its whole share of the store",
-            Self::Network => "one network holds its whole share of the store",
-            Self::Rate => "one network begins too many sign-ins a second",
+            Self::Client => "the client has used up its share of the store",
+            Self::Network => "the network has used up its share of the store",
+            Self::Rate => "the network begins too many sign-ins per second",
         }
     }
 }

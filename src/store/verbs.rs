@@ -14,7 +14,7 @@ pub enum StoreError {
     #[error("{}", .0.reason())]
     NoRoom(Limit, Duration),
     /// No random bytes could be had.
-    #[error("no randomness")]
+    #[error("no random bytes available")]
     Entropy,
     /// It does not answer. What was asked of it may have been done or not.
     #[error("the store cannot be reached")]

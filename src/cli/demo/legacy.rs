@@ -73,7 +73,10 @@ impl Legacy {
             return login_form(client, true);
         }
         let Ok(code) = unguessable() else {
-            return wire::plain(StatusCode::INTERNAL_SERVER_ERROR, "no randomness");
+            return wire::plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "no random bytes available",
+            );
         };
         let state = value(&asked.query, "state");
         let answer = [("code", code.as_str()), ("state", state)];

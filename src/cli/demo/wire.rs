@@ -120,7 +120,7 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<St
 /// A redirect; without a target that fits into a header field, an error.
 pub(super) fn redirect(status: StatusCode, to: &str) -> Response<String> {
     let Ok(to) = HeaderValue::try_from(to) else {
-        return plain(StatusCode::BAD_REQUEST, "this is no place to go to");
+        return plain(StatusCode::BAD_REQUEST, "not a valid address");
     };
     let mut response = answer(status, "text/plain; charset=utf-8", String::new());
     response.headers_mut().insert(header::LOCATION, to);

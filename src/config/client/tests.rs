@@ -202,7 +202,7 @@ fn ends_are_days() {
         check(
             &format!("{lax}until = {until}"),
             &[
-                "6:9 error: `upstream.client.until` is not a date | there is no such day | \
+                "6:9 error: `upstream.client.until` is not a date | not a valid date | \
                write YYYY-MM-DD, for example \"2027-03-31\"",
             ],
         );
@@ -282,7 +282,7 @@ fn clients_have_an_id_of_their_own() {
     check_upstream(
         "[[upstream.client]]\ntype = \"public\"\n[[upstream.client]]\nid = \"\"",
         &[
-            "1:1 error: `upstream.client.id` is missing | whose rule is this? | \
+            "1:1 error: `upstream.client.id` is missing | which client does this rule apply to? | \
              add id = \"…\", the client_id that it sends",
             "4:6 error: `upstream.client.id` is not a text | it is empty | \
              write a text between the quotes",

@@ -124,7 +124,7 @@ fn what_can_be_read_on_the_way_is_said() {
             "3:14 warning: clients reach the gate in plain http | \
              codes and verifiers can be read on the way | \
              put TLS in front of the gate, and write https:// here",
-            "4:19 warning: the issuer is no https:// URL | RFC 8414 section 2 requires https | \
+            "4:19 warning: the issuer is not an https:// URL | RFC 8414 section 2 requires https | \
              write the issuer as the upstream's metadata has it, with https://",
         ],
     );

@@ -41,7 +41,7 @@ pub(crate) static ID: Key<Optional<String>> = Key::new("id", Optional(&TEXT), "r
     .text("The `client_id` that the client sends.")
     .example("\"old-erp\"")
     .required(
-        "whose rule is this?",
+        "which client does this rule apply to?",
         "add id = \"…\", the client_id that it sends",
     );
 

@@ -57,7 +57,7 @@ fn every_element_of_a_list_is_looked_at() {
             "3:3 error: `server.trusted_proxies` is not a network | the prefix length is missing | \
              write \"10.0.0.1/32\"",
             "4:3 error: `server.trusted_proxies` is not a network | \
-             this is no address with a prefix length | \
+             not an address with a prefix length | \
              write a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
         ],
     );

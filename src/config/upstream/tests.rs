@@ -74,11 +74,7 @@ fn roots_are_for_https_and_can_be_read() {
     );
     for (file, path, label) in [
         ("none.pem", "etc/none.pem", "no such file"),
-        (
-            "empty.pem",
-            "etc/empty.pem",
-            "there is no certificate in it",
-        ),
+        ("empty.pem", "etc/empty.pem", "it contains no certificate"),
     ] {
         check(
             &format!("url = \"https://127.0.0.1:9000\"\nca = \"{file}\""),

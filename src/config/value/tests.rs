@@ -22,12 +22,12 @@ fn durations_are_a_whole_number_and_a_unit() {
     for (input, label) in [
         ("", "the unit is missing"),
         ("15", "the unit is missing"),
-        ("15 m", "\"m\" is no unit"),
-        ("15min", "\"min\" is no unit"),
-        ("1.5s", "\".5s\" is no unit"),
-        ("-1s", "\"-1s\" is no unit"),
-        ("1h30m", "\"h30m\" is no unit"),
-        ("1d", "\"d\" is no unit"),
+        ("15 m", "\"m\" is not a unit"),
+        ("15min", "\"min\" is not a unit"),
+        ("1.5s", "\".5s\" is not a unit"),
+        ("-1s", "\"-1s\" is not a unit"),
+        ("1h30m", "\"h30m\" is not a unit"),
+        ("1d", "\"d\" is not a unit"),
         ("s", "the number is missing or too large"),
         (
             "99999999999999999999s",
@@ -53,7 +53,7 @@ fn sizes_are_powers_of_1024() {
         ("32", "the unit is missing"),
         ("32KB", "sizes are powers of 1024"),
         ("32k", "sizes are powers of 1024"),
-        ("32 KiB", "\"KiB\" is no unit"),
+        ("32 KiB", "\"KiB\" is not a unit"),
         ("KiB", "the number is missing or too large"),
         (
             "99999999999999999999B",
@@ -82,14 +82,10 @@ fn addresses_are_an_ip_address_and_a_port() {
         ),
         ("127.0.0.1", "the port is missing", "127.0.0.1:8080"),
         ("::1", "the port is missing", "[::1]:8080"),
-        (
-            "host:80",
-            "this is no IP address and port",
-            "127.0.0.1:8080",
-        ),
+        ("host:80", "not an IP address and port", "127.0.0.1:8080"),
         (
             "1.2.3.4:99999",
-            "this is no IP address and port",
+            "not an IP address and port",
             "127.0.0.1:8080",
         ),
     ] {
@@ -120,7 +116,7 @@ fn networks_have_a_prefix_length_and_no_bits_beyond_it() {
         ),
         (
             "example.com",
-            "this is no address with a prefix length",
+            "not an address with a prefix length",
             "write a network such as \"10.0.0.0/8\" or \"fd00::/8\"",
         ),
     ] {

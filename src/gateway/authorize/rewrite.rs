@@ -44,7 +44,7 @@ pub(super) async fn rewritten(
         let client = exchange.site.state.client_name(record.client);
         let names = Names::default().or_of(client, record.challenge.as_ref());
         // Anything in its place would be another request.
-        let text = "the request is too long, or not ASCII, when it is written anew".to_owned();
+        let text = "the rewritten request would be too long, or not ASCII".to_owned();
         let violation = Violation::MalformedRequest(text);
         exchange.refuse(&violation, names.about());
         return exchange.page(

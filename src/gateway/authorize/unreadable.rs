@@ -17,7 +17,7 @@ pub(super) fn is_method(request: &Received) -> bool {
 }
 
 pub(super) fn unknown_method() -> Violation {
-    Violation::MalformedRequest("an authorization request is a GET or a POST".to_owned())
+    Violation::MalformedRequest("an authorization request must be a GET or a POST".to_owned())
 }
 
 pub(super) async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {

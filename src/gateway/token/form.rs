@@ -52,7 +52,7 @@ pub(super) async fn body(
         }
     };
     if has_query {
-        let text = "a token request has no query, but for what is configured";
+        let text = "a token request must have no query, except what is configured";
         return malformed(text, StatusCode::BAD_REQUEST);
     }
     let unsupported =
