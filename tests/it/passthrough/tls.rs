@@ -117,8 +117,9 @@ fn another_authority_in_the_same_file_is_trusted_without_a_restart() {
     assert_token(&rig.redeem(&authorization, &code));
     // One that cannot be used changes nothing.
     fs::write(&ca, "no certificate").expect("written");
-    rig.gate
-        .log_until(|log| log.contains("\"reload_failed\"") && log.contains("it contains no certificate"));
+    rig.gate.log_until(|log| {
+        log.contains("\"reload_failed\"") && log.contains("it contains no certificate")
+    });
     assert_eq!(rig.get("/page").status, 200);
 }
 
