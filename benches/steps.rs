@@ -4,12 +4,9 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pkce_gate::answer::carrier::form_post::FormPost;
-use pkce_gate::answer::carrier::location::Location;
-use pkce_gate::answer::carrier::{Carrier, Replacement};
-use pkce_gate::flow::{ClientState, HandleKey, Purpose, Submission};
-use pkce_gate::oauth::{
-    AuthorizationCode, CodeChallenge, CodeChallengeMethod, CodeVerifier, Params, RedirectUri,
+use pkce_gate::parts::{
+    AuthorizationCode, Carrier, ClientState, CodeChallenge, CodeChallengeMethod, CodeVerifier,
+    FormPost, HandleKey, Location, Params, Purpose, RedirectUri, Replacement, Submission,
     TokenRequest,
 };
 

@@ -22,10 +22,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use pkce_gate::clock::{Clock, ManualClock};
-use pkce_gate::flow::{ClientState, HandleKey, PendingAuthorization, Presented, Settlement};
-use pkce_gate::oauth::{AuthorizationCode, ClientId, CodeChallenge, Digest, RedirectUri};
-use pkce_gate::store::{Bound, Held, MemoryStore, Pending, Place, Redeemed, Settings, StoreError};
+use pkce_gate::parts::{
+    AuthorizationCode, Bound, ClientId, ClientState, Clock, CodeChallenge, Digest, HandleKey, Held,
+    ManualClock, MemoryStore, Pending, PendingAuthorization, Place, Presented, Redeemed,
+    RedirectUri, Settings, Settlement, StoreError,
+};
 
 const MILLION: usize = 1_000_000;
 

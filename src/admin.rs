@@ -28,7 +28,7 @@ use crate::gateway::Shared;
 use crate::telemetry::Telemetry;
 
 use exposition::Format;
-pub use in_force::InForce;
+pub(crate) use in_force::InForce;
 
 /// Nobody needs longer to ask for metrics.
 const HEADER_READ: Duration = Duration::from_secs(5);
@@ -42,11 +42,11 @@ pub struct Settings {
 
 /// Whether clients should be sent here.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+pub(crate) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
     /// Ready once everything serves; no longer when draining begins.
-    pub fn set_ready(&self, ready: bool) {
+    pub(crate) fn set_ready(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
     }
 
@@ -57,7 +57,7 @@ impl Readiness {
 
 /// What the admin listener can tell.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     telemetry: Telemetry,
     readiness: Readiness,
     in_force: InForce,
@@ -65,7 +65,7 @@ pub struct Admin {
 
 impl Admin {
     /// Statistics of the sites become metrics.
-    pub fn new(
+    pub(crate) fn new(
         shared: Arc<Shared>,
         telemetry: Telemetry,
         readiness: Readiness,
@@ -134,14 +134,14 @@ fn json(document: String) -> Response<Full<Bytes>> {
 
 /// The thread that serves.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     gone: CancellationToken,
     thread: JoinHandle<()>,
 }
 
 impl Running {
     /// Ends it.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.gone.cancel();
         // A panic there has nothing left to say.
         drop(self.thread.join());
@@ -149,7 +149,7 @@ impl Running {
 }
 
 /// Serves on a thread of its own.
-pub fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
+pub(crate) fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let gone = CancellationToken::new();
     let stop = gone.clone();

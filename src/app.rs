@@ -3,7 +3,7 @@
 //! Every socket is bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
 //! worker is a thread with a runtime, listeners and upstream connections of its own; the stores are shared.
 
-pub mod descriptors;
+pub(crate) mod descriptors;
 mod reload;
 mod runtime;
 mod service;
@@ -35,7 +35,8 @@ use crate::telemetry::{Event, Telemetry};
 
 use descriptors::{Need, TooFew};
 use reload::Reload;
-pub use reload::{Source, sha256};
+pub(crate) use reload::Source;
+pub use reload::sha256;
 use runtime::runtime;
 use sites::{Maker, NoTls};
 use worker::{Orders, Worker};
@@ -45,7 +46,7 @@ const STILL_ACCEPTING: u32 = 5;
 
 /// Why the gate does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// A listener.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -69,7 +70,7 @@ pub enum StartError {
 }
 
 /// A gate whose sockets are open and which serves nothing yet.
-pub struct App {
+pub(crate) struct App {
     /// As it was written, and as there are descriptors for.
     configs: (Config, Config),
     shared: Arc<Shared>,
@@ -90,7 +91,11 @@ impl fmt::Debug for App {
 
 impl App {
     /// Opens everything that can fail.
-    pub fn bind(config: Config, telemetry: Telemetry, clock: Clock) -> Result<Self, StartError> {
+    pub(crate) fn bind(
+        config: Config,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         Self::bind_with(config, telemetry, clock, Store::Memory)
     }
 
@@ -129,7 +134,7 @@ impl App {
 
     /// Reads its configuration again when that has changed.
     #[must_use]
-    pub fn reloading(self, source: Source) -> Self {
+    pub(crate) fn reloading(self, source: Source) -> Self {
         Self {
             source: Some(source),
             ..self
@@ -137,18 +142,18 @@ impl App {
     }
 
     /// Where clients connect.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-
-    /// Where health and metrics are.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
     }
 
     /// Serves until `stop` and then until the requests at hand are answered or the drain time is over. A second
     /// `stop`, `now`, ends at once.
-    pub fn run(self, stop: &CancellationToken, now: &CancellationToken) -> Result<(), StartError> {
+    pub(crate) fn run(
+        self,
+        stop: &CancellationToken,
+        now: &CancellationToken,
+    ) -> Result<(), StartError> {
         let telemetry = self.shared.telemetry().clone();
         let readiness = Readiness::default();
         let (written, config) = self.configs;

@@ -1,8 +1,8 @@
 //! Time, as an argument: the one place that reads a clock.
 
-pub mod calendar;
+pub(crate) mod calendar;
 pub mod date;
-pub mod rounds;
+pub(crate) mod rounds;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -84,17 +84,17 @@ impl Clock {
 static CALENDAR: Calendar = Calendar::new();
 
 /// Days since 1970-01-01 in UTC: what `until` dates are compared with ([`calendar`]).
-pub fn today() -> u64 {
+pub(crate) fn today() -> u64 {
     CALENDAR.day(wall(), running)
 }
 
 /// Whether the machine's clock shows a day that cannot be.
-pub fn doubt() -> Option<Doubt> {
+pub(crate) fn doubt() -> Option<Doubt> {
     CALENDAR.doubt(wall(), running)
 }
 
 /// The wall clock's time as RFC 3339 writes it, to the second.
-pub fn written() -> String {
+pub(crate) fn written() -> String {
     const DAY: u64 = 86_400;
     let (day, of_day) = (wall() / DAY, wall() % DAY);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);

@@ -7,14 +7,14 @@
 //! the readers below, one per section: what is wrong is recorded, never returned, so that all problems are seen at once.
 //! What concerns more than one key comes last (`lint`).
 
-pub mod print;
-pub mod problem;
+pub(crate) mod print;
+pub(crate) mod problem;
 
 mod ask;
 mod client;
 mod context;
 mod endpoints;
-pub mod file;
+pub(crate) mod file;
 mod key;
 mod limits;
 mod lint;
@@ -41,9 +41,10 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use context::{Context, Machine, ThisMachine};
-pub use problem::{Problem, Problems, Severity, Span};
+pub use problem::Problems;
+pub(crate) use problem::Severity;
 use report::Report;
-pub use settings::{Checked, Config, Upstream};
+pub(crate) use settings::{Checked, Config, Upstream};
 use tree::Table;
 
 /// Reads a configuration. `today` is in days since 1970-01-01; relative paths in the file begin beside the file.

@@ -8,7 +8,7 @@ use std::path::Path;
 const MOST: u64 = 16 * 1024 * 1024;
 
 /// Reads a whole regular file, through symbolic links.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Before it is opened: opening a FIFO waits for a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));

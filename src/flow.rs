@@ -3,10 +3,10 @@
 //!
 //! Pure: no clock, no randomness, no I/O.
 
-pub mod handle;
+pub(crate) mod handle;
 mod lengths;
-pub mod settlement;
-pub mod submission;
+pub(crate) mod settlement;
+pub(crate) mod submission;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -15,17 +15,18 @@ use crate::oauth::{
     AuthorizationCode, CodeChallenge, Digest, RedirectDigest, ResponseMode, ResponseType,
 };
 
-pub use handle::{Handle, HandleKey, Purpose};
-pub use lengths::CodeLengths;
+pub(crate) use handle::Handle;
+pub use handle::{HandleKey, Purpose};
+pub(crate) use lengths::CodeLengths;
 pub use submission::Submission;
 
 /// How many codes one pending authorization may yield: double click, Back and reload make real servers issue a second
 /// and a third one, and each is legitimate.
-pub const CODES_PER_AUTHORIZATION: u8 = 5;
+pub(crate) const CODES_PER_AUTHORIZATION: u8 = 5;
 
 /// How often one code may be released. An honest client needs a handful: a DPoP nonce, client authentication in the other
 /// style, an upstream that asks to be left alone for a while. Who needs more is trying something, with the right verifier.
-pub const RELEASES_PER_CODE: u8 = 10;
+pub(crate) const RELEASES_PER_CODE: u8 = 10;
 
 /// The client's own `state`, which has to come back as it went.
 #[derive(Clone, PartialEq, Eq)]

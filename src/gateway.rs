@@ -1,7 +1,7 @@
 //! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
 
 mod about;
-pub mod access;
+pub(crate) mod access;
 mod authorize;
 mod bind;
 mod browser;
@@ -14,11 +14,11 @@ mod forward;
 mod metadata;
 mod misdirected;
 mod received;
-pub mod reply;
-pub mod settings;
-pub mod shared;
-pub mod site;
-pub mod snapshot;
+pub(crate) mod reply;
+pub(crate) mod settings;
+pub(crate) mod shared;
+pub(crate) mod site;
+pub(crate) mod snapshot;
 mod token;
 
 use std::borrow::Cow;
@@ -43,14 +43,14 @@ use crate::upstream::Client;
 use access::Access;
 use exchange::Exchange;
 use misdirected::Misdirection;
-pub use settings::Settings;
-pub use shared::Shared;
+pub(crate) use settings::Settings;
+pub(crate) use shared::Shared;
 use site::{Destination, Site};
-pub use snapshot::Snapshot;
+pub(crate) use snapshot::Snapshot;
 
 /// One worker's gateway: what is shared, and connections of its own.
 #[derive(Debug)]
-pub struct Gateway {
+pub(crate) struct Gateway {
     shared: Arc<Shared>,
     view: ArcSwap<View>,
 }
@@ -74,7 +74,7 @@ impl View {
 
 /// A request with what is known of its connection.
 #[derive(Debug)]
-pub struct Arrival<'c> {
+pub(crate) struct Arrival<'c> {
     /// As hyper read it.
     pub request: Request<Incoming>,
     /// The other end of the connection.
@@ -85,7 +85,10 @@ pub struct Arrival<'c> {
 
 impl Gateway {
     /// With what is in force now. `open` makes the pool of connections to a destination.
-    pub fn new(shared: Arc<Shared>, open: impl Fn(&Destination) -> Client<Box<Body>>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        open: impl Fn(&Destination) -> Client<Box<Body>>,
+    ) -> Self {
         let snapshot = shared.snapshot();
         let open = |site: &Arc<Site>| Arc::new(open(&site.destination));
         let clients = snapshot.sites.iter().map(open).collect();
@@ -94,7 +97,7 @@ impl Gateway {
     }
 
     /// Takes up what is in force by now. Connections stay where their destination is the same as before.
-    pub fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
+    pub(crate) fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
         let (before, snapshot) = (self.view.load_full(), self.shared.snapshot());
         let client = |site: &Arc<Site>| {
             let known = before.client(&site.destination).map(Arc::clone);
@@ -105,7 +108,7 @@ impl Gateway {
     }
 
     /// Drops what has expired: records, and upstream connections that nobody uses. Sees whether the day can be told.
-    pub fn keep_house(&self) {
+    pub(crate) fn keep_house(&self) {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
         for (site, client) in view.snapshot.sites.iter().zip(&view.clients) {
@@ -115,19 +118,19 @@ impl Gateway {
     }
 
     /// Sees to it that places do not run out by what waits for its clients ([`Crowd::relieve`]).
-    pub fn relieve(&self, crowd: &Crowd) {
+    pub(crate) fn relieve(&self, crowd: &Crowd) {
         let view = self.view.load();
         let places = view.snapshot.sites.iter().map(|site| site.state.places());
         crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
     /// Nothing is answered any more: requests that end now are cut off.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shared.stop();
     }
 
     /// Answers a request.
-    pub async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
+    pub(crate) async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
         let started = self.shared.clock.now();
         // To its end the request sees the configuration that it began with.
         let view = self.view.load_full();

@@ -1,7 +1,7 @@
 //! What every HTTP message has: bodies that are read as far as somebody asks and then sent on, and header fields.
 
-pub mod body;
-pub mod headers;
+pub(crate) mod body;
+pub(crate) mod headers;
 
 /// Bounds on what is read of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

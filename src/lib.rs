@@ -23,31 +23,56 @@
 //! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
 //! everything together, [`cli`] is what people type.
 
-pub mod admin;
-pub mod answer;
-pub mod app;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod files;
-pub mod flow;
+mod admin;
+mod answer;
+mod app;
+mod cli;
+mod clock;
+mod config;
+mod files;
+mod flow;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-pub mod gateway;
-pub mod http;
-pub mod network;
-pub mod oauth;
-pub mod pages;
-pub mod policy;
-pub mod route;
-pub mod server;
-pub mod socket;
-pub mod spelling;
-pub mod store;
-pub mod suspicion;
-pub mod telemetry;
-pub mod upstream;
-pub mod work;
+mod gateway;
+mod http;
+mod network;
+mod oauth;
+mod pages;
+mod policy;
+mod route;
+mod server;
+mod socket;
+mod spelling;
+mod store;
+mod suspicion;
+mod telemetry;
+mod upstream;
+mod work;
+
+/// What `benches/` measures and `tests/` compares with: not an interface for other crates.
+pub mod parts {
+    pub use crate::answer::carrier::{
+        Carrier, Replacement, form_post::FormPost, location::Location,
+    };
+    pub use crate::app::sha256;
+    pub use crate::clock::{Clock, ManualClock, date};
+    pub use crate::config::{Problems, load};
+    pub use crate::flow::{
+        ClientState, HandleKey, PendingAuthorization, Presented, Purpose, Settlement, Submission,
+    };
+    pub use crate::oauth::authorize::PROTECTED as PROTECTED_AT_AUTHORIZATION;
+    pub use crate::oauth::params::decode;
+    pub use crate::oauth::token::PROTECTED as PROTECTED_AT_TOKEN;
+    pub use crate::oauth::{
+        AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, CodeVerifier, Digest,
+        Params, RedirectUri, TokenRequest,
+    };
+    pub use crate::store::{
+        Bound, Held, MemoryStore, Pending, Place, Redeemed, Settings, StoreError,
+    };
+}
+
+pub use cli::main;
 
 /// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own, and
 /// the model checker's tasks have stacks of 60 KB, which are too small for it.)

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pkce_gate::cli::main()
+    pkce_gate::main()
 }

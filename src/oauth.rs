@@ -3,29 +3,33 @@
 //! What is absent here: no HTTP library, no tokio, no tracing, no clock, no randomness, and nothing of
 //! this product. Bytes go in, values that keep their promises come out.
 
-pub mod authorize;
-pub mod client;
-pub mod code;
-pub mod digest;
-pub mod endpoint;
-pub mod endpoint_query;
-pub mod error;
-pub mod json;
-pub mod media;
-pub mod params;
-pub mod pkce;
-pub mod redirect;
-pub mod response;
-pub mod token;
+pub(crate) mod authorize;
+pub(crate) mod client;
+pub(crate) mod code;
+pub(crate) mod digest;
+pub(crate) mod endpoint;
+pub(crate) mod endpoint_query;
+pub(crate) mod error;
+pub(crate) mod json;
+pub(crate) mod media;
+pub(crate) mod params;
+pub(crate) mod pkce;
+pub(crate) mod redirect;
+pub(crate) mod response;
+pub(crate) mod token;
 
-pub use authorize::{AuthorizationRequest, PROTECTED};
-pub use client::{ClientId, ClientIdentity};
+pub(crate) use authorize::AuthorizationRequest;
+pub use client::ClientId;
+pub(crate) use client::ClientIdentity;
 pub use code::AuthorizationCode;
 pub use digest::Digest;
-pub use endpoint::Endpoint;
-pub use error::ErrorCode;
-pub use params::{Edit, Malformed, Params};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use error::ErrorCode;
+pub(crate) use params::Edit;
+pub use params::Params;
 pub use pkce::{CodeChallenge, CodeChallengeMethod, CodeVerifier};
-pub use redirect::{RedirectDigest, RedirectUri, RegisteredRedirectUri};
-pub use response::{ResponseMode, ResponseType};
-pub use token::{Redemption, TokenRequest};
+pub use redirect::RedirectUri;
+pub(crate) use redirect::{RedirectDigest, RegisteredRedirectUri};
+pub(crate) use response::{ResponseMode, ResponseType};
+pub(crate) use token::Redemption;
+pub use token::TokenRequest;

@@ -8,7 +8,7 @@ use crate::policy::Violation;
 use crate::telemetry::RequestId;
 
 /// The one script that a page of ours has: a form_post response posts itself.
-pub const SUBMIT: &str = "document.forms[0].submit()";
+pub(crate) const SUBMIT: &str = "document.forms[0].submit()";
 
 static PAGES: LazyLock<Templates> = LazyLock::new(|| {
     Templates::new(&[
@@ -19,11 +19,11 @@ static PAGES: LazyLock<Templates> = LazyLock::new(|| {
 
 /// Templates whose values are escaped for HTML.
 #[derive(Debug)]
-pub struct Templates(Environment<'static>);
+pub(crate) struct Templates(Environment<'static>);
 
 impl Templates {
     /// Of these names and texts.
-    pub fn new(templates: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) fn new(templates: &[(&'static str, &'static str)]) -> Self {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         for (name, text) in templates {
@@ -34,7 +34,7 @@ impl Templates {
     }
 
     /// The page of that name with these values.
-    pub fn render(&self, name: &str, values: Value) -> String {
+    pub(crate) fn render(&self, name: &str, values: Value) -> String {
         self.0
             .get_template(name)
             .and_then(|page| page.render(values))
@@ -44,7 +44,7 @@ impl Templates {
 
 /// A request that was refused, for a page that says so.
 #[derive(Debug)]
-pub struct Refused<'a> {
+pub(crate) struct Refused<'a> {
     /// Why.
     pub violation: &'a Violation,
     /// The request's own parameters, secrets left out.
@@ -56,7 +56,7 @@ pub struct Refused<'a> {
 }
 
 /// The page for a request that cannot be answered with a redirect: one sentence for the user, the rest for the developer.
-pub fn refused(refused: &Refused<'_>) -> String {
+pub(crate) fn refused(refused: &Refused<'_>) -> String {
     let violation = refused.violation;
     let (title, user) = words_for_users(violation, refused.retry_after);
     let needs_pkce = matches!(
@@ -79,7 +79,7 @@ pub fn refused(refused: &Refused<'_>) -> String {
 }
 
 /// A page that posts these parameters to that address by itself.
-pub fn form_post(action: &str, parameters: Vec<(&'static str, String)>) -> String {
+pub(crate) fn form_post(action: &str, parameters: Vec<(&'static str, String)>) -> String {
     PAGES.render("form_post.html", context! { action, parameters })
 }
 

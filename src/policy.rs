@@ -4,16 +4,16 @@
 //! [`apply`] turns that into a decision for the mode at hand. What was decided is proved by a value: [`Cleared`] can
 //! only be made here, and the forwarder of an intercepted endpoint takes nothing else.
 
-pub mod authorize;
+pub(crate) mod authorize;
 mod decision;
 mod namesakes;
-pub mod redeem;
+pub(crate) mod redeem;
 mod rule;
-pub mod rules;
-pub mod violation;
+pub(crate) mod rules;
+pub(crate) mod violation;
 
-pub use decision::{Cleared, Decision, Verdict, apply, nothing_to_judge};
-pub use namesakes::Namesake;
-pub use rule::{ClientRule, Codes, Mode, Require, Rule};
-pub use rules::{Concern, Rules};
-pub use violation::{Fault, NoRoom, Violation};
+pub(crate) use decision::{Cleared, Decision, Verdict, apply, nothing_to_judge};
+pub(crate) use namesakes::Namesake;
+pub(crate) use rule::{ClientRule, Codes, Mode, Require, Rule};
+pub(crate) use rules::{Concern, Rules};
+pub(crate) use violation::{NoRoom, Violation};

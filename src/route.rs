@@ -6,7 +6,7 @@
 //! crooked.
 
 mod endpoints;
-pub mod fold;
+pub(crate) mod fold;
 mod host;
 mod misrouted;
 mod policy;
@@ -20,15 +20,15 @@ use http::{HeaderMap, Uri, header};
 
 use crate::oauth::Endpoint;
 
-pub use endpoints::Endpoints;
+pub(crate) use endpoints::Endpoints;
 use fold::{Readings, fold_path, merge_slashes};
 use host::valid_host;
-pub use misrouted::Misrouted;
-pub use policy::RoutePolicy;
+pub(crate) use misrouted::Misrouted;
+pub(crate) use policy::RoutePolicy;
 
 /// Host and path patterns of all upstreams.
 #[derive(Debug)]
-pub struct Routes {
+pub(crate) struct Routes {
     entries: Vec<Entry>,
 }
 
@@ -60,7 +60,7 @@ struct Entry {
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Route<'u> {
+pub(crate) struct Route<'u> {
     /// Index of the upstream. Without an endpoint: of the one whose rules hold.
     pub upstream: usize,
     /// What the path is there; `None`: some servers would take it for a protected endpoint.
@@ -73,7 +73,7 @@ pub struct Route<'u> {
 
 impl Routes {
     /// The routes of these upstreams, in order.
-    pub fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
+    pub(crate) fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
         Self::among(upstreams.into_iter().map(Entry::new).collect())
     }
 
@@ -89,7 +89,7 @@ impl Routes {
 
     /// Finds the upstream: the host first, then the longest prefix. `known` is the host that was named over the same
     /// connection before, so that it need not be read again.
-    pub fn find<'u>(
+    pub(crate) fn find<'u>(
         &self,
         uri: &'u Uri,
         headers: &HeaderMap,
@@ -143,7 +143,7 @@ impl Routes {
 }
 
 /// Whether one request may be for either. An empty list is any host; a name is that name with any port.
-pub fn overlap(one: &[String], other: &[String]) -> bool {
+pub(crate) fn overlap(one: &[String], other: &[String]) -> bool {
     let alike = |a: &str, b: &str| a == b || without_port(a) == b || without_port(b) == a;
     one.is_empty() || other.is_empty() || one.iter().any(|a| other.iter().any(|b| alike(a, b)))
 }

@@ -3,10 +3,10 @@
 mod crowd;
 mod patience;
 mod peer;
-pub mod place;
+pub(crate) mod place;
 mod session;
 mod settings;
-pub mod watch;
+pub(crate) mod watch;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -32,9 +32,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use crowd::{Crowd, Places};
+pub(crate) use crowd::{Crowd, Places};
 use session::Session;
-pub use settings::Settings;
+pub(crate) use settings::Settings;
 use watch::{Cut, Watch, Watched};
 
 use crate::socket::{Socket, WorkerLoop};
@@ -54,7 +54,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const MIN_BUFFER: usize = 8192;
 
 /// Opens one listening socket; `shared` lets other workers listen on the same address.
-pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
     let socket = bound(address, shared)?;
     socket.set_nonblocking(true)?;
     // Connections inherit it. The kernel tells of room only when a third is free: with the megabytes that it would take by
@@ -65,7 +65,7 @@ pub fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListen
 }
 
 /// Fails where anybody listens already, be it on an address that is meant to be shared.
-pub fn must_be_free(address: SocketAddr) -> io::Result<()> {
+pub(crate) fn must_be_free(address: SocketAddr) -> io::Result<()> {
     bound(address, false).map(drop)
 }
 
@@ -86,7 +86,7 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
 
 /// What a server is told from outside.
 #[derive(Debug, Clone)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     /// Accept no more, and end connections after the request at hand.
     pub closing: CancellationToken,
     /// Runs the connections; whoever drains waits for it.
@@ -96,7 +96,7 @@ pub struct Lifecycle {
 }
 
 /// Makes the service for each connection.
-pub trait MakeService {
+pub(crate) trait MakeService {
     /// What serves one connection.
     type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
         + Send;
@@ -121,7 +121,7 @@ pub trait MakeService {
 
 /// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say, which are those at
 /// the time when it came ([`Settings::at_least`]).
-pub async fn accept<M>(
+pub(crate) async fn accept<M>(
     listener: TcpListener,
     in_force: Arc<ArcSwap<Settings>>,
     own: WorkerLoop,

@@ -38,7 +38,7 @@ const BUFFERS: usize = 64;
 
 /// What the connections of one worker share: the rounds that end waits that are too long, and what is written at the end of a turn.
 #[derive(Debug, Clone)]
-pub struct WorkerLoop {
+pub(crate) struct WorkerLoop {
     /// To be joined by what waits.
     pub rounds: Rounds,
     /// Makes the sockets.
@@ -47,7 +47,7 @@ pub struct WorkerLoop {
 
 /// One worker's writes. All clones are the same.
 #[derive(Clone, Default)]
-pub struct Batch(Arc<Mutex<Turn>>);
+pub(crate) struct Batch(Arc<Mutex<Turn>>);
 
 /// What one turn has written so far. One thread uses it and its sockets; so it is no matter that the turn locks itself and then a
 /// socket, and whoever writes a socket and then the turn.
@@ -61,7 +61,7 @@ struct Turn {
 
 impl Batch {
     /// A socket of this worker's.
-    pub fn socket(&self, tcp: TcpStream) -> Socket {
+    pub(crate) fn socket(&self, tcp: TcpStream) -> Socket {
         let (read, write) = tcp.into_split();
         let out = Arc::new(Out {
             write,
@@ -78,7 +78,7 @@ impl Batch {
     }
 
     /// Writes out what each turn has left, for ever.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         std::future::poll_fn(|cx| {
             self.write_out(cx);
             Poll::<()>::Pending
@@ -120,7 +120,7 @@ impl fmt::Debug for Batch {
 }
 
 /// A TCP connection.
-pub struct Socket {
+pub(crate) struct Socket {
     read: OwnedReadHalf,
     out: Arc<Out>,
     batch: Batch,

@@ -9,13 +9,13 @@
 //!
 //! [`shortcuts`] tell most requests and answers from those of which such a question has to be asked.
 
-pub mod layers;
-pub mod shortcuts;
-pub mod skeleton;
-pub mod twins;
+pub(crate) mod layers;
+pub(crate) mod shortcuts;
+pub(crate) mod skeleton;
+pub(crate) mod twins;
 mod words;
 
-pub use layers::{any_layer, peel};
-pub use skeleton::skeleton;
-pub use twins::Twins;
-pub use words::{is_word, says};
+pub(crate) use layers::any_layer;
+pub(crate) use skeleton::skeleton;
+pub(crate) use twins::Twins;
+pub(crate) use words::{is_word, says};

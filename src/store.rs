@@ -15,7 +15,7 @@
 //! on with: that of a redirect that was never followed ([`Place::Entry`]). So a flood of requests that follow none evicts only
 //! itself, and no attacker can throw out a login that is under way.
 
-pub mod memory;
+pub(crate) mod memory;
 mod settings;
 mod verbs;
 
@@ -27,20 +27,22 @@ pub(crate) mod failing;
 use std::fmt;
 
 use crate::flow::{BoundCode, PendingAuthorization, Presented, Settlement};
-pub use crate::flow::{Candidate, CodeLengths};
+pub(crate) use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::{AuthorizationCode, Digest};
 
-pub use crate::network::Network;
+pub(crate) use crate::network::Network;
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
-pub use settings::{Limit, Settings};
-pub use verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
+pub(crate) use settings::Limit;
+pub use settings::Settings;
+pub use verbs::{Bound, Held, Pending, Place, Redeemed, StoreError};
+pub(crate) use verbs::{Claim, Owner, Statistics};
 
 #[cfg(test)]
 use failing::Verb;
 
 /// One store per upstream.
-pub enum Store {
+pub(crate) enum Store {
     /// In this process.
     Memory(MemoryStore),
     /// In this process, and out of reach when a test says so.
@@ -54,7 +56,7 @@ pub enum Store {
 )]
 impl Store {
     /// Changes what may be kept from now on ([`MemoryStore::configure`]).
-    pub fn configure(&self, settings: &Settings) {
+    pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
             #[cfg(test)]
@@ -64,7 +66,7 @@ impl Store {
 
     /// Keeps a new pending authorization that comes from that network. `None`: it comes from many, through a proxy that does not
     /// say from whom.
-    pub async fn hold(
+    pub(crate) async fn hold(
         &self,
         place: Place,
         pending: &PendingAuthorization,
@@ -81,7 +83,7 @@ impl Store {
     }
 
     /// Reads a pending authorization; it stays. From now on it was followed ([`Place::Entry`]).
-    pub async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
+    pub(crate) async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key)),
             #[cfg(test)]
@@ -93,7 +95,7 @@ impl Store {
     /// again under a fresh handle, and stays as it is under its digest. That it was bound is remembered for
     /// `pending` + `code`. There is room for the codes of all sign-ins that were let in, unless their network makes far more of
     /// them than sign-ins do.
-    pub async fn bind(
+    pub(crate) async fn bind(
         &self,
         pending: Digest,
         place: Place,
@@ -108,7 +110,7 @@ impl Store {
 
     /// Judges a request by the code under that key, and claims the code for it if it matches, in one step. `judge` is
     /// called for a code that may be redeemed, and for no other; perhaps more than once, and the last time counts.
-    pub async fn redeem(
+    pub(crate) async fn redeem(
         &self,
         key: Digest,
         judge: impl FnMut(&BoundCode) -> Presented,
@@ -121,7 +123,10 @@ impl Store {
     }
 
     /// Whose these are or were, as long as they are remembered, in the order of the question. Claims nothing.
-    pub async fn owners(&self, candidates: &[Candidate]) -> Result<Vec<Option<Owner>>, StoreError> {
+    pub(crate) async fn owners(
+        &self,
+        candidates: &[Candidate],
+    ) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
             #[cfg(test)]
@@ -130,7 +135,7 @@ impl Store {
     }
 
     /// How long the codes are that [`Store::owners`] may know.
-    pub fn code_lengths(&self) -> CodeLengths {
+    pub(crate) fn code_lengths(&self) -> CodeLengths {
         match self {
             Self::Memory(memory) => memory.code_lengths(),
             // What cannot be asked may know every code.
@@ -140,7 +145,11 @@ impl Store {
     }
 
     /// Ends a claim.
-    pub async fn settle(&self, claim: Claim, settlement: Settlement) -> Result<(), StoreError> {
+    pub(crate) async fn settle(
+        &self,
+        claim: Claim,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
             #[cfg(test)]
@@ -150,7 +159,7 @@ impl Store {
     }
 
     /// Kills a pending authorization and everything bound to it from now on: what it was for cannot be trusted.
-    pub async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
+    pub(crate) async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.discard(pending),
             #[cfg(test)]
@@ -160,7 +169,7 @@ impl Store {
     }
 
     /// Drops what has expired, a few records at a time; called every second or so.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
             #[cfg(test)]
@@ -169,7 +178,7 @@ impl Store {
     }
 
     /// Numbers for metrics and readiness.
-    pub fn statistics(&self) -> Statistics {
+    pub(crate) fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),
             #[cfg(test)]

@@ -21,13 +21,12 @@ pub(crate) mod words;
 
 use crate::flow::HandleKey;
 
-pub use form::{ONE_TIME_PASSWORD, is_one_time_password};
 use gather::{MAX_HANDLES, Scan};
-pub use names::Said;
-pub use request::{Body, Kind, Look, Request, Suspicion};
+pub(crate) use names::Said;
+pub(crate) use request::{Body, Kind, Look, Request, Suspicion};
 
 /// Reads a request in every way at once. `key` recognises the handles of its upstream.
-pub fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
+pub(crate) fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
     let mut scan = Scan {
         found: Suspicion::default(),
         key,

@@ -8,18 +8,17 @@
 mod decided;
 mod event;
 mod families;
-pub mod libraries;
+pub(crate) mod libraries;
 mod lines;
-pub mod log;
-pub mod metrics;
+pub(crate) mod log;
+pub(crate) mod metrics;
 mod sampler;
 mod settings;
 mod tell;
 mod upstream;
 
-pub use decided::Decided;
-pub use event::{Ended, Event, RequestId};
-pub use metrics::Metrics;
-pub use settings::{Format, Level, Settings};
-pub use tell::Telemetry;
-pub use upstream::Upstream;
+pub(crate) use decided::Decided;
+pub(crate) use event::{Ended, Event, RequestId};
+pub(crate) use settings::{Format, Level, Settings};
+pub(crate) use tell::Telemetry;
+pub(crate) use upstream::Upstream;

@@ -16,10 +16,10 @@ mod pool;
 mod settings;
 mod upload;
 
-pub use connect::{Connector, NoConnection, TlsError};
-pub use download::Download;
-pub use error::UpstreamError;
-pub use lookalike::Lookalike;
-pub use pool::Client;
-pub use settings::{Settings, authority};
-pub use upload::Upload;
+pub(crate) use connect::{Connector, TlsError};
+pub(crate) use download::Download;
+pub(crate) use error::UpstreamError;
+pub(crate) use lookalike::Lookalike;
+pub(crate) use pool::Client;
+pub(crate) use settings::{Settings, authority};
+pub(crate) use upload::Upload;

@@ -9,7 +9,7 @@ thread_local! {
 
 /// So many bytes are looked at now.
 #[inline]
-pub fn looked_at(bytes: usize) {
+pub(crate) fn looked_at(bytes: usize) {
     #[cfg(test)]
     LOOKED_AT.with(|all| all.set(all.get() + bytes));
     #[cfg(not(test))]

@@ -8,7 +8,7 @@ use crate::clock;
 
 /// What is in force, since when, and how the last reload ended. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct InForce(Arc<Mutex<State>>);
+pub(crate) struct InForce(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -31,7 +31,10 @@ struct Failed {
 
 impl InForce {
     /// At the start.
-    pub fn new(sha256: &str, fixed: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    pub(crate) fn new(
+        sha256: &str,
+        fixed: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
         Self(Arc::new(Mutex::new(State {
             sha256: sha256.to_owned(),
             since: clock::written(),
@@ -42,7 +45,7 @@ impl InForce {
     }
 
     /// Another one is in force.
-    pub fn applied(&self, sha256: &str, needs_restart: &[&'static str]) {
+    pub(crate) fn applied(&self, sha256: &str, needs_restart: &[&'static str]) {
         let mut state = self.state();
         sha256.clone_into(&mut state.sha256);
         state.since = clock::written();
@@ -51,7 +54,7 @@ impl InForce {
     }
 
     /// One was refused.
-    pub fn failed(&self, problem: &str) {
+    pub(crate) fn failed(&self, problem: &str) {
         self.state().failed = Some(Failed {
             at: clock::written(),
             problem: problem.to_owned(),
@@ -59,7 +62,7 @@ impl InForce {
     }
 
     /// As a JSON document.
-    pub fn document(&self) -> String {
+    pub(crate) fn document(&self) -> String {
         let state = self.state();
         let fixed = state.fixed.iter();
         let fixed: Map<String, Value> = fixed

@@ -4,23 +4,24 @@
 //! which codes and tokens it carries, whether it is an error. What that means is judged elsewhere ([`crate::answer`]); the
 //! carrier then writes itself back with a [`Replacement`]. A new carrier is a file here, and a line in [`carriers`].
 
-pub mod beacon;
+pub(crate) mod beacon;
 mod carried;
 mod credentials;
-pub mod form_post;
-pub mod html;
-pub mod jarm;
-pub mod location;
-pub mod metadata;
-pub mod refresh;
+pub(crate) mod form_post;
+pub(crate) mod html;
+pub(crate) mod jarm;
+pub(crate) mod location;
+pub(crate) mod metadata;
+pub(crate) mod refresh;
 
-pub use carried::{Carried, Carrier, Ours, Replacement, Rewritten};
+pub(crate) use carried::{Carried, Ours, Rewritten};
+pub use carried::{Carrier, Replacement};
 use form_post::FormPost;
 use location::Location;
 
 /// The carriers of an answer: its `Location`, and the forms of its body that say anything. Where the `Location` is followed nobody
 /// is shown the body, and it goes out empty beside a code.
-pub fn carriers<'a>(
+pub(crate) fn carriers<'a>(
     location: Option<&'a [u8]>,
     is_followed: bool,
     body: &'a [u8],

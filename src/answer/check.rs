@@ -8,11 +8,11 @@ use crate::spelling::Twins;
 use crate::spelling::shortcuts::may_hold_handle;
 
 /// What an error response has beside the error (RFC 6749 section 4.1.2.1).
-pub const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
+pub(crate) const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
 
 /// What must not be left over when a carrier is written anew.
 #[derive(Debug)]
-pub struct Check<'a> {
+pub(crate) struct Check<'a> {
     /// Of the code that was replaced.
     pub twins: Option<Twins>,
     /// What stands in its place.
@@ -23,7 +23,7 @@ pub struct Check<'a> {
 
 /// What was written in place of a carrier.
 #[derive(Debug, Clone, Copy)]
-pub struct Written<'w> {
+pub(crate) struct Written<'w> {
     /// As it goes out.
     pub whole: &'w Rewritten,
     /// Without the client's `state`, which may look like anything.
@@ -34,7 +34,7 @@ pub struct Written<'w> {
 
 impl Check<'_> {
     /// Looks through what was written, and through the fields of the answer that it was written for.
-    pub fn nothing_is_left(
+    pub(crate) fn nothing_is_left(
         &self,
         written: &Written<'_>,
         headers: &HeaderMap,

@@ -20,11 +20,11 @@ use crate::oauth::ResponseType;
 use crate::policy::Rule;
 
 /// Why an answer is refused that comes to another browser.
-pub const OTHER_BROWSER: &str = "a sign-in that was begun in another browser";
+pub(crate) const OTHER_BROWSER: &str = "a sign-in that was begun in another browser";
 
 /// The sign-in that a carrier belongs to.
 #[derive(Debug, Clone, Copy)]
-pub enum SignIn<'a> {
+pub(crate) enum SignIn<'a> {
     /// It names none.
     None,
     /// It names several.
@@ -40,7 +40,7 @@ pub enum SignIn<'a> {
 
 /// Where a carrier leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leads {
+pub(crate) enum Leads {
     /// To the redirect URI of the sign-in.
     ToClient,
     /// Away from the server and from the gate.
@@ -51,7 +51,7 @@ pub enum Leads {
 
 /// What is known of a carrier.
 #[derive(Debug, Clone, Copy)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// What it carries.
     pub carried: &'a Carried,
     /// Whose.
@@ -70,7 +70,7 @@ pub struct Facts<'a> {
 
 /// What is done with a carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plan {
+pub(crate) enum Plan {
     /// Nothing: it is none of ours.
     Pass,
     /// What it carries is bound to its sign-in.
@@ -80,10 +80,10 @@ pub enum Plan {
 }
 
 /// Why an answer must not go out.
-pub type Unsafe = &'static str;
+pub(crate) type Unsafe = &'static str;
 
 /// Judges a carrier.
-pub fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
+pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     let carried = facts.carried;
     let record = match facts.sign_in {
         SignIn::Several => return Err("two sign-ins in one answer"),
@@ -169,7 +169,7 @@ fn may_have_code(record: &PendingAuthorization) -> bool {
 }
 
 /// The tokens that must not leave for a sign-in, because it did not ask for them or its client may not. `None`: it may have both.
-pub fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
+pub(crate) fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
     let asked = record.response_type.as_deref().unwrap_or_default();
     let may_ask = rule.response_types.contains(&ResponseType::parse(asked));
     let asked_for = |word: &str| may_ask && asked.split(' ').any(|asked| asked == word);

@@ -11,7 +11,7 @@ use super::carrier::location::as_url;
 
 /// The origins of one upstream.
 #[derive(Debug)]
-pub struct Origins {
+pub(crate) struct Origins {
     /// Of the upstream itself.
     upstream: Option<Origin>,
     /// The host of that, as it stands in URLs.
@@ -25,7 +25,7 @@ pub struct Origins {
 
 impl Origins {
     /// Both are `scheme://authority`.
-    pub fn new(upstream: &str, public: &str) -> Self {
+    pub(crate) fn new(upstream: &str, public: &str) -> Self {
         let (upstream, written) = (Url::parse(upstream).ok(), public.to_owned());
         let public = Url::parse(public).ok();
         let upstream_host = upstream.as_ref().and_then(Url::host_str);
@@ -45,7 +45,7 @@ impl Origins {
 
     /// Whether a URL leads away from the server and from the gate, as a browser reads it: `//host`, `/\host` and the like name
     /// a host, too. What no browser can read leads nowhere that we know.
-    pub fn is_foreign(&self, url: &str) -> bool {
+    pub(crate) fn is_foreign(&self, url: &str) -> bool {
         // As in `public_location`: most lead to an application.
         let public_host = self.public.as_ref().and_then(Url::host_str);
         let is_own = |host| host == self.upstream_host || Some(host) == public_host;
@@ -60,7 +60,7 @@ impl Origins {
     }
 
     /// A URL that leads to the server itself as its clients write it: at its public origin, without query and fragment.
-    pub fn own_target(&self, url: &str) -> Option<String> {
+    pub(crate) fn own_target(&self, url: &str) -> Option<String> {
         // What begins with neither depends on the page that it stands in.
         let is_whole = url.starts_with('/') || url.contains("://");
         let target = self.public.as_ref()?.join(url).ok()?;
@@ -68,7 +68,7 @@ impl Origins {
     }
 
     /// In the fields of an answer, what names the upstream's own origin names the gate's.
-    pub fn make_public(&self, headers: &mut HeaderMap) {
+    pub(crate) fn make_public(&self, headers: &mut HeaderMap) {
         let location = headers.get(header::LOCATION);
         if let Some(location) = location.and_then(|location| self.public_location(location)) {
             headers.insert(header::LOCATION, location);

@@ -17,7 +17,7 @@ const LEAST: usize = 16;
 
 /// How many descriptors a configuration needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Need {
+pub(crate) struct Need {
     /// Listeners, workers, and a reserve.
     pub fixed: usize,
     /// Of clients, one each.
@@ -28,7 +28,7 @@ pub struct Need {
 
 /// What was let in less, because there are too few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fewer {
+pub(crate) struct Fewer {
     /// How many there are.
     pub limit: usize,
     /// How many the configuration needs.
@@ -41,7 +41,7 @@ pub struct Fewer {
 
 impl Fewer {
     /// For the log.
-    pub fn event(self) -> Event<'static> {
+    pub(crate) fn event(self) -> Event<'static> {
         Event::FewDescriptors {
             limit: self.limit,
             needed: self.needed,
@@ -57,7 +57,7 @@ impl Fewer {
     "this process may open {limit} files, and a gate needs at least {least}, with this configuration {needed}: raise the limit \
      (LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell)"
 )]
-pub struct TooFew {
+pub(crate) struct TooFew {
     limit: usize,
     least: usize,
     needed: usize,
@@ -65,7 +65,7 @@ pub struct TooFew {
 
 impl Need {
     /// What a configuration needs at the most.
-    pub fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let server = &config.server;
         let workers = server.workers.max(1);
         Self {
@@ -76,12 +76,12 @@ impl Need {
     }
 
     /// All of it.
-    pub fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.fixed + self.connections + self.requests
     }
 
     /// Lowers the limits of a configuration where there are too few descriptors, each by the same share. `None`: there are enough.
-    pub fn fit(self, config: &mut Config, limit: usize) -> Result<Option<Fewer>, TooFew> {
+    pub(crate) fn fit(self, config: &mut Config, limit: usize) -> Result<Option<Fewer>, TooFew> {
         let needed = self.total();
         if limit >= needed {
             return Ok(None);
@@ -116,7 +116,7 @@ fn upstream_connections(config: &Config) -> usize {
 }
 
 /// How many files the process may open once the limit is raised.
-pub fn available() -> usize {
+pub(crate) fn available() -> usize {
     let limits = getrlimit(Resource::Nofile);
     let most = limits.maximum.or(limits.current);
     most.and_then(|most| usize::try_from(most).ok())
@@ -124,7 +124,7 @@ pub fn available() -> usize {
 }
 
 /// How many files the process may open as things are.
-pub fn usable() -> usize {
+pub(crate) fn usable() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit
         .and_then(|limit| usize::try_from(limit).ok())
@@ -132,7 +132,7 @@ pub fn usable() -> usize {
 }
 
 /// Raises the soft limit to the hard one, and says how many files the process may open now.
-pub fn raise() -> usize {
+pub(crate) fn raise() -> usize {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limits.maximum,

@@ -36,7 +36,7 @@ const TAKEN_UP: Duration = Duration::from_secs(1);
 
 /// Where a configuration came from, and what says that it is to be read again.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// The file.
     pub path: PathBuf,
     /// Its text, as it was when the gate started.

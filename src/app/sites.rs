@@ -14,7 +14,7 @@ use crate::upstream::{Connector, TlsError};
 /// TLS to an upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("upstream {name:?}: {source}")]
-pub struct NoTls {
+pub(crate) struct NoTls {
     /// Name of the upstream.
     name: String,
     /// Why.

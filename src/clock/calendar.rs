@@ -27,7 +27,7 @@ const TOLERATED: u64 = 3600;
 
 /// What the clocks have shown.
 #[derive(Debug, Default)]
-pub struct Calendar {
+pub(crate) struct Calendar {
     /// The latest time, in seconds since 1970-01-01. 0: none that can be.
     latest: AtomicU64,
     /// The most seconds that the wall clock was ever ahead of the monotonic one.
@@ -36,7 +36,7 @@ pub struct Calendar {
 
 /// The wall clock shows what cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Doubt {
+pub(crate) struct Doubt {
     /// The day that it shows.
     pub shows: u64,
     /// The day that is taken instead. `None`: none is known, and no exception holds.
@@ -45,7 +45,7 @@ pub struct Doubt {
 
 impl Calendar {
     /// Of clocks that were not read yet.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             latest: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -54,12 +54,12 @@ impl Calendar {
 
     /// Days since 1970-01-01. `wall`: seconds since then, as the machine's clock shows them; `running`: those of the monotonic clock,
     /// which is read only where the wall clock has moved.
-    pub fn day(&self, wall: u64, running: impl Fn() -> u64) -> u64 {
+    pub(crate) fn day(&self, wall: u64, running: impl Fn() -> u64) -> u64 {
         self.now(wall, running).map_or(UNKNOWN, |now| now / DAY)
     }
 
     /// Whether the wall clock is not believed.
-    pub fn doubt(&self, wall: u64, running: impl Fn() -> u64) -> Option<Doubt> {
+    pub(crate) fn doubt(&self, wall: u64, running: impl Fn() -> u64) -> Option<Doubt> {
         let now = self.now(wall, running);
         let is_believed = now.is_some_and(|now| wall.saturating_add(TOLERATED) >= now);
         (!is_believed).then(|| Doubt {

@@ -9,7 +9,7 @@ use crate::files;
 /// It cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// What is wrong, with the name of the file.
     pub what: String,
     /// What to do about it.
@@ -17,12 +17,12 @@ pub struct Unreadable {
 }
 
 /// Reads it as text, of whatever kind the file is: a configuration may come through a pipe.
-pub fn read(path: &Path) -> Result<String, Unreadable> {
+pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
     text(path, fs::read(path))
 }
 
 /// Reads it as text once more, while the gate runs: a regular file only.
-pub fn read_again(path: &Path) -> Result<String, Unreadable> {
+pub(crate) fn read_again(path: &Path) -> Result<String, Unreadable> {
     text(path, files::read(path))
 }
 

@@ -6,7 +6,7 @@ mod reference;
 
 /// In which form the shape of the configuration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// A JSON schema, for editors
     Json,
     /// A configuration with every key, its default and a line of explanation
@@ -16,7 +16,7 @@ pub enum Format {
 }
 
 /// Every key of this version, in that form.
-pub fn print(format: Format) -> String {
+pub(crate) fn print(format: Format) -> String {
     match format {
         Format::Json => editor::schema(),
         Format::Toml => reference::toml(),

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::oauth::Digest;
 
 /// Characters in a handle.
-pub const LENGTH: usize = 32;
+pub(crate) const LENGTH: usize = 32;
 const CHECKSUM: usize = 5;
 /// Short enough that key and handle together are one block of SHA-256.
 const KEY: usize = 16;

@@ -33,7 +33,7 @@ const INVALID_GRANT: &str = "invalid_grant";
 
 /// An answer to a token request that carried a code, whose end is known.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     /// Its HTTP status.
     pub status: u16,
     /// `Content-Type`, when there is one that is text.
@@ -47,7 +47,7 @@ pub struct Answer<'a> {
 }
 
 /// What an answer does to the code. Each byte is looked at a fixed number of times.
-pub fn of_answer(answer: Answer<'_>) -> Settlement {
+pub(crate) fn of_answer(answer: Answer<'_>) -> Settlement {
     if is_harmless(answer) {
         Settlement::Release
     } else {
@@ -85,13 +85,13 @@ fn is_harmless(answer: Answer<'_>) -> bool {
 
 /// Whether an answer with this status may be one that leaves the code good: then its body is worth reading. A redirect or a 5xx
 /// may come of a server that has redeemed the code.
-pub const fn may_release(status: u16) -> bool {
+pub(crate) const fn may_release(status: u16) -> bool {
     matches!(status, 200..=299 | 400..=499 | 503)
 }
 
 /// Whether a text names a token, as an answer with one does somewhere. Whoever waits for the end of an answer need not wait
 /// any longer then.
-pub fn names_token(text: &[u8]) -> bool {
+pub(crate) fn names_token(text: &[u8]) -> bool {
     // All of these have it, and hardly another text.
     memmem::find_iter(text, b"oken").any(|at| {
         let end = at + b"oken".len();
@@ -101,7 +101,7 @@ pub fn names_token(text: &[u8]) -> bool {
 }
 
 /// The longest name that [`names_token`] looks for, in bytes.
-pub const LONGEST_NAME: usize = 13;
+pub(crate) const LONGEST_NAME: usize = 13;
 
 /// Whether a document hands a token out, or says that the code is dead, at any depth.
 fn redeems(value: &Value) -> bool {

@@ -46,7 +46,7 @@ const NAMES: usize = 8;
 
 /// A request that has not ended. When it is dropped it has, and that is told.
 #[derive(Debug)]
-pub struct Access {
+pub(crate) struct Access {
     shared: Arc<Shared>,
     site: Arc<Site>,
     watch: Arc<Watch>,
@@ -104,7 +104,7 @@ impl Access {
     }
 
     /// The client's connection has asked for more of the body, and got this.
-    pub fn sees(&self, polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
+    pub(crate) fn sees(&self, polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -124,7 +124,7 @@ impl Access {
     }
 
     /// The client's connection has all of the response.
-    pub fn is_complete(&self) {
+    pub(crate) fn is_complete(&self) {
         self.ended.get_or_init(|| Ended::Complete);
     }
 

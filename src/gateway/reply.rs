@@ -96,7 +96,7 @@ impl From<StoreError> for Violation {
 
 /// The status of what is refused for want of the store or of room in it, and after how many seconds to try again. `None`: it is
 /// refused for something else.
-pub fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)> {
+pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)> {
     if let Violation::NoRoom(room) = violation {
         // RFC 6585 section 4.
         let status = if room.is_of_network {
@@ -111,7 +111,7 @@ pub fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)> {
 }
 
 /// A refused token request: 400 but for what HTTP itself has a status for.
-pub fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
+pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
     if let Some((status, seconds)) = unavailable_for(violation) {
         return later(oauth_json(status, error, &violation.hint()), seconds);
@@ -124,7 +124,7 @@ pub fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Respo
 }
 
 /// The upstream could not be asked, in OAuth's words.
-pub fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
+pub(crate) fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
     let error = match status {
         StatusCode::SERVICE_UNAVAILABLE => ErrorCode::TemporarilyUnavailable,
         _ => ErrorCode::ServerError,
@@ -133,7 +133,7 @@ pub fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 /// The same on any other route.
-pub fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
+pub(crate) fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
     let text = format!("{text}\n");
     later(
         response(status, "text/plain; charset=utf-8", text),
@@ -142,12 +142,12 @@ pub fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
 }
 
 /// A request that cannot be served as it is, on a route without a form of errors of its own.
-pub fn bad_request(status: StatusCode, text: &str) -> Response<Body> {
+pub(crate) fn bad_request(status: StatusCode, text: &str) -> Response<Body> {
     response(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
 
 /// 405 with what is allowed.
-pub fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
+pub(crate) fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
     let text = "this method is not allowed here";
     let mut response = if json {
         oauth_json(
@@ -165,7 +165,7 @@ pub fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
 }
 
 /// The redirect that a fresh authorization request is answered with.
-pub fn entry(location: HeaderValue, cookie: Option<&str>) -> Response<Body> {
+pub(crate) fn entry(location: HeaderValue, cookie: Option<&str>) -> Response<Body> {
     let mut response = response(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
     response.headers_mut().insert(header::LOCATION, location);
     if let Some(cookie) = cookie {
@@ -175,7 +175,7 @@ pub fn entry(location: HeaderValue, cookie: Option<&str>) -> Response<Body> {
 }
 
 /// An authorization error response, to a redirect URI that is known to be the client's.
-pub fn authorization_error(
+pub(crate) fn authorization_error(
     error: &AuthorizationError<'_>,
     to: &RegisteredRedirectUri,
     mode: ResponseMode,
@@ -194,7 +194,7 @@ pub fn authorization_error(
 
 /// What a page of ours is about.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// Status of the response.
     pub status: StatusCode,
     /// Why.
@@ -207,7 +207,7 @@ pub struct Page<'a> {
 
 /// The page for a request that cannot be answered with a redirect: one sentence for the user, the rest for the
 /// developer; JSON for whoever asks for JSON.
-pub fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
+pub(crate) fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
     let hint = page.violation.hint();
     let response = if prefers_json(accept) {
         let body = serde_json::json!({
@@ -243,7 +243,7 @@ fn prefers_json(accept: Option<&HeaderValue>) -> bool {
 }
 
 /// The gate failed; told without a word about why.
-pub fn internal_error() -> Response<Body> {
+pub(crate) fn internal_error() -> Response<Body> {
     response(
         StatusCode::INTERNAL_SERVER_ERROR,
         "text/plain; charset=utf-8",
@@ -252,7 +252,7 @@ pub fn internal_error() -> Response<Body> {
 }
 
 /// Header fields that a page which carries a code must have, whatever the upstream said.
-pub fn not_to_be_stored(headers: &mut HeaderMap) {
+pub(crate) fn not_to_be_stored(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.remove(HeaderName::from_static("expires"));
 }

@@ -13,7 +13,7 @@ use super::snapshot::Snapshot;
 
 /// What all workers share.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// What is in force.
     current: ArcSwap<Snapshot>,
     pub(super) clock: Clock,
@@ -26,7 +26,12 @@ pub struct Shared {
 
 impl Shared {
     /// `id_seed` is random.
-    pub fn new(snapshot: Arc<Snapshot>, clock: Clock, telemetry: Telemetry, id_seed: u32) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        clock: Clock,
+        telemetry: Telemetry,
+        id_seed: u32,
+    ) -> Self {
         let next_request = AtomicU64::new(u64::from(id_seed) << 32);
         Self {
             current: ArcSwap::new(snapshot),
@@ -39,17 +44,17 @@ impl Shared {
     }
 
     /// What is in force now. A worker takes it up a moment later ([`super::Gateway::adopt`]).
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
 
     /// Puts another configuration in force.
-    pub fn replace(&self, snapshot: Arc<Snapshot>) {
+    pub(crate) fn replace(&self, snapshot: Arc<Snapshot>) {
         self.current.store(snapshot);
     }
 
     /// Where events go.
-    pub fn telemetry(&self) -> &Telemetry {
+    pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
@@ -76,7 +81,7 @@ impl Shared {
     }
 
     /// What time it is.
-    pub fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 }

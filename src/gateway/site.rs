@@ -16,14 +16,14 @@ use crate::upstream::{self, Connector};
 
 use super::settings::{BrowserBinding, Settings};
 
-pub use state::SiteState;
+pub(crate) use state::SiteState;
 
 /// Names that are remembered because some server takes them for another client's.
 const MAX_NAMESAKES: usize = 10_000;
 
 /// How the upstream is reached.
 #[derive(Debug, Clone)]
-pub struct Destination {
+pub(crate) struct Destination {
     /// As configured.
     pub settings: upstream::Settings,
     /// Opens connections.
@@ -34,7 +34,7 @@ pub struct Destination {
 
 impl Destination {
     /// Whether connections to either are as good.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.most_idle == other.most_idle
             && self.connector.trusts_as(&other.connector)
@@ -43,7 +43,7 @@ impl Destination {
 
 /// One configuration of one upstream, shared by all workers.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     /// From the configuration.
     pub settings: Settings,
     /// Where its requests go. As long as it stays the same one, so do the connections.
@@ -68,7 +68,11 @@ pub struct Site {
 
 impl Site {
     /// `state` may be that of an earlier configuration.
-    pub fn new(settings: Settings, destination: Arc<Destination>, state: Arc<SiteState>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        destination: Arc<Destination>,
+        state: Arc<SiteState>,
+    ) -> Self {
         let to = &destination.settings;
         let host = HeaderValue::try_from(to.authority());
         let site = Self {
@@ -94,7 +98,7 @@ impl Site {
 
     /// This one while sign-ins may be under way that were begun under `earlier` ([`crate::policy::Rules::after`]).
     #[must_use]
-    pub fn after(mut self, earlier: &Self) -> Self {
+    pub(crate) fn after(mut self, earlier: &Self) -> Self {
         self.settings.rules = self.settings.rules.after(&earlier.settings.rules);
         self.observes_only = self.settings.rules.observes_only();
         self.reads_cookie |= earlier.reads_cookie;
@@ -103,7 +107,7 @@ impl Site {
 
     /// This one when all of those are over.
     #[must_use]
-    pub fn alone(&self) -> Self {
+    pub(crate) fn alone(&self) -> Self {
         let mut settings = self.settings.clone();
         settings.rules = settings.rules.alone();
         let (destination, state) = (Arc::clone(&self.destination), Arc::clone(&self.state));
@@ -111,13 +115,13 @@ impl Site {
     }
 
     /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.
-    pub fn targets(&self, path: &str) -> [Digest; 2] {
+    pub(crate) fn targets(&self, path: &str) -> [Digest; 2] {
         [&self.origin, &self.settings.public_origin]
             .map(|origin| target_digest(&format!("{origin}{path}")))
     }
 
     /// A client was named so that some server takes it for another one.
-    pub fn remember_namesake(&self, client: Digest, namesake: Namesake) {
+    pub(crate) fn remember_namesake(&self, client: Digest, namesake: Namesake) {
         // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
         if self.namesakes.len() < MAX_NAMESAKES {
             self.namesakes.insert(client, namesake);
@@ -125,19 +129,19 @@ impl Site {
     }
 
     /// The rule that holds for a name which some server takes for another client's.
-    pub fn namesake(&self, client: Digest) -> Option<Namesake> {
+    pub(crate) fn namesake(&self, client: Digest) -> Option<Namesake> {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
     /// The `iss` of error responses, where the upstream uses it (RFC 9207).
-    pub fn response_issuer(&self) -> Option<String> {
+    pub(crate) fn response_issuer(&self) -> Option<String> {
         let learned = self.state.issuer();
         let issuer = self.settings.issuer.clone().or(learned.issuer);
         issuer.filter(|_| learned.in_responses)
     }
 
     /// Whether clients reach the gate over TLS.
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.settings.public_origin.starts_with("https://")
     }
 }

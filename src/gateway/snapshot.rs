@@ -11,7 +11,7 @@ use super::site::Site;
 
 /// One configuration, with the sites that it makes.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// In the order of the configuration.
     pub sites: Vec<Arc<Site>>,
     pub(super) routes: Routes,
@@ -21,7 +21,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The routes are those of the sites.
-    pub fn new(sites: Vec<Arc<Site>>, limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
+    pub(crate) fn new(sites: Vec<Arc<Site>>, limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
         Self {
             routes: Routes::new(sites.iter().map(|site| site.settings.territory())),
             sites,
@@ -32,13 +32,13 @@ impl Snapshot {
 
     /// The same when all sign-ins are over that were begun under an earlier one ([`Site::after`]).
     #[must_use]
-    pub fn alone(&self) -> Self {
+    pub(crate) fn alone(&self) -> Self {
         let sites = self.sites.iter().map(|site| Arc::new(site.alone()));
         Self::new(sites.collect(), self.limits, self.trusted_proxies.clone())
     }
 
     /// The site of an upstream.
-    pub fn site(&self, name: &str) -> Option<&Arc<Site>> {
+    pub(crate) fn site(&self, name: &str) -> Option<&Arc<Site>> {
         self.sites.iter().find(|site| site.settings.name == name)
     }
 }

@@ -17,7 +17,7 @@ use crate::upstream::{Download, Lookalike, Upload};
 
 /// A body on its way through the gate, in either direction.
 #[derive(Debug, Default)]
-pub struct Body {
+pub(crate) struct Body {
     /// What was read already, or what we wrote ourselves: it goes out first.
     ready: Bytes,
     rest: Rest,
@@ -125,7 +125,7 @@ impl Rest {
 
 /// Why a body has no proper end.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The connection broke, or what came over it is no body.
     #[error("the body breaks off")]
     Broken(#[from] hyper::Error),
@@ -152,7 +152,7 @@ impl Patience {
 
 /// What [`Body::peek`] found.
 #[derive(Debug)]
-pub enum Peeked {
+pub(crate) enum Peeked {
     /// The whole body, which also stands ready to be sent on.
     Whole(Bytes),
     /// It is longer than the limit.
@@ -163,12 +163,12 @@ pub enum Peeked {
 
 impl Body {
     /// No bytes.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::default()
     }
 
     /// These bytes.
-    pub fn full(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self {
             ready: bytes.into(),
             ..Self::default()
@@ -176,7 +176,7 @@ impl Body {
     }
 
     /// A client's request body: while we wait for it, the client's connection counts as waiting.
-    pub fn from_client(incoming: Incoming, watch: &Arc<Watch>) -> Self {
+    pub(crate) fn from_client(incoming: Incoming, watch: &Arc<Watch>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
@@ -191,7 +191,7 @@ impl Body {
 
     /// Tells of the pieces that are still to come, and of a body that could be read as a request; none when all is here and
     /// could not. To be asked once, before the body goes out.
-    pub fn upload(&mut self) -> Option<Arc<Upload>> {
+    pub(crate) fn upload(&mut self) -> Option<Arc<Upload>> {
         let mut lookalike = Lookalike::default();
         let is_suspect = lookalike.feed(&self.ready);
         let is_coming = !self.is_all_read();
@@ -204,12 +204,16 @@ impl Body {
     }
 
     /// Has that place until it is through.
-    pub fn keep(&mut self, place: UploadPlace) {
+    pub(crate) fn keep(&mut self, place: UploadPlace) {
         self.taken = Taken::Upload(place);
     }
 
     /// An upstream's response body: between two pieces of it no more than `patience` may pass.
-    pub fn from_upstream(body: Download<Box<Self>>, patience: Duration, place: Place) -> Self {
+    pub(crate) fn from_upstream(
+        body: Download<Box<Self>>,
+        patience: Duration,
+        place: Place,
+    ) -> Self {
         Self {
             rest: Rest::Upstream {
                 body,
@@ -238,23 +242,23 @@ impl Body {
     }
 
     /// Whether it was read to its end, and nothing broke off.
-    pub fn is_all_read(&self) -> bool {
+    pub(crate) fn is_all_read(&self) -> bool {
         matches!(self.rest, Rest::Ended) || self.rest.is_end_stream()
     }
 
     /// Whether it says that it is no longer than that.
-    pub fn is_at_most(&self, bytes: usize) -> bool {
+    pub(crate) fn is_at_most(&self, bytes: usize) -> bool {
         let upper = HttpBody::size_hint(self).upper();
         upper.is_some_and(|upper| usize::try_from(upper).is_ok_and(|upper| upper <= bytes))
     }
 
     /// What was read of it and not yet sent on.
-    pub fn read(&self) -> Bytes {
+    pub(crate) fn read(&self) -> Bytes {
         self.ready.clone()
     }
 
     /// Other bytes in place of all that there are.
-    pub fn replace(&mut self, bytes: Vec<u8>) {
+    pub(crate) fn replace(&mut self, bytes: Vec<u8>) {
         self.ready = bytes.into();
         self.rest = Rest::Nothing;
         self.tell_end();
@@ -262,13 +266,13 @@ impl Body {
 
     /// Reads up to `limit` bytes without consuming them: the body can be sent on afterwards, byte for byte and with
     /// the framing that it came with.
-    pub async fn peek(&mut self, limit: usize) -> Peeked {
+    pub(crate) async fn peek(&mut self, limit: usize) -> Peeked {
         self.peek_unless(limit, |_| false).await
     }
 
     /// The same; but as soon as `enough` says so of what is there, the rest may come when it is sent on. What is too long is so
     /// from then on, too.
-    pub async fn peek_unless(
+    pub(crate) async fn peek_unless(
         &mut self,
         limit: usize,
         mut enough: impl FnMut(&[u8]) -> bool,

@@ -3,7 +3,7 @@
 //! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
 //! Internet becomes authoritative when we relay it.
 
-pub mod forwarded;
+pub(crate) mod forwarded;
 mod kind;
 
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 
 /// Why a request's fields are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadHeaders {
+pub(crate) enum BadHeaders {
     /// A field that must occur once occurs twice; servers pick different ones.
     #[error("a header field that may occur once occurs twice")]
     Duplicate,
@@ -38,7 +38,7 @@ pub enum BadHeaders {
 
 /// The other end of a connection, and what is the same in all of its requests.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     address: IpAddr,
     written: HeaderValue,
     /// The host that its first request named: nearly always, that of the others.
@@ -51,7 +51,7 @@ pub struct Node {
 
 impl Node {
     /// Of a connection that was just accepted.
-    pub fn new(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         let written = HeaderValue::try_from(address.to_string());
         Self {
             address,
@@ -63,29 +63,29 @@ impl Node {
     }
 
     /// The peer's address.
-    pub fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
     /// The client of the request that begins, as far as the proxy says it.
-    pub fn speaks_for(&self, client: Option<IpAddr>) {
+    pub(crate) fn speaks_for(&self, client: Option<IpAddr>) {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
     /// The client of the request at hand, where it is not the peer itself.
-    pub fn client(&self) -> Option<IpAddr> {
+    pub(crate) fn client(&self) -> Option<IpAddr> {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The peer's address as it is written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.written.to_str().unwrap_or_default()
     }
 }
 
 /// Who sent the request, and how the client reached us.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer<'a> {
+pub(crate) struct Peer<'a> {
     /// The other end of the connection.
     pub node: &'a Node,
     /// Whether its Forwarded and X-Forwarded-* are believed.
@@ -97,7 +97,7 @@ pub struct Peer<'a> {
 }
 
 /// Refuses what is ambiguous.
-pub fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
     // In nearly all requests no field is there twice.
     if headers.len() > headers.keys_len() {
         for name in [
@@ -159,7 +159,7 @@ fn strip(headers: &mut HeaderMap, goes: impl Fn(Kind) -> bool) {
 }
 
 /// Makes a client's fields those of our own request to the upstream.
-pub fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
+pub(crate) fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     strip(headers, |kind| match kind {
         Kind::Hop | Kind::Nobodys => true,
         Kind::Forwarders => !peer.trusted,
@@ -242,12 +242,12 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 }
 
 /// Makes an upstream's fields those of our own response.
-pub fn towards_client(headers: &mut HeaderMap) {
+pub(crate) fn towards_client(headers: &mut HeaderMap) {
     strip(headers, |kind| kind == Kind::Hop);
 }
 
 /// Drops everything that describes a body which was replaced.
-pub fn forget_body(headers: &mut HeaderMap) {
+pub(crate) fn forget_body(headers: &mut HeaderMap) {
     let describes = |name: &&HeaderName| {
         matches!(
             name.as_str(),
@@ -270,7 +270,7 @@ pub fn forget_body(headers: &mut HeaderMap) {
 }
 
 /// Sets a field; a value that is none is left out.
-pub fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
         Ok(value) => drop(headers.insert(name, value)),
         Err(_) => drop(headers.remove(name)),
@@ -287,7 +287,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// The value of a cookie, when exactly one has that name.
-pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut found = headers
         .get_all(header::COOKIE)
         .iter()
@@ -301,12 +301,12 @@ pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// Takes a cookie of ours out of what the upstream gets to see.
-pub fn without_cookie(headers: &mut HeaderMap, name: &str) {
+pub(crate) fn without_cookie(headers: &mut HeaderMap, name: &str) {
     without_cookies(headers, |cookie| cookie == name);
 }
 
 /// Takes out every cookie of such a name, in all Cookie fields. To some servers a comma separates cookies, too.
-pub fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
+pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     let has_name = |cookie: &[u8]| {
         let name = cookie.split(|&byte| byte == b'=').next();
         let name = name.and_then(|name| std::str::from_utf8(name).ok());

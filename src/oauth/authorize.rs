@@ -98,7 +98,7 @@ impl<'a> AuthorizationRequest<'a> {
 }
 
 /// Whether the name belongs to an authorization request rather than to a form that travels with it.
-pub fn is_own_parameter(name: &str) -> bool {
+pub(crate) fn is_own_parameter(name: &str) -> bool {
     PROTECTED.contains(&name) || OWN_PARAMETERS.contains(&name)
 }
 

@@ -151,7 +151,7 @@ impl ClientIdentity {
 
 /// The client that a request names which cannot be read without doubt: for the log, and for nothing that is decided. `forms`:
 /// query and form body. `None`: it names none, or several.
-pub fn named_loosely<'f>(
+pub(crate) fn named_loosely<'f>(
     authorization: Option<&[u8]>,
     forms: impl IntoIterator<Item = &'f [u8]>,
 ) -> Option<ClientId> {
@@ -201,7 +201,7 @@ fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, Clie
 }
 
 /// A scheme, a space, and one token (`token68` of RFC 9110 section 11.2), in which any letters may come one after the other.
-pub fn is_token_of_another_scheme(authorization: &[u8]) -> bool {
+pub(crate) fn is_token_of_another_scheme(authorization: &[u8]) -> bool {
     let mut parts = authorization.splitn(2, |byte| *byte == b' ');
     let (scheme, token) = (parts.next().unwrap_or_default(), parts.next());
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);

@@ -2,7 +2,7 @@
 
 /// What a request is for. Its label stands in logs and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// RFC 6749 section 3.1, and pages that carry the same authorization request on.
     Authorization,
     /// RFC 6749 section 3.2.
@@ -15,7 +15,7 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// For logs and metrics.
-    pub const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Authorization => "authorization",
             Self::Token => "token",

@@ -25,13 +25,13 @@ const OTHERS: [&str; 14] = [
 ];
 
 /// Whether a name may not be let through, because servers may take it for a parameter of OAuth.
-pub fn is_protected(name: &str) -> bool {
+pub(crate) fn is_protected(name: &str) -> bool {
     let lists: [&[&str]; 3] = [&authorize::PROTECTED, &token::PROTECTED, &OTHERS];
     lists.iter().any(|list| is_folding_of(name, list))
 }
 
 /// Whether a query consists of pairs with these names, each once, and of nothing else.
-pub fn is_allowed(query: &str, names: &[String]) -> bool {
+pub(crate) fn is_allowed(query: &str, names: &[String]) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     query.split('&').all(|pair| {
         let name = allowed_name(pair, names).filter(|name| !seen.contains(name));
@@ -41,7 +41,7 @@ pub fn is_allowed(query: &str, names: &[String]) -> bool {
 }
 
 /// The pairs of a query that may stay, in their order, with a `?` before them; empty when there is none.
-pub fn kept(query: &str, names: &[String]) -> String {
+pub(crate) fn kept(query: &str, names: &[String]) -> String {
     let pairs = query.split('&');
     let kept: Vec<&str> = pairs
         .filter(|pair| allowed_name(pair, names).is_some())

@@ -5,7 +5,7 @@ use super::{RegisteredRedirectUri, ResponseMode};
 
 /// The error codes that the gate itself answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
+pub(crate) enum ErrorCode {
     /// Malformed, ambiguous, or something required is missing.
     InvalidRequest,
     /// Anything about the code or the verifier (RFC 7636 section 4.6).
@@ -28,7 +28,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// As registered with IANA.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidGrant => "invalid_grant",
@@ -44,7 +44,7 @@ impl ErrorCode {
 }
 
 /// Makes a text fit `error_description`: the characters %x20-21 / %x23-5B / %x5D-7E and nothing else.
-pub fn description(text: &str) -> String {
+pub(crate) fn description(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '"' => '\'',
@@ -56,7 +56,7 @@ pub fn description(text: &str) -> String {
 
 /// An authorization error response: what is sent to the client's redirect URI.
 #[derive(Debug, Clone)]
-pub struct AuthorizationError<'a> {
+pub(crate) struct AuthorizationError<'a> {
     /// The error code.
     pub error: ErrorCode,
     /// For the client's developer.
@@ -69,7 +69,7 @@ pub struct AuthorizationError<'a> {
 
 impl AuthorizationError<'_> {
     /// The response parameters, in order.
-    pub fn parameters(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut list = vec![
             ("error", self.error.as_str().to_owned()),
             ("error_description", description(self.description)),
@@ -81,7 +81,11 @@ impl AuthorizationError<'_> {
 
     /// The redirect for the modes that redirect; `form_post` has none. A query of the redirect URI is kept
     /// (RFC 6749 section 3.1.2), and its fragment cannot exist.
-    pub fn location(&self, to: &RegisteredRedirectUri, mode: ResponseMode) -> Option<String> {
+    pub(crate) fn location(
+        &self,
+        to: &RegisteredRedirectUri,
+        mode: ResponseMode,
+    ) -> Option<String> {
         let separator = match mode {
             ResponseMode::FormPost => return None,
             ResponseMode::Fragment => '#',

@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 struct Strict(Value);
 
 /// Reads one JSON value; `None` for anything else, duplicate members included.
-pub fn parse(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Strict>(bytes)
         .ok()
         .map(|strict| strict.0)

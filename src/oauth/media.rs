@@ -10,7 +10,7 @@ use super::params::fold;
 
 /// How the escaped bytes of a form are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charset {
+pub(crate) enum Charset {
     /// As here.
     Utf8,
     /// As here where they are ASCII: US-ASCII, ISO-8859-1 and the like, or a spelling of UTF-8 that not every server knows.
@@ -19,7 +19,7 @@ pub enum Charset {
 
 /// Why a body is not read as a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoForm {
+pub(crate) enum NoForm {
     /// Another media type, or parameters that a form does not have.
     #[error("the body has to be application/x-www-form-urlencoded")]
     MediaType,
@@ -55,7 +55,7 @@ const LIKE_ASCII: [&str; 18] = [
 ];
 
 /// The charset of a form with this `Content-Type`: exactly a form, with no parameter but `charset`.
-pub fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
+pub(crate) fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
@@ -101,7 +101,7 @@ const ASCII_INSIDE: [&str; 9] = [
 
 /// Whether a media type names a charset in which the letters of ASCII may be other bytes. However it names it: parsers of
 /// parameters differ.
-pub fn names_foreign_charset(media_type: &[u8]) -> bool {
+pub(crate) fn names_foreign_charset(media_type: &[u8]) -> bool {
     const NAME: &[u8] = b"charset";
     let media_type = media_type.to_ascii_lowercase();
     let mut names = memmem::find_iter(&media_type, NAME);
@@ -117,7 +117,12 @@ pub fn names_foreign_charset(media_type: &[u8]) -> bool {
 impl Charset {
     /// Whether the server reads in a body of at most `pairs` pairs what the gate reads: every name, and the values of these. What
     /// is no form at all is found by whoever reads it.
-    pub fn agrees_on(self, body: &[u8], pairs: usize, protected: &[&str]) -> Result<(), NoForm> {
+    pub(crate) fn agrees_on(
+        self,
+        body: &[u8],
+        pairs: usize,
+        protected: &[&str],
+    ) -> Result<(), NoForm> {
         match self {
             Self::Utf8 => Ok(()),
             Self::Ascii => match Params::survey(body, pairs) {

@@ -7,7 +7,7 @@
 mod escape;
 mod folding;
 mod malformed;
-pub mod set;
+pub(crate) mod set;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,9 +16,10 @@ use std::ops::Range;
 use memchr::{memchr, memchr_iter, memchr2};
 
 use escape::Special;
-pub use escape::{decode, encode_into};
-pub use folding::{fold, foldings, folds_to, is_folding_of};
-pub use malformed::Malformed;
+pub use escape::decode;
+pub(crate) use escape::encode_into;
+pub(crate) use folding::{fold, foldings, folds_to, is_folding_of};
+pub(crate) use malformed::Malformed;
 
 /// One `name=value`, decoded, with its place in the input.
 #[derive(Clone)]
@@ -316,14 +317,14 @@ pub enum Edit<'e> {
 }
 
 /// The pairs of a form that cannot be read without doubt, as they came: for the log, and for nothing that is decided.
-pub fn pairs_loosely(form: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn pairs_loosely(form: &[u8]) -> impl Iterator<Item = &[u8]> {
     /// More than a readable request has.
     const PAIRS: usize = 256;
     form.split(|&byte| byte == b'&').take(PAIRS)
 }
 
 /// Appends `name=value`, percent-encoded, with a `&` where something stands before it.
-pub fn append_pair(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn append_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     if !out.is_empty() {
         out.push(b'&');
     }

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use super::params::set::UNRESERVED;
 
 /// The shortest verifier, and the shortest `plain` challenge, in characters (RFC 7636 section 4.1).
-pub const MIN_LENGTH: usize = 43;
+pub(crate) const MIN_LENGTH: usize = 43;
 /// The longest verifier of RFC 7636 section 4.1, in characters.
-pub const MAX_LENGTH: usize = 128;
+pub(crate) const MAX_LENGTH: usize = 128;
 
 /// RFC 7636 section 4.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ use url::Url;
 use super::Digest;
 use super::params::set::{ByteSet, UNRESERVED};
 
-pub use origin::{named_loosely, origin};
+pub(crate) use origin::{named_loosely, origin};
 
 /// A `redirect_uri` exactly as a client sent it. RFC 6749 section 4.1.3 compares it byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ fn exact_digest(uri: &str) -> Digest {
 
 /// Whether a redirect URI brings a `code` of its own along, in whatever spelling. A server that adds its answer to it would
 /// send a code out that it did not issue.
-pub fn brings_code(uri: &str) -> bool {
+pub(crate) fn brings_code(uri: &str) -> bool {
     let Some(path) = memchr2(b'?', b'#', uri.as_bytes()) else {
         return false;
     };
@@ -105,12 +105,12 @@ const OUT_OF_BAND: [&str; 2] = [
 ];
 
 /// Whether a redirect URI says that the server shows the code to the user itself.
-pub fn is_out_of_band(redirect: RedirectDigest) -> bool {
+pub(crate) fn is_out_of_band(redirect: RedirectDigest) -> bool {
     OUT_OF_BAND.iter().any(|uri| redirect.is(uri))
 }
 
 /// The digest of where a URI leads: scheme, authority and path, without query and fragment.
-pub fn target_digest(uri: &str) -> Digest {
+pub(crate) fn target_digest(uri: &str) -> Digest {
     let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
     Digest::remembered("redirect_target", base, |base| match Url::parse(base) {
@@ -190,14 +190,14 @@ fn normalized(url: &Url) -> Cow<'_, str> {
 /// `localhost` is none: the RFC has the rule for the two addresses only, and advises against the name (section 8.3), because it is
 /// whatever the user's name service says it is. Whoever registers it registers its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loopback<'u> {
+pub(crate) struct Loopback<'u> {
     host: &'static str,
     rest: &'u str,
 }
 
 impl<'u> Loopback<'u> {
     /// Reads `http://127.0.0.1[:port]` and `http://[::1][:port]`, spelt so, with what follows.
-    pub fn of(uri: &'u str) -> Option<Self> {
+    pub(crate) fn of(uri: &'u str) -> Option<Self> {
         const ORIGINS: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
         let find = |host: &'static str| Some((host, uri.strip_prefix(host)?));
         let (host, behind) = ORIGINS.into_iter().find_map(find)?;
@@ -217,7 +217,7 @@ impl<'u> Loopback<'u> {
     }
 
     /// What is remembered of it.
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         Digest::of(
             "redirect_loopback",
             &[self.host.as_bytes(), self.rest.as_bytes()],
@@ -228,11 +228,11 @@ impl<'u> Loopback<'u> {
 /// A redirect URI that is known to belong to its client: the only thing that an error redirect of ours accepts
 /// (RFC 6749 section 4.1.2.1; anything else would make the gate an open redirector).
 #[derive(Clone, PartialEq, Eq)]
-pub struct RegisteredRedirectUri(String);
+pub(crate) struct RegisteredRedirectUri(String);
 
 impl RegisteredRedirectUri {
     /// It stands in the configuration of this client; at a loopback address with any port.
-    pub fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
+    pub(crate) fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
         let loopback = Loopback::of(&uri.0);
         let same_but_port = |known: &String| loopback.is_some() && Loopback::of(known) == loopback;
         let is_known = registered.contains(&uri.0) || registered.iter().any(same_but_port);
@@ -240,12 +240,12 @@ impl RegisteredRedirectUri {
     }
 
     /// The upstream has itself sent a code to it for this client; the caller holds the proof.
-    pub fn learned(uri: &RedirectUri) -> Self {
+    pub(crate) fn learned(uri: &RedirectUri) -> Self {
         Self(uri.0.clone())
     }
 
     /// The exact URI.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

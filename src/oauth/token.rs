@@ -18,7 +18,7 @@ pub const PROTECTED: [&str; 9] = [
 ];
 
 /// Names that may repeat (RFC 8707 section 2, RFC 8693 section 2.1).
-pub const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
+pub(crate) const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
 
 /// A token request, strictly read.
 #[derive(Debug)]

@@ -19,10 +19,13 @@ use crate::oauth::{
 use super::{Rule, Violation};
 
 /// The challenge that was accepted, if any.
-pub type Accepted = Option<CodeChallenge>;
+pub(crate) type Accepted = Option<CodeChallenge>;
 
 /// Judges a fresh request by its client's rule.
-pub fn judge(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<Accepted, Violation> {
+pub(crate) fn judge(
+    rule: &Rule,
+    request: &AuthorizationRequest<'_>,
+) -> Result<Accepted, Violation> {
     if request.client_id.is_none() {
         return Err(Violation::MissingClient);
     }
@@ -83,7 +86,7 @@ fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChal
 
 /// What a record keeps of the challenge, whatever else is wrong with the request: where nobody is refused, the token request is
 /// to be judged by what was sent.
-pub fn recorded(rule: &Rule, request: &AuthorizationRequest<'_>) -> Accepted {
+pub(crate) fn recorded(rule: &Rule, request: &AuthorizationRequest<'_>) -> Accepted {
     let challenge = request.code_challenge?;
     let usable = usable(rule, challenge, request.code_challenge_method);
     Some(usable.unwrap_or_else(CodeChallenge::Useless))
@@ -98,7 +101,7 @@ pub(super) fn method_allowed(rule: &Rule, method: CodeChallengeMethod) -> bool {
 }
 
 /// What a request that could not even be read is judged as.
-pub fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
+pub(crate) fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
     use crate::flow::submission::Doubt;
     use crate::oauth::authorize::Ambiguous;
     match doubt {

@@ -6,7 +6,7 @@ use super::violation::Violation;
 /// What a judge says about a request: the material to go on with, and the reason not to.
 #[derive(Debug)]
 #[must_use]
-pub struct Verdict<T> {
+pub(crate) struct Verdict<T> {
     /// What the request would be forwarded with.
     pub subject: T,
     /// `None`: nothing is wrong.
@@ -16,43 +16,46 @@ pub struct Verdict<T> {
 /// Proof that a request passed policy, with the request that it is about. It cannot be moved onto another one, and not `Clone`:
 /// one decision forwards one request.
 #[derive(Debug)]
-pub struct Cleared<T>(T);
+pub(crate) struct Cleared<T>(T);
 
 impl<T> Cleared<T> {
     /// The request, and the end of the proof.
-    pub fn into_inner(self) -> T {
+    pub(crate) fn into_inner(self) -> T {
         self.0
     }
 
     /// The same request, written anew from what was judged. `Err`: it cannot be written, and the proof ends.
-    pub fn amend<E>(mut self, write: impl FnOnce(&mut T) -> Result<(), E>) -> Result<Self, E> {
+    pub(crate) fn amend<E>(
+        mut self,
+        write: impl FnOnce(&mut T) -> Result<(), E>,
+    ) -> Result<Self, E> {
         write(&mut self.0)?;
         Ok(self)
     }
 
     /// The same request with other fields.
     #[must_use]
-    pub fn with(mut self, write: impl FnOnce(&mut T)) -> Self {
+    pub(crate) fn with(mut self, write: impl FnOnce(&mut T)) -> Self {
         write(&mut self.0);
         self
     }
 
     /// A look at the request.
-    pub fn get(&self) -> &T {
+    pub(crate) fn get(&self) -> &T {
         &self.0
     }
 }
 
 /// A request that begins and continues nothing, such as a login form of the server's own (rule 4 of the walk): there is
 /// nothing to judge, and a wrong pass fails closed, because the code in its answer has no live handle.
-pub fn nothing_to_judge<T>(subject: T) -> Cleared<T> {
+pub(crate) fn nothing_to_judge<T>(subject: T) -> Cleared<T> {
     Cleared(subject)
 }
 
 /// What happens to a request.
 #[derive(Debug)]
 #[must_use]
-pub enum Decision<T> {
+pub(crate) enum Decision<T> {
     /// Nothing is wrong, or nobody asked.
     Allow(Cleared<T>),
     /// It would have been refused: recorded, and forwarded all the same.
@@ -62,7 +65,7 @@ pub enum Decision<T> {
 }
 
 /// The one function that reads the mode. Enforce refuses exactly what report records.
-pub fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
+pub(crate) fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
     let Verdict { subject, violation } = verdict;
     match (mode, violation) {
         (Mode::Enforce, Some(violation)) => Decision::Refuse(subject, violation),

@@ -16,7 +16,7 @@ use super::{Decision, Mode, Rule, Verdict, Violation, apply};
 
 /// What the store said about the code.
 #[derive(Debug, Clone, Copy)]
-pub enum Found<'a> {
+pub(crate) enum Found<'a> {
     /// One that may be redeemed.
     Live(&'a BoundCode),
     /// Not to be had, and why.
@@ -27,7 +27,7 @@ pub enum Found<'a> {
 
 /// Why a code is not to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
+pub(crate) enum Gone {
     /// Redeemed, or being redeemed.
     Replayed,
     /// Burnt by wrong verifiers, or released too often.
@@ -39,7 +39,7 @@ pub enum Gone {
 }
 
 /// Judges a redemption by the rule of its client.
-pub fn judge(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Verdict<()> {
+pub(crate) fn judge(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Verdict<()> {
     Verdict {
         subject: (),
         violation: check(rule, redemption, found).err(),
@@ -98,7 +98,7 @@ fn dead(gone: Gone) -> Violation {
 }
 
 /// Rule 1, for redemptions and for every other grant.
-pub fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violation> {
+pub(crate) fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violation> {
     let allowed = rule.grants.is_empty()
         || rule
             .grants
@@ -137,7 +137,7 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
 /// What a refused client is told. It depends on the request alone: that a verifier is missing or malformed helps the
 /// developer who forgot it, and is said of a dead code as of a live one, so that whoever tries a stolen one does not
 /// learn whether it is still good.
-pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> Violation {
+pub(crate) fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> Violation {
     if violation.error_at_token() != ErrorCode::InvalidGrant {
         return violation;
     }
@@ -156,7 +156,7 @@ pub fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> V
 /// What a store makes of a redemption that was judged so. Only what is not refused claims the code; only a wrong verifier
 /// counts as an attempt: every other refusal tells nothing about the verifier and must not cost the rightful client its
 /// login.
-pub fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
+pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
     let subject = ();
     let is_proved = violation.is_none() && bound.challenge().is_some();
     match apply(mode, Verdict { subject, violation }) {

@@ -36,7 +36,7 @@ pub enum Codes {
 
 /// Who has to send a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Require {
+pub(crate) enum Require {
     /// Every client.
     All,
     /// Every client but those with `type = "confidential"`.

@@ -8,7 +8,7 @@ use crate::oauth::{ErrorCode, authorize, token};
 
 /// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// No `code_challenge`, or none was recorded with the code.
     MissingChallenge,
     /// A challenge that no verifier can ever meet.
@@ -81,7 +81,7 @@ pub enum Violation {
 
 /// Why there is no room for one more sign-in, and until when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoRoom {
+pub(crate) struct NoRoom {
     /// For the log.
     pub reason: &'static str,
     /// There is room for others: the network that it comes from has its share.
@@ -92,7 +92,7 @@ pub struct NoRoom {
 
 impl NoRoom {
     /// The same in whole seconds, at least one (RFC 9110 section 10.2.3).
-    pub fn seconds(&self) -> u64 {
+    pub(crate) fn seconds(&self) -> u64 {
         self.wait
             .as_millis()
             .div_ceil(1000)
@@ -112,26 +112,15 @@ impl From<Useless> for Violation {
     }
 }
 
-/// Who has to change something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// The client, or whoever sent the request.
-    Client,
-    /// The server behind the gate.
-    Upstream,
-    /// The gate or its configuration.
-    Gate,
-}
-
 impl Violation {
     /// The stable, snake_case code.
-    pub const fn label(&self) -> &'static str {
+    pub(crate) const fn label(&self) -> &'static str {
         self.names().0
     }
 
     /// The RFC's error code on the wire. Everything about the code and the verifier is `invalid_grant`
     /// (RFC 7636 section 4.6); what cannot be read is `invalid_request`.
-    pub const fn error(&self) -> ErrorCode {
+    pub(crate) const fn error(&self) -> ErrorCode {
         self.names().1
     }
 
@@ -184,24 +173,9 @@ impl Violation {
         }
     }
 
-    /// Whose fault it is.
-    pub const fn fault(&self) -> Fault {
-        match self.error() {
-            ErrorCode::ServerError => Fault::Upstream,
-            ErrorCode::TemporarilyUnavailable => Fault::Gate,
-            ErrorCode::InvalidRequest
-            | ErrorCode::InvalidGrant
-            | ErrorCode::UnsupportedGrantType
-            | ErrorCode::UnsupportedResponseType
-            | ErrorCode::RequestNotSupported
-            | ErrorCode::RequestUriNotSupported
-            | ErrorCode::LoginRequired => Fault::Client,
-        }
-    }
-
     /// The error code at the token endpoint, where a code without a challenge, with a useless one, or with a method that is no
     /// longer allowed, is a bad grant rather than a bad request.
-    pub const fn error_at_token(&self) -> ErrorCode {
+    pub(crate) const fn error_at_token(&self) -> ErrorCode {
         let is_of_challenge = matches!(
             self,
             Self::MissingChallenge
@@ -217,7 +191,7 @@ impl Violation {
     }
 
     /// What a client's developer reads: what is wrong, and what to do.
-    pub fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         match self {
             Self::MissingChallenge => {
                 "code challenge required: send code_challenge and code_challenge_method=S256 \
@@ -299,7 +273,7 @@ impl Violation {
 
     /// What the label leaves open, for the log: a short and stable text without a word of the request's, which may hold a
     /// secret in any place. `None`: the label says it all.
-    pub fn reason(&self) -> Option<Cow<'_, str>> {
+    pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
         let known =
             |name: &&str| authorize::PROTECTED.contains(name) || token::PROTECTED.contains(name);
         match self {

@@ -11,7 +11,7 @@ const ROUNDS: usize = 3;
 
 /// What a path may be to some server.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Readings<'p> {
+pub(crate) enum Readings<'p> {
     /// The same to every server: nothing in it can be folded. Without slashes around it.
     Plain(&'p str),
     /// Each of these.
@@ -22,7 +22,7 @@ pub enum Readings<'p> {
 
 impl<'p> Readings<'p> {
     /// Reads a path.
-    pub fn of(path: &'p str) -> Self {
+    pub(crate) fn of(path: &'p str) -> Self {
         if is_plain_path(path) {
             return Self::Plain(path.trim_matches('/'));
         }
@@ -61,7 +61,7 @@ impl<'p> Readings<'p> {
     }
 
     /// Whether some server may read it so.
-    pub fn any(&self, is: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn any(&self, is: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Plain(path) => is(path),
             Self::Several(readings) => readings.iter().any(|reading| is(reading)),
@@ -95,7 +95,7 @@ fn has_wide_escape(text: &str) -> bool {
 
 /// As the most forgiving server sees a path that needs no more decoding: case folded, `\` as `/`, path parameters, doubled
 /// slashes, blanks around names and the extension gone.
-pub fn fold_path(text: &str) -> String {
+pub(crate) fn fold_path(text: &str) -> String {
     let mut folded = fold_segments(text);
     let last = folded.rfind('/').map_or(0, |at| at + 1);
     if let Some(dot) = folded.get(last..).and_then(|name| name.find(['.', ':'])) {
@@ -119,7 +119,7 @@ fn scripts(folded: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Likewise, with its extension.
-pub fn fold_segments(text: &str) -> String {
+pub(crate) fn fold_segments(text: &str) -> String {
     // By way of upper case: `ſ` and the Kelvin sign are letters of ASCII in another case.
     let text: String = text
         .chars()
@@ -138,7 +138,7 @@ pub fn fold_segments(text: &str) -> String {
 }
 
 /// Percent-decoding that leaves broken escapes alone; for looking only, nothing decoded here is ever sent.
-pub fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((before, escape)) =
@@ -166,7 +166,7 @@ pub fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// `//a///b` is `/a/b`.
-pub fn merge_slashes(path: &str) -> String {
+pub(crate) fn merge_slashes(path: &str) -> String {
     let mut merged = String::with_capacity(path.len());
     for character in path.chars() {
         if !(character == '/' && merged.ends_with('/')) {

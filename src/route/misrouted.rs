@@ -3,7 +3,7 @@
 /// Why a request is for nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.reason())]
-pub enum Misrouted {
+pub(crate) enum Misrouted {
     /// None, several, or one that is no authority.
     Host,
     /// The request target and Host name different servers.
@@ -16,7 +16,7 @@ pub enum Misrouted {
 
 impl Misrouted {
     /// For the client and the log.
-    pub const fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Host => "exactly one valid Host header field is required",
             Self::Disagreement => "Host and the request target name different hosts",
@@ -26,7 +26,7 @@ impl Misrouted {
     }
 
     /// 421 where the request may be right elsewhere, 400 where it is wrong.
-    pub const fn status(self) -> http::StatusCode {
+    pub(crate) const fn status(self) -> http::StatusCode {
         match self {
             Self::Host | Self::Target => http::StatusCode::BAD_REQUEST,
             Self::Disagreement | Self::Unknown => http::StatusCode::MISDIRECTED_REQUEST,

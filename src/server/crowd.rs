@@ -24,7 +24,7 @@ use super::peer::Peer;
 use super::place::InFlight;
 use super::session::Session;
 use crate::network::Network;
-pub use members::Places;
+pub(crate) use members::Places;
 use members::{Members, spare};
 
 /// The share of all connections that gives way at once: finding them takes a look at each.
@@ -32,7 +32,7 @@ const BATCH: usize = 64;
 
 /// All connections. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Crowd(Arc<Inner>);
+pub(crate) struct Crowd(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -53,7 +53,7 @@ pub(super) enum Full {
 
 impl Crowd {
     /// Nobody is there yet.
-    pub fn new(places: Places) -> Self {
+    pub(crate) fn new(places: Places) -> Self {
         let members = Members {
             places,
             taken: 0,
@@ -68,7 +68,7 @@ impl Crowd {
     }
 
     /// Changes how many there may be. Those that are there stay until a place is needed.
-    pub fn set(&self, places: Places) {
+    pub(crate) fn set(&self, places: Places) {
         self.members().places = places;
     }
 
@@ -133,7 +133,7 @@ impl Crowd {
 
     /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
     /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
-    pub fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
+    pub(crate) fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
         relief::relieve(&mut self.members(), in_flight, limit);
     }
 

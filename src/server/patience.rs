@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How much of its time a connection may take: all of it while a quarter of the places is free, and less with each that is
 /// taken, down to an eighth when none is left.
 #[derive(Debug)]
-pub struct Patience(AtomicU32);
+pub(crate) struct Patience(AtomicU32);
 
 /// All of it.
 const WHOLE: u32 = 1024;

@@ -11,7 +11,7 @@ use super::watch::{Keep, Watch};
 /// Each network has a share of the places. Those whose body is still on its way have half of them, and each
 /// network a share of that: a client that sends its body slowly, or not at all, keeps out only others that do the same.
 #[derive(Debug, Default)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Arc<AtomicUsize>,
     uploads: Arc<AtomicUsize>,
 }
@@ -21,7 +21,7 @@ const UPLOADS: usize = 2;
 
 impl InFlight {
     /// At this moment.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }
 
@@ -36,13 +36,17 @@ impl InFlight {
 
     /// A place for one more request of the connection that the watch is for, unless `limit` are taken, or its network has its
     /// share.
-    pub fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
+    pub(crate) fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
         let one = One::of(&self.all, What::Request, watch, limit)?;
         Some(Place(Some(Arc::new(one))))
     }
 
     /// The same for a request whose body is still on its way, and the place of that.
-    pub fn enter_upload(&self, limit: usize, watch: &Arc<Watch>) -> Option<(Place, UploadPlace)> {
+    pub(crate) fn enter_upload(
+        &self,
+        limit: usize,
+        watch: &Arc<Watch>,
+    ) -> Option<(Place, UploadPlace)> {
         let mut upload = One::of(&self.uploads, What::Upload, watch, most_uploads(limit))?;
         let request = Arc::new(One::of(&self.all, What::Request, watch, limit)?);
         upload.with = Some(Arc::clone(&request));
@@ -129,13 +133,13 @@ impl Drop for One {
 /// The place of a body on its way. A server may answer before it has all of the body: until that is through, or given up, its
 /// request has its place, because the connection to the upstream is taken for as long.
 #[derive(Debug)]
-pub struct UploadPlace(#[expect(dead_code, reason = "it is there to be dropped")] Box<One>);
+pub(crate) struct UploadPlace(#[expect(dead_code, reason = "it is there to be dropped")] Box<One>);
 
 /// A place. Dropped while the request is still being answered it is free at once: nothing of the upstream's is left. Dropped
 /// when the answer has ended it is free as soon as all of that has been written to the client's socket: until then the bytes
 /// lie in hyper's buffers, for as long as a client likes that does not read.
 #[derive(Debug)]
-pub struct Place(Option<Arc<One>>);
+pub(crate) struct Place(Option<Arc<One>>);
 
 impl Drop for Place {
     fn drop(&mut self) {

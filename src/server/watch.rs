@@ -30,7 +30,7 @@ const BODY_RATE: u64 = 500;
 
 /// Why the gate closes a connection by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// The client took too long.
     Late,
     /// Its place was needed.
@@ -39,7 +39,7 @@ pub enum Cut {
 
 /// Shared by the socket, the bodies and the task of one connection.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     clock: Clock,
     /// How much of its time it may take.
     patience: Arc<Patience>,
@@ -68,7 +68,7 @@ pub(super) trait Keep: fmt::Debug + Send + Sync {}
 
 impl Watch {
     /// For a connection that was just accepted. The clock is read at each change, so it should be one that costs little.
-    pub fn new(clock: Clock, patience: Arc<Patience>) -> Self {
+    pub(crate) fn new(clock: Clock, patience: Arc<Patience>) -> Self {
         let wait = Wait {
             phase: Phase::FirstByte,
             since: clock.now(),
@@ -120,18 +120,18 @@ impl Watch {
     }
 
     /// A request head is complete.
-    pub fn request_begins(&self) {
+    pub(crate) fn request_begins(&self) {
         self.debt.store(0, Ordering::Relaxed);
         self.step(Step::HeadEnded);
     }
 
     /// We want more of a request body than is here.
-    pub fn waits_for_body(&self) {
+    pub(crate) fn waits_for_body(&self) {
         self.step(Step::BodyWanted);
     }
 
     /// So many bytes more of it came, or the end of it.
-    pub fn has_body(&self, bytes: usize) {
+    pub(crate) fn has_body(&self, bytes: usize) {
         if let Some(ended) = self.step(Step::BodyCame) {
             let waited = self.clock.now().as_millis() - ended.since.as_millis();
             let worth = u64::try_from(bytes)
@@ -146,7 +146,7 @@ impl Watch {
     }
 
     /// hyper has all of its response, or it is given up.
-    pub fn response_ended(&self) {
+    pub(crate) fn response_ended(&self) {
         self.step(Step::AnswerEnded);
     }
 
@@ -193,7 +193,7 @@ impl Watch {
     }
 
     /// Whether the gate has closed it, and why.
-    pub fn cut(&self) -> Option<Cut> {
+    pub(crate) fn cut(&self) -> Option<Cut> {
         self.cut.get().copied()
     }
 
@@ -207,7 +207,7 @@ impl Watch {
     }
 
     /// How long the connection may go on like this; `None`: its time is over.
-    pub fn time_left(&self, settings: &Settings) -> Option<Duration> {
+    pub(crate) fn time_left(&self, settings: &Settings) -> Option<Duration> {
         let now = self.clock.now();
         let Wait { phase, since } = self.wait.get();
         let allowed = match phase {
@@ -234,14 +234,14 @@ impl Watch {
 
 /// A client's socket that tells its watch what happens.
 #[derive(Debug)]
-pub struct Watched<T> {
+pub(crate) struct Watched<T> {
     socket: T,
     watch: Arc<Watch>,
 }
 
 impl<T> Watched<T> {
     /// The socket of the connection that the watch is for.
-    pub fn new(socket: T, watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(socket: T, watch: Arc<Watch>) -> Self {
         Self { socket, watch }
     }
 

@@ -7,10 +7,10 @@ use memchr::memchr3;
 use crate::work::looked_at;
 
 /// So many layers are taken off. A redirect URL inside of a URL inside of a document has three.
-pub const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// Whether it holds of the text, or of what it is with one layer of escapes taken off, or two, or three.
-pub fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
+pub(crate) fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
     if holds(text) {
         return true;
     }
@@ -27,7 +27,7 @@ pub fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
 
 /// The text without its outermost layer of escapes; `None`: it has none. What looks like an escape and is none stays. It is
 /// never longer than the text.
-pub fn peel(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn peel(text: &[u8]) -> Option<Vec<u8>> {
     unescape(text, |escape, rest| match escape {
         b'%' => percent(rest),
         b'\\' => backslash(rest),
@@ -36,7 +36,7 @@ pub fn peel(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Percent escapes only.
-pub fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'%' => percent(rest),
         _ => None,
@@ -45,7 +45,7 @@ pub fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Backslashes only, as in the strings of JSON.
-pub fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'\\' => backslash(rest),
         _ => None,
@@ -54,7 +54,7 @@ pub fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Character references only, as in the text of a page.
-pub fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'&' => reference(rest),
         _ => None,

@@ -15,20 +15,20 @@ use crate::oauth::params::set::ByteSet;
 use crate::work::looked_at;
 
 /// Of `HandleKey::candidates`: whether the handle of a sign-in may stand in a text, as it is.
-pub fn may_hold_handle(text: &[u8]) -> bool {
+pub(crate) fn may_hold_handle(text: &[u8]) -> bool {
     static PREFIX: LazyLock<Finder<'static>> =
         LazyLock::new(|| Finder::new(Purpose::State.prefix()));
     PREFIX.find(text).is_some()
 }
 
 /// The same under any layers of escapes: of `HandleKey::candidates` in [`super::any_layer`]. Saves 3 % of a flow with the upstream's codes.
-pub fn may_hide_handle(text: &[u8]) -> bool {
+pub(crate) fn may_hide_handle(text: &[u8]) -> bool {
     may_hold_handle(text) || may_hide_word(text)
 }
 
 /// Whether [`super::any_layer`] may show a word of letters and digits that does not stand in the text as it is. That takes the escape of
 /// a letter or a digit, or of what begins another escape.
-pub fn may_hide_word(text: &[u8]) -> bool {
+pub(crate) fn may_hide_word(text: &[u8]) -> bool {
     looked_at(text.len());
     let hides =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#');
@@ -60,7 +60,7 @@ static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
 
 /// Of [`crate::suspicion::scan`], as a token request or as a handle beside a code: whether a query or a body is a form so plain that
 /// neither can be in it. The names are letters, none of them decisive. Saves 18 % of a POST.
-pub fn is_quiet(text: &[u8]) -> bool {
+pub(crate) fn is_quiet(text: &[u8]) -> bool {
     !may_say_decisive(text) && !may_hide_handle(text)
 }
 
@@ -95,13 +95,13 @@ fn may_say_decisive(input: &[u8]) -> bool {
 
 /// Of the names that `suspicion` reads in several ways: whether there is but one way, because a name is letters, digits and what
 /// frameworks leave out. Saves 4 % of a flow with the upstream's codes.
-pub fn is_plain_name(name: &[u8]) -> bool {
+pub(crate) fn is_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| PLAIN.has(*byte))
 }
 
 /// Of the readings of a path by servers (`endpoint/fold.rs`): whether there is but one, the path itself. It is in lower case, and has
 /// nothing that any server takes for more than itself. Saves 90 % of a GET.
-pub fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     let plain = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_~!$&'()*+,=@".contains(&byte)
     };
@@ -110,12 +110,12 @@ pub fn is_plain_path(path: &str) -> bool {
 
 /// Of everything but handles that is looked for in an answer without a redirect (`gateway/bind`): whether its body may hold a form, a
 /// token or a `Refresh`. A NUL is UTF-16. Saves 7 % of a GET.
-pub fn may_be_answer(page: &[u8]) -> bool {
+pub(crate) fn may_be_answer(page: &[u8]) -> bool {
     may_have_form(page) || memchr(0, page).is_some() || may_name_token(page) || may_refresh(page)
 }
 
 /// Of `FormPost::all`: whether a page may have a form, in itself or in a page inside of it.
-pub fn may_have_form(page: &[u8]) -> bool {
+pub(crate) fn may_have_form(page: &[u8]) -> bool {
     memchr_iter(b'<', page).any(|at| match page.get(at + 1) {
         Some(b'f' | b'F') => is_word(page, at + 1, b"form"),
         Some(b'i' | b'I') => is_word(page, at + 1, b"iframe"),
@@ -124,35 +124,35 @@ pub fn may_have_form(page: &[u8]) -> bool {
 }
 
 /// Of `beacon::carries` and `location::is_token_response`, for tokens: whether `token` is there, or may be hidden.
-pub fn may_name_token(text: &[u8]) -> bool {
+pub(crate) fn may_name_token(text: &[u8]) -> bool {
     names_token(text) || may_hide_word(text)
 }
 
 /// Of what `beacon` looks for in one layer of a text: whether `token` is there. By its rarest letter.
-pub fn names_token(text: &[u8]) -> bool {
+pub(crate) fn names_token(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))
 }
 
 /// The same for `code`. Saves 1 % of a flow, and where a page is long more.
-pub fn names_code(text: &[u8]) -> bool {
+pub(crate) fn names_code(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
 }
 
 /// Of `jarm::stands_in`: whether a JWT may stand in a text. Its parts are between dots, which may be escaped. Saves 1 % of a flow.
-pub fn may_hold_jwt(text: &[u8]) -> bool {
+pub(crate) fn may_hold_jwt(text: &[u8]) -> bool {
     memchr2(b'.', b'%', text).is_some()
 }
 
 /// Of `refresh::in_page`: whether a page may have a `Refresh` in itself. No other letter of `http-equiv` is so rare.
-pub fn may_refresh(page: &[u8]) -> bool {
+pub(crate) fn may_refresh(page: &[u8]) -> bool {
     looked_at(page.len());
     memchr2_iter(b'q', b'Q', page).any(|at| at >= 6 && is_word(page, at - 6, b"http-equiv"))
 }
 
 /// Of a split of a text at these bytes: whether it makes other words than the text. Saves 4 % of a flow with the upstream's codes.
-pub fn has_any(text: &[u8], bytes: &[u8]) -> bool {
+pub(crate) fn has_any(text: &[u8], bytes: &[u8]) -> bool {
     looked_at(text.len());
     bytes.chunks(3).any(|bytes| {
         let found = match bytes {
@@ -166,7 +166,7 @@ pub fn has_any(text: &[u8], bytes: &[u8]) -> bool {
 }
 
 /// Of a code in base64 ([`super::Twins`]): whether so many bytes of a set stand side by side.
-pub fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
+pub(crate) fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
     looked_at(text.len());
     let mut start = 0;
     // From its end, which saves 2 % of a flow: what comes before another character is no run, and need not be looked at.
@@ -188,7 +188,7 @@ static ASCII: [ByteSet; 3] = [
 ];
 
 /// Of decoding base64 that begins here: whether so many bytes of ASCII may stand side by side in it. Saves 5 % of a flow.
-pub fn may_be_ascii(run: &[u8], length: usize) -> bool {
+pub(crate) fn may_be_ascii(run: &[u8], length: usize) -> bool {
     // Of the groups that they are in, the first and the last may have other bytes, too.
     let groups = length.saturating_sub(2) / 3;
     let is_ascii = |group: &[u8]| {
@@ -208,7 +208,7 @@ pub fn may_be_ascii(run: &[u8], length: usize) -> bool {
 
 /// Of parsing a URL: the host that is found in it, of one that is written so plainly that it can be no other: no user, no escape, no
 /// number that is an address, nothing international, nothing that is to be trimmed. Saves 3 % of a flow.
-pub fn plain_host(url: &str) -> Option<&str> {
+pub(crate) fn plain_host(url: &str) -> Option<&str> {
     static HOST: ByteSet = ByteSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-.");
     let rest = url
         .strip_prefix("https://")

@@ -8,7 +8,7 @@ use icu_properties::{CodePointMapData, props};
 /// What is left of a client identifier when it is cut at a NUL, without blanks at its ends, and without case, accents, width
 /// and invisible characters. Two identifiers of one skeleton are the same client to some server: `MySQL` compares without case,
 /// accents and trailing blanks by default, C ends a string at a NUL, frameworks trim what they read.
-pub fn skeleton(id: &str) -> String {
+pub(crate) fn skeleton(id: &str) -> String {
     let cut = id.split('\0').next().unwrap_or_default();
     if cut.bytes().all(|byte| byte.is_ascii_graphic()) {
         return cut.to_ascii_lowercase();

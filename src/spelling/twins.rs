@@ -20,16 +20,16 @@ const SHORTEST_ENCODED: usize = 6;
 ///
 /// Who replaces a code asks whether a twin of it is left in the answer; who binds one, whether a twin of it came with the
 /// request. Both ask here.
-pub struct Twins(Zeroizing<String>);
+pub(crate) struct Twins(Zeroizing<String>);
 
 impl Twins {
     /// Of a code as it is when nothing is escaped.
-    pub fn of(code: &str) -> Self {
+    pub(crate) fn of(code: &str) -> Self {
         Self(Zeroizing::new(code.to_owned()))
     }
 
     /// Whether the code stands in a text, in any of these encodings.
-    pub fn stand_in(&self, text: &[u8]) -> bool {
+    pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
         // No encoding of it is shorter than the code.
         text.len() >= self.0.len()
             && any_layer(text, |layer| {

@@ -3,7 +3,7 @@
 use memchr::memchr2_iter;
 
 /// Whether a word stands in a text, in letters of either case.
-pub fn says(text: &[u8], word: &[u8]) -> bool {
+pub(crate) fn says(text: &[u8], word: &[u8]) -> bool {
     let Some(first) = word.first() else {
         return true;
     };
@@ -12,7 +12,7 @@ pub fn says(text: &[u8], word: &[u8]) -> bool {
 }
 
 /// Whether a word begins there, in letters of either case.
-pub fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+pub(crate) fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
     let there = text.get(at..at + word.len());
     there.is_some_and(|there| there.eq_ignore_ascii_case(word))
 }

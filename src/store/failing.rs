@@ -94,7 +94,7 @@ impl Outage {
 
 /// A memory store behind a line that fails.
 #[derive(Debug)]
-pub struct FailingStore {
+pub(crate) struct FailingStore {
     memory: MemoryStore,
     outage: Outage,
 }

@@ -118,7 +118,7 @@ pub struct Claim {
 
 impl Claim {
     /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time. `is_proved`: the
-    /// request brought the verifier ([`Presented::Matches`]).
+    /// request brought the verifier ([`crate::flow::Presented::Matches`]).
     pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode, is_proved: bool) -> Self {
         Self {
             key,

@@ -10,10 +10,10 @@ use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
 
 /// A one-time password has at most this many digits.
-pub const ONE_TIME_PASSWORD: usize = 10;
+pub(crate) const ONE_TIME_PASSWORD: usize = 10;
 
 /// Whether a `code` is a one-time password rather than an authorization code.
-pub fn is_one_time_password(code: &[u8]) -> bool {
+pub(crate) fn is_one_time_password(code: &[u8]) -> bool {
     code.len() <= ONE_TIME_PASSWORD && code.iter().all(u8::is_ascii_digit)
 }
 

@@ -11,42 +11,42 @@ use crate::spelling::shortcuts::is_plain_name;
 
 /// Which parameters are there, with a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Said(u16);
+pub(crate) struct Said(u16);
 
 impl Said {
     /// `code`, whatever it is.
-    pub const CODE: Self = Self(1);
+    pub(crate) const CODE: Self = Self(1);
     /// `code` with a value that is no one-time password.
-    pub const LONG_CODE: Self = Self(1 << 1);
+    pub(crate) const LONG_CODE: Self = Self(1 << 1);
     /// `grant_type`
-    pub const GRANT_TYPE: Self = Self(1 << 2);
+    pub(crate) const GRANT_TYPE: Self = Self(1 << 2);
     /// `client_id`
-    pub const CLIENT_ID: Self = Self(1 << 3);
+    pub(crate) const CLIENT_ID: Self = Self(1 << 3);
     /// `client_secret`
-    pub const CLIENT_SECRET: Self = Self(1 << 4);
+    pub(crate) const CLIENT_SECRET: Self = Self(1 << 4);
     /// `client_assertion`
-    pub const CLIENT_ASSERTION: Self = Self(1 << 5);
+    pub(crate) const CLIENT_ASSERTION: Self = Self(1 << 5);
     /// `redirect_uri`
-    pub const REDIRECT_URI: Self = Self(1 << 6);
+    pub(crate) const REDIRECT_URI: Self = Self(1 << 6);
     /// `code_verifier`
-    pub const CODE_VERIFIER: Self = Self(1 << 7);
+    pub(crate) const CODE_VERIFIER: Self = Self(1 << 7);
     /// `response_type`
-    pub const RESPONSE_TYPE: Self = Self(1 << 8);
+    pub(crate) const RESPONSE_TYPE: Self = Self(1 << 8);
     /// `response_mode`
-    pub const RESPONSE_MODE: Self = Self(1 << 9);
+    pub(crate) const RESPONSE_MODE: Self = Self(1 << 9);
     /// `code_challenge`, `code_challenge_method`
-    pub const CHALLENGE: Self = Self(1 << 10);
+    pub(crate) const CHALLENGE: Self = Self(1 << 10);
     /// `request`, `request_uri`
-    pub const REQUEST: Self = Self(1 << 11);
+    pub(crate) const REQUEST: Self = Self(1 << 11);
 
     /// What makes a request that names a client one for authorization.
-    pub const OF_AUTHORIZATION: Self = Self::REDIRECT_URI
+    pub(crate) const OF_AUTHORIZATION: Self = Self::REDIRECT_URI
         .and(Self::RESPONSE_TYPE)
         .and(Self::RESPONSE_MODE)
         .and(Self::CHALLENGE)
         .and(Self::REQUEST);
     /// What begins an authorization request, or changes the one that is going on.
-    pub const AUTHORIZATION: Self = Self::OF_AUTHORIZATION
+    pub(crate) const AUTHORIZATION: Self = Self::OF_AUTHORIZATION
         .and(Self::CLIENT_ID)
         .and(Self::CODE_VERIFIER);
     /// Beside a code, any of these makes a request one for a token.
@@ -57,22 +57,22 @@ impl Said {
 
     /// Both.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether any of these is there.
-    pub const fn has(self, any_of: Self) -> bool {
+    pub(crate) const fn has(self, any_of: Self) -> bool {
         self.0 & any_of.0 != 0
     }
 
     /// Whether none is there.
-    pub const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// Whether it is a token request: a grant, or a code with company. A one-time password needs a secret for company.
-    pub const fn ask_for_token(self) -> bool {
+    pub(crate) const fn ask_for_token(self) -> bool {
         let secretive = Self::CLIENT_SECRET.and(Self::CODE_VERIFIER);
         self.has(Self::GRANT_TYPE)
             || self.has(Self::LONG_CODE) && self.has(Self::COMPANIONS)

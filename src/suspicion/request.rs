@@ -9,7 +9,7 @@ use super::names::Said;
 
 /// The parts of a request that say something, as they came.
 #[derive(Clone, Copy, Default)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// Of the target.
     pub path: &'a [u8],
     /// Of the target, without `?`; empty when there is none.
@@ -24,7 +24,7 @@ pub struct Request<'a> {
 
 /// A body as far as it was read.
 #[derive(Clone, Copy, Default)]
-pub enum Body<'a> {
+pub(crate) enum Body<'a> {
     /// There is none.
     #[default]
     Absent,
@@ -45,7 +45,7 @@ pub enum Body<'a> {
 
 /// What the media type of a body says that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `application/x-www-form-urlencoded`
     Form,
     /// JSON of some kind.
@@ -67,7 +67,7 @@ impl<'a> Body<'a> {
 
 /// How far somebody wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// Which parameters it names, and which clients.
     Names,
     /// And whose codes and sign-ins may stand in it.
@@ -84,7 +84,7 @@ pub enum Look {
 
 /// What a request says. There are names of clients in it, and digests; nothing that is secret.
 #[derive(Debug, Default)]
-pub struct Suspicion {
+pub(crate) struct Suspicion {
     /// Parameters with a value, by query and body together: many servers do not tell where one stands.
     pub said: Said,
     /// Those of them that stand in the query.
@@ -105,7 +105,7 @@ pub struct Suspicion {
 
 impl Suspicion {
     /// Whether the request is one for a token to any server. Each reads the query, and the body in one way.
-    pub fn asks_for_token(&self) -> bool {
+    pub(crate) fn asks_for_token(&self) -> bool {
         let with_query = |body: Said| self.in_query.and(body).ask_for_token();
         with_query(self.in_form) || with_query(self.in_document)
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decided {
+pub(crate) enum Decided {
     /// Nothing is wrong.
     Allowed,
     /// It would have been refused.
@@ -16,7 +16,7 @@ pub enum Decided {
 
 impl Decided {
     /// For logs and metrics.
-    pub const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Reported => "reported",

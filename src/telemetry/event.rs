@@ -20,7 +20,7 @@ use super::upstream::Upstream;
 
 /// Names one request in the log and on error pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId(pub u64);
+pub(crate) struct RequestId(pub u64);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,7 +37,7 @@ impl Serialize for RequestId {
 /// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The client's connection has all of it.
     Complete,
     /// The client went away.
@@ -57,7 +57,7 @@ pub enum Ended {
 /// The log writes it as it stands here: the name of the variant is `event`, and the names of the fields are those of the line.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A request or an answer was judged.
     Decision {
         /// Which request.

@@ -10,7 +10,7 @@ use super::settings::Level;
 use super::tell::Telemetry;
 
 /// Tells what libraries warn of, from now on and for the whole process. A second call in one process (tests) changes nothing.
-pub fn hear(telemetry: Telemetry) {
+pub(crate) fn hear(telemetry: Telemetry) {
     let _first = dispatcher::set_global_default(dispatch(telemetry));
 }
 

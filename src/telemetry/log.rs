@@ -24,7 +24,7 @@ use super::event::Event;
 use super::settings::{Format, Level, Settings};
 use writer::{Queue, Told};
 
-pub use writer::End;
+pub(crate) use writer::End;
 
 /// Bytes of a usual line, and some more.
 const LINE: usize = 384;
@@ -34,14 +34,14 @@ const TO_SECOND: usize = "2026-11-22T11:55:30.".len();
 
 /// Writes events. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     settings: Arc<InForce>,
     queue: Queue,
 }
 
 impl Log {
     /// To standard output, until the end is dropped.
-    pub fn to_stdout(settings: Settings) -> (Self, End) {
+    pub(crate) fn to_stdout(settings: Settings) -> (Self, End) {
         let told = |error: &io::Error| {
             // There may be nothing to say it on either.
             let _ = writeln!(
@@ -90,7 +90,7 @@ impl Log {
     }
 
     /// Lines that were lost: the queue was full, or they could not be written.
-    pub fn lost(&self) -> Counter {
+    pub(crate) fn lost(&self) -> Counter {
         self.queue.lost()
     }
 

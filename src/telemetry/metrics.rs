@@ -33,7 +33,7 @@ struct KindLabel {
 }
 
 /// All metrics of the process.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
     upstream_errors: Family<FaultLabels, Counter>,
@@ -44,7 +44,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// With everything registered.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("pkce_gate");
         let families = Families {
             decisions: Family::default(),
@@ -109,22 +109,22 @@ impl Metrics {
     }
 
     /// An upstream that events tell of.
-    pub fn upstream(&self, name: &str) -> Upstream {
+    pub(crate) fn upstream(&self, name: &str) -> Upstream {
         Upstream::new(name, &self.families)
     }
 
     /// Open client connections.
-    pub fn connections(&self) -> &Gauge {
+    pub(crate) fn connections(&self) -> &Gauge {
         &self.connections
     }
 
     /// Something whose numbers are read when they are asked for.
-    pub fn register(&self, collector: Box<dyn Collector>) {
+    pub(crate) fn register(&self, collector: Box<dyn Collector>) {
         self.registry().register_collector(collector);
     }
 
     /// Lines that the log has dropped are a metric too.
-    pub fn count_dropped_lines(&self, dropped: Counter) {
+    pub(crate) fn count_dropped_lines(&self, dropped: Counter) {
         self.registry().register(
             "log_lines_dropped",
             "Log lines that were not read in time",
@@ -133,7 +133,7 @@ impl Metrics {
     }
 
     /// The OpenMetrics text.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
         text::encode(&mut out, &self.registry())?;
         Ok(out)

@@ -12,7 +12,7 @@ use super::settings::{Level, Settings};
 
 /// Tells events to the log and to the metrics. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Telemetry(Arc<Told>);
+pub(crate) struct Telemetry(Arc<Told>);
 
 #[derive(Debug)]
 struct Told {
@@ -23,12 +23,12 @@ struct Told {
 
 impl Telemetry {
     /// With a registry of its own, and without a log.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::to(None)
     }
 
     /// With that log.
-    pub fn logging(log: &Log) -> Self {
+    pub(crate) fn logging(log: &Log) -> Self {
         let telemetry = Self::to(Some(log.clone()));
         telemetry.0.metrics.count_dropped_lines(log.lost());
         telemetry
@@ -43,7 +43,7 @@ impl Telemetry {
     }
 
     /// Something happened. It is counted, and has a line in the log unless there are too many like it.
-    pub fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         self.0.metrics.count(event);
         let Some(log) = self.0.log.as_ref().filter(|log| log.has(event.level())) else {
             return;
@@ -59,14 +59,14 @@ impl Telemetry {
     }
 
     /// Changes how the log is written from now on.
-    pub fn set_log(&self, settings: Settings) {
+    pub(crate) fn set_log(&self, settings: Settings) {
         if let Some(log) = &self.0.log {
             log.set(settings);
         }
     }
 
     /// Whether the operator wants a line for each request, and so for each event.
-    pub fn logs_requests(&self) -> bool {
+    pub(crate) fn logs_requests(&self) -> bool {
         let log = self.0.log.as_ref();
         log.is_some_and(|log| log.has(Level::Debug))
     }
@@ -77,7 +77,7 @@ impl Telemetry {
     }
 
     /// For the admin listener.
-    pub fn metrics(&self) -> &Metrics {
+    pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
 }

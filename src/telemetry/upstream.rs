@@ -16,9 +16,9 @@ use super::lines::Lines;
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
 
-/// Made by [`super::Metrics::upstream`].
+/// Made by [`super::metrics::Metrics::upstream`].
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     name: String,
     families: Families,
     authorization: Counters,
@@ -73,7 +73,7 @@ impl Upstream {
     }
 
     /// As configured.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -106,7 +106,7 @@ impl Upstream {
     }
 
     /// Counts an answer. `took`: from the request's head to that of the answer.
-    pub fn answered(&self, endpoint: Endpoint, status: u16, took: Duration) {
+    pub(crate) fn answered(&self, endpoint: Endpoint, status: u16, took: Duration) {
         let counters = self.at(endpoint);
         let (status, requests) = counters.of(status);
         let (upstream, endpoint) = (|| self.name.clone(), endpoint.label());
@@ -143,7 +143,7 @@ impl Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::Metrics;
+    use crate::telemetry::metrics::Metrics;
 
     const ENDPOINTS: [Endpoint; 4] = [
         Endpoint::Authorization,

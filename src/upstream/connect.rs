@@ -24,7 +24,7 @@ use super::settings::Settings;
 
 /// Opens connections to one upstream.
 #[derive(Clone)]
-pub struct Connector {
+pub(crate) struct Connector {
     host: String,
     port: u16,
     lookups: Lookups,
@@ -42,7 +42,7 @@ struct Tls {
 
 /// TLS to the upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// The CA file.
     #[error("cannot read the CA file {path}: {source}")]
     CaFile {
@@ -67,7 +67,7 @@ pub enum TlsError {
 
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoConnection {
+pub(crate) enum NoConnection {
     /// Nothing listens there.
     #[error("connection refused")]
     Refused,
@@ -155,7 +155,7 @@ impl NoConnection {
 
 impl Connector {
     /// Reads the roots; fails at start rather than at the first request.
-    pub fn new(settings: &Settings) -> Result<Self, TlsError> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
         let tls = settings.tls.then(|| Self::tls(settings)).transpose()?;
         Ok(Self {
             host: settings.host.clone(),
@@ -204,13 +204,13 @@ impl Connector {
     }
 
     /// Whether it trusts the same certificates: the same ones of a file, or the system's.
-    pub fn trusts_as(&self, other: &Self) -> bool {
+    pub(crate) fn trusts_as(&self, other: &Self) -> bool {
         let roots = |of: &Self| of.tls.as_ref().map(|tls| tls.roots);
         roots(self) == roots(other)
     }
 
     /// SHA-256 of the CA file as it was read. `None`: there is none.
-    pub fn roots(&self) -> Option<[u8; 32]> {
+    pub(crate) fn roots(&self) -> Option<[u8; 32]> {
         self.tls.as_ref()?.roots
     }
 

@@ -18,7 +18,7 @@ const UNWANTED: usize = 4;
 /// A response body. Reading it moves the connection that it comes over; at its end the connection can serve another
 /// request. Dropped before, with more to come, it closes the connection.
 #[derive(Debug)]
-pub struct Download<B>
+pub(crate) struct Download<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

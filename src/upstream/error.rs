@@ -4,7 +4,7 @@ use super::connect::NoConnection;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
     #[error("cannot connect: {0}")]
     Connect(NoConnection),
@@ -27,7 +27,7 @@ pub enum UpstreamError {
 
 impl UpstreamError {
     /// Whether the upstream provably has not seen the request.
-    pub const fn is_unsent(self) -> bool {
+    pub(crate) const fn is_unsent(self) -> bool {
         match self {
             Self::Connect(_) | Self::ConnectTimeout | Self::Overloaded => true,
             Self::Broken | Self::ResponseTimeout | Self::Request => false,
@@ -35,7 +35,7 @@ impl UpstreamError {
     }
 
     /// For metrics.
-    pub const fn label(self) -> &'static str {
+    pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Connect(NoConnection::Descriptors) => "descriptors",
             Self::Connect(_) => "connect",

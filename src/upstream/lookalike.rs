@@ -24,7 +24,7 @@ const VERSION: &[u8] = b"http/";
 
 /// How far the look at one body has come.
 #[derive(Debug, Clone)]
-pub struct Lookalike {
+pub(crate) struct Lookalike {
     /// The last bytes, the youngest in the lowest place. It begins with line feeds: a body is the beginning of a line.
     last: u64,
     after: After,
@@ -65,7 +65,7 @@ impl Default for Lookalike {
 
 impl Lookalike {
     /// Looks at the next bytes of a body, and says whether it could be read as a request by now.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> bool {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> bool {
         while !self.is_one {
             if self.after == After::Anything {
                 let skipped = first_blank(bytes).unwrap_or(bytes.len());
@@ -84,7 +84,7 @@ impl Lookalike {
     }
 
     /// Whether what it has seen could be.
-    pub fn is_one(&self) -> bool {
+    pub(crate) fn is_one(&self) -> bool {
         self.is_one
     }
 

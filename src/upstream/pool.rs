@@ -26,7 +26,7 @@ use super::upload::Upload;
 
 /// Sends requests to one upstream.
 #[derive(Debug)]
-pub struct Client<B>
+pub(crate) struct Client<B>
 where
     B: Body + 'static,
 {
@@ -79,7 +79,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// With no connections yet, and `most_idle` that nothing uses at most. `tasks` runs those whose request outlasts the response.
-    pub fn new(
+    pub(crate) fn new(
         connector: Connector,
         settings: &Settings,
         most_idle: usize,
@@ -103,7 +103,7 @@ where
     /// before a byte was written is replaced; once a byte may have been written nothing is ever sent twice.
     ///
     /// As long as a body that is still being uploaded moves, the time for the response has not begun.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         mut request: Request<B>,
         upload: Option<Arc<Upload>>,
@@ -167,7 +167,7 @@ where
     }
 
     /// How long the upstream may be silent.
-    pub fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.response
     }
 
@@ -184,7 +184,7 @@ where
     }
 
     /// Closes what nobody uses; called now and then, so that sockets do not stay open for ever in quiet times.
-    pub fn close_idle(&self) {
+    pub(crate) fn close_idle(&self) {
         self.idle.close_old();
     }
 }

@@ -39,7 +39,7 @@ impl Settings {
 }
 
 /// `host` or `host:port` as a Host header has it: without the scheme's own port.
-pub fn authority(host: &str, port: u16, tls: bool) -> String {
+pub(crate) fn authority(host: &str, port: u16, tls: bool) -> String {
     let host = if host.contains(':') {
         format!("[{host}]")
     } else {

@@ -6,7 +6,7 @@ use super::lookalike::Lookalike;
 
 /// How far the body of a request has come, for whoever waits for the response to it.
 #[derive(Debug)]
-pub struct Upload(Mutex<Progress>);
+pub(crate) struct Upload(Mutex<Progress>);
 
 #[derive(Debug)]
 struct Progress {
@@ -28,7 +28,7 @@ enum State {
 
 impl Upload {
     /// With what was seen of the body so far.
-    pub fn after(lookalike: Lookalike) -> Self {
+    pub(crate) fn after(lookalike: Lookalike) -> Self {
         Self(Mutex::new(Progress {
             pieces: 0,
             state: State::Coming,
@@ -37,24 +37,24 @@ impl Upload {
     }
 
     /// A piece of the body went through.
-    pub fn advance(&self, piece: &[u8]) {
+    pub(crate) fn advance(&self, piece: &[u8]) {
         let mut progress = self.progress();
         progress.pieces += 1;
         progress.lookalike.feed(piece);
     }
 
     /// It broke off, which is not the upstream's doing.
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.progress().ends(State::Broken);
     }
 
     /// The last piece went through.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.progress().ends(State::Through);
     }
 
     /// Whether what was seen of it could be read as a request.
-    pub fn is_lookalike(&self) -> bool {
+    pub(crate) fn is_lookalike(&self) -> bool {
         self.progress().lookalike.is_one()
     }
 

@@ -7,15 +7,14 @@ use std::process::{Command, Output, Stdio};
 use crate::support::fixture::HINT;
 use crate::support::gate::scratch;
 use crate::support::params::unguessable;
-use pkce_gate::clock::date;
-use pkce_gate::config::{self, Problems};
+use pkce_gate::parts::{Problems, date, load};
 
 /// The day on which all of it is looked at.
 const TODAY: &str = "2026-06-01";
 
 fn problems(text: &str) -> Problems {
     let today = date::parse(TODAY).unwrap();
-    match config::load(text, "config.toml", today) {
+    match load(text, "config.toml", today) {
         Ok(checked) => checked.warnings,
         Err(problems) => problems,
     }

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use pkce_gate::oauth::{authorize, token};
+use pkce_gate::parts::{PROTECTED_AT_AUTHORIZATION, PROTECTED_AT_TOKEN};
 
 use crate::support::client::Authorization;
 use crate::support::gate::Gate;
@@ -114,8 +114,8 @@ impl Bench {
             let sign_in = Rc::clone(&self.sign_in);
             let means = Means {
                 names: match kind {
-                    Kind::Redemption | Kind::Elsewhere => &token::PROTECTED,
-                    Kind::Fresh | Kind::Continuation => &authorize::PROTECTED,
+                    Kind::Redemption | Kind::Elsewhere => &PROTECTED_AT_TOKEN,
+                    Kind::Fresh | Kind::Continuation => &PROTECTED_AT_AUTHORIZATION,
                 },
                 code: &sign_in.raw,
             };

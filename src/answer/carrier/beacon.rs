@@ -21,7 +21,7 @@ const MIN_TOKEN: usize = 4;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A page: `<code>` is how program text looks there.
     Html,
     /// XML, scripts, JSON, plain text, a header field.
@@ -49,7 +49,7 @@ fn is_words(value: &[u8]) -> bool {
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential {
+pub(crate) enum Credential {
     /// `code`
     Code,
     /// `access_token`, `id_token`
@@ -62,7 +62,12 @@ pub enum Credential {
 
 /// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
 /// that may be one. `except`: a value that counts for nothing.
-pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&str>) -> bool {
+pub(crate) fn carries(
+    credential: Credential,
+    text: &[u8],
+    kind: Kind,
+    except: Option<&str>,
+) -> bool {
     any_layer(text, |layer| {
         let counts = |value: &[u8]| {
             credential.may_be(value) && except.is_none_or(|ours| value != ours.as_bytes())
@@ -76,7 +81,7 @@ pub fn carries(credential: Credential, text: &[u8], kind: Kind, except: Option<&
 impl Credential {
     /// Whether a value that stands under such a name may be one. Pages have a `code` of their own for countries, errors and keys;
     /// `access_token` means nothing else anywhere, and only a word in small letters (`null`, `required`) is none.
-    pub fn may_be(self, value: &[u8]) -> bool {
+    pub(crate) fn may_be(self, value: &[u8]) -> bool {
         let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
         match self {
             Self::Code => value.len() >= MIN_CODE && !is_words(value),
@@ -89,12 +94,12 @@ impl Credential {
 }
 
 /// Whether a URL, as it stands there, holds a parameter of that name.
-pub fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
+pub(crate) fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
     is_parameter_like(credential, url, credential)
 }
 
 /// The same with a value that could be one of `like`.
-pub fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
+pub(crate) fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
     is_there(credential, url, |before, behind| {
         // A URL does not begin with a parameter.
         !before.is_empty() && is_parameter(before, behind, &|value| like.may_be(value))

@@ -16,7 +16,7 @@ use crate::work::looked_at;
 
 /// A start tag.
 #[derive(Debug)]
-pub struct StartTag {
+pub(crate) struct StartTag {
     /// Lower case.
     pub name: String,
     /// Those that matter, the first of each name: browsers take that one.
@@ -27,7 +27,7 @@ pub struct StartTag {
 
 /// One attribute.
 #[derive(Debug)]
-pub struct Attribute {
+pub(crate) struct Attribute {
     /// Lower case.
     pub name: String,
     /// Character references resolved.
@@ -38,14 +38,14 @@ pub struct Attribute {
 
 impl StartTag {
     /// The attribute of that name that a browser goes by.
-    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes
             .iter()
             .find(|attribute| attribute.name == name)
     }
 
     /// Its value.
-    pub fn value(&self, name: &str) -> Option<&str> {
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.attribute(name)
             .map(|attribute| attribute.value.as_str())
     }
@@ -53,7 +53,7 @@ impl StartTag {
 
 /// What stands in a page, as far as it matters here.
 #[derive(Debug)]
-pub enum Token {
+pub(crate) enum Token {
     /// `<name …>`
     Start(StartTag),
     /// `</name>`, lower case.
@@ -75,7 +75,7 @@ fn is_kept(element: &str, attribute: &str) -> bool {
 }
 
 /// The start and end tags of a page, in order. One is kept at a time.
-pub fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
+pub(crate) fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
     Tokenizer::new_with_emitter(page, Reader::new(page)).flatten()
 }
 
@@ -311,7 +311,7 @@ impl Emitter for Reader<'_> {
 /// A double-quoted attribute value in ASCII: everything but letters and digits as a numeric character reference, so
 /// that it means the same in every encoding and can end nothing. Only of the control characters from U+0080 to U+009F there is none:
 /// browsers take `&#130;` for what windows-1252 has there (HTML standard, section 13.2.5.80).
-pub fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::from("\"");
     for character in value.chars() {

@@ -13,13 +13,13 @@ use crate::spelling::shortcuts::may_hold_jwt;
 use super::credentials::{Credentials, of_list};
 
 /// Whether some client takes a name for `response`.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     folds_to(of_list(name), "response")
 }
 
 /// Whether a value may be a JWT, signed or encrypted, whatever its parts say. What else is called `response`, such as the answer of
 /// a passkey or a parameter of the client's own, is none.
-pub fn is_response(value: &str) -> bool {
+pub(crate) fn is_response(value: &str) -> bool {
     // Both alphabets, and lines.
     static PART: ByteSet = ByteSet::alphanumeric_and(b"-_+/= \r\n\t");
     let is_base64 = |part: &&str| part.bytes().all(|byte| PART.has(byte));
@@ -27,7 +27,7 @@ pub fn is_response(value: &str) -> bool {
 }
 
 /// Whether a value is a JWT that says a code or a token, or may say one because it is encrypted.
-pub fn may_hold_credential(value: &str) -> bool {
+pub(crate) fn may_hold_credential(value: &str) -> bool {
     let parts = parts(value).filter(|parts| {
         let header = parts.first().copied().and_then(decoded);
         // Whoever reads it may be lenient about what is in the braces.
@@ -46,7 +46,7 @@ pub fn may_hold_credential(value: &str) -> bool {
 }
 
 /// Whether a URL has such a response where only some clients look for parameters: behind a second `?`, in a path.
-pub fn stands_in(url: &[u8]) -> bool {
+pub(crate) fn stands_in(url: &[u8]) -> bool {
     let start = memchr3(b'?', b'#', b';', url).unwrap_or(url.len());
     let behind = url.get(start..).unwrap_or_default();
     may_hold_jwt(behind) && stands_among(behind)

@@ -167,14 +167,14 @@ impl Carrier for Location<'_> {
 }
 
 /// Whether a URL has a token among its parameters, and beside it what goes with one in a response.
-pub fn is_token_response(url: &[u8], like: Credential) -> bool {
+pub(crate) fn is_token_response(url: &[u8], like: Credential) -> bool {
     const COMPANY: [&[u8]; 3] = [b"token_type=", b"expires_in=", b"state="];
     beacon::is_parameter_like(Credential::Token, url, like)
         && COMPANY.iter().any(|name| memmem::find(url, name).is_some())
 }
 
 /// The address in a word that may have something before it, such as `0;url=`: from the scheme on, or from the two slashes.
-pub fn address(word: &[u8]) -> &[u8] {
+pub(crate) fn address(word: &[u8]) -> &[u8] {
     let end = memchr2(b'?', b'#', word).unwrap_or(word.len());
     let head = word.get(..end).unwrap_or_default();
     let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
@@ -198,7 +198,7 @@ pub fn address(word: &[u8]) -> &[u8] {
 }
 
 /// As a URL parser gets it: bytes beyond ASCII that are no UTF-8 as the escapes that a browser makes of them.
-pub fn as_url(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn as_url(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => {

@@ -10,7 +10,7 @@ use crate::oauth::{ResponseMode, ResponseType, endpoint_query, json};
 
 /// What the document has to say.
 #[derive(Debug, Clone, Copy)]
-pub struct Truth<'a> {
+pub(crate) struct Truth<'a> {
     /// `scheme://authority` by which clients reach the gate.
     pub public_origin: &'a str,
     /// The upstream's own.
@@ -31,7 +31,7 @@ pub struct Truth<'a> {
 
 /// What the document says about the issuer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     /// `issuer`.
     pub issuer: Option<String>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207).
@@ -47,7 +47,7 @@ const UNTRUE: [&str; 3] = [
 ];
 
 /// The document, rewritten. `None`: not a JSON object, or one with duplicate members; it is handed on as it came.
-pub fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Issuer)> {
+pub(crate) fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Issuer)> {
     let Value::Object(mut object) = json::parse(document)? else {
         return None;
     };

@@ -5,14 +5,14 @@ use super::location::address;
 
 /// The addresses that some browser may read in the value. It ends nowhere but with the value, or at a quote; others end it at a
 /// blank.
-pub fn addresses(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn addresses(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
     let words = value.split(is_end);
     [value].into_iter().chain(words).map(address)
 }
 
 /// The values of the fields that a page has in itself.
-pub fn in_page(page: &[u8]) -> impl Iterator<Item = String> {
+pub(crate) fn in_page(page: &[u8]) -> impl Iterator<Item = String> {
     tokens(page).filter_map(|token| match token {
         Token::Start(tag) if tag.name == "meta" => {
             let name = tag.value("http-equiv")?.trim();

@@ -22,7 +22,7 @@ const MAX_LEARNED: usize = 16;
 
 /// Of one upstream, known by its name, whatever its configuration becomes.
 #[derive(Debug)]
-pub struct SiteState {
+pub(crate) struct SiteState {
     /// As events tell of it.
     pub telemetry: telemetry::Upstream,
     /// Makes and recognises its handles.
@@ -44,7 +44,7 @@ pub struct SiteState {
 
 impl SiteState {
     /// With an empty memory of what was learned.
-    pub fn new(name: &str, telemetry: telemetry::Upstream, store: Arc<Store>) -> Self {
+    pub(crate) fn new(name: &str, telemetry: telemetry::Upstream, store: Arc<Store>) -> Self {
         Self {
             telemetry,
             key: HandleKey::for_upstream(name),
@@ -59,18 +59,18 @@ impl SiteState {
     }
 
     /// Requests on their way at this moment, and answers that are not written yet.
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.count()
     }
 
     /// The places of requests on their way.
-    pub fn places(&self) -> &InFlight {
+    pub(crate) fn places(&self) -> &InFlight {
         &self.in_flight
     }
 
     /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a
     /// record has only digests of it.
-    pub fn note_redirect(&self, uri: &RedirectUri) {
+    pub(crate) fn note_redirect(&self, uri: &RedirectUri) {
         let Some(loopback) = Loopback::of(uri.as_str()) else {
             return;
         };
@@ -83,7 +83,7 @@ impl SiteState {
     }
 
     /// A client was named: of its sign-in only the digest is kept, and the log is to name it.
-    pub fn note_client(&self, client: &ClientId) {
+    pub(crate) fn note_client(&self, client: &ClientId) {
         /// Bytes of a name that is kept.
         const LONGEST: usize = 128;
         let digest = client.digest();
@@ -98,12 +98,12 @@ impl SiteState {
     }
 
     /// The name of a client that a sign-in belongs to, as far as it is remembered.
-    pub fn client_name(&self, client: Digest) -> Option<ClientId> {
+    pub(crate) fn client_name(&self, client: Digest) -> Option<ClientId> {
         self.names.get(&client).map(|name| name.clone())
     }
 
     /// A code went by of which it cannot be said which sign-in it belongs to.
-    pub fn note_uncertain(&self, code: Digest) {
+    pub(crate) fn note_uncertain(&self, code: Digest) {
         // It only keeps a report from saying what it cannot know.
         if self.uncertain.len() >= MAX_CLIENTS {
             self.uncertain.clear();
@@ -112,12 +112,12 @@ impl SiteState {
     }
 
     /// Whether that is so of this code. Said once.
-    pub fn is_uncertain(&self, code: Digest) -> bool {
+    pub(crate) fn is_uncertain(&self, code: Digest) -> bool {
         self.uncertain.remove(&code).is_some()
     }
 
     /// The upstream has itself sent a code to this redirect URI for this client.
-    pub fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
+    pub(crate) fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
         let exact = redirect.to_parts().0;
         let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
         if self.has_learned(client, exact) {
@@ -137,7 +137,7 @@ impl SiteState {
     }
 
     /// The redirect URI as one that errors may be sent to, if it is known to be the client's.
-    pub fn registered(
+    pub(crate) fn registered(
         &self,
         client: Digest,
         rule: &Rule,
@@ -158,7 +158,7 @@ impl SiteState {
     }
 
     /// Metadata went by, or an answer.
-    pub fn learn_issuer(&self, said: Issuer) {
+    pub(crate) fn learn_issuer(&self, said: Issuer) {
         let mut issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
         issuer.in_responses |= said.in_responses;
         if said.issuer.is_some() {

@@ -10,7 +10,7 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 
 /// The client's address: that of the peer; where the peer is one of these proxies, the last that they say and that is none of
 /// theirs. What stands before it the client may have written. `None`: they do not say it, or not so that it can be read.
-pub fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<IpAddr> {
+pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut address = peer;
     // Most proxies write X-Forwarded-For, and pass on what clients send as `Forwarded`.
     let is_forwarded = !headers.contains_key(X_FORWARDED_FOR);
@@ -34,7 +34,7 @@ pub fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<Ip
 }
 
 /// Whether it is the address of a trusted proxy, also where an IPv4 address is written as IPv6.
-pub fn is_proxy(address: IpAddr, proxies: &[IpNet]) -> bool {
+pub(crate) fn is_proxy(address: IpAddr, proxies: &[IpNet]) -> bool {
     let address = address.to_canonical();
     proxies.iter().any(|network| network.contains(&address))
 }

@@ -101,7 +101,7 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters: correct in a query, a fragment and a form.
-pub fn encode_into(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn encode_into(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let is_reserved = |byte: &u8| !UNRESERVED.has(*byte);
     let mut rest = text.as_bytes();

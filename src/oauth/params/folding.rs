@@ -1,7 +1,7 @@
 //! Names as forgiving frameworks read them.
 
 /// Whether some framework takes the name for one of these.
-pub fn is_folding_of(name: &str, known: &[&str]) -> bool {
+pub(crate) fn is_folding_of(name: &str, known: &[&str]) -> bool {
     foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
 }
 
@@ -12,7 +12,7 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
 
 /// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a
 /// NUL; to PHP a bracket that is not closed is a `_`.
-pub fn foldings(name: &str) -> impl Iterator<Item = String> {
+pub(crate) fn foldings(name: &str) -> impl Iterator<Item = String> {
     let brackets = ['[', ']'];
     let opened = name.trim_start_matches(brackets);
     let cut = opened.split(['[', ']', '\0']).next().unwrap_or_default();
@@ -26,7 +26,7 @@ pub fn foldings(name: &str) -> impl Iterator<Item = String> {
 }
 
 /// Whether a name without case and punctuation is this.
-pub fn folds_to(name: &str, folded: &str) -> bool {
+pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
     if name.is_ascii() {
         return letters(name).eq(folded.bytes());
     }
@@ -36,7 +36,7 @@ pub fn folds_to(name: &str, folded: &str) -> bool {
 /// A name without case and punctuation.
 ///
 /// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
-pub fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     if name.is_ascii() {
         return letters(name).map(char::from).collect();
     }

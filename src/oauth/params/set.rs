@@ -2,16 +2,16 @@
 
 /// A set of bytes.
 #[derive(Debug)]
-pub struct ByteSet([bool; 256]);
+pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
     /// These.
-    pub const fn of(bytes: &[u8]) -> Self {
+    pub(crate) const fn of(bytes: &[u8]) -> Self {
         Self([false; 256]).and(bytes)
     }
 
     /// The letters and digits of ASCII, and these.
-    pub const fn alphanumeric_and(others: &[u8]) -> Self {
+    pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
         Self::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").and(others)
     }
 
@@ -28,13 +28,13 @@ impl ByteSet {
     }
 
     /// Whether the byte is in it.
-    pub fn has(&self, byte: u8) -> bool {
+    pub(crate) fn has(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)) == Some(&true)
     }
 }
 
 /// RFC 3986's unreserved characters.
-pub static UNRESERVED: ByteSet = ByteSet::alphanumeric_and(b"-._~");
+pub(crate) static UNRESERVED: ByteSet = ByteSet::alphanumeric_and(b"-._~");
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ static HOST: ByteSet =
 
 /// Scheme and authority, as they are written, or the scheme alone where there is no authority (`com.example.app:/cb`). Never a
 /// path, a query or a password. `None`: that cannot be told for sure.
-pub fn origin(uri: &str) -> Option<&str> {
+pub(crate) fn origin(uri: &str) -> Option<&str> {
     let colon = memchr(b':', uri.as_bytes())?;
     let (scheme, rest) = uri.split_at_checked(colon)?;
     let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -38,7 +38,7 @@ pub fn origin(uri: &str) -> Option<&str> {
 
 /// The redirect URI that a request names which cannot be read without doubt: for the log. `forms`: query and form body. `None`: it
 /// names none, or several.
-pub fn named_loosely<'f>(forms: impl IntoIterator<Item = &'f [u8]>) -> Option<String> {
+pub(crate) fn named_loosely<'f>(forms: impl IntoIterator<Item = &'f [u8]>) -> Option<String> {
     let pairs = forms.into_iter().flat_map(params::pairs_loosely);
     let values = pairs.filter_map(|pair| pair.strip_prefix(b"redirect_uri="));
     let mut uris = values.filter_map(|value| params::decode(value).ok());

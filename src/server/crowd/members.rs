@@ -18,7 +18,7 @@ const FEW: usize = 256;
 
 /// How many connections there may be.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub(crate) struct Places {
     /// Altogether.
     pub all: usize,
     /// Of one peer.
@@ -76,7 +76,7 @@ impl Group {
 
 impl Places {
     /// As configured.
-    pub fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             all: settings.connections,
             per_peer: settings.connections_per_peer,

@@ -45,7 +45,7 @@ enum Message {
 /// The end of the writer: when it is dropped, also by a panic, the lines that are in the queue are written first.
 #[derive(Debug)]
 #[must_use]
-pub struct End(Queue);
+pub(crate) struct End(Queue);
 
 /// What the writer needs to know about what it writes.
 pub(super) struct Told {

@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::clock::ManualClock;
 use crate::oauth::Endpoint;
-use crate::telemetry::{Metrics, RequestId, Upstream};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{RequestId, Upstream};
 
 struct Flood {
     sampler: Sampler,

@@ -324,7 +324,7 @@ fn document(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
 fn text_of(pair: &[u8]) -> (String, String) {
     let (name, value) = name_and_value(pair);
     let read = |raw: &[u8]| {
-        let decoded = pkce_gate::oauth::params::decode(raw);
+        let decoded = pkce_gate::parts::decode(raw);
         decoded.map_or_else(|_| "x".to_owned(), Cow::into_owned)
     };
     (read(&name), read(&value))

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pkce_gate::oauth::params::Params;
-use pkce_gate::oauth::{authorize, token};
+use pkce_gate::parts::{PROTECTED_AT_AUTHORIZATION, PROTECTED_AT_TOKEN, Params};
 
 use super::Case;
 use super::echo::Reading;
@@ -66,7 +65,7 @@ fn redemption(case: &Case, reading: &Reading) -> Result<(), String> {
         return Ok(()); // to this framework it is no form (or, chunked, nothing at all), so there is nothing to redeem
     }
     let sent = Params::parse(&body, PAIRS).map_err(|malformed| malformed.to_string())?;
-    let mut expected = named(pairs(&sent), &token::PROTECTED);
+    let mut expected = named(pairs(&sent), &PROTECTED_AT_TOKEN);
     if let Some(code) = expected.get_mut("code") {
         let sign_in = &case.sign_in;
         let whole = sign_in.authorization.redemption(&sign_in.code);
@@ -79,7 +78,7 @@ fn redemption(case: &Case, reading: &Reading) -> Result<(), String> {
         }
         *code = vec![sign_in.raw.clone()];
     }
-    same(&expected, &named(reading.params(), &token::PROTECTED))
+    same(&expected, &named(reading.params(), &PROTECTED_AT_TOKEN))
 }
 
 fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
@@ -107,8 +106,8 @@ fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
     } else {
         reading.query.iter().map(|(n, v)| (&**n, &**v)).collect()
     };
-    let mut expected = named(sent.iter().copied(), &authorize::PROTECTED);
-    let seen = named(seen.into_iter(), &authorize::PROTECTED);
+    let mut expected = named(sent.iter().copied(), &PROTECTED_AT_AUTHORIZATION);
+    let seen = named(seen.into_iter(), &PROTECTED_AT_AUTHORIZATION);
     let has = |name: &str| sent.iter().any(|(known, _)| *known == name);
     let begins = ["response_type", "request", "request_uri"]
         .into_iter()

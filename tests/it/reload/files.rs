@@ -62,7 +62,7 @@ fn a_wrong_file_changes_nothing_and_is_told_once() {
     let next = good(&rig, 2);
     rig.gate.reload(&next);
     let state = rig.gate.in_force();
-    assert_eq!(state["sha256"], pkce_gate::app::sha256(&next).as_str());
+    assert_eq!(state["sha256"], pkce_gate::parts::sha256(&next).as_str());
     assert_eq!(state["last_failure"], Value::Null, "{state}");
     assert_eq!(state["needs_restart"], Value::Array(Vec::new()), "{state}");
     assert_eq!(rig.gate.metric(failed), 3);

@@ -120,7 +120,7 @@ impl Gate {
     /// Waits until a line of the log, after the first ones, says that this configuration is in force.
     #[track_caller]
     pub(crate) fn reloaded(&self, config: &str, without: usize) {
-        let sha256 = pkce_gate::app::sha256(config);
+        let sha256 = pkce_gate::parts::sha256(config);
         let is_so = |line: &str| line.contains("\"reloaded\"") && line.contains(&sha256);
         self.log_until(|log| log.lines().skip(without).any(is_so));
     }
