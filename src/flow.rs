@@ -170,7 +170,7 @@ impl BoundCode {
 
 /// What may stand in a request, as it came: whose it is, the store knows ([`crate::store::Store::owners`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Candidate {
+pub(crate) enum Candidate {
     /// A pending authorization: the digest of a handle that stands in place of a state, or of the values under which it is
     /// held.
     State(Digest),

@@ -3,23 +3,24 @@
 /// Lengths in bytes. A word of another length is none of the codes that they were taken from: it need not be hashed to know,
 /// which halves what a flow with the upstream's codes takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CodeLengths([u64; CodeLengths::WORDS]);
+pub(crate) struct CodeLengths([u64; CodeLengths::WORDS]);
 
 impl CodeLengths {
     /// Words of a bit for each length.
-    pub const WORDS: usize = 4;
+    pub(crate) const WORDS: usize = 4;
     /// What is so long, or longer, has one bit.
     const LONGEST: usize = Self::WORDS * 64 - 1;
     /// Codes may have any length.
-    pub const ANY: Self = Self([u64::MAX; Self::WORDS]);
+    #[cfg(test)]
+    pub(crate) const ANY: Self = Self([u64::MAX; Self::WORDS]);
 
     /// From its words.
-    pub const fn from_words(words: [u64; Self::WORDS]) -> Self {
+    pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
         Self(words)
     }
 
     /// The word with the bit of a length, and that bit.
-    pub const fn place(length: usize) -> (usize, u64) {
+    pub(crate) const fn place(length: usize) -> (usize, u64) {
         let length = if length < Self::LONGEST {
             length
         } else {
@@ -29,7 +30,7 @@ impl CodeLengths {
     }
 
     /// Whether some code is so long.
-    pub fn has(&self, length: usize) -> bool {
+    pub(crate) fn has(&self, length: usize) -> bool {
         let (word, bit) = Self::place(length);
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }

@@ -8,7 +8,7 @@ use super::Digest;
 
 /// An authorization code as the upstream issued it or as a client sent it. Wiped on drop, never shown.
 #[derive(Clone)]
-pub struct AuthorizationCode(Zeroizing<String>);
+pub struct AuthorizationCode(Zeroizing<Box<str>>);
 
 /// The longest code that is kept, in bytes: twice what is known of servers that put claims into it, and what still fits into a URL
 /// that every server reads.
@@ -17,7 +17,7 @@ const LONGEST: usize = 4096;
 impl AuthorizationCode {
     /// A code is any non-empty string; its shape is the upstream's business.
     pub fn new(code: &str) -> Option<Self> {
-        (!code.is_empty()).then(|| Self(Zeroizing::new(code.to_owned())))
+        (!code.is_empty()).then(|| Self(Zeroizing::new(code.into())))
     }
 
     /// The code itself. Only for the token request towards the upstream and for the store.
@@ -29,7 +29,7 @@ impl AuthorizationCode {
     /// which some servers trim.
     pub fn is_plain(&self) -> bool {
         let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        self.0.trim_ascii() == *self.0 && self.0.bytes().all(is_visible)
+        self.0.trim_ascii() == self.expose() && self.0.bytes().all(is_visible)
     }
 
     /// Whether it is longer than any code has to be: what is kept of a sign-in is bounded.
@@ -58,6 +58,12 @@ mod tests {
         let code = AuthorizationCode::new("SplxlOBeZQQYbYS6WxSbIA").unwrap();
         assert!(!format!("{code:?}").contains("Splx"));
         assert!(AuthorizationCode::new("").is_none());
+    }
+
+    #[test]
+    fn a_code_is_wiped_when_it_is_dropped() {
+        fn is_wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        is_wiped(&AuthorizationCode::new("code").unwrap().0);
     }
 
     #[test]

@@ -1,62 +1,41 @@
 //! The store in this process.
 //!
-//! What it keeps, and what that costs at a million records (the `memory` mode of `benches/store.rs` measures it):
-//!
-//! ```text
-//!                                                           log   index   together
-//! pending authorization, S256, client state of 64 bytes       128      25        155
-//! bound code of 32 bytes, or what is left of it                96      25        122
-//! its trace, which stays for four times as long                48      25         74
-//! a record for a client or redirect URI beyond the 3584th     +48                +48
-//! the same, of a trace                                        +16                +16
-//! a client of its own for every record                                +52        +52
-//! a network of its own for every record (computed)             +29 to 57  +29 to 57
-//! ```
-//!
-//! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.
-//! - `log`: records one behind the other in the order of their deadlines; `table`: an index in front of logs.
-//! - `bind`: the verb with three records; `expiry`: making room; `usage`: capacity, shares and numbers; `network`: a network's
-//!   share, and how many sign-ins a second it begins.
+//! - `record`: what is kept of a sign-in, of a code, and of a code that was bound once (a trace); `table`: records by their
+//!   keys, and queues that say when they expire; `tables`: all of them, and making room in them.
+//! - `usage`: how much room there is, for a client and a network, and how many sign-ins a second a network may begin.
+//! - `bind`: the verb with three records.
 //! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
-//! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
-//! comes late is told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that
-//! is added, and the rest with [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are
-//! alive. Each log has records of one lifetime: those whose redirect has not been followed have one of their own. (After a reload
-//! with a shorter lifetime, the shorter ones are dropped when the longer ones in front of them are. They are over in time.)
+//! What a record costs at a million of them is in `docs/src/operations.md`; the `memory` mode of `benches/store.rs` measures it.
 //!
-//! **Atomicity.** What a verb does to a record it does under the lock of its log; `redeem` judges there, too. `bind`
-//! adds the code while it holds the entry of the code's trace in the index, and reads and counts under the lock of the
-//! pending authorization while it holds the code's: traces, codes, pending authorizations, in this order. A sign-in whose redirect
-//! is followed moves from one table to another, while the entry of the second is held: pending authorizations, unfollowed ones.
+//! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that a late request is
+//! told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that is added, and the rest with
+//! [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are alive. (After a reload with a shorter
+//! lifetime, new records are dropped when the older ones in front of them are. They are over in time.)
+//!
+//! **Atomicity.** What a verb does to a record it does under the lock of the record; `redeem` judges there, too. `bind` adds
+//! the code while it holds the place of the code's trace, and reads the sign-in while it holds the place of the code: traces,
+//! codes, sign-ins, in this order. A queue is locked last, and never while another one is.
 //!
 //! **Traces** say of each raw code to which sign-in it was bound, for longer than the code lives here: it is never bound
-//! to another one (`bind`). There are as many as codes; they count as none.
+//! to another one (`bind`). There are as many as codes, and they take no room.
 //!
-//! **Tombstones** and conflict markers are records whose secrets have been wiped. Their bytes are free when their
-//! segment of the log is, which is when they would have expired.
+//! **Tombstones** and conflicts are records whose secrets are wiped. They take their room until they would have expired.
 
 mod bind;
 mod entropy;
-mod expiry;
-mod limits;
-mod log;
-mod mix;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod model;
-mod network;
-mod origin;
 mod record;
 mod sync;
 mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod usage;
-mod wipe;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -70,13 +49,10 @@ use super::settings::Settings;
 use super::verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
 use crate::flow::Candidate;
 use crate::network::Network;
-use limits::Limits;
-use network::NetworkName;
-use origin::{Origin, OriginName, Origins};
-use record::{Head, Record, State, pack_pending};
-use sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use table::{Added, Table};
-use usage::{Holder, MINTS, NO_PLACE, Usage};
+use record::{Code, Fate, Record as _, SignIn, Stage};
+use sync::atomic::{AtomicU64, Ordering};
+use tables::Tables;
+use usage::Holder;
 
 pub(crate) use entropy::random;
 
@@ -85,62 +61,28 @@ const UNFOLLOWED: Duration = Duration::from_mins(1);
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {
-    limits: Arc<Limits>,
     key: HandleKey,
     clock: Clock,
-    /// Pending authorizations whose redirect has not been followed. They live for a minute, and so have a log of their own.
-    unfollowed: Table,
-    pending: Table,
-    codes: Table,
-    /// Under the digests of raw codes.
-    traces: Table,
-    origins: Origins,
-    usage: Usage,
+    tables: Tables,
     /// How long the codes are that were bound, as [`CodeLengths`].
     code_lengths: [AtomicU64; CodeLengths::WORDS],
-    /// Where the sweep goes on: shards of unfollowed sign-ins, of pending authorizations, of codes, of traces.
-    cursor: AtomicUsize,
-    /// The shard of which the next unfollowed sign-ins are evicted.
-    evicting: AtomicUsize,
-    /// The millisecond, plus one, at which nothing had expired. Until the next one nothing has.
-    nothing_expired: AtomicU64,
-}
-
-/// A pending authorization that is to be held.
-#[derive(Clone, Copy)]
-struct New<'p> {
-    /// [`State::Pending`] or [`State::Unfollowed`].
-    state: State,
-    origin: OriginName,
-    network: NetworkName,
-    pending: &'p PendingAuthorization,
 }
 
 impl MemoryStore {
     /// An empty store; `key` makes its handles.
     pub fn new(settings: &Settings, key: HandleKey, clock: Clock) -> Self {
-        let limits = Arc::new(Limits::new(settings));
         Self {
-            usage: Usage::new(Arc::clone(&limits)),
-            limits,
             key,
             clock,
-            unfollowed: Table::new(),
-            pending: Table::new(),
-            codes: Table::new(),
-            traces: Table::new(),
-            origins: Origins::new(),
+            tables: Tables::new(settings),
             code_lengths: Default::default(),
-            cursor: AtomicUsize::new(0),
-            evicting: AtomicUsize::new(0),
-            nothing_expired: AtomicU64::new(0),
         }
     }
 
     /// Changes what may be kept from now on. Records that are there keep their deadlines; where they are more than there may be
     /// now, new ones are refused until there are fewer.
-    pub fn configure(&self, settings: &Settings) {
-        self.limits.set(settings);
+    pub(crate) fn configure(&self, settings: &Settings) {
+        self.tables.settings.store(settings.clone().into());
     }
 
     /// Keeps a new pending authorization that comes from that network.
@@ -150,66 +92,70 @@ impl MemoryStore {
         pending: &PendingAuthorization,
         network: Option<Network>,
     ) -> Result<Held, StoreError> {
-        let now = self.clock.now();
+        let (tables, now) = (&self.tables, self.clock.now());
+        let settings = tables.settings.load();
+        let meet = |there: &mut SignIn| meet(there, pending, now, now.after(settings.pending));
         // Before there is room for a new one: a reload needs none.
         if let Place::Digest(key) = place
-            && let Some(Some(held)) = self
-                .pending
-                .with(key, |there| self.meet(there, pending, now))
+            && let Some(Some(held)) = tables.sign_ins.with(key, meet)
         {
             return Ok(held);
         }
-        let origin = self.origins.name(Origin::of(pending));
-        let state = match place {
-            Place::Entry => State::Unfollowed,
-            Place::Handle | Place::Digest(_) => State::Pending,
-        };
-        let weight = usage::weight(record::packed_length(origin, pending));
-        let network = self.usage.networks().name(network);
         let holder = Holder {
             client: Some(pending.client),
-            network,
+            network: tables.usage.name(network),
         };
-        let room = self.room(holder, (state, weight), now)?;
-        let new = New {
-            state,
-            origin,
-            network,
-            pending,
+        let room = tables.room(holder, SignIn::weight_of(pending), &settings, now)?;
+        let (stage, lifetime, queue) = if place == Place::Entry {
+            let lifetime = UNFOLLOWED.min(settings.pending);
+            (Stage::Unfollowed, lifetime, &tables.queues.unfollowed)
+        } else {
+            let stage = Stage::Waiting { codes: 0 };
+            (stage, settings.pending, &tables.queues.sign_ins)
         };
-        let held = match place {
-            Place::Handle | Place::Entry => self.hold_fresh(new, now)?,
-            Place::Digest(key) => self.hold_at(key, new, now)?,
+        let (key, held) = match place {
+            Place::Digest(key) => (key, Held::New),
+            Place::Handle | Place::Entry => {
+                let handle = entropy::mint(&self.key, Purpose::State)?;
+                (handle.digest(), Held::Handle(handle))
+            }
         };
-        if matches!(held, Held::Handle(_) | Held::New) {
-            room.fill();
+        let make = || {
+            let asked = tables.applications.share(pending);
+            let deadline = now.after(lifetime);
+            Ok(SignIn::new(pending, asked, holder.network, stage, deadline))
+        };
+        match tables.sign_ins.add(queue, key, meet, make) {
+            Ok(replaced) => {
+                room.keep();
+                if stage == Stage::Unfollowed {
+                    tables.counts.unfollowed.fetch_add(1, Ordering::Relaxed);
+                }
+                if let Some(replaced) = replaced {
+                    tables.account_for(&*replaced);
+                }
+                tables.drop_some(queue, &tables.sign_ins, now);
+                Ok(held)
+            }
+            // A fresh handle that is there already was not drawn at random.
+            Err(_) if place != Place::Digest(key) => Err(StoreError::Entropy),
+            Err(instead) => Ok(instead),
         }
-        Ok(held)
     }
 
     /// Reads a pending authorization; it stays. From now on it was followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
-        let read = self.followed(key, now, |record| match record.state() {
-            _ if record.is_over(now) => Pending::Expired,
-            State::Pending => {
-                let origin = self.origin_of(record);
-                origin
-                    .and_then(|(_, origin)| record.pending(origin).ok())
-                    .map_or(Pending::Unknown, |pending| Pending::Live(Box::new(pending)))
-            }
-            State::Conflict
-            | State::Unfollowed
-            | State::Followed
-            | State::Bound
-            | State::Claimed
-            | State::Redeemed
-            | State::Burnt
-            | State::Trace => Pending::Conflict,
-        });
-        // What was followed too late is told as such.
-        let late = || self.unfollowed.with(key, |_| Pending::Expired);
-        read.or_else(late).unwrap_or(Pending::Unknown)
+        let read = self
+            .tables
+            .followed(key, now, |sign_in| match sign_in.stage {
+                _ if sign_in.is_over(now) => Pending::Expired,
+                Stage::Conflict => Pending::Conflict,
+                Stage::Unfollowed | Stage::Waiting { .. } => {
+                    Pending::Live(Box::new(sign_in.read()))
+                }
+            });
+        read.unwrap_or(Pending::Unknown)
     }
 
     /// Binds a code to the pending authorization under `pending`.
@@ -230,24 +176,35 @@ impl MemoryStore {
         {
             known.fetch_or(bit, Ordering::Release);
         }
-        self.bind_to(pending, place, &code, self.clock.now())
+        let new = bind::New {
+            code: &code,
+            place,
+            now: self.clock.now(),
+        };
+        bind::bind(&self.tables, &self.key, pending, new)
     }
 
     /// How long the codes are that were ever bound here.
-    pub fn code_lengths(&self) -> CodeLengths {
+    pub(crate) fn code_lengths(&self) -> CodeLengths {
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
         CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
     /// Judges a request by the code under that key, and claims the code for it if it matches, in one step.
     pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
-        let now = self.clock.now();
+        let (tables, now) = (&self.tables, self.clock.now());
         // Looked for in any case: that a code is there is not to be told by the time.
-        let traced = self.traces.with(key, |record| self.client_of(record));
-        let redeemed = self
-            .codes
-            .with(key, |record| self.redeem_from(record, now, judge));
-        match (redeemed.flatten(), traced.flatten()) {
+        let traced = tables.traces.with(key, |trace| trace.asked.client);
+        let attempts = tables.settings.load().attempts;
+        let redeem = |code: &mut Code| redeem_from(code, key, now, attempts, judge);
+        let redeemed = tables.codes.with(key, |code| {
+            let (alive, redeemed) = (code.fate, redeem(code));
+            if code.fate == Fate::Burnt && alive == Fate::Bound {
+                tables.counts.tombstones.fetch_add(1, Ordering::Relaxed);
+            }
+            redeemed
+        });
+        match (redeemed, traced) {
             // What is over may be older than the trace.
             (Some(Redeemed::Expired(_)), Some(owner)) => Redeemed::Expired(owner),
             (Some(redeemed), _) => redeemed,
@@ -256,29 +213,24 @@ impl MemoryStore {
     }
 
     /// Whose these are or were, as long as they are remembered; in the order of the question.
-    pub fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
-        let now = self.clock.now();
-        let owner = |record: &mut Record<'_>| {
-            let (_, origin) = self.origin_of(record)?;
-            Some(Owner {
-                client: origin.client,
-                target: origin.redirect.map(|redirect| redirect.target()),
-                alive: !record.is_over(now)
-                    && matches!(
-                        record.state(),
-                        State::Pending | State::Unfollowed | State::Bound
-                    ),
-            })
-        };
+    pub(crate) fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
+        let (tables, now) = (&self.tables, self.clock.now());
         let owner_of = |candidate: &Candidate| match *candidate {
-            Candidate::State(key) => self.sign_in(key, owner).flatten(),
+            Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
+                sign_in
+                    .asked
+                    .owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
+            }),
             Candidate::Code(key) => {
                 // Both in any case, as in `redeem`. What is over may be older than the trace.
-                let traced = self.traces.with(key, owner).flatten();
-                let in_time =
-                    |record: &mut Record<'_>| Some((owner(record)?, !record.is_over(now)));
-                match self.codes.with(key, in_time).flatten() {
-                    Some((owner, true)) => Some(owner),
+                let traced = tables.traces.with(key, |trace| trace.asked.owner(false));
+                let found = tables.codes.with(key, |code| {
+                    let is_over = code.is_over(now);
+                    let alive = code.fate == Fate::Bound && !is_over;
+                    (code.asked.owner(alive), is_over)
+                });
+                match found {
+                    Some((owner, false)) => Some(owner),
                     found => traced.or(found.map(|(owner, _)| owner)),
                 }
             }
@@ -290,213 +242,112 @@ impl MemoryStore {
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
         let (key, fence, counts) = (claim.key(), claim.fence(), claim.is_proved());
         drop(claim); // its copy of the code is wiped before anything else happens
-        self.codes.with(key, |record| {
-            if record.state() != State::Claimed || fence_of(record) != fence {
+        self.tables.codes.with(key, |code| {
+            if code.fate != Fate::Claimed || code.fence() != fence {
                 return;
             }
-            match settlement {
-                Settlement::Burn => self.bury(record, State::Redeemed),
-                Settlement::Release if counts && record.count_release() > RELEASES_PER_CODE => {
-                    self.bury(record, State::Burnt);
+            if settlement == Settlement::Release {
+                code.releases = code.releases.saturating_add(counts.into());
+                if code.releases <= RELEASES_PER_CODE {
+                    code.fate = Fate::Bound;
+                    return;
                 }
-                Settlement::Release => record.set_state(State::Bound),
             }
+            code.bury(match settlement {
+                Settlement::Burn => Fate::Redeemed,
+                Settlement::Release => Fate::Burnt,
+            });
+            self.tables
+                .counts
+                .tombstones
+                .fetch_add(1, Ordering::Relaxed);
         });
     }
 
     /// Kills a pending authorization: a conflict marker stays in its place until it would have expired. Codes that
     /// were bound before stay what they are.
-    pub fn discard(&self, pending: Digest) {
-        self.followed(pending, self.clock.now(), |record| {
-            record.entomb(State::Conflict);
-        });
+    pub(crate) fn discard(&self, pending: Digest) {
+        let now = self.clock.now();
+        self.tables.followed(pending, now, SignIn::discard);
+    }
+
+    /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is
+    /// for the next time.
+    pub fn sweep(&self) {
+        self.tables.sweep(self.clock.now());
+    }
+
+    /// One batch of [`MemoryStore::sweep`]; returns how many deadlines were looked after, zero when nothing is due.
+    pub fn sweep_batch(&self) -> usize {
+        self.tables.sweep_batch(self.clock.now())
     }
 
     /// Numbers for metrics and readiness.
     pub fn statistics(&self) -> Statistics {
-        let usage = self.usage.statistics();
-        let tables = [&self.unfollowed, &self.pending, &self.codes, &self.traces];
-        let records: usize = tables.into_iter().map(Table::bytes).sum();
-        Statistics {
-            bytes: usage.bytes + records + self.origins.bytes(),
-            ..usage
-        }
-    }
-
-    /// A record of a pending authorization, whose redirect is followed now if it was not before: then it lives on.
-    fn followed<T>(
-        &self,
-        key: Digest,
-        now: Timestamp,
-        f: impl Fn(&mut Record<'_>) -> T,
-    ) -> Option<T> {
-        self.pending.with(key, &f).or_else(|| {
-            self.unfollowed.with(key, |_| ())?;
-            self.follow(key, now);
-            self.pending.with(key, f)
-        })
-    }
-
-    /// Where two follow at once, the second finds it where the first has put it: it is always in one of the two tables.
-    fn follow(&self, key: Digest, now: Timestamp) {
-        let deadline = now.after(self.limits.pending());
-        let live = |record: &mut Record<'_>| {
-            let is_live = record.state() == State::Unfollowed && !record.is_over(now);
-            is_live.then(|| record.follow(deadline))
-        };
-        let take = || self.unfollowed.with(key, live).flatten().ok_or(());
-        if self.pending.add(key, |_| Some(()), take) == Added::New {
-            self.usage.follow();
-            self.drop_some(&self.pending, key, now);
-        }
-    }
-
-    /// A record of a pending authorization, followed or not; it stays what it is.
-    fn sign_in<T>(&self, key: Digest, read: impl Fn(&mut Record<'_>) -> T) -> Option<T> {
-        let of_unfollowed =
-            |record: &mut Record<'_>| (record.state() != State::Followed).then(|| read(record));
-        let found = self.pending.with(key, &read);
-        let found = found.or_else(|| self.unfollowed.with(key, of_unfollowed).flatten());
-        // It may have been followed between the two.
-        found.or_else(|| self.pending.with(key, read))
-    }
-
-    fn hold_fresh(&self, new: New<'_>, now: Timestamp) -> Result<Held, StoreError> {
-        for _ in 0..MINTS {
-            let handle = entropy::mint(&self.key, Purpose::State)?;
-            if self.hold_at(handle.digest(), new, now) == Ok(Held::New) {
-                return Ok(Held::Handle(handle));
-            }
-        }
-        Err(NO_PLACE)
-    }
-
-    fn hold_at(&self, key: Digest, new: New<'_>, now: Timestamp) -> Result<Held, StoreError> {
-        let New {
-            state,
-            origin,
-            network,
-            pending,
-        } = new;
-        let (table, lifetime) = if state == State::Unfollowed {
-            (&self.unfollowed, UNFOLLOWED.min(self.limits.pending()))
-        } else {
-            (&self.pending, self.limits.pending())
-        };
-        let head = Head {
-            key,
-            deadline: now.after(lifetime),
-            origin,
-            network,
-        };
-        let record = pack_pending(state, head, pending).ok_or(NO_PLACE)?;
-        match table.add(key, |there| self.meet(there, pending, now), || Ok(record)) {
-            Added::New => {
-                self.drop_some(table, key, now);
-                Ok(Held::New)
-            }
-            Added::Not(instead) => Ok(instead),
-            Added::NoRoom => Err(NO_PLACE),
-        }
-    }
-
-    /// What is made of a record that stands where another one is to be held. `None`: it is over, and makes way.
-    fn meet(
-        &self,
-        there: &mut Record<'_>,
-        pending: &PendingAuthorization,
-        now: Timestamp,
-    ) -> Option<Held> {
-        if there.is_over(now) {
-            return None;
-        }
-        let origin = Origin::of(pending);
-        let same = there.state() == State::Pending
-            && there.challenge().as_ref() == Ok(&pending.challenge)
-            && self.origin_of(there).is_some_and(|(_, of)| of == origin);
-        if same {
-            return Some(Held::Again);
-        }
-        // A sign-in that has yielded its code is no longer waited for: who signs in again under the same values, because its
-        // client has one state for all, takes its place. The code stays bound to what it was bound to.
-        // (Not within one millisecond: by its deadline one use of these values is told from the next.)
-        let is_later = there.deadline() < now.after(self.limits.pending());
-        // And not where a stranger may know the values: with the browser's cookie among them nobody else does.
-        let is_own = pending.browser.is_some();
-        if there.state() == State::Pending && there.count() > 0 && is_later && is_own {
-            return None;
-        }
-        there.entomb(State::Conflict);
-        Some(Held::Conflict)
-    }
-
-    fn redeem_from(
-        &self,
-        record: &mut Record<'_>,
-        now: Timestamp,
-        mut judge: impl FnMut(&BoundCode) -> Presented,
-    ) -> Option<Redeemed> {
-        let client = self.client_of(record)?;
-        Some(match record.state() {
-            _ if record.is_over(now) => Redeemed::Expired(client),
-            State::Bound => {
-                let bound = self.bound_code(record)?;
-                let presented = judge(&bound);
-                match presented {
-                    Presented::Matches | Presented::Unproven => {
-                        record.set_state(State::Claimed);
-                        let is_proved = presented == Presented::Matches;
-                        let claim = Claim::new(record.key(), fence_of(record), bound, is_proved);
-                        return Some(Redeemed::Claimed(claim));
-                    }
-                    Presented::Differs => {}
-                    Presented::WrongVerifier => {
-                        if record.count_one() >= self.limits.attempts() {
-                            self.bury(record, State::Burnt);
-                        }
-                    }
-                }
-                Redeemed::Mismatch(client)
-            }
-            State::Claimed | State::Redeemed => Redeemed::AlreadyRedeemed(client),
-            State::Burnt
-            | State::Pending
-            | State::Unfollowed
-            | State::Followed
-            | State::Conflict
-            | State::Trace => Redeemed::Burnt(client),
-        })
-    }
-
-    fn client_of(&self, record: &Record<'_>) -> Option<Digest> {
-        Some(self.origin_of(record)?.1.client)
-    }
-
-    fn origin_of(&self, record: &Record<'_>) -> Option<(OriginName, Origin)> {
-        let name = record.origin().ok()?;
-        Some((name, self.origins.resolve(name)?))
-    }
-
-    fn bound_code(&self, record: &Record<'_>) -> Option<BoundCode> {
-        let (_, origin) = self.origin_of(record)?;
-        let (code, challenge) = record.code().ok()?;
-        Some(BoundCode::restore(
-            code,
-            challenge,
-            origin.client,
-            origin.redirect,
-        ))
-    }
-
-    fn bury(&self, record: &mut Record<'_>, state: State) {
-        record.entomb(state);
-        self.usage.bury_code();
+        self.tables.statistics()
     }
 }
 
-/// Tells the claim of a code from that of a later one under the same key, whose deadline is another one.
-fn fence_of(record: &Record<'_>) -> u64 {
-    record.deadline().as_millis()
+/// What becomes of a request whose key is that of another sign-in. `None`: that one makes way. `deadline`: of the new one.
+fn meet(
+    there: &mut SignIn,
+    pending: &PendingAuthorization,
+    now: Timestamp,
+    deadline: Timestamp,
+) -> Option<Held> {
+    if there.is_over(now) {
+        return None;
+    }
+    if let Stage::Waiting { codes } = there.stage {
+        if there.is_of(pending) {
+            return Some(Held::Again);
+        }
+        // A sign-in that has yielded its code is no longer waited for: a user who signs in again under the same values, because
+        // the client has one state for all, takes its place. The code stays bound to what it was bound to.
+        // (Not within one millisecond: by its deadline one use of these values is told from the next.)
+        // And not where a stranger may know the values: with the browser's cookie among them only the user's browser does.
+        if codes > 0 && there.deadline < deadline && pending.browser.is_some() {
+            return None;
+        }
+    }
+    there.discard();
+    Some(Held::Conflict)
+}
+
+fn redeem_from(
+    code: &mut Code,
+    key: Digest,
+    now: Timestamp,
+    attempts: u8,
+    mut judge: impl FnMut(&BoundCode) -> Presented,
+) -> Redeemed {
+    let client = code.asked.client;
+    match code.fate {
+        _ if code.is_over(now) => Redeemed::Expired(client),
+        Fate::Claimed | Fate::Redeemed => Redeemed::AlreadyRedeemed(client),
+        Fate::Burnt => Redeemed::Burnt(client),
+        Fate::Bound => {
+            let Some(bound) = code.read() else {
+                return Redeemed::Burnt(client);
+            };
+            let presented = judge(&bound);
+            match presented {
+                Presented::Matches | Presented::Unproven => {
+                    code.fate = Fate::Claimed;
+                    let is_proved = presented == Presented::Matches;
+                    return Redeemed::Claimed(Claim::new(key, code.fence(), bound, is_proved));
+                }
+                Presented::Differs => {}
+                Presented::WrongVerifier => {
+                    code.attempts = code.attempts.saturating_add(1);
+                    if code.attempts >= attempts {
+                        code.bury(Fate::Burnt);
+                    }
+                }
+            }
+            Redeemed::Mismatch(client)
+        }
+    }
 }
 
 /// Numbers only: records are full of secrets.

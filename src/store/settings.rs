@@ -32,6 +32,32 @@ impl Settings {
         network_rate: 100,
         attempts: 3,
     };
+
+    /// Records that the sign-ins of one client may hold.
+    pub(super) fn client_share(&self) -> usize {
+        share(self.capacity, self.per_client)
+    }
+
+    /// Records that the sign-ins from one network may hold.
+    pub(super) fn network_share(&self) -> usize {
+        share(self.capacity, self.per_network)
+    }
+}
+
+/// At least one record: a share of nothing would lock its holder out of an empty store.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a share of a number of records, rounded down; float casts saturate"
+)]
+fn share(capacity: usize, part: f64) -> usize {
+    if part < 1.0 {
+        ((capacity as f64 * part) as usize).max(1)
+    } else {
+        // One may have everything.
+        usize::MAX
+    }
 }
 
 impl Default for Settings {
@@ -62,5 +88,19 @@ impl Limit {
             Self::Network => "the network has used up its share of the store",
             Self::Rate => "the network begins too many sign-ins per second",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_rounded_down_and_at_least_one() {
+        assert_eq!(share(9, 0.5), 4);
+        assert_eq!(share(9, 0.0), 1);
+        assert_eq!(share(9, -1.0), 1);
+        assert_eq!(share(9, 1.0), usize::MAX);
+        assert_eq!(share(9, f64::NAN), usize::MAX);
     }
 }

@@ -95,7 +95,7 @@ pub enum Redeemed {
 
 /// Whose something is or was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// [`crate::oauth::ClientId::digest`]. Of two that a conflict is between, the first.
     pub client: Digest,
     /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.

@@ -16,10 +16,10 @@ use std::cell::RefCell;
 use rand::rngs::{ChaCha20Rng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 
-use super::wipe::wipe;
 use crate::flow::handle::LENGTH;
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::store::verbs::StoreError;
+use zeroize::Zeroize as _;
 
 /// Bytes that are drawn with one key.
 const RESEED: usize = 4096;
@@ -79,7 +79,7 @@ impl Generator {
         keyed.fill_bytes(&mut drawn);
         self.0 = Some((keyed, left.checked_sub(N)?));
         let taken = take(&drawn);
-        wipe(&mut drawn);
+        drawn.zeroize();
         Some(taken)
     }
 }

@@ -110,7 +110,7 @@ impl Scene {
     /// What is left when everything is over: nothing, and nobody who counted wrongly.
     fn ends_empty(&self) {
         self.time
-            .advance(settings().pending + settings().code + 2 * expiry::GRACE);
+            .advance(settings().pending + settings().code + 2 * tables::GRACE);
         self.store.sweep();
         let Statistics {
             pending,
@@ -193,7 +193,7 @@ fn a_code_is_never_redeemed_after_its_time_whoever_expires_or_settles_it() {
                 scene.store.redeem(code_key(), matches),
                 Redeemed::Claimed(_)
             ));
-            scene.time.advance(expiry::GRACE);
+            scene.time.advance(tables::GRACE);
             scene.store.sweep();
             assert!(!matches!(
                 scene.store.redeem(code_key(), matches),
@@ -360,7 +360,7 @@ fn what_is_held_while_its_predecessor_is_dropped_stays() {
         let scene = Scene::with_code();
         scene
             .time
-            .advance(settings().pending + expiry::GRACE + Duration::from_secs(1));
+            .advance(settings().pending + tables::GRACE + Duration::from_secs(1));
         let sweep = |scene: &Scene| scene.store.sweep();
         let again = |scene: &Scene| {
             let held = scene

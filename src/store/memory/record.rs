@@ -1,295 +1,397 @@
-//! How a record is packed into bytes.
-//!
-//! ```text
-//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin itself]
-//! pending   [16 browser]   challenge   [response_type]   [response_mode]   [client state, to the end]
-//! code      challenge   code, to the end
-//! trace     16 the sign-in that a raw code was bound to
-//! ```
-//!
-//! A challenge is 32 bytes under S256. Texts other than the last one are led by four bytes of length. `shape` says
-//! which parts are there. With the log's two bytes of length this makes 128 bytes for a pending authorization with
-//! S256, `response_type=code` and a client state of 64 bytes, 96 for a code of 32 bytes and 48 for the trace of any code.
+//! What the store keeps of a sign-in, of a code, and of a code that was bound once.
 
-mod layout;
-mod pack;
-#[cfg(test)]
-mod tests;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
 
-use super::network::NetworkName;
-use super::origin::{Origin, OriginName};
-use super::wipe::{Secret, wipe};
+use foldhash::quality::RandomState;
+use zeroize::Zeroize as _;
+
+use super::sync::RwLock;
+use super::sync::atomic::AtomicUsize;
+use super::usage::{Counts, Holder, NetworkName, weight};
 use crate::clock::Timestamp;
-use crate::flow::{ClientState, PendingAuthorization};
-use crate::oauth::pkce::Useless;
+use crate::flow::{BoundCode, ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+use crate::store::verbs::Owner;
 
-use layout::{
-    COUNT, Garbled, HEAD, KEY, STATE, STATE_BITS, STATE_MASK, Shape, WITH_REDIRECT,
-    WITHOUT_REDIRECT,
-};
-pub(super) use layout::{LATEST, State};
-pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
+/// A record of one of the store's tables.
+pub(super) trait Record {
+    /// From this moment on the record counts as expired.
+    fn deadline(&self) -> Timestamp;
 
-/// A packed record that is still in its log.
-pub(super) struct Record<'a> {
-    head: &'a mut [u8; HEAD],
-    body: &'a mut [u8],
-}
+    /// Who holds how much room as long as the record exists. `None`: it takes none.
+    fn room(&self) -> Option<(Holder, usize)>;
 
-impl<'a> Record<'a> {
-    /// `None`: too short for a record.
-    pub(super) fn open(bytes: &'a mut [u8]) -> Option<Self> {
-        let (head, body) = bytes.split_first_chunk_mut()?;
-        Some(Self { head, body })
-    }
+    /// Which number counts it. `None`: the length of its table does.
+    fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize>;
 
-    pub(super) fn key(&self) -> Digest {
-        Digest::from_bytes(self.head.first_chunk().copied().unwrap_or_default())
-    }
+    /// Memory outside the record itself, in bytes.
+    fn texts(&self) -> usize;
 
-    /// Of all of it.
-    pub(super) fn bytes(&self) -> usize {
-        HEAD + self.body.len()
-    }
-
-    pub(super) fn deadline(&self) -> Timestamp {
-        let mut millis = [0; 8];
-        for (to, from) in millis
-            .iter_mut()
-            .zip(self.head.iter().take(STATE).skip(KEY))
-        {
-            *to = *from;
-        }
-        Timestamp::from_millis(u64::from_le_bytes(millis))
-    }
-
-    fn set_deadline(&mut self, deadline: Timestamp) {
-        let millis = deadline.as_millis().min(LATEST).to_le_bytes();
-        let place = self.head.iter_mut().take(STATE).skip(KEY);
-        for (to, from) in place.zip(millis) {
-            *to = from;
-        }
-    }
-
-    /// From where it came.
-    pub(super) fn network(&self) -> NetworkName {
-        let [.., a, b, c, d] = *self.head;
-        NetworkName::from_bytes([a, b, c, d])
-    }
-
-    /// At its deadline a record is over.
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    fn is_over(&self, now: Timestamp) -> bool {
         self.deadline() <= now
     }
+}
 
-    pub(super) fn state(&self) -> State {
-        match self.head[STATE] & STATE_MASK {
-            0 => State::Pending,
-            1 => State::Conflict,
-            2 => State::Bound,
-            3 => State::Claimed,
-            4 => State::Redeemed,
-            6 => State::Trace,
-            7 => State::Unfollowed,
-            8 => State::Followed,
-            _ => State::Burnt,
+/// A pending authorization.
+pub(super) struct SignIn {
+    pub(super) deadline: Timestamp,
+    pub(super) stage: Stage,
+    /// How much room it takes.
+    weight: u32,
+    network: NetworkName,
+    pub(super) asked: Arc<Asked>,
+    pub(super) challenge: Option<CodeChallenge>,
+    browser: Option<Digest>,
+    state: ClientState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The browser has not followed the redirect to it yet ([`crate::store::Place::Entry`]).
+    Unfollowed,
+    /// It waits for codes, and has got that many.
+    Waiting { codes: u8 },
+    /// Different requests came under one key, or the request turned out not to be trustworthy. Its secrets are wiped.
+    Conflict,
+}
+
+impl SignIn {
+    pub(super) fn new(
+        pending: &PendingAuthorization,
+        asked: Arc<Asked>,
+        network: NetworkName,
+        stage: Stage,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            deadline,
+            stage,
+            weight: u32::try_from(Self::weight_of(pending)).unwrap_or(u32::MAX),
+            network,
+            asked,
+            challenge: pending.challenge.clone(),
+            browser: pending.browser,
+            state: pending.state.clone(),
         }
     }
 
-    pub(super) fn set_state(&mut self, state: State) {
-        self.head[STATE] = self.head[STATE] & !STATE_MASK | state.to_byte();
+    /// How much room a pending authorization takes.
+    pub(super) fn weight_of(pending: &PendingAuthorization) -> usize {
+        let texts = [
+            pending.state.as_str(),
+            pending.response_type.as_deref(),
+            pending.response_mode.as_deref(),
+        ];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        weight(size_of::<Self>() + plain(pending.challenge.as_ref()) + texts)
     }
 
-    /// One more release of a code; returns how many there are now, at most fifteen.
-    pub(super) fn count_release(&mut self) -> u8 {
-        let releases = (self.head[STATE] >> STATE_BITS).saturating_add(1);
-        let releases = releases.min(u8::MAX >> STATE_BITS);
-        self.head[STATE] = releases << STATE_BITS | self.head[STATE] & STATE_MASK;
-        releases
-    }
-
-    /// A pending authorization whose redirect is followed: it as it is from now on. What it was is wiped.
-    pub(super) fn follow(&mut self, deadline: Timestamp) -> Secret {
-        let mut followed = Vec::with_capacity(self.bytes());
-        followed.extend_from_slice(self.head);
-        followed.extend_from_slice(self.body);
-        let mut followed = Secret(followed);
-        if let Some(mut record) = Record::open(&mut followed.0) {
-            record.set_state(State::Pending);
-            record.set_deadline(deadline);
-        }
-        self.entomb(State::Followed);
-        followed
-    }
-
-    /// Wipes everything but what names the record: the state says what it was.
-    pub(super) fn entomb(&mut self, state: State) {
-        self.set_state(state);
-        let secrets = self
-            .parts()
-            .map_or(self.body.len(), |parts| parts.rest.0.len());
-        let names = self.body.len().saturating_sub(secrets);
-        if let Some(secrets) = self.body.get_mut(names..) {
-            wipe(secrets);
+    pub(super) fn read(&self) -> PendingAuthorization {
+        PendingAuthorization {
+            challenge: self.challenge.clone(),
+            client: self.asked.client,
+            redirect: self.asked.redirect,
+            state: self.state.clone(),
+            response_type: self.asked.response_type.clone(),
+            response_mode: self.asked.response_mode.clone(),
+            browser: self.browser,
         }
     }
 
-    /// Codes bound to a pending authorization; wrong verifiers for a code.
-    pub(super) fn count(&self) -> u8 {
-        self.head[COUNT]
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            asked: Arc::clone(&self.asked),
+            challenge: self.challenge.clone(),
+            network: self.network,
+        }
     }
 
-    /// One more; returns how many there are now.
-    pub(super) fn count_one(&mut self) -> u8 {
-        self.head[COUNT] = self.head[COUNT].saturating_add(1);
-        self.head[COUNT]
+    /// Whether it is the same request as another one: a reload.
+    pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
+        let asked = (self.asked.client, self.asked.redirect);
+        self.challenge == pending.challenge && asked == (pending.client, pending.redirect)
     }
 
-    /// Who it belongs to.
-    pub(super) fn origin(&self) -> Result<OriginName, Garbled> {
-        self.parts().map(|parts| parts.origin)
+    pub(super) fn is_waiting(&self, now: Timestamp) -> bool {
+        matches!(self.stage, Stage::Waiting { .. }) && !self.is_over(now)
     }
 
-    /// The browser of a pending authorization; the sign-in of a trace.
-    pub(super) fn digest(&self) -> Result<Option<Digest>, Garbled> {
-        self.parts().map(|parts| parts.digest)
+    /// Wipes everything but what names the record.
+    pub(super) fn discard(&mut self) {
+        self.wipe();
+        self.stage = Stage::Conflict;
+        (self.challenge, self.browser) = (None, None);
+        self.state = ClientState::Absent;
     }
 
-    /// The challenge of either kind of record.
-    pub(super) fn challenge(&self) -> Result<Option<CodeChallenge>, Garbled> {
-        let Parts {
-            shape, mut rest, ..
-        } = self.parts()?;
-        rest.challenge(shape)
+    fn wipe(&mut self) {
+        if let ClientState::Value(state) = &mut self.state {
+            state.zeroize();
+        }
+    }
+}
+
+impl Record for SignIn {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
-    /// The pending authorization; its origin is the caller's to resolve.
-    pub(super) fn pending(&self, origin: Origin) -> Result<PendingAuthorization, Garbled> {
-        let Parts {
-            shape,
-            digest,
-            mut rest,
-            ..
-        } = self.parts()?;
-        let challenge = rest.challenge(shape)?;
-        let response_type = if shape.has(Shape::TYPE_CODE) {
-            Some("code")
-        } else {
-            rest.optional(shape, Shape::TYPE, Reader::text)?
-        };
-        let response_mode = rest.optional(shape, Shape::MODE, Reader::text)?;
-        let state = if shape.has(Shape::STATE_VALUE) {
-            ClientState::Value(rest.last()?.into())
-        } else if shape.has(Shape::STATE_BARE) {
-            ClientState::Bare
-        } else {
-            ClientState::Absent
-        };
-        Ok(PendingAuthorization {
+    fn room(&self) -> Option<(Holder, usize)> {
+        let weight = usize::try_from(self.weight).unwrap_or(usize::MAX);
+        let client = Some(self.asked.client);
+        let network = self.network;
+        Some((Holder { client, network }, weight))
+    }
+
+    fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
+        (self.stage == Stage::Unfollowed).then_some(&counts.unfollowed)
+    }
+
+    fn texts(&self) -> usize {
+        self.state.as_str().map_or(0, str::len) + plain(self.challenge.as_ref())
+    }
+}
+
+/// A client's state is often a CSRF token.
+impl Drop for SignIn {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+/// What a code takes over from its sign-in, which it may outlive.
+pub(super) struct Origin {
+    pub(super) asked: Arc<Asked>,
+    pub(super) challenge: Option<CodeChallenge>,
+    pub(super) network: NetworkName,
+}
+
+/// A code, or what is left of it.
+pub(super) struct Code {
+    pub(super) deadline: Timestamp,
+    pub(super) asked: Arc<Asked>,
+    challenge: Option<CodeChallenge>,
+    /// Wiped when it is dropped. `None`: redeemed or burnt.
+    raw: Option<AuthorizationCode>,
+    network: NetworkName,
+    /// How much room it takes.
+    weight: u8,
+    pub(super) fate: Fate,
+    /// Wrong verifiers so far.
+    pub(super) attempts: u8,
+    /// Releases so far of requests that had brought the verifier.
+    pub(super) releases: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Bound,
+    Claimed,
+    Redeemed,
+    Burnt,
+}
+
+impl Code {
+    pub(super) fn new(code: &AuthorizationCode, of: Origin, deadline: Timestamp) -> Self {
+        let Origin {
+            asked,
             challenge,
-            client: origin.client,
-            redirect: origin.redirect,
-            state,
-            response_type: response_type.map(Into::into),
-            response_mode: response_mode.map(Into::into),
-            browser: digest,
-        })
+            network,
+        } = of;
+        let weight = Self::weight_of(code, challenge.as_ref());
+        Self {
+            deadline,
+            asked,
+            challenge,
+            raw: Some(code.clone()),
+            network,
+            weight: u8::try_from(weight).unwrap_or(u8::MAX),
+            fate: Fate::Bound,
+            attempts: 0,
+            releases: 0,
+        }
     }
 
-    /// The code and its challenge.
-    pub(super) fn code(&self) -> Result<(AuthorizationCode, Option<CodeChallenge>), Garbled> {
-        let Parts {
-            shape, mut rest, ..
-        } = self.parts()?;
-        let challenge = rest.challenge(shape)?;
-        Ok((
-            AuthorizationCode::new(rest.last()?).ok_or(Garbled)?,
-            challenge,
+    fn weight_of(code: &AuthorizationCode, challenge: Option<&CodeChallenge>) -> usize {
+        weight(size_of::<Self>() + code.expose().len() + plain(challenge))
+    }
+
+    /// `None`: it is redeemed or burnt.
+    pub(super) fn read(&self) -> Option<BoundCode> {
+        let code = self.raw.clone()?;
+        let (client, redirect) = (self.asked.client, self.asked.redirect);
+        Some(BoundCode::restore(
+            code,
+            self.challenge.clone(),
+            client,
+            redirect,
         ))
     }
 
-    fn parts(&self) -> Result<Parts<'_>, Garbled> {
-        let [.., shape, low, high, _, _, _, _] = *self.head;
-        let shape = Shape(shape);
-        let mut rest = Reader(self.body);
-        let origin = match u16::from_le_bytes([low, high]) {
-            WITH_REDIRECT => {
-                let client = rest.digest()?;
-                let redirect = Some(RedirectDigest::from_parts(rest.digest()?, rest.digest()?));
-                OriginName::Itself(Origin { client, redirect })
-            }
-            WITHOUT_REDIRECT => {
-                let client = rest.digest()?;
-                OriginName::Itself(Origin {
-                    client,
-                    redirect: None,
-                })
-            }
-            number => OriginName::Number(number),
+    /// Wipes the code. The record stays, so that a replay is told from an unknown code.
+    pub(super) fn bury(&mut self, fate: Fate) {
+        self.fate = fate;
+        (self.raw, self.challenge) = (None, None);
+    }
+
+    /// Who holds how much room. A client's share is of sign-ins: the codes of some must not keep others from beginning.
+    pub(super) fn held(&self) -> (Holder, usize) {
+        let holder = Holder {
+            client: None,
+            network: self.network,
         };
-        let digest = rest.optional(shape, Shape::DIGEST, Reader::digest)?;
-        Ok(Parts {
-            shape,
-            origin,
-            digest,
-            rest,
-        })
+        (holder, self.weight.into())
+    }
+
+    /// Tells the claim of this code from that of a later one under the same key, whose deadline is another one.
+    pub(super) fn fence(&self) -> u64 {
+        self.deadline.as_millis()
     }
 }
 
-/// A record whose names have been read.
-struct Parts<'a> {
-    shape: Shape,
-    origin: OriginName,
-    digest: Option<Digest>,
-    /// The challenge and what follows it.
-    rest: Reader<'a>,
+impl Record for Code {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    fn room(&self) -> Option<(Holder, usize)> {
+        Some(self.held())
+    }
+
+    fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
+        matches!(self.fate, Fate::Redeemed | Fate::Burnt).then_some(&counts.tombstones)
+    }
+
+    fn texts(&self) -> usize {
+        let code = self.raw.as_ref().map_or(0, |code| code.expose().len());
+        code + plain(self.challenge.as_ref())
+    }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// To which sign-in a raw code was bound.
+pub(super) struct Trace {
+    pub(super) deadline: Timestamp,
+    pub(super) asked: Arc<Asked>,
+    /// [`SignInUse::name`].
+    pub(super) sign_in: Digest,
+}
 
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Garbled> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Garbled)?;
-        self.0 = rest;
-        Ok(*taken)
+impl Record for Trace {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
-    fn digest(&mut self) -> Result<Digest, Garbled> {
-        self.take().map(Digest::from_bytes)
+    fn room(&self) -> Option<(Holder, usize)> {
+        None
     }
 
-    fn text(&mut self) -> Result<&'a str, Garbled> {
-        let length = usize::try_from(u32::from_le_bytes(self.take()?)).map_err(|_| Garbled)?;
-        let (text, rest) = self.0.split_at_checked(length).ok_or(Garbled)?;
-        self.0 = rest;
-        str::from_utf8(text).map_err(|_| Garbled)
+    fn count<'c>(&self, _: &'c Counts) -> Option<&'c AtomicUsize> {
+        None
     }
 
-    fn last(&self) -> Result<&'a str, Garbled> {
-        str::from_utf8(self.0).map_err(|_| Garbled)
+    fn texts(&self) -> usize {
+        0
     }
+}
 
-    fn optional<T>(
-        &mut self,
-        shape: Shape,
-        part: u8,
-        read: impl FnOnce(&mut Self) -> Result<T, Garbled>,
-    ) -> Result<Option<T>, Garbled> {
-        shape.has(part).then(|| read(self)).transpose()
+/// One use of the key of a sign-in: under values that a client chooses the next sign-in has the same key, and a later deadline.
+#[derive(Clone, Copy)]
+pub(super) struct SignInUse {
+    pub(super) key: Digest,
+    pub(super) deadline: Timestamp,
+}
+
+impl SignInUse {
+    /// Both in one, because there are more traces than anything else.
+    pub(super) fn name(self) -> Digest {
+        let key = u128::from_le_bytes(*self.key.as_bytes());
+        let name = key ^ u128::from(self.deadline.as_millis());
+        Digest::from_bytes(name.to_le_bytes())
     }
+}
 
-    fn challenge(&mut self, shape: Shape) -> Result<Option<CodeChallenge>, Garbled> {
-        if shape.has_all(Shape::USELESS) {
-            let [at] = self.take()?;
-            let why = Useless::ALL.get(usize::from(at)).ok_or(Garbled)?;
-            Ok(Some(CodeChallenge::Useless(*why)))
-        } else if shape.has(Shape::S256) {
-            Ok(Some(CodeChallenge::S256(self.take()?)))
-        } else {
-            let plain = self.optional(shape, Shape::PLAIN, Self::text)?;
-            Ok(plain.map(|challenge| CodeChallenge::Plain(challenge.into())))
+fn plain(challenge: Option<&CodeChallenge>) -> usize {
+    match challenge {
+        Some(CodeChallenge::Plain(challenge)) => challenge.len(),
+        Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => 0,
+    }
+}
+
+/// What all sign-ins of one application have in common.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) client: Digest,
+    pub(super) redirect: Option<RedirectDigest>,
+    response_type: Option<Box<str>>,
+    response_mode: Option<Box<str>>,
+}
+
+impl Asked {
+    /// `alive`: as in [`Owner`].
+    pub(super) fn owner(&self, alive: bool) -> Owner {
+        Owner {
+            client: self.client,
+            alive,
+            target: self.redirect.map(|redirect| redirect.target()),
         }
+    }
+}
+
+impl From<&PendingAuthorization> for Asked {
+    fn from(pending: &PendingAuthorization) -> Self {
+        Self {
+            client: pending.client,
+            redirect: pending.redirect,
+            response_type: pending.response_type.clone(),
+            response_mode: pending.response_mode.clone(),
+        }
+    }
+}
+
+/// What applications ask for, kept once: it is as large as the rest of a sign-in.
+#[derive(Default)]
+pub(super) struct Applications(RwLock<HashSet<Arc<Asked>, RandomState>>);
+
+impl Applications {
+    /// How many are shared. More than that many invented clients carry their own copies, which costs them memory alone.
+    const LIMIT: usize = 3584;
+
+    /// What is asked for, shared with the other sign-ins that ask for the same.
+    pub(super) fn share(&self, pending: &PendingAuthorization) -> Arc<Asked> {
+        let asked = Asked::from(pending);
+        let full = {
+            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = known.get(&asked) {
+                return Arc::clone(known);
+            }
+            known.len() >= Self::LIMIT
+        };
+        let asked = Arc::new(asked);
+        if !full {
+            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            known.insert(Arc::clone(&asked));
+        }
+        asked
+    }
+
+    /// Forgets those without sign-ins when there are many.
+    pub(super) fn shrink(&self) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= Self::LIMIT / 2 {
+            known.retain(|asked| Arc::strong_count(asked) > 1);
+        }
+    }
+
+    /// Memory, in bytes, where that many clients have sign-ins: those that are not shared included.
+    pub(super) fn bytes(&self, clients: usize) -> usize {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.len().max(clients) * (size_of::<Asked>() + 2 * size_of::<usize>())
+            + known.capacity() * (size_of::<usize>() + 1)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.read().unwrap().len()
     }
 }

@@ -13,3 +13,6 @@ pub(super) use std::sync::{Mutex, MutexGuard, RwLock, atomic};
 pub(super) use map::{DashMap, Entry};
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock, atomic};
+
+/// Of each map. A model checker sees more when threads meet.
+pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };

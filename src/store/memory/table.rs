@@ -1,379 +1,182 @@
-//! Records of one kind: an index that says where, and logs that say what.
+//! Records by their keys, and queues that say when they expire.
 //!
-//! The index leads from a key to a position in one of the logs. It holds six bytes of a keyed hash instead of the
-//! sixteen of the key, which stands in the record and is compared there. The hash is keyed because keys can be
-//! chosen: in `codes = "upstream"` they are digests of values that a client sends, and whoever can compute them
-//! can try millions per second until many fall into the same place. A key that meets the hash of another one is
-//! not kept: at a million records one in 300 million.
-//!
-//! Locks: an entry of the index may be held while a log is locked, never the other way round, and never two of
-//! either in one table. What is in a log decides: an index entry whose record is gone leads nowhere.
+//! A record is read and changed under the lock of its shard of the map. Keys can be chosen: in `codes = "upstream"` they are
+//! digests of values that a client sends. The map's hash is keyed at random, so that chosen keys spread like others.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-use super::log::{Log, Position, Segment};
-use super::mix::{Mix, SHARDS};
-use super::network::NetworkName;
-use super::origin::OriginName;
-use super::record::{Record, State};
+use foldhash::quality::RandomState;
+
+use super::record::Record;
 use super::sync::atomic::{AtomicUsize, Ordering};
-use super::sync::{DashMap, Entry, Mutex, MutexGuard};
+use super::sync::{DashMap, Entry, Mutex, MutexGuard, SHARDS};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
-/// A slot of the index and the byte that the map adds to it.
-const SLOT: usize = size_of::<(Slot, Position)>() + 1;
+/// A slot of the map and the byte that the map adds to it.
+const SLOT: usize = size_of::<(Digest, usize)>() + 1;
 
-/// The keyed hash of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Slot([u8; 6]);
-
-/// The map takes its shard from the upper bits and the place in it from the lower ones: they must not be the same.
-impl Hash for Slot {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut hash = [0; 8];
-        for (to, from) in hash
-            .iter_mut()
-            .zip(self.0.iter().chain(self.0.iter().skip(4)))
-        {
-            *to = *from;
-        }
-        state.write_u64(u64::from_le_bytes(hash));
-    }
+/// Records of one kind. Boxed, because a map keeps half of its slots empty.
+pub(super) struct Table<R> {
+    records: DashMap<Digest, Box<R>, RandomState>,
+    /// Memory of the records, in bytes.
+    bytes: AtomicUsize,
 }
 
-/// A slot is a hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-pub(super) struct Table {
-    index: DashMap<Slot, Position, BuildHasherDefault<AsItIs>>,
-    logs: Box<[Mutex<Log>]>,
-    mix: Mix,
-    segments: AtomicUsize,
-}
-
-/// What became of a record that was to be added.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Added<T> {
-    New,
-    /// The caller decided otherwise, for this reason.
-    Not(T),
-    /// There is no place for it.
-    NoRoom,
-}
-
-/// What is still to be accounted for of a record that was dropped.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dropped {
-    key: Digest,
-    position: Position,
-    pub(super) origin: Option<OriginName>,
-    pub(super) network: NetworkName,
-    pub(super) state: State,
-    pub(super) bytes: usize,
-}
-
-impl Table {
+impl<R: Record> Table<R> {
     pub(super) fn new() -> Self {
         Self {
-            index: DashMap::with_capacity_and_hasher_and_shard_amount(
-                0,
-                BuildHasherDefault::default(),
-                SHARDS,
-            ),
-            logs: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            mix: Mix::new(),
-            segments: AtomicUsize::new(0),
+            records: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Reads or changes the record under a key; nobody else does at the same time.
-    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut Record<'_>) -> T) -> Option<T> {
-        let slot = self.slot(key);
-        let position = *self.index.get(&slot)?;
-        let mut log = self.log(Self::shard_of(slot))?;
-        // Between the two lines above the record may have been dropped; then its position leads nowhere.
-        record_under(&mut log, position, key).map(|mut record| f(&mut record))
+    /// Reads or changes the record under a key, and no other thread does at the same time.
+    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut R) -> T) -> Option<T> {
+        let mut record = self.records.get_mut(&key)?;
+        Some(self.change(&mut record, f))
     }
 
-    /// Adds a record, atomically with what is decided about the one that is there (`met`; `None` replaces it) and
-    /// with what has to be true elsewhere (`pack`). Neither may touch this table.
-    pub(super) fn add<T, B: AsRef<[u8]>>(
+    /// Adds a record, atomically with what is decided about the one under the same key (`met`; `None` replaces it), and with
+    /// what has to be true elsewhere (`make`). Neither may use this table. Returns the record that was replaced.
+    pub(super) fn add<T>(
         &self,
+        queue: &Queue,
         key: Digest,
-        met: impl FnOnce(&mut Record<'_>) -> Option<T>,
-        pack: impl FnOnce() -> Result<B, T>,
-    ) -> Added<T> {
-        let slot = self.slot(key);
-        let shard = Self::shard_of(slot);
-        let append = || match pack() {
-            Ok(record) => self.append(shard, record.as_ref()).ok_or(Added::NoRoom),
-            Err(reason) => Err(Added::Not(reason)),
-        };
-        match self.index.entry(slot) {
-            Entry::Vacant(vacant) => match append() {
-                Ok(position) => {
-                    vacant.insert(position);
-                    Added::New
-                }
-                Err(answer) => answer,
-            },
-            Entry::Occupied(mut occupied) => {
-                if let Some(answer) = self.meet(shard, *occupied.get(), key, met) {
-                    return answer;
-                }
-                match append() {
-                    Ok(position) => {
-                        occupied.insert(position);
-                        Added::New
-                    }
-                    Err(answer) => answer,
-                }
+        met: impl FnOnce(&mut R) -> Option<T>,
+        make: impl FnOnce() -> Result<R, T>,
+    ) -> Result<Option<Box<R>>, T> {
+        let mut entry = self.records.entry(key);
+        if let Entry::Occupied(there) = &mut entry
+            && let Some(instead) = self.change(there.get_mut(), met)
+        {
+            return Err(instead);
+        }
+        let record = Box::new(make()?);
+        self.bytes.fetch_add(bytes(&*record), Ordering::Relaxed);
+        queue.push(key, record.deadline());
+        let replaced = match entry {
+            Entry::Vacant(vacant) => {
+                vacant.insert(record);
+                None
             }
-        }
-    }
-
-    /// Drops the oldest records of a shard, at most `limit`, up to the first that is not to go.
-    pub(super) fn drop_while(
-        &self,
-        shard: usize,
-        limit: usize,
-        goes: impl Fn(&Record<'_>) -> bool,
-    ) -> Vec<Dropped> {
-        let mut dropped = Vec::new();
-        let mut emptied = Vec::new();
-        if let Some(mut log) = self.log(shard) {
-            while dropped.len() < limit
-                && let Some((position, bytes)) = log.head()
-            {
-                if let Some(record) = Record::open(bytes) {
-                    if !goes(&record) {
-                        break;
-                    }
-                    dropped.push(Dropped {
-                        key: record.key(),
-                        position,
-                        origin: record.origin().ok(),
-                        network: record.network(),
-                        state: record.state(),
-                        bytes: record.bytes(),
-                    });
-                }
-                emptied.extend(log.pop());
-            }
-        }
-        let freed = emptied.iter().map(Segment::cost).sum();
-        self.segments.fetch_sub(freed, Ordering::Relaxed);
-        for Dropped { key, position, .. } in &dropped {
-            // A later record may have taken the entry over.
-            self.index
-                .remove_if(&self.slot(*key), |_, now| now == position);
-        }
-        dropped
-    }
-
-    /// The deadline of the first record to expire among the oldest ones of the shards that are asked for. `None`: there is none.
-    pub(super) fn first_deadline(&self, asked: impl Fn(&Record<'_>) -> bool) -> Option<Timestamp> {
-        let of_shard = |shard| {
-            let mut log = self.log(shard)?;
-            let record = Record::open(log.head()?.1)?;
-            asked(&record).then(|| record.deadline())
+            Entry::Occupied(mut there) => Some(there.insert(record)),
         };
-        (0..SHARDS).filter_map(of_shard).min()
+        Ok(replaced.inspect(|record| self.discount(record)))
     }
 
-    /// Which shard a key is in.
-    pub(super) fn shard(&self, key: Digest) -> usize {
-        Self::shard_of(self.slot(key))
+    /// Drops the record under a key if it `goes`.
+    pub(super) fn remove_if(&self, key: Digest, goes: impl FnOnce(&R) -> bool) -> Option<Box<R>> {
+        let (_, removed) = self.records.remove_if(&key, |_, record| goes(record))?;
+        self.discount(&removed);
+        Some(removed)
     }
 
-    /// Gives memory of the index back after a flood. Only when little is left, so that it is done quickly.
+    /// Gives memory of the map back after a flood. Only when few records are left, so that it is done quickly.
     pub(super) fn shrink(&self) {
-        if self.index.capacity() > 64 * SHARDS && self.index.len() < self.index.capacity() / 16 {
-            self.index.shrink_to_fit();
+        if self.records.capacity() > 64 * SHARDS && self.len() < self.records.capacity() / 16 {
+            self.records.shrink_to_fit();
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         // A map's capacity is seven eighths of its slots.
-        let index = self.index.capacity() * 8 / 7 * SLOT;
-        let shards = SHARDS * (size_of::<Mutex<Log>>() + 128);
-        index + shards + self.segments.load(Ordering::Relaxed)
+        self.records.capacity() * 8 / 7 * SLOT + self.bytes.load(Ordering::Relaxed)
     }
 
-    fn meet<T>(
-        &self,
-        shard: usize,
-        position: Position,
-        key: Digest,
-        met: impl FnOnce(&mut Record<'_>) -> Option<T>,
-    ) -> Option<Added<T>> {
-        let mut log = self.log(shard)?;
-        let mut record = Record::open(log.get_mut(position)?)?;
-        if record.key() == key {
-            met(&mut record).map(Added::Not)
-        } else {
-            Some(Added::NoRoom)
+    /// What a change wipes is free at once.
+    fn change<T>(&self, record: &mut R, change: impl FnOnce(&mut R) -> T) -> T {
+        let before = bytes(record);
+        let answer = change(record);
+        self.bytes
+            .fetch_sub(before - bytes(record), Ordering::Relaxed);
+        answer
+    }
+
+    fn discount(&self, record: &R) {
+        self.bytes.fetch_sub(bytes(record), Ordering::Relaxed);
+    }
+}
+
+fn bytes<R: Record>(record: &R) -> usize {
+    size_of::<R>() + record.texts().next_multiple_of(16)
+}
+
+/// When which records expire. All in one queue live equally long, so the oldest is the next to expire. A record that has got
+/// another deadline meanwhile, or is gone, is passed over when its old deadline comes up.
+#[derive(Default)]
+pub(super) struct Queue(Mutex<VecDeque<VecDeque<Due>>>);
+
+/// The key of a record and its deadline, which together name one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) key: Digest,
+    pub(super) deadline: Timestamp,
+}
+
+impl Queue {
+    /// In chunks: a queue that grows as a whole would copy all of itself.
+    const CHUNK: usize = 512;
+
+    pub(super) fn push(&self, key: Digest, deadline: Timestamp) {
+        let mut chunks = self.chunks();
+        let due = Due { key, deadline };
+        match chunks.back_mut() {
+            Some(last) if last.len() < Self::CHUNK => last.push_back(due),
+            Some(_) | None => {
+                let mut chunk = VecDeque::with_capacity(Self::CHUNK);
+                chunk.push_back(due);
+                chunks.push_back(chunk);
+            }
         }
     }
 
-    fn append(&self, shard: usize, record: &[u8]) -> Option<Position> {
-        let mut log = self.log(shard)?;
-        let position = log.append(record)?;
-        self.segments
-            .fetch_add(log.grown(position), Ordering::Relaxed);
-        Some(position)
-    }
-
-    fn slot(&self, key: Digest) -> Slot {
-        let mut slot = [0; 6];
-        for (to, from) in slot
-            .iter_mut()
-            .zip(self.mix.hash(key.as_bytes()).to_le_bytes())
+    /// Takes the oldest out, at most `limit`, whose deadlines are not after `until`.
+    pub(super) fn take(&self, limit: usize, until: Timestamp) -> Vec<Due> {
+        let mut taken = Vec::new();
+        let mut chunks = self.chunks();
+        while taken.len() < limit
+            && let Some(chunk) = chunks.front_mut()
         {
-            *to = from;
+            match chunk.pop_front_if(|due| due.deadline <= until) {
+                Some(due) => taken.push(due),
+                None if chunk.is_empty() => drop(chunks.pop_front()),
+                None => break,
+            }
         }
-        Slot(slot)
+        taken
     }
 
-    fn shard_of(Slot([.., byte]): Slot) -> usize {
-        usize::from(byte) % SHARDS
+    /// The oldest, at most `limit`; they stay.
+    pub(super) fn oldest(&self, limit: usize) -> Vec<Due> {
+        self.chunks()
+            .iter()
+            .flatten()
+            .take(limit)
+            .copied()
+            .collect()
     }
 
-    /// `None` is impossible: there is a log for every shard.
-    fn log(&self, shard: usize) -> Option<MutexGuard<'_, Log>> {
-        // Nothing panics while it holds this lock; if it did, the log would still be a log.
-        self.logs
-            .get(shard)
-            .map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    #[cfg(test)]
-    pub(super) fn contains(&self, needle: &[u8]) -> bool {
-        (0..SHARDS).any(|shard| self.log(shard).is_some_and(|log| log.contains(needle)))
-    }
-
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> usize {
-        self.index.len()
-    }
-}
-
-fn record_under(log: &mut Log, position: Position, key: Digest) -> Option<Record<'_>> {
-    Record::open(log.get_mut(position)?).filter(|record| record.key() == key)
-}
-
-#[cfg(test)]
-#[cfg(not(shuttle))]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    use crate::flow::{ClientState, PendingAuthorization};
-    use crate::store::memory::record::{Head, pack_pending};
-
-    fn key(number: usize) -> Digest {
-        Digest::of("key", &[&number.to_be_bytes()])
-    }
-
-    fn add(table: &Table, key: Digest) -> Added<()> {
-        let pending = PendingAuthorization {
-            challenge: None,
-            client: key,
-            redirect: None,
-            state: ClientState::Absent,
-            response_type: None,
-            response_mode: None,
-            browser: None,
-        };
-        let head = Head {
-            key,
-            deadline: Timestamp::from_millis(1),
-            origin: OriginName::Number(0),
-            network: NetworkName::NONE,
-        };
-        table.add(
-            key,
-            |_| Some(()),
-            || Ok(pack_pending(State::Pending, head, &pending).unwrap()),
-        )
-    }
-
-    #[test]
-    fn a_key_that_meets_the_hash_of_another_one_is_not_taken_for_it() {
-        let table = Table::new();
-        assert_eq!(add(&table, key(1)), Added::New);
-        // The index now leads from the second key to the record of the first.
-        let position = *table.index.get(&table.slot(key(1))).unwrap();
-        table.index.insert(table.slot(key(2)), position);
-        let shard = Table::shard_of(table.slot(key(1)));
-        assert!(record_under(&mut table.log(shard).unwrap(), position, key(2)).is_none());
-        assert_eq!(table.with(key(2), |_| ()), None);
-        let same_shard = (2..9999)
-            .map(key)
-            .find(|key| table.shard(*key) == shard)
-            .unwrap();
-        table.index.insert(table.slot(same_shard), position);
-        assert_eq!(table.with(same_shard, |_| ()), None);
-        assert_eq!(add(&table, same_shard), Added::NoRoom);
-        assert_eq!(table.with(key(1), |record| record.key()), Some(key(1)));
-    }
-
-    #[test]
-    fn an_index_entry_whose_record_is_gone_is_taken_over() {
-        let table = Table::new();
-        assert_eq!(add(&table, key(1)), Added::New);
-        assert_eq!(add(&table, key(1)), Added::Not(()));
-        let slot = table.slot(key(1));
-        let position = *table.index.get(&slot).unwrap();
-        assert_eq!(table.drop_while(table.shard(key(1)), 9, |_| true).len(), 1);
-        table.index.insert(slot, position); // as if the entry had not been removed yet
-        assert_eq!(table.with(key(1), |_| ()), None);
-        assert_eq!(add(&table, key(1)), Added::New);
-        assert!(table.with(key(1), |_| ()).is_some());
-    }
-
-    #[test]
-    fn records_are_spread_over_shards_and_places() {
-        let table = Table::new();
-        for number in 0..64_000 {
-            assert_eq!(add(&table, key(number)), Added::New);
+    /// Takes some of the oldest out.
+    pub(super) fn forget(&self, gone: &[Due]) {
+        for chunk in self.chunks().iter_mut().take(2) {
+            chunk.retain(|due| !gone.contains(due));
         }
-        let mut shards = [0; SHARDS];
-        for number in 0..64_000 {
-            shards[table.shard(key(number))] += 1;
-        }
-        assert!(
-            shards.iter().all(|records| (800..1200).contains(records)),
-            "{shards:?}"
-        );
-        // The map takes the shard from bits 51 to 56.
-        let hashes = (0..64_000).map(|number| table.index.hash_usize(&table.slot(key(number))));
-        let first_shard = hashes.filter(|hash| hash >> 51 & 63 == 1);
-        let places: HashSet<_> = first_shard.map(|hash| hash % 1024).collect();
-        assert!(
-            places.len() > 500,
-            "the place in a shard depends on the shard: {}",
-            places.len()
-        );
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks().len() * Self::CHUNK * size_of::<Due>()
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, VecDeque<VecDeque<Due>>> {
+        // Nothing panics while it holds this lock; if it did, the queue would still be a queue.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

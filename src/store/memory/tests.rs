@@ -1,6 +1,7 @@
 //! What only this store promises; the rest is the contract.
 
-use super::expiry::GRACE;
+use super::record::Applications;
+use super::tables::GRACE;
 use super::*;
 use crate::clock::ManualClock;
 use crate::flow::ClientState;
@@ -8,6 +9,7 @@ use crate::oauth::CodeChallenge;
 use crate::store::Limit;
 use crate::store::contract::{bounded_suite, settings, suite};
 use crate::store::{Settings, Store};
+use std::sync::Arc;
 use std::time::Duration;
 
 suite!(make);
@@ -18,15 +20,15 @@ fn make() -> (Store, ManualClock) {
     (Store::Memory(store), clock)
 }
 
-/// Of the indices, clients and networks.
-fn entries(store: &MemoryStore) -> [usize; 6] {
+/// Of the tables, clients and networks.
+fn entries(store: &MemoryStore) -> [usize; 5] {
+    let tables = &store.tables;
     [
-        store.unfollowed.entries(),
-        store.pending.entries(),
-        store.codes.entries(),
-        store.traces.entries(),
-        store.usage.clients(),
-        store.usage.networks().len(),
+        tables.sign_ins.len(),
+        tables.codes.len(),
+        tables.traces.len(),
+        tables.usage.clients(),
+        tables.usage.networks(),
     ]
 }
 
@@ -162,10 +164,15 @@ fn the_length_of_every_code_that_was_bound_is_known() {
     assert!(!store.code_lengths().has(65));
 }
 
+/// What is kept of a code: its text, and how many wrong verifiers there were.
+fn kept(store: &MemoryStore, key: Digest) -> Option<String> {
+    let read = |code: &mut Code| code.read().map(|bound| bound.code().expose().to_owned());
+    store.tables.codes.with(key, read).flatten()
+}
+
 #[test]
-fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
-    let (store, clock) = store(&roomy());
-    let there = |secret: &str| store.codes.contains(secret.as_bytes());
+fn a_code_is_wiped_when_it_is_redeemed_or_burnt() {
+    let (store, _clock) = store(&roomy());
     let held = hold(&store, "client");
     let claim = |key| {
         let Redeemed::Claimed(claim) = store.redeem(key, matches) else {
@@ -173,44 +180,55 @@ fn a_code_is_wiped_when_it_is_redeemed_burnt_or_dropped() {
         };
         claim
     };
-    for code in ["redeemed", "attacked", "released", "forgotten"] {
+    for (code, stays) in [("redeemed", false), ("attacked", false), ("released", true)] {
         let key = bind(&store, held, code);
-        assert!(there(code));
+        assert_eq!(kept(&store, key).as_deref(), Some(code));
         match code {
             "redeemed" => store.settle(claim(key), Settlement::Burn),
             "attacked" => {
                 for _ in 0..settings().attempts {
-                    assert!(there(code));
+                    assert_eq!(kept(&store, key).as_deref(), Some(code));
                     let redeemed = store.redeem(key, |_| Presented::WrongVerifier);
                     assert!(matches!(redeemed, Redeemed::Mismatch(_)));
                 }
             }
-            "released" => store.settle(claim(key), Settlement::Release),
-            _ => {}
+            _ => store.settle(claim(key), Settlement::Release),
         }
+        assert_eq!(kept(&store, key).is_some(), stays, "{code}");
     }
-    assert!(!there("redeemed") && !there("attacked"));
-    assert!(there("released") && there("forgotten"));
-    let challenges = |table: &Table| table.contains(&[7; 32]);
-    assert!(challenges(&store.codes) && challenges(&store.pending));
-    assert!(store.pending.contains(b"the client's own state"));
-    clock.advance(settings().pending + GRACE);
-    store.sweep();
-    assert!(!there("released") && !there("forgotten") && !challenges(&store.codes));
-    assert!(!challenges(&store.pending) && !store.pending.contains(b"own state"));
 }
 
 #[test]
 fn a_conflict_keeps_no_secret() {
     let (store, _clock) = store(&roomy());
-    let values = Place::Digest(Digest::of("values", &[]));
+    let key = Digest::of("values", &[]);
+    let read = || store.tables.sign_ins.with(key, |sign_in| sign_in.read());
+    let values = Place::Digest(key);
     store.hold(values, &pending("client"), None).unwrap();
-    assert!(store.pending.contains(b"own state"));
-    assert_eq!(
-        store.hold(values, &pending("other"), None),
-        Ok(Held::Conflict)
-    );
-    assert!(!store.pending.contains(b"own state"));
+    assert_eq!(read(), Some(pending("client")));
+    let before = store.statistics().bytes;
+    let held = store.hold(values, &pending("other"), None);
+    assert_eq!(held, Ok(Held::Conflict));
+    let left = read().unwrap();
+    assert_eq!((left.state, left.challenge), (ClientState::Absent, None));
+    assert!(store.statistics().bytes < before);
+}
+
+#[test]
+fn what_applications_ask_for_is_kept_once_up_to_a_limit() {
+    let applications = Applications::default();
+    let asked: Vec<_> = (0..5000)
+        .map(|client| applications.share(&pending(&client.to_string())))
+        .collect();
+    for (client, asked) in asked.iter().enumerate() {
+        let again = applications.share(&pending(&client.to_string()));
+        assert_eq!(&again, asked);
+        assert_eq!(Arc::ptr_eq(&again, asked), client < applications.len());
+    }
+    assert_eq!(applications.len(), 3584);
+    drop(asked);
+    applications.shrink();
+    assert_eq!(applications.len(), 0);
 }
 
 #[test]
@@ -245,7 +263,7 @@ fn a_sweep_drops_everything_that_is_due_in_batches() {
         assert_eq!(store.statistics().pending, left);
     }
     assert_eq!(store.sweep_batch(), 0);
-    assert_eq!(store.pending.entries(), 1);
+    assert_eq!(store.tables.sign_ins.len(), 1);
 }
 
 #[test]
@@ -263,9 +281,8 @@ fn after_a_flood_memory_is_given_back() {
     clock.advance(settings().pending + settings().code + GRACE);
     store.sweep();
     let after = store.statistics();
-    assert_eq!(entries(&store), [0; 6]);
-    // What stays is the list of origins.
-    assert!(after.bytes - before < 430_000, "{after:?}");
+    assert_eq!(entries(&store), [0; 5]);
+    assert!(after.bytes - before < 100_000, "{after:?}");
 }
 
 /// Time passes while they are at it: a record may be over before the thread that made it goes on. Nothing that any of them
@@ -323,7 +340,7 @@ fn many_threads_leave_nothing_behind() {
     store.sweep();
     let left = store.statistics();
     assert_eq!((left.pending, left.codes, left.tombstones), (0, 0, 0));
-    assert_eq!(entries(&store), [0; 6]);
+    assert_eq!(entries(&store), [0; 5]);
     // Nothing is counted that is not there: the whole store can be filled again.
     let share = roomy().capacity * 9 / 10;
     for _ in 0..share {

@@ -1,58 +1,46 @@
-//! How many records there are, whose they are, and how many there may be.
+//! How much room sign-ins and codes take, whose it is, and how much there may be.
 //!
 //! A record counts as one for each begun [`UNIT`] bytes: the client's state and the upstream's code are kept as they came, and
 //! long ones must not cost more memory than the capacity promises.
 //!
-//! New pending authorizations are refused at capacity, at a client's share of it, and at a network's; and when a network begins too
-//! many a second. Codes are counted against the capacity and the network's share, and refused at [`WITH_CODES`] times either
-//! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
-//! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
+//! A new sign-in is refused at the capacity, at a client's share of it, at a network's, and when a network begins too many a
+//! second. Codes count against the capacity and the network's share, and are refused only at [`WITH_CODES`] times either: the
+//! sign-in that they complete was let in when it began, and a flood of other requests must not undo it. That is more than
+//! sign-ins need, with codes of a kilobyte each, because a code lives for a third of the time of a sign-in.
 
-use std::sync::Arc;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-use super::limits::Limits;
-use super::mix::Mix;
-use super::mix::SHARDS;
-use super::network::{Met, NetworkName, Networks};
-use super::record::State;
-use super::sync::DashMap;
+use foldhash::quality::RandomState;
+
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use super::sync::{DashMap, SHARDS};
 use crate::clock::Timestamp;
+use crate::network::Network;
 use crate::oauth::Digest;
-use crate::store::settings::Limit;
-use crate::store::verbs::{Statistics, StoreError};
-
-/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
-pub(super) const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
-
-/// How often a fresh handle may meet the hash of another one: once is improbable already.
-pub(super) const MINTS: usize = 4;
+use crate::store::settings::{Limit, Settings};
 
 /// Bytes of a record that count as one.
 const UNIT: usize = 256;
 
-/// How many times the capacity, and a network's share of it, there may be with the codes.
-pub(super) const WITH_CODES: usize = 3;
+/// How many times the capacity, and a network's share of it, there may be together with the codes.
+const WITH_CODES: usize = 3;
+
+/// How many seconds' worth of sign-ins a network may begin at once: a class of students, an office in the morning.
+const BURST: Duration = Duration::from_secs(10);
 
 /// As how many records one of that many bytes counts.
 pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes.saturating_sub(1) / UNIT
 }
 
-pub(super) struct Usage {
-    limits: Arc<Limits>,
-    records: AtomicUsize,
-    /// Records of each client that has any.
-    clients: DashMap<Digest, usize, Mix>,
-    networks: Networks,
-    pending: AtomicUsize,
-    /// Of these.
-    unfollowed: AtomicUsize,
-    codes: AtomicUsize,
-    tombstones: AtomicUsize,
-    refused: AtomicU64,
-    evicted: AtomicU64,
+/// Four bytes of a keyed hash of a network, or zero. Networks that meet in one name, by chance only, share one share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct NetworkName(pub(super) u32);
+
+impl NetworkName {
+    /// The name of sign-ins whose network is not known: they have no share.
+    pub(super) const NONE: Self = Self(0);
 }
 
 /// Whose room a record takes.
@@ -63,219 +51,241 @@ pub(super) struct Holder {
     pub(super) network: NetworkName,
 }
 
-impl Holder {
-    /// A client's share is of pending authorizations: who signs in at it is not shut out by the codes of others.
-    fn without_client(self) -> Self {
-        Self {
-            client: None,
-            ..self
-        }
-    }
+/// What a new record would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Met {
+    /// How many there may be.
+    Limit(Limit),
+    /// How many sign-ins a network may begin a second; the next one after that time.
+    Rate(Duration),
 }
 
-/// Room for one record, given back unless it is used. It is counted before the record is there: whatever drops a
-/// record must find it counted.
-#[must_use = "room that is not used is given back at once"]
+pub(super) struct Usage {
+    /// Weights of all sign-ins and codes.
+    total: AtomicUsize,
+    /// Weights of each client's sign-ins.
+    clients: DashMap<Digest, usize, RandomState>,
+    networks: DashMap<NetworkName, Share, RandomState>,
+    names: RandomState,
+}
+
+/// What [`crate::store::Statistics`] tells besides how long the tables are.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) unfollowed: AtomicUsize,
+    pub(super) tombstones: AtomicUsize,
+    pub(super) refused: AtomicU64,
+    pub(super) evicted: AtomicU64,
+}
+
+/// What one network has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    weight: usize,
+    /// When as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the generic cell
+    /// rate algorithm: one number says how much of the burst is used up).
+    due: u64,
+}
+
+/// Room for one record, given back unless it is kept. It is counted before the record is there: whatever drops a record must
+/// find it counted.
+#[must_use = "room that is not kept is given back at once"]
 pub(super) struct Room<'a> {
     usage: &'a Usage,
     holder: Holder,
-    state: State,
     weight: usize,
-    used: bool,
-}
-
-impl Usage {
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self {
-            networks: Networks::new(Arc::clone(&limits)),
-            limits,
-            records: AtomicUsize::new(0),
-            clients: DashMap::with_hasher_and_shard_amount(Mix::new(), SHARDS),
-            pending: AtomicUsize::new(0),
-            unfollowed: AtomicUsize::new(0),
-            codes: AtomicUsize::new(0),
-            tombstones: AtomicUsize::new(0),
-            refused: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn networks(&self) -> &Networks {
-        &self.networks
-    }
-
-    /// Room for a pending authorization, which is [`State::Pending`] or [`State::Unfollowed`].
-    pub(super) fn reserve(
-        &self,
-        holder: Holder,
-        state: State,
-        weight: usize,
-        now: Timestamp,
-    ) -> Result<Room<'_>, Met> {
-        // Before anything is evicted for it: a network that begins too many must not drive out others.
-        self.networks.begin(holder.network, weight, now)?;
-        if let Err(limit) = self.count(holder, weight, 1) {
-            self.networks.undo(holder.network, weight);
-            return Err(Met::Limit(limit));
-        }
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        if state == State::Unfollowed {
-            self.unfollowed.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(self.room(holder, state, weight))
-    }
-
-    /// Room for a code of a sign-in that was let in.
-    pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Met> {
-        let holder = holder.without_client();
-        self.networks.add(holder.network, weight, WITH_CODES)?;
-        if let Err(limit) = self.count(holder, weight, WITH_CODES) {
-            self.networks.remove(holder.network, weight);
-            return Err(Met::Limit(limit));
-        }
-        self.codes.fetch_add(1, Ordering::Relaxed);
-        Ok(self.room(holder, State::Bound, weight))
-    }
-
-    /// A redirect was followed.
-    pub(super) fn follow(&self) {
-        self.unfollowed.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A code has become a tombstone.
-    pub(super) fn bury_code(&self) {
-        self.codes.fetch_sub(1, Ordering::Relaxed);
-        self.tombstones.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A record of that many bytes was dropped.
-    pub(super) fn remove(&self, holder: Holder, state: State, bytes: usize) {
-        // There is a trace for each code, which was counted; and what was followed counts where it stands now.
-        let holder = match state {
-            State::Trace | State::Followed => return,
-            State::Pending | State::Unfollowed | State::Conflict => holder,
-            State::Bound | State::Claimed | State::Redeemed | State::Burnt => {
-                holder.without_client()
-            }
-        };
-        self.uncount(state);
-        self.give_back(holder, weight(bytes));
-    }
-
-    fn uncount(&self, state: State) {
-        let kind = match state {
-            State::Pending | State::Conflict => &self.pending,
-            State::Unfollowed => {
-                self.unfollowed.fetch_sub(1, Ordering::Relaxed);
-                &self.pending
-            }
-            State::Bound | State::Claimed => &self.codes,
-            State::Redeemed | State::Burnt => &self.tombstones,
-            State::Trace | State::Followed => return,
-        };
-        kind.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn give_back(&self, holder: Holder, weight: usize) {
-        self.networks.remove(holder.network, weight);
-        self.records.fetch_sub(weight, Ordering::Relaxed);
-        if let Some(client) = holder.client {
-            self.discount(client, weight);
-        }
-    }
-
-    pub(super) fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn evict(&self, sign_ins: usize) {
-        let sign_ins = u64::try_from(sign_ins).unwrap_or(u64::MAX);
-        self.evicted.fetch_add(sign_ins, Ordering::Relaxed);
-    }
-
-    /// Gives memory back after a flood of clients.
-    pub(super) fn shrink(&self) {
-        if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
-            self.clients.shrink_to_fit();
-        }
-        self.networks.shrink();
-    }
-
-    /// All but the bytes that the records themselves take.
-    pub(super) fn statistics(&self) -> Statistics {
-        Statistics {
-            pending: self.pending.load(Ordering::Relaxed),
-            unfollowed: self.unfollowed.load(Ordering::Relaxed),
-            codes: self.codes.load(Ordering::Relaxed),
-            tombstones: self.tombstones.load(Ordering::Relaxed),
-            bytes: self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1)
-                + self.networks.bytes(),
-            refused: self.refused.load(Ordering::Relaxed),
-            evicted: self.evicted.load(Ordering::Relaxed),
-        }
-    }
-
-    fn room(&self, holder: Holder, state: State, weight: usize) -> Room<'_> {
-        Room {
-            usage: self,
-            holder,
-            state,
-            weight,
-            used: false,
-        }
-    }
-
-    /// So many more, unless there are that many times as many as there may be.
-    fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
-        let capacity = self.limits.capacity().saturating_mul(shares);
-        // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
-        let more = |records| (records < capacity).then_some(records + weight);
-        self.records
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .map_err(|_| Limit::Capacity)?;
-        let fits = |client| self.count_client(client, weight);
-        if holder.client.is_none_or(fits) {
-            return Ok(());
-        }
-        self.records.fetch_sub(weight, Ordering::Relaxed);
-        Err(Limit::Client)
-    }
-
-    /// So many more for this client, unless it has its share.
-    fn count_client(&self, client: Digest, weight: usize) -> bool {
-        let mut records = self.clients.entry(client).or_insert(0);
-        let fits = *records < self.limits.per_client();
-        if fits {
-            *records += weight;
-        }
-        fits
-    }
-
-    fn discount(&self, client: Digest, weight: usize) {
-        self.clients.remove_if_mut(&client, |_, records| {
-            *records = records.saturating_sub(weight);
-            *records == 0
-        });
-    }
-
-    #[cfg(test)]
-    pub(super) fn clients(&self) -> usize {
-        self.clients.len()
-    }
+    /// What the network's rate gets back, in microseconds.
+    interval: u64,
 }
 
 impl Room<'_> {
     /// The record is there.
-    pub(super) fn fill(mut self) {
-        self.used = true;
+    pub(super) fn keep(mut self) {
+        self.weight = 0;
     }
 }
 
 impl Drop for Room<'_> {
     fn drop(&mut self) {
-        if !self.used {
-            self.usage.uncount(self.state);
-            self.usage.give_back(self.holder, self.weight);
+        if self.weight > 0 {
+            self.usage.end(self.holder, self.weight, self.interval);
         }
     }
+}
+
+impl Usage {
+    pub(super) fn new() -> Self {
+        Self {
+            total: AtomicUsize::new(0),
+            clients: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            networks: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            names: RandomState::default(),
+        }
+    }
+
+    pub(super) fn name(&self, network: Option<Network>) -> NetworkName {
+        network.map_or(NetworkName::NONE, |network| {
+            let [_, _, _, _, hash @ ..] = self.names.hash_one(network.as_bytes()).to_be_bytes();
+            NetworkName(u32::from_be_bytes(hash).max(1))
+        })
+    }
+
+    /// Room for a new sign-in.
+    pub(super) fn begin(
+        &self,
+        holder: Holder,
+        weight: usize,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Room<'_>, Met> {
+        let interval = 1_000_000 / u64::from(settings.network_rate.max(1));
+        let now = now.as_millis().saturating_mul(1000);
+        // Before anything is evicted for it: a network that begins too many must not drive out others.
+        self.change(holder.network, |network| {
+            let due = network.due.max(now).saturating_add(interval);
+            let early = due.saturating_sub(now.saturating_add(micros(BURST)));
+            if early > 0 {
+                return Err(Met::Rate(Duration::from_micros(early)));
+            }
+            network.add(weight, settings.network_share())?;
+            network.due = due;
+            Ok(())
+        })?;
+        self.count(holder, weight, 1, settings, interval)
+    }
+
+    /// Room for a code of a sign-in that was let in.
+    pub(super) fn add_code(
+        &self,
+        holder: Holder,
+        weight: usize,
+        settings: &Settings,
+    ) -> Result<Room<'_>, Met> {
+        let share = settings.network_share().saturating_mul(WITH_CODES);
+        self.change(holder.network, |network| network.add(weight, share))?;
+        self.count(holder, weight, WITH_CODES, settings, 0)
+    }
+
+    /// A record is gone.
+    pub(super) fn remove(&self, (holder, weight): (Holder, usize)) {
+        self.end(holder, weight, 0);
+    }
+
+    /// Gives memory back after a flood of clients and networks.
+    pub(super) fn shrink(&self) {
+        if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
+            self.clients.shrink_to_fit();
+        }
+        if self.networks.capacity() > 4096 && self.networks.len() < self.networks.capacity() / 16 {
+            self.networks.shrink_to_fit();
+        }
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1)
+            + self.networks.capacity() * 8 / 7 * (size_of::<(NetworkName, Share)>() + 1)
+    }
+
+    /// How many clients have sign-ins.
+    pub(super) fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Counts a record whose network has counted it already, unless there are too many: so many `times` the capacity.
+    fn count(
+        &self,
+        holder: Holder,
+        weight: usize,
+        times: usize,
+        settings: &Settings,
+        interval: u64,
+    ) -> Result<Room<'_>, Met> {
+        let capacity = settings.capacity.saturating_mul(times);
+        // The last record may be a heavy one: room for it alone would be asked for in vain again and again.
+        let more = |total| (total < capacity).then_some(total + weight);
+        let total = &self.total;
+        if total
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_err()
+        {
+            self.leave(holder.network, weight, interval);
+            return Err(Met::Limit(Limit::Capacity));
+        }
+        let mut room = Room {
+            usage: self,
+            holder,
+            weight,
+            interval,
+        };
+        if let Some(client) = holder.client {
+            let mut held = self.clients.entry(client).or_default();
+            // Counted first, so that the room that is given back was counted as a whole.
+            *held += weight;
+            if *held - weight >= settings.client_share() {
+                drop(held);
+                return Err(Met::Limit(Limit::Client));
+            }
+        }
+        // From now on the sign-in counts as begun, even if it is not kept.
+        room.interval = 0;
+        Ok(room)
+    }
+
+    fn change(
+        &self,
+        network: NetworkName,
+        change: impl FnOnce(&mut Share) -> Result<(), Met>,
+    ) -> Result<(), Met> {
+        if network == NetworkName::NONE {
+            return Ok(());
+        }
+        let answer = change(&mut self.networks.entry(network).or_default());
+        if answer.is_err() {
+            // A network that was refused its first record is not remembered.
+            self.leave(network, 0, 0);
+        }
+        answer
+    }
+
+    fn end(&self, holder: Holder, weight: usize, interval: u64) {
+        self.leave(holder.network, weight, interval);
+        self.total.fetch_sub(weight, Ordering::Relaxed);
+        if let Some(client) = holder.client {
+            self.clients.remove_if_mut(&client, |_, held| {
+                *held = held.saturating_sub(weight);
+                *held == 0
+            });
+        }
+    }
+
+    /// A network without records is forgotten.
+    fn leave(&self, network: NetworkName, weight: usize, interval: u64) {
+        if network != NetworkName::NONE {
+            self.networks.remove_if_mut(&network, |_, share| {
+                share.weight = share.weight.saturating_sub(weight);
+                share.due = share.due.saturating_sub(interval);
+                share.weight == 0
+            });
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn networks(&self) -> usize {
+        self.networks.len()
+    }
+}
+
+impl Share {
+    fn add(&mut self, weight: usize, limit: usize) -> Result<(), Met> {
+        if self.weight >= limit {
+            return Err(Met::Limit(Limit::Network));
+        }
+        self.weight += weight;
+        Ok(())
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -13,9 +13,6 @@ const IMPORT_FROM_ABOVE: &[&str] = &[
     "flow/settlement",
     "flow/submission",
     "oauth/digest/memo",
-    "store/memory/bind",
-    "store/memory/expiry",
-    "store/memory/table",
 ];
 
 /// Files in a circle, until they are changed. (One through a file above is told by the list before.) Only to become fewer.

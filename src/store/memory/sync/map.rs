@@ -1,6 +1,5 @@
 //! As much of a `DashMap` as the store uses, of one shard, so that every lock of it is one that the model checker sees.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::ops::{Deref, DerefMut};
@@ -18,22 +17,10 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         Self(RwLock::new(HashMap::with_hasher(hasher)))
     }
 
-    pub(in crate::store::memory) fn with_capacity_and_hasher_and_shard_amount(
-        _capacity: usize,
-        hasher: S,
-        shards: usize,
-    ) -> Self {
-        Self::with_hasher_and_shard_amount(hasher, shards)
-    }
-
-    pub(in crate::store::memory) fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V, S>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        let map = self.read();
-        let key = *map.get_key_value(key)?.0;
-        Some(Ref { map, key })
+    pub(in crate::store::memory) fn get_mut(&self, key: &K) -> Option<There<'_, K, V, S>> {
+        let map = self.write();
+        let key = *key;
+        map.contains_key(&key).then_some(There { map, key })
     }
 
     pub(in crate::store::memory) fn entry(&self, key: K) -> Entry<'_, K, V, S> {
@@ -45,11 +32,14 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         }
     }
 
-    pub(in crate::store::memory) fn remove_if(&self, key: &K, is_it: impl FnOnce(&K, &V) -> bool) {
+    pub(in crate::store::memory) fn remove_if(
+        &self,
+        key: &K,
+        is_it: impl FnOnce(&K, &V) -> bool,
+    ) -> Option<(K, V)> {
         let mut map = self.write();
-        if map.get(key).is_some_and(|value| is_it(key, value)) {
-            map.remove(key);
-        }
+        let goes = map.get(key).is_some_and(|value| is_it(key, value));
+        goes.then(|| map.remove_entry(key)).flatten()
     }
 
     pub(in crate::store::memory) fn remove_if_mut(
@@ -90,27 +80,17 @@ pub(in crate::store::memory) enum Entry<'a, K, V, S> {
 }
 
 impl<'a, K: Copy + Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
-    pub(in crate::store::memory) fn or_insert(self, value: V) -> There<'a, K, V, S> {
+    pub(in crate::store::memory) fn or_default(self) -> There<'a, K, V, S>
+    where
+        V: Default,
+    {
         match self {
             Self::Occupied(there) => there,
             Self::Vacant(NotThere { mut map, key }) => {
-                map.insert(key, value);
+                map.insert(key, V::default());
                 There { map, key }
             }
         }
-    }
-}
-
-pub(in crate::store::memory) struct Ref<'a, K, V, S> {
-    map: RwLockReadGuard<'a, HashMap<K, V, S>>,
-    key: K,
-}
-
-impl<K: Eq + Hash, V, S: BuildHasher> Deref for Ref<'_, K, V, S> {
-    type Target = V;
-
-    fn deref(&self) -> &V {
-        &self.map[&self.key]
     }
 }
 
@@ -120,12 +100,12 @@ pub(in crate::store::memory) struct There<'a, K, V, S> {
 }
 
 impl<K: Copy + Eq + Hash, V, S: BuildHasher> There<'_, K, V, S> {
-    pub(in crate::store::memory) fn get(&self) -> &V {
+    pub(in crate::store::memory) fn get_mut(&mut self) -> &mut V {
         self
     }
 
-    pub(in crate::store::memory) fn insert(&mut self, value: V) {
-        self.map.insert(self.key, value);
+    pub(in crate::store::memory) fn insert(&mut self, value: V) -> V {
+        std::mem::replace(self, value)
     }
 }
 

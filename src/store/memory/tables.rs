@@ -1,0 +1,297 @@
+//! The tables with their queues, and the room in them: dropping what is over, the oldest first; and evicting sign-ins that were
+//! begun and never continued.
+
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::record::{Applications, Code, Record, SignIn, Stage, Trace};
+use super::sync::atomic::{AtomicUsize, Ordering};
+use super::table::{Due, Queue, Table};
+use super::usage::{Counts, Holder, Met, Room, Usage};
+use crate::clock::Timestamp;
+use crate::oauth::Digest;
+use crate::store::settings::{Limit, Settings};
+use crate::store::verbs::{Statistics, StoreError};
+
+/// How long an expired record stays, so that it can be told from one that never was.
+pub(super) const GRACE: Duration = Duration::from_mins(1);
+
+/// How many records are dropped at once.
+const BATCH: usize = 64;
+
+/// How many records of the same kind are dropped with each one that is added: more than one, so that a store under load gets
+/// rid of a backlog by itself.
+const PER_ADDITION: usize = 2;
+
+/// How many records one sweep drops: a few milliseconds' worth, since it runs beside requests.
+const PER_SWEEP: usize = 32 * 1024;
+
+/// How many sign-ins whose redirect was not followed are evicted at once: no more than are needed, or some of those whose browser
+/// is about to follow it.
+const EVICTED: usize = 4;
+
+/// How many of the oldest records are looked at for one of the same holder.
+const LOOKED_AT: usize = 128;
+
+pub(super) struct Tables {
+    pub(super) settings: ArcSwap<Settings>,
+    pub(super) sign_ins: Table<SignIn>,
+    pub(super) codes: Table<Code>,
+    /// Under the digests of raw codes.
+    pub(super) traces: Table<Trace>,
+    pub(super) queues: Queues,
+    pub(super) applications: Applications,
+    pub(super) usage: Usage,
+    pub(super) counts: Counts,
+}
+
+/// One for each lifetime.
+#[derive(Default)]
+pub(super) struct Queues {
+    /// Of sign-ins whose redirect has not been followed.
+    pub(super) unfollowed: Queue,
+    pub(super) sign_ins: Queue,
+    pub(super) codes: Queue,
+    pub(super) traces: Queue,
+}
+
+impl Tables {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            settings: ArcSwap::from_pointee(settings.clone()),
+            sign_ins: Table::new(),
+            codes: Table::new(),
+            traces: Table::new(),
+            queues: Queues::default(),
+            applications: Applications::default(),
+            usage: Usage::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Room for a sign-in of that weight. At capacity, what has expired makes room at once; and then those sign-ins that were never
+    /// continued, the oldest first: where a share is used up, those of its holder alone.
+    pub(super) fn room(
+        &self,
+        holder: Holder,
+        weight: usize,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Room<'_>, StoreError> {
+        loop {
+            let (limit, wait) = match self.usage.begin(holder, weight, settings, now) {
+                Ok(room) => return Ok(room),
+                Err(Met::Rate(wait)) => (Limit::Rate, wait),
+                Err(Met::Limit(_)) if self.drop_with_room(now) > 0 => continue,
+                Err(Met::Limit(limit)) if self.evict(limit, holder) => continue,
+                Err(Met::Limit(limit)) => (limit, self.wait(limit, holder, settings, now)),
+            };
+            return Err(self.refuse(limit, wait));
+        }
+    }
+
+    pub(super) fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        StoreError::NoRoom(limit, wait)
+    }
+
+    /// Reads or changes a sign-in, whose redirect is followed now if it was not before: then it lives on.
+    pub(super) fn followed<T>(
+        &self,
+        key: Digest,
+        now: Timestamp,
+        f: impl FnOnce(&mut SignIn) -> T,
+    ) -> Option<T> {
+        self.sign_ins.with(key, |sign_in| {
+            if sign_in.stage == Stage::Unfollowed && !sign_in.is_over(now) {
+                sign_in.stage = Stage::Waiting { codes: 0 };
+                sign_in.deadline = now.after(self.settings.load().pending);
+                self.queues.sign_ins.push(key, sign_in.deadline);
+                self.counts.unfollowed.fetch_sub(1, Ordering::Relaxed);
+            }
+            f(sign_in)
+        })
+    }
+
+    /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is for the next time.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        let mut dropped = 0;
+        while dropped < PER_SWEEP {
+            match self.sweep_batch(now) {
+                0 => break,
+                batch => dropped += batch,
+            }
+        }
+        self.sign_ins.shrink();
+        self.codes.shrink();
+        self.traces.shrink();
+        self.usage.shrink();
+        self.applications.shrink();
+    }
+
+    /// One batch of a sweep; returns how many deadlines were looked after, zero when nothing is due.
+    pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
+        let until = before_grace(now);
+        match self.drop_with_room(until) {
+            0 => self.drop_due(&self.queues.traces, &self.traces, BATCH, until),
+            dropped => dropped,
+        }
+    }
+
+    /// Drops what is due of the kind of a record that was just added.
+    pub(super) fn drop_some<R: Record>(&self, queue: &Queue, table: &Table<R>, now: Timestamp) {
+        self.drop_due(queue, table, PER_ADDITION, before_grace(now));
+    }
+
+    /// A record is gone: it takes no room any more.
+    pub(super) fn account_for(&self, record: &impl Record) {
+        if let Some(room) = record.room() {
+            self.usage.remove(room);
+        }
+        if let Some(count) = record.count(&self.counts) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A batch of those records whose end makes room.
+    fn drop_with_room(&self, until: Timestamp) -> usize {
+        let Queues {
+            unfollowed,
+            sign_ins,
+            codes,
+            ..
+        } = &self.queues;
+        for queue in [unfollowed, sign_ins] {
+            match self.drop_due(queue, &self.sign_ins, BATCH, until) {
+                0 => {}
+                dropped => return dropped,
+            }
+        }
+        self.drop_due(codes, &self.codes, BATCH, until)
+    }
+
+    fn drop_due<R: Record>(
+        &self,
+        queue: &Queue,
+        table: &Table<R>,
+        limit: usize,
+        until: Timestamp,
+    ) -> usize {
+        let due = queue.take(limit, until);
+        for Due { key, deadline } in &due {
+            if let Some(record) = table.remove_if(*key, |record| record.deadline() == *deadline) {
+                self.account_for(&*record);
+            }
+        }
+        due.len()
+    }
+
+    /// Whether there was a sign-in to evict.
+    fn evict(&self, limit: Limit, holder: Holder) -> bool {
+        let queue = &self.queues.unfollowed;
+        let mut passed = Vec::new();
+        let mut evicted = 0;
+        for due in queue.oldest(LOOKED_AT) {
+            let is_it = |sign_in: &SignIn| {
+                sign_in.stage == Stage::Unfollowed && sign_in.deadline == due.deadline
+            };
+            let is_others =
+                |sign_in: &mut SignIn| is_it(sign_in) && !counts(limit, holder, sign_in);
+            if self.sign_ins.with(due.key, is_others) == Some(true) {
+                continue;
+            }
+            passed.push(due);
+            if let Some(sign_in) = self.sign_ins.remove_if(due.key, is_it) {
+                self.account_for(&*sign_in);
+                evicted += 1;
+                if evicted == EVICTED {
+                    break;
+                }
+            }
+        }
+        queue.forget(&passed);
+        let sign_ins = u64::try_from(evicted).unwrap_or(u64::MAX);
+        self.counts.evicted.fetch_add(sign_ins, Ordering::Relaxed);
+        evicted > 0
+    }
+
+    /// How long it takes until there is room for more of that holder's.
+    fn wait(&self, limit: Limit, holder: Holder, settings: &Settings, now: Timestamp) -> Duration {
+        let Queues {
+            unfollowed,
+            sign_ins,
+            codes,
+            ..
+        } = &self.queues;
+        let first = [
+            first(unfollowed, &self.sign_ins, limit, holder),
+            first(sign_ins, &self.sign_ins, limit, holder),
+            first(codes, &self.codes, limit, holder),
+        ];
+        // When none of the oldest is the holder's, it is known when all records are over.
+        let first = first.into_iter().flatten().min();
+        first.map_or(settings.pending, |first| first.since(now))
+    }
+
+    /// Numbers for metrics and readiness.
+    pub(super) fn statistics(&self) -> Statistics {
+        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        let Queues {
+            unfollowed,
+            sign_ins,
+            codes,
+            traces,
+        } = &self.queues;
+        let queues = [unfollowed, sign_ins, codes, traces].map(Queue::bytes);
+        let tombstones = load(&self.counts.tombstones);
+        Statistics {
+            pending: self.sign_ins.len(),
+            unfollowed: load(&self.counts.unfollowed),
+            codes: self.codes.len().saturating_sub(tombstones),
+            tombstones,
+            bytes: self.sign_ins.bytes()
+                + self.codes.bytes()
+                + self.traces.bytes()
+                + queues.iter().sum::<usize>()
+                + self.applications.bytes(self.usage.clients())
+                + self.usage.bytes(),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+            evicted: self.counts.evicted.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The first deadline among the oldest records that take room of what is used up.
+fn first<R: Record>(
+    queue: &Queue,
+    table: &Table<R>,
+    limit: Limit,
+    holder: Holder,
+) -> Option<Timestamp> {
+    let is_one = |due: &Due| {
+        let found = table.with(due.key, |record| {
+            record.deadline() == due.deadline && counts(limit, holder, record)
+        });
+        found == Some(true)
+    };
+    let mut oldest = queue.oldest(LOOKED_AT).into_iter();
+    oldest.find(is_one).map(|due| due.deadline)
+}
+
+/// Whether a record takes room of what is used up.
+fn counts(limit: Limit, holder: Holder, record: &impl Record) -> bool {
+    let Some((of, _)) = record.room() else {
+        return false;
+    };
+    match limit {
+        Limit::Capacity => true,
+        Limit::Client => of.client == holder.client,
+        Limit::Network | Limit::Rate => of.network == holder.network,
+    }
+}
+
+fn before_grace(now: Timestamp) -> Timestamp {
+    let grace = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(grace))
+}
