@@ -13,8 +13,8 @@
 //!    change them ([`flow::submission`]). The gate forwards them, with the stored challenge or without any (`to_upstream`).
 //! 3. **Authorization response** (`gateway/bind.rs`). The upstream answers with a code, in a `Location` or in a form_post page
 //!    ([`answer::carrier`]). The gate *binds* the code: it stores the code together with the challenge, the client and the
-//!    redirect URI. The client gets a new handle in place of the code, and its own `state`. The upstream's code never leaves the
-//!    gate. If the gate does not recognise a response, the sign-in fails: the client then holds a code that the gate never bound.
+//!    redirect URI. The client gets a new handle in place of the code, and its own `state`. The upstream's code does not leave
+//!    the gate. If the gate fails to recognise a response, its code was never bound, and step 4 refuses it.
 //! 4. **Token request** (`gateway/token.rs`). The gate finds the bound code by its handle and checks the request against it
 //!    ([`policy::redeem`]): same client, same redirect URI, and S256(verifier) = challenge. The same store operation claims the
 //!    code ([`store::Redeemed`]), so only one request can redeem it; a request that fails the check claims nothing and blocks no

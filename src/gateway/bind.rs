@@ -164,7 +164,7 @@ async fn examine<'g>(
                 .as_ref()
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: other_browser == Some(BrowserBinding::Hard),
-            is_anothers: found.is_anothers(exchange, asked),
+            is_of_other_client: found.is_of_other_client(exchange, asked),
             rule: found.rule(exchange, asked),
         };
         let plan = match judge(&facts) {

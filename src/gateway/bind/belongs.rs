@@ -91,7 +91,7 @@ impl Belongs {
     }
 
     /// Whether the request was for another client with a stricter rule.
-    pub(super) fn is_anothers(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
+    pub(super) fn is_of_other_client(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
         self.record().is_some_and(|record| {
             asked.rule_of(exchange, record.client) != exchange.rule(Some(record.client))
         })
