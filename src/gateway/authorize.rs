@@ -77,7 +77,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return refused;
     }
     if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
-        let text = "a code beside the handle of a sign-in";
+        let text = "the request contains a code next to the handle of a sign-in";
         return malformed(exchange, request, text, StatusCode::BAD_REQUEST).await;
     }
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
@@ -93,9 +93,9 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     let may_continue = handle.is_some() || exchange.site.settings.rules.any_upstream_codes();
     if is_multipart && (!may_continue || in_parts) {
         let text = if may_continue {
-            "a multipart body that may begin a sign-in, or change it"
+            "a multipart body must not begin or change a sign-in"
         } else {
-            "multipart is accepted on a continuation only"
+            "a multipart body is only accepted in a request that continues a sign-in"
         };
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return malformed(exchange, request, text, status).await;

@@ -257,11 +257,7 @@ async fn bind<'g>(
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
-        return Err(found.unsafe_because(
-            exchange,
-            asked,
-            "a page that is too long to be rewritten",
-        ));
+        return Err(found.unsafe_because(exchange, asked, "the page is too long to be rewritten"));
     }
     // Checked without the state: the client's own state may look like a code.
     let without_state = written(&ClientState::Absent, &[]);

@@ -76,16 +76,16 @@ async fn suspect<'g>(
         return None;
     }
     let rule = heard.rule_of_stray_codes(exchange, request)?;
-    let violation = Violation::TokenRequestElsewhere("it has the code of a sign-in");
+    let violation = Violation::TokenRequestElsewhere("it contains the code of a sign-in");
     Some((rule, violation))
 }
 
 /// Why a request counts as a token request, if it does.
 fn asks_for_token(heard: &Heard) -> Option<&'static str> {
     if heard.said.asks_for_token() {
-        Some("it has a grant, or a code and what is sent with one")
+        Some("it contains a grant_type, or a code with parameters of a token request")
     } else if heard.is_planted() {
-        Some("it has a code beside the handle of a sign-in")
+        Some("it contains a code next to the handle of a sign-in")
     } else {
         None
     }
@@ -95,7 +95,7 @@ fn asks_for_token(heard: &Heard) -> Option<&'static str> {
 fn may_ask_for_token(heard: &Heard, request: &Received) -> Option<&'static str> {
     // Django decodes the query, too, in the charset that Content-Type names.
     if !request.query().is_empty() && concern::has_foreign_charset(&request.headers) {
-        return Some("its query is in another charset");
+        return Some("its query is in a charset that is not supported");
     }
     let unreadable = heard.said.unreadable;
     unreadable.filter(|_| !concern::is_media(&request.headers))

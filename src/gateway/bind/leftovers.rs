@@ -250,7 +250,7 @@ async fn sealed<'g>(
     }
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
-    let why = "a coding that was not asked for";
+    let why = "the body has a content coding that the gate did not accept";
     let found = suspicious(exchange, asked, (live.first(), why));
     // The answer to a script's request does not end the sign-in.
     let is_answer = asked.handle.is_some() || asked.sent.is_post();
