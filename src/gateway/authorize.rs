@@ -1,9 +1,9 @@
 //! The authorization endpoint (steps 1 and 2 of the crate documentation). A request is
 //!
-//! - refused as malformed or ambiguous, or because it looks like a token request ([`unreadable`], [`elsewhere`]);
-//! - the continuation of a sign-in, if a `state` is a handle ([`continuation`]);
-//! - a fresh authorization request ([`fresh`]);
-//! - or something of the server's own, such as a login form, which passes ([`pass`]).
+//! - refused as malformed or ambiguous, or because it looks like a token request ([`mod@unreadable`], [`elsewhere`]);
+//! - the continuation of a sign-in, if a `state` is a handle ([`mod@continuation`]);
+//! - a fresh authorization request ([`mod@fresh`]);
+//! - or something of the server's own, such as a login form, which passes ([`mod@pass`]).
 
 mod continuation;
 mod correlated;
