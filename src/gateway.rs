@@ -116,7 +116,7 @@ impl Gateway {
         }
     }
 
-    /// Frees places in flight that wait for slow clients, before none are left ([`Crowd::relieve`]).
+    /// If few places in flight are free, closes connections that wait for slow clients ([`Crowd::relieve`]).
     pub(crate) fn relieve(&self, crowd: &Crowd) {
         let view = self.view.load();
         let places = view.snapshot.sites.iter().map(|site| site.state.places());

@@ -26,8 +26,8 @@
 //! With `codes = "upstream"` the gate replaces nothing. It then finds its records by digests of the state and of the code
 //! (`gateway/authorize/correlated.rs`).
 //!
-//! [`policy::apply`] is the only function that reads whether a client's rule enforces, reports or is off. [`app`] connects the
-//! components, [`cli`] implements the commands.
+//! [`policy::apply`] is the only function that decides by the mode of a client's rule (enforce, report, off). [`app`] connects
+//! the components, [`cli`] implements the commands.
 
 mod admin;
 mod answer;

@@ -1,9 +1,10 @@
 //! Scans a request like the most lenient server: the query, the header fields, and the body in every grammar, whatever its media
 //! type.
 //!
-//! Requests that the gate judges are parsed strictly ([`crate::oauth::Params`]). The scan is for all others: it finds token
-//! requests at other paths than the token endpoint, parameter names in spellings that only some framework accepts, and codes of
-//! other users. It is pure. The gateway asks the store whose the candidates are, and `policy::Rules::concerned` chooses the rule.
+//! The gate parses the requests that it judges strictly ([`crate::oauth::Params`]). The scan finds what the strict parser does
+//! not: token requests at other paths than the token endpoint, parameter names in spellings that only some framework accepts, and
+//! codes of other users. It is pure. The gateway asks the store whose the candidates are, and `policy::Rules::concerned` chooses
+//! the rule.
 //!
 //! **Bounds.** The scan takes linear time: each grammar reads the text once, and removes at most
 //! [`crate::spelling::layers::ROUNDS`] layers of escapes. Its result is bounded by `MAX_CLIENTS`, `MAX_CANDIDATES` and

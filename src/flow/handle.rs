@@ -81,7 +81,7 @@ impl HandleKey {
         }
     }
 
-    /// Parses a handle. `None`: the gate did not create it for this upstream and purpose.
+    /// Parses a handle, live or dead. `None`: the text is not a handle of this upstream and purpose.
     pub fn recognise(&self, purpose: Purpose, text: &str) -> Option<Handle> {
         let bytes = text.as_bytes();
         let plausible = bytes.len() == LENGTH

@@ -28,7 +28,7 @@ const SPELT: [&[u8]; 6] = [
     b"refreshToken",
 ];
 
-/// The code is invalid, expired, used, or was issued to another client (RFC 6749 section 5.2).
+/// The error for a code that is invalid, expired, used, or issued to another client (RFC 6749 section 5.2).
 const INVALID_GRANT: &str = "invalid_grant";
 
 /// The answer to a redemption.
@@ -89,7 +89,7 @@ pub(crate) const fn may_release(status: u16) -> bool {
     matches!(status, 200..=299 | 400..=499 | 503)
 }
 
-/// Whether a text contains the name of a token. An answer that does burns the code, so the rest of it need not be read.
+/// Whether a text contains the name of a token. A success that does burns the code, so the rest of it need not be read.
 pub(crate) fn names_token(text: &[u8]) -> bool {
     // All names contain `oken`, and it is rare in other text.
     memmem::find_iter(text, b"oken").any(|at| {

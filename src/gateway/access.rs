@@ -1,6 +1,6 @@
 //! The access log: one line at level `debug` for each request, when it ends. At other levels no [`Access`] is created.
 //!
-//! A path may contain a secret: a password reset link, a code, a session id. Secrets cannot be told from names, so a path segment
+//! A path may contain a secret: a password reset link, a code, a session id. Secrets look like names, so a path segment
 //! is written only if it is known: it is in the configuration, or many servers use it.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -76,7 +76,7 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// Today as a number of days. 0 if no client has an exception that may end: the clock is then not read.
+    /// Today as a number of days. 0 if there are no exceptions, which may end: the clock is then not read.
     pub(super) fn today(&self) -> u64 {
         if self.site.settings.rules.any_exception() {
             clock::today()

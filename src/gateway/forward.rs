@@ -1,4 +1,4 @@
-//! Requests that are for no intercepted endpoint. They are streamed through; answers that may carry a code are still checked.
+//! Requests for paths that are not intercepted. They are streamed through; answers that may carry a code are still checked.
 
 use std::sync::LazyLock;
 

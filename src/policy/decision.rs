@@ -61,7 +61,8 @@ pub(crate) enum Decision<T> {
     Refuse(T, Violation),
 }
 
-/// Applies the mode to a verdict. No other function decides by the mode. Enforce refuses exactly what report logs.
+/// Applies the mode to a verdict. No other function reads the mode to decide about a request. Enforce refuses exactly what report
+/// logs.
 pub(crate) fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
     let Verdict { subject, violation } = verdict;
     match (mode, violation) {

@@ -50,7 +50,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     grant(rule, redemption.grant_type)?;
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
-        Found::Uncertain => return alone(rule, redemption),
+        Found::Uncertain => return without_code(rule, redemption),
         Found::Live(bound) => (bound, Ok(())),
         Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
@@ -77,7 +77,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
 }
 
 /// Judges a redemption without its code: a verifier must be present, whatever the challenge is.
-fn alone(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
+fn without_code(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
     match redemption.code_verifier {
         None if rule.challenge_required => Err(Violation::MissingVerifier),
         None => Ok(()),

@@ -106,7 +106,7 @@ pub(crate) fn is_parameter_like(credential: Credential, url: &[u8], like: Creden
     })
 }
 
-/// A quick test: whether the name occurs at all, without separators in its words.
+/// A quick test: whether the word `code` or `token` occurs at all.
 fn mentions(credential: Credential, text: &[u8]) -> bool {
     match credential {
         Credential::Code => names_code(text),

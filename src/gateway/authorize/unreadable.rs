@@ -1,4 +1,4 @@
-//! Requests that cannot be parsed, or only ambiguously. They are judged by the rule of the clients that they may concern.
+//! Malformed and ambiguous requests. They are judged by the rule of the clients that they may concern.
 
 use http::{Method, Response, StatusCode};
 

@@ -139,8 +139,8 @@ fn texts<'r>(
 
 /// Refuses an answer in which no carrier was found if it still may deliver a credential:
 ///
-/// - a handle, live or dead, and a possible code in the same text: `Refresh`, `Link` and vendors' ways to redirect, a `Location`
-///   of an unknown shape, a page. A live handle counts for all texts of the answer.
+/// - a handle, live or dead, and a possible code or token in the same text: `Refresh`, `Link` and vendors' ways to redirect, a
+///   `Location` of an unknown shape, a page. A live handle counts for all texts of the answer.
 /// - a token without a sign-in, in a URL that leads away from the server.
 pub(super) async fn leftovers<'g>(
     exchange: &Exchange<'g>,

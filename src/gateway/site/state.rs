@@ -31,9 +31,9 @@ pub(crate) struct SiteState {
     learned: DashMap<Digest, Vec<Digest>>,
     /// For each redirect URI at a loopback address, its digest without the port ([`Loopback`]), under which it is learned.
     loopback: DashMap<Digest, Digest>,
-    /// Client names by digest, for the log.
+    /// Client names by digest, for the log and for [`SiteState::clients`].
     names: DashMap<Digest, ClientId>,
-    /// Codes whose sign-in is uncertain, because an observed upstream gets no cookie that would distinguish sign-ins.
+    /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
     in_flight: InFlight,
@@ -78,7 +78,7 @@ impl SiteState {
         self.loopback.insert(exact, loopback.digest());
     }
 
-    /// Remembers a client's name for the log. Records have only its digest.
+    /// Remembers a client's name. Records have only its digest.
     pub(crate) fn note_client(&self, client: &ClientId) {
         /// The longest name that is remembered, in bytes.
         const LONGEST: usize = 128;
@@ -86,7 +86,8 @@ impl SiteState {
         if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
             return;
         }
-        // Invented names can fill the map. Only the log depends on it.
+        // Invented names can fill the map, and other names are then forgotten: the log lacks them, and after a change of the
+        // configuration their sign-ins are not recognised as namesakes.
         if self.names.len() >= MAX_CLIENTS {
             self.names.clear();
         }
