@@ -1,5 +1,6 @@
-//! The upstream's answers: where a code travels ([`carrier`]), whether it may leave ([`mod@judge`]), and that nothing of it is left
-//! where it was replaced ([`check`]). Pure: the gateway asks the store, and puts the answers here.
+//! Pure functions about the upstream's answers: where a code is found ([`carrier`]), whether it may be delivered ([`mod@judge`]),
+//! and whether an answer still contains it after it was replaced ([`check`]). The gateway asks the store and passes the results
+//! in.
 
 pub(crate) mod carrier;
 pub(crate) mod check;

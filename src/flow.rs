@@ -1,5 +1,5 @@
-//! The life of one code: *pending* (an accepted authorization request), *bound* (a code that the upstream issued for
-//! it), *redeemed*. What happens when is here; where it is kept is [`crate::store`]'s business.
+//! The life of one code: *pending* (an accepted authorization request), *bound* (the upstream issued a code for it), *redeemed*.
+//! This module defines the states; [`crate::store`] stores them.
 //!
 //! Pure: no clock, no randomness, no I/O.
 
@@ -20,27 +20,27 @@ pub use handle::{HandleKey, Purpose};
 pub(crate) use lengths::CodeLengths;
 pub use submission::Submission;
 
-/// How many codes one pending authorization may yield: double click, Back and reload make real servers issue a second
-/// and a third one, and each is legitimate.
+/// The most codes that one pending authorization may yield. More than one is legitimate: after a double click, Back or reload
+/// real servers issue a second and a third code.
 pub(crate) const CODES_PER_AUTHORIZATION: u8 = 5;
 
-/// How often one code may be released. An honest client needs a handful: a DPoP nonce, client authentication in the other
-/// style, an upstream that asks to be left alone for a while. Who needs more is trying something, with the right verifier.
+/// How often one code may be released after a correct verifier. An honest client needs a few: for a DPoP nonce, for another
+/// method of client authentication, for an upstream that is temporarily unavailable.
 pub(crate) const RELEASES_PER_CODE: u8 = 10;
 
-/// The client's own `state`, which has to come back as it went.
+/// The client's own `state`, which the response must repeat exactly.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ClientState {
-    /// No `state` parameter at all: the response gets none.
+    /// No `state` parameter.
     Absent,
     /// `state` without `=`.
     Bare,
-    /// `state=…`, decoded; may be empty.
+    /// The decoded value of `state=…`; may be empty.
     Value(Box<str>),
 }
 
 impl ClientState {
-    /// The text to compare and to restore.
+    /// The value, if there is one.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Absent | Self::Bare => None,
@@ -49,7 +49,7 @@ impl ClientState {
     }
 }
 
-/// A state is often a CSRF token.
+/// Redacts the value, which is often a CSRF token.
 impl fmt::Debug for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -60,33 +60,33 @@ impl fmt::Debug for ClientState {
     }
 }
 
-/// An accepted authorization request, until it expires. Identifiers are kept as digests: they are only compared.
+/// The record of an accepted authorization request. Identifiers are stored as digests, because they are only compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingAuthorization {
-    /// `None` only where the rule of the client does not require one.
+    /// `None` only if the rule of the client does not require one.
     pub challenge: Option<CodeChallenge>,
     /// [`crate::oauth::ClientId::digest`].
     pub client: Digest,
-    /// `None`: the request named none, and the upstream knows the only one that is registered.
+    /// `None`: the request named none; the upstream uses the only registered one.
     pub redirect: Option<RedirectDigest>,
-    /// To be restored.
+    /// The client's own `state`.
     pub state: ClientState,
-    /// As sent.
+    /// `response_type` as sent.
     pub response_type: Option<Box<str>>,
-    /// As sent.
+    /// `response_mode` as sent.
     pub response_mode: Option<Box<str>>,
-    /// The digest of the cookie that the browser got with the redirect, when it got one.
+    /// The digest of the gate's cookie, if the browser has one.
     pub browser: Option<Digest>,
 }
 
 impl PendingAuthorization {
-    /// The mode of the response where the request names none. `None`: it has no response type.
+    /// The default response mode of the response type. `None`: the request has no response type.
     pub fn default_mode(&self) -> Option<ResponseMode> {
         let asked = self.response_type.as_deref().map(ResponseType::parse);
         asked.map(|asked| asked.default_mode())
     }
 
-    /// Whether a response mode is the one that the request names; or the default, where it names none.
+    /// Whether `mode` is the response mode of the request: the one that it names, or else the default.
     pub fn has_mode(&self, mode: &str) -> bool {
         match self.response_mode.as_deref() {
             Some(named) => named == mode,
@@ -96,7 +96,7 @@ impl PendingAuthorization {
         }
     }
 
-    /// Ties a code that the upstream issued to this authorization.
+    /// Binds a code that the upstream issued to this authorization.
     pub fn bind(&self, code: AuthorizationCode) -> BoundCode {
         BoundCode {
             code,
@@ -107,8 +107,8 @@ impl PendingAuthorization {
     }
 }
 
-/// A code and what has to be true of whoever redeems it. Made by [`PendingAuthorization::bind`] and by stores that
-/// read back what they kept.
+/// A code and the values that a redemption has to match. Created by [`PendingAuthorization::bind`], and by stores that load a
+/// record.
 #[derive(Debug, Clone)]
 pub struct BoundCode {
     code: AuthorizationCode,
@@ -118,7 +118,7 @@ pub struct BoundCode {
 }
 
 impl BoundCode {
-    /// For stores: a bound code that was kept.
+    /// For stores: a bound code from its stored parts.
     pub fn restore(
         code: AuthorizationCode,
         challenge: Option<CodeChallenge>,
@@ -133,7 +133,8 @@ impl BoundCode {
         }
     }
 
-    /// One that nobody has and no request meets: what a dead code is compared with, so that it takes as long as a live one.
+    /// A bound code that no request matches. Requests for dead codes are compared with it, so that they take as long as those for
+    /// live ones.
     pub fn decoy() -> Option<&'static Self> {
         static DECOY: LazyLock<Option<BoundCode>> = LazyLock::new(|| {
             let nobody = Digest::from_bytes([0; 16]);
@@ -152,12 +153,11 @@ impl BoundCode {
         &self.code
     }
 
-    /// What the verifier is compared with.
     pub fn challenge(&self) -> Option<&CodeChallenge> {
         self.challenge.as_ref()
     }
 
-    /// The client that began the flow.
+    /// The digest of the client that began the flow.
     pub fn client(&self) -> Digest {
         self.client
     }
@@ -168,39 +168,37 @@ impl BoundCode {
     }
 }
 
-/// What may stand in a request, as it came: whose it is, the store knows ([`crate::store::Store::owners`]).
+/// A value in a request that may be a handle or a code. [`crate::store::Store::owners`] returns whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Candidate {
-    /// A pending authorization: the digest of a handle that stands in place of a state, or of the values under which it is
-    /// held.
+    /// A pending authorization: the digest of its handle, or of the values that it is stored under.
     State(Digest),
-    /// A code: the digest of a handle in its place, or of the upstream's own code
-    /// ([`crate::oauth::AuthorizationCode::digest`]), which is known as well where a handle stands in its place.
+    /// A code: the digest of its handle, or of the upstream's own code ([`crate::oauth::AuthorizationCode::digest`]). The store
+    /// knows the latter, too, if a handle replaces it.
     Code(Digest),
 }
 
-/// How a claimed code is left after the exchange (`product.md`, step 5).
+/// What happens to a claimed code after the exchange (step 5 of the crate documentation).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settlement {
-    /// The upstream has redeemed the code, or may have: it is gone.
+    /// The upstream has redeemed the code, or may have. It cannot be redeemed again.
     Burn,
-    /// The code is still good: the request was not sent, or its answer is none that redeems ([`settlement::of_answer`]). The
-    /// same request may be tried again. One that brought the verifier, [`RELEASES_PER_CODE`] times; after that the code is burnt.
-    /// One that proves nothing ([`Presented::Unproven`]) as long as the code lives: what anybody can send with a stolen code must
-    /// not use it up.
+    /// The code is still valid: the request was not sent, or its answer shows that the code was not redeemed
+    /// ([`settlement::of_answer`]). After a correct verifier a code is released [`RELEASES_PER_CODE`] times, then burnt. Releases
+    /// after a request without proof ([`Presented::Unproven`]) do not count: an attacker with a stolen code can send such
+    /// requests, and must not be able to burn the code.
     Release,
 }
 
-/// What a redemption presents, compared with what the code is bound to. Only what matches may claim the code, and so
-/// exclude others from it.
+/// The result of comparing a redemption with its bound code. Only the first two claim the code, and so exclude other requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presented {
-    /// It may go on to the upstream: it brought the verifier.
+    /// Forward it: the verifier matches.
     Matches,
-    /// It may go on to the upstream, and proves nothing: there is no challenge, or what is wrong is only reported.
+    /// Forward it, although it proves nothing: there is no challenge, or the violation is only reported.
     Unproven,
-    /// It may not: another client or redirect URI, no verifier, or anything else that tells nothing about the verifier.
+    /// Refuse it for a reason other than a wrong verifier: another client or redirect URI, no verifier.
     Differs,
-    /// All is right but the verifier: counted, and the code burnt at the limit.
+    /// Refuse it: only the verifier is wrong. The store counts these, and burns the code at a limit.
     WrongVerifier,
 }

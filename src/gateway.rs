@@ -1,4 +1,4 @@
-//! What happens to a request: one `match` on its endpoint, and under each arm *parse, decide, act*, in that order.
+//! Handles every request: one `match` on its endpoint. Each arm parses the request, decides, then acts.
 
 mod about;
 pub(crate) mod access;
@@ -48,23 +48,23 @@ pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
 
-/// One worker's gateway: what is shared, and connections of its own.
+/// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     view: ArcSwap<View>,
 }
 
-/// What is in force, with one worker's connections.
+/// The configuration in force, with one worker's connections.
 #[derive(Debug)]
 struct View {
     snapshot: Arc<Snapshot>,
-    /// One for each site, in order.
+    /// One client for each of `snapshot.sites`, in the same order.
     clients: Vec<Arc<Client<Box<Body>>>>,
 }
 
 impl View {
-    /// The connections to each destination that is still the same.
+    /// The connections to this destination, if the view has it.
     fn client(&self, destination: &Arc<Destination>) -> Option<&Arc<Client<Box<Body>>>> {
         let sites = self.snapshot.sites.iter().zip(&self.clients);
         let mut same = sites.filter(|(site, _)| Arc::ptr_eq(&site.destination, destination));
@@ -72,19 +72,18 @@ impl View {
     }
 }
 
-/// A request with what is known of its connection.
+/// A request and its connection.
 #[derive(Debug)]
 pub(crate) struct Arrival<'c> {
-    /// As hyper read it.
     pub request: Request<Incoming>,
-    /// The other end of the connection.
+    /// The peer of the connection.
     pub node: &'c Node,
-    /// What the connection waits for.
+    /// The state that the connection's timeouts are checked by.
     pub watch: &'c Arc<Watch>,
 }
 
 impl Gateway {
-    /// With what is in force now. `open` makes the pool of connections to a destination.
+    /// Starts with the configuration in force. `open` creates the connection pool for a destination.
     pub(crate) fn new(
         shared: Arc<Shared>,
         open: impl Fn(&Destination) -> Client<Box<Body>>,
@@ -96,7 +95,7 @@ impl Gateway {
         Self { shared, view }
     }
 
-    /// Takes up what is in force by now. Connections stay where their destination is the same as before.
+    /// Switches to the configuration in force. Keeps the connections to destinations that have not changed.
     pub(crate) fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
         let (before, snapshot) = (self.view.load_full(), self.shared.snapshot());
         let client = |site: &Arc<Site>| {
@@ -107,7 +106,7 @@ impl Gateway {
         self.view.store(Arc::new(View { snapshot, clients }));
     }
 
-    /// Drops what has expired: records, and upstream connections that nobody uses. Sees whether the day can be told.
+    /// Drops expired records and idle upstream connections, and checks that the system clock is plausible.
     pub(crate) fn keep_house(&self) {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
@@ -117,14 +116,14 @@ impl Gateway {
         }
     }
 
-    /// Sees to it that places do not run out by what waits for its clients ([`Crowd::relieve`]).
+    /// If few places in flight are free, closes connections that wait for slow clients ([`Crowd::relieve`]).
     pub(crate) fn relieve(&self, crowd: &Crowd) {
         let view = self.view.load();
         let places = view.snapshot.sites.iter().map(|site| site.state.places());
         crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
-    /// Nothing is answered any more: requests that end now are cut off.
+    /// Marks the gateway as stopped: from now on the access log says of unfinished requests that the gate cut them off.
     pub(crate) fn stop(&self) {
         self.shared.stop();
     }
@@ -132,10 +131,10 @@ impl Gateway {
     /// Answers a request.
     pub(crate) async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
         let started = self.shared.clock.now();
-        // To its end the request sees the configuration that it began with.
+        // The request uses the same configuration until it ends.
         let view = self.view.load_full();
         let id = self.shared.next_request();
-        // Nothing but what it returns lives on while the request is answered.
+        // A separate function, so that its temporaries do not become part of this future.
         let (exchange, endpoint, request) = match self.direct(&view, id, arrival, started) {
             Ok(directed) => directed,
             Err(misdirection) => return misdirection.answer(),
@@ -184,7 +183,7 @@ impl Gateway {
         ) else {
             return Err(told(Misrouted::Unknown.into()));
         };
-        // Where nothing is judged not one byte changes.
+        // An upstream that is only observed gets the target byte for byte.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
@@ -224,7 +223,7 @@ impl Gateway {
         endpoint: Option<Endpoint>,
         request: received::Received,
     ) -> Response<Body> {
-        // What is rare is boxed, so that what is frequent stays small.
+        // The rare cases are boxed, so that the future of the frequent case stays small.
         match (endpoint, exchange.site.observes_only) {
             (Some(Endpoint::Other), _) | (Some(Endpoint::Metadata), true) => {
                 forward::pass(exchange, request).await
@@ -245,7 +244,7 @@ impl Gateway {
     }
 }
 
-/// What no route gets.
+/// Checks that apply before routing: sizes, methods and header fields that no upstream gets.
 fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Option<Misdirection> {
     let target = parts
         .uri

@@ -1,21 +1,21 @@
-//! What every HTTP message has: bodies that are read as far as somebody asks and then sent on, and header fields.
+//! Bodies and header fields of HTTP messages.
 
 pub(crate) mod body;
 pub(crate) mod headers;
 
-/// Bounds on what is read of a message.
+/// Limits on messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Header fields in a request.
+    /// The most header fields of a request.
     pub headers: usize,
-    /// Bytes of a request target.
+    /// The most bytes of a request target.
     pub uri_bytes: usize,
-    /// Bytes of a body at an intercepted endpoint.
+    /// The most bytes of a request body that are read.
     pub form_bytes: usize,
-    /// Pairs in a query or body there.
+    /// The most parameters in a query or a form.
     pub form_pairs: usize,
-    /// Bytes of an upstream page that are read for a code.
+    /// How many bytes of an upstream's answer are searched for a code.
     pub response_scan_bytes: usize,
-    /// Requests at once per upstream.
+    /// The most requests in flight to an upstream.
     pub in_flight: usize,
 }

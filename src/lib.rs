@@ -1,27 +1,33 @@
-//! pkce-gate stands in front of an OAuth 2.0 / OpenID Connect server that does not enforce PKCE (RFC 7636), and makes
-//! it so: nobody who merely holds an authorization code can turn it into a token. This page is the walk of one
-//! authorization; each step names the place where it lives.
+//! pkce-gate is a reverse proxy in front of an OAuth 2.0 / OpenID Connect server (the *upstream*) that does not enforce PKCE
+//! (RFC 7636). The gate enforces it: an authorization code alone can no longer be exchanged for a token.
 //!
-//! 1. **Authorization request** ([`gateway`], `authorize/fresh.rs`). Parsed strictly ([`oauth::params`]), judged by its
-//!    client's rule ([`policy::authorize`]), held as a pending authorization ([`flow::PendingAuthorization`]) in a
-//!    [`store`]. The browser is redirected to the same path with a *handle* ([`flow::handle`]) in place of `state` and
-//!    without the challenge.
-//! 2. **Login** (`authorize/continuation.rs`). The handle in `state` says which sign-in a request goes on with
-//!    ([`flow::submission`]); it may repeat what the record says and nothing else. The upstream sees the challenge, if
-//!    it is to see any of it.
-//! 3. **Authorization response** (`gateway/bind.rs`). The upstream answers with a code, in a `Location` or in a
-//!    form_post page ([`answer::carrier`]). The code is bound to the pending authorization; the client gets a handle in its
-//!    place and its own `state` back. The upstream's code never leaves: an answer that is not recognised is worthless,
-//!    never a way around.
-//! 4. **Token request** (`gateway/token.rs`). The request is judged against what was bound ([`policy::redeem`]): same client,
-//!    same redirect URI, and S256(verifier) = challenge. In the same step the handle is claimed, by exactly one caller that
-//!    passed ([`store::Redeemed`]): whoever does not keeps nobody out. Only a request that passed, proved by
-//!    [`policy::Cleared`], is forwarded, with the upstream's own code.
-//! 5. **Settlement** ([`flow::Settlement`]). An answer burns the code; a request that provably was not sent, or that
-//!    provably left the code untouched, releases it; one whose verifier was sent, ten times at most.
+//! On the wire the gate replaces two values by a *handle* ([`flow::handle`]), a random string under which it stores a record:
+//! towards the upstream, the client's `state`; towards the client, the upstream's code. This page follows one authorization
+//! through the code; each step names the file that implements it.
 //!
-//! [`policy::apply`] is the one function that reads whether a client is enforced, reported or off. [`app`] puts
-//! everything together, [`cli`] is what people type.
+//! 1. **Authorization request** (`gateway/authorize/fresh.rs`). The gate parses the request strictly ([`oauth::params`]) and
+//!    checks it against the rule of its client ([`policy::authorize`]). It stores the request as a [`flow::PendingAuthorization`]
+//!    in the [`store`], and redirects the browser to the same path, with a handle as `state` and without the challenge.
+//! 2. **Login** (`gateway/authorize/continuation.rs`). The browser follows that redirect, and later posts the forms for login and
+//!    consent. The handle in `state` identifies the pending authorization. These requests may repeat its parameters, but not
+//!    change them ([`flow::submission`]). The gate forwards them, with the stored challenge or without any (`to_upstream`).
+//! 3. **Authorization response** (`gateway/bind.rs`). The upstream answers with a code, in a `Location` or in a form_post page
+//!    ([`answer::carrier`]). The gate *binds* the code: it stores the code together with the challenge, the client and the
+//!    redirect URI. The client gets a new handle in place of the code, and its own `state`. The upstream's code does not leave
+//!    the gate. If the gate fails to recognise a response, its code was never bound, and step 4 refuses it.
+//! 4. **Token request** (`gateway/token.rs`). The gate finds the bound code by its handle and checks the request against it
+//!    ([`policy::redeem`]): same client, same redirect URI, and S256(verifier) = challenge. The same store operation claims the
+//!    code ([`store::Redeemed`]), so only one request can redeem it; a request that fails the check claims nothing and blocks no
+//!    other request. Only a request that passed is forwarded, with the upstream's own code; a [`policy::Cleared`] is the proof.
+//! 5. **Settlement** ([`flow::Settlement`], `gateway/token/settle.rs`). The upstream's answer normally burns the code. The gate
+//!    releases the code for another attempt if the request was certainly not sent, or if the answer shows that the upstream did
+//!    not redeem it (a missing DPoP nonce, for example). After a correct verifier it does so ten times at most.
+//!
+//! With `codes = "upstream"` the gate replaces nothing. It then finds its records by digests of the state and of the code
+//! (`gateway/authorize/correlated.rs`).
+//!
+//! [`policy::apply`] is the only function that decides by the mode of a client's rule (enforce, report, off). [`app`] connects
+//! the components, [`cli`] implements the commands.
 
 mod admin;
 mod answer;
@@ -49,7 +55,7 @@ mod telemetry;
 mod upstream;
 mod work;
 
-/// What `benches/` measures and `tests/` compares with: not an interface for other crates.
+/// Items that `benches/` and `tests/` use. Not an interface for other crates.
 pub mod parts {
     pub use crate::answer::carrier::{
         Carrier, Replacement, form_post::FormPost, location::Location,
@@ -74,8 +80,8 @@ pub mod parts {
 
 pub use cli::main;
 
-/// Here and not in `main`, so that tests and benches measure the memory that the program takes. (What fuzzes has its own, and
-/// the model checker's tasks have stacks of 60 KB, which are too small for it.)
+/// Declared here and not in `main.rs`, so that tests and benches measure the memory use of the real program. Fuzz targets have
+/// their own allocator; the model checker's tasks have stacks of 60 KB, which are too small for this one.
 #[cfg(not(any(fuzzing, shuttle)))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

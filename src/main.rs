@@ -1,4 +1,4 @@
-//! pkce-gate.
+//! The `pkce-gate` program.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The pages that the gate shows itself: templates, escaped by default, and the one place that fills them in.
+//! The HTML pages of the gate, made from templates that escape their values.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use minijinja::{AutoEscape, Environment, Value, context};
 use crate::policy::Violation;
 use crate::telemetry::RequestId;
 
-/// The one script that a page of ours has: a form_post response posts itself.
+/// The script of a form_post response, which submits its form. No other page has a script.
 pub(crate) const SUBMIT: &str = "document.forms[0].submit()";
 
 static PAGES: LazyLock<Templates> = LazyLock::new(|| {
@@ -22,18 +22,18 @@ static PAGES: LazyLock<Templates> = LazyLock::new(|| {
 pub(crate) struct Templates(Environment<'static>);
 
 impl Templates {
-    /// Of these names and texts.
+    /// From names and texts.
     pub(crate) fn new(templates: &[(&'static str, &'static str)]) -> Self {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         for (name, text) in templates {
-            // A template that does not parse shows as an empty page, which tests would see.
+            // A template that does not parse renders as an empty page, which fails tests.
             drop(environment.add_template(name, text));
         }
         Self(environment)
     }
 
-    /// The page of that name with these values.
+    /// Renders a template.
     pub(crate) fn render(&self, name: &str, values: Value) -> String {
         self.0
             .get_template(name)
@@ -42,23 +42,22 @@ impl Templates {
     }
 }
 
-/// A request that was refused, for a page that says so.
+/// The content of the page for a refused request.
 #[derive(Debug)]
 pub(crate) struct Refused<'a> {
-    /// Why.
     pub violation: &'a Violation,
-    /// The request's own parameters, secrets left out.
+    /// The parameters of the request, without secrets.
     pub request: &'a [(String, String)],
-    /// Its name in the log.
+    /// The id of the request in the log.
     pub id: RequestId,
-    /// Seconds after which it may be let through, where it is refused for want of room.
+    /// Seconds until the request may succeed, if the store has no room or failed.
     pub retry_after: Option<u64>,
 }
 
-/// The page for a request that cannot be answered with a redirect: one sentence for the user, the rest for the developer.
+/// The page for a request that cannot be answered with a redirect: a sentence for the user, details for the developer.
 pub(crate) fn refused(refused: &Refused<'_>) -> String {
     let violation = refused.violation;
-    let (title, user) = words_for_users(violation, refused.retry_after);
+    let (title, user) = for_user(violation, refused.retry_after);
     let needs_pkce = matches!(
         violation,
         Violation::MissingChallenge
@@ -78,16 +77,13 @@ pub(crate) fn refused(refused: &Refused<'_>) -> String {
     PAGES.render("refused.html", values)
 }
 
-/// A page that posts these parameters to that address by itself.
+/// A page that submits these parameters to the URL `action` (OAuth 2.0 Form Post Response Mode).
 pub(crate) fn form_post(action: &str, parameters: Vec<(&'static str, String)>) -> String {
     PAGES.render("form_post.html", context! { action, parameters })
 }
 
-/// What somebody reads who only wanted to sign in.
-fn words_for_users(
-    violation: &Violation,
-    retry_after: Option<u64>,
-) -> (&'static str, &'static str) {
+/// The title and the sentence for the user.
+fn for_user(violation: &Violation, retry_after: Option<u64>) -> (&'static str, &'static str) {
     if *violation == Violation::ExpiredSignIn {
         (
             "This sign-in has expired",
@@ -103,8 +99,7 @@ fn words_for_users(
     } else if matches!(violation, Violation::UnboundCodeInResponse(_)) {
         (
             "This page cannot be shown",
-            "The server behind it answered with something that must not leave. If it happens again, tell the people who run the \
-             application.",
+            "The server's answer could not be delivered safely. If this happens again, tell the people who run the application.",
         )
     } else {
         (

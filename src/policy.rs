@@ -1,8 +1,8 @@
-//! Decisions, and the only place that reads [`Mode`].
+//! The rules, and the decisions about requests.
 //!
-//! Pure: no clock, no randomness, no I/O. A judge looks at a request and says what, if anything, is wrong with it;
-//! [`apply`] turns that into a decision for the mode at hand. What was decided is proved by a value: [`Cleared`] can
-//! only be made here, and the forwarder of an intercepted endpoint takes nothing else.
+//! Pure: no clock, no randomness, no I/O. A judge ([`mod@authorize`], [`redeem`]) returns the first violation in a request;
+//! [`apply`] turns it into a decision according to the [`Mode`]. A positive decision yields a [`Cleared`] value. Only this module
+//! can create one, and intercepted endpoints forward nothing else.
 
 pub(crate) mod authorize;
 mod decision;

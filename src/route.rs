@@ -1,9 +1,9 @@
-//! Which upstream and which endpoint a request is for: exact matches, and the path gate.
+//! Finds the upstream and the endpoint of a request.
 //!
-//! Servers fold paths (case, `//`, `;…`, escapes, extensions) in as many ways as there are frameworks. Nothing here
-//! emulates them: a path that is an endpoint's byte for byte is that endpoint, and a path that *some* folding turns
-//! into a protected endpoint is refused, whosever endpoint it is: several upstreams may be one server. So is a path that is
-//! crooked.
+//! Servers normalise paths (case, `//`, `;…`, escapes, extensions) in as many ways as there are frameworks. The gate does not
+//! emulate them. A path that is equal to an endpoint's, byte for byte, is that endpoint. A path that *some* normalisation turns
+//! into a protected endpoint is refused, also if it is the endpoint of another upstream: several upstreams may be one server. An
+//! ambiguous path ([`Readings::Ambiguous`]) is refused as well.
 
 mod endpoints;
 pub(crate) mod fold;
@@ -26,22 +26,21 @@ use host::valid_host;
 pub(crate) use misrouted::Misrouted;
 pub(crate) use policy::RoutePolicy;
 
-/// Host and path patterns of all upstreams.
+/// The hosts and paths of all upstreams.
 #[derive(Debug)]
 pub(crate) struct Routes {
     entries: Vec<Entry>,
 }
 
-/// What an upstream says of itself: at which hosts, below which path, with which endpoints it is.
+/// The hosts, the path prefix and the endpoints of an upstream.
 #[derive(Debug, Clone, Copy)]
 pub struct Territory<'t> {
-    /// Host values (`name` or `name:port`, lower case); empty: any.
+    /// Host values (`name` or `name:port`, lower case). Empty: any host.
     pub hosts: &'t [String],
-    /// `/` or `/something` without a trailing slash.
+    /// `/`, or `/something` without a trailing slash.
     pub prefix: &'t str,
-    /// Exact paths, prefix included.
     pub endpoints: &'t Endpoints,
-    /// Whether a request that belongs to no client is refused there, not reported.
+    /// Whether its default rule enforces.
     pub enforces: bool,
 }
 
@@ -50,29 +49,28 @@ struct Entry {
     hosts: Vec<String>,
     prefix: String,
     endpoints: Endpoints,
-    /// Authorization, continuation and token endpoints, folded.
+    /// The paths of the authorization, continuation and token endpoints, normalised by [`fold_path`].
     protected: HashSet<String>,
-    /// What is nobody's is refused here, not reported.
     enforces: bool,
-    /// Others that answer to a host of this one.
+    /// The other upstreams whose hosts overlap.
     neighbours: Vec<usize>,
 }
 
-/// Where a request goes.
+/// The route of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Route<'u> {
-    /// Index of the upstream. Without an endpoint: of the one whose rules hold.
+    /// The index of the upstream. If `endpoint` is `None`, of the upstream whose rules apply.
     pub upstream: usize,
-    /// What the path is there; `None`: some servers would take it for a protected endpoint.
+    /// `None`: some servers would treat the path as a protected endpoint.
     pub endpoint: Option<Endpoint>,
-    /// With runs of `/` merged: what was matched is what is forwarded.
+    /// The path with runs of `/` merged, as it was matched and is forwarded.
     pub path: Cow<'u, str>,
-    /// The host that the client named.
+    /// The host in the request.
     pub host: Authority,
 }
 
 impl Routes {
-    /// The routes of these upstreams, in order.
+    /// The routes to these upstreams, whose order defines the indices.
     pub(crate) fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
         Self::among(upstreams.into_iter().map(Entry::new).collect())
     }
@@ -87,8 +85,8 @@ impl Routes {
         Self { entries }
     }
 
-    /// Finds the upstream: the host first, then the longest prefix. `known` is the host that was named over the same
-    /// connection before, so that it need not be read again.
+    /// Finds the upstream: an upstream with matching hosts before one for any host, then the one with the longest prefix.
+    /// `known`: the host of the first request of the connection, which need not be parsed again.
     pub(crate) fn find<'u>(
         &self,
         uri: &'u Uri,
@@ -125,8 +123,8 @@ impl Routes {
         })
     }
 
-    /// What a path is that is no endpoint byte for byte. What some servers take for an endpoint, or for anything, is judged by
-    /// the rules of one that enforces, as far as it can lead there: the laxer upstream is no way around the stricter one.
+    /// The route of a path that is not equal to an endpoint. If some server may treat it as an endpoint, the rules of an upstream
+    /// that enforces apply, if the path may be an endpoint of it: a laxer upstream must not be a way around a stricter one.
     fn inexactly(&self, upstream: usize, entry: &Entry, path: &str) -> (usize, Option<Endpoint>) {
         let readings = Readings::of(path);
         let near = || {
@@ -142,7 +140,7 @@ impl Routes {
     }
 }
 
-/// Whether one request may be for either. An empty list is any host; a name is that name with any port.
+/// Whether some host matches both lists. An empty list matches any host; a name matches that name with any port.
 pub(crate) fn overlap(one: &[String], other: &[String]) -> bool {
     let alike = |a: &str, b: &str| a == b || without_port(a) == b || without_port(b) == a;
     one.is_empty() || other.is_empty() || one.iter().any(|a| other.iter().any(|b| alike(a, b)))
@@ -202,13 +200,13 @@ impl Entry {
         }
     }
 
-    /// Whether some server takes it for an endpoint that is protected.
+    /// Whether some server may treat the path as a protected endpoint of this upstream.
     fn may_be_meant(&self, readings: &Readings<'_>) -> bool {
         readings.any(|reading| self.protected.contains(reading))
     }
 }
 
-/// The one host that the request names, in Host and in an absolute target alike.
+/// The host in the request: exactly one Host field, equal to the authority of an absolute target.
 fn host_of(
     uri: &Uri,
     headers: &HeaderMap,
@@ -268,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_is_known_of_a_connection_is_no_other_ones() {
+    fn each_request_of_a_connection_is_routed_by_its_own_host() {
         let routes = Routes::among(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
         let known = OnceLock::new();
         let root = Uri::from_static("/");
@@ -286,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_match_exactly_and_what_folds_onto_one_is_refused() {
+    fn endpoints_match_exactly_and_paths_that_fold_onto_one_are_refused() {
         let routes = Routes::among(vec![entry(&[], "/")]);
         let endpoint = |target: &str| find(&routes, target, "h").unwrap().1;
         assert_eq!(endpoint("/oauth2/token"), Some(Endpoint::Token));
@@ -347,7 +345,7 @@ mod tests {
         }
     }
 
-    /// Two upstreams may be one server: what the laxer one forwards could be an endpoint of the stricter one there.
+    /// Two upstreams may be one server. A path that the laxer one forwards could be an endpoint of the stricter one.
     #[test]
     fn the_endpoints_of_a_neighbour_are_protected_by_its_own_rules() {
         let lax = |hosts, prefix| Entry {
@@ -375,17 +373,17 @@ mod tests {
         assert_eq!(found("/a/oauth2/token"), Ok((0, Some(Endpoint::Token))));
         assert_eq!(found("/b/oauth2/token"), Ok((1, Some(Endpoint::Token))));
         assert_eq!(found("/oauth2/token"), Ok((2, Some(Endpoint::Token))));
-        // Its own, folded: its own rules hold.
+        // An endpoint of its own, folded: its own rules apply.
         assert_eq!(found("/b/oauth2/TOKEN"), Ok((1, None)));
         assert_eq!(found("/b/login"), Ok((1, Some(Endpoint::Other))));
         assert_eq!(found("/login"), Ok((2, Some(Endpoint::Other))));
-        // The catch-all answers to every host, so to that of the third one, too.
+        // The upstream for any host overlaps with the host of the last one, too.
         assert_eq!(found("/c/oauth2/token"), Ok((3, None)));
         assert_eq!(find(&routes, "/b/oauth2/TOKEN", "h:80").unwrap().0, 1);
     }
 
     #[test]
-    fn hosts_overlap_where_one_request_may_be_for_either() {
+    fn hosts_overlap_if_one_request_may_be_for_either() {
         let list = |hosts: &[&str]| -> Vec<String> {
             hosts.iter().map(|host| (*host).to_owned()).collect()
         };
@@ -408,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_comes_first_and_then_the_longest_prefix() {
+    fn the_host_counts_first_and_then_the_longest_prefix() {
         let routes = Routes::among(vec![
             entry(&[], "/"),
             entry(&["a.example"], "/"),
@@ -427,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_that_agrees_with_the_target() {
+    fn a_request_needs_one_host_that_agrees_with_the_target() {
         let routes = Routes::among(vec![entry(&[], "/")]);
         assert!(find(&routes, "http://h/x", "h").is_ok());
         assert_eq!(

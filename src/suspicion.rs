@@ -1,14 +1,14 @@
-//! What a request says to the most forgiving server there is: one scan of its query, its fields and its body, whatever the
-//! media type says, into a value.
+//! Scans a request like the most lenient server: the query, the header fields, and the body in every grammar, whatever its media
+//! type.
 //!
-//! The gate judges what it reads strictly ([`crate::oauth::Params`]). This is about everything else: a token request at a path
-//! that is no token endpoint, a name in a spelling that only some framework reads, a code of another person's. The scan is
-//! pure. Whose the candidates are is one question to the store, and which rule holds then is one choice of
-//! `policy::Rules::concerned`.
+//! The gate parses the requests that it judges strictly ([`crate::oauth::Params`]). The scan finds what the strict parser does
+//! not: token requests at other paths than the token endpoint, parameter names in spellings that only some framework accepts, and
+//! codes of other users. It is pure. The gateway asks the store whose the candidates are, and `policy::Rules::concerned` chooses
+//! the rule.
 //!
-//! **Bounds.** Each byte is looked at a bounded number of times: each grammar goes over the text once, and takes at most
-//! [`crate::spelling::layers::ROUNDS`] layers of escapes off a piece. What is kept is bounded by `MAX_CLIENTS`,
-//! `MAX_CANDIDATES` and `MAX_HANDLES`; past them the request cannot be read, and is judged as such.
+//! **Bounds.** The scan takes linear time: each grammar reads the text once, and removes at most
+//! [`crate::spelling::layers::ROUNDS`] layers of escapes. Its result is bounded by `MAX_CLIENTS`, `MAX_CANDIDATES` and
+//! `MAX_HANDLES`; a request that exceeds them counts as unreadable.
 
 mod form;
 mod gather;
@@ -25,7 +25,7 @@ use gather::{MAX_HANDLES, Scan};
 pub(crate) use names::Said;
 pub(crate) use request::{Body, Kind, Look, Request, Suspicion};
 
-/// Reads a request in every way at once. `key` recognises the handles of its upstream.
+/// Scans a request. `key` recognises the handles of its upstream.
 pub(crate) fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspicion {
     let mut scan = Scan {
         found: Suspicion::default(),

@@ -1,8 +1,8 @@
-//! Finding and replacing a code in what the upstream answers. Bytes in, bytes out, the rest untouched.
+//! Finds and replaces codes in the upstream's answers. All other bytes stay unchanged.
 //!
-//! A [`Carrier`] is a place in an answer in which a code travels. It reads itself into a [`Carried`]: which handle it belongs to,
-//! which codes and tokens it carries, whether it is an error. What that means is judged elsewhere ([`crate::answer`]); the
-//! carrier then writes itself back with a [`Replacement`]. A new carrier is a file here, and a line in [`carriers`].
+//! A [`Carrier`] is a part of an answer that can carry a code to a client: a `Location`, or a form of a page. [`Carrier::read`]
+//! returns what it contains as a [`Carried`]; [`mod@crate::answer::judge`] judges that; [`Carrier::rewrite`] applies a
+//! [`Replacement`]. To add a carrier, add a file here and a line in [`carriers`].
 
 pub(crate) mod beacon;
 mod carried;
@@ -19,8 +19,8 @@ pub use carried::{Carrier, Replacement};
 use form_post::FormPost;
 use location::Location;
 
-/// The carriers of an answer: its `Location`, and the forms of its body that say anything. Where the `Location` is followed nobody
-/// is shown the body, and it goes out empty beside a code.
+/// The carriers of an answer: its `Location`, and the forms of its body that may be a response. If browsers follow the
+/// `Location`, the forms are left out: the body is not displayed, and it is emptied if the `Location` has a code.
 pub(crate) fn carriers<'a>(
     location: Option<&'a [u8]>,
     is_followed: bool,

@@ -1,4 +1,4 @@
-//! What must not be left of an answer that is written anew.
+//! Checks that a rewritten answer does not contain the code, or another credential.
 
 use http::{HeaderMap, header};
 
@@ -7,33 +7,33 @@ use super::carrier::beacon::{Credential, Kind, carries};
 use crate::spelling::Twins;
 use crate::spelling::shortcuts::may_hold_handle;
 
-/// What an error response has beside the error (RFC 6749 section 4.1.2.1).
+/// The parameters that explain an error (RFC 6749 section 4.1.2.1).
 pub(crate) const EXPLANATIONS: [&str; 2] = ["error_description", "error_uri"];
 
-/// What must not be left over when a carrier is written anew.
+/// What a rewritten answer must not contain.
 #[derive(Debug)]
 pub(crate) struct Check<'a> {
-    /// Of the code that was replaced.
+    /// The spellings of the code that was replaced.
     pub twins: Option<Twins>,
-    /// What stands in its place.
+    /// The handle that replaced it, which is allowed.
     pub ours: Option<&'a str>,
-    /// The tokens that may not leave with it.
+    /// The kind of token that the sign-in may not have.
     pub unasked: Option<Credential>,
 }
 
-/// What was written in place of a carrier.
+/// A rewritten carrier, in the versions that are checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written<'w> {
-    /// As it goes out.
+    /// As it is sent.
     pub whole: &'w Rewritten,
-    /// Without the client's `state`, which may look like anything.
+    /// Without the client's `state`, which may look like a credential.
     pub without_state: &'w Rewritten,
-    /// Without what explains an error, too: it may lead to a page of the server's for errors of a `code`.
+    /// Also without [`EXPLANATIONS`]: `error_uri` may lead to an error page of the server with a `code` parameter.
     pub unexplained: &'w Rewritten,
 }
 
 impl Check<'_> {
-    /// Looks through what was written, and through the fields of the answer that it was written for.
+    /// Searches the rewritten carrier, and the header fields of its answer.
     pub(crate) fn nothing_is_left(
         &self,
         written: &Written<'_>,
@@ -45,7 +45,7 @@ impl Check<'_> {
             unexplained,
         } = *written;
         if self.stands_in(whole.bytes()) {
-            return Err("the code stands in it once more");
+            return Err("the code is in the answer a second time");
         }
         let kind = match without_state {
             Rewritten::Location(_) => Kind::Text,
@@ -54,7 +54,7 @@ impl Check<'_> {
         if self.is_code_in(unexplained.bytes(), kind)
             || self.is_token_in(without_state.bytes(), kind)
         {
-            return Err("something like another code or token stands beside it");
+            return Err("another possible code or token is in the answer");
         }
         let is_location = matches!(whole, Rewritten::Location(_));
         for (name, value) in headers {
@@ -62,10 +62,10 @@ impl Check<'_> {
                 continue;
             }
             let value = value.as_bytes();
-            // A cookie of the server's own may be called like that.
+            // The server's own cookie may be named like a credential.
             let may_be_own = *name == header::SET_COOKIE && !may_hold_handle(value);
             if self.stands_in(value) || !may_be_own && self.is_another_in(value, Kind::Text) {
-                return Err("a code or token stands in another header field");
+                return Err("a code or token is in another header field");
             }
         }
         Ok(())

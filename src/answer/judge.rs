@@ -1,17 +1,18 @@
-//! Judging an answer of the upstream's: may what it carries leave, and what has to happen to it first.
+//! Judges a carrier: whether it may be delivered, and whether its code has to be bound.
 //!
-//! Pure. The gateway finds the carriers of an answer ([`crate::answer::carrier`]), asks the store whose sign-in each belongs to, and puts
-//! it here as [`Facts`]. In this order; the first rule that fails is the verdict:
+//! Pure. The gateway finds the carriers of an answer ([`crate::answer::carrier`]), asks the store for the sign-in of each, and
+//! passes both as [`Facts`]. The rules are checked in this order; the first that fails is the verdict:
 //!
-//! 1. One answer belongs to one sign-in.
-//! 2. What belongs to none carries no code and no token to a client. Within the server itself a code is its own affair; a token
-//!    is not, where it stands as in an authorization response.
-//! 3. A sign-in's credentials go to its redirect URI and nowhere else, and only in answer to its own client.
-//! 4. A token leaves only if the sign-in asked for it, with a response type that its client may use.
-//! 5. Nothing is replaced in a signed response, nor in a part that cannot be read.
-//! 6. There is one code, asked for, under its exact name, of a length that servers have a use for, beside no error, and it did not
-//!    come with the request: what a client could have put there is none that the server has issued.
-//! 7. The browser is the one that began, where that is asked for.
+//! 1. An answer belongs to one sign-in.
+//! 2. A carrier without a sign-in takes no code and no token to a client. A redirect within the server may have a code of the
+//!    server's own, but not a token as in an authorization response.
+//! 3. The credentials of a sign-in go to its redirect URI only, and only in answer to a request of its own client.
+//! 4. A token is delivered only if the sign-in asked for it, with a response type that its client may use.
+//! 5. A signed response is not delivered, nor a possible credential in a part that cannot be parsed: nothing can be replaced
+//!    there.
+//! 6. There is one code. The sign-in asked for a code, its parameter has the exact name, it is not too long, there is no error
+//!    beside it, and it did not come with the request: the client itself could have put it there.
+//! 7. The browser is the one that began the sign-in, if `browser_binding` requires that.
 
 use crate::answer::carrier::Carried;
 use crate::answer::carrier::beacon::Credential;
@@ -19,67 +20,64 @@ use crate::flow::PendingAuthorization;
 use crate::oauth::ResponseType;
 use crate::policy::Rule;
 
-/// Why an answer is refused that comes to another browser.
-pub(crate) const OTHER_BROWSER: &str = "a sign-in that was begun in another browser";
+/// The reason for refusing an answer to another browser.
+pub(crate) const OTHER_BROWSER: &str = "the sign-in was begun in another browser";
 
 /// The sign-in that a carrier belongs to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SignIn<'a> {
-    /// It names none.
+    /// No sign-in.
     None,
-    /// It names several.
+    /// Several sign-ins.
     Several,
-    /// It names one that is over, or cannot be trusted.
+    /// A sign-in that has ended, or whose record is in conflict.
     Dead,
-    /// It names one of several that cannot be told apart, because nothing may be changed to tell them
+    /// One of several that cannot be distinguished, because the gate changes nothing that would distinguish them
     /// (`mode = "report"`, `codes = "upstream"`).
     Uncertain,
-    /// It names this one.
+    /// This sign-in.
     Live(&'a PendingAuthorization),
 }
 
-/// Where a carrier leads.
+/// The kind of URL that a carrier leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leads {
-    /// To the redirect URI of the sign-in.
+    /// The redirect URI of the sign-in.
     ToClient,
-    /// Away from the server and from the gate.
+    /// A URL that is neither at the upstream's origin nor at the public one.
     Away,
-    /// To the server itself.
+    /// A URL at one of these two origins.
     Home,
 }
 
-/// What is known of a carrier.
+/// The facts about a carrier.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// What it carries.
     pub carried: &'a Carried,
-    /// Whose.
     pub sign_in: SignIn<'a>,
-    /// Where to.
     pub leads: Leads,
     /// Whether its code may have come with the request.
     pub came_along: bool,
-    /// Whether it is another browser than the one that began, and that matters.
+    /// Whether another browser began the sign-in, and `browser_binding` refuses that.
     pub is_other_browser: bool,
-    /// Whether the request was one of another client, whose rule is the stricter one.
-    pub is_anothers: bool,
-    /// The rule of the sign-in's client; of both the stricter one.
+    /// Whether the request was for another client with a stricter rule.
+    pub is_of_other_client: bool,
+    /// The rule of the sign-in's client, or the stricter rule of that other client.
     pub rule: &'a Rule,
 }
 
-/// What is done with a carrier.
+/// What to do with a carrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Nothing: it is none of ours.
+    /// Nothing.
     Pass,
-    /// What it carries is bound to its sign-in.
+    /// Bind its code to the sign-in, and replace it.
     Bind,
-    /// Its code is remembered as one of which it cannot be said whose it is.
+    /// Remember that the sign-in of its code is uncertain.
     Note,
 }
 
-/// Why an answer must not go out.
+/// Why an answer must not be delivered.
 pub(crate) type Unsafe = &'static str;
 
 /// Judges a carrier.
@@ -87,11 +85,11 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     let carried = facts.carried;
     let record = match facts.sign_in {
         SignIn::Several => return Err("two sign-ins in one answer"),
-        // A refusal is one the second time, too.
+        // An answer that was refused, and so ended its sign-in, is refused when it is repeated.
         SignIn::Dead
             if (carried.has_credential() || carried.signed) && facts.leads != Leads::Home =>
         {
-            return Err("a code for a sign-in that is over");
+            return Err("a code for a sign-in that has ended");
         }
         SignIn::Uncertain
             if carried.has_tokens() || carried.unread || carried.signed_credential =>
@@ -103,8 +101,8 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         SignIn::Uncertain => return Ok(Plan::Note),
         SignIn::Live(record) => record,
     };
-    // A page or a path of the server's own may have a `code` for itself. What looks like an authorization code beside a handle is
-    // found by whoever looks at what is left.
+    // The server's own pages may have a parameter `code`. A possible authorization code beside a handle is found later, by the
+    // check of the rest of the answer.
     if facts.leads == Leads::Home {
         return stray(facts);
     }
@@ -115,7 +113,7 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
             Ok(Plan::Pass)
         };
     }
-    if facts.is_anothers && (carried.has_credential() || carried.signed) {
+    if facts.is_of_other_client && (carried.has_credential() || carried.signed) {
         return Err("a code for a request of another client");
     }
     if carried.has_tokens() && !may_have_tokens(carried, record, facts.rule) {
@@ -128,7 +126,7 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         return Err("a parameter that some clients take for a code");
     }
     if carried.unread {
-        return Err("what may be a code, in a part that cannot be read");
+        return Err("a possible code or token, in a part that cannot be parsed");
     }
     match carried.codes.as_slice() {
         [] => return Ok(Plan::Bind),
@@ -145,30 +143,31 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     Ok(Plan::Bind)
 }
 
-/// What belongs to no sign-in.
+/// Judges a carrier without a live sign-in.
 fn stray(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     let carried = facts.carried;
-    // Servers have parameters of that name for themselves, but no fragment, and none that is described like a token.
+    // Servers use parameters with such names internally, but not in a fragment, nor together with `token_type` and the like.
     let is_response = carried.in_fragment || carried.token_company;
     let is_token = carried.has_tokens() && (facts.leads != Leads::Home || is_response);
     let is_code = carried.lookalike || carried.unread || !carried.codes.is_empty();
     if is_token || is_code && facts.leads != Leads::Home {
         return Err("a code or token without a live sign-in");
     }
-    // The handle that it belongs to is inside of it; no server has something like it for itself.
+    // The handle may be inside the JWT. Servers do not use signed responses internally.
     if carried.signed_credential {
         return Err("a signed response, whose code cannot be replaced");
     }
     Ok(Plan::Pass)
 }
 
-/// A response type that is not there is refused where it is judged; where it is only watched, the server decides.
+/// Whether the response type yields a code. A request without a response type is refused in enforce mode; in report mode the
+/// server decides what it means.
 fn may_have_code(record: &PendingAuthorization) -> bool {
     let asked = record.response_type.as_deref();
     asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
-/// The tokens that must not leave for a sign-in, because it did not ask for them or its client may not. `None`: it may have both.
+/// The kind of token that a sign-in may not have, because it did not ask for it, or its client may not. `None`: it may have both.
 pub(crate) fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
     let asked = record.response_type.as_deref().unwrap_or_default();
     let may_ask = rule.response_types.contains(&ResponseType::parse(asked));

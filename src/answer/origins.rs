@@ -1,5 +1,5 @@
-//! The upstream's own origin and the gate's, as answers name them: what leads to either leads nowhere else, and what names the
-//! first is written as clients reach it.
+//! The upstream's own origin and the public one. URLs at either count as the server's own; in header fields of answers, the
+//! upstream's own origin is replaced by the public one.
 
 use http::{HeaderMap, HeaderValue, header};
 use memchr::{memchr3, memmem};
@@ -12,14 +12,12 @@ use super::carrier::location::as_url;
 /// The origins of one upstream.
 #[derive(Debug)]
 pub(crate) struct Origins {
-    /// Of the upstream itself.
     upstream: Option<Origin>,
-    /// The host of that, as it stands in URLs.
     upstream_host: String,
-    /// The gate's, as clients reach it: what a relative URL is relative to.
+    /// The base of relative URLs.
     public: Option<Url>,
     public_origin: Option<Origin>,
-    /// The same as it was configured: `scheme://authority`.
+    /// The public origin as configured: `scheme://authority`.
     written: String,
 }
 
@@ -43,10 +41,10 @@ impl Origins {
         target == self.upstream || target == self.public_origin
     }
 
-    /// Whether a URL leads away from the server and from the gate, as a browser reads it: `//host`, `/\host` and the like name
-    /// a host, too. What no browser can read leads nowhere that we know.
+    /// Whether a browser that follows a URL leaves both origins. `//host`, `/\host` and the like name a host, too. A URL that
+    /// cannot be parsed counts as foreign.
     pub(crate) fn is_foreign(&self, url: &str) -> bool {
-        // As in `public_location`: most lead to an application.
+        // A quick test, as in `public_location`: most URLs lead to an application.
         let public_host = self.public.as_ref().and_then(Url::host_str);
         let is_own = |host| host == self.upstream_host || Some(host) == public_host;
         if plain_host(url).is_some_and(|host| !is_own(host)) {
@@ -59,15 +57,16 @@ impl Origins {
         target.is_none_or(|target| !self.is_own(&target))
     }
 
-    /// A URL that leads to the server itself as its clients write it: at its public origin, without query and fragment.
+    /// A URL at one of the two origins, rewritten to the public origin, without query and fragment. `None`: another URL, or one
+    /// that is relative to an unknown page.
     pub(crate) fn own_target(&self, url: &str) -> Option<String> {
-        // What begins with neither depends on the page that it stands in.
+        // Other relative URLs depend on the page that contains them.
         let is_whole = url.starts_with('/') || url.contains("://");
         let target = self.public.as_ref()?.join(url).ok()?;
         (is_whole && self.is_own(&target)).then(|| format!("{}{}", self.written, target.path()))
     }
 
-    /// In the fields of an answer, what names the upstream's own origin names the gate's.
+    /// Replaces the upstream's own origin by the public one in the header fields of an answer.
     pub(crate) fn make_public(&self, headers: &mut HeaderMap) {
         let location = headers.get(header::LOCATION);
         if let Some(location) = location.and_then(|location| self.public_location(location)) {
@@ -76,11 +75,11 @@ impl Origins {
         self.make_cookies_public(headers);
     }
 
-    /// A `Location` at the upstream's own origin, as clients reach it. Its path is bytes, and stays as it came.
+    /// A `Location` at the upstream's own origin, rewritten to the public one. The bytes of its path stay unchanged.
     fn public_location(&self, location: &HeaderValue) -> Option<HeaderValue> {
         let location = location.as_bytes();
         let text = as_url(location);
-        // Most redirects lead to an application, and that is seen without taking them apart.
+        // A quick test: most redirects lead to an application.
         if plain_host(&text).is_some_and(|host| host != self.upstream_host) {
             return None;
         }
@@ -91,11 +90,10 @@ impl Origins {
         let authority = memmem::find(location, b"://")? + 3;
         let rest = location.get(authority..)?;
         let path = memchr3(b'/', b'?', b'#', rest).and_then(|at| rest.get(at..));
-        // Both are fields, or parts of one.
         HeaderValue::from_bytes(&[self.written.as_bytes(), path.unwrap_or_default()].concat()).ok()
     }
 
-    /// Cookies for the upstream's own host become cookies for the host that the client talks to.
+    /// Removes the Domain attribute from cookies for the upstream's own host. They then apply to the public host.
     fn make_cookies_public(&self, headers: &mut HeaderMap) {
         let is_of_upstream = |cookie: &HeaderValue| {
             let cookie = cookie.to_str().unwrap_or_default();
@@ -118,7 +116,7 @@ impl Origins {
         }
     }
 
-    /// Whether an attribute of a cookie says that it is for the upstream's host.
+    /// Whether a cookie attribute is a Domain that is the upstream's host.
     fn is_domain(&self, attribute: &str) -> bool {
         attribute.split_once('=').is_some_and(|(name, value)| {
             let value = value.trim().trim_start_matches('.');
@@ -128,7 +126,7 @@ impl Origins {
     }
 }
 
-/// A cookie without the host that it is for.
+/// The cookie without its Domain attribute.
 fn without_domain(cookie: &HeaderValue) -> Option<HeaderValue> {
     let is_domain = |part: &&str| {
         let part = part.trim_start().to_ascii_lowercase();

@@ -1,11 +1,10 @@
-//! Handles: the unguessable values that stand on the wire in place of the client's `state` and of the upstream's
-//! code.
+//! Handles: unguessable values that replace the client's `state` and the upstream's code on the wire.
 //!
-//! A handle is 32 characters of `[A-Za-z0-9]`: a prefix that says what it stands for, 24 random characters (142
-//! bits), and a checksum of five. Servers are known that refuse a `state` of more than 128 characters or fewer than
-//! 32, or corrupt `+`, `~` and `=` in it. The checksum tells a handle that is dead from a state of the client's own
-//! that only looks like one. Its key is the upstream's name, so that restarts and replicas recognise each other's
-//! dead handles; nothing secret hangs on it, because only a *live* handle means anything.
+//! A handle is 32 characters of `[A-Za-z0-9]`: a prefix for its [`Purpose`], 24 random characters (142 bits), and a checksum of
+//! five characters. The format is conservative because some servers refuse a `state` of more than 128 characters or fewer than
+//! 32, or corrupt `+`, `~` and `=` in it. The checksum distinguishes a dead handle from a client's own state that looks like one.
+//! Its key is derived from the upstream's name, so that restarts and replicas recognise each other's dead handles. It is not
+//! secret: a forged handle has no record.
 
 use std::fmt;
 
@@ -17,21 +16,21 @@ use crate::oauth::Digest;
 /// Characters in a handle.
 pub(crate) const LENGTH: usize = 32;
 const CHECKSUM: usize = 5;
-/// Short enough that key and handle together are one block of SHA-256.
+/// The length of the key, in bytes. Key and handle together fit one block of SHA-256.
 const KEY: usize = 16;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// What a handle stands for. A handle of one kind is never accepted as the other.
+/// What a handle replaces. A handle for one purpose is never accepted for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// In place of the client's `state`, towards the upstream.
+    /// The client's `state`, towards the upstream.
     State,
-    /// In place of the upstream's code, towards the client.
+    /// The upstream's code, towards the client.
     Code,
 }
 
 impl Purpose {
-    /// The first three characters of every handle of this kind.
+    /// The first three characters of handles with this purpose.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::State => "pgs",
@@ -40,16 +39,16 @@ impl Purpose {
     }
 }
 
-/// More words that look like handles than are tried.
+/// A text has more words that look like handles than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
-/// Makes and recognises the handles of one upstream.
+/// Creates and recognises the handles of one upstream.
 #[derive(Debug, Clone)]
 pub struct HandleKey([u8; KEY]);
 
 impl HandleKey {
-    /// The key for the upstream of that name.
+    /// The key for the upstream with this name.
     pub fn for_upstream(name: &str) -> Self {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(b"pkce-gate handle\0")
@@ -60,12 +59,11 @@ impl HandleKey {
         Self(key)
     }
 
-    /// A fresh handle. `entropy` has to be random bytes, at least 142 bits' worth; it is an argument so that this
-    /// stays a function.
+    /// Creates a handle. `entropy` must yield enough random bytes for 24 characters (142 bits).
     pub fn mint(&self, purpose: Purpose, entropy: impl IntoIterator<Item = u8>) -> Handle {
         let mut text = Vec::with_capacity(LENGTH);
         text.extend_from_slice(purpose.prefix().as_bytes());
-        // Six bits at a time; the two values that have no character are drawn again, so every one is equally likely.
+        // Six bits for each character. The two values without a character are skipped, so that all characters are equally likely.
         let mut random = entropy
             .into_iter()
             .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
@@ -83,7 +81,7 @@ impl HandleKey {
         }
     }
 
-    /// Reads a handle of that kind. `None`: it is none of ours, dead or alive.
+    /// Parses a handle, live or dead. `None`: the text is not a handle of this upstream and purpose.
     pub fn recognise(&self, purpose: Purpose, text: &str) -> Option<Handle> {
         let bytes = text.as_bytes();
         let plausible = bytes.len() == LENGTH
@@ -101,7 +99,7 @@ impl HandleKey {
         })
     }
 
-    /// All words of a text that look like handles of that kind. Whether one is costs a hash: [`HandleKey::recognise`].
+    /// The words of a text that look like handles for this purpose. [`HandleKey::recognise`] tells, at the cost of a hash.
     pub fn candidates<'t>(
         &self,
         purpose: Purpose,
@@ -114,8 +112,7 @@ impl HandleKey {
         })
     }
 
-    /// The handles of that kind among the first `limit` words of a text that look like one. `Err`: there are more such words
-    /// than that, and nobody writes so many.
+    /// The handles in a text. `Err`: more than `limit` words look like handles.
     pub fn find_all(
         &self,
         purpose: Purpose,
@@ -135,7 +132,7 @@ impl HandleKey {
         Ok(found)
     }
 
-    /// One hash gives both the store's key and the checksum.
+    /// The store's key and the checksum, both from one hash.
     fn digest(&self, head: &[u8]) -> (Digest, [u8; CHECKSUM]) {
         let hash: [u8; 32] = Sha256::new()
             .chain_update(self.0)
@@ -153,7 +150,7 @@ impl HandleKey {
     }
 }
 
-/// A well-formed handle of this gate, alive or dead.
+/// A well-formed handle of this gate, live or dead.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Handle {
     text: Box<str>,
@@ -162,17 +159,17 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// As it stands on the wire. Whoever has it can continue a login or redeem a code: not for logs.
+    /// The text on the wire. It is a secret, because it is needed to continue a login or to redeem a code.
     pub fn expose(&self) -> &str {
         &self.text
     }
 
-    /// Whether this is what stands there, as a handle of that kind.
+    /// Whether `text` is this handle, and the purpose is the same.
     pub fn is(&self, purpose: Purpose, text: &str) -> bool {
         self.purpose == purpose && *self.text == *text
     }
 
-    /// What stores are keyed by.
+    /// The key in the store.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -214,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_is_not_shown() {
+    fn debug_output_does_not_contain_the_handle() {
         let handle = HandleKey::for_upstream("a").mint(Purpose::Code, 7..200);
         assert!(!format!("{handle:?}").contains(handle.expose().trim_start_matches("pgc")));
     }

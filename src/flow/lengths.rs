@@ -1,25 +1,24 @@
-//! How long the codes of an upstream are.
+//! The set of lengths of an upstream's codes.
 
-/// Lengths in bytes. A word of another length is none of the codes that they were taken from: it need not be hashed to know,
-/// which halves what a flow with the upstream's codes takes.
+/// A set of lengths in bytes. A word of another length cannot be a code and need not be hashed, which halves the cost of a flow
+/// with `codes = "upstream"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CodeLengths([u64; CodeLengths::WORDS]);
 
 impl CodeLengths {
-    /// Words of a bit for each length.
+    /// The number of 64-bit words. Each bit is a length.
     pub(crate) const WORDS: usize = 4;
-    /// What is so long, or longer, has one bit.
+    /// This length and all greater ones share a bit.
     const LONGEST: usize = Self::WORDS * 64 - 1;
-    /// Codes may have any length.
+    /// All lengths.
     #[cfg(test)]
     pub(crate) const ANY: Self = Self([u64::MAX; Self::WORDS]);
 
-    /// From its words.
     pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
         Self(words)
     }
 
-    /// The word with the bit of a length, and that bit.
+    /// The index of the word for a length, and the bit in it.
     pub(crate) const fn place(length: usize) -> (usize, u64) {
         let length = if length < Self::LONGEST {
             length
@@ -29,7 +28,7 @@ impl CodeLengths {
         (length / 64, 1 << (length % 64))
     }
 
-    /// Whether some code is so long.
+    /// Whether the set contains the length.
     pub(crate) fn has(&self, length: usize) -> bool {
         let (word, bit) = Self::place(length);
         self.0.get(word).is_some_and(|word| word & bit != 0)
@@ -62,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn very_long_codes_are_all_alike() {
+    fn very_long_codes_share_a_bit() {
         assert!(of(&[255]).has(100_000));
         assert!(of(&[100_000]).has(255));
         assert!(!of(&[255]).has(254));

@@ -1,9 +1,9 @@
-//! Which answers of an upstream leave a code good (step 5 of the walk).
+//! Decides by the upstream's answer whether a code is still valid (step 5 of the crate documentation).
 //!
-//! What redeemed the code, or may have, burns it: a token, `invalid_grant`, a status that says that nobody knows (5xx but 503), a
-//! redirect, and whatever cannot be read. Every other answer says that the code was not looked at, or not taken: a DPoP nonce
-//! is missing (RFC 9449 section 8), the client authenticates in another style than this server likes, something is wrong with
-//! the request, too many of them came at once. Whoever holds the verifier may try again.
+//! An answer burns the code if the code was redeemed, or may have been: a token, `invalid_grant`, 5xx except 503, a redirect, and
+//! every answer that cannot be read. Other answers show that the code was not redeemed, so the client may try again with its
+//! verifier: a DPoP nonce is missing (RFC 9449 section 8), the server does not accept this method of client authentication, the
+//! request is invalid, there are too many requests.
 
 use memchr::memmem;
 use serde_json::Value;
@@ -12,13 +12,13 @@ use super::Settlement;
 use crate::oauth::params::fold;
 use crate::oauth::{Params, json};
 
-/// Pairs of a form that is read for an `error`.
+/// The most parameters of a form that is searched for an `error`.
 const PAIRS: usize = 64;
 
-/// Members that hold what a code is exchanged for, without case and punctuation.
+/// The names of members that contain a token, without case and punctuation.
 const TOKENS: [&str; 4] = ["accesstoken", "idtoken", "refreshtoken", "token"];
 
-/// The same as they stand in a text that is no document.
+/// The names of tokens that are searched for in a text that is not JSON.
 const SPELT: [&[u8]; 6] = [
     b"access_token",
     b"id_token",
@@ -28,25 +28,25 @@ const SPELT: [&[u8]; 6] = [
     b"refreshToken",
 ];
 
-/// RFC 6749 section 5.2: the code is invalid, expired or used, or not this client's.
+/// The error for a code that is invalid, expired, used, or issued to another client (RFC 6749 section 5.2).
 const INVALID_GRANT: &str = "invalid_grant";
 
-/// An answer to a token request that carried a code, whose end is known.
+/// The answer to a redemption.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer<'a> {
-    /// Its HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// `Content-Type`, when there is one that is text.
+    /// `Content-Type`, if it is visible ASCII.
     pub media_type: Option<&'a str>,
-    /// Whether it has a `Content-Encoding`, and so cannot be read as it is.
+    /// Whether it has a `Content-Encoding`, so that the body cannot be read.
     pub encoded: bool,
-    /// The body, or the first bytes of it.
+    /// The body, or the beginning of it.
     pub body: &'a [u8],
-    /// Whether `body` is all of it.
+    /// Whether `body` is the whole body.
     pub whole: bool,
 }
 
-/// What an answer does to the code. Each byte is looked at a fixed number of times.
+/// Decides by an answer whether the code is burnt or released. Takes linear time.
 pub(crate) fn of_answer(answer: Answer<'_>) -> Settlement {
     if is_harmless(answer) {
         Settlement::Release
@@ -63,14 +63,14 @@ fn is_harmless(answer: Answer<'_>) -> bool {
     if answer.body.is_empty() {
         return is_error && answer.whole;
     }
-    // NUL stands in no text, but in UTF-16 and in what is compressed.
+    // A NUL shows UTF-16 or compressed data.
     if answer.encoded || memchr::memchr(0, answer.body).is_some() {
         return false;
     }
     let body = answer.body;
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     if matches!(body.trim_ascii_start(), [b'{' | b'[' | b'"', ..]) {
-        // A part of a document, or one that parsers read in two ways, says nothing for sure.
+        // A partial document, or one that parsers may read differently, is not certain.
         let document = answer.whole.then(|| json::parse(body)).flatten();
         return document.is_some_and(|document| {
             !redeems(&document) && (is_error || is_error_document(&document))
@@ -79,20 +79,19 @@ fn is_harmless(answer: Answer<'_>) -> bool {
     if memmem::find(body, INVALID_GRANT.as_bytes()).is_some() || names_token(body) {
         return false;
     }
-    // A page beside an error status is a page about the error, however long.
+    // With an error status, any other text is an error page.
     is_error || answer.whole && is_error_form(answer.media_type, body)
 }
 
-/// Whether an answer with this status may be one that leaves the code good: then its body is worth reading. A redirect or a 5xx
-/// may come of a server that has redeemed the code.
+/// Whether an answer with this status may release the code, so that its body has to be read. A server that answers with a
+/// redirect or with 5xx may have redeemed the code.
 pub(crate) const fn may_release(status: u16) -> bool {
     matches!(status, 200..=299 | 400..=499 | 503)
 }
 
-/// Whether a text names a token, as an answer with one does somewhere. Whoever waits for the end of an answer need not wait
-/// any longer then.
+/// Whether a text contains the name of a token. A success that does burns the code, so the rest of it need not be read.
 pub(crate) fn names_token(text: &[u8]) -> bool {
-    // All of these have it, and hardly another text.
+    // All names contain `oken`, and it is rare in other text.
     memmem::find_iter(text, b"oken").any(|at| {
         let end = at + b"oken".len();
         let before = text.get(..end).unwrap_or_default();
@@ -103,27 +102,27 @@ pub(crate) fn names_token(text: &[u8]) -> bool {
 /// The longest name that [`names_token`] looks for, in bytes.
 pub(crate) const LONGEST_NAME: usize = 13;
 
-/// Whether a document hands a token out, or says that the code is dead, at any depth.
+/// Whether a document contains a token or `invalid_grant`, at any depth.
 fn redeems(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(INVALID_GRANT),
         Value::Array(list) => list.iter().any(redeems),
         Value::Object(members) => members.iter().any(|(name, value)| {
             let is_token = TOKENS.contains(&fold(name).as_str());
-            is_token && says_something(value) || redeems(value)
+            is_token && has_content(value) || redeems(value)
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
-/// An error beside a status of success: `error`, or `"ok": false` (Slack).
+/// Whether a document is an error although the status is 2xx: `error`, or `"ok": false` (Slack).
 fn is_error_document(document: &Value) -> bool {
-    document.get("error").is_some_and(says_something)
+    document.get("error").is_some_and(has_content)
         || document.get("ok") == Some(&Value::Bool(false))
 }
 
-/// Neither absent nor empty.
-fn says_something(value: &Value) -> bool {
+/// Whether a value is neither null, false, zero nor empty.
+fn has_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => false,
         Value::Bool(true) => true,
@@ -134,7 +133,7 @@ fn says_something(value: &Value) -> bool {
     }
 }
 
-/// The same as a form, which some servers send where nobody asks for JSON. In a page, `error=` is just a text.
+/// The same for a form, which some servers send if the request does not ask for JSON. In an HTML page, `error=` means nothing.
 fn is_error_form(media_type: Option<&str>, body: &[u8]) -> bool {
     let essence = media_type.unwrap_or_default().split(';').next();
     let essence = essence.unwrap_or_default().trim();

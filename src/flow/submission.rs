@@ -1,6 +1,6 @@
-//! What a request on an authorization path is: a fresh authorization request, the continuation of one, or something
-//! of the server's own. Nine of thirteen real servers POST logins or consents to the authorization path itself, with
-//! the query, without it, or with every parameter as a hidden field.
+//! Classifies requests on an authorization path: a fresh authorization request, the continuation of a sign-in, or a form of the
+//! server's own. Nine of thirteen real servers POST logins or consents to the authorization path itself: with the query, without
+//! it, or with every parameter as a hidden field.
 
 use crate::oauth::authorize::{Ambiguous, AuthorizationRequest, PROTECTED, is_own_parameter};
 use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
@@ -15,25 +15,24 @@ pub struct Submission<'a> {
     form: Option<Params<'a>>,
 }
 
-/// Where a fresh request's own parameters stand.
+/// The part of a request that contains the parameters of a fresh authorization request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// In the query.
     Query,
-    /// In the body.
+    /// The body.
     Form,
 }
 
-/// Why a request on an authorization path cannot be read without doubt.
+/// Why a request on an authorization path cannot be parsed unambiguously.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
-    /// Broken encoding.
+    /// Invalid encoding.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// Duplicates, lookalike names, parameters in two places.
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
-    /// `state` names two different logins.
+    /// The request contains handles of two sign-ins.
     #[error("the request belongs to two sign-ins at once")]
     SeveralHandles,
 }
@@ -44,34 +43,34 @@ impl From<Duplicate> for Doubt {
     }
 }
 
-/// What a continuation says that its record does not.
+/// A parameter of a continuation that differs from its record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} differs from what the sign-in began with")]
 pub struct Mismatch(pub &'static str);
 
-/// What the upstream gets to see of PKCE.
+/// The PKCE parameters that the upstream gets.
 #[derive(Debug, Clone, Copy)]
 pub enum Towards<'a> {
-    /// The recorded challenge and its method, whatever the form says.
+    /// The recorded challenge and its method, in place of what was sent.
     Forward(&'a CodeChallenge),
-    /// Nothing.
+    /// None.
     Strip,
-    /// What came: there is no recorded challenge.
+    /// Those that were sent: no challenge was recorded.
     AsSent,
 }
 
-/// The two parts of a request, written back.
+/// The rewritten parts of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rewritten {
     /// The query, without `?`.
     pub query: Vec<u8>,
-    /// The form body, when there was one.
+    /// The body, if the request had a form.
     pub form: Option<Vec<u8>>,
 }
 
 impl<'a> Submission<'a> {
-    /// Reads both parts. Values of the server's own fields need not decode; names have to, and none may be a
-    /// lookalike of a protected one.
+    /// Parses both parts. Names must decode, and must not be lookalikes of protected ones. Values of fields that are not
+    /// protected need not decode.
     pub fn read(query: &'a [u8], form: Option<&'a [u8]>, limit: usize) -> Result<Self, Doubt> {
         let query = Params::survey(query, limit)?;
         let form = form.map(|form| Params::survey(form, limit)).transpose()?;
@@ -89,7 +88,7 @@ impl<'a> Submission<'a> {
                 return Err(Malformed::Encoding.into());
             }
         }
-        // A target is ASCII (RFC 3986); what servers make of other bytes differs.
+        // A request target is ASCII (RFC 3986); servers differ in how they read other bytes.
         if query
             .iter()
             .any(|pair| !pair.raw().is_ascii() && PROTECTED.contains(&pair.name()))
@@ -103,7 +102,7 @@ impl<'a> Submission<'a> {
         std::iter::once(&self.query).chain(&self.form)
     }
 
-    /// The handle among the `state` values, dead or alive.
+    /// The handle among the `state` values, live or dead.
     pub fn handle(&self, key: &HandleKey) -> Result<Option<Handle>, Doubt> {
         let mut found: Option<Handle> = None;
         for pair in self.parts().flat_map(|part| part.all("state")) {
@@ -118,8 +117,8 @@ impl<'a> Submission<'a> {
         Ok(found)
     }
 
-    /// Rule 2 of the walk: a continuation may repeat what the record says, and nothing else. Forms of servers have fields for what
-    /// the client has left out, too: the response mode that is the default, and the redirect URI that is registered.
+    /// Checks that the protected parameters of a continuation are equal to its record. Forms of servers also contain values that
+    /// the client omitted: the default response mode, and the registered redirect URI. These are allowed.
     pub fn continues(
         &self,
         handle: &Handle,
@@ -159,11 +158,11 @@ impl<'a> Submission<'a> {
         Ok(())
     }
 
-    /// Rule 3 of the walk: where the fresh request stands, if this is one.
+    /// The part that contains a fresh authorization request. `None`: this is not one.
     ///
-    /// A POST form with `request` or `request_uri`, with fields that no authorization request has, and no `client_id` or
-    /// `response_type` anywhere, is none: an authorization request has those beside a request object, too (RFC 9101 section 5). It
-    /// is a form of the server's own with a field of that name.
+    /// A POST form with `request` or `request_uri` is not one if it has no `client_id` and no `response_type`, and has fields
+    /// that authorization requests do not have. It is a form of the server's own with a field of that name: an authorization
+    /// request has `client_id` and `response_type` beside a request object, too (RFC 9101 section 5).
     pub fn fresh(&self, is_get: bool) -> Result<Option<Part>, Ambiguous> {
         let named = |name: &str| self.parts().any(|part| part.contains(name));
         let own_form = !is_get && !named("client_id") && !named("response_type");
@@ -209,7 +208,7 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// The fresh request; every value of its part has to decode.
+    /// Parses the fresh request in this part. All of its values must decode.
     pub fn request(&self, part: Part) -> Result<AuthorizationRequest<'_>, Doubt> {
         let params = self.part(part);
         if params.iter().any(|pair| !pair.is_decoded()) {
@@ -218,7 +217,7 @@ impl<'a> Submission<'a> {
         Ok(AuthorizationRequest::parse(params)?)
     }
 
-    /// The client's own state of a fresh request.
+    /// The client's own state in a fresh request.
     pub fn client_state(&self, part: Part) -> ClientState {
         match self.part(part).all("state").next() {
             None => ClientState::Absent,
@@ -227,8 +226,8 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// Whether nothing but an authorization request was sent: only then may it become a redirect. `own`: what the URL of the
-    /// endpoint has in its query.
+    /// Whether the request has only parameters of an authorization request, so that it may be answered with a redirect. `own`:
+    /// the names of parameters in the query of the endpoint's URL, which are allowed as well.
     pub fn is_pure_request(&self, own: &[String]) -> bool {
         let of_endpoint = self.query.iter().filter(|pair| {
             let name = pair.name();
@@ -240,7 +239,8 @@ impl<'a> Submission<'a> {
             .all(|pair| is_own_parameter(pair.name()))
     }
 
-    /// Whether nobody is to see a page (OpenID Connect Core section 3.1.2.1: `none` stands alone).
+    /// Whether the request asks for no user interaction: `prompt=none` without other values (OpenID Connect Core section
+    /// 3.1.2.1).
     pub fn is_silent(&self) -> bool {
         let mut prompts = self.parts().flat_map(|part| part.all("prompt")).peekable();
         prompts.peek().is_some() && prompts.all(|pair| pair.value() == "none")
@@ -252,14 +252,14 @@ impl<'a> Submission<'a> {
         all.next().map(Pair::value).filter(|uri| !uri.is_empty())
     }
 
-    /// The query of the redirect that a fresh request is answered with: the request without PKCE, `state` = handle.
+    /// The query of the redirect for a fresh request: without PKCE parameters, and with the handle as `state`.
     pub fn entry_query(&self, part: Part, handle: &Handle) -> Vec<u8> {
         let request = self.part(part).edit(|pair| match pair.name() {
             "code_challenge" | "code_challenge_method" | "code_verifier" => Edit::Drop,
             "state" => Edit::Value(handle.expose().into()),
             _ => Edit::Keep,
         });
-        // What the URL has in its query is the endpoint's, and stays there when a form becomes a query.
+        // When a form becomes a query, the query of the endpoint's URL is kept.
         let mut query = match part {
             Part::Query => Vec::new(),
             Part::Form => self.query.edit(|_| Edit::Keep),
@@ -274,8 +274,8 @@ impl<'a> Submission<'a> {
         query
     }
 
-    /// Both parts as the upstream gets them: every `state` is the handle, PKCE as configured, the rest as it came.
-    /// `fresh` says where a fresh request stands; its `state` is added when the client sent none.
+    /// Both parts for the upstream: every `state` becomes the handle, PKCE parameters as in `pkce`, the rest unchanged. `fresh`:
+    /// the part with a fresh request; it gets a `state` if the client sent none.
     pub fn towards_upstream(
         &self,
         handle: &Handle,

@@ -1,19 +1,18 @@
-//! What a decision is about, for those who read of it; nothing is decided by it.
+//! The subject of a decision, for the log and the metrics. No decision depends on it.
 
 use crate::oauth::{ClientId, CodeChallenge, CodeChallengeMethod};
 
-/// Whom a request names, where its answer would go, and how its challenge is made.
+/// The client, redirect URI and challenge method of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct About<'f> {
-    /// The client that the request names, or else the one whose sign-in it is.
+    /// The client that the request names, or else the client of its sign-in.
     pub(super) client: Option<&'f ClientId>,
-    /// Where its answer would go.
     pub(super) redirect_uri: Option<&'f str>,
-    /// How the challenge is made that the request brings, or that its sign-in was begun with.
+    /// The method of the challenge in the request, or else of the challenge that its sign-in began with.
     pub(super) method: Option<CodeChallengeMethod>,
 }
 
-/// The same about a request that cannot be read without doubt.
+/// The same, owned, for a request that cannot be parsed unambiguously.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) client: Option<ClientId>,
@@ -22,7 +21,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// With what is known of its sign-in, where the request does not say it by itself.
+    /// Fills in the client and the method of its sign-in where the request names none.
     pub(super) fn or_of(self, client: Option<ClientId>, challenge: Option<&CodeChallenge>) -> Self {
         Self {
             client: self.client.or(client),

@@ -1,7 +1,7 @@
-//! How each request ended: a line in the log at `debug`. At other levels there is no [`Access`], and nothing of this is done.
+//! The access log: one line at level `debug` for each request, when it ends. At other levels no [`Access`] is created.
 //!
-//! A path may hold a secret: links that reset a password, codes, session ids. What looks like one cannot be told from a name, so
-//! a name in a path is written only where it is known: from the configuration, or because many servers have it.
+//! A path may contain a secret: a password reset link, a code, a session id. Secrets look like names, so a path segment
+//! is written only if it is known: it is in the configuration, or many servers use it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +25,7 @@ use crate::http::body;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Methods that are written. Others are a client's own words; CONNECT and TRACE never come here.
+/// The methods that are logged by name. Others are text that a client chose; CONNECT and TRACE are refused earlier.
 static METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -36,15 +36,15 @@ static METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
-/// Names in paths that many servers have.
+/// Path segments that many servers use.
 const USUAL: &str = ".well-known api assets auth authorize callback connect consent css favicon.ico health introspect js jwks \
                      jwks.json keys login logout me oauth oauth2 openid-configuration realms revoke robots.txt session static \
                      token userinfo";
 
-/// Names of one path that are written.
+/// The number of path segments that are logged.
 const NAMES: usize = 8;
 
-/// A request that has not ended. When it is dropped it has, and that is told.
+/// A request that has not ended. Dropping it logs the end of the request.
 #[derive(Debug)]
 pub(crate) struct Access {
     shared: Arc<Shared>,
@@ -63,7 +63,6 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Of a request that has just come.
     pub(super) fn new(
         shared: &Arc<Shared>,
         site: &Arc<Site>,
@@ -90,12 +89,12 @@ impl Access {
         }
     }
 
-    /// The client that was judged.
+    /// Sets the client, for the log.
     pub(super) fn names(&self, client: &ClientId) {
         self.client.get_or_init(|| client.as_str().to_owned());
     }
 
-    /// The response has this status.
+    /// Sets the status of the response. A response to HEAD is then complete.
     pub(super) fn responds(&self, status: u16) {
         self.status.get_or_init(|| status);
         if self.method == "HEAD" {
@@ -103,7 +102,7 @@ impl Access {
         }
     }
 
-    /// The client's connection has asked for more of the body, and got this.
+    /// Records what the client's connection got when it polled the body of the response.
     pub(crate) fn sees(&self, polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
@@ -123,12 +122,12 @@ impl Access {
         }
     }
 
-    /// The client's connection has all of the response.
+    /// The client's connection has received the whole response.
     pub(crate) fn is_complete(&self) {
         self.ended.get_or_init(|| Ended::Complete);
     }
 
-    /// Of a request that is given up.
+    /// Who gave the request up before its response was complete.
     fn given_up(&self) -> Ended {
         match self.watch.cut() {
             Some(Cut::Late) => Ended::ClientTimeout,
@@ -157,7 +156,7 @@ impl Drop for Access {
     }
 }
 
-/// A path with `*` in place of what is not known.
+/// The path with `*` in place of unknown segments.
 fn shown(path: &str, is_known: impl Fn(&str) -> bool) -> String {
     let mut names = path.split('/').skip(1);
     let mut shown = String::new();
@@ -197,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_path_only_names_that_are_known_are_shown() {
+    fn only_known_path_segments_are_logged() {
         let is_known = |name: &str| is_usual(name) || name == "mine";
         for (path, expected) in [
             ("/", "/"),

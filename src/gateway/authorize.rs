@@ -1,4 +1,9 @@
-//! The authorization endpoint: steps 1 and 2 of the walk.
+//! The authorization endpoint (steps 1 and 2 of the crate documentation). A request is
+//!
+//! - refused as malformed or ambiguous, or because it looks like a token request ([`mod@unreadable`], [`elsewhere`]);
+//! - the continuation of a sign-in, if a `state` is a handle ([`mod@continuation`]);
+//! - a fresh authorization request ([`mod@fresh`]);
+//! - or something of the server's own, such as a login form, which passes ([`mod@pass`]).
 
 mod continuation;
 mod correlated;
@@ -33,7 +38,7 @@ pub(super) use observe::observe;
 use pass::pass;
 use unreadable::{doubtful, is_method, malformed, unreadable, wrong_method};
 
-/// Judges a request on an authorization path and acts.
+/// Handles a request on an authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if !is_method(&request) {
         return wrong_method(exchange, request).await;
@@ -43,10 +48,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Err((violation, status)) => return unreadable(exchange, request, violation, status).await,
     };
     if matches!(form, Form::None) {
-        // What is not there has no charset; Django would read the query in it.
+        // Django decodes the query, too, in the charset that Content-Type names. Without a body the field has no meaning.
         request.headers.remove(header::CONTENT_TYPE);
     }
-    // PHP and others can be told to read cookies like parameters.
+    // PHP and others can be configured to read cookies as parameters.
     headers::without_cookies(&mut request.headers, is_parameter);
     let query = request.query().to_owned();
     let encoded = match &form {
@@ -65,18 +70,18 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     };
     let look = elsewhere::look(exchange);
     let heard = concern::hear(exchange, &mut request, look).await;
-    // Servers are known that redeem codes here, too. What a sign-in goes on with may look like it (a one-time password beside
-    // hidden fields), and can only be it where codes travel as they are.
+    // Some servers redeem codes on this path, too. A continuation may look like a token request (a one-time password beside
+    // hidden fields). It can only be one if codes are not replaced by handles.
     let may_redeem = handle.is_none() || exchange.site.settings.rules.any_enforced_upstream_codes();
     if may_redeem && let Some(refused) = elsewhere::refuse(exchange, &mut request, &heard).await {
         return refused;
     }
     if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
-        let text = "a code beside the handle of a sign-in";
+        let text = "the request contains a code next to the handle of a sign-in";
         return malformed(exchange, request, text, StatusCode::BAD_REQUEST).await;
     }
-    // A login page's own fields are the server's affair, but for those that would begin a sign-in or change it. (Another state
-    // than the handle only makes the answer one that nobody waits for.)
+    // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
+    // handle is harmless: no client waits for that response.)
     let is_multipart = matches!(form, Form::Multipart);
     let in_parts = heard
         .said
@@ -84,13 +89,13 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .and(heard.said.in_document)
         .has(Said::AUTHORIZATION)
         || heard.said.unreadable.is_some();
-    // Where codes travel as they are, a continuation has nothing to be told by.
+    // If codes are not replaced by handles, a continuation has no handle by which to recognise it.
     let may_continue = handle.is_some() || exchange.site.settings.rules.any_upstream_codes();
     if is_multipart && (!may_continue || in_parts) {
         let text = if may_continue {
-            "a multipart body that may begin a sign-in, or change it"
+            "a multipart body must not begin or change a sign-in"
         } else {
-            "multipart is accepted on a continuation only"
+            "a multipart body is only accepted in a request that continues a sign-in"
         };
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return malformed(exchange, request, text, status).await;
@@ -101,7 +106,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
-        // Servers are known that believe the content rather than its type.
+        // Some servers detect JSON and XML by the content, whatever the Content-Type is.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
             let text = "expected a form-encoded body, but it looks like JSON or XML";
             malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
@@ -112,7 +117,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
 
 fn is_parameter(cookie: &str) -> bool {
     let decoded = params::decode(cookie.as_bytes());
-    // The server's own cookies are called `state` and the like.
+    // Servers have cookies of their own named `state` or `request`.
     let decisive = PROTECTED
         .iter()
         .copied()

@@ -1,7 +1,8 @@
-//! Answers: step 3 of the walk. One pipeline for all of them: find the carriers, ask whose sign-in each belongs to, judge
-//! ([`crate::answer`]), and then in one place bind, replace, and check that nothing is left over.
+//! Answers of the upstream (step 3 of the crate documentation). Every answer goes through the same steps: find the carriers (the
+//! places that hold a code), find the sign-in that each belongs to, judge ([`crate::answer`]), bind the code, replace it, and
+//! check that the rewritten answer does not contain it any more.
 //!
-//! Whatever is not recognised here fails closed later: the client holds a code that nobody bound, and it redeems nothing.
+//! A code that is not recognised here fails closed later: it is not bound, so the token endpoint refuses it.
 
 mod asked;
 mod belongs;
@@ -36,15 +37,14 @@ use belongs::Belongs;
 pub(super) use belongs::correlation;
 use read::{Extent, Page};
 
-/// An answer that goes out.
+/// An answer that may be sent to the client.
 enum Delivery {
-    /// As it came.
     Unchanged,
-    /// With this in place of what carried the code.
+    /// With the carrier of the code rewritten.
     Changed(Rewritten),
 }
 
-/// An answer in which nothing can be ours: only the upstream's own origin is translated.
+/// Sends an answer that needs no judgement. Only the upstream's own origin in its header fields is replaced by the public one.
 pub(super) fn pass_through(
     exchange: &Exchange<'_>,
     mut response: Response<Body>,
@@ -53,13 +53,13 @@ pub(super) fn pass_through(
     response
 }
 
-/// Hands an answer on, codes bound and replaced; one that cannot be delivered safely becomes a 502.
+/// Sends an answer to the client, with its codes bound and replaced. One that cannot be delivered safely becomes a 502.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
     asked: Asked<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    // The words behind the status can hold anything, and nobody reads them.
+    // The reason phrase can contain anything, and clients ignore it.
     if !exchange.site.observes_only {
         response
             .extensions_mut()
@@ -70,11 +70,11 @@ pub(super) async fn deliver(
     if read::says_nothing(&asked, &response, &page) {
         return pass_through(exchange, response);
     }
-    // What is rare is boxed, so that what is frequent stays small.
+    // The rare case is boxed, so that the future of the frequent case stays small.
     Box::pin(examined(exchange, asked, response, page)).await
 }
 
-/// The same for an answer that may carry something.
+/// The same for an answer that may contain a code, a token or a handle.
 async fn examined(
     exchange: &Exchange<'_>,
     asked: Asked<'_>,
@@ -88,9 +88,8 @@ async fn examined(
     }
 }
 
-/// Refuses an answer, or reports it, by the rule of the client that it concerns. Where it belongs to no sign-in: by the strictest
-/// of those whom the request names, and the upstream's own if it names nobody: nothing ties such a code to a client that is
-/// protected.
+/// Refuses an answer, or reports it, by the rule of the client that it concerns. If it belongs to no sign-in, the strictest rule
+/// of the clients that the request names applies; if the request names none, the default rule.
 async fn refuse(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
@@ -117,7 +116,7 @@ async fn refuse(
         }
         Decision::Refuse(_, violation) => {
             if let Some(pending) = found.pending {
-                // What the store cannot forget now it forgets by expiry.
+                // If the store fails here, the record expires instead.
                 let _ = exchange.site.state.store.discard(pending).await;
             }
             exchange.bad_answer(&violation, asked.sent.accept())
@@ -125,14 +124,14 @@ async fn refuse(
     }
 }
 
-/// Finds what an answer carries and judges it; binds what may leave.
+/// Finds and judges the codes, tokens and handles of an answer, and binds a code that may leave.
 async fn examine<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
     response: &Response<Body>,
     page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
-    // Whose an answer with two is, nobody can tell.
+    // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
         rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
         ..Unsafe::stray(why)
@@ -147,11 +146,11 @@ async fn examine<'g>(
     let with_credentials = carried
         .iter()
         .filter(|(_, carried)| carried.has_credential());
-    // Only one place is written anew.
+    // Only one carrier can be rewritten.
     let several = with_credentials.count() > 0 && carried.len() > 1;
     for (carrier, carried) in &carried {
         let found = belongs::find(exchange, asked, *carrier, carried).await?;
-        // Made once: to look for it in the request, and in what is left of the answer.
+        // Made once: needed to search both the request and the rewritten answer for the code.
         let twins = match carried.codes.as_slice() {
             [code] => Some(Twins::of(code.expose())),
             _ => None,
@@ -165,7 +164,7 @@ async fn examine<'g>(
                 .as_ref()
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: other_browser == Some(BrowserBinding::Hard),
-            is_anothers: found.is_anothers(exchange, asked),
+            is_of_other_client: found.is_of_other_client(exchange, asked),
             rule: found.rule(exchange, asked),
         };
         let plan = match judge(&facts) {
@@ -192,7 +191,8 @@ async fn examine<'g>(
     Ok(Delivery::Unchanged)
 }
 
-/// What is done about a sign-in that ends in another browser than it began in, if it does. Another cookie is told here.
+/// The `browser_binding` in force, if the sign-in ends in another browser than it began in, else `None`. Under `soft` a different
+/// cookie is logged here.
 fn other_browser(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
@@ -214,7 +214,7 @@ fn other_browser(
     Some(binding)
 }
 
-/// The one place that binds a code, replaces it, and sees to it that nothing of it is left over.
+/// Binds the code, replaces it, and checks that the rewritten answer does not contain it. No other function does so.
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -234,8 +234,8 @@ async fn bind<'g>(
         learn(exchange, asked, record, carried);
     }
     let Some(handle) = &found.handle else {
-        // It goes out as it came, and so does what stands beside it.
-        // A token that was asked for would be taken for one that strayed.
+        // Without a handle the answer is sent unchanged, so the rest of it is checked here. Not if the sign-in may have tokens:
+        // the check would take the token that was asked for as one without a sign-in.
         let unasked = unasked_tokens(record, asked.rule_of(exchange, record.client));
         if unasked == Some(Credential::Token) {
             leftovers::leftovers(exchange, asked, response, page).await?;
@@ -257,13 +257,9 @@ async fn bind<'g>(
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
-        return Err(found.unsafe_because(
-            exchange,
-            asked,
-            "a page that is too long to be written anew",
-        ));
+        return Err(found.unsafe_because(exchange, asked, "the page is too long to be rewritten"));
     }
-    // The client's own state may look like anything.
+    // Checked without the state: the client's own state may look like a code.
     let without_state = written(&ClientState::Absent, &[]);
     let is_explained = carried.error && code.is_none();
     let unexplained = is_explained.then(|| written(&ClientState::Absent, &EXPLANATIONS));
@@ -283,7 +279,6 @@ async fn bind<'g>(
     Ok(Delivery::Changed(rewritten))
 }
 
-/// Binds a code in the store.
 async fn keep<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -305,13 +300,13 @@ async fn keep<'g>(
         Ok(Bound::TooMany) => {
             let why = "more codes than one sign-in may yield";
             let found = found.unsafe_because(exchange, asked, why);
-            // Those that it has are good.
+            // The codes that are already bound stay valid, so the sign-in is not discarded.
             Err(Unsafe {
                 pending: None,
                 ..found
             })
         }
-        // The sign-in that has it keeps it; this one has shown what it is for.
+        // The sign-in that bound the code first keeps it; this one is discarded.
         Ok(Bound::Elsewhere) => {
             Err(found.unsafe_because(exchange, asked, "a code that belongs to another sign-in"))
         }
@@ -322,7 +317,7 @@ async fn keep<'g>(
     }
 }
 
-/// What an answer with a code teaches: where its client may be sent errors, and how the server calls itself.
+/// Learns from an answer with a code: the client's redirect URI, to which errors may be sent, and the issuer of the server.
 fn learn(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
@@ -332,7 +327,8 @@ fn learn(
     if let Some(redirect) = record.redirect {
         exchange.site.state.learn_redirect(record.client, redirect);
     }
-    // With a code, and not with an error: a server may repeat what it was asked for.
+    // Only from an answer with a code, and only if the request did not contain the value: an error may repeat parts of the
+    // request.
     let is_own = |issuer: &&String| !asked.sent.may_hold(&Twins::of(issuer));
     if let Some(issuer) = carried.issuer.as_ref().filter(is_own) {
         exchange.site.state.learn_issuer(Issuer {
@@ -342,7 +338,7 @@ fn learn(
     }
 }
 
-/// The answer with a carrier written anew.
+/// The answer with its carrier rewritten.
 fn changed(
     exchange: &Exchange<'_>,
     mut response: Response<Body>,

@@ -1,5 +1,5 @@
-//! The cookie that ties a sign-in to the browser that began it: one for all sign-ins of a browser, so that many tabs
-//! do not fill its jar.
+//! The cookie that binds a sign-in to the browser that began it (`browser_binding`). All sign-ins of a browser share one cookie,
+//! so that many tabs do not exceed the browser's limits.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,16 +18,16 @@ use crate::http::headers;
 /// 128 random bits in base64url.
 const COOKIE_LENGTH: usize = 22;
 
-/// What a fresh sign-in remembers of its browser.
+/// The binding of a fresh sign-in to its browser.
 #[derive(Debug, Default)]
 pub(super) struct Tie {
-    /// Goes into the record.
+    /// The digest of the cookie, for the record.
     pub(super) digest: Option<Digest>,
-    /// Goes to the browser, unless it has a cookie already.
+    /// The `Set-Cookie` value. `None`: the browser has the cookie already.
     pub(super) set_cookie: Option<String>,
 }
 
-/// Ties a fresh sign-in to its browser.
+/// Binds a fresh sign-in to its browser.
 pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, StoreError> {
     if exchange.site.settings.browser_binding == BrowserBinding::Off {
         return Ok(Tie::default());
@@ -53,25 +53,25 @@ pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, S
     })
 }
 
-/// Under what a browser is remembered.
+/// The digest of a cookie value, as records have it.
 pub(super) fn digest(value: &str) -> Digest {
     Digest::of("browser", &[value.as_bytes()])
 }
 
-/// The browser that a request comes from, compared with the one that its sign-in was begun in.
+/// The browser of a request, compared with the browser that began the sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It has the cookie, or there is none to compare.
+    /// The cookie is equal, or the record has none.
     Same,
-    /// It has none: in a frame of another site (a silent renewal) browsers send none. That is no sign of another browser, and
-    /// no proof of the same one.
+    /// The request has no cookie. In a cross-site frame (a silent renewal) browsers do not send it, so this proves neither the
+    /// same browser nor another one.
     Unknown,
-    /// It has another one.
+    /// The request has a different cookie.
     Other,
 }
 
 impl Seen {
-    /// `begun`: as the record has it. `now`: of the cookie that came.
+    /// `begun`: the digest in the record. `now`: the digest of the request's cookie.
     pub(super) fn of(begun: Option<Digest>, now: Option<Digest>) -> Self {
         match (begun, now) {
             (None, _) => Self::Same,
@@ -82,8 +82,8 @@ impl Seen {
     }
 }
 
-/// Whether a sign-in goes on in the browser that began it. `hard` asks for proof, whoever asks: also of a request with
-/// `prompt=none`, which is only refused in other words. `soft` tells what `hard` would refuse.
+/// Checks that a sign-in continues in the browser that began it. `hard` requires the cookie, also with `prompt=none` (only the
+/// error differs there). `soft` logs what `hard` would refuse.
 pub(super) fn check(
     exchange: &Exchange<'_>,
     (record, rule): (&PendingAuthorization, &Rule),
@@ -102,7 +102,7 @@ pub(super) fn check(
     }
 }
 
-/// Under `soft`: what `hard` would refuse is told as what would be refused.
+/// Under `soft`: logs a violation that `hard` would refuse.
 pub(super) fn foretell(
     exchange: &Exchange<'_>,
     record: &PendingAuthorization,
@@ -114,8 +114,8 @@ pub(super) fn foretell(
     exchange.foretell(rule, violation, names.about());
 }
 
-/// The browser that the answer to a request is for. Under `soft` one without a cookie counts as the one that began: only another
-/// cookie is another browser.
+/// The browser that the answer to a request goes to. Under `soft`, a request without the cookie counts as coming from the browser
+/// that began the sign-in.
 pub(super) fn of(
     exchange: &Exchange<'_>,
     record: &PendingAuthorization,

@@ -1,4 +1,4 @@
-//! Who asks, and for what.
+//! The connection and the route of a request.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::oauth::Endpoint;
 use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
 
-/// Who asks, and for what.
+/// The connection and the route of a request.
 #[derive(Debug)]
 pub(super) struct Caller<'g> {
     pub(super) id: RequestId,

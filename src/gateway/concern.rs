@@ -1,5 +1,6 @@
-//! Whose request it is, when that cannot be told for sure: one scan of what it says ([`crate::suspicion`]), one question to the
-//! store, one choice of the rule that holds ([`crate::policy::Rules::concerned`]).
+//! Finds the rule for a request whose client is not certain: scans the request for clients, codes and handles
+//! ([`crate::suspicion`]), asks the store for the owners of the codes and handles, and chooses the rule
+//! ([`crate::policy::Rules::concerned`]).
 
 use std::cell::LazyCell;
 
@@ -20,10 +21,10 @@ use super::exchange::Exchange;
 use super::received::Received;
 use crate::http::body::Peeked;
 
-/// What a request says, and whose the things are that stand in it.
+/// The result of the scan, and the owners of the codes and handles that it found.
 pub(super) struct Heard {
     pub(super) said: Suspicion,
-    /// One for each candidate, in order. `Err`: the store cannot be asked.
+    /// The owner of each candidate, in order. `Err`: the store failed.
     owners: Result<Vec<Option<Owner>>, StoreError>,
 }
 
@@ -35,7 +36,7 @@ impl Heard {
         owned.filter_map(|(candidate, owner)| owner.map(|owner| (*candidate, owner)))
     }
 
-    /// What the request names, as a form, by Basic or in another reading: for the log.
+    /// The names for the log: from the form, from Basic authentication, or from another reading of the request.
     pub(super) fn names(&self, request: &Received) -> Names {
         let mut names = request.names();
         if let (None, [client]) = (&names.client, self.said.clients.as_slice()) {
@@ -44,8 +45,8 @@ impl Heard {
         names
     }
 
-    /// The strictest rule of the clients whose codes stand in the request. A client that lives behind the gate, too, gets its
-    /// code in a request of its own: at its redirect URI. `None`: there are no others.
+    /// The strictest rule of the clients whose codes the request contains. A code at its own redirect URI does not count: the
+    /// client may be behind the gate, too, and get its code there. `None`: no other codes.
     pub(super) fn rule_of_stray_codes<'g>(
         &self,
         exchange: &Exchange<'g>,
@@ -60,20 +61,20 @@ impl Heard {
         exchange.strictest_of(strayed)
     }
 
-    /// Whether a code stands beside the handle of a sign-in: what the server repeats of it would look like its answer to that
-    /// sign-in. No form of a login brings both in one value, and no code comes to a client beside a handle. One that is dead would
-    /// keep back every page on which the server shows it.
+    /// Whether the request contains a code next to the handle of a sign-in. If the server repeats both, its answer looks like the
+    /// response to that sign-in. Login forms do not have both in one value, and clients do not get a code together with a handle.
+    /// Dead handles count, too: every page that repeats one with a code would be refused.
     pub(super) fn is_planted(&self) -> bool {
         !self.said.planted.is_empty()
     }
 
-    /// Whether the store could not be asked. What it was to be asked is then answered by a refusal.
+    /// Whether the store failed. The request is then refused.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.owners.is_err()
     }
 
-    /// The rule for a request that goes on with a sign-in of that client, and says something else than the sign-in does: the
-    /// strictest of all clients that it may be about.
+    /// The rule for a request that continues a sign-in of `client` but contradicts its record: the strictest of the clients that
+    /// it may concern.
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         if !self.is_certain() {
@@ -89,7 +90,7 @@ impl Heard {
         named.map_or(own, |named| rules.stricter(own, named))
     }
 
-    /// Whether it is about those whom it names. What is inside of a request object may be about anybody.
+    /// Whether the clients that were found are all that the request may concern. A request object may name any client.
     fn is_certain(&self) -> bool {
         self.said.unreadable.is_none() && self.owners.is_ok() && !self.said.said.has(Said::REQUEST)
     }
@@ -106,7 +107,7 @@ impl Heard {
     }
 }
 
-/// The rule for a request that belongs to no client for sure.
+/// The rule for a request whose client is not certain.
 pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) -> &'g Rule {
     let rules = &exchange.site.settings.rules;
     if !rules.default_is_laxer() {
@@ -118,7 +119,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
     hear(exchange, request, look).await.rule(exchange)
 }
 
-/// The same, and what the request names, for the log.
+/// The same, with the names for the log.
 pub(super) async fn rule_and_names<'g>(
     exchange: &Exchange<'g>,
     request: &mut Received,
@@ -128,10 +129,10 @@ pub(super) async fn rule_and_names<'g>(
     (rule(exchange, request).await, names)
 }
 
-/// Reads a request, leaving it ready to be sent on, and asks whose the things are that stand in it.
+/// Scans a request and asks the store for the owners of what it found. The request can still be forwarded.
 pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: Look) -> Heard {
     let is_empty = http_body::Body::is_end_stream(&request.body);
-    // What is not there is nothing else than it should be.
+    // The Content-Type of an absent body does not matter.
     let declared = if is_empty {
         Declared::Other
     } else {
@@ -139,7 +140,7 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
     };
     let body = match declared {
         _ if is_empty => Peeked::Whole(bytes::Bytes::new()),
-        // Nobody is kept waiting for what is long, or may be and come slowly, where no code of anybody's can stand in it.
+        // A long body is not held back if it cannot contain a usable code, nor is media of unknown length.
         _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
         Declared::Form
         | Declared::Json
@@ -149,7 +150,7 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         | Declared::Other => request.body.peek(exchange.snapshot.limits.form_bytes).await,
     };
     let read = request.body.read();
-    // Nearly all requests are told from suspicious ones by one look.
+    // A quick test, which decides for nearly all requests.
     if look == Look::Names
         && declared != Declared::Encoded
         && matches!(body, Peeked::Whole(_))
@@ -161,11 +162,11 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
             owners: Ok(Vec::new()),
         };
     }
-    // What is rare is boxed, so that what is frequent stays small.
+    // The rare case is boxed, so that the future of the frequent case stays small.
     Box::pin(listen(exchange, request, (body, declared), look)).await
 }
 
-/// The same for a request that takes more than a look.
+/// The same for a request that the quick test did not clear.
 async fn listen(
     exchange: &Exchange<'_>,
     request: &Received,
@@ -191,7 +192,7 @@ async fn listen(
     ask(exchange, request, body, look).await
 }
 
-/// What a request with that body says, and whose the things are that stand in it.
+/// Scans a request with that body, and asks the store.
 async fn ask(
     exchange: &Exchange<'_>,
     request: &Received,
@@ -224,8 +225,7 @@ async fn ask(
     Heard { said, owners }
 }
 
-/// Whether a body says that it is longer than what is read of one. Of a picture that does not say how long it is nobody expects
-/// anything else.
+/// Whether a body is longer than the limit by its Content-Length. Media without a length counts as long.
 fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> bool {
     let limit = exchange.snapshot.limits.form_bytes;
     match http_body::Body::size_hint(&request.body).exact() {
@@ -234,25 +234,25 @@ fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> b
     }
 }
 
-/// What the fields of a request say of its body.
+/// The kind of a body, by the header fields of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Declared {
     Form,
     Json,
     Multipart,
-    /// Compressed, or in a charset in which the letters of ASCII are other bytes.
+    /// Compressed, or in a charset that is not a superset of ASCII.
     Encoded,
-    /// Bytes in which no parameters are expected: pictures, archives, anything at all.
+    /// Images, archives and other binary data, in which servers expect no parameters.
     Media,
     Other,
 }
 
-/// Whether nobody looks for parameters in what is too long to be read: pictures, archives and the like, as they are.
+/// Whether the body is media, so that no server looks for parameters in it.
 pub(super) fn is_media(headers: &HeaderMap) -> bool {
     body_of(headers) == Declared::Media
 }
 
-/// How the media types of such bodies begin.
+/// The beginnings of media types of [`Declared::Media`].
 const MEDIA: [&[u8]; 7] = [
     b"image/",
     b"audio/",
@@ -289,15 +289,15 @@ fn body_of(headers: &HeaderMap) -> Declared {
     }
 }
 
-/// Whether a request names a charset in which the letters of ASCII are other bytes.
+/// Whether a request names a charset that is not a superset of ASCII.
 pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE);
     media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
 }
 
-/// Where codes travel as the upstream issued them: one that stands in a token request under another name than `code`, as elsewhere
-/// in whatever spelling. Some servers know a code by what it is, not by what it is called. Such a request is judged by the strictest
-/// rule of the clients whose codes stand in it. What stands under the name `code` is judged as such.
+/// Under `codes = "upstream"`: finds a code in a parameter of a token request other than `code`, in any spelling. Some servers
+/// recognise a code by its value, whatever the parameter is called. The strictest rule of the clients whose codes were found
+/// applies. The parameter `code` is not searched; it is judged separately.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
     request: &Received,
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_that_are_something_else_are_told_by_their_fields() {
+    fn compressed_bodies_and_foreign_charsets_are_recognised() {
         let check = |name: &'static str, value: &'static str| {
             let pair = (name.parse().unwrap(), HeaderValue::from_static(value));
             body_of(&HeaderMap::from_iter([pair])) == Declared::Encoded

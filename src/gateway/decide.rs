@@ -1,4 +1,4 @@
-//! Decisions: made by the mode of a rule, and told once. Nothing else tells of one.
+//! Makes a decision from a verdict and the mode of a rule, and logs it once. No other module logs decisions.
 
 use crate::oauth::{ClientId, redirect};
 use crate::policy::{Decision, Rule, Verdict, Violation, apply};
@@ -9,7 +9,7 @@ use super::exchange::Exchange;
 use super::received::Received;
 
 impl Exchange<'_> {
-    /// Turns a verdict into a decision by the mode of the rule, and tells it.
+    /// Turns a verdict into a decision by the mode of the rule, and logs it.
     pub(super) fn decide<T>(
         &self,
         rule: &Rule,
@@ -23,7 +23,7 @@ impl Exchange<'_> {
         self.told_if_wrong(decision, about)
     }
 
-    /// The same about a request that goes on with what was decided before: only that something is wrong is told.
+    /// The same for a request that continues an earlier one: only a violation is logged.
     pub(super) fn decide_on<T>(
         &self,
         rule: &Rule,
@@ -33,7 +33,7 @@ impl Exchange<'_> {
         self.told_if_wrong(apply(rule.mode, verdict), about)
     }
 
-    /// Decides about what cannot be read, by the rule of whom it may concern ([`super::concern`]).
+    /// Decides about a violation, by the rule of the clients that it may concern ([`super::concern`]).
     pub(super) fn decide_unread<T>(
         &self,
         rule: &Rule,
@@ -48,7 +48,7 @@ impl Exchange<'_> {
         self.decide(rule, verdict, about)
     }
 
-    /// The same about a request. What it names is told.
+    /// The same for a request. The log gets the names in it.
     pub(super) fn decide_unreadable(
         &self,
         rule: &Rule,
@@ -59,17 +59,17 @@ impl Exchange<'_> {
         self.decide_unread(rule, request, violation, names.about())
     }
 
-    /// Records what is wrong where nothing is refused.
+    /// Logs a violation of a request that is not refused.
     pub(super) fn record(&self, rule: &Rule, violation: Violation, about: About<'_>) {
         drop(self.decide_unread(rule, (), violation, about));
     }
 
-    /// What is refused in every mode: there is nothing that could be sent on, or the store cannot be asked.
+    /// Logs a refusal that is independent of the mode: the request cannot be forwarded, or the store failed.
     pub(super) fn refuse(&self, violation: &Violation, about: About<'_>) {
         self.tell(Decided::Refused, Some(violation), about);
     }
 
-    /// What a stricter setting would refuse is told as such, and refused in no mode.
+    /// Logs what a stricter setting would refuse. Nothing is refused, whatever the mode.
     pub(super) fn foretell(&self, rule: &Rule, violation: Violation, about: About<'_>) {
         let verdict = Verdict {
             subject: (),

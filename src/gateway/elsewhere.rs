@@ -1,8 +1,8 @@
-//! Token requests in disguise, and codes that stand where no code belongs: at any other route than the token endpoint.
+//! Refuses token requests, and requests that contain a code, on routes other than the token endpoint.
 //!
-//! Where codes are handles such a request is worthless for a code that went through the gate. Where they travel as the upstream
-//! issued them, this is what keeps an alias of the token endpoint that nobody configured from being a way around: as far as a
-//! net can. `routes.default = "deny"` is the wall.
+//! With handles, such a request cannot redeem a code that went through the gate. With `codes = "upstream"` it can, if the server
+//! has an alias of the token endpoint that is not configured here. This check closes such an alias as far as a heuristic can;
+//! `routes.default = "deny"` closes it for certain.
 
 use http::Response;
 
@@ -16,14 +16,14 @@ use super::received::Received;
 use super::reply;
 use crate::http::body::Body;
 
-/// The answer to a token request in disguise.
+/// The refusal of a token request on a route that is not the token endpoint. `None`: the request may pass.
 pub(super) async fn guard(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Option<Response<Body>> {
     let routes = &exchange.site.settings.routes;
     let look = look(exchange);
-    // Also of what is not judged: with what came the answer is compared.
+    // Also for a foreign callback: reading the body keeps it for the comparison with the answer.
     let heard = hear(exchange, request, look).await;
     if routes.is_foreign_callback(request.path()) {
         return None;
@@ -31,7 +31,7 @@ pub(super) async fn guard(
     refuse(exchange, request, &heard).await
 }
 
-/// How far a request has to be read. Where handles stand in place of codes nobody's code can stand in it.
+/// What to scan a request for. Codes only matter under `codes = "upstream"`.
 pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.site.settings.rules.any_enforced_upstream_codes() {
         let lengths = exchange.site.state.store.code_lengths();
@@ -41,7 +41,7 @@ pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     }
 }
 
-/// The answer to a request that says this, if it is a token request in disguise.
+/// The refusal, from a scan that was already made.
 pub(super) async fn refuse(
     exchange: &Exchange<'_>,
     request: &mut Received,
@@ -55,7 +55,7 @@ pub(super) async fn refuse(
     }
 }
 
-/// What is wrong with a request, and by whose rule.
+/// The violation of a request, and the rule to judge it by.
 async fn suspect<'g>(
     exchange: &Exchange<'g>,
     request: &mut Received,
@@ -76,26 +76,26 @@ async fn suspect<'g>(
         return None;
     }
     let rule = heard.rule_of_stray_codes(exchange, request)?;
-    let violation = Violation::TokenRequestElsewhere("it has the code of a sign-in");
+    let violation = Violation::TokenRequestElsewhere("it contains the code of a sign-in");
     Some((rule, violation))
 }
 
-/// By what a request is one for a token.
+/// Why a request counts as a token request, if it does.
 fn asks_for_token(heard: &Heard) -> Option<&'static str> {
     if heard.said.asks_for_token() {
-        Some("it has a grant, or a code and what is sent with one")
+        Some("it contains a grant_type, or a code with parameters of a token request")
     } else if heard.is_planted() {
-        Some("it has a code beside the handle of a sign-in")
+        Some("it contains a code next to the handle of a sign-in")
     } else {
         None
     }
 }
 
-/// Why a request may be one for a token, and it cannot be seen.
+/// Why a request may be a token request that cannot be recognised.
 fn may_ask_for_token(heard: &Heard, request: &Received) -> Option<&'static str> {
-    // Django reads the query, too, in the charset that the Content-Type names.
+    // Django decodes the query, too, in the charset that Content-Type names.
     if !request.query().is_empty() && concern::has_foreign_charset(&request.headers) {
-        return Some("its query is in another charset");
+        return Some("its query is in a charset that is not supported");
     }
     let unreadable = heard.said.unreadable;
     unreadable.filter(|_| !concern::is_media(&request.headers))

@@ -1,4 +1,4 @@
-//! One request on its way: what every endpoint needs to forward it, to refuse it and to tell about it.
+//! One request: what every endpoint needs to forward it, to refuse it and to log it.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use super::snapshot::Snapshot;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node, Peer};
 
-/// The body is boxed: until it is on its way the request is handed on by many hands, each of which copies it.
+/// A request ready to be sent, and its place in flight. The body is boxed so that passing the request on moves one pointer.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
 
-/// One request and the site that it is for.
+/// One request and its site.
 #[derive(Debug)]
 pub(super) struct Exchange<'g> {
     pub(super) shared: &'g Shared,
@@ -57,17 +57,17 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// Which part of the walk it is.
+    /// The endpoint that the request is for.
     pub(super) fn kind(&self) -> Endpoint {
         self.caller.kind
     }
 
-    /// What is told at its end, where that is told.
+    /// The entry for the access log. `None`: requests are not logged.
     pub(super) fn access(&self) -> Option<&Arc<Access>> {
         self.access.as_ref()
     }
 
-    /// A sign-in of that client goes on, and nothing is decided: at the end of the request it is named all the same.
+    /// Names the client in the access log, for a request about which nothing is decided.
     pub(super) fn goes_on_for(&self, client: Digest) {
         if let Some(access) = &self.access
             && let Some(client) = self.site.state.client_name(client)
@@ -76,7 +76,7 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The day, where some client's rule may end: the clock is read for nothing else.
+    /// Today as a number of days. 0 if there are no exceptions, which may end: the clock is then not read.
     pub(super) fn today(&self) -> u64 {
         if self.site.settings.rules.any_exception() {
             clock::today()
@@ -85,7 +85,7 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The rule of a client that is known by its digest, today.
+    /// Today's rule of a client, by its digest.
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let namesake = client.filter(|_| rules.default_is_laxer());
@@ -102,7 +102,7 @@ impl<'g> Exchange<'g> {
         each.reduce(|a, b| rules.stricter(a, b))
     }
 
-    /// The rule of a client by its name. One that some server takes for another client's gets no more than that one.
+    /// The rule of a client by its name. A name that some server takes for another client's gets no more rights than that client.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let Some(client) = client else {
@@ -110,7 +110,7 @@ impl<'g> Exchange<'g> {
         };
         match rules.namesake(client) {
             Some(namesake) => {
-                // Its sign-in has only the digest of this name.
+                // The records of its sign-ins have only the digest of this name.
                 self.site.remember_namesake(client.digest(), namesake);
                 rules.of_namesake(namesake)
             }
@@ -118,8 +118,8 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The rule of a client that a token request names, in every reading. One that is the name of a configured client, or like it,
-    /// counts for more than one of which the configuration says nothing: in Basic `erp@example.com` is `erp%40example.com`.
+    /// The rule of the client that a token request names: the strictest of all readings. If a reading is a configured client, or
+    /// similar to one, only such readings count: in Basic authentication `erp@example.com` is written `erp%40example.com`.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
         let rules = &self.site.settings.rules;
         let readings = || client.into_iter().flat_map(ClientIdentity::readings);
@@ -130,12 +130,12 @@ impl<'g> Exchange<'g> {
             .unwrap_or_else(|| self.rule_of(None))
     }
 
-    /// The other end of its connection.
+    /// The peer of its connection.
     pub(super) fn node(&self) -> &'g Node {
         self.caller.node
     }
 
-    /// Forwards a request of an intercepted endpoint: only what policy has cleared.
+    /// Forwards a request of an intercepted endpoint, which policy has to clear first.
     pub(super) async fn forward(
         &self,
         request: Cleared<Received>,
@@ -143,20 +143,20 @@ impl<'g> Exchange<'g> {
         self.send(request.into_inner()).await
     }
 
-    /// Forwards anything; [`Exchange::forward`] is the way for intercepted endpoints.
+    /// Forwards any request. For intercepted endpoints use [`Exchange::forward`].
     pub(super) async fn send(
         &self,
         mut received: Received,
     ) -> Result<Response<Body>, UpstreamError> {
-        // A body that is small is here before it has a place. (What breaks off does so once more when it is sent.)
+        // A small body is read before the request takes a place in flight. (If it breaks off, sending it fails, too.)
         let most = self.snapshot.limits.form_bytes;
         if !received.body.is_all_read() && received.body.is_at_most(most) {
             let _ = received.body.peek(most).await;
         }
-        // Nothing but what it returns lives on while the answer is waited for.
+        // A separate function, so that its temporaries do not become part of this future.
         let (request, upload, place) = self.outgoing(received)?;
         match self.client.send(request, upload).await {
-            // Nothing that goes out asks for an upgrade.
+            // The gate never asks for an upgrade, so 1xx is not a valid final response.
             Ok(response) if response.status().is_informational() => {
                 self.no_answer(UpstreamError::Broken)
             }
@@ -164,13 +164,13 @@ impl<'g> Exchange<'g> {
                 let patience = self.client.patience();
                 Ok(response.map(|body| Body::from_upstream(body, patience, place)))
             }
-            // The fault is the client's: nothing failed at the upstream.
+            // The client's fault, so it is not logged as a failure of the upstream.
             Err(failed @ UpstreamError::Request) => Err(failed),
             Err(failed) => self.no_answer(failed),
         }
     }
 
-    /// The request as the upstream gets it, and its place in flight.
+    /// The request for the upstream, and its place in flight.
     fn outgoing(&self, received: Received) -> Result<Outgoing, UpstreamError> {
         let Parts {
             method,
@@ -202,7 +202,7 @@ impl<'g> Exchange<'g> {
         if self.site.reads_cookie {
             headers::without_cookie(&mut headers, self.cookie_name());
         }
-        // Not before: a client that is slow with its body keeps nobody else's request away.
+        // Only now, so that a client with a slow body does not take a place from other requests.
         let limit = self.snapshot.limits.in_flight;
         let (places, watch) = (self.site.state.places(), self.caller.watch);
         let place = if body.is_all_read() {
@@ -219,8 +219,8 @@ impl<'g> Exchange<'g> {
         frame(&mut headers, &method, &body);
         let upload = body.upload();
         if !self.site.observes_only && upload.as_deref().is_some_and(Upload::is_lookalike) {
-            // Who leaves it unread must not read it as his next request, not even for nobody. Where everything is only
-            // observed, the upstream sees the very bytes that it would see of a gate that does not look.
+            // The body looks like a request. A server that leaves a body unread must not parse it as the next request. An
+            // upstream that is only observed gets the bytes unchanged.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let mut request = Request::new(body);
@@ -230,7 +230,7 @@ impl<'g> Exchange<'g> {
         Ok((request, upload, place))
     }
 
-    /// Tells that the upstream gave none.
+    /// Logs that the upstream gave no answer.
     pub(super) fn no_answer<T>(&self, failed: UpstreamError) -> Result<T, UpstreamError> {
         let cause = failed.to_string();
         self.shared.telemetry.tell(&Event::UpstreamFailed {
@@ -242,7 +242,7 @@ impl<'g> Exchange<'g> {
         Err(failed)
     }
 
-    /// The answer when the upstream gave none.
+    /// The answer to the client when the upstream gave none.
     pub(super) fn upstream_failed(&self, failed: UpstreamError) -> Response<Body> {
         let (status, text) = match failed {
             UpstreamError::Connect(_) => (
@@ -266,7 +266,7 @@ impl<'g> Exchange<'g> {
         self.unavailable(status, text)
     }
 
-    /// 503: no place left.
+    /// 503: no place in flight is left.
     fn overloaded(&self) -> Response<Body> {
         self.shared.telemetry.tell(&Event::Overloaded {
             request: self.id,
@@ -287,7 +287,7 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// A page of our own.
+    /// A page that says why the request was refused.
     pub(super) fn page(
         &self,
         status: StatusCode,
@@ -306,7 +306,7 @@ impl<'g> Exchange<'g> {
         )
     }
 
-    /// An answer of the upstream's that must not reach the client.
+    /// The answer to the client in place of one of the upstream that must not be delivered.
     pub(super) fn bad_answer(
         &self,
         violation: &Violation,
@@ -317,7 +317,7 @@ impl<'g> Exchange<'g> {
         self.page(status, violation, Vec::new(), accept)
     }
 
-    /// The network that a request comes from. `None`: proxies do not say it.
+    /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.
     pub(super) fn network(&self) -> Option<Network> {
         let node = self.caller.node;
         let client = if headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies)
@@ -329,7 +329,7 @@ impl<'g> Exchange<'g> {
         client.map(Network::of)
     }
 
-    /// The name of the cookie that ties a sign-in to its browser.
+    /// The name of the cookie that binds a sign-in to its browser.
     pub(super) fn cookie_name(&self) -> &'static str {
         if self.site.is_https() {
             "__Host-pkce-gate"
@@ -338,7 +338,7 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The digest of that cookie, when the browser sent one.
+    /// The digest of that cookie, if the request has it.
     pub(super) fn browser(&self, headers: &HeaderMap) -> Option<Digest> {
         if !self.site.reads_cookie {
             return None;
@@ -346,21 +346,20 @@ impl<'g> Exchange<'g> {
         headers::cookie(headers, self.cookie_name()).map(super::browser::digest)
     }
 
-    /// Asks the upstream not to compress what has to be read.
+    /// Asks the upstream for an answer that is not compressed and not partial.
     pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
         headers.insert(
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
         );
-        // A part of a page cannot be judged.
         for name in [header::RANGE, header::IF_RANGE] {
             headers.remove::<&HeaderName>(&name);
         }
     }
 }
 
-/// What hyper leaves out of a request's framing. It says nothing about a body that is not there, which some servers answer
-/// with 411 (RFC 9110 section 8.6), and it drops the body of a GET whose length is unknown.
+/// Adds framing fields that hyper leaves out. hyper sends no Content-Length for an empty body, which some servers answer with 411
+/// (RFC 9110 section 8.6), and drops the body of a GET whose length is unknown.
 fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
     let usually_has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     match http_body::Body::size_hint(body).exact() {

@@ -1,4 +1,4 @@
-//! Everything that is not intercepted: streamed through, with an eye on answers that carry a code.
+//! Requests for paths that are not intercepted. They are streamed through; answers that may carry a code are still checked.
 
 use std::sync::LazyLock;
 
@@ -13,14 +13,14 @@ use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
 use crate::http::body::Body;
 
-/// A path that some servers take for a protected endpoint, without being it.
+/// Handles a path that is not a protected endpoint, but that some servers treat as one.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if exchange.site.settings.rules.all_off() {
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
     match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.about()) {
-        // One violation is enough, but a route that is closed stays closed.
+        // One violation is logged, but a closed route stays closed.
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let request = cleared.into_inner();
             match closed(exchange, request.path()) {
@@ -68,7 +68,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
     }
 }
 
-/// The routes that are open, and the guard against token requests in disguise.
+/// The refusal of a request on a closed route, of a GET with a body, or of a token request. `None`: the request may pass.
 pub(super) async fn guard(
     exchange: &Exchange<'_>,
     request: &mut Received,
@@ -86,7 +86,7 @@ pub(super) async fn guard(
     }
 }
 
-/// Who does not expect one takes it for the next request.
+/// Refuses a GET or HEAD with a body: a server that does not expect one may parse it as the next request.
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
     let (rule, names) = concern::rule_and_names(exchange, request).await;
@@ -104,11 +104,11 @@ fn closed(exchange: &Exchange<'_>, path: &str) -> Option<Response<Body>> {
     (!is_open).then(|| reply::bad_request(StatusCode::NOT_FOUND, "not found"))
 }
 
-/// In a media type, what is read.
+/// Parts of the media types that are read.
 static READ: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["html", "json"].map(Finder::new));
 
-/// Whether the answer may be a page or a document that has to be read: everything but scripts, styles and images, as
-/// browsers ask for them. Scripts of a page ask for anything; that matters where they name a sign-in.
+/// Whether the answer may be a page or a document that has to be read. By their Accept field, scripts, styles and images are not.
+/// Scripts that fetch data accept anything; that answer is read only if the request names a sign-in.
 fn may_be_read(request: &Received) -> bool {
     if request.method == Method::POST {
         return true;
@@ -116,15 +116,15 @@ fn may_be_read(request: &Received) -> bool {
     let accept = request.headers.get(header::ACCEPT);
     accept.is_none_or(|accept| {
         let accept = accept.as_bytes();
-        // What is no text is as good as none.
+        // A value that is not ASCII counts as absent.
         !accept.is_ascii()
             || READ.iter().any(|kind| kind.find(accept).is_some())
             || memmem::find(accept, b"*/*").is_some() && names_sign_in(request)
     })
 }
 
-/// Whether a request may name a sign-in in its target, or comes from a page that does and is for none of its scripts, styles and
-/// images.
+/// Whether a request may have a handle in its target, or in its Referer. The Referer does not count for scripts, styles and
+/// images of that page.
 fn names_sign_in(request: &Received) -> bool {
     let referer = || {
         request
@@ -144,5 +144,5 @@ fn names_sign_in(request: &Received) -> bool {
         || referer().is_some_and(may_hold_handle) && !is_part()
 }
 
-/// What browsers say of requests whose answers are shown, or read by a script.
+/// Values of Sec-Fetch-Dest for answers that are displayed, or read by a script.
 const PAGES: [&[u8]; 5] = [b"empty", b"document", b"iframe", b"frame", b"embed"];

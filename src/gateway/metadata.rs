@@ -1,4 +1,4 @@
-//! Server metadata that tells the truth.
+//! Server metadata (RFC 8414, OpenID Connect Discovery), rewritten to describe what the gate enforces.
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 
@@ -11,8 +11,7 @@ use super::{bind, forward};
 use crate::http::body::{Body, Peeked};
 use crate::http::headers;
 
-/// How long a rewritten document may be cached when the upstream does not say: long enough to matter, short enough
-/// that a change of the gate's configuration is soon seen.
+/// Cache-Control of a rewritten document if the upstream sends none. Short, so that clients soon see a changed configuration.
 const MAX_AGE: &str = "public, max-age=300";
 
 /// Forwards a request for metadata and rewrites the answer.
@@ -26,7 +25,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return refused;
     }
     Exchange::ask_for_identity(&mut request.headers);
-    // Whoever has a copy from before the gate must not be told that it is still good.
+    // A cached copy from before the gate was deployed must not be confirmed with 304.
     request.headers.remove(header::IF_NONE_MATCH);
     request.headers.remove(header::IF_MODIFIED_SINCE);
     let asked = bind::Asked {
@@ -38,14 +37,14 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     match exchange.send(request).await {
         Ok(response) => {
             let response = rewritten(exchange, response).await;
-            // It is an answer like all others, whatever it says of itself.
+            // The answer of this endpoint is checked like any other.
             bind::deliver(exchange, asked, response).await
         }
         Err(failed) => exchange.upstream_failed(failed),
     }
 }
 
-/// The document with the truth in it; what is no document stays as it is.
+/// The rewritten document. An answer that is not a metadata document stays unchanged.
 async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Response<Body> {
     let settings = &exchange.site.settings;
     let rule = settings.rules.default_rule();

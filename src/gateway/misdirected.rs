@@ -1,4 +1,4 @@
-//! Requests that are for no upstream.
+//! Requests that are refused before they reach an upstream.
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
@@ -10,7 +10,8 @@ use crate::http::body::Body;
 use crate::http::headers::BadHeaders;
 use crate::route::Misrouted;
 
-/// Why one is, and how it is answered. `Copy`, because nearly no request has one, and each has room for it.
+/// The status and the reason of the refusal. Small and `Copy`, because it is the error type of a function that every request
+/// calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Misdirection {
     status: StatusCode,
@@ -22,7 +23,7 @@ impl Misdirection {
         Self { status, reason }
     }
 
-    /// Tells it of a request with these fields. What is no host may hold a secret, and is not told.
+    /// Logs the refusal. The Host is logged only if it is the reason: in other requests it may contain a secret.
     #[cold]
     pub(super) fn told(
         self,
@@ -43,7 +44,7 @@ impl Misdirection {
 
     pub(super) fn answer(self) -> Response<Body> {
         let mut response = reply::bad_request(self.status, self.reason);
-        // Whatever stands in the body is not read: the connection ends with this answer.
+        // The body is not read, so the connection cannot be used again.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -51,7 +52,7 @@ impl Misdirection {
     }
 }
 
-/// As much of a `Host` as fits a line.
+/// The first bytes of a `Host`, escaped for the log.
 fn shown(host: &HeaderValue) -> String {
     const BYTES: usize = 128;
     let host = host.as_bytes();

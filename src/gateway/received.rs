@@ -1,4 +1,4 @@
-//! A request that arrived: its parts, and what its answer is compared with.
+//! A request as it was received ([`Received`]), and the parts of it that its answer is compared with ([`Sent`]).
 
 use std::ops::{Deref, DerefMut};
 
@@ -17,14 +17,13 @@ use crate::suspicion::{self, Look, Suspicion};
 use super::about::Names;
 use crate::http::body::Body;
 
-/// What arrived, without what only the connection needs. Boxed: it is handed on through many hands, each of which would copy
-/// it.
+/// A received request. Boxed so that passing it between handlers moves one pointer.
 pub(super) struct Received(Box<Parts>);
 
 /// The parts of a request.
 pub(super) struct Parts {
     pub(super) method: Method,
-    /// With runs of `/` merged. As it came it is shared, not copied.
+    /// Has runs of `/` merged. If that changed nothing, it shares the bytes of the received target.
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
@@ -59,12 +58,12 @@ impl Received {
         self.target.path()
     }
 
-    /// The query, empty when there is none.
+    /// The query, empty if there is none.
     pub(super) fn query(&self) -> &str {
         self.target.query().unwrap_or_default()
     }
 
-    /// The same path with another query. `Err`: that is no target.
+    /// Replaces the query. `Err`: the result is not a valid request target.
     pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
         let target = [self.path().as_bytes(), b"?", query].concat();
         self.target =
@@ -72,7 +71,7 @@ impl Received {
         Ok(())
     }
 
-    /// What the answer is compared with. Of a body, as much as was read.
+    /// The parts that the answer is compared with. Of the body, the bytes that were read so far.
     pub(super) fn sent(&self) -> Sent {
         let mut sent = Sent {
             is_post: self.method == Method::POST,
@@ -96,7 +95,8 @@ impl Received {
         sent
     }
 
-    /// What it names, for the log: it may be one that cannot be read. Of a body, as much as was read.
+    /// The client and redirect URI for the log, read loosely: the request may be malformed. Of the body, the bytes that were read
+    /// so far.
     pub(super) fn names(&self) -> Names {
         let authorization = self.headers.get(header::AUTHORIZATION);
         let body = self.body.read();
@@ -114,11 +114,12 @@ impl Received {
     }
 }
 
-/// A target that our own writing made impossible. The request is refused: anything in its place would be another request.
+/// The rewritten query does not make a valid request target. The request has to be refused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unwritable;
 
-/// What a client said that the upstream may repeat in its answer. Cheap to keep: nothing of it is copied. Not to be shown.
+/// The parts of a request that the upstream may repeat in its answer. Shares the bytes of the request. Contains secrets: not for
+/// the log.
 #[derive(Clone, Default)]
 pub(super) struct Sent {
     is_post: bool,
@@ -138,10 +139,10 @@ impl Sent {
         self.target.as_ref().map_or("", PathAndQuery::as_str)
     }
 
-    /// Whether a value may have come with the request, in whatever encoding. What was not read may hold anything.
+    /// Whether the request may contain a value, in any encoding. A body that was not read to its end may contain anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
         !self.is_all || self.is_sealed() || self.texts().any(|text| twins.stand_in(text)) || {
-            // In UTF-16 there is one between all letters.
+            // UTF-16 has a NUL in every ASCII letter.
             let is_letter = |byte: &u8| *byte != 0;
             let wide = memchr::memchr(0, &self.body).is_some();
             wide && {
@@ -151,7 +152,7 @@ impl Sent {
         }
     }
 
-    /// Whether the body is in an encoding that servers undo by themselves, and that is not undone here.
+    /// Whether the body has an encoding that servers decode and the gate does not.
     fn is_sealed(&self) -> bool {
         let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
         let is_foreign = |kind: &HeaderValue| names_foreign_charset(kind.as_bytes());
@@ -167,7 +168,7 @@ impl Sent {
                 || has_encoded_part())
     }
 
-    /// What it says, in any reading.
+    /// The scan of the request, in every reading.
     pub(super) fn said(&self, key: &HandleKey) -> Suspicion {
         let (path, query) = self.target().split_once('?').unwrap_or((self.target(), ""));
         let request = suspicion::Request {
@@ -197,12 +198,12 @@ impl Sent {
             .chain(fields)
     }
 
-    /// Whether it may carry the handle of a sign-in.
+    /// Whether it may contain the handle of a sign-in.
     pub(super) fn names_handle(&self) -> bool {
         self.texts().any(may_hold_handle)
     }
 
-    /// The handles of sign-ins that it carries in its target or its body; and in its fields, where these count.
+    /// The handles of sign-ins in its target and its body, and with `in_fields` in its header fields.
     pub(super) fn handles(&self, key: &HandleKey, in_fields: bool) -> Vec<Handle> {
         const MOST: usize = 64;
         let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });

@@ -1,4 +1,4 @@
-//! Every response that the gate makes itself.
+//! The responses that the gate creates itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +16,10 @@ use crate::telemetry::RequestId;
 use crate::http::body::Body;
 use crate::http::headers::set;
 
-/// Seconds after which trying again makes sense, where nothing else is known.
+/// Default of Retry-After, in seconds.
 const RETRY_AFTER: u64 = 5;
 
-/// A response with this status, content type and body, which nobody may store.
+/// A response that must not be cached.
 fn response(
     status: StatusCode,
     content_type: &'static str,
@@ -62,7 +62,8 @@ fn html(status: StatusCode, script: Option<&str>, page: String) -> Response<Body
     response
 }
 
-/// RFC 6749 section 5.2. Browsers show only "Failed to fetch" for an error without CORS headers.
+/// An error response of the token endpoint (RFC 6749 section 5.2). Without CORS fields, browsers show scripts only "Failed to
+/// fetch".
 fn oauth_json(status: StatusCode, error: ErrorCode, text: &str) -> Response<Body> {
     let body =
         serde_json::json!({ "error": error.as_str(), "error_description": description(text) });
@@ -94,8 +95,8 @@ impl From<StoreError> for Violation {
     }
 }
 
-/// The status of what is refused for want of the store or of room in it, and after how many seconds to try again. `None`: it is
-/// refused for something else.
+/// The status and the Retry-After seconds for a violation that means that the store is unavailable or full. `None`: another
+/// violation.
 pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)> {
     if let Violation::NoRoom(room) = violation {
         // RFC 6585 section 4.
@@ -110,7 +111,7 @@ pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)
         .then_some((StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER))
 }
 
-/// A refused token request: 400 but for what HTTP itself has a status for.
+/// The refusal of a token request. The default status is 400.
 pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
     if let Some((status, seconds)) = unavailable_for(violation) {
@@ -123,7 +124,7 @@ pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -
     )
 }
 
-/// The upstream could not be asked, in OAuth's words.
+/// An OAuth error response: the upstream is not available.
 pub(crate) fn token_unavailable(status: StatusCode, text: &str) -> Response<Body> {
     let error = match status {
         StatusCode::SERVICE_UNAVAILABLE => ErrorCode::TemporarilyUnavailable,
@@ -132,7 +133,7 @@ pub(crate) fn token_unavailable(status: StatusCode, text: &str) -> Response<Body
     later(oauth_json(status, error, text), RETRY_AFTER)
 }
 
-/// The same on any other route.
+/// The same in plain text, for routes other than the token endpoint.
 pub(crate) fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
     let text = format!("{text}\n");
     later(
@@ -141,12 +142,12 @@ pub(crate) fn unavailable(status: StatusCode, text: &'static str) -> Response<Bo
     )
 }
 
-/// A request that cannot be served as it is, on a route without a form of errors of its own.
+/// A refusal in plain text.
 pub(crate) fn bad_request(status: StatusCode, text: &str) -> Response<Body> {
     response(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
 
-/// 405 with what is allowed.
+/// 405 with the allowed methods.
 pub(crate) fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
     let text = "this method is not allowed here";
     let mut response = if json {
@@ -181,7 +182,7 @@ pub(crate) fn authorization_error(
     mode: ResponseMode,
 ) -> Response<Body> {
     let location = error.location(to, mode);
-    // A redirect URI that no field can hold was learned from none.
+    // A redirect URI that is not a valid field value was not learned from a `Location`, so a form_post page is sent.
     let location = location.map(|location| HeaderValue::try_from(location).ok());
     match location {
         Some(Some(location)) => entry(location, None),
@@ -192,21 +193,18 @@ pub(crate) fn authorization_error(
     }
 }
 
-/// What a page of ours is about.
+/// The content of an error page.
 #[derive(Debug)]
 pub(crate) struct Page<'a> {
-    /// Status of the response.
     pub status: StatusCode,
-    /// Why.
     pub violation: &'a Violation,
-    /// Which request.
     pub id: RequestId,
-    /// The request's own parameters, secrets left out.
+    /// The parameters of the request to show, without secrets.
     pub request: Vec<(String, String)>,
 }
 
-/// The page for a request that cannot be answered with a redirect: one sentence for the user, the rest for the
-/// developer; JSON for whoever asks for JSON.
+/// The error page for a request that cannot be answered with a redirect: a sentence for the user, and details for the developer.
+/// JSON if the request asks for JSON.
 pub(crate) fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
     let hint = page.violation.hint();
     let response = if prefers_json(accept) {
@@ -242,7 +240,7 @@ fn prefers_json(accept: Option<&HeaderValue>) -> bool {
         })
 }
 
-/// The gate failed; told without a word about why.
+/// 500 without details.
 pub(crate) fn internal_error() -> Response<Body> {
     response(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -251,7 +249,7 @@ pub(crate) fn internal_error() -> Response<Body> {
     )
 }
 
-/// Header fields that a page which carries a code must have, whatever the upstream said.
+/// Forbids caching of an answer that carries a code, whatever the upstream says.
 pub(crate) fn not_to_be_stored(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.remove(HeaderName::from_static("expires"));
@@ -300,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_post_error_posts_itself_and_allows_no_other_script() {
+    fn a_form_post_error_allows_only_its_own_script() {
         let to =
             RegisteredRedirectUri::learned(&crate::oauth::RedirectUri::new("https://c/cb?a=\"b"));
         let error = AuthorizationError {
@@ -326,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn token_errors_are_json_that_nobody_stores_and_every_origin_may_read() {
+    fn token_errors_are_uncacheable_json_that_every_origin_may_read() {
         let response = token_refused(&Violation::VerifierMismatch, None);
         assert_eq!(response.status(), 400);
         assert_eq!(response.headers()["cache-control"], "no-store");

@@ -1,41 +1,38 @@
-//! What can be configured of one upstream, as far as the gateway goes.
+//! The settings of the gateway for one upstream.
 
 use crate::policy::{Mode, Rules};
 use crate::route::{Endpoints, RoutePolicy, Territory};
 
-/// Everything about one upstream that the gateway has to know.
+/// The settings of the gateway for one upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// For events, metrics and handles.
+    /// The name in events and metrics. It is also the key of the handles.
     pub name: String,
     /// Host values (`name` or `name:port`, lower case); empty: any.
     pub hosts: Vec<String>,
     /// Paths that belong to this upstream; `/` or `/something` without a trailing slash.
     pub prefix: String,
-    /// How clients reach it: `scheme://authority`, without a path.
+    /// The origin that clients use: `scheme://authority`, without a path.
     pub public_origin: String,
-    /// Send the client's Host on, or the upstream's own.
+    /// Whether to forward the client's Host instead of the upstream's own.
     pub preserve_host: bool,
-    /// Exact paths, prefix included.
+    /// The paths of the endpoints, exact, with the prefix.
     pub endpoints: Endpoints,
-    /// What happens to paths that are no endpoint.
+    /// The treatment of paths that are not endpoints.
     pub routes: RoutePolicy,
-    /// Who is judged how.
+    /// The rules of the clients.
     pub rules: Rules,
-    /// What a fresh authorization request is answered with.
     pub entry: Entry,
-    /// What is done about a sign-in that is continued in another browser.
     pub browser_binding: BrowserBinding,
-    /// What the upstream sees of PKCE.
     pub to_upstream: ToUpstream,
-    /// Whether metadata is made to tell the truth.
+    /// Whether server metadata is rewritten to describe what the gate enforces.
     pub rewrite_metadata: bool,
-    /// The issuer, when the operator states it; else it is learned from metadata.
+    /// The configured issuer. `None`: it is learned from metadata and answers.
     pub issuer: Option<String>,
 }
 
 impl Settings {
-    /// Where it is.
+    /// The hosts and paths that the router needs.
     pub fn territory(&self) -> Territory<'_> {
         Territory {
             hosts: &self.hosts,
@@ -46,31 +43,31 @@ impl Settings {
     }
 }
 
-/// `entry`.
+/// The answer to a fresh authorization request (`entry`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// 303 to the same path with the handle as `state`.
+    /// 303 to the same path, with the handle as `state`.
     Redirect,
-    /// Forwarded in place.
+    /// No redirect: the request is rewritten and forwarded.
     Rewrite,
 }
 
-/// `browser_binding`.
+/// The treatment of a sign-in that continues in another browser (`browser_binding`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrowserBinding {
-    /// No cookie.
+    /// No cookie is set.
     Off,
-    /// Another browser is an event.
+    /// Another browser is logged.
     Soft,
     /// Another browser is refused.
     Hard,
 }
 
-/// `to_upstream`.
+/// The PKCE parameters that the upstream gets (`to_upstream`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToUpstream {
-    /// Challenge and verifier go on.
+    /// Challenge and verifier.
     Forward,
-    /// The upstream sees nothing of PKCE.
+    /// None.
     Strip,
 }

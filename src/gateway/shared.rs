@@ -1,4 +1,4 @@
-//! What all workers of a process share.
+//! The state that all workers of a process share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,21 +11,21 @@ use crate::telemetry::{Event, RequestId, Telemetry};
 
 use super::snapshot::Snapshot;
 
-/// What all workers share.
+/// The state that all workers of a process share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// What is in force.
+    /// The configuration in force.
     current: ArcSwap<Snapshot>,
     pub(super) clock: Clock,
     pub(super) telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
     has_stopped: AtomicBool,
-    /// The upper half of every request id is drawn at start, so that ids of two runs differ.
+    /// The upper 32 bits of request ids are random for each run, so that the ids of two runs differ.
     next_request: AtomicU64,
 }
 
 impl Shared {
-    /// `id_seed` is random.
+    /// `id_seed` must be random.
     pub(crate) fn new(
         snapshot: Arc<Snapshot>,
         clock: Clock,
@@ -43,7 +43,7 @@ impl Shared {
         }
     }
 
-    /// What is in force now. A worker takes it up a moment later ([`super::Gateway::adopt`]).
+    /// The configuration in force. Workers switch to it in [`super::Gateway::adopt`].
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
     }
@@ -53,12 +53,11 @@ impl Shared {
         self.current.store(snapshot);
     }
 
-    /// Where events go.
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
-    /// Tells once when the machine's clock begins to show what cannot be.
+    /// Logs once when the system clock becomes implausible.
     pub(super) fn watch_clock(&self, doubt: Option<Doubt>) {
         let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
         if let (true, Some(doubt)) = (is_new, doubt) {
@@ -66,7 +65,7 @@ impl Shared {
         }
     }
 
-    /// Nothing is answered any more.
+    /// See [`super::Gateway::stop`].
     pub(super) fn stop(&self) {
         self.has_stopped.store(true, Ordering::Relaxed);
     }
@@ -75,12 +74,11 @@ impl Shared {
         self.has_stopped.load(Ordering::Relaxed)
     }
 
-    /// The name of the next request.
+    /// The id of the next request.
     pub(super) fn next_request(&self) -> RequestId {
         RequestId(self.next_request.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// What time it is.
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }

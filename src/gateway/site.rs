@@ -1,4 +1,4 @@
-//! One upstream as the gateway knows it: what is configured ([`Site`]), and what lives ([`SiteState`]).
+//! One upstream in the gateway: its configuration ([`Site`]), and the state that outlives a configuration ([`SiteState`]).
 
 mod state;
 
@@ -18,22 +18,20 @@ use super::settings::{BrowserBinding, Settings};
 
 pub(crate) use state::SiteState;
 
-/// Names that are remembered because some server takes them for another client's.
+/// The most entries of [`Site::namesakes`].
 const MAX_NAMESAKES: usize = 10_000;
 
-/// How the upstream is reached.
+/// The address of an upstream, and how to connect to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Destination {
-    /// As configured.
     pub settings: upstream::Settings,
-    /// Opens connections.
     pub connector: Connector,
-    /// Connections that each worker keeps for later, at the most.
+    /// The most idle connections that each worker keeps.
     pub most_idle: usize,
 }
 
 impl Destination {
-    /// Whether connections to either are as good.
+    /// Whether connections to one can be used for the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.settings == other.settings
             && self.most_idle == other.most_idle
@@ -41,33 +39,32 @@ impl Destination {
     }
 }
 
-/// One configuration of one upstream, shared by all workers.
+/// The configuration of one upstream, shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// From the configuration.
     pub settings: Settings,
-    /// Where its requests go. As long as it stays the same one, so do the connections.
+    /// The destination of its requests. While this `Arc` stays the same, workers keep their connections.
     pub destination: Arc<Destination>,
-    /// What lives on when the configuration changes.
+    /// The state that outlives a change of the configuration.
     pub state: Arc<SiteState>,
     /// `scheme://authority` of the upstream itself.
     pub origin: String,
-    /// Finds it in a page.
+    /// Finds `origin` in a page.
     pub origin_finder: Finder<'static>,
-    /// Its own origin and the gate's, as answers name them.
+    /// The upstream's origin and the public one.
     pub origins: Origins,
-    /// Its Host as a field.
+    /// The value of its Host field.
     pub host: HeaderValue,
-    /// Names that some server takes for a client with a stricter rule, and under what that rule is found.
+    /// Client names that some server takes for a client with a stricter rule, by digest, and the key of that rule.
     namesakes: DashMap<Digest, Namesake>,
-    /// Whether nothing is ever rewritten: every client is off, or observed.
+    /// Whether nothing is ever rewritten or refused.
     pub observes_only: bool,
-    /// Whether sign-ins may be tied to browsers by a cookie of ours.
+    /// Whether requests may have the gate's cookie.
     pub reads_cookie: bool,
 }
 
 impl Site {
-    /// `state` may be that of an earlier configuration.
+    /// `state` may come from an earlier configuration.
     pub(crate) fn new(
         settings: Settings,
         destination: Arc<Destination>,
@@ -87,7 +84,7 @@ impl Site {
             destination,
             state,
         };
-        // Their sign-ins may be under way.
+        // These clients may have sign-ins in progress.
         for client in site.state.clients() {
             if let Some(namesake) = site.settings.rules.namesake(&client) {
                 site.remember_namesake(client.digest(), namesake);
@@ -96,7 +93,8 @@ impl Site {
         site
     }
 
-    /// This one while sign-ins may be under way that were begun under `earlier` ([`crate::policy::Rules::after`]).
+    /// This site while sign-ins may be in progress that began under the configuration `earlier`
+    /// ([`crate::policy::Rules::after`]).
     #[must_use]
     pub(crate) fn after(mut self, earlier: &Self) -> Self {
         self.settings.rules = self.settings.rules.after(&earlier.settings.rules);
@@ -105,7 +103,7 @@ impl Site {
         self
     }
 
-    /// This one when all of those are over.
+    /// This site when all of those sign-ins have ended.
     #[must_use]
     pub(crate) fn alone(&self) -> Self {
         let mut settings = self.settings.clone();
@@ -114,26 +112,26 @@ impl Site {
         Self::new(settings, destination, state)
     }
 
-    /// Where a redirect URI with that path leads, if it is one of the server's own: by either of its names.
+    /// The targets of a redirect URI with that path at the upstream: at its own origin and at the public one.
     pub(crate) fn targets(&self, path: &str) -> [Digest; 2] {
         [&self.origin, &self.settings.public_origin]
             .map(|origin| target_digest(&format!("{origin}{path}")))
     }
 
-    /// A client was named so that some server takes it for another one.
+    /// Remembers a client name that some server takes for another client.
     pub(crate) fn remember_namesake(&self, client: Digest, namesake: Namesake) {
-        // Full of names that somebody made up, it forgets none: what is judged later is only reported then.
+        // Attackers can fill the map with invented names. No entry is dropped then: records of new names get the default rule.
         if self.namesakes.len() < MAX_NAMESAKES {
             self.namesakes.insert(client, namesake);
         }
     }
 
-    /// The rule that holds for a name which some server takes for another client's.
+    /// The key of the rule for a name that some server takes for another client.
     pub(crate) fn namesake(&self, client: Digest) -> Option<Namesake> {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
-    /// The `iss` of error responses, where the upstream uses it (RFC 9207).
+    /// The `iss` parameter of error responses (RFC 9207). `None`: the upstream does not send it.
     pub(crate) fn response_issuer(&self) -> Option<String> {
         let learned = self.state.issuer();
         let issuer = self.settings.issuer.clone().or(learned.issuer);

@@ -1,4 +1,4 @@
-//! What is configured, taken once for each request: one that has begun ends under the configuration that it began with.
+//! The configuration that a request uses from its beginning to its end.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::route::Routes;
 
 use super::site::Site;
 
-/// One configuration, with the sites that it makes.
+/// One configuration and its sites.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// In the order of the configuration.
+    /// The upstreams in the order of the configuration.
     pub sites: Vec<Arc<Site>>,
     pub(super) routes: Routes,
     pub(super) limits: Limits,
@@ -20,7 +20,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// The routes are those of the sites.
+    /// Builds the routes from the sites.
     pub(crate) fn new(sites: Vec<Arc<Site>>, limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
         Self {
             routes: Routes::new(sites.iter().map(|site| site.settings.territory())),
@@ -30,14 +30,14 @@ impl Snapshot {
         }
     }
 
-    /// The same when all sign-ins are over that were begun under an earlier one ([`Site::after`]).
+    /// The same configuration when all sign-ins that began under an earlier one have ended ([`Site::after`]).
     #[must_use]
     pub(crate) fn alone(&self) -> Self {
         let sites = self.sites.iter().map(|site| Arc::new(site.alone()));
         Self::new(sites.collect(), self.limits, self.trusted_proxies.clone())
     }
 
-    /// The site of an upstream.
+    /// The site of the upstream with this name.
     pub(crate) fn site(&self, name: &str) -> Option<&Arc<Site>> {
         self.sites.iter().find(|site| site.settings.name == name)
     }

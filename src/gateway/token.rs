@@ -1,4 +1,4 @@
-//! The token endpoint: step 4 of the walk.
+//! The token endpoint (step 4 of the crate documentation).
 
 mod form;
 mod judge;
@@ -28,18 +28,17 @@ use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
 use settle::settle;
 
-/// Judges a token request and acts.
+/// Handles a request on a token path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if request.method == Method::OPTIONS {
-        // CORS asks before it sends. It asks with an empty hand: a server that reads parameters from any method would
-        // find them here.
+        // A CORS preflight. It must be empty: a server that reads parameters from any method would accept a token request here.
         if !is_empty(exchange, &request) {
             return reply::bad_request(
                 StatusCode::BAD_REQUEST,
                 "an OPTIONS request here must have no body, and no query except a configured one",
             );
         }
-        // It asks without credentials. (Fetch standard, CORS-preflight fetch.)
+        // Preflights have no credentials (Fetch standard, CORS-preflight fetch).
         for credentials in [header::COOKIE, header::AUTHORIZATION] {
             request.headers.remove(credentials);
         }
@@ -103,8 +102,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
 }
 
-/// Whether the code is a one-time password of another grant: no code that was issued, and nothing like one. (A store that cannot
-/// be asked is asked again by the redemption, which refuses then.)
+/// Whether `code` is a one-time password of another grant: it does not look like an authorization code, and the store does not
+/// know it. (If the store fails, the redemption asks it again and refuses.)
 async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
     if !redemption.may_be_one_time_password() {
         return false;
@@ -114,8 +113,8 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
-/// Whether a form is a document to some server, and asks for a token there: behind a comment, or in a call. A form encoder writes
-/// no braces.
+/// Whether some server reads the form as JSON or JavaScript (after a comment, or as an argument of a call), and as a token
+/// request. Form encoders escape braces.
 async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u8]) -> bool {
     let Some(_) = memchr::memchr(b'{', body) else {
         return false;
@@ -139,7 +138,7 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     }
 }
 
-/// Judges and records, and changes not one byte.
+/// Judges and logs a request, and forwards it unchanged.
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rules = &exchange.site.settings.rules;
     let (all_off, default) = (rules.all_off(), rules.default_rule());
@@ -224,13 +223,13 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     }
 }
 
-/// Tells what would have been refused; nobody is refused here.
+/// Logs a violation of a request that is not refused.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     let rule = exchange.site.settings.rules.default_rule();
     exchange.record(rule, violation, request.names().about());
 }
 
-/// Whether a cookie has the name of a parameter that is judged: PHP and others can be told to read both alike.
+/// Whether a cookie has the name of a protected parameter: PHP and others can be configured to read cookies as parameters.
 fn is_parameter(cookie: &str) -> bool {
     let decoded = params::decode(cookie.as_bytes());
     params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &token::PROTECTED)
@@ -247,7 +246,7 @@ fn unreadable(problem: &TokenProblem) -> Violation {
     }
 }
 
-/// Refuses what cannot be read, unless it concerns nobody who is to be protected.
+/// Refuses a malformed request, or forwards it if the rule of the clients that it may concern does not enforce.
 async fn refuse_unreadable(
     exchange: &Exchange<'_>,
     mut request: Received,
@@ -262,7 +261,7 @@ async fn refuse_unreadable(
     }
 }
 
-/// A grant without a code: byte for byte, but for a verifier that a stripping upstream must not see.
+/// Handles a grant without a code: forwarded unchanged, except that a verifier is removed under `to_upstream = "strip"`.
 async fn other_grant(
     exchange: &Exchange<'_>,
     mut request: Received,
@@ -310,7 +309,7 @@ fn strips(exchange: &Exchange<'_>) -> bool {
     exchange.site.settings.to_upstream == ToUpstream::Strip
 }
 
-/// A redemption: claim, judge, forward, settle.
+/// Handles a redemption: judges it and claims the code, forwards it, settles the claim.
 async fn redeem(
     exchange: &Exchange<'_>,
     request: Received,
@@ -336,18 +335,18 @@ async fn redeem(
     };
     let cleared = cleared.with(|request| {
         if rule.may_change_requests() {
-            // Some servers look for parameters among the cookies too.
+            // Some servers read parameters from cookies, too.
             request.headers.remove(header::COOKIE);
-            // What is compressed cannot be read, and an error that cannot be read burns the code.
+            // An error in a compressed answer cannot be read, and would burn the code.
             Exchange::ask_for_identity(&mut request.headers);
         }
         let sent = redemption.code.expose();
         let code = claim
             .as_ref()
             .map_or(sent, |claim| claim.bound().code().expose());
-        // A handle that was handed out is replaced also where, by now, none are.
+        // A handle that was issued under an earlier configuration is replaced, too.
         if rule.uses_handles() || code != sent {
-            // A code that travels as it is comes of a challenge that the upstream has seen.
+            // If the code is the upstream's own, the upstream has seen the challenge and needs the verifier.
             let has_seen = claim.is_some() && code == sent;
             let canonical = canonical(params, code, strips(exchange) && !has_seen);
             request.body.replace(canonical);
@@ -357,7 +356,7 @@ async fn redeem(
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
-/// The body written anew from what was judged: nothing else of the client's bytes survives.
+/// The body, encoded again from the parsed parameters, so that the upstream gets no other bytes of the client.
 fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(params.input_length() + code.len());
     for pair in params
@@ -374,7 +373,7 @@ fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
     out
 }
 
-/// What the answer to a request is compared with that is no token request.
+/// What the answer to a request other than a token request is compared with.
 fn asked(request: &Received) -> bind::Asked<'static> {
     bind::Asked {
         sent: Box::new(request.sent()),
@@ -382,7 +381,7 @@ fn asked(request: &Received) -> bind::Asked<'static> {
     }
 }
 
-/// Hands the answer to such a request on: it may carry what any answer may.
+/// Sends the answer to such a request to the client. It is checked like an answer on any other path.
 async fn other_answer(
     exchange: &Exchange<'_>,
     rule: &Rule,
@@ -396,8 +395,8 @@ async fn other_answer(
     }
 }
 
-/// Hands the upstream's answer on, byte for byte; a redirect of a token request is never followed, and where anything is
-/// refused not relayed either.
+/// Sends the upstream's answer to the client unchanged. Redirects of token requests are not followed, and in enforce mode not
+/// relayed.
 fn answer(
     exchange: &Exchange<'_>,
     rule: &Rule,

@@ -1,4 +1,4 @@
-//! Message bodies: streamed where nobody has to look, bounded where somebody does.
+//! Message bodies. They are streamed, unless a part of them has to be read first ([`Body::peek`]).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,55 +15,55 @@ use crate::server::place::{Place, UploadPlace};
 use crate::server::watch::Watch;
 use crate::upstream::{Download, Lookalike, Upload};
 
-/// A body on its way through the gate, in either direction.
+/// The body of a request or a response that the gate forwards or creates.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
-    /// What was read already, or what we wrote ourselves: it goes out first.
+    /// The bytes that were read already, or that the gate wrote. They are sent first.
     ready: Bytes,
     rest: Rest,
-    /// Told how far it has come, for whoever waits for the other side.
+    /// Records the progress of a request body, for the upstream connection.
     upload: Option<Arc<Upload>>,
     taken: Taken,
 }
 
-/// What comes after the bytes that are ready.
+/// The part of a body after the bytes that are ready.
 #[derive(Debug, Default)]
 enum Rest {
-    /// Nothing, and it is known how long the body is.
+    /// Nothing. The length of the body is known.
     #[default]
     Nothing,
-    /// Nothing, because [`Body::peek`] has read the end. It came without a length, and is sent on without one.
+    /// Nothing, because [`Body::peek`] has read the end. The body came without a length, and is sent without one.
     Ended,
-    /// What a client still sends. Its connection is told while we wait for it. Leads to `Ended` and `Broken` when it is read ahead, and
-    /// to `Nothing` when it is sent on.
+    /// The rest of a client's body. `watch` records while the gate waits for it. Becomes `Ended` or `Broken` when it is read
+    /// ahead, and `Nothing` when it is sent.
     Client { body: Incoming, watch: Arc<Watch> },
-    /// What the upstream still sends, which may not be silent for too long. Leads to the same.
+    /// The rest of an upstream's body. Becomes the same states.
     Upstream {
         body: Download<Box<Body>>,
         patience: Patience,
     },
-    /// An end that is none, found by [`Body::peek`]: told to whoever reads on. Leads to `Nothing` then.
+    /// [`Body::peek`] found an error. The next reader gets it; the state then becomes `Nothing`.
     Broken {
         error: Error,
-        /// Of what was still to come.
+        /// The size hint of the missing rest.
         hint: SizeHint,
     },
 }
 
-/// The place in flight that is taken for as long as there is the body.
+/// The place in flight that the body occupies until it is dropped.
 #[derive(Debug, Default)]
-#[expect(dead_code, reason = "it is there to be dropped")]
+#[expect(dead_code, reason = "only dropped, never read")]
 enum Taken {
     #[default]
     None,
-    /// That of a request's body.
+    /// The place of a request body.
     Upload(UploadPlace),
-    /// That of an answer: it sees to it itself that it is not free before the body is written.
+    /// The place of an answer. It stays occupied until the body is written to the client.
     Answer(Place),
 }
 
 impl Rest {
-    /// The next piece, trailers included.
+    /// The next frame, including trailers.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self {
             Self::Nothing | Self::Ended => Poll::Ready(None),
@@ -88,7 +88,7 @@ impl Rest {
                 polled.map_err(Error::from)
             }
             Self::Broken { .. } => {
-                // What broke off before its end must never look whole.
+                // A body that broke off must never look complete.
                 let told = std::mem::take(self).broken();
                 Poll::Ready(told.map(Err))
             }
@@ -102,7 +102,7 @@ impl Rest {
         }
     }
 
-    /// Whether it is known without another look that nothing more comes.
+    /// Whether it is known without polling that no more frames follow.
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Nothing => true,
@@ -123,22 +123,22 @@ impl Rest {
     }
 }
 
-/// Why a body has no proper end.
+/// Why a body is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The connection broke, or what came over it is no body.
+    /// The connection broke, or the framing is invalid.
     #[error("the body breaks off")]
     Broken(#[from] hyper::Error),
-    /// Nothing came for too long.
+    /// The upstream was silent for too long.
     #[error("the body stalls")]
     Stalled,
 }
 
-/// How long nothing may come.
+/// The time for which the upstream may be silent.
 #[derive(Debug)]
 struct Patience {
     limit: Duration,
-    /// Runs while we wait.
+    /// Runs while the gate waits for a frame.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -150,24 +150,22 @@ impl Patience {
     }
 }
 
-/// What [`Body::peek`] found.
+/// The result of [`Body::peek`].
 #[derive(Debug)]
 pub(crate) enum Peeked {
-    /// The whole body, which also stands ready to be sent on.
+    /// The whole body. It can still be sent.
     Whole(Bytes),
-    /// It is longer than the limit.
+    /// The body is longer than the limit.
     TooLong,
-    /// The other side stopped in the middle.
+    /// The peer broke off before the end.
     Broken,
 }
 
 impl Body {
-    /// No bytes.
     pub(crate) fn empty() -> Self {
         Self::default()
     }
 
-    /// These bytes.
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self {
             ready: bytes.into(),
@@ -175,7 +173,7 @@ impl Body {
         }
     }
 
-    /// A client's request body: while we wait for it, the client's connection counts as waiting.
+    /// A request body from a client. While the gate waits for it, the client's connection counts as waiting.
     pub(crate) fn from_client(incoming: Incoming, watch: &Arc<Watch>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
@@ -189,8 +187,8 @@ impl Body {
         }
     }
 
-    /// Tells of the pieces that are still to come, and of a body that could be read as a request; none when all is here and
-    /// could not. To be asked once, before the body goes out.
+    /// Starts recording the progress of the body, and whether it could be parsed as a request. `None`: the whole body is read,
+    /// and could not. Call it once, before the body is sent.
     pub(crate) fn upload(&mut self) -> Option<Arc<Upload>> {
         let mut lookalike = Lookalike::default();
         let is_suspect = lookalike.feed(&self.ready);
@@ -203,12 +201,12 @@ impl Body {
         Some(upload)
     }
 
-    /// Has that place until it is through.
+    /// Occupies the place until the body is dropped.
     pub(crate) fn keep(&mut self, place: UploadPlace) {
         self.taken = Taken::Upload(place);
     }
 
-    /// An upstream's response body: between two pieces of it no more than `patience` may pass.
+    /// A response body from an upstream. `patience`: the longest time between two frames.
     pub(crate) fn from_upstream(
         body: Download<Box<Self>>,
         patience: Duration,
@@ -227,12 +225,12 @@ impl Body {
         }
     }
 
-    /// Whether the last byte has gone out.
+    /// Whether the last byte was sent.
     fn is_through(&self) -> bool {
         self.ready.is_empty() && self.rest.is_end_stream()
     }
 
-    /// Tells of the end as soon as it is known: nobody polls on when a Content-Length is used up.
+    /// Records the end as soon as it is known: hyper does not poll again after Content-Length bytes.
     fn tell_end(&mut self) {
         if let Some(upload) = &self.upload
             && self.is_through()
@@ -241,37 +239,36 @@ impl Body {
         }
     }
 
-    /// Whether it was read to its end, and nothing broke off.
+    /// Whether the body was read to its end without an error.
     pub(crate) fn is_all_read(&self) -> bool {
         matches!(self.rest, Rest::Ended) || self.rest.is_end_stream()
     }
 
-    /// Whether it says that it is no longer than that.
+    /// Whether the size hint says that the body has at most this many bytes.
     pub(crate) fn is_at_most(&self, bytes: usize) -> bool {
         let upper = HttpBody::size_hint(self).upper();
         upper.is_some_and(|upper| usize::try_from(upper).is_ok_and(|upper| upper <= bytes))
     }
 
-    /// What was read of it and not yet sent on.
+    /// The bytes that were read and not yet sent.
     pub(crate) fn read(&self) -> Bytes {
         self.ready.clone()
     }
 
-    /// Other bytes in place of all that there are.
+    /// Replaces the whole body.
     pub(crate) fn replace(&mut self, bytes: Vec<u8>) {
         self.ready = bytes.into();
         self.rest = Rest::Nothing;
         self.tell_end();
     }
 
-    /// Reads up to `limit` bytes without consuming them: the body can be sent on afterwards, byte for byte and with
-    /// the framing that it came with.
+    /// Reads up to `limit` bytes without consuming them: the body can be sent afterwards, unchanged and with its original
+    /// framing.
     pub(crate) async fn peek(&mut self, limit: usize) -> Peeked {
         self.peek_unless(limit, |_| false).await
     }
 
-    /// The same; but as soon as `enough` says so of what is there, the rest may come when it is sent on. What is too long is so
-    /// from then on, too.
+    /// The same, but stops with [`Peeked::TooLong`] as soon as `enough` returns true for the bytes read so far.
     pub(crate) async fn peek_unless(
         &mut self,
         limit: usize,
@@ -314,14 +311,14 @@ impl Body {
     }
 }
 
-/// Pieces of a body, put together. Most bodies come in one, which is not copied.
+/// Collects the pieces of a body. A body in one piece is not copied.
 struct Gathered {
     only: Bytes,
     several: Vec<u8>,
 }
 
 impl Gathered {
-    /// `limit`: of what may be read. No more memory is taken than that, or than there is.
+    /// `limit`: the most bytes that are read. The buffer grows to at most that, or to the bytes received.
     fn push(&mut self, piece: Bytes, limit: usize) {
         if self.len() == 0 {
             self.only = piece;
@@ -383,7 +380,7 @@ impl HttpBody for Body {
         }
         loop {
             match ready!(this.rest.poll_frame(cx)) {
-                // Trailers end here: hyper filters none of the names that must not travel in them.
+                // Trailers are dropped: hyper does not filter the names that are not allowed in them.
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => {
                     if let Some(upload) = &this.upload {

@@ -1,7 +1,7 @@
-//! Header fields that end at this hop, and those that we set (RFC 9110 section 7.6, RFC 7239).
+//! Header fields that a proxy removes, and those that it sets (RFC 9110 section 7.6, RFC 7239).
 //!
-//! A sidecar on loopback is a trusted forwarder to gunicorn, ASP.NET and others: a field that means nothing from the
-//! Internet becomes authoritative when we relay it.
+//! gunicorn, ASP.NET and others trust forwarders on the loopback interface: a field that they ignore from the Internet becomes
+//! authoritative if the gate forwards it.
 
 pub(crate) mod forwarded;
 mod kind;
@@ -19,38 +19,37 @@ use kind::{Kind, kind};
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Why a request's fields are refused.
+/// Why the header fields of a request are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadHeaders {
-    /// A field that must occur once occurs twice; servers pick different ones.
+    /// A field that may occur once occurs twice. Servers differ in which one they use.
     #[error("a header field that may occur once occurs twice")]
     Duplicate,
-    /// `Connection` names a field that is ours or decides about the request.
+    /// `Connection` names a field that the gate needs: see [`must_stay`].
     #[error("Connection names a header field that must not be dropped")]
     Nomination,
-    /// An expectation that nobody here can meet.
+    /// An expectation other than `100-continue`.
     #[error("this expectation cannot be met")]
     Expectation,
-    /// Anything but `chunked`.
+    /// A Transfer-Encoding other than `chunked`.
     #[error("this Transfer-Encoding is not supported")]
     TransferEncoding,
 }
 
-/// The other end of a connection, and what is the same in all of its requests.
+/// The peer of a client connection, and values that are cached for all of its requests.
 #[derive(Debug)]
 pub(crate) struct Node {
     address: IpAddr,
     written: HeaderValue,
-    /// The host that its first request named: nearly always, that of the others.
+    /// The host in its first request. Later requests nearly always name the same.
     pub host: OnceLock<Authority>,
-    /// Where it is a trusted proxy's: the client of the request at hand. Requests come one after the other.
+    /// The client of the current request, if the peer is a trusted proxy. A connection has one request at a time.
     client: Mutex<Option<IpAddr>>,
-    /// What was said of its first request: the host, the scheme, and the element of `Forwarded`.
+    /// The host, the scheme and the `Forwarded` element of its first request.
     forwarded: OnceLock<(String, &'static str, HeaderValue)>,
 }
 
 impl Node {
-    /// Of a connection that was just accepted.
     pub(crate) fn new(address: IpAddr) -> Self {
         let written = HeaderValue::try_from(address.to_string());
         Self {
@@ -62,43 +61,41 @@ impl Node {
         }
     }
 
-    /// The peer's address.
     pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// The client of the request that begins, as far as the proxy says it.
+    /// Sets the client of the current request. `None`: the proxy does not name it.
     pub(crate) fn speaks_for(&self, client: Option<IpAddr>) {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
-    /// The client of the request at hand, where it is not the peer itself.
+    /// The client of the current request, if the peer is a trusted proxy that names it.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The peer's address as it is written.
+    /// The peer's address as text.
     pub(crate) fn as_str(&self) -> &str {
         self.written.to_str().unwrap_or_default()
     }
 }
 
-/// Who sent the request, and how the client reached us.
+/// The sender of a request, and how the client reached the gate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer<'a> {
-    /// The other end of the connection.
     pub node: &'a Node,
-    /// Whether its Forwarded and X-Forwarded-* are believed.
+    /// Whether its `Forwarded` and `X-Forwarded-*` fields are kept.
     pub trusted: bool,
-    /// The Host that it named.
+    /// The Host of the request.
     pub host: &'a str,
-    /// `https` or `http`: how clients reach the gate.
+    /// `https` or `http`: the scheme of the public URL.
     pub scheme: &'static str,
 }
 
-/// Refuses what is ambiguous.
+/// Refuses header fields that servers may read differently, or that the gate does not support.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
-    // In nearly all requests no field is there twice.
+    // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
         for name in [
             header::AUTHORIZATION,
@@ -123,14 +120,14 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
     {
         return Err(BadHeaders::Expectation);
     }
-    if nominated(headers).any(|name| is_ours(&name)) {
+    if nominated(headers).any(|name| must_stay(&name)) {
         return Err(BadHeaders::Nomination);
     }
     Ok(())
 }
 
-/// What a trusted proxy has said, or what decides about the request, is not for a client to take away.
-fn is_ours(name: &HeaderName) -> bool {
+/// Whether `Connection` must not remove this field: it decides about the request, or a trusted proxy set it.
+fn must_stay(name: &HeaderName) -> bool {
     let decides = [
         header::AUTHORIZATION,
         header::COOKIE,
@@ -149,7 +146,7 @@ fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
 }
 
-/// Drops what `Connection` names, and what else goes by its kind. Nothing is allocated where nothing does.
+/// Removes the fields that `Connection` names, and those of certain kinds. Does not allocate if there are none.
 fn strip(headers: &mut HeaderMap, goes: impl Fn(Kind) -> bool) {
     let by_kind = headers.keys().filter(|name| goes(kind(name.as_str())));
     let gone: Vec<HeaderName> = nominated(headers).chain(by_kind.cloned()).collect();
@@ -158,18 +155,18 @@ fn strip(headers: &mut HeaderMap, goes: impl Fn(Kind) -> bool) {
     }
 }
 
-/// Makes a client's fields those of our own request to the upstream.
+/// Turns the header fields of a client's request into those of the request to the upstream.
 pub(crate) fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     strip(headers, |kind| match kind {
-        Kind::Hop | Kind::Nobodys => true,
+        Kind::Hop | Kind::Never => true,
         Kind::Forwarders => !peer.trusted,
-        // Written below.
+        // Set below.
         Kind::Ours | Kind::Ordinary => false,
     });
     let Peer {
         node, host, scheme, ..
     } = peer;
-    // As it came: it was checked to be one host.
+    // Unchanged: routing has checked that it is one valid host.
     let host = headers
         .get(header::HOST)
         .cloned()
@@ -195,7 +192,7 @@ pub(crate) fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
     }
 }
 
-/// The element alone, which is made once where a connection is for one host.
+/// The `Forwarded` value with only the gate's element. Cached for the host and scheme of the connection's first request.
 fn forwarded(peer: Peer<'_>) -> Option<HeaderValue> {
     let make = || HeaderValue::try_from(element(peer)).ok();
     match peer.node.forwarded.get() {
@@ -206,14 +203,14 @@ fn forwarded(peer: Peer<'_>) -> Option<HeaderValue> {
         None => {
             let value = make()?;
             let first = (peer.host.to_owned(), peer.scheme, value.clone());
-            // Another request of the connection cannot have been quicker: they come one after the other.
+            // Cannot fail: a connection has one request at a time.
             let _first = peer.node.forwarded.set(first);
             Some(value)
         }
     }
 }
 
-/// RFC 7239 section 4.
+/// The `Forwarded` element of the gate (RFC 7239 section 4).
 fn element(peer: Peer<'_>) -> String {
     let node = peer.node.as_str();
     let (open, close) = if peer.node.address.is_ipv6() {
@@ -241,12 +238,12 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
     }
 }
 
-/// Makes an upstream's fields those of our own response.
+/// Removes the fields of an upstream's response that end at this hop.
 pub(crate) fn towards_client(headers: &mut HeaderMap) {
     strip(headers, |kind| kind == Kind::Hop);
 }
 
-/// Drops everything that describes a body which was replaced.
+/// Removes the fields that describe a body, after it was replaced.
 pub(crate) fn forget_body(headers: &mut HeaderMap) {
     let describes = |name: &&HeaderName| {
         matches!(
@@ -269,7 +266,7 @@ pub(crate) fn forget_body(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets a field; a value that is none is left out.
+/// Sets a field. Removes it if the value is not a valid field value.
 pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     match HeaderValue::from_str(value) {
         Ok(value) => drop(headers.insert(name, value)),
@@ -286,7 +283,7 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     set(headers, name, &list);
 }
 
-/// The value of a cookie, when exactly one has that name.
+/// The value of a cookie, if exactly one has that name.
 pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut found = headers
         .get_all(header::COOKIE)
@@ -300,12 +297,12 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     if found.next().is_some() { None } else { first }
 }
 
-/// Takes a cookie of ours out of what the upstream gets to see.
+/// Removes the cookie with this name.
 pub(crate) fn without_cookie(headers: &mut HeaderMap, name: &str) {
     without_cookies(headers, |cookie| cookie == name);
 }
 
-/// Takes out every cookie of such a name, in all Cookie fields. To some servers a comma separates cookies, too.
+/// Removes every cookie whose name is unwanted, from all Cookie fields. Some servers also split cookies at commas.
 pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     let has_name = |cookie: &[u8]| {
         let name = cookie.split(|&byte| byte == b'=').next();
@@ -365,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_at_this_hop_and_what_only_forwarders_may_say_is_dropped() {
+    fn hop_by_hop_and_forwarder_fields_of_clients_are_removed() {
         let out = forwarded(
             &[
                 ("connection", "keep-alive, x-hop"),
@@ -431,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_of_a_connection_says_its_own_host_and_scheme() {
+    fn forwarded_has_the_host_and_scheme_of_each_request() {
         let node = Node::new([192, 0, 2, 1].into());
         for (host, scheme) in [
             ("a.test", "https"),
@@ -508,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn our_cookie_is_read_once_and_not_sent_on() {
+    fn the_cookie_of_the_gate_is_read_and_not_forwarded() {
         let mut map = headers(&[("cookie", "sid=1; pkce-gate=abc; x=2")]);
         assert_eq!(cookie(&map, "pkce-gate"), Some("abc"));
         without_cookie(&mut map, "pkce-gate");

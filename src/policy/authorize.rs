@@ -1,14 +1,14 @@
-//! Judging an authorization request.
+//! Judges an authorization request.
 //!
-//! In this order; the first that fails is the verdict:
+//! The rules are checked in this order; the first that fails is the verdict:
 //!
-//! 1. `client_id` is there (RFC 6749 section 4.1.1).
-//! 2. No `request`, no `request_uri`: what is inside cannot be judged here (RFC 9101, RFC 9126).
-//! 3. `redirect_uri` brings no `code` along: it would come back as if it had been issued.
-//! 4. `response_type` is there (RFC 6749 section 4.1.2.1), and one of the allowed ones, as a set of words.
-//! 5. `response_mode`, where present, is one of the allowed ones.
-//! 6. Challenge and method, all four combinations (RFC 7636 sections 4.3 and 4.4.1). A response type that yields no
-//!    code needs none, but what is sent has to be right.
+//! 1. `client_id` is present (RFC 6749 section 4.1.1).
+//! 2. `request` and `request_uri` are absent: the gate cannot judge their content (RFC 9101, RFC 9126).
+//! 3. `redirect_uri` contains no `code` parameter: the response would repeat it like an issued code.
+//! 4. `response_type` is present (RFC 6749 section 4.1.2.1) and allowed. The order of its words does not matter.
+//! 5. `response_mode`, if present, is allowed.
+//! 6. Challenge and method are valid, in all four combinations of absence (RFC 7636 sections 4.3 and 4.4.1). A response type
+//!    without a code needs no challenge, but a challenge that is sent must be valid.
 
 use crate::oauth::pkce::{UnknownMethod, Useless};
 use crate::oauth::redirect;
@@ -36,7 +36,7 @@ pub(crate) fn judge(
         return Err(Violation::RequestUriRefused);
     }
     if request.redirect_uri.is_some_and(redirect::brings_code) {
-        let text = "redirect_uri holds a code of its own";
+        let text = "redirect_uri contains a code parameter";
         return Err(Violation::MalformedRequest(text.to_owned()));
     }
     let Some(response_type) = request.response_type else {
@@ -63,13 +63,13 @@ fn challenge(
     match (request.code_challenge, request.code_challenge_method) {
         (None, None) if rule.challenge_required && yields_code => Err(Violation::MissingChallenge),
         (None, None) => Ok(None),
-        // A method announces a challenge: one that got lost is never "no PKCE".
+        // A method without a challenge is an error, never "no PKCE": the challenge may have been removed.
         (None, Some(_)) => Err(Violation::MissingChallenge),
         (Some(challenge), method) => Ok(Some(usable(rule, challenge, method)?)),
     }
 }
 
-/// The challenge, if a verifier may meet it by this rule.
+/// The challenge, if the rule allows it and a verifier can match it.
 fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChallenge, Useless> {
     let by_omission = method.is_none();
     let method = match (method, rule.assume_method) {
@@ -84,15 +84,15 @@ fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChal
     CodeChallenge::parse(method, challenge).map_err(Useless::Malformed)
 }
 
-/// What a record keeps of the challenge, whatever else is wrong with the request: where nobody is refused, the token request is
-/// to be judged by what was sent.
+/// The challenge for the record of a request that has a violation. In report mode the token request is judged by the challenge
+/// that was sent.
 pub(crate) fn recorded(rule: &Rule, request: &AuthorizationRequest<'_>) -> Accepted {
     let challenge = request.code_challenge?;
     let usable = usable(rule, challenge, request.code_challenge_method);
     Some(usable.unwrap_or_else(CodeChallenge::Useless))
 }
 
-/// S256 always, `plain` where it is listed.
+/// Whether the rule allows the method: S256 always, `plain` if it is listed.
 pub(super) fn method_allowed(rule: &Rule, method: CodeChallengeMethod) -> bool {
     match method {
         CodeChallengeMethod::S256 => true,
@@ -100,7 +100,7 @@ pub(super) fn method_allowed(rule: &Rule, method: CodeChallengeMethod) -> bool {
     }
 }
 
-/// What a request that could not even be read is judged as.
+/// The violation of a request that cannot be parsed unambiguously.
 pub(crate) fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
     use crate::flow::submission::Doubt;
     use crate::oauth::authorize::Ambiguous;
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn where_none_is_required_a_wrong_challenge_is_still_wrong() {
+    fn a_wrong_challenge_is_refused_even_if_none_is_required() {
         let rule = Rule {
             challenge_required: false,
             ..Rule::default()

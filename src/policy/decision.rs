@@ -1,30 +1,28 @@
-//! From a verdict to a decision: the one place that reads the mode, and the proof that a request was allowed.
+//! Turns verdicts into decisions, and proves that a request was allowed ([`Cleared`]).
 
 use super::rule::Mode;
 use super::violation::Violation;
 
-/// What a judge says about a request: the material to go on with, and the reason not to.
+/// The result of judging a request.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Verdict<T> {
-    /// What the request would be forwarded with.
+    /// The request, or what it is forwarded with.
     pub subject: T,
-    /// `None`: nothing is wrong.
+    /// `None`: the request is valid.
     pub violation: Option<Violation>,
 }
 
-/// Proof that a request passed policy, with the request that it is about. It cannot be moved onto another one, and not `Clone`:
-/// one decision forwards one request.
+/// A request, with the proof that policy allowed it. Not `Clone`, so that one decision forwards one request.
 #[derive(Debug)]
 pub(crate) struct Cleared<T>(T);
 
 impl<T> Cleared<T> {
-    /// The request, and the end of the proof.
     pub(crate) fn into_inner(self) -> T {
         self.0
     }
 
-    /// The same request, written anew from what was judged. `Err`: it cannot be written, and the proof ends.
+    /// Rewrites the request from what was judged. On an error the proof is lost.
     pub(crate) fn amend<E>(
         mut self,
         write: impl FnOnce(&mut T) -> Result<(), E>,
@@ -33,38 +31,38 @@ impl<T> Cleared<T> {
         Ok(self)
     }
 
-    /// The same request with other fields.
+    /// Changes the request.
     #[must_use]
     pub(crate) fn with(mut self, write: impl FnOnce(&mut T)) -> Self {
         write(&mut self.0);
         self
     }
 
-    /// A look at the request.
     pub(crate) fn get(&self) -> &T {
         &self.0
     }
 }
 
-/// A request that begins and continues nothing, such as a login form of the server's own (rule 4 of the walk): there is
-/// nothing to judge, and a wrong pass fails closed, because the code in its answer has no live handle.
+/// Clears a request that neither begins nor continues a sign-in, such as a login form of the server. If that is a mistake it
+/// fails closed: a code in the answer belongs to no live sign-in, so it is not delivered.
 pub(crate) fn nothing_to_judge<T>(subject: T) -> Cleared<T> {
     Cleared(subject)
 }
 
-/// What happens to a request.
+/// The decision about a request.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Decision<T> {
-    /// Nothing is wrong, or nobody asked.
+    /// Forward: there is no violation, or the mode is off.
     Allow(Cleared<T>),
-    /// It would have been refused: recorded, and forwarded all the same.
+    /// Forward, and log the violation.
     Report(Cleared<T>, Violation),
-    /// Refused; the material comes back so that a claim in it can be settled.
+    /// Refuse. Returns the subject to the caller.
     Refuse(T, Violation),
 }
 
-/// The one function that reads the mode. Enforce refuses exactly what report records.
+/// Applies the mode to a verdict. No other function reads the mode to decide about a request. Enforce refuses exactly what report
+/// logs.
 pub(crate) fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
     let Verdict { subject, violation } = verdict;
     match (mode, violation) {
@@ -79,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn enforce_refuses_exactly_what_report_records_and_off_does_neither() {
+    fn enforce_refuses_exactly_what_report_logs_and_off_does_neither() {
         for violation in [None, Some(Violation::MissingChallenge)] {
             let verdict = |v: &Option<Violation>| Verdict {
                 subject: (),

@@ -1,4 +1,4 @@
-//! Names that some server takes for a configured client's, and the rule that holds for them.
+//! Client names that some server takes for a configured client (other case, blanks, accents), and the rule that applies to them.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use crate::spelling::skeleton;
 
 use super::rule::{ClientRule, Rule};
 
-/// No server has room for a longer client identifier that is not a URL, and none of those is longer.
+/// The longest `client_id` that is compared. Servers do not store longer ones.
 const LONGEST_ID: usize = 2048;
 
-/// Under what the rule of such a name is found.
+/// The key of the rule for such a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Namesake(Digest);
 
 impl Namesake {
-    /// Any client at all: a name of which it cannot be told what servers make of it.
-    pub(super) fn anybody() -> Self {
+    /// The key for a name that servers may take for any client.
+    pub(super) fn any_client() -> Self {
         Self(Digest::of("namesake", &[]))
     }
 
@@ -25,8 +25,8 @@ impl Namesake {
     }
 }
 
-/// For each skeleton of a client's name what the default and all clients of that skeleton allow, today and after their
-/// exceptions have ended. Empty where no client has a stricter rule than the default.
+/// For each skeleton of a client name, the rule that allows only what the default and all clients with that skeleton allow, now
+/// and after their exceptions end. Empty if no client has a stricter rule than the default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Namesakes(HashMap<Namesake, Rule>);
 
@@ -39,8 +39,8 @@ impl Namesakes {
                 number(&client.id).map(str::to_owned),
             ];
             let names = keys.iter().flatten().map(|key| Namesake::of(key));
-            // Once too often changes nothing.
-            for name in names.chain([Namesake::anybody()]) {
+            // `meet` is idempotent, so equal keys do no harm.
+            for name in names.chain([Namesake::any_client()]) {
                 let rule: &mut Rule = rules.entry(name).or_insert_with(|| default.clone());
                 *rule = rule.meet(&client.rule).meet(&client.afterwards);
             }
@@ -55,18 +55,17 @@ impl Namesakes {
         self.0.is_empty()
     }
 
-    /// Whose name some server may take this one for.
+    /// The key for a name that some server may take for a configured client. `None`: no server does.
     pub(super) fn of(&self, name: &str) -> Option<Namesake> {
-        // RFC 6749 appendix A.1: visible characters of ASCII. What servers make of others, and of names that no column holds,
-        // cannot be told.
+        // RFC 6749 appendix A.1 allows only visible ASCII. How servers read other characters, or truncate long names, is unknown.
         let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
         if name.len() > LONGEST_ID || !name.bytes().all(is_visible) {
-            return Some(Namesake::anybody());
+            return Some(Namesake::any_client());
         }
         let known = |key: &str| Some(Namesake::of(key)).filter(|name| self.0.contains_key(name));
         let (alike, number) = (known(&skeleton(name)), number(name).and_then(known));
         match (alike, number) {
-            (Some(one), Some(other)) if one != other => Some(Namesake::anybody()),
+            (Some(one), Some(other)) if one != other => Some(Namesake::any_client()),
             (one, other) => one.or(other),
         }
     }
@@ -76,7 +75,7 @@ impl Namesakes {
     }
 }
 
-/// Of clients whose names are alike to some server none gets what another one may not have.
+/// Restricts clients whose names some server takes for one another to what all of them are allowed.
 pub(super) fn meet_alike(clients: &mut HashMap<Digest, ClientRule>) {
     let mut alike: HashMap<String, Vec<Digest>> = HashMap::new();
     for (digest, client) in &*clients {
@@ -97,7 +96,7 @@ pub(super) fn meet_alike(clients: &mut HashMap<Digest, ClientRule>) {
     }
 }
 
-/// The digits of an identifier that some databases compare as a number: behind a sign and zeros, before anything else.
+/// The leading digits of an identifier, without sign and zeros: some databases compare identifiers as numbers.
 fn number(id: &str) -> Option<&str> {
     let id = id.trim_start().trim_start_matches(['+', '0']);
     let end = id.find(|c: char| !c.is_ascii_digit()).unwrap_or(id.len());
@@ -137,7 +136,7 @@ mod tests {
         )
     }
 
-    /// Whether a rule gives nothing that the other one does not.
+    /// Whether a rule allows nothing that the other one does not.
     fn gives_no_more(rule: &Rule, other: &Rule) -> bool {
         let grants = |rule: &Rule, grant: &str| {
             rule.grants.is_empty() || rule.grants.iter().any(|known| known == grant)
@@ -177,7 +176,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_two_rules_have_in_common_gives_no_more_than_either(a in rule(), b in rule()) {
+        fn the_meet_of_two_rules_allows_no_more_than_either(a in rule(), b in rule()) {
             let both = a.meet(&b);
             prop_assert!(gives_no_more(&both, &a) && gives_no_more(&both, &b));
             prop_assert_eq!(&both.meet(&a), &both);
@@ -202,7 +201,7 @@ mod tests {
         }
 
         #[test]
-        fn of_two_rules_the_stricter_one_gives_no_more_than_either(default in rule(), a in rule(), b in rule()) {
+        fn the_stricter_of_two_rules_allows_no_more_than_either(default in rule(), a in rule(), b in rule()) {
             let rules = rules(default, &[("a", a), ("b", b)]);
             let (a, b) = (rules.of_name(&ClientId::new("a"), 0), rules.of_name(&ClientId::new("b"), 0));
             let stricter = rules.stricter(a, b);
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_whose_names_are_alike_give_no_more_than_each_other() {
+    fn clients_with_similar_names_are_allowed_no_more_than_each_other() {
         let enforced = Rule::default();
         let lax = Rule {
             mode: Mode::Report,
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_numbers_to_some_database_are_that_number() {
+    fn names_that_databases_compare_as_numbers_are_equal() {
         let lax = Rule {
             mode: Mode::Report,
             ..Rule::default()

@@ -1,40 +1,40 @@
-//! Judging a redemption: a token request that carries a code.
+//! Judges a redemption: a token request with a code.
 //!
-//! In this order; the first that fails is the verdict:
+//! The rules are checked in this order; the first that fails is the verdict:
 //!
-//! 1. The grant is allowed, where grants are listed. (A code makes any grant a redemption.)
-//! 2. The code is one that the gate handed out, alive and not being redeemed (RFC 6749 section 4.1.2).
+//! 1. The grant is allowed, if grants are listed. (A request with a code is a redemption, whatever its grant.)
+//! 2. The gate issued the code, and it is not expired, redeemed or being redeemed (RFC 6749 section 4.1.2).
 //! 3. The client is the one that began the flow (RFC 6749 section 4.1.3).
-//! 4. `redirect_uri` is the one of the authorization request, byte for byte (RFC 6749 section 4.1.3).
-//! 5. Challenge and verifier, all four combinations (RFC 7636 section 4.6, RFC 9700 section 2.1.1). A check is never
-//!    skipped because something is absent.
+//! 4. `redirect_uri` is equal to that of the authorization request, byte for byte (RFC 6749 section 4.1.3).
+//! 5. The verifier matches the challenge, in all four combinations of absence (RFC 7636 section 4.6, RFC 9700 section 2.1.1). No
+//!    check is skipped because a value is absent.
 
 use crate::flow::{BoundCode, Presented};
 use crate::oauth::{CodeChallenge, CodeVerifier, ErrorCode, Redemption};
 
 use super::{Decision, Mode, Rule, Verdict, Violation, apply};
 
-/// What the store said about the code.
+/// The state of the code in the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Found<'a> {
-    /// One that may be redeemed.
+    /// It may be redeemed.
     Live(&'a BoundCode),
-    /// Not to be had, and why.
+    /// It cannot be redeemed.
     Gone(Gone),
-    /// One that was handed out, and nothing more can be said of it: only what is wrong with every such request is wrong.
+    /// It was issued, but its sign-in is uncertain. Only the request itself can be judged.
     Uncertain,
 }
 
-/// Why a code is not to be had.
+/// Why a code cannot be redeemed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gone {
     /// Redeemed, or being redeemed.
     Replayed,
     /// Burnt by wrong verifiers, or released too often.
     Burnt,
-    /// Its time is over.
+    /// Expired.
     Expired,
-    /// Never handed out.
+    /// Not issued by the gate, or forgotten.
     Unknown,
 }
 
@@ -50,12 +50,11 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     grant(rule, redemption.grant_type)?;
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
-        Found::Uncertain => return alone(rule, redemption),
+        Found::Uncertain => return without_code(rule, redemption),
         Found::Live(bound) => (bound, Ok(())),
         Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
     };
-    // All comparisons are made, of a dead code with one that nobody has: how long a refusal takes is not to tell how far a
-    // request came.
+    // All comparisons are made, for a dead code with a decoy, so that the time of a refusal does not show which check failed.
     let client = redemption
         .client
         .as_ref()
@@ -63,7 +62,7 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     let redirect = match (bound.redirect(), redemption.redirect_uri) {
         (Some(recorded), Some(sent)) => recorded.is(sent),
         (Some(_), None) => false,
-        // The request named none: the upstream knows the only registered one, and compares it itself.
+        // The authorization request named none. The upstream knows the only registered one, and compares it itself.
         (None, Some(_) | None) => true,
     };
     let verifier = verifier(rule, redemption, bound);
@@ -77,8 +76,8 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     verifier
 }
 
-/// What can be said of a redemption without the code: whatever the challenge is, it has to come with a verifier.
-fn alone(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
+/// Judges a redemption without its code: a verifier must be present, whatever the challenge is.
+fn without_code(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
     match redemption.code_verifier {
         None if rule.challenge_required => Err(Violation::MissingVerifier),
         None => Ok(()),
@@ -97,7 +96,7 @@ fn dead(gone: Gone) -> Violation {
     }
 }
 
-/// Rule 1, for redemptions and for every other grant.
+/// Rule 1. Applies to other grants, too.
 pub(crate) fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violation> {
     let allowed = rule.grants.is_empty()
         || rule
@@ -116,7 +115,7 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
         (None, None) if rule.challenge_required => Err(Violation::MissingChallenge),
         (None, None) => Ok(()),
         (None, Some(_)) => Err(Violation::UnexpectedVerifier),
-        // What was wrong with the request is wrong with the code that came of it.
+        // In report mode a code may belong to an invalid challenge. The violation is the same as in the authorization request.
         (Some(CodeChallenge::Useless(why)), _) => Err((*why).into()),
         (Some(_), None) => Err(Violation::MissingVerifier),
         (Some(challenge), Some(verifier)) => {
@@ -125,7 +124,7 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
             if !challenge.is_met_by(&verifier) {
                 return Err(Violation::VerifierMismatch);
             }
-            // The policy of today counts, not that of the day on which the code was issued.
+            // The current rule applies, not the one at the time of the authorization request.
             if !super::authorize::method_allowed(rule, challenge.method()) {
                 return Err(Violation::MethodNotAllowed { by_omission: false });
             }
@@ -134,16 +133,16 @@ fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Resu
     }
 }
 
-/// What a refused client is told. It depends on the request alone: that a verifier is missing or malformed helps the
-/// developer who forgot it, and is said of a dead code as of a live one, so that whoever tries a stolen one does not
-/// learn whether it is still good.
+/// The violation that a refused client is told. It depends on the request alone. A missing or malformed verifier is reported,
+/// which helps developers, for dead codes as for live ones, so that an attacker does not learn whether a stolen code is still
+/// valid.
 pub(crate) fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violation) -> Violation {
     if violation.error_at_token() != ErrorCode::InvalidGrant {
         return violation;
     }
     match redemption.code_verifier {
         None if rule.challenge_required => Violation::MissingVerifier,
-        // It may be right to have none.
+        // The rule does not require a verifier.
         None => Violation::VerifierMismatch,
         Some(verifier) => match CodeVerifier::parse(verifier.expose(), rule.verifier_max) {
             Err(malformed) => Violation::MalformedVerifier(malformed),
@@ -153,9 +152,9 @@ pub(crate) fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violatio
     }
 }
 
-/// What a store makes of a redemption that was judged so. Only what is not refused claims the code; only a wrong verifier
-/// counts as an attempt: every other refusal tells nothing about the verifier and must not cost the rightful client its
-/// login.
+/// What the store has to do after a redemption was judged. Only a request that is not refused claims the code. Only a wrong
+/// verifier counts as an attempt: other refusals are no guess at the verifier, and must not use up the code of the rightful
+/// client.
 pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
     let subject = ();
     let is_proved = violation.is_none() && bound.challenge().is_some();
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_for_a_missing_code_stays_distinct() {
+    fn every_reason_for_a_dead_code_is_a_distinct_violation() {
         for (gone, expected) in [
             (Gone::Replayed, Violation::ReplayedCode),
             (Gone::Burnt, Violation::BurntCode),
@@ -347,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_does_not_tell_a_live_code_from_a_dead_one() {
+    fn an_error_does_not_show_whether_the_code_is_live() {
         let alive = bound(Some((CodeChallengeMethod::S256, CHALLENGE)), None);
         let none = bound(None, None);
         let rule = Rule::default();
@@ -398,12 +397,12 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_refused_claims_and_only_a_wrong_verifier_counts_as_an_attempt() {
+    fn only_an_accepted_request_claims_and_only_a_wrong_verifier_counts_as_an_attempt() {
         let method = CodeChallengeMethod::S256;
         let (with, without) = (bound(Some((method, CHALLENGE)), None), bound(None, None));
         for mode in [Mode::Enforce, Mode::Report, Mode::Off] {
             assert_eq!(presented(mode, &with, None), Presented::Matches);
-            // Nothing is wrong with it, and nothing is proved.
+            // No violation, but no proof either.
             assert_eq!(presented(mode, &without, None), Presented::Unproven);
         }
         for (violation, enforced) in [

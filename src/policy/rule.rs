@@ -1,21 +1,21 @@
-//! What holds for one client.
+//! The rule for one client.
 
 use crate::oauth::pkce::MAX_LENGTH;
 use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType};
 
-/// Who is refused. Ordered from lax to strict.
+/// What happens to requests with a violation. Ordered from lax to strict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// Nothing is judged.
+    /// Requests are not judged.
     Off,
-    /// Everything is judged and recorded, nothing refused.
+    /// Violations are logged, nothing is refused.
     Report,
-    /// What is wrong is refused.
+    /// Requests with a violation are refused.
     Enforce,
 }
 
 impl Mode {
-    /// As it stands in the configuration.
+    /// The name in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -25,46 +25,43 @@ impl Mode {
     }
 }
 
-/// What travels in place of `state` and code.
+/// Whether handles replace `state` and code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codes {
-    /// Handles: the upstream's code is worthless outside the gate.
+    /// Handles replace both, so that clients get codes that are useless outside the gate.
     Handle,
-    /// The upstream's own values, unchanged.
+    /// Both stay unchanged.
     Upstream,
 }
 
-/// Who has to send a challenge.
+/// Which clients must send a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Require {
     /// Every client.
     All,
-    /// Every client but those with `type = "confidential"`.
+    /// Every client except those with `type = "confidential"`.
     Public,
 }
 
-/// What holds for one client of one upstream.
+/// The rule for one client of one upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// Who is refused.
     pub mode: Mode,
-    /// What travels.
     pub codes: Codes,
-    /// Whether a challenge is required at all.
     pub challenge_required: bool,
-    /// S256 is always allowed; `plain` only where it is listed.
+    /// Whether the method `plain` is allowed. S256 always is.
     pub plain_allowed: bool,
-    /// For clients that send a challenge without a method (the Salesforce CLI).
+    /// The method of a challenge without a method, for clients that omit it (the Salesforce CLI).
     pub assume_method: Option<CodeChallengeMethod>,
     /// The longest verifier, in characters.
     pub verifier_max: usize,
-    /// Allowed response types.
+    /// The allowed response types.
     pub response_types: Vec<ResponseType>,
-    /// Allowed response modes.
+    /// The allowed response modes.
     pub response_modes: Vec<ResponseMode>,
-    /// Grants that may pass, exactly; empty: any.
+    /// The allowed grants. Empty: all.
     pub grants: Vec<String>,
-    /// Where error redirects may go without having been learned.
+    /// Redirect URIs to which errors may be sent without having been learned.
     pub redirect_uris: Vec<String>,
 }
 
@@ -90,13 +87,13 @@ impl Default for Rule {
 }
 
 impl Rule {
-    /// The stricter of two; this one where they are alike.
+    /// The rule with the stricter mode; `self` if the modes are equal.
     #[must_use]
     pub fn stricter<'r>(&'r self, other: &'r Self) -> &'r Self {
         if other.mode > self.mode { other } else { self }
     }
 
-    /// What both allow. For a name that some server takes for another client's: it gets nothing that either may not have.
+    /// The rule that allows only what both allow. For a name that some server takes for another client.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
         let both = |a: bool, b: bool| a && b;
@@ -118,7 +115,7 @@ impl Rule {
             grants: match (&*self.grants, &*other.grants) {
                 ([], grants) | (grants, []) => grants.to_vec(),
                 (_, grants) => match common(&self.grants, grants) {
-                    // An empty list allows all. No grant has this name.
+                    // An empty list would allow all grants; no grant has the empty name.
                     none if none.is_empty() => vec![String::new()],
                     grants => grants,
                 },
@@ -127,36 +124,34 @@ impl Rule {
         }
     }
 
-    /// Whether requests may differ from what the client sent: not while somebody only watches.
+    /// Whether the gate may change requests. Not for a client that is only observed.
     pub fn may_change_requests(&self) -> bool {
         self.mode == Mode::Enforce || self.uses_handles()
     }
 
-    /// Whether values are rewritten for this client: only where somebody judges.
+    /// Whether handles replace the values of this client. Not in mode off.
     pub fn uses_handles(&self) -> bool {
         self.codes == Codes::Handle && self.mode != Mode::Off
     }
 }
 
-/// What stands in both lists.
+/// The items that are in both lists.
 fn common<T: PartialEq + Clone>(one: &[T], other: &[T]) -> Vec<T> {
     let in_both = one.iter().filter(|item| other.contains(item));
     in_both.cloned().collect()
 }
 
-/// An exception as it was written down.
+/// An exception for one client, as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClientRule {
-    /// The identifier, for the review and for events.
+    /// The `client_id`.
     pub id: String,
-    /// What holds until the end.
+    /// The rule until the exception ends.
     pub rule: Rule,
-    /// The last day (since 1970-01-01, UTC) on which it holds; `None`: for good.
+    /// The last day of the exception, in days since 1970-01-01 UTC. `None`: it does not end.
     pub until: Option<u64>,
-    /// What holds after the end.
+    /// The rule after the exception has ended.
     pub afterwards: Rule,
-    /// Who asked for it.
     pub owner: Option<String>,
-    /// Why.
     pub reason: Option<String>,
 }

@@ -7,14 +7,14 @@ use crate::oauth::{ClientId, Digest, ResponseType};
 use super::namesakes::{self, Namesake, Namesakes};
 use super::rule::{ClientRule, Mode, Rule};
 
-/// Whom a request may concern, as far as it says.
+/// The clients that a request may concern.
 #[derive(Debug, Clone, Copy)]
 pub struct Concern<'a> {
     /// The clients that it names, in any reading.
     pub names: &'a [String],
-    /// The clients whose codes or sign-ins stand in it ([`ClientId::digest`]).
+    /// The clients whose codes or handles it contains ([`ClientId::digest`]).
     pub owners: &'a [Digest],
-    /// Whether that is all: nothing in it could not be read.
+    /// Whether the lists are complete: all of the request could be read.
     pub is_certain: bool,
 }
 
@@ -27,20 +27,17 @@ pub struct Rules {
     any: Any,
 }
 
-/// What every request asks about all the rules, found once.
+/// Facts about all rules, computed once.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a question of its own"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 struct Any {
     response_without_code: bool,
     upstream_codes: bool,
     enforced_upstream_codes: bool,
     judged: bool,
-    /// Refused or rewritten.
+    /// Some client's requests are refused or rewritten.
     touched: bool,
-    /// Sent on as it came.
+    /// Some client's requests are forwarded unchanged.
     watched: bool,
 }
 
@@ -60,12 +57,12 @@ impl Any {
         }
     }
 
-    /// What has to be asked while sign-ins live that were begun when `earlier` was so.
+    /// The facts while sign-ins are in progress that began under the configuration with the facts `earlier`.
     fn after(self, earlier: Self) -> Self {
         Self {
             response_without_code: self.response_without_code || earlier.response_without_code,
             upstream_codes: self.upstream_codes || earlier.upstream_codes,
-            // Codes that travel as they are belong to clients that may be enforced by now.
+            // Codes that were not replaced may belong to clients that are enforced by now.
             enforced_upstream_codes: self.enforced_upstream_codes
                 || earlier.enforced_upstream_codes
                 || self.touched && earlier.upstream_codes,
@@ -83,7 +80,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The upstream's rule and its clients' exceptions, by [`crate::oauth::ClientId::digest`].
+    /// From the upstream's rule and its clients' exceptions, by [`crate::oauth::ClientId::digest`].
     pub fn new(default: Rule, clients: impl IntoIterator<Item = (Digest, ClientRule)>) -> Self {
         let mut clients: HashMap<Digest, ClientRule> = clients.into_iter().collect();
         let namesakes = Namesakes::new(&default, &clients);
@@ -99,15 +96,15 @@ impl Rules {
         rules.alone()
     }
 
-    /// These while sign-ins and codes may live that were let in by `earlier` ones. A sign-in travels to its end as it began, with
-    /// handles or with the upstream's values; whether it is refused is said by its client's rule of today.
+    /// These rules while sign-ins and codes may exist that began under `earlier` rules. A sign-in keeps its handles or the
+    /// upstream's values to its end. Whether its requests are refused depends on the current rule.
     #[must_use]
     pub fn after(self, earlier: &Self) -> Self {
         let any = self.any.after(earlier.any);
         Self { any, ..self }
     }
 
-    /// These when all such sign-ins are over.
+    /// These rules when all such sign-ins have ended.
     #[must_use]
     pub fn alone(self) -> Self {
         let exceptions = self.clients.values();
@@ -117,8 +114,8 @@ impl Rules {
         Self { any, ..self }
     }
 
-    /// The rule for a client by its name, today. Where the default is laxer than some client, a name that some server would
-    /// take for that client (other case, blanks, accents, a NUL) gets what both allow.
+    /// Today's rule for a client by its name. If the default is laxer than some client's rule, a name that some server would take
+    /// for that client (other case, blanks, accents, a NUL) gets only what both allow.
     pub fn of_name(&self, id: &ClientId, today: u64) -> &Rule {
         match self.namesake(id) {
             Some(namesake) => self.of_namesake(namesake),
@@ -126,8 +123,8 @@ impl Rules {
         }
     }
 
-    /// Under what the rule is found for a name that some server would take for a configured client's. `None`: it is such a
-    /// client's very own name, or no client's, or it does not matter because no client has a stricter rule than the default.
+    /// The key of the rule for a name that some server would take for a configured client. `None`: it is exactly a client's name,
+    /// or similar to none, or no client has a stricter rule than the default.
     pub fn namesake(&self, id: &ClientId) -> Option<Namesake> {
         if self.namesakes.is_empty() || self.clients.contains_key(&id.digest()) {
             return None;
@@ -135,14 +132,14 @@ impl Rules {
         self.namesakes.of(id.as_str())
     }
 
-    /// The rule for a name that was found to be such a one.
+    /// The rule for such a name.
     pub fn of_namesake(&self, namesake: Namesake) -> &Rule {
         self.namesakes.rule(namesake).unwrap_or(&self.default)
     }
 
-    /// The rule for a request that belongs to no client for sure. Where nobody is judged more strictly than the default rule
-    /// says, that one. Else the strictest of those whom the request names, or whose code or sign-in it holds; if it names
-    /// nobody, or cannot be read, the strictest of all.
+    /// The rule for a request whose client is not certain. If no client is judged more strictly than the default, the default
+    /// rule. Else the strictest rule of the clients in `concern`; if there are none, or the request cannot be read, the strictest
+    /// of all.
     pub fn concerned(&self, concern: &Concern<'_>, today: u64) -> &Rule {
         let strictest = self.strictest(today);
         if self.default.mode >= strictest.mode {
@@ -154,7 +151,7 @@ impl Rules {
         self.named(concern, today).unwrap_or(strictest)
     }
 
-    /// The strictest rule of those whom a request names. `None`: it names nobody.
+    /// The strictest rule of the clients in `concern`. `None`: there are none.
     pub fn named(&self, concern: &Concern<'_>, today: u64) -> Option<&Rule> {
         let by_name = concern.names.iter();
         let by_name = by_name.map(|id| self.of_name(&ClientId::new(id), today));
@@ -164,12 +161,12 @@ impl Rules {
         all.reduce(|a, b| self.stricter(a, b))
     }
 
-    /// The rule for clients that have none of their own.
+    /// The rule for clients without an exception.
     pub fn default_rule(&self) -> &Rule {
         &self.default
     }
 
-    /// The rule that holds for a client today; an exception ends by itself.
+    /// Today's rule for a client.
     pub fn of(&self, client: Option<Digest>, today: u64) -> &Rule {
         match client.and_then(|client| self.clients.get(&client)) {
             None => &self.default,
@@ -178,9 +175,9 @@ impl Rules {
         }
     }
 
-    /// Of two rules that could apply to one request (the client that it names, the client that the code belongs to, two readings
-    /// of one name) the stricter one holds: naming a lax client is no way around. Where neither is the stricter one in
-    /// everything, what all clients and the default allow.
+    /// The stricter of two rules that could apply to one request (of the client that it names, of the client that the code was
+    /// issued to, of two readings of one name), so that naming a lax client is not a way around. If neither is stricter in every
+    /// respect, the rule that allows only what the default and all clients allow.
     pub fn stricter<'r>(&'r self, a: &'r Rule, b: &'r Rule) -> &'r Rule {
         if std::ptr::eq(a, b) {
             return a;
@@ -191,7 +188,7 @@ impl Rules {
         } else if both == *a {
             a
         } else {
-            self.of_namesake(Namesake::anybody())
+            self.of_namesake(Namesake::any_client())
         }
     }
 
@@ -206,47 +203,47 @@ impl Rules {
         clients.fold(&self.default, |a, b| if b.mode > a.mode { b } else { a })
     }
 
-    /// Whether any client may ask for a response without a code, which no sign-in of ours has to be found for.
+    /// Whether any client may use a response type without a code.
     pub fn any_response_without_code(&self) -> bool {
         self.any.response_without_code
     }
 
-    /// Whether a client of that name is configured, or one that some server takes for the same.
+    /// Whether the name is that of a configured client, or one that some server takes for it.
     pub fn has_client(&self, id: &ClientId) -> bool {
         self.clients.contains_key(&id.digest()) || self.namesake(id).is_some()
     }
 
-    /// Whether some client has a rule of its own.
+    /// Whether there are exceptions.
     pub fn any_exception(&self) -> bool {
         !self.clients.is_empty()
     }
 
-    /// The exceptions, as written.
+    /// The exceptions.
     pub fn clients(&self) -> impl Iterator<Item = &ClientRule> {
         self.clients.values()
     }
 
-    /// Whether any client's codes travel as the upstream issued them.
+    /// Whether any client's codes are not replaced by handles.
     pub fn any_upstream_codes(&self) -> bool {
         self.any.upstream_codes
     }
 
-    /// Whether any client that is enforced has its codes travel as the upstream issued them.
+    /// Whether any enforced client's codes are not replaced by handles.
     pub fn any_enforced_upstream_codes(&self) -> bool {
         self.any.enforced_upstream_codes
     }
 
-    /// Whether nothing is rewritten and nothing refused, whoever asks: not one byte may change.
+    /// Whether no client's requests are rewritten or refused: every byte is forwarded unchanged.
     pub fn observes_only(&self) -> bool {
         !self.any.touched
     }
 
-    /// Whether the requests of some client are sent on as they came.
+    /// Whether some client's requests are forwarded unchanged.
     pub fn any_watched(&self) -> bool {
         self.any.watched
     }
 
-    /// Whether nothing is ever judged: the upstream is passed through.
+    /// Whether all clients are in mode off.
     pub fn all_off(&self) -> bool {
         !self.any.judged
     }
@@ -259,7 +256,7 @@ mod tests {
     use crate::policy::Codes;
 
     #[test]
-    fn an_exception_holds_through_its_last_day_and_not_a_day_longer() {
+    fn an_exception_applies_through_its_last_day() {
         let lax = Rule {
             mode: Mode::Report,
             ..Rule::default()
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_of_all_rules_is_asked_of_each() {
+    fn facts_about_all_rules_consider_every_rule() {
         let (modes, codes) = (
             [Mode::Off, Mode::Report, Mode::Enforce],
             [Codes::Handle, Codes::Upstream],
@@ -345,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_rules_the_stricter_one_holds() {
+    fn the_stricter_of_two_rules_applies() {
         let rules = Rules::default();
         let (lax, strict) = (
             Rule {

@@ -1,4 +1,4 @@
-//! The closed list of reasons for which a request is refused, or would be.
+//! The closed list of violations: the reasons for which a request is refused, or reported.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,92 +6,92 @@ use std::time::Duration;
 use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
 use crate::oauth::{ErrorCode, authorize, token};
 
-/// Why. The labels are stable: metrics, logs, the review and clients' developers build on them.
+/// Why a request is refused or reported. The labels are stable: metrics, logs, `review` and clients' developers rely on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Violation {
     /// No `code_challenge`, or none was recorded with the code.
     MissingChallenge,
-    /// A challenge that no verifier can ever meet.
+    /// A challenge that no verifier can match.
     MalformedChallenge(MalformedChallenge),
-    /// `plain` where only S256 is allowed; by omission (`true`) or in so many words.
+    /// The method `plain`, although only S256 is allowed.
     MethodNotAllowed {
         /// The method was absent, which means `plain` (RFC 7636 section 4.3).
         by_omission: bool,
     },
-    /// A `code_challenge_method` that RFC 7636 does not know.
+    /// A `code_challenge_method` that RFC 7636 does not define.
     UnknownMethod,
     /// A parameter occurs twice (RFC 6749 section 3.1).
     DuplicateParameter(String),
-    /// The request cannot be read without doubt: encoding, parameters in two places. The text says why, and has no word of the
-    /// request's: it stands in the log.
+    /// The request cannot be parsed unambiguously: encoding, parameters in two places. The text is logged, so it must not contain
+    /// parts of the request.
     MalformedRequest(String),
-    /// A name that some servers take for another one. The client chose it.
+    /// A parameter name that some servers read as another one. The name comes from the request.
     LookalikeParameter(String),
     /// No `client_id`.
     MissingClient,
-    /// No `response_type` (RFC 6749 section 4.1.2.1: a parameter that is required).
+    /// No `response_type`, which is required (RFC 6749 section 4.1.2.1).
     MissingResponseType,
-    /// Not in `response_types`.
+    /// The response type is not in `response_types`.
     ResponseTypeNotAllowed,
-    /// Not in `response_modes`.
+    /// The response mode is not in `response_modes`.
     ResponseModeNotAllowed,
-    /// `request`.
+    /// A parameter `request` (RFC 9101).
     RequestObjectRefused,
-    /// `request_uri`.
+    /// A parameter `request_uri` (RFC 9101, RFC 9126).
     RequestUriRefused,
-    /// A continuation says something else than the sign-in that it continues.
+    /// This parameter of a continuation differs from the record of the sign-in.
     ContinuationMismatch(&'static str),
-    /// A handle that is dead: the sign-in took too long, or is over.
+    /// A dead handle: the sign-in took too long, or has ended.
     ExpiredSignIn,
-    /// Another browser than the one that began (`browser_binding`).
+    /// Another browser than the one that began the sign-in (`browser_binding`).
     BrowserMismatch,
     /// No `code_verifier` for a recorded challenge.
     MissingVerifier,
-    /// Not 43 to 128 unreserved characters.
+    /// A verifier that is not 43 to 128 unreserved characters.
     MalformedVerifier(MalformedVerifier),
     /// S256(verifier) is not the challenge.
     VerifierMismatch,
     /// A verifier without a recorded challenge: the downgrade of RFC 9700 section 2.1.1.
     UnexpectedVerifier,
-    /// A code that the gate never handed out.
+    /// A code that the gate did not issue, or has forgotten.
     UnknownCode,
     /// A code that was redeemed, or is being redeemed.
     ReplayedCode,
-    /// A code whose time is over.
+    /// An expired code.
     ExpiredCode,
-    /// A code that wrong verifiers have burnt.
+    /// A code that was burnt by wrong verifiers, or released too often.
     BurntCode,
     /// Another client than the one that began the flow, or none.
     ClientMismatch,
     /// Another `redirect_uri` than in the authorization request.
     RedirectMismatch,
-    /// Not in `grants`.
+    /// The grant type is not in `grants`.
     GrantNotAllowed,
-    /// A path that some servers take for a protected endpoint, without being it.
+    /// A path that is not a protected endpoint, but that some servers treat as one.
     AmbiguousPath,
-    /// A token request on a route that is not the token endpoint. The text says by what it is one.
+    /// A token request on a route that is not the token endpoint. The text says why it counts as one.
     TokenRequestElsewhere(&'static str),
-    /// An answer with a code that belongs to no live sign-in, or leads elsewhere, or comes twice.
+    /// An answer with a code that cannot be delivered safely. The text says why.
     UnboundCodeInResponse(&'static str),
-    /// No room for one more sign-in.
+    /// The store has no room for another sign-in.
     NoRoom(NoRoom),
-    /// Out of reach.
+    /// The store failed.
     StoreUnavailable,
 }
 
-/// Why there is no room for one more sign-in, and until when.
+/// Why the store has no room for another sign-in, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoRoom {
-    /// For the log.
+    /// The reason for the log.
     pub reason: &'static str,
-    /// There is room for others: the network that it comes from has its share.
+    /// Whether only the client's network has reached its limit.
     pub is_of_network: bool,
-    /// How long it takes until there is room.
+    /// The time until there is room.
     pub wait: Duration,
 }
 
 impl NoRoom {
-    /// The same in whole seconds, at least one (RFC 9110 section 10.2.3).
+    /// `wait` in whole seconds, at least one, for Retry-After (RFC 9110 section 10.2.3).
     pub(crate) fn seconds(&self) -> u64 {
         self.wait
             .as_millis()
@@ -113,18 +113,17 @@ impl From<Useless> for Violation {
 }
 
 impl Violation {
-    /// The stable, snake_case code.
+    /// The stable snake_case label.
     pub(crate) const fn label(&self) -> &'static str {
         self.names().0
     }
 
-    /// The RFC's error code on the wire. Everything about the code and the verifier is `invalid_grant`
-    /// (RFC 7636 section 4.6); what cannot be read is `invalid_request`.
+    /// The OAuth error code. Violations about the code or the verifier are `invalid_grant` (RFC 7636 section 4.6), malformed
+    /// requests are `invalid_request`.
     pub(crate) const fn error(&self) -> ErrorCode {
         self.names().1
     }
 
-    /// Both.
     const fn names(&self) -> (&'static str, ErrorCode) {
         use ErrorCode::{
             InvalidGrant, InvalidRequest, RequestNotSupported, RequestUriNotSupported, ServerError,
@@ -173,8 +172,8 @@ impl Violation {
         }
     }
 
-    /// The error code at the token endpoint, where a code without a challenge, with a useless one, or with a method that is no
-    /// longer allowed, is a bad grant rather than a bad request.
+    /// The error code at the token endpoint. A missing or invalid challenge, or a method that is not allowed, is `invalid_grant`
+    /// there.
     pub(crate) const fn error_at_token(&self) -> ErrorCode {
         let is_of_challenge = matches!(
             self,
@@ -190,7 +189,7 @@ impl Violation {
         }
     }
 
-    /// What a client's developer reads: what is wrong, and what to do.
+    /// The text for the client's developer: what is wrong, and what to do.
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::MissingChallenge => {
@@ -236,7 +235,7 @@ impl Violation {
             Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
             Self::AmbiguousPath => "this path is ambiguous".to_owned(),
             Self::TokenRequestElsewhere(why) => {
-                format!("this may be a token request, and those go to the token endpoint only: {why}")
+                format!("token requests are only accepted at the token endpoint, and this may be one: {why}")
             }
             Self::UnboundCodeInResponse(shape) => {
                 format!(
@@ -254,8 +253,8 @@ impl Violation {
             Self::StoreUnavailable => {
                 "the sign-in cannot be started right now; try again later".to_owned()
             }
-            // One text for everything that is wrong with a code: whoever tries a stolen one learns nothing. It names all that
-            // may be wrong, so that whoever is right finds what it is.
+            // One text for all violations about a code, so that an attacker with a stolen code learns nothing. It names all
+            // possible causes, so that an honest developer can find the right one.
             Self::VerifierMismatch
             | Self::UnexpectedVerifier
             | Self::UnknownCode
@@ -271,8 +270,8 @@ impl Violation {
         }
     }
 
-    /// What the label leaves open, for the log: a short and stable text without a word of the request's, which may hold a
-    /// secret in any place. `None`: the label says it all.
+    /// The details for the log: a short and stable text. It contains no part of the request, which may contain secrets anywhere.
+    /// `None`: the label is sufficient.
     pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
         let known =
             |name: &&str| authorize::PROTECTED.contains(name) || token::PROTECTED.contains(name);
@@ -321,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_about_a_code_is_one_text_that_names_all_that_may_be_wrong() {
+    fn all_violations_about_a_code_have_one_text() {
         let about = [
             Violation::VerifierMismatch,
             Violation::UnexpectedVerifier,
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_has_no_word_of_the_request() {
+    fn a_reason_contains_no_part_of_the_request() {
         let secret = || "hunter2".to_owned();
         for violation in [
             Violation::LookalikeParameter(secret()),

@@ -1,15 +1,15 @@
-//! Which paths are endpoints.
+//! The paths of the endpoints.
 
-/// Exact paths, prefix included.
+/// The paths of the endpoints of an upstream: exact, including the prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// RFC 6749 section 3.1.
+    /// Authorization endpoints (RFC 6749 section 3.1).
     pub authorization: Vec<String>,
-    /// Further pages that carry the same authorization request on.
+    /// Further pages that receive the parameters of the authorization request.
     pub continuation: Vec<String>,
-    /// RFC 6749 section 3.2.
+    /// Token endpoints (RFC 6749 section 3.2).
     pub token: Vec<String>,
-    /// RFC 8414 and OpenID Connect Discovery documents.
+    /// Server metadata (RFC 8414, OpenID Connect Discovery).
     pub metadata: Vec<String>,
     /// Names of query parameters that the URLs of the authorization and token endpoints may have
     /// ([`crate::oauth::endpoint_query`]).
@@ -17,7 +17,7 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    /// Those that some server may know by other paths, too; none of which passes.
+    /// The protected paths. Other paths that some server may treat as one of these are refused.
     pub fn protected(&self) -> impl Iterator<Item = &String> {
         self.authorization
             .iter()

@@ -1,27 +1,26 @@
-//! What forgiving servers make of a path. Nothing that is decoded or folded here is ever sent.
+//! The readings of a path by lenient servers. They are only compared, never sent.
 //!
-//! One folding is no superset of all servers: one decodes before it removes dot segments, the next one after, a third one
-//! does both twice. So a path is read once for each time that its escapes can be decoded, and what leads somewhere else
-//! depending on the order is refused as such.
+//! A single normalisation does not cover all servers: one decodes before it removes dot segments, another one after that, a third
+//! one does both twice. So a path is read once after each round of decoding, and a path whose meaning depends on the order is
+//! ambiguous.
 
 use crate::spelling::shortcuts::is_plain_path;
 
-/// How often escapes are decoded: as many times as there may be servers in a row.
+/// How many rounds of escapes are decoded: each server in a chain may decode once.
 const ROUNDS: usize = 3;
 
-/// What a path may be to some server.
+/// The readings of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Readings<'p> {
-    /// The same to every server: nothing in it can be folded. Without slashes around it.
+    /// All servers read it alike. Without leading and trailing slashes.
     Plain(&'p str),
-    /// Each of these.
+    /// Servers may read it as any of these.
     Several(Vec<String>),
-    /// Anything.
-    Crooked,
+    /// Servers may read it as any path.
+    Ambiguous,
 }
 
 impl<'p> Readings<'p> {
-    /// Reads a path.
     pub(crate) fn of(path: &'p str) -> Self {
         if is_plain_path(path) {
             return Self::Plain(path.trim_matches('/'));
@@ -29,15 +28,15 @@ impl<'p> Readings<'p> {
         Self::each(path)
     }
 
-    /// Without the short cut.
+    /// The same without the quick test.
     pub(crate) fn each(path: &str) -> Self {
         let mut readings = Vec::new();
         let mut text = path.to_owned();
         for _ in 0..=ROUNDS {
-            if is_crooked(&text) {
-                return Self::Crooked;
+            if is_ambiguous(&text) {
+                return Self::Ambiguous;
             }
-            // A `;` ends the path to one server, and only its segment to another.
+            // A `;` ends the path for some servers, and only the segment for others.
             let target = text.split(['?', '#']).next().unwrap_or_default();
             let head = target.split(';').next().unwrap_or_default();
             for part in [text.as_str(), target, head] {
@@ -53,32 +52,32 @@ impl<'p> Readings<'p> {
             }
             text = match String::from_utf8(decoded) {
                 Ok(decoded) => decoded,
-                // Overlong forms are among these, and letters to servers that do not look closely.
-                Err(_) => return Self::Crooked,
+                // It may be an overlong form, which lenient servers decode as a letter.
+                Err(_) => return Self::Ambiguous,
             };
         }
         Self::Several(readings)
     }
 
-    /// Whether some server may read it so.
+    /// Whether `is` holds for some reading.
     pub(crate) fn any(&self, is: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Plain(path) => is(path),
             Self::Several(readings) => readings.iter().any(|reading| is(reading)),
-            Self::Crooked => true,
+            Self::Ambiguous => true,
         }
     }
 }
 
-/// Whether a path, decoded so far, has what no ordinary path has: dot segments, blank ones, control characters, `%uXXXX`.
-/// Where it leads depends on what a server does first.
-fn is_crooked(text: &str) -> bool {
+/// Whether a path, after some rounds of decoding, has dot segments, blank segments, control characters or `%uXXXX`. Its meaning
+/// depends on the order in which a server normalises it.
+fn is_ambiguous(text: &str) -> bool {
     text.chars().any(char::is_control)
         || has_wide_escape(text)
-        || text.split(['/', '\\']).any(is_crooked_segment)
+        || text.split(['/', '\\']).any(is_ambiguous_segment)
 }
 
-fn is_crooked_segment(segment: &str) -> bool {
+fn is_ambiguous_segment(segment: &str) -> bool {
     let name = segment.split([';', '?', '#']).next().unwrap_or_default();
     match name.trim() {
         "." | ".." => true,
@@ -86,15 +85,15 @@ fn is_crooked_segment(segment: &str) -> bool {
     }
 }
 
-/// `%u0074`, a letter to ASP and its like.
+/// Whether a text has an escape such as `%u0074`, which ASP and others decode.
 fn has_wide_escape(text: &str) -> bool {
     text.as_bytes()
         .windows(6)
         .any(|six| matches!(six, [b'%', b'u' | b'U', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// As the most forgiving server sees a path that needs no more decoding: case folded, `\` as `/`, path parameters, doubled
-/// slashes, blanks around names and the extension gone.
+/// Normalises a decoded path like the most lenient server: folds case, reads `\` as `/`, and removes path parameters, double
+/// slashes, blanks around names, and the extension.
 pub(crate) fn fold_path(text: &str) -> String {
     let mut folded = fold_segments(text);
     let last = folded.rfind('/').map_or(0, |at| at + 1);
@@ -105,9 +104,10 @@ pub(crate) fn fold_path(text: &str) -> String {
     folded
 }
 
-/// What stands before the rest of a path that a script gets (`PATH_INFO` of CGI): PHP runs `/token.php/x` as `/token.php`.
+/// The beginnings of a path that may be a script, which gets the rest as `PATH_INFO` (CGI): PHP runs `/token.php/x` as
+/// `/token.php`.
 fn scripts(folded: &str) -> impl Iterator<Item = &str> {
-    /// No endpoint lies deeper.
+    /// The most segments of an endpoint's path.
     const DEPTH: usize = 16;
     let ends = memchr::memchr_iter(b'/', folded.as_bytes()).take(DEPTH);
     let before = ends.filter_map(|end| folded.get(..end));
@@ -118,9 +118,9 @@ fn scripts(folded: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Likewise, with its extension.
+/// The same as [`fold_path`], but keeps the extension.
 pub(crate) fn fold_segments(text: &str) -> String {
-    // By way of upper case: `ſ` and the Kelvin sign are letters of ASCII in another case.
+    // To upper case first: `ſ` and the Kelvin sign become ASCII letters.
     let text: String = text
         .chars()
         .flat_map(char::to_uppercase)
@@ -137,7 +137,7 @@ pub(crate) fn fold_segments(text: &str) -> String {
         .join("/")
 }
 
-/// Percent-decoding that leaves broken escapes alone; for looking only, nothing decoded here is ever sent.
+/// Percent-decodes, and leaves invalid escapes unchanged. Only for comparisons.
 pub(crate) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -165,7 +165,7 @@ pub(crate) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// `//a///b` is `/a/b`.
+/// Merges runs of slashes: `//a///b` becomes `/a/b`.
 pub(crate) fn merge_slashes(path: &str) -> String {
     let mut merged = String::with_capacity(path.len());
     for character in path.chars() {
@@ -182,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_leads_elsewhere_by_the_order_of_reading_is_crooked() {
+    fn a_path_whose_meaning_depends_on_the_order_of_decoding_is_ambiguous() {
         for path in [
             "/oauth2/%09/../token",
             "/oauth2/%5c/../token",
@@ -231,12 +231,12 @@ mod tests {
             "/%25u0074oken",
             "/a%u002e%u002e/b",
         ] {
-            assert_eq!(Readings::of(path), Readings::Crooked, "{path}");
+            assert_eq!(Readings::of(path), Readings::Ambiguous, "{path}");
         }
     }
 
     #[test]
-    fn ordinary_paths_are_not_crooked() {
+    fn ordinary_paths_are_not_ambiguous() {
         for path in [
             "/",
             "/a",
@@ -260,12 +260,12 @@ mod tests {
             "/%7e/~",
             "/a%5cb",
         ] {
-            assert_ne!(Readings::of(path), Readings::Crooked, "{path}");
+            assert_ne!(Readings::of(path), Readings::Ambiguous, "{path}");
         }
     }
 
     #[test]
-    fn what_cannot_be_folded_is_not_copied() {
+    fn a_plain_path_is_not_copied() {
         assert_eq!(
             Readings::of("/oauth2/token"),
             Readings::Plain("oauth2/token")
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_read_in_every_way_that_some_server_does() {
+    fn readings_include_those_of_lenient_servers() {
         for (path, reading) in [
             ("/oauth2/token%3Fa", "oauth2/token"),
             ("/oauth2/token%23a", "oauth2/token"),
@@ -304,7 +304,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_escaped_dot_segment_is_found_however_deep(
+        fn an_escaped_dot_segment_is_found_at_any_depth_of_escaping(
             before in "[a-z]{0,3}", dots in "[.]{1,2}", after in "[a-z]{0,3}", rounds in 0_usize..=3, slash in "[/\\\\]",
             tail in "(;[a-z]{0,3})?[ \t]{0,2}",
         ) {
@@ -313,11 +313,11 @@ mod tests {
                 let escaped: Vec<_> = path.bytes().map(|byte| format!("%{byte:02x}")).collect();
                 path = format!("/{}", escaped.concat());
             }
-            prop_assert_eq!(Readings::of(&path), Readings::Crooked, "{}", path);
+            prop_assert_eq!(Readings::of(&path), Readings::Ambiguous, "{}", path);
         }
 
         #[test]
-        fn what_is_plain_is_read_alike_either_way(path in "(/[a-z0-9_~-]{1,4}){1,4}/?") {
+        fn a_plain_path_is_read_like_its_folding(path in "(/[a-z0-9_~-]{1,4}){1,4}/?") {
             prop_assert_eq!(Readings::of(&path), Readings::Plain(&fold_path(&path)));
         }
     }

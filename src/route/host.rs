@@ -1,4 +1,4 @@
-//! What may stand in `Host` (RFC 9110 section 7.2), so that every server reads the same in it.
+//! Validates `Host` (RFC 9110 section 7.2), so that all servers read the same host.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,10 +7,11 @@ use http::uri::Authority;
 
 use super::misrouted::Misrouted;
 
-/// A name or an address, and at most a port: no userinfo, no escapes, nothing that is trimmed or repaired by anybody.
+/// Parses a name or an address, with or without a port. Refuses userinfo, escapes, and everything that some server trims or
+/// repairs.
 pub(super) fn valid_host(host: &HeaderValue) -> Result<Authority, Misrouted> {
     let text = host.to_str().map_err(|_| Misrouted::Host)?;
-    // The colons of an IPv6 address are in brackets.
+    // The colons of an IPv6 address are inside brackets.
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (text, None),
@@ -32,7 +33,7 @@ fn is_name_or_address(name: &str) -> bool {
     if name.is_empty() || !name.bytes().all(is_plain) {
         return false;
     }
-    // To some readers a name whose last label is a number is an address, however that is written: 0x7f.1 is 127.0.0.1.
+    // Some parsers read a name whose last label is a number as an IPv4 address: 0x7f.1 is 127.0.0.1.
     let last = name.strip_suffix('.').unwrap_or(name).rsplit('.').next();
     let is_number = last.is_some_and(|last| {
         let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
@@ -42,7 +43,7 @@ fn is_name_or_address(name: &str) -> bool {
     !is_number || name.parse::<Ipv4Addr>().is_ok()
 }
 
-/// A number as it is written: no sign, no zeros before it.
+/// A port number without sign and leading zeros.
 fn is_port(port: &str) -> bool {
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     is_number && !port.starts_with('0') && port.parse::<u16>().is_ok()
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address_with_a_port_or_without() {
+    fn a_host_is_a_name_or_an_address_and_an_optional_port() {
         for host in [
             "a.test",
             "A.Test:8080",
@@ -142,7 +143,7 @@ mod tests {
         }
     }
 
-    /// What some part of an authority may look like.
+    /// A part of an authority, valid or not.
     fn piece() -> impl Strategy<Value = String> {
         prop_oneof![
             4 => "[a-zA-Z0-9.-]{0,8}",
@@ -155,14 +156,14 @@ mod tests {
     }
 
     proptest! {
-        /// The url crate reads it as a browser does, which repairs much.
+        /// The url crate parses like a browser, which repairs much.
         #[test]
-        fn whoever_reads_a_host_reads_the_same_name_and_port(pieces in prop::collection::vec(piece(), 1..4)) {
+        fn a_valid_host_is_parsed_alike_by_a_lenient_parser(pieces in prop::collection::vec(piece(), 1..4)) {
             let host = pieces.concat();
             if is_valid(&host) {
                 let authority = Authority::try_from(host.as_str()).unwrap();
                 let url = Url::parse(&format!("http://{host}/"));
-                // What it knows of international names is no question of how they are written.
+                // It also validates internationalised names, which the gate does not.
                 if let Ok(url) = url {
                     let lower = authority.host().to_ascii_lowercase();
                     prop_assert_eq!(url.host_str().unwrap_or_default(), lower);

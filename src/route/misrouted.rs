@@ -1,21 +1,21 @@
-//! Why a request is for no upstream.
+//! The reasons why a request has no route.
 
-/// Why a request is for nobody.
+/// Why a request has no route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.reason())]
 pub(crate) enum Misrouted {
-    /// None, several, or one that is no authority.
+    /// Host is missing, occurs twice, or is invalid.
     Host,
-    /// The request target and Host name different servers.
+    /// The request target and Host name different hosts.
     Disagreement,
-    /// No upstream has that host and prefix.
+    /// No upstream has this host and prefix.
     Unknown,
-    /// `*`, or an authority alone.
+    /// The request target is not a path: `*`, or an authority alone.
     Target,
 }
 
 impl Misrouted {
-    /// For the client and the log.
+    /// The text for the client and the log.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Host => "exactly one valid Host header field is required",
@@ -25,7 +25,7 @@ impl Misrouted {
         }
     }
 
-    /// 421 where the request may be right elsewhere, 400 where it is wrong.
+    /// 421 if the request may be valid at another server, else 400.
     pub(crate) const fn status(self) -> http::StatusCode {
         match self {
             Self::Host | Self::Target => http::StatusCode::BAD_REQUEST,

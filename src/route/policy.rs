@@ -1,27 +1,26 @@
-//! What happens to paths that are no endpoint.
+//! The policy for paths that are not endpoints.
 
 use super::fold::{Readings, fold_path, fold_segments};
 
-/// `[upstream.routes]`: what happens to paths that are no endpoint.
+/// The policy for paths that are not endpoints (`[upstream.routes]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutePolicy {
-    /// 404 for whatever is not in `allow`; else everything passes, under the guards.
+    /// Whether paths that are not in `allow` get a 404.
     pub deny_by_default: bool,
-    /// Paths that pass; with `/**` at the end, everything below too.
+    /// Paths that pass. `/**` at the end includes everything below.
     pub allow: Vec<String>,
-    /// Paths that get a 404, whatever `allow` says, and however they are spelt.
+    /// Paths that get a 404 in every spelling, even if they are in `allow`.
     pub deny: Vec<String>,
-    /// Exact paths at which the upstream itself receives another server's code.
+    /// Exact paths at which the upstream, as a client of another server, receives that server's code.
     pub foreign_callbacks: Vec<String>,
 }
 
 impl RoutePolicy {
-    /// Whether a path may be asked for at all. What is denied is denied under every name that some server has for it; what
-    /// is allowed, under the one that is written.
+    /// Whether a path passes. `deny` applies to every reading of the path by some server, `allow` only to the exact path.
     pub fn admits(&self, path: &str) -> bool {
         let allowed = || {
             let mut allow = self.allow.iter();
-            allow.any(|pattern| matches(pattern, path)) && Readings::of(path) != Readings::Crooked
+            allow.any(|pattern| matches(pattern, path)) && Readings::of(path) != Readings::Ambiguous
         };
         !self.denies(path) && (!self.deny_by_default || allowed())
     }
@@ -45,13 +44,13 @@ impl RoutePolicy {
             })
     }
 
-    /// Whether the upstream is a client of another server there.
+    /// Whether the upstream receives another server's code at this path.
     pub fn is_foreign_callback(&self, path: &str) -> bool {
         self.foreign_callbacks.iter().any(|known| known == path)
     }
 }
 
-/// An exact path, or with `/**` at its end everything below it.
+/// Whether a path is equal to a pattern, or below one that ends with `/**`.
 fn matches(pattern: &str, path: &str) -> bool {
     match pattern.strip_suffix("/**") {
         None => pattern == path,

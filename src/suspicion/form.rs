@@ -1,5 +1,5 @@
-//! A query or a form, as everybody reads it: the pairs between `&`, and once more those between `;`, which begins another
-//! parameter in some servers. Each by itself: one that cannot be read hides no other.
+//! Reads a query or a form leniently: the pairs between `&`, and again those between `;`, which also separates parameters in some
+//! servers. Pairs are read independently, so that an invalid one does not hide others.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::oauth::params::folds_to;
 use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
 
-/// A one-time password has at most this many digits.
+/// The most digits of a one-time password.
 pub(crate) const ONE_TIME_PASSWORD: usize = 10;
 
 /// Whether a `code` is a one-time password rather than an authorization code.
@@ -17,7 +17,7 @@ pub(crate) fn is_one_time_password(code: &[u8]) -> bool {
     code.len() <= ONE_TIME_PASSWORD && code.iter().all(u8::is_ascii_digit)
 }
 
-/// Hands on each name with its value, as they came.
+/// Calls `take` with each name and value, still encoded.
 pub(super) fn read<'t>(text: &'t [u8], mut take: impl FnMut(&'t [u8], &'t [u8])) {
     between(text, b"&", &mut take);
     if memchr(b';', text).is_some() {
@@ -38,7 +38,7 @@ fn between<'t>(text: &'t [u8], ends: &[u8], take: &mut impl FnMut(&'t [u8], &'t 
     }
 }
 
-/// A value as servers decode it once.
+/// Decodes a value once.
 pub(super) fn decode(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr(b'+', value).is_none() {
         return without_percent(value);
@@ -48,10 +48,10 @@ pub(super) fn decode(value: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(without_percent(&value).into_owned())
 }
 
-/// Whether a text has a parameter `code` of a value that is no one-time password.
+/// Whether a text has a parameter `code` with a value that is not a one-time password.
 pub(super) fn carries_code(text: &[u8]) -> bool {
     looked_at(text.len());
-    // Cut at a character of ASCII, UTF-8 stays UTF-8.
+    // UTF-8 that is split at ASCII characters stays valid.
     let pairs = text.split(|byte| matches!(byte, b'?' | b'&' | b'#' | b';'));
     pairs.flat_map(str::from_utf8).any(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or_default();
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_pair_of_a_quiet_form_is_beside_the_point(
+        fn a_form_that_passes_the_quick_test_has_no_code(
             input in prop::collection::vec(prop::sample::select(b"coDE_.-&;==+%[ \0\xc5".as_slice()), 0..16),
         ) {
             let mut said = super::super::Said::default();
@@ -75,7 +75,7 @@ mod tests {
         }
 
         #[test]
-        fn cut_by_bytes_or_by_characters_it_carries_the_same(text in "([?&#;=]|code|c\\.o|CODE|Co[Dd]e|ſ|é|1|123456789012|a){0,12}") {
+        fn splitting_at_bytes_or_at_characters_finds_the_same_codes(text in "([?&#;=]|code|c\\.o|CODE|Co[Dd]e|ſ|é|1|123456789012|a){0,12}") {
             let slowly = text.split(['?', '&', '#', ';']).any(|pair| {
                 let (name, value) = pair.split_once('=').unwrap_or_default();
                 folds_to(name, "code") && !is_one_time_password(value.as_bytes())

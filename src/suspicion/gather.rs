@@ -1,4 +1,4 @@
-//! What is gathered while a request is looked through, and the bounds of that.
+//! The state of a scan, and its bounds.
 
 use crate::flow::{Candidate, Handle, HandleKey};
 use crate::oauth::client::is_token_of_another_scheme;
@@ -12,24 +12,24 @@ use super::names::text;
 use super::request::{Body, Kind, Suspicion};
 use super::{form, json, multipart, names};
 
-/// Clients that one request may name before it cannot be read.
+/// The most clients that a request may name.
 pub(super) const MAX_CLIENTS: usize = 16;
 
-/// Words that may be codes. No request that should pass has so many different ones.
+/// The most distinct words that may be codes. No legitimate request has so many.
 pub(super) const MAX_CANDIDATES: usize = 4096;
 
-/// Words that look like a handle; telling each costs a hash.
+/// The most words that are tested for being handles: each test costs a hash.
 pub(super) const MAX_HANDLES: usize = 64;
 
-/// A scan that is going on.
+/// A scan in progress.
 pub(super) struct Scan<'k> {
     pub(super) found: Suspicion,
     pub(super) key: &'k HandleKey,
-    /// So many words that look like handles may still come.
+    /// How many words may still be tested for being handles.
     pub(super) handles: usize,
 }
 
-/// What a piece of text was found in.
+/// The part of the request, and the grammar, in which a parameter was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grammar {
     Query,
@@ -51,7 +51,8 @@ impl Scan<'_> {
                 alone.extend(whole_handle(self.key, &value));
             }
         });
-        // As in an answer to a client. (A handle inside of a URL to go on to is another matter: mails have both.)
+        // A code and a handle as separate parameters, as in an answer to a client. (A handle inside a return URL does not count:
+        // links in mails have a code and such a URL.)
         for handle in alone.iter().filter(|_| has_code).take(MAX_HANDLES) {
             self.sign_in(handle, true);
         }
@@ -67,9 +68,9 @@ impl Scan<'_> {
             Body::Broken => self.cannot_read("the body ends early"),
         }
         let bytes = body.bytes();
-        // UTF-16, which some readers of JSON find out by themselves.
+        // A NUL shows UTF-16, which some JSON parsers detect.
         if kind != Kind::Multipart && memchr::memchr(0, bytes).is_some() {
-            self.cannot_read("it has characters that are NUL");
+            self.cannot_read("it contains NUL characters");
         }
         let carries_handle = may_hide_handle(bytes);
         let mut is_url = kind == Kind::Other;
@@ -97,13 +98,13 @@ impl Scan<'_> {
         if in_parts.is_err() {
             self.cannot_read("a field of the body cannot be read");
         }
-        // A form has a handle in one field and a one-time password in another.
+        // Not in a plain form: it may have a handle in one field and a one-time password in another.
         if is_url && carries_handle {
             self.value(bytes);
         }
     }
 
-    /// A pair of a form, as it came.
+    /// Adds an encoded parameter of a query or form.
     pub(super) fn pair(&mut self, grammar: Grammar, name: &[u8], value: &[u8]) -> Said {
         let said = names::read_as(name);
         if said.is_empty() {
@@ -119,7 +120,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A parameter that matters, and its value.
+    /// Adds a parameter with a known name, and its decoded value.
     pub(super) fn say(&mut self, grammar: Grammar, mut said: Said, value: &[u8]) -> Said {
         if value.is_empty() {
             return Said::default();
@@ -143,8 +144,8 @@ impl Scan<'_> {
         said
     }
 
-    /// PHP and others can be told to read cookies like parameters. A cookie may be called `code` or `client_id` for any reason; what
-    /// alone makes a token request is called so for none.
+    /// Looks for a cookie named `grant_type`: PHP and others can be configured to read cookies as parameters. Other names are
+    /// ignored, because cookies may be named `code` or `client_id` for other reasons.
     pub(super) fn cookies(&mut self, fields: &[&[u8]]) {
         for field in fields {
             looked_at(field.len());
@@ -176,7 +177,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Who Basic credentials are for, form-encoded or not (RFC 6749 section 2.3.1).
+    /// Adds the client of Basic credentials, both form-decoded (RFC 6749 section 2.3.1) and not.
     pub(super) fn credentials(&mut self, credentials: &[u8]) {
         let scheme = credentials.get(..5).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case(b"basic") {
@@ -195,7 +196,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A value, in which a handle may stand beside a code.
+    /// Looks for a handle next to a code in a value.
     pub(super) fn value(&mut self, value: &[u8]) {
         if !may_hide_handle(value) {
             return;
@@ -211,7 +212,7 @@ impl Scan<'_> {
         });
         self.handles = handles;
         if handles == 0 {
-            self.cannot_read("it holds too many words that look like handles");
+            self.cannot_read("it contains too many words that look like handles");
         }
         for handle in beside {
             self.sign_in(&handle, true);

@@ -1,10 +1,10 @@
-//! JSON, as the most forgiving parser reads it: at any depth, with duplicates, with an end or without. What matters are strings
-//! in front of a colon, and what stands behind them.
+//! Reads JSON leniently: at any depth, with duplicate members, complete or not. A string before a colon is a name; the strings
+//! and literals after it are its values.
 
 use crate::spelling::layers::without_backslashes;
 use crate::work::looked_at;
 
-/// Hands on each value with the name that stands before it; the elements of a list have that of the list.
+/// Calls `take` with each value and the name before it. The elements of a list have the name of the list.
 pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {
     let mut name: Option<Vec<u8>> = None;
     let mut at = 0;
@@ -24,7 +24,7 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {
                     take(name.as_deref(), &inside);
                 }
             }
-            // A number, `true`, `null`: what begins behind a name.
+            // A number, `true` or `null` after a name.
             _ if name.is_some() && is_literal(byte) => {
                 let rest = text.get(start..).unwrap_or_default();
                 let length = rest.iter().take_while(|byte| is_literal(**byte)).count();
@@ -44,7 +44,7 @@ fn is_literal(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
 }
 
-/// What stands before the quote that ends a string.
+/// The text up to the quote that ends a string.
 fn string(text: &[u8], from: usize) -> &[u8] {
     let rest = text.get(from..).unwrap_or_default();
     let mut at = 0;
@@ -58,7 +58,7 @@ fn string(text: &[u8], from: usize) -> &[u8] {
     rest.get(..at).unwrap_or(rest)
 }
 
-/// NUL is one: in UTF-16 it stands between all letters.
+/// The number of leading blanks. NUL counts as one, because UTF-16 has a NUL in every ASCII letter.
 fn blanks(text: &[u8]) -> usize {
     let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0);
     text.iter().take_while(is_blank).count()
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_says_nothing() {
+    fn text_that_is_not_json_has_no_members() {
         for text in [
             "",
             "a=b&c=d",

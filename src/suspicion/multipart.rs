@@ -1,4 +1,4 @@
-//! A multipart body: fields by `name=` in whatever spelling, and the line behind each blank one as the value.
+//! Reads a multipart body leniently: fields by `name=` in any spelling, with the line after the blank line as the value.
 
 use memchr::{memchr2, memmem};
 
@@ -6,19 +6,19 @@ use crate::oauth::media::names_foreign_charset;
 use crate::spelling::layers::without_percent;
 use crate::work::looked_at;
 
-/// A name in pieces (`name*0=`, RFC 2231), which some servers put together; more names than one field has; a value in a transfer
-/// encoding (RFC 2045) or a foreign charset, which Go and Django decode.
+/// The body has a name in pieces (`name*0=`, RFC 2231), which some servers join; too many names in one field; or a value in a
+/// transfer encoding (RFC 2045) or a foreign charset, which Go and Django decode.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 
-/// Bytes of a name that are read.
+/// How many bytes of a name are read.
 const LONGEST_NAME: usize = 512;
-/// Names that one field may seem to have: `name`, `name*`, `filename`, and whatever stands in a quoted one.
+/// The most names of one field: `name`, `name*`, `filename`, and names inside quoted ones.
 const NAMES_OF_A_FIELD: usize = 8;
 
-/// Hands on each name with the line that is its value.
+/// Calls `take` with each name and the line that is its value.
 pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), Unreadable> {
-    // Without a boundary there is no part.
+    // Without a boundary there are no parts.
     if memmem::find(text, b"--").is_none() {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<()
         rest = behind;
         if line.starts_with(b"--") {
             in_head = true;
-            // Without a blank line a field has no value, but it is there.
+            // A field without a blank line has no value, but exists.
             names.drain(..).for_each(|name| take(&name, b""));
         }
         if !in_head {
@@ -50,7 +50,7 @@ pub(super) fn read(text: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<()
     result
 }
 
-/// Up to a carriage return, a line feed, or both.
+/// Splits after the first line, which ends at a carriage return, a line feed, or both.
 fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
     let Some((line, end)) = memchr2(b'\r', b'\n', text).and_then(|at| text.split_at_checked(at))
     else {
@@ -63,8 +63,8 @@ fn next_line(text: &[u8]) -> (&[u8], &[u8]) {
     (line, rest)
 }
 
-/// Whether a line of a head says that the value is something else than it looks like. A line that is folded does not say what, and
-/// so says that.
+/// Whether a header line of a part says that the value is encoded. A folded Content-Transfer-Encoding has an empty first line,
+/// and counts as encoded.
 fn is_encoded(line: &[u8]) -> bool {
     const PLAIN: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
     let line = line.to_ascii_lowercase();
@@ -78,11 +78,11 @@ fn is_encoded(line: &[u8]) -> bool {
     }
 }
 
-/// Every `name=` of a line: quoted or not, with blanks around it, and in the form of RFC 8187 (`name*=utf-8''x`).
+/// Adds every `name=` of a line: quoted or not, with blanks around it, and in the form of RFC 8187 (`name*=utf-8''x`).
 fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
     looked_at(line.len());
     let lower = line.to_ascii_lowercase();
-    // Rack takes that for a name where there is no other.
+    // Rack uses the Content-ID as the name if there is no other.
     if lower.starts_with(b"content-id:") && into.len() < NAMES_OF_A_FIELD {
         let id = line.get(11..).unwrap_or_default().trim_ascii();
         into.push(id.get(..LONGEST_NAME).unwrap_or(id).to_vec());
@@ -108,11 +108,11 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
         if into.len() == NAMES_OF_A_FIELD {
             return Err(Unreadable);
         }
-        // No spelling of a name that matters is longer.
+        // Known names are shorter in every spelling.
         let value = value.trim_ascii_start();
         let value = value.get(..LONGEST_NAME).unwrap_or(value);
         let name = match value.splitn(3, |&byte| byte == b'\'').nth(2) {
-            // `charset'language'name`, in which a quote is none.
+            // In `charset'language'name` the quotes are separators.
             Some(encoded) if is_extended => unquoted(encoded),
             Some(_) | None => unquoted(value),
         };
@@ -121,7 +121,7 @@ fn names_in(line: &[u8], into: &mut Vec<Vec<u8>>) -> Result<(), Unreadable> {
     Ok(())
 }
 
-/// What stands between quotes, in which a backslash takes the next character along; or up to the next `;`.
+/// The text between quotes, in which a backslash escapes the next character; without quotes, the text up to the next `;`.
 fn unquoted(value: &[u8]) -> &[u8] {
     let (quote, inside) = match value {
         [quote @ (b'"' | b'\''), inside @ ..] => (*quote, inside),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_by_its_name_in_every_spelling() {
+    fn fields_are_found_in_every_spelling_of_name() {
         for name in [
             "name=\"grant_type\"",
             "NAME=grant_type",
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_pieces_cannot_be_read() {
+    fn names_in_pieces_are_unreadable() {
         for name in [
             "name*0=\"grant_\"; name*1=\"type\"",
             "name*0*=utf-8''grant; name*1=_type",
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_decoded_once_more_cannot_be_read() {
+    fn encoded_values_are_unreadable() {
         for field in [
             "Content-Transfer-Encoding: quoted-printable",
             "content-transfer-encoding:BASE64",
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_file_is_no_field() {
+    fn names_in_the_content_of_a_file_are_not_fields() {
         let body = "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nvar name=\"code\"\nname=code\r\n--b--";
         let mut names = Vec::new();
         read(body.as_bytes(), |name, _| {

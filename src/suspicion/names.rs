@@ -1,4 +1,4 @@
-//! The names that decide what a request is, as forgiving servers read them.
+//! Recognises parameter names like lenient servers, and finds client names in credentials.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -9,14 +9,14 @@ use crate::oauth::params::foldings;
 use crate::spelling::any_layer;
 use crate::spelling::shortcuts::is_plain_name;
 
-/// Which parameters are there, with a value.
+/// A set of parameters that are present with a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Said(u16);
 
 impl Said {
-    /// `code`, whatever it is.
+    /// `code` with any value.
     pub(crate) const CODE: Self = Self(1);
-    /// `code` with a value that is no one-time password.
+    /// `code` with a value that is not a one-time password.
     pub(crate) const LONG_CODE: Self = Self(1 << 1);
     /// `grant_type`
     pub(crate) const GRANT_TYPE: Self = Self(1 << 2);
@@ -39,39 +39,39 @@ impl Said {
     /// `request`, `request_uri`
     pub(crate) const REQUEST: Self = Self(1 << 11);
 
-    /// What makes a request that names a client one for authorization.
+    /// With a `client_id`, any of these makes a request an authorization request.
     pub(crate) const OF_AUTHORIZATION: Self = Self::REDIRECT_URI
         .and(Self::RESPONSE_TYPE)
         .and(Self::RESPONSE_MODE)
         .and(Self::CHALLENGE)
         .and(Self::REQUEST);
-    /// What begins an authorization request, or changes the one that is going on.
+    /// The parameters that begin an authorization request, or change one in progress.
     pub(crate) const AUTHORIZATION: Self = Self::OF_AUTHORIZATION
         .and(Self::CLIENT_ID)
         .and(Self::CODE_VERIFIER);
-    /// Beside a code, any of these makes a request one for a token.
+    /// With a code, any of these makes a request a token request.
     const COMPANIONS: Self = Self::CLIENT_ID
         .and(Self::CLIENT_SECRET)
         .and(Self::REDIRECT_URI)
         .and(Self::CODE_VERIFIER);
 
-    /// Both.
+    /// The union of both sets.
     #[must_use]
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether any of these is there.
+    /// Whether any of these parameters is present.
     pub(crate) const fn has(self, any_of: Self) -> bool {
         self.0 & any_of.0 != 0
     }
 
-    /// Whether none is there.
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether it is a token request: a grant, or a code with company. A one-time password needs a secret for company.
+    /// Whether these are the parameters of a token request: a grant type, or a code with a companion. For a one-time password,
+    /// the companion must be a secret or a verifier.
     pub(crate) const fn ask_for_token(self) -> bool {
         let secretive = Self::CLIENT_SECRET.and(Self::CODE_VERIFIER);
         self.has(Self::GRANT_TYPE)
@@ -80,7 +80,7 @@ impl Said {
     }
 }
 
-/// Without case and punctuation.
+/// The known names, without case and punctuation.
 const NAMES: [(&str, Said); 13] = [
     ("code", Said::CODE),
     ("granttype", Said::GRANT_TYPE),
@@ -97,7 +97,7 @@ const NAMES: [(&str, Said); 13] = [
     ("requesturi", Said::REQUEST),
 ];
 
-/// Every parameter that some server takes the name for.
+/// The parameters that some server reads the name as.
 pub(crate) fn read_as(name: &[u8]) -> Said {
     if is_plain_name(name) {
         let letters = || {
@@ -111,7 +111,7 @@ pub(crate) fn read_as(name: &[u8]) -> Said {
     read_as_any(name)
 }
 
-/// Without the short cut.
+/// The same without the quick test.
 pub(crate) fn read_as_any(name: &[u8]) -> Said {
     let mut said = Said::default();
     let mut read = |name: &[u8]| {
@@ -131,7 +131,7 @@ pub(crate) fn read_as_any(name: &[u8]) -> Said {
     said
 }
 
-/// `=?charset?Q?text?=` and `=?charset?B?text?=` as their text; what is none of them stays.
+/// Decodes `=?charset?Q?text?=` and `=?charset?B?text?=`. Other text stays unchanged.
 fn without_encoded_words(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     let mut rest = name;
@@ -154,7 +154,8 @@ fn without_encoded_words(name: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The longest encoded word (RFC 2047 section 2) is 75 characters long. Some readers take longer ones.
+/// The longest encoded word that is decoded, in bytes. RFC 2047 section 2 allows 75 characters, but some parsers accept longer
+/// ones.
 const LONGEST_WORD: usize = 1024;
 
 fn encoded_word(word: &[u8]) -> Option<(Vec<u8>, &[u8])> {
@@ -172,7 +173,7 @@ fn encoded_word(word: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     Some((text, word.get(length..)?))
 }
 
-/// `=HH`, and `_` for a blank (RFC 2047 section 4.2).
+/// Decodes `=HH`, and `_` as a blank (RFC 2047 section 4.2).
 fn quoted(encoded: &[u8]) -> Vec<u8> {
     let as_percent: Vec<u8> = encoded
         .iter()
@@ -185,7 +186,7 @@ fn quoted(encoded: &[u8]) -> Vec<u8> {
     crate::spelling::layers::without_percent(&as_percent).into_owned()
 }
 
-/// Who Basic credentials are for, as the bytes before the colon.
+/// The user name of Basic credentials: the bytes before the colon.
 pub(super) fn user(credentials: &[u8]) -> Option<Vec<u8>> {
     let encoded = credentials.get(5..)?.strip_prefix(b" ")?;
     let mut decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
@@ -194,7 +195,7 @@ pub(super) fn user(credentials: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The subject of a JWT.
+/// The `sub` claim of a JWT.
 pub(super) fn subject(assertion: &[u8]) -> Option<String> {
     let payload = assertion.split(|&byte| byte == b'.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
@@ -202,7 +203,7 @@ pub(super) fn subject(assertion: &[u8]) -> Option<String> {
     claims.get("sub")?.as_str().map(str::to_owned)
 }
 
-/// As UTF-8, or as Latin-1 where it is none.
+/// Decodes UTF-8, or Latin-1 if it is not valid UTF-8.
 pub(super) fn text(bytes: &[u8]) -> String {
     str::from_utf8(bytes).map_or_else(
         |_| bytes.iter().copied().map(char::from).collect(),

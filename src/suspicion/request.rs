@@ -1,4 +1,4 @@
-//! A request as it is looked through, and what was found in it.
+//! The input and the result of a scan.
 
 use std::fmt;
 
@@ -7,52 +7,45 @@ use crate::oauth::Digest;
 
 use super::names::Said;
 
-/// The parts of a request that say something, as they came.
+/// The parts of a request that are scanned, not decoded.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Request<'a> {
-    /// Of the target.
     pub path: &'a [u8],
-    /// Of the target, without `?`; empty when there is none.
+    /// Without `?`; empty if there is no query.
     pub query: &'a [u8],
-    /// As much as was read.
     pub body: Body<'a>,
-    /// `Authorization`.
+    /// The `Authorization` field.
     pub authorization: Option<&'a [u8]>,
-    /// `Cookie` fields.
+    /// The `Cookie` fields.
     pub cookies: &'a [&'a [u8]],
 }
 
-/// A body as far as it was read.
+/// The part of a body that was read.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Body<'a> {
-    /// There is none.
+    /// The request has no body.
     #[default]
     Absent,
-    /// All of it.
-    Whole {
-        /// What was read.
-        bytes: &'a [u8],
-        /// What the media type says that it is.
-        kind: Kind,
-    },
-    /// It is longer than what is read of one. This is how it begins.
+    /// The whole body.
+    Whole { bytes: &'a [u8], kind: Kind },
+    /// The beginning of a body that is longer than the limit.
     Beginning(&'a [u8]),
-    /// Compressed, or in a charset whose letters are other bytes than those of ASCII. As it came: some servers do not care.
+    /// A body that is compressed, or in a charset that is not a superset of ASCII. Not decoded: some servers ignore both.
     Encoded(&'a [u8]),
-    /// It ends early.
+    /// The body broke off.
     Broken,
 }
 
-/// What the media type of a body says that it is.
+/// The kind of a body by its media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `application/x-www-form-urlencoded`
     Form,
-    /// JSON of some kind.
+    /// A media type with `json` in its name.
     Json,
-    /// Parts between boundaries.
+    /// `multipart/…`
     Multipart,
-    /// Anything else, or nothing.
+    /// Another media type, or none.
     Other,
 }
 
@@ -65,53 +58,53 @@ impl<'a> Body<'a> {
     }
 }
 
-/// How far somebody wants to know.
+/// What to scan for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Which parameters it names, and which clients.
+    /// Parameters and clients.
     Names,
-    /// And whose codes and sign-ins may stand in it.
+    /// Parameters, clients, and words that may be codes or handles.
     Candidates {
-        /// How long the codes are that matter.
+        /// The lengths of codes.
         lengths: CodeLengths,
     },
-    /// The latter alone: of a request that was read already.
+    /// Only words that may be codes or handles.
     Words {
-        /// How long the codes are that matter.
+        /// The lengths of codes.
         lengths: CodeLengths,
     },
 }
 
-/// What a request says. There are names of clients in it, and digests; nothing that is secret.
+/// The result of a scan. It contains client names and digests, but no secrets.
 #[derive(Debug, Default)]
 pub(crate) struct Suspicion {
-    /// Parameters with a value, by query and body together: many servers do not tell where one stands.
+    /// The parameters in the query and the body together: many servers do not distinguish the two.
     pub said: Said,
-    /// Those of them that stand in the query.
+    /// The parameters in the query.
     pub in_query: Said,
-    /// Those of them that are there if the body is read as a form.
+    /// The parameters in the body, read as a form.
     pub in_form: Said,
-    /// Those of them that are there if the body is read as JSON or multipart.
+    /// The parameters in the body, read as JSON or multipart.
     pub in_document: Said,
-    /// Every client that it names, in any reading.
+    /// Every client that the request names, in any reading.
     pub clients: Vec<String>,
-    /// Every code and sign-in that may stand in it, each once.
+    /// Every possible code and handle, without duplicates.
     pub candidates: Vec<Candidate>,
-    /// Sign-ins whose handle stands beside a code in one value, such as a URL to go on to.
+    /// Sign-ins whose handle is next to a code: in one value, such as a return URL, or in the query.
     pub planted: Vec<Digest>,
-    /// Why there may be more than was found. `None`: there is nothing more.
+    /// Why the scan is incomplete. `None`: it is complete.
     pub unreadable: Option<&'static str>,
 }
 
 impl Suspicion {
-    /// Whether the request is one for a token to any server. Each reads the query, and the body in one way.
+    /// Whether some server reads the request as a token request. A server reads the query, and the body in one grammar.
     pub(crate) fn asks_for_token(&self) -> bool {
         let with_query = |body: Said| self.in_query.and(body).ask_for_token();
         with_query(self.in_form) || with_query(self.in_document)
     }
 }
 
-/// There are codes in it.
+/// Leaves out the content, which may contain codes.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")

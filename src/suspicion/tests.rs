@@ -40,7 +40,7 @@ fn of_body(body: &str, is_form: bool) -> Suspicion {
     names(&request)
 }
 
-/// Whatever its media type says.
+/// Asserts that the body is a token request, whatever its media type.
 #[track_caller]
 fn asks(body: &str) {
     for is_form in [true, false] {
@@ -56,7 +56,7 @@ fn does_not_ask(body: &str) {
 }
 
 #[test]
-fn a_code_with_company_is_a_token_request_in_every_reading() {
+fn a_code_with_a_companion_is_a_token_request_in_every_reading() {
     for body in [
         "grant_type=authorization_code",
         "code=SplxlOBeZQQY&client_id=a",
@@ -86,7 +86,7 @@ fn a_code_with_company_is_a_token_request_in_every_reading() {
 }
 
 #[test]
-fn the_fields_of_a_multipart_body_are_known_in_every_spelling() {
+fn the_fields_of_a_multipart_body_are_recognised_in_every_spelling() {
     for name in [
         "name=\"grant_type\"",
         "NAME=grant_type",
@@ -110,7 +110,7 @@ fn the_fields_of_a_multipart_body_are_known_in_every_spelling() {
 }
 
 #[test]
-fn one_time_passwords_and_callbacks_of_other_servers_are_none() {
+fn one_time_passwords_and_callbacks_of_other_servers_are_not_token_requests() {
     for body in [
         "code=123456&client_id=a",
         "code=SplxlOBeZQQY&state=x",
@@ -144,7 +144,7 @@ fn query_and_body_are_read_together() {
 }
 
 #[test]
-fn every_client_is_named_that_some_server_may_mean() {
+fn all_clients_are_found_that_some_server_may_read() {
     let basic = |user: &str| {
         use base64::Engine as _;
         format!(
@@ -198,7 +198,7 @@ fn every_client_is_named_that_some_server_may_mean() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn unreadable_requests_are_reported() {
     for body in [
         Body::Beginning(b"a=b"),
         Body::Encoded(b"\x1f\x8b"),
@@ -220,7 +220,7 @@ fn what_cannot_be_read_is_said() {
 }
 
 #[test]
-fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
+fn a_code_next_to_a_handle_counts_as_planted_only_in_one_value() {
     let handle = key().mint(Purpose::State, 0..200);
     let url = format!("https://c/cb?code={LONG}&state={}", handle.expose());
     let escaped = url.bytes().map(|byte| format!("%{byte:02X}"));
@@ -257,7 +257,7 @@ fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
         &format!("--b\r\nContent-Disposition: form-data; name=next\r\n\r\n{url}\r\n--b--"),
         false
     ));
-    // A form that goes on with a sign-in, and has a password that was sent by mail.
+    // A form that continues a sign-in, with a one-time password.
     let form = format!("state={}&code={LONG}", handle.expose());
     assert!(!planted("", &form, true));
     assert!(!planted(
@@ -270,7 +270,7 @@ fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
         "",
         true
     ));
-    // Mails and apps that lead back to a sign-in that is going on.
+    // Links in mails and apps that return to a sign-in in progress.
     let back = format!("/authorize?client_id=a&state={}", handle.expose());
     let escaped = back
         .replace('?', "%3F")
@@ -284,7 +284,7 @@ fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
     let document = format!(r#"{{"code":"ABCD-EFGH","returnUrl":"{back}"}}"#);
     let found = of_kind(document.as_bytes(), Kind::Json);
     assert!(found.planted.is_empty() && !found.asks_for_token());
-    // What says that it is JSON and is none is read like anything else.
+    // A body that is declared as JSON, but is not, is read as a form, too.
     assert!(of_kind(b"{grant_type=x&grant_type=y", Kind::Json).asks_for_token());
     let other = HandleKey::for_upstream("other").mint(Purpose::State, 0..200);
     assert!(!planted(
@@ -295,7 +295,7 @@ fn a_code_beside_the_handle_of_a_sign_in_is_planted_in_one_value_only() {
 }
 
 #[test]
-fn every_word_that_may_be_a_code_is_a_candidate_once() {
+fn every_possible_code_is_a_candidate_once() {
     let handle = key().mint(Purpose::Code, 0..200);
     let code = AuthorizationCode::new(LONG).unwrap();
     let expected = [
@@ -321,7 +321,7 @@ fn every_word_that_may_be_a_code_is_a_candidate_once() {
 }
 
 #[test]
-fn a_code_is_a_candidate_whatever_letters_it_has_and_wherever_it_stands() {
+fn a_code_is_a_candidate_with_any_characters_and_in_any_place() {
     for text in [
         "4/0AbCdEfGhIjKl",
         "M.C5_BAY!x*y$z",
@@ -371,7 +371,7 @@ fn a_code_is_a_candidate_whatever_letters_it_has_and_wherever_it_stands() {
     }
 }
 
-/// What somebody would send who wants the scan to take long, or to keep much.
+/// Parts of requests that are meant to make the scan slow, or its result large.
 const ADVERSARIAL: [&str; 24] = [
     "name=",
     "name=a;",
@@ -399,7 +399,7 @@ const ADVERSARIAL: [&str; 24] = [
     "b;[\0b=?code%3D",
 ];
 
-/// Bytes that are looked at for each byte of the request: a dozen passes, each over at most four layers of escapes.
+/// The most bytes that may be looked at for each byte of the request: a dozen passes, each over at most four layers of escapes.
 const WORK: usize = 100;
 
 #[test]
@@ -437,7 +437,7 @@ fn each_byte_is_looked_at_a_bounded_number_of_times() {
 
 proptest! {
     #[test]
-    fn a_code_is_found_however_it_is_escaped(
+    fn a_code_is_found_in_any_escaping(
         escapes in prop::collection::vec((0usize..3, any::<bool>()), 1..=3),
     ) {
         let mut name = "code".to_owned();

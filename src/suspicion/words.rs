@@ -1,4 +1,4 @@
-//! Words that may be codes or handles, wherever they stand.
+//! Finds words that may be codes or handles, anywhere in a request.
 
 use std::collections::HashSet;
 
@@ -15,12 +15,12 @@ use super::gather::{MAX_CANDIDATES, Scan};
 use super::handles::handles;
 use super::request::Request;
 
-/// A shorter word is no code: it could be guessed.
+/// The shortest word that counts as a code, in bytes. A shorter code could be guessed.
 const SHORTEST_CODE: usize = 6;
 
-/// What stands around words: in forms; in documents, cookies and fields too; in URLs and wherever else too. A code may have any
-/// visible character of ASCII (RFC 6749 appendix A.11), and some have `/`, so that what is around it in one place belongs to it
-/// in another.
+/// The separators of words: in forms; also in documents, cookies and header fields; also in URLs and elsewhere. A code may
+/// contain any visible ASCII character (RFC 6749 appendix A.11), and some contain `/`. So a separator in one place may belong to
+/// the code in another, and the text is split three times.
 pub(crate) const AROUND: [&[u8]; 3] = [b"&", b";\"'<> \r\n\t\0", b"/\\,:?#|`@^(){}[]"];
 static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&"),
@@ -28,9 +28,9 @@ static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&;\"'<> \r\n\t\0/\\,:?#|`@^(){}[]"),
 ];
 
-/// Collects every candidate of a request.
+/// Adds all candidates of a request.
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
-    // In UTF-16 there is one between all letters.
+    // UTF-16 has a NUL in every ASCII letter.
     let letters = |byte: &u8| *byte != 0;
     let without_nul: Vec<u8> = match memchr(0, request.body.bytes()) {
         Some(_) => request
@@ -56,12 +56,12 @@ pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLeng
     };
     for text in texts.into_iter().chain(fields) {
         if any_layer(text, |layer| words.read(layer).is_none()) {
-            return scan.cannot_read("it has too many words that could be codes");
+            return scan.cannot_read("it contains too many words that could be codes");
         }
     }
 }
 
-/// Without the punctuation at its ends, as of a comment.
+/// A word without the punctuation at its ends, such as that of a comment.
 fn trimmed(word: &[u8]) -> &[u8] {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric();
     let start = word.iter().position(is_letter);
@@ -77,7 +77,7 @@ struct Words<'s, 'k> {
 }
 
 impl Words<'_, '_> {
-    /// `None`: there are too many.
+    /// `None`: too many words.
     fn read(&mut self, text: &[u8]) -> Option<()> {
         let mut left = self.scan.handles;
         for handle in handles(self.scan.key, text, &mut left) {
@@ -88,7 +88,7 @@ impl Words<'_, '_> {
             return None;
         }
         for (added, around) in AROUND.iter().zip(&SETS) {
-            // Else there are the same words as before.
+            // Without these separators, the words are the same as before.
             let is_first = added.len() == 1;
             if !is_first && !has_any(text, added) {
                 continue;

@@ -1,7 +1,7 @@
-//! The beacon: a text in which something named `code` has a value that could be one.
+//! The beacon: detects a text that contains something named `code` (or `access_token`, `id_token`) with a plausible value.
 //!
-//! Looser rules hit ordinary login pages (one-time-password fields, error codes), stricter ones miss real carriers. Whether a
-//! handle of ours stands in the same text is asked by the caller.
+//! Looser rules match ordinary login pages (one-time-password fields, error codes); stricter ones miss real carriers. The caller
+//! checks whether the text also contains a handle.
 
 use std::ops::Range;
 
@@ -14,29 +14,29 @@ use crate::spelling::shortcuts::{names_code, names_token};
 use crate::spelling::{any_layer, is_word};
 use crate::work::looked_at;
 
-/// A code has at least this many characters.
+/// The shortest value that counts as a code, in bytes.
 const MIN_CODE: usize = 8;
-/// A shorter value is no token.
+/// The shortest value that counts as a token, in bytes.
 const MIN_TOKEN: usize = 4;
 
-/// What a text is.
+/// The kind of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A page: `<code>` is how program text looks there.
+    /// An HTML page, in which a `<code>` element is program text.
     Html,
     /// XML, scripts, JSON, plain text, a header field.
     Text,
 }
 
-/// A longer value is no word.
+/// Values of this length or longer, in bytes, do not count as words.
 const LONGEST_WORD: usize = 24;
 
-/// Whether a value is made of words, as `invalid_credentials`, `zh-Hant-TW` and `NumpadEnter` are. Random letters hardly ever are.
+/// Whether a value consists of words, as `invalid_credentials`, `zh-Hant-TW` and `NumpadEnter` do. Random letters hardly ever do.
 fn is_words(value: &[u8]) -> bool {
     let is_word = |part: &[u8]| {
         let is_lower = |text: &[u8]| text.iter().all(u8::is_ascii_lowercase);
         let is_upper = part.iter().all(u8::is_ascii_uppercase);
-        // Each capital begins one, and is followed by a small letter.
+        // Each capital begins a word, and a small letter follows.
         let is_camel = part.iter().all(u8::is_ascii_alphabetic)
             && part
                 .windows(2)
@@ -47,7 +47,7 @@ fn is_words(value: &[u8]) -> bool {
     value.len() < LONGEST_WORD && value.split(u8::is_ascii_punctuation).all(is_word)
 }
 
-/// What is looked for.
+/// The credential to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// `code`
@@ -60,8 +60,8 @@ pub(crate) enum Credential {
     IdToken,
 }
 
-/// Whether the text, or what it is without escapes, holds a field, a parameter, a member or an element of that name with a value
-/// that may be one. `except`: a value that counts for nothing.
+/// Whether the text, escaped or unescaped, contains a field, parameter, member or element with the credential's name and a
+/// plausible value. `except`: a value to ignore.
 pub(crate) fn carries(
     credential: Credential,
     text: &[u8],
@@ -79,8 +79,8 @@ pub(crate) fn carries(
 }
 
 impl Credential {
-    /// Whether a value that stands under such a name may be one. Pages have a `code` of their own for countries, errors and keys;
-    /// `access_token` means nothing else anywhere, and only a word in small letters (`null`, `required`) is none.
+    /// Whether a value is plausible for the credential. Pages use `code` also for countries, errors and keys. `access_token` has
+    /// no other meaning, so only short words in lower case (`null`, `required`) are excluded.
     pub(crate) fn may_be(self, value: &[u8]) -> bool {
         let is_small = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_punctuation();
         match self {
@@ -93,12 +93,12 @@ impl Credential {
     }
 }
 
-/// Whether a URL, as it stands there, holds a parameter of that name.
+/// Whether a URL has a parameter with the credential's name and a plausible value. Does not unescape the URL.
 pub(crate) fn is_parameter_of(credential: Credential, url: &[u8]) -> bool {
     is_parameter_like(credential, url, credential)
 }
 
-/// The same with a value that could be one of `like`.
+/// The same with a value that is plausible for `like`.
 pub(crate) fn is_parameter_like(credential: Credential, url: &[u8], like: Credential) -> bool {
     is_there(credential, url, |before, behind| {
         // A URL does not begin with a parameter.
@@ -106,7 +106,7 @@ pub(crate) fn is_parameter_like(credential: Credential, url: &[u8], like: Creden
     })
 }
 
-/// Whether the word is there in one piece. Names that are cut in its middle are no names of a field, either.
+/// A quick test: whether the word `code` or `token` occurs at all.
 fn mentions(credential: Credential, text: &[u8]) -> bool {
     match credential {
         Credential::Code => names_code(text),
@@ -128,13 +128,13 @@ fn is_named_there(
     })
 }
 
-/// `accessToken`: what scripts of pages call the key of some other service, of maps or of error reports. In a document it may be what
-/// it says.
+/// Whether the name is `accessToken` or `idToken`: scripts in pages call keys of other services (maps, error reports) so. In a
+/// document it may be a token.
 fn is_of_script(name: Option<&[u8]>) -> bool {
     name.is_some_and(|name| [&b"accessToken"[..], b"idToken"].contains(&name))
 }
 
-/// Whether the name stands anywhere so that this holds of what is before it and behind.
+/// Whether the name occurs anywhere such that `holds` is true for the text before it and the text after it.
 fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) -> bool) -> bool {
     looked_at(text.len());
     let is_there = |name: Range<usize>| {
@@ -145,7 +145,7 @@ fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) ->
         Credential::Code => memchr2_iter(b'c', b'C', text)
             .filter(|at| is_word(text, *at, b"code"))
             .any(|at| is_there(at..at + 4)),
-        // A rare letter, in the middle of both names.
+        // `k` is a rare letter, and both names contain it.
         Credential::Token | Credential::AccessToken | Credential::IdToken => {
             memchr2_iter(b'k', b'K', text)
                 .filter_map(|at| token_around(credential, text, at))
@@ -154,7 +154,8 @@ fn is_there(credential: Credential, text: &[u8], holds: impl Fn(&[u8], &[u8]) ->
     }
 }
 
-/// The `access_token` or `id_token`, if that is looked for, that has its `k` there, in any case, and with another separator or none.
+/// The range of the `access_token` or `id_token` whose `k` is at this position. Ignores case; the separator may be another or
+/// absent.
 fn token_around(credential: Credential, text: &[u8], k: usize) -> Option<Range<usize>> {
     let token = k.checked_sub(2).filter(|at| is_word(text, *at, b"token"))?;
     let end = match text.get(..token)? {
@@ -173,8 +174,8 @@ fn token_around(credential: Credential, text: &[u8], k: usize) -> Option<Range<u
     Some(start..token + 5)
 }
 
-/// The word that a value begins with, where nothing says how far it goes: codes are made of these, and what pages are written
-/// with around a name (`${code}`, `[?&]code=([^&]+)`) is not.
+/// The beginning of an unquoted value, up to the first character that codes do not have. Templates and patterns in pages
+/// (`${code}`, `[?&]code=([^&]+)`) give an empty value.
 fn value_of(text: &[u8]) -> &[u8] {
     static PART: ByteSet = ByteSet::alphanumeric_and(b"-._~+/=%!*$:|");
     let length = text.iter().take_while(|byte| PART.has(**byte)).count();
@@ -182,7 +183,7 @@ fn value_of(text: &[u8]) -> &[u8] {
     text.get(..length).unwrap_or_default()
 }
 
-/// All of a value that stands in quotes, if it is one word. The quotes may be escaped.
+/// A quoted value, if it is one word. The quotes may be escaped.
 fn quoted(text: &[u8]) -> Option<&[u8]> {
     let is_part =
         |byte: &u8| byte.is_ascii_graphic() && !is_quote(*byte) && !b"<>{}()".contains(byte);
@@ -196,8 +197,8 @@ fn quoted(text: &[u8]) -> Option<&[u8]> {
     unquoted.get(..length).filter(|_| is_whole)
 }
 
-/// `?code=…`, `&code=…`, `#code=…`, `;code=…`, or at the very beginning. A name that goes on with brackets, blanks or what cannot
-/// be seen is the same to some clients, and so is one that begins with such.
+/// `?code=…`, `&code=…`, `#code=…`, `;code=…`, or at the beginning of the text. Some clients ignore brackets, blanks and
+/// invisible characters before or after the name, so these are skipped.
 fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
     let is_unseen = |byte: &&u8| !byte.is_ascii() || matches!(byte, b'+' | 0);
     let last = before
@@ -215,7 +216,7 @@ fn is_parameter(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -
             .is_some_and(|value| counts(value_of(value)))
 }
 
-/// The longest rest of a name that is passed by.
+/// The most bytes that are skipped before or after a name.
 const LONGEST_REST: usize = 32;
 
 fn unseen(behind: &[u8]) -> &[u8] {
@@ -243,9 +244,9 @@ fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> b
         is_quote(byte) || byte == b']' || is_blank(byte)
     });
     let value = match behind {
-        // `e.code:'…'` is the second half of a condition.
+        // `e.code:'…'` is part of a conditional expression (`a ? e.code : '…'`).
         [b':', value @ ..] if before.last() != Some(&b'.') => value,
-        // Two of them compare.
+        // `==` compares.
         [b'=', value @ ..] if value.first() != Some(&b'=') => value,
         [b',', value @ ..] if is_argument(before) => value,
         [b',', value @ ..] => match value_member(value) {
@@ -258,14 +259,14 @@ fn is_member(before: &[u8], behind: &[u8], counts: &impl Fn(&[u8]) -> bool) -> b
     quoted(skip(value, |byte| is_blank(byte) || byte == b'[')).is_some_and(counts)
 }
 
-/// What stands behind `"value":`, as in `{"code":{"value":"…"}}` and `{"name":"code","value":"…"}`.
+/// The text after `"value":`, as in `{"code":{"value":"…"}}` and `{"name":"code","value":"…"}`.
 fn value_member(text: &[u8]) -> Option<&[u8]> {
     let is_between = |byte| is_quote(byte) || is_blank(byte);
     let name = skip(text, |byte| is_between(byte) || byte == b'{');
     skip(name.strip_prefix(b"value")?, is_between).strip_prefix(b":")
 }
 
-/// Whether a name is the first argument of a call, and not one in a list of names.
+/// Whether a name is the first argument of a call, not an item of a list.
 fn is_argument(before: &[u8]) -> bool {
     let near = before.iter().rev().take(LONGEST_GAP);
     let quotes = near.take_while(|byte| is_quote(**byte)).count();
@@ -295,7 +296,7 @@ fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace()
 }
 
-/// At most so many characters stand between a name and its value.
+/// The most bytes between a name and its value.
 const LONGEST_GAP: usize = 64;
 
 fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
@@ -307,7 +308,7 @@ fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
     text.get(length..).unwrap_or_default()
 }
 
-/// A field of a form, or whatever else has a name and a value.
+/// Whether a form field, or another HTML element with a name and a value, has the credential.
 fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
     is_field_of(credential, text, counts, true)
 }
@@ -318,13 +319,13 @@ fn is_field_of(
     counts: &impl Fn(&[u8]) -> bool,
     is_outermost: bool,
 ) -> bool {
-    // An option is a value of the list that it stands in.
+    // The name of an `<option>` is that of its `<select>`.
     let mut in_list = false;
     tokens(text).any(|token| match token {
         Token::Start(tag) => {
             let is_named = tag
                 .value("name")
-                .is_some_and(|name| is_name_to_somebody(credential, name));
+                .is_some_and(|name| is_name_of(credential, name));
             if tag.name == "select" {
                 in_list = is_named;
             }
@@ -333,7 +334,7 @@ fn is_field_of(
                 let rest = text.get(tag.span.end..).unwrap_or_default();
                 (is_option || tag.name == "textarea").then(|| value_of(skip(rest, is_blank)))
             };
-            // A page inside of the page. What is inside of that one is not looked at.
+            // A page in an iframe. Iframes in that page are not searched.
             let page = tag.value("srcdoc").filter(|_| is_outermost);
             if page.is_some_and(|page| is_field_of(credential, page.as_bytes(), counts, false)) {
                 return true;
@@ -351,8 +352,8 @@ fn is_field_of(
     })
 }
 
-/// The name, with case, brackets, blanks and what cannot be seen left aside.
-fn is_name_to_somebody(credential: Credential, name: &str) -> bool {
+/// Whether a field has the credential's name for some client: case, brackets, blanks and invisible characters are ignored.
+fn is_name_of(credential: Credential, name: &str) -> bool {
     let is_unseen = |c: char| !c.is_ascii() || c.is_ascii_whitespace() || matches!(c, '[' | ']');
     let seen = name.trim_matches(is_unseen);
     match credential {
@@ -368,7 +369,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_seen_in_every_shape() {
+    fn codes_are_detected_in_every_shape() {
         for text in [
             r#"<a href="https://c/cb?code=SplxlOBeZQQY&state=x">"#,
             r#"location.replace("https://c/cb?x=1\x26code=SplxlOBeZQQY")"#,
@@ -433,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_any_characters_are_seen() {
+    fn codes_with_special_characters_are_detected() {
         for code in [
             "M.C546_BAY.2.U.1a!def*ghi$$",
             "M!*1*2$3|4:5~6",
@@ -456,13 +457,13 @@ mod tests {
                 );
             }
         }
-        // In quotes the length counts, not the letters.
+        // In quotes, any characters count.
         let text = br##"{"code":"#1,?2;&@^"}"##;
         assert!(carries(Credential::Code, text, Kind::Html, None));
     }
 
     #[test]
-    fn tokens_are_seen_in_every_shape() {
+    fn tokens_are_detected_in_every_shape() {
         let check = |credential, text: &str| carries(credential, text.as_bytes(), Kind::Html, None);
         for text in [
             "https://c/cb#access_token=SplxlOBeZQQY&token_type=Bearer",
@@ -493,7 +494,7 @@ mod tests {
         ] {
             assert!(!check(Credential::Token, text), "{text}");
         }
-        // In a document, and as a parameter in a page, it is one.
+        // `accessToken` counts in a document, and as a parameter in a page.
         let member = br#"{"accessToken":"SplxlOBeZQQY"}"#;
         assert!(carries(Credential::Token, member, Kind::Text, None));
         assert!(check(
@@ -503,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_login_pages_are_not_taken_for_one() {
+    fn ordinary_login_pages_do_not_match() {
         for text in [
             r#"<input name="code" value="" placeholder="One-time code">"#,
             r#"<input name="code" value="123456">"#,

@@ -1,4 +1,4 @@
-//! What a carrier is, and what it carries.
+//! The trait of carriers, and the result of reading one.
 
 use std::borrow::Cow;
 
@@ -8,15 +8,15 @@ use crate::oauth::{AuthorizationCode, Edit};
 use super::credentials::Credentials;
 use super::jarm;
 
-/// A place in an answer in which a code travels to a client.
+/// A part of an answer that can carry a code to a client.
 pub trait Carrier: Send + Sync {
-    /// Scheme, authority and path of where it leads.
+    /// Scheme, authority and path of the URL that it leads to.
     fn target(&self) -> Cow<'_, str>;
-    /// All of where it leads.
+    /// The whole URL that it leads to.
     fn url(&self) -> Cow<'_, str>;
-    /// What it carries.
+    /// Reads its parameters.
     fn read(&self, ours: Ours<'_>) -> Carried;
-    /// Itself, with the client's own state, and our handle in place of the code.
+    /// Rewrites it with the client's own state, and a handle in place of the code.
     fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
         self.rewrite_without(replacement, &[])
     }
@@ -24,17 +24,16 @@ pub trait Carrier: Send + Sync {
     fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten;
 }
 
-/// A carrier with a code replaced.
+/// A rewritten carrier.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rewritten {
-    /// A `Location`.
+    /// The value of the `Location`.
     Location(Vec<u8>),
-    /// A body.
+    /// The whole body.
     Body(Vec<u8>),
 }
 
 impl Rewritten {
-    /// The bytes that go out.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Location(bytes) | Self::Body(bytes) => bytes,
@@ -42,12 +41,12 @@ impl Rewritten {
     }
 }
 
-/// Whose handles an answer may carry.
+/// How to recognise handles in an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Ours<'a> {
-    /// Recognises them.
+    /// The key of the upstream's handles.
     pub key: &'a HandleKey,
-    /// The one that the request was sent on with: it is known when it comes back.
+    /// The handle that the request was forwarded with. Recognising it needs no hash.
     pub sent: Option<&'a Handle>,
 }
 
@@ -66,11 +65,11 @@ impl Ours<'_> {
     }
 }
 
-/// More of a kind than two say no more than two.
+/// The most handles and codes that are kept: two suffice to show that there are several.
 pub(super) const SEVERAL: usize = 2;
 
 impl Carried {
-    /// Takes a parameter of an answer in.
+    /// Adds a parameter.
     pub(super) fn take(&mut self, ours: Ours<'_>, name: &str, value: &str) {
         match name {
             "state" => {
@@ -107,7 +106,7 @@ impl Carried {
         self.signed_credential |= jarm::may_hold_credential(value);
     }
 
-    /// Clients are as forgiving as servers about names.
+    /// Adds a parameter whose name some client may take for that of a credential.
     fn take_lookalike(&mut self, name: &str) {
         let credentials = Credentials::of(name);
         self.lookalike |= credentials.code;
@@ -115,7 +114,7 @@ impl Carried {
         self.id_token |= credentials.id_token;
     }
 
-    /// Whether it looks like an authorization response at all.
+    /// Whether it looks like an authorization response.
     pub fn is_response(&self) -> bool {
         self.error || self.signed || self.has_credential()
     }
@@ -131,19 +130,19 @@ impl Carried {
     }
 }
 
-/// What goes in place of the upstream's values.
+/// The values that replace those of the upstream.
 #[derive(Debug, Clone, Copy)]
 pub struct Replacement<'a> {
-    /// The handle that stands in `state` now.
+    /// The handle in `state`, which is replaced.
     pub handle: &'a Handle,
-    /// In place of it.
+    /// The client's own state, which replaces it.
     pub state: &'a ClientState,
-    /// The code, and what goes in its place, where there is one.
+    /// The code and the handle that replaces it. `None`: the answer has no code.
     pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
 }
 
 impl<'a> Replacement<'a> {
-    /// What becomes of a parameter of the answer.
+    /// The edit for a parameter of the answer.
     pub(super) fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
         match (name, self.code) {
             _ if without.contains(&name) => Edit::Drop,
@@ -152,41 +151,41 @@ impl<'a> Replacement<'a> {
                 ClientState::Bare => Edit::Bare,
                 ClientState::Value(state) => Edit::Value(state.as_ref().into()),
             },
-            // Under whatever name it stands there once more.
+            // Under any name: the answer may repeat the code.
             (_, Some((code, ours))) if value == code.expose() => Edit::Value(ours.expose().into()),
             _ => Edit::Keep,
         }
     }
 }
 
-/// What an answer carries, wherever it stands in it.
+/// The parameters of a carrier that matter to the gate.
 #[derive(Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a parameter that is there, or not"
+    reason = "each says whether a parameter is present"
 )]
 pub struct Carried {
     /// Handles among the `state` values, two at most.
     pub handles: Vec<Handle>,
-    /// Values of `state`, `None` for a parameter without a value. Needed where nothing is rewritten.
+    /// The value of `state`. Needed to find the sign-in when nothing is rewritten.
     pub state: Option<String>,
     /// Distinct values of `code`, two at most.
     pub codes: Vec<AuthorizationCode>,
-    /// A name that some client takes for `code`.
+    /// A parameter whose name some client takes for `code`.
     pub lookalike: bool,
-    /// `access_token`: implicit and hybrid responses.
+    /// `access_token` (implicit and hybrid responses).
     pub access_token: bool,
-    /// `id_token`: likewise.
+    /// `id_token` (implicit and hybrid responses).
     pub id_token: bool,
-    /// A token stands in a fragment, where only a client reads it.
+    /// A token is in the fragment, which only a client reads.
     pub in_fragment: bool,
-    /// `token_type`, `expires_in` or `state`: what goes with a token in a response.
+    /// `token_type`, `expires_in` or `state`, which accompany a token in a response.
     pub token_company: bool,
-    /// A JARM answer, in which nothing can be replaced.
+    /// A JARM response, in which nothing can be replaced.
     pub signed: bool,
-    /// The same, with a code or a token inside, or with what cannot be read.
+    /// A JARM response that contains a code or a token, or that cannot be read.
     pub signed_credential: bool,
-    /// What looks like a code or a token, in a part that cannot be read.
+    /// A possible code or token in a part that cannot be parsed.
     pub unread: bool,
     /// `error`.
     pub error: bool,

@@ -1,8 +1,8 @@
-//! Which parameters of an answer are credentials, whatever they are part of.
+//! Recognises parameters of an answer that are credentials, by their names.
 
 use crate::oauth::params::folds_to;
 
-/// What some client takes a name for.
+/// The credentials that some client takes a name for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Credentials {
     pub(super) code: bool,
@@ -29,7 +29,7 @@ impl Credentials {
     }
 }
 
-/// The name of a list, of whose items each has one: `code[0]`.
+/// The name of the list in a name such as `code[0]`. Other names are returned unchanged.
 pub(super) fn of_list(name: &str) -> &str {
     let list = name.trim_start_matches('[');
     list.split_once('[').map_or(name, |(list, _)| list)

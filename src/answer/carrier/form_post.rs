@@ -15,14 +15,14 @@ use super::html::{StartTag, Token, quoted, resolve_references, tokens};
 use super::jarm;
 use super::location::Location;
 
-/// A form of a page, with the fields that carry something.
+/// A form of a page, with the fields that may belong to an authorization response.
 #[derive(Debug, Clone)]
 pub struct FormPost<'p> {
     page: &'p [u8],
-    /// Where it posts to; empty: to the page itself.
+    /// The URL that it posts to. Empty: the URL of the page.
     action: String,
     fields: Vec<Field>,
-    /// Others like it were left out, because there are too many.
+    /// More forms followed that were left out, because there are too many.
     is_last_of_many: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct FormPost<'p> {
 struct Field {
     name: String,
     value: String,
-    /// In an `<input>` of the form's own. Only there it is written anew.
+    /// The position in the page, if the field is an `<input>` inside the form. Only these are rewritten.
     written: Option<Span>,
 }
 
@@ -40,7 +40,7 @@ struct Span {
     value: Option<Range<usize>>,
 }
 
-/// What a response is made of. Of a page's other fields nothing is kept, but for names that some client takes for one of these.
+/// The parameters of a response. Other fields are ignored, except those whose name some client takes for a credential.
 const OF_A_RESPONSE: [&str; 11] = [
     "state",
     "code",
@@ -55,23 +55,23 @@ const OF_A_RESPONSE: [&str; 11] = [
     "iss",
 ];
 
-/// More fields of a response than any response has.
+/// The most fields of a form that are kept. No response has so many.
 const MAX_FIELDS: usize = 32;
 
-/// No value of a response is so long. Of one that is, it is only kept that it is there.
+/// The longest value that is kept, in bytes. No response has a longer one.
 const MAX_VALUE: usize = 64 * 1024;
 
-/// In place of such a value. It may have been that of a signed response, and has the dots of one.
+/// Replaces a longer value. It has the dots of a JWT, because the value may be a signed response.
 const TOO_LONG: &str = "too.long.a";
 
-/// No page that posts itself to a client has so many forms that say anything.
+/// The most forms of a page that are kept. No form_post page has so many.
 const MAX_FORMS: usize = 64;
 
-/// More places than any form leads to beside its own.
+/// The most `formaction` URLs of a form that are kept.
 const MAX_PLACES: usize = 4;
 
 impl<'p> FormPost<'p> {
-    /// The forms of a page that say something, in order. One that leads to several places is there for each of them.
+    /// The forms of a page that may be a response, in order. A form with several URLs (`formaction`) is listed once for each.
     pub fn all(page: &'p [u8]) -> Vec<Self> {
         if may_have_form(page) {
             Self::each(page)
@@ -80,19 +80,19 @@ impl<'p> FormPost<'p> {
         }
     }
 
-    /// Without the short cut.
+    /// The same without the quick test.
     pub(crate) fn each(page: &'p [u8]) -> Vec<Self> {
         let mut reader = Reader::default();
         tokens(page).for_each(|token| reader.take(page, page, token));
         reader.end(page)
     }
 
-    fn says_something(&self) -> bool {
-        self.fields.iter().any(|field| field.name != "state") || self.says_in_address()
+    fn may_be_response(&self) -> bool {
+        self.fields.iter().any(|field| field.name != "state") || self.has_credential_in_action()
     }
 
-    /// Whether something like a code, a token or a signed response stands in the address that it posts to.
-    fn says_in_address(&self) -> bool {
+    /// Whether the URL that it posts to contains a possible code, token or signed response.
+    fn has_credential_in_action(&self) -> bool {
         let action = self.action.as_bytes();
         let has = |credential| beacon::carries(credential, action, Kind::Text, None);
         memchr(b'=', action).is_some()
@@ -100,31 +100,31 @@ impl<'p> FormPost<'p> {
     }
 }
 
-/// What is known of a page's forms so far.
+/// The state of reading the forms of a page.
 #[derive(Debug, Default)]
 struct Reader<'p> {
     found: Vec<FormPost<'p>>,
     /// The form that is open.
     form: Option<FormPost<'p>>,
-    /// Its `id`.
+    /// The `id` of the open form.
     id: Option<String>,
-    /// Where else it leads: the `formaction` of its buttons.
+    /// The `formaction` URLs of its buttons.
     places: Vec<String>,
-    /// The name of the list that is open.
+    /// The name of the open `<select>`.
     list: Option<String>,
-    /// The `id`s of forms, and where these lead.
+    /// The `id` and the `action` of each form that has an `id`.
     ids: Vec<(String, String)>,
-    /// Fields that say which form they belong to, wherever they stand.
+    /// Fields outside of their form, which they name in a `form` attribute.
     apart: Vec<(String, Field)>,
-    /// Relative addresses begin here.
+    /// The `<base>` URL.
     base: Option<String>,
 }
 
 impl<'p> Reader<'p> {
-    /// Takes a token of `text` in: of the page, or of a page inside of it.
+    /// Adds a token of `text`, which is the page or a page in an iframe of it.
     fn take(&mut self, page: &'p [u8], text: &[u8], token: Token) {
         match token {
-            // A form inside a form is none: browsers ignore the tag.
+            // Browsers ignore the tag of a form inside a form.
             Token::Start(tag) if tag.name == "form" && self.form.is_none() => {
                 let action = tag.value("action").unwrap_or_default().trim().to_owned();
                 self.id = tag.value("id").map(str::to_owned);
@@ -158,7 +158,7 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// The forms of a page inside of the page are seen, and not written anew.
+    /// Adds the forms of a page in an iframe. They cannot be rewritten.
     fn take_inside(&mut self, page: &'p [u8], inside: &[u8]) {
         let mut reader = Reader::default();
         tokens(inside)
@@ -211,21 +211,21 @@ impl<'p> Reader<'p> {
             return;
         };
         for action in places {
-            self.keep_if_it_says(FormPost {
+            self.keep_response(FormPost {
                 action,
                 ..form.clone()
             });
         }
-        self.keep_if_it_says(form);
+        self.keep_response(form);
     }
 
-    fn keep_if_it_says(&mut self, form: FormPost<'p>) {
-        if form.says_something() {
+    fn keep_response(&mut self, form: FormPost<'p>) {
+        if form.may_be_response() {
             self.keep(form);
         }
     }
 
-    /// Of very many forms only those are kept that may lead away.
+    /// If there are too many forms, keeps only those that may lead away from the server.
     fn keep(&mut self, form: FormPost<'p>) {
         let is_kept = self.found.len() < MAX_FORMS || !is_plainly_relative(&form.action);
         if is_kept && self.found.len() < 2 * MAX_FORMS {
@@ -239,7 +239,7 @@ impl<'p> Reader<'p> {
         self.close();
         let ids = std::mem::take(&mut self.ids);
         for (id, field) in std::mem::take(&mut self.apart) {
-            // More forms than are remembered may lead anywhere.
+            // The form may be one whose `id` was not kept.
             let known = ids.iter().find(|(known, _)| *known == id);
             let action = match known {
                 Some((_, action)) => action.clone(),
@@ -263,7 +263,7 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// Where a form leads of which that is not known: away from every server.
+/// The URL of a form whose URL is not known. It counts as leading away from every server.
 const ANYWHERE: &str = "anywhere:";
 
 fn is_plainly_relative(action: &str) -> bool {
@@ -290,8 +290,7 @@ impl Field {
         })
     }
 
-    /// A button, a text or an item of a list: no response is made of these, and so they are of interest only with what looks like
-    /// a code, a token or a handle.
+    /// A button, a text area or an option. Responses do not use these, so they are kept only with a plausible credential.
     fn of_other(name: Option<&str>, value: &str) -> Option<Self> {
         let name = name?;
         let is_kept = name == "state" || jarm::is_name(name) || Credentials::of(name).any();
@@ -329,7 +328,7 @@ impl Carrier for FormPost<'_> {
     fn read(&self, ours: Ours<'_>) -> Carried {
         let mut carried = Carried::default();
         for field in &self.fields {
-            // What cannot be written anew is like a name that cannot.
+            // A field that cannot be rewritten counts as a lookalike, which is never delivered.
             match (&field.written, &*field.name) {
                 (None, "code") => carried.lookalike = true,
                 (None, "state") => {
@@ -339,8 +338,8 @@ impl Carrier for FormPost<'_> {
                 _ => carried.take(ours, &field.name, &field.value),
             }
         }
-        // The address is not written anew.
-        if self.says_in_address() {
+        // Parameters in the URL cannot be rewritten either.
+        if self.has_credential_in_action() {
             let address = Location::new(self.action.as_bytes()).read(ours);
             carried.lookalike |= address.lookalike || !address.codes.is_empty();
             carried.access_token |= address.access_token;
@@ -351,13 +350,13 @@ impl Carrier for FormPost<'_> {
             carried.signed |= address.signed;
             carried.signed_credential |= address.signed_credential;
         }
-        // So many fields may hide what decides, and so many forms.
+        // Fields or forms that were left out may contain a credential.
         let hides = self.fields.len() == MAX_FIELDS || self.is_last_of_many;
         carried.unread |= hides;
         carried
     }
 
-    /// The page with the client's own state and our handle in this form's fields, the rest as it came.
+    /// Rewrites the fields of this form. The rest of the page stays unchanged.
     fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten {
         let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_replaced_and_everything_else_stays() {
+    fn only_the_fields_of_the_response_are_rewritten() {
         check(
             "<body onload=go()><form method=post action='https://c/cb'>\n<input type=hidden name=code value=RAW />\
              <input value=HANDLE name=\"state\"><input name=iss value=x></form>",
@@ -428,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_the_client_did_not_send_goes_with_its_whole_field() {
+    fn the_state_field_is_removed_if_the_client_sent_no_state() {
         check(
             "<form action=x><input name=code value=RAW><input name=state value=HANDLE /><b></form>",
             &ClientState::Absent,
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_is_too_long_to_be_kept_may_be_a_signed_one() {
+    fn a_response_parameter_that_is_too_long_counts_as_signed() {
         for (length, signed) in [(MAX_VALUE + 1, true), (MAX_VALUE, false)] {
             let value = "x".repeat(length);
             let page = format!("<form action=x><input name=Response value={value}></form>");

@@ -1,9 +1,9 @@
-//! The tags of a page as a browser sees them, and where they stand.
+//! The tags of an HTML page as a browser parses them, with their positions.
 //!
-//! html5gum is the tokenizer of the HTML standard (section 13.2.5): what is in a comment or a script is no field. `Reader` keeps
-//! what matters of what it emits, with spans, so that a value can be written anew and the rest stays as it came. A tag that the
-//! page breaks off in counts, unlike in a browser: what was read may be the beginning of a page. Works on bytes; every encoding
-//! that a form_post page can have is a superset of ASCII.
+//! The tokenizer is html5gum, which implements the HTML standard (section 13.2.5): comments and scripts contain no fields.
+//! `Reader` keeps the tags and attributes that matter, with spans, so that a value can be replaced and the rest stays unchanged.
+//! Unlike in a browser, an unfinished tag at the end counts, because only the beginning of a page may have been read. Works on
+//! bytes: every encoding that a form_post page can have is a superset of ASCII.
 
 use std::mem::take;
 use std::ops::Range;
@@ -17,9 +17,9 @@ use crate::work::looked_at;
 /// A start tag.
 #[derive(Debug)]
 pub(crate) struct StartTag {
-    /// Lower case.
+    /// In lower case.
     pub name: String,
-    /// Those that matter, the first of each name: browsers take that one.
+    /// The attributes that matter. Of several with one name only the first, as in browsers.
     pub attributes: Vec<Attribute>,
     /// From `<` to `>`.
     pub span: Range<usize>,
@@ -28,42 +28,40 @@ pub(crate) struct StartTag {
 /// One attribute.
 #[derive(Debug)]
 pub(crate) struct Attribute {
-    /// Lower case.
+    /// In lower case.
     pub name: String,
-    /// Character references resolved.
+    /// With character references resolved.
     pub value: String,
-    /// The whole attribute, name to closing quote.
+    /// From the name to the closing quote.
     pub span: Range<usize>,
 }
 
 impl StartTag {
-    /// The attribute of that name that a browser goes by.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes
             .iter()
             .find(|attribute| attribute.name == name)
     }
 
-    /// Its value.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.attribute(name)
             .map(|attribute| attribute.value.as_str())
     }
 }
 
-/// What stands in a page, as far as it matters here.
+/// A tag of a page.
 #[derive(Debug)]
 pub(crate) enum Token {
     /// `<name …>`
     Start(StartTag),
-    /// `</name>`, lower case.
+    /// `</name>`, in lower case.
     End(String),
 }
 
-/// The attributes that say what a form does, or where a page leads. Others are passed by.
+/// The attributes that are kept, of all elements.
 const ATTRIBUTES: [&str; 6] = ["name", "value", "content", "action", "formaction", "form"];
 
-/// Whether an attribute of an element matters.
+/// Whether an attribute of an element is kept.
 fn is_kept(element: &str, attribute: &str) -> bool {
     const OF_ONE: [(&str, &str); 4] = [
         ("form", "id"),
@@ -74,38 +72,38 @@ fn is_kept(element: &str, attribute: &str) -> bool {
     ATTRIBUTES.contains(&attribute) || OF_ONE.contains(&(element, attribute))
 }
 
-/// The start and end tags of a page, in order. One is kept at a time.
+/// The start and end tags of a page, in order.
 pub(crate) fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
     Tokenizer::new_with_emitter(page, Reader::new(page)).flatten()
 }
 
-/// A text with its character references resolved.
+/// Resolves the character references of a text.
 pub(super) fn resolve_references(raw: &[u8]) -> String {
     text_of(without_references(raw).into_owned())
 }
 
-/// Bytes that are not UTF-8 stay what they are, one character a byte: such a value is no handle and no URL of ours, and is never
+/// Decodes UTF-8. Other bytes become one character each; such a value is neither a handle nor a redirect URI, and is never
 /// written back.
 fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|other| other.as_bytes().iter().copied().map(char::from).collect())
 }
 
-/// Puts tags together from what the tokenizer emits.
+/// Builds tags from the events of the tokenizer.
 struct Reader<'p> {
     page: &'p [u8],
-    /// How far it was read.
+    /// The current position.
     at: usize,
-    /// Where the tag begins.
+    /// The position at which the current tag begins.
     start: usize,
-    /// The tag that is being read.
+    /// The kind of the current tag.
     tag: Option<Kind>,
     name: Vec<u8>,
     attributes: Vec<Attribute>,
     attribute: Option<Unfinished>,
-    /// The last start tag: its end tag ends a text that has no other tags in it.
+    /// The name of the last start tag. Only its end tag ends a raw text element.
     last: Vec<u8>,
-    /// A tag that was read.
+    /// A finished tag.
     token: Option<Token>,
 }
 
@@ -115,11 +113,11 @@ enum Kind {
     End,
 }
 
-/// An attribute that is being read.
+/// The current attribute.
 struct Unfinished {
     start: usize,
     name: Vec<u8>,
-    /// Where the value begins, behind its quote.
+    /// The position at which the value begins, after its quote.
     value_start: Option<usize>,
     value: Vec<u8>,
 }
@@ -171,7 +169,8 @@ impl<'p> Reader<'p> {
             };
             let written = self.page.get(read.value_start.unwrap_or(end)..end);
             let written = written.unwrap_or_default();
-            // The tokenizer makes line feeds of carriage returns, and a form that is sent makes these of both.
+            // The tokenizer replaces carriage returns by line feeds. A submitted form sends both as carriage return and line
+            // feed.
             let value = if memchr(b'\r', written).is_some() {
                 resolve_references(
                     written
@@ -191,7 +190,7 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// Where the attribute ends whose value begins there: behind the quote, if it has one.
+/// The end of an attribute whose value begins at `at`: after the closing quote, if there is one.
 fn end_of_value(page: &[u8], at: usize) -> usize {
     let rest = page.get(at..).unwrap_or_default();
     let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c | b'>');
@@ -267,7 +266,7 @@ impl Emitter for Reader<'_> {
             return None;
         }
         self.last.clone_from(&self.name);
-        // Not `noscript`: a browser without scripts shows what is in it.
+        // Not `noscript`: a browser without scripts parses its content.
         match self.name.as_slice() {
             b"script" => Some(State::ScriptData),
             b"textarea" | b"title" => Some(State::RcData),
@@ -290,7 +289,7 @@ impl Emitter for Reader<'_> {
         false
     }
 
-    // Nothing of these is kept.
+    // These events are ignored.
     fn set_last_start_tag(&mut self, _: Option<&[u8]>) {}
     fn emit_error(&mut self, _: html5gum::Error) {}
     fn emit_string(&mut self, _: &[u8]) {}
@@ -308,9 +307,9 @@ impl Emitter for Reader<'_> {
     fn emit_current_doctype(&mut self) {}
 }
 
-/// A double-quoted attribute value in ASCII: everything but letters and digits as a numeric character reference, so
-/// that it means the same in every encoding and can end nothing. Only of the control characters from U+0080 to U+009F there is none:
-/// browsers take `&#130;` for what windows-1252 has there (HTML standard, section 13.2.5.80).
+/// A double-quoted attribute value. Everything except ASCII letters and digits becomes a numeric character reference, so that the
+/// value is the same in every encoding and cannot end the attribute. The control characters U+0080 to U+009F cannot be written
+/// so: browsers read `&#130;` as the windows-1252 character (HTML standard, section 13.2.5.80).
 pub(crate) fn quoted(value: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::from("\"");
@@ -395,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_ends_where_it_ends_for_a_browser() {
+    fn a_script_ends_where_browsers_end_it() {
         for script in [
             "'</scripty><input name=x>'",
             "<!--<script></script><input name=x>-->",
@@ -407,17 +406,17 @@ mod tests {
     }
 
     #[test]
-    fn references_are_those_of_html() {
+    fn character_references_are_resolved_as_in_html() {
         check(
             "<input name=a value='&amp b&lt;&ZeroWidthSpace;&CounterClockwiseContourIntegral;'>",
             &[("a", "& b<\u{200b}\u{2233}")],
         );
-        // A `=` behind it says that it is a parameter.
+        // A reference without `;` before a `=` is not resolved.
         check(
             "<input name=a value='?b&amp=c&copy=d&copy'>",
             &[("a", "?b&amp=c&copy=d\u{a9}")],
         );
-        // A carriage return of the client's own comes back.
+        // A carriage return is kept.
         check("<input name=a value='b\r\nc&amp;'>", &[("a", "b\r\nc&")]);
         assert_eq!(
             resolve_references(b"a&amp;b&#x3D;&lt&nope; <c \xff"),
@@ -426,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_once_whatever_is_in_it() {
+    fn reading_any_page_takes_linear_time() {
         for part in [
             "<!-- -->",
             "<!---->",
@@ -467,9 +466,9 @@ mod tests {
     }
 
     proptest! {
-        /// They are what is cut out of a page where a value is written anew.
+        /// Rewriting a page replaces these spans.
         #[test]
-        fn the_span_of_an_attribute_is_what_was_written(
+        fn the_span_of_an_attribute_covers_its_text(
             before in "[ -;=?-~\r\n\u{e9}]{0,20}",
             attributes in prop::collection::vec(
                 "(name|VALUE|content|action)([ \r\n]{0,2}=[ \r\n]{0,2}(\"[^\"\0]{0,12}\"|'[^'\0]{0,12}'|[a-z&#;/?\u{e9}]{1,8}))?",
@@ -478,7 +477,7 @@ mod tests {
             separator in "[ \n\r/]|\r\n",
             is_whole in any::<bool>(),
         ) {
-            // A `/` behind a value without quotes would be a part of it.
+            // A `/` directly after an unquoted value would belong to the value.
             let between = format!(" {separator} ");
             let inside = attributes.join(&between);
             let tag = format!("<input {inside}{}", if is_whole { " >" } else { "" });

@@ -1,4 +1,5 @@
-//! JARM: an authorization response in a JWT, as one parameter `response`. It can be read here, but nothing in it can be replaced.
+//! JARM: an authorization response in a JWT, in the parameter `response`. The gate can read it, but cannot replace anything in
+//! it.
 
 use std::borrow::Cow;
 
@@ -17,27 +18,26 @@ pub(crate) fn is_name(name: &str) -> bool {
     folds_to(of_list(name), "response")
 }
 
-/// Whether a value may be a JWT, signed or encrypted, whatever its parts say. What else is called `response`, such as the answer of
-/// a passkey or a parameter of the client's own, is none.
+/// Whether a value may be a signed or encrypted JWT. Other parameters named `response`, such as the answer of a passkey, are not.
 pub(crate) fn is_response(value: &str) -> bool {
-    // Both alphabets, and lines.
+    // Both base64 alphabets, and whitespace.
     static PART: ByteSet = ByteSet::alphanumeric_and(b"-_+/= \r\n\t");
     let is_base64 = |part: &&str| part.bytes().all(|byte| PART.has(byte));
     parts(value).is_some_and(|parts| parts.iter().all(is_base64)) || may_hold_credential(value)
 }
 
-/// Whether a value is a JWT that says a code or a token, or may say one because it is encrypted.
+/// Whether a value is a JWT that contains a code or a token, or that may contain one because it cannot be read.
 pub(crate) fn may_hold_credential(value: &str) -> bool {
     let parts = parts(value).filter(|parts| {
         let header = parts.first().copied().and_then(decoded);
-        // Whoever reads it may be lenient about what is in the braces.
+        // The rest of the header is not checked: lenient parsers accept invalid JSON.
         header.is_some_and(|header| header.trim_ascii_start().starts_with(b"{"))
     });
     match parts.as_deref() {
         Some([_, payload, _]) => {
             let claims = decoded(payload).and_then(|payload| json::parse(&payload));
             let claims = claims.as_ref().and_then(|claims| claims.as_object());
-            // What is not read by everybody alike may say anything.
+            // Claims that parsers may read differently may contain anything.
             claims.is_none_or(|claims| claims.keys().any(|name| Credentials::of(name).any()))
         }
         Some(_) => true,
@@ -45,14 +45,15 @@ pub(crate) fn may_hold_credential(value: &str) -> bool {
     }
 }
 
-/// Whether a URL has such a response where only some clients look for parameters: behind a second `?`, in a path.
+/// Whether a URL has a signed response with a credential where only some clients look for parameters: after a second `?`, or
+/// after a `;`.
 pub(crate) fn stands_in(url: &[u8]) -> bool {
     let start = memchr3(b'?', b'#', b';', url).unwrap_or(url.len());
     let behind = url.get(start..).unwrap_or_default();
     may_hold_jwt(behind) && stands_among(behind)
 }
 
-/// Whether it is one of the parameters in a text.
+/// Whether a parameter in the text is a signed response with a credential.
 pub(crate) fn stands_among(text: &[u8]) -> bool {
     let pairs = text.split(|byte| b"?&#;/!".contains(byte));
     pairs
@@ -66,7 +67,7 @@ pub(crate) fn stands_among(text: &[u8]) -> bool {
         })
 }
 
-/// The three parts of what may be a JWT that is signed, or the five of one that is encrypted.
+/// The parts of a possible JWT: three if it is signed, five if it is encrypted.
 fn parts(value: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = value.trim().split('.').take(6).collect();
     matches!(parts.len(), 3 | 5).then_some(parts)
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_seen_where_only_some_look_for_parameters() {
+    fn a_response_is_detected_where_only_some_clients_look_for_parameters() {
         let jwt = jwt(r#"{"alg":"none"}"#, r#"{"code":"x"}"#);
         for url in [
             "https://c/?a=b?response=JWT",
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_may_say_a_code_or_a_token_is_told_from_what_is_none() {
+    fn a_response_that_may_contain_a_credential_is_told_from_others() {
         for payload in [
             r#"{"iss":"i","code":"a"}"#,
             r#"{"c\u006fde":"a"}"#,

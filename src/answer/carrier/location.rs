@@ -1,6 +1,6 @@
 //! The `Location` of a redirect: an authorization response in the query or in the fragment.
 //!
-//! It is bytes: servers write ISO-8859-1 into it. Codes and states are ASCII; the rest goes out as it came.
+//! Handled as bytes, because some servers write ISO-8859-1. Codes and states are ASCII; the rest stays unchanged.
 
 use std::borrow::Cow;
 
@@ -13,17 +13,18 @@ use super::beacon::{self, Credential, Kind, carries};
 use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
 use super::jarm;
 
-/// More pairs than any response has; past it a part is not read, and so not delivered with a code.
+/// The most parameters in a query or fragment. One with more is not parsed, and not delivered if it may contain a credential.
 const MAX_PAIRS: usize = 128;
 
-/// A `Location` in its parts.
+/// A parsed `Location`.
 #[derive(Debug)]
 pub struct Location<'a> {
     raw: &'a [u8],
     /// Scheme, authority and path.
     target: &'a [u8],
     query: Option<Part<'a>>,
-    /// What stands before the parameters of a fragment: `/cb` in `#/cb?code=…`, `cb` in `#cb?code=…`, where an application keeps its own addresses.
+    /// The part of the fragment before its parameters: `/cb` in `#/cb?code=…`, `cb` in `#cb?code=…`. Applications put their own
+    /// paths there.
     route: Option<&'a [u8]>,
     fragment: Option<Part<'a>>,
 }
@@ -32,7 +33,7 @@ pub struct Location<'a> {
 #[derive(Debug)]
 struct Part<'a> {
     text: &'a [u8],
-    /// `None`: it cannot be read, and is never touched.
+    /// `None`: it cannot be parsed, and is never changed.
     params: Option<Params<'a>>,
 }
 
@@ -42,7 +43,7 @@ impl<'a> Part<'a> {
         Self { text, params }
     }
 
-    /// What can be seen of a part that cannot be read.
+    /// Searches a part that cannot be parsed.
     fn read_loosely(&self, ours: Ours<'_>, carried: &mut Carried) {
         let seen = |credential| carries(credential, self.text, Kind::Text, None);
         carried.unread |= seen(Credential::Code) || seen(Credential::Token);
@@ -66,7 +67,7 @@ impl<'a> Part<'a> {
             .as_ref()
             .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value(), without)));
         let edited = edited.as_deref().unwrap_or(self.text);
-        // A part that our removal emptied goes; an empty `?` of the client's own stays.
+        // A part that is empty after the rewrite loses its separator; one that was empty before keeps it.
         if edited.is_empty() && !self.text.is_empty() {
             return;
         }
@@ -126,14 +127,14 @@ impl Carrier for Location<'_> {
             for pair in part.params.iter().flat_map(Params::iter) {
                 carried.take(ours, pair.name(), pair.value());
             }
-            // Applications have an `access_token` of their own behind a route, and no `id_token`.
+            // After a route, an `access_token` may belong to the application itself, unless there is an `id_token`.
             let is_own = self.route.is_some() && !carried.id_token;
             carried.in_fragment |= in_fragment && carried.has_tokens() && !is_own;
             if part.params.is_none() {
                 part.read_loosely(ours, &mut carried);
             }
         }
-        // Between other characters than `?`, `&` and `#`: a path parameter, a second `?`, the path of an application in a fragment.
+        // After separators other than the first `?`, `&` and `#`: a path parameter, a second `?`, a path in the fragment.
         if carried.codes.is_empty() {
             carried.lookalike |= beacon::is_parameter_of(Credential::Code, self.raw);
         }
@@ -166,14 +167,14 @@ impl Carrier for Location<'_> {
     }
 }
 
-/// Whether a URL has a token among its parameters, and beside it what goes with one in a response.
+/// Whether a URL has a token and a parameter that accompanies one in a response.
 pub(crate) fn is_token_response(url: &[u8], like: Credential) -> bool {
     const COMPANY: [&[u8]; 3] = [b"token_type=", b"expires_in=", b"state="];
     beacon::is_parameter_like(Credential::Token, url, like)
         && COMPANY.iter().any(|name| memmem::find(url, name).is_some())
 }
 
-/// The address in a word that may have something before it, such as `0;url=`: from the scheme on, or from the two slashes.
+/// The URL in a word that may have a prefix, such as `0;url=`. It begins at the scheme, or at the two slashes.
 pub(crate) fn address(word: &[u8]) -> &[u8] {
     let end = memchr2(b'?', b'#', word).unwrap_or(word.len());
     let head = word.get(..end).unwrap_or_default();
@@ -197,7 +198,7 @@ pub(crate) fn address(word: &[u8]) -> &[u8] {
     word.get(start..).unwrap_or_default()
 }
 
-/// As a URL parser gets it: bytes beyond ASCII that are no UTF-8 as the escapes that a browser makes of them.
+/// The text for a URL parser. If it is not UTF-8, bytes beyond ASCII are percent-encoded, as browsers do.
 pub(crate) fn as_url(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_restored_and_the_code_replaced_wherever_they_stand() {
+    fn state_and_code_are_replaced_in_query_and_fragment() {
         let xyz = ClientState::Value("x&y=é".into());
         let encoded = "x%26y%3D%C3%A9";
         check(
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_carries_is_found_in_query_and_fragment() {
+    fn parameters_are_read_from_query_and_fragment() {
         let (handle, _) = handles();
         let text = format!(
             "https://c/cb?code=a&code=b&state={}#id_token=x&iss=i",
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf8_go_out_as_they_came() {
+    fn bytes_that_are_not_utf8_stay_unchanged() {
         let (handle, code) = handles();
         let location = [
             b"https://c/cb?code=RAW&state=",
@@ -385,7 +386,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_handle_that_is_expected_is_read_like_any_other(
+        fn the_handle_of_the_request_is_read_like_any_other(
             location in "https://c/cb[?](state=(HANDLE|CODE|[a-z]{0,3})|code=[a-z]{0,2}|&|#){0,6}",
             same: bool,
         ) {
@@ -400,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn a_location_without_ours_is_left_as_it_is(location in "[a-z:/?#&=%.]{0,60}") {
+        fn a_location_without_a_handle_stays_unchanged(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();
             let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None };
             let rewritten = Location::new(location.as_bytes()).rewrite(replacement);

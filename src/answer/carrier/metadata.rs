@@ -1,6 +1,6 @@
-//! Server metadata (RFC 8414, OpenID Connect Discovery) that tells the truth about what the gate enforces.
+//! Rewrites server metadata (RFC 8414, OpenID Connect Discovery) to describe what the gate enforces.
 //!
-//! Everything else in the document stays as it is, in its order.
+//! All other members stay unchanged and in their order.
 
 use crate::route::fold::merge_slashes;
 use serde_json::{Map, Value};
@@ -8,28 +8,28 @@ use url::Url;
 
 use crate::oauth::{ResponseMode, ResponseType, endpoint_query, json};
 
-/// What the document has to say.
+/// The values that the document must contain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Truth<'a> {
-    /// `scheme://authority` by which clients reach the gate.
+    /// The `scheme://authority` that clients use.
     pub public_origin: &'a str,
-    /// The upstream's own.
+    /// The `scheme://authority` of the upstream.
     pub upstream_origin: &'a str,
-    /// Configured paths; the first is advertised when the document names none of them.
+    /// The configured authorization paths. The first is advertised if the document names none of them.
     pub authorization: &'a [String],
-    /// Likewise.
+    /// The configured token paths, used likewise.
     pub token: &'a [String],
-    /// Names of query parameters that stay in the URLs of these two ([`endpoint_query`]).
+    /// Names of query parameters that are kept in the URLs of these two ([`endpoint_query`]).
     pub query: &'a [String],
-    /// What clients without an exception may ask for.
+    /// The response types that clients without an exception may use.
     pub response_types: &'a [ResponseType],
-    /// Likewise.
+    /// The response modes that clients without an exception may use.
     pub response_modes: &'a [ResponseMode],
-    /// The only grants that pass; empty: any.
+    /// The allowed grants. Empty: all.
     pub grants: &'a [String],
 }
 
-/// What the document says about the issuer.
+/// The issuer in the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Issuer {
     /// `issuer`.
@@ -38,15 +38,15 @@ pub(crate) struct Issuer {
     pub in_responses: bool,
 }
 
-/// Members that cannot be true behind the gate: pushed and signed requests are refused here, and signed metadata
-/// would contradict what stands beside it.
+/// Members that are removed: the gate refuses pushed requests, and signed metadata would contradict the rewritten members.
 const UNTRUE: [&str; 3] = [
     "pushed_authorization_request_endpoint",
     "require_pushed_authorization_requests",
     "signed_metadata",
 ];
 
-/// The document, rewritten. `None`: not a JSON object, or one with duplicate members; it is handed on as it came.
+/// The rewritten document. `None`: it is not server metadata (not a JSON object, duplicate members, no endpoints) and stays
+/// unchanged.
 pub(crate) fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Issuer)> {
     let Value::Object(mut object) = json::parse(document)? else {
         return None;
@@ -73,7 +73,7 @@ pub(crate) fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Iss
         "code_challenge_methods_supported".to_owned(),
         Value::from(vec!["S256"]),
     );
-    // Absent, `request_uri_parameter_supported` means true (OpenID Connect Discovery section 3).
+    // If absent, `request_uri_parameter_supported` means true (OpenID Connect Discovery section 3).
     for name in [
         "request_parameter_supported",
         "request_uri_parameter_supported",
@@ -84,14 +84,14 @@ pub(crate) fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Iss
     Some((serde_json::to_vec(&object).ok()?, issuer))
 }
 
-/// No list has what is refused; the rest of it stays, in its order. One of which nothing is left stays as an empty one: without
-/// it the default of RFC 8414 section 2 would hold, which promises more.
+/// Removes values that the gate refuses from the lists. A list that becomes empty stays: without it the default of RFC 8414
+/// section 2 would apply, which promises more.
 fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
     let type_passes = |name: &str| truth.response_types.contains(&ResponseType::parse(name));
     let mode_passes = |name: &str| {
         ResponseMode::parse(name).is_some_and(|mode| truth.response_modes.contains(&mode))
     };
-    // This grant has no token request: it is the front channel that hands the token out.
+    // The implicit grant has no token request. It depends on the response types instead.
     let implicit = truth.response_types.iter().any(ResponseType::yields_token);
     let listed =
         |name: &str| truth.grants.is_empty() || truth.grants.iter().any(|grant| grant == name);
@@ -110,7 +110,7 @@ fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
         let modes = default.into_iter().filter(|mode| mode_passes(mode));
         object.insert("response_modes_supported".to_owned(), modes.collect());
     }
-    // By default it has no refresh tokens, and clients believe a list that says so: without need none is made up.
+    // The list is added only if grants are restricted: its default has no `refresh_token`, and clients rely on what a list says.
     if !object.contains_key("grant_types_supported") && !truth.grants.is_empty() {
         object.insert("grant_types_supported".to_owned(), truth.grants.into());
     }
@@ -138,8 +138,8 @@ fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
     }
 }
 
-/// The configured path that the document means: some servers advertise `//token`, or only an internal name. Of the query, what
-/// the endpoint has in it by configuration.
+/// The public URL of an endpoint: with the configured path that the document means (some servers advertise `//token`, or an
+/// internal URL), and with the configured parameters of its query.
 fn endpoint(url: &str, configured: &[String], truth: Truth<'_>) -> String {
     let url = Url::parse(url).ok();
     let advertised = url.as_ref().map(|url| merge_slashes(url.path()));
@@ -177,7 +177,7 @@ mod tests {
         )
     }
 
-    /// What is configured beside the paths.
+    /// The configuration except the paths.
     struct Allowed {
         query: Vec<String>,
         types: Vec<ResponseType>,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_and_methods_become_true_and_the_rest_stays() {
+    fn endpoints_and_methods_are_rewritten_and_the_rest_stays() {
         let value = rewritten(
             r#"{"issuer":"http://127.0.0.1:9000","authorization_endpoint":"http://127.0.0.1:9000/oauth/authorize",
             "token_endpoint":"http://127.0.0.1:9000//v2/token","jwks_uri":"http://127.0.0.1:9000/jwks?x=1",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_of_an_endpoint_stays_as_far_as_it_is_configured() {
+    fn only_configured_query_parameters_stay_in_endpoints() {
         let document = r#"{"authorization_endpoint":"http://127.0.0.1:9000/oauth/authorize?p=b2c_1&code=x",
             "token_endpoint":"http://127.0.0.1:9000/v2/token?realm=%2Falpha&p=b2c_1&P=2#x","userinfo_endpoint":"http://127.0.0.1:9000/me?q=1"}"#;
         let value = rewritten(document).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_keep_what_is_not_refused_in_their_order() {
+    fn lists_keep_allowed_values_in_their_order() {
         let plain = Allowed::default();
         let all = r#","response_types_supported":["id_token code","code","none",1,"code token"],
             "response_modes_supported":["form_post","jwt","query","web_message"],
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_list_promises_what_its_default_does() {
+    fn an_absent_list_is_added_only_if_its_default_promises_too_much() {
         assert_eq!(lists("", &Allowed::default()), "- - -");
         for (mode, expected) in [
             (ResponseMode::Query, r#"- ["query"] ["authorization_code"]"#),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_metadata_is_left_alone() {
+    fn a_document_that_is_not_metadata_stays_unchanged() {
         for document in ["", "[]", "{}", r#"{"a":1,"a":2}"#, "<html>"] {
             assert!(rewritten(document).is_none(), "{document}");
         }

@@ -1,9 +1,9 @@
-//! `Refresh`, as a field and in a page: browsers go where it says by themselves, as to a `Location`.
+//! `Refresh`, as a header field and in a page. Browsers follow it without a click, as a `Location`.
 
 use super::html::{Token, tokens};
 use super::location::address;
 
-/// The addresses that some browser may read in the value. It ends nowhere but with the value, or at a quote; others end it at a
+/// The URLs that browsers may read in the value. Some browsers end the URL only at the end of the value, others at a quote or a
 /// blank.
 pub(crate) fn addresses(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
@@ -11,7 +11,7 @@ pub(crate) fn addresses(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     [value].into_iter().chain(words).map(address)
 }
 
-/// The values of the fields that a page has in itself.
+/// The values of `<meta http-equiv=refresh>` in a page.
 pub(crate) fn in_page(page: &[u8]) -> impl Iterator<Item = String> {
     tokens(page).filter_map(|token| match token {
         Token::Start(tag) if tag.name == "meta" => {
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_may_have_the_field_in_itself() {
+    fn meta_refresh_is_found_in_a_page() {
         let page = "<META content='0;url=/a&amp;b' HTTP-EQUIV=\" Refresh\"><meta name=refresh content=1>\
                     <meta http-equiv=refresh><meta http-equiv=x content=2><meta http-equiv=refresh content=3>";
         let found: Vec<_> = in_page(page.as_bytes()).collect();
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_goes_on_behind_blanks_and_quotes() {
+    fn a_url_may_contain_blanks_and_quotes() {
         for (value, address) in [
             ("0;url=https://c/?x=a b&code=y", "https://c/?x=a b&code=y"),
             ("0; URL='https://c/?x='y", "https://c/?x='y"),

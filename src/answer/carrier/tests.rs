@@ -1,4 +1,4 @@
-//! What answers cost to read, whoever wrote them.
+//! The cost of reading answers is bounded, also for adversarial ones.
 
 use super::beacon::{Credential, Kind, carries, is_parameter_of};
 use super::carried::SEVERAL;
@@ -9,7 +9,7 @@ use crate::spelling::Twins;
 use crate::spelling::shortcuts::may_name_token;
 use crate::work;
 
-/// What somebody would write who wants an answer to take long to read.
+/// Parts of answers that are meant to take long to read.
 const ADVERSARIAL: [&str; 36] = [
     "<p>hello world</p>",
     "<form><a ",
@@ -49,7 +49,7 @@ const ADVERSARIAL: [&str; 36] = [
     "\\\\",
 ];
 
-/// Bytes that are looked at for each byte of an answer.
+/// The most bytes that may be looked at for each byte of an answer.
 const WORK: usize = 100;
 
 #[test]

@@ -41,19 +41,19 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
         leads: Leads::ToClient,
         came_along: false,
         is_other_browser: false,
-        is_anothers: false,
+        is_of_other_client: false,
         rule: &rule,
     })
 }
 
-fn of_nobody(response: &str, leads: Leads, sign_in: SignIn<'_>) -> Result<Plan, Unsafe> {
+fn without_sign_in(response: &str, leads: Leads, sign_in: SignIn<'_>) -> Result<Plan, Unsafe> {
     judge(&Facts {
         carried: &carried(response),
         sign_in,
         leads,
         came_along: false,
         is_other_browser: false,
-        is_anothers: false,
+        is_of_other_client: false,
         rule: &Rule::default(),
     })
 }
@@ -94,7 +94,7 @@ fn one_code_that_was_asked_for_is_bound() {
 }
 
 #[test]
-fn a_token_leaves_only_for_a_sign_in_that_asked_for_that_very_one_and_may() {
+fn a_token_is_delivered_only_if_it_was_asked_for_and_allowed() {
     for (asked, allowed, response, leaves) in [
         ("token", &["token"][..], "#access_token=x", true),
         (
@@ -123,7 +123,7 @@ fn a_token_leaves_only_for_a_sign_in_that_asked_for_that_very_one_and_may() {
 }
 
 #[test]
-fn what_belongs_to_no_sign_in_carries_nothing_to_a_client() {
+fn an_answer_without_a_sign_in_takes_no_credential_to_a_client() {
     use Leads::{Away, Home, ToClient};
     for (response, leads, passes) in [
         ("code=a", Away, false),
@@ -136,38 +136,41 @@ fn what_belongs_to_no_sign_in_carries_nothing_to_a_client() {
         ("error=x", Away, true),
         ("x=y", Away, true),
     ] {
-        let judged = of_nobody(response, leads, SignIn::None);
+        let judged = without_sign_in(response, leads, SignIn::None);
         assert_eq!(judged.is_ok(), passes, "{response} {leads:?}");
     }
     for leads in [Away, ToClient] {
-        assert!(of_nobody("code=a", leads, SignIn::Dead).is_err());
-        assert!(of_nobody("access_token=a", leads, SignIn::Dead).is_err());
-        assert_eq!(of_nobody("error=a", leads, SignIn::Dead), Ok(Plan::Pass));
+        assert!(without_sign_in("code=a", leads, SignIn::Dead).is_err());
+        assert!(without_sign_in("access_token=a", leads, SignIn::Dead).is_err());
+        assert_eq!(
+            without_sign_in("error=a", leads, SignIn::Dead),
+            Ok(Plan::Pass)
+        );
     }
     for leads in [Away, Home, ToClient] {
-        assert!(of_nobody("error=a", leads, SignIn::Several).is_err());
+        assert!(without_sign_in("error=a", leads, SignIn::Several).is_err());
         assert_eq!(
-            of_nobody("code=a", leads, SignIn::Uncertain),
+            without_sign_in("code=a", leads, SignIn::Uncertain),
             Ok(Plan::Note)
         );
     }
     assert_eq!(
-        of_nobody("error=a", Away, SignIn::Uncertain),
+        without_sign_in("error=a", Away, SignIn::Uncertain),
         Ok(Plan::Pass)
     );
 }
 
 #[test]
-fn an_answer_to_another_clients_request_brings_nothing_but_an_error() {
+fn an_answer_to_another_clients_request_has_only_an_error() {
     let (record, rule) = (record("code token"), rule(&["code token"]));
-    let with = |response: &str, is_anothers| {
+    let with = |response: &str, is_of_other_client| {
         judge(&Facts {
             carried: &carried(response),
             sign_in: SignIn::Live(&record),
             leads: Leads::ToClient,
             came_along: false,
             is_other_browser: false,
-            is_anothers,
+            is_of_other_client,
             rule: &rule,
         })
     };
@@ -184,7 +187,7 @@ fn an_answer_to_another_clients_request_brings_nothing_but_an_error() {
 }
 
 #[test]
-fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_request() {
+fn a_code_goes_to_its_client_and_browser_and_not_if_it_came_with_the_request() {
     let (record, rule) = (record("code"), Rule::default());
     let with = |response: &str, leads, came_along, is_other_browser| {
         judge(&Facts {
@@ -193,14 +196,14 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
             leads,
             came_along,
             is_other_browser,
-            is_anothers: false,
+            is_of_other_client: false,
             rule: &rule,
         })
     };
     assert!(with("code=a", Leads::Away, false, false).is_err());
     assert!(with("Code=a", Leads::Away, false, false).is_err());
     assert!(with("response=e30.e30.c2ln", Leads::Away, false, false).is_err());
-    // A page of the server's own has its own `code`; a token is nobody's there.
+    // The server's own page may have a `code`, but not a token.
     assert_eq!(
         with("code=123456", Leads::Home, false, false),
         Ok(Plan::Pass)
@@ -211,6 +214,6 @@ fn the_code_of_a_sign_in_goes_to_its_client_from_its_browser_and_not_from_the_re
     }
     assert!(with("code=a", Leads::ToClient, true, false).is_err());
     assert!(with("code=a", Leads::ToClient, false, true).is_err());
-    // An error tells nobody anything.
+    // An error contains no credential.
     assert_eq!(with("error=a", Leads::ToClient, true, true), Ok(Plan::Bind));
 }

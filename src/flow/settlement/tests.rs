@@ -15,7 +15,7 @@ const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
-fn what_did_not_redeem_the_code_leaves_it_good() {
+fn an_answer_that_did_not_redeem_the_code_releases_it() {
     for (status, media_type, body) in [
         (400, JSON, r#"{"error":"use_dpop_nonce"}"#),
         (401, JSON, r#"{"error":"use_dpop_nonce"}"#),
@@ -73,7 +73,7 @@ fn what_did_not_redeem_the_code_leaves_it_good() {
 }
 
 #[test]
-fn what_redeemed_the_code_or_may_have_burns_it() {
+fn an_answer_that_may_have_redeemed_the_code_burns_it() {
     for (status, media_type, body) in [
         (200, JSON, r#"{"access_token":"at"}"#),
         (200, JSON, r#"{"error":"none","access_token":"at"}"#),
@@ -141,7 +141,7 @@ fn what_redeemed_the_code_or_may_have_burns_it() {
 }
 
 #[test]
-fn what_is_only_a_part_or_packed_says_nothing_unless_the_status_does() {
+fn a_partial_or_compressed_answer_releases_only_as_an_error_page() {
     for (status, body, released) in [
         (401, "<h1>a long page", true),
         (401, "{\"error\":\"invalid_client\"}", false),
@@ -169,14 +169,14 @@ fn what_is_only_a_part_or_packed_says_nothing_unless_the_status_does() {
 }
 
 #[test]
-fn the_longest_name_is_as_long_as_it_is_said_to_be() {
+fn longest_name_is_the_length_of_the_longest_token_name() {
     let longest = SPELT.iter().map(|name| name.len()).max();
     assert_eq!(longest, Some(LONGEST_NAME));
     assert!(SPELT.iter().all(|name| names_token(name)));
     assert!(!names_token(b"token_type id_toke access-token"));
 }
 
-/// A document with this member somewhere in it.
+/// A document that contains this member at some depth.
 fn wrapped(member: &str, depth: usize, list: bool) -> String {
     (0..depth).fold(format!("{{{member}}}"), |inner, _| {
         let inner = if list { format!("[0,{inner}]") } else { inner };
@@ -186,7 +186,7 @@ fn wrapped(member: &str, depth: usize, list: bool) -> String {
 
 proptest! {
     #[test]
-    fn a_token_or_a_dead_grant_burns_wherever_it_stands(
+    fn a_token_or_invalid_grant_burns_at_any_depth(
         status in 100_u16..600,
         member in prop::sample::select(vec![
             r#""access_token":"x""#, r#""AccessToken":1"#, r#""id_token":["x"]"#, r#""refresh-token":{"a":1}"#,
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_the_code_is_good_only_after_an_error(
+    fn only_an_error_releases_the_code(
         status in 100_u16..600,
         media_type in prop::option::of(prop::sample::select(vec!["", JSON, FORM, "text/html", "text/plain"])),
         encoded: bool,

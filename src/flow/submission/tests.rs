@@ -32,7 +32,7 @@ fn read<'a>(query: &'a str, form: Option<&'a str>) -> Submission<'a> {
 }
 
 #[test]
-fn a_continuation_repeats_the_record_and_nothing_else() {
+fn a_continuation_may_repeat_its_record_only() {
     let state = format!("state={}", handle().expose());
     for (query, form, ok) in [
         ("username=alice&scopes=a&scopes=b", None, true),
@@ -91,7 +91,7 @@ fn a_continuation_repeats_the_record_and_nothing_else() {
 }
 
 #[test]
-fn what_the_client_left_out_may_be_filled_in_with_what_it_means() {
+fn a_continuation_may_fill_in_default_values() {
     let continues = |record: &PendingAuthorization, form: &str| {
         read("", Some(form)).continues(&handle(), record).is_ok()
     };
@@ -192,7 +192,7 @@ fn fresh_requests_are_told_from_forms_of_the_server() {
             Some("response_type=code"),
             Err(Ambiguous::Split),
         ),
-        // A field of the server's own, and an authorization request by its object alone.
+        // A form field of the server's own, and authorization requests with only a request object.
         (false, "", Some("csrf=x&request=SIGNED"), Ok(None)),
         (false, "next=1", Some("request_uri=%2Fback&ok=1"), Ok(None)),
         (false, "", Some("request=e30.e30."), Ok(Some(Part::Form))),
@@ -229,7 +229,7 @@ fn fresh_requests_are_told_from_forms_of_the_server() {
 fn only_a_pure_request_may_become_a_redirect() {
     assert!(read("response_type=code&scope=a&nonce=n", None).is_pure_request(&[]));
     assert!(!read("", Some("response_type=code&username=alice")).is_pure_request(&[]));
-    // What stands in the URL of the endpoint is no reason, and stays there.
+    // Parameters of the endpoint's URL are allowed, and kept.
     let own = ["p".to_owned()];
     assert!(read("response_type=code&p=1", None).is_pure_request(&own));
     assert!(!read("response_type=code&P=1", None).is_pure_request(&own));
@@ -242,7 +242,7 @@ fn only_a_pure_request_may_become_a_redirect() {
 }
 
 #[test]
-fn the_redirect_carries_the_request_without_pkce_and_with_the_handle() {
+fn the_redirect_has_no_pkce_and_the_handle_as_state() {
     let query = format!(
         "response_type=code&state=a%26b&code_challenge={CHALLENGE}&code_challenge_method=S256&scope=a+b"
     );
@@ -316,7 +316,7 @@ fn the_clients_state_is_kept_in_all_its_forms() {
 }
 
 #[test]
-fn lookalike_names_and_undecodable_protected_values_are_doubt() {
+fn lookalike_names_and_undecodable_protected_values_are_refused() {
     for query in [
         "STATE=x",
         "client-id=x",
@@ -338,7 +338,7 @@ fn lookalike_names_and_undecodable_protected_values_are_doubt() {
 }
 
 #[test]
-fn silent_is_what_asks_for_no_page_and_nothing_else() {
+fn only_prompt_none_alone_is_silent() {
     for (query, form, expected) in [
         ("prompt=none", None, true),
         ("prompt=none", Some("prompt=none"), true),

@@ -1,4 +1,4 @@
-//! Rule 2 of the walk: a request that carries a live handle goes on with a sign-in.
+//! Requests that carry a handle in `state`: they continue a sign-in (step 2 of the crate documentation).
 
 use http::{Response, StatusCode};
 
@@ -16,7 +16,7 @@ use crate::gateway::received::Received;
 use crate::gateway::{browser, reply};
 use crate::http::body::Body;
 
-/// Rule 2: the sign-in goes on.
+/// Handles a request with a handle: forwards it if the sign-in is live and the request matches its record.
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
@@ -27,7 +27,7 @@ pub(super) async fn continuation(
     let record = match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => record,
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
-            // Rule 5: a dead handle is never a state of the client's own.
+            // A dead handle is never the client's own state: its checksum is right.
             let violation = Violation::ExpiredSignIn;
             exchange.refuse(&violation, request.names().about());
             return exchange.page(
@@ -52,11 +52,11 @@ pub(super) async fn continuation(
         .and_then(|()| browser::check(exchange, (&record, own), now))
         .err();
     let rule = match &violation {
-        // It may be about the client that it names, or about any client.
+        // The request may concern the client that it names, or any client.
         Some(Violation::ContinuationMismatch(_)) => heard.rule_beside(exchange, record.client),
         Some(_) | None => own,
     };
-    // Only a refusal is told.
+    // Only violations are logged.
     let names = violation.as_ref().map(|_| {
         let names = request.names();
         let client = exchange.site.state.client_name(record.client);
@@ -84,9 +84,12 @@ pub(super) async fn continuation(
     }
 }
 
-/// Another browser is told to the client, which can begin anew, where the redirect URI that the request repeats is known to be its.
-/// Where nobody is to see a page (`prompt=none`) somebody has to sign in (OpenID Connect Core section 3.1.2.6). Whoever has the
-/// handle learns the client's `state` so; with a code of their own it is of no use, because that client's verifier does not fit it.
+/// The error response to the client for a sign-in that continues in another browser, so that the client can start again. `None`:
+/// for other violations, or if the redirect URI in the request is not known to be the client's.
+///
+/// With `prompt=none` the error is `login_required` (OpenID Connect Core section 3.1.2.6). The response shows the client's
+/// `state` to anyone who has the handle. An attacker cannot use it to inject a code of their own: that code does not match the
+/// client's verifier.
 fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
@@ -96,7 +99,7 @@ fn tell_client(
     if *violation != Violation::BrowserMismatch {
         return None;
     }
-    // Where the sign-in began without one, the one that is sent is a guess.
+    // If the sign-in began without a redirect URI, the one in this request is not verified.
     record.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
     let to = exchange.site.state.registered(record.client, rule, &uri)?;

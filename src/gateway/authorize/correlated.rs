@@ -1,4 +1,5 @@
-//! Requests whose values travel unchanged.
+//! Authorization requests of clients that get no handles (`codes = "upstream"`): forwarded unchanged. The record is stored under
+//! a digest of values that the authorization response repeats.
 
 use http::Method;
 
@@ -12,7 +13,7 @@ use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::parsed::Fresh;
 
-/// A request whose values travel unchanged, and under what it is found again.
+/// A request that is forwarded unchanged, and the key of its record.
 pub(super) struct Correlated<'p> {
     pending: &'p PendingAuthorization,
     pub(super) key: Digest,
@@ -28,8 +29,8 @@ impl<'p> Correlated<'p> {
         }
     }
 
-    /// Decides about the request, and holds it. The same request once more (a login that comes back to the authorization path) is no
-    /// second decision.
+    /// Decides about the request and stores its record. An identical request (a login that returns to the authorization path) is
+    /// not logged as a second decision.
     pub(super) async fn decide<T>(
         &self,
         exchange: &Exchange<'_>,
@@ -54,9 +55,9 @@ impl<'p> Correlated<'p> {
         }
     }
 
-    /// The key of the sign-in that a form of the server's own goes on with: a server that knows nothing of PKCE writes a consent
-    /// with all parameters but those. The form says what the sign-in began with, and brings no challenge; what comes of it is bound
-    /// to the one that is there.
+    /// The key of the sign-in that a form of the server continues. A server without PKCE writes all parameters into its consent
+    /// form, except those of PKCE. A POST that repeats a recorded request without a challenge is therefore a continuation; its
+    /// code is bound to the recorded challenge.
     pub(super) async fn goes_on(
         &self,
         exchange: &Exchange<'_>,
@@ -65,13 +66,13 @@ impl<'p> Correlated<'p> {
     ) -> Option<Digest> {
         let parsed = &fresh.parsed;
         let is_silent = parsed.code_challenge.is_none() && parsed.code_challenge_method.is_none();
-        // An object may say anything.
+        // The parameters in a request object are unknown.
         let has_object = parsed.request.is_some() || parsed.request_uri.is_some();
         if *method != Method::POST || !is_silent || has_object {
             return None;
         }
         let (pending, store) = (self.pending, &exchange.site.state.store);
-        let is_its = |record: &PendingAuthorization| {
+        let matches = |record: &PendingAuthorization| {
             record.challenge.is_some()
                 && (record.client, record.redirect) == (pending.client, pending.redirect)
                 && record.state == pending.state
@@ -81,21 +82,24 @@ impl<'p> Correlated<'p> {
                     .is_none_or(|mode| record.has_mode(mode))
         };
         if let Ok(Pending::Live(record)) = store.pending(self.key).await {
-            return is_its(&record).then_some(self.key);
+            return matches(&record).then_some(self.key);
         }
-        // One that began when no cookie was set is still found without.
+        // A sign-in that began before cookies were set has no browser in its key.
         let key = correlation(pending, None);
         match store.pending(key).await {
-            Ok(Pending::Live(record)) if record.browser.is_none() && is_its(&record) => Some(key),
+            Ok(Pending::Live(record)) if record.browser.is_none() && matches(&record) => Some(key),
             _ => None,
         }
     }
 
-    /// Under the browser's cookie, where it has one: a stranger who knows the state cannot get in between. Under `soft` a sign-in is
-    /// found without the cookie, too, unless there is a stranger's: it may end in another browser (a link in a mail), and a browser
-    /// may keep no cookies. Not under a state that can be guessed, or none: a stranger's own code would be taken for the answer.
+    /// Stores the record. If the browser has the gate's cookie, the key includes it: an attacker who knows the state cannot get
+    /// the same key.
+    ///
+    /// Under `browser_binding = "soft"` a second record has a key without the cookie: the sign-in may end in another browser (a
+    /// link in a mail), or the browser may drop cookies. There is no second record if the state is absent or short enough to
+    /// guess: the gate would take an attacker's own code for the response to it.
     async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
-        /// Bytes of a state that is not guessed: 96 bits in base64url.
+        /// The shortest state, in bytes, that counts as unguessable: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
         let (store, pending) = (&exchange.site.state.store, self.pending);
         let held = store

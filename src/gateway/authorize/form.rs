@@ -1,4 +1,4 @@
-//! What stands in the body of a request on an authorization path.
+//! Reads the body of a request on an authorization path.
 
 use bytes::Bytes;
 use http::header;
@@ -11,15 +11,15 @@ use crate::oauth::authorize::PROTECTED;
 use crate::oauth::media::{Charset, NoForm, form_charset};
 use crate::policy::Violation;
 
-/// What stands in the body of a request on an authorization path.
+/// The body of a request on an authorization path.
 pub(super) enum Form {
     None,
     Urlencoded(Bytes),
-    /// Only of what may be a continuation: its handle has to stand in the query.
+    /// Not parsed here. Only a continuation may have one, with its handle in the query.
     Multipart,
 }
 
-/// Reads the body, if there is one, leaving it ready to be sent on.
+/// Reads the body, if there is one. It can still be forwarded.
 pub(super) async fn form(
     exchange: &Exchange<'_>,
     request: &mut Received,

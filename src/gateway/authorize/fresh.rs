@@ -1,4 +1,4 @@
-//! Rule 3 of the walk: a fresh authorization request is judged in full and held.
+//! Fresh authorization requests: judged, stored, and answered with a redirect (step 1 of the crate documentation).
 
 use http::Response;
 use http::header::{self, HeaderValue};
@@ -21,7 +21,7 @@ use crate::gateway::settings::Entry;
 use crate::gateway::{browser, reply};
 use crate::http::body::Body;
 
-/// Judges a fresh request, holds it, and sends it on its way.
+/// Judges a fresh request, stores it, and redirects or forwards it.
 pub(super) async fn fresh(
     exchange: &Exchange<'_>,
     request: Received,
@@ -43,7 +43,7 @@ pub(super) async fn fresh(
     };
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
-    // Also of one that was begun before handles were used, or after its client's exception has ended.
+    // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
     let may_correlate =
         !fresh.rule.uses_handles() || exchange.site.settings.rules.any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
@@ -72,13 +72,14 @@ pub(super) async fn fresh(
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
-        // Nothing will come back that is of any use to anybody.
+        // The response cannot contain a code or token.
         return pass(exchange, cleared, None, None).await;
     }
     enter(exchange, cleared, &fresh, (&pending, tie)).await
 }
 
-/// Holds the request under a handle, and puts the handle in place of the client's state.
+/// Stores the request under a handle. Answers with a redirect that has the handle as `state`, or forwards the request so
+/// rewritten.
 async fn enter(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
@@ -104,13 +105,12 @@ async fn enter(
     if redirects {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let location = [request.path().as_bytes(), b"?", &query].concat();
-        // A form may be longer than any target that would be let in again, or have bytes that none has: it is rewritten in
-        // place.
+        // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
         let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
             return reply::entry(location, tie.set_cookie.as_deref());
         }
-        // The browser is here already, and has nothing to follow.
+        // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
         if let Err(error) = exchange.site.state.store.pending(handle.digest()).await {
             return fresh_unavailable(exchange, fresh, error, request);
         }
@@ -134,7 +134,7 @@ async fn handle(
         .await?
     {
         Held::Handle(handle) => Ok(handle),
-        // None of these answers that question.
+        // The store does not return these for a handle.
         Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),
     }
 }

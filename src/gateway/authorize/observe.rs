@@ -1,4 +1,4 @@
-//! Report mode with codes that travel as they are: judged and recorded, and not one byte changed.
+//! The authorization endpoint of an upstream that is only observed: requests are judged and logged, and forwarded byte for byte.
 
 use http::{Method, Response};
 
@@ -14,7 +14,7 @@ use crate::gateway::received::Received;
 use crate::gateway::{bind, elsewhere};
 use crate::http::body::Body;
 
-/// Judges and records, and changes not one byte.
+/// Judges and logs a request, and forwards it unchanged.
 pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
@@ -42,7 +42,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     }
     let form = match form(exchange, request).await {
         Ok(Form::Urlencoded(form)) => Some(form),
-        // A form without a handle is what a login looks like here.
+        // A login form.
         Ok(Form::None | Form::Multipart) => None,
         Err((violation, _)) => return record(exchange, request, violation),
     };
@@ -80,7 +80,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 }
 
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
-    // Nobody is refused here.
+    // No rule of an observed upstream refuses.
     let rule = exchange.site.settings.rules.default_rule();
     exchange.record(rule, violation, request.names().about());
 }

@@ -1,4 +1,4 @@
-//! A fresh request, read and judged, with the record that is made of it.
+//! A fresh authorization request, parsed, and the record that is made from it.
 
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
@@ -11,7 +11,7 @@ use crate::oauth::{
 };
 use crate::policy::{Rule, Violation, authorize};
 
-/// A fresh request with the rule that it is judged by.
+/// A fresh request and the rule that judges it.
 #[derive(Debug)]
 pub(super) struct Fresh<'s> {
     pub(super) submission: &'s Submission<'s>,
@@ -30,7 +30,7 @@ impl<'s> Fresh<'s> {
         let parsed = submission.request(part)?;
         let client = parsed.client_id.map(ClientId::new);
         let rule = exchange.rule_of(client.as_ref());
-        // What is inside a request object may be about anybody.
+        // A request object may name any client.
         let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
             let rules = &exchange.site.settings.rules;
             rule.stricter(rules.strictest(clock::today()))
@@ -58,7 +58,7 @@ impl<'s> Fresh<'s> {
         }
     }
 
-    /// That of its challenge, as far as there is one.
+    /// The method of the challenge, if there is a challenge.
     fn method(&self) -> Option<CodeChallengeMethod> {
         self.parsed.code_challenge?;
         CodeChallengeMethod::parse(self.parsed.code_challenge_method).ok()
@@ -90,7 +90,7 @@ impl<'s> Fresh<'s> {
         }
     }
 
-    /// A sign-in of its client, with its redirect URI, begins.
+    /// Remembers the client's name and its redirect URI.
     pub(super) fn note(&self, exchange: &Exchange<'_>) {
         if let Some(client) = &self.client {
             exchange.site.state.note_client(client);

@@ -1,4 +1,4 @@
-//! On to the upstream: its answer may carry a code.
+//! Forwards a request of the authorization endpoint and handles the answer, which may carry a code.
 
 use http::Response;
 
@@ -10,7 +10,7 @@ use crate::http::body::Body;
 use crate::oauth::Digest;
 use crate::policy::Cleared;
 
-/// Sends a cleared request on; its answer may carry a code.
+/// Forwards a cleared request. `begun`: the record that it created; `handle`: the handle that it carries.
 pub(super) async fn pass(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
@@ -21,7 +21,7 @@ pub(super) async fn pass(
     pass_from(exchange, cleared, begun, (handle, browser)).await
 }
 
-/// The same from a browser that is known.
+/// The same with the browser given, instead of read from the cookie.
 pub(super) async fn pass_from(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,

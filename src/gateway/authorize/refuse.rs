@@ -1,4 +1,4 @@
-//! Refusals: to the client where that is safe, as a page of our own where it is not.
+//! Refusals of fresh requests.
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -18,7 +18,7 @@ use crate::gateway::received::Received;
 use crate::gateway::reply;
 use crate::http::body::Body;
 
-/// The store cannot be asked, or has no room.
+/// Refuses a request because the store failed or is full.
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
@@ -43,7 +43,7 @@ pub(super) fn fresh_unavailable(
     store_unavailable(exchange, error, fresh.about(), accept)
 }
 
-/// An error response to the client where that is safe, a page of ours where it is not (RFC 6749 section 4.1.2.1).
+/// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).
 pub(super) fn refuse(
     exchange: &Exchange<'_>,
     request: &Received,
@@ -55,7 +55,7 @@ pub(super) fn refuse(
         return exchange.page(status, violation, Vec::new(), accept);
     }
     let mode = match fresh.parsed.response_mode {
-        // A signed mode cannot be answered without the server's key.
+        // `None` for a signed mode: the gate does not have the server's key.
         Some(mode) => ResponseMode::parse(mode),
         None => Some(fresh.response_type().default_mode()),
     };
@@ -86,7 +86,7 @@ pub(super) fn refuse(
     reply::authorization_error(&error, &to, mode)
 }
 
-/// The request as it may be shown: what could be a secret is only measured.
+/// The parameters of the request for the page. Of values that may be secret only the length is shown.
 fn redacted(submission: &Submission<'_>, part: Part) -> Vec<(String, String)> {
     const SHOWN: [&str; 7] = [
         "client_id",

@@ -1,4 +1,4 @@
-//! A request as the upstream gets it: with the handle in every `state`.
+//! Rewrites a request for the upstream: every `state` becomes the handle.
 
 use http::{Response, StatusCode};
 
@@ -15,7 +15,8 @@ use crate::policy::{Cleared, Violation};
 
 use super::pass::pass_from;
 
-/// Forwards with the handle in every `state` and PKCE as configured, from the browser with that cookie.
+/// Forwards the request with the handle in every `state`, and with the PKCE parameters that `to_upstream` says. `now`: the digest
+/// of the cookie in the request.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
@@ -43,7 +44,7 @@ pub(super) async fn rewritten(
     let Ok(cleared) = cleared else {
         let client = exchange.site.state.client_name(record.client);
         let names = Names::default().or_of(client, record.challenge.as_ref());
-        // Anything in its place would be another request.
+        // Forwarding the original request instead would bypass the rewrite.
         let text = "the rewritten request would be too long, or not ASCII".to_owned();
         let violation = Violation::MalformedRequest(text);
         exchange.refuse(&violation, names.about());

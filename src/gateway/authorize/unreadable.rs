@@ -1,4 +1,4 @@
-//! Requests that cannot be read.
+//! Malformed and ambiguous requests. They are judged by the rule of the clients that they may concern.
 
 use http::{Method, Response, StatusCode};
 
@@ -11,7 +11,7 @@ use crate::policy::{Decision, Violation, authorize};
 
 use super::pass::pass;
 
-/// Frameworks run HEAD as GET: the code would stand in the `Location` of its answer.
+/// Whether the method is GET or POST. HEAD is not allowed: frameworks run it as GET, and the `Location` would contain the code.
 pub(super) fn is_method(request: &Received) -> bool {
     request.method == Method::GET || request.method == Method::POST
 }
@@ -59,7 +59,7 @@ pub(super) async fn malformed(
     .await
 }
 
-/// A request that cannot be read.
+/// Refuses such a request with `status`, or forwards it in report mode.
 pub(super) async fn unreadable(
     exchange: &Exchange<'_>,
     mut request: Received,

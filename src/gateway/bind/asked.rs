@@ -1,4 +1,4 @@
-//! What is known of the request that an answer is for, and why an answer must not go out.
+//! The request that an answer belongs to ([`Asked`]), and the reason why an answer must not be sent ([`Unsafe`]).
 
 use crate::answer::carrier::Ours;
 use crate::flow::Handle;
@@ -10,16 +10,16 @@ use crate::suspicion::{Said, Suspicion};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Sent;
 
-/// What is known of the request that is being answered.
+/// The request that is being answered.
 #[derive(Clone, Default)]
 pub(in crate::gateway) struct Asked<'a> {
-    /// What it said.
+    /// Its parts that the answer may repeat.
     pub(in crate::gateway) sent: Box<Sent>,
-    /// The browser's cookie.
+    /// The digest of the browser's cookie.
     pub(in crate::gateway) browser: Option<Digest>,
     /// The pending authorization that this very request began.
     pub(in crate::gateway) begun: Option<Digest>,
-    /// The handle that the request was sent on with.
+    /// The handle that the request was forwarded with.
     pub(in crate::gateway) handle: Option<&'a Handle>,
     /// Whether the request was on an authorization path.
     pub(in crate::gateway) at_authorization: bool,
@@ -28,12 +28,12 @@ pub(in crate::gateway) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Whether a code is most likely to follow.
+    /// Whether the answer is likely to carry a code: the request was on an authorization path, or a POST.
     pub(super) fn follows_login(&self) -> bool {
         self.at_authorization || self.sent.is_post()
     }
 
-    /// The sign-in whose authorization request this is: it began with it, or goes on with it as it came from its entry.
+    /// The sign-in whose authorization request this is: the request began it, or followed the redirect that began it.
     pub(super) fn authorization(&self) -> Option<Digest> {
         let is_first = self.at_authorization && !self.sent.is_post();
         let handle = self.handle.filter(|_| is_first);
@@ -54,8 +54,9 @@ impl Asked<'_> {
             .named(&concern, exchange.today())
     }
 
-    /// The rule for an answer that belongs to a sign-in of that client. Where the request may be an authorization request of another
-    /// client, at whatever path, the answer may be about either: a lax client's sign-in is no way around for the others.
+    /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
+    /// client, on any path, the stricter rule of the two applies: the sign-in of a lax client must not be a way around the rule
+    /// of another one.
     pub(super) fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         let own = exchange.rule(Some(client));
@@ -64,7 +65,7 @@ impl Asked<'_> {
         }
         let said = self.sent.said(&exchange.site.state.key);
         let is_named = said.said.has(Said::CLIENT_ID);
-        // About whom a request object is cannot be told.
+        // A request object may name any client.
         let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
             Some(rules.strictest(exchange.today()))
         } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
@@ -75,7 +76,7 @@ impl Asked<'_> {
         other.map_or(own, |other| rules.stricter(own, other))
     }
 
-    /// The handles that may stand in its answer.
+    /// The key and the handle by which carriers recognise handles in the answer.
     pub(super) fn ours<'o>(&'o self, exchange: &Exchange<'o>) -> Ours<'o> {
         Ours {
             key: &exchange.site.state.key,
@@ -84,10 +85,10 @@ impl Asked<'_> {
     }
 }
 
-/// Why an answer must not go out.
+/// Why an answer must not be sent to the client.
 pub(super) struct Unsafe<'g> {
     pub(super) violation: Violation,
-    /// The sign-in that dies with it.
+    /// The sign-in to discard if the answer is refused.
     pub(super) pending: Option<Digest>,
     /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
     pub(super) rule: Option<&'g Rule>,
@@ -105,7 +106,7 @@ impl<'g> Unsafe<'g> {
         }
     }
 
-    /// It cannot be asked whose it is, or there is no room for the code.
+    /// The store failed, or has no room for the code. The answer may concern any client.
     pub(super) fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
         Self {
             violation: error.into(),

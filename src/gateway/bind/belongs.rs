@@ -1,5 +1,5 @@
-//! Whose sign-in a carrier belongs to: that of the handle in its `state`, or where nothing on the wire is rewritten the one that
-//! is found again under the same values.
+//! Finds the sign-in that a carrier belongs to: by the handle in its `state`, or, under `codes = "upstream"`, by the values that
+//! the answer repeats.
 
 use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
@@ -15,9 +15,9 @@ use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
 
-/// Under what a request is found again when nothing on the wire is rewritten: where its answer leads, its state, and the
-/// browser that it came from, where that has our cookie. The client is not among them, because an answer does not name it; two
-/// requests under one key kill both records.
+/// The key of a record under `codes = "upstream"`: a digest of the redirect target, the state, and the gate's cookie if the
+/// browser has one. The client is not part of it, because the answer does not name the client; if two different requests get the
+/// same key, both records become unusable.
 pub(in crate::gateway) fn correlation(
     target: Option<Digest>,
     state: &str,
@@ -32,11 +32,11 @@ pub(in crate::gateway) fn correlation(
     Digest::of("correlation", &[&target, state.as_bytes(), &browser])
 }
 
-/// A carrier's sign-in.
+/// The sign-in of a carrier.
 pub(super) struct Belongs {
-    /// Under which it is kept.
+    /// The key of its record.
     pub(super) key: Digest,
-    /// The handle that stands for it, where one does.
+    /// The handle of its record. `None` under `codes = "upstream"`.
     pub(super) handle: Option<Handle>,
     /// Where the carrier leads.
     pub(super) leads: Leads,
@@ -44,7 +44,7 @@ pub(super) struct Belongs {
 }
 
 enum Whose {
-    Nobodys,
+    None,
     Several,
     Dead,
     Uncertain,
@@ -54,7 +54,7 @@ enum Whose {
 impl Belongs {
     pub(super) fn sign_in(&self) -> SignIn<'_> {
         match &self.whose {
-            Whose::Nobodys => SignIn::None,
+            Whose::None => SignIn::None,
             Whose::Several => SignIn::Several,
             Whose::Dead => SignIn::Dead,
             Whose::Uncertain => SignIn::Uncertain,
@@ -65,7 +65,7 @@ impl Belongs {
     pub(super) fn record(&self) -> Option<&PendingAuthorization> {
         match &self.whose {
             Whose::Live(record) => Some(record),
-            Whose::Nobodys | Whose::Several | Whose::Dead | Whose::Uncertain => None,
+            Whose::None | Whose::Several | Whose::Dead | Whose::Uncertain => None,
         }
     }
 
@@ -73,7 +73,8 @@ impl Belongs {
         self.record().is_some()
     }
 
-    /// The rule of its client. What is dead may have been anybody's, and so may what leads to another client than the one that began.
+    /// The rule that applies to the carrier. A dead handle may have belonged to any client, and a carrier that leads away from
+    /// the redirect URI of its sign-in may concern any client: both get the strictest rule.
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = &exchange.site.settings.rules;
         match &self.whose {
@@ -85,37 +86,35 @@ impl Belongs {
             Whose::Dead | Whose::Several if self.handle.is_some() => {
                 rules.strictest(clock::today())
             }
-            Whose::Dead | Whose::Several | Whose::Nobodys | Whose::Uncertain => {
-                rules.default_rule()
-            }
+            Whose::Dead | Whose::Several | Whose::None | Whose::Uncertain => rules.default_rule(),
         }
     }
 
-    /// Whether the request was one of another client, whose rule is the stricter one.
-    pub(super) fn is_anothers(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
+    /// Whether the request was for another client with a stricter rule.
+    pub(super) fn is_of_other_client(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
         self.record().is_some_and(|record| {
             asked.rule_of(exchange, record.client) != exchange.rule(Some(record.client))
         })
     }
 
-    /// The sign-in dies with an answer that must not go out.
+    /// The reason to refuse an answer of this sign-in.
     pub(super) fn unsafe_because<'g>(
         &self,
         exchange: &Exchange<'g>,
         asked: &Asked<'_>,
         why: &'static str,
     ) -> Unsafe<'g> {
-        let is_somebodys = self.is_live() || self.handle.is_some();
+        let has_sign_in = self.is_live() || self.handle.is_some();
         Unsafe {
             violation: Violation::UnboundCodeInResponse(why),
-            // Where nothing is rewritten the key is made of what others may know, too.
+            // Only a sign-in with a handle is discarded: without one, the key consists of values that others may know.
             pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
-            rule: is_somebodys.then(|| self.rule(exchange, asked)),
+            rule: has_sign_in.then(|| self.rule(exchange, asked)),
             client: self.record().map(|record| record.client),
         }
     }
 
-    /// Tells what `browser_binding = "hard"` would refuse here. What a request with its handle was told already is not told again.
+    /// Logs what `browser_binding = "hard"` would refuse here, unless it was logged for the request already.
     pub(super) fn foretell(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) {
         let is_told = asked.handle.is_some_and(|sent| sent.digest() == self.key);
         if let (Some(record), false) = (self.record(), is_told) {
@@ -137,23 +136,25 @@ pub(super) async fn find<'g>(
     } else {
         Leads::Home
     };
-    let nobodys = Belongs {
+    let no_sign_in = Belongs {
         key: Digest::from_bytes([0; 16]),
         handle: None,
         leads,
-        whose: Whose::Nobodys,
+        whose: Whose::None,
     };
     match carried.handles.as_slice() {
-        [] if is_shown(carried, asked, leads) => out_of_band(exchange, asked, place, nobodys).await,
-        [] if exchange.site.settings.rules.any_upstream_codes() => {
-            correlated(exchange, asked, (place, carried), nobodys).await
+        [] if is_shown(carried, asked, leads) => {
+            out_of_band(exchange, asked, place, no_sign_in).await
         }
-        [] => Ok(nobodys),
-        [handle] => by_handle(exchange, (place, carried), handle, nobodys).await,
+        [] if exchange.site.settings.rules.any_upstream_codes() => {
+            correlated(exchange, asked, (place, carried), no_sign_in).await
+        }
+        [] => Ok(no_sign_in),
+        [handle] => by_handle(exchange, (place, carried), handle, no_sign_in).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
             whose: Whose::Several,
-            ..nobodys
+            ..no_sign_in
         }),
     }
 }
@@ -162,19 +163,19 @@ async fn by_handle<'g>(
     exchange: &Exchange<'g>,
     (place, carried): (&dyn Carrier, &Carried),
     handle: &Handle,
-    nobodys: Belongs,
+    no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let found = Belongs {
         key: handle.digest(),
         handle: Some(handle.clone()),
-        ..nobodys
+        ..no_sign_in
     };
     match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) => {
             let to_client = match record.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
-                // An answer without a redirect URI of its own to compare is the client's only if it is an answer at all,
-                // and leads away.
+                // Without a redirect URI to compare, only an authorization response that leaves the server's origin goes to the
+                // client.
                 None => found.leads == Leads::Away && carried.is_response(),
             };
             let leads = if to_client {
@@ -197,8 +198,7 @@ async fn by_handle<'g>(
     }
 }
 
-/// Whether a carrier leads to a redirect URI. One at the server's own origin may be written without it, or with the one that only
-/// the gate knows.
+/// Whether a carrier leads to this redirect URI, in any form that [`targets`] lists.
 fn is_target(
     exchange: &Exchange<'_>,
     redirect: RedirectDigest,
@@ -209,21 +209,22 @@ fn is_target(
     targets.contains(&redirect.target())
 }
 
-/// Whether an answer may be one that the server shows to the user itself: a page of its own with a code in its address.
+/// Whether the server may show the code to the user itself: the answer leads to a page of the server, with a code in its URL.
 fn is_shown(carried: &Carried, asked: &Asked<'_>, leads: Leads) -> bool {
     leads == Leads::Home && asked.handle.is_some() && !carried.codes.is_empty()
 }
 
-/// Out of band (`urn:ietf:wg:oauth:2.0:oob`): there is no client to redirect to, and no state in the answer. It belongs to the
-/// sign-in that the request went on with, if that has such a redirect URI. If it has this very place for one, the state is missing.
+/// Out of band (`urn:ietf:wg:oauth:2.0:oob`): the answer redirects to no client and has no state. It belongs to the sign-in that
+/// the request continued, if its redirect URI is an out-of-band one. If the carrier leads to the sign-in's redirect URI instead,
+/// the answer lacks its state and is treated as leading away.
 async fn out_of_band<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
     place: &dyn Carrier,
-    nobodys: Belongs,
+    no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let Some(handle) = asked.handle else {
-        return Ok(nobodys);
+        return Ok(no_sign_in);
     };
     match exchange.site.state.store.pending(handle.digest()).await {
         Ok(Pending::Live(record)) if record.redirect.is_some_and(is_out_of_band) => Ok(Belongs {
@@ -235,22 +236,22 @@ async fn out_of_band<'g>(
         Ok(Pending::Live(record))
             if record
                 .redirect
-                .is_some_and(|redirect| is_target(exchange, redirect, place, nobodys.leads)) =>
+                .is_some_and(|redirect| is_target(exchange, redirect, place, no_sign_in.leads)) =>
         {
             Ok(Belongs {
                 key: handle.digest(),
                 leads: Leads::Away,
                 whose: Whose::Live(record),
-                ..nobodys
+                ..no_sign_in
             })
         }
-        Ok(_) => Ok(nobodys),
+        Ok(_) => Ok(no_sign_in),
         Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 
-/// Where a carrier leads, as the redirect URI of its sign-in may have it: as it is written, and one at the server's own origin as
-/// only the gate knows it.
+/// The target of a carrier in every form that the redirect URI of its sign-in may have: as written, and at the server's own
+/// origin also in the form that [`Origins::own_target`](crate::answer::origins::Origins::own_target) makes of it.
 fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Digest> {
     let target = place.target();
     let own = (leads == Leads::Home).then(|| exchange.site.origins.own_target(&target));
@@ -260,21 +261,21 @@ fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Di
     targets
 }
 
-/// The request that was held under the values that come back.
+/// Finds the sign-in under `codes = "upstream"`: by target, state and browser.
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
     (place, carried): (&dyn Carrier, &Carried),
-    nobodys: Belongs,
+    no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();
-    let targets = targets(exchange, place, nobodys.leads);
-    let leads = nobodys.leads;
+    let targets = targets(exchange, place, no_sign_in.leads);
+    let leads = no_sign_in.leads;
     let keys = |browser| {
         let known = targets.iter().copied().map(Some).chain([None]);
         known.map(move |target| correlation(target, state, browser))
     };
-    // That of the request itself: what it says was compared when it was held.
+    // First the record that this request created, or continued after a comparison.
     if let Some(key) = asked.begun {
         match exchange.site.state.store.pending(key).await {
             Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
@@ -289,7 +290,7 @@ async fn correlated<'g>(
             Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
         }
     }
-    // Another client's record under the same values is not that of whom the request names.
+    // If the request names clients, the record of another client is not its record.
     let named = asked.sent.said(&exchange.site.state.key).clients;
     let names_other = |client: Digest| {
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
@@ -300,15 +301,15 @@ async fn correlated<'g>(
             let rule = exchange.rule_of(Some(&ClientId::new(id)));
             !rule.may_change_requests()
         });
-    let mut found = nobodys;
-    // With the cookie first: who sends one was given it by a sign-in that is found with it.
+    let mut found = no_sign_in;
+    // With the cookie first: a browser that has one got it from a sign-in whose key includes it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
             match exchange.site.state.store.pending(key).await {
-                // Whose it is cannot be said. (Under one key the store sees to that.)
                 Ok(Pending::Live(record)) if names_other(record.client) => {}
                 Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {
+                        // Two keys have a matching record. (For equal keys the store reports a conflict.)
                         let whose = Whose::Several;
                         return Ok(Belongs { whose, ..found });
                     }
@@ -320,7 +321,7 @@ async fn correlated<'g>(
                     };
                 }
                 Ok(Pending::Conflict) if !found.is_live() => {
-                    // Enforced, the browser's cookie would have told them apart.
+                    // In enforce mode the browser's cookie would have distinguished them; an observed client gets no cookie.
                     let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
                     let whose = if told_apart && is_watched && browser.is_none() {
                         Whose::Uncertain
@@ -337,15 +338,14 @@ async fn correlated<'g>(
                 Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
             }
         }
-        if !matches!(found.whose, Whose::Nobodys) {
+        if !matches!(found.whose, Whose::None) {
             break;
         }
     }
     Ok(found)
 }
 
-/// Whether a record that was found is that of an answer: under the key of the request that is being answered it may be another
-/// one's.
+/// Whether a record matches the answer. The answer to a request need not belong to the record of that request.
 fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
     let same_target = match record.redirect {
         Some(redirect) => targets.contains(&redirect.target()),

@@ -1,4 +1,4 @@
-//! What is left of an answer when no carrier was found in it, or none that had to be written anew.
+//! Checks the parts of an answer in which no carrier was found.
 
 use std::borrow::Cow;
 
@@ -21,10 +21,10 @@ use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
 
-/// Words of an answer that look like handles. Nobody writes so many; telling each costs a hash.
+/// The most words of one text that are tested for being handles: each test costs a hash. No real answer has so many.
 const MAX_HANDLES: usize = 64;
 
-/// Where a text stands.
+/// The part of the answer that a text comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Field,
@@ -38,18 +38,18 @@ struct Text<'r> {
     kind: Kind,
     why: &'static str,
     place: Place,
-    /// Whether a browser may go where it says.
+    /// Whether a browser may follow a URL in it.
     leads: bool,
-    /// Whether it goes there by itself, as to a `Location`.
+    /// Whether a browser follows it without a click, as a `Location`.
     is_redirect: bool,
-    /// The handles that stand in it, live or dead. `None`: more than anybody writes.
+    /// The handles in it, live or dead. `None`: more than [`MAX_HANDLES`].
     handles: Option<Vec<Handle>>,
 }
 
 impl Text<'_> {
     fn holds(&self, credential: Credential) -> bool {
         let bytes: &[u8] = &self.bytes;
-        // A cookie of the server's own may be called like that.
+        // The server's own cookie may be named like a credential, so the name is skipped unless there is a handle.
         let own_name =
             if self.place == Place::Cookie && self.handles.as_ref().is_some_and(Vec::is_empty) {
                 memchr::memchr(b'=', bytes).map_or(bytes.len(), |at| at + 1)
@@ -60,7 +60,7 @@ impl Text<'_> {
         carries(credential, bytes, self.kind, None)
     }
 
-    /// What it seems to hold, of both a code.
+    /// The credential that it seems to contain; the code, if it seems to contain both.
     fn suspected(&self) -> Option<(&Self, Credential)> {
         let kinds = [Credential::Code, Credential::Token];
         let found = kinds.into_iter().find(|kind| self.holds(*kind));
@@ -119,7 +119,7 @@ fn texts<'r>(
         .get(header::CONTENT_TYPE)
         .map(http::HeaderValue::as_bytes);
     let is_html = kind.is_none_or(|kind| says(kind, b"html"));
-    // In UTF-16 there is a NUL between all letters.
+    // UTF-16 has a NUL in every ASCII letter.
     let page = if memchr::memchr(0, page).is_some() {
         Cow::Owned(page.iter().copied().filter(|byte| *byte != 0).collect())
     } else {
@@ -137,9 +137,11 @@ fn texts<'r>(
     fields.chain([page]).collect()
 }
 
-/// What no carrier was found in. A handle of ours, live or dead, beside what may be a code is an answer that nobody can deliver:
-/// `Refresh`, `Link` and whatever vendors redirect with; a `Location` of an unknown shape; a page. One that is alive counts for
-/// all of its answer. So does a token without a sign-in where it leads away, as one in a `Location` does.
+/// Refuses an answer in which no carrier was found if it still may deliver a credential:
+///
+/// - a handle, live or dead, and a possible code or token in the same text: `Refresh`, `Link` and vendors' ways to redirect, a
+///   `Location` of an unknown shape, a page. A live handle counts for all texts of the answer.
+/// - a token without a sign-in, in a URL that leads away from the server.
 pub(super) async fn leftovers<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -150,7 +152,7 @@ pub(super) async fn leftovers<'g>(
         sealed(exchange, asked, response).await?;
     }
     let texts = texts(exchange, asked, response, &page.text);
-    // Most answers have no handle in them.
+    // Most answers contain no handle.
     if texts.iter().any(Text::has_handle) && beside_handles(exchange, asked, &texts).await? {
         return Ok(());
     }
@@ -161,8 +163,9 @@ pub(super) async fn leftovers<'g>(
     Ok(())
 }
 
-/// Whether an authorization request is answered with a token in a document, in whatever shape, and its sign-in may not have one.
-/// (Pages have links with tokens for pictures, and what a login page asks for with a POST or at another path is its own.)
+/// Whether the answer to an authorization request is a document with a token, and its sign-in may not have tokens. (HTML pages
+/// are not checked: they contain image links with tokens. Other paths and POSTs are not checked: login pages fetch their own
+/// tokens there.)
 async fn is_unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -182,7 +185,7 @@ async fn is_unasked<'g>(
 
 const TOKEN: &str = "a token that was not asked for, in a page or a field";
 
-/// Looks for codes and tokens beside handles. `true`: there is a token, and its sign-in has asked for it.
+/// Looks for codes and tokens in an answer with handles. `true`: it contains a token that its sign-in asked for.
 async fn beside_handles<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -190,7 +193,7 @@ async fn beside_handles<'g>(
 ) -> Result<bool, Unsafe<'g>> {
     let mut may_have_tokens = false;
     let suspects: Vec<(&Text<'_>, Credential)> = texts.iter().filter_map(Text::suspected).collect();
-    // A login page brings the handle and nothing else.
+    // A login page contains the handle, but no code or token.
     if suspects.is_empty() {
         return Ok(false);
     }
@@ -208,9 +211,9 @@ async fn beside_handles<'g>(
             live.first()
         };
         match (sign_in, credential) {
-            // Nobody's, as far as can be told.
+            // It does not belong to a sign-in, as far as known.
             (None, _) if !text.has_handle() => {}
-            // A page may bring the token that a sign-in asked for.
+            // A page may contain the token that its sign-in asked for.
             (Some(sign_in), Credential::Token) => {
                 let unasked = unasked(exchange, asked, sign_in.pending).await?;
                 if unasked.is_some_and(|unasked| text.holds(unasked)) {
@@ -227,7 +230,7 @@ async fn beside_handles<'g>(
     Ok(may_have_tokens)
 }
 
-/// A body that cannot be read, in answer to a request that a code may follow.
+/// Refuses a compressed body, which cannot be read, if the request carried the handle of a sign-in.
 async fn sealed<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -235,8 +238,8 @@ async fn sealed<'g>(
 ) -> Result<(), Unsafe<'g>> {
     let handles = match asked.handle {
         Some(handle) => vec![handle.clone()],
-        // What a page fetches names the page as its Referer. What is stored as it is (words in other languages) comes from a file,
-        // and a file has no code in it.
+        // A request from a script has the page's URL, and so the handle, in its Referer. Files that servers store compressed
+        // (translations, for example) contain no code.
         None => asked.sent.handles(
             &exchange.site.state.key,
             is_document(response) && !is_file(asked, response),
@@ -247,9 +250,9 @@ async fn sealed<'g>(
     }
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
-    let why = "a coding that was not asked for";
+    let why = "the body has a content coding that the gate did not accept";
     let found = suspicious(exchange, asked, (live.first(), why));
-    // What a page fetches is no answer to its sign-in, which goes on.
+    // The answer to a script's request does not end the sign-in.
     let is_answer = asked.handle.is_some() || asked.sent.is_post();
     Err(Unsafe {
         pending: found.pending.filter(|_| is_answer),
@@ -257,13 +260,13 @@ async fn sealed<'g>(
     })
 }
 
-/// Whether an answer is a file that was fetched: it says when it was changed, and sets no cookie.
+/// Whether an answer looks like a static file: it has Last-Modified, and sets no cookie.
 fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     let has = |name| response.headers().contains_key(name);
     !asked.sent.is_post() && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
 }
 
-/// A sign-in that is alive.
+/// A live sign-in.
 struct SignIn {
     pending: Digest,
     client: Digest,
@@ -282,7 +285,7 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
     Ok(live.collect())
 }
 
-/// The tokens that a sign-in may not have.
+/// The kind of token that a sign-in may not have.
 async fn unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -307,7 +310,7 @@ fn suspicious<'g>(
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
         pending: sign_in.map(|sign_in| sign_in.pending),
-        // What is dead may have been anybody's.
+        // A dead handle may have belonged to any client.
         rule: Some(match sign_in {
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),
             None => rules.strictest(clock::today()),
@@ -316,7 +319,7 @@ fn suspicious<'g>(
     }
 }
 
-/// Whether a text leads away with a token as in an authorization response, or by itself with a code.
+/// Whether a text has a URL that leads away with a token like an authorization response, or redirects with a code.
 fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     let bytes: &[u8] = &text.bytes;
     let is_page = text.place == Place::Page;
@@ -328,7 +331,7 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     {
         return true;
     }
-    // Pages of documentation show such responses, with a word in place of the token.
+    // Documentation pages show such responses, with a placeholder for the token.
     let like = if is_page && !asked.at_authorization {
         Credential::Code
     } else {
@@ -341,8 +344,8 @@ fn strays(exchange: &Exchange<'_>, asked: &Asked<'_>, text: &Text<'_>) -> bool {
     may_name_token(bytes) && any_layer(bytes, |layer| layer.split(is_end).any(strays))
 }
 
-/// Whether a `Refresh` is what a `Location` may not be: it leads away with a code or a token, to the server itself with a token
-/// where only a client reads it, or anywhere with a signed response.
+/// Whether a `Refresh` redirects in a way that a `Location` may not: away from the server with a code or a token, to the server
+/// with a token in the fragment, or anywhere with a signed response.
 fn redirects(exchange: &Exchange<'_>, asked: &Asked<'_>, value: &[u8]) -> bool {
     refresh::addresses(value).any(|url| {
         let has = |credential| is_parameter_of(credential, url);

@@ -1,4 +1,4 @@
-//! Reading an answer: its `Location`, and its body where that may carry something.
+//! Reads an answer: its `Location`, and its body if that may contain a code.
 
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -13,26 +13,26 @@ use super::asked::Asked;
 use crate::gateway::exchange::Exchange;
 use crate::http::body::{Body, Peeked};
 
-/// What of a body can be seen.
+/// The part of a body that was read.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Empty when there is nothing to read.
+    /// Empty if the body was not read.
     pub(super) text: Bytes,
     pub(super) extent: Extent,
 }
 
-/// How much of a body that is.
+/// How much of a body was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Extent {
     #[default]
     Whole,
-    /// It goes on for longer than is read, or breaks off.
+    /// The body is longer than the limit, or breaks off.
     Beginning,
-    /// It came in a coding that was not asked for, and cannot be read.
+    /// The body has a content coding although the gate asked for none, so it was not read.
     Sealed,
 }
 
-/// The one `Location` of a redirect, and whether browsers follow it in place of showing the page.
+/// The `Location` of a redirect, and whether browsers follow it instead of showing the body. `Err`: there are two.
 pub(super) fn location(response: &Response<Body>) -> Result<(Option<&[u8]>, bool), &'static str> {
     let status = response.status();
     if !status.is_redirection() {
@@ -50,7 +50,7 @@ pub(super) fn location(response: &Response<Body>) -> Result<(Option<&[u8]>, bool
     }
 }
 
-/// What a body may carry, left ready to be sent on.
+/// Reads a body if it may contain a code. It can still be sent to the client.
 pub(super) async fn page(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
@@ -71,7 +71,6 @@ pub(super) async fn page(
     let limit = exchange.snapshot.limits.response_scan_bytes;
     let extent = match response.body_mut().peek(limit).await {
         Peeked::Whole(_) => Extent::Whole,
-        // What breaks off has a beginning, too.
         Peeked::TooLong | Peeked::Broken => Extent::Beginning,
     };
     let mut text = response.body().read();
@@ -79,7 +78,7 @@ pub(super) async fn page(
     Page { text, extent }
 }
 
-/// Codings that nobody uses are none: browsers show such a page as it is.
+/// Whether a body is compressed. Browsers ignore unknown codings and show the body as it is, so only known ones count.
 fn is_encoded(response: &Response<Body>) -> bool {
     const CODINGS: [&[u8]; 7] = [
         b"gzip",
@@ -100,18 +99,18 @@ fn is_encoded(response: &Response<Body>) -> bool {
     })
 }
 
-/// In media types of what comes bit by bit, and is not held back.
+/// Parts of the media types of streams. Streams are not held back to be read.
 const STREAMS: [&[u8]; 5] = [b"event-stream", b"ndjson", b"json-seq", b"stream=", b"grpc"];
 
-/// Whether an answer is a page or a JSON document, or does not say what it is.
+/// Whether an answer is an HTML page or a JSON document, or has no Content-Type.
 pub(super) fn is_document(response: &Response<Body>) -> bool {
     let kinds = response.headers().get_all(header::CONTENT_TYPE);
     let mut kinds = kinds.iter().map(http::HeaderValue::as_bytes).peekable();
     kinds.peek().is_none() || kinds.any(|kind| says(kind, b"html") || says(kind, b"json"))
 }
 
-/// Whether the body of an answer may carry a code: every page and every JSON document; and whatever answers a request that a code
-/// may follow, but for media.
+/// Whether the body of an answer may contain a code. Every HTML page and JSON document may. After a request on an authorization
+/// path, a POST, or a request with a handle, everything except media may.
 fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     let mut kinds = response
         .headers()
@@ -119,7 +118,7 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
         .iter()
         .map(http::HeaderValue::as_bytes)
         .peekable();
-    // Browsers sniff.
+    // Browsers sniff the type.
     if kinds.peek().is_none() {
         return true;
     }
@@ -140,7 +139,7 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     })
 }
 
-/// Whether nothing in an answer can be a carrier's or a handle's: most are told by one look.
+/// Whether an answer contains neither a carrier nor a handle. A quick test, which decides for most answers.
 pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &Page) -> bool {
     let is_redirect =
         response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
@@ -156,9 +155,9 @@ pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &
         })
 }
 
-/// Whether a handle may stand in a text; where codes are to be expected, also one that is escaped.
+/// Whether a text may contain a handle; in an answer that is likely to carry a code, also an escaped one.
 pub(super) fn may_hold(asked: &Asked<'_>, text: &[u8]) -> bool {
-    // No layer is longer than the text.
+    // Unescaping does not make the text longer.
     if text.len() < handle::LENGTH {
         false
     } else if asked.follows_login() {
@@ -168,13 +167,13 @@ pub(super) fn may_hold(asked: &Asked<'_>, text: &[u8]) -> bool {
     }
 }
 
-/// The fields by which browsers and clients go on to somewhere else.
+/// The header fields whose URL browsers or clients may follow.
 pub(super) fn leads(name: &HeaderName) -> bool {
     [header::LOCATION, header::REFRESH, header::LINK].contains(name)
 }
 
-/// A page that names the upstream's own origin leads the browser around the gate: told, so that an operator can set
-/// the server's public URL.
+/// Logs that a page contains the upstream's own origin. Such links lead the browser around the gate; the operator has to set the
+/// server's public URL.
 pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
     let differs = exchange.site.origin != exchange.site.settings.public_origin;
     if differs && exchange.site.origin_finder.find(page).is_some() {

@@ -1,4 +1,5 @@
-//! What lives longer than a configuration: the sign-ins of one upstream, and what was learned of it and of its clients.
+//! The state of one upstream that outlives a configuration: its sign-ins, and what the gate learned of the server and its
+//! clients.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,37 +14,32 @@ use crate::server::place::InFlight;
 use crate::store::Store;
 use crate::telemetry;
 
-/// Redirect URIs at a loopback address that are remembered until a code is sent to them.
+/// The most entries of [`SiteState::loopback`].
 const MAX_LOOPBACK: usize = 10_000;
 
-/// Clients whose redirect URIs are learned at most, and how many of each; past it errors go to a page of ours instead.
+/// The most clients whose redirect URIs are learned, and the most of each. Beyond that, errors are shown on a page instead.
 const MAX_CLIENTS: usize = 10_000;
 const MAX_LEARNED: usize = 16;
 
-/// Of one upstream, known by its name, whatever its configuration becomes.
+/// The state of one upstream. A new configuration takes it over by the upstream's name.
 #[derive(Debug)]
 pub(crate) struct SiteState {
-    /// As events tell of it.
     pub telemetry: telemetry::Upstream,
-    /// Makes and recognises its handles.
     pub key: HandleKey,
-    /// Its pending authorizations and codes.
     pub store: Arc<Store>,
-    /// Redirect URIs to which the upstream has itself sent a code, with their clients.
+    /// For each client, the redirect URIs to which the upstream has sent a code.
     learned: DashMap<Digest, Vec<Digest>>,
-    /// Redirect URIs at a loopback address: under what they are learned, whatever their port is ([`Loopback`]).
+    /// For each redirect URI at a loopback address, its digest without the port ([`Loopback`]), under which it is learned.
     loopback: DashMap<Digest, Digest>,
-    /// What clients call themselves, for the log.
+    /// Client names by digest, for the log and for [`SiteState::clients`].
     names: DashMap<Digest, ClientId>,
-    /// Codes of which it cannot be said which sign-in they belong to, because nothing may be changed to tell.
+    /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
-    /// What the upstream says about its issuer.
     issuer: Mutex<Issuer>,
     in_flight: InFlight,
 }
 
 impl SiteState {
-    /// With an empty memory of what was learned.
     pub(crate) fn new(name: &str, telemetry: telemetry::Upstream, store: Arc<Store>) -> Self {
         Self {
             telemetry,
@@ -58,23 +54,23 @@ impl SiteState {
         }
     }
 
-    /// Requests on their way at this moment, and answers that are not written yet.
+    /// The number of requests in flight, including answers that are not written yet.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.count()
     }
 
-    /// The places of requests on their way.
+    /// The places of requests in flight.
     pub(crate) fn places(&self) -> &InFlight {
         &self.in_flight
     }
 
-    /// A sign-in with this redirect URI was begun. Of one at a loopback address it is remembered what it is without its port: a
-    /// record has only digests of it.
+    /// Remembers the redirect URI of a new sign-in without its port, if it is at a loopback address. Records have only its
+    /// digest, from which the port cannot be removed.
     pub(crate) fn note_redirect(&self, uri: &RedirectUri) {
         let Some(loopback) = Loopback::of(uri.as_str()) else {
             return;
         };
-        // Whoever begins sign-ins at every port makes others forget: their errors then go to a page, as all did before.
+        // An attacker can fill the map with sign-ins at many ports. Then errors of other clients go to a page.
         if self.loopback.len() >= MAX_LOOPBACK {
             self.loopback.clear();
         }
@@ -82,41 +78,42 @@ impl SiteState {
         self.loopback.insert(exact, loopback.digest());
     }
 
-    /// A client was named: of its sign-in only the digest is kept, and the log is to name it.
+    /// Remembers a client's name. Records have only its digest.
     pub(crate) fn note_client(&self, client: &ClientId) {
-        /// Bytes of a name that is kept.
+        /// The longest name that is remembered, in bytes.
         const LONGEST: usize = 128;
         let digest = client.digest();
         if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
             return;
         }
-        // Made-up names make the log forget others, and nothing else.
+        // Invented names can fill the map, and other names are then forgotten: the log lacks them, and after a change of the
+        // configuration their sign-ins are not recognised as namesakes.
         if self.names.len() >= MAX_CLIENTS {
             self.names.clear();
         }
         self.names.insert(digest, client.clone());
     }
 
-    /// The name of a client that a sign-in belongs to, as far as it is remembered.
+    /// The name of a client, if it is remembered.
     pub(crate) fn client_name(&self, client: Digest) -> Option<ClientId> {
         self.names.get(&client).map(|name| name.clone())
     }
 
-    /// A code went by of which it cannot be said which sign-in it belongs to.
+    /// Remembers a code whose sign-in is uncertain.
     pub(crate) fn note_uncertain(&self, code: Digest) {
-        // It only keeps a report from saying what it cannot know.
+        // Only reports depend on it: nothing is refused because of an entry.
         if self.uncertain.len() >= MAX_CLIENTS {
             self.uncertain.clear();
         }
         self.uncertain.insert(code, ());
     }
 
-    /// Whether that is so of this code. Said once.
+    /// Whether the sign-in of this code is uncertain. Removes the entry.
     pub(crate) fn is_uncertain(&self, code: Digest) -> bool {
         self.uncertain.remove(&code).is_some()
     }
 
-    /// The upstream has itself sent a code to this redirect URI for this client.
+    /// Learns a redirect URI to which the upstream has sent a code for this client.
     pub(crate) fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
         let exact = redirect.to_parts().0;
         let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
@@ -136,7 +133,7 @@ impl SiteState {
         learned.is_some_and(|learned| learned.contains(&exact))
     }
 
-    /// The redirect URI as one that errors may be sent to, if it is known to be the client's.
+    /// The redirect URI for an error response, if it is configured or was learned for this client.
     pub(crate) fn registered(
         &self,
         client: Digest,
@@ -152,12 +149,12 @@ impl SiteState {
         })
     }
 
-    /// The clients of sign-ins, by the names that they were begun under, as far as they are remembered.
+    /// The remembered client names.
     pub(super) fn clients(&self) -> Vec<ClientId> {
         self.names.iter().map(|name| name.clone()).collect()
     }
 
-    /// Metadata went by, or an answer.
+    /// Learns the issuer from metadata or an authorization response.
     pub(crate) fn learn_issuer(&self, said: Issuer) {
         let mut issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
         issuer.in_responses |= said.in_responses;
@@ -166,7 +163,6 @@ impl SiteState {
         }
     }
 
-    /// What is known of it.
     pub(super) fn issuer(&self) -> Issuer {
         let issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
         issuer.clone()

@@ -1,4 +1,4 @@
-//! What a token request has to be before its parameters are read: a form, with no query but a configured one.
+//! Reads the form of a token request. It must be form-encoded, without a query except a configured one.
 
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -11,22 +11,23 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::http::body::Peeked;
 
-/// A request that cannot be judged, and the status that says so best.
+/// The violation of a malformed request, and the status to answer with.
 pub(super) type Unreadable = (Violation, StatusCode);
 
-/// Neither a body nor a query that parameters could stand in.
+/// Whether the request has neither a body nor a query, except a configured query.
 pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
     has_only_configured_query(exchange, request) && http_body::Body::is_end_stream(&request.body)
 }
 
-/// Whether there is no query, or one that the URL of the endpoint has (`endpoints.query`): that one goes on as it came.
+/// Whether there is no query, or only parameters that are part of the endpoint's URL (`endpoints.query`). They are forwarded
+/// unchanged.
 fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> bool {
     let names = &exchange.site.settings.endpoints.query;
     let query = request.target.query();
     query.is_none_or(|query| endpoint_query::is_allowed(query, names))
 }
 
-/// The body of a token request, left ready to be sent on.
+/// The body of a token request. It can still be forwarded.
 pub(super) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
@@ -44,7 +45,7 @@ pub(super) async fn body(
         charset => charset,
     };
     let has_query = !has_only_configured_query(exchange, request);
-    // A form that is refused is read all the same: it says whose it is.
+    // A form is read even if it is refused: the log and the choice of the rule need its client.
     let peeked = match charset {
         Err(NoForm::MediaType) => None,
         Ok(_) | Err(NoForm::Charset | NoForm::NotAscii) => {

@@ -1,4 +1,4 @@
-//! Whose code a redemption is for, by which rule it is judged, and who gets it.
+//! Judges a redemption and claims its code.
 
 use crate::clock;
 use crate::flow::Purpose;
@@ -11,19 +11,19 @@ use crate::policy::redeem::{self, Found, Gone};
 use crate::policy::{Rule, Violation};
 use crate::store::{Claim, Redeemed};
 
-/// A redemption that was judged, and claimed unless it is refused.
+/// The verdict on a redemption, with the claim unless it is refused.
 pub(super) struct Judged<'g> {
     pub(super) rule: &'g Rule,
     pub(super) violation: Option<Violation>,
     pub(super) claim: Option<Claim>,
-    /// Whose code it is, as far as that is known.
+    /// The client that the code was issued to, if known.
     owner: Option<Digest>,
-    /// How the challenge of its sign-in is made.
+    /// The challenge method of its sign-in.
     method: Option<CodeChallengeMethod>,
 }
 
 impl Judged<'_> {
-    /// The client whose code it is, where the request names none.
+    /// The client that the code was issued to, if the request names none.
     pub(super) fn unnamed(
         &self,
         exchange: &Exchange<'_>,
@@ -50,8 +50,9 @@ impl Judged<'_> {
     }
 }
 
-/// Judges the request by the stricter of two rules, that of the client it names and that of the client that the code belongs
-/// to, and claims the code for it unless it is refused: in one step of the store, so that who is refused keeps nobody out.
+/// Judges the request by the stricter of two rules: that of the client that it names, and that of the client that the code was
+/// issued to. Claims the code unless the request is refused. Both happen in one store operation, so that a refused request does
+/// not block another one.
 pub(super) async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
@@ -62,11 +63,11 @@ pub(super) async fn judge<'g>(
     let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
         Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
-        // It may be anybody's, also where a server reads another code than we do.
+        // The code may belong to any client. This includes a code that the server may read differently than the gate.
         None if redemption.client.is_none() || !redemption.code.is_plain() => strictest(),
         None => named,
     };
-    // What is decided is told once, by the caller: a store may have it judged more than once.
+    // The caller logs the decision: the store may call this closure more than once.
     let mut judged = None;
     let redeemed = exchange.site.state.store.redeem(key, |bound| {
         let rule = of(Some(bound.client()));
@@ -104,7 +105,7 @@ pub(super) async fn judge<'g>(
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
         (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
-        // What only watches cannot tell sign-ins apart that a cookie would.
+        // An observed client gets no cookie, which would have distinguished its sign-ins.
         (Ok(Redeemed::Unknown(None)), _)
             if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
         {
@@ -117,7 +118,7 @@ pub(super) async fn judge<'g>(
             }
         }
         (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
-        // A store that answers without having asked is as good as none. Whose code it is cannot be said then.
+        // The store failed, or answered without calling the closure. The owner of the code is unknown.
         (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => Judged {
             rule: strictest(),
             violation: Some(Violation::StoreUnavailable),
@@ -128,7 +129,7 @@ pub(super) async fn judge<'g>(
     }
 }
 
-/// A handle of ours, or a code that travels as the upstream issued it.
+/// The key of the code in the store: of a handle, or of the upstream's own code.
 pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
     match exchange
         .site

@@ -1,4 +1,4 @@
-//! Step 5 of the walk: how the code is left after the exchange.
+//! Settles a claim after the exchange: burns or releases the code (step 5 of the crate documentation).
 
 use http::{Response, header};
 
@@ -10,10 +10,11 @@ use crate::upstream::UpstreamError;
 use crate::gateway::exchange::Exchange;
 use crate::http::body::{Body, Peeked};
 
-/// Bytes of an answer that are read to see whether the code is still good.
+/// How much of an answer is read to decide whether the code is still valid, in bytes.
 const ANSWER: usize = 16 * 1024;
 
-/// Step 5: an answer burns the code, unless it is one that leaves it good; so does none, unless nothing was sent.
+/// Settles the claim. An answer burns the code unless it shows that the code was not redeemed; a failure burns it unless the
+/// request was not sent.
 pub(super) async fn settle(
     exchange: &Exchange<'_>,
     claim: Option<Claim>,
@@ -25,13 +26,13 @@ pub(super) async fn settle(
         Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
         Err(failed) => (Err(failed), Settlement::Burn),
     };
-    // A store that cannot be told keeps the claim, and so the code is never redeemed again.
+    // If the store fails, the claim stays, and the code cannot be redeemed again.
     let _ = exchange.site.state.store.settle(claim, settlement).await;
     sent
 }
 
-/// What an answer does to the code. It has to be read to its end for that: one that breaks off is none. But one that hands out a
-/// token passes piece by piece as it comes, as soon as it names it.
+/// Reads an answer and decides about the code. An answer that breaks off counts as none. A success is streamed as soon as a token
+/// is found in it; other answers are held back until they end, or until [`ANSWER`] bytes.
 async fn said(
     exchange: &Exchange<'_>,
     mut response: Response<Body>,
@@ -42,11 +43,11 @@ async fn said(
     }
     let mut looked_at = 0;
     let names_token = |so_far: &[u8]| {
-        // An error may name one just so.
+        // The text of an error may mention a token.
         if status >= 400 {
             return false;
         }
-        // A name may stand in two pieces; what was looked at is not looked at again.
+        // Continues shortly before the end of what was searched already: a name may be split between two chunks.
         let from = usize::saturating_sub(looked_at, settlement::LONGEST_NAME);
         looked_at = so_far.len();
         settlement::names_token(so_far.get(from..).unwrap_or_default())

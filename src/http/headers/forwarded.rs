@@ -1,4 +1,4 @@
-//! Who the client is, as trusted proxies say it.
+//! Finds the client's address in the fields of trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,11 +8,12 @@ use ipnet::IpNet;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address: that of the peer; where the peer is one of these proxies, the last that they say and that is none of
-/// theirs. What stands before it the client may have written. `None`: they do not say it, or not so that it can be read.
+/// The client's address: the peer's, or if the peer is a trusted proxy, the last address in the field that is not a proxy's. The
+/// client may have written the addresses before that one. `None`: the proxies do not name the client, or the field cannot be
+/// parsed.
 pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Option<IpAddr> {
     let mut address = peer;
-    // Most proxies write X-Forwarded-For, and pass on what clients send as `Forwarded`.
+    // X-Forwarded-For first: most proxies set it, and forward the client's own `Forwarded` unchanged.
     let is_forwarded = !headers.contains_key(X_FORWARDED_FOR);
     let name = if is_forwarded {
         header::FORWARDED
@@ -33,20 +34,20 @@ pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Op
     Some(address)
 }
 
-/// Whether it is the address of a trusted proxy, also where an IPv4 address is written as IPv6.
+/// Whether the address is a trusted proxy's. An IPv4-mapped IPv6 address counts as the IPv4 address.
 pub(crate) fn is_proxy(address: IpAddr, proxies: &[IpNet]) -> bool {
     let address = address.to_canonical();
     proxies.iter().any(|network| network.contains(&address))
 }
 
-/// `for` in an element of `Forwarded` (RFC 7239 section 4).
+/// The `for` parameter in an element of `Forwarded` (RFC 7239 section 4).
 fn node(element: &str) -> Option<&str> {
     let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
     let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
     Some(node.trim().trim_matches('"'))
 }
 
-/// With a port or without one, an IPv6 address in brackets or not.
+/// Parses an address, with or without a port, and with or without the brackets of IPv6.
 fn address(node: &str) -> Option<IpAddr> {
     let node = node.trim();
     let bare = node
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_say_is_not_believed() {
+    fn fields_of_untrusted_peers_are_ignored() {
         let said = [
             ("x-forwarded-for", "192.0.2.1"),
             ("forwarded", "for=192.0.2.1"),
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_that_is_no_proxys_counts() {
+    fn the_last_address_that_is_not_a_proxy_counts() {
         let of = |value| client_of("10.0.0.1", &[("x-forwarded-for", value)]);
         for (value, address) in [
             ("192.0.2.1", "192.0.2.1"),
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_where_it_is_alone() {
+    fn forwarded_is_read_if_there_is_no_x_forwarded_for() {
         for (value, address) in [
             ("for=192.0.2.1", "192.0.2.1"),
             (
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proxies_do_not_say_is_not_guessed() {
+    fn a_missing_or_invalid_address_is_not_guessed() {
         let x = |value| client_of("10.0.0.1", &[("x-forwarded-for", value)]);
         for value in [
             "",

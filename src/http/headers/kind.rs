@@ -1,22 +1,22 @@
-//! What a header field is to a gate, by its name. Asked of every field of every request: one `match`, and nothing allocated.
+//! Classifies header fields by name. Runs for every field of every request, so it is one `match` without allocations.
 
-/// Who may say it, and how far it goes.
+/// Who may set a field, and whether it is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Ends at this hop (RFC 9110 section 7.6.1).
+    /// A hop-by-hop field (RFC 9110 section 7.6.1).
     Hop,
-    /// By which servers and frameworks let a forwarder change path or method of a request, which describes a framing that
-    /// ends here, or which turns into a variable of the server's own. Nobody's travels on.
-    Nobodys,
-    /// By which a forwarder says who the peer is and how it was reached: believed of trusted proxies only.
+    /// Never forwarded: it lets a forwarder change the path or method of a request, describes the framing of this hop, or becomes
+    /// a variable of the server (CGI).
+    Never,
+    /// A forwarder uses it to describe the client and its connection. Kept only from trusted proxies.
     Forwarders,
-    /// Likewise, and said by us too.
+    /// The same, and the gate sets it, too.
     Ours,
-    /// Anything else.
+    /// Any other field.
     Ordinary,
 }
 
-/// Fields with these names behind `x-` are those of forwarders, of load balancers, and of the proxies that sign people in.
+/// Prefixes, after `x-`, of fields that load balancers and authenticating proxies set.
 const X_FORWARDERS: [&str; 21] = [
     "forwarded-",
     "original-",
@@ -41,7 +41,7 @@ const X_FORWARDERS: [&str; 21] = [
     "pomerium-",
 ];
 
-/// Likewise, without `x-`.
+/// Prefixes of such fields without `x-`.
 const FORWARDERS: [&str; 5] = [
     "ssl-client-",
     "client-cert",
@@ -50,11 +50,11 @@ const FORWARDERS: [&str; 5] = [
     "tailscale-user-",
 ];
 
-/// `name` is in lower case.
+/// `name` must be in lower case.
 pub(super) fn kind(name: &str) -> Kind {
-    // CGI and its descendants read `_` and `-` alike.
+    // CGI and its successors do not distinguish `_` and `-`.
     if name.bytes().any(|byte| byte == b'_') {
-        return Kind::Nobodys;
+        return Kind::Never;
     }
     match name.as_bytes().first() {
         Some(b'x') => name
@@ -80,7 +80,7 @@ fn kind_of_extension(name: &str) -> Kind {
         | "method-override"
         | "script-name"
         | "accel-redirect"
-        | "disable-redirect" => Kind::Nobodys,
+        | "disable-redirect" => Kind::Never,
         "forwarded" | "real-ip" | "client-ip" | "cluster-client-ip" | "originating-ip"
         | "azure-clientip" | "azure-socketip" | "host" | "http-host-override" | "scheme"
         | "url-scheme" | "client-dn" | "client-verify" => Kind::Forwarders,
@@ -93,14 +93,14 @@ fn kind_of_other(name: &str) -> Kind {
     match name {
         "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer"
         | "transfer-encoding" | "upgrade" | "http2-settings" => Kind::Hop,
-        // `Proxy` becomes HTTP_PROXY, by which libraries find the way out.
+        // CGI turns `Proxy` into HTTP_PROXY, which HTTP libraries use as their proxy.
         "expect"
         | "content-length"
         | "script-name"
         | "path-info"
         | "path-translated"
         | "proxy"
-        | "proxy-authorization" => Kind::Nobodys,
+        | "proxy-authorization" => Kind::Never,
         "forwarded" => Kind::Ours,
         "forwarded-for" | "client-ip" | "true-client-ip" | "fastly-client-ip" | "fly-client-ip"
         | "front-end-https" | "remote-addr" | "remote-user" | "remote-groups" | "remote-name"
@@ -119,14 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_known_by_its_name() {
+    fn fields_are_classified_by_name() {
         for (expected, names) in [
             (
                 Kind::Hop,
                 "connection keep-alive proxy-connection te trailer transfer-encoding upgrade http2-settings",
             ),
             (
-                Kind::Nobodys,
+                Kind::Never,
                 "expect content-length script-name path-info path-translated proxy proxy-authorization x-original-url \
                  x-original-uri x-original-host x-rewrite-url x-rewrite-uri x-http-method x-http-method-override \
                  x-method-override x-script-name x-envoy-original-path x-accel-redirect x-disable-redirect x_real_ip a_b",

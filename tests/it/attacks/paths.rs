@@ -291,7 +291,7 @@ fn double_escapes() {
 }
 
 /// Attacks 5 and 12. Servers that remove dot segments before they decode, after it, or both, end up in different places: no
-/// path with such a segment passes, wherever it leads. Fails without `is_crooked` in `gateway/endpoint/fold.rs`.
+/// path with such a segment passes, wherever it leads. Fails without `is_ambiguous` in `route/fold.rs`.
 #[test]
 fn dot_segments_by_the_order_of_reading() {
     all_folded(&[

@@ -2,7 +2,7 @@
 //! the name of the other.
 //!
 //! Seen to fail: `continuations_that_name_another_client` when a mismatch is judged by the rule of the sign-in's client alone,
-//! `answers_to_requests_of_another_client` without `is_anothers` in the facts of an answer.
+//! `answers_to_requests_of_another_client` without `is_of_other_client` in the facts of an answer.
 
 use super::super::multipart;
 use super::request_objects::objects;

@@ -199,7 +199,7 @@ fn refreshes_that_go_out() {
     });
 }
 
-/// In the address that a form posts to, whatever stands in its fields. Fails without `FormPost::says_in_address`.
+/// In the address that a form posts to, whatever stands in its fields. Fails without `FormPost::has_credential_in_action`.
 #[test]
 fn forms_that_post_to_an_address_with_a_code() {
     let signed = jwt(r#"{"code":"RAW-of-nobody"}"#);
