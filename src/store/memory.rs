@@ -1,40 +1,43 @@
-//! The store in this process.
+//! The store in the memory of this process.
 //!
-//! What it keeps, and what that costs at a million records (the `memory` mode of `benches/store.rs` measures it):
+//! Memory per record, in bytes, at a million records (measured with the `memory` mode of `benches/store.rs`):
 //!
 //! ```text
 //!                                                           log   index   together
 //! pending authorization, S256, client state of 64 bytes       128      25        155
-//! bound code of 32 bytes, or what is left of it                96      25        122
-//! its trace, which stays for four times as long                48      25         74
+//! bound code of 32 bytes, or its tombstone                     96      25        122
+//! trace of a code, which lives four times as long              48      25         74
 //! a record for a client or redirect URI beyond the 3584th     +48                +48
-//! the same, of a trace                                        +16                +16
-//! a client of its own for every record                                +52        +52
-//! a network of its own for every record (computed)             +29 to 57  +29 to 57
+//! a trace for such a client or redirect URI                   +16                +16
+//! a different client for every record                                 +52        +52
+//! a different network for every record (computed)              +29 to 57  +29 to 57
 //! ```
 //!
-//! - `record`: how a record is packed; `origin`: clients and redirect URIs, kept once.
-//! - `log`: records one behind the other in the order of their deadlines; `table`: an index in front of logs.
-//! - `bind`: the verb with three records; `expiry`: making room; `usage`: capacity, shares and numbers; `network`: a network's
-//!   share, and how many sign-ins a second it begins.
+//! - `record`: the packed form of a record; `origin`: clients and redirect URIs, stored once.
+//! - `log`: records in the order of their deadlines; `table`: an index over logs.
+//! - `bind`: the operation on three records; `expiry`: making room; `usage`: capacity, shares and counters; `network`:
+//!   a network's share and rate.
+//! - `entropy`: random bytes; `sync`: locks and atomics, which a model checker can replace.
 //! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
-//! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that who
-//! comes late is told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that
-//! is added, and the rest with [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are
-//! alive. Each log has records of one lifetime: those whose redirect has not been followed have one of their own. (After a reload
-//! with a shorter lifetime, the shorter ones are dropped when the longer ones in front of them are. They are over in time.)
+//! **Expiry.** A record expires at its deadline, to the millisecond. It is dropped a minute later, so that a late
+//! request is told "expired" and not "unknown"; at capacity it is dropped at once. Every addition drops up to two
+//! expired records, and [`MemoryStore::sweep`] the rest, 64 at a time; nothing iterates over live records. All records
+//! in a log have the same lifetime, so those whose redirect has not been followed have separate logs. (After a reload
+//! with a shorter lifetime, new records are dropped only after the older ones in front of them, but they expire in
+//! time.)
 //!
-//! **Atomicity.** What a verb does to a record it does under the lock of its log; `redeem` judges there, too. `bind`
-//! adds the code while it holds the entry of the code's trace in the index, and reads and counts under the lock of the
-//! pending authorization while it holds the code's: traces, codes, pending authorizations, in this order. A sign-in whose redirect
-//! is followed moves from one table to another, while the entry of the second is held: pending authorizations, unfollowed ones.
+//! **Atomicity.** Each operation changes a record under the lock of its log, and `redeem` also judges under it. `bind`
+//! adds the code while it holds the index entry of the code's trace, and reads and counts under the lock of the pending
+//! authorization while it holds the entry of the code: the lock order is traces, codes, pending authorizations. A
+//! sign-in whose redirect is followed moves between two tables while the entry of the second is held: pending
+//! authorizations, then unfollowed ones.
 //!
-//! **Traces** say of each raw code to which sign-in it was bound, for longer than the code lives here: it is never bound
-//! to another one (`bind`). There are as many as codes; they count as none.
+//! **Traces** record to which sign-in each raw code was bound, for longer than the code lives here, so that it is never
+//! bound to another one (`bind`). There are as many traces as codes; they do not count towards the capacity.
 //!
-//! **Tombstones** and conflict markers are records whose secrets have been wiped. Their bytes are free when their
-//! segment of the log is, which is when they would have expired.
+//! **Tombstones** and conflict markers are records with wiped secrets. Their memory is freed together with their log
+//! segment, when they would have expired.
 
 mod bind;
 mod entropy;
@@ -80,33 +83,33 @@ use usage::{Holder, MINTS, NO_PLACE, Usage};
 
 pub(crate) use entropy::random;
 
-/// How long a sign-in waits for its browser to follow the redirect: seconds for any browser, also a slow one.
+/// How long a sign-in waits for the browser to follow the redirect, which takes seconds even in slow browsers.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
 
-/// Pending authorizations and codes in this process's memory. See the module's documentation.
+/// A store in the memory of this process. See the module documentation.
 pub struct MemoryStore {
     limits: Arc<Limits>,
     key: HandleKey,
     clock: Clock,
-    /// Pending authorizations whose redirect has not been followed. They live for a minute, and so have a log of their own.
+    /// Pending authorizations whose redirect has not been followed. They live for a minute, so they have separate logs.
     unfollowed: Table,
     pending: Table,
     codes: Table,
-    /// Under the digests of raw codes.
+    /// Keyed by the digests of raw codes.
     traces: Table,
     origins: Origins,
     usage: Usage,
-    /// How long the codes are that were bound, as [`CodeLengths`].
+    /// The lengths of all codes ever bound, as [`CodeLengths`].
     code_lengths: [AtomicU64; CodeLengths::WORDS],
-    /// Where the sweep goes on: shards of unfollowed sign-ins, of pending authorizations, of codes, of traces.
+    /// The shard at which the sweep continues: of unfollowed sign-ins, pending authorizations, codes, traces.
     cursor: AtomicUsize,
-    /// The shard of which the next unfollowed sign-ins are evicted.
+    /// The shard from which unfollowed sign-ins are evicted next.
     evicting: AtomicUsize,
-    /// The millisecond, plus one, at which nothing had expired. Until the next one nothing has.
+    /// The last millisecond, plus one, at which no record had expired; a second search in it is useless.
     nothing_expired: AtomicU64,
 }
 
-/// A pending authorization that is to be held.
+/// A pending authorization to be stored.
 #[derive(Clone, Copy)]
 struct New<'p> {
     /// [`State::Pending`] or [`State::Unfollowed`].
@@ -117,7 +120,7 @@ struct New<'p> {
 }
 
 impl MemoryStore {
-    /// An empty store; `key` makes its handles.
+    /// Creates an empty store. `key` signs its handles.
     pub fn new(settings: &Settings, key: HandleKey, clock: Clock) -> Self {
         let limits = Arc::new(Limits::new(settings));
         Self {
@@ -137,13 +140,13 @@ impl MemoryStore {
         }
     }
 
-    /// Changes what may be kept from now on. Records that are there keep their deadlines; where they are more than there may be
-    /// now, new ones are refused until there are fewer.
+    /// Changes the limits. Existing records keep their deadlines; if there are more than now allowed, new ones are
+    /// refused until enough have expired.
     pub fn configure(&self, settings: &Settings) {
         self.limits.set(settings);
     }
 
-    /// Keeps a new pending authorization that comes from that network.
+    /// Stores a new pending authorization from `network`.
     pub fn hold(
         &self,
         place: Place,
@@ -151,7 +154,7 @@ impl MemoryStore {
         network: Option<Network>,
     ) -> Result<Held, StoreError> {
         let now = self.clock.now();
-        // Before there is room for a new one: a reload needs none.
+        // Before reserving room: a reload needs none.
         if let Place::Digest(key) = place
             && let Some(Some(held)) = self
                 .pending
@@ -187,7 +190,7 @@ impl MemoryStore {
         Ok(held)
     }
 
-    /// Reads a pending authorization; it stays. From now on it was followed.
+    /// Reads a pending authorization without removing it, and marks its redirect as followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
         let read = self.followed(key, now, |record| match record.state() {
@@ -207,7 +210,7 @@ impl MemoryStore {
             | State::Burnt
             | State::Trace => Pending::Conflict,
         });
-        // What was followed too late is told as such.
+        // A redirect that was followed too late is reported as expired.
         let late = || self.unfollowed.with(key, |_| Pending::Expired);
         read.or_else(late).unwrap_or(Pending::Unknown)
     }
@@ -215,7 +218,7 @@ impl MemoryStore {
     /// Binds a code to the pending authorization under `pending`.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "the caller's copy of the code ends here"
+        reason = "the caller's copy of the code is wiped here"
     )]
     pub fn bind(
         &self,
@@ -223,7 +226,7 @@ impl MemoryStore {
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        // Before it can be asked for. Most are as long as those before.
+        // Recorded before the code can be looked up. Usually the length is known already.
         let (word, bit) = CodeLengths::place(code.expose().len());
         if let Some(known) = self.code_lengths.get(word)
             && known.load(Ordering::Acquire) & bit == 0
@@ -233,29 +236,29 @@ impl MemoryStore {
         self.bind_to(pending, place, &code, self.clock.now())
     }
 
-    /// How long the codes are that were ever bound here.
+    /// The lengths of all codes ever bound here.
     pub fn code_lengths(&self) -> CodeLengths {
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
         CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
-    /// Judges a request by the code under that key, and claims the code for it if it matches, in one step.
+    /// Judges a request by the code under `key` and, if it matches, claims the code, in one step.
     pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         let now = self.clock.now();
-        // Looked for in any case: that a code is there is not to be told by the time.
+        // Always looked up, so that the response time does not reveal whether the code exists.
         let traced = self.traces.with(key, |record| self.client_of(record));
         let redeemed = self
             .codes
             .with(key, |record| self.redeem_from(record, now, judge));
         match (redeemed.flatten(), traced.flatten()) {
-            // What is over may be older than the trace.
+            // An expired record may be older than the trace, which names the current owner.
             (Some(Redeemed::Expired(_)), Some(owner)) => Redeemed::Expired(owner),
             (Some(redeemed), _) => redeemed,
             (None, owner) => Redeemed::Unknown(owner),
         }
     }
 
-    /// Whose these are or were, as long as they are remembered; in the order of the question.
+    /// The owner of each candidate, in the same order, as long as the store remembers it.
     pub fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let now = self.clock.now();
         let owner = |record: &mut Record<'_>| {
@@ -273,7 +276,7 @@ impl MemoryStore {
         let owner_of = |candidate: &Candidate| match *candidate {
             Candidate::State(key) => self.sign_in(key, owner).flatten(),
             Candidate::Code(key) => {
-                // Both in any case, as in `redeem`. What is over may be older than the trace.
+                // Always both lookups, as in `redeem`. An expired code may be older than the trace.
                 let traced = self.traces.with(key, owner).flatten();
                 let in_time =
                     |record: &mut Record<'_>| Some((owner(record)?, !record.is_over(now)));
@@ -286,10 +289,10 @@ impl MemoryStore {
         candidates.iter().map(owner_of).collect()
     }
 
-    /// Ends a claim. What has expired stays expired, and what has taken its place meanwhile is left alone.
+    /// Ends a claim. An expired code stays expired, and a later record under the same key is left alone.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
         let (key, fence, counts) = (claim.key(), claim.fence(), claim.is_proved());
-        drop(claim); // its copy of the code is wiped before anything else happens
+        drop(claim); // wipes its copy of the code first
         self.codes.with(key, |record| {
             if record.state() != State::Claimed || fence_of(record) != fence {
                 return;
@@ -304,15 +307,15 @@ impl MemoryStore {
         });
     }
 
-    /// Kills a pending authorization: a conflict marker stays in its place until it would have expired. Codes that
-    /// were bound before stay what they are.
+    /// Invalidates a pending authorization: a conflict marker replaces it until it would have expired. Codes bound
+    /// before stay valid.
     pub fn discard(&self, pending: Digest) {
         self.followed(pending, self.clock.now(), |record| {
             record.entomb(State::Conflict);
         });
     }
 
-    /// Numbers for metrics and readiness.
+    /// Counters for metrics and readiness.
     pub fn statistics(&self) -> Statistics {
         let usage = self.usage.statistics();
         let tables = [&self.unfollowed, &self.pending, &self.codes, &self.traces];
@@ -323,7 +326,7 @@ impl MemoryStore {
         }
     }
 
-    /// A record of a pending authorization, whose redirect is followed now if it was not before: then it lives on.
+    /// Reads or changes a pending authorization, and extends its life if its redirect was not followed before.
     fn followed<T>(
         &self,
         key: Digest,
@@ -337,7 +340,8 @@ impl MemoryStore {
         })
     }
 
-    /// Where two follow at once, the second finds it where the first has put it: it is always in one of the two tables.
+    /// If two threads follow at once, the second finds the record that the first has moved: it is always in one of the
+    /// two tables.
     fn follow(&self, key: Digest, now: Timestamp) {
         let deadline = now.after(self.limits.pending());
         let live = |record: &mut Record<'_>| {
@@ -351,13 +355,13 @@ impl MemoryStore {
         }
     }
 
-    /// A record of a pending authorization, followed or not; it stays what it is.
+    /// Reads a pending authorization, followed or not, without following it.
     fn sign_in<T>(&self, key: Digest, read: impl Fn(&mut Record<'_>) -> T) -> Option<T> {
         let of_unfollowed =
             |record: &mut Record<'_>| (record.state() != State::Followed).then(|| read(record));
         let found = self.pending.with(key, &read);
         let found = found.or_else(|| self.unfollowed.with(key, of_unfollowed).flatten());
-        // It may have been followed between the two.
+        // Another thread may have moved it between the two lookups.
         found.or_else(|| self.pending.with(key, read))
     }
 
@@ -400,7 +404,7 @@ impl MemoryStore {
         }
     }
 
-    /// What is made of a record that stands where another one is to be held. `None`: it is over, and makes way.
+    /// Decides about a record with the same key as a new one. `None`: it may be replaced.
     fn meet(
         &self,
         there: &mut Record<'_>,
@@ -417,11 +421,11 @@ impl MemoryStore {
         if same {
             return Some(Held::Again);
         }
-        // A sign-in that has yielded its code is no longer waited for: who signs in again under the same values, because its
-        // client has one state for all, takes its place. The code stays bound to what it was bound to.
-        // (Not within one millisecond: by its deadline one use of these values is told from the next.)
+        // A sign-in that has yielded its code is complete. A user who signs in again under the same values, because the
+        // client always sends the same state, replaces it; the code stays bound as it was. (Not within the same
+        // millisecond: the deadline distinguishes two uses of the same values.)
         let is_later = there.deadline() < now.after(self.limits.pending());
-        // And not where a stranger may know the values: with the browser's cookie among them nobody else does.
+        // Only if the values include the browser's cookie: otherwise an attacker may know them.
         let is_own = pending.browser.is_some();
         if there.state() == State::Pending && there.count() > 0 && is_later && is_own {
             return None;
@@ -494,12 +498,12 @@ impl MemoryStore {
     }
 }
 
-/// Tells the claim of a code from that of a later one under the same key, whose deadline is another one.
+/// Distinguishes claims of successive codes under the same key by their deadlines.
 fn fence_of(record: &Record<'_>) -> u64 {
     record.deadline().as_millis()
 }
 
-/// Numbers only: records are full of secrets.
+/// Prints counters only: records contain secrets.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MemoryStore")

@@ -1,12 +1,12 @@
-//! Binding a code: the one verb that concerns more than one record.
+//! Binding a code: the only operation on more than one record.
 //!
-//! A raw code is bound to one sign-in, ever: whoever gets a stranger's code into an answer to a sign-in of its own must not
-//! have it bound there too. So each raw code leaves a trace, under its digest: to which sign-in it was bound. The trace
-//! lives for `pending` + `code`, because codes may live longer at the upstream than here (RFC 6749, section 4.1.2
-//! recommends ten minutes at most), and for so long the same sign-in may yield the code again, which then lives on.
+//! A raw code is bound to one sign-in, ever: an attacker who injects another user's code into an answer to an own
+//! sign-in must not get it bound there. So each raw code leaves a trace under its digest that names its sign-in. The
+//! trace lives for `pending` + `code`, because codes may live longer at the upstream than here (RFC 6749 section 4.1.2
+//! recommends ten minutes at most). During that time the same sign-in may yield the code again, which extends its life.
 //!
-//! Locks: the trace's entry of the index is held while the code is added, and the code's while the pending authorization is
-//! read and counts: traces, codes, pending authorizations, in this order.
+//! Locks: the index entry of the trace is held while the code is added, and that of the code while the pending
+//! authorization is read and counted. The order is traces, codes, pending authorizations.
 
 use super::network::{Met, NetworkName};
 use super::origin::{Origin, OriginName};
@@ -21,8 +21,8 @@ use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 use crate::store::settings::Limit;
 use crate::store::verbs::{Bound, Place, StoreError};
 
-/// One use of the key of a pending authorization: under values that travel anyway the next one has the same key, and a later
-/// deadline.
+/// One use of the key of a pending authorization. With `codes = "upstream"` a later sign-in may have the same key, but
+/// has a later deadline.
 #[derive(Clone, Copy)]
 struct SignIn {
     key: Digest,
@@ -30,7 +30,7 @@ struct SignIn {
 }
 
 impl SignIn {
-    /// Both in one, because there are as many of these as codes.
+    /// Key and deadline combined into one digest, to save memory: there are as many of these as codes.
     fn name(self) -> Digest {
         let mut name = *self.key.as_bytes();
         let deadline = self.deadline.as_millis().to_le_bytes();
@@ -41,18 +41,18 @@ impl SignIn {
     }
 }
 
-/// What a code takes over from its pending authorization, whose end it may outlive.
+/// The data that a code copies from its pending authorization, which may expire first.
 struct Binding {
     origin: OriginName,
     holder: Holder,
     challenge: Option<CodeChallenge>,
 }
 
-/// Why a code leaves no new trace.
+/// Why no new trace is stored for a code.
 enum Stop {
-    /// It has one: it was bound to this sign-in before.
+    /// There is one already: the code was bound to this sign-in before.
     Again,
-    /// It is not bound.
+    /// The code is not bound.
     Not(Result<Bound, StoreError>),
 }
 
@@ -84,7 +84,7 @@ impl MemoryStore {
                     key: raw,
                     deadline: now.after(self.limits.pending()).after(self.limits.code()),
                     origin: without_redirect(origin),
-                    // A trace takes no room.
+                    // A trace does not count towards the network's share.
                     network: NetworkName::NONE,
                 };
                 pack_trace(head, sign_in.name()).ok_or(Stop::Not(Ok(Bound::Unknown)))
@@ -101,12 +101,12 @@ impl MemoryStore {
                 Err(Stop::Not(answer)) => answer,
                 Err(Stop::Again) => Ok(Bound::Unknown),
             },
-            // The hash of another one stands there. The code cannot be remembered, and so it is not handed out either.
+            // The trace's slot is taken by another hash. A code that cannot be remembered is not issued either.
             Added::NoRoom => Err(NO_PLACE),
         }
     }
 
-    /// Adds the code where it is to be found.
+    /// Adds the code under a new handle or under the given digest.
     fn bind_in(
         &self,
         place: Place,
@@ -177,7 +177,7 @@ impl MemoryStore {
         (added, named)
     }
 
-    /// A code that nobody waits for any more makes room, and the oldest one is over when its time is.
+    /// The error for a lack of room. After the lifetime of a code, the codes that take the room now have expired.
     fn no_room(&self, met: Met) -> StoreError {
         self.usage.refuse();
         match met {
@@ -186,7 +186,7 @@ impl MemoryStore {
         }
     }
 
-    /// Counts a code of the pending authorization. `Err`: it may not have one.
+    /// Counts a further code of the pending authorization. `Err`: none is allowed.
     fn take_binding(&self, sign_in: SignIn, now: Timestamp) -> Result<Binding, Bound> {
         let taken = self.pending.with(sign_in.key, |record| {
             if !is_alive(record, now) || record.deadline() != sign_in.deadline {
@@ -211,7 +211,7 @@ impl MemoryStore {
     }
 }
 
-/// What is made of a code that has left a trace. `None`: that one is over, and makes way.
+/// Decides about a code that already has a trace. `None`: the trace has expired and is replaced.
 fn meet_trace(there: &mut Record<'_>, sign_in: SignIn, now: Timestamp) -> Option<Stop> {
     if there.is_over(now) {
         None
@@ -222,7 +222,7 @@ fn meet_trace(there: &mut Record<'_>, sign_in: SignIn, now: Timestamp) -> Option
     }
 }
 
-/// What is made of a code that stands where this one is to be. `None`: it is over, and makes way.
+/// Decides about a code stored under the same key. `None`: it has expired and is replaced.
 fn meet_code(there: &mut Record<'_>, now: Timestamp, again: bool) -> Option<Bound> {
     if there.is_over(now) {
         None
@@ -233,7 +233,7 @@ fn meet_code(there: &mut Record<'_>, now: Timestamp, again: bool) -> Option<Boun
     }
 }
 
-/// A trace says whose code it was, not where it led.
+/// A trace names the client of a code only, not its redirect URI.
 fn without_redirect(origin: OriginName) -> OriginName {
     match origin {
         OriginName::Number(number) => OriginName::Number(number),

@@ -1,4 +1,5 @@
-//! Making room: dropping what is over, from the head of each log; and what was begun and never gone on with.
+//! Making room: dropping expired records from the head of each log, and evicting sign-ins whose redirect was never
+//! followed.
 
 use std::time::Duration;
 
@@ -14,30 +15,29 @@ use crate::oauth::Digest;
 use crate::store::settings::Limit;
 use crate::store::verbs::StoreError;
 
-/// How long an expired record stays, so that it can be told from one that never was.
+/// How long an expired record is kept, so that it is reported as expired and not as unknown.
 pub(super) const GRACE: Duration = Duration::from_mins(1);
 
-/// How many records are dropped under one lock.
+/// The maximum number of records dropped under one lock.
 const BATCH: usize = 64;
 
-/// How many records of the same shard are dropped with each one that is added: more than one, so that a store
-/// under load gets rid of a backlog by itself.
+/// Expired records of the same shard that are dropped with each addition: more than one, so that a busy store reduces a
+/// backlog by itself.
 const PER_ADDITION: usize = 2;
 
-/// How many records one sweep drops: a few milliseconds' worth, since it runs beside requests.
+/// The maximum number of records dropped by one sweep: a few milliseconds' work, since requests are served meanwhile.
 const PER_SWEEP: usize = 32 * 1024;
 
-/// How many sign-ins whose redirect was not followed are evicted at once: no more than are needed, or some of those whose browser
-/// is about to follow it.
+/// Unfollowed sign-ins evicted at once: few, because the browsers of some are about to follow the redirect.
 const EVICTED: usize = 4;
 
-/// Of unfollowed sign-ins, of pending authorizations, then of codes, whose end makes room; then of traces, which take none.
+/// Shards of unfollowed sign-ins, pending authorizations and codes, which count towards the capacity; traces do not.
 const WITH_ROOM: usize = 3 * SHARDS;
 const ALL_SHARDS: usize = 4 * SHARDS;
 
 impl MemoryStore {
-    /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is
-    /// for the next time.
+    /// Drops records that expired at least a minute ago: a few milliseconds' work at most, in small batches. The next
+    /// call drops the rest.
     pub fn sweep(&self) {
         let mut dropped = 0;
         while dropped < PER_SWEEP {
@@ -53,13 +53,13 @@ impl MemoryStore {
         self.usage.shrink();
     }
 
-    /// One batch of [`MemoryStore::sweep`]; returns how many records were dropped, zero when nothing is due.
+    /// One batch of [`MemoryStore::sweep`]. Returns the number of dropped records; zero if there is nothing to drop.
     pub fn sweep_batch(&self) -> usize {
         self.drop_batch(before_grace(self.clock.now()), ALL_SHARDS)
     }
 
-    /// Room for a pending authorization of that weight. At capacity, what has expired makes room at once; and then those sign-ins
-    /// that were never gone on with, the oldest first: where it is a share that is used up, those of its holder alone.
+    /// Reserves room for a pending authorization of the given weight. At capacity, expired records are dropped at once,
+    /// then the oldest unfollowed sign-ins are evicted; if a share is used up, only those of its holder.
     pub(super) fn room(
         &self,
         holder: Holder,
@@ -80,17 +80,17 @@ impl MemoryStore {
         }
     }
 
-    /// How long it takes until there is room for more of that holder's.
+    /// The time until there is room for this holder.
     pub(super) fn wait(&self, limit: Limit, holder: Holder, now: Timestamp) -> Duration {
         let first = [&self.unfollowed, &self.pending, &self.codes]
             .into_iter()
             .filter_map(|table| table.first_deadline(|record| self.counts(limit, holder, record)))
             .min();
-        // When none of them is the oldest of its shard, it is known when all of them are over.
+        // If none of the holder's records is the oldest of a shard, all have expired after a full lifetime.
         first.map_or(self.limits.pending(), |first| first.since(now))
     }
 
-    /// Whether that record takes room of what is used up.
+    /// Whether the record counts towards the limit.
     fn counts(&self, limit: Limit, holder: Holder, record: &Record<'_>) -> bool {
         match limit {
             Limit::Capacity => true,
@@ -99,7 +99,7 @@ impl MemoryStore {
         }
     }
 
-    /// Whether there was a sign-in to evict.
+    /// Evicts unfollowed sign-ins of one shard. Returns whether there were any.
     fn evict(&self, limit: Limit, holder: Holder) -> bool {
         let start = self.evicting.fetch_add(1, Ordering::Relaxed);
         (start..start + SHARDS).any(|shard| {
@@ -116,13 +116,13 @@ impl MemoryStore {
         })
     }
 
-    /// Drops what is due in the shard of a record that was just added.
+    /// Drops expired records in the shard of a record that was just added.
     pub(super) fn drop_some(&self, table: &Table, key: Digest, now: Timestamp) {
         self.drop_expired(table, table.shard(key), before_grace(now), PER_ADDITION);
     }
 
-    /// Whether there was anything to drop. Looking into all shards for every request that a flood sends would help
-    /// the flood: when nothing has expired by now, nothing will before the next millisecond.
+    /// Drops expired records. Returns whether there were any. If there were none, it does not search again within the
+    /// same millisecond, so that a flood cannot cause a search of all shards for each request.
     fn make_room(&self, now: Timestamp) -> bool {
         let stamp = now.as_millis().saturating_add(1);
         if self.nothing_expired.load(Ordering::Relaxed) == stamp {
@@ -135,7 +135,7 @@ impl MemoryStore {
         dropped > 0
     }
 
-    /// The next batch of any of the first `shards`.
+    /// Drops one batch from the next of the first `shards` shards that has any.
     fn drop_batch(&self, until: Timestamp, shards: usize) -> usize {
         let start = self.cursor.load(Ordering::Relaxed);
         for shard in (start..start + shards).map(|shard| shard % shards) {

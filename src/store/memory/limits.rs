@@ -1,12 +1,12 @@
-//! What is configured of a store, as it is now: a reload changes it, and records that are there stay.
+//! The current limits of a store. A reload changes them; existing records stay.
 
-// The model checker has nothing to find here: no model changes a limit.
+// Not replaced in the model checker: no model changes a limit.
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::store::settings::Settings;
 
-/// Each is read by itself: a verb that meets two of them halfway through a change is as good before it as after it.
+/// Each value is read separately: during a change either value is acceptable.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     /// In milliseconds.
@@ -16,7 +16,7 @@ pub(super) struct Limits {
     capacity: AtomicUsize,
     per_client: AtomicUsize,
     per_network: AtomicUsize,
-    /// Between two sign-ins of one network, in microseconds.
+    /// Minimum time between two sign-ins of one network, in microseconds.
     interval: AtomicU64,
     attempts: AtomicU8,
 }
@@ -54,12 +54,12 @@ impl Limits {
         self.attempts.store(settings.attempts, Ordering::Relaxed);
     }
 
-    /// From the authorization request to the code.
+    /// Lifetime of a pending authorization.
     pub(super) fn pending(&self) -> Duration {
         Duration::from_millis(self.pending.load(Ordering::Relaxed))
     }
 
-    /// From the code to the token.
+    /// Lifetime of a code.
     pub(super) fn code(&self) -> Duration {
         Duration::from_millis(self.code.load(Ordering::Relaxed))
     }
@@ -68,28 +68,28 @@ impl Limits {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// Records that one client may have.
+    /// Maximum number of records of one client.
     pub(super) fn per_client(&self) -> usize {
         self.per_client.load(Ordering::Relaxed)
     }
 
-    /// Records that one network may have.
+    /// Maximum number of records of one network.
     pub(super) fn per_network(&self) -> usize {
         self.per_network.load(Ordering::Relaxed)
     }
 
-    /// Between two sign-ins of one network, in microseconds.
+    /// Minimum time between two sign-ins of one network, in microseconds.
     pub(super) fn interval(&self) -> u64 {
         self.interval.load(Ordering::Relaxed)
     }
 
-    /// Wrong verifiers before a code is burnt.
+    /// Wrong verifiers after which a code is burnt.
     pub(super) fn attempts(&self) -> u8 {
         self.attempts.load(Ordering::Relaxed)
     }
 }
 
-/// At least one record: a share of nothing would lock its holder out of an empty store.
+/// Converts a share to a number of records, at least one: zero would lock the holder out of an empty store.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -100,7 +100,7 @@ fn share(capacity: usize, part: f64) -> usize {
     if part < 1.0 {
         ((capacity as f64 * part) as usize).max(1)
     } else {
-        // One may have everything.
+        // A share of 1: no limit besides the capacity.
         usize::MAX
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_rounded_down_and_never_nothing() {
+    fn a_share_is_rounded_down_but_at_least_one() {
         assert_eq!(share(9, 0.5), 4);
         assert_eq!(share(9, 0.0), 1);
         assert_eq!(share(9, -1.0), 1);

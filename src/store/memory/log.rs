@@ -1,22 +1,22 @@
-//! Records one behind the other, in the order in which they came.
+//! Records in the order in which they were added.
 //!
-//! All records of one kind live equally long, so the oldest is always the next to expire: the log is its own
-//! queue of deadlines, and dropping what has expired never looks for anything. Records are not allocated one by
-//! one, but in segments of fourteen kilobytes: that saves what an allocator rounds up or adds to each of them, and
-//! memory goes back in whole segments. What is dropped is wiped.
+//! All records of a log have the same lifetime, so the oldest always expires first: the log is its own queue of
+//! deadlines, and dropping expired records needs no search. Records are allocated in segments of 14 KB, not one by one,
+//! which saves the allocator's rounding and overhead for each; memory is freed by whole segments. Dropped records are
+//! wiped.
 //!
 //! ```text
-//! segment   a record, a record, …
-//! record    2 bytes length, then its bytes; length 65535: alone in a segment of its own size
+//! segment   record, record, …
+//! record    2 bytes length, then its bytes; length 65535: a record alone in a segment of its own size
 //! ```
 
 use std::collections::VecDeque;
 
 use super::wipe::wipe;
 
-/// Where a record stands: the number of its segment, and the offset in it. A position is used again only after
-/// 262,144 further segments, 3.7 gigabytes, and until then leads nowhere once its record is dropped. Bytes, not a
-/// number, because the index would have to align a number.
+/// The position of a record: the number of its segment and the offset in it. A position is reused only after 262,144
+/// further segments (3.7 GB); until then, the position of a dropped record is invalid. Stored as bytes, because an
+/// integer would need alignment in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position([u8; 4]);
 
@@ -38,19 +38,19 @@ const OFFSET_BITS: u32 = 14;
 const NUMBERS: u32 = 1 << (u32::BITS - OFFSET_BITS);
 const MAX_OFFSET: u32 = (1 << OFFSET_BITS) - 1;
 
-/// The largest size that jemalloc puts beside others of its kind. To what is larger it adds a page, so that such
-/// allocations do not all begin at the same place of a processor's cache.
+/// The largest size class without overhead in jemalloc. To larger allocations it adds a page, so that they do not all
+/// map to the same cache lines.
 const SEGMENT: usize = 14 * 1024;
 const PAGE: usize = 4096;
 const LENGTH: usize = size_of::<u16>();
 const ALONE: u16 = u16::MAX;
 
-/// Memory for records.
+/// The memory of several records.
 #[derive(Debug)]
 pub(super) struct Segment(Vec<u8>);
 
 impl Segment {
-    /// With what the allocator adds, and the queue's entry.
+    /// Bytes allocated, including the allocator's overhead and the entry in the queue.
     pub(super) fn cost(&self) -> usize {
         let bytes = self.0.capacity();
         let added = if bytes > SEGMENT { PAGE } else { 0 };
@@ -68,7 +68,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Adds a record. `None`: there is no position left for it.
+    /// Appends a record. `None`: all positions are in use.
     pub(super) fn append(&mut self, record: &[u8]) -> Option<Position> {
         let framed = record.len().checked_add(LENGTH)?;
         let fits = |Segment(segment): &Segment| segment.len() + framed <= SEGMENT;
@@ -91,7 +91,7 @@ impl Log {
         Some(Position::new(number, offset))
     }
 
-    /// The record there, unless it was dropped.
+    /// The record at a position, unless it was dropped.
     pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut [u8]> {
         let offset = usize::try_from(position.offset()).ok()?;
         let distance = position.number().wrapping_sub(self.first) % NUMBERS;
@@ -112,8 +112,8 @@ impl Log {
         ))
     }
 
-    /// Wipes and drops the oldest record. A segment that was emptied with it is the caller's to free, without the
-    /// lock: the allocator may take its time to give memory back.
+    /// Wipes and drops the oldest record. Returns a segment that became empty, so that the caller can free it after
+    /// releasing the lock: freeing may take time.
     pub(super) fn pop(&mut self) -> Option<Segment> {
         let Segment(segment) = self.segments.front_mut()?;
         if let Some(record) = record_at(segment, self.head) {
@@ -129,13 +129,13 @@ impl Log {
         self.first = self.first.wrapping_add(1) % NUMBERS;
         let emptied = self.segments.pop_front();
         if self.segments.is_empty() {
-            // Or what is left of a flood would sit in the middle of the heap and keep all of it.
+            // Otherwise the queue of a past flood would stay in the middle of the heap and keep it from shrinking.
             self.segments.shrink_to_fit();
         }
         emptied
     }
 
-    /// What the newest segment took, if the last record began one.
+    /// The cost of the newest segment, if the record at `position` began it.
     pub(super) fn grown(&self, position: Position) -> usize {
         match self.segments.back() {
             Some(segment) if position.offset() == 0 => segment.cost(),
@@ -151,7 +151,7 @@ impl Log {
     }
 }
 
-/// A store that goes takes its secrets with it.
+/// Wipes the secrets of all remaining records.
 impl Drop for Log {
     fn drop(&mut self) {
         for Segment(segment) in &mut self.segments {
@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_appended_is_found_until_it_is_dropped(
+        fn a_record_is_found_until_it_is_dropped(
             lengths in prop::collection::vec(prop_oneof![29 => 0usize..300, 1 => 16_000usize..70_000], 1..100),
             drops in prop::collection::vec(0usize..3, 200),
             first in prop_oneof![Just(0), Just(NUMBERS - 1), Just(NUMBERS - 3)],
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_dropped_is_wiped_while_its_segment_lives() {
+    fn a_dropped_record_is_wiped_even_if_its_segment_stays() {
         let mut log = Log::default();
         log.append(b"a secret").unwrap();
         log.append(b"another").unwrap();

@@ -1,13 +1,13 @@
-//! The hash function of the maps.
+//! The keyed hash function of the maps.
 //!
-//! Keys are digests, uniform already, and yet they cannot be taken as they are: many of them are digests of
-//! values that a client sends, and whoever computes a million of them finds a thousand that fall into one place.
-//! So they are mixed with a key that is drawn for each store: three multiplications, a tenth of what `SipHash`
-//! takes, which is 2 % of a flow. It need not be more than that, because nobody is ever shown a hash.
+//! Keys are digests and thus uniform, but many are digests of values that a client sends, and an attacker who computes
+//! a million of them finds a thousand that fall into one bucket. So they are mixed with a key that is drawn for each
+//! store: three multiplications, a tenth of the cost of `SipHash`, which would be 2 % of a flow. This is strong enough
+//! because no hash is ever visible outside.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Makes hashers of one key.
+/// Builds hashers with one key.
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
     seed: u64,
@@ -16,17 +16,15 @@ pub(super) struct Mix {
 
 impl Mix {
     pub(super) fn new() -> Self {
-        // The standard library's way to get at random numbers; it has an error for "none" that we could only
-        // repeat.
+        // The standard library's source of random numbers. It panics if there are none, as this code would have to.
         let random = RandomState::new();
         Self {
             seed: random.hash_one(0),
-            // An even factor would lose bits of the product's lower half.
+            // Odd, because an even factor would lose bits of the product's lower half.
             keys: [random.hash_one(1) | 1, random.hash_one(2) | 1],
         }
     }
 
-    /// The hash of some bytes.
     pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
         let mut hasher = self.build_hasher();
         hasher.write(bytes);
@@ -65,11 +63,10 @@ impl Hasher for Mixer {
         self.state = fold(self.state ^ word, self.keys[0]);
     }
 
-    /// The length of something that is always of the same length.
+    /// Ignored: all keys have the same length.
     fn write_usize(&mut self, _: usize) {}
 
-    /// Once more: after one multiplication, words that differ in a few bits are still neighbours in some of the
-    /// bits.
+    /// A second multiplication: after one, inputs that differ in few bits still agree in some bits of the hash.
     fn finish(&self) -> u64 {
         fold(self.state, self.keys[1])
     }
@@ -80,7 +77,7 @@ fn fold(word: u64, key: u64) -> u64 {
     low ^ high
 }
 
-/// Of the index, and as many logs. A model checker sees more when threads meet.
+/// Number of shards of an index, and of logs. One under the model checker, so that threads meet more often.
 pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };
 
 #[cfg(test)]
@@ -88,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_were_chosen_to_be_alike_are_spread_and_differently_in_each_store() {
+    fn chosen_keys_are_spread_differently_in_each_store() {
         let stores = [Mix::new(), Mix::new()];
         let keys: Vec<[u8; 16]> = (0..65_536u128)
             .map(|key| (key << 60).to_le_bytes())

@@ -1,4 +1,4 @@
-//! How much of the store the sign-ins from one network hold, and how many it may begin a second.
+//! The share and the rate of sign-ins of each network.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::clock::Timestamp;
 use crate::network::Network;
 use crate::store::settings::Limit;
 
-/// How many seconds' worth of sign-ins may begin at once: a class of students, an office in the morning.
+/// How many seconds' worth of sign-ins may begin at once: for a class of students, or an office in the morning.
 const BURST: Duration = Duration::from_secs(10);
 
-/// A network as it stands in a record: four bytes of a keyed hash, or zero. Of networks that meet in one name, which only chance can
-/// bring about, both together have the share of one.
+/// The name of a network in a record: four bytes of a keyed hash, or zero. Networks whose names collide, which an
+/// attacker cannot arrange, share one share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) struct NetworkName(u32);
 
 impl NetworkName {
-    /// Of what has no share: it comes from many.
+    /// The name for requests without a known network, which have no share.
     pub(super) const NONE: Self = Self(0);
 
     pub(super) fn from_bytes(bytes: [u8; 4]) -> Self {
@@ -32,16 +32,16 @@ impl NetworkName {
     }
 }
 
-/// What a new record would exceed.
+/// The limit that a new record would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
-    /// How many there may be.
+    /// A limit on the number of records.
     Limit(Limit),
-    /// How many may begin a second, and so long it has to wait.
+    /// The rate of sign-ins; the duration until the next one is allowed.
     Rate(Duration),
 }
 
-/// Every network that has records.
+/// The use of the store by each network that has records.
 pub(super) struct Networks {
     mix: Mix,
     limits: Arc<Limits>,
@@ -52,8 +52,8 @@ pub(super) struct Networks {
 #[derive(Debug, Clone, Copy)]
 struct Use {
     records: usize,
-    /// When as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the generic cell rate
-    /// algorithm: one number says how much of the burst is used up).
+    /// When the sign-ins begun so far would be due at the allowed rate, in microseconds (generic cell rate algorithm:
+    /// this one number tells how much of the burst is used up).
     due: u64,
 }
 
@@ -78,7 +78,7 @@ impl Networks {
         NetworkName(u32::from_le_bytes([a, b, c, d]).max(1))
     }
 
-    /// One more sign-in of that weight begins, unless too many do, or there are too many records.
+    /// Counts a sign-in of the given weight, unless the rate or the share is exceeded.
     pub(super) fn begin(
         &self,
         network: NetworkName,
@@ -98,7 +98,7 @@ impl Networks {
         })
     }
 
-    /// Counts records of that weight, unless they would exceed the share, so many times over.
+    /// Counts records of the given weight, unless they exceed `shares` times the network's share.
     pub(super) fn add(
         &self,
         network: NetworkName,
@@ -108,7 +108,7 @@ impl Networks {
         self.change(network, |network| self.add_to(network, weight, shares))
     }
 
-    /// One that was refused its first record is not remembered.
+    /// Forgets a network that is refused its first record.
     fn change(
         &self,
         network: NetworkName,
@@ -133,12 +133,12 @@ impl Networks {
         Ok(())
     }
 
-    /// A sign-in that was begun has no room: its network may begin another one for it.
+    /// Undoes [`Networks::begin`] for a sign-in that finds no room otherwise.
     pub(super) fn undo(&self, network: NetworkName, weight: usize) {
         self.end(network, weight, self.limits.interval());
     }
 
-    /// They are gone. A network without any is forgotten.
+    /// Subtracts dropped records. A network without records is forgotten.
     pub(super) fn remove(&self, network: NetworkName, weight: usize) {
         self.end(network, weight, 0);
     }
@@ -154,14 +154,14 @@ impl Networks {
         });
     }
 
-    /// Gives memory back after a flood of networks.
+    /// Frees memory after a flood of networks.
     pub(super) fn shrink(&self) {
         if self.uses.capacity() > 4096 && self.uses.len() < self.uses.capacity() / 16 {
             self.uses.shrink_to_fit();
         }
     }
 
-    /// Memory, in bytes.
+    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.uses.capacity() * 8 / 7 * (size_of::<(NetworkName, Use)>() + 1)
     }

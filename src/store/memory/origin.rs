@@ -1,9 +1,9 @@
-//! Who a record belongs to, named by two bytes.
+//! Client and redirect URI of a record, stored as a number of two bytes.
 //!
-//! Client and redirect URI take 48 bytes as digests and are the same for all logins of one application. They are
-//! therefore kept once and named by a number. The list only grows: a number never changes its meaning, so no
-//! record can come to belong to another client. It is short: a flood of invented clients fills it, and then the
-//! others carry their 48 bytes themselves, which costs memory and nothing else.
+//! Client and redirect URI are 48 bytes of digests and equal for all logins of one application, so they are stored once
+//! and numbered. Numbers are never removed or reassigned, so a record can never come to belong to another client. The
+//! list is short: a flood of invented clients fills it; later records contain the 48 bytes themselves, which only costs
+//! memory.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -14,17 +14,17 @@ use super::sync::RwLock;
 use crate::flow::PendingAuthorization;
 use crate::oauth::{Digest, RedirectDigest};
 
-/// How many are kept once: seven eighths of 4096, so that the map is full and not half empty; 400 kilobytes.
+/// Maximum number of entries: seven eighths of 4096, the full capacity of the map; 400 KB.
 const LIMIT: u16 = 3584;
 
-/// What a token request is compared with, apart from the challenge.
+/// The parts of a record, besides the challenge, that a token request must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) client: Digest,
     pub(super) redirect: Option<RedirectDigest>,
 }
 
-/// The exact redirect URI says it all; the digest of its target would only take time.
+/// Hashes only the exact redirect URI, which determines the digest of its target.
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write(self.client.as_bytes());
@@ -43,7 +43,7 @@ impl Origin {
     }
 }
 
-/// As it stands in a record.
+/// How a record refers to its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OriginName {
     Number(u16),
@@ -66,7 +66,7 @@ impl Origins {
         }))
     }
 
-    /// The short name, if there is room for one.
+    /// The number of the origin, assigned if there is room for a new one; otherwise the origin itself.
     pub(super) fn name(&self, origin: Origin) -> OriginName {
         let full = {
             let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +84,7 @@ impl Origins {
             .map_or(OriginName::Itself(origin), OriginName::Number)
     }
 
-    /// `None` for a number that was never given.
+    /// `None`: the number was never assigned.
     pub(super) fn resolve(&self, name: OriginName) -> Option<Origin> {
         match name {
             OriginName::Itself(origin) => Some(origin),
@@ -95,7 +95,7 @@ impl Origins {
         }
     }
 
-    /// Memory, in bytes.
+    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.list.capacity() * size_of::<Origin>()
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_always_leads_back_to_its_origin_also_when_the_list_is_full() {
+    fn a_name_resolves_to_its_origin_even_if_the_list_is_full() {
         let origins = Origins::new();
         let names: Vec<_> = (0..5000)
             .map(|client| origins.name(origin(client)))

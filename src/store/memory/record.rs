@@ -1,15 +1,17 @@
-//! How a record is packed into bytes.
+//! The packed form of a record.
 //!
 //! ```text
-//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin itself]
+//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin
+//! itself]
 //! pending   [16 browser]   challenge   [response_type]   [response_mode]   [client state, to the end]
 //! code      challenge   code, to the end
 //! trace     16 the sign-in that a raw code was bound to
 //! ```
 //!
-//! A challenge is 32 bytes under S256. Texts other than the last one are led by four bytes of length. `shape` says
-//! which parts are there. With the log's two bytes of length this makes 128 bytes for a pending authorization with
-//! S256, `response_type=code` and a client state of 64 bytes, 96 for a code of 32 bytes and 48 for the trace of any code.
+//! An S256 challenge takes 32 bytes. Texts other than the last one are prefixed with four bytes of length. `shape` says
+//! which parts are present. With the two bytes of length in the log this makes 128 bytes for a pending authorization
+//! with S256, `response_type=code` and a client state of 64 bytes, 96 for a code of 32 bytes, and 48 for the trace of
+//! any code.
 
 mod layout;
 mod pack;
@@ -31,14 +33,14 @@ use layout::{
 pub(super) use layout::{LATEST, State};
 pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
 
-/// A packed record that is still in its log.
+/// A packed record in its log.
 pub(super) struct Record<'a> {
     head: &'a mut [u8; HEAD],
     body: &'a mut [u8],
 }
 
 impl<'a> Record<'a> {
-    /// `None`: too short for a record.
+    /// `None`: the bytes are too short for a record.
     pub(super) fn open(bytes: &'a mut [u8]) -> Option<Self> {
         let (head, body) = bytes.split_first_chunk_mut()?;
         Some(Self { head, body })
@@ -48,7 +50,7 @@ impl<'a> Record<'a> {
         Digest::from_bytes(self.head.first_chunk().copied().unwrap_or_default())
     }
 
-    /// Of all of it.
+    /// Length of the record.
     pub(super) fn bytes(&self) -> usize {
         HEAD + self.body.len()
     }
@@ -72,13 +74,13 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// From where it came.
+    /// The network that the record counts for.
     pub(super) fn network(&self) -> NetworkName {
         let [.., a, b, c, d] = *self.head;
         NetworkName::from_bytes([a, b, c, d])
     }
 
-    /// At its deadline a record is over.
+    /// Whether the deadline is reached.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.deadline() <= now
     }
@@ -101,7 +103,7 @@ impl<'a> Record<'a> {
         self.head[STATE] = self.head[STATE] & !STATE_MASK | state.to_byte();
     }
 
-    /// One more release of a code; returns how many there are now, at most fifteen.
+    /// Counts a release of a code. Returns the number of releases, at most fifteen.
     pub(super) fn count_release(&mut self) -> u8 {
         let releases = (self.head[STATE] >> STATE_BITS).saturating_add(1);
         let releases = releases.min(u8::MAX >> STATE_BITS);
@@ -109,7 +111,7 @@ impl<'a> Record<'a> {
         releases
     }
 
-    /// A pending authorization whose redirect is followed: it as it is from now on. What it was is wiped.
+    /// Moves a pending authorization whose redirect is followed: returns the new record, and wipes this one.
     pub(super) fn follow(&mut self, deadline: Timestamp) -> Secret {
         let mut followed = Vec::with_capacity(self.bytes());
         followed.extend_from_slice(self.head);
@@ -123,7 +125,7 @@ impl<'a> Record<'a> {
         followed
     }
 
-    /// Wipes everything but what names the record: the state says what it was.
+    /// Wipes all secrets; only key, state and origin remain.
     pub(super) fn entomb(&mut self, state: State) {
         self.set_state(state);
         let secrets = self
@@ -135,28 +137,28 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Codes bound to a pending authorization; wrong verifiers for a code.
+    /// The number of codes bound to a pending authorization, or of wrong verifiers for a code.
     pub(super) fn count(&self) -> u8 {
         self.head[COUNT]
     }
 
-    /// One more; returns how many there are now.
+    /// Increments [`Record::count`]; returns the new value.
     pub(super) fn count_one(&mut self) -> u8 {
         self.head[COUNT] = self.head[COUNT].saturating_add(1);
         self.head[COUNT]
     }
 
-    /// Who it belongs to.
+    /// Client and redirect URI.
     pub(super) fn origin(&self) -> Result<OriginName, Garbled> {
         self.parts().map(|parts| parts.origin)
     }
 
-    /// The browser of a pending authorization; the sign-in of a trace.
+    /// The browser of a pending authorization, or the sign-in of a trace.
     pub(super) fn digest(&self) -> Result<Option<Digest>, Garbled> {
         self.parts().map(|parts| parts.digest)
     }
 
-    /// The challenge of either kind of record.
+    /// The challenge of a pending authorization or of a code.
     pub(super) fn challenge(&self) -> Result<Option<CodeChallenge>, Garbled> {
         let Parts {
             shape, mut rest, ..
@@ -164,7 +166,7 @@ impl<'a> Record<'a> {
         rest.challenge(shape)
     }
 
-    /// The pending authorization; its origin is the caller's to resolve.
+    /// Unpacks a pending authorization. The caller resolves its origin.
     pub(super) fn pending(&self, origin: Origin) -> Result<PendingAuthorization, Garbled> {
         let Parts {
             shape,
@@ -197,7 +199,7 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// The code and its challenge.
+    /// Unpacks a code and its challenge.
     pub(super) fn code(&self) -> Result<(AuthorizationCode, Option<CodeChallenge>), Garbled> {
         let Parts {
             shape, mut rest, ..
@@ -238,12 +240,12 @@ impl<'a> Record<'a> {
     }
 }
 
-/// A record whose names have been read.
+/// A record after parsing up to the challenge.
 struct Parts<'a> {
     shape: Shape,
     origin: OriginName,
     digest: Option<Digest>,
-    /// The challenge and what follows it.
+    /// The challenge and the remaining parts.
     rest: Reader<'a>,
 }
 

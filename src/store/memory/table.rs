@@ -1,13 +1,13 @@
-//! Records of one kind: an index that says where, and logs that say what.
+//! Records of one kind: an index of positions, and logs with the records.
 //!
-//! The index leads from a key to a position in one of the logs. It holds six bytes of a keyed hash instead of the
-//! sixteen of the key, which stands in the record and is compared there. The hash is keyed because keys can be
-//! chosen: in `codes = "upstream"` they are digests of values that a client sends, and whoever can compute them
-//! can try millions per second until many fall into the same place. A key that meets the hash of another one is
-//! not kept: at a million records one in 300 million.
+//! The index maps a key to a position in a log. It contains six bytes of a keyed hash instead of the key's sixteen; the
+//! full key is in the record and is compared there. The hash is keyed because keys can be chosen: with `codes =
+//! "upstream"` they are digests of values that a client sends, and an attacker who could compute the hash could try
+//! millions per second until many fall into the same place. A key whose hash collides with another one is not stored:
+//! one in 300 million at a million records.
 //!
-//! Locks: an entry of the index may be held while a log is locked, never the other way round, and never two of
-//! either in one table. What is in a log decides: an index entry whose record is gone leads nowhere.
+//! Locks: a log may be locked while an index entry is held, never the other way round, and never two logs or two
+//! entries of one table. The log decides: an index entry without its record is ignored.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::PoisonError;
@@ -22,14 +22,15 @@ use super::sync::{DashMap, Entry, Mutex, MutexGuard};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
-/// A slot of the index and the byte that the map adds to it.
+/// Bytes of an index slot, including the byte that the map adds.
 const SLOT: usize = size_of::<(Slot, Position)>() + 1;
 
-/// The keyed hash of a key.
+/// Six bytes of the keyed hash of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Slot([u8; 6]);
 
-/// The map takes its shard from the upper bits and the place in it from the lower ones: they must not be the same.
+/// Repeats bytes, because the map takes the shard from the upper bits and the place in it from the lower ones, which
+/// must differ.
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut hash = [0; 8];
@@ -43,7 +44,7 @@ impl Hash for Slot {
     }
 }
 
-/// A slot is a hash already.
+/// The hasher for slots, which are hashes already.
 #[derive(Debug, Default)]
 struct AsItIs(u64);
 
@@ -70,17 +71,17 @@ pub(super) struct Table {
     segments: AtomicUsize,
 }
 
-/// What became of a record that was to be added.
+/// The result of [`Table::add`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Added<T> {
     New,
-    /// The caller decided otherwise, for this reason.
+    /// The caller refused the record, for this reason.
     Not(T),
-    /// There is no place for it.
+    /// The slot is taken by another key, or the log is full.
     NoRoom,
 }
 
-/// What is still to be accounted for of a record that was dropped.
+/// A dropped record, for accounting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dropped {
     key: Digest,
@@ -105,17 +106,17 @@ impl Table {
         }
     }
 
-    /// Reads or changes the record under a key; nobody else does at the same time.
+    /// Calls `f` with the record under a key, while it holds the lock of the log.
     pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut Record<'_>) -> T) -> Option<T> {
         let slot = self.slot(key);
         let position = *self.index.get(&slot)?;
         let mut log = self.log(Self::shard_of(slot))?;
-        // Between the two lines above the record may have been dropped; then its position leads nowhere.
+        // The record may have been dropped since the lookup; then its position is invalid.
         record_under(&mut log, position, key).map(|mut record| f(&mut record))
     }
 
-    /// Adds a record, atomically with what is decided about the one that is there (`met`; `None` replaces it) and
-    /// with what has to be true elsewhere (`pack`). Neither may touch this table.
+    /// Adds a record, atomically with the decision about an existing one (`met`; `None` replaces it) and with the
+    /// preparation of the new one (`pack`). Neither may access this table.
     pub(super) fn add<T, B: AsRef<[u8]>>(
         &self,
         key: Digest,
@@ -151,7 +152,7 @@ impl Table {
         }
     }
 
-    /// Drops the oldest records of a shard, at most `limit`, up to the first that is not to go.
+    /// Drops the oldest records of a shard, at most `limit`, until `goes` returns false.
     pub(super) fn drop_while(
         &self,
         shard: usize,
@@ -183,14 +184,14 @@ impl Table {
         let freed = emptied.iter().map(Segment::cost).sum();
         self.segments.fetch_sub(freed, Ordering::Relaxed);
         for Dropped { key, position, .. } in &dropped {
-            // A later record may have taken the entry over.
+            // Unless a newer record has replaced the entry.
             self.index
                 .remove_if(&self.slot(*key), |_, now| now == position);
         }
         dropped
     }
 
-    /// The deadline of the first record to expire among the oldest ones of the shards that are asked for. `None`: there is none.
+    /// The earliest deadline among the oldest records of all shards for which `asked` is true. `None`: there are none.
     pub(super) fn first_deadline(&self, asked: impl Fn(&Record<'_>) -> bool) -> Option<Timestamp> {
         let of_shard = |shard| {
             let mut log = self.log(shard)?;
@@ -200,21 +201,21 @@ impl Table {
         (0..SHARDS).filter_map(of_shard).min()
     }
 
-    /// Which shard a key is in.
+    /// The shard of a key.
     pub(super) fn shard(&self, key: Digest) -> usize {
         Self::shard_of(self.slot(key))
     }
 
-    /// Gives memory of the index back after a flood. Only when little is left, so that it is done quickly.
+    /// Frees memory of the index after a flood. Only when few entries are left, so that it is quick.
     pub(super) fn shrink(&self) {
         if self.index.capacity() > 64 * SHARDS && self.index.len() < self.index.capacity() / 16 {
             self.index.shrink_to_fit();
         }
     }
 
-    /// Memory, in bytes.
+    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        // A map's capacity is seven eighths of its slots.
+        // The capacity of a map is seven eighths of its slots.
         let index = self.index.capacity() * 8 / 7 * SLOT;
         let shards = SHARDS * (size_of::<Mutex<Log>>() + 128);
         index + shards + self.segments.load(Ordering::Relaxed)
@@ -259,9 +260,9 @@ impl Table {
         usize::from(byte) % SHARDS
     }
 
-    /// `None` is impossible: there is a log for every shard.
+    /// Never `None`: every shard has a log.
     fn log(&self, shard: usize) -> Option<MutexGuard<'_, Log>> {
-        // Nothing panics while it holds this lock; if it did, the log would still be a log.
+        // Poisoning is ignored: nothing panics while it holds this lock, and a log is valid after every step.
         self.logs
             .get(shard)
             .map(|log| log.lock().unwrap_or_else(PoisonError::into_inner))
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_meets_the_hash_of_another_one_is_not_taken_for_it() {
+    fn keys_with_colliding_hashes_are_not_confused() {
         let table = Table::new();
         assert_eq!(add(&table, key(1)), Added::New);
         // The index now leads from the second key to the record of the first.
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_entry_whose_record_is_gone_is_taken_over() {
+    fn an_index_entry_without_a_record_is_replaced() {
         let table = Table::new();
         assert_eq!(add(&table, key(1)), Added::New);
         assert_eq!(add(&table, key(1)), Added::Not(()));
@@ -366,7 +367,7 @@ mod tests {
             shards.iter().all(|records| (800..1200).contains(records)),
             "{shards:?}"
         );
-        // The map takes the shard from bits 51 to 56.
+        // The map takes the shard from bits 51 to 56 of the hash.
         let hashes = (0..64_000).map(|number| table.index.hash_usize(&table.slot(key(number))));
         let first_shard = hashes.filter(|hash| hash >> 51 & 63 == 1);
         let places: HashSet<_> = first_shard.map(|hash| hash % 1024).collect();

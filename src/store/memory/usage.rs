@@ -1,12 +1,13 @@
-//! How many records there are, whose they are, and how many there may be.
+//! Counters of records by kind, client and network, and the enforcement of the limits.
 //!
-//! A record counts as one for each begun [`UNIT`] bytes: the client's state and the upstream's code are kept as they came, and
-//! long ones must not cost more memory than the capacity promises.
+//! A record counts as one for every [`UNIT`] bytes or part of it: client states and codes are stored in full, and long
+//! ones must not take more memory than the capacity implies.
 //!
-//! New pending authorizations are refused at capacity, at a client's share of it, and at a network's; and when a network begins too
-//! many a second. Codes are counted against the capacity and the network's share, and refused at [`WITH_CODES`] times either
-//! only: the login that they end was let in when it began, and a flood of other people's requests must not undo it. That is more
-//! than logins need, with codes of a kilobyte each, because a code lives for a third of the time in which it is waited for.
+//! New pending authorizations are refused when the capacity or the share of a client or network is used up, or when a
+//! network begins too many per second. Codes count towards the capacity and the network's share, but are refused only
+//! at [`WITH_CODES`] times either: their login was already admitted, and a flood of other requests must not break it.
+//! That is more than logins need even with codes of a kilobyte, because a code lives for a third of a pending
+//! authorization's lifetime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +24,19 @@ use crate::oauth::Digest;
 use crate::store::settings::Limit;
 use crate::store::verbs::{Statistics, StoreError};
 
-/// There is no place for a record: its hash is another one's. It is improbable, and the next try has another one.
+/// The error for a record whose hash collides with another one's. Improbable; a retry gets another hash.
 pub(super) const NO_PLACE: StoreError = StoreError::NoRoom(Limit::Capacity, Duration::from_secs(1));
 
-/// How often a fresh handle may meet the hash of another one: once is improbable already.
+/// Attempts to create a handle whose hash does not collide; already one collision is improbable.
 pub(super) const MINTS: usize = 4;
 
-/// Bytes of a record that count as one.
+/// Bytes that count as one record.
 const UNIT: usize = 256;
 
-/// How many times the capacity, and a network's share of it, there may be with the codes.
+/// The factor by which codes may exceed the capacity and a network's share.
 pub(super) const WITH_CODES: usize = 3;
 
-/// As how many records one of that many bytes counts.
+/// The number of records that a record of `bytes` bytes counts as.
 pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes.saturating_sub(1) / UNIT
 }
@@ -47,7 +48,7 @@ pub(super) struct Usage {
     clients: DashMap<Digest, usize, Mix>,
     networks: Networks,
     pending: AtomicUsize,
-    /// Of these.
+    /// The unfollowed ones among `pending`.
     unfollowed: AtomicUsize,
     codes: AtomicUsize,
     tombstones: AtomicUsize,
@@ -55,16 +56,16 @@ pub(super) struct Usage {
     evicted: AtomicU64,
 }
 
-/// Whose room a record takes.
+/// The client and the network that a record counts for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holder {
-    /// `None`: it counts for no client.
+    /// `None`: the record does not count for a client.
     pub(super) client: Option<Digest>,
     pub(super) network: NetworkName,
 }
 
 impl Holder {
-    /// A client's share is of pending authorizations: who signs in at it is not shut out by the codes of others.
+    /// A client's share is for pending authorizations only, so that codes do not prevent new sign-ins.
     fn without_client(self) -> Self {
         Self {
             client: None,
@@ -73,9 +74,9 @@ impl Holder {
     }
 }
 
-/// Room for one record, given back unless it is used. It is counted before the record is there: whatever drops a
-/// record must find it counted.
-#[must_use = "room that is not used is given back at once"]
+/// Room reserved for one record; given back on drop unless it is used. It is counted before the record is stored,
+/// because a record must be counted whenever it is dropped.
+#[must_use = "unused room is given back at once"]
 pub(super) struct Room<'a> {
     usage: &'a Usage,
     holder: Holder,
@@ -104,7 +105,7 @@ impl Usage {
         &self.networks
     }
 
-    /// Room for a pending authorization, which is [`State::Pending`] or [`State::Unfollowed`].
+    /// Reserves room for a pending authorization in the state [`State::Pending`] or [`State::Unfollowed`].
     pub(super) fn reserve(
         &self,
         holder: Holder,
@@ -112,7 +113,7 @@ impl Usage {
         weight: usize,
         now: Timestamp,
     ) -> Result<Room<'_>, Met> {
-        // Before anything is evicted for it: a network that begins too many must not drive out others.
+        // Checked before anything is evicted: a network that exceeds its rate must not evict the sign-ins of others.
         self.networks.begin(holder.network, weight, now)?;
         if let Err(limit) = self.count(holder, weight, 1) {
             self.networks.undo(holder.network, weight);
@@ -125,7 +126,7 @@ impl Usage {
         Ok(self.room(holder, state, weight))
     }
 
-    /// Room for a code of a sign-in that was let in.
+    /// Reserves room for a code of an admitted sign-in.
     pub(super) fn reserve_code(&self, holder: Holder, weight: usize) -> Result<Room<'_>, Met> {
         let holder = holder.without_client();
         self.networks.add(holder.network, weight, WITH_CODES)?;
@@ -137,20 +138,20 @@ impl Usage {
         Ok(self.room(holder, State::Bound, weight))
     }
 
-    /// A redirect was followed.
+    /// Counts a sign-in whose redirect was followed.
     pub(super) fn follow(&self) {
         self.unfollowed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A code has become a tombstone.
+    /// Counts a code that has become a tombstone.
     pub(super) fn bury_code(&self) {
         self.codes.fetch_sub(1, Ordering::Relaxed);
         self.tombstones.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A record of that many bytes was dropped.
+    /// Subtracts a dropped record of the given size.
     pub(super) fn remove(&self, holder: Holder, state: State, bytes: usize) {
-        // There is a trace for each code, which was counted; and what was followed counts where it stands now.
+        // Traces do not count, and a followed sign-in counts where it is now.
         let holder = match state {
             State::Trace | State::Followed => return,
             State::Pending | State::Unfollowed | State::Conflict => holder,
@@ -193,7 +194,7 @@ impl Usage {
         self.evicted.fetch_add(sign_ins, Ordering::Relaxed);
     }
 
-    /// Gives memory back after a flood of clients.
+    /// Frees memory after a flood of clients.
     pub(super) fn shrink(&self) {
         if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
             self.clients.shrink_to_fit();
@@ -201,7 +202,7 @@ impl Usage {
         self.networks.shrink();
     }
 
-    /// All but the bytes that the records themselves take.
+    /// All counters; `bytes` without the records themselves.
     pub(super) fn statistics(&self) -> Statistics {
         Statistics {
             pending: self.pending.load(Ordering::Relaxed),
@@ -225,10 +226,10 @@ impl Usage {
         }
     }
 
-    /// So many more, unless there are that many times as many as there may be.
+    /// Counts records of the given weight, unless they exceed `shares` times the capacity or the client's share.
     fn count(&self, holder: Holder, weight: usize, shares: usize) -> Result<(), Limit> {
         let capacity = self.limits.capacity().saturating_mul(shares);
-        // The last one may be a heavy one: room for it alone would be asked for in vain again and again.
+        // A heavy record may exceed the limit as the last one; otherwise it could be refused again and again.
         let more = |records| (records < capacity).then_some(records + weight);
         self.records
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
@@ -241,7 +242,7 @@ impl Usage {
         Err(Limit::Client)
     }
 
-    /// So many more for this client, unless it has its share.
+    /// Counts records of a client, unless its share is used up. Returns whether they were counted.
     fn count_client(&self, client: Digest, weight: usize) -> bool {
         let mut records = self.clients.entry(client).or_insert(0);
         let fits = *records < self.limits.per_client();
@@ -265,7 +266,7 @@ impl Usage {
 }
 
 impl Room<'_> {
-    /// The record is there.
+    /// Keeps the room, because the record is stored.
     pub(super) fn fill(mut self) {
         self.used = true;
     }

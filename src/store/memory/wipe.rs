@@ -1,15 +1,14 @@
-//! Wiping many bytes at once.
+//! Efficient wiping.
 //!
-//! `Zeroize` for slices writes one byte at a time, which made it one of the dearest things that the store did. This
-//! is its other way, from the same crate: an ordinary fill that the compiler has to believe somebody reads.
+//! `Zeroize` for slices writes one byte at a time, which made it one of the store's most expensive operations. This
+//! uses the same crate's alternative: an ordinary fill that the compiler may not remove.
 
-/// Overwrites the bytes with zeros.
 pub(super) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     zeroize::optimization_barrier(bytes);
 }
 
-/// Bytes that are wiped when they are dropped.
+/// Bytes that are wiped on drop.
 #[derive(Default)]
 pub(super) struct Secret(pub(super) Vec<u8>);
 

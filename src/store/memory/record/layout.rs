@@ -1,4 +1,4 @@
-//! Where in its bytes a record has what.
+//! The layout of a packed record.
 
 pub(super) const HEAD: usize = 30;
 
@@ -10,39 +10,39 @@ pub(super) const COUNT: usize = 22;
 
 pub(super) const SHAPE: usize = 23;
 
-/// The lower half of the byte at `STATE` is the state; the upper one counts releases.
+/// The lower half of the byte at `STATE` is the state; the upper half counts releases.
 pub(super) const STATE_BITS: u8 = 4;
 
 pub(super) const STATE_MASK: u8 = (1 << STATE_BITS) - 1;
 
-/// `origin` of a record that carries it itself: with redirect URI, and without.
+/// Values of `origin` for records that contain the origin itself, with and without a redirect URI.
 pub(super) const WITH_REDIRECT: u16 = u16::MAX;
 
 pub(super) const WITHOUT_REDIRECT: u16 = u16::MAX - 1;
 
-/// Five bytes of milliseconds: 34 years after the start.
+/// The latest deadline, in five bytes of milliseconds: 34 years after the start.
 pub(in crate::store::memory) const LATEST: u64 = (1 << 40) - 1;
 
-/// What a record is, and what may be done with it.
+/// The kind and state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::memory) enum State {
     /// A pending authorization.
     Pending,
-    /// The same, whose redirect has not been followed yet.
+    /// A pending authorization whose redirect has not been followed yet.
     Unfollowed,
-    /// What is left of that when it was: the pending authorization stands in another table.
+    /// The remains of an unfollowed pending authorization that was moved to another table.
     Followed,
-    /// What is left of a pending authorization that is not to be trusted.
+    /// The marker of a pending authorization that cannot be trusted.
     Conflict,
-    /// A code that may be redeemed.
+    /// A code that can be redeemed.
     Bound,
-    /// A code that someone is redeeming.
+    /// A code that a request is redeeming.
     Claimed,
-    /// What is left of a code that was redeemed.
+    /// The remains of a redeemed code.
     Redeemed,
-    /// What is left of a code that was attacked.
+    /// The remains of a code burnt by wrong verifiers or too many releases.
     Burnt,
-    /// What is kept of a raw code that was bound: to which sign-in.
+    /// The sign-in that a raw code was bound to.
     Trace,
 }
 
@@ -62,16 +62,16 @@ impl State {
     }
 }
 
-/// Which parts a record has.
+/// The parts that a record contains.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape(pub(super) u8);
 
 impl Shape {
     pub(super) const S256: u8 = 1;
     pub(super) const PLAIN: u8 = 1 << 1;
-    /// Both at once: neither.
+    /// Both bits together mean a useless challenge.
     pub(super) const USELESS: u8 = Self::S256 | Self::PLAIN;
-    /// `response_type=code`, which nearly all have, takes no room.
+    /// `response_type=code`, which nearly all requests have, takes no bytes.
     pub(super) const TYPE_CODE: u8 = 1 << 2;
     pub(super) const TYPE: u8 = 1 << 3;
     pub(super) const MODE: u8 = 1 << 4;
@@ -88,6 +88,6 @@ impl Shape {
     }
 }
 
-/// No packer of this module made these bytes. It cannot happen; if it does, the record is as good as none.
+/// The bytes were not written by this module. It cannot happen; if it does, the record is treated as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::memory) struct Garbled;

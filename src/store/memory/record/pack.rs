@@ -1,4 +1,4 @@
-//! Writing records.
+//! Packing records.
 
 use super::layout::{
     HEAD, KEY, LATEST, SHAPE, STATE, Shape, State, WITH_REDIRECT, WITHOUT_REDIRECT,
@@ -11,7 +11,7 @@ use crate::store::memory::network::NetworkName;
 use crate::store::memory::origin::{Origin, OriginName};
 use crate::store::memory::wipe::Secret;
 
-/// What every kind of record begins with.
+/// The common beginning of all records.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) key: Digest,
@@ -20,7 +20,7 @@ pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) network: NetworkName,
 }
 
-/// How long a pending authorization will be, packed.
+/// The packed length of a pending authorization.
 pub(in crate::store::memory) fn packed_length(
     origin: OriginName,
     pending: &PendingAuthorization,
@@ -49,7 +49,7 @@ pub(in crate::store::memory) fn packed_length(
     HEAD + origin + browser + challenge + response_type + response_mode + state
 }
 
-/// Packs a pending authorization. `None`: a text of more than four gigabytes.
+/// Packs a pending authorization. `None`: a text is longer than 4 GB.
 pub(in crate::store::memory) fn pack_pending(
     state: State,
     head: Head,
@@ -81,7 +81,7 @@ pub(in crate::store::memory) fn pack_pending(
     Some(writer.finish())
 }
 
-/// Packs a code. `None`: a text of more than four gigabytes.
+/// Packs a code. `None`: a text is longer than 4 GB.
 pub(in crate::store::memory) fn pack_code(
     head: Head,
     challenge: Option<&CodeChallenge>,
@@ -98,7 +98,7 @@ pub(in crate::store::memory) fn pack_trace(head: Head, sign_in: Digest) -> Optio
     Writer::new(State::Trace, head, Some(sign_in), None, 0).map(Writer::finish)
 }
 
-/// Never grows beyond the capacity it began with: a reallocation would leave an unwiped copy behind.
+/// Writes a record. Never exceeds its initial capacity: a reallocation would leave an unwiped copy behind.
 struct Writer {
     bytes: Secret,
     shape: Shape,
@@ -116,7 +116,7 @@ impl Writer {
             Some(CodeChallenge::Plain(challenge)) => challenge.len(),
             Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => 0,
         };
-        // 48 the origin, 16 the digest, 32 or 4 the challenge.
+        // 48 for the origin, 16 for the digest, 32 or 4 for the challenge.
         let bytes = Vec::with_capacity(HEAD + 48 + 16 + 32 + plain + texts);
         let mut writer = Self {
             bytes: Secret(bytes),
@@ -151,7 +151,7 @@ impl Writer {
         let millis = deadline.as_millis().min(LATEST).to_le_bytes();
         self.bytes.0.extend_from_slice(key.as_bytes());
         self.bytes.0.extend(millis.iter().take(STATE - KEY));
-        // Nothing counted yet, and the shape is known at the end.
+        // Zero counts, and the shape, which is known at the end.
         self.bytes.0.extend_from_slice(&[state.to_byte(), 0, 0]);
         let (number, itself) = match origin {
             OriginName::Number(number) => (number, None),

@@ -47,7 +47,7 @@ fn any_type() -> impl Strategy<Value = Option<Box<str>>> {
 
 proptest! {
     #[test]
-    fn a_pending_authorization_comes_back_as_it_went(
+    fn a_pending_authorization_survives_packing(
         (key, millis, name, network) in (digest(), 0..=LATEST, name(), any::<[u8; 4]>()),
         (challenge, origin, browser) in (challenge(), origin(), prop::option::of(digest())),
         (state, response_type, response_mode) in (state(), any_type(), any_type()),
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn a_code_comes_back_as_it_went_and_a_tombstone_has_nothing_of_it(
+    fn a_code_survives_packing_and_its_tombstone_is_wiped(
         (key, name, challenge) in (digest(), name(), challenge()),
         code in ".{1,300}",
     ) {
@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn a_trace_comes_back_as_it_went((key, name, sign_in) in (digest(), name(), digest())) {
+    fn a_trace_survives_packing((key, name, sign_in) in (digest(), name(), digest())) {
         let head = Head { key, deadline: Timestamp::from_millis(9), origin: name, network: NetworkName::NONE };
         let mut bytes = pack_trace(head, sign_in).unwrap();
         let record = Record::open(&mut bytes.0).unwrap();
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_an_error_and_no_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn garbage_is_an_error_and_does_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Some(mut record) = Record::open(&mut bytes) {
             let _ = (record.origin().is_ok(), record.code().is_ok(), record.digest().is_ok());
             record.entomb(State::Burnt);
@@ -129,7 +129,7 @@ proptest! {
 }
 
 #[test]
-fn records_have_the_sizes_that_are_documented() {
+fn records_have_the_documented_sizes() {
     let key = Digest::of("key", &[]);
     let head = Head {
         key,

@@ -1,4 +1,4 @@
-//! As much of a `DashMap` as the store uses, of one shard, so that every lock of it is one that the model checker sees.
+//! The part of `DashMap` that the store uses, with one shard and locks that the model checker sees.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -141,7 +141,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> DerefMut for There<'_, K, V, S> {
     fn deref_mut(&mut self) -> &mut V {
         match self.map.get_mut(&self.key) {
             Some(value) => value,
-            None => unreachable!("an entry stays while it is held"),
+            None => unreachable!("the map is locked while the entry is held"),
         }
     }
 }
