@@ -1,4 +1,4 @@
-//! The one place to which everything that happens is told: its sinks are the metrics and the log.
+//! Passes events to the metrics and the log.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::sampler::Sampler;
 use super::settings::{Level, Settings};
 
-/// Tells events to the log and to the metrics. Cheap to clone.
+/// Passes events to the metrics and the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry(Arc<Told>);
 
@@ -22,12 +22,12 @@ struct Told {
 }
 
 impl Telemetry {
-    /// With a registry of its own, and without a log.
+    /// Without a log.
     pub(crate) fn new() -> Self {
         Self::to(None)
     }
 
-    /// With that log.
+    /// With this log.
     pub(crate) fn logging(log: &Log) -> Self {
         let telemetry = Self::to(Some(log.clone()));
         telemetry.0.metrics.count_dropped_lines(log.lost());
@@ -42,7 +42,7 @@ impl Telemetry {
         }))
     }
 
-    /// Something happened. It is counted, and has a line in the log unless there are too many like it.
+    /// Counts an event, and logs it unless too many like it are logged.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.0.metrics.count(event);
         let Some(log) = self.0.log.as_ref().filter(|log| log.has(event.level())) else {
@@ -58,14 +58,14 @@ impl Telemetry {
         }
     }
 
-    /// Changes how the log is written from now on.
+    /// Changes level and format of the log from now on.
     pub(crate) fn set_log(&self, settings: Settings) {
         if let Some(log) = &self.0.log {
             log.set(settings);
         }
     }
 
-    /// Whether the operator wants a line for each request, and so for each event.
+    /// Whether the level is `debug` or more detailed, so that every event is logged.
     pub(crate) fn logs_requests(&self) -> bool {
         let log = self.0.log.as_ref();
         log.is_some_and(|log| log.has(Level::Debug))
@@ -76,7 +76,6 @@ impl Telemetry {
         self.0.log.as_ref()
     }
 
-    /// For the admin listener.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
