@@ -54,7 +54,7 @@ pub fn params(input: &[u8]) {
     for pair in strict.iter() {
         append_pair(&mut encoded, pair.name(), pair.value());
     }
-    let again = Params::parse(&encoded, PAIRS).expect("what was written reads back");
+    let again = Params::parse(&encoded, PAIRS).expect("encoded parameters parse");
     let list = |params: &Params<'_>| -> Vec<_> {
         params
             .iter()
@@ -80,7 +80,7 @@ pub fn authorization_request(input: &[u8]) {
     let part = submission.fresh(form.is_none()).ok().flatten();
     let out = submission.towards_upstream(&handle, part, Towards::Strip);
     let again = Submission::read(&out.query, out.form.as_deref(), PAIRS + 1)
-        .expect("what was written reads back");
+        .expect("encoded parameters parse");
     for (place, absent) in [(Part::Query, true), (Part::Form, form.is_none())] {
         for pair in again
             .part(place)
@@ -96,7 +96,7 @@ pub fn authorization_request(input: &[u8]) {
     }
     if let Some(part) = part {
         let entry = submission.entry_query(part, &handle);
-        let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query reads back");
+        let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query parses");
         assert_eq!(entry.handle(&key()).expect("one sign-in"), Some(handle));
     }
 }

@@ -27,9 +27,9 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     let (need, available) = (Need::of(&checked.config), descriptors::available());
     if available < need.total() {
         complain(&format!(
-            "warning: the limit on open files is {available}, but the configuration needs {}: {} for connections, {} for requests in \
-             flight, {} others\nhelp: raise the limit where the gate runs (LimitNOFILE= in systemd, ulimits in Compose); otherwise fewer \
-             connections and requests are admitted",
+            "warning: the limit on open files is {available}, but the configuration needs {}: {} for connections, {} for \
+             requests in flight, {} others\nhelp: raise the limit where the gate runs (LimitNOFILE= in systemd, ulimits in \
+             Compose); otherwise fewer connections and requests are admitted",
             need.total(),
             need.connections,
             need.requests,

@@ -72,7 +72,7 @@ pub enum Ambiguous {
     #[error("the parameter {0:?} is read as a different one by some servers")]
     Folded(String),
     /// Some servers trim the value, which then identifies another client.
-    #[error("the client_id begins or ends with blanks")]
+    #[error("the client_id begins or ends with white space")]
     PaddedClient,
     /// The parameters of the request are partly in the query and partly in the body.
     #[error("parameters of the request are in the query and in the body")]

@@ -60,16 +60,16 @@ pub struct ClientIdentity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClientProblem {
     /// Two places name different clients.
-    #[error("the client is named differently in two places")]
+    #[error("two places name different clients")]
     Disagreement,
     /// A client secret in the body beside an Authorization header.
-    #[error("the client authenticates in more than one way")]
+    #[error("the client uses more than one authentication method")]
     TwoMethods,
     /// The Basic credentials are not base64, not UTF-8, or without a colon.
-    #[error("the Basic credentials cannot be read")]
+    #[error("the Basic credentials are malformed")]
     Basic,
     /// The assertion is not a JWT with a string `sub`.
-    #[error("the client assertion cannot be read")]
+    #[error("the client assertion is malformed")]
     Assertion,
     /// A parameter occurs twice.
     #[error("a client parameter occurs more than once")]

@@ -23,13 +23,13 @@ pub(crate) enum Charset {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoForm {
     /// Another media type, or a parameter other than `charset`.
-    #[error("the body has to be application/x-www-form-urlencoded")]
+    #[error("the body must be application/x-www-form-urlencoded")]
     MediaType,
     /// UTF-16, EBCDIC, `Shift_JIS` and others in which ASCII bytes can mean other characters.
-    #[error("the charset of the form has to be UTF-8, or one that is the same for ASCII")]
+    #[error("the charset of the form must be UTF-8, or one that agrees with it on ASCII")]
     Charset,
     /// A name or a judged value has bytes that UTF-8 and the charset decode differently.
-    #[error("a parameter that is not ASCII, in a charset that is not UTF-8")]
+    #[error("a parameter is not ASCII, and the charset is not UTF-8")]
     NotAscii,
 }
 

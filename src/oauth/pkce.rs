@@ -104,7 +104,7 @@ pub enum MalformedChallenge {
     #[error("the challenge has the wrong length; for S256 it has 43 characters")]
     Length,
     /// Characters outside the alphabet, or trailing bits set that are zero in every SHA-256.
-    #[error("the challenge has characters that base64url does not have")]
+    #[error("the challenge contains characters outside the base64url alphabet")]
     Alphabet,
 }
 
@@ -197,7 +197,7 @@ pub enum MalformedVerifier {
     #[error("the code_verifier has the wrong length; it has 43 to 128 characters")]
     Length,
     /// A character outside the unreserved set.
-    #[error("the code_verifier has characters other than A-Z a-z 0-9 - . _ ~")]
+    #[error("the code_verifier contains characters other than A-Z a-z 0-9 - . _ ~")]
     Alphabet,
 }
 

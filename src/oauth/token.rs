@@ -75,10 +75,10 @@ pub enum TokenProblem {
     Folded(String),
     /// An unescaped `;`, or an unescaped `]=` in a value. Some servers read it as a boundary; form encoders never write
     /// one.
-    #[error("a bare ; or ]= would be read as the boundary of a parameter by some servers")]
+    #[error("an unescaped ; or ]= is read as a parameter boundary by some servers")]
     Separator,
     /// Some servers trim the value, which then identifies another client.
-    #[error("the client_id begins or ends with blanks")]
+    #[error("the client_id begins or ends with white space")]
     PaddedClient,
     /// The body looks like JSON or XML: some servers go by the content, not by its media type.
     #[error("expected a form-encoded body, but it looks like JSON or XML")]

@@ -187,7 +187,7 @@ mod tests {
         let (in_flight, proxy, one) = (InFlight::default(), watch(true), watch(false));
         let upload = |watch: &Arc<Watch>| in_flight.enter_upload(16, watch);
         let own: Vec<_> = std::iter::from_fn(|| upload(&one)).collect();
-        assert_eq!(own.len(), 6, "of the half");
+        assert_eq!(own.len(), 6, "three quarters of the half");
         let others: Vec<_> = std::iter::from_fn(|| upload(&proxy)).collect();
         assert_eq!((others.len(), in_flight.count()), (2, 8), "half");
         assert_eq!(most(|| in_flight.enter(16, &proxy)).len(), 8, "all");

@@ -410,8 +410,8 @@ async fn a_socket_may_be_dropped_at_any_time() {
     yield_now().await;
 
     let (mut after, mut peer) = socket_of(&batch).await;
-    after.write_all(b"goes on").await.unwrap();
-    assert_eq!(peer.read(7).await, b"goes on");
+    after.write_all(b"after").await.unwrap();
+    assert_eq!(peer.read(5).await, b"after");
 }
 
 #[derive(Debug, Clone)]
@@ -508,8 +508,8 @@ proptest! {
             let (ours, peer) = connection().await;
             let reader = tasks.spawn(read(peer, habits));
             let writes = write(batch.socket(ours), &steps, &content, by_shutdown);
-            timeout(PATIENCE, writes).await.expect("all is written");
-            timeout(PATIENCE, reader).await.expect("all is read").unwrap()
+            timeout(PATIENCE, writes).await.expect("everything must be written");
+            timeout(PATIENCE, reader).await.expect("everything must be read").unwrap()
         });
         prop_assert!(came == content, "{} bytes of {} came", came.len(), content.len());
     }

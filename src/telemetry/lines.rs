@@ -46,8 +46,8 @@ pub(super) const FAILED: Budget = Budget {
     pause: Duration::from_secs(10),
 };
 
-/// For allowed requests at each endpoint, which are the record of sign-ins: large enough for servers of this size not
-/// to lose a line.
+/// For allowed requests at each endpoint, which are the record of sign-ins: with up to a hundred per second, every one gets
+/// a line.
 pub(super) const ALLOWED: Budget = Budget {
     burst: 10_000,
     pause: Duration::from_millis(10),

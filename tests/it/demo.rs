@@ -94,7 +94,7 @@ fn all_scenes_play_by_themselves_and_go_as_promised() {
         OWN_STATE,
         ONE_REQUEST,
         // Log in without PKCE
-        "[ok] The request is refused, and the application's developer is told why",
+        "[ok] The request is refused, and the error names the missing parameter",
         "[ok] There is no code to steal",
         OWN_STATE,
         "[ok] No request reached the legacy server",

@@ -113,7 +113,7 @@ impl Act<'_> {
         );
         let kept = error == "invalid_request" && hint.contains("code_challenge");
         let text = if kept {
-            "The request is refused, and the application's developer is told why"
+            "The request is refused, and the error names the missing parameter"
         } else {
             "The request should have been refused with a hint"
         };

@@ -221,7 +221,7 @@ async fn handle<A: Answers>(
         Ok(asked) if is_this_machine(&asked.host) => site.answer(asked).await,
         Ok(_) => plain(
             StatusCode::MISDIRECTED_REQUEST,
-            "this demonstration is for the machine that it runs on",
+            "this demonstration only serves the machine that it runs on",
         ),
         Err(error) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
     };

@@ -2,7 +2,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// `%4`, `%zz`, `%u0063`.
-    #[error("a percent escape is broken")]
+    #[error("a percent escape is invalid")]
     Escape,
     /// Not UTF-8 after decoding. A lossy decoder would make different inputs equal.
     #[error("not valid UTF-8")]

@@ -96,10 +96,10 @@ impl Scene {
             return false;
         };
         let others = self.owners.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(others, 0, "two have claimed one code");
+        assert_eq!(others, 0, "two requests have claimed one code");
         if settlement == Settlement::Burn {
             let before = self.tokens.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(before, 0, "one code has bought two tokens");
+            assert_eq!(before, 0, "one code was redeemed for two tokens");
         }
         self.owners.fetch_sub(1, Ordering::SeqCst);
         self.store.settle(claim, settlement);
@@ -298,7 +298,7 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
                 other => panic!("{other:?}"),
             };
             let Redeemed::Claimed(claim) = scene.store.redeem(winner.0, matches) else {
-                panic!("it is alive");
+                panic!("the code is valid");
             };
             let challenge = Some(CodeChallenge::S256([winner.1; 32]));
             assert_eq!(claim.bound().challenge(), challenge.as_ref());
