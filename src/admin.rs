@@ -132,7 +132,6 @@ fn json(document: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// The thread that serves.
 #[derive(Debug)]
 pub(crate) struct Running {
     gone: CancellationToken,

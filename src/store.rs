@@ -3,8 +3,7 @@
 //! ```text
 //! hold     stores a new pending authorization; returns the handle that replaces the client's state
 //! pending  reads a pending authorization, any number of times until it expires
-//! bind     binds a code of the upstream to a pending authorization, at most one ever; returns the handle that replaces
-//! it
+//! bind     binds a code of the upstream to one pending authorization, ever; returns the handle that replaces the code
 //! redeem   judges a request by a code and claims the code for exactly one caller that matches, until it is settled
 //! settle   ends a claim: burns the code or releases it
 //! discard  invalidates a pending authorization that cannot be trusted

@@ -29,7 +29,7 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     };
     let (log, _end) = Log::to_stdout(checked.config.log);
     let telemetry = Telemetry::logging(&log);
-    libraries::hear(telemetry.clone());
+    libraries::forward(telemetry.clone());
     quiet_panics(telemetry.clone());
     match serve(checked.config, source, telemetry) {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,6 @@ pub(crate) enum Endpoint {
     Token,
     /// RFC 8414, OpenID Connect Discovery.
     Metadata,
-    /// Anything else.
     Other,
 }
 

@@ -18,7 +18,6 @@
 //! - `bind`: the operation on three records; `expiry`: making room; `usage`: capacity, shares and counters; `network`:
 //!   a network's share and rate.
 //! - `entropy`: random bytes; `sync`: locks and atomics, which a model checker can replace.
-//! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
 //!
 //! **Expiry.** A record expires at its deadline, to the millisecond. It is dropped a minute later, so that a late
 //! request is told "expired" and not "unknown"; at capacity it is dropped at once. Every addition drops up to two

@@ -11,7 +11,7 @@ use super::tell::Telemetry;
 
 /// Passes the warnings and errors of libraries on for the whole process. A second call in the same process (in tests)
 /// has no effect.
-pub(crate) fn hear(telemetry: Telemetry) {
+pub(crate) fn forward(telemetry: Telemetry) {
     let _first = dispatcher::set_global_default(dispatch(telemetry));
 }
 

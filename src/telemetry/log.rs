@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::event::Event;
 use super::settings::{Format, Level, Settings};
-use writer::{Queue, Told};
+use writer::{Queue, Reports};
 
 pub(crate) use writer::End;
 
@@ -43,14 +43,14 @@ pub(crate) struct Log {
 impl Log {
     /// Logs to standard output until the `End` is dropped.
     pub(crate) fn to_stdout(settings: Settings) -> (Self, End) {
-        let told = |error: &io::Error| {
+        let report = |error: &io::Error| {
             // Standard error may not be writable either.
             let _ = writeln!(
                 io::stderr(),
                 "warning: the log cannot be written: {error}; pkce_gate_log_lines_dropped_total counts the lost lines"
             );
         };
-        Self::to(io::stdout(), settings, told)
+        Self::to(io::stdout(), settings, report)
     }
 
     /// Calls `error` with the first write error.
@@ -71,7 +71,7 @@ impl Log {
         };
         let (queue, end) = Queue::to(
             out,
-            Told {
+            Reports {
                 error: Box::new(error),
                 lost: Box::new(lost),
             },

@@ -12,10 +12,10 @@ use super::settings::{Level, Settings};
 
 /// Passes events to the metrics and the log. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Telemetry(Arc<Told>);
+pub(crate) struct Telemetry(Arc<Inner>);
 
 #[derive(Debug)]
-struct Told {
+struct Inner {
     metrics: Metrics,
     sampler: Sampler,
     log: Option<Log>,
@@ -35,7 +35,7 @@ impl Telemetry {
     }
 
     fn to(log: Option<Log>) -> Self {
-        Self(Arc::new(Told {
+        Self(Arc::new(Inner {
             metrics: Metrics::new(),
             sampler: Sampler::new(Clock::system()),
             log,

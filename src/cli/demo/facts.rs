@@ -9,7 +9,7 @@ pub(super) const PASSWORD: &str = "pass";
 pub(super) const AUTHORIZE: &str = "/oauth/authorize";
 pub(super) const TOKEN: &str = "/oauth/token";
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
-/// The application.
+/// The `client_id` of the application.
 pub(super) const CLIENT: &str = "demo-app";
 /// A client registered by the attacker: a valid client does not help.
 pub(super) const ATTACKER: &str = "attacker-app";

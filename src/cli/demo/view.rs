@@ -16,7 +16,6 @@ pub(super) struct StoryView {
     pub(super) saw_the_browser: bool,
 }
 
-/// One exchange.
 #[derive(Debug, Clone)]
 pub(super) struct StepView {
     pub(super) from: &'static str,

@@ -48,7 +48,7 @@ pub(super) struct Networks {
     uses: DashMap<NetworkName, Use, Mix>,
 }
 
-/// What one network has.
+/// The records and the rate of one network.
 #[derive(Debug, Clone, Copy)]
 struct Use {
     records: usize,

@@ -1,8 +1,7 @@
 //! The packed form of a record.
 //!
 //! ```text
-//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin
-//! itself]
+//! all       16 key   5 deadline, ms   1 state   1 count   1 shape   2 origin   4 network   [48 or 16 the origin itself]
 //! pending   [16 browser]   challenge   [response_type]   [response_mode]   [client state, to the end]
 //! code      challenge   code, to the end
 //! trace     16 the sign-in that a raw code was bound to

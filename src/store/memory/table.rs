@@ -46,9 +46,9 @@ impl Hash for Slot {
 
 /// The hasher for slots, which are hashes already.
 #[derive(Debug, Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -65,7 +65,7 @@ impl Hasher for AsItIs {
 }
 
 pub(super) struct Table {
-    index: DashMap<Slot, Position, BuildHasherDefault<AsItIs>>,
+    index: DashMap<Slot, Position, BuildHasherDefault<IdentityHasher>>,
     logs: Box<[Mutex<Log>]>,
     mix: Mix,
     segments: AtomicUsize,

@@ -48,7 +48,7 @@ enum Message {
 pub(crate) struct End(Queue);
 
 /// What the writer reports, and how.
-pub(super) struct Told {
+pub(super) struct Reports {
     /// Called with the first write error.
     pub(super) error: Box<dyn FnOnce(&io::Error) + Send>,
     /// Formats the line about lost lines.
@@ -57,7 +57,7 @@ pub(super) struct Told {
 
 impl Queue {
     /// Starts a thread that writes to `out`.
-    pub(super) fn to(out: impl Write + Send + 'static, told: Told) -> (Self, End) {
+    pub(super) fn to(out: impl Write + Send + 'static, reports: Reports) -> (Self, End) {
         let (messages, received) = mpsc::channel();
         let queue = Self {
             messages,
@@ -71,7 +71,7 @@ impl Queue {
             said: 0,
         };
         let work = move || {
-            let end = writer.write_until_the_end(&received, told);
+            let end = writer.write_until_the_end(&received, reports);
             // The queue is closed before the end is reported: later lines are lost and counted.
             drop(received);
             drop(end);
@@ -121,9 +121,9 @@ impl<W: Write> Writer<W> {
     fn write_until_the_end(
         mut self,
         received: &Receiver<Message>,
-        told: Told,
+        reports: Reports,
     ) -> Option<SyncSender<()>> {
-        let (mut batch, mut on_error) = (Vec::new(), Some(told.error));
+        let (mut batch, mut on_error) = (Vec::new(), Some(reports.error));
         while let Ok(first) = received.recv() {
             let (mut taken, mut end) = (0, None);
             for message in std::iter::once(first).chain(received.try_iter()) {
@@ -138,7 +138,9 @@ impl<W: Write> Writer<W> {
                     }
                 }
             }
-            let written = self.write(&batch).and_then(|()| self.say_lost(&told.lost));
+            let written = self
+                .write(&batch)
+                .and_then(|()| self.say_lost(&reports.lost));
             self.waiting.fetch_sub(taken, Ordering::Relaxed);
             if let Err(error) = written
                 && let Some(on_error) = on_error.take()

@@ -39,9 +39,9 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
     pub(in crate::store::memory) fn entry(&self, key: K) -> Entry<'_, K, V, S> {
         let map = self.write();
         if map.contains_key(&key) {
-            Entry::Occupied(There { map, key })
+            Entry::Occupied(OccupiedEntry { map, key })
         } else {
-            Entry::Vacant(NotThere { map, key })
+            Entry::Vacant(VacantEntry { map, key })
         }
     }
 
@@ -85,17 +85,17 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
 }
 
 pub(in crate::store::memory) enum Entry<'a, K, V, S> {
-    Occupied(There<'a, K, V, S>),
-    Vacant(NotThere<'a, K, V, S>),
+    Occupied(OccupiedEntry<'a, K, V, S>),
+    Vacant(VacantEntry<'a, K, V, S>),
 }
 
 impl<'a, K: Copy + Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
-    pub(in crate::store::memory) fn or_insert(self, value: V) -> There<'a, K, V, S> {
+    pub(in crate::store::memory) fn or_insert(self, value: V) -> OccupiedEntry<'a, K, V, S> {
         match self {
             Self::Occupied(there) => there,
-            Self::Vacant(NotThere { mut map, key }) => {
+            Self::Vacant(VacantEntry { mut map, key }) => {
                 map.insert(key, value);
-                There { map, key }
+                OccupiedEntry { map, key }
             }
         }
     }
@@ -114,12 +114,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> Deref for Ref<'_, K, V, S> {
     }
 }
 
-pub(in crate::store::memory) struct There<'a, K, V, S> {
+pub(in crate::store::memory) struct OccupiedEntry<'a, K, V, S> {
     map: RwLockWriteGuard<'a, HashMap<K, V, S>>,
     key: K,
 }
 
-impl<K: Copy + Eq + Hash, V, S: BuildHasher> There<'_, K, V, S> {
+impl<K: Copy + Eq + Hash, V, S: BuildHasher> OccupiedEntry<'_, K, V, S> {
     pub(in crate::store::memory) fn get(&self) -> &V {
         self
     }
@@ -129,7 +129,7 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> There<'_, K, V, S> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> Deref for There<'_, K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> Deref for OccupiedEntry<'_, K, V, S> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -137,7 +137,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Deref for There<'_, K, V, S> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> DerefMut for There<'_, K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> DerefMut for OccupiedEntry<'_, K, V, S> {
     fn deref_mut(&mut self) -> &mut V {
         match self.map.get_mut(&self.key) {
             Some(value) => value,
@@ -146,12 +146,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> DerefMut for There<'_, K, V, S> {
     }
 }
 
-pub(in crate::store::memory) struct NotThere<'a, K, V, S> {
+pub(in crate::store::memory) struct VacantEntry<'a, K, V, S> {
     map: RwLockWriteGuard<'a, HashMap<K, V, S>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> NotThere<'_, K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> VacantEntry<'_, K, V, S> {
     pub(in crate::store::memory) fn insert(mut self, value: V) {
         self.map.insert(self.key, value);
     }

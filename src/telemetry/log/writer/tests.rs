@@ -88,11 +88,11 @@ fn queue(
     error: impl FnOnce(&io::Error) + Send + 'static,
 ) -> (Queue, End) {
     let lost = |lines| format!("lost {lines}\n").into_bytes();
-    let told = Told {
+    let reports = Reports {
         error: Box::new(error),
         lost: Box::new(lost),
     };
-    Queue::to(out, told)
+    Queue::to(out, reports)
 }
 
 impl Queue {
