@@ -33,7 +33,6 @@ pub(crate) use in_force::InForce;
 /// Maximum time to read a request head.
 const HEADER_READ: Duration = Duration::from_secs(5);
 
-/// Settings of the admin listener.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Never an address of the server.
@@ -139,7 +138,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Stops the thread and waits for it.
     pub(crate) fn stop(self) {
         self.gone.cancel();
         // A panic of the thread was already logged.
@@ -147,7 +145,6 @@ impl Running {
     }
 }
 
-/// Serves on a separate thread.
 pub(crate) fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let gone = CancellationToken::new();

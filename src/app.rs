@@ -45,10 +45,8 @@ use worker::{Orders, Worker};
 /// must first notice that the gate is not ready.
 const STILL_ACCEPTING: u32 = 5;
 
-/// Why the gate cannot start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         address: SocketAddr,
@@ -57,13 +55,11 @@ pub(crate) enum StartError {
     /// TLS to an upstream cannot be set up.
     #[error(transparent)]
     Tls(#[from] NoTls),
-    /// The operating system returned no random bytes.
     #[error("no random bytes available: {0}")]
     Entropy(SysError),
     /// The limit on open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
-    /// A thread or a runtime cannot be started.
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
 }
@@ -140,7 +136,6 @@ impl App {
         }
     }
 
-    /// The addresses for clients.
     #[cfg(test)]
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -224,7 +219,6 @@ impl App {
     }
 }
 
-/// The shutdown of a gate.
 struct Drain<'a> {
     limit: Duration,
     telemetry: &'a Telemetry,

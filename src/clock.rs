@@ -126,7 +126,6 @@ impl ManualClock {
         self.0.store(now.0, Ordering::SeqCst);
     }
 
-    /// Moves the clock forward.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(micros(duration), Ordering::SeqCst);
     }

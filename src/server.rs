@@ -51,7 +51,6 @@ const HYPER_HEADERS: usize = 100;
 /// How much is read, and for how long, after a malformed head.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
-/// hyper's minimum buffer size.
 const MIN_BUFFER: usize = 8192;
 
 /// Opens a listening socket. `shared` allows other workers to listen on the same address.
@@ -92,16 +91,13 @@ pub(crate) struct Lifecycle {
     pub closing: CancellationToken,
     /// Tracks the tasks of connections; a drain waits for them.
     pub tasks: TaskTracker,
-    /// All connections of all workers.
     pub crowd: Crowd,
 }
 
 /// Creates the service for each connection, and is notified about connections.
 pub(crate) trait MakeService {
-    /// The service of one connection.
     type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
         + Send;
-    /// The body of its responses.
     type Body: Body<Data = Bytes> + Send + 'static;
 
     /// Creates the service for a connection that was just accepted.

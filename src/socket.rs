@@ -42,7 +42,6 @@ const BUFFERS: usize = 64;
 pub(crate) struct WorkerLoop {
     /// Joined by everything that has a time limit.
     pub rounds: Rounds,
-    /// Creates the sockets.
     pub batch: Batch,
 }
 
@@ -61,7 +60,6 @@ struct Turn {
 }
 
 impl Batch {
-    /// Wraps a connection of this worker.
     pub(crate) fn socket(&self, tcp: TcpStream) -> Socket {
         let (read, write) = tcp.into_split();
         let out = Arc::new(Out {
@@ -120,7 +118,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A TCP connection.
 pub(crate) struct Socket {
     read: OwnedReadHalf,
     out: Arc<Out>,

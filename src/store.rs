@@ -41,9 +41,7 @@ pub(crate) use verbs::{Claim, Owner, Statistics};
 #[cfg(test)]
 use failing::Verb;
 
-/// One store for each upstream.
 pub(crate) enum Store {
-    /// In the memory of this process.
     Memory(MemoryStore),
     /// A memory store that fails on demand.
     #[cfg(test)]

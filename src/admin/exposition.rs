@@ -4,7 +4,6 @@ use std::fmt::{self, Write as _};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// The text format of Prometheus.
     Prometheus,
     /// OpenMetrics 1.0.
     OpenMetrics,
@@ -31,7 +30,6 @@ impl Format {
         }
     }
 
-    /// The value of `Content-Type`.
     pub(super) const fn media_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",

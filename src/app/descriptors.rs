@@ -30,7 +30,6 @@ pub(crate) struct Need {
 /// Limits reduced for lack of descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fewer {
-    /// The number of available descriptors.
     pub limit: usize,
     /// The number that the configuration needs.
     pub needed: usize,

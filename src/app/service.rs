@@ -27,7 +27,6 @@ use crate::telemetry::{Event, Telemetry};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 
-/// The gateway of a worker, and its telemetry.
 #[derive(Debug)]
 pub(super) struct Worker {
     gateway: Arc<Gateway>,
@@ -98,7 +97,6 @@ struct Link {
     watch: Arc<Watch>,
 }
 
-/// The layers of one connection.
 pub(super) struct Stack {
     caught: CatchPanic<Linked, Panicked>,
     link: Arc<Link>,
@@ -149,7 +147,6 @@ impl tower::Service<Request<Incoming>> for Linked {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// A request that is being answered.
 pub(super) struct Answering {
     answer: ResponseFuture<Answer, Panicked>,
     ended: Option<Ended>,

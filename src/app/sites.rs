@@ -11,7 +11,6 @@ use crate::store::{MemoryStore, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
 
-/// TLS to an upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("upstream {name:?}: {source}")]
 pub(crate) struct NoTls {
@@ -19,7 +18,6 @@ pub(crate) struct NoTls {
     source: TlsError,
 }
 
-/// Creates sites.
 pub(super) struct Maker {
     pub(super) telemetry: Telemetry,
     pub(super) clock: Clock,

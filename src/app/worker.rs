@@ -48,12 +48,10 @@ impl Orders {
     }
 }
 
-/// The parts of a worker.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     orders: watch::Receiver<Orders>,
     life: Lifecycle,
-    /// Cancelled to end the worker.
     gone: CancellationToken,
     own: WorkerLoop,
     /// Connections to upstreams whose request is still being sent after the response has ended.
@@ -81,7 +79,6 @@ impl Worker {
         }
     }
 
-    /// Serves on a separate thread.
     pub(super) fn spawn(self, listeners: Vec<TcpListener>) -> io::Result<JoinHandle<()>> {
         let runtime = runtime()?;
         thread::Builder::new()

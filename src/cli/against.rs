@@ -9,13 +9,10 @@ use super::ask;
 use crate::app::sha256;
 use crate::config::Config;
 
-/// Why the file cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomparable {
-    /// The address did not respond.
     #[error("cannot query {0}: {1}\nhelp: use the [admin] listen address of the running gate")]
     Silent(SocketAddr, std::io::Error),
-    /// The response does not describe a configuration.
     #[error(
         "{0} responded, but not with its configuration: it is another program, or another version of pkce-gate\n\
          help: use the [admin] listen address of the running gate, and the same version of pkce-gate as there"

@@ -42,7 +42,6 @@ use stage::{Opened, Stage};
 use view::StoryView;
 use wire::{Answers, Failed, failed};
 
-/// Options of `demo`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Port of the demo page; 0 for any free port [default: 8088, or any free port if it is taken]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// `--config FILE`.
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
     /// Configuration file
@@ -13,7 +12,6 @@ pub(super) struct ConfigFile {
     pub(super) config: PathBuf,
 }
 
-/// `--admin ADDRESS`.
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     /// Address of the gate's admin listener
@@ -21,7 +19,6 @@ pub(super) struct Admin {
     pub(super) admin: SocketAddr,
 }
 
-/// `--config FILE --against ADDRESS`.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]

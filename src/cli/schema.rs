@@ -7,7 +7,6 @@ use clap::Args;
 
 use crate::config::print::{self, Format};
 
-/// `--format FORMAT`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// Output format

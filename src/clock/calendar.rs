@@ -39,14 +39,12 @@ pub(crate) struct Calendar {
 /// A wrong time on the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubt {
-    /// The day that the wall clock shows.
     pub shows: u64,
     /// The day that is used instead. `None`: no valid day is known, and no exception applies.
     pub holds: Option<u64>,
 }
 
 impl Calendar {
-    /// Without any readings.
     pub(crate) const fn new() -> Self {
         Self {
             latest: AtomicU64::new(0),

@@ -52,7 +52,6 @@ impl Rounds {
         &self.clock
     }
 
-    /// The time between two rounds.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval.load(Ordering::Relaxed))
     }
@@ -73,7 +72,6 @@ impl Rounds {
         self.all().push(waits);
     }
 
-    /// Checks everything that waits.
     pub fn look(&self) {
         self.hand.show(self.exact.now());
         self.all().retain(|waits| {

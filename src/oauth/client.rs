@@ -59,7 +59,6 @@ pub struct ClientIdentity {
 /// servers choose differently between several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClientProblem {
-    /// Two places name different clients.
     #[error("two places name different clients")]
     Disagreement,
     /// A client secret in the body beside an Authorization header.
@@ -71,7 +70,6 @@ pub enum ClientProblem {
     /// The assertion is not a JWT with a string `sub`.
     #[error("the client assertion is malformed")]
     Assertion,
-    /// A parameter occurs twice.
     #[error("a client parameter occurs more than once")]
     Duplicate,
 }

@@ -23,7 +23,6 @@ pub(crate) enum ErrorCode {
     LoginRequired,
     /// The gate cannot decide at the moment; a retry is safe.
     TemporarilyUnavailable,
-    /// The upstream or the gate failed.
     ServerError,
 }
 
@@ -69,7 +68,6 @@ pub(crate) struct AuthorizationError<'a> {
 }
 
 impl AuthorizationError<'_> {
-    /// The response parameters, in order.
     pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut list = vec![
             ("error", self.error.as_str().to_owned()),

@@ -19,7 +19,6 @@ pub(crate) enum Charset {
     Ascii,
 }
 
-/// Why a body is not read as a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoForm {
     /// Another media type, or a parameter other than `charset`.

@@ -82,7 +82,6 @@ pub struct Params<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
-/// The input that a pair is part of.
 struct Source<'a, 's> {
     /// The input as text; `None` if it is not valid UTF-8.
     text: Option<&'a str>,
@@ -194,7 +193,6 @@ impl<'a> Params<'a> {
         self.pairs.is_empty()
     }
 
-    /// Length of the input in bytes.
     pub fn input_length(&self) -> usize {
         self.input.len()
     }
@@ -204,7 +202,6 @@ impl<'a> Params<'a> {
         memchr2(b';', b']', self.input).is_some() && self.iter().any(Pair::is_cut_elsewhere)
     }
 
-    /// All pairs with exactly this name.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Pair<'a>> {
         self.pairs.iter().filter(move |pair| pair.name == name)
     }
@@ -299,7 +296,6 @@ impl<'a> Params<'a> {
     }
 }
 
-/// What [`Params::edit`] does with a pair.
 #[derive(Clone)]
 pub enum Edit<'e> {
     /// Keep its bytes.

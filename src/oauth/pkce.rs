@@ -193,10 +193,8 @@ pub struct CodeVerifier(Zeroizing<String>);
 /// Not a valid verifier (RFC 7636 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedVerifier {
-    /// Shorter than 43 characters or longer than allowed.
     #[error("the code_verifier has the wrong length; it has 43 to 128 characters")]
     Length,
-    /// A character outside the unreserved set.
     #[error("the code_verifier contains characters other than A-Z a-z 0-9 - . _ ~")]
     Alphabet,
 }

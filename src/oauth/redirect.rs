@@ -71,7 +71,6 @@ impl RedirectDigest {
         (self.exact, self.target)
     }
 
-    /// Restores the digests from storage.
     pub const fn from_parts(exact: Digest, target: Digest) -> Self {
         Self { exact, target }
     }

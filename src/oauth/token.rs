@@ -20,7 +20,6 @@ pub const PROTECTED: [&str; 9] = [
 /// Parameters that may occur more than once (RFC 8707 section 2, RFC 8693 section 2.1).
 pub(crate) const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
 
-/// A strictly parsed token request.
 #[derive(Debug)]
 pub enum TokenRequest<'a> {
     /// The request has a `code`. Some servers redeem a code with the grant type `openid`, `hybrid_auth_code`, a padded
@@ -33,7 +32,6 @@ pub enum TokenRequest<'a> {
     },
 }
 
-/// A request that redeems a code.
 #[derive(Debug)]
 pub struct Redemption<'a> {
     /// The gate's handle, or the upstream's own code if handles are off.
@@ -67,7 +65,6 @@ impl std::fmt::Debug for UncheckedVerifier<'_> {
 /// Why a body is not one unambiguous token request. Each is answered with `invalid_request`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
-    /// A parameter occurs twice.
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
     /// A name that some servers read as a protected parameter.
@@ -83,7 +80,6 @@ pub enum TokenProblem {
     /// The body looks like JSON or XML: some servers go by the content, not by its media type.
     #[error("expected a form-encoded body, but it looks like JSON or XML")]
     Document,
-    /// The client cannot be determined.
     #[error(transparent)]
     Client(#[from] ClientProblem),
 }

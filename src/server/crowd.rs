@@ -44,7 +44,6 @@ struct Inner {
     patience: Arc<Patience>,
 }
 
-/// Why no place is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     /// The peer's share is used up, and none of its connections can be closed.
@@ -54,7 +53,6 @@ pub(super) enum Full {
 }
 
 impl Crowd {
-    /// Creates an empty set of connections.
     pub(crate) fn new(places: Places) -> Self {
         let members = Members {
             places,

@@ -21,7 +21,6 @@ pub(crate) struct InFlight {
 const UPLOADS: usize = 2;
 
 impl InFlight {
-    /// The current number of requests.
     pub(crate) fn count(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }
@@ -60,7 +59,6 @@ fn most_uploads(limit: usize) -> usize {
     (limit / UPLOADS).max(1)
 }
 
-/// The kind of place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Request,
@@ -102,7 +100,6 @@ impl One {
         has_place.then_some(one)
     }
 
-    /// The count for its connection.
     fn held(&self) -> &AtomicUsize {
         self.what.of(self.watch.held())
     }

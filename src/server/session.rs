@@ -16,13 +16,11 @@ use super::watch::{Cut, Spare, Spared, Watch};
 /// The decision about a connection. Later variants override earlier ones, and none is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// The connection continues.
     Stay,
     /// Its place is needed: it closes as soon as it is between two requests.
     GiveWay,
     /// Its place is needed: it closes as soon as it waits for its client, even within a request.
     GiveWayAtOnce,
-    /// It has exceeded a time limit.
     Late,
 }
 
@@ -86,7 +84,6 @@ impl Session {
         Verdict::of_number(self.verdict.load(Ordering::Acquire))
     }
 
-    /// Whether a time limit is exceeded.
     pub(super) fn is_over(&self) -> bool {
         self.verdict() == Verdict::Late
     }
@@ -96,7 +93,6 @@ impl Session {
         self.watch.spare()
     }
 
-    /// The places of requests that the connection holds.
     pub(super) fn held(&self) -> &Held {
         self.watch.held()
     }
@@ -126,12 +122,10 @@ impl Session {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// Records why the gate closes the connection.
     pub(super) fn cuts(&self, why: Cut) {
         self.watch.cuts(why);
     }
 
-    /// Releases everything that the connection held.
     pub(super) fn connection_ended(&self) {
         self.watch.connection_ended();
     }

@@ -7,10 +7,8 @@ use ipnet::IpNet;
 
 use crate::clock::rounds::Rounds;
 
-/// Listeners and limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
     /// Number of worker threads; each has its own runtime, listeners and upstream pools.
     pub workers: usize,
@@ -37,7 +35,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The shortest of the time limits.
     pub fn shortest(&self) -> Duration {
         let Self {
             first_byte,

@@ -30,9 +30,7 @@ const BODY_RATE: u64 = 500;
 /// Why the gate closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The client took too long.
     Late,
-    /// Its place was needed.
     Spared,
 }
 

@@ -17,7 +17,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// The kernel's buffer size where a test must fill it quickly; the kernel doubles it.
 const NARROW: usize = 16 * 1024;
 
-/// Both ends of a TCP connection.
 pub(super) async fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     SockRef::from(&listener)
@@ -89,7 +88,6 @@ fn bytes(length: usize) -> Vec<u8> {
     words.take(length).collect()
 }
 
-/// The number of kept bytes.
 fn kept(socket: &Socket) -> usize {
     match &lock(&socket.out.pending).kept {
         Kept::Nothing | Kept::Broken(_) => 0,
@@ -97,7 +95,6 @@ fn kept(socket: &Socket) -> usize {
     }
 }
 
-/// Counts how often it is woken.
 #[derive(Default)]
 pub(super) struct Woken(AtomicUsize);
 

@@ -23,7 +23,6 @@ const SHORTEST_ENCODED: usize = 6;
 pub(crate) struct Twins(Zeroizing<String>);
 
 impl Twins {
-    /// For an unescaped code.
     pub(crate) fn of(code: &str) -> Self {
         Self(Zeroizing::new(code.to_owned()))
     }

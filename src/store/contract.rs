@@ -136,7 +136,6 @@ macro_rules! bounded_suite {
 
 pub(super) use {bounded_suite, suite};
 
-/// Runs a future to completion on this thread.
 pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::memory::MemoryStore;
 use super::verbs::StoreError;
 
-/// The operations of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Hold,
@@ -37,7 +36,6 @@ impl Verb {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outage(Arc<[Line; Verb::ALL.len()]>);
 
-/// The state of one operation.
 #[derive(Debug, Default)]
 struct Line {
     /// Number of calls that still succeed, plus one; zero: all succeed.
@@ -58,7 +56,6 @@ impl Outage {
         line.limit.store(calls + 1, Ordering::SeqCst);
     }
 
-    /// Makes all operations succeed again.
     pub(crate) fn end(&self) {
         for verb in Verb::ALL {
             self.line(verb).limit.store(0, Ordering::SeqCst);

@@ -108,7 +108,6 @@ pub struct MemoryStore {
     nothing_expired: AtomicU64,
 }
 
-/// A pending authorization to be stored.
 #[derive(Clone, Copy)]
 struct New<'p> {
     /// [`State::Pending`] or [`State::Unfollowed`].
@@ -119,7 +118,7 @@ struct New<'p> {
 }
 
 impl MemoryStore {
-    /// Creates an empty store. `key` signs its handles.
+    /// Creates an empty store, whose handles are made with `key`.
     pub fn new(settings: &Settings, key: HandleKey, clock: Clock) -> Self {
         let limits = Arc::new(Limits::new(settings));
         Self {
@@ -145,7 +144,6 @@ impl MemoryStore {
         self.limits.set(settings);
     }
 
-    /// Stores a new pending authorization from `network`.
     pub fn hold(
         &self,
         place: Place,

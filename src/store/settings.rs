@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// Lifetimes and limits of records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Lifetime of a pending authorization: from the authorization request to the code.

@@ -13,7 +13,6 @@ pub enum StoreError {
     /// The limit that is reached, and the time until there is room again.
     #[error("{}", .0.reason())]
     NoRoom(Limit, Duration),
-    /// The operating system returned no random bytes.
     #[error("no random bytes available")]
     Entropy,
     /// The store does not respond. The operation may have been carried out or not.
@@ -34,7 +33,6 @@ pub enum Place {
     Digest(Digest),
 }
 
-/// The result of [`super::Store::hold`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     /// Stored under this new handle.
@@ -48,12 +46,10 @@ pub enum Held {
     Conflict,
 }
 
-/// The result of [`super::Store::pending`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pending {
     /// The record, which is valid.
     Live(Box<PendingAuthorization>),
-    /// The record has expired.
     Expired,
     /// Two different requests used the same values.
     Conflict,
@@ -61,7 +57,6 @@ pub enum Pending {
     Unknown,
 }
 
-/// The result of [`super::Store::bind`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     /// The handle that the client receives in place of the code.
@@ -89,7 +84,6 @@ pub enum Redeemed {
     AlreadyRedeemed(Digest),
     /// Burnt by wrong verifiers or by too many releases.
     Burnt(Digest),
-    /// The code has expired.
     Expired(Digest),
     /// Not a code that can be redeemed, or already forgotten. The owner may be known nevertheless: this is the
     /// upstream's own code, and its client has a handle for it.

@@ -1,6 +1,5 @@
 use serde::Serialize;
 
-/// The outcome of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decided {
@@ -12,7 +11,6 @@ pub(crate) enum Decided {
 }
 
 impl Decided {
-    /// The label in logs and metrics.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",

@@ -34,17 +34,13 @@ impl Serialize for RequestId {
     }
 }
 
-/// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ended {
     /// The client's connection has accepted all of it.
     Complete,
-    /// The client disconnected.
     Client,
-    /// The client exceeded a time limit.
     ClientTimeout,
-    /// The upstream broke off its response.
     Upstream,
     /// The upstream sent nothing for too long during its response.
     UpstreamTimeout,
@@ -123,7 +119,6 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<&'a str>,
         reason: &'static str,
-        /// Status of the response.
         status: u16,
     },
     /// The upstream gave no response.
@@ -153,10 +148,11 @@ pub(crate) enum Event<'a> {
     /// A handler panicked; the request was answered with 500.
     Panicked,
     /// Something panicked, in a handler or elsewhere. The message is not logged, because it may contain anything.
-    Panic { place: &'a str },
+    Panic {
+        place: &'a str,
+    },
     /// A library logged a warning or an error. Its message is not logged, because it may contain anything.
     Library {
-        /// The library's level.
         #[serde(skip)]
         level: Level,
         /// The module of the library.
@@ -170,16 +166,18 @@ pub(crate) enum Event<'a> {
         /// The number of lines lost since the last such event.
         lines: u64,
     },
-    /// A connection exceeded a time limit.
-    ConnectionTimedOut { peer: SocketAddr },
+    ConnectionTimedOut {
+        peer: SocketAddr,
+    },
     /// A connection was closed because its place was needed, or its peer's share is used up.
-    ConnectionSpared { peer: SocketAddr },
+    ConnectionSpared {
+        peer: SocketAddr,
+    },
     /// hyper refused a malformed request head itself. No part of it is logged, because it may contain anything.
     MalformedHead {
         peer: SocketAddr,
         reason: &'static str,
     },
-    /// A listener is open.
     Listening {
         /// `server` or `admin`.
         what: &'static str,
@@ -187,7 +185,6 @@ pub(crate) enum Event<'a> {
     },
     /// The limit on open files is lower than the configuration needs; lower limits on connections and requests apply.
     FewDescriptors {
-        /// The limit on open files.
         limit: usize,
         /// The number of open files that the configuration needs.
         needed: usize,
@@ -199,7 +196,9 @@ pub(crate) enum Event<'a> {
     /// The system clock shows an impossible date, which is not used for exceptions.
     ClockInDoubt(#[serde(serialize_with = "fields::days")] Doubt),
     /// A signal without a meaning here was ignored; by default it would end the process.
-    SignalIgnored { signal: &'static str },
+    SignalIgnored {
+        signal: &'static str,
+    },
     /// A changed configuration is in force.
     Reloaded {
         /// SHA-256 of the file, in hexadecimal.
@@ -213,7 +212,6 @@ pub(crate) enum Event<'a> {
         /// The problem, with file, line and column.
         problem: &'a str,
     },
-    /// SIGTERM was received.
     Draining {
         /// Maximum time for the remaining requests.
         #[serde(rename = "limit_seconds", serialize_with = "fields::seconds")]
@@ -227,7 +225,6 @@ pub(crate) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// The level at which the event is logged.
     pub(super) fn level(&self) -> Level {
         match self {
             Self::UpstreamFailed { .. }

@@ -20,7 +20,6 @@ pub(super) fn dispatch(telemetry: Telemetry) -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(libraries))
 }
 
-/// The `tracing` layer for libraries.
 #[derive(Debug)]
 struct Libraries(Telemetry);
 

@@ -95,7 +95,6 @@ impl Log {
         self.queue.lost()
     }
 
-    /// Whether events of this level are written.
     pub(super) fn has(&self, level: Level) -> bool {
         self.settings.has(level)
     }

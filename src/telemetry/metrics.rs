@@ -32,7 +32,6 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// All metrics of the process.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
@@ -43,7 +42,6 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Creates and registers all metrics.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("pkce_gate");
         let families = Families {

@@ -86,7 +86,6 @@ impl<'e> Kind<'e> {
     }
 }
 
-/// Selects the events that are written.
 #[derive(Debug)]
 pub(super) struct Sampler {
     clock: Clock,

@@ -1,6 +1,5 @@
 use serde::Serialize;
 
-/// Settings of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The most detailed level that is written.
@@ -24,7 +23,6 @@ pub enum Level {
     Trace,
 }
 
-/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object per line.

@@ -22,12 +22,10 @@ struct Inner {
 }
 
 impl Telemetry {
-    /// Without a log.
     pub(crate) fn new() -> Self {
         Self::to(None)
     }
 
-    /// With this log.
     pub(crate) fn logging(log: &Log) -> Self {
         let telemetry = Self::to(Some(log.clone()));
         telemetry.0.metrics.count_dropped_lines(log.lost());

@@ -27,7 +27,6 @@ pub(crate) struct Upstream {
     other: Counters,
 }
 
-/// The counters of one endpoint.
 #[derive(Debug, Default)]
 struct Counters {
     allowed: OnceLock<Counter>,
@@ -151,7 +150,6 @@ mod tests {
         Endpoint::Other,
     ];
 
-    /// All samples of one metric.
     fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
         let text = metrics.encode().unwrap();
         let mut samples: Vec<_> = text

@@ -22,7 +22,6 @@ use crate::socket::{self, Batch};
 use super::lookups::Lookups;
 use super::settings::Settings;
 
-/// Opens connections to one upstream.
 #[derive(Clone)]
 pub(crate) struct Connector {
     host: String,
@@ -31,7 +30,6 @@ pub(crate) struct Connector {
     tls: Option<Tls>,
 }
 
-/// TLS for one server name.
 #[derive(Clone)]
 struct Tls {
     connector: TlsConnector,
@@ -40,10 +38,8 @@ struct Tls {
     roots: Option<[u8; 32]>,
 }
 
-/// Why TLS to the upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    /// The CA file cannot be read.
     #[error("cannot read the CA file {path}: {source}")]
     CaFile {
         path: PathBuf,
@@ -52,15 +48,12 @@ pub(crate) enum TlsError {
     /// The file contains no certificate, or an invalid one.
     #[error("the CA file {path} contains no usable certificate")]
     NoCertificate { path: PathBuf },
-    /// The system's roots cannot be loaded.
     #[error("the system's certificate roots cannot be used: {0}")]
     System(#[from] rustls::Error),
-    /// The configured host is not a valid TLS server name.
     #[error("{0:?} is not a valid TLS server name")]
     Host(String),
 }
 
-/// Why a connection could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoConnection {
     /// Nothing listens at the address.
@@ -80,7 +73,6 @@ pub(crate) enum NoConnection {
     CertificateTime,
     #[error("TLS: the certificate is for another name")]
     CertificateName,
-    /// The issuer of the certificate is not trusted.
     #[error("TLS: the certificate is signed by an issuer that is not trusted")]
     CertificateIssuer,
     /// The certificate is invalid for another reason.
@@ -89,7 +81,6 @@ pub(crate) enum NoConnection {
     /// The handshake failed: the upstream does not speak TLS, or supports no common version or cipher suite.
     #[error("TLS: the handshake failed")]
     Handshake,
-    /// The connection broke while it was being opened.
     #[error("the connection broke while it was opened")]
     Broken,
 }
@@ -249,7 +240,6 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// A connection, with or without TLS.
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(socket::Socket),

@@ -20,7 +20,6 @@ pub(crate) enum UpstreamError {
     /// The maximum number of requests is in flight; nothing was sent.
     #[error("too many requests are in flight")]
     Overloaded,
-    /// The client's request body ended prematurely.
     #[error("the request body ended prematurely")]
     Request,
 }

@@ -14,7 +14,6 @@ use super::line::Line;
 /// The maximum number of idle connections of a worker.
 const MAX_IDLE: usize = 256;
 
-/// The idle connections of one worker to one upstream.
 #[derive(Debug)]
 pub(super) struct Idle<B>
 where

@@ -24,7 +24,6 @@ use super::line::Line;
 use super::settings::Settings;
 use super::upload::Upload;
 
-/// Sends requests to one upstream.
 #[derive(Debug)]
 pub(crate) struct Client<B>
 where
@@ -61,7 +60,6 @@ fn words(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     words.filter(|word| !word.is_empty())
 }
 
-/// Whether a request authenticates its connection.
 fn has_credentials_of_connection(headers: &HeaderMap) -> bool {
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
     credentials.any(|value| words(value).next().is_some_and(is_of_connections))

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Address and time limits of the upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Whether to use TLS.
     pub tls: bool,
     /// Host name or IP address, without brackets.
     pub host: String,

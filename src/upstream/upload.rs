@@ -18,9 +18,7 @@ struct Progress {
 /// The state of a body. The first end is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// More is to come.
     Coming,
-    /// The last piece was sent.
     Through,
     /// The client broke it off; the upstream is not the cause.
     Broken,
@@ -36,7 +34,6 @@ impl Upload {
         }))
     }
 
-    /// Records a piece that was sent.
     pub(crate) fn advance(&self, piece: &[u8]) {
         let mut progress = self.progress();
         progress.pieces += 1;

@@ -14,7 +14,6 @@ use crate::store::Store;
 use crate::store::failing::{FailingStore, Outage};
 use crate::telemetry::Telemetry;
 
-/// A request or response: head and body.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     head: String,
@@ -132,7 +131,6 @@ token = ["/token"]
         self.send(&format!("GET {target} HTTP/1.1\r\n"), "")
     }
 
-    /// Posts a form.
     pub(super) fn post(&self, target: &str, form: &str) -> Message {
         let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
         self.send(&format!("POST {target} HTTP/1.1\r\n{kind}"), form)

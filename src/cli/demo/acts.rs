@@ -11,11 +11,9 @@ use super::stage::Stage;
 use super::story::{Promise, Remark, Story};
 use super::wire::{self, Failed, value};
 
-/// A scene in progress.
 struct Act<'a> {
     stage: &'a Stage,
     login: &'a Login,
-    /// The parameters of the callback.
     callback: &'a [(String, String)],
     /// Values that identify the exchanges of this scene.
     links: Vec<String>,

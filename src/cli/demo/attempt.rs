@@ -10,7 +10,6 @@ use super::story::{Promise, Remark, Tone};
 use super::wire::{self, Failed, Pairs};
 use crate::oauth::json;
 
-/// A token request and its expected outcome.
 #[derive(Debug)]
 pub(super) struct Attempt<'t> {
     pub(super) who: Party,

@@ -2,7 +2,6 @@
 
 use super::ledger::Party;
 
-/// The only user.
 pub(super) const USER: &str = "alice";
 /// Not a secret: the login form shows it.
 pub(super) const PASSWORD: &str = "pass";

@@ -11,7 +11,6 @@ use super::wire::{self, Asked, Pairs};
 /// Maximum number of exchanges kept.
 const KEPT: usize = 1000;
 
-/// The participants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Party {
     Browser,
@@ -19,7 +18,6 @@ pub(super) enum Party {
     Application,
     Attacker,
     Gate,
-    /// The legacy authorization server.
     Upstream,
 }
 
@@ -98,7 +96,6 @@ fn members(json: &str) -> Pairs {
     own.collect()
 }
 
-/// A request and its response.
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
     /// The position in the order in which requests were sent.

@@ -30,7 +30,6 @@ struct Waiting {
     login: Login,
 }
 
-/// The scenes that were played.
 #[derive(Debug, Default)]
 struct Played {
     /// The latest run of each scene.

@@ -26,7 +26,6 @@ impl Scene {
         Self::ALL.into_iter().find(|scene| scene.slug() == slug)
     }
 
-    /// Whether the application uses PKCE.
     pub(super) const fn pkce(self) -> bool {
         match self {
             Self::Login | Self::Steal | Self::Replay => true,

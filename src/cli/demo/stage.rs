@@ -20,7 +20,6 @@ use crate::telemetry::log::{self, Log};
 /// The default port of the demo page, if it is free.
 const PORT: u16 = 8088;
 
-/// Shared by all parties.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) places: Places,

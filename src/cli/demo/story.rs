@@ -37,10 +37,8 @@ impl Promise {
     }
 }
 
-/// A comment on one exchange.
 #[derive(Debug, Clone)]
 pub(super) struct Remark {
-    /// The number of the exchange.
     pub(super) number: usize,
     pub(super) note: String,
     pub(super) verdict: Option<Promise>,
@@ -60,7 +58,6 @@ pub(super) enum Kind {
     Token,
 }
 
-/// A scene that was played.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
     told: Vec<(Exchange, Remark)>,

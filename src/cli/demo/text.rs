@@ -23,7 +23,6 @@ pub(super) fn opening(places: &Places) -> String {
     )
 }
 
-/// Where to open the page.
 pub(super) fn invitation(places: &Places) -> String {
     format!(
         "open {}  (user alice, password pass; Ctrl-C ends the demo)\n\n",
@@ -38,7 +37,6 @@ pub(super) fn summary(scene: Scene, view: &StoryView) -> String {
     format!("{}\n{lines}\n", scene.title())
 }
 
-/// A scene with all its exchanges.
 pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
     let title = format!("{number}. {}", scene.title());
     let rule = "=".repeat(title.len());

@@ -7,7 +7,6 @@ use minijinja::{Value, context};
 use super::ledger::{Exchange, Message, Party};
 use super::story::{Kind, Promise, Remark, Story, Tone};
 
-/// A scene.
 #[derive(Debug, Clone)]
 pub(super) struct StoryView {
     pub(super) steps: Vec<StepView>,

@@ -32,7 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, probably for lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why an exchange failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Failed(String);
@@ -42,7 +41,6 @@ pub(super) fn failed(error: impl fmt::Display) -> Failed {
     Failed(error.to_string())
 }
 
-/// A received request.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) method: Method,
@@ -81,7 +79,6 @@ pub(super) fn value<'p>(pairs: &'p [(String, String)], name: &str) -> &'p str {
     found.map_or("", |(_, value)| value)
 }
 
-/// Decodes a query or a form.
 pub(super) fn pairs(encoded: &[u8]) -> Result<Pairs, Failed> {
     let params = Params::parse(encoded, MAX_PAIRS).map_err(failed)?;
     let own = params
@@ -90,7 +87,6 @@ pub(super) fn pairs(encoded: &[u8]) -> Result<Pairs, Failed> {
     Ok(own.collect())
 }
 
-/// Encodes a query or a form.
 pub(super) fn encoded<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let mut out = Vec::new();
     for (name, value) in pairs {
@@ -126,7 +122,6 @@ pub(super) fn redirect(status: StatusCode, to: &str) -> Response<String> {
     response
 }
 
-/// A plain text.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response<String> {
     answer(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }

@@ -13,10 +13,8 @@ pub enum Malformed {
     /// A pair such as `=value`.
     #[error("a parameter without a name")]
     EmptyName,
-    /// A byte-order mark before the first name.
     #[error("a byte-order mark")]
     ByteOrderMark,
-    /// More pairs than allowed.
     #[error("too many parameters")]
     TooMany,
 }

@@ -23,7 +23,6 @@ pub(crate) struct Places {
     pub all: usize,
     /// Of one peer.
     pub per_peer: usize,
-    /// The networks of trusted proxies.
     pub proxies: Vec<IpNet>,
 }
 
@@ -75,7 +74,6 @@ impl Group {
 }
 
 impl Places {
-    /// The limits in the configuration.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             all: settings.connections,

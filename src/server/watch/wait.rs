@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
 
-/// What the reading side waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     FirstByte,
@@ -30,9 +29,7 @@ pub(super) enum Phase {
 pub(super) enum Step {
     /// The connection has got a place.
     Accepted,
-    /// Bytes were read from the socket.
     Bytes,
-    /// A request head is complete.
     HeadEnded,
     /// More of the body is needed than has been received.
     BodyWanted,
@@ -95,11 +92,8 @@ pub(super) enum Writes {
 pub(in crate::server) enum Spare {
     /// The next request on a kept-alive connection.
     Idle,
-    /// The first byte.
     Silent,
-    /// The end of a head.
     Head,
-    /// More of a body.
     Body,
     /// The client, to read the response.
     Unread,

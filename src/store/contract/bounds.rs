@@ -4,7 +4,6 @@ use super::*;
 use crate::flow::Settlement;
 use crate::store::{Limit, StoreError};
 
-/// The limit that was reached.
 fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
     match answer {
         Err(StoreError::NoRoom(limit, _)) => Some(*limit),

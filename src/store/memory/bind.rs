@@ -52,7 +52,6 @@ struct Binding {
 enum Stop {
     /// There is one already: the code was bound to this sign-in before.
     Again,
-    /// The code is not bound.
     Not(Result<Bound, StoreError>),
 }
 

@@ -32,7 +32,6 @@ thread_local! {
     static RANDOM: RefCell<Generator> = const { RefCell::new(Generator(None)) };
 }
 
-/// Creates a new handle.
 pub(super) fn mint(key: &HandleKey, purpose: Purpose) -> Result<Handle, StoreError> {
     take::<DRAW, _>(|bytes| mint_from(key, purpose, bytes)).and_then(|minted| minted)
 }

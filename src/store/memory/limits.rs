@@ -54,12 +54,10 @@ impl Limits {
         self.attempts.store(settings.attempts, Ordering::Relaxed);
     }
 
-    /// Lifetime of a pending authorization.
     pub(super) fn pending(&self) -> Duration {
         Duration::from_millis(self.pending.load(Ordering::Relaxed))
     }
 
-    /// Lifetime of a code.
     pub(super) fn code(&self) -> Duration {
         Duration::from_millis(self.code.load(Ordering::Relaxed))
     }
@@ -68,12 +66,10 @@ impl Limits {
         self.capacity.load(Ordering::Relaxed)
     }
 
-    /// Maximum number of records of one client.
     pub(super) fn per_client(&self) -> usize {
         self.per_client.load(Ordering::Relaxed)
     }
 
-    /// Maximum number of records of one network.
     pub(super) fn per_network(&self) -> usize {
         self.per_network.load(Ordering::Relaxed)
     }
@@ -83,7 +79,6 @@ impl Limits {
         self.interval.load(Ordering::Relaxed)
     }
 
-    /// Wrong verifiers after which a code is burnt.
     pub(super) fn attempts(&self) -> u8 {
         self.attempts.load(Ordering::Relaxed)
     }

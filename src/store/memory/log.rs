@@ -45,7 +45,6 @@ const PAGE: usize = 4096;
 const LENGTH: usize = size_of::<u16>();
 const ALONE: u16 = u16::MAX;
 
-/// The memory of several records.
 #[derive(Debug)]
 pub(super) struct Segment(Vec<u8>);
 
@@ -61,7 +60,6 @@ impl Segment {
 #[derive(Default)]
 pub(super) struct Log {
     segments: VecDeque<Segment>,
-    /// The number of the first segment.
     first: u32,
     /// The offset of the first record in it.
     head: usize,
@@ -102,7 +100,6 @@ impl Log {
         record_at(segment, offset)
     }
 
-    /// The oldest record and its position.
     pub(super) fn head(&mut self) -> Option<(Position, &mut [u8])> {
         let offset = u32::try_from(self.head).ok()?;
         let position = Position::new(self.first, offset);

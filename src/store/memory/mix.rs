@@ -7,7 +7,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Builds hashers with one key.
 #[derive(Debug, Clone)]
 pub(super) struct Mix {
     seed: u64,

@@ -121,7 +121,6 @@ impl Scene {
     }
 }
 
-/// Runs all parts concurrently.
 fn at_once<const N: usize>(scene: &Arc<Scene>, parts: [fn(&Scene); N]) {
     let threads = parts.map(|part| {
         let scene = Arc::clone(scene);

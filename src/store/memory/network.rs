@@ -32,10 +32,8 @@ impl NetworkName {
     }
 }
 
-/// The limit that a new record would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
-    /// A limit on the number of records.
     Limit(Limit),
     /// The rate of sign-ins; the duration until the next one is allowed.
     Rate(Duration),
@@ -161,7 +159,6 @@ impl Networks {
         }
     }
 
-    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.uses.capacity() * 8 / 7 * (size_of::<(NetworkName, Use)>() + 1)
     }

@@ -95,7 +95,6 @@ impl Origins {
         }
     }
 
-    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.list.capacity() * size_of::<Origin>()

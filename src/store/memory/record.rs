@@ -32,7 +32,6 @@ use layout::{
 pub(super) use layout::{LATEST, State};
 pub(super) use pack::{Head, pack_code, pack_pending, pack_trace, packed_length};
 
-/// A packed record in its log.
 pub(super) struct Record<'a> {
     head: &'a mut [u8; HEAD],
     body: &'a mut [u8],
@@ -49,7 +48,6 @@ impl<'a> Record<'a> {
         Digest::from_bytes(self.head.first_chunk().copied().unwrap_or_default())
     }
 
-    /// Length of the record.
     pub(super) fn bytes(&self) -> usize {
         HEAD + self.body.len()
     }
@@ -73,7 +71,6 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The network that the record counts for.
     pub(super) fn network(&self) -> NetworkName {
         let [.., a, b, c, d] = *self.head;
         NetworkName::from_bytes([a, b, c, d])
@@ -147,7 +144,6 @@ impl<'a> Record<'a> {
         self.head[COUNT]
     }
 
-    /// Client and redirect URI.
     pub(super) fn origin(&self) -> Result<OriginName, Garbled> {
         self.parts().map(|parts| parts.origin)
     }
@@ -198,7 +194,6 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Unpacks a code and its challenge.
     pub(super) fn code(&self) -> Result<(AuthorizationCode, Option<CodeChallenge>), Garbled> {
         let Parts {
             shape, mut rest, ..

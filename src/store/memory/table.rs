@@ -71,7 +71,6 @@ pub(super) struct Table {
     segments: AtomicUsize,
 }
 
-/// The result of [`Table::add`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Added<T> {
     New,
@@ -201,7 +200,6 @@ impl Table {
         (0..SHARDS).filter_map(of_shard).min()
     }
 
-    /// The shard of a key.
     pub(super) fn shard(&self, key: Digest) -> usize {
         Self::shard_of(self.slot(key))
     }
@@ -213,7 +211,6 @@ impl Table {
         }
     }
 
-    /// Memory used, in bytes.
     pub(super) fn bytes(&self) -> usize {
         // The capacity of a map is seven eighths of its slots.
         let index = self.index.capacity() * 8 / 7 * SLOT;

@@ -138,12 +138,10 @@ impl Usage {
         Ok(self.room(holder, State::Bound, weight))
     }
 
-    /// Counts a sign-in whose redirect was followed.
     pub(super) fn follow(&self) {
         self.unfollowed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Counts a code that has become a tombstone.
     pub(super) fn bury_code(&self) {
         self.codes.fetch_sub(1, Ordering::Relaxed);
         self.tombstones.fetch_add(1, Ordering::Relaxed);

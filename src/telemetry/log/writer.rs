@@ -47,7 +47,6 @@ enum Message {
 #[must_use]
 pub(crate) struct End(Queue);
 
-/// What the writer reports, and how.
 pub(super) struct Reports {
     /// Called with the first write error.
     pub(super) error: Box<dyn FnOnce(&io::Error) + Send>,
@@ -81,12 +80,10 @@ impl Queue {
         (queue.clone(), End(queue))
     }
 
-    /// The number of lost lines.
     pub(super) fn lost(&self) -> Counter {
         self.lost.clone()
     }
 
-    /// Adds a complete line.
     pub(super) fn add(&self, line: Vec<u8>) {
         let bytes = line.capacity();
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);

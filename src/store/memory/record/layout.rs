@@ -23,10 +23,8 @@ pub(super) const WITHOUT_REDIRECT: u16 = u16::MAX - 1;
 /// The latest deadline, in five bytes of milliseconds: 34 years after the start.
 pub(in crate::store::memory) const LATEST: u64 = (1 << 40) - 1;
 
-/// The kind and state of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::memory) enum State {
-    /// A pending authorization.
     Pending,
     /// A pending authorization whose redirect has not been followed yet.
     Unfollowed,
@@ -62,7 +60,6 @@ impl State {
     }
 }
 
-/// The parts that a record contains.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shape(pub(super) u8);
 

@@ -11,7 +11,6 @@ use crate::store::memory::network::NetworkName;
 use crate::store::memory::origin::{Origin, OriginName};
 use crate::store::memory::wipe::Secret;
 
-/// The common beginning of all records.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) key: Digest,
@@ -20,7 +19,6 @@ pub(in crate::store::memory) struct Head {
     pub(in crate::store::memory) network: NetworkName,
 }
 
-/// The packed length of a pending authorization.
 pub(in crate::store::memory) fn packed_length(
     origin: OriginName,
     pending: &PendingAuthorization,
@@ -93,7 +91,6 @@ pub(in crate::store::memory) fn pack_code(
     Some(writer.finish())
 }
 
-/// Packs the trace of a raw code.
 pub(in crate::store::memory) fn pack_trace(head: Head, sign_in: Digest) -> Option<Secret> {
     Writer::new(State::Trace, head, Some(sign_in), None, 0).map(Writer::finish)
 }

@@ -41,12 +41,10 @@ impl Write for Slow {
 }
 
 impl Reader {
-    /// Waits until a write has begun.
     fn begun(&self) {
         self.begun.recv_timeout(PATIENCE).expect("a write");
     }
 
-    /// The bytes of the next write.
     fn next(&self) -> String {
         next(&self.taken)
     }
