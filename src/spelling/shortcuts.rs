@@ -100,7 +100,7 @@ pub(crate) fn is_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| PLAIN.has(*byte))
 }
 
-/// For the readings of a path by servers (`endpoint/fold.rs`): whether the path itself is the only one. It is in lower
+/// For the readings of a path by servers (`route/fold.rs`): whether the path itself is the only one. It is in lower
 /// case and has no character with a special meaning in some server. Saves 90 % of a GET.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let plain = |byte: u8| {
@@ -142,7 +142,7 @@ pub(crate) fn names_code(text: &[u8]) -> bool {
     memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
 }
 
-/// For `jarm::stands_in`: whether a text may contain a JWT. Its parts are separated by dots, which may be escaped.
+/// For `jarm::stands_among`: whether a text may contain a JWT. Its parts are separated by dots, which may be escaped.
 /// Saves 1 % of a flow.
 pub(crate) fn may_hold_jwt(text: &[u8]) -> bool {
     memchr2(b'.', b'%', text).is_some()
