@@ -1,4 +1,4 @@
-//! Health and metrics, on a listener and a thread of their own: they answer when the workers are overloaded.
+//! Health and metrics, on a separate listener and thread, so that they respond even if the workers are overloaded.
 
 mod collect;
 mod exposition;
@@ -30,22 +30,21 @@ use crate::telemetry::Telemetry;
 use exposition::Format;
 pub(crate) use in_force::InForce;
 
-/// Nobody needs longer to ask for metrics.
+/// Maximum time to read a request head.
 const HEADER_READ: Duration = Duration::from_secs(5);
 
-/// Where the admin listener is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Never the address of the server.
+    /// Never an address of the server.
     pub listen: SocketAddr,
 }
 
-/// Whether clients should be sent here.
+/// Whether the gate is ready for clients.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Ready once everything serves; no longer when draining begins.
+    /// True once everything serves; false when the drain begins.
     pub(crate) fn set_ready(&self, ready: bool) {
         self.0.store(ready, Ordering::Release);
     }
@@ -55,7 +54,7 @@ impl Readiness {
     }
 }
 
-/// What the admin listener can tell.
+/// The admin listener's service.
 #[derive(Debug)]
 pub(crate) struct Admin {
     telemetry: Telemetry,
@@ -64,7 +63,7 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Statistics of the sites become metrics.
+    /// Registers the statistics of all sites as metrics.
     pub(crate) fn new(
         shared: Arc<Shared>,
         telemetry: Telemetry,
@@ -102,7 +101,7 @@ impl Admin {
         let Ok(text) = written.and_then(|text| format.write(text)) else {
             return plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "metrics cannot be written\n",
+                "metrics cannot be encoded\n",
             );
         };
         let mut response = plain(StatusCode::OK, text);
@@ -132,7 +131,6 @@ fn json(document: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// The thread that serves.
 #[derive(Debug)]
 pub(crate) struct Running {
     gone: CancellationToken,
@@ -140,15 +138,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Ends it.
     pub(crate) fn stop(self) {
         self.gone.cancel();
-        // A panic there has nothing left to say.
+        // A panic of the thread was already logged.
         drop(self.thread.join());
     }
 }
 
-/// Serves on a thread of its own.
 pub(crate) fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let gone = CancellationToken::new();
@@ -183,7 +179,7 @@ async fn connection(socket: TcpStream, admin: Arc<Admin>) {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ);
-    // Whoever asks and goes away has no answer to get.
+    // Errors are ignored: the client has disconnected.
     drop(
         builder
             .serve_connection(TokioIo::new(socket), service)

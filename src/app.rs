@@ -1,7 +1,7 @@
-//! The composition root: settings in, a running gate out.
+//! The composition root: builds a running gate from settings.
 //!
-//! Every socket is bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
-//! worker is a thread with a runtime, listeners and upstream connections of its own; the stores are shared.
+//! All sockets are bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
+//! worker is a thread with its own runtime, listeners and upstream connections; the stores are shared.
 
 pub(crate) mod descriptors;
 mod reload;
@@ -41,42 +41,37 @@ use runtime::runtime;
 use sites::{Maker, NoTls};
 use worker::{Orders, Worker};
 
-/// The share of the drain time in which new connections are still accepted: whoever routes to us has to notice first.
+/// The drain time is divided by this for the period in which new connections are still accepted, because load balancers
+/// must first notice that the gate is not ready.
 const STILL_ACCEPTING: u32 = 5;
 
-/// Why the gate does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// A listener.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// As configured.
         address: SocketAddr,
-        /// Why.
         source: io::Error,
     },
-    /// TLS to an upstream.
+    /// TLS to an upstream cannot be set up.
     #[error(transparent)]
     Tls(#[from] NoTls),
-    /// The operating system gave no random bytes.
     #[error("no random bytes available: {0}")]
     Entropy(SysError),
-    /// Too few files may be open.
+    /// The limit on open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
-    /// No thread or no runtime.
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
 }
 
-/// A gate whose sockets are open and which serves nothing yet.
+/// A gate with open sockets that does not serve yet.
 pub(crate) struct App {
-    /// As it was written, and as there are descriptors for.
+    /// The configuration as written, and with limits reduced to the available descriptors.
     configs: (Config, Config),
     shared: Arc<Shared>,
     maker: Maker,
     source: Option<Source>,
-    /// For each worker one listener per address.
+    /// For each worker, one listener per address.
     listeners: Vec<Vec<TcpListener>>,
     admin: TcpListener,
     addresses: Vec<SocketAddr>,
@@ -99,7 +94,7 @@ impl App {
         Self::bind_with(config, telemetry, clock, Store::Memory)
     }
 
-    /// With what `store` makes of each upstream's memory.
+    /// `store` wraps the memory store of each upstream.
     fn bind_with(
         mut config: Config,
         telemetry: Telemetry,
@@ -132,7 +127,7 @@ impl App {
         })
     }
 
-    /// Reads its configuration again when that has changed.
+    /// Reloads the configuration when its file changes.
     #[must_use]
     pub(crate) fn reloading(self, source: Source) -> Self {
         Self {
@@ -141,14 +136,13 @@ impl App {
         }
     }
 
-    /// Where clients connect.
     #[cfg(test)]
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// Serves until `stop` and then until the requests at hand are answered or the drain time is over. A second
-    /// `stop`, `now`, ends at once.
+    /// Serves until `stop` is cancelled, and then until all current requests are answered or the drain time has passed.
+    /// `now` ends the drain at once.
     pub(crate) fn run(
         self,
         stop: &CancellationToken,
@@ -217,7 +211,7 @@ impl App {
         });
         gone.cancel();
         for worker in workers {
-            // A worker that panicked outside of a request has nothing left to hand over.
+            // A worker that panicked outside of a request has nothing left to do.
             drop(worker.join());
         }
         admin.stop();
@@ -225,7 +219,6 @@ impl App {
     }
 }
 
-/// How a gate ends.
 struct Drain<'a> {
     limit: Duration,
     telemetry: &'a Telemetry,
@@ -233,7 +226,7 @@ struct Drain<'a> {
 }
 
 impl Drain<'_> {
-    /// Not ready, still serving, then closing, then the end.
+    /// Becomes unready, continues to accept for a while, then closes connections and waits for them.
     async fn wait(&self, now: &CancellationToken, life: &Lifecycle) {
         self.readiness.set_ready(false);
         self.telemetry.tell(&Event::Draining { limit: self.limit });
@@ -254,7 +247,7 @@ impl Drain<'_> {
     }
 }
 
-/// One listener per worker and address. The first one of an address decides the port where it is 0.
+/// Opens one listener per worker and address. For port 0, the first listener of an address determines the port.
 fn listen(
     settings: &server::Settings,
 ) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
@@ -263,8 +256,8 @@ fn listen(
     workers.resize_with(settings.workers.max(1), Vec::new);
     let shared = workers.len() > 1;
     for &configured in &settings.listen {
-        // Workers share an address in a way that would share it with another gate as well, and each has a store of its
-        // own: half of the sign-ins would fail.
+        // Workers share an address with `SO_REUSEPORT`, which would also share it with another gate. As each gate has
+        // its own store, half of the sign-ins would fail.
         server::must_be_free(configured).map_err(|source| StartError::Listen {
             address: configured,
             source,

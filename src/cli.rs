@@ -28,27 +28,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve
+    /// Run the gate
     Run(ConfigFile),
-    /// Say what is wrong with a configuration, and what it means for each client
+    /// Check a configuration, and show which rules apply to each client
     Check(Check),
-    /// Describe every key of the configuration: a JSON schema for editors, a commented file, a page of the manual
+    /// Describe all configuration keys: as a JSON schema for editors, a commented file, or a page of the manual
     Schema(schema::Options),
-    /// Try it: a server without PKCE, the gate in front of it, and a page to attack both
+    /// Try the gate: a server without PKCE, the gate in front of it, and a page to attack both
     #[cfg(feature = "demo")]
     Demo(demo::Options),
-    /// Ask a running gate whether it is ready
+    /// Check whether a running gate is ready
     Healthcheck(Admin),
 }
 
-/// Does what the arguments of this process say.
+/// Parses the arguments of this process and executes the command.
 pub fn main() -> ExitCode {
     match Arguments::try_parse() {
         Ok(arguments) => execute(&arguments.command),
         Err(error) => {
             #[cfg(not(feature = "demo"))]
             let error = without_demo(error);
-            // Whoever asked for help gets it; whoever did not has made a mistake.
+            // `--help` is not an error; other parser messages are usage errors.
             let code = if error.use_stderr() { USAGE } else { 0 };
             let printed = error.print();
             ExitCode::from(if printed.is_ok() { code } else { USAGE })
@@ -56,14 +56,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What is documented and left out of this build is said to be so.
+/// Explains that the documented command `demo` is not part of this build.
 #[cfg(not(feature = "demo"))]
 fn without_demo(mut error: clap::Error) -> clap::Error {
     use clap::error::{ContextKind, ContextValue};
     let asked = error.get(ContextKind::InvalidSubcommand);
     if asked == Some(&ContextValue::String("demo".to_owned())) {
-        let tip =
-            "this gate was built without the demonstration, which is the cargo feature `demo`";
+        let tip = "this program was built without the cargo feature `demo`";
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
     }
@@ -88,12 +87,12 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_definition_holds_together() {
+    fn the_clap_definition_is_consistent() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn defaults_and_mistakes() {
+    fn arguments_have_defaults_and_mistakes_are_usage_errors() {
         let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
         assert!(matches!(
             parse("pkce-gate run").unwrap().command,
@@ -132,7 +131,7 @@ mod tests {
 
     #[cfg(not(feature = "demo"))]
     #[test]
-    fn a_build_without_the_demonstration_says_so() {
+    fn a_build_without_the_demo_explains_why() {
         let said = |command| {
             let parsed = Arguments::try_parse_from(["pkce-gate", command]);
             without_demo(parsed.unwrap_err()).to_string()

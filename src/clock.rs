@@ -1,4 +1,4 @@
-//! Time, as an argument: the one place that reads a clock.
+//! Clocks. The only module that reads the system's clocks; all others get the time as an argument.
 
 pub(crate) mod calendar;
 pub mod date;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use calendar::{Calendar, Doubt};
 
-/// Microseconds since the clock was made; monotonic, so a wall clock that steps moves no expiry.
+/// Microseconds since the clock was created. Monotonic, so steps of the wall clock do not affect expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
@@ -21,29 +21,29 @@ fn micros(duration: Duration) -> u64 {
 }
 
 impl Timestamp {
-    /// A point in time for tests and stores.
+    /// A time for tests and stores.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(MICROS))
     }
 
-    /// Whole milliseconds since the clock was made.
+    /// Whole milliseconds since the clock was created.
     pub const fn as_millis(self) -> u64 {
         self.0 / MICROS
     }
 
-    /// A later point; saturates.
+    /// A later time; saturates.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(micros(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it was not.
+    /// The duration since `earlier`; zero if it is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Cheap to clone; all clones show the same time.
+/// A monotonic clock. Cheap to clone; all clones show the same time.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -54,16 +54,16 @@ enum Source {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The system's monotonic clock.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the clock that everything else takes its time from"
+        reason = "the only place that reads the monotonic clock"
     )]
     pub fn system() -> Self {
         Self(Source::System(Instant::now()))
     }
 
-    /// A clock that stands still until it is moved.
+    /// A clock that shows the same time until it is moved.
     pub fn manual() -> (Self, ManualClock) {
         let millis = Arc::new(AtomicU64::new(0));
         (
@@ -72,7 +72,6 @@ impl Clock {
         )
     }
 
-    /// The monotonic time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System(start) => Timestamp::default().after(start.elapsed()),
@@ -83,17 +82,17 @@ impl Clock {
 
 static CALENDAR: Calendar = Calendar::new();
 
-/// Days since 1970-01-01 in UTC: what `until` dates are compared with ([`calendar`]).
+/// Days since 1970-01-01 in UTC, for comparison with `until` dates ([`calendar`]).
 pub(crate) fn today() -> u64 {
     CALENDAR.day(wall(), running)
 }
 
-/// Whether the machine's clock shows a day that cannot be.
+/// Whether the system clock shows an impossible date.
 pub(crate) fn doubt() -> Option<Doubt> {
     CALENDAR.doubt(wall(), running)
 }
 
-/// The wall clock's time as RFC 3339 writes it, to the second.
+/// The wall clock's time in RFC 3339 format, in seconds.
 pub(crate) fn written() -> String {
     const DAY: u64 = 86_400;
     let (day, of_day) = (wall() / DAY, wall() % DAY);
@@ -101,10 +100,10 @@ pub(crate) fn written() -> String {
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", date::format(day))
 }
 
-/// Seconds since 1970-01-01 by the wall clock.
+/// Seconds since 1970-01-01 according to the wall clock.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the calendar is the machine's, read here and nowhere else"
+    reason = "the only place that reads the wall clock"
 )]
 fn wall() -> u64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -122,12 +121,11 @@ fn running() -> u64 {
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// It is so late.
+    /// Sets the clock to `now`.
     pub fn show(&self, now: Timestamp) {
         self.0.store(now.0, Ordering::SeqCst);
     }
 
-    /// Time passes.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(micros(duration), Ordering::SeqCst);
     }

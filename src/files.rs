@@ -1,15 +1,16 @@
-//! Files that a running gate reads: regular ones, up to a size. A FIFO would block the thread that reads it, and a device never ends.
+//! Reads configuration files safely: regular files only, up to a maximum size. A FIFO would block the reading thread,
+//! and a device never ends.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Bytes that are read of a file at most: more than any configuration or bundle of certificates has.
+/// The maximum size of a file, in bytes: more than any configuration or CA bundle has.
 const MOST: u64 = 16 * 1024 * 1024;
 
-/// Reads a whole regular file, through symbolic links.
+/// Reads a whole regular file; follows symbolic links.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Before it is opened: opening a FIFO waits for a writer.
+    // Checked before the open, because opening a FIFO blocks until there is a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
@@ -32,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_regular_file_is_not_read() {
+    fn only_regular_files_are_read() {
         for path in ["/dev/zero", "/proc/self/fd", "/"] {
             let error = read(Path::new(path)).unwrap_err();
             assert_eq!(error.to_string(), "not a regular file", "{path}");
@@ -41,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_up_to_a_size() {
+    fn a_file_above_the_maximum_size_is_refused() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         let whole = read(&file).unwrap();
         let length = u64::try_from(whole.len()).unwrap();

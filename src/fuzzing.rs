@@ -1,9 +1,9 @@
-//! What must hold of every parser for any input. `fuzz/` throws bytes at these; an ordinary test replays the seeds.
+//! Invariants of all parsers, for any input. The fuzz targets in `fuzz/` run them; an ordinary test replays the seeds.
 
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,
-    reason = "an invariant that does not hold has to end the run"
+    reason = "a violated invariant must end the run"
 )]
 
 use base64::Engine as _;
@@ -44,17 +44,17 @@ fn handles() -> (Handle, Handle) {
     )
 }
 
-/// Strict parameters: kept as they are, or written anew, they read the same.
+/// Strict parameters: unchanged, or encoded again, they parse to the same pairs.
 pub fn params(input: &[u8]) {
     let Ok(strict) = Params::parse(input, PAIRS) else {
         return;
     };
     assert_eq!(strict.edit(|_| Edit::Keep), input);
-    let mut anew = Vec::new();
+    let mut encoded = Vec::new();
     for pair in strict.iter() {
-        append_pair(&mut anew, pair.name(), pair.value());
+        append_pair(&mut encoded, pair.name(), pair.value());
     }
-    let again = Params::parse(&anew, PAIRS).expect("what was written reads back");
+    let again = Params::parse(&encoded, PAIRS).expect("encoded parameters parse");
     let list = |params: &Params<'_>| -> Vec<_> {
         params
             .iter()
@@ -64,12 +64,12 @@ pub fn params(input: &[u8]) {
     assert_eq!(list(&strict), list(&again));
     assert!(
         Params::survey(input, PAIRS).is_ok(),
-        "what is strictly right is right"
+        "a survey accepts what strict parsing accepts"
     );
 }
 
-/// A request on an authorization path, query and body split at the first line break: the upstream sees the handle in
-/// every `state`, and no challenge when it is to see none.
+/// A request on an authorization path, with query and body split at the first line break: the upstream sees the handle
+/// in every `state`, and no challenge if challenges are stripped.
 pub fn authorization_request(input: &[u8]) {
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
     let (query, form) = (parts.next().unwrap_or_default(), parts.next());
@@ -80,7 +80,7 @@ pub fn authorization_request(input: &[u8]) {
     let part = submission.fresh(form.is_none()).ok().flatten();
     let out = submission.towards_upstream(&handle, part, Towards::Strip);
     let again = Submission::read(&out.query, out.form.as_deref(), PAIRS + 1)
-        .expect("what was written reads back");
+        .expect("encoded parameters parse");
     for (place, absent) in [(Part::Query, true), (Part::Form, form.is_none())] {
         for pair in again
             .part(place)
@@ -96,12 +96,12 @@ pub fn authorization_request(input: &[u8]) {
     }
     if let Some(part) = part {
         let entry = submission.entry_query(part, &handle);
-        let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query reads back");
+        let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query parses");
         assert_eq!(entry.handle(&key()).expect("one sign-in"), Some(handle));
     }
 }
 
-/// A token request: a code makes it a redemption, and there is exactly one.
+/// A token request: it is a redemption if and only if it has exactly one code.
 pub fn token_body(input: &[u8]) {
     let Ok(params) = Params::parse(input, PAIRS) else {
         return;
@@ -120,7 +120,7 @@ pub fn token_body(input: &[u8]) {
     assert!(params.all("code_verifier").count() <= 1);
 }
 
-/// An Authorization header: whoever it names, it names itself.
+/// An Authorization header: a client that it names matches itself.
 pub fn basic_header(input: &[u8]) {
     let params = Params::default();
     if let Ok(Some(identity)) = ClientIdentity::read(Some(input), &params) {
@@ -128,7 +128,8 @@ pub fn basic_header(input: &[u8]) {
     }
 }
 
-/// A `Location`, of any bytes: without our handle nothing changes; with it the handle is gone afterwards and the rest is there.
+/// A `Location` of any bytes: without a handle of the gate nothing changes; with one, the handle is replaced and the
+/// rest stays.
 pub fn location(input: &[u8]) {
     let (handle, code) = handles();
     let input = with_handle(input, &handle);
@@ -155,7 +156,7 @@ pub fn location(input: &[u8]) {
     assert_eq!(after.target(), location.target());
 }
 
-/// `HANDLE` is ours.
+/// Replaces each `HANDLE` in the input with a handle of the gate.
 fn with_handle(input: &[u8], handle: &Handle) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = input;
@@ -170,7 +171,7 @@ fn with_handle(input: &[u8], handle: &Handle) -> Vec<u8> {
     out
 }
 
-/// A form_post page: spans lie inside, and a page without our handle stays as it is.
+/// A form_post page: all spans are within the page, and a page without a handle of the gate is unchanged.
 pub fn form_post_page(input: &[u8]) {
     let (handle, code) = handles();
     for token in tokens(input) {
@@ -203,8 +204,8 @@ pub fn form_post_page(input: &[u8]) {
     }
 }
 
-/// What a request says, its query and its body split at the first line break: bounded in what it keeps, and whatever a form says
-/// in so many words is among it.
+/// The findings in a request, with query and body split at the first line break: their number is bounded, and a literal
+/// `grant_type` is found.
 pub fn suspicion(input: &[u8]) {
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
     let (query, body) = (parts.next().unwrap_or_default(), parts.next());
@@ -240,7 +241,7 @@ pub fn suspicion(input: &[u8]) {
     }
 }
 
-/// A text and a word in it: with whatever around it, the word is found in every encoding.
+/// A text with a word: the word is found in every encoding, with any text around it.
 pub fn twins(input: &[u8]) {
     let mut parts = input.splitn(2, |&byte| byte == b'\n');
     let (word, around) = (
@@ -262,7 +263,7 @@ pub fn twins(input: &[u8]) {
     }
 }
 
-/// The short cuts: where one says no, the slow look finds nothing.
+/// The shortcuts: if one is false, the expensive check finds nothing.
 pub fn shortcuts(input: &[u8]) {
     let key = key();
     let token = |text: &[u8]| beacon::carries(Credential::Token, text, beacon::Kind::Text, None);
@@ -275,7 +276,7 @@ pub fn shortcuts(input: &[u8]) {
     assert!(may_hold_jwt(input) || !jarm::stands_among(input));
     assert!(may_refresh(input) || refresh::in_page(input).next().is_none());
     assert!(may_have_form(input) || FormPost::each(input).is_empty());
-    // In UTF-16 there is a NUL between all letters.
+    // UTF-16 has a NUL between ASCII letters.
     let letters: Vec<u8> = input.iter().copied().filter(|byte| *byte != 0).collect();
     let holds = [input, &letters].into_iter().any(token);
     assert!(may_be_answer(input) || carriers(None, false, input).is_empty() && !holds);
@@ -309,7 +310,7 @@ pub fn shortcuts(input: &[u8]) {
     in_base64(input);
 }
 
-/// A word that is a candidate where every length counts is one where its own does.
+/// A word that is a candidate if all lengths are possible must also be one if only its own length is.
 fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
     let word = input.split(u8::is_ascii_whitespace).next();
     let word = word.and_then(|word| str::from_utf8(word).ok());
@@ -330,14 +331,14 @@ fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
         *word = bit;
     }
     assert!(has_code(CodeLengths::from_words(lengths)) || !has_code(CodeLengths::ANY));
-    // Each way to cut a text finds other words, or there is nothing to cut it at.
+    // Each split of a text finds other words only if it contains a separator.
     for around in words::AROUND {
         let is_cut = input.iter().any(|byte| around.contains(byte));
         assert_eq!(has_any(input, around), is_cut);
     }
 }
 
-/// Text in base64 is a run of its characters, and what stands in it is ASCII from where it begins.
+/// Base64 text is a run of its characters, and the ASCII text inside is recognised as ASCII.
 fn in_base64(input: &[u8]) {
     let (before, text) = input.split_at(input.len().min(4));
     for length in [1, 8, 32] {
@@ -352,7 +353,7 @@ fn in_base64(input: &[u8]) {
     }
 }
 
-/// Metadata: what comes out is JSON that promises S256 and nothing at the upstream's own origin.
+/// Metadata: the output is JSON that announces S256 and contains no endpoint at the upstream's own origin.
 pub fn metadata_document(input: &[u8]) {
     let paths = ["/authorize".to_owned(), "/token".to_owned()];
     let truth = metadata::Truth {
@@ -377,11 +378,11 @@ pub fn metadata_document(input: &[u8]) {
         let own = value
             .as_str()
             .is_some_and(|url| url.starts_with("http://upstream.internal:9000/"));
-        assert!(!own || name == "issuer", "{name} leads around the gate");
+        assert!(!own || name == "issuer", "{name} bypasses the gate");
     }
 }
 
-/// A handle: what is recognised is what was written, and only as what it is.
+/// A handle: a recognised handle is exactly the text, with the right purpose only.
 pub fn handle(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -396,7 +397,7 @@ pub fn handle(input: &[u8]) {
     }
 }
 
-/// A configuration: every problem has its place inside the file.
+/// A configuration: the position of every problem is within the file.
 pub fn config_file(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
@@ -414,10 +415,10 @@ pub fn config_file(input: &[u8]) {
     }
 }
 
-/// Throws when an invariant does not hold.
+/// Panics if an invariant is violated.
 pub type Target = fn(&[u8]);
 
-/// Every target by name, for `fuzz/` and for the replay.
+/// All targets by name, for `fuzz/` and for the replay.
 pub const TARGETS: [(&str, Target); 12] = [
     ("params", params),
     ("authorization_request", authorization_request),
@@ -482,7 +483,7 @@ mod tests {
         }
     }
 
-    /// What the slow looks look for, in pieces.
+    /// Pieces of what the expensive checks search for.
     const PARTS: [&[u8]; 48] = [
         b"code",
         b"CODE",
@@ -536,7 +537,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn where_a_short_cut_says_no_the_slow_look_finds_nothing(
+        fn a_false_shortcut_means_that_the_expensive_check_finds_nothing(
             parts in prop::collection::vec(prop::sample::select(&PARTS[..]), 0..9),
             bytes in prop::collection::vec(any::<u8>(), 0..60),
         ) {
@@ -545,7 +546,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_or_a_url_that_looks_plain_is_plain(
+        fn plain_paths_and_urls_are_recognised_correctly(
             path in "(/[a-z0-9_~!@.%A-Z-]{0,3}){1,4}/?",
             url in "https?://[a-z0-9.:@/x\\\\?#%\t-]{0,12}[a-z./:]{0,3}|[ hH]ttps?:/{0,3}[a-z.]{0,9}",
         ) {
@@ -554,7 +555,7 @@ mod tests {
         }
 
         #[test]
-        fn an_escape_that_may_hide_a_handle_is_seen(
+        fn escapes_that_may_hide_a_handle_are_found(
             text in "(p|g|s|%|&|amp|;|#|num|percnt|[\\\\]|u0070|x67|70|112|103|7|0|3B|23|26|5c){0,9}",
         ) {
             let holds = |text: &[u8]| text.windows(3).any(|three| three == b"pgs");

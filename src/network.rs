@@ -1,14 +1,13 @@
-//! Whose sign-ins, connections and requests count together, as far as their addresses tell.
+//! Networks: the unit by which sign-ins, connections and requests are counted, as far as addresses tell.
 
 use std::net::IpAddr;
 
-/// The network that an address is in: a /24 of IPv4, a /56 of IPv6. It is what one customer of a provider can have many
-/// addresses of.
+/// The network of an address: a /24 of IPv4, a /56 of IPv6, in which one customer of a provider may have many
+/// addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network([u8; 8]);
 
 impl Network {
-    /// The network of that address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -22,7 +21,7 @@ impl Network {
         }
     }
 
-    /// The network of the IPv6 addresses with that first half.
+    /// The network of the IPv6 addresses with this /64 prefix.
     pub fn of_ipv6([network @ .., _]: [u8; 8]) -> Self {
         Self::new(6, &network)
     }
@@ -35,7 +34,7 @@ impl Network {
         Self(bytes)
     }
 
-    /// For stores: what tells it from all others.
+    /// The key for stores, different for each network.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

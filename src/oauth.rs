@@ -1,7 +1,7 @@
 //! The vocabulary of RFC 6749, RFC 7636, RFC 9700 and OpenID Connect, as types.
 //!
-//! What is absent here: no HTTP library, no tokio, no tracing, no clock, no randomness, and nothing of
-//! this product. Bytes go in, values that keep their promises come out.
+//! Pure: no HTTP library, no tokio, no tracing, no clock, no randomness, and nothing that is specific to this gate.
+//! Each type checks its input when it is constructed.
 
 pub(crate) mod authorize;
 pub(crate) mod client;

@@ -1,4 +1,4 @@
-//! The I/O shell towards clients: one listener and one accept loop per address and worker.
+//! Connections from clients: one listener and one accept loop per address and worker.
 
 mod crowd;
 mod patience;
@@ -39,32 +39,32 @@ use watch::{Cut, Watch, Watched};
 
 use crate::socket::{Socket, WorkerLoop};
 
-/// What the kernel keeps of an answer for a client to read; it doubles it.
+/// Bytes of a response that the kernel buffers for a client; the kernel doubles the number.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Connections that the kernel keeps until we accept them.
+/// Maximum number of connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
-/// The shortest and the longest pause after a failed accept (out of descriptors, for example).
+/// The shortest and the longest pause after a failed accept, for example when there are no free descriptors.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-/// As many header fields hyper reads without being asked; asked for fewer, it allocates for each request.
+/// The number of header fields for which hyper has room by default. With an explicit limit it allocates for each
+/// request, so none is set up to this number.
 const HYPER_HEADERS: usize = 100;
-/// What is taken at most of a head that was refused, and for how long.
+/// How much is read, and for how long, after a malformed head.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
-/// hyper's buffers have at least this size.
 const MIN_BUFFER: usize = 8192;
 
-/// Opens one listening socket; `shared` lets other workers listen on the same address.
+/// Opens a listening socket. `shared` allows other workers to listen on the same address.
 pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
     let socket = bound(address, shared)?;
     socket.set_nonblocking(true)?;
-    // Connections inherit it. The kernel tells of room only when a third is free: with the megabytes that it would take by
-    // itself, a slow reader looks like one that does not read at all.
+    // Accepted connections inherit this. The kernel reports free space only when a third of the buffer is free; with
+    // its default of several megabytes, a slow reader could not be told from one that does not read at all.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// Fails where anybody listens already, be it on an address that is meant to be shared.
+/// Fails if any process listens on the address, even with address sharing.
 pub(crate) fn must_be_free(address: SocketAddr) -> io::Result<()> {
     bound(address, false).map(drop)
 }
@@ -84,43 +84,40 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-/// What a server is told from outside.
+/// How the application controls a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Lifecycle {
-    /// Accept no more, and end connections after the request at hand.
+    /// Cancelled to stop accepting and to close each connection after its current request.
     pub closing: CancellationToken,
-    /// Runs the connections; whoever drains waits for it.
+    /// Tracks the tasks of connections; a drain waits for them.
     pub tasks: TaskTracker,
-    /// All connections, over all workers.
     pub crowd: Crowd,
 }
 
-/// Makes the service for each connection.
+/// Creates the service for each connection, and is notified about connections.
 pub(crate) trait MakeService {
-    /// What serves one connection.
     type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
         + Send;
-    /// What it answers with.
     type Body: Body<Data = Bytes> + Send + 'static;
 
-    /// For a connection that was just accepted.
+    /// Creates the service for a connection that was just accepted.
     fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Self::Service;
 
-    /// A connection was closed because it ran out of time.
+    /// A connection was closed because it exceeded a time limit.
     fn timed_out(&self, peer: SocketAddr);
 
-    /// A connection was closed because its place was needed, or its peer has its share of them.
+    /// A connection was closed because its place was needed, or its peer's share is used up.
     fn spared(&self, peer: SocketAddr);
 
-    /// A connection ended with a head that is none, or is too large.
+    /// A connection ended with a request head that is malformed or too large.
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str);
 
     /// A connection began (`1`) or ended (`-1`).
     fn connections(&self, change: i64);
 }
 
-/// Accepts until closing. The worker's rounds see to it that no connection waits longer than the settings say, which are those at
-/// the time when it came ([`Settings::at_least`]).
+/// Accepts connections until closing. The worker's rounds enforce the time limits, which are those in force when the
+/// connection was accepted ([`Settings::at_least`]).
 pub(crate) async fn accept<M>(
     listener: TcpListener,
     in_force: Arc<ArcSwap<Settings>>,
@@ -143,8 +140,8 @@ pub(crate) async fn accept<M>(
             Ok((socket, peer)) => {
                 backoff = BACKOFF.0;
                 let settings = in_force.load_full();
-                // Only now: a place that waits here for a connection would be missing at another worker's listener,
-                // and the kernel spreads connections without asking who has places.
+                // The place is taken after the accept: the kernel distributes connections without knowing which worker
+                // has places, so a place reserved in advance would be missing at another worker.
                 let watch = Arc::new(Watch::new(rounds.clock().clone(), life.crowd.patience()));
                 let session = Arc::new(Session::new(
                     Arc::clone(&watch),
@@ -161,7 +158,7 @@ pub(crate) async fn accept<M>(
                 };
                 watch.is_accepted();
                 rounds.join(Arc::<Session>::clone(&session));
-                // A socket that is broken already shows so at the first read.
+                // If the socket is already broken, the first read fails.
                 drop(socket.set_nodelay(true));
                 let socket = batch.socket(socket);
                 let make = Arc::clone(&make);
@@ -174,7 +171,7 @@ pub(crate) async fn accept<M>(
                 });
             }
             Err(_) => {
-                // Out of descriptors, most likely: give it time instead of spinning.
+                // Probably no free descriptors: wait instead of retrying at once.
                 sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
@@ -182,7 +179,7 @@ pub(crate) async fn accept<M>(
     }
 }
 
-/// Serves one connection until it ends, runs out of time, or is told to close.
+/// Serves one connection until it ends, exceeds a time limit, or must close.
 async fn serve<M>(
     socket: Socket,
     peer: SocketAddr,
@@ -197,10 +194,11 @@ async fn serve<M>(
 {
     let service = make.make(peer, Arc::clone(&watch));
     let mut builder = http1::Builder::new();
-    // Our watch covers the head and every other wait; without a Timer hyper's own would be silently dropped.
+    // The watch enforces all time limits; hyper's own would have no effect without a timer.
     builder
         .header_read_timeout(None)
-        // The size of a buffer is no limit for a head: it grows in steps, and what fits the last of them is read.
+        // The buffer size alone does not limit the head: it grows in steps, and a head that fits the last step is
+        // accepted.
         .max_header_size(settings.header_bytes)
         .max_buf_size(settings.header_bytes.max(MIN_BUFFER));
     if settings.headers > HYPER_HEADERS {
@@ -235,10 +233,10 @@ async fn serve<M>(
         }
         End::Malformed(reason) => {
             make.malformed_head(peer, reason);
-            // Boxed, because it is rare.
+            // Boxed, because this is rare and the future is large.
             let socket = connection.into_parts().io.into_inner();
             let mut rest = Box::pin(timeout(LINGER, linger(socket)));
-            // Its place is needed as much as any other's.
+            // Its place may be needed meanwhile.
             let is_spared = poll_fn(|cx| {
                 session.tell(cx.waker());
                 if session.gives_way() || session.is_over() {
@@ -253,10 +251,10 @@ async fn serve<M>(
     }
 }
 
-/// Takes the rest of what was refused. Closed with something unread, the connection is reset, and the client never gets to see
-/// what it was answered.
+/// Reads and discards the rest of a refused request. If a connection is closed with unread bytes, the kernel resets it,
+/// and the client may not receive the response.
 async fn linger(mut socket: Watched<Socket>) {
-    // hyper has not said that it is done where it did not answer. That the client is gone shows in what follows.
+    // hyper has not shut down the socket if it did not respond. If the client has disconnected, the read below fails.
     drop(socket.shutdown().await);
     let (mut piece, mut taken) = (vec![0; MIN_BUFFER], 0);
     while taken < LINGER_BYTES {
@@ -267,15 +265,15 @@ async fn linger(mut socket: Watched<Socket>) {
     }
 }
 
-/// How a connection ended.
+/// Why a connection ended.
 enum End {
-    /// As it may: an error is the client's affair, which went away.
+    /// Normally, or with an error because the client disconnected.
     Whole,
-    /// Out of time.
+    /// It exceeded a time limit.
     Late,
     /// Its place was needed.
     Spared,
-    /// With a head that hyper answers by itself, and why.
+    /// With a malformed head, which hyper answers itself; the reason.
     Malformed(&'static str),
 }
 

@@ -1,21 +1,22 @@
-//! Sockets whose small writes go out together.
+//! Sockets whose small writes are sent together.
 //!
-//! A write wakes whoever reads at the other end, and to wake somebody costs more than to write. What is written in one turn of
-//! a worker's loop is kept until the end of the turn, and then goes out at once: the first write wakes, the others find the
-//! reader at work. Nothing waits for more to come, and nothing large is kept.
+//! A write wakes the reader at the other end, and the wake-up costs more than the write. So bytes written during one
+//! turn of a worker's loop are kept and sent together at the end of the turn: the first write wakes the reader, and the
+//! others find it running. Nothing waits for later writes, and large writes are not kept.
 //!
-//! The states of a socket's writing side are those of `Kept`. What it relies on, each with a test of that number in
-//! `socket/habits.rs`, which fails when tokio or the system changes it:
+//! The states of a socket's writing side are those of `Kept`. It relies on the following behaviour of tokio and the
+//! system. For each item, `socket/habits.rs` has a test with its number, which fails if the behaviour changes:
 //!
-//! 1. A task of tokio's `current_thread` runtime that is woken in the middle of a turn has its own turn after all tasks that were
-//!    ready before: that is the end of the turn.
-//! 2. `try_write` writes what the kernel has room for and says how much. Where there is no room it says `WouldBlock`; then
-//!    `poll_write_ready` is pending until there is room again, and wakes its waker then.
-//! 3. The two halves of a socket have a waker each: who waits for room does not keep the other from being woken for bytes.
-//! 4. Of several wakers that wait for room, the last one is woken.
-//! 5. A connection that is reset is no longer waited for: `poll_write_ready` is ready, and the write is the error.
-//! 6. `shutdown(Write)` and the drop of the writing half send the end after all that the kernel has taken; the other direction
-//!    stays open.
+//! 1. In tokio's `current_thread` runtime, a task that is woken during a turn runs after all tasks that were ready
+//!    before: that is the end of the turn.
+//! 2. `try_write` writes as much as the kernel accepts and returns the number of bytes. If the kernel has no room it
+//!    returns `WouldBlock`; then `poll_write_ready` is pending until there is room, and then wakes its waker.
+//! 3. The two halves of a socket have separate wakers: a task that waits for room does not prevent the wake-up of one
+//!    that waits for bytes.
+//! 4. If several wakers wait for room, the last one is woken.
+//! 5. After a connection reset, `poll_write_ready` is ready and the write returns the error.
+//! 6. `shutdown(Write)` and the drop of the writing half send the end after all bytes that the kernel has accepted; the
+//!    other direction stays open.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
@@ -31,36 +32,34 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::clock::rounds::Rounds;
 
-/// Bytes that are kept of one socket; what is larger goes out by itself.
+/// The maximum number of bytes kept for one socket; more is written directly.
 const MOST: usize = 4096;
-/// Buffers that are kept for the next turn.
+/// The maximum number of buffers kept for the next turn.
 const BUFFERS: usize = 64;
 
-/// What the connections of one worker share: the rounds that end waits that are too long, and what is written at the end of a turn.
+/// Shared by all connections of one worker: the rounds that enforce time limits, and the writes at the end of a turn.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerLoop {
-    /// To be joined by what waits.
+    /// Joined by everything that has a time limit.
     pub rounds: Rounds,
-    /// Makes the sockets.
     pub batch: Batch,
 }
 
-/// One worker's writes. All clones are the same.
+/// The kept writes of one worker. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Batch(Arc<Mutex<Turn>>);
 
-/// What one turn has written so far. One thread uses it and its sockets; so it is no matter that the turn locks itself and then a
-/// socket, and whoever writes a socket and then the turn.
+/// The sockets written to in the current turn. A batch and its sockets are used by one thread only, so the lock order
+/// does not matter: the end of a turn locks the batch and then a socket, a write the other way round.
 #[derive(Default)]
 struct Turn {
     sockets: Vec<Arc<Out>>,
-    /// Writes it out; at the end of the turn, because it is woken by the first write.
+    /// The task that sends the kept bytes; woken by the first write, so it runs at the end of the turn.
     task: Option<Waker>,
     buffers: Vec<Vec<u8>>,
 }
 
 impl Batch {
-    /// A socket of this worker's.
     pub(crate) fn socket(&self, tcp: TcpStream) -> Socket {
         let (read, write) = tcp.into_split();
         let out = Arc::new(Out {
@@ -77,7 +76,7 @@ impl Batch {
         }
     }
 
-    /// Writes out what each turn has left, for ever.
+    /// Sends the kept bytes at the end of each turn; never returns.
     pub(crate) async fn run(self) {
         std::future::poll_fn(|cx| {
             self.write_out(cx);
@@ -99,7 +98,7 @@ impl Batch {
         turn.sockets = sockets;
     }
 
-    /// At the end of this turn.
+    /// Registers a socket for the end of this turn.
     fn add(&self, out: &Arc<Out>) {
         let mut turn = lock(&self.0);
         turn.sockets.push(Arc::clone(out));
@@ -119,7 +118,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A TCP connection.
 pub(crate) struct Socket {
     read: OwnedReadHalf,
     out: Arc<Out>,
@@ -133,21 +131,22 @@ struct Out {
 
 struct Pending {
     kept: Kept,
-    /// Who wrote or waited last: woken when what is kept has not gone out, and when it can.
+    /// The task that wrote or waited last: woken if kept bytes could not be sent, and when they can be.
     writer: Waker,
 }
 
-/// What was written to a socket, but not to the kernel.
+/// Bytes that were written to the socket but not yet to the kernel.
 enum Kept {
-    /// Nothing. A small write leads to `UntilTurn`; a large one goes to the kernel by itself.
+    /// None. A small write changes this to `UntilTurn`; a large one is written directly.
     Nothing,
-    /// The batch has the socket in its list, and writes this out at the end of the turn. (A large write takes it along, and leaves
-    /// no bytes.) It leads to `Nothing`, to `Stuck` where the kernel does not take all, and to `Broken`.
+    /// The socket is registered with the batch, which sends these bytes at the end of the turn. (A large write sends
+    /// them first and leaves none.) Then the state is `Nothing`, or `Stuck` if the kernel does not accept all, or
+    /// `Broken`.
     UntilTurn(Vec<u8>),
-    /// The kernel takes no more, and these bytes are left: from now on who writes waits, as with any socket, until they are out.
-    /// That leads to `Nothing`.
+    /// The kernel accepts no more, and these bytes remain: further writes wait, as with any socket, until they are
+    /// sent. Then the state is `Nothing`.
     Stuck(Vec<u8>),
-    /// The connection broke at the end of a turn: the error of all that is done with it. It stays so.
+    /// The connection broke at the end of a turn. All further operations return this error.
     Broken(ErrorKind),
 }
 
@@ -159,7 +158,7 @@ impl Kept {
         }
     }
 
-    /// At the end of a turn. Returns the state after it, and the buffer when there is nothing left in it.
+    /// Sends the bytes at the end of a turn. Returns the next state, and the buffer if it is empty.
     fn written_by(self, write: &OwnedWriteHalf) -> (Self, Vec<u8>) {
         let mut bytes = match self {
             Self::UntilTurn(bytes) => bytes,
@@ -182,7 +181,7 @@ impl Kept {
 }
 
 impl Out {
-    /// At the end of a turn. Returns the buffer when there is nothing left in it.
+    /// Sends the bytes at the end of a turn. Returns the buffer if it is empty.
     fn write_out(&self) -> Vec<u8> {
         let Pending { kept, writer } = &mut *lock(&self.pending);
         let (after, buffer) = mem::replace(kept, Kept::Nothing).written_by(&self.write);
@@ -190,7 +189,7 @@ impl Out {
         let is_told = match kept {
             Kept::Nothing | Kept::UntilTurn(_) => false,
             Kept::Broken(_) => true,
-            // Else it is told when there is room.
+            // If it is not ready, the poll registers the writer's waker.
             Kept::Stuck(_) => self
                 .write
                 .as_ref()
@@ -203,7 +202,7 @@ impl Out {
         buffer
     }
 
-    /// Writes what is kept, waiting for the kernel to take it.
+    /// Sends the kept bytes, and waits until the kernel accepts them.
     fn poll_out(&self, pending: &mut Pending, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Pending { kept, writer } = pending;
         kept.check()?;
@@ -222,7 +221,7 @@ impl Out {
         Poll::Ready(Ok(()))
     }
 
-    /// One write to the kernel, which waits until it takes something.
+    /// Writes to the kernel, and waits until it accepts something.
     fn poll_try(
         &self,
         cx: &mut Context<'_>,
@@ -239,7 +238,7 @@ impl Out {
 }
 
 impl Socket {
-    /// Keeps `length` bytes if that is not too much; else writes them by itself.
+    /// Keeps the bytes if they are few enough; otherwise writes them directly.
     fn poll_write_or_keep<'b>(
         &self,
         cx: &mut Context<'_>,
@@ -305,7 +304,7 @@ impl AsyncWrite for Socket {
         true
     }
 
-    /// What is kept goes out with this turn; only a socket that is stuck has to be waited for.
+    /// Kept bytes are sent at the end of the turn in any case, so only a stuck socket has to wait.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let pending = &mut *lock(&self.out.pending);
         match &pending.kept {

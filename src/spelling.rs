@@ -1,13 +1,13 @@
-//! How else the same text may be written: escapes around it, a name that some server takes for another one.
+//! Other spellings of the same text: escapes, and names that some server takes for another one.
 //!
-//! For looking only: nothing that is decoded here is ever sent, and nothing that is found here is ever let through. Three
-//! questions are asked of foreign bytes, in requests and in answers alike, and each has one answer:
+//! For inspection only: decoded text is never sent, and nothing is let through because of it. Three questions are asked
+//! of untrusted bytes, in requests and responses alike:
 //!
-//! - [`layers`]: does it hold of the text, or of what it is without its escapes?
-//! - [`twins`]: does this code stand in the text, in whatever encoding?
-//! - [`mod@skeleton`]: which client may a server mean that compares loosely?
+//! - [`layers`]: does a condition hold for the text, or for the text without its escapes?
+//! - [`twins`]: does the text contain this code, in any encoding?
+//! - [`mod@skeleton`]: which client may be meant by a server that compares identifiers loosely?
 //!
-//! [`shortcuts`] tell most requests and answers from those of which such a question has to be asked.
+//! [`shortcuts`] are cheap checks that rule most requests and responses out beforehand.
 
 pub(crate) mod layers;
 pub(crate) mod shortcuts;

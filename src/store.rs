@@ -1,19 +1,19 @@
-//! Where pending authorizations and bound codes are kept: seven verbs, each atomic.
+//! Storage of pending authorizations and bound codes: seven atomic operations.
 //!
 //! ```text
-//! hold     a new pending authorization            -> the handle that replaces the client's state
-//! pending  read one; good until it expires
-//! bind     a code that the upstream issued for it -> the handle that replaces the code; to one sign-in, ever
-//! redeem   judge a request by a code and claim it: exactly one caller that matches gets it, until it is settled
-//! settle   burn it, or release it
-//! discard  kill a pending authorization that cannot be trusted
-//! owners   whose codes and sign-ins these are or were; claims nothing
+//! hold     stores a new pending authorization; returns the handle that replaces the client's state
+//! pending  reads a pending authorization, any number of times until it expires
+//! bind     binds a code of the upstream to one pending authorization, ever; returns the handle that replaces the code
+//! redeem   judges a request by a code and claims the code for exactly one caller that matches, until it is settled
+//! settle   ends a claim: burns the code or releases it
+//! discard  invalidates a pending authorization that cannot be trusted
+//! owners   returns the clients that codes and sign-ins belong or belonged to; claims nothing
 //! ```
 //!
-//! There is no get-then-delete pair anywhere: a find that is followed by a delete lets two redemptions through.
-//! Full or unreachable means that new requests are refused. To make room nothing is evicted but a sign-in that was never gone
-//! on with: that of a redirect that was never followed ([`Place::Entry`]). So a flood of requests that follow none evicts only
-//! itself, and no attacker can throw out a login that is under way.
+//! A read followed by a separate delete would let two redemptions pass, so no operation is split like that. If the
+//! store is full or unreachable, new requests are refused. Only one kind of record is evicted to make room: sign-ins
+//! whose redirect was never followed ([`Place::Entry`]). So a flood of requests that follow no redirect evicts only
+//! itself, and an attacker cannot evict a login in progress.
 
 pub(crate) mod memory;
 mod settings;
@@ -41,21 +41,19 @@ pub(crate) use verbs::{Claim, Owner, Statistics};
 #[cfg(test)]
 use failing::Verb;
 
-/// One store per upstream.
 pub(crate) enum Store {
-    /// In this process.
     Memory(MemoryStore),
-    /// In this process, and out of reach when a test says so.
+    /// A memory store that fails on demand.
     #[cfg(test)]
     Failing(failing::FailingStore),
 }
 
 #[expect(
     clippy::unused_async,
-    reason = "the verbs wait for other backends, and callers are not to know which one they have"
+    reason = "other backends will need to wait, and callers must not depend on the backend"
 )]
 impl Store {
-    /// Changes what may be kept from now on ([`MemoryStore::configure`]).
+    /// Applies changed settings to future records ([`MemoryStore::configure`]).
     pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
@@ -64,8 +62,8 @@ impl Store {
         }
     }
 
-    /// Keeps a new pending authorization that comes from that network. `None`: it comes from many, through a proxy that does not
-    /// say from whom.
+    /// Stores a new pending authorization. `network` is the network of the client; `None` if it is unknown, because the
+    /// request comes through a proxy that does not name it.
     pub(crate) async fn hold(
         &self,
         place: Place,
@@ -82,7 +80,7 @@ impl Store {
         }
     }
 
-    /// Reads a pending authorization; it stays. From now on it was followed ([`Place::Entry`]).
+    /// Reads a pending authorization without removing it, and marks its redirect as followed ([`Place::Entry`]).
     pub(crate) async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key)),
@@ -91,10 +89,10 @@ impl Store {
         }
     }
 
-    /// Binds a code to the pending authorization under `pending`. A code that comes again for the same sign-in is bound
-    /// again under a fresh handle, and stays as it is under its digest. That it was bound is remembered for
-    /// `pending` + `code`. There is room for the codes of all sign-ins that were let in, unless their network makes far more of
-    /// them than sign-ins do.
+    /// Binds a code to the pending authorization stored under `pending`. If the same sign-in yields the same code
+    /// again, the code gets another handle, but keeps its record under its digest. The store remembers for `pending` +
+    /// `code` which sign-in the code was bound to. Codes of admitted sign-ins find room, unless their network has far
+    /// more codes than sign-ins produce.
     pub(crate) async fn bind(
         &self,
         pending: Digest,
@@ -108,8 +106,8 @@ impl Store {
         }
     }
 
-    /// Judges a request by the code under that key, and claims the code for it if it matches, in one step. `judge` is
-    /// called for a code that may be redeemed, and for no other; perhaps more than once, and the last time counts.
+    /// Judges a request by the code stored under `key` and, if it matches, claims the code, in one step. `judge` is
+    /// called only for a code that can be redeemed; if it is called more than once, the last call counts.
     pub(crate) async fn redeem(
         &self,
         key: Digest,
@@ -122,7 +120,7 @@ impl Store {
         }
     }
 
-    /// Whose these are or were, as long as they are remembered, in the order of the question. Claims nothing.
+    /// The owner of each candidate, in the same order, as long as the store remembers it. Claims nothing.
     pub(crate) async fn owners(
         &self,
         candidates: &[Candidate],
@@ -134,11 +132,11 @@ impl Store {
         }
     }
 
-    /// How long the codes are that [`Store::owners`] may know.
+    /// The lengths of the codes that [`Store::owners`] may know.
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         match self {
             Self::Memory(memory) => memory.code_lengths(),
-            // What cannot be asked may know every code.
+            // An unreachable store may know any code.
             #[cfg(test)]
             Self::Failing(_) => CodeLengths::ANY,
         }
@@ -158,7 +156,7 @@ impl Store {
         Ok(())
     }
 
-    /// Kills a pending authorization and everything bound to it from now on: what it was for cannot be trusted.
+    /// Invalidates a pending authorization, so that no further code can be bound to it.
     pub(crate) async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.discard(pending),
@@ -168,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// Drops what has expired, a few records at a time; called every second or so.
+    /// Drops expired records in small batches; called about once a second.
     pub(crate) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
@@ -177,7 +175,7 @@ impl Store {
         }
     }
 
-    /// Numbers for metrics and readiness.
+    /// Counters for metrics and readiness.
     pub(crate) fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),

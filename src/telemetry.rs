@@ -1,9 +1,10 @@
-//! What happened: one [`Event`], told to the log and to the metrics, so that they agree exactly: the metrics count every event,
-//! and a line of the log says how many like it, before it, had none. Answers are the exception: they are counted when their head
-//! is there ([`Upstream::answered`]), and have a line at `debug` when they have ended.
+//! Logging and metrics. Everything that happens is one [`Event`], which is passed to both, so that they agree: the
+//! metrics count every event, and a log line says how many similar events before it were left out. Responses are the
+//! exception: they are counted when their head is known ([`Upstream::answered`]), and logged at `debug` when they have
+//! ended.
 //!
-//! No event can hold a secret: its fields are labels, identifiers and numbers. Client identifiers stand in the log,
-//! never in a metric's label, where an attacker could make as many as he likes.
+//! An event cannot contain a secret: its fields are labels, identifiers and numbers. Client identifiers are in the log
+//! but never in metric labels, because an attacker could create any number of series.
 
 mod decided;
 mod event;

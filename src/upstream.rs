@@ -1,8 +1,8 @@
-//! The I/O shell towards the upstream: connections, TLS, timeouts.
+//! Connections to the upstream: TCP, TLS, pooling, timeouts.
 //!
-//! Each worker has a small last-in-first-out pool of its own, so that no request waits for another thread. Whether a
-//! failed request can have reached the upstream is always told: a token request that was provably not sent may be
-//! tried again, any other may not.
+//! Each worker has its own small last-in-first-out pool, so that no request waits for another thread. Every error says
+//! whether the request may have reached the upstream: a token request that was provably not sent may be retried, any
+//! other may not.
 
 mod connect;
 mod download;

@@ -1,13 +1,12 @@
-//! How much of foreign bytes is looked at. Each reader of bytes that somebody else wrote looks at each of them a bounded number
-//! of times; it says here what it looks at, and tests count it (`suspicion::tests`, `carrier::tests`). Outside of tests
-//! nothing is counted, and nothing is left of it.
+//! Counts, in tests, how many bytes the parsers of untrusted input examine, to check that each byte is examined a
+//! bounded number of times (`suspicion::tests`, `carrier::tests`). Outside of tests it compiles to nothing.
 
 #[cfg(test)]
 thread_local! {
     static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// So many bytes are looked at now.
+/// Records that so many bytes are examined.
 #[inline]
 pub(crate) fn looked_at(bytes: usize) {
     #[cfg(test)]
@@ -16,7 +15,7 @@ pub(crate) fn looked_at(bytes: usize) {
     let _ = bytes;
 }
 
-/// How many bytes were looked at while this ran.
+/// The number of bytes examined while `run` ran.
 #[cfg(test)]
 pub(crate) fn during(run: impl FnOnce()) -> usize {
     let before = LOOKED_AT.with(std::cell::Cell::get);

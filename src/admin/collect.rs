@@ -1,4 +1,4 @@
-//! Numbers that are read when somebody asks for them.
+//! Metrics whose values are read on each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use prometheus_client::registry::Unit;
 use crate::gateway::Shared;
 use crate::store::Statistics;
 
-/// What is counted of a store.
+/// Selects a counter of a store.
 type Count = fn(&Statistics) -> u64;
 
-/// Stores and places in flight of all upstreams.
+/// The stores and requests in flight of all upstreams.
 #[derive(Debug)]
 pub(super) struct Sites(pub(super) Arc<Shared>);
 
@@ -45,7 +45,7 @@ impl Collector for Sites {
                 gauge(number).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Memory that records take";
+        let help = "Memory used by records";
         let mut family =
             encoder.encode_descriptor("store", help, Some(&Unit::Bytes), gauge(0).metric_type())?;
         for (site, statistics) in sites() {
@@ -53,7 +53,7 @@ impl Collector for Sites {
             gauge(statistics.bytes).encode(family.encode_family(&labels)?)?;
         }
         let refused = "Requests refused because the store, or a share of it, is full";
-        let evicted = "Sign-ins that were never gone on with, and made room for others";
+        let evicted = "Sign-ins evicted before their redirect was followed";
         let counts: [(&str, &str, Count); 2] = [
             ("store_refused", refused, |statistics| statistics.refused),
             ("store_evicted", evicted, |statistics| statistics.evicted),
@@ -66,7 +66,7 @@ impl Collector for Sites {
                 ConstCounter::new(count(&statistics)).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Requests on their way";
+        let help = "Requests in flight";
         let mut family =
             encoder.encode_descriptor("in_flight", help, None, gauge(0).metric_type())?;
         for site in &snapshot.sites {

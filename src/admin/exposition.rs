@@ -1,26 +1,24 @@
-//! How metrics are written down: in the text format of Prometheus, version 0.0.4, or in OpenMetrics, as the `Accept` field asks.
+//! The exposition formats of metrics: Prometheus text format 0.0.4 or OpenMetrics, selected by the `Accept` field.
 
 use std::fmt::{self, Write as _};
 
-/// The formats that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// The text format of Prometheus.
     Prometheus,
     /// OpenMetrics 1.0.
     OpenMetrics,
 }
 
 impl Format {
-    /// The one that has more weight (RFC 9110 section 12.5.1). Where both have the same, or none, and where nothing is asked
-    /// for, it is what the exporters of Prometheus give then: every reader of metrics knows it.
+    /// Selects the format with the higher weight (RFC 9110 section 12.5.1). If both have the same weight or none,
+    /// selects the text format, like the exporters of Prometheus: every reader supports it.
     pub(super) fn asked_for<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
         let ranges = accept.flat_map(|field| field.split(','));
         let ranges: Vec<Range<'_>> = ranges.filter_map(Range::read).collect();
         let weight = |format: Self| {
             let fitting = ranges.iter();
             let fitting = fitting.filter_map(|range| Some((range.fits(format)?, range.weight)));
-            // The most precise range decides.
+            // The most specific range decides.
             let best =
                 fitting.max_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
             best.map_or(0.0, |(_, weight)| weight)
@@ -32,7 +30,6 @@ impl Format {
         }
     }
 
-    /// The value of `Content-Type`.
     pub(super) const fn media_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -40,7 +37,7 @@ impl Format {
         }
     }
 
-    /// Type and subtype, and the only version of it.
+    /// Type, subtype, and the supported version.
     const fn parts(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Prometheus => ("text", "plain", "0.0.4"),
@@ -48,7 +45,7 @@ impl Format {
         }
     }
 
-    /// What was written as OpenMetrics.
+    /// Converts the OpenMetrics text to this format.
     pub(super) fn write(self, open_metrics: String) -> Result<String, fmt::Error> {
         match self {
             Self::OpenMetrics => Ok(open_metrics),
@@ -57,7 +54,7 @@ impl Format {
     }
 }
 
-/// One media range of an `Accept` field.
+/// A media range of an `Accept` field.
 #[derive(Clone, Copy)]
 struct Range<'a> {
     kind: &'a str,
@@ -67,7 +64,7 @@ struct Range<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// `None`: it cannot be read, and asks for nothing.
+    /// `None`: the range is malformed and is ignored.
     fn read(range: &'a str) -> Option<Self> {
         let mut parts = range.split(';').map(str::trim);
         let (kind, subkind) = parts.next()?.split_once('/')?;
@@ -89,7 +86,7 @@ impl<'a> Range<'a> {
         Some(read)
     }
 
-    /// How precisely it names a format; `None`: it does not.
+    /// How specifically the range matches a format; `None`: it does not match.
     fn fits(self, format: Format) -> Option<u8> {
         let (kind, subkind, version) = format.parts();
         let is = |range: &str, own: &str| range.eq_ignore_ascii_case(own);
@@ -107,8 +104,8 @@ impl<'a> Range<'a> {
     }
 }
 
-/// In the older format the lines about a metric name its samples, there is no type `info`, and neither units nor an end are
-/// told.
+/// Converts OpenMetrics to the text format 0.0.4, in which HELP and TYPE name the samples, there is no type `info`, and
+/// there are no units and no EOF.
 fn prometheus(open_metrics: &str) -> Result<String, fmt::Error> {
     let mut out = String::with_capacity(open_metrics.len());
     let mut help = "";
@@ -146,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn what_has_more_weight_is_given_and_the_older_format_where_nothing_decides() {
-        // As Prometheus 2.42, 3.0 and Grafana Alloy ask.
+    fn the_format_with_more_weight_is_selected_and_prometheus_by_default() {
+        // The `Accept` fields of Prometheus 2.42, 3.0 and Grafana Alloy.
         let prometheus_2 = "application/openmetrics-text;version=1.0.0,\
                             application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
@@ -191,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn in_the_older_format_lines_about_a_metric_name_its_samples() {
+    fn in_the_prometheus_format_help_and_type_name_the_samples() {
         let open_metrics = "# HELP a_refused Why not.\n# TYPE a_refused counter\na_refused_total{b=\"# EOF\"} 1\n\
                             # HELP a_time_seconds How long.\n# TYPE a_time_seconds histogram\n# UNIT a_time_seconds seconds\n\
                             a_time_seconds_sum 0.5\n\

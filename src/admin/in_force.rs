@@ -1,4 +1,4 @@
-//! Which configuration is in force, for operators and for `check --against`.
+//! The configuration in force, for operators and for `check --against`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,20 +6,20 @@ use serde_json::{Map, Value, json};
 
 use crate::clock;
 
-/// What is in force, since when, and how the last reload ended. Clones are the same.
+/// The configuration in force, since when, and the result of the last reload. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct InForce(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Of the file, in hex.
+    /// SHA-256 of the file, in hexadecimal.
     sha256: String,
     since: String,
-    /// Keys that only a restart changes, with the values that they have.
+    /// Keys that only a restart can change, with their current values.
     fixed: Vec<(&'static str, String)>,
-    /// Those of them that the file has other values for.
+    /// Those of them that have other values in the file.
     needs_restart: Vec<&'static str>,
-    /// The last reload, if that failed.
+    /// The last reload, if it failed.
     failed: Option<Failed>,
 }
 
@@ -30,7 +30,7 @@ struct Failed {
 }
 
 impl InForce {
-    /// At the start.
+    /// The configuration at the start.
     pub(crate) fn new(
         sha256: &str,
         fixed: impl IntoIterator<Item = (&'static str, String)>,
@@ -44,7 +44,7 @@ impl InForce {
         })))
     }
 
-    /// Another one is in force.
+    /// Records a changed configuration.
     pub(crate) fn applied(&self, sha256: &str, needs_restart: &[&'static str]) {
         let mut state = self.state();
         sha256.clone_into(&mut state.sha256);
@@ -53,7 +53,7 @@ impl InForce {
         state.failed = None;
     }
 
-    /// One was refused.
+    /// Records a failed reload.
     pub(crate) fn failed(&self, problem: &str) {
         self.state().failed = Some(Failed {
             at: clock::written(),
@@ -61,7 +61,7 @@ impl InForce {
         });
     }
 
-    /// As a JSON document.
+    /// All of it as a JSON document.
     pub(crate) fn document(&self) -> String {
         let state = self.state();
         let fixed = state.fixed.iter();

@@ -1,46 +1,45 @@
-//! How many files the process may have open (`RLIMIT_NOFILE`), and what the limits of the configuration need of them.
+//! The limit on open files (`RLIMIT_NOFILE`), and how many the configuration needs.
 //!
-//! A gate that runs out of descriptors answers 502, loses its log and its health checks. So the soft limit is raised to the hard one,
-//! which may be done without asking; and where that is too few, fewer connections and requests are let in from the start.
+//! A gate without free descriptors responds with 502 and loses its log and health checks. So the soft limit is raised
+//! to the hard one, which needs no privilege; if that is not enough, fewer connections and requests are admitted from
+//! the start.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::telemetry::Event;
 
-/// For standard streams, the admin listener and its clients, and for name lookups.
+/// For standard streams, the admin listener and its clients, and name lookups.
 const RESERVE: usize = 64;
-/// Of each worker: its poller, its waker and its clock.
+/// For each worker: its poller, waker and clock.
 const OF_A_WORKER: usize = 8;
-/// With fewer for connections and requests nobody can sign in.
+/// The minimum for connections and requests; with fewer, sign-ins would fail.
 const LEAST: usize = 16;
 
-/// How many descriptors a configuration needs.
+/// The number of descriptors that a configuration needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
-    /// Listeners, workers, and a reserve.
+    /// For listeners, workers, and the reserve.
     pub fixed: usize,
-    /// Of clients, one each.
+    /// One for each client connection.
     pub connections: usize,
-    /// To all upstreams, one for each request in flight, and as many that wait for one.
+    /// For all upstreams: one for each request in flight, and as many for idle connections.
     pub requests: usize,
 }
 
-/// What was let in less, because there are too few.
+/// Limits reduced for lack of descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fewer {
-    /// How many there are.
     pub limit: usize,
-    /// How many the configuration needs.
+    /// The number that the configuration needs.
     pub needed: usize,
-    /// In place of `connections`.
+    /// Applies instead of the configured `connections`.
     pub connections: usize,
-    /// In place of `in_flight`.
+    /// Applies instead of the configured `in_flight`.
     pub in_flight: usize,
 }
 
 impl Fewer {
-    /// For the log.
     pub(crate) fn event(self) -> Event<'static> {
         Event::FewDescriptors {
             limit: self.limit,
@@ -51,11 +50,11 @@ impl Fewer {
     }
 }
 
-/// There are so few that the gate cannot serve.
+/// The limit is too low for the gate to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this process may open {limit} files, and a gate needs at least {least}, with this configuration {needed}: raise the limit \
-     (LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell)"
+    "the limit on open files is {limit}, but pkce-gate needs at least {least}, and {needed} with this configuration: raise it \
+     (LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell)"
 )]
 pub(crate) struct TooFew {
     limit: usize,
@@ -64,7 +63,7 @@ pub(crate) struct TooFew {
 }
 
 impl Need {
-    /// What a configuration needs at the most.
+    /// The maximum that a configuration needs.
     pub(crate) fn of(config: &Config) -> Self {
         let server = &config.server;
         let workers = server.workers.max(1);
@@ -75,12 +74,11 @@ impl Need {
         }
     }
 
-    /// All of it.
     pub(crate) fn total(&self) -> usize {
         self.fixed + self.connections + self.requests
     }
 
-    /// Lowers the limits of a configuration where there are too few descriptors, each by the same share. `None`: there are enough.
+    /// Reduces the limits of a configuration proportionally if there are too few descriptors. `None`: there are enough.
     pub(crate) fn fit(self, config: &mut Config, limit: usize) -> Result<Option<Fewer>, TooFew> {
         let needed = self.total();
         if limit >= needed {
@@ -110,12 +108,12 @@ impl Need {
     }
 }
 
-/// For each that may be in flight to one upstream.
+/// Descriptors for each request that may be in flight to one upstream.
 fn upstream_connections(config: &Config) -> usize {
     2 * config.upstreams.len().max(1)
 }
 
-/// How many files the process may open once the limit is raised.
+/// The limit on open files after [`raise`].
 pub(crate) fn available() -> usize {
     let limits = getrlimit(Resource::Nofile);
     let most = limits.maximum.or(limits.current);
@@ -123,7 +121,7 @@ pub(crate) fn available() -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// How many files the process may open as things are.
+/// The current limit on open files.
 pub(crate) fn usable() -> usize {
     let limit = getrlimit(Resource::Nofile).current;
     limit
@@ -131,7 +129,7 @@ pub(crate) fn usable() -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// Raises the soft limit to the hard one, and says how many files the process may open now.
+/// Raises the soft limit to the hard limit. Returns the resulting limit.
 pub(crate) fn raise() -> usize {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_are_enough_nothing_changes() {
+    fn enough_descriptors_change_nothing() {
         let mut config = config(100, 50);
         let need = Need::of(&config);
         assert_eq!(need.total(), 64 + 2 * 9 + 100 + 2 * 50);
@@ -173,28 +171,28 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_are_an_error_that_says_how_many_it_takes() {
+    fn sixty_four_descriptors_are_an_error_that_names_the_minimum() {
         let mut config = config(4096, 512);
         let error = Need::of(&config)
             .fit(&mut config, 64)
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("this process may open 64 files, and a gate needs at least 98, "),
+            error.starts_with("the limit on open files is 64, but pkce-gate needs at least 98, "),
             "{error}"
         );
     }
 
     proptest! {
         #[test]
-        fn what_is_let_in_fits(connections in 1_usize..9000, in_flight in 1_usize..2000, limit in 0_usize..9000) {
+        fn the_reduced_limits_fit(connections in 1_usize..9000, in_flight in 1_usize..2000, limit in 0_usize..9000) {
             let mut config = config(connections, in_flight);
             let need = Need::of(&config);
             match need.fit(&mut config, limit) {
                 Ok(None) => prop_assert!(need.total() <= limit),
                 Ok(Some(fewer)) => {
                     let now = Need::of(&config);
-                    // One of each, however few there are.
+                    // At least one of each, however low the limit is.
                     prop_assert!(now.total() <= limit + 3);
                     prop_assert!(now.connections <= connections && now.requests <= need.requests);
                     prop_assert_eq!(fewer.connections, now.connections);

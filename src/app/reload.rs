@@ -1,4 +1,5 @@
-//! Another configuration while the gate runs: read, checked as `check` does, and put in force as a whole or not at all.
+//! Reloading the configuration while the gate runs: it is read, checked as by `check`, and applied completely or not at
+//! all.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,42 +26,43 @@ use super::descriptors::{self, Need};
 use super::sites::Maker;
 use super::worker::Orders;
 
-/// How often the file is looked at. (Its directory cannot be watched: what is mounted from a `ConfigMap` is a link that is swapped.)
+/// How often the file is checked. (Watching its directory would not suffice: a mounted `ConfigMap` is a link that is
+/// replaced.)
 const POLL: Duration = Duration::from_secs(2);
-/// A file that has changed is read again after that time, until it stays the same: it may be half written.
+/// A changed file is read again after this time until its content stays the same, because it may be written at the
+/// moment.
 const SETTLED: Duration = Duration::from_millis(300);
-/// So often at the most.
+/// Maximum number of such reads.
 const TRIES: usize = 20;
-/// Workers take up a configuration at once, unless they are very busy.
+/// How long to wait until all workers use the new configuration; they usually do at once.
 const TAKEN_UP: Duration = Duration::from_secs(1);
 
-/// Where a configuration came from, and what says that it is to be read again.
+/// The origin of a configuration, and the signal to reload it.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// The file.
     pub path: PathBuf,
-    /// Its text, as it was when the gate started.
+    /// The content at the start of the gate.
     pub text: String,
-    /// SIGHUP.
+    /// Notified on SIGHUP.
     pub asked: Arc<Notify>,
 }
 
-/// A gate's configuration, and all that has to be told when it changes.
+/// The configuration in force, and everything that has to be informed of changes.
 pub(super) struct Reload {
     pub(super) maker: Maker,
     pub(super) shared: Arc<Shared>,
     pub(super) crowd: Crowd,
     pub(super) orders: watch::Sender<Orders>,
     pub(super) in_force: InForce,
-    /// As it was written: what there were too few descriptors for is not taken off here.
+    /// The configuration as written, without limits reduced for lack of descriptors.
     pub(super) config: Config,
-    /// Until when sign-ins may be under way that were begun under another one.
+    /// Until this time, sign-ins may be in progress that began under an earlier configuration.
     pub(super) overlap: Option<Instant>,
-    /// The last one that was refused, and why. It is tried again, because what it needs may come after it.
+    /// The last refused file, and why. It is retried, because a file that it needs may appear later.
     pub(super) refused: Option<(Seen, String)>,
 }
 
-/// What a file and those that it names hold.
+/// The content of the configuration file and of the files that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     text: Result<String, file::Unreadable>,
@@ -69,7 +71,7 @@ pub(super) struct Seen {
 }
 
 impl Reload {
-    /// Without a file there is nothing to look at.
+    /// Waits forever if there is no file.
     pub(super) async fn watch_or_wait(&mut self, source: Option<&Source>) {
         match source {
             Some(source) => self.watch(source).await,
@@ -77,13 +79,13 @@ impl Reload {
         }
     }
 
-    /// Looks at the file for ever, and at once when it is asked to.
+    /// Checks the file regularly, and on request. Never returns.
     async fn watch(&mut self, source: &Source) {
         let mut known = Seen {
             text: Ok(source.text.clone()),
             others: self.others_in_force(),
         };
-        // What came through a pipe does not come again.
+        // A pipe can be read only once.
         let is_pipe = fs::metadata(&source.path).is_ok_and(|file| !file.is_file());
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -109,7 +111,7 @@ impl Reload {
         }
     }
 
-    /// What it holds when nobody writes it any more.
+    /// The content of the file once it is no longer being written.
     async fn settled(&self, path: &Path) -> Seen {
         let mut now = self.look(path);
         for _ in 0..TRIES {
@@ -134,7 +136,7 @@ impl Reload {
         }
     }
 
-    /// The same as it was read for what is in force.
+    /// The hashes of the CA files as read for the configuration in force.
     fn others_in_force(&self) -> Vec<Option<[u8; 32]>> {
         let snapshot = self.shared.snapshot();
         let destinations = snapshot.sites.iter().map(|site| &site.destination);
@@ -142,7 +144,8 @@ impl Reload {
         with_ca.map(|to| to.connector.roots()).collect()
     }
 
-    /// Whether it is in force now. What is refused once more for the same reason is told again only where somebody asks.
+    /// Reloads the configuration. Returns whether it is in force now. A repeated failure with the same reason is only
+    /// reported if the reload was requested.
     async fn reload(&mut self, path: &Path, seen: &Seen, is_asked: bool) -> bool {
         let telemetry = self.shared.telemetry().clone();
         match self.apply(path, seen) {
@@ -170,7 +173,7 @@ impl Reload {
         }
     }
 
-    /// Waits until all workers go by it. (One that has ended never will.)
+    /// Waits until all workers use the new configuration. (One that has ended never will.)
     async fn taken_up(&self) {
         let taken_up = Arc::clone(&self.orders.borrow().taken_up);
         let workers = u32::try_from(self.config.server.workers.max(1)).unwrap_or(u32::MAX);
@@ -178,18 +181,18 @@ impl Reload {
         drop(all.await);
     }
 
-    /// When the last sign-in is over that an earlier configuration let in, it is as if that one had never been.
+    /// Drops an earlier configuration when the last sign-in that began under it has expired.
     fn end_overlap(&mut self) {
         if self.overlap.is_some_and(|until| until <= Instant::now()) {
             self.overlap = None;
             let snapshot = self.shared.snapshot().alone();
             self.shared.replace(Arc::new(snapshot));
-            // Workers take up what is in force.
+            // Makes the workers adopt the snapshot.
             self.orders.send_modify(|_| {});
         }
     }
 
-    /// Puts a text in force. Says its hash, and what it changes that needs a restart.
+    /// Applies a file. Returns its hash, and the changed keys that need a restart.
     fn apply(&mut self, path: &Path, seen: &Seen) -> Result<(String, Vec<&'static str>), String> {
         let text = seen.text.as_ref().map_err(ToString::to_string)?;
         let name = path.display().to_string();
@@ -205,7 +208,7 @@ impl Reload {
         let before = self.shared.snapshot();
         let snapshot = self.maker.snapshot(&config, Some(&before));
         let snapshot = snapshot.map_err(|no_tls| no_tls.to_string())?;
-        // From here on nothing fails.
+        // Nothing below fails.
         if let Some(fewer) = fewer {
             self.shared.telemetry().tell(&fewer.event());
         }
@@ -224,7 +227,7 @@ impl Reload {
     }
 }
 
-/// What cannot change stays as it is. The names of those keys that were to change.
+/// Restores the keys that cannot change at run time. Returns the names of those that differed.
 fn keep_fixed(config: &mut Config, running: &Config) -> Vec<&'static str> {
     let pairs = config.fixed().into_iter().zip(running.fixed());
     let changed = pairs.filter(|((_, new), (_, old))| new != old);
@@ -235,18 +238,18 @@ fn keep_fixed(config: &mut Config, running: &Config) -> Vec<&'static str> {
     changed
 }
 
-/// For how long something may be known of a sign-in that began just now: until its code is there, and for as long as the store
-/// remembers that ([`crate::store`]).
+/// How long a sign-in that begins now can be known: until its code is issued, and then as long as the store remembers
+/// the code ([`crate::store`]).
 fn longest(config: &Config) -> Duration {
     let Settings { pending, code, .. } = config.store;
     pending + pending + code
 }
 
-/// In hex, as `sha256sum` writes it.
+/// The SHA-256 in hexadecimal, as printed by `sha256sum`.
 pub fn sha256(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash.iter().fold(String::new(), |mut hex, byte| {
-        // A string takes everything.
+        // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex
     })

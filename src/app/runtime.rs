@@ -1,4 +1,4 @@
-//! The runtime of one thread.
+//! The tokio runtime of a worker thread.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What serves a connection: the layers that every request gets, around the gateway.
+//! The service of a connection: the layers around the gateway.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -27,7 +27,6 @@ use crate::telemetry::{Event, Telemetry};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 
-/// One worker: its gateway, and where events go.
 #[derive(Debug)]
 pub(super) struct Worker {
     gateway: Arc<Gateway>,
@@ -39,17 +38,17 @@ impl Worker {
         Self { gateway, telemetry }
     }
 
-    /// Sees to it that places do not run out by what waits for its clients.
+    /// Closes waiting connections if places become scarce.
     pub(super) fn relieve(&self, crowd: &Crowd) {
         self.gateway.relieve(crowd);
     }
 
-    /// What is not answered by now is not answered any more.
+    /// Gives up all requests that are not answered yet.
     pub(super) fn stop(&self) {
         self.gateway.stop();
     }
 
-    /// Looks after what expires.
+    /// Removes expired records and idle connections.
     pub(super) fn keep_house(&self) {
         self.gateway.keep_house();
     }
@@ -65,7 +64,7 @@ impl MakeService for Worker {
             node: Node::new(peer.ip()),
             watch,
         });
-        // A panic costs one request, never the worker. Innermost, so that nothing else of ours can be unwound.
+        // A panic ends one request, never the worker. This layer is innermost, so that no other layer is unwound.
         let panicked = Panicked(self.telemetry.clone());
         Stack {
             caught: CatchPanicLayer::custom(panicked).layer(Linked(Arc::clone(&link))),
@@ -90,7 +89,7 @@ impl MakeService for Worker {
     }
 }
 
-/// What all requests of one connection share.
+/// Shared by all requests of one connection.
 #[derive(Debug)]
 struct Link {
     gateway: Arc<Gateway>,
@@ -98,7 +97,6 @@ struct Link {
     watch: Arc<Watch>,
 }
 
-/// The layers of one connection.
 pub(super) struct Stack {
     caught: CatchPanic<Linked, Panicked>,
     link: Arc<Link>,
@@ -110,8 +108,8 @@ impl Service<Request<Incoming>> for Stack {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // From here until the response has gone out it is not the client that we wait for. Outermost, so that the
-        // answer to a panic counts as an answer too.
+        // From here until the response has been sent, the connection does not wait for the client. This layer is
+        // outermost, so that the response to a panic counts as well.
         self.link.watch.request_begins();
         Answering {
             answer: self.caught.clone().call(request),
@@ -120,7 +118,7 @@ impl Service<Request<Incoming>> for Stack {
     }
 }
 
-/// The innermost layer: the gateway.
+/// The innermost layer, which calls the gateway.
 #[derive(Debug, Clone)]
 struct Linked(Arc<Link>);
 
@@ -135,7 +133,7 @@ impl tower::Service<Request<Incoming>> for Linked {
 
     fn call(&mut self, request: Request<Incoming>) -> Answer {
         let link = Arc::clone(&self.0);
-        // Boxed where it is made: whoever hands it on moves two words.
+        // Boxed, so that passing it between layers moves two words.
         Box::pin(async move {
             let arrival = Arrival {
                 request,
@@ -149,7 +147,6 @@ impl tower::Service<Request<Incoming>> for Linked {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// A request that is being answered.
 pub(super) struct Answering {
     answer: ResponseFuture<Answer, Panicked>,
     ended: Option<Ended>,
@@ -170,7 +167,7 @@ impl Future for Answering {
     }
 }
 
-/// Answers for a handler that panicked. The panic's own words are not repeated: they may hold anything.
+/// Responds for a handler that panicked. The panic's message is not repeated, because it may contain anything.
 #[derive(Debug, Clone)]
 struct Panicked(Telemetry);
 
@@ -183,7 +180,7 @@ impl ResponseForPanic for Panicked {
     }
 }
 
-/// Tells the connection's watch, when dropped, that hyper has all of the response, or that it is given up.
+/// On drop, tells the connection's watch that hyper has the whole response, or that the request was given up.
 #[derive(Debug)]
 struct Ended(Arc<Link>);
 
@@ -193,21 +190,21 @@ impl Drop for Ended {
     }
 }
 
-/// A response body that knows its connection.
+/// A response body that keeps track of its connection.
 pub(super) struct Tracked {
     #[expect(
         dead_code,
-        reason = "it is there to be dropped, before the body: what that holds is held until it is written"
+        reason = "held for its drop before that of the body, so that the body's place is kept until the response is written"
     )]
     ended: Option<Ended>,
-    /// Told of what goes out, where the log has a line for each request.
+    /// Observes the body, if the log has a line for each request.
     access: Option<Arc<Access>>,
     body: Caught,
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        // hyper does not ask for more once it knows that this was all.
+        // hyper does not poll again after the last frame.
         if let Some(access) = &self.access
             && self.body.is_end_stream()
         {
@@ -240,7 +237,7 @@ impl HttpBody for Tracked {
     }
 }
 
-/// The upstream broke off in the middle of a body: the client gets a truncated response, never a clean short one.
+/// The upstream's response ended prematurely: the client must get a truncated response, not a complete shorter one.
 #[derive(Debug, thiserror::Error)]
-#[error("the upstream's response broke off")]
+#[error("the upstream's response ended prematurely")]
 pub(super) struct Failed(BoxError);

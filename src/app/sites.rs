@@ -1,4 +1,4 @@
-//! The sites of a configuration: those of upstreams that were there before, by name, keep what lives.
+//! The sites of a configuration. The state of upstreams that existed before, by name, is kept.
 
 use std::sync::Arc;
 
@@ -11,32 +11,28 @@ use crate::store::{MemoryStore, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
 
-/// TLS to an upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("upstream {name:?}: {source}")]
 pub(crate) struct NoTls {
-    /// Name of the upstream.
     name: String,
-    /// Why.
     source: TlsError,
 }
 
-/// What sites are made with.
 pub(super) struct Maker {
     pub(super) telemetry: Telemetry,
     pub(super) clock: Clock,
-    /// Each upstream's store.
+    /// Wraps the memory store of each upstream.
     pub(super) store: Box<dyn Fn(MemoryStore) -> Store + Send + Sync>,
 }
 
 impl Maker {
-    /// All of a configuration, with what lives of the one before.
+    /// Creates all sites of a configuration, with the state of the previous one.
     pub(super) fn snapshot(
         &self,
         config: &Config,
         before: Option<&Snapshot>,
     ) -> Result<Arc<Snapshot>, NoTls> {
-        // No more than requests in flight, over all workers: that many descriptors there are.
+        // Not more than requests in flight, over all workers, because there are descriptors for that many.
         let most_idle = config
             .limits
             .in_flight

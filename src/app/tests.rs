@@ -1,8 +1,8 @@
-//! A store that cannot be asked refuses, at every place that asks it. (`store::failing`; what a store promises is the
-//! contract's business.)
+//! Tests that every place that uses the store refuses if the store fails (`store::failing`; the store itself is tested
+//! by its contract).
 //!
-//! Each test first goes as far as it can with a store that answers, then lets one verb fail, and sees that the place was
-//! reached, that nothing went on, and that the sign-in is not lost where the store comes back in time.
+//! Each test first proceeds with a working store, then lets one operation fail, and checks that the place was reached,
+//! that the request was refused, and that the sign-in can continue once the store works again.
 
 mod stage;
 
@@ -12,18 +12,18 @@ use stage::{Message, Stage, parameter};
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const REDIRECT: &str = "https://client.test/cb";
-/// What the upstream issues.
+/// The code that the upstream issues.
 const RAW: &str = "the-upstreams-own-code-1";
 
-/// How codes travel, under enforce.
+/// Configurations of how codes travel, in enforce mode.
 const HANDLE: &str = "codes = \"handle\"";
 const UPSTREAM: &str = "codes = \"upstream\"";
 const REWRITE: &str = "codes = \"handle\"\nentry = \"rewrite\"";
-/// One client is enforced, and nobody else.
+/// One client is enforced, all others are in report mode.
 const ONE_ENFORCED: &str =
     "mode = \"report\"\ncodes = \"handle\"\n[[upstream.client]]\nid = \"app\"\nmode = \"enforce\"";
 
-/// A server that asks nobody for anything.
+/// An upstream that issues codes without a login.
 fn server(request: &Message) -> String {
     let answer = |status: &str, fields: &str, body: &str| {
         let length = body.len();
@@ -70,14 +70,14 @@ fn redemption(code: &str) -> String {
     )
 }
 
-/// Where the gate sends a browser with a fresh request.
+/// The redirect target of a new authorization request.
 fn entry(stage: &Stage, more: &str) -> String {
     let answer = stage.get(&fresh(more));
     assert_eq!(answer.status(), 303, "{answer:?}");
     answer.field("location").unwrap().to_owned()
 }
 
-/// The code that a client gets at the end of a sign-in.
+/// The code that a client receives at the end of a sign-in.
 fn code(stage: &Stage, codes: &str) -> String {
     let target = match codes {
         HANDLE => entry(stage, ""),
@@ -89,25 +89,25 @@ fn code(stage: &Stage, codes: &str) -> String {
     parameter(location, "code").unwrap().to_owned()
 }
 
-/// A refusal with nothing of the upstream's in it; the store was asked, and the upstream was not.
+/// Checks that the gate refused the request without content of the upstream: the store was asked, the upstream was not.
 #[track_caller]
 fn assert_refused_before(stage: &Stage, verb: Verb, answer: &Message) {
     assert_ne!(
         stage.outage.failures(verb),
         0,
-        "nobody has asked: {answer:?}"
+        "the store was not asked: {answer:?}"
     );
     assert_eq!(answer.status(), 503, "{answer:?}");
     assert!(stage.asked().is_empty(), "the upstream was asked");
 }
 
-/// The same, of an answer that the upstream has given.
+/// Checks that the gate refused a response that the upstream has sent.
 #[track_caller]
 fn assert_refused_after(stage: &Stage, verb: Verb, answer: &Message) {
     assert_ne!(
         stage.outage.failures(verb),
         0,
-        "nobody has asked: {answer:?}"
+        "the store was not asked: {answer:?}"
     );
     assert!(matches!(answer.status(), 502 | 503), "{answer:?}");
     assert!(!format!("{answer:?}").contains(RAW), "{answer:?}");
@@ -126,7 +126,7 @@ fn a_sign_in_that_cannot_be_held_does_not_begin() {
 }
 
 #[test]
-fn a_sign_in_that_cannot_be_read_does_not_go_on() {
+fn a_sign_in_that_cannot_be_read_does_not_continue() {
     let stage = Stage::set(HANDLE, server);
     let entry = entry(&stage, "");
     stage.outage.begin(Verb::Pending);
@@ -139,7 +139,7 @@ fn a_sign_in_that_cannot_be_read_does_not_go_on() {
 fn a_code_whose_sign_in_cannot_be_read_is_not_delivered() {
     let stage = Stage::set(HANDLE, server);
     let entry = entry(&stage, "");
-    // The request is let through, and its answer is not.
+    // The request is forwarded, but its response is refused.
     stage.outage.begin_after(Verb::Pending, 1);
     assert_refused_after(&stage, Verb::Pending, &stage.get(&entry));
     let stage = Stage::set(UPSTREAM, server);
@@ -154,14 +154,14 @@ fn a_code_that_cannot_be_bound_is_not_delivered() {
     stage.outage.begin(Verb::Bind);
     assert_refused_after(&stage, Verb::Bind, &stage.get(&entry));
     stage.outage.end();
-    assert_eq!(stage.get(&entry).status(), 302, "the sign-in lives on");
+    assert_eq!(stage.get(&entry).status(), 302, "the sign-in can continue");
     let stage = Stage::set(UPSTREAM, server);
     stage.outage.begin(Verb::Bind);
     assert_refused_after(&stage, Verb::Bind, &stage.get(&fresh("")));
 }
 
 #[test]
-fn an_answer_is_refused_also_when_its_sign_in_cannot_be_discarded() {
+fn a_response_is_refused_even_if_its_sign_in_cannot_be_discarded() {
     let stage = Stage::set(HANDLE, server);
     let entry = entry(&stage, "&scope=elsewhere");
     stage.outage.begin(Verb::Discard);
@@ -189,9 +189,9 @@ fn a_code_that_cannot_be_claimed_is_not_redeemed() {
     }
 }
 
-/// Where codes travel as the upstream issued them, one may stand under any name in a token request.
+/// With `codes = "upstream"`, any parameter of a token request may contain a code.
 #[test]
-fn a_token_request_whose_words_cannot_be_asked_about_is_refused() {
+fn a_token_request_is_refused_if_the_owners_of_its_words_are_unknown() {
     let stage = Stage::set(UPSTREAM, server);
     let code = code(&stage, UPSTREAM);
     stage.asked();
@@ -205,7 +205,7 @@ fn a_token_request_whose_words_cannot_be_asked_about_is_refused() {
     }
 }
 
-/// A claim that cannot be ended lasts as long as the code.
+/// A claim that cannot be settled lasts as long as the code.
 #[test]
 fn a_code_whose_claim_cannot_be_settled_is_not_redeemed_again() {
     for codes in [HANDLE, UPSTREAM] {
@@ -226,7 +226,7 @@ fn a_code_whose_claim_cannot_be_settled_is_not_redeemed_again() {
 }
 
 #[test]
-fn a_page_with_a_handle_that_cannot_be_asked_about_is_not_delivered_beside_a_code() {
+fn a_page_with_a_code_and_a_handle_of_unknown_owner_is_refused() {
     let stage = Stage::set(HANDLE, server);
     let entry = entry(&stage, "&scope=page");
     stage.outage.begin(Verb::Owners);
@@ -234,7 +234,7 @@ fn a_page_with_a_handle_that_cannot_be_asked_about_is_not_delivered_beside_a_cod
 }
 
 #[test]
-fn a_code_at_another_route_is_refused_when_its_owner_cannot_be_asked_for() {
+fn a_code_at_another_route_is_refused_if_its_owner_is_unknown() {
     let stage = Stage::set(UPSTREAM, server);
     let code = code(&stage, UPSTREAM);
     stage.asked();
@@ -246,13 +246,13 @@ fn a_code_at_another_route_is_refused_when_its_owner_cannot_be_asked_for() {
 }
 
 #[test]
-fn what_cannot_be_read_is_judged_by_the_strictest_rule_when_nobody_can_be_asked() {
+fn an_ambiguous_request_is_judged_by_the_strictest_rule_if_the_store_fails() {
     let lax = "[[upstream.client]]\nid = \"lax\"";
     let stage = Stage::set(&format!("{ONE_ENFORCED}\n{lax}"), server);
     let code = code(&stage, HANDLE);
     stage.asked();
     stage.outage.begin(Verb::Owners);
-    // Two grants: not to be read without doubt, and about the client whose code it is.
+    // Two grant types make the request ambiguous; the code is that of the enforced client.
     let form = redemption(&code).replace("client_id=app", "client_id=lax&grant_type=x");
     let answer = stage.post("/token", &form);
     assert_ne!(stage.outage.failures(Verb::Owners), 0);
@@ -261,7 +261,7 @@ fn what_cannot_be_read_is_judged_by_the_strictest_rule_when_nobody_can_be_asked(
 }
 
 #[test]
-fn a_code_beside_a_handle_that_cannot_be_asked_about_is_not_sent_on() {
+fn a_code_beside_a_handle_of_unknown_owner_is_not_forwarded() {
     let stage = Stage::set(HANDLE, server);
     let handle = parameter(&entry(&stage, ""), "state").unwrap().to_owned();
     stage.outage.begin(Verb::Owners);

@@ -1,4 +1,4 @@
-//! One worker: a thread with a runtime, listeners and upstream connections of its own.
+//! One worker: a thread with its own runtime, listeners and upstream connections.
 
 use std::io;
 use std::net::TcpListener;
@@ -24,16 +24,16 @@ use crate::upstream::Client;
 use super::runtime::runtime;
 use super::service;
 
-/// How often expired records and unused connections are looked after.
+/// How often expired records and idle connections are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// What workers are told of a configuration, beside the gateway's part.
+/// The configuration of workers, besides the gateway's part.
 #[derive(Debug, Clone)]
 pub(super) struct Orders {
     pub(super) server: server::Settings,
-    /// The shortest limit that is kept by a worker's rounds.
+    /// The shortest time limit that the worker's rounds enforce.
     pub(super) shortest: Duration,
-    /// Each worker that has taken them up adds a permit.
+    /// Each worker that has adopted the configuration adds a permit.
     pub(super) taken_up: Arc<Semaphore>,
 }
 
@@ -48,15 +48,13 @@ impl Orders {
     }
 }
 
-/// What a worker is made of.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     orders: watch::Receiver<Orders>,
     life: Lifecycle,
-    /// Ends it.
     gone: CancellationToken,
     own: WorkerLoop,
-    /// Connections to upstreams whose request outlasts the response.
+    /// Connections to upstreams whose request is still being sent after the response has ended.
     upstream_tasks: TaskTracker,
 }
 
@@ -81,7 +79,6 @@ impl Worker {
         }
     }
 
-    /// Serves on a thread of its own.
     pub(super) fn spawn(self, listeners: Vec<TcpListener>) -> io::Result<JoinHandle<()>> {
         let runtime = runtime()?;
         thread::Builder::new()
@@ -127,7 +124,7 @@ impl Worker {
                     gateway.adopt(|to| self.client(to));
                     self.orders.borrow().taken_up.add_permits(1);
                 }
-                // Connections that wait for nothing in particular end now.
+                // Idle connections close now.
                 () = self.life.closing.cancelled(), if !is_closing => {
                     is_closing = true;
                     self.own.rounds.look();

@@ -1,4 +1,4 @@
-//! `check --against`: a file compared with what a running gate has in force.
+//! `check --against`: compares a file with the configuration that is in force in a running gate.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,21 +9,18 @@ use super::ask;
 use crate::app::sha256;
 use crate::config::Config;
 
-/// Why a file cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Incomparable {
-    /// There is no answer.
-    #[error("cannot ask {0}: {1}\nhelp: write the address of [admin] listen of the gate that runs")]
+    #[error("cannot query {0}: {1}\nhelp: use the [admin] listen address of the running gate")]
     Silent(SocketAddr, std::io::Error),
-    /// Something else than a gate that can reload.
     #[error(
-        "{0} answers, but does not say which configuration is in force: another program, or another version of pkce-gate\n\
-         help: write the address of [admin] listen of the gate that runs, and compare with its own version of this program"
+        "{0} responded, but not with its configuration: it is another program, or another version of pkce-gate\n\
+         help: use the [admin] listen address of the running gate, and the same version of pkce-gate as there"
     )]
     Other(SocketAddr),
 }
 
-/// Says whether a good file is in force at the gate whose admin listener that is, and which of its keys need a restart.
+/// Reports whether a valid file is in force in the gate with this admin address, and which of its keys need a restart.
 pub(super) fn compare(
     admin: SocketAddr,
     text: &str,
@@ -36,21 +33,24 @@ pub(super) fn compare(
         .ok_or(Incomparable::Other(admin))
 }
 
-/// `None`: the document is not one that tells of a configuration.
+/// `None`: the document does not describe a configuration.
 fn said(document: &str, text: &str, config: &Config) -> Option<String> {
     let document: Value = serde_json::from_str(document).ok()?;
     let text_of = |value: &Value, key: &str| value.get(key)?.as_str().map(str::to_owned);
     let since = text_of(&document, "since")?;
     let mut said = if text_of(&document, "sha256")? == sha256(text) {
-        format!("this file is in force since {since}\n")
+        format!("this file has been in force since {since}\n")
     } else {
-        format!("another file is in force since {since}\n")
+        format!("another file has been in force since {since}\n")
     };
     for (key, here) in config.fixed() {
         let there = text_of(document.get("fixed")?, key)?;
         if here != there {
-            // A string takes everything.
-            let _ = writeln!(said, "  {key} needs a restart: {there} there, {here} here");
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                said,
+                "  {key} needs a restart: {there} in the gate, {here} in the file"
+            );
         }
     }
     let failure = document.get("last_failure")?;
@@ -78,17 +78,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_in_force_or_not_and_keys_that_need_a_restart_are_named() {
+    fn the_comparison_names_keys_that_need_a_restart() {
         let in_force = InForce::new(&sha256(TEXT), config(TEXT).fixed());
         let [only] = &lines(&in_force, TEXT)[..] else {
             panic!("one line")
         };
-        assert!(only.starts_with("this file is in force since 20"), "{only}");
+        assert!(
+            only.starts_with("this file has been in force since 20"),
+            "{only}"
+        );
         let more = TEXT.replace("workers = 2", "workers = 3");
         in_force.failed("config.toml:1:1: wrong");
         let said = lines(&in_force, &more);
-        assert!(said[0].starts_with("another file is in force since 20"));
-        assert_eq!(said[1], "  server.workers needs a restart: 2 there, 3 here");
+        assert!(said[0].starts_with("another file has been in force since 20"));
+        assert_eq!(
+            said[1],
+            "  server.workers needs a restart: 2 in the gate, 3 in the file"
+        );
         assert!(
             said[2].ends_with(" failed: config.toml:1:1: wrong"),
             "{said:?}"
@@ -97,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_such_a_document_is_not_guessed_at() {
+    fn other_documents_are_not_compared() {
         let in_force = InForce::new(&sha256(TEXT), config(TEXT).fixed());
         let without_key = in_force
             .document()

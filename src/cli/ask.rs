@@ -1,15 +1,15 @@
-//! Asking a gate's admin listener, where there is no curl.
+//! A minimal HTTP client for a gate's admin listener.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The admin listener answers at once.
+/// Maximum time for a response; the admin listener responds at once.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Bytes of an answer at most.
+/// Maximum size of a response, in bytes.
 const MOST: u64 = 64 * 1024;
 
-/// The status and the body of the answer to a GET.
+/// Sends a GET request. Returns status and body of the response.
 pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
     let mut socket = TcpStream::connect_timeout(&admin, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;

@@ -1,4 +1,4 @@
-//! `check`: what is wrong with a configuration, and what it means for each client.
+//! `check`: reports the problems of a configuration, or the rules that apply to each client.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::oauth::ResponseType;
 use crate::policy::ClientRule;
 use crate::policy::Rule;
 
-/// Prints the policy of a good configuration, or all problems of a bad one.
+/// Prints the policy of a valid configuration, or all problems of an invalid one.
 pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     let today = clock::today();
     let (text, checked) = match load(&file.config, today) {
@@ -27,9 +27,9 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     let (need, available) = (Need::of(&checked.config), descriptors::available());
     if available < need.total() {
         complain(&format!(
-            "warning: a process may open {available} files here, and these limits need {}: {} for connections, {} for requests in \
-             flight, {} others\nhelp: raise the limit where the gate runs (LimitNOFILE= of systemd, ulimits of compose); else fewer \
-             are let in",
+            "warning: the limit on open files is {available}, but the configuration needs {}: {} for connections, {} for \
+             requests in flight, {} others\nhelp: raise the limit where the gate runs (LimitNOFILE= in systemd, ulimits in \
+             Compose); otherwise fewer connections and requests are admitted",
             need.total(),
             need.connections,
             need.requests,
@@ -53,8 +53,7 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     }
 }
 
-/// Reads and checks a file, for `run` as well. Warnings are printed; so is everything that is wrong, and then the
-/// exit code is returned.
+/// Reads and checks a file; also used by `run`. Prints warnings and errors. `Err` is the exit code.
 pub(super) fn load(path: &Path, today: u64) -> Result<(String, Checked), ExitCode> {
     let name = path.display().to_string();
     let text = config::file::read(path).map_err(|unreadable| {
@@ -63,7 +62,7 @@ pub(super) fn load(path: &Path, today: u64) -> Result<(String, Checked), ExitCod
     })?;
     if let Some(doubt) = clock::doubt() {
         complain(&format!(
-            "warning: the clock of this machine shows {}, which cannot be\nhelp: set it right; until then no exception holds",
+            "warning: the system clock shows an impossible date, {}\nhelp: correct the clock; until then no exception applies",
             date::format(doubt.shows)
         ));
     }
@@ -80,7 +79,7 @@ pub(super) fn load(path: &Path, today: u64) -> Result<(String, Checked), ExitCod
     }
 }
 
-/// `2 errors, 1 warning`.
+/// The numbers of problems, such as `2 errors, 1 warning`.
 fn count(problems: &Problems) -> String {
     let of = |severity, name| match problems.count(severity) {
         0 => None,
@@ -103,13 +102,13 @@ fn print(problems: &Problems) {
     } else {
         Renderer::plain()
     };
-    // Nobody is left to be told when standard error is gone.
+    // Failures are ignored: standard error is closed.
     let _gone = io::stderr()
         .lock()
         .write_all(problems.render(&renderer).as_bytes());
 }
 
-/// What holds today, per upstream and client.
+/// The rules that apply today, by upstream and client.
 fn policy(config: &Config, today: u64) -> String {
     config
         .upstreams
@@ -118,7 +117,7 @@ fn policy(config: &Config, today: u64) -> String {
         .collect()
 }
 
-/// Where its requests come in, and where they go.
+/// The public address of the upstream and its own.
 fn heading(upstream: &Upstream) -> String {
     let gateway = &upstream.gateway;
     let hosts = if gateway.hosts.is_empty() {
@@ -135,7 +134,7 @@ fn heading(upstream: &Upstream) -> String {
     )
 }
 
-/// What would keep requests for other hosts away, where clients reach the upstream by one.
+/// Suggests `hosts` for an upstream with a public URL that accepts requests for any host.
 fn open_to(upstream: &Upstream) -> String {
     let gateway = &upstream.gateway;
     match gateway.public_origin.strip_prefix("https://") {
@@ -260,7 +259,7 @@ mod tests {
     "#;
 
     #[test]
-    fn the_policy_as_a_table() {
+    fn the_policy_is_printed_as_a_table() {
         let today = date::parse("2026-06-01").unwrap();
         let checked = config::load(TEXT, "config.toml", today).unwrap();
         assert_eq!(
@@ -274,7 +273,7 @@ legacy: https://login.example.com/ (login.example.com) -> https://10.1.2.3
 
 "
         );
-        // Without hosts it is said which one would do.
+        // Without `hosts`, a value is suggested.
         let open = TEXT.replace("hosts = [\"login.example.com\"]", "");
         let open = config::load(&open, "config.toml", today).unwrap();
         let report = policy(&open.config, today);

@@ -1,11 +1,12 @@
 //! `demo`: a server without PKCE, the gate in front of it, and a page on which both can be attacked.
 //!
-//! Everything runs in this process, on loopback, and is gone when it ends:
+//! Everything runs in this process on loopback, and only in memory:
 //!
-//! - [`legacy`] is an authorization server as there are many: honest, and it has never heard of PKCE.
-//! - The gate in front of it is the real one, from a real configuration ([`stage`]).
-//! - [`page`] is the application, whose page shows what happens; [`acts`] plays it and the attacker.
-//! - [`facts`] is what all of them know beforehand; [`ledger`] holds what went over the wire, [`story`] makes a scene of it, [`view`] and [`text`] show it.
+//! - [`legacy`] is a typical authorization server without PKCE.
+//! - [`stage`] runs the real gate in front of it, with a real configuration.
+//! - [`page`] is the application and shows what happens; [`acts`] plays the application and the attacker.
+//! - [`facts`] has the shared constants; [`ledger`] records the HTTP exchanges, [`story`] selects those of a scene,
+//!   [`view`] and [`text`] show them.
 
 mod acts;
 mod agent;
@@ -41,13 +42,12 @@ use stage::{Opened, Stage};
 use view::StoryView;
 use wire::{Answers, Failed, failed};
 
-/// How the demonstration is to be run.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Port of the demo page; 0 for any [default: 8088, or any if that is taken]
+    /// Port of the demo page; 0 for any free port [default: 8088, or any free port if it is taken]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Play all scenes without a browser, print every exchange, and end; exit code 1 if one went wrong
+    /// Play all scenes without a browser and print every exchange; exit with 1 if an outcome is unexpected
     #[arg(long)]
     scripted: bool,
 }
@@ -71,7 +71,7 @@ pub(super) fn execute(options: &Options) -> ExitCode {
     }
 }
 
-/// The page waits for visitors. The gate's log comes in between the outcomes, as an operator sees it.
+/// Waits for visitors of the page. The gate's log is printed between the outcomes, as an operator would see it.
 fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
     let stop = CancellationToken::new();
     run::on_signal(stop.clone(), CancellationToken::new(), |_| {}).map_err(failed)?;
@@ -83,7 +83,7 @@ fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The page's only visitor is a browser without a screen, which goes through all scenes.
+/// Plays all scenes with an automated browser.
 fn scripted(opened: Opened) -> Result<ExitCode, Failed> {
     let stop = CancellationToken::new();
     let stage = Arc::clone(&opened.stage);
@@ -98,21 +98,21 @@ fn scripted(opened: Opened) -> Result<ExitCode, Failed> {
     };
     let wrong = with_everything(opened, &page, &stop, scenes)?;
     if wrong == 0 {
-        say("Everything was as promised.\n");
+        say("All outcomes were as expected.\n");
         Ok(ExitCode::SUCCESS)
     } else {
-        say(&format!("{wrong} of 4 scenes were not as promised.\n"));
+        say(&format!("{wrong} of 4 scenes had an unexpected outcome.\n"));
         Ok(ExitCode::FAILURE)
     }
 }
 
-/// Whether a scene went as promised.
+/// Plays a scene. Returns whether its outcome was as expected.
 async fn play(stage: &Stage, page: &Page, number: usize, scene: Scene) -> bool {
     let start = format!("{}/start/{}", stage.places.page, scene.slug());
     let opened = Agent::new(stage).open(&start, None).await;
     let Some(story) = page.story(scene) else {
         let why = opened.err().map(|error| error.to_string());
-        let why = why.unwrap_or_else(|| "the browser never came back".to_owned());
+        let why = why.unwrap_or_else(|| "the browser did not return to the application".to_owned());
         say(&format!("{number}. {}\n  {why}\n\n", scene.title()));
         return false;
     };
@@ -120,7 +120,7 @@ async fn play(stage: &Stage, page: &Page, number: usize, scene: Scene) -> bool {
     story.is_kept()
 }
 
-/// Serves everything until `until` is there, then stops it all.
+/// Serves everything until `until` completes, then stops it.
 fn with_everything<T>(
     opened: Opened,
     page: &Arc<Page>,
@@ -144,7 +144,7 @@ fn with_everything<T>(
     stop.cancel();
     match gate.join() {
         Ok(ended) => ended.and(done),
-        Err(_) => Err(failed("the gate's thread has panicked")),
+        Err(_) => Err(failed("the gate's thread panicked")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `healthcheck`: for images that have no shell and no curl.
+//! `healthcheck`: for images without a shell and curl.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,15 @@ use super::ask;
 use super::options::Admin;
 use super::terminal::complain;
 
-/// Exits 0 when the gate is ready.
+/// Exits with 0 if the gate is ready.
 pub(super) fn execute(admin: &Admin) -> ExitCode {
     match ask::get(admin.admin, "/readyz") {
         Ok((200, _)) => ExitCode::SUCCESS,
         Ok((status, _)) => {
-            complain(&format!("not ready: {} answers {status}", admin.admin));
+            complain(&format!(
+                "not ready: {} responded with status {status}",
+                admin.admin
+            ));
             ExitCode::FAILURE
         }
         Err(error) => {

@@ -1,4 +1,4 @@
-//! `run`: serves until it is told to stop.
+//! `run`: serves until it is stopped.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::telemetry::libraries;
 use crate::telemetry::log::Log;
 use crate::telemetry::{Event, Telemetry};
 
-/// Serves with a good configuration; says what is wrong with a bad one, as `check` does.
+/// Serves with a valid configuration, or reports the problems of an invalid one like `check`.
 pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     let (text, checked) = match check::load(&file.config, clock::today()) {
         Ok(read) => read,
@@ -29,7 +29,7 @@ pub(super) fn execute(file: &ConfigFile) -> ExitCode {
     };
     let (log, _end) = Log::to_stdout(checked.config.log);
     let telemetry = Telemetry::logging(&log);
-    libraries::hear(telemetry.clone());
+    libraries::forward(telemetry.clone());
     quiet_panics(telemetry.clone());
     match serve(checked.config, source, telemetry) {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,8 +53,8 @@ fn serve(config: Config, source: Source, telemetry: Telemetry) -> Result<(), Sta
     app.run(&stop, &now)
 }
 
-/// The first SIGTERM or SIGINT drains, the second one ends at once. `other` is told of those that would end a process that does not
-/// expect them.
+/// The first SIGTERM or SIGINT starts the drain, the second one stops at once. `other` is called for signals that would
+/// end the process by default.
 pub(super) fn on_signal(
     stop: CancellationToken,
     now: CancellationToken,
@@ -93,7 +93,7 @@ pub(super) fn on_signal(
     Ok(())
 }
 
-/// A panic's own words may hold a request: only its place is told.
+/// Logs only the place of a panic: its message may contain parts of a request.
 fn quiet_panics(telemetry: Telemetry) {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic

@@ -1,4 +1,4 @@
-//! `schema`: the shape of the configuration, for editors and for people.
+//! `schema`: prints the shape of the configuration, for editors and people.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -7,15 +7,13 @@ use clap::Args;
 
 use crate::config::print::{self, Format};
 
-/// `--format FORMAT`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// What to write
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub(super) format: Format,
 }
 
-/// Prints it.
 pub(super) fn execute(options: &Options) -> ExitCode {
     let text = print::print(options.format);
     match io::stdout().lock().write_all(text.as_bytes()) {

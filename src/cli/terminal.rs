@@ -1,20 +1,20 @@
-//! What a command says, and the code that it ends with.
+//! Output and exit codes of commands.
 
 use std::io::{self, Write as _};
 
-/// The command line was wrong (`EX_USAGE`).
+/// Exit code for a wrong command line (`EX_USAGE`).
 pub(super) const USAGE: u8 = 64;
-/// The configuration was (`EX_DATAERR`).
+/// Exit code for an invalid configuration (`EX_DATAERR`).
 pub(super) const CONFIG: u8 = 65;
-/// The gate could not start.
+/// Exit code if the gate cannot start.
 pub(super) const START: u8 = 1;
 
-/// One line to standard error; nobody is left to be told when that is gone.
+/// Prints a line to standard error. Failures are ignored: standard error is closed.
 pub(super) fn complain(message: &str) {
     let _gone = writeln!(io::stderr().lock(), "{message}");
 }
 
-/// To standard output; nobody is left to be told when that is gone.
+/// Prints to standard output. Failures are ignored: standard output is closed.
 #[cfg(feature = "demo")]
 pub(super) fn say(text: &str) {
     let mut out = io::stdout().lock();

@@ -1,16 +1,18 @@
-//! What day it is: what `until` dates are compared with. A clock of the machine that is wrong revives no exception that has ended.
+//! The current day, for comparison with `until` dates. A wrong system clock cannot revive an exception that has ended.
 //!
-//! The wall clock may step in either direction. The latest time that it ever showed holds, and goes on by the monotonic clock. A
-//! time before this program was made is none: until the clock has shown a better one, it is later than every `until`.
+//! The wall clock may step in either direction. The latest time that it has shown counts, and advances with the
+//! monotonic clock. A time before this program was built is invalid: until the wall clock has shown a valid one, the
+//! day is later than every `until`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const DAY: u64 = 86_400;
 
-/// 2026-11-22: moved with each release. What is built later may say when (`SOURCE_DATE_EPOCH`, which leaves builds reproducible).
+/// 2026-11-22; updated with each release. A later build may set its own time (`SOURCE_DATE_EPOCH`, for reproducible
+/// builds).
 const RELEASED: u64 = 20_779 * DAY;
 
-/// In seconds since 1970-01-01: no clock that is right shows an earlier time.
+/// Seconds since 1970-01-01. A correct clock never shows an earlier time.
 const BUILT: u64 = match option_env!("SOURCE_DATE_EPOCH") {
     Some(text) => match u64::from_str_radix(text, 10) {
         Ok(built) if built > RELEASED => built,
@@ -19,32 +21,30 @@ const BUILT: u64 = match option_env!("SOURCE_DATE_EPOCH") {
     None => RELEASED,
 };
 
-/// Later than every `until`: no exception holds.
+/// Later than every `until`: no exception applies.
 const UNKNOWN: u64 = u64::MAX;
 
-/// How far the wall clock may be behind without a word: it is set right in small steps.
+/// How many seconds the wall clock may be behind without a warning, because clocks are adjusted in small steps.
 const TOLERATED: u64 = 3600;
 
-/// What the clocks have shown.
+/// The readings of the clocks so far.
 #[derive(Debug, Default)]
 pub(crate) struct Calendar {
-    /// The latest time, in seconds since 1970-01-01. 0: none that can be.
+    /// The latest valid time, in seconds since 1970-01-01; 0: none.
     latest: AtomicU64,
-    /// The most seconds that the wall clock was ever ahead of the monotonic one.
+    /// The largest difference between the wall clock and the monotonic clock, in seconds.
     ahead: AtomicU64,
 }
 
-/// The wall clock shows what cannot be.
+/// A wrong time on the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doubt {
-    /// The day that it shows.
     pub shows: u64,
-    /// The day that is taken instead. `None`: none is known, and no exception holds.
+    /// The day that is used instead. `None`: no valid day is known, and no exception applies.
     pub holds: Option<u64>,
 }
 
 impl Calendar {
-    /// Of clocks that were not read yet.
     pub(crate) const fn new() -> Self {
         Self {
             latest: AtomicU64::new(0),
@@ -52,13 +52,13 @@ impl Calendar {
         }
     }
 
-    /// Days since 1970-01-01. `wall`: seconds since then, as the machine's clock shows them; `running`: those of the monotonic clock,
-    /// which is read only where the wall clock has moved.
+    /// Days since 1970-01-01. `wall` is the wall clock's time in seconds; `running` reads the monotonic clock, which is
+    /// only done if the wall clock has moved.
     pub(crate) fn day(&self, wall: u64, running: impl Fn() -> u64) -> u64 {
         self.now(wall, running).map_or(UNKNOWN, |now| now / DAY)
     }
 
-    /// Whether the wall clock is not believed.
+    /// Whether the wall clock's time is not accepted.
     pub(crate) fn doubt(&self, wall: u64, running: impl Fn() -> u64) -> Option<Doubt> {
         let now = self.now(wall, running);
         let is_believed = now.is_some_and(|now| wall.saturating_add(TOLERATED) >= now);
@@ -97,12 +97,12 @@ mod tests {
     const TODAY: u64 = BUILT / DAY + 100;
 
     #[test]
-    fn the_release_is_the_day_that_is_written_beside_it() {
+    fn the_release_date_is_the_documented_one() {
         assert_eq!(date::format(RELEASED / DAY), "2026-11-22");
     }
 
     #[test]
-    fn a_clock_that_steps_back_ends_no_day_and_days_go_on() {
+    fn days_continue_when_the_clock_steps_back() {
         let calendar = Calendar::new();
         assert_eq!(calendar.day(TODAY * DAY, || 7), TODAY);
         assert_eq!(calendar.doubt(TODAY * DAY, || 7), None);
@@ -111,19 +111,19 @@ mod tests {
         let holds = Some(TODAY);
         let shows = TODAY - 50;
         assert_eq!(calendar.doubt(back, || 8), Some(Doubt { shows, holds }));
-        // It stays behind: a day later it is a day later all the same.
+        // The clock stays behind, but the days advance.
         assert_eq!(calendar.day(back + DAY, || DAY + 8), TODAY + 1);
         assert_eq!(calendar.day(0, || 3 * DAY + 8), TODAY + 3, "even at 1970");
         let again = calendar.day(TODAY * DAY, || 3 * DAY + 9);
-        assert_eq!(again, TODAY + 3, "where it was once");
-        // It is set right again.
+        assert_eq!(again, TODAY + 3, "a time it has shown before");
+        // The clock is corrected.
         let right = (TODAY + 4) * DAY;
         assert_eq!(calendar.day(right, || 4 * DAY + 8), TODAY + 4);
         assert_eq!(calendar.doubt(right, || 4 * DAY + 8), None);
     }
 
     #[test]
-    fn under_a_clock_from_before_the_build_no_exception_holds_until_it_is_right() {
+    fn no_exception_applies_while_the_clock_is_before_the_build() {
         for wall in [0, DAY, BUILT - 1] {
             let calendar = Calendar::new();
             assert_eq!(calendar.day(wall, || 5), u64::MAX, "{wall}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_right_in_small_steps_is_believed() {
+    fn a_clock_adjusted_in_small_steps_is_accepted() {
         let calendar = Calendar::new();
         calendar.day(TODAY * DAY, || 0);
         assert_eq!(calendar.doubt(TODAY * DAY - TOLERATED, || 0), None);
@@ -145,9 +145,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock shows: an exception that has ended stays so.
+        /// Whatever the wall clock shows: an exception that has ended stays ended.
         #[test]
-        fn no_day_comes_back(walls in prop::collection::vec(0..2 * BUILT, 1..50), pause in 0..DAY) {
+        fn days_never_go_back(walls in prop::collection::vec(0..2 * BUILT, 1..50), pause in 0..DAY) {
             let calendar = Calendar::new();
             let mut known = None;
             for (wall, running) in walls.into_iter().zip((0..).step_by(usize::try_from(pause + 1).unwrap())) {

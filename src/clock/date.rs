@@ -1,25 +1,25 @@
-//! Dates of the Gregorian calendar, as days since 1970-01-01.
+//! Dates of the Gregorian calendar as days since 1970-01-01.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
-/// Days since 1970-01-01; `None`: not a valid date, or before that day.
+/// Days since 1970-01-01. `None`: not a valid date, or before that day.
 pub fn days(year: u16, month: u8, day: u8) -> Option<u64> {
     let signed = |number: u8| i8::try_from(number).ok();
     let date = Date::new(year.try_into().ok()?, signed(month)?, signed(day)?);
     since_epoch(date.ok()?)
 }
 
-/// Reads `YYYY-MM-DD`.
+/// Parses `YYYY-MM-DD`.
 pub fn parse(text: &str) -> Option<u64> {
     let date: Date = text.parse().ok()?;
-    // ISO 8601 has other ways to write a date.
+    // ISO 8601 has other formats, which are refused.
     (date.to_string() == text).then(|| since_epoch(date))?
 }
 
-/// Writes `YYYY-MM-DD`; after the year 9999 its last day.
+/// Formats as `YYYY-MM-DD`; dates after the year 9999 as its last day.
 pub fn format(days: u64) -> String {
     let days = i64::try_from(days).ok();
     let span = days.and_then(|days| 0.days().try_days(days).ok());
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_days() {
+    fn dates_are_parsed_and_formatted() {
         for (text, days) in [
             ("1970-01-01", 0),
             ("1970-12-31", 364),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day() {
+    fn invalid_dates_are_refused() {
         for text in [
             "2026-02-29",
             "2100-02-29",
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_comes_back() {
+    fn every_day_survives_formatting_and_parsing() {
         for day in 0..200_000 {
             assert_eq!(parse(&format(day)), Some(day));
         }

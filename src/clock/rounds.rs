@@ -1,7 +1,8 @@
-//! Deadlines without a timer each: one look, every now and then, at all that wait.
+//! Deadlines without timers: all waits are checked in regular rounds.
 //!
-//! Nearly every wait is over long before its limit. A timer for each has to be set, kept in order and removed again, and the
-//! clock read each time; here a wait costs the store of a number, and a limit is kept to within [`Rounds::interval`].
+//! Nearly every wait ends long before its limit. A timer for each would have to be set, kept in order and removed, with
+//! a clock reading each time. Here a wait only costs the store of a number, and a limit is exact to within
+//! [`Rounds::interval`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,31 +10,31 @@ use std::time::Duration;
 
 use super::{Clock, ManualClock};
 
-/// The longest and the shortest time between two looks.
+/// The shortest and the longest time between two rounds.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
-/// The share of the shortest limit that a look may come late.
+/// The interval is the shortest limit divided by this.
 const SHARE: u32 = 8;
 
-/// Something that may wait too long.
+/// Something with a time limit.
 pub trait Waits: Send + Sync {
-    /// If it has waited too long by its own clock, sees to it that somebody does something about it.
+    /// Checks the limit by its own clock, and acts if it is exceeded.
     fn look(&self);
 }
 
-/// One worker's rounds. All clones are the same rounds.
+/// The rounds of one worker. Clones share them.
 #[derive(Clone)]
 pub struct Rounds {
     exact: Clock,
-    /// Shows the time of the last look.
+    /// Shows the time of the last round.
     clock: Clock,
     hand: ManualClock,
-    /// Milliseconds.
+    /// In milliseconds.
     interval: Arc<AtomicU64>,
     waiting: Arc<Mutex<Vec<Arc<dyn Waits>>>>,
 }
 
 impl Rounds {
-    /// For limits no shorter than `shortest`.
+    /// `shortest` is the shortest time limit.
     pub fn new(exact: Clock, shortest: Duration) -> Self {
         let (clock, hand) = Clock::manual();
         hand.show(exact.now());
@@ -46,33 +47,31 @@ impl Rounds {
         }
     }
 
-    /// A clock that is up to one interval slow, and costs nothing to read.
+    /// A clock that is up to one interval slow, but costs nothing to read.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The time between two looks.
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.interval.load(Ordering::Relaxed))
     }
 
-    /// From now on limits may be as short as that. The time between two looks never grows: what waits already counts on it.
+    /// Allows limits as short as `shortest` from now on. The interval never grows, because existing waits depend on it.
     pub fn shorten(&self, shortest: Duration) {
         self.interval
             .fetch_min(interval(shortest), Ordering::Relaxed);
     }
 
-    /// A limit by that clock that is never over before `limit` is.
+    /// Extends a limit so that, by this clock, it never ends before `limit`.
     pub fn at_least(&self, limit: Duration) -> Duration {
         limit.saturating_add(self.interval())
     }
 
-    /// From now on it is looked at, until nobody else has it any more.
+    /// Checks `waits` in each round from now on, until all other references to it are dropped.
     pub fn join(&self, waits: Arc<dyn Waits>) {
         self.all().push(waits);
     }
 
-    /// Looks at all that wait.
     pub fn look(&self) {
         self.hand.show(self.exact.now());
         self.all().retain(|waits| {
@@ -111,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn all_that_wait_are_looked_at_by_the_time_of_the_look_until_they_are_dropped() {
+    fn waits_are_checked_in_each_round_until_they_are_dropped() {
         let (clock, hand) = Clock::manual();
         let rounds = Rounds::new(clock, Duration::from_secs(1));
         let one = Arc::new(Looked(rounds.clock().clone(), AtomicU64::new(u64::MAX)));
         rounds.join(Arc::<Looked>::clone(&one));
         hand.advance(Duration::from_secs(7));
-        assert_eq!(rounds.clock().now(), Timestamp::default(), "not looked yet");
+        assert_eq!(rounds.clock().now(), Timestamp::default(), "no round yet");
         rounds.look();
         assert_eq!(one.1.load(Ordering::SeqCst), 7000);
         assert_eq!(rounds.all().len(), 1);
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_comes_often_enough_for_the_shortest_limit_and_never_all_the_time() {
+    fn the_interval_depends_on_the_shortest_limit_within_bounds() {
         for (shortest, interval) in [(0, 5), (100, 12), (1000, 125), (60_000, 250)] {
             let rounds = Rounds::new(Clock::manual().0, Duration::from_millis(shortest));
             assert_eq!(rounds.interval().as_millis(), interval, "{shortest}");
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_between_looks_shrinks_with_the_shortest_limit_and_never_grows() {
+    fn the_interval_only_shrinks() {
         let rounds = Rounds::new(Clock::manual().0, Duration::from_secs(1));
         rounds.shorten(Duration::from_mins(1));
         assert_eq!(rounds.interval().as_millis(), 125);

@@ -2,7 +2,8 @@
 
 use super::params::{Duplicate, Params};
 
-/// Names that decide what an authorization request is. On an authorization path they occur once, spelt exactly.
+/// Parameters that determine the meaning of an authorization request. On an authorization path each may occur only
+/// once, and only in this exact spelling.
 pub const PROTECTED: [&str; 10] = [
     "client_id",
     "redirect_uri",
@@ -16,8 +17,8 @@ pub const PROTECTED: [&str; 10] = [
     "request_uri",
 ];
 
-/// Everything that a request may carry as its own parameters. What goes beyond (credentials of a headless flow) is
-/// somebody's form, and such a request is never turned into a redirect.
+/// Other parameters that an authorization request may carry. A request with any further parameter (such as the
+/// credentials of a headless flow) is treated as a form and is never turned into a redirect.
 const OWN_PARAMETERS: [&str; 18] = [
     "scope",
     "nonce",
@@ -39,8 +40,8 @@ const OWN_PARAMETERS: [&str; 18] = [
     "include_granted_scopes",
 ];
 
-/// An authorization request as a client means it. A parameter without a value counts as omitted, but for `state`,
-/// which has to come back as it went.
+/// A parsed authorization request. A parameter with an empty value counts as omitted, except `state`, which must be
+/// returned unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthorizationRequest<'a> {
     /// RFC 6749 section 2.2.
@@ -61,25 +62,25 @@ pub struct AuthorizationRequest<'a> {
     pub request_uri: Option<&'a str>,
 }
 
-/// Why parameters are not one unambiguous request.
+/// Why parameters are not one unambiguous authorization request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguous {
-    /// A name occurs twice, equal or not (RFC 6749 section 3.1).
+    /// A parameter occurs twice, with equal values or not (RFC 6749 section 3.1).
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
-    /// A name that some servers take for a protected one.
+    /// A name that some servers read as a protected parameter.
     #[error("the parameter {0:?} is read as a different one by some servers")]
     Folded(String),
-    /// Some servers trim it, and then it names another client.
-    #[error("the client_id begins or ends with blanks")]
+    /// Some servers trim the value, which then identifies another client.
+    #[error("the client_id begins or ends with white space")]
     PaddedClient,
-    /// The request's own parameters stand partly in the query and partly in the body.
-    #[error("parameters of the request stand in the query and in the body")]
+    /// The parameters of the request are partly in the query and partly in the body.
+    #[error("parameters of the request are in the query and in the body")]
     Split,
 }
 
 impl<'a> AuthorizationRequest<'a> {
-    /// Reads the request out of the one part (query or body) that holds it.
+    /// Parses the request from the one part (query or body) that holds it.
     pub fn parse(params: &'a Params<'_>) -> Result<Self, Duplicate> {
         if let Some(duplicate) = params.duplicate(&["resource", "audience"]) {
             return Err(duplicate);
@@ -97,7 +98,7 @@ impl<'a> AuthorizationRequest<'a> {
     }
 }
 
-/// Whether the name belongs to an authorization request rather than to a form that travels with it.
+/// Whether the parameter belongs to an authorization request, rather than to a form submitted with it.
 pub(crate) fn is_own_parameter(name: &str) -> bool {
     PROTECTED.contains(&name) || OWN_PARAMETERS.contains(&name)
 }
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_parameter_is_an_omitted_one() {
+    fn an_empty_parameter_counts_as_omitted() {
         let params =
             Params::parse(b"code_challenge=&client_id=a&code_challenge_method", 64).unwrap();
         let request = AuthorizationRequest::parse(&params).unwrap();

@@ -1,4 +1,5 @@
-//! Who a token request comes from: Basic, the body, or a client assertion (RFC 6749 section 2.3, RFC 7523).
+//! The client of a token request: from Basic credentials, the body, or a client assertion (RFC 6749 section 2.3, RFC
+//! 7523).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,17 +18,15 @@ pub struct ClientId {
 }
 
 impl ClientId {
-    /// Any string.
     pub fn new(id: &str) -> Self {
         Self::from(id.to_owned())
     }
 
-    /// As it was sent.
     pub fn as_str(&self) -> &str {
         &self.id
     }
 
-    /// What stores and rules are keyed by.
+    /// The key under which stores and rules look the client up.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -48,30 +47,29 @@ impl fmt::Debug for ClientId {
     }
 }
 
-/// The client that a token request names. Servers disagree on whether the Basic user name is form-encoded
-/// (RFC 6749 section 2.3.1 says so, many do not decode it), so both readings are kept, and either may match.
+/// The client that a token request names. RFC 6749 section 2.3.1 requires the Basic user name to be form-encoded, but
+/// many servers do not decode it; so both readings are kept, and either may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientIdentity {
     id: ClientId,
     other: Option<ClientId>,
 }
 
-/// A request must name its client once, one way; servers pick different ones out of several.
+/// Why the client of a token request cannot be determined. A request must name its client unambiguously, because
+/// servers choose differently between several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ClientProblem {
-    /// Two places name different clients.
-    #[error("the client is named differently in two places")]
+    #[error("two places name different clients")]
     Disagreement,
     /// A client secret in the body beside an Authorization header.
-    #[error("the client authenticates in more than one way")]
+    #[error("the client uses more than one authentication method")]
     TwoMethods,
-    /// Not base64, not UTF-8, or without a colon.
-    #[error("the Basic credentials cannot be read")]
+    /// The Basic credentials are not base64, not UTF-8, or without a colon.
+    #[error("the Basic credentials are malformed")]
     Basic,
-    /// Not a JWT with a string `sub`.
-    #[error("the client assertion cannot be read")]
+    /// The assertion is not a JWT with a string `sub`.
+    #[error("the client assertion is malformed")]
     Assertion,
-    /// A parameter occurs twice.
     #[error("a client parameter occurs more than once")]
     Duplicate,
 }
@@ -83,7 +81,8 @@ impl From<Duplicate> for ClientProblem {
 }
 
 impl ClientIdentity {
-    /// `authorization` is the value of the Authorization header. `None`: the request names no client.
+    /// Reads the client from the value of the `Authorization` header and from the body. `None`: the request names no
+    /// client.
     pub fn read(
         authorization: Option<&[u8]>,
         params: &Params<'_>,
@@ -107,8 +106,8 @@ impl ClientIdentity {
         Ok(identity)
     }
 
-    /// The same for a grant without a code. There an assertion may be about another than the client (a workload that acts for it,
-    /// as Microsoft Entra has it) or one that only the server can read (SAML, encrypted).
+    /// Reads the client of a grant without a code. Its assertion may have another subject than the client (a workload
+    /// that acts for it, as Microsoft Entra allows), or one that only the server can read (SAML, encrypted).
     pub fn read_for_other_grant(
         authorization: Option<&[u8]>,
         params: &Params<'_>,
@@ -138,19 +137,19 @@ impl ClientIdentity {
         &self.id
     }
 
-    /// Every client that it may name.
+    /// All clients that the request may name: one, or two if the Basic user name has two readings.
     pub fn readings(&self) -> impl Iterator<Item = &ClientId> {
         std::iter::once(&self.id).chain(&self.other)
     }
 
-    /// Whether this is the client with that digest.
+    /// Whether one of the readings has this digest.
     pub fn may_be(&self, client: Digest) -> bool {
         self.readings().any(|id| id.digest() == client)
     }
 }
 
-/// The client that a request names which cannot be read without doubt: for the log, and for nothing that is decided. `forms`:
-/// query and form body. `None`: it names none, or several.
+/// The client named by a request that cannot be parsed strictly. For the log only, never for a decision. `forms` are
+/// the query and the form body. `None`: the request names no client, or several.
 pub(crate) fn named_loosely<'f>(
     authorization: Option<&[u8]>,
     forms: impl IntoIterator<Item = &'f [u8]>,
@@ -174,8 +173,8 @@ pub(crate) fn named_loosely<'f>(
     ids.iter().all(may_be).then(|| first.clone())
 }
 
-/// `None`: another scheme (Bearer, DPoP), which names no client. `Basic` with anything but a space behind it, or behind
-/// something else, is credentials to some servers and none to others.
+/// Parses Basic credentials. `None`: another scheme (Bearer, DPoP), which names no client. `Basic` that is not the
+/// first word, or is not followed by a space, is an error: some servers accept it as credentials, others do not.
 fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, ClientProblem>> {
     const SCHEME: &[u8] = b"basic";
     if is_token_of_another_scheme(authorization) {
@@ -200,7 +199,8 @@ fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, Clie
     Some(identity.ok_or(ClientProblem::Basic))
 }
 
-/// A scheme, a space, and one token (`token68` of RFC 9110 section 11.2), in which any letters may come one after the other.
+/// Whether the value is a scheme other than Basic, a space, and one token (`token68`, RFC 9110 section 11.2). The token
+/// may contain the letters `basic`.
 pub(crate) fn is_token_of_another_scheme(authorization: &[u8]) -> bool {
     let mut parts = authorization.splitn(2, |byte| *byte == b' ');
     let (scheme, token) = (parts.next().unwrap_or_default(), parts.next());
@@ -231,8 +231,8 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
     })
 }
 
-/// The `sub` of a `client_assertion` (RFC 7523 section 3). It is read, not trusted: the upstream checks the
-/// signature, and a forged one gets no token there.
+/// The `sub` of a `client_assertion` (RFC 7523 section 3). The gate does not verify the assertion: the upstream checks
+/// the signature and refuses a forged one.
 fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProblem> {
     let Some(assertion) = params.one("client_assertion")? else {
         return Ok(None);
@@ -255,7 +255,7 @@ fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProble
     Ok(Some(subject.to_owned()))
 }
 
-/// As servers decode that take whatever comes.
+/// Form decoding as lenient servers do it: a broken escape is kept as it is.
 fn loosely_decoded(user: &[u8]) -> String {
     let mut out = Vec::with_capacity(user.len());
     let mut rest = user;
@@ -272,7 +272,7 @@ fn loosely_decoded(user: &[u8]) -> String {
             _ => out.push(byte),
         }
     }
-    // Byte by byte where it is no UTF-8: such a name is nobody's in so many words.
+    // Each byte becomes one character if the result is not UTF-8. No client has that name, so any mapping will do.
     String::from_utf8(out)
         .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect())
 }
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assertion_of_another_subject_is_for_grants_without_a_code() {
+    fn an_assertion_with_another_subject_is_accepted_for_grants_without_a_code() {
         let read = |basic: Option<&str>, body: &str| {
             let header = basic.map(|credentials| format!("Basic {}", STANDARD.encode(credentials)));
             let params = Params::parse(body.as_bytes(), 64).unwrap();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_names_one_client_or_none_for_the_log() {
+    fn the_log_gets_the_client_of_a_malformed_request_only_if_it_names_one() {
         let basic = format!("Basic {}", STANDARD.encode("a%3Ab:s"));
         for (authorization, form, expected) in [
             (None, "client_id=app&x=%zz", Some("app")),

@@ -1,12 +1,13 @@
-//! The query that the URL of an endpoint may have (RFC 6749 sections 3.1 and 3.2): `p` at Azure AD B2C, `realm` at `ForgeRock`.
+//! The query that the URL of an endpoint may have (RFC 6749 sections 3.1 and 3.2): `p` at Azure AD B2C, `realm` at
+//! `ForgeRock`.
 //!
-//! It goes on as it came, so it is read more strictly than any parameter: a name is written as it is configured, and a value
-//! holds nothing that another server might take for the end of it, or decode once more.
+//! It is forwarded unchanged, so it is checked more strictly than other parameters: a name must be written as it is
+//! configured, and a value must not contain anything that a server might read as its end, or decode a second time.
 
 use super::params::{decode, is_folding_of};
 use super::{authorize, token};
 
-/// What stands in the queries of token requests, answers and logins beside the protected names.
+/// Further sensitive parameters in the queries of token requests, responses and logins, beside the protected ones.
 const OTHERS: [&str; 14] = [
     "access_token",
     "assertion",
@@ -24,13 +25,13 @@ const OTHERS: [&str; 14] = [
     "username",
 ];
 
-/// Whether a name may not be let through, because servers may take it for a parameter of OAuth.
+/// Whether servers may read the name as a parameter of OAuth, so that it must not be allowed in an endpoint's query.
 pub(crate) fn is_protected(name: &str) -> bool {
     let lists: [&[&str]; 3] = [&authorize::PROTECTED, &token::PROTECTED, &OTHERS];
     lists.iter().any(|list| is_folding_of(name, list))
 }
 
-/// Whether a query consists of pairs with these names, each once, and of nothing else.
+/// Whether the query consists only of pairs with these names, each at most once.
 pub(crate) fn is_allowed(query: &str, names: &[String]) -> bool {
     let mut seen: Vec<&str> = Vec::new();
     query.split('&').all(|pair| {
@@ -40,7 +41,7 @@ pub(crate) fn is_allowed(query: &str, names: &[String]) -> bool {
     })
 }
 
-/// The pairs of a query that may stay, in their order, with a `?` before them; empty when there is none.
+/// The allowed pairs of a query, in order, with a `?` in front. Empty if no pair is allowed or one occurs twice.
 pub(crate) fn kept(query: &str, names: &[String]) -> String {
     let pairs = query.split('&');
     let kept: Vec<&str> = pairs
@@ -54,10 +55,10 @@ pub(crate) fn kept(query: &str, names: &[String]) -> String {
     }
 }
 
-/// The name of a pair, when it is one of these and its value is harmless.
+/// The name of the pair, if it is one of `names` and its value is harmless.
 fn allowed_name<'p>(pair: &'p str, names: &[String]) -> Option<&'p str> {
     let (name, value) = pair.split_once('=')?;
-    // A `+` is a blank to some and itself to others.
+    // Some servers decode `+` as a blank, others keep it.
     let decoded = decode(value.as_bytes())
         .ok()
         .filter(|_| !value.contains('+'))?;
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_configured_passes_and_only_as_it_is_spelt() {
+    fn only_configured_names_in_their_exact_spelling_pass() {
         for query in [
             "p=b2c_1_signin",
             "realm=/alpha",
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_advertised_is_what_passes() {
+    fn only_allowed_pairs_are_advertised() {
         for (query, expected) in [
             ("x=1&p=b2c&code=1", "?p=b2c"),
             ("p=1&p=2", ""),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn no_parameter_of_oauth_can_be_let_through() {
+    fn no_parameter_of_oauth_can_be_allowed() {
         for name in [
             "code",
             "Code",

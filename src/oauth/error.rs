@@ -3,31 +3,31 @@
 use super::params::append_pair;
 use super::{RegisteredRedirectUri, ResponseMode};
 
-/// The error codes that the gate itself answers with.
+/// The error codes that the gate itself sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ErrorCode {
-    /// Malformed, ambiguous, or something required is missing.
+    /// The request is malformed or ambiguous, or lacks a required parameter.
     InvalidRequest,
-    /// Anything about the code or the verifier (RFC 7636 section 4.6).
+    /// The code or the verifier is wrong (RFC 7636 section 4.6).
     InvalidGrant,
-    /// A grant that is not listed.
+    /// The grant type is not configured.
     UnsupportedGrantType,
-    /// A response type that is not listed.
+    /// The response type is not configured.
     UnsupportedResponseType,
     /// `request` is not accepted (OpenID Connect Core section 6.1).
     RequestNotSupported,
     /// `request_uri` is not accepted (OpenID Connect Core section 6.2).
     RequestUriNotSupported,
-    /// Somebody has to sign in, and nobody may be asked to (OpenID Connect Core section 3.1.2.6).
+    /// The user has to sign in, but the client asked for no interaction (`prompt=none`, OpenID Connect Core section
+    /// 3.1.2.6).
     LoginRequired,
-    /// The gate cannot judge right now; trying again is safe.
+    /// The gate cannot decide at the moment; a retry is safe.
     TemporarilyUnavailable,
-    /// The upstream or the gate failed.
     ServerError,
 }
 
 impl ErrorCode {
-    /// As registered with IANA.
+    /// The code as registered with IANA.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -43,7 +43,8 @@ impl ErrorCode {
     }
 }
 
-/// Makes a text fit `error_description`: the characters %x20-21 / %x23-5B / %x5D-7E and nothing else.
+/// Replaces the characters that `error_description` may not contain (RFC 6749 section 5.2): all except %x20-21, %x23-5B
+/// and %x5D-7E.
 pub(crate) fn description(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -54,21 +55,19 @@ pub(crate) fn description(text: &str) -> String {
         .collect()
 }
 
-/// An authorization error response: what is sent to the client's redirect URI.
+/// An authorization error response, sent to the client's redirect URI.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorizationError<'a> {
-    /// The error code.
     pub error: ErrorCode,
-    /// For the client's developer.
+    /// `error_description`, for the developer of the client.
     pub description: &'a str,
-    /// The client's own `state`, when it sent one.
+    /// The client's own `state`, if it sent one.
     pub state: Option<&'a str>,
-    /// RFC 9207, where the server identifies itself in responses.
+    /// `iss` (RFC 9207), if the server identifies itself in responses.
     pub issuer: Option<&'a str>,
 }
 
 impl AuthorizationError<'_> {
-    /// The response parameters, in order.
     pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut list = vec![
             ("error", self.error.as_str().to_owned()),
@@ -79,8 +78,8 @@ impl AuthorizationError<'_> {
         list
     }
 
-    /// The redirect for the modes that redirect; `form_post` has none. A query of the redirect URI is kept
-    /// (RFC 6749 section 3.1.2), and its fragment cannot exist.
+    /// The redirect URI with the error; `None` for `form_post`, which does not redirect. An existing query is kept (RFC
+    /// 6749 section 3.1.2); a fragment cannot exist.
     pub(crate) fn location(
         &self,
         to: &RegisteredRedirectUri,
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_go_where_the_request_asked_for_with_the_state() {
+    fn errors_are_sent_in_the_requested_mode_with_the_state() {
         assert_eq!(
             location("https://c/cb?a=b%20c", ResponseMode::Query, Some("s&1")).unwrap(),
             "https://c/cb?a=b%20c&error=invalid_request&error_description=say%20%27hi%27%3F%3FSet-Cookie%3A%20x\

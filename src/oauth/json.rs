@@ -1,5 +1,5 @@
-//! JSON in which every object names each member once. RFC 8259 leaves duplicates open, parsers disagree on which
-//! one counts, and a gate must not judge one and forward the other.
+//! JSON in which no object has duplicate members. RFC 8259 does not forbid duplicates and parsers disagree on which one
+//! counts, so the gate could judge one value while the server uses the other.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 /// A value whose objects have no duplicate members, at any depth.
 struct Strict(Value);
 
-/// Reads one JSON value; `None` for anything else, duplicate members included.
+/// Parses one JSON value. `None`: not JSON, trailing data, or duplicate members.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Strict>(bytes)
         .ok()
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept() {
+    fn the_order_of_members_is_kept() {
         let text = r#"{"z":1,"a":[{"y":2,"b":3}]}"#;
         assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
     }

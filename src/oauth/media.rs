@@ -1,38 +1,39 @@
-//! The media type of a form, and what its charset says about it.
+//! The media type of a form and its charset.
 //!
-//! A form is ASCII in which other bytes are escaped, so its charset decides nothing but what the escaped bytes mean. The gate
-//! reads them as UTF-8. A server that is told another charset may read other letters there: it must not in what is judged.
+//! A form is ASCII with other bytes escaped; its charset only determines what the escaped bytes mean. The gate decodes
+//! them as UTF-8. A server that is told another charset may decode other characters, which must not happen in a
+//! parameter that the gate judges.
 
 use memchr::memmem;
 
 use super::Params;
 use super::params::fold;
 
-/// How the escaped bytes of a form are to be read.
+/// How far a server decodes the escaped bytes of a form as the gate does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Charset {
-    /// As here.
+    /// The same characters as in the gate.
     Utf8,
-    /// As here where they are ASCII: US-ASCII, ISO-8859-1 and the like, or a spelling of UTF-8 that not every server knows.
+    /// The same characters for ASCII: US-ASCII, ISO-8859-1 and similar, or a spelling of UTF-8 that not every server
+    /// knows.
     Ascii,
 }
 
-/// Why a body is not read as a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoForm {
-    /// Another media type, or parameters that a form does not have.
-    #[error("the body has to be application/x-www-form-urlencoded")]
+    /// Another media type, or a parameter other than `charset`.
+    #[error("the body must be application/x-www-form-urlencoded")]
     MediaType,
-    /// UTF-16, EBCDIC, `Shift_JIS` and the like: the same bytes are other letters.
-    #[error("the charset of the form has to be UTF-8, or one that is the same for ASCII")]
+    /// UTF-16, EBCDIC, `Shift_JIS` and others in which ASCII bytes can mean other characters.
+    #[error("the charset of the form must be UTF-8, or one that agrees with it on ASCII")]
     Charset,
-    /// Bytes that UTF-8 and the charset read differently, where it matters.
-    #[error("a parameter that is not ASCII, in a charset that is not UTF-8")]
+    /// A name or a judged value has bytes that UTF-8 and the charset decode differently.
+    #[error("a parameter is not ASCII, and the charset is not UTF-8")]
     NotAscii,
 }
 
-/// Charsets of one byte for each character, which is that of ASCII below 128; without case and punctuation. (Not `Shift_JIS` or
-/// GBK: there a byte may swallow the next one.)
+/// Single-byte charsets that equal ASCII below 128, in lower case and without punctuation. (Not `Shift_JIS` or GBK:
+/// there a byte may consume the next one.)
 const LIKE_ASCII: [&str; 18] = [
     "utf8",
     "usascii",
@@ -54,7 +55,7 @@ const LIKE_ASCII: [&str; 18] = [
     "koi8u",
 ];
 
-/// The charset of a form with this `Content-Type`: exactly a form, with no parameter but `charset`.
+/// Returns the charset of a form. The media type must be that of a form, and `charset` its only parameter.
 pub(crate) fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
@@ -86,7 +87,7 @@ pub(crate) fn form_charset(media_type: &str) -> Result<Charset, NoForm> {
     Ok(charset)
 }
 
-/// How the names of charsets begin in which the letters of ASCII are the bytes of ASCII, whatever else they have.
+/// Prefixes of the names of charsets in which every ASCII character is its ASCII byte.
 const ASCII_INSIDE: [&str; 9] = [
     "utf-8",
     "utf8",
@@ -99,8 +100,8 @@ const ASCII_INSIDE: [&str; 9] = [
     "koi8",
 ];
 
-/// Whether a media type names a charset in which the letters of ASCII may be other bytes. However it names it: parsers of
-/// parameters differ.
+/// Whether a media type names a charset in which ASCII characters may be other bytes. Searches for `charset` anywhere,
+/// because servers parse the parameters differently.
 pub(crate) fn names_foreign_charset(media_type: &[u8]) -> bool {
     const NAME: &[u8] = b"charset";
     let media_type = media_type.to_ascii_lowercase();
@@ -115,8 +116,8 @@ pub(crate) fn names_foreign_charset(media_type: &[u8]) -> bool {
 }
 
 impl Charset {
-    /// Whether the server reads in a body of at most `pairs` pairs what the gate reads: every name, and the values of these. What
-    /// is no form at all is found by whoever reads it.
+    /// Whether a server with this charset decodes every name of the body, and the values of `protected`, as the gate
+    /// does. Reads at most `pairs` pairs. A malformed body is `Ok`: the parser of the form reports it.
     pub(crate) fn agrees_on(
         self,
         body: &[u8],
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn charsets_that_are_the_same_for_ascii_are_forms_and_others_are_not() {
+    fn only_charsets_that_agree_on_ascii_are_accepted() {
         for (parameters, expected) in [
             ("", Ok(Charset::Utf8)),
             (";", Ok(Charset::Utf8)),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn where_servers_may_read_other_letters_what_is_judged_is_ascii() {
+    fn names_and_judged_values_must_be_ascii_in_charsets_other_than_utf8() {
         for (form, utf8, ascii) in [
             ("client_id=a&x=b", true, true),
             ("client_id=a&x=%C3%A9", true, true),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn charsets_in_which_letters_are_other_bytes_are_foreign() {
+    fn charsets_with_other_bytes_for_ascii_are_foreign() {
         for (media_type, foreign) in [
             ("text/plain", false),
             ("text/plain; charset=UTF-8", false),
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_about_charsets_say_so() {
+    fn messages_about_charsets_name_the_charset() {
         for problem in [NoForm::Charset, NoForm::NotAscii] {
             assert!(problem.to_string().contains("charset"), "{problem}");
         }

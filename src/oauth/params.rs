@@ -1,8 +1,8 @@
-//! `application/x-www-form-urlencoded` parameters, read strictly and written back without touching the rest.
+//! Strict parsing of `application/x-www-form-urlencoded` parameters, and editing that leaves all other bytes unchanged.
 //!
-//! Frameworks disagree on every doubtful input (first or last of a duplicate, lossy UTF-8, broken escapes). A gate
-//! that resolves the doubt in its own way judges one request and forwards another, so doubt is an error here:
-//! broken escapes, invalid UTF-8, NUL, a byte-order mark and empty names are refused, and duplicates stay visible.
+//! Frameworks disagree on ambiguous input (first or last of a duplicate, lossy UTF-8, broken escapes). If the gate
+//! chose one reading, it could judge another request than it forwards. So ambiguous input is an error: broken escapes,
+//! invalid UTF-8, NUL, a byte-order mark and empty names are refused, and duplicates are kept for the caller to see.
 
 mod escape;
 mod folding;
@@ -21,46 +21,44 @@ pub(crate) use escape::encode_into;
 pub(crate) use folding::{fold, foldings, folds_to, is_folding_of};
 pub(crate) use malformed::Malformed;
 
-/// One `name=value`, decoded, with its place in the input.
+/// One decoded `name=value`, with its position in the input.
 #[derive(Clone)]
 pub struct Pair<'a> {
     name: Cow<'a, str>,
-    /// `None`: the value does not decode. Only [`Params::survey`] lets such a pair through.
+    /// `None`: the value cannot be decoded. Only [`Params::survey`] accepts such a pair.
     value: Option<Cow<'a, str>>,
-    /// Where the value begins in `raw`; `None` without a `=`.
+    /// Index in `raw` at which the value begins; `None` if there is no `=`.
     value_at: Option<usize>,
     raw: &'a [u8],
     start: usize,
 }
 
 impl<'a> Pair<'a> {
-    /// The decoded name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The decoded value; empty when it is absent or, in a survey, does not decode.
+    /// The decoded value; empty if it is absent or, in a survey, cannot be decoded.
     pub fn value(&self) -> &str {
         self.value.as_deref().unwrap_or_default()
     }
 
-    /// Whether the value decoded.
     pub fn is_decoded(&self) -> bool {
         self.value.is_some()
     }
 
-    /// Whether there was a `=`: a bare `state` is not `state=`.
+    /// Whether the pair has a `=`: `state` and `state=` differ.
     pub fn has_equals(&self) -> bool {
         self.value_at.is_some()
     }
 
-    /// The bytes of the pair as they came, without the `&`s around it.
+    /// The undecoded bytes of the pair, without the surrounding `&`.
     pub fn raw(&self) -> &'a [u8] {
         self.raw
     }
 
-    /// Whether some servers see the end of the name, or of the value, elsewhere: a `;` that is not escaped begins another
-    /// parameter, and to qs a name that has a bracket ends at the last `]=`.
+    /// Whether some servers end the name or the value elsewhere: an unescaped `;` begins another parameter, and in qs a
+    /// name with a bracket ends at the last `]=`.
     pub fn is_cut_elsewhere(&self) -> bool {
         let value = self.value_at.and_then(|at| self.raw.get(at..));
         let value = value.unwrap_or_default();
@@ -68,44 +66,43 @@ impl<'a> Pair<'a> {
         memchr(b';', self.raw).is_some() || brackets.any(|at| value.get(at + 1) == Some(&b'='))
     }
 
-    /// Where they stand in the input.
+    /// The range of `raw` in the input.
     fn span(&self) -> Range<usize> {
         self.start..self.start + self.raw.len()
     }
 }
 
-/// Most requests have no more.
+/// Initial capacity; most requests have fewer.
 const USUAL_PAIRS: usize = 8;
 
-/// Ordered pairs; duplicates and order are kept.
+/// The parameters in order, duplicates included.
 #[derive(Clone, Default)]
 pub struct Params<'a> {
     input: &'a [u8],
     pairs: Vec<Pair<'a>>,
 }
 
-/// What a pair stands in.
 struct Source<'a, 's> {
-    /// `None`: it is no UTF-8 as a whole.
+    /// The input as text; `None` if it is not valid UTF-8.
     text: Option<&'a str>,
     special: &'s mut Special<'a>,
-    /// Where the pair begins.
+    /// Where the pair begins in the input.
     start: usize,
 }
 
-/// A parameter that must occur once occurs twice (RFC 6749 section 3.1), equal or not.
+/// A parameter that may occur only once occurs twice (RFC 6749 section 3.1), with equal values or not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the parameter {0} occurs more than once")]
 pub struct Duplicate(pub String);
 
 impl<'a> Params<'a> {
-    /// Reads at most `limit` pairs; every name and every value has to decode.
+    /// Parses at most `limit` pairs. Fails if any name or value cannot be decoded.
     pub fn parse(input: &'a [u8], limit: usize) -> Result<Self, Malformed> {
         Self::read(input, limit, true)
     }
 
-    /// Like [`Params::parse`], but a *value* may be undecodable: other people's forms (a password in Latin-1) pass
-    /// through. Names are as strict as ever.
+    /// Like [`Params::parse`], but accepts *values* that cannot be decoded, for forms of other kinds (a password in
+    /// Latin-1).
     pub fn survey(input: &'a [u8], limit: usize) -> Result<Self, Malformed> {
         Self::read(input, limit, false)
     }
@@ -114,14 +111,15 @@ impl<'a> Params<'a> {
         if input.is_empty() {
             return Ok(Self::default());
         }
-        // Looked at once, which saves 3 % of a flow: what is UTF-8 as a whole is so between any two characters of ASCII.
+        // One check of the whole input instead of one for each part saves 3 % of a flow: valid UTF-8 can be split at
+        // any ASCII character.
         let text = std::str::from_utf8(input).ok();
         let mut special = Special::new(input);
         let mut pairs = Vec::with_capacity(USUAL_PAIRS.min(limit));
         let mut at = 0;
         while let Some(rest) = input.get(at..) {
             let start = at;
-            // The name ends at the first of both, the pair at the first `&`.
+            // Whichever of `&` and `=` comes first ends the name; the next `&` ends the pair.
             let first = memchr2(b'&', b'=', rest);
             let equals = first.filter(|first| rest.get(*first) == Some(&b'='));
             let end = match equals {
@@ -187,38 +185,33 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// The pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Pair<'a>> {
         self.pairs.iter()
     }
 
-    /// Whether there is no pair at all.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
-    /// Bytes that were read.
     pub fn input_length(&self) -> usize {
         self.input.len()
     }
 
-    /// Whether [`Pair::is_cut_elsewhere`] holds of any.
+    /// Whether [`Pair::is_cut_elsewhere`] is true for any pair.
     pub fn is_cut_elsewhere(&self) -> bool {
         memchr2(b';', b']', self.input).is_some() && self.iter().any(Pair::is_cut_elsewhere)
     }
 
-    /// Every pair of that exact name.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s Pair<'a>> {
         self.pairs.iter().filter(move |pair| pair.name == name)
     }
 
-    /// Whether the name occurs, with or without a value.
     pub fn contains(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
-    /// The one value of `name`. A parameter without a value is an omitted one (RFC 6749 section 3.1), but it still
-    /// counts as an occurrence.
+    /// The value of a parameter that may occur only once. `None` if it is absent or empty (RFC 6749 section 3.1); an
+    /// empty one still counts as an occurrence.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Duplicate> {
         let mut all = self.pairs.iter().filter(|pair| pair.name == name);
         let first = all.next();
@@ -237,7 +230,7 @@ impl<'a> Params<'a> {
             .any(|pair| pair.name == name && padded(pair.value()))
     }
 
-    /// The first name that occurs twice, leaving out those that may.
+    /// The first name that occurs twice and is not in `may_repeat`.
     pub fn duplicate(&self, may_repeat: &[&str]) -> Option<Duplicate> {
         let earlier =
             |index: usize, name: &str| self.pairs.iter().take(index).any(|pair| pair.name == name);
@@ -248,9 +241,9 @@ impl<'a> Params<'a> {
             .map(|(_, pair)| Duplicate(pair.name.clone().into_owned()))
     }
 
-    /// The first name that some framework would take for a protected one, though it is not: `CODE`,
-    /// `code.verifier`, `code[]`, `+code`. Behind a `;` that is not escaped, a protected name itself is one: there it
-    /// begins a parameter in some servers, and none here.
+    /// The first name that is not protected, but that some framework reads as a protected one: `CODE`, `code.verifier`,
+    /// `code[]`, `+code`. After an unescaped `;` even the exact name counts, because some servers begin a parameter
+    /// there and the gate does not.
     pub fn folded_collision(&self, protected: &[&str]) -> Option<String> {
         let collides = |name: &str| is_folding_of(name, protected);
         let semicolons = memchr(b';', self.input).is_some();
@@ -273,7 +266,7 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// Writes the input back. Only the pairs that change, change: everything else stays, byte for byte.
+    /// Writes the input back with edited pairs; all other bytes stay unchanged.
     pub fn edit<'e>(&self, mut edit: impl FnMut(&Pair<'a>) -> Edit<'e>) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.input.len() + 64);
         let mut copied = 0;
@@ -287,7 +280,7 @@ impl<'a> Params<'a> {
             copied = span.end;
             match edit {
                 Edit::Keep => {}
-                // With the pair goes one of its separators: the one before it, or at the start the one behind it.
+                // Also drops one separator: the `&` before the pair, or the one after it if the pair is the first.
                 Edit::Drop if out.last() == Some(&b'&') => drop(out.pop()),
                 Edit::Drop => copied += usize::from(self.input.get(copied) == Some(&b'&')),
                 Edit::Bare => encode_into(&mut out, &pair.name),
@@ -303,27 +296,26 @@ impl<'a> Params<'a> {
     }
 }
 
-/// What [`Params::edit`] does with a pair.
 #[derive(Clone)]
 pub enum Edit<'e> {
-    /// Leave its bytes alone.
+    /// Keep its bytes.
     Keep,
-    /// Leave it out.
+    /// Remove the pair and one separator.
     Drop,
-    /// The name alone, without `=`.
+    /// Write the name without `=`.
     Bare,
-    /// The name with this value, percent-encoded.
+    /// Write the name with this value, percent-encoded.
     Value(Cow<'e, str>),
 }
 
-/// The pairs of a form that cannot be read without doubt, as they came: for the log, and for nothing that is decided.
+/// The undecoded pairs of a malformed form. For the log only, never for a decision.
 pub(crate) fn pairs_loosely(form: &[u8]) -> impl Iterator<Item = &[u8]> {
-    /// More than a readable request has.
+    /// More than a valid request may have.
     const PAIRS: usize = 256;
     form.split(|&byte| byte == b'&').take(PAIRS)
 }
 
-/// Appends `name=value`, percent-encoded, with a `&` where something stands before it.
+/// Appends `name=value`, percent-encoded, after a `&` if `out` is not empty.
 pub(crate) fn append_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     if !out.is_empty() {
         out.push(b'&');
@@ -333,7 +325,7 @@ pub(crate) fn append_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     encode_into(out, value);
 }
 
-/// Values are codes, verifiers, states and passwords: only names are shown.
+/// Prints names only: values are codes, verifiers, states and passwords.
 impl fmt::Debug for Params<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()

@@ -11,23 +11,23 @@ use zeroize::Zeroizing;
 
 use super::params::set::UNRESERVED;
 
-/// The shortest verifier, and the shortest `plain` challenge, in characters (RFC 7636 section 4.1).
+/// Minimum length of a verifier and of a `plain` challenge, in characters (RFC 7636 section 4.1).
 pub(crate) const MIN_LENGTH: usize = 43;
-/// The longest verifier of RFC 7636 section 4.1, in characters.
+/// Maximum length of a verifier, in characters (RFC 7636 section 4.1).
 pub(crate) const MAX_LENGTH: usize = 128;
 
-/// RFC 7636 section 4.3.
+/// `code_challenge_method` (RFC 7636 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodeChallengeMethod {
     /// The challenge is the unpadded base64url SHA-256 of the verifier.
     S256,
-    /// The challenge is the verifier: whoever sees the authorization request can redeem the code.
+    /// The challenge is the verifier itself: anyone who sees the authorization request can redeem the code.
     Plain,
 }
 
 impl CodeChallengeMethod {
-    /// An absent method *is* `plain` (RFC 7636 section 4.3). Any other spelling, `s256` included, is an error,
-    /// never a fallback.
+    /// An absent method means `plain` (RFC 7636 section 4.3). Any other spelling, `s256` included, is an error and
+    /// never falls back.
     pub fn parse(method: Option<&str>) -> Result<Self, UnknownMethod> {
         match method {
             Some("S256") => Ok(Self::S256),
@@ -36,7 +36,7 @@ impl CodeChallengeMethod {
         }
     }
 
-    /// As it is written on the wire.
+    /// The value of the `code_challenge_method` parameter.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::S256 => "S256",
@@ -45,38 +45,37 @@ impl CodeChallengeMethod {
     }
 }
 
-/// A `code_challenge_method` that RFC 7636 does not know.
+/// A `code_challenge_method` that RFC 7636 does not define.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown code_challenge_method")]
 pub struct UnknownMethod;
 
-/// What a verifier will be compared with.
+/// What a verifier is compared with.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CodeChallenge {
-    /// The decoded SHA-256.
+    /// The base64url-decoded challenge: a SHA-256.
     S256([u8; 32]),
     /// The challenge itself, 43 to 128 unreserved characters.
     Plain(Box<str>),
-    /// One that no verifier meets, of a request that was only watched.
+    /// A challenge that no verifier can satisfy, recorded from a request that was only observed.
     Useless(Useless),
 }
 
-/// Why a challenge is of no use: no verifier meets it, or its method is not allowed.
+/// Why a challenge is useless: no verifier can satisfy it, or its method is not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Useless {
-    /// No verifier can meet it.
     Malformed(MalformedChallenge),
     /// `plain` where only S256 is allowed.
     Plain {
-        /// The method was absent.
+        /// Whether the method was absent.
         by_omission: bool,
     },
-    /// A method that RFC 7636 does not know.
+    /// A method that RFC 7636 does not define.
     UnknownMethod,
 }
 
 impl Useless {
-    /// All there are. A store keeps the place in this list.
+    /// All variants. A store saves the index into this list.
     pub const ALL: [Self; 8] = [
         Self::Malformed(MalformedChallenge::Hex),
         Self::Malformed(MalformedChallenge::Padded),
@@ -89,28 +88,28 @@ impl Useless {
     ];
 }
 
-/// Why a challenge can never be met by a verifier; each is a known mistake of client developers.
+/// Why no verifier can satisfy a challenge. Each is a known mistake of client developers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedChallenge {
     /// 64 hexadecimal digits.
     #[error("the challenge is hexadecimal; it must be base64url without padding")]
     Hex,
-    /// 43 characters and `=`.
+    /// 43 characters followed by `=`.
     #[error("the challenge is padded with '='; remove the padding")]
     Padded,
-    /// `+` or `/`.
+    /// Contains `+` or `/`.
     #[error("the challenge is base64; it must be base64url ('-' and '_' instead of '+' and '/')")]
     StandardBase64,
     /// Not 43 characters (S256), or not 43 to 128 (plain).
     #[error("the challenge has the wrong length; for S256 it has 43 characters")]
     Length,
-    /// Outside the alphabet, or bits set that no SHA-256 sets.
-    #[error("the challenge has characters that base64url does not have")]
+    /// Characters outside the alphabet, or trailing bits set that are zero in every SHA-256.
+    #[error("the challenge contains characters outside the base64url alphabet")]
     Alphabet,
 }
 
 impl CodeChallenge {
-    /// Reads a challenge for its method; what can never match a verifier is an error.
+    /// Parses a challenge. Fails if no verifier could ever match it.
     pub fn parse(method: CodeChallengeMethod, challenge: &str) -> Result<Self, MalformedChallenge> {
         match method {
             CodeChallengeMethod::S256 => Self::parse_s256(challenge),
@@ -143,7 +142,7 @@ impl CodeChallenge {
         }
     }
 
-    /// The method that was recorded with it; a token request never says the method (RFC 7636 section 4.5).
+    /// The method recorded with the challenge; a token request does not contain it (RFC 7636 section 4.5).
     pub const fn method(&self) -> CodeChallengeMethod {
         match self {
             Self::S256(_) => CodeChallengeMethod::S256,
@@ -151,7 +150,7 @@ impl CodeChallenge {
         }
     }
 
-    /// This one, if a verifier may meet it.
+    /// The challenge, unless it is [`CodeChallenge::Useless`].
     pub const fn useful(&self) -> Option<&Self> {
         match self {
             Self::S256(_) | Self::Plain(_) => Some(self),
@@ -159,7 +158,7 @@ impl CodeChallenge {
         }
     }
 
-    /// As it was sent; a useless one is not kept.
+    /// The challenge as the client sent it; empty for a useless one, which is not stored.
     pub fn encoded(&self) -> Cow<'_, str> {
         match self {
             Self::S256(hash) => Cow::Owned(URL_SAFE_NO_PAD.encode(hash)),
@@ -168,7 +167,7 @@ impl CodeChallenge {
         }
     }
 
-    /// RFC 7636 section 4.6, in constant time.
+    /// Compares in constant time (RFC 7636 section 4.6).
     #[must_use]
     pub fn is_met_by(&self, verifier: &CodeVerifier) -> bool {
         match self {
@@ -179,7 +178,7 @@ impl CodeChallenge {
     }
 }
 
-/// A challenge under S256 is no secret, but one under `plain` is the verifier: neither is shown.
+/// Redacts the challenge: under `plain` it is the verifier.
 impl fmt::Debug for CodeChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CodeChallenge({})", self.method().as_str())
@@ -188,23 +187,20 @@ impl fmt::Debug for CodeChallenge {
 
 /// A code verifier: 43 to 128 unreserved characters (RFC 7636 section 4.1).
 ///
-/// No `Clone`, `Display` or `Serialize` on purpose, and no way to read it back: a verifier comes in, is compared,
-/// and is wiped when it is dropped.
+/// Has no `Clone`, `Display` or `Serialize` and no accessor: a verifier is parsed, compared, and wiped on drop.
 pub struct CodeVerifier(Zeroizing<String>);
 
-/// Not a verifier by RFC 7636 section 4.1.
+/// Not a valid verifier (RFC 7636 section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedVerifier {
-    /// Shorter than 43 or longer than allowed.
     #[error("the code_verifier has the wrong length; it has 43 to 128 characters")]
     Length,
-    /// A character that is not unreserved.
-    #[error("the code_verifier has characters other than A-Z a-z 0-9 - . _ ~")]
+    #[error("the code_verifier contains characters other than A-Z a-z 0-9 - . _ ~")]
     Alphabet,
 }
 
 impl CodeVerifier {
-    /// `max` is [`MAX_LENGTH`], or what `verifier_max` gives this client.
+    /// Parses a verifier of at most `max` characters: [`MAX_LENGTH`], or the client's `verifier_max`.
     pub fn parse(verifier: &str, max: usize) -> Result<Self, MalformedVerifier> {
         if !(MIN_LENGTH..=max).contains(&verifier.len()) {
             Err(MalformedVerifier::Length)
@@ -270,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_that_can_never_match_names_the_mistake() {
+    fn an_unmatchable_challenge_is_refused_with_its_mistake() {
         let hex = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
         assert_eq!(s256(hex), Err(MalformedChallenge::Hex));
         assert_eq!(
@@ -294,7 +290,7 @@ mod tests {
             s256(&CHALLENGE.replace('-', "!")),
             Err(MalformedChallenge::Alphabet)
         );
-        // The last character carries two bits that are zero in every real one.
+        // The last character carries two bits that are zero in every SHA-256.
         assert_eq!(
             s256(&CHALLENGE.replace("cM", "cN")),
             Err(MalformedChallenge::Alphabet)
@@ -302,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_hash_wrongly_is_named() {
+    fn each_wrong_encoding_of_a_hash_has_its_own_error() {
         let (hash, upper) = (
             "13d31e961a1ad8ec2f16b10c4c982e08",
             "76A878AD6DF144566EE1894ACB70F9C3",
@@ -316,7 +312,7 @@ mod tests {
             (format!("{CHALLENGE}%3D"), MalformedChallenge::Length),
             (format!("{standard}="), MalformedChallenge::StandardBase64),
             (standard.clone(), MalformedChallenge::StandardBase64),
-            // A `+` that was not escaped is a space in a form.
+            // An unescaped `+` is decoded as a space.
             (
                 standard.replace('+', " "),
                 MalformedChallenge::StandardBase64,
@@ -359,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_prints_a_verifier() {
+    fn debug_redacts_verifier_and_challenge() {
         let verifier = CodeVerifier::parse(VERIFIER, MAX_LENGTH).unwrap();
         let plain = CodeChallenge::parse(CodeChallengeMethod::Plain, VERIFIER).unwrap();
         assert!(!format!("{verifier:?} {plain:?}").contains(VERIFIER));

@@ -1,4 +1,4 @@
-//! Redirect URIs: compared as bytes, recognised in a `Location`, and trusted only where they are registered.
+//! Redirect URIs: exact comparison, recognition in a `Location`, and proof of registration.
 
 mod origin;
 
@@ -18,17 +18,16 @@ pub(crate) use origin::{named_loosely, origin};
 pub struct RedirectUri(String);
 
 impl RedirectUri {
-    /// Any string: the upstream decides whether it is registered.
+    /// Any string; the upstream decides whether it is registered.
     pub fn new(uri: &str) -> Self {
         Self(uri.to_owned())
     }
 
-    /// The bytes that came.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What a store keeps of it.
+    /// The digests that a store keeps of the URI.
     pub fn digest(&self) -> RedirectDigest {
         RedirectDigest {
             exact: exact_digest(&self.0),
@@ -43,7 +42,7 @@ impl fmt::Debug for RedirectUri {
     }
 }
 
-/// A redirect URI as two digests: of its bytes, and of the place it leads to.
+/// Two digests of a redirect URI: of its exact bytes, and of its scheme, authority and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RedirectDigest {
     exact: Digest,
@@ -51,28 +50,27 @@ pub struct RedirectDigest {
 }
 
 impl RedirectDigest {
-    /// Whether a token request names the very same URI.
+    /// Whether `redirect_uri`, from a token request, is exactly this URI.
     pub fn is(&self, redirect_uri: &str) -> bool {
         self.exact == exact_digest(redirect_uri)
     }
 
-    /// Whether a `Location` or a form's `action` leads there. Servers re-serialise URIs (`https://app` becomes
+    /// Whether a `Location` or a form's `action` has this target. Servers re-serialise URIs (`https://app` becomes
     /// `https://app/`, `~` becomes `%7E`), so scheme, authority and path are compared after normalisation.
     pub fn is_target_of(&self, location: &str) -> bool {
         self.target == target_digest(location)
     }
 
-    /// The digest of scheme, authority and path.
+    /// The digest of the normalised scheme, authority and path.
     pub const fn target(&self) -> Digest {
         self.target
     }
 
-    /// For stores.
+    /// The digests of the bytes and of the target, for storage.
     pub const fn to_parts(self) -> (Digest, Digest) {
         (self.exact, self.target)
     }
 
-    /// For stores.
     pub const fn from_parts(exact: Digest, target: Digest) -> Self {
         Self { exact, target }
     }
@@ -84,8 +82,8 @@ fn exact_digest(uri: &str) -> Digest {
     })
 }
 
-/// Whether a redirect URI brings a `code` of its own along, in whatever spelling. A server that adds its answer to it would
-/// send a code out that it did not issue.
+/// Whether the query or fragment of a redirect URI contains a `code`, in any spelling. A server that appends its
+/// response would then send a code that it did not issue.
 pub(crate) fn brings_code(uri: &str) -> bool {
     let Some(path) = memchr2(b'?', b'#', uri.as_bytes()) else {
         return false;
@@ -98,18 +96,19 @@ pub(crate) fn brings_code(uri: &str) -> bool {
     })
 }
 
-/// The redirect URIs of clients that have none: the server shows the code to the user (Google's, and Doorkeeper's since).
+/// Redirect URIs of clients that cannot receive redirects: the server shows the code to the user (defined by Google,
+/// also used by Doorkeeper).
 const OUT_OF_BAND: [&str; 2] = [
     "urn:ietf:wg:oauth:2.0:oob",
     "urn:ietf:wg:oauth:2.0:oob:auto",
 ];
 
-/// Whether a redirect URI says that the server shows the code to the user itself.
+/// Whether this is an out-of-band redirect URI, for which the server shows the code to the user.
 pub(crate) fn is_out_of_band(redirect: RedirectDigest) -> bool {
     OUT_OF_BAND.iter().any(|uri| redirect.is(uri))
 }
 
-/// The digest of where a URI leads: scheme, authority and path, without query and fragment.
+/// The digest of a URI's normalised scheme, authority and path, without query and fragment.
 pub(crate) fn target_digest(uri: &str) -> Digest {
     let end = memchr2(b'?', b'#', uri.as_bytes()).unwrap_or(uri.len());
     let base = uri.get(..end).unwrap_or(uri);
@@ -122,8 +121,9 @@ pub(crate) fn target_digest(uri: &str) -> Digest {
     })
 }
 
-/// A URL with its escapes as RFC 3986 section 6.2.2 has them: in capitals, none for an unreserved character, and one for every
-/// character that no URI may have. Those of reserved characters say something else than the characters, and stay.
+/// Normalises the escapes of a URL (RFC 3986 section 6.2.2): upper-case digits, none for unreserved characters, and one
+/// for every character that a URI may not contain. Escapes of reserved characters stay, because they differ in meaning
+/// from the characters.
 fn in_one_spelling(url: &str) -> Cow<'_, str> {
     static RESERVED: ByteSet = ByteSet::of(b":/?#[]@!$&'()*+,;=");
     let is_plain = |byte: u8| UNRESERVED.has(byte) || RESERVED.has(byte);
@@ -164,8 +164,9 @@ fn escape(byte: u8) -> String {
     format!("%{byte:02X}")
 }
 
-/// A URL in the form in which those that lead to the same place are alike. To whom an application's own scheme leads says the scheme;
-/// what stands in the place of a host behind it some servers write small, and with a `/` (RFC 3986 sections 3.2.2 and 6.2.3).
+/// Normalises a URL for comparison. URLs with an application's own scheme get a lower-case host and at least `/` as
+/// path, because some servers re-serialise them so (RFC 3986 sections 3.2.2 and 6.2.3); the scheme alone determines the
+/// application.
 fn normalized(url: &Url) -> Cow<'_, str> {
     const OF_THE_WEB: [&str; 6] = ["http", "https", "ws", "wss", "ftp", "file"];
     match (url.host_str(), url.path()) {
@@ -184,11 +185,11 @@ fn normalized(url: &Url) -> Cow<'_, str> {
     }
 }
 
-/// A redirect URI at a loopback address without its port, which the client gets from its operating system when it starts (RFC 8252
-/// section 7.3). `None`: another URI. What stands around the port has to be the very same bytes.
+/// A redirect URI with a loopback address, without its port, which the operating system assigns to the client at start
+/// (RFC 8252 section 7.3). The parts around the port are compared byte for byte.
 ///
-/// `localhost` is none: the RFC has the rule for the two addresses only, and advises against the name (section 8.3), because it is
-/// whatever the user's name service says it is. Whoever registers it registers its port.
+/// `localhost` is not accepted: the RFC has the rule for the two addresses only, and advises against the name (section
+/// 8.3), because its resolution depends on the user's name service. For `localhost` the registered port must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loopback<'u> {
     host: &'static str,
@@ -196,7 +197,7 @@ pub(crate) struct Loopback<'u> {
 }
 
 impl<'u> Loopback<'u> {
-    /// Reads `http://127.0.0.1[:port]` and `http://[::1][:port]`, spelt so, with what follows.
+    /// Parses a URI that begins with exactly `http://127.0.0.1[:port]` or `http://[::1][:port]`. `None`: another URI.
     pub(crate) fn of(uri: &'u str) -> Option<Self> {
         const ORIGINS: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
         let find = |host: &'static str| Some((host, uri.strip_prefix(host)?));
@@ -211,12 +212,12 @@ impl<'u> Loopback<'u> {
                 rest
             }
         };
-        // Anything else behind it makes it another host.
+        // Any other character would continue the host or begin user information.
         let is_whole = rest.is_empty() || rest.starts_with(['/', '?']);
         is_whole.then_some(Self { host, rest })
     }
 
-    /// What is remembered of it.
+    /// The digest that is stored for the URI without its port.
     pub(crate) fn digest(&self) -> Digest {
         Digest::of(
             "redirect_loopback",
@@ -225,13 +226,13 @@ impl<'u> Loopback<'u> {
     }
 }
 
-/// A redirect URI that is known to belong to its client: the only thing that an error redirect of ours accepts
-/// (RFC 6749 section 4.1.2.1; anything else would make the gate an open redirector).
+/// A redirect URI that is known to belong to its client. Error redirects accept no other type; otherwise the gate would
+/// be an open redirector (RFC 6749 section 4.1.2.1).
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RegisteredRedirectUri(String);
 
 impl RegisteredRedirectUri {
-    /// It stands in the configuration of this client; at a loopback address with any port.
+    /// Accepts a URI that is configured for this client; the port of a loopback address may differ.
     pub(crate) fn configured(uri: &RedirectUri, registered: &[String]) -> Option<Self> {
         let loopback = Loopback::of(&uri.0);
         let same_but_port = |known: &String| loopback.is_some() && Loopback::of(known) == loopback;
@@ -239,12 +240,11 @@ impl RegisteredRedirectUri {
         is_known.then(|| Self(uri.0.clone()))
     }
 
-    /// The upstream has itself sent a code to it for this client; the caller holds the proof.
+    /// Accepts a URI to which the upstream has sent a code for this client. The caller must have verified that.
     pub(crate) fn learned(uri: &RedirectUri) -> Self {
         Self(uri.0.clone())
     }
 
-    /// The exact URI.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_a_target_are_compared_as_the_rfc_reads_them() {
+    fn escapes_in_a_target_are_normalised_as_in_rfc_3986() {
         for (uri, other, same) in [
             ("https://c/~cb", "https://c/%7Ecb", true),
             ("https://c/%7ecb", "https://c/~cb", true),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_in_a_redirect_uri_is_seen_in_every_spelling() {
+    fn a_code_in_a_redirect_uri_is_found_in_every_spelling() {
         for uri in [
             "https://c/cb?code=x",
             "https://c/cb?a=b&CODE=x",
@@ -351,9 +351,9 @@ mod tests {
     fn custom_schemes_and_loopback_ports_are_targets_too() {
         let native = RedirectUri::new("com.example.app:/cb").digest();
         assert!(native.is_target_of("com.example.app:/cb?code=1"));
-        let written_anew = RedirectUri::new("MyApp://Auth").digest();
+        let reserialised = RedirectUri::new("MyApp://Auth").digest();
         for same in ["myapp://auth?code=1", "MYAPP://AUTH/#code=1"] {
-            assert!(written_anew.is_target_of(same), "{same}");
+            assert!(reserialised.is_target_of(same), "{same}");
         }
         for other in [
             "myapp://auth/x",
@@ -361,7 +361,7 @@ mod tests {
             "myapp://u@auth",
             "myapp://auth:1",
         ] {
-            assert!(!written_anew.is_target_of(other), "{other}");
+            assert!(!reserialised.is_target_of(other), "{other}");
         }
         let path = RedirectUri::new("myapp://auth/CB").digest();
         assert!(!path.is_target_of("myapp://auth/cb"));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn at_a_loopback_address_any_port_is_the_registered_one_and_nothing_else_differs() {
+    fn only_the_port_of_a_loopback_redirect_uri_may_differ() {
         let registered = [
             "http://127.0.0.1/callback",
             "http://[::1]:8000/a?b=c",
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_very_same_bytes_are_a_configured_uri() {
+    fn configured_redirect_uris_match_byte_for_byte() {
         let registered = ["https://app.example/cb".to_owned()];
         let configured =
             |uri| RegisteredRedirectUri::configured(&RedirectUri::new(uri), &registered);

@@ -1,18 +1,19 @@
 //! Response types and response modes (OAuth 2.0 Multiple Response Type Encoding Practices, Form Post Response Mode).
 
-/// How an authorization response travels to the client.
+/// How the authorization response is sent to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResponseMode {
     /// In the query of the redirect URI.
     Query,
     /// In its fragment.
     Fragment,
-    /// As a form that posts itself.
+    /// In a page with a form that submits itself.
     FormPost,
 }
 
 impl ResponseMode {
-    /// The three modes that carry plain parameters; the signed ones (`jwt`, `query.jwt`, …) are none of them.
+    /// Parses one of the three modes with plain parameters. `None`: any other, such as the signed modes (`jwt`,
+    /// `query.jwt`).
     pub fn parse(mode: &str) -> Option<Self> {
         match mode {
             "query" => Some(Self::Query),
@@ -22,7 +23,7 @@ impl ResponseMode {
         }
     }
 
-    /// As it is written on the wire.
+    /// The value of the `response_mode` parameter.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Query => "query",
@@ -37,7 +38,7 @@ impl ResponseMode {
 pub struct ResponseType(String);
 
 impl ResponseType {
-    /// Words in alphabetical order. Salesforce's `code_credentials` is a word of its own.
+    /// Sorts the words. Salesforce's `code_credentials` counts as one word.
     pub fn parse(response_type: &str) -> Self {
         if !response_type.contains(' ') {
             return Self(response_type.to_owned());
@@ -50,28 +51,28 @@ impl ResponseType {
         Self(words.join(" "))
     }
 
-    /// Canonical order.
+    /// The words in alphabetical order.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the response carries a code; `code_credentials` (headless login) does.
+    /// Whether the response contains a code; `code_credentials` (headless login) does.
     pub fn yields_code(&self) -> bool {
         self.words().any(|word| word.starts_with("code"))
     }
 
-    /// Whether the response carries a token itself.
+    /// Whether the response itself contains a token.
     pub fn yields_token(&self) -> bool {
         self.words()
             .any(|word| matches!(word, "token" | "id_token"))
     }
 
-    /// Whether the response carries nothing that is of use to anybody (`none`).
+    /// Whether the response contains neither a code nor a token (`none`).
     pub fn yields_nothing(&self) -> bool {
         self.0 == "none"
     }
 
-    /// The mode when none is asked for: fragment as soon as anything but a code comes back.
+    /// The mode if the request does not name one: fragment if the response contains a token.
     pub fn default_mode(&self) -> ResponseMode {
         if self.yields_token() {
             ResponseMode::Fragment
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_does_not_matter_but_spelling_does() {
+    fn response_types_ignore_order_but_not_case() {
         assert_eq!(
             ResponseType::parse("code id_token"),
             ResponseType::parse("id_token code")

@@ -4,7 +4,7 @@ use super::AuthorizationCode;
 use super::client::{ClientIdentity, ClientProblem};
 use super::params::{Duplicate, Params, fold};
 
-/// Names that decide what a token request is.
+/// Parameters that determine the meaning of a token request.
 pub const PROTECTED: [&str; 9] = [
     "grant_type",
     "code",
@@ -17,45 +17,40 @@ pub const PROTECTED: [&str; 9] = [
     "code_challenge",
 ];
 
-/// Names that may repeat (RFC 8707 section 2, RFC 8693 section 2.1).
+/// Parameters that may occur more than once (RFC 8707 section 2, RFC 8693 section 2.1).
 pub(crate) const MAY_REPEAT: [&str; 2] = ["resource", "audience"];
 
-/// A token request, strictly read.
 #[derive(Debug)]
 pub enum TokenRequest<'a> {
-    /// It carries a `code`. Servers are known that redeem a code under `openid`, `hybrid_auth_code`, a padded
-    /// `authorization_code` or no grant type at all, so the code decides, not the grant.
+    /// The request has a `code`. Some servers redeem a code with the grant type `openid`, `hybrid_auth_code`, a padded
+    /// `authorization_code`, or none; so the code decides, not the grant type.
     Redemption(Redemption<'a>),
     /// A grant without a code.
     Other {
-        /// As sent.
         grant_type: Option<&'a str>,
-        /// As named.
         client: Option<ClientIdentity>,
     },
 }
 
-/// A request that redeems a code.
 #[derive(Debug)]
 pub struct Redemption<'a> {
-    /// Our handle, or the upstream's own code where handles are off.
+    /// The gate's handle, or the upstream's own code if handles are off.
     pub code: AuthorizationCode,
-    /// As sent; RFC 6749 section 4.1.3 compares it exactly.
+    /// Compared exactly (RFC 6749 section 4.1.3).
     pub redirect_uri: Option<&'a str>,
-    /// Not yet checked for its shape: how long it may be is the client's rule. Redacted like the rest.
+    /// Not yet validated, because the client's rule determines the allowed length.
     pub code_verifier: Option<UncheckedVerifier<'a>>,
-    /// As sent.
     pub grant_type: Option<&'a str>,
     /// `None`: the request names no client.
     pub client: Option<ClientIdentity>,
 }
 
-/// What came as `code_verifier`.
+/// The value of `code_verifier` before its validation. Redacted in `Debug`.
 #[derive(Clone, Copy)]
 pub struct UncheckedVerifier<'a>(&'a str);
 
 impl<'a> UncheckedVerifier<'a> {
-    /// Only to be parsed as a [`super::CodeVerifier`].
+    /// For parsing it as a [`super::CodeVerifier`] only.
     pub const fn expose(self) -> &'a str {
         self.0
     }
@@ -67,34 +62,33 @@ impl std::fmt::Debug for UncheckedVerifier<'_> {
     }
 }
 
-/// Why a body is not one unambiguous token request: `invalid_request`.
+/// Why a body is not one unambiguous token request. Each is answered with `invalid_request`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
-    /// A name occurs twice.
     #[error(transparent)]
     Duplicate(#[from] Duplicate),
-    /// A name that some servers take for a protected one.
+    /// A name that some servers read as a protected parameter.
     #[error("the parameter {0:?} is read as a different one by some servers")]
     Folded(String),
-    /// A `;`, or a `]=` in a value, that is not escaped. Some servers take it for a boundary; no form encoder writes one.
-    #[error("a bare ; or ]= would be read as the boundary of a parameter by some servers")]
+    /// An unescaped `;`, or an unescaped `]=` in a value. Some servers read it as a boundary; form encoders never write
+    /// one.
+    #[error("an unescaped ; or ]= is read as a parameter boundary by some servers")]
     Separator,
-    /// Some servers trim it, and then it names another client.
-    #[error("the client_id begins or ends with blanks")]
+    /// Some servers trim the value, which then identifies another client.
+    #[error("the client_id begins or ends with white space")]
     PaddedClient,
-    /// It is JSON or XML to some server: some are known that believe the content rather than its type.
+    /// The body looks like JSON or XML: some servers go by the content, not by its media type.
     #[error("expected a form-encoded body, but it looks like JSON or XML")]
     Document,
-    /// Who the client is cannot be told.
     #[error(transparent)]
     Client(#[from] ClientProblem),
 }
 
 impl Redemption<'_> {
-    /// Whether the code may be a one-time password of another grant (a text message, an authenticator): at most ten digits,
-    /// nothing that belongs to an authorization code beside it, and a grant that is neither `authorization_code` in any
-    /// spelling nor one of those under which servers are known to redeem one. Whoever asks has to make sure that the code is
-    /// none that was issued.
+    /// Whether the code may be a one-time password of another grant (from a text message or an authenticator): at most
+    /// ten digits, without a verifier or redirect URI, and with a grant type that is neither a spelling of
+    /// `authorization_code` nor one with which servers are known to redeem codes. The caller must check that the code
+    /// is not one that was issued.
     pub fn may_be_one_time_password(&self) -> bool {
         const DIGITS: usize = 10;
         const REDEEM: [&str; 3] = ["authorizationcode", "authcode", "openid"];
@@ -107,7 +101,7 @@ impl Redemption<'_> {
 }
 
 impl<'a> TokenRequest<'a> {
-    /// `authorization` is the value of the Authorization header.
+    /// Parses the body. `authorization` is the value of the `Authorization` header.
     pub fn parse(
         params: &'a Params<'_>,
         authorization: Option<&[u8]>,
@@ -187,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_makes_it_a_redemption_whatever_the_grant_says() {
+    fn a_request_with_a_code_is_a_redemption_whatever_its_grant_type() {
         for grant in [
             "authorization_code",
             "openid",
@@ -211,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn ambiguity_is_refused() {
+    fn ambiguous_token_requests_are_refused() {
         for body in [
             "code=a&code=a",
             "grant_type=a&grant_type=a",
@@ -235,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn debug_redacts_code_and_verifier() {
         let params = Params::parse(b"code=C0DE&code_verifier=VER1F1ER&client_id=app", 64).unwrap();
         let shown = format!("{:?}", TokenRequest::parse(&params, None));
         assert!(

@@ -1,14 +1,16 @@
-//! All connections, over all workers: who gets a place when few are left, and which connection gives way.
+//! All connections of all workers: which ones are admitted when places become scarce, and which ones are closed.
 //!
-//! Each [`Peer`] but a trusted proxy has at most so many places, and each [`Network`] has a share of them ([`super::peer::has_room`]). Past it
-//! connections of its own give way, or the new one is closed. What a network took earlier, and is more than its share by now, is
-//! taken back ([`relief`]): a network that holds what it gets keeps out no other, whatever its connections wait for.
+//! Each [`Peer`] except a trusted proxy has a maximum number of places, and each [`Network`] a share of them
+//! ([`super::peer::has_room`]). Beyond it, other connections of the same peer or network are closed, or the new one is.
+//! A network that took more than its present share earlier loses the difference ([`relief`]), whatever its connections
+//! wait for, so it cannot keep out others.
 //!
-//! When all places are taken, those connections are closed that can best be spared: first of networks that have more than a few, of
-//! those the idle ones, longest first, then those that have sent nothing yet, then those whose head has not ended. A connection
-//! whose request is being answered, or whose body is on its way, stays.
+//! When all places are taken, the most dispensable connections are closed: first those of networks that have more than
+//! a few; among them the idle ones, longest first, then those that have sent nothing yet, then those with an incomplete
+//! head. A connection whose request is being answered, or whose body is being received, is kept.
 //!
-//! As the places fill up, nobody may take as long as before ([`Patience`]): what holds a place by waiting loses it sooner.
+//! As places become scarce, all time limits become shorter ([`Patience`]), so that waiting connections are closed
+//! sooner.
 
 mod members;
 mod relief;
@@ -27,32 +29,30 @@ use crate::network::Network;
 pub(crate) use members::Places;
 use members::{Members, spare};
 
-/// The share of all connections that gives way at once: finding them takes a look at each.
+/// The fraction of all connections that is closed at once, because the search examines each connection.
 const BATCH: usize = 64;
 
-/// All connections. Clones are the same.
+/// All connections. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowd(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     members: Mutex<Members>,
-    /// Somebody has left.
+    /// Notified when a connection has ended.
     left: Notify,
     patience: Arc<Patience>,
 }
 
-/// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// The peer has its share, and none of its connections can be spared.
+    /// The peer's share is used up, and none of its connections can be closed.
     Peer,
-    /// All are taken. If any can be spared, it was told so.
+    /// All places are taken. Connections that can be closed have been told to.
     All,
 }
 
 impl Crowd {
-    /// Nobody is there yet.
     pub(crate) fn new(places: Places) -> Self {
         let members = Members {
             places,
@@ -67,21 +67,21 @@ impl Crowd {
         }))
     }
 
-    /// Changes how many there may be. Those that are there stay until a place is needed.
+    /// Changes the limits. Existing connections stay until a place is needed.
     pub(crate) fn set(&self, places: Places) {
         self.members().places = places;
     }
 
-    /// How much of its time a connection may take.
+    /// The factor by which time limits are shortened.
     pub(super) fn patience(&self) -> Arc<Patience> {
         Arc::clone(&self.0.patience)
     }
 
-    /// Takes a place, for a connection from that address. Waits where all are taken. `None`: the peer has its share.
+    /// Takes a place for a connection from this address. Waits if all are taken. `None`: the peer's share is used up.
     pub(super) async fn place(&self, address: IpAddr, session: &Arc<Session>) -> Option<Place> {
         loop {
             let mut left = std::pin::pin!(self.0.left.notified());
-            // From here on nobody leaves unnoticed.
+            // Enabled before the attempt, so that no notification is missed.
             left.as_mut().enable();
             match self.enter(address, session) {
                 Ok(place) => return Some(place),
@@ -131,8 +131,9 @@ impl Crowd {
         })
     }
 
-    /// To be called once in a while: where few places are free, networks that have more than these lose connections that wait for
-    /// their clients, until they have as many. `in_flight`: the requests to each upstream, `limit` at most.
+    /// If places are scarce, closes connections of networks that have more than their share and that wait for their
+    /// clients, until the share is met. Called regularly. `in_flight` are the requests to each upstream, `limit` the
+    /// maximum for each.
     pub(crate) fn relieve<'i>(&self, in_flight: impl Iterator<Item = &'i InFlight>, limit: usize) {
         relief::relieve(&mut self.members(), in_flight, limit);
     }
@@ -143,7 +144,7 @@ impl Crowd {
     }
 }
 
-/// A place; free when it is dropped.
+/// A place for one connection; given back on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     crowd: Crowd,
@@ -199,7 +200,7 @@ mod tests {
             Self { crowd, clock, hand }
         }
 
-        /// One that sends nothing yet, a second after the one before.
+        /// A new connection that sends nothing, one second after the one before.
         fn comes(&self, address: &str) -> Guest {
             self.hand.advance(Duration::from_secs(1));
             let watch = Arc::new(Watch::new(self.clock.clone(), self.crowd.patience()));
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_idle_longest_gives_way_and_what_is_answered_never_does() {
+    fn the_longest_idle_connection_is_closed_first_and_an_answered_one_never() {
         let room = Room::new(5, 9);
         let answered = room.comes("192.0.2.1");
         answered.0.request_begins();
@@ -240,7 +241,11 @@ mod tests {
         for (number, next) in [&idle[0], &idle[1], &silent, &head].into_iter().enumerate() {
             assert!(!gives_way(next));
             let refused = room.comes("192.0.2.6").2;
-            assert_eq!(refused.err(), Some(Full::All), "it waits until one is gone");
+            assert_eq!(
+                refused.err(),
+                Some(Full::All),
+                "it waits until a connection has ended"
+            );
             assert!(gives_way(next), "{number}");
         }
         assert_eq!(room.comes("192.0.2.6").2.err(), Some(Full::All));
@@ -248,14 +253,14 @@ mod tests {
         assert_eq!(
             room.taken(),
             5,
-            "a place is taken until its connection is gone"
+            "a place is taken until its connection has ended"
         );
         drop(idle);
         assert!(room.comes("192.0.2.6").2.is_ok());
     }
 
     #[test]
-    fn what_was_told_to_give_way_and_is_answered_by_then_stays() {
+    fn a_connection_told_to_close_stays_if_a_request_has_begun() {
         let room = Room::new(1, 1);
         let guest = room.comes("192.0.2.1");
         is_idle(&guest);
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_its_share_takes_from_itself_alone() {
+    fn a_peer_above_its_share_loses_only_its_own_connections() {
         let room = Room::new(100, 2);
         let other = room.comes("192.0.2.9");
         is_idle(&other);
@@ -280,9 +285,9 @@ mod tests {
         assert!(room.comes("192.0.2.2").2.is_ok());
     }
 
-    /// Whatever its connections wait for: these never give way by themselves.
+    /// Whatever the connections wait for; these do not end by themselves.
     #[test]
-    fn networks_that_hold_all_they_get_leave_as_much_to_others() {
+    fn networks_that_take_all_they_can_leave_a_share_to_others() {
         let steps: [fn(&Watch); 3] = [
             |_| {},
             Watch::has_bytes,
@@ -314,9 +319,10 @@ mod tests {
         }
     }
 
-    /// What one holds that came first is taken back, request by request: whatever else of its network waits for its client stays.
+    /// What the first network holds is taken back, upload by upload; other connections of it that wait for their
+    /// clients stay.
     #[test]
-    fn uploads_of_a_network_that_has_more_than_its_share_give_way_and_nothing_else_does() {
+    fn only_uploads_of_a_network_above_its_share_are_closed() {
         let (room, in_flight) = (Room::new(100, 90), InFlight::default());
         let upload = |address: &str| {
             let guest = room.comes(address);
@@ -338,9 +344,9 @@ mod tests {
             room.crowd.relieve(std::iter::once(&in_flight), 48);
             first.retain(stays);
         }
-        assert_eq!(first.len(), 7, "as many as are free now");
+        assert_eq!(first.len(), 7, "as many as are free by then");
         assert!(second.iter().chain(&third).all(stays));
-        assert!(!gives_way(&form), "it has no place of a request");
+        assert!(!gives_way(&form), "it holds no place of a request");
         let proxy = of("10.0.0.1", 6);
         room.crowd.relieve(std::iter::once(&in_flight), 48);
         assert!(proxy.iter().all(stays));
@@ -361,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_has_all_of_its_time_until_three_quarters_are_taken_and_then_less() {
+    fn time_limits_shrink_when_more_than_three_quarters_of_the_places_are_taken() {
         let patience = Patience::default();
         let of = |taken| {
             patience.set(taken, 100);
@@ -376,7 +382,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn places_are_counted_and_every_one_comes_back(steps in prop::collection::vec((0u8..6, 0u8..4), 1..60)) {
+        fn every_place_is_counted_and_given_back(steps in prop::collection::vec((0u8..6, 0u8..4), 1..60)) {
             let room = Room::new(6, 3);
             let mut guests: Vec<Guest> = Vec::new();
             for (action, peer) in steps {
@@ -392,7 +398,7 @@ mod tests {
                         guests.extend(guest.2.is_ok().then_some(guest));
                     }
                     4 if !guests.is_empty() => drop(guests.swap_remove(usize::from(peer) % guests.len())),
-                    // As a connection does that was told.
+                    // Like a connection that was told to close.
                     _ => guests.retain(|guest| !gives_way(guest)),
                 }
                 prop_assert_eq!(room.taken(), guests.len());

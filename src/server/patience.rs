@@ -1,16 +1,16 @@
-//! How long connections may wait, by how many places are left.
+//! Shorter time limits when places become scarce.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How much of its time a connection may take: all of it while a quarter of the places is free, and less with each that is
-/// taken, down to an eighth when none is left.
+/// The factor for time limits: 1 while at least a quarter of the places is free; it shrinks with each further one
+/// taken, down to an eighth when none is free.
 #[derive(Debug)]
 pub(crate) struct Patience(AtomicU32);
 
-/// All of it.
+/// The factor 1, in units of 1/1024.
 const WHOLE: u32 = 1024;
-/// What is left when no place is.
+/// The smallest factor, when no place is free.
 const LEAST: u32 = WHOLE / 8;
 
 impl Default for Patience {
@@ -34,12 +34,12 @@ impl Patience {
         self.0.store(share, Ordering::Relaxed);
     }
 
-    /// So much of a time.
+    /// Scales a duration.
     pub(super) fn of(&self, time: Duration) -> Duration {
         time.saturating_mul(self.share()) / WHOLE
     }
 
-    /// So much of a number of milliseconds.
+    /// Scales a number of milliseconds.
     pub(super) fn of_millis(&self, millis: u64) -> u64 {
         millis.saturating_mul(self.share().into()) / u64::from(WHOLE)
     }

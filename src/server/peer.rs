@@ -1,4 +1,4 @@
-//! Whose requests and connections count together, and how much of what is scarce they may have.
+//! Peers: the unit by which connections and requests are counted, and the share that each may have.
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
@@ -7,19 +7,18 @@ use ipnet::IpNet;
 
 use crate::network::Network;
 
-/// One customer of the network, as far as its address tells.
+/// One customer of an Internet provider, as far as the address tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Peer {
-    /// A trusted proxy: what comes from it comes from many, and has no share.
+    /// A trusted proxy: its connections come from many clients, so it has no share.
     Proxy,
-    /// An IPv4 address.
     V4([u8; 4]),
-    /// The first half of an IPv6 address: a network that one customer gets.
+    /// The /64 prefix of an IPv6 address, which one customer gets.
     V6([u8; 8]),
 }
 
 impl Peer {
-    /// The peer with that address, where these networks are of proxies.
+    /// The peer with this address; `proxies` are the networks of trusted proxies.
     pub(super) fn of(address: IpAddr, proxies: &[IpNet]) -> Self {
         if proxies.iter().any(|network| network.contains(&address)) {
             return Self::Proxy;
@@ -33,7 +32,7 @@ impl Peer {
         }
     }
 
-    /// The network that it is in; a proxy speaks for many.
+    /// The network of the peer; `None` for a proxy, which forwards for many networks.
     pub(super) fn network(self) -> Option<Network> {
         match self {
             Self::Proxy => None,
@@ -43,34 +42,36 @@ impl Peer {
     }
 }
 
-/// What one connection has, or all of a network.
+/// What one connection holds, or all connections of a network.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    /// Requests on their way, to all upstreams.
+    /// Requests in flight, to all upstreams.
     pub(super) requests: AtomicUsize,
-    /// Those of them whose body is still coming.
+    /// Those whose body is still being received.
     pub(super) uploads: AtomicUsize,
 }
 
-/// While this share of all places is free, every network gets what it asks for.
+/// While more than this fraction of all places is free, every network may take more.
 const PLENTY: usize = 4;
-/// With less than this share of them free, those that have more than others give back.
+/// While less than this fraction is free, networks above their share give places back.
 const SCARCE: usize = 8;
 
-/// Whether a network that has `own` of `all` places may take another one while `taken` are taken: while plenty are free, and then as
-/// long as it has no more than are free. So no network takes the last quarter alone, and each that comes finds something.
+/// Whether a network that has `own` of `all` places may take another one while `taken` are taken: always while more
+/// than a quarter is free, and then as long as it has no more than are free. So no network alone takes the last
+/// quarter, and a new network finds a place.
 pub(super) fn has_room(own: usize, taken: usize, all: usize) -> bool {
     let free = all.saturating_sub(taken);
     free > all / PLENTY || own <= free
 }
 
-/// How many of `all` places are free while `taken` are taken, where these are few.
+/// The number of free places, if they are scarce.
 pub(super) fn scarce(taken: usize, all: usize) -> Option<usize> {
     let free = all.saturating_sub(taken);
     (free < all / SCARCE).then_some(free)
 }
 
-/// How many places each network may keep that came earlier, where `free` are free by now: the most for which as many become free.
+/// The number of places that each network may keep while `free` are free: the highest number for which as many places
+/// become free.
 pub(super) fn level(own: &[usize], free: usize) -> usize {
     let leaves = |level: usize| {
         let given_back = own.iter().map(|own| own.saturating_sub(level));
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_network_is_one_peer_and_a_proxy_is_none() {
+    fn an_ipv6_64_prefix_is_one_peer_and_a_proxy_has_no_network() {
         let proxies = [
             "10.0.0.0/8".parse().unwrap(),
             "2001:db8:1::/48".parse().unwrap(),
@@ -113,9 +114,9 @@ mod tests {
         assert_eq!(network("10.1.2.3"), None);
     }
 
-    /// One after the other, which is the worst: the first one has half before the second one comes.
+    /// One network after the other, which is the worst case: the first one has half before the second one comes.
     #[test]
-    fn however_many_take_all_that_they_get_one_more_finds_as_much_as_each_of_them_has() {
+    fn a_further_network_finds_as_many_places_as_each_of_the_others_has() {
         for networks in [1, 2, 8, 100] {
             let all = 512;
             let mut own = vec![0; networks];

@@ -1,4 +1,4 @@
-//! Places among the requests on their way: what is held for an answer counts until the client's socket has taken it.
+//! Places for requests in flight. A place is kept until the response has been written to the client's socket.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,26 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::peer::{Held, has_room, scarce};
 use super::watch::{Keep, Watch};
 
-/// How many requests are on their way to one upstream, or have an answer that is not written yet.
+/// The number of requests that are in flight to one upstream, or whose response is not written yet.
 ///
-/// Each network has a share of the places. Those whose body is still on its way have half of them, and each
-/// network a share of that: a client that sends its body slowly, or not at all, keeps out only others that do the same.
+/// Each network has a share of the places. Requests whose body is still being received may take half of them, and each
+/// network a share of that half: a client that sends its body slowly, or not at all, only keeps out others that do the
+/// same.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     all: Arc<AtomicUsize>,
     uploads: Arc<AtomicUsize>,
 }
 
-/// The share of uploads in all places.
+/// The fraction of all places that uploads may take.
 const UPLOADS: usize = 2;
 
 impl InFlight {
-    /// At this moment.
     pub(crate) fn count(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }
 
-    /// How many places are free of `limit`, for requests and for those whose body is on its way; `None` where there are plenty.
+    /// The free places of `limit` for requests and for uploads; `None` while they are not scarce.
     pub(super) fn free(&self, limit: usize) -> [Option<usize>; 2] {
         let taken = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         [
@@ -34,14 +34,14 @@ impl InFlight {
         ]
     }
 
-    /// A place for one more request of the connection that the watch is for, unless `limit` are taken, or its network has its
-    /// share.
+    /// Takes a place for a request on the connection of this watch. `None`: `limit` places are taken, or the network's
+    /// share is used up.
     pub(crate) fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
         let one = One::of(&self.all, What::Request, watch, limit)?;
         Some(Place(Some(Arc::new(one))))
     }
 
-    /// The same for a request whose body is still on its way, and the place of that.
+    /// Takes a place for a request whose body is still being received, and a place for the upload.
     pub(crate) fn enter_upload(
         &self,
         limit: usize,
@@ -59,7 +59,6 @@ fn most_uploads(limit: usize) -> usize {
     (limit / UPLOADS).max(1)
 }
 
-/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     Request,
@@ -75,13 +74,13 @@ impl What {
     }
 }
 
-/// One that is counted: altogether, of its connection and of the network of that. No longer when it is dropped.
+/// One counted place: in total, for its connection and for its network. Given back on drop.
 #[derive(Debug)]
 pub(super) struct One {
     all: Arc<AtomicUsize>,
     watch: Arc<Watch>,
     what: What,
-    /// Of an upload the request that it belongs to.
+    /// For an upload: the place of its request.
     with: Option<Arc<Self>>,
 }
 
@@ -96,22 +95,21 @@ impl One {
         let taken = all.fetch_add(1, Ordering::Relaxed);
         let own = one.own().map(|own| own.fetch_add(1, Ordering::Relaxed));
         one.held().fetch_add(1, Ordering::Relaxed);
-        // Dropped, it is counted no more.
+        // Given back by the drop if there is no room.
         let has_place = taken < limit && own.is_none_or(|own| has_room(own, taken, limit));
         has_place.then_some(one)
     }
 
-    /// What its connection has of them.
     fn held(&self) -> &AtomicUsize {
         self.what.of(self.watch.held())
     }
 
-    /// What its network has of them.
+    /// The count for its network; `None` for a proxy.
     fn own(&self) -> Option<&AtomicUsize> {
         Some(self.what.of(self.watch.network()?))
     }
 
-    /// The answer has ended, or there is none.
+    /// Keeps the place until the response is written, if there is one.
     fn end(self: Arc<Self>) {
         let watch = Arc::clone(&self.watch);
         watch.keep_until_written(self);
@@ -130,14 +128,14 @@ impl Drop for One {
     }
 }
 
-/// The place of a body on its way. A server may answer before it has all of the body: until that is through, or given up, its
-/// request has its place, because the connection to the upstream is taken for as long.
+/// The place of an upload. A server may respond before it has the whole body; until the body is sent or given up, the
+/// place of the request stays taken as well, because the connection to the upstream is.
 #[derive(Debug)]
-pub(crate) struct UploadPlace(#[expect(dead_code, reason = "it is there to be dropped")] Box<One>);
+pub(crate) struct UploadPlace(#[expect(dead_code, reason = "held for its drop")] Box<One>);
 
-/// A place. Dropped while the request is still being answered it is free at once: nothing of the upstream's is left. Dropped
-/// when the answer has ended it is free as soon as all of that has been written to the client's socket: until then the bytes
-/// lie in hyper's buffers, for as long as a client likes that does not read.
+/// The place of a request. If it is dropped while the request is still being answered, it is free at once: nothing of a
+/// response is buffered. If it is dropped after the response has ended, it is free when the response is written to the
+/// client's socket: until then its bytes are in hyper's buffers, for as long as the client does not read.
 #[derive(Debug)]
 pub(crate) struct Place(Option<Arc<One>>);
 
@@ -154,7 +152,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
 
-    /// Of a connection whose request is being answered, from a network of its own or from a proxy.
+    /// The watch of a connection whose request is being answered, from a different network each time, or from a proxy.
     fn watch(is_proxy: bool) -> Arc<Watch> {
         let watch = Watch::new(Clock::manual().0, Arc::default());
         if !is_proxy {
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_leaves_a_quarter_of_the_places_and_another_one_leaves_some_of_that() {
+    fn a_network_leaves_a_quarter_of_the_places_and_a_second_one_a_part_of_that() {
         let in_flight = InFlight::default();
         let watches: Vec<_> = (0..3).map(|_| watch(false)).collect();
         let one = most(|| in_flight.enter(16, &watches[0]));
@@ -186,7 +184,7 @@ mod tests {
         let (in_flight, proxy, one) = (InFlight::default(), watch(true), watch(false));
         let upload = |watch: &Arc<Watch>| in_flight.enter_upload(16, watch);
         let own: Vec<_> = std::iter::from_fn(|| upload(&one)).collect();
-        assert_eq!(own.len(), 6, "of the half");
+        assert_eq!(own.len(), 6, "three quarters of the half");
         let others: Vec<_> = std::iter::from_fn(|| upload(&proxy)).collect();
         assert_eq!((others.len(), in_flight.count()), (2, 8), "half");
         assert_eq!(most(|| in_flight.enter(16, &proxy)).len(), 8, "all");
@@ -195,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_answered_before_its_body_is_through_keeps_its_place() {
+    fn a_request_answered_before_the_end_of_its_body_keeps_its_place() {
         let (in_flight, watch) = (InFlight::default(), watch(false));
         let (place, upload) = in_flight.enter_upload(1, &watch).unwrap();
         drop(place);
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_or_was_refused_is_counted_no_more() {
+    fn ended_and_refused_requests_are_not_counted() {
         let (in_flight, watch) = (InFlight::default(), watch(false));
         for _ in 0..100 {
             let taken = in_flight.enter_upload(1, &watch);

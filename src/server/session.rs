@@ -1,4 +1,4 @@
-//! What ends a connection from outside: its time, or the end of the gate.
+//! Ending a connection from outside: for its time limit, for its place, or for the shutdown of the gate.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,21 +13,19 @@ use super::peer::Held;
 use super::settings::Settings;
 use super::watch::{Cut, Spare, Spared, Watch};
 
-/// What was decided about a connection from outside. Each goes beyond the one before, and none is taken back.
+/// The decision about a connection. Later variants override earlier ones, and none is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// It goes on.
     Stay,
-    /// Its place is needed: it ends as soon as it is between two requests.
+    /// Its place is needed: it closes as soon as it is between two requests.
     GiveWay,
-    /// Its place is needed: it ends as soon as it waits for its client, also in the middle of a request.
+    /// Its place is needed: it closes as soon as it waits for its client, even within a request.
     GiveWayAtOnce,
-    /// Its time is over.
     Late,
 }
 
 impl Verdict {
-    /// In the order of their numbers.
+    /// All variants, ordered by number.
     const ALL: [Self; 4] = [Self::Stay, Self::GiveWay, Self::GiveWayAtOnce, Self::Late];
 
     fn of_number(number: u8) -> Self {
@@ -36,14 +34,14 @@ impl Verdict {
     }
 }
 
-/// One connection, as the worker's rounds see it.
+/// The control block of one connection, checked by the worker's rounds.
 pub(super) struct Session {
     watch: Arc<Watch>,
     limits: Arc<Settings>,
     closing: CancellationToken,
-    /// A [`Verdict`]: other workers may need the place.
+    /// A [`Verdict`]. Atomic, because other workers may need the place.
     verdict: AtomicU8,
-    /// The gate ends, and it has to end after the request at hand, whatever else is decided.
+    /// Whether the gate shuts down, so that the connection must close after the current request.
     is_closing: AtomicBool,
     task: Mutex<Waker>,
 }
@@ -64,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Who is woken when one of the answers below changes.
+    /// Sets the task to wake when a decision changes.
     pub(super) fn tell(&self, task: &Waker) {
         self.task
             .lock()
@@ -72,7 +70,7 @@ impl Session {
             .clone_from(task);
     }
 
-    /// It comes from a network that has that.
+    /// Sets the counters of the network that the connection belongs to.
     pub(super) fn is_of(&self, network: Arc<Held>) {
         self.watch.is_of(network);
     }
@@ -86,22 +84,20 @@ impl Session {
         Verdict::of_number(self.verdict.load(Ordering::Acquire))
     }
 
-    /// Its time is over.
     pub(super) fn is_over(&self) -> bool {
         self.verdict() == Verdict::Late
     }
 
-    /// How well it can be spared ([`Watch::spare`]).
+    /// How dispensable the connection is ([`Watch::spare`]).
     pub(super) fn spare(&self) -> Option<Spared> {
         self.watch.spare()
     }
 
-    /// What it has of the places of requests.
     pub(super) fn held(&self) -> &Held {
         self.watch.held()
     }
 
-    /// Its place is needed; it was found to be in that state.
+    /// Tells the connection to close because its place is needed. `found` is the state in which it was found.
     pub(super) fn give_way(&self, found: Spare) {
         self.decide(if found.is_within_request() {
             Verdict::GiveWayAtOnce
@@ -110,7 +106,7 @@ impl Session {
         });
     }
 
-    /// Its place is needed, and it can be spared still.
+    /// Whether its place is needed and it still is in a state in which it may close.
     pub(super) fn gives_way(&self) -> bool {
         let may_be_within_request = match self.verdict() {
             Verdict::Stay | Verdict::Late => return false,
@@ -121,17 +117,15 @@ impl Session {
         spare.is_some_and(|now| may_be_within_request || !now.spare.is_within_request())
     }
 
-    /// It has to end after the request at hand.
+    /// Whether the connection must close after the current request.
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }
 
-    /// The gate closes it.
     pub(super) fn cuts(&self, why: Cut) {
         self.watch.cuts(why);
     }
 
-    /// It is gone.
     pub(super) fn connection_ended(&self) {
         self.watch.connection_ended();
     }
@@ -166,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verdict_is_read_as_it_was_written() {
+    fn every_verdict_survives_its_conversion_to_a_number() {
         for verdict in Verdict::ALL {
             assert_eq!(Verdict::of_number(verdict as u8), verdict);
         }

@@ -1,4 +1,4 @@
-//! What the server is told by the configuration.
+//! Settings of the server.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,37 +7,34 @@ use ipnet::IpNet;
 
 use crate::clock::rounds::Rounds;
 
-/// Listeners and what one connection may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where clients connect.
     pub listen: Vec<SocketAddr>,
-    /// Threads that serve; each has a runtime, a listener and an upstream pool of its own.
+    /// Number of worker threads; each has its own runtime, listeners and upstream pools.
     pub workers: usize,
-    /// Peers whose Forwarded and X-Forwarded-* are believed.
+    /// Peers whose `Forwarded` and `X-Forwarded-*` fields are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// How long requests in flight may take after SIGTERM.
+    /// Maximum time for requests in flight after SIGTERM.
     pub drain: Duration,
-    /// Connections at once, over all workers.
+    /// Maximum number of connections of all workers.
     pub connections: usize,
-    /// Of one peer: an IPv4 address, or the /64 of an IPv6 one.
+    /// Maximum number of connections of one peer: an IPv4 address, or a /64 of IPv6.
     pub connections_per_peer: usize,
-    /// Bytes of a request head.
+    /// Maximum size of a request head, in bytes.
     pub header_bytes: usize,
-    /// Header fields in a request.
+    /// Maximum number of header fields in a request.
     pub headers: usize,
-    /// From accept to the first byte.
+    /// Maximum time from accept to the first byte.
     pub first_byte: Duration,
-    /// From the first byte of a request head to its end.
+    /// Maximum time from the first byte of a request head to its end.
     pub header_read: Duration,
-    /// Between two reads of a request body, and between two writes of a response.
+    /// Maximum time between two reads of a request body, and between two writes of a response.
     pub body_read: Duration,
-    /// A kept-alive connection without a request.
+    /// Maximum time of a kept-alive connection without a request.
     pub idle: Duration,
 }
 
 impl Settings {
-    /// The shortest time that anybody may take for anything.
     pub fn shortest(&self) -> Duration {
         let Self {
             first_byte,
@@ -49,7 +46,7 @@ impl Settings {
         first_byte.min(idle).min(header_read).min(body_read)
     }
 
-    /// Kept by these rounds' clock, none of the limits is over too soon.
+    /// Extends the time limits so that these rounds never end a wait too early.
     #[must_use]
     pub fn at_least(mut self, rounds: &Rounds) -> Self {
         for limit in [

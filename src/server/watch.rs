@@ -1,8 +1,8 @@
-//! What a connection is waiting for, and since when: one small state instead of a timer per request.
+//! What a connection waits for, and since when: one small state instead of a timer for each request.
 //!
-//! hyper's own header timeout covers one of five waits, and is silently dropped without a Timer. Here the socket and
-//! the bodies say what they wait for, and the worker's rounds look once in a while whether it has been too long. Which
-//! states there are, and what leads from one to the other: `watch/wait.rs`.
+//! hyper's header timeout covers one of five waits, and has no effect without a timer. Here the socket and the bodies
+//! record what they wait for, and the worker's rounds check regularly whether it takes too long. The states and
+//! transitions are in `watch/wait.rs`.
 
 mod wait;
 
@@ -24,50 +24,47 @@ use super::settings::Settings;
 use wait::{Phase, Shared, Step, Wait, Writes};
 pub(super) use wait::{Spare, Spared};
 
-/// A body may come as slowly as this, in bytes per second, for as long as it takes. One that drips in is over after
-/// `body_read`.
+/// The minimum rate of a request body, in bytes per second. A body that stays below it is given up after `body_read`.
 const BODY_RATE: u64 = 500;
 
-/// Why the gate closes a connection by itself.
+/// Why the gate closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The client took too long.
     Late,
-    /// Its place was needed.
     Spared,
 }
 
-/// Shared by the socket, the bodies and the task of one connection.
+/// The state of one connection, shared by its socket, bodies and task.
 #[derive(Debug)]
 pub(crate) struct Watch {
     clock: Clock,
-    /// How much of its time it may take.
+    /// The factor for its time limits.
     patience: Arc<Patience>,
     wait: Shared<Wait>,
     writes: Shared<Writes>,
-    /// How many milliseconds the client has kept us waiting for the body of this request, less those that the bytes which
-    /// came are worth.
+    /// Milliseconds that the client has let the gate wait for the body of this request, minus the time that the
+    /// received bytes may take.
     debt: AtomicU64,
     answers: Mutex<Answers>,
     cut: OnceLock<Cut>,
-    /// What it has of the places of requests, and all of its network; a proxy's counts for none.
+    /// The places of requests that the connection holds, and those of all its network, which is not set for a proxy.
     held: Held,
     network: OnceLock<Arc<Held>>,
 }
 
-/// What is kept for answers that have ended, until their bytes are written.
+/// What to keep until responses that have ended are written.
 #[derive(Debug)]
 enum Answers {
     Unwritten(Vec<Arc<dyn Keep>>),
-    /// The connection is gone: nothing will be written.
+    /// The connection has ended: nothing more will be written.
     Gone,
 }
 
-/// Something that is kept for an answer: to be dropped when that is written.
+/// Something to keep until a response is written, and then to drop.
 pub(super) trait Keep: fmt::Debug + Send + Sync {}
 
 impl Watch {
-    /// For a connection that was just accepted. The clock is read at each change, so it should be one that costs little.
+    /// For a connection that was just accepted. The clock is read at each transition, so it should be a cheap one.
     pub(crate) fn new(clock: Clock, patience: Arc<Patience>) -> Self {
         let wait = Wait {
             phase: Phase::FirstByte,
@@ -86,22 +83,22 @@ impl Watch {
         }
     }
 
-    /// It comes from a network that has that.
+    /// Sets the counters of the network that the connection belongs to.
     pub(super) fn is_of(&self, network: Arc<Held>) {
         let _first = self.network.set(network);
     }
 
-    /// What it has itself.
+    /// The places of requests that the connection holds.
     pub(super) fn held(&self) -> &Held {
         &self.held
     }
 
-    /// What the network has that it comes from; none if that is a proxy.
+    /// The places of requests that its network holds; `None` for a proxy.
     pub(super) fn network(&self) -> Option<&Arc<Held>> {
         self.network.get()
     }
 
-    /// Returns the phase that it ends, if it ends one.
+    /// Makes a transition. Returns the previous wait if the phase has changed.
     fn step(&self, step: Step) -> Option<Wait> {
         let before = self.wait.get();
         let phase = before.phase.after(step)?;
@@ -110,7 +107,7 @@ impl Watch {
         Some(before)
     }
 
-    /// The connection has a place now: until then nothing could be read from it.
+    /// The connection has got a place. Before that nothing could be read from it, so its time starts again.
     pub(super) fn is_accepted(&self) {
         self.step(Step::Accepted);
     }
@@ -125,12 +122,12 @@ impl Watch {
         self.step(Step::HeadEnded);
     }
 
-    /// We want more of a request body than is here.
+    /// More of the request body is needed than has been received.
     pub(crate) fn waits_for_body(&self) {
         self.step(Step::BodyWanted);
     }
 
-    /// So many bytes more of it came, or the end of it.
+    /// So many bytes of the body were received, or its end.
     pub(crate) fn has_body(&self, bytes: usize) {
         if let Some(ended) = self.step(Step::BodyCame) {
             let waited = self.clock.now().as_millis() - ended.since.as_millis();
@@ -145,12 +142,12 @@ impl Watch {
         }
     }
 
-    /// hyper has all of its response, or it is given up.
+    /// hyper has the whole response, or the request was given up.
     pub(crate) fn response_ended(&self) {
         self.step(Step::AnswerEnded);
     }
 
-    /// How well the connection can be spared. `None`: not at all, it is not the client that is waited for.
+    /// How dispensable the connection is. `None`: it does not wait for the client, so it is kept.
     pub(super) fn spare(&self) -> Option<Spared> {
         if let Writes::Stuck(since) = self.writes.get() {
             let spare = Spare::Unread;
@@ -167,8 +164,8 @@ impl Watch {
         Some(Spared { spare, since })
     }
 
-    /// Keeps what an answer has that has ended until it is written: its bytes may lie in hyper's buffers. Where the request was
-    /// given up there is no answer, and after the connection nothing is written: then it is dropped at once.
+    /// Keeps `kept` until the response that has ended is written, because its bytes may be in hyper's buffers. If the
+    /// request was given up, or the connection has ended, nothing will be written, and it is dropped at once.
     pub(super) fn keep_until_written(&self, kept: Arc<dyn Keep>) {
         if !self.wait.get().phase.is_answering()
             && let Answers::Unwritten(all) = &mut *self.answers()
@@ -177,9 +174,9 @@ impl Watch {
         }
     }
 
-    /// Everything that hyper had is written.
+    /// hyper's buffer is written.
     fn all_written(&self) {
-        // With another request being answered there may be more of its answer than hyper had.
+        // While another request is being answered, hyper may not have the whole response yet.
         if !self.wait.get().phase.is_answering()
             && let Answers::Unwritten(all) = &mut *self.answers()
         {
@@ -187,17 +184,17 @@ impl Watch {
         }
     }
 
-    /// The gate closes the connection.
+    /// Records why the gate closes the connection.
     pub(super) fn cuts(&self, why: Cut) {
         self.cut.get_or_init(|| why);
     }
 
-    /// Whether the gate has closed it, and why.
+    /// Why the gate has closed the connection, if it has.
     pub(crate) fn cut(&self) -> Option<Cut> {
         self.cut.get().copied()
     }
 
-    /// The connection is gone, with all that it held.
+    /// Drops everything that was kept: the connection has ended.
     pub(super) fn connection_ended(&self) {
         *self.answers() = Answers::Gone;
     }
@@ -206,7 +203,7 @@ impl Watch {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long the connection may go on like this; `None`: its time is over.
+    /// The remaining time of the current waits. `None`: a time limit is exceeded.
     pub(crate) fn time_left(&self, settings: &Settings) -> Option<Duration> {
         let now = self.clock.now();
         let Wait { phase, since } = self.wait.get();
@@ -232,7 +229,7 @@ impl Watch {
     }
 }
 
-/// A client's socket that tells its watch what happens.
+/// A client's socket that records its activity in a [`Watch`].
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
     socket: T,
@@ -240,7 +237,6 @@ pub(crate) struct Watched<T> {
 }
 
 impl<T> Watched<T> {
-    /// The socket of the connection that the watch is for.
     pub(crate) fn new(socket: T, watch: Arc<Watch>) -> Self {
         Self { socket, watch }
     }
@@ -295,9 +291,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket that keeps small writes says only here that it could not write them.
+        // A socket that delays small writes only reports here that it could not write them.
         let polled = Pin::new(&mut self.socket).poll_flush(cx);
-        // hyper asks for it when its own buffer is empty, and not before (`watch/habits.rs`).
+        // hyper flushes only when its own buffer is empty (`watch/habits.rs`).
         if matches!(polled, Poll::Ready(Ok(()))) {
             self.watch.all_written();
         }
@@ -341,7 +337,7 @@ mod tests {
     use super::*;
     use std::task::Waker;
 
-    /// Takes what is written, and gets none of it out while the flag says so.
+    /// Accepts writes, but cannot flush them while the flag is true.
     struct Keeps(bool);
 
     impl Keeps {
@@ -385,28 +381,36 @@ mod tests {
         assert_eq!(
             step(9),
             Some(1),
-            "bytes that drip do not extend the time for a head"
+            "further bytes do not extend the time for a head"
         );
         watch.has_bytes();
         assert_eq!(step(1), None);
         watch.request_begins();
-        assert!(step(1000).is_some(), "our own turn has no limit here");
+        assert!(step(1000).is_some(), "answering has no time limit here");
         watch.waits_for_body();
         watch.waits_for_body();
         assert_eq!(step(19), Some(1));
         watch.has_body(5000);
         watch.waits_for_body();
-        assert_eq!(step(10), Some(1), "a second for each 500 bytes of a body");
+        assert_eq!(
+            step(10),
+            Some(1),
+            "each 500 bytes of a body give one second"
+        );
         watch.has_body(1);
         watch.waits_for_body();
-        assert_eq!(step(0), Some(1), "bytes that drip do not extend it");
+        assert_eq!(
+            step(0),
+            Some(1),
+            "single bytes do not extend the time for a body"
+        );
         assert_eq!(step(2), None);
         watch.response_ended();
         assert_eq!(step(59), Some(1));
         assert_eq!(step(1), None);
     }
 
-    /// The places of a connection, and how many of them are taken.
+    /// A connection whose requests take places.
     struct Places {
         in_flight: InFlight,
         watch: Arc<Watch>,
@@ -442,10 +446,10 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_when_the_answer_is_written_and_not_when_it_has_ended() {
+    fn a_place_is_free_when_the_response_is_written_not_when_it_has_ended() {
         let mut places = Places::new();
         let place = places.request();
-        places.flush(false); // hyper does that, too, while it has nothing yet
+        places.flush(false); // hyper may also flush before it has a response
         assert_eq!(places.in_flight.count(), 1);
         places.answer(place);
         places.flush(true);
@@ -455,8 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_whose_answer_lies_before_that_to_the_next_request_is_not_free_before_both_are_written()
-     {
+    fn a_place_is_kept_while_the_response_to_the_next_request_is_unwritten() {
         let mut places = Places::new();
         let first = places.request();
         places.answer(first);
@@ -469,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_without_an_answer_and_those_of_a_connection_that_is_gone_are_free_at_once() {
+    fn places_without_a_response_or_a_connection_are_free_at_once() {
         let places = Places::new();
         drop(places.request());
         assert_eq!(places.in_flight.count(), 0, "given up");
@@ -482,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_places_as_the_limit_says() {
+    fn the_limit_is_the_number_of_places() {
         let places = Places::new();
         let taken = [places.request(), places.request(), places.request()];
         assert!(places.in_flight.enter(3, &places.watch).is_none());
@@ -492,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_and_does_not_go_out_has_the_time_of_a_write() {
+    fn an_unfinished_flush_has_the_time_limit_of_a_write() {
         type Ask = fn(Pin<&mut Watched<Keeps>>, &mut Context<'_>) -> Poll<io::Result<()>>;
         let asks: [Ask; 2] = [AsyncWrite::poll_flush, AsyncWrite::poll_shutdown];
         for ask in asks {

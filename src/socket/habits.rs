@@ -1,4 +1,4 @@
-//! What `socket.rs` relies on of tokio and of the system, by the numbers of its module documentation.
+//! Tests of the behaviour of tokio and the system that `socket.rs` relies on, numbered as in its documentation.
 
 use std::net::Shutdown;
 
@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::tests::{PATIENCE, Woken, connection};
 use super::*;
 
-/// Whether there is room, or `waker` waits for it.
+/// Polls for room, and otherwise registers `waker`.
 fn room(write: &OwnedWriteHalf, waker: &Arc<Woken>) -> Poll<io::Result<()>> {
     let waker = Waker::from(Arc::clone(waker));
     write
@@ -18,7 +18,7 @@ fn room(write: &OwnedWriteHalf, waker: &Arc<Woken>) -> Poll<io::Result<()>> {
         .poll_write_ready(&mut Context::from_waker(&waker))
 }
 
-/// Writes until there is no room and `waker` waits for it; how much that was.
+/// Writes until there is no room, and registers `waker`. Returns the number of bytes.
 fn fill(write: &OwnedWriteHalf, waker: &Arc<Woken>) -> usize {
     let piece = [b'x'; 1024];
     let mut written = 0;
@@ -41,7 +41,7 @@ async fn take(peer: &mut TcpStream, length: usize) {
 }
 
 #[tokio::test]
-async fn habit_1_a_task_that_is_woken_has_its_turn_after_those_that_were_ready() {
+async fn habit_1_a_woken_task_runs_after_those_that_were_ready() {
     let (order, bell) = (Arc::<Mutex<Vec<&str>>>::default(), Arc::<Notify>::default());
     let tasks = TaskTracker::new();
     let woken = (Arc::clone(&order), Arc::clone(&bell));
@@ -63,7 +63,7 @@ async fn habit_1_a_task_that_is_woken_has_its_turn_after_those_that_were_ready()
 }
 
 #[tokio::test]
-async fn habit_2_a_write_without_room_would_block_and_room_wakes() {
+async fn habit_2_a_write_without_room_returns_would_block_and_room_wakes() {
     let (ours, mut peer) = connection().await;
     let (_read, write) = ours.into_split();
     let woken = Arc::<Woken>::default();
@@ -77,7 +77,7 @@ async fn habit_2_a_write_without_room_would_block_and_room_wakes() {
 }
 
 #[tokio::test]
-async fn habit_3_who_waits_for_bytes_is_woken_beside_who_waits_for_room() {
+async fn habit_3_reader_and_writer_are_woken_separately() {
     let (ours, mut peer) = connection().await;
     let (mut read, write) = ours.into_split();
     let (reader, writer) = (Arc::<Woken>::default(), Arc::<Woken>::default());
@@ -94,7 +94,7 @@ async fn habit_3_who_waits_for_bytes_is_woken_beside_who_waits_for_room() {
 }
 
 #[tokio::test]
-async fn habit_4_the_last_of_those_that_wait_for_room_is_woken() {
+async fn habit_4_the_last_waker_that_waits_for_room_is_woken() {
     let (ours, mut peer) = connection().await;
     let (_read, write) = ours.into_split();
     let (first, last) = (Arc::<Woken>::default(), Arc::<Woken>::default());
@@ -104,7 +104,7 @@ async fn habit_4_the_last_of_those_that_wait_for_room_is_woken() {
 }
 
 #[tokio::test]
-async fn habit_5_a_connection_that_is_reset_is_not_waited_for() {
+async fn habit_5_a_reset_connection_is_ready_and_the_write_fails() {
     let (ours, peer) = connection().await;
     let (_read, write) = ours.into_split();
     let woken = Arc::<Woken>::default();
@@ -120,7 +120,7 @@ async fn habit_5_a_connection_that_is_reset_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn habit_6_the_end_comes_after_what_the_kernel_has_and_the_other_direction_stays_open() {
+async fn habit_6_the_end_follows_all_accepted_bytes_and_the_other_direction_stays_open() {
     for by_drop in [false, true] {
         let (ours, mut peer) = connection().await;
         let (mut read, write) = ours.into_split();

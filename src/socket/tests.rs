@@ -12,12 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 
-/// Nothing here takes as long, unless it takes for ever.
+/// Everything here completes much faster, or never.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
-/// What the kernel keeps where a test wants it to be full soon; it doubles it.
+/// The kernel's buffer size where a test must fill it quickly; the kernel doubles it.
 const NARROW: usize = 16 * 1024;
 
-/// A TCP connection: our end, and the other one.
 pub(super) async fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     SockRef::from(&listener)
@@ -31,14 +30,14 @@ pub(super) async fn connection() -> (TcpStream, TcpStream) {
     (ours, listener.accept().await.unwrap().0)
 }
 
-/// A socket of a batch that runs.
+/// A socket of a running batch.
 async fn running() -> (Socket, Peer) {
     let batch = Batch::default();
     TaskTracker::new().spawn(batch.clone().run());
     socket_of(&batch).await
 }
 
-/// A socket of a batch whose turns never end: what comes out of it went out by itself.
+/// A socket of a batch that does not run: only direct writes reach the peer.
 async fn by_itself() -> (Socket, Peer) {
     socket_of(&Batch::default()).await
 }
@@ -48,11 +47,11 @@ async fn socket_of(batch: &Batch) -> (Socket, Peer) {
     (batch.socket(ours), Peer(peer.into_std().unwrap()))
 }
 
-/// The other end. It asks the kernel, not the runtime, so it can be asked in the middle of a turn.
+/// The other end. It reads with system calls and not through the runtime, so a test can read in the middle of a turn.
 struct Peer(std::net::TcpStream);
 
 impl Peer {
-    /// What is here; `None`: nothing, and more may come.
+    /// The bytes received so far; `None` if there are none and more may come.
     fn look(&mut self) -> Option<Vec<u8>> {
         let mut piece = vec![0; 64 * 1024];
         match self.0.read(&mut piece) {
@@ -65,7 +64,7 @@ impl Peer {
         }
     }
 
-    /// The next so many bytes, or all until the end.
+    /// Reads `length` bytes, or all until the end.
     async fn read(&mut self, length: usize) -> Vec<u8> {
         let mut came = Vec::new();
         let reads = async {
@@ -83,13 +82,12 @@ impl Peer {
     }
 }
 
-/// Bytes in which a piece that is lost, doubled or moved shows.
+/// Test data in which lost, doubled or moved parts are noticed.
 fn bytes(length: usize) -> Vec<u8> {
     let words = (0_u32..).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes());
     words.take(length).collect()
 }
 
-/// How many bytes are.
 fn kept(socket: &Socket) -> usize {
     match &lock(&socket.out.pending).kept {
         Kept::Nothing | Kept::Broken(_) => 0,
@@ -97,7 +95,6 @@ fn kept(socket: &Socket) -> usize {
     }
 }
 
-/// Counts how often it is woken.
 #[derive(Default)]
 pub(super) struct Woken(AtomicUsize);
 
@@ -128,14 +125,16 @@ impl Woken {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(PATIENCE, waits).await.expect("it is woken");
+        timeout(PATIENCE, waits)
+            .await
+            .expect("the waker must be woken");
     }
 }
 
-/// Bytes that are kept.
+/// Bytes of a write that is kept.
 const SMALL: usize = 5;
 
-/// Writes until the kernel takes no more, and says how much it took.
+/// Writes until the kernel accepts no more. Returns the number of bytes.
 fn fill(socket: &mut Socket, content: &[u8]) -> usize {
     let mut written = 0;
     loop {
@@ -143,12 +142,15 @@ fn fill(socket: &mut Socket, content: &[u8]) -> usize {
             Poll::Ready(length) => written += length.unwrap(),
             Poll::Pending => return written,
         }
-        assert!(content.len() - written > MOST, "the kernel takes it all");
+        assert!(
+            content.len() - written > MOST,
+            "the kernel accepts everything"
+        );
     }
 }
 
 #[tokio::test]
-async fn small_writes_go_out_together_at_the_end_of_the_turn_without_another_call() {
+async fn small_writes_are_sent_together_at_the_end_of_the_turn() {
     let (mut socket, mut peer) = running().await;
     yield_now().await;
     for _turn in 0..3 {
@@ -164,7 +166,7 @@ async fn small_writes_go_out_together_at_the_end_of_the_turn_without_another_cal
 }
 
 #[tokio::test]
-async fn what_was_written_before_the_batch_runs_is_not_forgotten() {
+async fn bytes_written_before_the_batch_runs_are_sent() {
     let batch = Batch::default();
     let (mut socket, mut peer) = socket_of(&batch).await;
     socket.write_all(b"early").await.unwrap();
@@ -178,7 +180,7 @@ async fn sockets_of_one_turn_do_not_mix() {
     TaskTracker::new().spawn(batch.clone().run());
     let (mut one, mut first) = socket_of(&batch).await;
     let (mut two, mut second) = socket_of(&batch).await;
-    // The buffers of a turn are those of the turn before.
+    // Each turn reuses the buffers of the turn before.
     for turn in 0..4_u8 {
         let (long, short) = ([turn; 100], [turn + 100; 10]);
         one.write_all(&long).await.unwrap();
@@ -190,7 +192,7 @@ async fn sockets_of_one_turn_do_not_mix() {
 }
 
 #[tokio::test]
-async fn what_is_large_goes_out_by_itself_after_what_was_kept() {
+async fn a_large_write_is_sent_directly_after_the_kept_bytes() {
     let content = bytes(3 * MOST);
     for (kept, large) in [
         (0, MOST + 1),
@@ -208,7 +210,7 @@ async fn what_is_large_goes_out_by_itself_after_what_was_kept() {
 }
 
 #[tokio::test]
-async fn buffers_go_back_to_the_batch() {
+async fn buffers_are_returned_to_the_batch() {
     let (mut socket, mut peer) = running().await;
     for large in [0, 2 * MOST] {
         socket.write_all(b"small").await.unwrap();
@@ -223,13 +225,13 @@ async fn buffers_go_back_to_the_batch() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
+async fn a_peer_that_does_not_read_blocks_the_writer_and_no_buffer_grows() {
     const PIECE: usize = 1000;
     let (mut socket, mut peer) = running().await;
     let content = bytes(4 * 1024 * 1024);
     let woken = Arc::<Woken>::default();
     let (mut written, mut waited) = (0, 0);
-    // The kernel may find a little more room when it has thought about it.
+    // The kernel may find more room after it has reported none.
     while waited < 50 {
         match woken.write(&mut socket, &content[written..][..PIECE]) {
             Poll::Ready(length) => {
@@ -242,16 +244,16 @@ async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
                 sleep(Duration::from_millis(1)).await;
             }
         }
-        assert!(kept(&socket) <= PIECE, "it takes no more");
-        assert!(written < content.len() / 2, "it never waits");
+        assert!(kept(&socket) <= PIECE, "more than one piece is kept");
+        assert!(written < content.len() / 2, "the writer never waits");
     }
     assert!(woken.flush(&mut socket).is_pending());
     let before = woken.times();
     sleep(Duration::from_millis(20)).await;
     if woken.times() > before {
-        // The kernel has taken its time.
+        // The kernel has found more room.
         let write = woken.write(&mut socket, &content[written..][..PIECE]);
-        assert!(write.is_ready(), "nobody is woken for nothing");
+        assert!(write.is_ready(), "woken without room");
         written += PIECE;
     }
 
@@ -263,22 +265,25 @@ async fn a_peer_that_does_not_read_makes_the_writer_wait_and_nothing_grows() {
         socket.flush().await.unwrap();
         drop(socket);
     };
-    timeout(PATIENCE, writes).await.expect("it goes on");
+    timeout(PATIENCE, writes)
+        .await
+        .expect("the writer must continue");
     assert!(reader.await.unwrap() == content, "all of it, in order");
 }
 
-/// The writer is woken when a turn could not write what is kept, so that the flush that it believed done is waited for.
+/// If a turn could not send the kept bytes, the writer is woken, so that it can wait for the flush that had already
+/// succeeded.
 #[tokio::test]
-async fn who_has_written_is_told_when_there_is_room_again() {
+async fn the_writer_is_woken_when_there_is_room_again() {
     let (mut socket, mut peer) = running().await;
     let content = bytes(1024 * 1024);
     let mut written = 0;
-    // On a busy machine the kernel finds more room after it has said that there is none.
+    // On a busy machine the kernel may find more room after it has reported none.
     let woken = loop {
         written += fill(&mut socket, &content[written..]);
         let woken = Arc::<Woken>::default();
         let small = woken.write(&mut socket, &content[written..][..SMALL]);
-        assert!(small.is_ready(), "it is kept");
+        assert!(small.is_ready(), "the write must be kept");
         written += SMALL;
         assert!(woken.flush(&mut socket).is_ready());
         yield_now().await;
@@ -293,9 +298,9 @@ async fn who_has_written_is_told_when_there_is_room_again() {
     assert!(peer.read(SMALL).await == content[before..written]);
 }
 
-/// A connection may move to another task, which then waits for what the first one wrote.
+/// A connection may move to another task, which then waits for the bytes that the first one wrote.
 #[tokio::test]
-async fn who_waits_last_is_woken() {
+async fn the_last_waiting_task_is_woken() {
     let (mut socket, mut peer) = running().await;
     let content = bytes(1024 * 1024);
     let mut written = 0;
@@ -303,7 +308,7 @@ async fn who_waits_last_is_woken() {
         written += fill(&mut socket, &content[written..]);
         let (first, last) = (Arc::<Woken>::default(), Arc::<Woken>::default());
         let small = first.write(&mut socket, &content[written..][..SMALL]);
-        assert!(small.is_ready(), "it is kept");
+        assert!(small.is_ready(), "the write must be kept");
         written += SMALL;
         match last.write(&mut socket, &content[written..][..2 * MOST]) {
             Poll::Pending => break last,
@@ -317,7 +322,7 @@ async fn who_waits_last_is_woken() {
 }
 
 #[tokio::test]
-async fn the_end_comes_after_what_is_kept() {
+async fn a_shutdown_sends_the_kept_bytes_first() {
     let (mut socket, mut peer) = by_itself().await;
     socket.write_all(b"last words").await.unwrap();
     socket.shutdown().await.unwrap();
@@ -325,13 +330,16 @@ async fn the_end_comes_after_what_is_kept() {
 }
 
 #[tokio::test]
-async fn the_end_waits_for_room() {
+async fn a_shutdown_waits_for_room() {
     let (mut socket, mut peer) = running().await;
     let content = bytes(1024 * 1024);
     let written = fill(&mut socket, &content);
     let rest = &content[written..written + MOST];
     let woken = Arc::<Woken>::default();
-    assert!(woken.write(&mut socket, rest).is_ready(), "it is kept");
+    assert!(
+        woken.write(&mut socket, rest).is_ready(),
+        "the write must be kept"
+    );
     let reader = TaskTracker::new().spawn(async move {
         sleep(Duration::from_millis(10)).await;
         peer.read(usize::MAX).await
@@ -348,7 +356,10 @@ async fn a_reset_is_an_error_of_the_next_write_and_of_the_next_flush() {
         .unwrap();
     drop(peer);
     let woken = Arc::<Woken>::default();
-    assert!(woken.write(&mut socket, b"lost").is_ready(), "it is kept");
+    assert!(
+        woken.write(&mut socket, b"lost").is_ready(),
+        "the write must be kept"
+    );
     assert!(woken.flush(&mut socket).is_ready());
     woken.wait().await;
     for _ in 0..2 {
@@ -363,7 +374,7 @@ async fn a_reset_is_an_error_of_the_next_write_and_of_the_next_flush() {
 }
 
 #[tokio::test]
-async fn what_is_kept_of_a_socket_that_is_dropped_goes_out_and_then_the_end() {
+async fn the_kept_bytes_of_a_dropped_socket_are_sent_before_the_end() {
     let (mut socket, mut peer) = running().await;
     socket.write_all(b"last words").await.unwrap();
     drop(socket);
@@ -396,8 +407,8 @@ async fn a_socket_may_be_dropped_at_any_time() {
     yield_now().await;
 
     let (mut after, mut peer) = socket_of(&batch).await;
-    after.write_all(b"goes on").await.unwrap();
-    assert_eq!(peer.read(7).await, b"goes on");
+    after.write_all(b"after").await.unwrap();
+    assert_eq!(peer.read(5).await, b"after");
 }
 
 #[derive(Debug, Clone)]
@@ -419,7 +430,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
-/// Writes it all, step by step.
+/// Writes all content, step by step.
 async fn write(mut socket: Socket, steps: &[Step], content: &[u8], by_shutdown: bool) {
     let mut rest = content;
     for step in steps {
@@ -449,13 +460,13 @@ async fn write(mut socket: Socket, steps: &[Step], content: &[u8], by_shutdown: 
     if by_shutdown {
         socket.shutdown().await.unwrap();
     } else {
-        // Of a socket that is stuck only what was flushed goes out.
+        // Unflushed bytes of a stuck socket are lost on drop.
         yield_now().await;
         socket.flush().await.unwrap();
     }
 }
 
-/// Reads it all, in pieces of some size with some turns between them.
+/// Reads everything, in pieces of some size, with some turns between them.
 async fn read(mut peer: TcpStream, habits: Vec<(usize, u8)>) -> Vec<u8> {
     let mut came = Vec::new();
     for (size, pauses) in habits.into_iter().cycle() {
@@ -475,7 +486,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn whatever_is_written_arrives_byte_for_byte(
+    fn all_written_bytes_arrive_unchanged(
         steps in steps(),
         habits in prop::collection::vec((1000..30_000_usize, 0..20_u8), 1..5),
         by_shutdown: bool,
@@ -494,8 +505,8 @@ proptest! {
             let (ours, peer) = connection().await;
             let reader = tasks.spawn(read(peer, habits));
             let writes = write(batch.socket(ours), &steps, &content, by_shutdown);
-            timeout(PATIENCE, writes).await.expect("all is written");
-            timeout(PATIENCE, reader).await.expect("all is read").unwrap()
+            timeout(PATIENCE, writes).await.expect("everything must be written");
+            timeout(PATIENCE, reader).await.expect("everything must be read").unwrap()
         });
         prop_assert!(came == content, "{} bytes of {} came", came.len(), content.len());
     }

@@ -6,10 +6,10 @@ use memchr::memchr3;
 
 use crate::work::looked_at;
 
-/// So many layers are taken off. A redirect URL inside of a URL inside of a document has three.
+/// The maximum number of layers removed. A redirect URL inside a URL inside a document has three.
 pub(crate) const ROUNDS: usize = 3;
 
-/// Whether it holds of the text, or of what it is with one layer of escapes taken off, or two, or three.
+/// Whether `holds` is true for the text, or for the text without up to three layers of escapes.
 pub(crate) fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bool {
     if holds(text) {
         return true;
@@ -25,8 +25,8 @@ pub(crate) fn any_layer(text: &[u8], mut holds: impl FnMut(&[u8]) -> bool) -> bo
     false
 }
 
-/// The text without its outermost layer of escapes; `None`: it has none. What looks like an escape and is none stays. It is
-/// never longer than the text.
+/// Removes the outermost layer of escapes. `None`: there is none. Invalid escapes stay. The result is never longer than
+/// the text.
 pub(crate) fn peel(text: &[u8]) -> Option<Vec<u8>> {
     unescape(text, |escape, rest| match escape {
         b'%' => percent(rest),
@@ -35,7 +35,7 @@ pub(crate) fn peel(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Percent escapes only.
+/// Removes percent escapes only.
 pub(crate) fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'%' => percent(rest),
@@ -44,7 +44,7 @@ pub(crate) fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
     peeled.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// Backslashes only, as in the strings of JSON.
+/// Removes backslash escapes only, as in JSON strings.
 pub(crate) fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'\\' => backslash(rest),
@@ -53,7 +53,7 @@ pub(crate) fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
     peeled.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// Character references only, as in the text of a page.
+/// Removes character references only, as in HTML text.
 pub(crate) fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
         b'&' => reference(rest),
@@ -62,7 +62,7 @@ pub(crate) fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
     peeled.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// What an escape stands for, and its length without the character that introduces it.
+/// The decoded value of an escape, and its length without the introducing character.
 type Escape = (Meaning, usize);
 
 enum Meaning {
@@ -99,7 +99,7 @@ fn unescape(text: &[u8], escape: impl Fn(u8, &[u8]) -> Option<Escape>) -> Option
     Some(out)
 }
 
-/// `HH`, and `uHHHH` of old browsers.
+/// Parses `HH`, and `uHHHH` of old browsers.
 fn percent(rest: &[u8]) -> Option<Escape> {
     match rest {
         [b'u' | b'U', digits @ ..] => Some((Meaning::Character(hexadecimal(digits.get(..4)?)?), 5)),
@@ -108,7 +108,7 @@ fn percent(rest: &[u8]) -> Option<Escape> {
     }
 }
 
-/// `uHHHH`, `u{H}`, `xHH`, the letters of JSON, and any other character for itself. Not a digit, which begins a number.
+/// Parses `uHHHH`, `u{H}`, `xHH`, the letter escapes of JSON, and escaped punctuation. A digit is not an escape.
 fn backslash(rest: &[u8]) -> Option<Escape> {
     let control = |byte| Some((Meaning::Byte(byte), 1));
     match rest {
@@ -129,7 +129,7 @@ fn backslash(rest: &[u8]) -> Option<Escape> {
     }
 }
 
-/// The named references that encoders use for the characters of URLs, codes and states.
+/// Named character references that encoders use for characters in URLs, codes and states.
 const NAMED: [(&[u8], u8); 17] = [
     (b"amp", b'&'),
     (b"lt", b'<'),
@@ -149,10 +149,10 @@ const NAMED: [(&[u8], u8); 17] = [
     (b"percnt", b'%'),
     (b"semi", b';'),
 ];
-/// Those that need no `;` (HTML standard, section 13.5).
+/// How many of them are valid without `;` (HTML standard, section 13.5).
 const BARE: usize = 4;
 
-/// `#N;`, `#xH;`, `name;`, and what old pages leave the `;` away from.
+/// Parses `#N;`, `#xH;`, `name;`, and references without `;` as in old pages.
 fn reference(rest: &[u8]) -> Option<Escape> {
     match rest {
         [b'#', b'x' | b'X', digits @ ..] => number(digits, 16, 2),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_every_kind_are_taken_off() {
+    fn escapes_of_every_kind_are_decoded() {
         for (text, inside) in [
             ("%63ode", "code"),
             ("%u0063ode", "code"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_an_escape_stays() {
+    fn invalid_escapes_stay() {
         for text in [
             "", "%", "%4", "%zz", "\\", r"\u00", r"\u{}", r"\1", "&", "&#", "&#x", "&a=b", "a&b",
             "&;", "&nbsp;", "é",
@@ -246,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_found_under_three_layers_of_any_kind(
+        fn text_is_found_under_three_layers_of_any_kind(
             inside in "[a-zA-Z0-9/+=_-]{1,12}",
             layers in prop::collection::vec((0usize..4, prop::bool::weighted(0.7)), 0..=ROUNDS),
         ) {
@@ -264,7 +264,7 @@ mod tests {
         }
 
         #[test]
-        fn no_layer_is_longer_than_the_one_around_it(text in prop::collection::vec(prop::sample::select(b"%\\&#xu;{}063amplt/\xff".as_slice()), 0..64)) {
+        fn decoding_makes_the_text_shorter(text in prop::collection::vec(prop::sample::select(b"%\\&#xu;{}063amplt/\xff".as_slice()), 0..64)) {
             if let Some(inside) = peel(&text) {
                 prop_assert!(inside.len() < text.len());
             }

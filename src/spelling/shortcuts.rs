@@ -1,8 +1,8 @@
-//! Short cuts: quick looks that spare most requests, answers and words a slow one.
+//! Shortcuts: cheap checks that spare most requests, responses and words an expensive one.
 //!
-//! Each is a necessary condition of the slow look that its documentation names: where it says no, the slow one would find nothing.
-//! It may say yes for any reason. The fuzz target `shortcuts` (`src/fuzzing.rs`) holds every one against its slow look. What one
-//! saves is measured in instructions of a unit of `benches/instructions`.
+//! Each is a necessary condition for the expensive check that its documentation names: if it is false, the expensive
+//! check would find nothing. It may be true for any reason. The fuzz target `shortcuts` (`src/fuzzing.rs`) compares
+//! each with its expensive check. The savings are instructions of a unit of `benches/instructions`.
 
 use std::sync::LazyLock;
 
@@ -14,20 +14,21 @@ use crate::flow::Purpose;
 use crate::oauth::params::set::ByteSet;
 use crate::work::looked_at;
 
-/// Of `HandleKey::candidates`: whether the handle of a sign-in may stand in a text, as it is.
+/// For `HandleKey::candidates`: whether the text may contain the handle of a sign-in, unescaped.
 pub(crate) fn may_hold_handle(text: &[u8]) -> bool {
     static PREFIX: LazyLock<Finder<'static>> =
         LazyLock::new(|| Finder::new(Purpose::State.prefix()));
     PREFIX.find(text).is_some()
 }
 
-/// The same under any layers of escapes: of `HandleKey::candidates` in [`super::any_layer`]. Saves 3 % of a flow with the upstream's codes.
+/// For `HandleKey::candidates` in [`super::any_layer`]: whether the text may contain such a handle under any layers of
+/// escapes. Saves 3 % of a flow with the upstream's codes.
 pub(crate) fn may_hide_handle(text: &[u8]) -> bool {
     may_hold_handle(text) || may_hide_word(text)
 }
 
-/// Whether [`super::any_layer`] may show a word of letters and digits that does not stand in the text as it is. That takes the escape of
-/// a letter or a digit, or of what begins another escape.
+/// For [`super::any_layer`]: whether decoding may reveal a word of letters and digits that the text itself does not
+/// contain. That requires the escape of a letter, a digit, or a character that introduces another escape.
 pub(crate) fn may_hide_word(text: &[u8]) -> bool {
     looked_at(text.len());
     let hides =
@@ -41,7 +42,7 @@ pub(crate) fn may_hide_word(text: &[u8]) -> bool {
     let backslash = |at: usize| matches!(text.get(at + 1), Some(b'u' | b'x' | b'\\' | b'#'));
     let reference = |at: usize| {
         let mut rest = text.get(at + 1..).unwrap_or_default();
-        // `&amp;` is a `&` in the next layer.
+        // `&amp;` becomes `&` in the next layer.
         while let Some(behind) = rest.strip_prefix(b"amp") {
             rest = behind.strip_prefix(b";").unwrap_or(behind);
         }
@@ -55,16 +56,16 @@ pub(crate) fn may_hide_word(text: &[u8]) -> bool {
     })
 }
 
-/// What names are made of where every server reads them alike.
+/// Characters of names that all servers read in the same way.
 static PLAIN: ByteSet = ByteSet::alphanumeric_and(b"_-.");
 
-/// Of [`crate::suspicion::scan`], as a token request or as a handle beside a code: whether a query or a body is a form so plain that
-/// neither can be in it. The names are letters, none of them decisive. Saves 18 % of a POST.
+/// For [`crate::suspicion::scan`]: whether a query or a body is such a simple form that it contains neither a token
+/// request nor a handle beside a code. All names are plain, and none is decisive. Saves 18 % of a POST.
 pub(crate) fn is_quiet(text: &[u8]) -> bool {
     !may_say_decisive(text) && !may_hide_handle(text)
 }
 
-/// Whether a form may have a name without which no request is one for a token.
+/// Whether a form may contain a name that every token request needs.
 fn may_say_decisive(input: &[u8]) -> bool {
     let is_decisive = |name: &[u8]| {
         let letters = || {
@@ -81,7 +82,7 @@ fn may_say_decisive(input: &[u8]) -> bool {
             .split_at_checked(end.unwrap_or(rest.len()))
             .unwrap_or_default();
         let ends = matches!(behind, [] | [b'=' | b'&' | b';', ..]);
-        // Some read a document in a value.
+        // Some servers parse a document inside a value.
         let is_document = matches!(behind, [b'=', b'{' | b'[' | b'"', ..]);
         if !ends || is_document || is_decisive(name) {
             return true;
@@ -93,14 +94,14 @@ fn may_say_decisive(input: &[u8]) -> bool {
     }
 }
 
-/// Of the names that `suspicion` reads in several ways: whether there is but one way, because a name is letters, digits and what
-/// frameworks leave out. Saves 4 % of a flow with the upstream's codes.
+/// For the names that `suspicion` reads in several ways: whether there is only one reading, because the name has only
+/// letters, digits and characters that frameworks ignore. Saves 4 % of a flow with the upstream's codes.
 pub(crate) fn is_plain_name(name: &[u8]) -> bool {
     name.iter().all(|byte| PLAIN.has(*byte))
 }
 
-/// Of the readings of a path by servers (`endpoint/fold.rs`): whether there is but one, the path itself. It is in lower case, and has
-/// nothing that any server takes for more than itself. Saves 90 % of a GET.
+/// For the readings of a path by servers (`route/fold.rs`): whether the path itself is the only one. It is in lower
+/// case and has no character with a special meaning in some server. Saves 90 % of a GET.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let plain = |byte: u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/-_~!$&'()*+,=@".contains(&byte)
@@ -108,13 +109,13 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
     path.bytes().all(plain) && !path.contains("//")
 }
 
-/// Of everything but handles that is looked for in an answer without a redirect (`gateway/bind`): whether its body may hold a form, a
-/// token or a `Refresh`. A NUL is UTF-16. Saves 7 % of a GET.
+/// For everything except handles that is searched in a response without a redirect (`gateway/bind`): whether its body
+/// may contain a form, a token or a `Refresh`. A NUL indicates UTF-16. Saves 7 % of a GET.
 pub(crate) fn may_be_answer(page: &[u8]) -> bool {
     may_have_form(page) || memchr(0, page).is_some() || may_name_token(page) || may_refresh(page)
 }
 
-/// Of `FormPost::all`: whether a page may have a form, in itself or in a page inside of it.
+/// For `FormPost::all`: whether a page may contain a form, directly or in an embedded page.
 pub(crate) fn may_have_form(page: &[u8]) -> bool {
     memchr_iter(b'<', page).any(|at| match page.get(at + 1) {
         Some(b'f' | b'F') => is_word(page, at + 1, b"form"),
@@ -123,35 +124,38 @@ pub(crate) fn may_have_form(page: &[u8]) -> bool {
     })
 }
 
-/// Of `beacon::carries` and `location::is_token_response`, for tokens: whether `token` is there, or may be hidden.
+/// For `beacon::carries` and `location::is_token_response`, for tokens: whether the text contains `token`, or may hide
+/// it.
 pub(crate) fn may_name_token(text: &[u8]) -> bool {
     names_token(text) || may_hide_word(text)
 }
 
-/// Of what `beacon` looks for in one layer of a text: whether `token` is there. By its rarest letter.
+/// For the search of `beacon` in one layer of a text: whether it contains `token`. Searches for its rarest letter.
 pub(crate) fn names_token(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))
 }
 
-/// The same for `code`. Saves 1 % of a flow, and where a page is long more.
+/// Whether the text contains `code`, likewise. Saves 1 % of a flow, and more for long pages.
 pub(crate) fn names_code(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'd', b'D', text).any(|at| at >= 2 && is_word(text, at - 2, b"code"))
 }
 
-/// Of `jarm::stands_in`: whether a JWT may stand in a text. Its parts are between dots, which may be escaped. Saves 1 % of a flow.
+/// For `jarm::stands_among`: whether a text may contain a JWT. Its parts are separated by dots, which may be escaped.
+/// Saves 1 % of a flow.
 pub(crate) fn may_hold_jwt(text: &[u8]) -> bool {
     memchr2(b'.', b'%', text).is_some()
 }
 
-/// Of `refresh::in_page`: whether a page may have a `Refresh` in itself. No other letter of `http-equiv` is so rare.
+/// For `refresh::in_page`: whether the page itself may contain a `Refresh`. Searches for the rarest letter of
+/// `http-equiv`.
 pub(crate) fn may_refresh(page: &[u8]) -> bool {
     looked_at(page.len());
     memchr2_iter(b'q', b'Q', page).any(|at| at >= 6 && is_word(page, at - 6, b"http-equiv"))
 }
 
-/// Of a split of a text at these bytes: whether it makes other words than the text. Saves 4 % of a flow with the upstream's codes.
+/// For splitting a text at these bytes: whether it contains any of them. Saves 4 % of a flow with the upstream's codes.
 pub(crate) fn has_any(text: &[u8], bytes: &[u8]) -> bool {
     looked_at(text.len());
     bytes.chunks(3).any(|bytes| {
@@ -165,11 +169,11 @@ pub(crate) fn has_any(text: &[u8], bytes: &[u8]) -> bool {
     })
 }
 
-/// Of a code in base64 ([`super::Twins`]): whether so many bytes of a set stand side by side.
+/// For codes in base64 ([`super::Twins`]): whether the text contains `length` consecutive bytes of the set.
 pub(crate) fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
     looked_at(text.len());
     let mut start = 0;
-    // From its end, which saves 2 % of a flow: what comes before another character is no run, and need not be looked at.
+    // Searches each window from its end, which saves 2 % of a flow: nothing before another byte can be part of a run.
     while let Some(window) = text.get(start..start + length) {
         match window.iter().rposition(|byte| !set.has(*byte)) {
             None => return true,
@@ -179,17 +183,18 @@ pub(crate) fn has_run(text: &[u8], set: &ByteSet, length: usize) -> bool {
     false
 }
 
-/// What the first, second and third character of a group of four may be where the three bytes that it stands for are ASCII: the
-/// first bit of each byte is one bit of one of them.
+/// The possible first, second and third characters of a base64 group that encodes three ASCII bytes: the highest bit of
+/// each byte is a bit of one of them.
 static ASCII: [ByteSet; 3] = [
     ByteSet::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"),
     ByteSet::of(b"ABCDEFGHQRSTUVWXghijklmnwxyz0123"),
     ByteSet::of(b"ABEFIJMNQRUVYZcdghklopstwx014589"),
 ];
 
-/// Of decoding base64 that begins here: whether so many bytes of ASCII may stand side by side in it. Saves 5 % of a flow.
+/// For decoding base64 from here: whether the result may contain `length` consecutive bytes of ASCII. Saves 5 % of a
+/// flow.
 pub(crate) fn may_be_ascii(run: &[u8], length: usize) -> bool {
-    // Of the groups that they are in, the first and the last may have other bytes, too.
+    // The first and the last group of a word may also contain other bytes.
     let groups = length.saturating_sub(2) / 3;
     let is_ascii = |group: &[u8]| {
         let mut places = group.iter().zip(&ASCII);
@@ -206,8 +211,8 @@ pub(crate) fn may_be_ascii(run: &[u8], length: usize) -> bool {
     false
 }
 
-/// Of parsing a URL: the host that is found in it, of one that is written so plainly that it can be no other: no user, no escape, no
-/// number that is an address, nothing international, nothing that is to be trimmed. Saves 3 % of a flow.
+/// For parsing a URL: its host, if it is written so simply that there is only one reading: without user, escapes, IP
+/// address, international names, or blanks to trim. Saves 3 % of a flow.
 pub(crate) fn plain_host(url: &str) -> Option<&str> {
     static HOST: ByteSet = ByteSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-.");
     let rest = url
@@ -235,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_matters_is_not_quiet() {
+    fn token_requests_and_hidden_handles_are_not_quiet() {
         for text in [
             "a=b&code=x",
             "c_o.d-e=x",
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_every_parser_reads_alike_is_a_plain_host() {
+    fn only_hosts_that_all_parsers_read_alike_are_plain() {
         for (url, host) in [
             ("https://app.example/cb?x=1", Some("app.example")),
             ("http://localhost:8080", Some("localhost")),

@@ -1,13 +1,13 @@
-//! A client's name without everything that some server overlooks when it compares.
+//! The skeleton of a client identifier: what remains without all differences that some server ignores in comparisons.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory};
 use icu_properties::{CodePointMapData, props};
 
-/// What is left of a client identifier when it is cut at a NUL, without blanks at its ends, and without case, accents, width
-/// and invisible characters. Two identifiers of one skeleton are the same client to some server: `MySQL` compares without case,
-/// accents and trailing blanks by default, C ends a string at a NUL, frameworks trim what they read.
+/// Cuts a client identifier at a NUL, trims it, and removes case, accents, width and invisible characters. To some
+/// server, identifiers with the same skeleton are the same client: `MySQL` ignores case, accents and trailing blanks by
+/// default, C ends strings at a NUL, and frameworks trim.
 pub(crate) fn skeleton(id: &str) -> String {
     let cut = id.split('\0').next().unwrap_or_default();
     if cut.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -20,8 +20,8 @@ pub(crate) fn skeleton(id: &str) -> String {
         let mark = props::GeneralCategoryGroup::Mark.contains(category.get(*c));
         !mark && !ignorable.contains(*c) && (!c.is_control() || c.is_whitespace())
     };
-    // To upper case before the last: a sharp s becomes two letters, a dotless i one with a dot. A capital sharp s has to be a
-    // small one for that.
+    // Upper case, between two steps of lower case, turns a sharp s into two letters and a dotless i into one with a
+    // dot. A capital sharp s must be in lower case first.
     let folded: String = decomposed
         .chars()
         .filter(is_seen)
@@ -29,7 +29,7 @@ pub(crate) fn skeleton(id: &str) -> String {
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect();
-    // What the case changed may be an accent again.
+    // Folding case may produce combining marks again.
     let folded: String = folded.chars().filter(is_seen).collect();
     folded.trim().to_owned()
 }
@@ -40,7 +40,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_some_server_overlooks_is_gone() {
+    fn differences_that_some_server_ignores_are_removed() {
         for other in [
             "spa",
             "SPA",
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_to_every_server_stays_different() {
+    fn differences_that_count_for_every_server_stay() {
         for other in ["sp", "spaa", "s-pa", "s pa", "spa2", "", "https://spa"] {
             assert_ne!(skeleton(other), "spa", "{other:?}");
         }
@@ -81,12 +81,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_skeleton_has_itself_for_a_skeleton(id in "\\PC{0,12}") {
+        fn a_skeleton_is_its_own_skeleton(id in "\\PC{0,12}") {
             prop_assert_eq!(skeleton(&skeleton(&id)), skeleton(&id));
         }
 
         #[test]
-        fn plain_names_take_the_short_way_to_the_same_end(id in "[!-~]{0,12}") {
+        fn plain_identifiers_have_the_same_skeleton_on_the_fast_path(id in "[!-~]{0,12}") {
             prop_assert_eq!(skeleton(&format!("{id} ")), skeleton(&id));
         }
     }

@@ -1,4 +1,4 @@
-//! A code and what it is in other encodings.
+//! A code and its other encodings.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -12,25 +12,24 @@ use super::shortcuts::{has_run, may_be_ascii};
 use crate::oauth::params::set::ByteSet;
 use crate::work::looked_at;
 
-/// A word of fewer characters is too short to be told in base64 from another one.
+/// The minimum length of a code that can be recognised in base64, in characters.
 const SHORTEST_ENCODED: usize = 6;
 
-/// A code and its twins: under up to three layers of escapes (percent, character references, those of JSON), in base64, and under
-/// such layers in base64 again. Base64 may be wrapped in lines.
+/// A code and its twins: under up to three layers of escapes (percent, character references, JSON), in base64, and in
+/// base64 with such layers inside. Base64 may be wrapped in lines.
 ///
-/// Who replaces a code asks whether a twin of it is left in the answer; who binds one, whether a twin of it came with the
-/// request. Both ask here.
+/// Used to check that no twin is left in a response after the code was replaced, and that no twin came with the request
+/// when a code is bound.
 pub(crate) struct Twins(Zeroizing<String>);
 
 impl Twins {
-    /// Of a code as it is when nothing is escaped.
     pub(crate) fn of(code: &str) -> Self {
         Self(Zeroizing::new(code.to_owned()))
     }
 
-    /// Whether the code stands in a text, in any of these encodings.
+    /// Whether the text contains the code in any of these encodings.
     pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
-        // No encoding of it is shorter than the code.
+        // No encoding is shorter than the code.
         text.len() >= self.0.len()
             && any_layer(text, |layer| {
                 self.stands_plain(layer)
@@ -40,7 +39,7 @@ impl Twins {
     }
 
     fn stands_plain(&self, layer: &[u8]) -> bool {
-        // A form has `+` for its blanks.
+        // In a form, `+` is a blank.
         holds(layer, self.0.as_bytes())
             || self.0.contains(' ') && {
                 let code = Zeroizing::new(self.0.replace(' ', "+"));
@@ -54,7 +53,7 @@ impl Twins {
         if length < SHORTEST_ENCODED || !has_run(layer, &BASE64, shortest) {
             return false;
         }
-        // Nearly all that is no base64 is no text either.
+        // Bytes that only look like base64 rarely decode to text.
         let is_text = self.0.bytes().all(|byte| VISIBLE.has(byte));
         let text = if is_text { length } else { 0 };
         let runs = layer.split(|byte| !BASE64.has(*byte));
@@ -67,8 +66,8 @@ impl Twins {
     }
 }
 
-/// The text with its lines joined, without the blanks around their ends: mail and PEM wrap base64 so (RFC 2045 section 6.8), and
-/// some indent it. `None`: it is one line.
+/// Joins the lines of a text and removes the blanks around line breaks: mail and PEM wrap base64 like this (RFC 2045
+/// section 6.8), and some indent it. `None`: a single line.
 fn unwrapped(text: &[u8]) -> Option<Vec<u8>> {
     let first = memchr2(b'\r', b'\n', text)?;
     looked_at(text.len());
@@ -88,10 +87,10 @@ fn unwrapped(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 static BASE64: ByteSet = ByteSet::alphanumeric_and(b"+/-_");
-/// Of ASCII.
+/// Printable ASCII.
 static VISIBLE: ByteSet = ByteSet::alphanumeric_and(b" !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~");
 
-/// Without padding, and with whatever is left over at its end: what is decoded may be a piece of something.
+/// Decodes without padding, and accepts trailing bits, because the input may be a part of something.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -99,8 +98,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Whether it holds of a run of base64, of either alphabet, decoded from any of its first four characters: what stands before the
-/// encoded text may look like a part of it. `text`: so many bytes of ASCII are side by side in what it may hold of.
+/// Whether `holds` is true for a run of base64, in either alphabet, decoded from any of its first four characters,
+/// because characters before the encoded text may look like a part of it. `text`: the number of consecutive ASCII bytes
+/// that the result must contain.
 fn any_decoded(run: &[u8], text: usize, mut holds: impl FnMut(&[u8]) -> bool) -> bool {
     looked_at(4 * run.len());
     let standard = |byte: &u8| match byte {
@@ -116,7 +116,7 @@ fn any_decoded(run: &[u8], text: usize, mut holds: impl FnMut(&[u8]) -> bool) ->
         }
         let run: Vec<u8> = run.iter().map(standard).collect();
         inside.resize(run.len(), 0);
-        // One character more than a multiple of four says nothing.
+        // One character more than a multiple of four encodes no byte.
         let whole = run.len() - usize::from(run.len() % 4 == 1);
         let run = run.get(..whole).unwrap_or_default();
         let length = LENIENT.decode_slice(run, &mut inside);
@@ -124,23 +124,24 @@ fn any_decoded(run: &[u8], text: usize, mut holds: impl FnMut(&[u8]) -> bool) ->
     })
 }
 
-/// Characters that a word of so many bytes has at least in base64, without those that depend on its neighbours.
+/// The minimum number of base64 characters of a word of `length` bytes, without those that depend on its neighbours.
 const fn shortest_in_base64(length: usize) -> usize {
     (length * 8 - 4) / 6
 }
 
-/// Codes are secrets.
+/// Redacted: codes are secret.
 impl std::fmt::Debug for Twins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Twins([redacted])")
     }
 }
 
-/// Bytes of a text in which even the worst word is found soon.
+/// Length of a text up to which even the worst word is found quickly, in bytes.
 const SHORT: usize = 4096;
 
-/// Whether a word stands in a text. Codes are random: looking for their first byte finds little else, and costs less than
-/// preparing a search that is quick for every word (2 % of a flow). A long text, whose writer might have chosen both, gets one.
+/// Whether the text contains the word. Codes are random, so searching for the first byte finds little else and costs
+/// less than preparing a search that is fast for every word (2 % of a flow). That search is used for long texts, whose
+/// author might have chosen text and word.
 fn holds(text: &[u8], word: &[u8]) -> bool {
     if text.len() < word.len() {
         return false;
@@ -161,12 +162,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn twins_are_not_shown() {
+    fn debug_redacts_twins() {
         assert_eq!(format!("{:?}", Twins::of("secret")), "Twins([redacted])");
     }
 
     #[test]
-    fn each_byte_is_looked_at_a_bounded_number_of_times() {
+    fn each_byte_is_examined_a_bounded_number_of_times() {
         let twins = Twins::of(&"x".repeat(24));
         let base64 = |text: &str| STANDARD.encode(text.repeat(60_000 / text.len()));
         for text in [
@@ -234,7 +235,7 @@ mod tests {
         }
 
         #[test]
-        fn base64_in_lines_is_found(
+        fn a_code_in_wrapped_base64_is_found(
             code in "[ -$'-~]{6,40}",
             before in "[a-z:/?=]{0,5}",
             width in 1usize..80,
@@ -249,7 +250,7 @@ mod tests {
         }
 
         #[test]
-        fn another_code_is_none(code in "[A-Za-z0-9]{12,30}", other in "[A-Za-z0-9]{12,30}") {
+        fn another_code_is_not_found(code in "[A-Za-z0-9]{12,30}", other in "[A-Za-z0-9]{12,30}") {
             prop_assume!(!other.contains(&code));
             let twins = Twins::of(&code);
             prop_assert!(!twins.stand_in(other.as_bytes()));
@@ -257,14 +258,14 @@ mod tests {
         }
 
         #[test]
-        fn no_code_in_base64_is_shorter_than_is_said(code in "[!-~]{6,80}") {
+        fn the_minimum_length_in_base64_is_a_lower_bound(code in "[!-~]{6,80}") {
             let shortest = (0..3).map(|before| STANDARD.encode([&vec![b' '; before], code.as_bytes()].concat()));
             let shortest = shortest.map(|text| text.trim_end_matches('=').len()).min();
             prop_assert!(shortest_in_base64(code.len()) <= shortest.unwrap());
         }
 
         #[test]
-        fn a_word_is_found_wherever_it_stands(
+        fn a_word_is_found_at_any_position(
             text in "[ab]{0,24}",
             word in "[ab]{1,5}",
             far in prop_oneof![Just(0), SHORT - 12..SHORT + 12],

@@ -1,8 +1,8 @@
-//! Words in letters of either case.
+//! Case-insensitive search for words.
 
 use memchr::memchr2_iter;
 
-/// Whether a word stands in a text, in letters of either case.
+/// Whether the text contains the word, ignoring case.
 pub(crate) fn says(text: &[u8], word: &[u8]) -> bool {
     let Some(first) = word.first() else {
         return true;
@@ -11,7 +11,7 @@ pub(crate) fn says(text: &[u8], word: &[u8]) -> bool {
         .any(|at| is_word(text, at, word))
 }
 
-/// Whether a word begins there, in letters of either case.
+/// Whether the word is at this position of the text, ignoring case.
 pub(crate) fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
     let there = text.get(at..at + word.len());
     there.is_some_and(|there| there.eq_ignore_ascii_case(word))
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_is_said_in_letters_of_either_case() {
+    fn words_are_found_in_either_case() {
         for text in ["json", "application/JSON; x", "jsoJson", "jjson"] {
             assert!(says(text.as_bytes(), b"json"), "{text}");
         }

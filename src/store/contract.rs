@@ -1,10 +1,10 @@
-//! What every store has to keep to: one suite, run against each of them.
+//! The contract of every store: one test suite that is run against each of them.
 //!
-//! A backend's tests say how to make an empty store with [`settings`] and call [`suite!`]; one that is bounded
-//! calls [`bounded_suite!`] as well. A record that is over may be `Expired` or gone (`Unknown`): not every
-//! backend keeps it for a while. What it may never be is alive.
+//! The tests of a backend define a function that makes an empty store with [`settings`], and call [`suite!`]; those of
+//! a bounded one also call [`bounded_suite!`]. An expired record may be `Expired` or `Unknown`, because not every
+//! backend keeps it for a while, but never valid.
 //!
-//! Stores are used from several threads, each with a runtime of its own, as in production.
+//! Stores are used from several threads, each with its own runtime, as in production.
 
 mod bind;
 mod bounds;
@@ -32,10 +32,10 @@ use crate::clock::ManualClock;
 use crate::flow::{BoundCode, ClientState, Handle, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
 
-/// An empty store with [`settings`], and its time.
+/// Makes an empty store with [`settings`], and the clock that it uses.
 pub(super) type Make = fn() -> (Store, ManualClock);
 
-/// Small numbers, and lifetimes that differ.
+/// Small limits, and different lifetimes.
 pub(super) fn settings() -> Settings {
     Settings {
         pending: Duration::from_mins(15),
@@ -48,53 +48,53 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-/// The tests of this suite for the stores that a function makes.
+/// Generates the tests of this suite for the stores that `$make` makes.
 macro_rules! suite {
     ($make:path) => {
         $crate::store::contract::suite! { $make:
-            a_pending_authorization_is_read_back_as_it_was_held_and_stays,
-            handles_are_distinct_and_lead_to_their_own_records,
-            a_state_handle_is_no_code_and_a_code_handle_is_no_state,
+            a_pending_authorization_can_be_read_back_repeatedly,
+            each_handle_refers_to_its_own_record,
+            handles_of_states_and_codes_are_not_interchangeable,
             a_code_is_claimed_with_what_it_was_bound_to,
-            a_claimed_code_is_nobody_elses_also_when_its_owner_dies,
-            a_redeemed_code_is_named_a_replay_until_it_would_have_expired,
+            a_code_stays_claimed_even_if_its_claim_is_dropped,
+            redeeming_a_redeemed_code_is_reported_as_a_replay_until_it_expires,
             a_released_code_can_be_redeemed_again,
             the_last_wrong_verifier_burns_the_code,
-            attempts_and_releases_are_counted_apart,
+            attempts_and_releases_are_counted_separately,
             the_eleventh_release_burns_the_code,
-            releases_of_what_proves_nothing_are_not_counted,
-            what_proves_nothing_redeems_a_code_once,
-            what_differs_claims_nothing_and_costs_nothing,
-            a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead,
-            whoever_hammers_with_what_differs_keeps_nobody_out,
-            the_attempts_of_many_at_once_are_all_counted,
-            owners_are_told_in_the_order_of_the_question,
-            a_raw_code_is_known_by_its_owner_wherever_it_is_bound,
-            owners_are_told_with_where_their_redirect_uris_lead,
+            releases_of_redemptions_without_proof_are_not_counted,
+            a_redemption_without_proof_redeems_a_code_once,
+            a_mismatching_request_neither_claims_nor_counts,
+            a_request_is_judged_only_by_the_valid_code_that_it_names,
+            mismatching_requests_do_not_block_the_rightful_client,
+            concurrent_attempts_are_all_counted,
+            owners_are_returned_in_the_order_of_the_candidates,
+            the_owner_of_a_raw_code_is_known_however_it_is_bound,
+            owners_include_the_targets_of_their_redirect_uris,
             a_pending_authorization_expires_at_its_deadline,
             a_code_expires_at_its_own_deadline_and_outlives_its_pending_authorization,
-            a_claim_that_is_settled_too_late_changes_nothing,
+            settling_an_expired_claim_changes_nothing,
             five_codes_can_be_bound_and_no_more,
-            nothing_can_be_bound_to_what_is_not_there,
-            an_equal_request_under_the_same_values_is_the_same_record,
-            a_different_request_under_the_same_values_kills_both,
-            a_sign_in_that_has_its_code_makes_way_under_its_digest,
-            what_has_expired_makes_way_under_its_digest,
-            a_code_that_comes_again_is_bound_once,
-            a_code_that_comes_again_under_handles_is_counted_each_time,
+            nothing_can_be_bound_to_an_unknown_authorization,
+            an_equal_request_with_the_same_values_is_the_same_record,
+            different_requests_with_the_same_values_invalidate_both,
+            a_sign_in_with_a_code_is_replaced_by_the_next_one_with_its_values,
+            an_expired_record_is_replaced_under_its_digest,
+            a_repeated_code_is_bound_once,
+            a_repeated_code_under_handles_is_counted_each_time,
             a_code_stays_with_its_first_sign_in,
             a_code_is_remembered_for_longer_than_it_lives,
-            a_code_that_comes_after_all_that_time_is_the_next_sign_ins,
-            the_next_sign_in_under_the_same_values_is_another_one,
+            a_forgotten_code_can_be_bound_to_the_next_sign_in,
+            a_later_sign_in_with_the_same_values_is_distinct,
             of_two_hundred_sign_ins_with_one_code_exactly_one_gets_it,
-            a_discarded_authorization_is_dead_and_its_codes_are_not,
+            a_discarded_authorization_is_invalid_but_its_codes_are_not,
             of_two_hundred_redemptions_exactly_one_wins,
             of_two_hundred_redemptions_with_failures_exactly_one_succeeds,
             of_two_hundred_bindings_exactly_five_succeed,
-            of_two_hundred_different_requests_none_survives,
-            secrets_are_not_shown,
+            of_two_hundred_conflicting_requests_none_survives,
+            debug_of_a_store_shows_no_secrets,
             any_history_agrees_with_the_model,
-            no_interleaving_lets_a_code_through_twice_or_late,
+            no_interleaving_redeems_a_code_twice_or_late,
         }
     };
     ($make:path: $($name:ident,)*) => {
@@ -107,36 +107,35 @@ macro_rules! suite {
     };
 }
 
-/// The tests of stores that can be full.
+/// Generates the tests for stores with limits.
 macro_rules! bounded_suite {
     ($make:path) => {
         $crate::store::contract::suite! { $make:
-            a_full_store_refuses_what_is_new_and_evicts_nothing,
+            a_full_store_refuses_new_requests_and_evicts_nothing,
             one_client_cannot_take_the_whole_store,
-            a_login_that_was_let_in_ends_in_a_full_store,
+            an_admitted_login_completes_in_a_full_store,
             a_reload_needs_no_room,
-            what_has_expired_leaves_room_without_a_sweep,
+            expired_records_make_room_without_a_sweep,
             tombstones_and_conflicts_take_room_until_they_expire,
             concurrent_requests_never_exceed_the_capacity,
-            after_everything_has_expired_nothing_is_left,
+            a_store_is_empty_after_everything_has_expired,
             one_network_cannot_take_the_whole_store,
-            a_network_begins_so_many_sign_ins_a_second,
-            a_sign_in_that_is_not_followed_lives_a_minute,
-            what_was_not_followed_makes_room_first_and_nothing_else_does,
-            a_network_that_begins_too_many_evicts_none_for_them,
-            a_flood_evicts_only_its_own_where_a_share_is_used_up,
-            of_many_that_follow_at_once_all_find_it,
-            codes_count_by_their_bytes,
-            codes_take_nothing_of_a_clients_share,
+            the_sign_ins_of_a_network_are_limited_per_second,
+            an_unfollowed_sign_in_lives_a_minute,
+            only_unfollowed_sign_ins_are_evicted,
+            a_network_above_its_rate_evicts_nothing,
+            a_flood_that_uses_up_a_share_evicts_only_its_own_sign_ins,
+            concurrent_requests_that_follow_a_redirect_all_find_the_sign_in,
+            long_codes_count_as_several_records,
+            codes_do_not_count_towards_a_clients_share,
             one_network_cannot_fill_the_store_with_codes,
-            there_is_room_when_it_is_said_and_not_before,
+            room_becomes_free_exactly_at_the_announced_time,
         }
     };
 }
 
 pub(super) use {bounded_suite, suite};
 
-/// Runs one future to its end, on this thread.
 pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -144,7 +143,7 @@ pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-/// Does the same on several threads at once, with a number for each time; returns all results.
+/// Runs `work` on several threads at once, with numbers from 0 to `times`. Returns all results.
 fn concurrently<T: Send>(times: usize, work: impl AsyncFn(usize) -> T + Sync) -> Vec<T>
 where
 {
@@ -189,7 +188,7 @@ pub(super) fn code(name: &str) -> AuthorizationCode {
     AuthorizationCode::new(name).unwrap()
 }
 
-/// A request of that client with that challenge.
+/// A request of this client with this challenge.
 pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
         challenge: Some(CodeChallenge::S256([challenge; 32])),
@@ -202,7 +201,7 @@ pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     }
 }
 
-/// What is known of something of that client's, whose request is [`request`].
+/// The owner of a record made from a [`request`] of this client.
 #[expect(clippy::unnecessary_wraps, reason = "answers are lists of options")]
 fn owner(client: Digest, alive: bool) -> Option<Owner> {
     let target = request("", 0).redirect.map(|redirect| redirect.target());
@@ -227,7 +226,7 @@ pub(super) async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
     }
 }
 
-/// A code under a handle, of a pending authorization of its own.
+/// The key of a code bound under a handle to a new pending authorization.
 async fn bound(store: &Store, name: &str) -> Digest {
     let pending = hold(store, &request("client", 1)).await;
     bind(store, pending, name).await.digest()
@@ -244,12 +243,12 @@ pub(super) async fn is_live(store: &Store, key: Digest) -> bool {
     matches!(store.pending(key).await, Ok(Pending::Live(_)))
 }
 
-/// A request that may go on.
+/// Judges every request as matching.
 fn matches(_bound: &BoundCode) -> Presented {
     Presented::Matches
 }
 
-/// The answer without the claim, which is given up.
+/// The answer to a redemption, without the claim, which is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Claimed,

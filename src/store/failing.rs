@@ -1,8 +1,7 @@
-//! A store that fails when it is told to: what any store does that is somewhere else. For tests.
+//! A store that fails on demand, like a remote one. For tests.
 //!
-//! It keeps the whole contract while nothing fails. A verb that fails changes nothing; a real store may have done what was
-//! asked all the same, but which of the two it was nobody can tell, so that what refuses after the one refuses after the
-//! other.
+//! It keeps the whole contract while nothing fails. An operation that fails changes nothing. A real store may have
+//! carried it out nevertheless; callers cannot tell, so they must refuse in both cases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::memory::MemoryStore;
 use super::verbs::StoreError;
 
-/// What a store can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Hold,
@@ -34,39 +32,37 @@ impl Verb {
     ];
 }
 
-/// What fails at the moment. Clones are the same.
+/// Determines which operations fail. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outage(Arc<[Line; Verb::ALL.len()]>);
 
-/// One verb.
 #[derive(Debug, Default)]
 struct Line {
-    /// How many calls are still answered, plus one; zero: all of them.
+    /// Number of calls that still succeed, plus one; zero: all succeed.
     limit: AtomicUsize,
     failed: AtomicUsize,
 }
 
 impl Outage {
-    /// From now on the verb fails.
+    /// Makes the operation fail from now on.
     pub(crate) fn begin(&self, verb: Verb) {
         self.begin_after(verb, 0);
     }
 
-    /// The verb is answered so many times, and then fails.
+    /// Makes the operation fail after `calls` successful calls.
     pub(crate) fn begin_after(&self, verb: Verb, calls: usize) {
         let line = self.line(verb);
         line.failed.store(0, Ordering::SeqCst);
         line.limit.store(calls + 1, Ordering::SeqCst);
     }
 
-    /// Nothing fails any more.
     pub(crate) fn end(&self) {
         for verb in Verb::ALL {
             self.line(verb).limit.store(0, Ordering::SeqCst);
         }
     }
 
-    /// How often the verb has failed since it was last told to. A test that counts none has not been where it wanted to be.
+    /// Failures since the last [`Outage::begin`]. If it is zero, a test did not reach the place it is meant for.
     pub(crate) fn failures(&self, verb: Verb) -> usize {
         self.line(verb).failed.load(Ordering::SeqCst)
     }
@@ -92,7 +88,7 @@ impl Outage {
     }
 }
 
-/// A memory store behind a line that fails.
+/// A memory store that fails when its [`Outage`] says so.
 #[derive(Debug)]
 pub(crate) struct FailingStore {
     memory: MemoryStore,
@@ -104,7 +100,7 @@ impl FailingStore {
         Self { memory, outage }
     }
 
-    /// The store, if that verb is answered.
+    /// The store, if the operation succeeds.
     pub(super) fn answers(&self, verb: Verb) -> Result<&MemoryStore, StoreError> {
         if self.outage.is_answered(verb) {
             Ok(&self.memory)
@@ -113,7 +109,7 @@ impl FailingStore {
         }
     }
 
-    /// For what nobody waits for.
+    /// The store, for operations that cannot fail.
     pub(super) fn memory(&self) -> &MemoryStore {
         &self.memory
     }
@@ -147,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_that_fails_says_so_and_changes_nothing() {
+    fn a_failing_operation_returns_an_error_and_changes_nothing() {
         run(async {
             let (store, _clock, outage) = make_with_outage();
             let pending = hold(&store, &request("client", 1)).await;
@@ -175,7 +171,7 @@ mod tests {
                 assert_eq!(bound, Err(unreachable));
             }
             assert_eq!(store.pending(pending).await, Err(unreachable));
-            let never = |_: &_| -> Presented { panic!("judged by a store that does not answer") };
+            let never = |_: &_| -> Presented { panic!("judged by an unreachable store") };
             let redeemed = store.redeem(fresh, never).await;
             assert_eq!(redeemed.err(), Some(unreachable));
             let owners = store.owners(&[Candidate::State(pending)]).await;
@@ -194,11 +190,11 @@ mod tests {
             assert_eq!(store.statistics(), before);
             assert!(is_live(&store, pending).await);
             assert!(!is_live(&store, digest("values")).await);
-            // A code that could not be bound is anybody's still.
+            // A code whose binding failed can still be bound by any sign-in.
             let bound = store.bind(thief, Place::Handle, code("never bound")).await;
             assert!(matches!(bound, Ok(Bound::Handle(_))));
             assert_eq!(redeem(&store, fresh).await, Answer::Claimed);
-            // A claim that could not be settled is nobody's any more.
+            // A code whose claim could not be settled stays claimed.
             for key in [to_burn, to_release] {
                 assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
             }
@@ -220,7 +216,10 @@ mod tests {
                 let redeemed = store.redeem(key, |_| Presented::Matches).await;
                 assert_eq!(redeemed.err(), Some(StoreError::Unreachable));
             }
-            assert!(is_live(&store, pending).await, "the other verbs go on");
+            assert!(
+                is_live(&store, pending).await,
+                "the other operations still succeed"
+            );
         });
     }
 }

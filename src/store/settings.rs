@@ -1,28 +1,28 @@
-//! How much a store keeps, how long, and of whom.
+//! The limits of a store.
 
 use std::time::Duration;
 
-/// How long records live and how many there may be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// From the authorization request to the code.
+    /// Lifetime of a pending authorization: from the authorization request to the code.
     pub pending: Duration,
-    /// From the code to the token.
+    /// Lifetime of a code: from its issue to the token request.
     pub code: Duration,
-    /// Records of all kinds, tombstones included; at this number new requests are refused.
+    /// Maximum number of records of all kinds, tombstones included. When it is reached, new requests are refused.
     pub capacity: usize,
-    /// The largest share of `capacity`, 0 to 1, that the pending authorizations of one client may hold.
+    /// The largest share of `capacity` (0 to 1) for the pending authorizations of one client.
     pub per_client: f64,
-    /// The largest share of `capacity`, 0 to 1, that the sign-ins from one [`crate::network::Network`] may hold.
+    /// The largest share of `capacity` (0 to 1) for the sign-ins from one [`crate::network::Network`].
     pub per_network: f64,
-    /// How many sign-ins a second one [`crate::network::Network`] may begin, at least one; ten seconds' worth at once.
+    /// Sign-ins per second that one [`crate::network::Network`] may begin, at least one. A burst of ten seconds' worth
+    /// is allowed.
     pub network_rate: u32,
-    /// Wrong verifiers before a code is burnt.
+    /// Wrong verifiers after which a code is burnt.
     pub attempts: u8,
 }
 
 impl Settings {
-    /// What holds where nothing else is configured.
+    /// The defaults of the configuration.
     pub const DEFAULT: Self = Self {
         pending: Duration::from_mins(15),
         code: Duration::from_mins(5),
@@ -66,7 +66,7 @@ impl Default for Settings {
     }
 }
 
-/// What new records may not exceed.
+/// A limit that new records must not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// [`Settings::capacity`].
@@ -80,7 +80,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// As the log tells it.
+    /// The text for the log.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Capacity => "the store is full",

@@ -1,4 +1,4 @@
-//! What the verbs take and give.
+//! The arguments and results of the store's operations.
 
 use std::time::Duration;
 
@@ -7,108 +7,105 @@ use crate::oauth::Digest;
 
 use super::settings::Limit;
 
-/// Why a record could not be kept or read: the request is refused, never let through.
+/// Why an operation failed. The request is then refused, never forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room, and when there will be some.
+    /// The limit that is reached, and the time until there is room again.
     #[error("{}", .0.reason())]
     NoRoom(Limit, Duration),
-    /// No random bytes could be had.
     #[error("no random bytes available")]
     Entropy,
-    /// It does not answer. What was asked of it may have been done or not.
+    /// The store does not respond. The operation may have been carried out or not.
     #[error("the store cannot be reached")]
     Unreachable,
 }
 
-/// Under what a record is found.
+/// The key under which a record is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Under a fresh handle (`codes = "handle"`).
+    /// A new handle (`codes = "handle"`).
     Handle,
-    /// The same, of a sign-in whose browser has yet to follow a redirect to it (`entry = "redirect"`). It lives for a minute,
-    /// and makes room first, until it is read ([`super::Store::pending`]) or gets a code.
+    /// A new handle, for a sign-in whose browser has yet to follow a redirect (`entry = "redirect"`). Until the record
+    /// is read ([`super::Store::pending`]) or gets a code, it lives for one minute and is evicted first.
     Entry,
-    /// Under values that travel anyway (`codes = "upstream"`): a digest of redirect target and state, or of a code.
+    /// A digest of values that the protocol carries anyway (`codes = "upstream"`): of redirect target and state, or of
+    /// a code.
     Digest(Digest),
 }
 
-/// What [`super::Store::hold`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// Under this handle.
+    /// Stored under this new handle.
     Handle(Handle),
-    /// Under the digest that was given.
+    /// Stored under the given digest.
     New,
-    /// An equal record was there already: a reload.
+    /// An equal record already existed: the page was reloaded.
     Again,
-    /// A record with another challenge or client was there: neither can be trusted, both are dead until they expire.
+    /// A record with another challenge or client existed. Neither can be trusted, so both are invalid until they
+    /// expire.
     Conflict,
 }
 
-/// What [`super::Store::pending`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pending {
-    /// Alive.
+    /// The record, which is valid.
     Live(Box<PendingAuthorization>),
-    /// It was there, and its time is over.
     Expired,
-    /// Two different requests came under the same values.
+    /// Two different requests used the same values.
     Conflict,
-    /// Never there, or gone long ago.
+    /// Never stored, or already forgotten.
     Unknown,
 }
 
-/// What [`super::Store::bind`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
-    /// The client gets this in place of the code.
+    /// The handle that the client receives in place of the code.
     Handle(Handle),
-    /// Under the digest that was given.
+    /// Stored under the given digest.
     Digest,
-    /// This authorization has yielded [`crate::flow::CODES_PER_AUTHORIZATION`] codes already.
+    /// The authorization already has [`crate::flow::CODES_PER_AUTHORIZATION`] codes.
     TooMany,
-    /// This code was bound before, to another sign-in, and stays bound to that one alone.
+    /// The code is already bound to another sign-in, and stays bound to that one only.
     Elsewhere,
-    /// The pending authorization is gone.
+    /// The pending authorization does not exist any more.
     Unknown,
 }
 
-/// What [`super::Store::redeem`] found. The reasons stay distinct in events; clients see one `invalid_grant`. Whose code it was
-/// ([`crate::oauth::ClientId::digest`]) is known as long as it is remembered: a dead code is judged by its owner's rule.
+/// The result of [`super::Store::redeem`]. Events distinguish the reasons; clients see `invalid_grant` for all. The
+/// digest is that of the client to which the code was issued ([`crate::oauth::ClientId::digest`]), so that a dead code
+/// is judged by its owner's rule.
 #[derive(Debug)]
 pub enum Redeemed {
-    /// The request matches, and the caller owns the code until it settles the claim.
+    /// The request matches. The caller owns the code until it settles the claim.
     Claimed(Claim),
-    /// The code is there, and the request does not match it. This excludes nobody else.
+    /// The code exists, but the request does not match it. Other callers can still redeem it.
     Mismatch(Digest),
-    /// Someone else is redeeming it, or has.
+    /// Another request is redeeming the code or has redeemed it.
     AlreadyRedeemed(Digest),
-    /// Burnt by wrong verifiers, or by more releases than there may be.
+    /// Burnt by wrong verifiers or by too many releases.
     Burnt(Digest),
-    /// Its time is over.
     Expired(Digest),
-    /// Nothing that is redeemed here, or gone long ago. Whose it is can be known all the same: the upstream's own code of a
-    /// client that has a handle in its place.
+    /// Not a code that can be redeemed, or already forgotten. The owner may be known nevertheless: this is the
+    /// upstream's own code, and its client has a handle for it.
     Unknown(Option<Digest>),
 }
 
-/// Whose something is or was.
+/// The client that a code or sign-in belongs or belonged to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// [`crate::oauth::ClientId::digest`]. Of two that a conflict is between, the first.
+    /// [`crate::oauth::ClientId::digest`]; of two conflicting requests, that of the first.
     pub client: Digest,
-    /// A pending authorization that a request can go on with; a code that may be redeemed under this very key, now.
+    /// Whether a request can continue this sign-in, or redeem a code under this very key, now.
     pub alive: bool,
-    /// Where its redirect URI leads ([`crate::oauth::RedirectDigest::target`]), and so where the client gets its code. `None`: the
-    /// request had none, or it is not remembered any more.
+    /// The target of the redirect URI ([`crate::oauth::RedirectDigest::target`]). `None`: the request had no redirect
+    /// URI, or it is forgotten.
     pub target: Option<Digest>,
 }
 
-/// The one right to redeem a code. Dropped without [`super::Store::settle`] (the client went away, a panic) it stays
-/// claimed, and so is never redeemed again: whether the upstream saw the code is then unknown.
+/// The exclusive right to redeem a code. If it is dropped without [`super::Store::settle`] (the client disconnected, a
+/// panic), the code stays claimed and is never redeemed again, because the upstream may have seen it.
 #[derive(Debug)]
-#[must_use = "a claim that is not settled is lost with its code"]
+#[must_use = "a code whose claim is not settled can never be redeemed"]
 pub struct Claim {
     key: Digest,
     fence: u64,
@@ -117,8 +114,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// For stores; `fence` tells it from the claims of whatever else stands under that key at another time. `is_proved`: the
-    /// request brought the verifier ([`crate::flow::Presented::Matches`]).
+    /// For stores. `fence` distinguishes this claim from those of other records under the same key. `is_proved`: the
+    /// request contained the verifier ([`crate::flow::Presented::Matches`]).
     pub(crate) fn new(key: Digest, fence: u64, bound: BoundCode, is_proved: bool) -> Self {
         Self {
             key,
@@ -128,42 +125,39 @@ impl Claim {
         }
     }
 
-    /// What has to be true of whoever redeems it.
+    /// The code, and the conditions for redeeming it.
     pub fn bound(&self) -> &BoundCode {
         &self.bound
     }
 
-    /// For stores.
     pub(crate) fn key(&self) -> Digest {
         self.key
     }
 
-    /// For stores.
     pub(crate) fn fence(&self) -> u64 {
         self.fence
     }
 
-    /// For stores: whether its release counts.
+    /// Whether a release of this claim counts towards the maximum.
     pub(crate) fn is_proved(&self) -> bool {
         self.is_proved
     }
 }
 
-/// What an operator wants to know of a store.
+/// Counters of a store, for metrics and readiness.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Pending authorizations.
     pub pending: usize,
-    /// Those among them whose redirect has not been followed yet.
+    /// Pending authorizations whose redirect has not been followed yet.
     pub unfollowed: usize,
-    /// Bound codes, claimed ones included.
+    /// Bound codes, including claimed ones.
     pub codes: usize,
-    /// What is left of redeemed and burnt codes, so that a replay is named a replay.
+    /// Remains of redeemed and burnt codes, kept so that a replay is reported as a replay.
     pub tombstones: usize,
-    /// Memory that the records take, in bytes, overhead of the maps included.
+    /// Memory used for records and maps, in bytes.
     pub bytes: usize,
-    /// Requests that were refused because there was no room ([`Limit`]).
+    /// Requests refused for lack of room ([`Limit`]).
     pub refused: u64,
-    /// Sign-ins whose redirect was not followed, and that have made room.
+    /// Sign-ins evicted before their redirect was followed.
     pub evicted: u64,
 }

@@ -403,7 +403,7 @@ const ADVERSARIAL: [&str; 24] = [
 const WORK: usize = 100;
 
 #[test]
-fn each_byte_is_looked_at_a_bounded_number_of_times() {
+fn each_byte_is_examined_a_bounded_number_of_times() {
     for part in ADVERSARIAL {
         for (before, look) in [
             ("", Look::Names),

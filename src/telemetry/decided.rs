@@ -1,21 +1,16 @@
-//! What can be decided.
-
 use serde::Serialize;
 
-/// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decided {
-    /// Nothing is wrong.
+    /// No violation was found.
     Allowed,
-    /// It would have been refused.
+    /// A violation was found, but the client's mode is `report`.
     Reported,
-    /// Refused.
     Refused,
 }
 
 impl Decided {
-    /// For logs and metrics.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",

@@ -1,4 +1,4 @@
-//! The closed list of what can happen.
+//! The closed list of events.
 
 #![expect(clippy::ref_option_ref, reason = "serde passes fields so")]
 
@@ -18,7 +18,7 @@ use super::decided::Decided;
 use super::settings::Level;
 use super::upstream::Upstream;
 
-/// Names one request in the log and on error pages.
+/// Identifies a request in the log and on error pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RequestId(pub u64);
 
@@ -34,232 +34,197 @@ impl Serialize for RequestId {
     }
 }
 
-/// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ended {
-    /// The client's connection has all of it.
+    /// The client's connection has accepted all of it.
     Complete,
-    /// The client went away.
     Client,
-    /// The client was too slow.
     ClientTimeout,
-    /// The upstream broke off its answer.
     Upstream,
-    /// The upstream was silent for too long in the middle of its answer.
+    /// The upstream sent nothing for too long during its response.
     UpstreamTimeout,
     /// The gate needed the connection's place, or was stopped.
     Gate,
 }
 
-/// One thing that happened.
+/// Something that happened.
 ///
-/// The log writes it as it stands here: the name of the variant is `event`, and the names of the fields are those of the line.
+/// Serialized for the log as it is: the name of the variant is `event`, and the fields of the variant are the fields of
+/// the line.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
-    /// A request or an answer was judged.
+    /// A request or a response was judged.
     Decision {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
-        /// Which part of the walk.
         #[serde(serialize_with = "fields::endpoint")]
         endpoint: Endpoint,
-        /// The outcome.
         #[serde(rename = "decision")]
         decided: Decided,
-        /// Why, unless allowed. The log tells its [`Violation::reason`], too.
+        /// The violation, unless allowed. The log also contains its [`Violation::reason`].
         #[serde(flatten, serialize_with = "fields::why")]
         violation: Option<&'a Violation>,
-        /// As the request names it.
+        /// The `client_id` in the request.
         #[serde(
             skip_serializing_if = "Option::is_none",
             serialize_with = "fields::client"
         )]
         client: Option<&'a str>,
-        /// How its challenge is made, or that of its sign-in.
+        /// The challenge method of the request or of its sign-in.
         #[serde(
             skip_serializing_if = "Option::is_none",
             serialize_with = "fields::method"
         )]
         method: Option<CodeChallengeMethod>,
-        /// Of the redirect URI that the request names ([`crate::oauth::redirect::origin`]).
+        /// The origin of the redirect URI in the request ([`crate::oauth::redirect::origin`]).
         #[serde(skip_serializing_if = "Option::is_none")]
         redirect_origin: Option<&'a str>,
-        /// The address that the request came from; behind a trusted proxy, the one that it was forwarded for.
+        /// The address of the client; behind a trusted proxy, the forwarded one.
         peer: &'a str,
     },
-    /// The response to a request has ended, or there will be none: a line for each request, at `debug`.
+    /// The response to a request has ended, or there will be none. One line per request, at `debug`.
     Answered {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
-        /// Which part of the walk.
         #[serde(serialize_with = "fields::endpoint")]
         endpoint: Endpoint,
-        /// One of those that HTTP defines, or `other`.
+        /// A method that HTTP defines, or `other`.
         method: &'static str,
-        /// Without the query, and without what may be a secret.
+        /// The path without the query, and with possible secrets replaced.
         path: &'a str,
-        /// Status of the response. `None`: the request ended before there was one.
+        /// Status of the response. `None`: the request ended before there was a response.
         #[serde(skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
-        /// Bytes of the body that the client's connection has taken.
+        /// Bytes of the body that the client's connection has accepted.
         bytes: u64,
-        /// How.
         ended: Ended,
-        /// From the request's head to that end.
+        /// From the head of the request to the end of the response.
         #[serde(rename = "micros", serialize_with = "fields::micros")]
         took: Duration,
-        /// As the request names it, where it was judged.
+        /// The `client_id` in the request, if it was judged.
         #[serde(
             skip_serializing_if = "Option::is_none",
             serialize_with = "fields::client"
         )]
         client: Option<&'a str>,
-        /// As in [`Event::Decision`].
+        /// The address of the client, as in [`Event::Decision`].
         peer: &'a str,
     },
-    /// A request met no upstream at all.
+    /// No configured upstream matches the request.
     Misdirected {
-        /// Which request.
         request: RequestId,
-        /// The `Host` that it names, if that is one; cut and escaped.
+        /// The `Host` of the request, if it is valid; truncated and escaped.
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<&'a str>,
-        /// Why.
         reason: &'static str,
-        /// Status of the response.
         status: u16,
     },
-    /// The upstream gave no answer.
+    /// The upstream gave no response.
     UpstreamFailed {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
         /// [`crate::upstream::UpstreamError::label`].
         fault: &'static str,
-        /// The same in words, and why.
+        /// The error message, with its cause.
         cause: &'a str,
     },
-    /// `browser_binding = "soft"`: a sign-in is continued in another browser.
+    /// `browser_binding = "soft"`: a sign-in is continued in a different browser.
     OtherBrowser {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
     },
-    /// A page names the upstream's own origin: the browser would leave the gate.
+    /// A page contains the upstream's own origin, so the browser would bypass the gate.
     UpstreamOriginInBody {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
     },
-    /// The gate has no more places for requests to this upstream.
+    /// The maximum number of requests to this upstream is in flight.
     Overloaded {
-        /// Which request.
         request: RequestId,
-        /// To whom.
         upstream: &'a Upstream,
     },
-    /// A handler panicked; the request got a 500.
+    /// A handler panicked; the request was answered with 500.
     Panicked,
-    /// Something panicked, in a handler or elsewhere. Its words are not told: they may hold anything.
+    /// Something panicked, in a handler or elsewhere. The message is not logged, because it may contain anything.
     Panic {
-        /// File and line.
         place: &'a str,
     },
-    /// A library warns of something. Its words are not told either.
+    /// A library logged a warning or an error. Its message is not logged, because it may contain anything.
     Library {
-        /// What it says how bad it is.
         #[serde(skip)]
         level: Level,
-        /// Which part of which library.
+        /// The module of the library.
         target: &'static str,
-        /// Where in it.
+        /// The line in its source.
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<u32>,
     },
-    /// The log can be written again.
+    /// Log lines were lost, and lines can be written again.
     LogLinesLost {
-        /// How many lines are missing since the last such line.
+        /// The number of lines lost since the last such event.
         lines: u64,
     },
-    /// A connection ran out of time.
     ConnectionTimedOut {
-        /// The peer.
         peer: SocketAddr,
     },
-    /// A connection was closed because its place was needed, or because its peer has its share of them.
+    /// A connection was closed because its place was needed, or its peer's share is used up.
     ConnectionSpared {
-        /// The peer.
         peer: SocketAddr,
     },
-    /// A head that hyper answers by itself: nobody has seen a request. Nothing of it is told: it may be anything.
+    /// hyper refused a malformed request head itself. No part of it is logged, because it may contain anything.
     MalformedHead {
-        /// The peer.
         peer: SocketAddr,
-        /// Why.
         reason: &'static str,
     },
-    /// A listener is open.
     Listening {
         /// `server` or `admin`.
         what: &'static str,
-        /// Where.
         address: SocketAddr,
     },
-    /// Fewer files may be open than the limits need; fewer connections and requests are let in.
+    /// The limit on open files is lower than the configuration needs; lower limits on connections and requests apply.
     FewDescriptors {
-        /// How many there are.
         limit: usize,
-        /// How many the limits need.
+        /// The number of open files that the configuration needs.
         needed: usize,
-        /// In place of the configured `connections`.
+        /// The limit that applies instead of the configured `connections`.
         connections: usize,
-        /// In place of the configured `in_flight`.
+        /// The limit that applies instead of the configured `in_flight`.
         in_flight: usize,
     },
-    /// The machine's clock shows a day that cannot be; exceptions do not end or begin by it.
+    /// The system clock shows an impossible date, which is not used for exceptions.
     ClockInDoubt(#[serde(serialize_with = "fields::days")] Doubt),
-    /// A signal came that means nothing here, and would end a process that does not expect it.
+    /// A signal without a meaning here was ignored; by default it would end the process.
     SignalIgnored {
-        /// Its name.
         signal: &'static str,
     },
-    /// Another configuration is in force.
+    /// A changed configuration is in force.
     Reloaded {
-        /// SHA-256 of the file, in hex.
+        /// SHA-256 of the file, in hexadecimal.
         sha256: &'a str,
-        /// Keys that were changed, and need a restart; comma-separated.
+        /// The changed keys that need a restart; comma-separated.
         #[serde(skip_serializing_if = "str::is_empty")]
         needs_restart: &'a str,
     },
-    /// The file has changed, or a reload was asked for, and what is in force stays so.
+    /// The changed or requested configuration could not be loaded; the previous one stays in force.
     ReloadFailed {
-        /// What is wrong, with file, line and column.
+        /// The problem, with file, line and column.
         problem: &'a str,
     },
-    /// SIGTERM came.
     Draining {
-        /// How long requests may still take.
+        /// Maximum time for the remaining requests.
         #[serde(rename = "limit_seconds", serialize_with = "fields::seconds")]
         limit: Duration,
     },
-    /// All requests have ended, or were cut off.
+    /// All requests have ended or were cut off.
     Stopped {
-        /// Connections that were still open at the end.
+        /// The number of connections that were still open.
         cut_off: usize,
     },
 }
 
 impl Event<'_> {
-    /// From which level on it is written.
     pub(super) fn level(&self) -> Level {
         match self {
             Self::UpstreamFailed { .. }
@@ -294,24 +259,24 @@ impl Event<'_> {
         }
     }
 
-    /// What to do about it.
+    /// What the operator should do about it.
     pub(super) fn hint(&self) -> Option<&'static str> {
         if let Self::FewDescriptors { .. } = self {
             return Some(
-                "raise the limit of open files: LimitNOFILE= of systemd, ulimits of compose, ulimit -n of a shell",
+                "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell",
             );
         }
         if let Self::ClockInDoubt(_) = self {
             return Some(
-                "set the clock of this machine right: an exception that has ended stays so, and while no day is known none holds",
+                "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies",
             );
         }
         if let Self::ReloadFailed { .. } = self {
             return Some(
-                "the configuration that was in force stays in force; pkce-gate check shows all that is wrong",
+                "the previous configuration stays in force; pkce-gate check reports all problems",
             );
         }
         matches!(self, Self::SignalIgnored { .. })
-            .then_some("SIGHUP reloads the configuration, SIGTERM ends the gate")
+            .then_some("SIGHUP reloads the configuration, SIGTERM stops the gate")
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted for each request.
+//! The metrics that every request updates.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -26,7 +26,7 @@ pub(super) struct EndpointLabels {
     pub(super) endpoint: &'static str,
 }
 
-/// What is counted for each request, by upstream. Clones count together.
+/// The metrics that every request updates, by upstream. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Families {
     pub(super) decisions: Family<DecisionLabels, Counter>,

@@ -1,4 +1,4 @@
-//! What libraries warn of through `tracing`: where they do, never in what words.
+//! Warnings and errors that libraries log through `tracing`: their origin, never their text.
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Dispatch, Subscriber, dispatcher};
@@ -9,8 +9,9 @@ use super::event::Event;
 use super::settings::Level;
 use super::tell::Telemetry;
 
-/// Tells what libraries warn of, from now on and for the whole process. A second call in one process (tests) changes nothing.
-pub(crate) fn hear(telemetry: Telemetry) {
+/// Passes the warnings and errors of libraries on for the whole process. A second call in the same process (in tests)
+/// has no effect.
+pub(crate) fn forward(telemetry: Telemetry) {
     let _first = dispatcher::set_global_default(dispatch(telemetry));
 }
 
@@ -19,7 +20,6 @@ pub(super) fn dispatch(telemetry: Telemetry) -> Dispatch {
     Dispatch::new(tracing_subscriber::registry().with(libraries))
 }
 
-/// Hears libraries.
 #[derive(Debug)]
 struct Libraries(Telemetry);
 

@@ -1,20 +1,20 @@
-//! How many lines about one kind of event may still be written.
+//! The number of log lines that may still be written about one kind of event.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// The lines of one kind, or of one client of it.
+/// The state of one kind of event, or of one client within a kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Lines {
-    /// When no line will be owed for those that were written.
+    /// The time at which the budget is completely available again.
     pub(super) even: Timestamp,
-    /// Events since the last line.
+    /// Events without a line since the last line.
     pub(super) left_out: u64,
 }
 
 impl Lines {
-    /// Whether there is a line for one more event, and how many before it had none.
+    /// Whether an event gets a line; if so, the number of events before it that got none.
     pub(super) fn next(&mut self, budget: Budget, now: Timestamp) -> Option<u64> {
         let owed = self.even.since(now);
         if owed > budget.pause.saturating_mul(budget.burst.saturating_sub(1)) {
@@ -25,28 +25,29 @@ impl Lines {
         Some(std::mem::take(&mut self.left_out))
     }
 
-    /// Nothing is lost with it.
+    /// Whether the state equals that of a new kind, so that it can be dropped.
     pub(super) fn is_at_rest(&self, now: Timestamp) -> bool {
         self.even <= now && self.left_out == 0
     }
 }
 
-/// How many lines may be written.
+/// A limit on log lines: a token bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
-    /// At once, after a time without any.
+    /// Lines that may be written at once after a pause.
     pub(super) burst: u32,
-    /// Between two of them then.
+    /// Time between lines after that.
     pub(super) pause: Duration,
 }
 
-/// Of what was refused, or failed.
+/// For refused requests and failures.
 pub(super) const FAILED: Budget = Budget {
     burst: 100,
     pause: Duration::from_secs(10),
 };
 
-/// Of what was allowed, at each endpoint: the record of sign-ins. No server that has so many would miss a line.
+/// For allowed requests at each endpoint, which are the record of sign-ins: with up to a hundred per second, every one gets
+/// a line.
 pub(super) const ALLOWED: Budget = Budget {
     burst: 10_000,
     pause: Duration::from_millis(10),

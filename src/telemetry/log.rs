@@ -1,10 +1,11 @@
 //! The log: one line for each event, with stable field names.
 //!
-//! What happened is an [`Event`]; a `Line` adds the time, and serde writes it. Events go straight to the writer: by way of
-//! `tracing` each field would be visited one by one and lose its type. What libraries tell through `tracing` is heard from
-//! `warn` on, but only where in the library it was said: its own words may hold what a request holds.
+//! A `Line` adds the time to an [`Event`] and is serialized by serde. Events do not pass through `tracing`, which would
+//! visit each field separately and lose its type. Of the libraries' own `tracing` events, those from `warn` on are
+//! logged, but only their origin: their text may contain parts of a request.
 //!
-//! The writer is bounded and lossy: a reader that hangs or a full disk costs lines, which are counted, never a request.
+//! The writer is bounded and lossy: if the reader hangs or the disk is full, lines are lost and counted, but requests
+//! continue.
 
 mod writer;
 
@@ -22,17 +23,17 @@ use serde_json::Value;
 
 use super::event::Event;
 use super::settings::{Format, Level, Settings};
-use writer::{Queue, Told};
+use writer::{Queue, Reports};
 
 pub(crate) use writer::End;
 
-/// Bytes of a usual line, and some more.
+/// Initial capacity for a line, in bytes; more than usual.
 const LINE: usize = 384;
 
-/// Of a time, without its fraction.
+/// Length of a timestamp without its fraction.
 const TO_SECOND: usize = "2026-11-22T11:55:30.".len();
 
-/// Writes events. Cheap to clone.
+/// Writes events to the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
     settings: Arc<InForce>,
@@ -40,19 +41,19 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// To standard output, until the end is dropped.
+    /// Logs to standard output until the `End` is dropped.
     pub(crate) fn to_stdout(settings: Settings) -> (Self, End) {
-        let told = |error: &io::Error| {
-            // There may be nothing to say it on either.
+        let report = |error: &io::Error| {
+            // Standard error may not be writable either.
             let _ = writeln!(
                 io::stderr(),
-                "warning: the log cannot be written: {error}; what is lost is counted in pkce_gate_log_lines_dropped_total"
+                "warning: the log cannot be written: {error}; pkce_gate_log_lines_dropped_total counts the lost lines"
             );
         };
-        Self::to(io::stdout(), settings, told)
+        Self::to(io::stdout(), settings, report)
     }
 
-    /// `error` is called with the first error of a write.
+    /// Calls `error` with the first write error.
     fn to(
         out: impl io::Write + Send + 'static,
         settings: Settings,
@@ -70,7 +71,7 @@ impl Log {
         };
         let (queue, end) = Queue::to(
             out,
-            Told {
+            Reports {
                 error: Box::new(error),
                 lost: Box::new(lost),
             },
@@ -84,32 +85,31 @@ impl Log {
         )
     }
 
-    /// Changes what is written from now on, and how.
+    /// Changes level and format from now on.
     pub(super) fn set(&self, settings: Settings) {
         self.settings.set(settings);
     }
 
-    /// Lines that were lost: the queue was full, or they could not be written.
+    /// The number of lines lost because the queue was full or they could not be written.
     pub(crate) fn lost(&self) -> Counter {
         self.queue.lost()
     }
 
-    /// Whether lines of that level are written.
     pub(super) fn has(&self, level: Level) -> bool {
         self.settings.has(level)
     }
 
-    /// Writes an event. `left_out`: how many like it, since the last line about one, had none.
+    /// Writes an event. `left_out` is the number of similar events since the last line that got none.
     pub(super) fn write(&self, event: &Event<'_>, left_out: u64) {
         self.queue
             .add(line(self.settings.format(), event, left_out));
     }
 }
 
-/// How the log is written, as it is now.
+/// The current settings of the log.
 #[derive(Debug)]
 struct InForce {
-    /// As [`Level`] numbers it.
+    /// The number of a [`Level`].
     level: AtomicU8,
     is_json: AtomicBool,
 }
@@ -143,7 +143,7 @@ impl InForce {
     }
 }
 
-/// What is written of an event, in this order.
+/// A log line; the fields are written in this order.
 #[derive(Debug, Serialize)]
 struct Line<'e> {
     #[serde(serialize_with = "rfc3339")]
@@ -157,10 +157,10 @@ struct Line<'e> {
     unlogged: Option<u64>,
 }
 
-/// With the newline at its end.
+/// Formats a line, including the newline.
 #[expect(
     clippy::disallowed_methods,
-    reason = "a line tells the time of day at which it was written; nothing is decided by it"
+    reason = "the timestamp of a log line; no decision depends on it"
 )]
 fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
     let line = Line {
@@ -171,7 +171,7 @@ fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
         unlogged: (left_out > 0).then_some(left_out),
     };
     let mut text = Vec::with_capacity(LINE);
-    // Strings as keys, and a vector: neither fails.
+    // Writing to a vector with string keys cannot fail.
     let _never_fails = match format {
         Format::Json => serde_json::to_writer(&mut text, &line),
         Format::Text => serde_json::to_value(&line).map(|line| for_people(&line, &mut text)),
@@ -181,11 +181,11 @@ fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
 }
 
 thread_local! {
-    /// The last second that was written, and how: the calendar is the dear part of the time.
+    /// The last formatted second, cached because the calendar computation is the expensive part.
     static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
-/// In UTC, to the microsecond. There is no time before 1970.
+/// Formats the time in UTC with microseconds. Times before 1970 become 1970.
 fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     let time = time.max(&Timestamp::UNIX_EPOCH);
     SECOND.with_borrow_mut(|(second, text)| {
@@ -193,7 +193,7 @@ fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
             (*second, *text) = (time.as_second(), time.strftime("%FT%T.").to_string());
         }
         text.truncate(TO_SECOND);
-        // With a one in front it has all of its zeros.
+        // Adding one million keeps the leading zeros.
         let mut micros = itoa::Buffer::new();
         let micros = micros.format(1_000_000 + time.subsec_microsecond());
         text.push_str(micros.get(1..).unwrap_or_default());
@@ -202,7 +202,8 @@ fn rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     })
 }
 
-/// The time, the level, and `name=value` for each field. Text is quoted and escaped; request ids and addresses need neither.
+/// The text format: time, level, and `name=value` for each field. Texts are quoted and escaped, except request ids and
+/// addresses, which need neither.
 fn for_people(line: &Value, text: &mut Vec<u8>) {
     let fields = line.as_object().into_iter().flatten();
     for (at, (name, value)) in fields.enumerate() {

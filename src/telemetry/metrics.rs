@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels come from closed lists and from the configuration, never from a request.
+//! Prometheus metrics. Labels come from closed lists and the configuration, never from a request.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,6 @@ struct KindLabel {
     kind: &'static str,
 }
 
-/// All metrics of the process.
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
@@ -43,7 +42,6 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// With everything registered.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("pkce_gate");
         let families = Families {
@@ -63,28 +61,28 @@ impl Metrics {
         };
         registry.register(
             "decisions",
-            "Judged requests and answers",
+            "Decisions about requests and responses",
             metrics.families.decisions.clone(),
         );
         registry.register(
             "requests",
-            "Answered requests",
+            "Requests by endpoint and status class of the response",
             metrics.families.requests.clone(),
         );
         registry.register_with_unit(
             "request_duration",
-            "From the head of a request to that of its answer",
+            "Time from the request head to the response head",
             Unit::Seconds,
             metrics.families.durations.clone(),
         );
         registry.register(
             "upstream_errors",
-            "Requests without an upstream answer",
+            "Requests to which the upstream gave no response",
             metrics.upstream_errors.clone(),
         );
         registry.register(
             "incidents",
-            "Things worth a look",
+            "Incidents that an operator should look at",
             metrics.incidents.clone(),
         );
         registry.register(
@@ -99,7 +97,7 @@ impl Metrics {
         );
         registry.register(
             "build",
-            "Version",
+            "Version of pkce-gate",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
         );
         Self {
@@ -108,31 +106,30 @@ impl Metrics {
         }
     }
 
-    /// An upstream that events tell of.
+    /// Creates the counters of an upstream.
     pub(crate) fn upstream(&self, name: &str) -> Upstream {
         Upstream::new(name, &self.families)
     }
 
-    /// Open client connections.
     pub(crate) fn connections(&self) -> &Gauge {
         &self.connections
     }
 
-    /// Something whose numbers are read when they are asked for.
+    /// Registers a collector whose numbers are read on each scrape.
     pub(crate) fn register(&self, collector: Box<dyn Collector>) {
         self.registry().register_collector(collector);
     }
 
-    /// Lines that the log has dropped are a metric too.
+    /// Registers the counter of lost log lines.
     pub(crate) fn count_dropped_lines(&self, dropped: Counter) {
         self.registry().register(
             "log_lines_dropped",
-            "Log lines that were not read in time",
+            "Log lines lost because the queue was full or they could not be written",
             dropped,
         );
     }
 
-    /// The OpenMetrics text.
+    /// All metrics in the OpenMetrics text format.
     pub(crate) fn encode(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
         text::encode(&mut out, &self.registry())?;
@@ -172,7 +169,7 @@ impl Metrics {
             Event::Reloaded { .. } => self.reloaded("applied"),
             Event::ReloadFailed { .. } => self.reloaded("failed"),
             Event::Library { .. } => self.incident("library"),
-            // Answers are counted when their head is there ([`Upstream::answered`]).
+            // Responses are counted when their head is known ([`Upstream::answered`]).
             Event::Answered { .. }
             | Event::Panic { .. }
             | Event::LogLinesLost { .. }
@@ -214,7 +211,7 @@ mod tests {
     use crate::telemetry::{Decided, RequestId};
 
     #[test]
-    fn a_decision_is_counted_by_closed_labels_and_never_by_client() {
+    fn decisions_are_not_counted_by_client() {
         let metrics = Metrics::new();
         let upstream = metrics.upstream("legacy");
         for client in ["a", "b"] {

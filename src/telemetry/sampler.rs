@@ -1,9 +1,9 @@
-//! Which lines are written, of those that strangers can make happen as often as they like: each event is counted, and of many
-//! of one kind one is written now and then, which says how many were not.
+//! Sampling of log lines about events that clients can cause at any rate. Every event is counted in the metrics; of
+//! many events of one kind, a line is written now and then, with the number of events that got none.
 //!
-//! A kind is what the labels of an event say. Where it is about a client, that client has lines of its own: one that fails all
-//! the time hides none that fails once a day. But the names are a stranger's to choose, so the first line about each of them
-//! is one of the kind's, and only so many are remembered.
+//! The kind of an event is given by its labels. A client named by an event gets a separate budget, so that a client
+//! that fails constantly does not hide one that fails once a day. As clients choose their names, the first line about
+//! each counts for the kind, and only a limited number of clients is remembered.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -17,10 +17,10 @@ use super::decided::Decided;
 use super::event::Event;
 use super::lines::{ALLOWED, FAILED, Lines};
 
-/// Clients of a kind that have lines of their own, over all kinds.
+/// Maximum number of clients with a separate budget, over all kinds.
 const CLIENTS: usize = 512;
 
-/// What lines are alike.
+/// Events with equal kinds share a budget.
 #[derive(Debug)]
 struct Kind<'e> {
     labels: [&'e str; 5],
@@ -28,7 +28,8 @@ struct Kind<'e> {
 }
 
 impl<'e> Kind<'e> {
-    /// `None`: nothing that a stranger makes happen; or, at `debug`, what has a line for each request.
+    /// `None`: the event is always written, because clients cannot cause it, or because it is written for each request
+    /// at `debug`.
     fn of(event: &'e Event<'_>) -> Option<Self> {
         let failed = |name, upstream, detail| Self {
             labels: [name, upstream, detail, "", ""],
@@ -85,22 +86,21 @@ impl<'e> Kind<'e> {
     }
 }
 
-/// Chooses what is written.
 #[derive(Debug)]
 pub(super) struct Sampler {
     clock: Clock,
-    /// Keyed: a stranger chooses the names of clients, and which of them share lines cannot be foreseen.
+    /// Keyed: clients choose their names, and must not be able to predict which of them share a budget.
     key: RandomState,
     lines: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// As many as there are labels.
+    /// One entry for each combination of labels that occurred.
     kinds: HashMap<u64, Lines>,
-    /// At most [`CLIENTS`].
+    /// At most [`CLIENTS`] entries.
     clients: HashMap<u64, Lines>,
-    /// When there may be room again.
+    /// When to look for room again.
     sweep: Timestamp,
 }
 
@@ -113,9 +113,9 @@ impl Sampler {
         }
     }
 
-    /// Whether this event gets a line, and how many like it, before it, got none.
+    /// Whether the event gets a line; if so, the number of similar events before it that got none.
     pub(super) fn line(&self, event: &Event<'_>) -> Option<u64> {
-        // What is most frequent has its lines where they need not be looked for.
+        // The most frequent events need no search: their budget is part of the upstream.
         if let Event::Decision {
             upstream,
             endpoint,
@@ -151,7 +151,7 @@ impl Sampler {
 }
 
 impl Table {
-    /// Whether one more client may have lines of its own. What is at rest makes room, which is looked for now and then.
+    /// Whether another client may get a separate budget. Unused entries are removed from time to time.
     fn has_room(&mut self, now: Timestamp) -> bool {
         if self.clients.len() >= CLIENTS && self.sweep <= now {
             self.clients.retain(|_, lines| !lines.is_at_rest(now));

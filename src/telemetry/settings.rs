@@ -1,17 +1,13 @@
-//! How the log is written.
-
 use serde::Serialize;
 
-/// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The most detailed level that is written.
     pub level: Level,
-    /// One JSON object a line, or text.
     pub format: Format,
 }
 
-/// Levels, from few lines to many.
+/// Log levels, from few lines to many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
@@ -23,15 +19,14 @@ pub enum Level {
     Info,
     /// Every request.
     Debug,
-    /// Everything.
+    /// Everything; no event has this level at present.
     Trace,
 }
 
-/// The shape of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// `name=value` fields, for people.
     Text,
 }

@@ -1,4 +1,4 @@
-//! The one place to which everything that happens is told: its sinks are the metrics and the log.
+//! Passes events to the metrics and the log.
 
 use std::sync::Arc;
 
@@ -10,24 +10,22 @@ use super::metrics::Metrics;
 use super::sampler::Sampler;
 use super::settings::{Level, Settings};
 
-/// Tells events to the log and to the metrics. Cheap to clone.
+/// Passes events to the metrics and the log. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Telemetry(Arc<Told>);
+pub(crate) struct Telemetry(Arc<Inner>);
 
 #[derive(Debug)]
-struct Told {
+struct Inner {
     metrics: Metrics,
     sampler: Sampler,
     log: Option<Log>,
 }
 
 impl Telemetry {
-    /// With a registry of its own, and without a log.
     pub(crate) fn new() -> Self {
         Self::to(None)
     }
 
-    /// With that log.
     pub(crate) fn logging(log: &Log) -> Self {
         let telemetry = Self::to(Some(log.clone()));
         telemetry.0.metrics.count_dropped_lines(log.lost());
@@ -35,14 +33,14 @@ impl Telemetry {
     }
 
     fn to(log: Option<Log>) -> Self {
-        Self(Arc::new(Told {
+        Self(Arc::new(Inner {
             metrics: Metrics::new(),
             sampler: Sampler::new(Clock::system()),
             log,
         }))
     }
 
-    /// Something happened. It is counted, and has a line in the log unless there are too many like it.
+    /// Counts an event, and logs it unless too many like it are logged.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.0.metrics.count(event);
         let Some(log) = self.0.log.as_ref().filter(|log| log.has(event.level())) else {
@@ -58,14 +56,14 @@ impl Telemetry {
         }
     }
 
-    /// Changes how the log is written from now on.
+    /// Changes level and format of the log from now on.
     pub(crate) fn set_log(&self, settings: Settings) {
         if let Some(log) = &self.0.log {
             log.set(settings);
         }
     }
 
-    /// Whether the operator wants a line for each request, and so for each event.
+    /// Whether the level is `debug` or more detailed, so that every event is logged.
     pub(crate) fn logs_requests(&self) -> bool {
         let log = self.0.log.as_ref();
         log.is_some_and(|log| log.has(Level::Debug))
@@ -76,7 +74,6 @@ impl Telemetry {
         self.0.log.as_ref()
     }
 
-    /// For the admin listener.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }

@@ -1,7 +1,7 @@
-//! An upstream as events tell of it: its name, and the counters that every request moves.
+//! An upstream's name and the counters that every request updates.
 //!
-//! A family finds a counter by its labels, which costs several times as much as counting. What every request needs is
-//! therefore found once, when it first happens: until then there is no such series, as with any other.
+//! Looking up a counter by its labels costs several times as much as counting. So the frequent ones are looked up once,
+//! when they are first needed; until then their series do not exist, as with all others.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::lines::Lines;
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
 
-/// Made by [`super::metrics::Metrics::upstream`].
+/// Created by [`super::metrics::Metrics::upstream`].
 #[derive(Debug)]
 pub(crate) struct Upstream {
     name: String,
@@ -27,7 +27,6 @@ pub(crate) struct Upstream {
     other: Counters,
 }
 
-/// Of one endpoint.
 #[derive(Debug, Default)]
 struct Counters {
     allowed: OnceLock<Counter>,
@@ -37,12 +36,12 @@ struct Counters {
     client_error: OnceLock<Counter>,
     server_error: OnceLock<Counter>,
     duration: OnceLock<Histogram>,
-    /// About what is allowed.
+    /// The budget for lines about allowed requests.
     lines: Mutex<Lines>,
 }
 
 impl Counters {
-    /// The class of a status, and its counter.
+    /// The class of a status and its counter.
     fn of(&self, status: u16) -> (&'static str, &OnceLock<Counter>) {
         match status {
             100..=199 => ("1xx", &self.informational),
@@ -72,12 +71,11 @@ impl Upstream {
         }
     }
 
-    /// As configured.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The lines about what is allowed there.
+    /// The budget for lines about allowed requests at this endpoint.
     pub(super) fn allowed_lines(&self, endpoint: Endpoint) -> MutexGuard<'_, Lines> {
         let lines = &self.at(endpoint).lines;
         lines.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,7 +103,7 @@ impl Upstream {
         };
     }
 
-    /// Counts an answer. `took`: from the request's head to that of the answer.
+    /// Counts a response. `took` is the time from the request head to the response head.
     pub(crate) fn answered(&self, endpoint: Endpoint, status: u16, took: Duration) {
         let counters = self.at(endpoint);
         let (status, requests) = counters.of(status);
@@ -152,7 +150,6 @@ mod tests {
         Endpoint::Other,
     ];
 
-    /// The samples of a metric, without those of other ones.
     fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
         let text = metrics.encode().unwrap();
         let mut samples: Vec<_> = text
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_appears_when_it_first_counts() {
+    fn a_series_appears_with_its_first_count() {
         let metrics = Metrics::new();
         let _upstreams = ["a", "b"].map(|name| metrics.upstream(name));
         for name in ["decisions_total", "requests_total", "request_duration"] {
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn each_endpoint_and_class_of_status_is_counted_apart() {
+    fn requests_are_counted_by_endpoint_and_status_class() {
         let metrics = Metrics::new();
         let (one, other) = (metrics.upstream("a\"b"), metrics.upstream("other"));
         let statuses = [

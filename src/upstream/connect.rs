@@ -1,4 +1,4 @@
-//! New connections: TCP, and TLS with the system's roots or a CA file.
+//! Opening connections: TCP, and TLS with the system's roots or a CA file.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,6 @@ use crate::socket::{self, Batch};
 use super::lookups::Lookups;
 use super::settings::Settings;
 
-/// Opens connections to one upstream.
 #[derive(Clone)]
 pub(crate) struct Connector {
     host: String,
@@ -31,79 +30,65 @@ pub(crate) struct Connector {
     tls: Option<Tls>,
 }
 
-/// TLS to one name.
 #[derive(Clone)]
 struct Tls {
     connector: TlsConnector,
     name: ServerName<'static>,
-    /// SHA-256 of the CA file. `None`: the system's roots.
+    /// SHA-256 of the CA file. `None`: the system's roots are used.
     roots: Option<[u8; 32]>,
 }
 
-/// TLS to the upstream cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    /// The CA file.
     #[error("cannot read the CA file {path}: {source}")]
     CaFile {
-        /// As configured.
         path: PathBuf,
-        /// Why.
         source: rustls::pki_types::pem::Error,
     },
-    /// No certificate in it, or one that is none.
-    #[error("the CA file {path} holds no usable certificate")]
-    NoCertificate {
-        /// As configured.
-        path: PathBuf,
-    },
-    /// The system's roots.
+    /// The file contains no certificate, or an invalid one.
+    #[error("the CA file {path} contains no usable certificate")]
+    NoCertificate { path: PathBuf },
     #[error("the system's certificate roots cannot be used: {0}")]
     System(#[from] rustls::Error),
-    /// The host.
     #[error("{0:?} is not a valid TLS server name")]
     Host(String),
 }
 
-/// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoConnection {
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     #[error("connection refused")]
     Refused,
-    /// The name has no address, or nothing answered that knows it.
+    /// The name has no address, or no name server answered.
     #[error("the name cannot be resolved")]
     Unresolvable,
-    /// No way there.
+    /// No route to the host or network.
     #[error("unreachable")]
     Unreachable,
-    /// This process may open no more files.
+    /// The process or the system has reached its limit of open files.
     #[error("out of descriptors")]
     Descriptors,
-    /// The certificate is over, or not begun.
+    /// The certificate has expired or is not valid yet.
     #[error("TLS: the certificate is not valid at this time")]
     CertificateTime,
-    /// The certificate is for another name.
     #[error("TLS: the certificate is for another name")]
     CertificateName,
-    /// The certificate is signed by a stranger.
     #[error("TLS: the certificate is signed by an issuer that is not trusted")]
     CertificateIssuer,
-    /// The certificate is wrong in another way.
-    #[error("TLS: the certificate is not good")]
+    /// The certificate is invalid for another reason.
+    #[error("TLS: the certificate is not valid")]
     Certificate,
-    /// No handshake: another protocol, or none in common.
-    #[error("TLS: no handshake")]
+    /// The handshake failed: the upstream does not speak TLS, or supports no common version or cipher suite.
+    #[error("TLS: the handshake failed")]
     Handshake,
-    /// Broken off while it began.
     #[error("the connection broke while it was opened")]
     Broken,
 }
 
 impl NoConnection {
-    /// Of a connection that was being opened.
+    /// Classifies an error of connecting.
     fn of_tcp(error: &io::Error) -> Self {
-        // Too many in this process, too many on this machine (POSIX).
+        // EMFILE (this process) and ENFILE (the system), as in POSIX.
         const DESCRIPTORS: [i32; 2] = [24, 23];
         let kind = error.kind();
         if error
@@ -122,7 +107,7 @@ impl NoConnection {
         }
     }
 
-    /// Of a handshake over it.
+    /// Classifies an error of the TLS handshake.
     fn of_tls(error: &io::Error) -> Self {
         use rustls::CertificateError as Wrong;
         let inside = error.get_ref();
@@ -154,7 +139,7 @@ impl NoConnection {
 }
 
 impl Connector {
-    /// Reads the roots; fails at start rather than at the first request.
+    /// Loads the roots, so that a problem is reported at start and not at the first request.
     pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
         let tls = settings.tls.then(|| Self::tls(settings)).transpose()?;
         Ok(Self {
@@ -203,13 +188,13 @@ impl Connector {
         })
     }
 
-    /// Whether it trusts the same certificates: the same ones of a file, or the system's.
+    /// Whether both trust the same roots: the system's, or CA files with equal content.
     pub(crate) fn trusts_as(&self, other: &Self) -> bool {
         let roots = |of: &Self| of.tls.as_ref().map(|tls| tls.roots);
         roots(self) == roots(other)
     }
 
-    /// SHA-256 of the CA file as it was read. `None`: there is none.
+    /// SHA-256 of the CA file as it was read. `None`: no CA file is configured.
     pub(crate) fn roots(&self) -> Option<[u8; 32]> {
         self.tls.as_ref()?.roots
     }
@@ -255,7 +240,6 @@ impl std::fmt::Debug for Connector {
     }
 }
 
-/// A connection, encrypted or not.
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(socket::Socket),

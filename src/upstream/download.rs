@@ -1,4 +1,4 @@
-//! The body of a response, which brings its connection back to the pool.
+//! The body of a response. At its end the connection returns to the pool.
 
 use std::error::Error as StdError;
 use std::pin::Pin;
@@ -12,11 +12,12 @@ use hyper::body::Incoming;
 use super::idle::Idle;
 use super::line::Line;
 
-/// As many pieces are read of a body that nobody wants, if they are here already, so that its connection need not be closed.
+/// How many frames are read of an abandoned body, if they are already received, so that the connection need not be
+/// closed.
 const UNWANTED: usize = 4;
 
-/// A response body. Reading it moves the connection that it comes over; at its end the connection can serve another
-/// request. Dropped before, with more to come, it closes the connection.
+/// A response body. Reading it drives the connection that it comes over, which can serve another request after the end
+/// of the body. If it is dropped earlier, with more to come, the connection is closed.
 #[derive(Debug)]
 pub(crate) struct Download<B>
 where
@@ -24,9 +25,9 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     body: Incoming,
-    /// Until the end. Boxed: whoever hands the body on moves a pointer.
+    /// `None` after the end. Boxed, so that passing the body on moves one pointer.
     line: Option<Box<Line<B>>>,
-    /// Where it goes then; `None`: nowhere.
+    /// The pool to which the connection returns; `None`: it must not be reused.
     home: Option<Arc<Idle<B>>>,
 }
 
@@ -41,7 +42,7 @@ where
         home: Option<Arc<Idle<B>>>,
     ) -> Self {
         let mut download = Self { body, line, home };
-        // Nobody polls a body that has nothing to give: its end is now.
+        // An empty body is never polled, so it ends here.
         if download.body.is_end_stream() {
             download.end();
         }
@@ -94,7 +95,7 @@ where
             None => Pin::new(&mut this.body).poll_frame(cx),
         });
         match &frame {
-            // Nobody polls on when a Content-Length is used up.
+            // A body with a `Content-Length` is not polled after its last byte, so the end is noticed here.
             Some(Ok(_)) if !this.body.is_end_stream() => {}
             Some(Ok(_)) | None => this.end(),
             Some(Err(_)) => this.line = None,

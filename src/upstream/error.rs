@@ -1,32 +1,31 @@
-//! Why there is no response, and whether the request can have arrived.
+//! Why there is no response, and whether the request may have reached the upstream.
 
 use super::connect::NoConnection;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UpstreamError {
-    /// No connection: nothing was sent.
+    /// No connection; nothing was sent.
     #[error("cannot connect: {0}")]
     Connect(NoConnection),
-    /// No connection in time: nothing was sent.
-    #[error("connecting takes too long")]
+    /// No connection within the configured time; nothing was sent.
+    #[error("connecting took too long")]
     ConnectTimeout,
-    /// The connection broke; whether the request arrived is unknown.
+    /// The connection broke. The request may have reached the upstream.
     #[error("the connection broke before the response")]
     Broken,
-    /// No response in time.
-    #[error("the response takes too long")]
+    /// No response within the configured time.
+    #[error("the response took too long")]
     ResponseTimeout,
-    /// As many requests as may be are on their way already: nothing was sent.
-    #[error("too many requests are on their way")]
+    /// The maximum number of requests is in flight; nothing was sent.
+    #[error("too many requests are in flight")]
     Overloaded,
-    /// The request itself broke off: its body has no proper end.
-    #[error("the request's body breaks off")]
+    #[error("the request body ended prematurely")]
     Request,
 }
 
 impl UpstreamError {
-    /// Whether the upstream provably has not seen the request.
+    /// Whether the upstream has provably not seen the request.
     pub(crate) const fn is_unsent(self) -> bool {
         match self {
             Self::Connect(_) | Self::ConnectTimeout | Self::Overloaded => true,
@@ -34,7 +33,7 @@ impl UpstreamError {
         }
     }
 
-    /// For metrics.
+    /// The label in metrics.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Connect(NoConnection::Descriptors) => "descriptors",

@@ -1,12 +1,14 @@
-//! Where an answer ends, by its own account: hyper takes one of two accounts and drops the other, and whoever shares a
-//! connection with an answer that ends elsewhere gets the rest of it.
+//! Checks that the end of a response is unambiguous. If a response has both a length and a transfer coding, hyper uses
+//! one and drops the other; if the upstream meant the other one, the rest of the response would be read as that to the
+//! next request.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
-/// Whether it has one account of its end. The same length in several fields is one (RFC 9110 section 8.6), and becomes one
-/// field; everything else that could be read in two ways is none: a length beside a coding, lengths that differ, a list, what
-/// is no number, and codings that nobody has asked for. `read`: the length of the body as hyper has read it, if it knows one.
+/// Whether the end of a response is unambiguous. The same length in several fields is (RFC 9110 section 8.6), and is
+/// reduced to one field. Ambiguous are a length together with a transfer coding, different lengths, a list, a length
+/// that is not a number, and codings other than `chunked`, which the gate does not request. `read` is the length of the
+/// body that hyper found, if any.
 pub(super) fn is_clear(headers: &mut HeaderMap, read: Option<u64>) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let length = lengths.next();
@@ -19,7 +21,7 @@ pub(super) fn is_clear(headers: &mut HeaderMap, read: Option<u64>) -> bool {
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         return codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     };
-    // hyper goes by a length only where there is no coding, or no body.
+    // hyper uses the length only if there is no transfer coding, or no body.
     let is_coded = read.is_none_or(|read| read == 0) && headers.contains_key(TRANSFER_ENCODING);
     if is_coded || !same || !is_number(length) {
         return false;
@@ -50,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_one_account_of_its_end() {
+    fn the_end_of_a_response_must_be_unambiguous() {
         const CL: &str = "content-length";
         const TE: &str = "transfer-encoding";
         for clear in [

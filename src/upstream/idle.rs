@@ -1,4 +1,4 @@
-//! Connections that wait for their next request: last in, first out, so that few stay warm and the rest go idle.
+//! Idle connections, used last in, first out, so that few stay in use and the others expire.
 
 use std::error::Error as StdError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,9 @@ use crate::clock::{Clock, Timestamp};
 
 use super::line::Line;
 
-/// How many unused connections a worker keeps at most.
+/// The maximum number of idle connections of a worker.
 const MAX_IDLE: usize = 256;
 
-/// Connections that wait for their next request.
 #[derive(Debug)]
 pub(super) struct Idle<B>
 where
@@ -40,7 +39,7 @@ where
         }
     }
 
-    /// The response that came over it is through: it can serve another request.
+    /// Returns a connection to the pool after its response has ended, if it can serve another request.
     pub(super) fn keep(&self, line: Box<Line<B>>) {
         if !line.is_ready() {
             return;
@@ -53,8 +52,8 @@ where
         }
     }
 
-    /// The youngest connection. What is too old is closed here: an upstream that closes idle connections after five seconds
-    /// would reset the request instead.
+    /// Takes the most recently used connection. If it is too old, all are closed: an upstream that closes idle
+    /// connections (some after five seconds) would reset the request.
     pub(super) fn take(&self) -> Option<Box<Line<B>>> {
         let now = self.clock.now();
         let mut lines = self.lines();
@@ -66,7 +65,7 @@ where
         Some(line)
     }
 
-    /// Closes what is too old.
+    /// Closes connections that are idle for too long.
     pub(super) fn close_old(&self) {
         let now = self.clock.now();
         self.lines()

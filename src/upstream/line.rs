@@ -1,23 +1,27 @@
-//! One connection to the upstream, driven by the task that uses it: no task of its own, and nothing that has to be woken
+//! One connection to the upstream, driven by the task that uses it: there is no separate task, and so nothing to wake
 //! between a request and its response.
 //!
-//! What it relies on of hyper, each with a test of that number in `line/habits.rs`, which fails when hyper changes it:
+//! This relies on the following behaviour of hyper. For each item, `line/habits.rs` has a test with its number, which
+//! fails if hyper changes it:
 //!
-//! 1. `try_send_request` only queues: nothing is written before the connection is polled, and one poll writes the request out.
-//! 2. Nothing but the connection makes a response ready: when a poll of it has read the head, the response is there, and its own
-//!    waker is not needed.
-//! 3. A response is handed out before the request's body has ended; the connection goes on with that body when it is polled.
-//! 4. A connection reads before it writes: what the upstream has closed, or sent unasked, shows in the poll that was to write the
-//!    request, and the connection has ended then without a byte of it on the wire.
-//! 5. A request of which nothing was written comes back with the error, at the latest when the connection is dropped. One that
-//!    was written in part does not.
-//! 6. A piece of a response's body that was asked for comes by one poll of the connection. One piece is read ahead of that, and each
-//!    is smaller than twice `max_buf_size`.
-//! 7. A body with a `Content-Length` is at its end with its last byte; one in chunks when it says so.
-//! 8. The sender is ready as soon as the response's body is at its end and the request's is through, where both sides keep the
-//!    connection; without another poll. Else it never is again.
-//! 9. A connection without its sender ends by itself when the exchange on it is over, and not before.
-//! 10. The response takes part in tokio's cooperative budget: a task that has used it up is told "not yet" of one that is there.
+//! 1. `try_send_request` only queues the request. Nothing is written before the connection is polled, and one poll
+//!    writes the request.
+//! 2. Only polling the connection makes a response ready. After the poll that has read the head, the response is ready,
+//!    so its own waker is not needed.
+//! 3. A response is returned before the request's body has ended; the connection continues to send that body when it is
+//!    polled.
+//! 4. A connection reads before it writes. If the upstream has closed it, or has sent something unrequested, the poll
+//!    that would write the request ends the connection without writing a byte.
+//! 5. A request of which nothing was written is returned with the error, at the latest when the connection is dropped.
+//!    One that was partly written is not.
+//! 6. A frame of a response body becomes available by one poll of the connection. At most one frame is read ahead, and
+//!    each is smaller than twice `max_buf_size`.
+//! 7. A body with a `Content-Length` ends with its last byte; a chunked one with its last chunk.
+//! 8. The sender is ready as soon as the response body has ended and the request body is sent, without another poll, if
+//!    both sides keep the connection open. Otherwise it is never ready again.
+//! 9. A connection without its sender ends when its exchange is complete, and not before.
+//! 10. The response takes part in tokio's cooperative budget: a task without budget gets `Pending` for a response that
+//!     is ready.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -43,20 +47,20 @@ use crate::clock::{Clock, Timestamp};
 use super::connect::Socket;
 use super::upload::Upload;
 
-/// Bytes of the head of a response, and of what is read or written ahead on one connection: that lies there for as long as the
-/// client at the other end takes nothing.
+/// The maximum size of a response head, and of the bytes buffered on one connection, which stay in memory as long as
+/// the client does not read.
 const BUFFER: usize = 64 * 1024;
 
-/// A connection and the two ends that hyper gives it.
+/// A connection to the upstream, with hyper's sender and connection.
 pub(super) struct Line<B>
 where
     B: Body + 'static,
 {
     sender: SendRequest<B>,
-    /// `None` when it has ended.
+    /// `None` after the connection has ended.
     connection: Option<Connection<TokioIo<Socket>, B>>,
     relay: Arc<Relay>,
-    /// What the connection is polled with, whoever polls it.
+    /// The waker with which the connection is polled, whichever task polls it.
     waker: Waker,
 }
 
@@ -65,7 +69,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// `limit`: how long a response may take.
+    /// `limit` is the maximum time to the head of a response.
     pub(super) async fn new(
         socket: Socket,
         limit: Duration,
@@ -89,10 +93,10 @@ where
         })
     }
 
-    /// Sends a request and waits for the head of its response; `None`: for too long. A request that was not written at all
-    /// comes back with the error.
+    /// Sends a request and waits for the head of its response. `None`: it took too long. A request of which nothing was
+    /// written is returned with the error.
     ///
-    /// As long as a body that is still being uploaded moves, the time for the response has not begun.
+    /// The time limit starts anew as long as a request body is still making progress.
     pub(super) fn send(
         &mut self,
         request: Request<B>,
@@ -107,14 +111,14 @@ where
         relay.works();
         relay.awaits_response();
         let mut pieces = upload.map(Upload::pieces);
-        // Its channel would now and then say that it is not ready so that other tasks have their turn; tokio's word for it is
-        // meant for the task, which nobody here would wake.
+        // hyper's channel takes part in tokio's cooperative budget: without this it could return `Pending` for a ready
+        // response, and wake a waker that is ignored here.
         let response = unconstrained(sender.try_send_request(request));
         async move {
             let mut response = pin!(response);
             let answer = poll_fn(|cx| {
                 drive(connection, relay, waker, cx);
-                // Nobody but the connection can make it ready, and that has just had its turn.
+                // A no-op waker suffices: only the connection makes the response ready, and it was just polled.
                 let polled = response
                     .as_mut()
                     .poll(&mut Context::from_waker(Waker::noop()));
@@ -133,14 +137,14 @@ where
         }
     }
 
-    /// The next piece of the body of the response that came over this line.
+    /// The next frame of the body of the response that comes over this connection.
     pub(super) fn poll_body(
         &mut self,
         body: &mut Incoming,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut ask = || Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()));
-        // The connection reads on when it is asked to, so ask first; then it has its turn.
+        // hyper reads more only after the body was polled, so the body is polled first, then the connection.
         self.relay.works();
         match ask() {
             Poll::Pending => {
@@ -151,20 +155,21 @@ where
         }
     }
 
-    /// Whether another request may go over it.
+    /// Whether the connection can serve another request.
     pub(super) fn is_ready(&self) -> bool {
         self.connection.is_some() && self.sender.is_ready()
     }
 
-    /// No one uses it for now, and no one is woken for it.
+    /// Marks the connection as unused; no task is woken for it.
     pub(super) fn rest(&self) {
         self.relay.rest();
     }
 
-    /// Goes on by itself, for a request that is longer on its way than the response to it.
+    /// Drives the connection in a separate task, for a request whose body is still being sent when its response has
+    /// ended.
     pub(super) fn run_alone(self, tasks: &TaskTracker) {
         if let Some(connection) = self.connection {
-            // Its errors are those of the bodies on it.
+            // Errors are reported by the bodies.
             tasks.spawn(async move { drop(connection.await) });
         }
     }
@@ -176,7 +181,7 @@ fn builder() -> http1::Builder {
     builder
 }
 
-/// Lets the connection do what it can. When it has ended it is dropped, so that whatever it has not taken comes back.
+/// Polls the connection. After its end it is dropped, so that unsent requests are returned.
 fn drive<B>(
     connection: &mut Option<Connection<TokioIo<Socket>, B>>,
     relay: &Relay,
@@ -205,8 +210,8 @@ where
     }
 }
 
-/// Wakes the task that uses the line at the moment. hyper keeps the waker of the socket and of its channels; were it that of
-/// the task, each step of ours would wake the task that is taking it.
+/// Wakes the task that currently uses the connection. hyper keeps the waker of the last poll in the socket and its
+/// channels; with the task's own waker, each step of the task would wake the task itself.
 #[derive(Debug)]
 struct Relay {
     clock: Clock,
@@ -220,26 +225,26 @@ struct State {
     response: Awaited,
 }
 
-/// Who uses the line, and whether it has to be woken when the connection can go on.
+/// The task that uses the connection, and whether it has to be woken.
 #[derive(Debug)]
 enum User {
-    /// Nobody: it lies in the pool. A request makes that `Works`.
+    /// The connection is idle in the pool. A request changes this to `Works`.
     Nobody,
-    /// A task that is taking a step, and gives the connection its turn before it sleeps (that makes it `Sleeps`) or has no need of it
-    /// at the moment: not to be woken.
+    /// A task is running; it polls the connection before it waits (`Sleeps`), or does not need it at the moment. It
+    /// must not be woken.
     Works,
-    /// A task that has given the connection its turn and waits for it: to be woken. Its next step makes it `Works`.
+    /// A task has polled the connection and waits for it. It must be woken; its next step changes this to `Works`.
     Sleeps(Waker),
 }
 
-/// The head of a response.
+/// The wait for the head of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
-    /// There is nothing to wait for: no request is out, or its response is here.
+    /// No request is outstanding, or its response has arrived.
     Not,
-    /// It is waited for since then. The worker's rounds make that `Late`.
+    /// Waiting since this time. The worker's rounds change this to `Late`.
     Since(Timestamp),
-    /// It takes too long. With a body that still moves, the time begins anew.
+    /// The wait took too long. If the request body has made progress, the time starts again.
     Late,
 }
 
@@ -260,11 +265,11 @@ impl Relay {
     }
 
     fn user_is(&self, user: User) {
-        // Dropped when the lock is free again.
+        // Dropped after the lock is released.
         let _before = std::mem::replace(&mut self.state().user, user);
     }
 
-    /// From now on.
+    /// Starts the time limit now.
     fn awaits_response(&self) {
         self.state().response = Awaited::Since(self.clock.now());
     }

@@ -1,51 +1,54 @@
-//! Whether a body could be read as a request.
+//! Detects request bodies that could be read as an HTTP request.
 //!
-//! Servers are known that answer without reading the body, or with a part of it unread, and read on where they stopped: what
-//! stands there is their next request, and the answer to it, or the next person's request put together with it, is somebody
-//! else's. So whoever's body holds anything that could begin a request, anywhere in it, has a connection of his own.
+//! Some servers respond without reading the body, or after reading a part of it, and then parse the unread rest as the
+//! next request (request smuggling). The response to that, or to the next user's request appended to it, would reach
+//! another user. So a request whose body contains anything that could begin a request, at any position, gets its own
+//! connection, which is not reused.
 //!
-//! What begins a request is a word, a blank, and what a target begins with; or a version after a blank; or one of the methods
-//! before one. A form has no blanks at all, and JSON has them beside quotes, so both keep their connection. What is taken for a
-//! request without being one costs a connection, and nothing else.
+//! A request begins with a word, a blank, and the beginning of a target; or has a version after a blank; or begins with
+//! a known method and a blank. A form contains no blanks, and JSON has them only beside quotes, so both are not
+//! affected. A false positive only costs a connection.
 
-/// As many bytes are remembered: the longest method, and what stands before it.
+/// Number of bytes that are remembered: the longest method and the byte before it.
 const REMEMBERED: u32 = 8;
-/// A form is looked through in pieces of this size, each in a few instructions: byte by byte, it would be 7 % of a POST.
+/// A body is searched in blocks of this size, each in a few instructions: byte by byte, a form would take 7 % of a
+/// POST.
 const STRIDE: usize = 64;
-/// Every byte of eight, for a look at all of them at once.
+/// The byte 1 in each of eight positions, to compare eight bytes at once.
 const EACH: u64 = u64::from_ne_bytes([1; 8]);
 
-/// The methods of RFC 9110 and RFC 5789, in lower case. Those that nobody knows are found by what follows.
+/// The methods of RFC 9110 and RFC 5789, in lower case. Other methods are recognised by the target or version that
+/// follows.
 const METHODS: [&[u8]; 9] = [
     b"get", b"put", b"head", b"post", b"patch", b"trace", b"delete", b"options", b"connect",
 ];
-/// What a version begins with, in lower case.
+/// The beginning of an HTTP version, in lower case.
 const VERSION: &[u8] = b"http/";
 
-/// How far the look at one body has come.
+/// The state of the search in one body.
 #[derive(Debug, Clone)]
 pub(crate) struct Lookalike {
-    /// The last bytes, the youngest in the lowest place. It begins with line feeds: a body is the beginning of a line.
+    /// The last eight bytes, the latest in the lowest position. Initially line feeds, because a body begins a line.
     last: u64,
     after: After,
     is_one: bool,
 }
 
-/// What the next byte stands after.
+/// The context of the next byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
-    /// Nothing that matters.
+    /// No context that matters.
     Anything,
     Blank,
-    /// The beginning of a word that stands after a blank.
+    /// The beginning of a word after a blank.
     Word {
-        /// As many bytes of it are those of a version; 0: it is none.
+        /// How many bytes of [`VERSION`] the word matches; 0 if it is not a version.
         version: usize,
         scheme: Scheme,
     },
 }
 
-/// Whether the word could be an absolute target.
+/// Whether the word may be an absolute target (`scheme:/`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scheme {
     No,
@@ -64,7 +67,7 @@ impl Default for Lookalike {
 }
 
 impl Lookalike {
-    /// Looks at the next bytes of a body, and says whether it could be read as a request by now.
+    /// Examines the next bytes of the body. Returns whether the body so far could be read as a request.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> bool {
         while !self.is_one {
             if self.after == After::Anything {
@@ -83,7 +86,7 @@ impl Lookalike {
         self.is_one
     }
 
-    /// Whether what it has seen could be.
+    /// Whether the body so far could be read as a request.
     pub(crate) fn is_one(&self) -> bool {
         self.is_one
     }
@@ -131,7 +134,7 @@ impl Lookalike {
         };
     }
 
-    /// Whether the last word is a method, in capitals wherever it begins, or in any case at the beginning of a line.
+    /// Whether the last word is a method: in capitals at any position, or in any case at the beginning of a line.
     fn is_after_method(&self) -> bool {
         let lower = self.last | u64::from_be_bytes([0x20; REMEMBERED as usize]);
         METHODS.iter().any(|method| {
@@ -140,7 +143,7 @@ impl Lookalike {
             let value = method
                 .iter()
                 .fold(0, |value, &byte| value << u8::BITS | u64::from(byte));
-            // Capitals have none of the bits that `lower` has set.
+            // In capitals the bits are clear that `lower` sets.
             let capitals = value & !u64::from_be_bytes([0x20; REMEMBERED as usize]);
             let begins_line = matches!(
                 self.last.to_be_bytes().get(7 - method.len()),
@@ -170,8 +173,8 @@ fn word(version: usize, scheme: Scheme) -> After {
     }
 }
 
-/// What some server takes for the end of a word in a request line: every control character but the line feed, and what is a
-/// blank in Latin-1.
+/// Whether some server accepts the byte as the end of a word in a request line: all control characters except the line
+/// feed, and the blanks of Latin-1.
 const fn is_blank(byte: u8) -> bool {
     (byte <= b' ' && byte != b'\n') || byte == 0x85 || byte == 0xa0
 }
@@ -187,7 +190,7 @@ fn first_blank(bytes: &[u8]) -> Option<usize> {
         }
         before += STRIDE;
     }
-    // The end is looked at with what stands before it, at once.
+    // Examines the last block together with the bytes before it, at once.
     if bytes.last_chunk().is_some_and(|end| !may_hold_blank(end)) {
         return None;
     }
@@ -195,12 +198,12 @@ fn first_blank(bytes: &[u8]) -> Option<usize> {
     Some(before + at)
 }
 
-/// Whether there is anything but printable ASCII in it.
+/// Whether the block contains a byte that is not printable ASCII.
 fn may_hold_blank(stride: &[u8; STRIDE]) -> bool {
     let (eights, _none) = stride.as_chunks::<8>();
     let seen = eights.iter().fold(0, |seen, eight| {
         let eight = u64::from_ne_bytes(*eight);
-        // What is below `!` borrows from the highest bit; what is no ASCII has it already.
+        // A byte below `!` borrows from the highest bit; in a byte that is not ASCII that bit is already set.
         seen | eight | eight.wrapping_sub(EACH * u64::from(b'!'))
     });
     seen & (EACH << 7) != 0
@@ -215,7 +218,7 @@ mod tests {
         Lookalike::default().feed(body)
     }
 
-    /// What keeps its connection.
+    /// Bodies that do not look like a request.
     const ORDINARY: &[&str] = &[
         "",
         "a",
@@ -232,7 +235,7 @@ mod tests {
         "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\nx\r\n--b--\r\n",
     ];
 
-    /// What does not.
+    /// Bodies that could be read as a request.
     const REQUESTS: &[&str] = &[
         "GET /x HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET /x HTTP/1.1\r\nHost: a\r\nX: ",
@@ -263,7 +266,7 @@ mod tests {
         "x coap+tcp://a",
         "\r\n\r\nGET /x",
         "\n\nOPTIONS x",
-        // The upstream reads a part of it.
+        // If the upstream reads only a part of these.
         "a=b&c=GET /x",
         "name=value&GET x\r\n",
         r#"{"a": "b"}PUT x"#,
@@ -272,7 +275,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_could_begin_a_request_is_found_and_forms_and_json_are_not() {
+    fn requests_in_bodies_are_found_but_forms_and_json_are_accepted() {
         for body in ORDINARY {
             assert!(!is_one(body.as_bytes()), "{body:?}");
         }
@@ -285,10 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_found_wherever_it_begins_and_however_it_is_cut() {
+    fn a_request_is_found_at_any_position_and_in_any_pieces() {
         for request in REQUESTS {
             for before in [0, 1, 7, 30, 31, 32, 33, 64, 1000] {
-                // Lower case is a method at the beginning of a line only.
+                // In lower case a method counts only at the beginning of a line.
                 let body = ["x".repeat(before), "\n".to_owned(), (*request).to_owned()].concat();
                 assert!(is_one(body.as_bytes()), "{body:?}");
                 let mut look = Lookalike::default();
@@ -298,7 +301,7 @@ mod tests {
         }
     }
 
-    /// Of which anything can be made.
+    /// Pieces that random bodies are made of.
     const PARTS: &[&[u8]] = &[
         b"GET",
         b"options",
@@ -320,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_judged_like_the_whole(
+        fn a_body_in_pieces_is_judged_like_the_whole(
             words in proptest::collection::vec(
                 proptest::sample::select(PARTS),
                 0..12,

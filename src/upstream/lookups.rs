@@ -1,4 +1,4 @@
-//! What a name stands for: asked of the system's resolver, which takes a thread until it answers.
+//! Name resolution with the system's resolver, which blocks a thread until it answers.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// Lookups at a time. A name server that does not answer holds each thread for as long as the resolver likes, also when the request
-/// is over that wanted to know; without a limit every further request would add a thread.
+/// Maximum number of concurrent lookups. A name server that does not answer blocks each thread until the resolver gives
+/// up, even if the request has ended meanwhile; without a limit every further request would block another thread.
 const AT_A_TIME: usize = 16;
 
-/// The turns of one upstream. Who waits for one waits as a request does: with a limit, and without a thread.
+/// Limits the lookups of one upstream. A request that waits for its turn does so within its own time limit, and without
+/// a thread.
 #[derive(Debug, Clone)]
 pub(super) struct Lookups(Arc<Semaphore>);
 
@@ -20,7 +21,7 @@ impl Lookups {
         Self(Arc::new(Semaphore::new(AT_A_TIME)))
     }
 
-    /// The addresses of a host, which is a name or an address itself.
+    /// The addresses of a host, which is a name or an IP address.
     pub(super) async fn of(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -37,7 +38,7 @@ impl Lookups {
         let turn = Arc::clone(&self.0).acquire_owned().await;
         let turn = turn.map_err(io::Error::other)?;
         let answer = spawn_blocking(move || {
-            let _turn = turn; // the thread's, however long it takes
+            let _turn = turn; // held until the thread has finished
             ask()
         });
         answer.await.map_err(io::Error::other)?
@@ -57,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn lookups_that_hang_take_so_many_threads_and_no_more_also_when_nobody_waits() {
+    fn hanging_lookups_block_a_limited_number_of_threads() {
         let lookups = Lookups::new();
         let runtime = runtime();
         let (tell, told) = channel();
@@ -69,11 +70,11 @@ mod tests {
                 tell.send(()).ok();
                 ended.lock().unwrap().recv().map_err(io::Error::other)
             });
-            // It is asked, and given up at once.
+            // The lookup is started, and the request given up at once.
             runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    _ = hangs => panic!("it hangs"),
+                    _ = hangs => panic!("it must hang"),
                     () = std::future::ready(()) => {}
                 }
             });
@@ -81,16 +82,16 @@ mod tests {
         for _ in 0..AT_A_TIME {
             told.recv().unwrap();
         }
-        assert_eq!(lookups.0.available_permits(), 0, "each has its thread");
+        assert_eq!(lookups.0.available_permits(), 0, "each blocks a thread");
         let next = lookups.in_turn(|| Ok("an answer"));
         runtime.block_on(async {
             tokio::pin!(next);
             tokio::select! {
                 biased;
-                _ = &mut next => panic!("it waits for its turn"),
+                _ = &mut next => panic!("it must wait for its turn"),
                 () = std::future::ready(()) => {}
             }
-            // The resolver gives up.
+            // The resolver gives up on all lookups.
             drop(end);
             assert_eq!(next.await.unwrap(), "an answer");
         });

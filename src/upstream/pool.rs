@@ -1,4 +1,4 @@
-//! One worker's connections to one upstream.
+//! The connections of one worker to one upstream.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use super::line::Line;
 use super::settings::Settings;
 use super::upload::Upload;
 
-/// Sends requests to one upstream.
 #[derive(Debug)]
 pub(crate) struct Client<B>
 where
@@ -39,16 +38,16 @@ where
     idle: Arc<Idle<B>>,
 }
 
-/// Whether nothing more can come of a response than is read as its body. Servers are known that send one where there is none,
-/// after HEAD above all, and others that take the body of a GET for the next request: what is in the connection then would be
-/// the answer to the next request, somebody else's.
+/// Whether nothing can follow the response on its connection that was not read as its body. Some servers send a body
+/// where none is allowed, above all after HEAD, and others parse the body of a GET as the next request. The rest would
+/// be read as the response to the next request, which may be another user's.
 fn ends_surely<T>(is_odd: bool, response: &Response<T>) -> bool {
     let is_empty = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status());
     !is_odd && !is_empty
 }
 
-/// Schemes that authenticate a connection in place of a request (NTLM and Negotiate of Windows, RFC 4559): what comes over it
-/// afterwards is that user's.
+/// Schemes that authenticate the connection instead of the request (NTLM and Negotiate of Windows, RFC 4559): later
+/// requests on it are treated as that user's.
 const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"nego2", b"kerberos"];
 
 fn is_of_connections(scheme: &[u8]) -> bool {
@@ -61,13 +60,12 @@ fn words(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     words.filter(|word| !word.is_empty())
 }
 
-/// Whether a request authenticates its connection.
 fn has_credentials_of_connection(headers: &HeaderMap) -> bool {
     let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
     credentials.any(|value| words(value).next().is_some_and(is_of_connections))
 }
 
-/// Whether a server asks for that, or goes on with it. One field may have several challenges.
+/// Whether the response requests or continues such an authentication. One field may contain several challenges.
 fn asks_for_credentials_of_connection(headers: &HeaderMap) -> bool {
     let mut challenges = headers.get_all(header::WWW_AUTHENTICATE).iter();
     challenges.any(|value| words(value).any(is_of_connections))
@@ -78,7 +76,8 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// With no connections yet, and `most_idle` that nothing uses at most. `tasks` runs those whose request outlasts the response.
+    /// Creates a client without connections. `most_idle` limits the idle ones; `tasks` runs connections whose request
+    /// is still being sent when the response has ended.
     pub(crate) fn new(
         connector: Connector,
         settings: &Settings,
@@ -99,10 +98,10 @@ where
         }
     }
 
-    /// Sends one request and waits for the head of its response. A pooled connection that turns out to be closed
-    /// before a byte was written is replaced; once a byte may have been written nothing is ever sent twice.
+    /// Sends one request and waits for the head of its response. A pooled connection that was closed before a byte was
+    /// written is replaced; once a byte may have been written, nothing is ever sent twice.
     ///
-    /// As long as a body that is still being uploaded moves, the time for the response has not begun.
+    /// The time limit for the response does not start as long as the request body makes progress.
     pub(crate) async fn send(
         &self,
         mut request: Request<B>,
@@ -117,7 +116,7 @@ where
             let fresh = pooled.is_none();
             let mut line = match pooled {
                 Some(line) => line,
-                // Boxed, because it is rare and large.
+                // Boxed, because this is rare and the future is large.
                 None => Box::pin(self.open()).await?,
             };
             match line.send(request, upload.as_deref()).await {
@@ -149,14 +148,15 @@ where
         is_odd: bool,
         upload: Option<&Upload>,
     ) -> Response<Download<B>> {
-        // All of the body was seen, or it is still on its way and the connection is not used again for that reason.
+        // Either the whole body was examined, or it is still being sent and the connection is not reused for that
+        // reason.
         let is_lookalike = upload.is_some_and(Upload::is_lookalike);
         let is_reusable = ends_surely(is_odd, &response)
             && !is_lookalike
             && !asks_for_credentials_of_connection(response.headers());
         let home = is_reusable.then(|| Arc::clone(&self.idle));
-        // A request that is still on its way when its response has begun keeps the connection busy for as long as its client
-        // likes, whoever reads the response and however slowly.
+        // A request that is still being sent keeps the connection busy for as long as the client takes, independently
+        // of how the response is read, so the connection is driven by a task.
         let line = if upload.is_none_or(Upload::is_through) {
             Some(line)
         } else {
@@ -166,7 +166,7 @@ where
         response.map(|body| Download::new(body, line, home))
     }
 
-    /// How long the upstream may be silent.
+    /// The maximum time for which the upstream may send nothing.
     pub(crate) fn patience(&self) -> Duration {
         self.response
     }
@@ -183,7 +183,8 @@ where
         Ok(Box::new(line))
     }
 
-    /// Closes what nobody uses; called now and then, so that sockets do not stay open for ever in quiet times.
+    /// Closes connections that are idle for too long. Called regularly, so that sockets do not stay open while there
+    /// are no requests.
     pub(crate) fn close_idle(&self) {
         self.idle.close_old();
     }

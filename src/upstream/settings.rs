@@ -1,34 +1,30 @@
-//! What is configured of one upstream's connections.
+//! Settings of the connections to one upstream.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the upstream is and how long it may take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Speak TLS.
     pub tls: bool,
-    /// Host name or address, without brackets.
+    /// Host name or IP address, without brackets.
     pub host: String,
-    /// Port.
     pub port: u16,
-    /// PEM file with the roots to trust instead of the system's.
+    /// PEM file with CA certificates to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// For one connection, TLS included.
+    /// Maximum time to open a connection, including TLS.
     pub connect: Duration,
-    /// From the end of the request to the head of the response, and between two pieces of its body.
+    /// Maximum time from the end of the request to the head of the response, and between two pieces of its body.
     pub response: Duration,
-    /// How long an unused connection is kept.
+    /// How long an idle connection is kept.
     pub idle: Duration,
 }
 
 impl Settings {
-    /// `host:port` as a Host header has it: without the scheme's own port.
+    /// `host:port` as in a `Host` header: without the scheme's default port.
     pub fn authority(&self) -> String {
         authority(&self.host, self.port, self.tls)
     }
 
-    /// `scheme://authority`.
     pub fn origin(&self) -> String {
         format!(
             "{}://{}",
@@ -38,7 +34,7 @@ impl Settings {
     }
 }
 
-/// `host` or `host:port` as a Host header has it: without the scheme's own port.
+/// `host` or `host:port` as in a `Host` header: without the scheme's default port.
 pub(crate) fn authority(host: &str, port: u16, tls: bool) -> String {
     let host = if host.contains(':') {
         format!("[{host}]")

@@ -1,10 +1,10 @@
-//! A request's body on its way.
+//! The progress of a request body.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lookalike::Lookalike;
 
-/// How far the body of a request has come, for whoever waits for the response to it.
+/// The progress of a request body, for the task that waits for the response.
 #[derive(Debug)]
 pub(crate) struct Upload(Mutex<Progress>);
 
@@ -15,19 +15,17 @@ struct Progress {
     lookalike: Lookalike,
 }
 
-/// How a body stands. Nothing follows an end.
+/// The state of a body. The first end is final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// More of it is to come.
     Coming,
-    /// The last piece went through.
     Through,
-    /// It broke off, which is not the upstream's doing.
+    /// The client broke it off; the upstream is not the cause.
     Broken,
 }
 
 impl Upload {
-    /// With what was seen of the body so far.
+    /// `lookalike` has examined the part of the body that was already read.
     pub(crate) fn after(lookalike: Lookalike) -> Self {
         Self(Mutex::new(Progress {
             pieces: 0,
@@ -36,24 +34,23 @@ impl Upload {
         }))
     }
 
-    /// A piece of the body went through.
     pub(crate) fn advance(&self, piece: &[u8]) {
         let mut progress = self.progress();
         progress.pieces += 1;
         progress.lookalike.feed(piece);
     }
 
-    /// It broke off, which is not the upstream's doing.
+    /// Records that the client broke the body off; the upstream is not the cause.
     pub(crate) fn break_off(&self) {
         self.progress().ends(State::Broken);
     }
 
-    /// The last piece went through.
+    /// Records that the last piece was sent.
     pub(crate) fn finish(&self) {
         self.progress().ends(State::Through);
     }
 
-    /// Whether what was seen of it could be read as a request.
+    /// Whether the body so far could be read as a request.
     pub(crate) fn is_lookalike(&self) -> bool {
         self.progress().lookalike.is_one()
     }

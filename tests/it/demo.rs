@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::support::http::{Request, resolve};
 
-const CODE_STAYED: &str = "[ok] What the legacy server issued behind the gate never reached the browser, the application \
-                           or the attacker";
+const CODE_STAYED: &str =
+    "[ok] The legacy server's code never reached the browser, the application or the attacker";
 const OWN_STATE: &str = "[ok] The application got its own state back";
 const ONE_REQUEST: &str =
     "[ok] Through the gate, one token request reached the legacy server: the right one";
@@ -94,10 +94,10 @@ fn all_scenes_play_by_themselves_and_go_as_promised() {
         OWN_STATE,
         ONE_REQUEST,
         // Log in without PKCE
-        "[ok] The request is refused, and the application's developer is told why",
+        "[ok] The request is refused, and the error names the missing parameter",
         "[ok] There is no code to steal",
         OWN_STATE,
-        "[ok] Nothing of it reached the legacy server",
+        "[ok] No request reached the legacy server",
         // Steal the code
         "[ok] The attacker, without a verifier: refused, invalid_grant",
         "[ok] The attacker, with a made-up verifier: refused, invalid_grant",
@@ -117,7 +117,7 @@ fn all_scenes_play_by_themselves_and_go_as_promised() {
     ];
     assert_eq!(verdicts, expected, "{text}");
     assert!(text.contains("code challenge required"), "{text}");
-    assert!(text.ends_with("Everything was as promised.\n"), "{text}");
+    assert!(text.ends_with("All outcomes were as expected.\n"), "{text}");
 }
 
 #[test]

@@ -378,7 +378,7 @@ fn too_few_descriptors_are_said_at_the_start() {
     let told = String::from_utf8(refused.stderr).expect("messages are UTF-8");
     assert!(!refused.status.success(), "{told}");
     assert!(
-        told.contains("error: this process may open 64 files, and a gate needs at least "),
+        told.contains("error: the limit on open files is 64, but pkce-gate needs at least "),
         "{told}"
     );
 
@@ -386,7 +386,7 @@ fn too_few_descriptors_are_said_at_the_start() {
     let told = String::from_utf8(checked.stderr).expect("messages are UTF-8");
     assert!(checked.status.success(), "{told}");
     assert!(
-        told.contains("warning: a process may open 300 files here, and these limits need "),
+        told.contains("warning: the limit on open files is 300, but the configuration needs "),
         "{told}"
     );
     remove_dir_all(directory).ok();

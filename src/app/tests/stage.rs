@@ -1,4 +1,4 @@
-//! A whole gate in front of an upstream that does as it is told, both in this process, and a store that fails.
+//! A complete gate in front of a scripted upstream, both in this process, with a failing store.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,18 +14,17 @@ use crate::store::Store;
 use crate::store::failing::{FailingStore, Outage};
 use crate::telemetry::Telemetry;
 
-/// A request or an answer, head and body.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     head: String,
     pub(super) body: String,
 }
 
-/// What the upstream answers, and what it was asked for.
+/// The requests that the upstream has received.
 type Ledger = Arc<Mutex<Vec<Message>>>;
 type Script = fn(&Message) -> String;
 
-/// Everything ends with it.
+/// The gate; stopped on drop.
 pub(super) struct Stage {
     pub(super) outage: Outage,
     gate: SocketAddr,
@@ -35,7 +34,7 @@ pub(super) struct Stage {
 }
 
 impl Message {
-    /// Blocks until it is whole. `None`: the other side has closed.
+    /// Reads a complete message. `None`: the peer has closed the connection.
     fn read(from: &mut impl Read) -> Option<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -71,7 +70,7 @@ impl Message {
         self.head.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    /// The value of a parameter in the query, wherever a URL of one stands.
+    /// The value of a parameter in the query of the target or of `Location`.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         parameter(
             self.field("location").unwrap_or_else(|| self.target()),
@@ -88,7 +87,7 @@ pub(super) fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
 }
 
 impl Stage {
-    /// `pkce` and what follows it stand in the configuration.
+    /// `pkce` is inserted into the configuration as the section `[upstream.pkce]` and what follows.
     pub(super) fn set(pkce: &str, script: Script) -> Self {
         let ledger = Ledger::default();
         let upstream = upstream(script, Arc::clone(&ledger));
@@ -132,13 +131,12 @@ token = ["/token"]
         self.send(&format!("GET {target} HTTP/1.1\r\n"), "")
     }
 
-    /// A form.
     pub(super) fn post(&self, target: &str, form: &str) -> Message {
         let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
         self.send(&format!("POST {target} HTTP/1.1\r\n{kind}"), form)
     }
 
-    /// A request line and fields; Host and length are added.
+    /// Sends a request with this request line and fields; `Host` and length are added.
     pub(super) fn send(&self, head: &str, body: &str) -> Message {
         let mut stream = TcpStream::connect(self.gate).unwrap();
         let length = match body.len() {
@@ -150,7 +148,7 @@ token = ["/token"]
         Message::read(&mut stream).unwrap()
     }
 
-    /// What the upstream was asked for, since the last time.
+    /// The requests that the upstream has received since the last call.
     pub(super) fn asked(&self) -> Vec<Message> {
         std::mem::take(&mut *self.ledger.lock().unwrap())
     }
@@ -164,7 +162,7 @@ impl Drop for Stage {
     }
 }
 
-/// Answers as long as anybody asks; its threads end with their connections, and the first one with the process.
+/// Starts an upstream with one thread per connection; it runs until the process ends.
 fn upstream(script: Script, ledger: Ledger) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! What happens in each scene once the browser is back at the application: who redeems what, and what has to come of
-//! it. Every promise is checked against what really came.
+//! The rest of each scene after the browser has returned to the application: token requests, and checks of their
+//! outcomes against the real exchanges.
 
 use super::agent::Agent;
 use super::attempt::{Attempt, Expect};
@@ -11,19 +11,17 @@ use super::stage::Stage;
 use super::story::{Promise, Remark, Story};
 use super::wire::{self, Failed, value};
 
-/// A scene that is being played.
 struct Act<'a> {
     stage: &'a Stage,
     login: &'a Login,
-    /// What the callback brought.
     callback: &'a [(String, String)],
-    /// Values by which exchanges are known to belong to the scene.
+    /// Values that identify the exchanges of this scene.
     links: Vec<String>,
     remarks: Vec<Remark>,
     promises: Vec<Promise>,
 }
 
-/// Plays a scene to its end. `arrived` is the number of the callback's exchange.
+/// Plays a scene to its end. `arrived` is the number of the exchange with the callback.
 pub(super) async fn play(
     stage: &Stage,
     scene: Scene,
@@ -54,7 +52,7 @@ pub(super) async fn play(
         Scene::Replay => act.replay().await,
     };
     if let Err(error) = played {
-        act.promise(false, format!("The scene was played to its end ({error})"));
+        act.promise(false, format!("The scene was completed ({error})"));
     }
     let story = Story::gather(&stage.ledger, act.links, &act.remarks);
     let mut promises = act.promises;
@@ -67,7 +65,7 @@ pub(super) async fn play(
     story.with_promises(promises.collect())
 }
 
-/// What holds in every scene.
+/// The outcomes expected in every scene.
 fn common(
     story: &Story,
     scene: Scene,
@@ -84,7 +82,7 @@ fn common(
     let expected = match scene {
         Scene::Bare => Promise::new(
             upstream.count() == 0,
-            "Nothing of it reached the legacy server",
+            "No request reached the legacy server",
         ),
         Scene::Login | Scene::Steal | Scene::Replay => Promise::new(
             upstream.filter(redeemed).count() == 1,
@@ -105,7 +103,7 @@ impl Act<'_> {
         self.at_the_gate(attempt).await
     }
 
-    /// The request was refused, and the browser brought the news.
+    /// Checks that the request was refused, and the error returned to the application.
     fn refused(&mut self, arrived: usize) {
         let (error, hint) = (
             value(self.callback, "error"),
@@ -113,13 +111,13 @@ impl Act<'_> {
         );
         let kept = error == "invalid_request" && hint.contains("code_challenge");
         let text = if kept {
-            "The request is refused, and the application's developer is told why"
+            "The request is refused, and the error names the missing parameter"
         } else {
-            "This should have been refused with a hint"
+            "The request should have been refused with a hint"
         };
         self.remarks.push(Remark {
             number: arrived,
-            note: "The browser brings the gate's refusal to the application.".to_owned(),
+            note: "The browser returns to the application with the gate's error.".to_owned(),
             verdict: Some(Promise::new(kept, text)),
         });
         self.promise(
@@ -151,12 +149,12 @@ impl Act<'_> {
             attack(
                 redemption(CLIENT, callback, &code, Some(&made_up)),
                 "The attacker, with a made-up verifier",
-                "The attacker makes a verifier up.",
+                "The attacker invents a verifier.",
             ),
             attack(
                 redemption(ATTACKER, own, &code, Some(&made_up)),
                 "The attacker, as another client",
-                "The attacker comes as a client of their own, with a verifier of their own.",
+                "The attacker uses another registered client and an invented verifier.",
             ),
         ];
         for attempt in attempts {
@@ -165,11 +163,10 @@ impl Act<'_> {
         let around = attack(
             bare,
             "The attacker, around the gate",
-            "The attacker goes around the gate. The legacy server has never seen this handle.",
+            "The attacker bypasses the gate. The legacy server does not know this handle.",
         );
         self.at_the_server(around).await?;
-        let note =
-            "The application redeems its handle: the attempts have not cost alice her login.";
+        let note = "The application redeems its handle: the attempts have not invalidated it.";
         let attempt = self.rightful("The application, after all that", note);
         self.at_the_gate(attempt).await
     }
@@ -182,7 +179,7 @@ impl Act<'_> {
             form: rightful.form.clone(),
             expect: Expect::Refused,
             what: "The same request again",
-            note: "The attacker has got hold of the whole request, verifier included, and sends it again.",
+            note: "The attacker has obtained the whole request, including the verifier, and sends it again.",
         };
         self.at_the_gate(rightful).await?;
         self.at_the_gate(again).await?;
@@ -198,8 +195,8 @@ impl Act<'_> {
             form: redemption(CLIENT, &places.callback, value(&seen, "code"), None),
             expect: Expect::Stolen,
             what: "The attacker, at the legacy server without the gate",
-            note: "Without the gate: the attacker redeems the code that went through alice's browser. The application \
-                   had sent a challenge, but nobody asks for the verifier.",
+            note: "Without the gate: the attacker redeems the code from alice's browser. The application \
+                   sent a challenge, but the server does not require the verifier.",
         })
         .await
     }
@@ -208,7 +205,7 @@ impl Act<'_> {
         value(self.callback, "code")
     }
 
-    /// The token request as the application makes it.
+    /// The token request of the application.
     fn rightful<'t>(&self, what: &'t str, note: &'t str) -> Attempt<'t> {
         let verifier = self.login.verifier.as_deref();
         Attempt {

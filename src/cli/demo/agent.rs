@@ -1,4 +1,4 @@
-//! A browser without a screen: follows redirects, keeps cookies, logs alice in where it is asked to.
+//! An automated browser: follows redirects, keeps cookies, and logs alice in when asked.
 
 use http::{HeaderValue, Method, Request, Response, header};
 use url::Url;
@@ -8,10 +8,10 @@ use super::ledger::{Exchange, Message, Party};
 use super::stage::Stage;
 use super::wire::{self, Asked, Failed, Pairs, failed};
 
-/// No sign-in of the demonstration takes as many.
+/// Maximum number of requests for one sign-in.
 const MAX_STEPS: usize = 12;
 
-/// Its cookies live as long as it does.
+/// A browser session; its cookies are dropped with it.
 #[derive(Debug)]
 pub(super) struct Agent<'a> {
     stage: &'a Stage,
@@ -26,8 +26,8 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Goes on from `url` until there is a page that asks for nothing, or a redirect to `until`, which is not
-    /// followed. Gives that last URL.
+    /// Opens `url` and follows it to a page without a login form, or to a redirect to `until`, which is not followed.
+    /// Returns the last URL.
     pub(super) async fn open(&mut self, url: &str, until: Option<&str>) -> Result<Url, Failed> {
         let mut url = Url::parse(url).map_err(failed)?;
         let mut form = None;
@@ -46,7 +46,7 @@ impl<'a> Agent<'a> {
                 return Ok(url);
             }
         }
-        Err(failed("the sign-in goes round in circles"))
+        Err(failed("the sign-in does not end"))
     }
 
     async fn send(
@@ -98,8 +98,8 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// Sends a request and writes it down, with the number that it got. What the application is asked it writes down
-/// itself.
+/// Sends a request and records the exchange. Returns its number. Requests to the application are recorded by the
+/// application itself.
 pub(super) async fn exchange(
     stage: &Stage,
     from: Party,

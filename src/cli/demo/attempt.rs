@@ -1,4 +1,4 @@
-//! Token requests, by whoever makes them, and the verdict on what came of it.
+//! Token requests and the judgement of their outcomes.
 
 use http::{Method, Request, Response, StatusCode, header};
 
@@ -10,28 +10,27 @@ use super::story::{Promise, Remark, Tone};
 use super::wire::{self, Failed, Pairs};
 use crate::oauth::json;
 
-/// A token request, and what has to come of it.
 #[derive(Debug)]
 pub(super) struct Attempt<'t> {
     pub(super) who: Party,
     pub(super) form: Pairs,
     pub(super) expect: Expect,
-    /// How the verdict begins.
+    /// The beginning of the verdict's text.
     pub(super) what: &'t str,
     pub(super) note: &'t str,
 }
 
-/// What has to come of a token request.
+/// The expected outcome of a token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
     Token,
     Refused,
-    /// A token for the attacker: what happens without the gate.
+    /// A token for the attacker, which is expected without the gate.
     Stolen,
 }
 
 impl Attempt<'_> {
-    /// Sends it to the gate or the server at `origin`.
+    /// Sends the request to the gate or server at `origin`.
     pub(super) async fn make(self, stage: &Stage, origin: &str) -> Result<Remark, Failed> {
         let pairs = self.form.iter();
         let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
@@ -50,7 +49,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What came of a token request, and whether it had to.
+/// Compares the outcome of a token request with the expected one.
 fn judge(expect: Expect, what: &str, answer: &Response<String>) -> Promise {
     let body = json::parse(answer.body().as_bytes()).unwrap_or_default();
     let token = body.get("access_token").is_some();
@@ -58,7 +57,7 @@ fn judge(expect: Expect, what: &str, answer: &Response<String>) -> Promise {
     let outcome = match error {
         _ if token => "token issued".to_owned(),
         Some(error) => format!("refused, {error}"),
-        None => format!("{} without a word", answer.status()),
+        None => format!("{} without an error code", answer.status()),
     };
     let kept = match expect {
         Expect::Token | Expect::Stolen => token && answer.status() == StatusCode::OK,
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_is_what_came_and_not_what_was_hoped_for() {
+    fn a_verdict_depends_on_the_actual_outcome() {
         let token = wire::json(StatusCode::OK, &serde_json::json!({ "access_token": "t" }));
         let refused =
             |status, error: &str| wire::json(status, &serde_json::json!({ "error": error }));

@@ -1,20 +1,19 @@
-//! What everybody in the demonstration knows beforehand: the one user, the clients, the paths, and who is where.
+//! Constants of the demonstration: the user, the clients, the paths, and the addresses.
 
 use super::ledger::Party;
 
-/// The one user.
 pub(super) const USER: &str = "alice";
-/// No secret: the login form says it.
+/// Not a secret: the login form shows it.
 pub(super) const PASSWORD: &str = "pass";
 pub(super) const AUTHORIZE: &str = "/oauth/authorize";
 pub(super) const TOKEN: &str = "/oauth/token";
 pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
-/// The application.
+/// The `client_id` of the application.
 pub(super) const CLIENT: &str = "demo-app";
-/// A client that the attacker has registered: to be some client does not protect.
+/// A client registered by the attacker: a valid client does not help.
 pub(super) const ATTACKER: &str = "attacker-app";
 
-/// Who is where: origins without a slash at their end.
+/// The addresses of all parties: origins without a trailing slash.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     pub(super) page: String,
@@ -25,7 +24,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Whose URL it is.
+    /// The party that a URL belongs to.
     pub(super) fn party(&self, url: &str) -> Party {
         if url.starts_with(&self.gate) {
             Party::Gate
@@ -36,7 +35,7 @@ impl Places {
         }
     }
 
-    /// Whether this `Host` is the gate's: it hands on the one that the client asked for.
+    /// Whether the `Host` field is the gate's, which forwards the `Host` of the client.
     pub(super) fn is_gate(&self, host: &str) -> bool {
         self.gate.strip_prefix("http://") == Some(host)
     }

@@ -1,5 +1,5 @@
-//! What really went over the wire, written down by whoever was there: the application, the attacker, the internal
-//! browser and the legacy server. The gate is not asked; it is what is being watched.
+//! The HTTP exchanges, recorded by the application, the attacker, the automated browser and the legacy server. The gate
+//! records nothing, because it is what is observed.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,16 @@ use http::{Response, header};
 
 use super::wire::{self, Asked, Pairs};
 
-/// A demonstration that nobody resets must not grow.
+/// Maximum number of exchanges kept.
 const KEPT: usize = 1000;
 
-/// Who talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Party {
     Browser,
-    /// The client in OAuth's words; here, the demo page.
+    /// The OAuth client, which is the demo page.
     Application,
     Attacker,
     Gate,
-    /// The legacy authorization server.
     Upstream,
 }
 
@@ -35,7 +33,7 @@ impl Party {
     }
 }
 
-/// A first line and parameters: enough of a request or an answer to see what it says.
+/// The first line and the parameters of a request or response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) line: String,
@@ -43,7 +41,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// `GET /path`, and the parameters of query and form.
+    /// `GET /path`, with the parameters of query and form.
     pub(super) fn request(asked: &Asked) -> Self {
         Self {
             line: format!("{} {}", asked.method, asked.path),
@@ -51,8 +49,7 @@ impl Message {
         }
     }
 
-    /// Status, and what the answer says: the parameters of its `Location`, the members of its JSON, the title of its
-    /// page.
+    /// The status, with the parameters of its `Location`, the members of its JSON document, or the title of its page.
     pub(super) fn answer(response: &Response<String>) -> Self {
         let status = response.status().to_string();
         let text = |name| {
@@ -99,10 +96,9 @@ fn members(json: &str) -> Pairs {
     own.collect()
 }
 
-/// A request and its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Exchange {
-    /// In the order in which requests were sent.
+    /// The position in the order in which requests were sent.
     pub(super) number: usize,
     pub(super) from: Party,
     pub(super) to: Party,
@@ -116,14 +112,14 @@ impl Exchange {
         self.from == from && self.to == to
     }
 
-    /// Every parameter on it, the request's first.
+    /// All parameters, the request's first.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.request.pairs.iter().chain(&self.answer.pairs);
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
-/// The exchanges of this process, oldest first.
+/// The exchanges, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Mutex<Book>);
 
@@ -134,20 +130,20 @@ struct Book {
 }
 
 impl Ledger {
-    /// To be called when a request is sent or comes in.
+    /// The number for a request; called when it is sent or received.
     pub(super) fn number(&self) -> usize {
         let mut book = self.book();
         book.numbers += 1;
         book.numbers
     }
 
-    /// To be called when it is answered.
+    /// Records an exchange; called when the request is answered.
     pub(super) fn record(&self, exchange: Exchange) {
         let mut book = self.book();
         if book.exchanges.len() == KEPT {
             book.exchanges.pop_front();
         }
-        // What was asked later may be answered earlier: everything that the gate does for a request is.
+        // A later request may be answered earlier: those that the gate sends on behalf of another one.
         let before = |other: &Exchange| other.number < exchange.number;
         let at = book.exchanges.partition_point(before);
         book.exchanges.insert(at, exchange);

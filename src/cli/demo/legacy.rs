@@ -1,9 +1,9 @@
-//! The legacy authorization server of the demonstration, and what is wrong with it: it has never heard of PKCE.
+//! The legacy authorization server of the demonstration, which does not support PKCE.
 //!
-//! **Not a server to be used.** It has one user with a known password, keeps everything in memory and answers on
-//! loopback only. It is honest otherwise, as servers of its time are: it compares client and redirect URI, and a code
-//! is good once. Whoever holds a code can redeem it all the same, because nothing ties it to who asked for it; what
-//! it does not know, a challenge and a verifier, it ignores (RFC 6749 section 3.1 and 3.2 say so).
+//! **Not for any other use.** It has one user with a known password, keeps everything in memory and listens on loopback
+//! only. Otherwise it is a correct server of its time: it compares client and redirect URI, and accepts a code once.
+//! Anyone with a code can redeem it, because the code is not bound to the client instance that requested it. It ignores
+//! unknown parameters such as challenge and verifier, as RFC 6749 sections 3.1 and 3.2 require.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,11 +17,11 @@ use super::ledger::{Exchange, Ledger, Message, Party};
 use super::login::unguessable;
 use super::wire::{self, Answers, Asked, Pairs, value};
 
-/// Codes that wait for their redemption at most.
+/// Maximum number of codes that wait for their redemption.
 const WAITING: usize = 100;
 const LOGIN: &str = include_str!("login.html");
 
-/// A code that was issued and not redeemed.
+/// An issued code that was not redeemed yet.
 #[derive(Debug)]
 struct Grant {
     code: String,
@@ -29,7 +29,6 @@ struct Grant {
     redirect: String,
 }
 
-/// The server.
 #[derive(Debug)]
 pub(super) struct Legacy {
     places: Places,
@@ -55,7 +54,7 @@ impl Legacy {
         }
     }
 
-    /// RFC 6749 section 4.1.1: the login form, and after it the code.
+    /// The authorization endpoint (RFC 6749 section 4.1.1): the login form, then the code.
     fn authorize(&self, asked: &Asked) -> Response<String> {
         let (client, redirect) = (
             value(&asked.query, "client_id"),
@@ -93,7 +92,7 @@ impl Legacy {
         wire::redirect(StatusCode::FOUND, &location)
     }
 
-    /// RFC 6749 section 4.1.3. This is where a verifier would have to be asked for.
+    /// The token endpoint (RFC 6749 section 4.1.3). A server with PKCE would require the verifier here.
     fn token(&self, form: &Pairs) -> Response<String> {
         let error = |error: &str| wire::json(StatusCode::BAD_REQUEST, &json!({ "error": error }));
         if value(form, "grant_type") != "authorization_code" {
@@ -102,7 +101,7 @@ impl Legacy {
         let mut grants = self.grants();
         let code = value(form, "code");
         let at = grants.iter().position(|grant| grant.code == code);
-        // Taken out whatever comes of it: single use.
+        // Removed whatever the outcome, because a code is for single use.
         let grant = at.and_then(|at| grants.remove(at));
         let matches = grant.is_some_and(|grant| {
             grant.client == value(form, "client_id")
@@ -118,7 +117,7 @@ impl Legacy {
         }
     }
 
-    /// The redirect URI of a client that is registered here.
+    /// The redirect URI of a registered client.
     fn registered(&self, client: &str) -> Option<&str> {
         match client {
             CLIENT => Some(&self.places.callback),
@@ -136,7 +135,7 @@ impl Answers for Legacy {
     async fn answer(&self, asked: Asked) -> Response<String> {
         let number = self.ledger.number();
         let answer = self.serve(&asked);
-        // Who comes here directly writes it down himself.
+        // Direct requests are recorded by their senders.
         if self.places.is_gate(&asked.host) {
             self.ledger.record(Exchange {
                 number,
@@ -151,7 +150,7 @@ impl Answers for Legacy {
     }
 }
 
-/// The form posts to its own URL, query and all: so do many servers of that age.
+/// The form posts to its own URL including the query, as many legacy servers do.
 fn login_form(client: &str, wrong: bool) -> Response<String> {
     let mut pages = Environment::new();
     pages.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -162,7 +161,7 @@ fn login_form(client: &str, wrong: bool) -> Response<String> {
     }
 }
 
-/// RFC 8414, without `code_challenge_methods_supported`. The URLs follow the host that was asked.
+/// The metadata (RFC 8414), without `code_challenge_methods_supported`. Its URLs use the requested host.
 fn metadata(host: &str) -> Response<String> {
     let origin = format!("http://{host}");
     let document = json!({

@@ -1,4 +1,4 @@
-//! The client's part of a sign-in: state, verifier, challenge, and the requests made of them (RFC 7636 section 4).
+//! The client's part of a sign-in: state, verifier, challenge, and requests (RFC 7636 section 4).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,18 +9,18 @@ use sha2::{Digest as _, Sha256};
 use super::facts::{AUTHORIZE, CLIENT};
 use super::wire::{self, Failed, Pairs};
 
-/// 256 random bits in base64url.
+/// Returns 256 random bits in base64url.
 pub(super) fn unguessable() -> Result<String, Failed> {
     let mut random = [0; 32];
     SysRng.try_fill_bytes(&mut random).map_err(wire::failed)?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
-/// What the application remembers of a sign-in until the callback.
+/// What the application stores about a sign-in until the callback.
 #[derive(Debug, Clone)]
 pub(super) struct Login {
     pub(super) state: String,
-    /// `None`: the application does not know PKCE.
+    /// `None`: the application does not use PKCE.
     pub(super) verifier: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Login {
         Some(URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)))
     }
 
-    /// The authorization request, to the server or gate at `origin`.
+    /// The authorization request for the server or gate at `origin`.
     pub(super) fn url(&self, origin: &str, callback: &str) -> String {
         let challenge = self.challenge();
         let mut pairs = vec![
@@ -55,7 +55,7 @@ impl Login {
     }
 }
 
-/// A token request (RFC 6749 section 4.1.3).
+/// The parameters of a token request (RFC 6749 section 4.1.3).
 pub(super) fn redemption(
     client: &str,
     callback: &str,

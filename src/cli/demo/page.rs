@@ -1,4 +1,4 @@
-//! The application of the demonstration, which is the page that shows it.
+//! The application of the demonstration, which also is the page that shows the scenes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,33 +18,31 @@ use super::wire::{self, Answers, Asked, value};
 use super::{acts, text};
 use crate::cli::terminal::say;
 
-/// Sign-ins that were begun and not brought back; the oldest is forgotten.
+/// Maximum number of sign-ins without a callback; the oldest is dropped.
 const WAITING: usize = 100;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// A sign-in whose callback has not come yet.
+/// A sign-in without a callback yet.
 #[derive(Debug, Clone)]
 struct Waiting {
     scene: Scene,
     login: Login,
 }
 
-/// What was played.
 #[derive(Debug, Default)]
 struct Played {
-    /// The last time of each scene.
+    /// The latest run of each scene.
     stories: BTreeMap<Scene, Story>,
     latest: Option<Scene>,
 }
 
-/// The application.
 #[derive(Debug)]
 pub(super) struct Page {
     stage: Arc<Stage>,
     waiting: Mutex<VecDeque<Waiting>>,
     played: Mutex<Played>,
-    /// Whether outcomes are told in the terminal as they come.
+    /// Whether outcomes are printed in the terminal.
     tells: bool,
 }
 
@@ -58,7 +56,7 @@ impl Page {
         }
     }
 
-    /// What came of a scene when it was last played.
+    /// The latest run of a scene.
     pub(super) fn story(&self, scene: Scene) -> Option<Story> {
         self.played().stories.get(&scene).cloned()
     }
@@ -67,7 +65,7 @@ impl Page {
         self.played.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `GET /start/…`: to the gate.
+    /// `GET /start/…`: redirects to the gate.
     fn start(&self, scene: Scene) -> Response<String> {
         let login = match Login::new(scene.pkce()) {
             Ok(login) => login,
@@ -86,7 +84,7 @@ impl Page {
         wire::redirect(StatusCode::SEE_OTHER, &url)
     }
 
-    /// `GET /callback`: the application goes on, and so does the scene. A state is good once.
+    /// `GET /callback`: finds the sign-in. A state is accepted once.
     fn take(&self, state: &str) -> Option<Waiting> {
         let waiting = self.waiting.lock();
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
@@ -98,8 +96,7 @@ impl Page {
 
     async fn callback(&self, number: usize, asked: &Asked) -> Response<String> {
         let Some(Waiting { scene, login }) = self.take(value(&asked.query, "state")) else {
-            let text =
-                "no sign-in of this demo is waiting for this answer; go back to / and start again";
+            let text = "no sign-in of this demo has this state; go back to / and start again";
             return wire::plain(StatusCode::BAD_REQUEST, text);
         };
         let answer = to_scene(scene);
@@ -114,7 +111,7 @@ impl Page {
         answer
     }
 
-    /// `POST /run/…`: a browser without a screen does it all.
+    /// `POST /run/…`: plays the scene with an automated browser.
     async fn run(&self, scene: Scene) -> Response<String> {
         let start = format!("{}/start/{}", self.stage.places.page, scene.slug());
         match Agent::new(&self.stage).open(&start, None).await {

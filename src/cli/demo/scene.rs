@@ -1,6 +1,5 @@
-//! The four scenes, in words.
+//! The texts of the four scenes.
 
-/// What can be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scene {
     Login,
@@ -10,10 +9,10 @@ pub(super) enum Scene {
 }
 
 impl Scene {
-    /// In the order in which they make sense.
+    /// All scenes in their order on the page.
     pub(super) const ALL: [Self; 4] = [Self::Login, Self::Bare, Self::Steal, Self::Replay];
 
-    /// In URLs.
+    /// The scene's name in URLs.
     pub(super) const fn slug(self) -> &'static str {
         match self {
             Self::Login => "login",
@@ -27,7 +26,6 @@ impl Scene {
         Self::ALL.into_iter().find(|scene| scene.slug() == slug)
     }
 
-    /// Whether the application does PKCE in it.
     pub(super) const fn pkce(self) -> bool {
         match self {
             Self::Login | Self::Steal | Self::Replay => true,
@@ -47,23 +45,23 @@ impl Scene {
     pub(super) const fn lead(self) -> &'static str {
         match self {
             Self::Login => {
-                "The application makes a secret, the code verifier, and sends its hash, the code challenge, with the \
-                 browser. The gate remembers the challenge, lets alice log in at the legacy server, and gives the \
-                 application a handle in place of the server's code. Redeemed with the verifier, the handle yields a \
+                "The application generates a secret, the code verifier, and sends its hash, the code challenge, with the \
+                 browser. The gate stores the challenge, lets alice log in at the legacy server, and gives the \
+                 application a handle in place of the server's code. With the verifier, the handle is redeemed for a \
                  token."
             }
             Self::Bare => {
-                "The same application before anybody told it about PKCE: it sends no challenge. The gate refuses \
-                 before the legacy server hears of it, and says what is missing."
+                "The same application without PKCE: it sends no challenge. The gate refuses the request \
+                 before it reaches the legacy server, and names the missing parameter."
             }
             Self::Steal => {
-                "Alice logs in as before, but an attacker reads the URL of the callback: in a log, in the browser's \
-                 history, through a hijacked URI scheme. Client id and redirect URI are no secrets. The attacker \
-                 tries every way there is; after that the application redeems its code, as if nothing had happened."
+                "Alice logs in as before, but an attacker reads the callback URL: in a log, in the browser's \
+                 history, or through a hijacked URI scheme. Client id and redirect URI are not secret. The attacker \
+                 tries every way to redeem the code; afterwards the application still redeems it."
             }
             Self::Replay => {
-                "A code is good once, even with everything right. And then the same theft as before, at the legacy \
-                 server itself, without the gate: the application does PKCE there too, but the server does not look."
+                "A code can be redeemed once, even with the right verifier. Then the same theft happens at the legacy \
+                 server without the gate: the application uses PKCE there too, but the server ignores it."
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The sockets of the demonstration and the gate on them: the real one, from a real configuration. All on loopback.
+//! The listeners of the demonstration, and the real gate with a real configuration, all on loopback.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,39 +17,38 @@ use crate::server;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{self, Log};
 
-/// Where the demo page is, if nothing else is there.
+/// The default port of the demo page, if it is free.
 const PORT: u16 = 8088;
 
-/// What everybody on the stage knows.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) places: Places,
-    /// The gate's configuration, as text.
+    /// The gate's configuration file.
     pub(super) config: String,
     pub(super) ledger: Arc<Ledger>,
 }
 
-/// Open sockets that nobody serves yet.
+/// Open listeners that are not served yet.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) stage: Arc<Stage>,
     pub(super) page: TcpListener,
     pub(super) upstream: TcpListener,
     pub(super) gate: App,
-    /// The gate's log: dropped last, so that it is written to its end.
+    /// The end of the gate's log: dropped last, so that all lines are written.
     pub(super) log: Option<log::End>,
 }
 
-/// Opens everything. `port` is the page's; without one it is the usual one, or any if that is taken. `logs`: the gate's log goes
-/// to standard output.
+/// Opens all listeners. `port` is the page's; `None`: the default one, or any if that is taken. `logs`: whether the
+/// gate's log goes to standard output.
 pub(super) fn open(port: Option<u16>, logs: bool) -> Result<Opened, Failed> {
     let page = match port {
         Some(port) => listen(port)?,
         None => listen(PORT).or_else(|_| listen(0))?,
     };
     let upstream = listen(0)?;
-    // The gate's own URL stands in its configuration, so its port is chosen before it starts. It is not held: a gate
-    // does not share its address with anybody.
+    // The gate's public URL is part of its configuration, so its port is chosen before it starts. The port is not kept
+    // open, because the gate does not share its address.
     let (page_at, gate_at) = (origin(&page)?, origin(&listen(0)?)?);
     let places = Places {
         callback: format!("{page_at}/callback"),
@@ -82,7 +81,7 @@ pub(super) fn open(port: Option<u16>, logs: bool) -> Result<Opened, Failed> {
     })
 }
 
-/// Everything that an operator would write; the rest is default.
+/// The configuration of the gate, with only the keys that an operator would set.
 fn config(places: &Places) -> String {
     let Places {
         gate,
@@ -124,7 +123,7 @@ fn load(text: &str) -> Result<Config, Failed> {
     Ok(checked.config)
 }
 
-/// Runs the gate on a thread of its own. When it ends, for whatever reason, `stop` is told.
+/// Runs the gate on a separate thread. Cancels `stop` when it ends for any reason.
 pub(super) fn run_gate(
     gate: App,
     stop: CancellationToken,
@@ -132,7 +131,7 @@ pub(super) fn run_gate(
     std::thread::Builder::new()
         .name("gate".to_owned())
         .spawn(move || {
-            // Nobody waits for a demonstration: the end is the end, without a drain.
+            // Without a drain: a demonstration stops at once.
             let ended = gate.run(&stop, &stop).map_err(failed);
             stop.cancel();
             ended
@@ -159,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_has_to_be_warned_of_the_configuration_that_is_shown() {
+    fn the_shown_configuration_has_no_warnings() {
         let place = |port: u16| format!("http://127.0.0.1:{port}");
         let text = config(&Places {
             callback: format!("{}/callback", place(1)),

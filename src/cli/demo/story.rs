@@ -1,21 +1,21 @@
-//! A scene as it happened: the exchanges that belong to it, and whether what was promised came true.
+//! A scene as it was played: its exchanges, and whether the outcomes were as expected.
 
 use std::collections::BTreeMap;
 
 use super::ledger::{Exchange, Ledger, Party};
 
-/// The parameters whose values tie the exchanges of one sign-in together.
+/// The parameters whose values connect the exchanges of one sign-in.
 const LINKS: [&str; 4] = ["state", "code", "code_challenge", "code_verifier"];
 
-/// How good news is.
+/// How an outcome is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
-    /// As it was expected, and bad: what happens without the gate.
+    /// As expected, but bad: an attack that succeeds without the gate.
     Alarm,
 }
 
-/// Something that has to be so, and whether it is.
+/// An expected outcome, and whether it occurred.
 #[derive(Debug, Clone)]
 pub(super) struct Promise {
     pub(super) kept: bool,
@@ -37,22 +37,20 @@ impl Promise {
     }
 }
 
-/// What is said about one exchange.
 #[derive(Debug, Clone)]
 pub(super) struct Remark {
-    /// Which.
     pub(super) number: usize,
     pub(super) note: String,
     pub(super) verdict: Option<Promise>,
 }
 
-/// What a value is, for whoever looks at it.
+/// The meaning of a parameter value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     ClientState,
     Challenge,
     Verifier,
-    /// A verifier that is none.
+    /// A verifier invented by the attacker.
     MadeUp,
     StateHandle,
     CodeHandle,
@@ -60,7 +58,6 @@ pub(super) enum Kind {
     Token,
 }
 
-/// A scene, played.
 #[derive(Debug, Clone)]
 pub(super) struct Story {
     told: Vec<(Exchange, Remark)>,
@@ -68,8 +65,8 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Picks the exchanges of one scene out of everything that went over the wire: whatever carries a value that
-    /// belongs to it, and so on. Other sign-ins may go on at the same time.
+    /// Selects the exchanges of one scene from all recorded ones: those that contain a value of the scene, or a value
+    /// of an exchange selected before. Other sign-ins may run at the same time.
     pub(super) fn gather(ledger: &Ledger, mut links: Vec<String>, remarks: &[Remark]) -> Self {
         let mut told = Vec::new();
         for exchange in ledger.all() {
@@ -98,7 +95,7 @@ impl Story {
         Self { promises, ..self }
     }
 
-    /// In the order in which they happened.
+    /// The exchanges and remarks, in order.
     pub(super) fn told(&self) -> impl Iterator<Item = &(Exchange, Remark)> {
         self.told.iter()
     }
@@ -107,12 +104,12 @@ impl Story {
         self.told.iter().map(|(exchange, _)| exchange)
     }
 
-    /// About the whole of it.
+    /// The outcomes of the scene as a whole.
     pub(super) fn promises(&self) -> &[Promise] {
         &self.promises
     }
 
-    /// Whether everything was as promised; a scene in which nothing happened was not.
+    /// Whether all outcomes were as expected, and there was at least one verdict.
     pub(super) fn is_kept(&self) -> bool {
         let verdicts = self
             .told
@@ -122,13 +119,13 @@ impl Story {
         verdicts.count() > 0 && all.all(|promise| promise.kept)
     }
 
-    /// Whether a browser without a screen played it: only then is its talk with the gate known.
+    /// Whether the automated browser played the scene: only then its exchanges with the gate are recorded.
     pub(super) fn saw_the_browser(&self) -> bool {
         self.exchanges()
             .any(|exchange| exchange.is(Party::Browser, Party::Gate))
     }
 
-    /// The codes that the legacy server issued through the gate were seen by nobody on the other side of it.
+    /// Checks that codes of the legacy server, issued through the gate, were seen only behind the gate.
     pub(super) fn code_stayed_behind_the_gate(&self) -> Promise {
         let (behind, before): (Vec<_>, Vec<_>) = self
             .exchanges()
@@ -142,14 +139,14 @@ impl Story {
         let leaked = outside.any(|(_, value)| issued.contains(&value));
         Promise::new(
             !issued.is_empty() && !leaked,
-            "What the legacy server issued behind the gate never reached the browser, the application or the attacker",
+            "The legacy server's code never reached the browser, the application or the attacker",
         )
     }
 
-    /// What the values on the wire are, by who said them to whom.
+    /// The meaning of each value, by its parameter and the parties of the exchange.
     pub(super) fn kinds(&self) -> BTreeMap<&str, Kind> {
         let mut kinds = BTreeMap::new();
-        // What is learned first about a value counts: the application speaks before the gate does.
+        // The first meaning counts, because the application uses a value before the gate does.
         for exchange in self.exchanges() {
             let from_gate = exchange.from == Party::Gate || is_redirected(exchange);
             for (name, value) in exchange.pairs().filter(|(_, value)| !value.is_empty()) {
@@ -171,42 +168,44 @@ impl Story {
     }
 }
 
-/// The gate's own redirect, by which the handle comes into play.
+/// Whether this is the gate's redirect that introduces the handle.
 fn is_redirected(exchange: &Exchange) -> bool {
     exchange.is(Party::Browser, Party::Gate) && exchange.status == 303
 }
 
-/// What an exchange is that nobody has said anything about.
+/// The default comment on an exchange.
 fn usual(exchange: &Exchange) -> &'static str {
     let posted = exchange.request.line.starts_with("POST");
     match (exchange.from, exchange.to) {
         (Party::Browser, Party::Application) if exchange.request.line.ends_with("/callback") => {
-            "The browser brings the answer to the application."
+            "The browser returns to the application with the response."
         }
-        (Party::Browser, Party::Application) => "The application sends the browser to sign in.",
+        (Party::Browser, Party::Application) => {
+            "The application redirects the browser to the sign-in."
+        }
         (Party::Browser, Party::Gate) if posted => {
-            "Alice logs in. The gate puts its handle in place of the code, and the application's state back."
+            "Alice logs in. The gate replaces the code with its handle, and restores the application's state."
         }
         (Party::Browser, Party::Gate)
             if exchange.answer.pairs.iter().any(|(n, _)| n == "error") =>
         {
-            "The gate refuses: there is no challenge. The upstream is not asked."
+            "The gate refuses the request, because it has no challenge. The upstream is not involved."
         }
         (Party::Browser, Party::Gate) if exchange.status == 303 => {
-            "The gate judges the request, and puts a handle in place of the state."
+            "The gate accepts the request, and replaces the state with a handle."
         }
-        (Party::Browser, Party::Gate) => "The browser comes back with the handle.",
+        (Party::Browser, Party::Gate) => "The browser follows the redirect with the handle.",
         (Party::Browser, Party::Upstream) if posted => {
-            "Without the gate: alice logs in, and the code itself travels through her browser."
+            "Without the gate: alice logs in, and the code itself passes through her browser."
         }
         (Party::Browser, Party::Upstream) => {
-            "Without the gate: the browser asks the legacy server."
+            "Without the gate: the browser opens the legacy server's login form."
         }
         (Party::Gate, Party::Upstream) if posted && exchange.status == 302 => {
             "Behind the gate: the password is right, and the legacy server issues its code."
         }
         (Party::Gate, Party::Upstream) if posted => {
-            "Behind the gate: the legacy server gets its own code back."
+            "Behind the gate: the token request with the legacy server's own code."
         }
         (Party::Gate, Party::Upstream) => {
             "Behind the gate: the legacy server shows its login form."

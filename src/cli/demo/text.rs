@@ -1,13 +1,13 @@
-//! The story in a terminal.
+//! The text of a story for a terminal.
 
 use super::facts::Places;
 use super::scene::Scene;
 use super::view::{MessageView, PromiseView, StepView, StoryView};
 
-/// Columns of a line of prose.
+/// Maximum width of text, in columns.
 const WIDTH: usize = 96;
 
-/// What runs where.
+/// The introduction, with the addresses.
 pub(super) fn opening(places: &Places) -> String {
     let Places {
         page,
@@ -19,11 +19,10 @@ pub(super) fn opening(places: &Places) -> String {
         "pkce-gate demo: three servers on this machine, for as long as this command runs\n\n  \
          application  {page:<25}  the demo page, client of the two below\n  \
          gate         {gate:<25}  pkce-gate in enforce mode\n  \
-         upstream     {upstream:<25}  a legacy authorization server that knows no PKCE\n\n"
+         upstream     {upstream:<25}  a legacy authorization server without PKCE\n\n"
     )
 }
 
-/// Where to go on.
 pub(super) fn invitation(places: &Places) -> String {
     format!(
         "open {}  (user alice, password pass; Ctrl-C ends the demo)\n\n",
@@ -31,14 +30,13 @@ pub(super) fn invitation(places: &Places) -> String {
     )
 }
 
-/// A scene's outcome in a line or two per verdict.
+/// The outcomes of a scene, one line each.
 pub(super) fn summary(scene: Scene, view: &StoryView) -> String {
     let verdicts = view.steps.iter().filter_map(|step| step.verdict.as_ref());
     let lines: String = verdicts.chain(&view.promises).map(verdict).collect();
     format!("{}\n{lines}\n", scene.title())
 }
 
-/// A scene with every exchange.
 pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
     let title = format!("{number}. {}", scene.title());
     let rule = "=".repeat(title.len());

@@ -1,4 +1,4 @@
-//! A story as it is shown, on the page and in the terminal.
+//! A story in the form in which the page and the terminal show it.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use minijinja::{Value, context};
 use super::ledger::{Exchange, Message, Party};
 use super::story::{Kind, Promise, Remark, Story, Tone};
 
-/// A whole scene.
 #[derive(Debug, Clone)]
 pub(super) struct StoryView {
     pub(super) steps: Vec<StepView>,
@@ -16,16 +15,15 @@ pub(super) struct StoryView {
     pub(super) saw_the_browser: bool,
 }
 
-/// One exchange.
 #[derive(Debug, Clone)]
 pub(super) struct StepView {
     pub(super) from: &'static str,
     pub(super) to: &'static str,
-    /// Between gate and server: nobody else sees it.
+    /// Whether the exchange is between gate and server, which no other party sees.
     pub(super) is_behind: bool,
     pub(super) note: String,
     pub(super) request: MessageView,
-    /// What the gate asked the server before it answered.
+    /// The exchanges between gate and server before the gate responded.
     pub(super) behind: Vec<StepView>,
     pub(super) answer: MessageView,
     pub(super) verdict: Option<PromiseView>,
@@ -41,7 +39,7 @@ pub(super) struct MessageView {
 pub(super) struct PairView {
     pub(super) name: String,
     pub(super) value: String,
-    /// What the value is, and how it is coloured.
+    /// The meaning of the value, and its CSS class.
     pub(super) mark: Option<(&'static str, &'static str)>,
 }
 
@@ -58,7 +56,7 @@ impl StoryView {
         let mut steps: Vec<StepView> = Vec::new();
         for (exchange, remark) in story.told() {
             let step = step(exchange, remark, &kinds);
-            // What a browser with a screen asks the gate is not known; then this stands alone.
+            // The request of a real browser to the gate is not recorded; then the step has no parent.
             let asker = steps
                 .last_mut()
                 .filter(|last| last.to == Party::Gate.name());
@@ -123,17 +121,17 @@ fn promise(promise: &Promise) -> PromiseView {
 }
 
 impl PromiseView {
-    /// What stands in front of it.
+    /// The label of the outcome.
     pub(super) fn word(&self) -> &'static str {
         match (self.kept, self.alarm) {
             (true, false) => "ok",
             (true, true) => "!!",
-            (false, _) => "NOT AS PROMISED",
+            (false, _) => "UNEXPECTED",
         }
     }
 }
 
-// What the page's template sees, member by member.
+// The values for the page's template.
 
 impl From<StoryView> for Value {
     fn from(story: StoryView) -> Self {

@@ -1,4 +1,4 @@
-//! The little HTTP that the demonstration needs: a client for one exchange, a server for one handler.
+//! Minimal HTTP for the demonstration: a client for one exchange, a server for one handler.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -21,32 +21,30 @@ use url::Url;
 use crate::oauth::Params;
 use crate::oauth::params::append_pair;
 
-/// Parameters, decoded, in order.
+/// Decoded parameters, in order.
 pub(super) type Pairs = Vec<(String, String)>;
 
-/// No message of the demonstration comes near it.
+/// Limits that no message of the demonstration reaches.
 const MAX_BODY: usize = 64 * 1024;
 const MAX_PAIRS: usize = 64;
-/// Everything happens on one machine; whoever has not answered by then will not.
+/// Maximum time for an exchange on this machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After a failed accept: out of descriptors, most likely.
+/// Pause after a failed accept, probably for lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why an exchange did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Failed(String);
 
-/// For `map_err`.
+/// Converts any error, for `map_err`.
 pub(super) fn failed(error: impl fmt::Display) -> Failed {
     Failed(error.to_string())
 }
 
-/// A request as a handler sees it.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) method: Method,
-    /// The authority that was asked: through the gate it is the gate's.
+    /// The `Host` field; through the gate, it is the gate's.
     pub(super) host: String,
     pub(super) path: String,
     pub(super) query: Pairs,
@@ -69,19 +67,18 @@ impl Asked {
         })
     }
 
-    /// The query's parameters, then the form's.
+    /// The parameters of the query, then those of the form.
     pub(super) fn pairs(&self) -> Pairs {
         self.query.iter().chain(&self.form).cloned().collect()
     }
 }
 
-/// The first value of that name; empty when there is none.
+/// The first value with this name; empty if there is none.
 pub(super) fn value<'p>(pairs: &'p [(String, String)], name: &str) -> &'p str {
     let found = pairs.iter().find(|(known, _)| known == name);
     found.map_or("", |(_, value)| value)
 }
 
-/// Decodes a query or a form.
 pub(super) fn pairs(encoded: &[u8]) -> Result<Pairs, Failed> {
     let params = Params::parse(encoded, MAX_PAIRS).map_err(failed)?;
     let own = params
@@ -90,17 +87,16 @@ pub(super) fn pairs(encoded: &[u8]) -> Result<Pairs, Failed> {
     Ok(own.collect())
 }
 
-/// Encodes a query or a form.
 pub(super) fn encoded<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> String {
     let mut out = Vec::new();
     for (name, value) in pairs {
         append_pair(&mut out, name, value);
     }
-    // Percent-encoding leaves nothing but ASCII.
+    // Percent-encoded text is ASCII.
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// A page of the demonstration's own. It loads nothing and may be framed by nobody.
+/// An HTML page that loads no resources and cannot be framed.
 pub(super) fn page(status: StatusCode, html: String) -> Response<String> {
     let mut response = answer(status, "text/html; charset=utf-8", html);
     let policy =
@@ -112,12 +108,11 @@ pub(super) fn page(status: StatusCode, html: String) -> Response<String> {
     response
 }
 
-/// A JSON document.
 pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<String> {
     answer(status, "application/json", value.to_string())
 }
 
-/// A redirect; without a target that fits into a header field, an error.
+/// A redirect, or an error if the target is not valid in a header field.
 pub(super) fn redirect(status: StatusCode, to: &str) -> Response<String> {
     let Ok(to) = HeaderValue::try_from(to) else {
         return plain(StatusCode::BAD_REQUEST, "not a valid address");
@@ -127,7 +122,6 @@ pub(super) fn redirect(status: StatusCode, to: &str) -> Response<String> {
     response
 }
 
-/// One sentence.
 pub(super) fn plain(status: StatusCode, text: &str) -> Response<String> {
     answer(status, "text/plain; charset=utf-8", format!("{text}\n"))
 }
@@ -141,7 +135,7 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Stri
     response
 }
 
-/// Sends one request to an absolute `http` URL, on a connection of its own.
+/// Sends a request to an absolute `http` URL, on a new connection.
 pub(super) async fn send(mut request: Request<String>) -> Result<Response<String>, Failed> {
     let url = Url::parse(&request.uri().to_string()).map_err(failed)?;
     let authority = url.authority().to_owned();
@@ -165,7 +159,7 @@ pub(super) async fn send(mut request: Request<String>) -> Result<Response<String
             let body = String::from_utf8(body).map_err(failed)?;
             Ok(Response::from_parts(head, body))
         };
-        // The connection may end before the answer is read to its end, and says why through it.
+        // The connection may end before the response is completely read; its error is reported there.
         let drive = async {
             drop(connection.await);
             std::future::pending::<()>().await;
@@ -178,12 +172,12 @@ pub(super) async fn send(mut request: Request<String>) -> Result<Response<String
     timeout(PATIENCE, exchange).await.map_err(failed)?
 }
 
-/// What serves a listener.
+/// Handles the requests of a listener.
 pub(super) trait Answers: Send + Sync + 'static {
     fn answer(&self, asked: Asked) -> impl Future<Output = Response<String>> + Send;
 }
 
-/// Serves until `stop`; open connections end with it.
+/// Serves until `stop` is cancelled; open connections are closed then.
 pub(super) async fn serve<A: Answers>(
     listener: TcpListener,
     site: Arc<A>,
@@ -207,7 +201,7 @@ pub(super) async fn serve<A: Answers>(
                 .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
                 () = stop.cancelled() => {}
-                // How a browser leaves is its own affair.
+                // Errors are ignored: the browser may disconnect at any time.
                 _ended = connection => {}
             }
         });
@@ -222,14 +216,15 @@ async fn handle<A: Answers>(
         Ok(asked) if is_this_machine(&asked.host) => site.answer(asked).await,
         Ok(_) => plain(
             StatusCode::MISDIRECTED_REQUEST,
-            "this demonstration is for the machine that it runs on",
+            "this demonstration only serves the machine that it runs on",
         ),
         Err(error) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     Ok(answer.map(|body| Full::new(Bytes::from(body))))
 }
 
-/// Whoever puts a name in front of this takes a demonstration for a server (or is a page that rebinds its name).
+/// Whether the request is for a loopback address. Other hosts are refused, because the demonstration must not be used
+/// as a server, and as a protection against DNS rebinding.
 fn is_this_machine(authority: &str) -> bool {
     let host = authority
         .rsplit_once(':')

@@ -1,18 +1,19 @@
-//! Digests of public names, remembered.
+//! A cache for the digests of public names.
 //!
-//! The same client identifiers and redirect URIs come with request after request. To hash each anew, and to parse where each leads,
-//! takes 14 % of a flow's instructions, and 4 % where SHA extensions make hashing nearly free. Each thread remembers those that it saw
-//! last, in a fixed number of places: a flood of invented names makes it compute again, as it would without, and nothing grows.
+//! The same client identifiers and redirect URIs occur in request after request. Hashing each again, and parsing where
+//! each URI leads, takes 14 % of a flow's instructions (4 % where SHA extensions make hashing nearly free). Each thread
+//! caches the names that it saw last, in a fixed number of slots: a flood of invented names costs the hashing that it
+//! would cost without the cache, and no memory.
 //!
-//! For public names only: they are not wiped, and how long an answer takes may tell that a name was seen before.
+//! For public names only: entries are not wiped, and the response time may reveal that a name was seen before.
 
 use std::cell::RefCell;
 
 use super::Digest;
 
-/// A power of two.
+/// Slots per thread; a power of two.
 const PLACES: usize = 1024;
-/// A longer name is hashed each time.
+/// Longer names are not cached. In bytes.
 const LONGEST: usize = 256;
 
 struct Seen {
@@ -26,7 +27,7 @@ thread_local! {
 }
 
 impl Digest {
-    /// What `compute` makes of a public name; it has to be the same whenever domain and name are.
+    /// Returns the cached digest of a public name, or calls `compute`, which must depend on `domain` and `name` only.
     pub(crate) fn remembered(
         domain: &'static str,
         name: &str,
@@ -55,13 +56,13 @@ impl Digest {
             });
             Some(())
         };
-        // A thread that ends remembers nothing any more.
+        // Fails only while the thread ends.
         let _ = SEEN.try_with(remember);
         digest
     }
 }
 
-/// Any place would do. Nobody gains by names that fall into one: they are computed, as all others would be.
+/// The slot of a name. Collisions are harmless: a name whose slot is taken is hashed, as it would be without the cache.
 fn place(domain: &str, name: &str) -> usize {
     let mix = |hash: u64, word: u64| {
         (hash ^ word)
@@ -84,30 +85,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn anew(domain: &'static str, name: &str) -> Digest {
+    fn hashed(domain: &'static str, name: &str) -> Digest {
         Digest::of(domain, &[name.as_bytes()])
     }
 
     proptest! {
         #[test]
-        fn what_is_remembered_is_what_would_be_computed(names in prop::collection::vec("[ab]{0,3}|[a-z:/.]{0,40}|x{250,260}", 1..50)) {
+        fn a_cached_digest_equals_the_computed_one(names in prop::collection::vec("[ab]{0,3}|[a-z:/.]{0,40}|x{250,260}", 1..50)) {
             for name in &names {
                 for domain in ["one", "two", "three"] {
-                    prop_assert_eq!(Digest::remembered(domain, name, |name| anew(domain, name)), anew(domain, name));
+                    prop_assert_eq!(Digest::remembered(domain, name, |name| hashed(domain, name)), hashed(domain, name));
                 }
             }
         }
     }
 
     #[test]
-    fn a_name_that_comes_again_is_not_computed_again() {
-        let once = Digest::remembered("d", "https://app.example/cb", |name| anew("d", name));
+    fn a_repeated_name_is_hashed_once() {
+        let once = Digest::remembered("d", "https://app.example/cb", |name| hashed("d", name));
         let again = Digest::remembered("d", "https://app.example/cb", |_| unreachable!());
         assert_eq!(once, again);
     }
 
     #[test]
-    fn names_are_spread_over_the_places() {
+    fn names_are_spread_over_the_slots() {
         let places: std::collections::HashSet<_> = (0..4000)
             .map(|client| place("client_id", &format!("client-{client}")))
             .collect();

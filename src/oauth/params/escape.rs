@@ -1,4 +1,4 @@
-//! Percent escapes, in both directions.
+//! Percent encoding and decoding.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,13 +8,14 @@ use memchr::memchr3;
 use super::malformed::Malformed;
 use super::set::UNRESERVED;
 
-/// Strict form decoding of one name or value: `+` is a space, `%HH` exactly, then UTF-8 without NUL.
+/// Decodes one name or value strictly: `+` is a space, every `%` needs two hex digits, and the result is UTF-8 without
+/// NUL.
 pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
     decode_part(raw, None, special(raw).is_none())
 }
 
-/// The same for a part of something that is known to be UTF-8; `text` is that part. `is_plain`: nothing in it is to be
-/// decoded, and it has no NUL.
+/// Like [`decode`], for a part of a larger input. `text` is the part as text, if the input is UTF-8. `is_plain`: the
+/// part contains neither `%`, `+` nor NUL.
 pub(super) fn decode_part<'a>(
     raw: &'a [u8],
     text: Option<&'a str>,
@@ -29,7 +30,7 @@ pub(super) fn decode_part<'a>(
     }
 }
 
-/// Where the next byte stands that is not itself, in a text that is read from front to back.
+/// Finds the next `%`, `+` or NUL in a text that is read from front to back.
 pub(super) struct Special<'a> {
     text: &'a [u8],
     next: usize,
@@ -42,7 +43,7 @@ impl<'a> Special<'a> {
         special
     }
 
-    /// Whether there is none in a range that does not begin before the last one.
+    /// Whether `range` contains none. Ranges must be passed in ascending order.
     pub(super) fn none_in(&mut self, range: Range<usize>) -> bool {
         if self.next < range.start {
             self.find(range.start);
@@ -100,7 +101,7 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-/// Percent-encodes everything but RFC 3986's unreserved characters: correct in a query, a fragment and a form.
+/// Percent-encodes everything except RFC 3986's unreserved characters: valid in a query, a fragment and a form.
 pub(crate) fn encode_into(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let is_reserved = |byte: &u8| !UNRESERVED.has(*byte);

@@ -1,6 +1,6 @@
-//! Names as forgiving frameworks read them.
+//! How lenient frameworks normalise the names of parameters.
 
-/// Whether some framework takes the name for one of these.
+/// Whether some framework reads `name` as one of `known`.
 pub(crate) fn is_folding_of(name: &str, known: &[&str]) -> bool {
     foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
 }
@@ -10,8 +10,8 @@ fn letters(name: &str) -> impl Iterator<Item = u8> {
     letters.map(|byte| byte.to_ascii_lowercase())
 }
 
-/// What a name looks like to forgiving frameworks. To most of them it ends at a bracket, and to those written in C at a
-/// NUL; to PHP a bracket that is not closed is a `_`.
+/// The names that lenient frameworks may read. In most of them a name ends at a bracket, and in those written in C at a
+/// NUL; PHP turns an unclosed bracket into a `_`.
 pub(crate) fn foldings(name: &str) -> impl Iterator<Item = String> {
     let brackets = ['[', ']'];
     let opened = name.trim_start_matches(brackets);
@@ -20,12 +20,12 @@ pub(crate) fn foldings(name: &str) -> impl Iterator<Item = String> {
         .split_once('[')
         .is_some_and(|(_, rest)| !rest.contains(']'));
     let whole = unclosed.then(|| fold(opened.split('\0').next().unwrap_or_default()));
-    // Others drop the NUL.
+    // Some frameworks drop the NUL instead.
     let without_nul = name.contains('\0').then(|| fold(name));
     std::iter::once(fold(cut)).chain(whole).chain(without_nul)
 }
 
-/// Whether a name without case and punctuation is this.
+/// Whether [`fold`] of `name` equals `folded`.
 pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
     if name.is_ascii() {
         return letters(name).eq(folded.bytes());
@@ -33,9 +33,9 @@ pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
     fold(name) == folded
 }
 
-/// A name without case and punctuation.
+/// Removes case and punctuation from a name.
 ///
-/// Case is folded as Unicode does it (`ſ` is an `s`, the Kelvin sign a `k`), because some runtimes do.
+/// Folds case as Unicode does (`ſ` becomes `s`, the Kelvin sign `k`), because some runtimes do.
 pub(crate) fn fold(name: &str) -> String {
     if name.is_ascii() {
         return letters(name).map(char::from).collect();
@@ -62,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_needs_no_copy_is_folded_all_the_same(name in "(co|CO|o|k|[\\[]|\\]|[_. -]|\0|ſ|\u{212a}){0,5}", other in "\\PC{0,6}") {
+        fn folding_without_a_copy_gives_the_same_result(name in "(co|CO|o|k|[\\[]|\\]|[_. -]|\0|ſ|\u{212a}){0,5}", other in "\\PC{0,6}") {
             for name in [&name, &other] {
                 let known = ["co", "o_c", "s", "cook"];
                 let folded = known.map(fold_slowly);

@@ -1,16 +1,14 @@
-//! Sets of bytes, looked up in a table: one load for each byte of a text, where comparisons would be several: 13 % of a flow.
+//! Sets of bytes as lookup tables. One load per byte replaces several comparisons, which were 13 % of a flow.
 
-/// A set of bytes.
 #[derive(Debug)]
 pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
-    /// These.
     pub(crate) const fn of(bytes: &[u8]) -> Self {
         Self([false; 256]).and(bytes)
     }
 
-    /// The letters and digits of ASCII, and these.
+    /// ASCII letters and digits, plus `others`.
     pub(crate) const fn alphanumeric_and(others: &[u8]) -> Self {
         Self::of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").and(others)
     }
@@ -27,7 +25,6 @@ impl ByteSet {
         self
     }
 
-    /// Whether the byte is in it.
     pub(crate) fn has(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)) == Some(&true)
     }
@@ -41,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_has_what_it_was_given_and_nothing_else() {
+    fn a_set_contains_exactly_its_bytes() {
         for byte in 0..=u8::MAX {
             let unreserved =
                 byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');

@@ -25,7 +25,7 @@ fn order_duplicates_and_empty_values_are_kept() {
 }
 
 #[test]
-fn doubt_is_an_error() {
+fn malformed_input_is_an_error() {
     for (input, malformed) in [
         ("a=%4", Malformed::Escape),
         ("a=%zz", Malformed::Escape),
@@ -48,7 +48,7 @@ fn doubt_is_an_error() {
 }
 
 #[test]
-fn a_survey_forgives_values_but_never_names() {
+fn a_survey_accepts_undecodable_values_but_not_names() {
     let survey = Params::survey(b"password=%E9&user=a", 9).unwrap();
     assert!(!survey.iter().next().unwrap().is_decoded());
     assert_eq!(survey.one("user"), Ok(Some("a")));
@@ -128,7 +128,7 @@ fn brackets_and_semicolons_hide_protected_names() {
 }
 
 #[test]
-fn boundaries_that_others_see() {
+fn pairs_that_servers_split_elsewhere_are_found() {
     let is_cut = |input: &str| {
         let params = Params::parse(input.as_bytes(), 9).unwrap();
         params.iter().any(Pair::is_cut_elsewhere)
@@ -138,7 +138,7 @@ fn boundaries_that_others_see() {
 }
 
 #[test]
-fn padding_is_what_some_servers_trim() {
+fn values_with_blanks_or_controls_at_an_end_are_padded() {
     let is_padded = |input: &str| {
         let params = Params::parse(input.as_bytes(), 9).unwrap();
         params.is_padded("client_id")
@@ -155,7 +155,7 @@ fn padding_is_what_some_servers_trim() {
 }
 
 #[test]
-fn editing_leaves_the_rest_alone() {
+fn an_edit_leaves_other_bytes_unchanged() {
     let params = Params::parse(b"A=%7e&state=x+y&b&c=", 9).unwrap();
     let edited = params.edit(|pair| match pair.name() {
         "state" => Edit::Value("p&q".into()),
@@ -181,7 +181,7 @@ fn debug_shows_names_only() {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back(list in prop::collection::vec(("[^\0\u{feff}]{1,12}", "[^\0]{0,24}"), 0..12)) {
+    fn appended_pairs_parse_to_the_same_pairs(list in prop::collection::vec(("[^\0\u{feff}]{1,12}", "[^\0]{0,24}"), 0..12)) {
         let mut out = Vec::new();
         for (name, value) in &list {
             append_pair(&mut out, name, value);
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_checked_once_for_all_is_read_as_if_each_part_was_checked(
+    fn checking_utf8_once_gives_the_same_result_as_checking_each_part(
         input in prop::collection::vec(prop::sample::select(b"aB&&==%+41;]\0\xc3\xa9\xef\xbb\xbf\xff".as_slice()), 0..40),
         limit in 0_usize..6,
         strict: bool,
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_padded_is_trimmed(value in "[a \u{a0}\u{1f}\u{2003}]{0,4}") {
+    fn a_padded_value_is_one_that_trimming_changes(value in "[a \u{a0}\u{1f}\u{2003}]{0,4}") {
         let mut input = b"client_id=".to_vec();
         encode_into(&mut input, &value);
         let trimmed = value.trim_matches(|c: char| c.is_whitespace() || c.is_control());
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn a_semicolon_hides_no_name_from_those_who_look_for_one(input in "[st=;&\\[]{0,12}") {
+    fn protected_names_behind_a_semicolon_are_found(input in "[st=;&\\[]{0,12}") {
         let protected = ["st", "s"];
         let Ok(params) = Params::parse(input.as_bytes(), 64) else { return Ok(()) };
         let names = params.iter().flat_map(|pair| {
@@ -258,7 +258,7 @@ proptest! {
 
 type Read = (String, Option<String>, bool, Vec<u8>);
 
-/// As a reader that looks at each part by itself.
+/// A reference implementation that checks each part separately.
 fn read_slowly(input: &[u8], limit: usize, strict: bool) -> Result<Vec<Read>, Malformed> {
     let mut pairs = Vec::new();
     for raw in input

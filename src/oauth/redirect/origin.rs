@@ -1,19 +1,19 @@
-//! What the log may say of a redirect URI: where it leads, and nothing that may be a secret.
+//! The part of a redirect URI that the log may contain: scheme and authority, without possible secrets.
 
 use memchr::memchr;
 
 use crate::oauth::params;
 use crate::oauth::params::set::ByteSet;
 
-/// Bytes of the longest that is told.
+/// Longer origins are not logged. In bytes.
 const LONGEST: usize = 256;
 
-/// Of names, addresses and ports.
+/// Characters of host names, IP addresses and ports.
 static HOST: ByteSet =
     ByteSet::of(b"-._:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-/// Scheme and authority, as they are written, or the scheme alone where there is no authority (`com.example.app:/cb`). Never a
-/// path, a query or a password. `None`: that cannot be told for sure.
+/// Scheme and authority as written, or the scheme alone if there is no authority (`com.example.app:/cb`). Never a path,
+/// query or password. `None`: the origin cannot be determined with certainty.
 pub(crate) fn origin(uri: &str) -> Option<&str> {
     let colon = memchr(b':', uri.as_bytes())?;
     let (scheme, rest) = uri.split_at_checked(colon)?;
@@ -26,7 +26,7 @@ pub(crate) fn origin(uri: &str) -> Option<&str> {
     };
     let length = authority.bytes().position(|byte| !HOST.has(byte));
     let length = length.unwrap_or(authority.len());
-    // A `\` is `/` to browsers, and part of a name before the host to others: that is told of neither.
+    // A `\` is a `/` to browsers, but part of the user name to other parsers: such a URI is not logged.
     let ends = |byte: &u8| b"/?#".contains(byte);
     let is_whole = authority.as_bytes().get(length).is_none_or(ends);
     let end = colon + "://".len() + length;
@@ -36,8 +36,8 @@ pub(crate) fn origin(uri: &str) -> Option<&str> {
     uri.get(..end)
 }
 
-/// The redirect URI that a request names which cannot be read without doubt: for the log. `forms`: query and form body. `None`: it
-/// names none, or several.
+/// The redirect URI named by a request that cannot be parsed strictly, for the log. `forms` are the query and the form
+/// body. `None`: the request names no redirect URI, or several.
 pub(crate) fn named_loosely<'f>(forms: impl IntoIterator<Item = &'f [u8]>) -> Option<String> {
     let pairs = forms.into_iter().flat_map(params::pairs_loosely);
     let values = pairs.filter_map(|pair| pair.strip_prefix(b"redirect_uri="));
@@ -53,7 +53,7 @@ mod tests {
     use url::Url;
 
     #[test]
-    fn it_is_scheme_and_authority_and_never_more() {
+    fn an_origin_is_scheme_and_authority_only() {
         for (uri, expected) in [
             (
                 "https://app.example/cb?secret=1#x",
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_request_that_cannot_be_read_it_is_the_only_one_that_is_named() {
+    fn the_log_gets_the_redirect_uri_of_a_malformed_request_only_if_it_names_one() {
         let named = |query: &str, form: &str| named_loosely([query.as_bytes(), form.as_bytes()]);
         let found = "https://a.test/cb".to_owned();
         assert_eq!(
@@ -117,9 +117,9 @@ mod tests {
     }
 
     proptest! {
-        /// What a browser takes for the path, the query, the fragment or a password is not in it.
+        /// The path, query, fragment and password of the parsed URL are not in the origin.
         #[test]
-        fn a_url_shows_what_its_parser_takes_for_the_origin(uri in "(https?|ws|app|HTTPS)://[a-z0-9@:/?#\\\\.%\\[\\]_-]{0,24}") {
+        fn the_origin_agrees_with_the_url_parser(uri in "(https?|ws|app|HTTPS)://[a-z0-9@:/?#\\\\.%\\[\\]_-]{0,24}") {
             if let (Some(origin), Ok(url)) = (origin(&uri), Url::parse(&uri)) {
                 let host = url.host_str().unwrap_or_default();
                 let shown = Url::parse(origin).unwrap();

@@ -1,4 +1,4 @@
-//! Which connections there are, by network, and which of them give way first.
+//! The connections by network, and the order in which they are closed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,38 +11,37 @@ use crate::server::session::Session;
 use crate::server::settings::Settings;
 use crate::server::watch::{Spare, Spared};
 
-/// The share of a network's connections that gives way at once: finding them takes a look at each.
+/// The fraction of a network's connections that is closed at once, because the search examines each connection.
 const NETWORKS_BATCH: usize = 16;
-/// The share of all places that are a few: what a network has of them counts as no more than what others have.
+/// The fraction of all places that counts as few: a network with no more than that is not preferred for closing.
 const FEW: usize = 256;
 
-/// How many connections there may be.
+/// The limits on connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    /// Altogether.
+    /// Of all peers together.
     pub all: usize,
     /// Of one peer.
     pub per_peer: usize,
-    /// Networks of trusted proxies.
     pub proxies: Vec<IpNet>,
 }
 
 #[derive(Debug)]
 pub(super) struct Members {
     pub(super) places: Places,
-    /// Places that are taken, those of connections that give way included.
+    /// Places taken, including those of connections that were told to close.
     pub(super) taken: usize,
     pub(super) next: u64,
-    /// Of each network; those of all proxies are one.
+    /// The connections of each network; `None` is the group of all proxies.
     pub(super) groups: BTreeMap<Option<Network>, Group>,
 }
 
-/// The connections of one network, without those that were told to give way.
+/// The connections of one network, except those that were told to close.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) held: Arc<Held>,
     pub(super) members: BTreeMap<u64, (Peer, Arc<Session>)>,
-    /// How many each peer has; there are 256 of them at most.
+    /// The number of connections of each peer; a network has at most 256 peers.
     peers: Vec<(Peer, usize)>,
 }
 
@@ -75,7 +74,6 @@ impl Group {
 }
 
 impl Places {
-    /// As configured.
     pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             all: settings.connections,
@@ -84,9 +82,9 @@ impl Places {
         }
     }
 
-    /// Whether the network has room for another connection of that peer, after some of its own have given way.
+    /// Whether the network has room for another connection of this peer, if necessary after closing some of its own.
     pub(super) fn make_room(&self, group: &mut Group, peer: Peer, taken: usize) -> bool {
-        // Where one peer may have all of them, that is what was asked for.
+        // If one peer may have all places, shares are disabled by configuration.
         if self.per_peer >= self.all {
             return true;
         }
@@ -110,18 +108,18 @@ impl Places {
     }
 }
 
-/// A connection that may give way, in the order in which they do.
+/// A connection that can be closed, ordered by precedence.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
-    /// Its network has no more than a few, or it is a proxy's.
+    /// Whether its network has no more than a few connections, or it belongs to a proxy.
     is_of_few: bool,
     spared: Spared,
     group: usize,
     number: u64,
 }
 
-/// Tells at most so many of those that may that they give way: first of networks that have more than a few, of them those that can
-/// best be spared. They count for their network no more. How many.
+/// Tells at most `most` of the connections for which `may` is true to close: first those of networks with more than
+/// `few`, among them the most dispensable. They no longer count for their network. Returns their number.
 pub(super) fn spare<'m>(
     groups: impl Iterator<Item = &'m mut Group>,
     most: usize,

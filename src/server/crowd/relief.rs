@@ -1,5 +1,5 @@
-//! What is taken back from networks that have more than their share, when places run out: one that came first would have most of
-//! them for as long as it likes, the next one half of the rest, and the tenth nothing.
+//! Takes places back from networks above their share when places become scarce. Otherwise the network that came first
+//! could keep most of them, the next one half of the rest, and the tenth none.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use crate::server::peer::{level, scarce};
 use crate::server::place::InFlight;
 use crate::server::session::Session;
 
-/// Where few places are free, networks that have more than these lose connections, until they have as many.
+/// If places are scarce, closes connections of networks that have more than their share, until the share is met.
 pub(super) fn relieve<'i>(
     members: &mut Members,
     in_flight: impl Iterator<Item = &'i InFlight>,
@@ -38,14 +38,15 @@ pub(super) fn relieve<'i>(
 }
 
 impl Places {
-    /// What counts as free when few are. No network has a share where no peer has one.
+    /// The number of free places, if they are scarce. `None` also if peers may have all places: then networks have no
+    /// share.
     fn free(&self, taken: usize) -> Option<usize> {
         let free = scarce(taken, self.all).filter(|_| self.per_peer < self.all);
         free.map(|free| free.max(self.few()))
     }
 }
 
-/// Of the upstream that has the fewest free.
+/// The fewest free places of all upstreams.
 fn least(a: [Option<usize>; 2], b: [Option<usize>; 2]) -> [Option<usize>; 2] {
     let ([a, c], [b, d]) = (a, b);
     let least = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
@@ -64,7 +65,7 @@ fn take_back(
     let own: Vec<_> = groups.iter().map(|group| count(group)).collect();
     let level = level(&own, free);
     for (group, own) in groups.iter_mut().zip(own) {
-        // One more it may take at any time.
+        // A network may take one more than the level at any time.
         if own > level + 1 {
             let group = std::iter::once(&mut **group);
             spare(group, own - level, 0, |_, session, _| has(session));

@@ -1,4 +1,4 @@
-//! What `watch.rs` relies on of hyper: asked of hyper alone.
+//! Test of the behaviour of hyper that `watch.rs` relies on, with hyper alone.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A client that has sent one request and takes so many bytes, and how many it had taken at each flush.
+/// A client that has sent one request and accepts `room` bytes. Records how many it had accepted at each flush.
 #[derive(Clone, Default)]
 struct Client(Arc<Mutex<Seen>>);
 
@@ -69,7 +69,7 @@ impl AsyncWrite for Client {
 }
 
 #[test]
-fn hyper_flushes_when_all_that_it_had_is_written_and_not_before() {
+fn hyper_flushes_only_when_its_buffer_is_written() {
     let client = Client::default();
     let service = service_fn(|_| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(vec![b'x'; 1000]))))
@@ -84,7 +84,7 @@ fn hyper_flushes_when_all_that_it_had_is_written_and_not_before() {
     }
     let seen = client.0.lock().unwrap();
     assert!(seen.taken > 1000, "{}", seen.taken);
-    // While it has nothing yet it may do so, too.
+    // It may also flush before it has anything to write.
     let early = |at: &&usize| **at != 0 && **at != seen.taken;
     assert_eq!(seen.flushed_at.iter().find(early), None);
     assert!(seen.flushed_at.contains(&seen.taken));

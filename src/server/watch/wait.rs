@@ -1,20 +1,20 @@
-//! What a connection waits for, and how other threads read it: the reading side and the writing side each are one word.
+//! The states of a connection, each in one word that other threads can read: one for the reading side, one for the
+//! writing side.
 //!
-//! | phase | we wait for | ends with |
+//! | phase | waiting for | ends with |
 //! |---|---|---|
 //! | [`Phase::FirstByte`] | the first byte after accept | bytes: `Head` |
 //! | [`Phase::Head`] | the rest of a request head | the end of the head: `Answer` |
-//! | [`Phase::Answer`] | nothing from the client: the gate or the upstream is at work | a body that is not here yet: `Body`; the end of the answer: `Idle` |
-//! | [`Phase::Body`] | more of the request's body | bytes or the end of the body: `Answer`; the end of the answer: `Idle` |
+//! | [`Phase::Answer`] | the gate or the upstream, not the client | a need for more of the body: `Body`; the end of the response: `Idle` |
+//! | [`Phase::Body`] | more of the request body | bytes or the end of the body: `Answer`; the end of the response: `Idle` |
 //! | [`Phase::Idle`] | the next request | bytes: `Head` |
 //!
-//! The writing side is independent of that: a client may send its next request and not read the last answer.
+//! The writing side is independent: a client may send its next request without reading the last response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
 
-/// What we wait for on the reading side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     FirstByte,
@@ -24,25 +24,23 @@ pub(super) enum Phase {
     Answer,
 }
 
-/// What moves a connection from one phase to another.
+/// An event that may change the phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The connection has a place.
+    /// The connection has got a place.
     Accepted,
-    /// Bytes were read from the socket.
     Bytes,
-    /// A request head is complete.
     HeadEnded,
-    /// More of a body was asked for than is here.
+    /// More of the body is needed than has been received.
     BodyWanted,
-    /// Some of the body came, or its end.
+    /// A part of the body was received, or its end.
     BodyCame,
-    /// hyper has all of the answer, or the request was given up.
+    /// hyper has the whole response, or the request was given up.
     AnswerEnded,
 }
 
 impl Phase {
-    /// In the order of their numbers.
+    /// All variants, ordered by number.
     const ALL: [Self; 5] = [
         Self::FirstByte,
         Self::Idle,
@@ -51,21 +49,20 @@ impl Phase {
         Self::Answer,
     ];
 
-    /// The phase that begins with a step. `None`: the present one goes on, and so does its time.
+    /// The next phase. `None`: the phase and its time limit continue.
     pub(super) fn after(self, step: Step) -> Option<Self> {
         match (step, self) {
             (Step::Accepted, _) => Some(Self::FirstByte),
             (Step::Bytes, Self::FirstByte | Self::Idle) => Some(Self::Head),
-            // The head of a request may have come with the one before.
+            // The head may have been received together with the previous request.
             (Step::HeadEnded, _) | (Step::BodyCame, Self::Body) => Some(Self::Answer),
             (Step::BodyWanted, Self::Answer) => Some(Self::Body),
             (Step::AnswerEnded, _) => Some(Self::Idle),
-            // Bytes that drip extend no limit, and a body that outlasts its answer has none here.
+            // Further bytes do not extend a time limit, and a body that outlasts its response has none here.
             (Step::Bytes | Step::BodyWanted | Step::BodyCame, _) => None,
         }
     }
 
-    /// Whether a request is being answered.
     pub(super) fn is_answering(self) -> bool {
         match self {
             Self::Body | Self::Answer => true,
@@ -74,38 +71,35 @@ impl Phase {
     }
 }
 
-/// The reading side: a phase, and since when.
+/// The state of the reading side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wait {
     pub(super) phase: Phase,
     pub(super) since: Timestamp,
 }
 
-/// The writing side.
+/// The state of the writing side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writes {
-    /// The client's socket took what was written last.
+    /// The last write succeeded.
     Flow,
-    /// It takes nothing since then.
+    /// The client's socket has accepted nothing since this time.
     Stuck(Timestamp),
 }
 
-/// A connection that waits for its client, in the order in which such connections are spared.
+/// What a connection waits for; the most dispensable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) enum Spare {
-    /// A request, after it had one.
+    /// The next request on a kept-alive connection.
     Idle,
-    /// Its first byte.
     Silent,
-    /// The end of a head.
     Head,
-    /// More of a body.
     Body,
-    /// That its answer is read.
+    /// The client, to read the response.
     Unread,
 }
 
-/// How well a connection can be spared, and since when it has been so: in the order in which they are.
+/// How dispensable a connection is, and since when. Ordered: the most dispensable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) struct Spared {
     pub(in crate::server) spare: Spare,
@@ -113,7 +107,7 @@ pub(in crate::server) struct Spared {
 }
 
 impl Spare {
-    /// Such a connection gives way only where its network has more than its share.
+    /// Whether a request has begun. Such a connection is closed only if its network is above its share.
     pub(in crate::server) fn is_within_request(self) -> bool {
         match self {
             Self::Idle | Self::Silent | Self::Head => false,
@@ -122,13 +116,13 @@ impl Spare {
     }
 }
 
-/// A state that is one word.
+/// A state that fits one word.
 pub(super) trait Word: Copy {
     fn to_word(self) -> u64;
     fn of_word(word: u64) -> Self;
 }
 
-/// The phase's number below the milliseconds.
+/// The number of the phase in the low bits, the milliseconds above.
 impl Word for Wait {
     fn to_word(self) -> u64 {
         self.since.as_millis() << PHASE_BITS | self.phase as u64
@@ -145,7 +139,7 @@ impl Word for Wait {
 
 const PHASE_BITS: u32 = 3;
 
-/// Zero, or one more than the milliseconds.
+/// Zero, or the milliseconds plus one.
 impl Word for Writes {
     fn to_word(self) -> u64 {
         match self {
@@ -161,7 +155,7 @@ impl Word for Writes {
     }
 }
 
-/// A state that its connection's worker changes, and other workers read when they look for connections to spare.
+/// A state that the connection's worker changes, and that other workers read when they look for connections to close.
 #[derive(Debug)]
 pub(super) struct Shared<T> {
     word: AtomicU64,
@@ -192,7 +186,7 @@ mod tests {
     const TIMES: [u64; 4] = [0, 1, 7, 1 << 50];
 
     #[test]
-    fn every_state_is_read_as_it_was_written() {
+    fn every_state_survives_its_conversion_to_a_word() {
         for millis in TIMES {
             let since = Timestamp::from_millis(millis);
             for phase in Phase::ALL {
@@ -209,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_leads_from_each_phase_to_the_next_one() {
+    fn each_step_changes_each_phase_as_specified() {
         use Phase::{Answer, Body, FirstByte, Head, Idle};
         let table = [
             (Step::Accepted, [FirstByte; 5]),
@@ -225,7 +219,7 @@ mod tests {
                 assert_eq!(reached, after, "{step:?} in {phase:?}");
             }
         }
-        // The time of a phase begins once.
+        // Repeated events do not restart the time of a phase.
         assert_eq!(Head.after(Step::Bytes), None);
         assert_eq!(Body.after(Step::BodyWanted), None);
     }

@@ -1,4 +1,4 @@
-//! What a store promises of `bind`.
+//! The contract of `bind`.
 
 use std::collections::HashSet;
 
@@ -24,14 +24,14 @@ pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
             assert_eq!(claim.bound().code().expose(), number.to_string());
             store.settle(claim, Settlement::Burn).await.unwrap();
         }
-        // What has been redeemed makes no room for more.
+        // A redeemed code still counts.
         let sixth = store.bind(pending, Place::Handle, code("sixth")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
         assert!(is_live(&store, pending).await);
     });
 }
 
-pub(in crate::store) fn nothing_can_be_bound_to_what_is_not_there(make: Make) {
+pub(in crate::store) fn nothing_can_be_bound_to_an_unknown_authorization(make: Make) {
     run(async {
         let (store, _clock) = make();
         for place in [Place::Handle, Place::Digest(digest("code"))] {
@@ -43,7 +43,7 @@ pub(in crate::store) fn nothing_can_be_bound_to_what_is_not_there(make: Make) {
     });
 }
 
-pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
+pub(in crate::store) fn a_repeated_code_is_bound_once(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
@@ -58,7 +58,7 @@ pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
         assert_eq!(
             redeem(&store, digest("code")).await,
             Answer::AlreadyRedeemed,
-            "it stays claimed"
+            "the code stays claimed"
         );
         store.settle(first, Settlement::Burn).await.unwrap();
         let bound = store.bind(pending, place, code("code")).await;
@@ -66,7 +66,7 @@ pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
         assert_eq!(
             redeem(&store, digest("code")).await,
             Answer::AlreadyRedeemed,
-            "and redeemed"
+            "the code stays redeemed"
         );
         for number in 1..CODES_PER_AUTHORIZATION {
             bind(&store, pending, &number.to_string()).await;
@@ -77,12 +77,12 @@ pub(in crate::store) fn a_code_that_comes_again_is_bound_once(make: Make) {
         assert_eq!(
             bound,
             Ok(Bound::Digest),
-            "what is bound already is not one too many"
+            "a code that is bound already does not count again"
         );
     });
 }
 
-pub(in crate::store) fn a_code_that_comes_again_under_handles_is_counted_each_time(make: Make) {
+pub(in crate::store) fn a_repeated_code_under_handles_is_counted_each_time(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
@@ -99,7 +99,8 @@ pub(in crate::store) fn a_code_that_comes_again_under_handles_is_counted_each_ti
     });
 }
 
-/// Whoever gets a stranger's code into an answer to a sign-in of its own neither has it nor kills it.
+/// An attacker who injects another user's code into an answer to an own sign-in neither gets the code nor invalidates
+/// it.
 pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
     run(async {
         let places = |name| [Place::Handle, Place::Digest(code(name).digest())];
@@ -141,7 +142,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                     let challenge = request("client", 1).challenge;
                     assert_eq!(claim.bound().challenge(), challenge.as_ref());
                 }
-                // What was refused has cost the other sign-in nothing.
+                // The refused bindings did not count for the other sign-in.
                 for number in 0..CODES_PER_AUTHORIZATION {
                     bind(&store, thief, &number.to_string()).await;
                 }
@@ -150,7 +151,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
     });
 }
 
-/// Upstream codes may live longer than they do here (RFC 6749, section 4.1.2): for `pending` + `code`.
+/// Codes may live longer at the upstream (RFC 6749 section 4.1.2), so they are remembered for `pending` + `code`.
 pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make) {
     run(async {
         for redeemed in [false, true] {
@@ -180,8 +181,8 @@ pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make
     });
 }
 
-/// Also where what is left of the first one still stands under the code's digest.
-pub(in crate::store) fn a_code_that_comes_after_all_that_time_is_the_next_sign_ins(make: Make) {
+/// Even if the remains of the first binding are still stored under the code's digest.
+pub(in crate::store) fn a_forgotten_code_can_be_bound_to_the_next_sign_in(make: Make) {
     run(async {
         let (store, clock) = make();
         let own = code("code").digest();
@@ -207,8 +208,8 @@ pub(in crate::store) fn a_code_that_comes_after_all_that_time_is_the_next_sign_i
     });
 }
 
-/// Clients that send one state always have one key for all of their sign-ins.
-pub(in crate::store) fn the_next_sign_in_under_the_same_values_is_another_one(make: Make) {
+/// A client that always sends the same state has the same key for all its sign-ins.
+pub(in crate::store) fn a_later_sign_in_with_the_same_values_is_distinct(make: Make) {
     run(async {
         for place in [Place::Handle, Place::Digest(code("code").digest())] {
             let (store, clock) = make();
@@ -256,7 +257,7 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
     let (store, _clock) = make();
     let pending = run(hold(&store, &request("client", 1)));
     let answers = concurrently(200, async |time| {
-        // Half of them under handles, half under ten digests, each many times.
+        // Half of them under handles, half under ten digests, each several times.
         let name = (time % 20).to_string();
         let place = if time % 20 < 10 {
             Place::Digest(digest(&name))

@@ -1,10 +1,9 @@
-//! What a store promises that can be full: who is refused, and who never is.
+//! The contract of bounded stores: which requests are refused, and which never are.
 
 use super::*;
 use crate::flow::Settlement;
 use crate::store::{Limit, StoreError};
 
-/// The limit that was met.
 fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
     match answer {
         Err(StoreError::NoRoom(limit, _)) => Some(*limit),
@@ -12,7 +11,7 @@ fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
     }
 }
 
-/// Fills the store with clients of ten records each; returns their keys.
+/// Fills the store, ten records for each client. Returns their keys.
 async fn fill(store: &Store) -> Vec<Digest> {
     let mut keys = Vec::new();
     for number in 0..settings().capacity {
@@ -21,7 +20,7 @@ async fn fill(store: &Store) -> Vec<Digest> {
     keys
 }
 
-pub(in crate::store) fn a_full_store_refuses_what_is_new_and_evicts_nothing(make: Make) {
+pub(in crate::store) fn a_full_store_refuses_new_requests_and_evicts_nothing(make: Make) {
     run(async {
         let (store, _clock) = make();
         let keys = fill(&store).await;
@@ -74,17 +73,17 @@ pub(in crate::store) fn one_client_cannot_take_the_whole_store(make: Make) {
         assert_eq!(
             store.statistics().refused,
             half as u64,
-            "what has expired is nobody's share"
+            "expired records do not count towards the share"
         );
     });
 }
 
-pub(in crate::store) fn a_login_that_was_let_in_ends_in_a_full_store(make: Make) {
+pub(in crate::store) fn an_admitted_login_completes_in_a_full_store(make: Make) {
     run(async {
         let (store, _clock) = make();
         let keys = fill(&store).await;
         for (sign_in, key) in keys.into_iter().enumerate() {
-            // A second one for whoever signs in twice.
+            // Two codes each, as for a user who signs in twice.
             for number in 0..2 {
                 let handle = bind(&store, key, &format!("{sign_in} {number}")).await;
                 let claim = claim(&store, handle.digest()).await;
@@ -121,7 +120,7 @@ pub(in crate::store) fn a_reload_needs_no_room(make: Make) {
     });
 }
 
-pub(in crate::store) fn what_has_expired_leaves_room_without_a_sweep(make: Make) {
+pub(in crate::store) fn expired_records_make_room_without_a_sweep(make: Make) {
     run(async {
         let (store, clock) = make();
         fill(&store).await;
@@ -189,7 +188,7 @@ pub(in crate::store) fn concurrent_requests_never_exceed_the_capacity(make: Make
     }
 }
 
-pub(in crate::store) fn after_everything_has_expired_nothing_is_left(make: Make) {
+pub(in crate::store) fn a_store_is_empty_after_everything_has_expired(make: Make) {
     run(async {
         let (store, clock) = make();
         let empty = store.statistics();
@@ -219,7 +218,7 @@ pub(in crate::store) fn after_everything_has_expired_nothing_is_left(make: Make)
         let full = store.statistics();
         assert_eq!((full.pending, full.codes, full.tombstones), (11, 10, 20));
         assert!(full.bytes > empty.bytes);
-        // Past whatever time a backend may keep what is over.
+        // Longer than any backend keeps expired records.
         clock.advance(10 * settings().pending);
         store.sweep();
         let left = store.statistics();

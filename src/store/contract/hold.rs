@@ -1,10 +1,10 @@
-//! What a store promises of pending authorizations: `hold`, `pending`, `discard`.
+//! The contract of `hold`, `pending` and `discard`.
 
 use std::collections::HashSet;
 
 use super::*;
 
-pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_stays(make: Make) {
+pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make: Make) {
     let plain = CodeChallenge::Plain("p".repeat(43).into());
     let variants = [
         request("client", 1),
@@ -55,7 +55,7 @@ pub(in crate::store) fn a_pending_authorization_is_read_back_as_it_was_held_and_
     });
 }
 
-pub(in crate::store) fn handles_are_distinct_and_lead_to_their_own_records(make: Make) {
+pub(in crate::store) fn each_handle_refers_to_its_own_record(make: Make) {
     run(async {
         let (store, _clock) = make();
         let mut texts = HashSet::new();
@@ -78,7 +78,7 @@ pub(in crate::store) fn handles_are_distinct_and_lead_to_their_own_records(make:
     });
 }
 
-pub(in crate::store) fn a_state_handle_is_no_code_and_a_code_handle_is_no_state(make: Make) {
+pub(in crate::store) fn handles_of_states_and_codes_are_not_interchangeable(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
@@ -112,7 +112,7 @@ pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Ma
     });
 }
 
-pub(in crate::store) fn an_equal_request_under_the_same_values_is_the_same_record(make: Make) {
+pub(in crate::store) fn an_equal_request_with_the_same_values_is_the_same_record(make: Make) {
     run(async {
         let (store, clock) = make();
         let place = Place::Digest(digest("values"));
@@ -129,12 +129,12 @@ pub(in crate::store) fn an_equal_request_under_the_same_values_is_the_same_recor
         clock.advance(settings().pending.saturating_sub(second()));
         assert!(
             !is_live(&store, digest("values")).await,
-            "a reload prolongs nothing"
+            "a reload does not extend the lifetime"
         );
     });
 }
 
-pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(make: Make) {
+pub(in crate::store) fn different_requests_with_the_same_values_invalidate_both(make: Make) {
     let first = request("client", 1);
     let other_redirect = Some(RedirectUri::new("https://app.example/other").digest());
     let different = [
@@ -166,7 +166,7 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
             assert_eq!(second_one, Ok(Held::Conflict));
             for pending in [&first, &different] {
                 let later = store.hold(Place::Digest(key), pending, None).await;
-                assert_eq!(later, Ok(Held::Conflict), "it stays a conflict");
+                assert_eq!(later, Ok(Held::Conflict), "the conflict stays");
             }
             assert_eq!(store.pending(key).await, Ok(Pending::Conflict));
             let bound = store.bind(key, Place::Handle, code("after")).await;
@@ -178,12 +178,18 @@ pub(in crate::store) fn a_different_request_under_the_same_values_kills_both(mak
             assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
             clock.advance(settings().pending.saturating_sub(second()));
             let next = store.hold(Place::Digest(key), &different, None).await;
-            assert_eq!(next, Ok(Held::New), "until it would have expired");
+            assert_eq!(
+                next,
+                Ok(Held::New),
+                "the conflict ends when the record would have expired"
+            );
         }
     });
 }
 
-pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(make: Make) {
+pub(in crate::store) fn a_sign_in_with_a_code_is_replaced_by_the_next_one_with_its_values(
+    make: Make,
+) {
     let from_browser = |challenge| PendingAuthorization {
         browser: Some(digest("cookie")),
         ..request("client", challenge)
@@ -204,17 +210,17 @@ pub(in crate::store) fn a_sign_in_that_has_its_code_makes_way_under_its_digest(m
         let live = Box::new(second_one);
         let found = store.pending(digest("values")).await;
         assert_eq!(found, Ok(Pending::Live(live)));
-        // Without a code of its own it makes way for none.
+        // The second sign-in has no code yet, so it is not replaced.
         assert_eq!(store.hold(place, &first, None).await, Ok(Held::Conflict));
         assert_eq!(
             redeem(&store, before).await,
             Answer::Claimed,
-            "it keeps its code"
+            "the first sign-in keeps its code"
         );
     });
 }
 
-pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) {
+pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Make) {
     run(async {
         for swept in [false, true] {
             let (store, clock) = make();
@@ -247,7 +253,7 @@ pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) 
             let bound = store.bind(other, Place::Digest(own), code("2")).await;
             assert_eq!(bound, Ok(Bound::Digest));
             assert_eq!(claim(&store, own).await.bound().client(), digest("third"));
-            // What was there before goes in its own time and takes nothing with it.
+            // The expired record of that key is dropped without affecting the new one.
             clock.advance(settings().code.saturating_sub(second()));
             store.sweep();
             assert!(is_live(&store, values).await);
@@ -256,7 +262,7 @@ pub(in crate::store) fn what_has_expired_makes_way_under_its_digest(make: Make) 
     });
 }
 
-pub(in crate::store) fn a_discarded_authorization_is_dead_and_its_codes_are_not(make: Make) {
+pub(in crate::store) fn a_discarded_authorization_is_invalid_but_its_codes_are_not(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
@@ -272,7 +278,7 @@ pub(in crate::store) fn a_discarded_authorization_is_dead_and_its_codes_are_not(
     });
 }
 
-pub(in crate::store) fn of_two_hundred_different_requests_none_survives(make: Make) {
+pub(in crate::store) fn of_two_hundred_conflicting_requests_none_survives(make: Make) {
     let (store, _clock) = make();
     let place = Place::Digest(digest("values"));
     let answers = concurrently(200, async |time| {
@@ -285,7 +291,7 @@ pub(in crate::store) fn of_two_hundred_different_requests_none_survives(make: Ma
     assert_eq!(run(store.pending(digest("values"))), Ok(Pending::Conflict));
 }
 
-pub(in crate::store) fn secrets_are_not_shown(make: Make) {
+pub(in crate::store) fn debug_of_a_store_shows_no_secrets(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;

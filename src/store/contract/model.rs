@@ -1,4 +1,4 @@
-//! Histories: a store does what a few lines of bookkeeping say, and concurrency changes nothing about it.
+//! Random histories of operations: the store agrees with a simple model, also under concurrency.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ enum Op {
     Sweep,
 }
 
-/// `None`: under a fresh handle; a code that nobody had before. A few others, so that they meet.
+/// `None`: a new handle, or a new code. `Some`: one of a few names, so that operations collide.
 type Name = Option<u8>;
 
 fn op() -> impl Strategy<Value = Op> {
@@ -78,14 +78,14 @@ struct ModelCode {
     released: u8,
 }
 
-/// To which sign-in a raw code was bound: the next one under the same values has another deadline.
+/// The sign-in that a raw code was bound to. A later one under the same values has another deadline.
 struct ModelTrace {
     deadline: Duration,
     sign_in: (Digest, Duration),
     client: Digest,
 }
 
-/// `Answer` doubles as a state here: what a redemption would be answered.
+/// `Answer` doubles as the state of a code: the answer to a redemption.
 #[derive(Default)]
 struct Model {
     now: Duration,
@@ -183,7 +183,7 @@ impl Model {
             .pending
             .get_mut(&key)
             .filter(|there| there.deadline > self.now);
-        // One that has its code makes way for another one that comes later.
+        // A sign-in that has its code is replaced by a later one.
         let makes_way = |there: &&mut ModelPending| {
             let other = there
                 .request
@@ -319,7 +319,7 @@ impl Model {
         } else if key != raw {
             assert!(answer[0].is_none_or(|owner| !owner.alive && owner.client == there.client));
         }
-        // What is left of a code may be older than the trace.
+        // The remains of a code may be older than the trace.
         let trace = &self.traces[&there.name];
         if trace.deadline > self.now {
             assert_eq!(answer[1], owner(trace.client, is_alive(&raw)));
@@ -330,7 +330,7 @@ impl Model {
         }
     }
 
-    /// A claim that comes late is settled against nothing, also when the same sign-in has yielded the code once more.
+    /// A late claim has no effect, even if the same sign-in has yielded the code again.
     async fn settle(
         &mut self,
         store: &Store,
@@ -353,7 +353,7 @@ impl Model {
 }
 
 pub(in crate::store) fn any_history_agrees_with_the_model(make: Make) {
-    // Short enough that no client comes to its share.
+    // Short enough that no client reaches its share.
     let histories = prop::collection::vec(op(), 1..90).prop_filter("too many", |ops| {
         ops.iter()
             .filter(|op| matches!(op, Op::Hold(..) | Op::Bind(..)))
@@ -374,10 +374,10 @@ pub(in crate::store) fn any_history_agrees_with_the_model(make: Make) {
     });
 }
 
-/// What one of several threads does to one of a few codes.
+/// What one thread does to one of a few codes.
 type Step = (Index, Presented, Settlement);
 
-pub(in crate::store) fn no_interleaving_lets_a_code_through_twice_or_late(make: Make) {
+pub(in crate::store) fn no_interleaving_redeems_a_code_twice_or_late(make: Make) {
     let settlement = prop_oneof![
         6 => Just(Settlement::Release),
         1 => Just(Settlement::Burn),
@@ -407,7 +407,7 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
         let (at, presented, settlement) = steps[step];
         let at = at.index(keys.len());
         if step % 10 == 0 {
-            // Most of the race is before the deadline, and a part of it after the sweep.
+            // Most of the race runs before the deadline, a part of it after the sweep.
             let passes = 11 * lifetime / steps.len() as u64;
             clock.advance(Duration::from_millis(passes));
             now.fetch_add(passes, Ordering::SeqCst);
@@ -423,7 +423,7 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
         let claim = match store.redeem(keys[at], |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => claim,
             Redeemed::Mismatch(_) => {
-                assert!(!late, "judged after its deadline");
+                assert!(!late, "judged after the deadline");
                 if presented == Presented::WrongVerifier {
                     let before = wrong[at].fetch_add(1, Ordering::SeqCst);
                     let attempts = usize::from(settings().attempts);
@@ -436,13 +436,13 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
             | Redeemed::Expired(_)
             | Redeemed::Unknown(_) => return,
         };
-        assert!(!late, "claimed after its deadline");
+        assert!(!late, "claimed after the deadline");
         let may_claim = [Presented::Matches, Presented::Unproven].contains(&presented);
-        assert!(may_claim, "claimed by what differs");
+        assert!(may_claim, "claimed by a mismatching request");
         assert_eq!(
             burns[at].load(Ordering::SeqCst),
             0,
-            "claimed after it was redeemed"
+            "claimed after the redemption"
         );
         assert_eq!(claim.bound().code().expose(), at.to_string());
         match settlement {

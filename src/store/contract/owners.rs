@@ -1,10 +1,10 @@
-//! What a store promises of `owners`.
+//! The contract of `owners`.
 
 use super::*;
 use crate::flow::Settlement;
 use crate::store::Candidate;
 
-pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make) {
+pub(in crate::store) fn owners_are_returned_in_the_order_of_the_candidates(make: Make) {
     run(async {
         let (store, clock) = make();
         let [one, other] = [
@@ -41,7 +41,7 @@ pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make)
         ];
         assert_eq!(store.owners(&question).await, Ok(answer.clone()));
         assert_eq!(store.owners(&[]).await, Ok(Vec::new()));
-        // It has claimed nothing, and what is dead is known as well.
+        // The question has claimed nothing, and the owners of dead records are known as well.
         store.settle(claim, Settlement::Burn).await.unwrap();
         store.discard(one).await.unwrap();
         for dead in [1, 4] {
@@ -54,7 +54,7 @@ pub(in crate::store) fn owners_are_told_in_the_order_of_the_question(make: Make)
     });
 }
 
-pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(make: Make) {
+pub(in crate::store) fn the_owner_of_a_raw_code_is_known_however_it_is_bound(make: Make) {
     run(async {
         let (store, clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
@@ -80,7 +80,7 @@ pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(ma
                 .iter()
                 .all(|owner| owner.client == digest("client"))
         );
-        // The upstream's own code redeems nothing where a handle stands in its place, but it is known whose it is.
+        // If a handle replaces the upstream's own code, that code cannot be redeemed, but its owner is known.
         assert_eq!(alive().await, [true, false, true]);
         let redeemed = store.redeem(hidden, matches).await;
         assert!(
@@ -103,8 +103,8 @@ pub(in crate::store) fn a_raw_code_is_known_by_its_owner_wherever_it_is_bound(ma
     });
 }
 
-/// Also of what is redeemed, of what has expired, and of the upstream's own code behind a handle.
-pub(in crate::store) fn owners_are_told_with_where_their_redirect_uris_lead(make: Make) {
+/// Including redeemed and expired codes, and the upstream's own codes behind handles.
+pub(in crate::store) fn owners_include_the_targets_of_their_redirect_uris(make: Make) {
     run(async {
         let (store, clock) = make();
         let uris = [
@@ -140,7 +140,7 @@ pub(in crate::store) fn owners_are_told_with_where_their_redirect_uris_lead(make
             {
                 assert_eq!(owner.target, *target);
             }
-            // What is left of them stays known.
+            // The owners of the raw codes stay known.
             assert!(owners.iter().skip(2).step_by(3).all(Option::is_some));
             clock.advance(settings().code);
         }

@@ -1,4 +1,4 @@
-//! What a store promises of `redeem`.
+//! The contract of `redeem`.
 
 use super::*;
 use crate::flow::Settlement;
@@ -28,7 +28,7 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
     });
 }
 
-pub(in crate::store) fn a_claimed_code_is_nobody_elses_also_when_its_owner_dies(make: Make) {
+pub(in crate::store) fn a_code_stays_claimed_even_if_its_claim_is_dropped(make: Make) {
     run(async {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
@@ -43,7 +43,9 @@ pub(in crate::store) fn a_claimed_code_is_nobody_elses_also_when_its_owner_dies(
     });
 }
 
-pub(in crate::store) fn a_redeemed_code_is_named_a_replay_until_it_would_have_expired(make: Make) {
+pub(in crate::store) fn redeeming_a_redeemed_code_is_reported_as_a_replay_until_it_expires(
+    make: Make,
+) {
     run(async {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
@@ -81,7 +83,7 @@ pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
     });
 }
 
-pub(in crate::store) fn what_differs_claims_nothing_and_costs_nothing(make: Make) {
+pub(in crate::store) fn a_mismatching_request_neither_claims_nor_counts(make: Make) {
     run(async {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
@@ -104,9 +106,7 @@ pub(in crate::store) fn what_differs_claims_nothing_and_costs_nothing(make: Make
     });
 }
 
-pub(in crate::store) fn a_request_is_judged_by_the_code_that_it_names_and_by_none_that_is_dead(
-    make: Make,
-) {
+pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names(make: Make) {
     run(async {
         let (store, clock) = make();
         let never = |_: &BoundCode| -> Presented { panic!("judged by a dead code") };
@@ -151,8 +151,9 @@ pub(in crate::store) fn a_request_is_judged_by_the_code_that_it_names_and_by_non
     });
 }
 
-/// A stolen handle and much asking must not keep the rightful client out: it asks while a request that differs is judged.
-pub(in crate::store) fn whoever_hammers_with_what_differs_keeps_nobody_out(make: Make) {
+/// An attacker with a stolen handle must not block the rightful client by repeated requests: here the client redeems
+/// the code while a mismatching request is judged.
+pub(in crate::store) fn mismatching_requests_do_not_block_the_rightful_client(make: Make) {
     let (store, _clock) = make();
     for round in 0..12 {
         let key = run(bound(&store, &round.to_string()));
@@ -170,7 +171,7 @@ pub(in crate::store) fn whoever_hammers_with_what_differs_keeps_nobody_out(make:
                         })
                     }));
                     asked.recv().unwrap();
-                    // Some time, in which it wins already or has to wait. Both are right, however long it is.
+                    // Time for the client to win already or to wait. Either is correct, so the length does not matter.
                     std::thread::sleep(5 * millisecond());
                 }
                 Presented::Differs
@@ -184,7 +185,7 @@ pub(in crate::store) fn whoever_hammers_with_what_differs_keeps_nobody_out(make:
     }
 }
 
-pub(in crate::store) fn the_attempts_of_many_at_once_are_all_counted(make: Make) {
+pub(in crate::store) fn concurrent_attempts_are_all_counted(make: Make) {
     let (store, _clock) = make();
     let key = run(bound(&store, "code"));
     let answers = concurrently(200, async |_| {

@@ -1,4 +1,4 @@
-//! What a store promises of `settle`.
+//! The contract of `settle`.
 
 use super::*;
 use crate::flow::{RELEASES_PER_CODE, Settlement};
@@ -16,7 +16,7 @@ pub(in crate::store) fn a_released_code_can_be_redeemed_again(make: Make) {
     });
 }
 
-pub(in crate::store) fn attempts_and_releases_are_counted_apart(make: Make) {
+pub(in crate::store) fn attempts_and_releases_are_counted_separately(make: Make) {
     run(async {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
@@ -31,7 +31,7 @@ pub(in crate::store) fn attempts_and_releases_are_counted_apart(make: Make) {
         let answer = present(&store, key, Presented::WrongVerifier).await;
         assert_eq!(answer, Answer::Mismatch);
         assert_eq!(redeem(&store, key).await, Answer::Burnt);
-        // Another code of the same authorization has attempts of its own.
+        // Another code of the same authorization has separate attempts.
         let pending = hold(&store, &request("client", 1)).await;
         let (one, other) = (
             bind(&store, pending, "1").await,
@@ -63,14 +63,14 @@ pub(in crate::store) fn the_eleventh_release_burns_the_code(make: Make) {
     });
 }
 
-/// What anybody can send with a stolen code uses nothing up; the time of the code is its bound.
-pub(in crate::store) fn releases_of_what_proves_nothing_are_not_counted(make: Make) {
+/// Anyone with a stolen code can send these, so they must not use up anything; the lifetime of the code limits them.
+pub(in crate::store) fn releases_of_redemptions_without_proof_are_not_counted(make: Make) {
     run(async {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
         let release = async |presented: Presented| match store.redeem(key, |_| presented).await {
             Ok(Redeemed::Claimed(claim)) => {
-                // Alone with it all the same.
+                // The claim is exclusive nevertheless.
                 assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
                 store.settle(claim, Settlement::Release).await.unwrap();
             }
@@ -95,13 +95,13 @@ pub(in crate::store) fn releases_of_what_proves_nothing_are_not_counted(make: Ma
     });
 }
 
-/// It is used up by what redeems it, like any other.
-pub(in crate::store) fn what_proves_nothing_redeems_a_code_once(make: Make) {
+/// A redemption without proof uses up the code like any other.
+pub(in crate::store) fn a_redemption_without_proof_redeems_a_code_once(make: Make) {
     run(async {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
         let Ok(Redeemed::Claimed(claim)) = store.redeem(key, |_| Presented::Unproven).await else {
-            panic!("it is alive");
+            panic!("the code is valid");
         };
         store.settle(claim, Settlement::Burn).await.unwrap();
         for presented in [Presented::Unproven, Presented::Matches] {
@@ -111,7 +111,7 @@ pub(in crate::store) fn what_proves_nothing_redeems_a_code_once(make: Make) {
     });
 }
 
-pub(in crate::store) fn a_claim_that_is_settled_too_late_changes_nothing(make: Make) {
+pub(in crate::store) fn settling_an_expired_claim_changes_nothing(make: Make) {
     run(async {
         for settlement in [Settlement::Release, Settlement::Burn] {
             for swept in [false, true] {
@@ -133,7 +133,7 @@ pub(in crate::store) fn a_claim_that_is_settled_too_late_changes_nothing(make: M
 pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_succeeds(make: Make) {
     let (store, _clock) = make();
     let key = run(bound(&store, "code"));
-    // Two wrong verifiers and ten releases are not enough to burn it.
+    // Two wrong verifiers and ten releases do not burn the code yet.
     let answers = concurrently(200, async |time| {
         let (presented, settlement) = match time % 20 {
             0 if time < 40 => (Presented::WrongVerifier, Settlement::Burn),

@@ -1,4 +1,4 @@
-//! What a store promises that can be full: who gives way, and when there is room again.
+//! The contract of bounded stores: what is evicted, and when there is room again.
 
 use super::*;
 use crate::flow::{CODES_PER_AUTHORIZATION, Candidate};
@@ -26,7 +26,7 @@ async fn hold_from(store: &Store, client: &str, from: Network) -> Result<Digest,
     }
 }
 
-/// So many sign-ins of clients of ten each, whose redirects have not been followed.
+/// Begins sign-ins whose redirects are not followed, ten for each client.
 async fn begin_many(store: &Store, number: usize) -> Vec<Digest> {
     let mut keys = Vec::new();
     for number in 0..number {
@@ -36,7 +36,7 @@ async fn begin_many(store: &Store, number: usize) -> Vec<Digest> {
     keys
 }
 
-/// The limit that was met, and how long it takes until there is room.
+/// The limit that was reached, and the time until there is room.
 fn refused<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> (Limit, Duration) {
     match answer {
         Err(StoreError::NoRoom(limit, wait)) => (limit, wait),
@@ -66,7 +66,7 @@ pub(in crate::store) fn one_network_cannot_take_the_whole_store(make: Make) {
     });
 }
 
-pub(in crate::store) fn a_network_begins_so_many_sign_ins_a_second(make: Make) {
+pub(in crate::store) fn the_sign_ins_of_a_network_are_limited_per_second(make: Make) {
     run(async {
         let (store, clock) = make();
         let from = Some(network(1));
@@ -86,7 +86,7 @@ pub(in crate::store) fn a_network_begins_so_many_sign_ins_a_second(make: Make) {
     });
 }
 
-pub(in crate::store) fn a_sign_in_that_is_not_followed_lives_a_minute(make: Make) {
+pub(in crate::store) fn an_unfollowed_sign_in_lives_a_minute(make: Make) {
     run(async {
         let (store, clock) = make();
         let minute = Duration::from_mins(1);
@@ -110,7 +110,7 @@ pub(in crate::store) fn a_sign_in_that_is_not_followed_lives_a_minute(make: Make
             let gone = store.pending(key).await;
             assert!(matches!(gone, Ok(Pending::Expired | Pending::Unknown)));
         }
-        // Its whole time, from when it was followed.
+        // A full lifetime, from the time at which it was followed.
         clock.advance(settings().pending.saturating_sub(2 * millisecond()));
         assert!(is_live(&store, followed).await);
         clock.advance(millisecond());
@@ -122,7 +122,7 @@ pub(in crate::store) fn a_sign_in_that_is_not_followed_lives_a_minute(make: Make
     });
 }
 
-pub(in crate::store) fn what_was_not_followed_makes_room_first_and_nothing_else_does(make: Make) {
+pub(in crate::store) fn only_unfollowed_sign_ins_are_evicted(make: Make) {
     run(async {
         let (store, _clock) = make();
         let keys = begin_many(&store, settings().capacity).await;
@@ -130,7 +130,7 @@ pub(in crate::store) fn what_was_not_followed_makes_room_first_and_nothing_else_
         for key in followed {
             assert!(is_live(&store, *key).await);
         }
-        // A flood that follows nothing.
+        // A flood of requests that follow no redirect.
         for number in 0..1000 {
             begin(&store, &format!("flood {number}"), None)
                 .await
@@ -149,7 +149,7 @@ pub(in crate::store) fn what_was_not_followed_makes_room_first_and_nothing_else_
     });
 }
 
-pub(in crate::store) fn a_network_that_begins_too_many_evicts_none_for_them(make: Make) {
+pub(in crate::store) fn a_network_above_its_rate_evicts_nothing(make: Make) {
     run(async {
         let (store, _clock) = make();
         begin_many(&store, settings().capacity).await;
@@ -166,11 +166,11 @@ pub(in crate::store) fn a_network_that_begins_too_many_evicts_none_for_them(make
     });
 }
 
-pub(in crate::store) fn a_flood_evicts_only_its_own_where_a_share_is_used_up(make: Make) {
+pub(in crate::store) fn a_flood_that_uses_up_a_share_evicts_only_its_own_sign_ins(make: Make) {
     run(async {
         let (store, clock) = make();
         let honest = begin(&store, "honest", Some(network(1))).await.unwrap();
-        // Of one client, from anywhere.
+        // A flood of one client, from unknown networks.
         let mut flood = Vec::new();
         for _ in 0..200 {
             flood.push(begin(&store, "flooded", None).await.unwrap());
@@ -182,7 +182,8 @@ pub(in crate::store) fn a_flood_evicts_only_its_own_where_a_share_is_used_up(mak
         };
         let before = alive().await;
         assert!((28..=32).contains(&before), "{before}");
-        // Of one network, at any client, as fast as it may. Where its own sign-ins stand behind those of others it is refused.
+        // A flood from one network at the maximum rate, for many clients. It is refused where records of others are in
+        // front of its own.
         let mut met = 0;
         for number in 0..40 {
             match begin(&store, &number.to_string(), Some(network(2))).await {
@@ -201,7 +202,9 @@ pub(in crate::store) fn a_flood_evicts_only_its_own_where_a_share_is_used_up(mak
     });
 }
 
-pub(in crate::store) fn of_many_that_follow_at_once_all_find_it(make: Make) {
+pub(in crate::store) fn concurrent_requests_that_follow_a_redirect_all_find_the_sign_in(
+    make: Make,
+) {
     let (store, _clock) = make();
     for round in 0..20 {
         let key = run(begin(&store, &round.to_string(), None)).unwrap();
@@ -212,7 +215,7 @@ pub(in crate::store) fn of_many_that_follow_at_once_all_find_it(make: Make) {
     assert_eq!((statistics.pending, statistics.unfollowed), (20, 0));
 }
 
-pub(in crate::store) fn codes_count_by_their_bytes(make: Make) {
+pub(in crate::store) fn long_codes_count_as_several_records(make: Make) {
     run(async {
         let (store, _clock) = make();
         let mut codes = 0;
@@ -232,7 +235,7 @@ pub(in crate::store) fn codes_count_by_their_bytes(make: Make) {
             }
         };
         assert!(matches!(refused, StoreError::NoRoom(Limit::Capacity, _)));
-        // Each takes as much as five records of the usual size.
+        // Each counts as five records of the usual size.
         assert!((8..=15).contains(&codes), "{codes}");
     });
 }
@@ -259,16 +262,16 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
             }
         }
         assert_eq!(refused(last).0, Limit::Network);
-        assert_eq!(codes, 2 * SHARE, "a code for each sign-in, and another one");
+        assert_eq!(codes, 2 * SHARE, "two codes for each sign-in");
         let other = begin(&store, "client", Some(network(2))).await.unwrap();
         bind(&store, other, "its code").await;
     });
 }
 
-pub(in crate::store) fn codes_take_nothing_of_a_clients_share(make: Make) {
+pub(in crate::store) fn codes_do_not_count_towards_a_clients_share(make: Make) {
     run(async {
         let (store, _clock) = make();
-        // A third of its share, and more codes than that is.
+        // A third of the client's share; the codes alone are more than the share.
         for number in 0..10 {
             let key = hold(&store, &request("client", 1)).await;
             for code in 0..4 {
@@ -280,7 +283,7 @@ pub(in crate::store) fn codes_take_nothing_of_a_clients_share(make: Make) {
     });
 }
 
-pub(in crate::store) fn there_is_room_when_it_is_said_and_not_before(make: Make) {
+pub(in crate::store) fn room_becomes_free_exactly_at_the_announced_time(make: Make) {
     for limit in [Limit::Capacity, Limit::Client, Limit::Network] {
         run(async {
             let (store, clock) = make();

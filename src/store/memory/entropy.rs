@@ -1,15 +1,15 @@
-//! Random bytes: for handles, and for what else each sign-in needs them.
+//! Random bytes, for handles and for other secrets of a sign-in.
 //!
-//! Each thread has a generator of its own: `ChaCha20`, with a key of 256 bits from the operating system. Nobody can tell what it
-//! gives from random bytes, or foretell any of it from the rest, without that key; a handle has 142 bits of it, and each is drawn
-//! from bytes that no other one is drawn from. So a code or a `state` can only be guessed, at 2^-142 a guess.
+//! Each thread has its own generator: `ChaCha20` with a 256-bit key from the operating system. Without the key its
+//! output cannot be distinguished from random bytes or predicted. A handle has 142 bits of it, and no two handles share
+//! bytes. So a code or a `state` can only be guessed, with a probability of 2^-142 per guess.
 //!
-//! Who reads this process's memory could compute what a key gave and will give. After [`RESEED`] bytes there is a new key, so that
-//! is about a hundred handles, all of the last moments; and the handles of requests under way can be read there anyway. What was
-//! drawn is wiped. The process does not fork; a copy of it (a snapshot of a machine) gives what the original gives until each has
-//! its next key.
+//! An attacker who reads the memory of this process can compute past and future output of a key. A key is replaced
+//! after [`RESEED`] bytes, which are about a hundred recent handles; handles of current requests can be read in memory
+//! anyway. Bytes that were used are wiped. The process does not fork; a copy of it (a snapshot of a virtual machine)
+//! produces the same output until each has its next key.
 //!
-//! Without a key, the first or a new one, there are no bytes: [`StoreError::Entropy`], and the sign-in is refused.
+//! If the operating system provides no key, [`StoreError::Entropy`] is returned and the sign-in is refused.
 
 use std::cell::RefCell;
 
@@ -21,23 +21,22 @@ use crate::flow::{Handle, HandleKey, Purpose};
 use crate::store::verbs::StoreError;
 use zeroize::Zeroize as _;
 
-/// Bytes that are drawn with one key.
+/// Bytes drawn from one key before it is replaced.
 const RESEED: usize = 4096;
 
-/// For one handle. It needs 24 values below 62 of six bits each; that 40 bytes do not contain them has a
-/// probability of 10^-15, and is an error.
+/// Bytes drawn for one handle. It needs 24 values below 62, of six bits each; 40 bytes contain too few with a
+/// probability of 10^-15, which is an error.
 const DRAW: usize = 40;
 
 thread_local! {
     static RANDOM: RefCell<Generator> = const { RefCell::new(Generator(None)) };
 }
 
-/// A fresh handle of that kind.
 pub(super) fn mint(key: &HandleKey, purpose: Purpose) -> Result<Handle, StoreError> {
     take::<DRAW, _>(|bytes| mint_from(key, purpose, bytes)).and_then(|minted| minted)
 }
 
-/// Bytes that are drawn for this call alone.
+/// Returns random bytes that no other call returns.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     take::<N, _>(|bytes| *bytes)
 }
@@ -53,7 +52,7 @@ fn take<const N: usize, T>(take: impl FnOnce(&[u8; N]) -> T) -> Result<T, StoreE
 
 fn mint_from(key: &HandleKey, purpose: Purpose, bytes: &[u8]) -> Result<Handle, StoreError> {
     let handle = key.mint(purpose, bytes.iter().copied());
-    // A handle that ran out of bytes is short, and a short handle can be guessed.
+    // If the bytes did not suffice, the handle is shorter and could be guessed.
     if handle.expose().len() == LENGTH {
         Ok(handle)
     } else {
@@ -61,11 +60,11 @@ fn mint_from(key: &HandleKey, purpose: Purpose, bytes: &[u8]) -> Result<Handle, 
     }
 }
 
-/// With its key, and the bytes that may be drawn with it still.
+/// The generator, and the number of bytes that it may still produce.
 struct Generator(Option<(ChaCha20Rng, usize)>);
 
 impl Generator {
-    /// `None`: there is no key.
+    /// `None`: no new key was available.
     fn draw<const N: usize, T>(
         &mut self,
         key: impl FnOnce() -> Option<ChaCha20Rng>,
@@ -89,13 +88,12 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    /// The key of that number.
     fn key(number: u8) -> ChaCha20Rng {
         ChaCha20Rng::from_seed([number; 32])
     }
 
     #[test]
-    fn every_draw_is_the_next_piece_of_what_its_key_gives_and_keys_change() {
+    fn draws_are_consecutive_and_keys_are_replaced() {
         let mut generator = Generator(None);
         let mut keys = 0;
         let mut drawn: Vec<u8> = Vec::new();
@@ -134,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_there_is_no_handle() {
+    fn no_handle_is_minted_without_a_key() {
         let mut generator = Generator(None);
         assert!(generator.draw(|| None, |_: &[u8; DRAW]| ()).is_none());
-        // A key that is used up is no more a key than none.
+        // A key that is used up is not used again.
         let whole = generator.draw(|| Some(key(1)), |_: &[u8; RESEED]| ());
         assert!(whole.is_some());
         assert!(generator.draw(|| None, |_: &[u8; 1]| ()).is_none());

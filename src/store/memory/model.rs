@@ -1,10 +1,10 @@
-//! Every way in which threads can take turns: the promises of the store that two threads could break together, under a
-//! model checker. It decides at each lock and each atomic who goes on, by many random schedules and as many with a few well-placed
-//! switches. A deadlock is a failure, too.
+//! Model checks of the store's guarantees that a race of threads could break. The model checker chooses at each lock
+//! and each atomic which thread continues: many random schedules, and as many with a few well-placed switches. A
+//! deadlock is a failure, too.
 //!
-//! Seen to fail: everything with two redemptions when `redeem` reads a record's state and sets it under two locks; those with
-//! two sign-ins when `bind` looks for a trace before it adds one; the last one when an index entry is removed whatever it
-//! leads to by then.
+//! These bugs were introduced to see the checks fail: `redeem` reads and sets a record's state under two locks (fails
+//! all checks with two redemptions); `bind` looks for a trace before it adds one (those with two sign-ins); an index
+//! entry is removed without checking what it refers to (the last check).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::oauth::CodeChallenge;
 use crate::store::contract::settings;
 
 const SCHEDULES: usize = 500;
-/// Switches at places where they are not needed: three are enough for most races.
+/// Number of preemptions per schedule; three are enough for most races.
 const SWITCHES: usize = 3;
 
 fn many(model: impl Fn() + Send + Sync + Clone + 'static) {
@@ -27,13 +27,12 @@ fn many(model: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::check_pct(model, SCHEDULES, SWITCHES);
 }
 
-/// A store with one pending authorization and one code, both under digests: nothing about it is random.
+/// A store with one pending authorization and one code, both stored under digests, so that nothing is random.
 struct Scene {
     store: MemoryStore,
     time: ManualClock,
-    /// Claims that are not settled yet.
     owners: AtomicUsize,
-    /// Claims that ended in a token.
+    /// Claims that were settled with a token.
     tokens: AtomicUsize,
 }
 
@@ -91,23 +90,23 @@ impl Scene {
             .bind(pending_key(), Place::Digest(code_key()), code())
     }
 
-    /// A token request: whoever gets the code is alone with it until it settles.
+    /// A token request. Checks that it owns the code alone until it settles.
     fn redeem(&self, settlement: Settlement) -> bool {
         let Redeemed::Claimed(claim) = self.store.redeem(code_key(), matches) else {
             return false;
         };
         let others = self.owners.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(others, 0, "two have claimed one code");
+        assert_eq!(others, 0, "two requests have claimed one code");
         if settlement == Settlement::Burn {
             let before = self.tokens.fetch_add(1, Ordering::SeqCst);
-            assert_eq!(before, 0, "one code has bought two tokens");
+            assert_eq!(before, 0, "one code was redeemed for two tokens");
         }
         self.owners.fetch_sub(1, Ordering::SeqCst);
         self.store.settle(claim, settlement);
         true
     }
 
-    /// What is left when everything is over: nothing, and nobody who counted wrongly.
+    /// After everything has expired, the store is empty and its counters are zero.
     fn ends_empty(&self) {
         self.time
             .advance(settings().pending + settings().code + 2 * tables::GRACE);
@@ -122,7 +121,6 @@ impl Scene {
     }
 }
 
-/// Does all of it at once.
 fn at_once<const N: usize>(scene: &Arc<Scene>, parts: [fn(&Scene); N]) {
     let threads = parts.map(|part| {
         let scene = Arc::clone(scene);
@@ -165,7 +163,7 @@ fn a_released_code_has_one_owner_at_a_time_and_buys_one_token() {
 }
 
 #[test]
-fn nobody_gets_more_guesses_than_there_are_attempts() {
+fn concurrent_guesses_do_not_exceed_the_attempts() {
     many(|| {
         let scene = Scene::with_code();
         let guess = |scene: &Scene| {
@@ -184,7 +182,7 @@ fn nobody_gets_more_guesses_than_there_are_attempts() {
 }
 
 #[test]
-fn a_code_is_never_redeemed_after_its_time_whoever_expires_or_settles_it() {
+fn an_expired_code_is_never_redeemed_while_others_settle_or_sweep() {
     many(|| {
         let scene = Scene::with_code();
         let expire = |scene: &Scene| {
@@ -213,7 +211,7 @@ fn a_code_is_never_redeemed_after_its_time_whoever_expires_or_settles_it() {
 }
 
 #[test]
-fn a_code_that_comes_again_while_it_is_redeemed_is_not_alive_again() {
+fn binding_a_code_again_during_redemption_does_not_revive_it() {
     many(|| {
         let scene = Scene::with_code();
         let redeem = |scene: &Scene| {
@@ -228,7 +226,7 @@ fn a_code_that_comes_again_while_it_is_redeemed_is_not_alive_again() {
 }
 
 #[test]
-fn what_differs_never_keeps_out_what_matches() {
+fn mismatching_requests_never_block_a_matching_one() {
     many(|| {
         let scene = Scene::with_code();
         let hammer = |scene: &Scene| {
@@ -247,7 +245,7 @@ fn what_differs_never_keeps_out_what_matches() {
 }
 
 #[test]
-fn nobody_releases_a_code_more_often_than_it_may_be() {
+fn concurrent_releases_do_not_exceed_the_maximum() {
     many(|| {
         let scene = Scene::with_code();
         let release = |scene: &Scene| {
@@ -299,7 +297,7 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
                 other => panic!("{other:?}"),
             };
             let Redeemed::Claimed(claim) = scene.store.redeem(winner.0, matches) else {
-                panic!("it is alive");
+                panic!("the code is valid");
             };
             let challenge = Some(CodeChallenge::S256([winner.1; 32]));
             assert_eq!(claim.bound().challenge(), challenge.as_ref());
@@ -309,7 +307,7 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
 }
 
 #[test]
-fn a_code_that_comes_for_another_sign_in_stays_with_its_first_one_whoever_redeems_it() {
+fn a_code_stays_with_its_first_sign_in_during_redemption() {
     many(|| {
         let scene = Scene::with_code();
         let redeem = |scene: &Scene| {
@@ -329,7 +327,7 @@ fn a_code_that_comes_for_another_sign_in_stays_with_its_first_one_whoever_redeem
 }
 
 #[test]
-fn of_two_requests_under_the_same_values_neither_gets_the_others_code() {
+fn concurrent_requests_with_the_same_values_conflict() {
     many(|| {
         let scene = Scene::empty();
         let victim = |scene: &Scene| {
@@ -355,7 +353,7 @@ fn of_two_requests_under_the_same_values_neither_gets_the_others_code() {
 }
 
 #[test]
-fn what_is_held_while_its_predecessor_is_dropped_stays() {
+fn a_record_added_while_its_predecessor_is_dropped_stays() {
     many(|| {
         let scene = Scene::with_code();
         scene
@@ -378,7 +376,7 @@ fn what_is_held_while_its_predecessor_is_dropped_stays() {
 }
 
 #[test]
-fn of_two_that_follow_a_redirect_both_find_the_sign_in_and_it_lives_on() {
+fn two_requests_that_follow_a_redirect_at_once_both_find_the_sign_in() {
     many(|| {
         let scene = Scene::empty();
         let held = scene.store.hold(Place::Entry, &request(1), None);

@@ -1,5 +1,5 @@
-//! What threads share, under one roof: with `--cfg shuttle` a model checker takes the place of all of it and decides who
-//! goes on at each lock and each atomic. `model` says what has to hold then, `tests/model` runs it.
+//! The synchronisation primitives of the store. With `--cfg shuttle` they are replaced by a model checker, which
+//! decides at each lock and each atomic which thread continues. `model` has the checks, `tests/model` runs them.
 
 #[cfg(shuttle)]
 mod map;

@@ -1,4 +1,4 @@
-//! What only this store promises; the rest is the contract.
+//! Tests of what only this store guarantees; the rest is in the contract.
 
 use super::record::Applications;
 use super::tables::GRACE;
@@ -125,7 +125,7 @@ fn bind(store: &MemoryStore, pending: Digest, code: &str) -> Digest {
 }
 
 #[test]
-fn what_is_over_is_named_expired_for_a_minute_and_then_forgotten() {
+fn records_are_reported_as_expired_for_a_minute_and_then_forgotten() {
     let (store, clock) = store(&roomy());
     let held = hold(&store, "client");
     let bound = bind(&store, held, "code");
@@ -232,7 +232,7 @@ fn what_applications_ask_for_is_kept_once_up_to_a_limit() {
 }
 
 #[test]
-fn each_addition_drops_what_is_due_so_that_a_busy_store_needs_no_sweep() {
+fn additions_drop_expired_records_so_that_a_busy_store_needs_no_sweep() {
     let (store, clock) = store(&roomy());
     for round in 0..20 {
         for number in 0..500 {
@@ -241,14 +241,14 @@ fn each_addition_drops_what_is_due_so_that_a_busy_store_needs_no_sweep() {
         }
         clock.advance(settings().pending / 2);
     }
-    // Two and a bit half-lives of pending authorizations, as many as are alive, and the grace.
+    // Those of the last two and a bit half-lives: the live ones, and those in the grace period.
     let statistics = store.statistics();
     assert!((1500..2250).contains(&statistics.pending), "{statistics:?}");
     assert!((500..1250).contains(&statistics.codes), "{statistics:?}");
 }
 
 #[test]
-fn a_sweep_drops_everything_that_is_due_in_batches() {
+fn a_sweep_drops_all_expired_records_in_batches() {
     let (store, clock) = store(&roomy());
     for _ in 0..5_000 {
         hold(&store, "client");
@@ -267,7 +267,7 @@ fn a_sweep_drops_everything_that_is_due_in_batches() {
 }
 
 #[test]
-fn after_a_flood_memory_is_given_back() {
+fn memory_is_freed_after_a_flood() {
     let (store, clock) = store(&roomy());
     let before = store.statistics().bytes;
     for client in 0..15_000 {
@@ -285,10 +285,10 @@ fn after_a_flood_memory_is_given_back() {
     assert!(after.bytes - before < 100_000, "{after:?}");
 }
 
-/// Time passes while they are at it: a record may be over before the thread that made it goes on. Nothing that any of them
-/// is told says anything then, and all that counts is what is left.
+/// Time advances meanwhile, so a record may expire before the thread that made it continues. Individual results are
+/// therefore not checked, only the final state.
 #[test]
-fn many_threads_leave_nothing_behind() {
+fn concurrent_threads_leave_no_record_and_no_count_behind() {
     let (store, clock) = store(&roomy());
     let digests: Vec<_> = (0..4u8)
         .map(|name| Digest::of("values", &[&[name]]))
@@ -303,7 +303,7 @@ fn many_threads_leave_nothing_behind() {
                     store
                         .hold(Place::Digest(values), &pending(&round.to_string()), None)
                         .unwrap();
-                    // Now and then one that another thread has bound.
+                    // Sometimes a code that another thread has bound.
                     let name = format!("{} {round}", if round % 8 == 0 { 0 } else { thread });
                     let code = AuthorizationCode::new(&name).unwrap();
                     let own = code.digest();

@@ -1,4 +1,4 @@
-//! Fields that are written in another way than they are held.
+//! Serialization of fields whose form in the log differs from their type.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::clock::date;
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 
-/// Characters of a client identifier that are written: the request chooses it, and how long it is.
+/// Maximum number of characters of a client identifier in the log: the request chooses its length.
 const CLIENT_CHARACTERS: usize = 128;
 
-/// A violation is two fields: its label, and what that leaves open.
+/// Two fields: the label of the violation, and its reason.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
 pub(super) fn why<S: Serializer>(
     violation: &Option<&Violation>,
@@ -31,7 +31,7 @@ pub(super) fn why<S: Serializer>(
     fields.end()
 }
 
-/// As much of a client identifier as fits a line.
+/// A client identifier, truncated if it is too long.
 pub(super) fn client<S: Serializer>(
     client: &Option<&str>,
     serializer: S,
@@ -77,7 +77,7 @@ pub(super) fn seconds<S: Serializer>(limit: &Duration, serializer: S) -> Result<
     serializer.serialize_u64(limit.as_secs())
 }
 
-/// The days as dates.
+/// The dates of a doubt.
 pub(super) fn days<S: Serializer>(doubt: &Doubt, serializer: S) -> Result<S::Ok, S::Error> {
     let mut fields = serializer.serialize_struct("Doubt", 2)?;
     fields.serialize_field("shows", &date::format(doubt.shows))?;
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_client_is_cut() {
+    fn a_long_client_identifier_is_truncated() {
         assert_eq!(shown("portal"), "portal");
         for character in ["x", "ä"] {
             let longest = character.repeat(CLIENT_CHARACTERS);

@@ -9,7 +9,7 @@ use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 use crate::telemetry::{Decided, Ended, RequestId, Telemetry, Upstream, libraries};
 
-/// Keeps what is written.
+/// A writer that keeps its output.
 #[derive(Debug, Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -30,7 +30,7 @@ impl io::Write for Kept {
     }
 }
 
-/// What is written of what is told.
+/// The output for the events that `tell` passes.
 fn written(level: Level, format: Format, tell: impl FnOnce(&Telemetry)) -> String {
     let kept = Kept::default();
     let (log, end) = Log::to(kept.clone(), Settings { level, format }, |_| {});
@@ -39,12 +39,11 @@ fn written(level: Level, format: Format, tell: impl FnOnce(&Telemetry)) -> Strin
     kept.text()
 }
 
-/// As JSON, whatever its level.
+/// The JSON output, at every level.
 fn json(tell: impl FnOnce(&Telemetry)) -> String {
     written(Level::Trace, Format::Json, tell)
 }
 
-/// A request that was answered.
 fn answered(upstream: &Upstream) -> Event<'_> {
     Event::Answered {
         request: RequestId(0xfeed_0000_0000_0042),
@@ -61,7 +60,7 @@ fn answered(upstream: &Upstream) -> Event<'_> {
     }
 }
 
-/// What the log says of one event of each level.
+/// The output for one event of each level.
 fn said(level: Level, format: Format) -> String {
     written(level, format, |telemetry| {
         let upstream = telemetry.metrics().upstream("legacy");
@@ -89,7 +88,7 @@ fn said(level: Level, format: Format) -> String {
 }
 
 #[test]
-fn the_level_decides_what_is_written() {
+fn the_level_selects_the_events() {
     for format in [Format::Json, Format::Text] {
         for (level, events) in [
             (Level::Error, &["upstream_failed"][..]),
@@ -117,7 +116,7 @@ fn the_level_decides_what_is_written() {
 }
 
 #[test]
-fn both_formats_say_the_same() {
+fn both_formats_have_the_same_fields() {
     let json = said(Level::Debug, Format::Json);
     let last = json.lines().last().unwrap();
     assert!(
@@ -140,9 +139,9 @@ fn both_formats_say_the_same() {
     );
 }
 
-/// What a library says may hold what a request holds: only where it said something is told.
+/// The text of a library may contain parts of a request, so only its origin is logged.
 #[test]
-fn libraries_are_heard_from_warn_on_and_their_words_are_not() {
+fn libraries_are_logged_from_warn_on_without_their_text() {
     for format in [Format::Json, Format::Text] {
         let said = written(Level::Trace, format, |telemetry| {
             let libraries = libraries::dispatch(telemetry.clone());
@@ -173,7 +172,7 @@ fn libraries_are_heard_from_warn_on_and_their_words_are_not() {
     assert_eq!(errors.lines().count(), 1, "{errors}");
 }
 
-/// Without their time, which is checked to be one.
+/// Removes the timestamps after checking their form.
 fn timeless(lines: &str) -> String {
     let start = "{\"timestamp\":\"";
     let end = "\",\"level\":";
@@ -209,7 +208,7 @@ fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Viol
     log.write(&event, u64::from(violation.is_some()));
 }
 
-/// What a client may call itself.
+/// Client identifiers that an attacker might choose.
 const CLIENTS: [&str; 12] = [
     "portal",
     "",
@@ -226,7 +225,7 @@ const CLIENTS: [&str; 12] = [
 ];
 
 #[test]
-fn a_line_is_as_stable_as_its_readers_need() {
+fn the_form_of_a_line_is_stable() {
     let allowed = json(|telemetry| decision(telemetry, Some("portal"), None));
     assert_eq!(
         timeless(&allowed),
@@ -249,7 +248,7 @@ fn a_line_is_as_stable_as_its_readers_need() {
     );
 }
 
-/// Every line has the value, whatever it is, as JSON's own library writes it.
+/// Each value is escaped as `serde_json` escapes it.
 #[test]
 fn a_value_is_written_as_serde_writes_it() {
     for client in CLIENTS {
@@ -264,9 +263,10 @@ fn a_value_is_written_as_serde_writes_it() {
     }
 }
 
-/// Text is for terminals, too: what would act on one, or turn the order of letters round, is escaped.
+/// The text format is also for terminals: characters that would control one, or change the direction of text, are
+/// escaped.
 #[test]
-fn text_holds_no_control_character() {
+fn text_lines_contain_no_control_characters() {
     for client in CLIENTS {
         let line = written(Level::Trace, Format::Text, |telemetry| {
             decision(telemetry, Some(client), Some(&Violation::UnknownCode));
@@ -283,7 +283,7 @@ fn text_holds_no_control_character() {
 }
 
 #[test]
-fn known_times() {
+fn times_are_formatted_correctly() {
     let shown = |micros| {
         let time = Timestamp::from_microsecond(micros).unwrap();
         let mut text = Vec::new();
@@ -305,7 +305,7 @@ fn known_times() {
     }
 }
 
-/// As the clock tells it: between two other looks at it.
+/// The timestamp lies between two other readings of the clock.
 #[test]
 fn a_line_has_the_time_of_day() {
     #[expect(clippy::disallowed_methods, reason = "the same clock is read")]
@@ -322,7 +322,7 @@ fn a_line_has_the_time_of_day() {
 }
 
 #[test]
-fn whatever_a_client_calls_itself_is_one_member_of_one_object() {
+fn any_client_identifier_is_one_member_of_one_json_object() {
     for client in CLIENTS {
         let line = json(|telemetry| decision(telemetry, Some(client), None));
         assert_eq!(line.matches('\n').count(), 1, "{line}");
@@ -346,7 +346,7 @@ fn whatever_a_client_calls_itself_is_one_member_of_one_object() {
     }
 }
 
-/// Each event, with everything that it may tell.
+/// All events, with all optional fields.
 fn tell_all(telemetry: &Telemetry) {
     let upstream = &telemetry.metrics().upstream("legacy");
     let request = RequestId(1);

@@ -1,9 +1,9 @@
-//! Lines on their way out of the process: a bounded queue, and one thread that writes what is in it.
+//! The log writer: a bounded queue, and a thread that writes its contents.
 //!
-//! A thread that has a line adds it to the queue and goes on; it never waits. The writer takes all lines that are there, writes
-//! them at once and rests a moment: a line that comes alone is out at once, and under load one write and one wake-up serve
-//! hundreds. What does not fit, and what cannot be written, is lost and counted. When lines can be written again, a line says
-//! how many were lost.
+//! A thread adds its line to the queue and continues; it never waits. The writer takes all queued lines, writes them at
+//! once and pauses briefly: a single line is written immediately, and under load one write and one wake-up serve
+//! hundreds. Lines that do not fit or cannot be written are lost and counted. When lines can be written again, a line
+//! reports the number of lost ones.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-/// Bytes that may wait for a slow reader: some 10,000 lines.
+/// Maximum size of queued lines, in bytes: some 10,000 lines.
 const CAPACITY: usize = 4 * 1024 * 1024;
 
-/// What the writer keeps of its memory after a burst.
+/// Capacity of the writer's buffer that is kept after a burst, in bytes.
 const KEPT: usize = 64 * 1024;
 
-/// Between two writes. A reader of the log does not see the difference.
+/// Pause between two writes; too short for readers to notice.
 const REST: Duration = Duration::from_millis(10);
 
-/// How long the end of the process may wait for a reader.
+/// Maximum time for which the end of the process waits for the reader.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Takes lines. Cheap to clone.
+/// Accepts lines. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     messages: Sender<Message>,
-    /// Bytes that lines in the queue, and those that are being written, take.
+    /// Bytes of the lines that are queued or being written.
     waiting: Arc<AtomicUsize>,
     lost: Counter,
 }
@@ -38,26 +38,25 @@ pub(super) struct Queue {
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// Nothing more is written. What the sender waits for is dropped with it.
+    /// Ends the writer, which then drops the sender to notify the other side.
     End(SyncSender<()>),
 }
 
-/// The end of the writer: when it is dropped, also by a panic, the lines that are in the queue are written first.
+/// On drop, also during a panic, waits until all queued lines are written.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct End(Queue);
 
-/// What the writer needs to know about what it writes.
-pub(super) struct Told {
-    /// Called with the first error of a write.
+pub(super) struct Reports {
+    /// Called with the first write error.
     pub(super) error: Box<dyn FnOnce(&io::Error) + Send>,
-    /// Makes the line that says how many lines were lost.
+    /// Formats the line about lost lines.
     pub(super) lost: Box<dyn Fn(u64) -> Vec<u8> + Send>,
 }
 
 impl Queue {
-    /// With a thread that writes to `out`.
-    pub(super) fn to(out: impl Write + Send + 'static, told: Told) -> (Self, End) {
+    /// Starts a thread that writes to `out`.
+    pub(super) fn to(out: impl Write + Send + 'static, reports: Reports) -> (Self, End) {
         let (messages, received) = mpsc::channel();
         let queue = Self {
             messages,
@@ -71,22 +70,20 @@ impl Queue {
             said: 0,
         };
         let work = move || {
-            let end = writer.write_until_the_end(&received, told);
-            // The end is told when the queue is gone: what comes later is lost, and counted.
+            let end = writer.write_until_the_end(&received, reports);
+            // The queue is closed before the end is reported: later lines are lost and counted.
             drop(received);
             drop(end);
         };
-        // Without a thread the receiver is gone, and every line is lost.
+        // If the thread cannot be started, the receiver is dropped, and every line is lost.
         let _spawned = thread::Builder::new().name("log".to_owned()).spawn(work);
         (queue.clone(), End(queue))
     }
 
-    /// How many were lost.
     pub(super) fn lost(&self) -> Counter {
         self.lost.clone()
     }
 
-    /// Adds a whole line.
     pub(super) fn add(&self, line: Vec<u8>) {
         let bytes = line.capacity();
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -102,7 +99,7 @@ impl Drop for End {
     fn drop(&mut self) {
         let (done, ended) = mpsc::sync_channel(0);
         if self.0.messages.send(Message::End(done)).is_ok() {
-            // Not longer: a reader that hangs must not keep the process.
+            // Limited, because a hanging reader must not prevent the process from ending.
             let _ended = ended.recv_timeout(LAST);
         }
     }
@@ -112,18 +109,18 @@ struct Writer<W> {
     out: W,
     waiting: Arc<AtomicUsize>,
     lost: Counter,
-    /// How many lost lines a line has told.
+    /// The number of lost lines that were reported.
     said: u64,
 }
 
 impl<W: Write> Writer<W> {
-    /// Returns who waits for the end.
+    /// Returns the sender to drop when everything has ended.
     fn write_until_the_end(
         mut self,
         received: &Receiver<Message>,
-        told: Told,
+        reports: Reports,
     ) -> Option<SyncSender<()>> {
-        let (mut batch, mut on_error) = (Vec::new(), Some(told.error));
+        let (mut batch, mut on_error) = (Vec::new(), Some(reports.error));
         while let Ok(first) = received.recv() {
             let (mut taken, mut end) = (0, None);
             for message in std::iter::once(first).chain(received.try_iter()) {
@@ -138,7 +135,9 @@ impl<W: Write> Writer<W> {
                     }
                 }
             }
-            let written = self.write(&batch).and_then(|()| self.say_lost(&told.lost));
+            let written = self
+                .write(&batch)
+                .and_then(|()| self.say_lost(&reports.lost));
             self.waiting.fetch_sub(taken, Ordering::Relaxed);
             if let Err(error) = written
                 && let Some(on_error) = on_error.take()
@@ -155,7 +154,7 @@ impl<W: Write> Writer<W> {
         None
     }
 
-    /// Says how many lines were lost since it was last said.
+    /// Writes how many lines were lost since the last such line.
     fn say_lost(&mut self, line: &dyn Fn(u64) -> Vec<u8>) -> io::Result<()> {
         let lost = self.lost.get();
         if lost > self.said {
@@ -182,7 +181,7 @@ impl<W: Write> Writer<W> {
             result = Err(error);
             break;
         }
-        // What standard output keeps of a line that did not fit, it tries again with the next one.
+        // Standard output may have buffered a part of a line; it is retried with the next flush.
         let flushed = self.out.flush();
         result.and(flushed)
     }

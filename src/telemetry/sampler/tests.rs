@@ -24,7 +24,7 @@ impl Flood {
         }
     }
 
-    /// What the lines about so many events say of those without one.
+    /// Passes the event so many times. Returns, for each line, the number of events before it that got none.
     fn of(&self, event: &Event<'_>, times: usize) -> Vec<u64> {
         (0..times)
             .filter_map(|_| self.sampler.line(event))
@@ -64,7 +64,7 @@ const SPARED: Event<'_> = Event::ConnectionSpared {
 };
 
 #[test]
-fn a_flood_gets_a_burst_and_then_a_line_now_and_then_that_tells_how_many_had_none() {
+fn a_flood_gets_a_burst_and_then_a_line_every_ten_seconds() {
     let flood = Flood::new();
     assert_eq!(flood.of(&SPARED, 1_000_000), [0; 100]);
     flood.pass(9);
@@ -74,11 +74,11 @@ fn a_flood_gets_a_burst_and_then_a_line_now_and_then_that_tells_how_many_had_non
     flood.pass(30);
     assert_eq!(flood.of(&SPARED, 5), [4, 0, 0]);
     flood.pass(3600);
-    assert_eq!(flood.of(&SPARED, 200).len(), 100, "no more is saved up");
+    assert_eq!(flood.of(&SPARED, 200).len(), 100, "the burst is limited");
 }
 
 #[test]
-fn every_kind_that_a_stranger_can_cause_is_sampled_and_each_apart() {
+fn each_kind_of_event_that_clients_can_cause_has_its_own_budget() {
     let flood = Flood::new();
     let (upstream, request) = (&flood.upstream, RequestId(1));
     let peer = ([192, 0, 2, 1], 1).into();
@@ -120,9 +120,9 @@ fn every_kind_that_a_stranger_can_cause_is_sampled_and_each_apart() {
     }
 }
 
-/// `allowed` is the record of sign-ins: a gate with a hundred of them a second misses no line.
+/// Allowed requests are the record of sign-ins: with a hundred per second no line is left out.
 #[test]
-fn what_is_allowed_has_a_larger_share_and_a_flood_of_it_ends_too() {
+fn allowed_requests_have_a_larger_but_limited_budget() {
     let flood = Flood::new();
     let allowed = flood.decision(Decided::Allowed, None, Some("portal"));
     assert_eq!(flood.of(&allowed, 10_000).len(), 10_000);
@@ -134,7 +134,7 @@ fn what_is_allowed_has_a_larger_share_and_a_flood_of_it_ends_too() {
 }
 
 #[test]
-fn what_a_stranger_cannot_cause_is_never_left_out() {
+fn events_that_clients_cannot_cause_are_always_written() {
     let flood = Flood::new();
     for event in [
         Event::Stopped { cut_off: 0 },
@@ -145,7 +145,7 @@ fn what_a_stranger_cannot_cause_is_never_left_out() {
 }
 
 #[test]
-fn a_client_that_fails_all_the_time_hides_no_other_one() {
+fn a_client_that_fails_constantly_does_not_hide_another_one() {
     let flood = Flood::new();
     let missing = Violation::MissingChallenge;
     let busy = flood.refused(&missing, Some("busy"));
@@ -156,13 +156,13 @@ fn a_client_that_fails_all_the_time_hides_no_other_one() {
     assert_eq!(
         flood.of(&busy, 1),
         [4900],
-        "what it left out is told of itself"
+        "the client's own events are counted"
     );
     assert_eq!(flood.of(&rare, 1), [0]);
 }
 
 #[test]
-fn made_up_clients_share_one_budget_and_take_nothing_from_those_that_are_known() {
+fn invented_clients_share_one_budget_separate_from_known_clients() {
     let flood = Flood::new();
     let missing = Violation::MissingChallenge;
     let known = flood.refused(&missing, Some("known"));
@@ -176,21 +176,21 @@ fn made_up_clients_share_one_budget_and_take_nothing_from_those_that_are_known()
     assert_eq!(flood.of(&known, 1), [0]);
     flood.pass(10);
     let next = flood.refused(&missing, Some("made-up"));
-    assert_eq!(flood.of(&next, 1), [19_901], "they are told together");
+    assert_eq!(flood.of(&next, 1), [19_901], "they are counted together");
 }
 
 #[test]
-fn only_so_many_clients_are_remembered_and_those_at_rest_make_room() {
+fn the_number_of_clients_is_limited_and_unused_entries_are_removed() {
     let flood = Flood::new();
     let missing = Violation::MissingChallenge;
     let first = flood.refused(&missing, Some("0"));
     for name in 0..2 * CLIENTS {
         let name = name.to_string();
-        // One by one, so that each is one of the kind's lines.
+        // Slowly, so that each gets one of the kind's lines.
         flood.pass(10);
         assert_eq!(flood.of(&flood.refused(&missing, Some(&name)), 1), [0]);
         let clients = flood.sampler.lines.lock().unwrap().clients.len();
         assert!(clients <= CLIENTS, "{clients}");
     }
-    assert_eq!(flood.of(&first, 1000).len(), 100, "it has made room");
+    assert_eq!(flood.of(&first, 1000).len(), 100, "its entry was removed");
 }

@@ -1,4 +1,5 @@
-//! What `line.rs` relies on of hyper, by the numbers of its module documentation: asked of hyper alone, over a pipe.
+//! Tests of the behaviour of hyper that `line.rs` relies on, numbered as in its documentation. They use hyper alone,
+//! over an in-memory pipe.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,14 +19,14 @@ use tokio::task::coop::{consume_budget, has_budget_remaining, unconstrained};
 
 use super::{BUFFER, builder};
 
-/// What the pipe holds in each direction where a test does not say more.
+/// The default capacity of the pipe in each direction, in bytes.
 const PIPE: usize = 4096;
 
 const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A request body that comes when the test says. Clones are the same.
+/// A request body that the test supplies piece by piece. Clones share it.
 #[derive(Clone, Debug, Default)]
 struct Upload(Arc<Mutex<Coming>>);
 
@@ -87,7 +88,7 @@ impl Body for Upload {
 
 type Outcome = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
-/// A response that may come; nothing is woken for it.
+/// A pending response, polled without a waker.
 struct Promised(Pin<Box<dyn Future<Output = Outcome> + Send>>);
 
 impl Promised {
@@ -96,14 +97,14 @@ impl Promised {
     }
 }
 
-/// hyper's end of a pipe, and the other one.
+/// hyper's end of a pipe, and the upstream's.
 struct Line {
     sender: SendRequest<Upload>,
     connection: Connection<TokioIo<DuplexStream>, Upload>,
     upstream: DuplexStream,
 }
 
-/// What a future has now.
+/// The output of the future, if it is ready.
 fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
@@ -124,7 +125,7 @@ impl Line {
         }
     }
 
-    /// One that has served a request, as those in the pool have.
+    /// A connection that has served a request, like those in the pool.
     fn used() -> Self {
         let mut line = Self::new(PIPE);
         let mut promised = line.send("GET", Upload::none());
@@ -142,12 +143,13 @@ impl Line {
         Promised(Box::pin(self.sender.try_send_request(request.unwrap())))
     }
 
-    /// The connection's turn: whether it has ended with that.
+    /// Polls the connection. Returns whether it has ended.
     fn turn(&mut self) -> bool {
         now(&mut self.connection).is_some()
     }
 
-    /// Asks, gives the connection its turn, and asks again, as `Line::poll_body` does. `None`: there is nothing now, or no more.
+    /// Polls the body, the connection, and the body again, like `Line::poll_body`. `None`: no frame is ready, or the
+    /// body has ended.
     fn piece(&mut self, body: &mut Incoming) -> Option<Bytes> {
         let mut ask =
             || match Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop())) {
@@ -160,14 +162,14 @@ impl Line {
         })
     }
 
-    /// The upstream sends that, all at once.
+    /// Sends the text from the upstream, all at once.
     fn answer(&mut self, text: &str) {
         let sent = Pin::new(&mut self.upstream)
             .poll_write(&mut Context::from_waker(Waker::noop()), text.as_bytes());
         assert!(matches!(sent, Poll::Ready(Ok(length)) if length == text.len()));
     }
 
-    /// How much of that the pipe takes.
+    /// Fills the pipe from the upstream. Returns the number of bytes that it accepts.
     fn fill(&mut self) -> usize {
         let cx = &mut Context::from_waker(Waker::noop());
         let mut taken = 0;
@@ -177,7 +179,7 @@ impl Line {
         taken
     }
 
-    /// What has come to the upstream by now.
+    /// Reads the bytes that have reached the upstream.
     fn read(&mut self) -> String {
         let mut room = [0; PIPE];
         let mut room = ReadBuf::new(&mut room);
@@ -219,7 +221,7 @@ fn habit_2_the_poll_that_reads_the_head_makes_the_response_ready() {
 }
 
 #[test]
-fn habit_3_a_response_comes_before_the_end_of_the_request_whose_body_goes_on() {
+fn habit_3_a_response_is_returned_before_the_request_body_has_ended() {
     let (mut line, upload) = (Line::new(PIPE), Upload::default());
     let mut promised = line.send("POST", upload.clone());
     line.turn();
@@ -235,7 +237,7 @@ fn habit_3_a_response_comes_before_the_end_of_the_request_whose_body_goes_on() {
 }
 
 #[test]
-fn habit_4_what_the_upstream_has_closed_or_sent_unasked_shows_before_anything_is_written() {
+fn habit_4_a_close_or_an_unrequested_response_is_noticed_before_anything_is_written() {
     let early = "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n";
     for unasked in ["", early, "x"] {
         let mut line = Line::used();
@@ -245,7 +247,7 @@ fn habit_4_what_the_upstream_has_closed_or_sent_unasked_shows_before_anything_is
             now(poll_shutdown(&mut line.upstream)).unwrap();
         }
         let mut promised = line.send("GET", Upload::none());
-        assert!(line.turn(), "it has ended");
+        assert!(line.turn(), "the connection has ended");
         assert_eq!(line.read(), "", "after {unasked:?}");
         let mut failed = comes_back(line, &mut promised);
         assert!(failed.take_message().is_some(), "{unasked:?}");
@@ -258,14 +260,14 @@ async fn poll_shutdown(upstream: &mut DuplexStream) {
         .unwrap();
 }
 
-/// The error, at the latest when the connection is dropped.
+/// The error of the request, at the latest after the connection is dropped.
 fn comes_back(line: Line, promised: &mut Promised) -> TrySendError<Request<Upload>> {
     drop(line.connection);
     promised.look().unwrap().unwrap_err()
 }
 
 #[test]
-fn habit_5_a_request_of_which_nothing_was_written_comes_back_and_no_other() {
+fn habit_5_only_a_request_of_which_nothing_was_written_is_returned() {
     let mut line = Line::new(PIPE);
     let mut promised = line.send("POST", Upload::default());
     assert!(comes_back(line, &mut promised).take_message().is_some());
@@ -276,7 +278,7 @@ fn habit_5_a_request_of_which_nothing_was_written_comes_back_and_no_other() {
     assert!(promised.look().is_none());
     assert!(comes_back(line, &mut promised).take_message().is_none());
 
-    // Nobody knows how much of it arrived.
+    // A partly written request is not returned.
     let mut line = Line::new(1);
     let mut promised = line.send("GET", Upload::none());
     line.turn();
@@ -285,8 +287,7 @@ fn habit_5_a_request_of_which_nothing_was_written_comes_back_and_no_other() {
 }
 
 #[test]
-fn habit_6_a_piece_that_is_asked_for_comes_by_one_poll_and_one_is_read_ahead_and_none_is_too_large()
-{
+fn habit_6_one_poll_yields_a_frame_and_one_frame_of_bounded_size_is_read_ahead() {
     let mut line = Line::new(PIPE);
     let mut promised = line.send("GET", Upload::none());
     line.turn();
@@ -318,7 +319,7 @@ fn habit_6_a_piece_that_is_asked_for_comes_by_one_poll_and_one_is_read_ahead_and
 }
 
 #[test]
-fn habit_7_a_body_with_a_length_ends_with_its_last_byte_and_one_in_chunks_when_it_says_so() {
+fn habit_7_a_body_ends_with_its_last_byte_or_its_last_chunk() {
     let mut line = Line::new(PIPE);
     let mut promised = line.send("GET", Upload::none());
     line.turn();
@@ -361,7 +362,7 @@ async fn frame(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>
 }
 
 #[test]
-fn habit_8_the_sender_is_ready_with_the_end_of_the_exchange_where_the_connection_is_kept() {
+fn habit_8_the_sender_is_ready_at_the_end_of_the_exchange_if_the_connection_is_kept() {
     for (head, is_kept) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n", true),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n", true),
@@ -401,7 +402,7 @@ fn habit_8_the_sender_is_ready_with_the_end_of_the_exchange_where_the_connection
     line.turn();
     let mut body = promised.look().unwrap().unwrap().into_body();
     assert_eq!(line.piece(&mut body).unwrap(), "ok");
-    assert!(!line.sender.is_ready(), "the request is on its way");
+    assert!(!line.sender.is_ready(), "the request is still being sent");
 }
 
 #[test]
@@ -419,13 +420,16 @@ fn habit_9_a_connection_without_its_sender_ends_with_its_exchange() {
         upstream: _upstream,
     } = line;
     drop(sender);
-    assert!(now(&mut connection).is_none(), "the request is on its way");
+    assert!(
+        now(&mut connection).is_none(),
+        "the request is still being sent"
+    );
     upload.end();
     assert!(now(&mut connection).is_some());
 }
 
 #[tokio::test]
-async fn habit_10_a_task_that_has_used_up_its_budget_is_told_that_a_response_is_not_there() {
+async fn habit_10_a_task_without_budget_gets_pending_for_a_ready_response() {
     let mut line = Line::new(PIPE);
     let mut promised = line.send("GET", Upload::none());
     line.turn();

@@ -82,7 +82,7 @@ fn what_a_stranger_says_of_its_address_gives_it_no_other_share() {
 }
 
 #[test]
-fn a_network_begins_so_many_sign_ins_a_second() {
+fn the_sign_ins_of_a_network_are_limited_per_second() {
     let rig = Rig::with(Config {
         store: "network_rate = 1",
         ..Config::default()

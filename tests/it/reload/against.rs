@@ -27,7 +27,7 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
     let (code, said) = check(&file, admin);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains(&format!("{admin}: this file is in force since ")),
+        said.contains(&format!("{admin}: this file has been in force since ")),
         "{said}"
     );
     assert!(!said.contains("needs a restart"), "{said}");
@@ -41,15 +41,21 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
     std::fs::write(&other, &text).expect("written");
     let (code, said) = check(&other, admin);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("another file is in force since "), "{said}");
     assert!(
-        said.contains("server.workers needs a restart: 1 there, 2 here"),
+        said.contains("another file has been in force since "),
+        "{said}"
+    );
+    assert!(
+        said.contains("server.workers needs a restart: 1 in the gate, 2 in the file"),
         "{said}"
     );
     // Put in force, it says the same of what is left to do.
     rig.gate.reload(&text);
     let (_, said) = check(&other, admin);
-    assert!(said.contains("this file is in force since "), "{said}");
+    assert!(
+        said.contains("this file has been in force since "),
+        "{said}"
+    );
     assert!(said.contains("server.workers needs a restart"), "{said}");
 }
 
@@ -63,7 +69,7 @@ fn what_is_not_a_gate_is_told_from_one_that_does_not_answer() {
     let (code, said) = check(&file, closed);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains(&format!("cannot ask {closed}: Connection refused")),
+        said.contains(&format!("cannot query {closed}: Connection refused")),
         "{said}"
     );
 

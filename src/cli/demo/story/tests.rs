@@ -33,7 +33,7 @@ fn gather(ledger: &Ledger) -> Story {
 }
 
 #[test]
-fn a_story_follows_its_own_values_and_leaves_other_sign_ins_out() {
+fn a_story_contains_only_the_exchanges_of_its_sign_in() {
     use Party::{Application, Browser, Gate, Upstream};
     let ledger = ledger(&[
         (Browser, Gate, &[("state", "mine")], &[("state", "handle")]),
@@ -63,7 +63,7 @@ fn a_story_follows_its_own_values_and_leaves_other_sign_ins_out() {
 }
 
 #[test]
-fn a_code_that_gets_out_is_noticed() {
+fn a_leaked_code_is_noticed() {
     use Party::{Browser, Gate, Upstream};
     let behind: (_, _, Said<'_>, Said<'_>) = (
         Gate,
@@ -83,7 +83,7 @@ fn a_code_that_gets_out_is_noticed() {
 }
 
 #[test]
-fn a_story_without_a_verdict_keeps_no_promise() {
+fn a_story_without_a_verdict_is_not_as_expected() {
     let story = gather(&ledger(&[]));
     assert!(!story.with_promises(vec![Promise::new(true, "x")]).is_kept());
 }

@@ -2,13 +2,13 @@ use super::*;
 use crate::clock::Clock;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Says when a write begins, and gives it to the test, which may take its time.
+/// A writer that reports the beginning of each write, and blocks until the test takes the bytes.
 struct Slow {
     begun: Sender<()>,
     taken: SyncSender<Vec<u8>>,
 }
 
-/// What the test has of it.
+/// The test's side of [`Slow`].
 struct Reader {
     begun: Receiver<()>,
     taken: Receiver<Vec<u8>>,
@@ -41,18 +41,16 @@ impl Write for Slow {
 }
 
 impl Reader {
-    /// Waits until a write has begun.
     fn begun(&self) {
         self.begun.recv_timeout(PATIENCE).expect("a write");
     }
 
-    /// The next write.
     fn next(&self) -> String {
         next(&self.taken)
     }
 }
 
-/// Fails as told before it takes what comes.
+/// A writer with prepared results for the first writes; then it accepts everything.
 struct Stubborn {
     writes: Vec<io::Result<usize>>,
     flush: fn() -> io::Result<()>,
@@ -82,17 +80,17 @@ fn next(taken: &Receiver<Vec<u8>>) -> String {
     String::from_utf8(received.expect("lines")).unwrap()
 }
 
-/// With a line that says only how many were lost.
+/// A queue whose line about lost lines is short.
 fn queue(
     out: impl Write + Send + 'static,
     error: impl FnOnce(&io::Error) + Send + 'static,
 ) -> (Queue, End) {
     let lost = |lines| format!("lost {lines}\n").into_bytes();
-    let told = Told {
+    let reports = Reports {
         error: Box::new(error),
         lost: Box::new(lost),
     };
-    Queue::to(out, told)
+    Queue::to(out, reports)
 }
 
 impl Queue {
@@ -113,12 +111,12 @@ fn until(is_so: impl Fn() -> bool) {
         }
         thread::sleep(Duration::from_millis(1));
     }
-    panic!("it takes too long");
+    panic!("timed out");
 }
 
 #[test]
-fn a_line_alone_is_written_at_once_and_lines_in_a_row_together() {
-    // A write ends when the test takes it: what is added until then waits together.
+fn a_single_line_is_written_at_once_and_queued_lines_together() {
+    // A write blocks until the test takes it; lines added meanwhile are queued.
     let (out, reader) = slow(0);
     let (lines, end) = queue(out, |_| {});
     lines.add_text("alone\n");
@@ -129,32 +127,32 @@ fn a_line_alone_is_written_at_once_and_lines_in_a_row_together() {
     for line in ["second\n", "third\n", "fourth\n"] {
         lines.add_text(line);
     }
-    assert_eq!(reader.next(), "first\n", "without a second one");
+    assert_eq!(reader.next(), "first\n", "must be written alone");
     assert_eq!(reader.next(), "second\nthird\nfourth\n");
     assert_eq!(lines.lost().get(), 0);
     drop((reader, end));
 }
 
 #[test]
-fn lines_that_come_one_after_the_other_share_a_write() {
+fn consecutive_lines_share_a_write() {
     let (out, reader) = slow(1000);
     let (lines, end) = queue(out, |_| {});
     let clock = Clock::system();
     let begun = clock.now();
     for _ in 0..500 {
         lines.add_text("line\n");
-        thread::yield_now(); // time enough to take it, for a writer that does not rest
+        thread::yield_now(); // a writer without pauses would have time to take it
     }
     drop(end);
     let rests = clock.now().since(begun).as_millis() / REST.as_millis();
     let writes: Vec<_> = reader.taken.try_iter().collect();
     assert_eq!(writes.concat(), b"line\n".repeat(500));
-    // The first one, one after each rest, and the one at the end.
+    // The first write, one after each pause, and one at the end.
     assert!(writes.len() as u128 <= rests + 2, "{rests}");
 }
 
 #[test]
-fn at_the_end_everything_is_written_and_nothing_more_is_taken() {
+fn at_the_end_queued_lines_are_written_and_later_ones_are_lost() {
     let (out, reader) = slow(10);
     let (lines, end) = queue(out, |_| {});
     for _ in 0..1000 {
@@ -168,7 +166,7 @@ fn at_the_end_everything_is_written_and_nothing_more_is_taken() {
 }
 
 #[test]
-fn a_panic_loses_no_line_that_was_added_before() {
+fn a_panic_does_not_lose_queued_lines() {
     let (out, reader) = slow(10);
     let unwound = panic::catch_unwind(AssertUnwindSafe(|| {
         let (lines, _end) = queue(out, |_| {});
@@ -181,13 +179,13 @@ fn a_panic_loses_no_line_that_was_added_before() {
 }
 
 #[test]
-fn a_reader_that_hangs_costs_lines_which_are_told_when_it_reads_on() {
+fn lines_lost_by_a_hanging_reader_are_reported_when_it_continues() {
     let (out, reader) = slow(0);
     let (lines, end) = queue(out, |_| {});
     let line = format!("{}\n", "x".repeat(1023));
     lines.add_text(&line);
     reader.begun();
-    // What is being written counts as well.
+    // The line that is being written also counts.
     let (fit, more) = (CAPACITY / line.len() - 1, 100);
     for _ in 0..fit + more {
         lines.add_text(&line);
@@ -198,23 +196,23 @@ fn a_reader_that_hangs_costs_lines_which_are_told_when_it_reads_on() {
     assert_eq!(reader.next(), "lost 100\n");
     assert_eq!(reader.next(), line.repeat(fit));
     lines.add_text("again\n");
-    assert_eq!(reader.next(), "again\n", "told once");
+    assert_eq!(reader.next(), "again\n", "reported once");
     until(|| lines.waiting() == 0);
     drop((reader, end));
 }
 
 #[test]
-fn a_reader_that_hangs_does_not_keep_the_end() {
+fn a_hanging_reader_does_not_prevent_the_end() {
     let (out, reader) = slow(0);
     let (lines, end) = queue(out, |_| {});
     lines.add_text("one\n");
     reader.begun();
-    drop(end); // comes back
+    drop(end); // returns
     drop(reader);
 }
 
 #[test]
-fn what_cannot_be_written_is_counted_and_told_and_the_next_line_is_tried() {
+fn unwritable_lines_are_counted_and_the_next_line_is_tried() {
     let (taken, written) = mpsc::channel();
     let out = Stubborn {
         writes: vec![
@@ -239,12 +237,12 @@ fn what_cannot_be_written_is_counted_and_told_and_the_next_line_is_tried() {
     assert_eq!(next(&written), "lost 3\n");
     assert_eq!(lines.lost().get(), 3);
     drop(end);
-    // Once.
+    // Reported once.
     assert_eq!(said.iter().collect::<Vec<_>>(), [ErrorKind::StorageFull]);
 }
 
 #[test]
-fn what_cannot_be_flushed_is_told_once() {
+fn a_flush_error_is_reported_once() {
     let (taken, written) = mpsc::channel();
     let out = Stubborn {
         writes: Vec::new(),
