@@ -125,6 +125,28 @@ def throughput(binary, plan, raw):
         server.end()
 
 
+def before(binary, plan, raw):
+    """CPU per unit of this gate and of another build of it, `BEFORE`, in turn."""
+    up = harness.upstream()
+    gates = [("after", binary), ("before", pathlib.Path(os.environ["BEFORE"]).resolve(strict=True))]
+    ways = {"": {}, "-redirect": {"entry": "redirect"}, "-upstream": {"codes": "upstream"}}
+    servers = {
+        (name, way): harness.gate(build, up, name + way, **options)
+        for name, build in gates for way, options in ways.items()
+    }
+    results = raw.setdefault("before", {})
+    for round_ in range(plan.rounds):
+        # Each goes first as often as the other.
+        names = ["after", "before"][:: 1 if round_ % 2 else -1]
+        for unit, way in (("get", ""), ("post", ""), ("flow", ""), ("flow", "-redirect"), ("flow", "-upstream")):
+            for name in names:
+                result = load(servers[name, way], unit, plan)
+                results.setdefault(unit + way, {}).setdefault(name, []).append(result)
+        say(f"round {round_ + 1} of {plan.rounds}")
+    for server in (*servers.values(), up):
+        server.end()
+
+
 def counter(server, name):
     with urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=5) as answer:
         found = re.search(rf"^{name}(?:\{{[^}}]*\}})? (\d+)", answer.read().decode(), re.M)

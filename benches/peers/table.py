@@ -55,6 +55,9 @@ def render(raw):
     table = Table()
     if "throughput" in raw:
         throughput(table, raw["throughput"])
+    for unit, by in raw.get("before", {}).items():
+        after, before = micros(by["after"]), micros(by["before"])
+        table.add(f"{unit}, CPU, / {us(before)} before", us(after), "", "", ratios(after, before))
     if "memory" in raw:
         memory(table, raw["memory"])
     if "growth" in raw:
