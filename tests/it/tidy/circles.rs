@@ -1,13 +1,13 @@
-//! Which file needs which: no circle of files anywhere, and none that imports from a file above it.
+//! Import cycles: no file is part of a cycle, and no file imports from a parent module.
 //!
-//! A file needs another one when a path of it (`use`, or in the code: `crate::…`, `super::…`, or a child module's name) leads to
-//! an item that is declared there. A path through a file that only re-exports leads to where the item is declared. Tests count
-//! for nothing here.
+//! A file imports another one if one of its paths (in a `use` or in the code: `crate::…`, `super::…`, or the name of a child
+//! module) leads to an item that is declared there. For a re-exported item, the file that declares it counts. Tests are
+//! ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Files that import from a file above them, until they are changed. Only to become fewer.
+/// Files that still import from a parent module. Remove entries, never add any.
 const IMPORT_FROM_ABOVE: &[&str] = &[
     "clock/rounds",
     "flow/settlement",
@@ -18,15 +18,15 @@ const IMPORT_FROM_ABOVE: &[&str] = &[
     "store/memory/table",
 ];
 
-/// Files in a circle, until they are changed. (One through a file above is told by the list before.) Only to become fewer.
+/// Files that are still in a cycle, apart from cycles through a parent module. Remove entries, never add any.
 const IN_CIRCLES: &[&str] = &["gateway/browser", "gateway/exchange"];
 
-/// Code without tests and comments, by file: `server/watch` for `src/server/watch.rs`.
-type House = BTreeMap<String, String>;
+/// Code without tests and comments, by file: the key of `src/server/watch.rs` is `server/watch`.
+type Sources = BTreeMap<String, String>;
 type Names = Vec<String>;
 
-fn house() -> House {
-    let (mut house, mut of_tests) = (House::new(), Vec::new());
+fn house() -> Sources {
+    let (mut house, mut of_tests) = (Sources::new(), Vec::new());
     for (path, _, lines) in super::sources() {
         let file = path.with_extension("").to_string_lossy().into_owned();
         let all = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,7 +49,7 @@ fn house() -> House {
     house
 }
 
-/// Without comments, and without the inline modules that only tests have.
+/// The code without comments and without inline test modules.
 fn without_tests(lines: &[String]) -> String {
     let mut kept = String::new();
     let mut lines = lines.iter().peekable();
@@ -67,7 +67,7 @@ fn without_tests(lines: &[String]) -> String {
     kept
 }
 
-/// What a file names: by `use` (and whether that is `pub`), and in the rest of its code.
+/// The paths of `use` items (with whether the item is `pub`), and the rest of the code.
 fn named(code: &str) -> (Vec<(bool, Names)>, String) {
     let (mut uses, mut rest) = (Vec::new(), String::new());
     let mut lines = code.lines().map(str::trim);
@@ -89,7 +89,7 @@ fn named(code: &str) -> (Vec<(bool, Names)>, String) {
     (uses, rest)
 }
 
-/// `a::{b, c::d}` as `a::b` and `a::c::d`.
+/// `a::{b, c::d}` becomes `a::b` and `a::c::d`.
 fn spread(tree: &str) -> Vec<Names> {
     let Some((stem, list)) = tree.split_once('{') else {
         let name = tree.split(" as ").next().unwrap_or_default();
@@ -121,7 +121,7 @@ fn spread(tree: &str) -> Vec<Names> {
 
 /// The paths in the code that begin with one of these names.
 fn mentions(code: &str, names: &[&str]) -> Vec<Names> {
-    // Who may see an item is no use of it.
+    // The path in a visibility is not an import.
     let code = code.replace("pub(in crate::", "");
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     let words = code.split(|letter| !is_name(letter));
@@ -140,8 +140,8 @@ fn is_above(above: &str, file: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The file that declares what a path of `file` leads to.
-fn declared_in(house: &House, file: &str, path: &[String]) -> Option<String> {
+/// The file that declares the item to which a path in `file` leads.
+fn declared_in(house: &Sources, file: &str, path: &[String]) -> Option<String> {
     let mut at = file.to_owned();
     let mut rest = path;
     match rest.first()?.as_str() {
@@ -167,7 +167,7 @@ fn declared_in(house: &House, file: &str, path: &[String]) -> Option<String> {
         (at, rest) = (below, after);
     }
     let code = house.get(&at)?;
-    // What it has from elsewhere itself is not declared in it.
+    // An item that the file only imports is declared elsewhere.
     if let Some(name) = rest.first()
         && let Some((_, from)) = named(code)
             .0
@@ -188,8 +188,8 @@ fn join(folder: &str, name: &str) -> String {
     }
 }
 
-/// Which files each file needs.
-fn needs(house: &House) -> BTreeMap<&str, BTreeSet<String>> {
+/// The files that each file imports.
+fn needs(house: &Sources) -> BTreeMap<&str, BTreeSet<String>> {
     let needs_of = |file: &str, code: &str| {
         let children = house.keys().filter(|child| parent(child) == file);
         let children = children.filter_map(|child| child.rsplit('/').next());
@@ -207,8 +207,8 @@ fn needs(house: &House) -> BTreeMap<&str, BTreeSet<String>> {
         .collect()
 }
 
-/// Each file that imports from one above it, with those.
-fn imports_from_above(house: &House) -> BTreeMap<&str, Vec<String>> {
+/// Each file that imports from a parent module, with the imported files.
+fn imports_from_above(house: &Sources) -> BTreeMap<&str, Vec<String>> {
     needs(house)
         .into_iter()
         .map(|(file, needed)| {
@@ -219,8 +219,8 @@ fn imports_from_above(house: &House) -> BTreeMap<&str, Vec<String>> {
         .collect()
 }
 
-/// Each file that needs itself by way of others, with the others. Imports from above are left out.
-fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
+/// Each file in a cycle, with the other files of the cycle. Imports from parent modules are left out.
+fn in_circles(house: &Sources) -> BTreeMap<&str, Vec<String>> {
     let mut needs = needs(house);
     for (file, needed) in &mut needs {
         needed.retain(|needed| !is_above(needed, file));
@@ -254,37 +254,35 @@ fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
         .collect()
 }
 
-/// What is found and not known, and what is known and no longer found.
+/// Reports files that are found and not in the list, and files in the list that are not found.
 fn differs(what: &str, found: &BTreeMap<&str, Vec<String>>, known: &[&str]) -> String {
     let mut wrong = Vec::new();
     for (file, others) in found.iter().filter(|(file, _)| !known.contains(file)) {
         wrong.push(format!("src/{file}.rs {what}: {}", others.join(", ")));
     }
     for file in known.iter().filter(|file| !found.contains_key(*file)) {
-        wrong.push(format!(
-            "src/{file}.rs is in order now: take it off the list"
-        ));
+        wrong.push(format!("src/{file}.rs is fixed: remove it from the list"));
     }
     wrong.join("\n")
 }
 
 #[test]
-fn no_file_imports_from_a_file_above_it() {
+fn no_file_imports_from_a_parent_module() {
     let house = house();
     let found = imports_from_above(&house);
     assert_eq!(differs("imports from above", &found, IMPORT_FROM_ABOVE), "");
 }
 
 #[test]
-fn there_is_no_circle_of_files() {
+fn no_file_is_in_an_import_cycle() {
     let house = house();
     let found = in_circles(&house);
     assert_eq!(differs("is in a circle with", &found, IN_CIRCLES), "");
 }
 
 #[test]
-fn circles_and_imports_from_above_are_found_however_they_are_written() {
-    let house = |files: &[(&str, &str)]| -> House {
+fn cycles_and_imports_from_parents_are_found_in_every_notation() {
+    let house = |files: &[(&str, &str)]| -> Sources {
         let files = files.iter();
         files
             .map(|(file, code)| ((*file).to_owned(), format!("\n{code}\n")))
@@ -345,6 +343,6 @@ fn a_list_of_what_is_to_be_changed_only_gets_shorter() {
     assert_eq!(differs("is wrong:", &found, &["a/b", "a/c"]), "");
     assert_eq!(
         differs("needs", &found, &["a/b", "gone"]),
-        "src/a/c.rs needs: a\nsrc/gone.rs is in order now: take it off the list"
+        "src/a/c.rs needs: a\nsrc/gone.rs is fixed: remove it from the list"
     );
 }
