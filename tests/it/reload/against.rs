@@ -1,4 +1,4 @@
-//! `check --against`: what an operator asks before a file takes another one's place.
+//! `check --against`: compares a file with a running gate before it replaces the current one.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -6,7 +6,7 @@ use crate::support::gate::run;
 use crate::support::rig::{Config, Rig};
 use crate::support::scripted::{Act, Scripted, Then, reply};
 
-/// The exit code, and what it says.
+/// The exit code and the output.
 fn check(file: &std::path::Path, admin: SocketAddr) -> (Option<i32>, String) {
     let file = file.to_str().expect("paths are UTF-8");
     let admin = admin.to_string();
@@ -17,7 +17,7 @@ fn check(file: &std::path::Path, admin: SocketAddr) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
+fn against_compares_a_file_with_the_configuration_in_force() {
     let mut rig = Rig::with(Config {
         server: "workers = 1",
         ..Config::default()
@@ -46,7 +46,7 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
         said.contains("server.workers needs a restart: 1 there, 2 here"),
         "{said}"
     );
-    // Put in force, it says the same of what is left to do.
+    // After the reload, it reports the same remaining keys.
     rig.gate.reload(&text);
     let (_, said) = check(&other, admin);
     assert!(said.contains("this file is in force since "), "{said}");
@@ -54,7 +54,7 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
 }
 
 #[test]
-fn what_is_not_a_gate_is_told_from_one_that_does_not_answer() {
+fn against_distinguishes_another_server_from_no_answer() {
     let rig = Rig::new();
     let file = rig.gate.config_file();
     let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
