@@ -338,7 +338,7 @@ fn cycles_and_imports_from_parents_are_found_in_every_notation() {
 }
 
 #[test]
-fn a_list_of_what_is_to_be_changed_only_gets_shorter() {
+fn a_list_entry_that_is_fixed_must_be_removed() {
     let found = BTreeMap::from([("a/b", vec!["a".to_owned()]), ("a/c", vec!["a".to_owned()])]);
     assert_eq!(differs("is wrong:", &found, &["a/b", "a/c"]), "");
     assert_eq!(
