@@ -221,7 +221,7 @@ fn get(address: SocketAddr, target: &str, fields: &[(&str, &str)]) -> Response {
 }
 
 fn follow(address: SocketAddr, answer: &Response, fields: &[(&str, &str)]) -> Response {
-    let location = answer.header("location").expect("an entry leads somewhere");
+    let location = answer.header("location").expect("an entry has a Location");
     let cookie = cookie_of(answer).unwrap_or_default();
     let fields = [fields, &[("Cookie", cookie.as_str())]].concat();
     get(address, location, &fields)

@@ -100,7 +100,7 @@ fn every_configuration_in_documents_and_in_deploy_passes_check() {
     }
     assert!(
         !check("[[upstream]]\nurl = \"http://127.0.0.1:9000\"\n").0,
-        "check refuses what is incomplete"
+        "check refuses an incomplete file"
     );
 }
 

@@ -66,8 +66,8 @@ fn sigterm_lets_requests_in_progress_finish() {
         b"",
         "then connections without a request are closed"
     );
-    feed.send([SLOW, b"ab"].concat()).expect("somebody listens");
-    feed.send(b"cd".to_vec()).expect("somebody listens");
+    feed.send([SLOW, b"ab"].concat()).expect("the feed is open");
+    feed.send(b"cd".to_vec()).expect("the feed is open");
     let response = client.response();
     assert_eq!(response.body, b"abcd");
     assert_eq!(client.rest(), b"", "and the connection ends with it");

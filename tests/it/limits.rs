@@ -181,10 +181,10 @@ fn the_process_stays_within_the_memory_that_the_manual_states() {
         }
         clients.push(client);
     }
-    assert_eq!(answered, PLACES, "what nobody reads keeps its place");
+    assert_eq!(answered, PLACES, "unread answers keep their places");
     let (took, most) = (rig.gate.most_memory(), bound(320, PLACES));
-    println!("{took} bytes, and {most} are promised");
-    assert!(took < most, "{took} bytes, and {most} are promised");
+    println!("{took} bytes of at most {most}");
+    assert!(took < most, "{took} bytes of at most {most}");
 }
 
 #[test]
@@ -285,15 +285,12 @@ fn connections_above_the_limit_wait_while_all_others_are_busy() {
         let mut third = rig.connect();
         third.send(&request("GET", "/third", &[], None));
         sleep(Duration::from_millis(300));
-        assert!(
-            rig.upstream.requests_to("/third").is_empty(),
-            "it has to wait"
-        );
+        assert!(rig.upstream.requests_to("/third").is_empty(), "it waits");
         held.pop();
         assert_eq!(
             third.response().status,
             200,
-            "and comes in when somebody leaves"
+            "it is served when another one closes"
         );
     }
 }
@@ -495,8 +492,8 @@ fn waiting_for_the_upstream_does_not_count_against_the_client() {
     feed.send(
         b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nab".to_vec(),
     )
-    .expect("somebody listens");
+    .expect("the feed is open");
     sleep(Duration::from_secs(1));
-    feed.send(b"cd".to_vec()).expect("somebody listens");
+    feed.send(b"cd".to_vec()).expect("the feed is open");
     assert_eq!(client.response().body, b"abcd");
 }

@@ -207,7 +207,7 @@ fn go_x_oauth2_gets_no_token_without_a_verifier_in_either_way() {
         );
         assert!(
             stage.ledger().token.is_empty(),
-            "the server never heard of it"
+            "no request reached the server"
         );
     }
 }

@@ -225,7 +225,7 @@ fn crowd(server: &str, users: usize, fields_of: impl Fn(usize) -> String) {
         .into_iter()
         .enumerate()
         .map(|(user, (authorization, entry))| {
-            let location = entry.header("location").expect("a 303 leads somewhere");
+            let location = entry.header("location").expect("a 303 has a Location");
             let answer = ask(user, location, &cookie_of(&entry).unwrap_or_default(), None);
             let answer = authorization_response(&answer, &authorization)
                 .unwrap_or_else(|| panic!("user {user}: {answer}"));
@@ -311,7 +311,7 @@ fn running_out_of_descriptors_is_reported_as_such() {
     let failed = "pkce_gate_upstream_errors_total{upstream=\"scripted\",fault=\"descriptors\"}";
     assert_eq!(rig.gate.metric(failed), 1);
     client.send(&request("GET", "/page", &[], None));
-    assert_eq!(client.response().status, 200, "and goes on");
+    assert_eq!(client.response().status, 200, "the gate continues to serve");
 }
 
 /// The gate reads the rest of a refused request so that its client sees the answer; meanwhile the connection must not block

@@ -203,7 +203,7 @@ fn codes_from_around_the_gate() {
             let mut connection = Connection::open(attacked.rig.upstream.address());
             connection.send(&request("GET", &target(&authorization), &[], None));
             let answer = authorization_response(&connection.response(), &authorization);
-            let answer = answer.expect("the upstream gives a code to anybody");
+            let answer = answer.expect("the upstream issues a code");
             let form = authorization.redemption(answer.code());
             for form in [
                 form.clone().without("code_verifier"),

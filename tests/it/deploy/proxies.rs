@@ -257,7 +257,7 @@ fn event_streams_are_forwarded_piece_by_piece(proxy: Proxy) {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\
                     Transfer-Encoding: chunked\r\n\r\n";
         feed.send([head, "d\r\ndata: first\n\n\r\n"].concat().into_bytes())
-            .expect("it is eaten");
+            .expect("the event arrives");
         let request = json!({"protocol": protocol, "path": "/events", "until": "first"});
         let answer = thread::scope(|scope| {
             let client = scope.spawn(|| front.ask(&request));

@@ -30,7 +30,7 @@ fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
         .output()
         .unwrap_or_else(|error| panic!("systemd-analyze: {error}; {HINT}"));
     let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8(told).expect("what it says is UTF-8");
+    let told = String::from_utf8(told).expect("the output is UTF-8");
     (output.status.success(), told)
 }
 
@@ -181,7 +181,7 @@ fn permanent_errors_stop_the_service_without_a_restart() {
     assert_eq!(
         directive("StartLimitIntervalSec"),
         "0",
-        "what may pass is outlived"
+        "a temporary failure is retried"
     );
 
     let directory = scratch();

@@ -93,7 +93,7 @@ impl Echo {
         let mut readings: BTreeMap<String, Vec<Reading>> = BTreeMap::new();
         loop {
             let reading = self.lines.recv_timeout(PATIENCE);
-            let reading = reading.expect("the echo says what it read");
+            let reading = reading.expect("a line of the echo server");
             let case = reading.case.clone().unwrap_or_default();
             if case == end {
                 return readings;

@@ -118,7 +118,7 @@ fn downloads_are_streamed() {
         let mut client = rig.connect();
         client.send(&request("GET", "/stream", &[], None));
         feed.send(head.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         let came = client.read_until(|came| came.windows(7).any(|seven| seven == b"data: 1"));
         assert!(
             came.windows(7).any(|seven| seven == b"data: 1"),
@@ -131,7 +131,7 @@ fn downloads_are_streamed() {
             "data: 2"
         };
         feed.send(last.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         drop(feed);
         assert_eq!(client.response().body, b"data: 1data: 2");
     }

@@ -114,13 +114,13 @@ fn a_slow_body_of_the_upstream_within_the_limit_arrives() {
             format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: 18\r\n\r\n")
                 .into_bytes(),
         )
-        .expect("somebody listens");
+        .expect("the feed is open");
         (client, feed)
     });
     for _ in 0..18 {
         sleep(Duration::from_millis(500)); // 9 s in total
         for (_, feed) in &drips {
-            feed.send(b"x".to_vec()).expect("somebody listens");
+            feed.send(b"x".to_vec()).expect("the feed is open");
         }
     }
     for (mut client, _feed) in drips {
@@ -145,10 +145,10 @@ fn requests_above_the_limit_get_503_with_retry_after() {
     // A request whose body is still arriving counts as well.
     first
         .send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nx".to_vec())
-        .expect("somebody listens");
+        .expect("the feed is open");
     waiting[0].read_until(|came| came.ends_with(b"x"));
     assert_full(&rig);
-    first.send(b"y".to_vec()).expect("somebody listens");
+    first.send(b"y".to_vec()).expect("the feed is open");
     drop(first);
     assert_eq!(waiting[0].response().body, b"xy");
     wait_for_a_place(&rig);
@@ -333,7 +333,7 @@ fn an_unexpected_body_reaches_no_other_client() {
         let mut client = rig.connect();
         client.send(&request(method, "/odd", &[], None));
         feed.send(head.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         client.read_until(|came| came.ends_with(b"\r\n\r\n"));
         let before = rig.upstream.accepted();
         assert_eq!(rig.get("/page").status, 200, "{method} {head}");

@@ -55,7 +55,7 @@ fn a_connection_is_closed_after_a_redirect_with_a_code_and_half_a_page() {
     let location = format!("{REDIRECT_URI}?code=up-secret&state={}", handle_of(&entry));
     let page = reply("302 Found", &[("Location", &location)], &[b'x'; 10_000]);
     feed.send(page[..page.len() / 2].to_vec())
-        .expect("somebody listens");
+        .expect("the feed is open");
     let response = client.response();
     assert_eq!((response.status, response.text()), (302, ""), "{response}");
     assert!(is_closed(&feed), "the upstream is still listened to");
@@ -97,7 +97,7 @@ fn a_download_whose_client_disconnects_closes_only_its_connection() {
     let mut client = rig.connect();
     client.send(&request("GET", "/download", &[], None));
     feed.send([head.as_bytes(), &piece].concat())
-        .expect("somebody listens");
+        .expect("the feed is open");
     client.read_until(|came| came.ends_with(&piece));
     drop(client);
     assert!(is_closed(&feed), "the upstream is still listened to");

@@ -46,7 +46,7 @@ impl Authority {
         let config = Arc::new(
             config
                 .with_single_cert(chain, key)
-                .expect("they belong together"),
+                .expect("the key matches the certificate"),
         );
         Scripted::start_with(Box::new(move |tcp: TcpStream| {
             let session = ServerConnection::new(Arc::clone(&config)).expect("a session");

@@ -30,7 +30,7 @@ fn without_the_gate_a_code_alone_buys_a_token(target: &'static Target) {
     assert_eq!(
         ledger.codes,
         [response.code()],
-        "the ledger knows what was issued"
+        "the ledger has the issued code"
     );
-    assert_eq!(ledger.redemptions().len(), 1, "and what was redeemed");
+    assert_eq!(ledger.redemptions().len(), 1, "and the redemption");
 }

@@ -62,7 +62,7 @@ fn without_its_verifier_the_code_that_the_page_shows_buys_nothing() {
     }
     assert!(
         stage.ledger().token.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -74,7 +74,7 @@ fn without_a_challenge_there_is_no_page_with_a_code() {
     assert_eq!(page.response.status, 400, "{}", page.response);
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 

@@ -53,7 +53,7 @@ fn without_a_challenge_the_request_ends_on_a_page(target: &'static Target) {
     );
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -71,7 +71,7 @@ fn without_a_challenge_a_configured_redirect_uri_gets_the_error(target: &'static
     assert_eq!(response.params.get("code"), None);
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -152,6 +152,6 @@ fn a_code_that_was_never_issued_buys_nothing(target: &'static Target) {
     );
     assert!(
         stage.ledger().token.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }

@@ -41,11 +41,7 @@ fn a_sign_in_yields_five_codes_at_most_and_each_of_them_works() {
         .into_iter()
         .map(|seen| seen.code)
         .collect();
-    assert_eq!(
-        redeemed.len(),
-        5,
-        "each handle stands for a code of its own"
-    );
+    assert_eq!(redeemed.len(), 5, "each handle belongs to another code");
 }
 
 #[test]
@@ -77,7 +73,7 @@ fn codes_and_sign_ins_expire() {
     assert_eq!(
         rig.upstream.ledger().len(),
         2,
-        "the upstream never heard of either"
+        "no request reached the upstream"
     );
 
     // The sign-in has expired when the answer arrives, so its code cannot be bound.
@@ -87,7 +83,7 @@ fn codes_and_sign_ins_expire() {
         handle.get("state").expect("a state")
     );
     feed.send(reply("302 Found", &[("Location", &location)], b""))
-        .expect("somebody waits");
+        .expect("the feed is open");
     let answer = slow.response();
     rig.receive(&answer);
     assert_page(&answer, 502, "unbound_code_in_response");

@@ -147,7 +147,7 @@ fn the_servers_own_parameters_may_occur_twice() {
         .requests_to("/authorize")
         .pop()
         .expect("a request");
-    assert_eq!(seen.text(), form, "nothing else is touched");
+    assert_eq!(seen.text(), form, "everything else is unchanged");
 }
 
 #[test]

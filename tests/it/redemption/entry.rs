@@ -14,7 +14,7 @@ fn a_fresh_request_is_redirected_to_itself_with_a_handle_and_without_pkce() {
     assert_eq!(response.status, 303, "{response}");
     assert!(
         rig.upstream.ledger().is_empty(),
-        "the upstream has not heard of it"
+        "no request reached the upstream"
     );
     let (path, query) = response
         .header("location")

@@ -30,7 +30,7 @@ fn flood(rig: &Rig, from: impl Fn(usize) -> String, follow: bool) -> (usize, Opt
             return (at, Some(entry));
         }
         if follow {
-            let location = entry.header("location").expect("it leads somewhere");
+            let location = entry.header("location").expect("a redirect has a Location");
             connection.send(&request("GET", location, &fields, None));
             connection.response();
         }
@@ -40,7 +40,7 @@ fn flood(rig: &Rig, from: impl Fn(usize) -> String, follow: bool) -> (usize, Opt
 
 #[track_caller]
 fn completes(rig: &Rig, first: &Authorization, entry: &Response) {
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     let answer = authorization_response(&rig.get(location), first).expect("an answer");
     assert_token(&rig.redeem(first, answer.code()));
 }
@@ -110,7 +110,7 @@ fn with_a_full_store_new_sign_ins_are_refused_and_others_continue() {
         "/authorize",
         Act::Say(reply("200 OK", &[], b"a login"), Then::GoOn),
     );
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     rig.get(location);
     let (_, full) = flood(&rig, |at| format!("10.{}.{}.1", at / 200, at % 200), true);
     let full = full.expect("the store is full at some point");
@@ -132,7 +132,7 @@ fn a_flood_that_follows_no_redirect_is_evicted_first() {
     });
     let first = rig.authorization();
     let entry = enter_from(&rig, &first, "198.51.100.1");
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     rig.get(location);
     let (begun, refused) = flood(&rig, |at| format!("10.{}.{}.1", at / 200, at % 200), false);
     assert_eq!(begun, 1100, "{refused:?}");

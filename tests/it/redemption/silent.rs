@@ -79,7 +79,7 @@ fn hard_refuses_a_silent_renewal_with_login_required_at_the_redirect_uri() {
         assert_ne!(elsewhere, entry);
         assert_page(&rig.get_with(&elsewhere, &[]), 400, "");
     }
-    assert_eq!(rig.upstream.codes().len(), codes, "nothing went on");
+    assert_eq!(rig.upstream.codes().len(), codes, "no sign-in continued");
 }
 
 #[test]

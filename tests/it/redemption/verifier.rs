@@ -14,7 +14,7 @@ fn try_with(rig: &Rig, authorization: &Authorization, code: &str, verifier: Opti
     };
     let before = rig.forwarded();
     assert_refused(&rig.token(&request), "invalid_grant");
-    assert_eq!(rig.forwarded(), before, "the upstream never heard of it");
+    assert_eq!(rig.forwarded(), before, "no request reached the upstream");
 }
 
 #[test]

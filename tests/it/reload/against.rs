@@ -12,7 +12,7 @@ fn check(file: &std::path::Path, admin: SocketAddr) -> (Option<i32>, String) {
     let admin = admin.to_string();
     let output = run(&["check", "--config", file, "--against", &admin]);
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8(said).expect("it speaks UTF-8");
+    let said = String::from_utf8(said).expect("the output is UTF-8");
     (output.status.code(), said)
 }
 

@@ -61,7 +61,7 @@ fn with_a_lower_in_flight_limit_new_requests_are_refused_until_others_end() {
     assert_eq!(rig.get("/page").status, 503);
     for feed in feeds {
         feed.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
-            .expect("it listens");
+            .expect("the feed is open");
     }
     for client in &mut clients {
         assert_eq!(client.response().status, 200);

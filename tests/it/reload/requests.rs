@@ -29,7 +29,8 @@ fn a_request_ends_under_the_configuration_under_which_it_began() {
     for (client, path) in clients.iter_mut().zip(["/late", "/long"]) {
         client.send(&request("GET", path, &[], None));
     }
-    long.send([SLOW, b"long"].concat()).expect("it listens");
+    long.send([SLOW, b"long"].concat())
+        .expect("the feed is open");
     let mut uploading = rig.connect();
     uploading.send(
         format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nContent-Length: 200000\r\n\r\n")
@@ -46,9 +47,10 @@ fn a_request_ends_under_the_configuration_under_which_it_began() {
     assert_eq!(rig.get("/late").status, 404);
     assert_eq!(rig.get("/page").status, 200);
 
-    late.send([SLOW, b"late"].concat()).expect("it listens");
+    late.send([SLOW, b"late"].concat())
+        .expect("the feed is open");
     for (feed, ending) in [(late, b"late"), (long, b"long")] {
-        feed.send(ending.to_vec()).expect("it listens");
+        feed.send(ending.to_vec()).expect("the feed is open");
     }
     for (client, body) in clients.iter_mut().zip([b"latelate", b"longlong"]) {
         let response = client.response();
@@ -170,7 +172,8 @@ fn a_gate_stops_on_sigterm_whatever_happens_to_its_file() {
         rig.gate.signal("HUP");
         sleep(Duration::from_millis(500));
         assert!(rig.gate.has_ended().is_none(), "it waits for the request");
-        feed.send([SLOW, b"abcdefgh"].concat()).expect("it listens");
+        feed.send([SLOW, b"abcdefgh"].concat())
+            .expect("the feed is open");
         assert_eq!(client.response().body, b"abcdefgh");
         drop(feed);
         drop(client);

@@ -59,8 +59,8 @@ fn when_an_upstream_is_added_or_removed_the_other_keeps_its_sign_ins() {
     assert_eq!(rig.send(at_second.as_bytes()).status, 421);
     // A request in progress there is answered.
     feed.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\n".to_vec())
-        .expect("it listens");
-    feed.send(b"abcd".to_vec()).expect("it listens");
+        .expect("the feed is open");
+    feed.send(b"abcd".to_vec()).expect("the feed is open");
     assert_eq!(client.response().body, b"abcd");
     assert_token(&rig.redeem(&authorization, &code));
     assert!(events(&rig.gate, "panic").is_empty());
@@ -97,7 +97,7 @@ fn learned_redirect_uris_and_counters_survive_a_reload() {
     // Errors go to a redirect URI to which the upstream has sent a code.
     let refused = rig.enter(&rig.authorization().without_challenge());
     assert_eq!(refused.status, 303, "{refused}");
-    let location = refused.header("location").expect("a 303 leads somewhere");
+    let location = refused.header("location").expect("a 303 has a Location");
     assert!(
         location.starts_with("https://client.test/cb?"),
         "{location}"

@@ -214,7 +214,7 @@ impl Rig {
         loop {
             let response = self.enter(authorization);
             assert_eq!(response.status, 303, "{response}");
-            let location = response.header("location").expect("a 303 leads somewhere");
+            let location = response.header("location").expect("a 303 has a Location");
             assert!(location.starts_with("/authorize?"), "{response}");
             // Tests write RAW in place of a code. By chance, one handle in ten thousand contains these letters.
             if !handle_of(location).contains("RAW") {
