@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) struct Scripted {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Mutex<Door>,
+    accepting: Mutex<Accepting>,
     /// Bound but never listening: reserves the port while the upstream refuses connections.
     _port: Socket,
 }
@@ -77,9 +77,9 @@ impl<T: Read + Write + Send> Stream for T {}
 
 type Wrap = Box<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
-enum Door {
-    Open(JoinHandle<()>),
-    Shut,
+enum Accepting {
+    Running(JoinHandle<()>),
+    Refused,
     /// The kernel's accept queue is full of these connections, and no connection is accepted.
     Ignored {
         _sockets: Vec<Socket>,
@@ -90,7 +90,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     wrap: Wrap,
-    shutting: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -122,9 +122,9 @@ impl Scripted {
                 state: Mutex::default(),
                 changed: Condvar::new(),
                 wrap,
-                shutting: AtomicBool::new(false),
+                is_closing: AtomicBool::new(false),
             }),
-            door: Mutex::new(Door::Shut),
+            accepting: Mutex::new(Accepting::Refused),
             _port: port,
         };
         scripted.accept();
@@ -179,13 +179,13 @@ impl Scripted {
 
     /// Closes all connections, and refuses new ones until [`Scripted::accept`].
     pub(crate) fn refuse(&self) {
-        self.shut(&mut self.door());
+        self.close_all(&mut self.accepting());
     }
 
     /// Closes all connections, and leaves new ones waiting in the kernel's queue.
     pub(crate) fn ignore(&self) {
-        let door = &mut *self.door();
-        self.shut(door);
+        let accepting = &mut *self.accepting();
+        self.close_all(accepting);
         let silent = bound(self.address);
         silent.listen(0).expect("the port is ours");
         let client = || {
@@ -195,36 +195,38 @@ impl Scripted {
             client
         };
         let sockets = [silent].into_iter().chain((0..4).map(|_| client()));
-        *door = Door::Ignored {
+        *accepting = Accepting::Ignored {
             _sockets: sockets.collect(),
         };
     }
 
     /// Accepts connections again after [`Scripted::refuse`] or [`Scripted::ignore`].
     pub(crate) fn accept(&self) {
-        let door = &mut *self.door();
-        if matches!(door, Door::Open(_)) {
+        let accepting = &mut *self.accepting();
+        if matches!(accepting, Accepting::Running(_)) {
             return;
         }
-        *door = Door::Shut;
+        *accepting = Accepting::Refused;
         let socket = bound(self.address);
         socket.listen(1024).expect("the port is ours");
         socket.set_nonblocking(true).expect("an option is set");
-        self.shared.shutting.store(false, Ordering::Release);
+        self.shared.is_closing.store(false, Ordering::Release);
         let shared = Arc::clone(&self.shared);
-        *door = Door::Open(thread::spawn(move || {
-            shared.keep_door(&TcpListener::from(socket));
+        *accepting = Accepting::Running(thread::spawn(move || {
+            shared.accept_loop(&TcpListener::from(socket));
         }));
     }
 
-    fn door(&self) -> MutexGuard<'_, Door> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accepting(&self) -> MutexGuard<'_, Accepting> {
+        self.accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shut(&self, door: &mut Door) {
-        if let Door::Open(guard) = std::mem::replace(door, Door::Shut) {
-            self.shared.shutting.store(true, Ordering::Release);
-            guard.join().expect("the accept loop does not panic");
+    fn close_all(&self, accepting: &mut Accepting) {
+        if let Accepting::Running(running) = std::mem::replace(accepting, Accepting::Refused) {
+            self.shared.is_closing.store(true, Ordering::Release);
+            running.join().expect("the accept loop does not panic");
         }
         for stream in self.shared.state().connections.values() {
             stream.shutdown(Shutdown::Both).ok(); // it may be closed already
@@ -313,8 +315,8 @@ impl Shared {
     }
 
     /// Accepts connections until it is told to stop.
-    fn keep_door(self: &Arc<Self>, listener: &TcpListener) {
-        while !self.shutting.load(Ordering::Acquire) {
+    fn accept_loop(self: &Arc<Self>, listener: &TcpListener) {
+        while !self.is_closing.load(Ordering::Acquire) {
             match listener.accept() {
                 Ok((stream, _)) => self.welcome(stream),
                 Err(_) => thread::sleep(LOOK),

@@ -25,8 +25,8 @@ const IN_CIRCLES: &[&str] = &["gateway/browser", "gateway/exchange"];
 type Sources = BTreeMap<String, String>;
 type Names = Vec<String>;
 
-fn house() -> Sources {
-    let (mut house, mut of_tests) = (Sources::new(), Vec::new());
+fn crate_files() -> Sources {
+    let (mut crate_files, mut of_tests) = (Sources::new(), Vec::new());
     for (path, _, lines) in super::sources() {
         let file = path.with_extension("").to_string_lossy().into_owned();
         let all = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -40,13 +40,13 @@ fn house() -> Sources {
             Some(join(&file, name.rsplit_once("mod ")?.1))
         });
         of_tests.extend(modules);
-        house.insert(file, without_tests(&lines));
+        crate_files.insert(file, without_tests(&lines));
     }
-    house.retain(|file, _| {
+    crate_files.retain(|file, _| {
         let is_of_tests = |test: &String| file == test || is_above(test, file);
         !["lib", "main"].contains(&file.as_str()) && !of_tests.iter().any(is_of_tests)
     });
-    house
+    crate_files
 }
 
 /// The code without comments and without inline test modules.
@@ -141,7 +141,7 @@ fn is_above(above: &str, file: &str) -> bool {
 }
 
 /// The file that declares the item to which a path in `file` leads.
-fn declared_in(house: &Sources, file: &str, path: &[String]) -> Option<String> {
+fn declared_in(crate_files: &Sources, file: &str, path: &[String]) -> Option<String> {
     let mut at = file.to_owned();
     let mut rest = path;
     match rest.first()?.as_str() {
@@ -156,24 +156,24 @@ fn declared_in(house: &Sources, file: &str, path: &[String]) -> Option<String> {
             }
         }
         child => {
-            house.get(&join(file, child))?;
+            crate_files.get(&join(file, child))?;
         }
     }
     while let Some((first, after)) = rest.split_first() {
         let below = join(&at, first);
-        if !house.contains_key(&below) {
+        if !crate_files.contains_key(&below) {
             break;
         }
         (at, rest) = (below, after);
     }
-    let code = house.get(&at)?;
+    let code = crate_files.get(&at)?;
     // An item that the file only imports is declared elsewhere.
     if let Some(name) = rest.first()
         && let Some((_, from)) = named(code)
             .0
             .into_iter()
             .find(|(_, from)| from.last() == Some(name) && from.as_slice() != path)
-        && let Some(declared) = declared_in(house, &at, &from)
+        && let Some(declared) = declared_in(crate_files, &at, &from)
     {
         return Some(declared);
     }
@@ -189,27 +189,27 @@ fn join(folder: &str, name: &str) -> String {
 }
 
 /// The files that each file imports.
-fn needs(house: &Sources) -> BTreeMap<&str, BTreeSet<String>> {
+fn needs(crate_files: &Sources) -> BTreeMap<&str, BTreeSet<String>> {
     let needs_of = |file: &str, code: &str| {
-        let children = house.keys().filter(|child| parent(child) == file);
+        let children = crate_files.keys().filter(|child| parent(child) == file);
         let children = children.filter_map(|child| child.rsplit('/').next());
         let names: Vec<&str> = children.chain(["crate", "super"]).collect();
         let (uses, rest) = named(code);
         let imported = uses.into_iter().filter(|(is_public, _)| !is_public);
         let imported = imported.map(|(_, path)| path);
         let all = imported.chain(mentions(&rest, &names));
-        let needed = all.filter_map(|path| declared_in(house, file, &path));
+        let needed = all.filter_map(|path| declared_in(crate_files, file, &path));
         needed.filter(|needed| needed != file).collect()
     };
-    house
+    crate_files
         .iter()
         .map(|(file, code)| (file.as_str(), needs_of(file, code)))
         .collect()
 }
 
 /// Each file that imports from a parent module, with the imported files.
-fn imports_from_above(house: &Sources) -> BTreeMap<&str, Vec<String>> {
-    needs(house)
+fn imports_from_above(crate_files: &Sources) -> BTreeMap<&str, Vec<String>> {
+    needs(crate_files)
         .into_iter()
         .map(|(file, needed)| {
             let above = needed.into_iter().filter(|needed| is_above(needed, file));
@@ -220,8 +220,8 @@ fn imports_from_above(house: &Sources) -> BTreeMap<&str, Vec<String>> {
 }
 
 /// Each file in a cycle, with the other files of the cycle. Imports from parent modules are left out.
-fn in_circles(house: &Sources) -> BTreeMap<&str, Vec<String>> {
-    let mut needs = needs(house);
+fn in_circles(crate_files: &Sources) -> BTreeMap<&str, Vec<String>> {
+    let mut needs = needs(crate_files);
     for (file, needed) in &mut needs {
         needed.retain(|needed| !is_above(needed, file));
     }
@@ -237,7 +237,7 @@ fn in_circles(house: &Sources) -> BTreeMap<&str, Vec<String>> {
         }
         reached
     };
-    let all: BTreeMap<&str, _> = house
+    let all: BTreeMap<&str, _> = crate_files
         .keys()
         .map(|file| (file.as_str(), reached(file)))
         .collect();
@@ -247,7 +247,7 @@ fn in_circles(house: &Sources) -> BTreeMap<&str, Vec<String>> {
         });
         others.cloned().collect::<Vec<_>>()
     };
-    house
+    crate_files
         .keys()
         .map(|file| (file.as_str(), others(file)))
         .filter(|(_, others)| !others.is_empty())
@@ -268,21 +268,21 @@ fn differs(what: &str, found: &BTreeMap<&str, Vec<String>>, known: &[&str]) -> S
 
 #[test]
 fn no_file_imports_from_a_parent_module() {
-    let house = house();
-    let found = imports_from_above(&house);
+    let crate_files = crate_files();
+    let found = imports_from_above(&crate_files);
     assert_eq!(differs("imports from above", &found, IMPORT_FROM_ABOVE), "");
 }
 
 #[test]
 fn no_file_is_in_an_import_cycle() {
-    let house = house();
-    let found = in_circles(&house);
+    let crate_files = crate_files();
+    let found = in_circles(&crate_files);
     assert_eq!(differs("is in a circle with", &found, IN_CIRCLES), "");
 }
 
 #[test]
 fn cycles_and_imports_from_parents_are_found_in_every_notation() {
-    let house = |files: &[(&str, &str)]| -> Sources {
+    let crate_files = |files: &[(&str, &str)]| -> Sources {
         let files = files.iter();
         files
             .map(|(file, code)| ((*file).to_owned(), format!("\n{code}\n")))
@@ -296,7 +296,7 @@ fn cycles_and_imports_from_parents_are_found_in_every_notation() {
         "fn f() { super::helper() }",
         "fn f(helper: crate::room::Helper) {}",
     ] {
-        let found = house(&[
+        let found = crate_files(&[
             ("room", "mod child;\nmod other;"),
             ("room/child", child),
             ("room/other", ""),
@@ -307,7 +307,7 @@ fn cycles_and_imports_from_parents_are_found_in_every_notation() {
             "{child}"
         );
     }
-    let fine = house(&[
+    let fine = crate_files(&[
         (
             "room",
             "mod child;\nmod other;\npub use other::Fine;\nuse child::f;",
@@ -327,7 +327,7 @@ fn cycles_and_imports_from_parents_are_found_in_every_notation() {
             "pub(super) use std::fmt;\nuse crate::room::Y;",
         ),
     ] {
-        let found = house(&[
+        let found = crate_files(&[
             ("room", "pub use a::Y;"),
             ("room/a", one),
             ("room/b", other),
