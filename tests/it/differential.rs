@@ -4,10 +4,10 @@
 //! framework reads what the gate judged.
 //!
 //! Each of these guards was removed once to see that the tests fail without it: `client[id` and `code[challenge` in PHP
-//! (`oauth::params::folding::foldings`); `x;code_challenge=evil` in Rack and Plack (`folded_collision` behind a `;`); an authorization
-//! request by GET with a charset in Django (`gateway/authorize.rs` removes the Content-Type); `?code=...` next to a form with
-//! its verifier in all frameworks (`gateway/elsewhere.rs`, which reads query and body together). These tests found all four,
-//! the last one with another seed.
+//! (`oauth::params::folding::foldings`); `x;code_challenge=evil` in Rack and Plack (`folded_collision` behind a `;`); an
+//! authorization request by GET with a charset in Django (`gateway/authorize.rs` removes the Content-Type); `?code=...` next to
+//! a form with its verifier in all frameworks (`gateway/elsewhere.rs`, which reads query and body together). These tests found
+//! all four, the last one with another seed.
 //!
 //! Every run uses the same mutations. `DIFFERENTIAL_SEED` selects others, and `DIFFERENTIAL_COUNT` their number.
 

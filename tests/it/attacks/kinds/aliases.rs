@@ -4,8 +4,8 @@
 //! `routes.default = "guarded"` recognises these forms of a token request. With `codes = "upstream"` it promises nothing about
 //! a path that was forgotten; `deny` refuses every request there.
 //!
-//! `documents_at_any_depth` and `documents_with_the_media_type_of_a_form` fail without `suspicion::json`, `codes_in_documents` without
-//! `suspicion::words`, `fields_in_encoded_words` without the encoded words of `suspicion::names`,
+//! `documents_at_any_depth` and `documents_with_the_media_type_of_a_form` fail without `suspicion::json`, `codes_in_documents`
+//! without `suspicion::words`, `fields_in_encoded_words` without the encoded words of `suspicion::names`,
 //! `closed_routes_refuse_unrecognisable_token_requests` without `forward::closed`.
 
 use base64::Engine as _;
