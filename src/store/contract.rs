@@ -120,7 +120,7 @@ macro_rules! bounded_suite {
             concurrent_requests_never_exceed_the_capacity,
             after_everything_has_expired_nothing_is_left,
             one_network_cannot_take_the_whole_store,
-            sign_ins_per_second_are_limited_for_each_network,
+            a_network_begins_so_many_sign_ins_a_second,
             a_sign_in_that_is_not_followed_lives_a_minute,
             what_was_not_followed_makes_room_first_and_nothing_else_does,
             a_network_that_begins_too_many_evicts_none_for_them,

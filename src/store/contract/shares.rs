@@ -66,7 +66,7 @@ pub(in crate::store) fn one_network_cannot_take_the_whole_store(make: Make) {
     });
 }
 
-pub(in crate::store) fn sign_ins_per_second_are_limited_for_each_network(make: Make) {
+pub(in crate::store) fn a_network_begins_so_many_sign_ins_a_second(make: Make) {
     run(async {
         let (store, clock) = make();
         let from = Some(network(1));
