@@ -1,4 +1,4 @@
-//! What the memory store costs.
+//! Cost of the memory store.
 //!
 //! ```text
 //! cargo bench --bench store               time per login, with 1,000 and 1,000,000 pending authorizations
@@ -30,7 +30,7 @@ use pkce_gate::parts::{
 
 const MILLION: usize = 1_000_000;
 
-/// A code that no other sign-in has had; of 43 characters: as long as 32 bytes in base64url.
+/// A new code of 43 characters, as long as 32 bytes in base64url.
 fn code(length: usize) -> AuthorizationCode {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let mut text = *b"SplxlOBeZQQYbYS6WxSbIAdBjftJeZ4CVPmB92K27uh";
@@ -71,7 +71,7 @@ fn request(client: &str) -> PendingAuthorization {
     }
 }
 
-/// Of that many clients, with one redirect URI each.
+/// Sign-ins of this many clients, with one redirect URI each.
 fn requests(clients: usize) -> Vec<PendingAuthorization> {
     (0..clients)
         .map(|number| request(&format!("client {number}")))
@@ -106,13 +106,13 @@ fn redeem(store: &MemoryStore, bound: Digest) -> bool {
             store.settle(claim, Settlement::Burn);
             true
         }
-        // A thread that was not running while the other one moved the clock.
+        // A thread that did not run while the other one advanced the clock.
         Redeemed::Expired(_) | Redeemed::Unknown(_) => false,
         Redeemed::AlreadyRedeemed(_) | Redeemed::Burnt(_) | Redeemed::Mismatch(_) => unreachable!(),
     }
 }
 
-/// One login, from its first request to its token.
+/// One sign-in, from its first request to its token.
 fn login(store: &MemoryStore, pending: &PendingAuthorization) {
     let held = hold(store, pending);
     let bound = store.bind(held, Place::Handle, code(43));
@@ -121,8 +121,8 @@ fn login(store: &MemoryStore, pending: &PendingAuthorization) {
     }
 }
 
-/// A second passes with each operation, and a record lives for as many of them as there are to be records: each
-/// operation meets a store of that size, in which as much expires as is added.
+/// The clock advances by a second with each operation, and the lifetime in seconds equals the number of records. So each
+/// operation meets a store of that size, in which as many records expire as are added.
 const STEP: Duration = Duration::from_secs(1);
 
 fn steady(records: u32) -> (MemoryStore, ManualClock) {
@@ -173,8 +173,8 @@ fn time(criterion: &mut Criterion) {
     }
 }
 
-/// What `times` operations take on each thread, on average. Processor time: on a machine that others use, real time
-/// says more about them.
+/// The average processor time of `times` operations on each thread. On a shared machine real time depends on the other
+/// processes.
 fn on(threads: u32, times: u64, work: impl Fn(usize) + Sync) -> Duration {
     let barrier = Barrier::new(threads as usize);
     let one = || {
@@ -193,7 +193,7 @@ fn on(threads: u32, times: u64, work: impl Fn(usize) + Sync) -> Duration {
     all / threads
 }
 
-/// Of this thread, to a few milliseconds.
+/// The processor time of this thread, to a few milliseconds.
 fn processor_time() -> Duration {
     let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
@@ -206,7 +206,7 @@ fn measure<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
-/// Each part in a process of its own, so that none finds memory that another one has left.
+/// Each part runs in a separate process, so that none reuses memory that another one has left.
 fn memory(part: &str) {
     const PARTS: [&str; 6] = [
         "full",
@@ -237,7 +237,7 @@ fn memory(part: &str) {
     }
 }
 
-/// Fills a store, asks for more, and lets everything expire.
+/// Fills a store, tries to add more, and lets everything expire.
 fn full() {
     let settings = Settings::default();
     let (store, clock) = store(&settings.clone());
@@ -277,7 +277,7 @@ fn full() {
     before.report_left(&store);
 }
 
-/// A store that has been near its capacity for a while.
+/// A store that has been near its capacity for some time.
 fn churn() {
     let (store, clock) = store(&Settings {
         pending: STEP * 999_900,
@@ -337,8 +337,8 @@ fn fill(clients: usize) {
     );
 }
 
-/// Everything goes, batch by batch. A batch in which the scheduler ran something else is told apart: its time is not
-/// the store's.
+/// Everything expires, batch by batch. A batch during which the scheduler ran another thread is excluded, because its time is
+/// not the store's.
 fn expire(store: &MemoryStore, clock: &ManualClock, lifetime: Duration) {
     clock.advance(lifetime + Duration::from_mins(2));
     let (mut batches, mut interrupted) = (Vec::new(), Vec::new());
@@ -371,7 +371,7 @@ fn expire(store: &MemoryStore, clock: &ManualClock, lifetime: Duration) {
     store.sweep();
 }
 
-/// How often the scheduler has taken this thread off its processor.
+/// How often the scheduler has preempted this thread.
 fn interruptions() -> usize {
     status("/proc/thread-self/status", "nonvoluntary_ctxt_switches:")
 }
@@ -382,7 +382,7 @@ fn status(file: &str, name: &str) -> usize {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What the process has, and what the store says.
+/// The memory of the process, and the memory that the store reports.
 struct Memory {
     resident: usize,
     counted: usize,

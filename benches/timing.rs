@@ -1,10 +1,10 @@
-//! Whether the time that a refusal takes tells what was refused: `cargo bench --bench timing`.
+//! Measures whether the time of a refusal reveals its reason: `cargo bench --bench timing`.
 //!
-//! Four kinds of refused token requests, of the same length, in random order over one connection to the real program: a code that
-//! was never issued, one that has expired, one that was burnt, and a live one with a wrong verifier. For each kind the median, and
-//! how far its times are from those of the first kind: the probability that one of its requests takes longer (0.5: a thief who
-//! measures once learns nothing), and how many requests it would take to tell the two apart with 95 % confidence. No test
-//! asserts a time: the numbers are for people, and for the threat model.
+//! Sends four kinds of refused token requests, of the same length, in random order over one connection to the real program: a
+//! code that was never issued, an expired one, a burnt one, and a live one with a wrong verifier. Prints the median of each
+//! kind, and its difference from the first kind: the probability that a request takes longer (0.5: one measurement reveals
+//! nothing), and the number of requests that would tell the two apart with 95 % confidence. No test asserts a time: the numbers
+//! are for readers and for the threat model.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Requests of each kind.
 const ROUNDS: usize = 5_000;
-/// Wrong verifiers that a code survives; the most that can be configured, so that few codes are needed.
+/// Wrong verifiers that a code survives: the maximum that can be configured, so that few codes are needed.
 const ATTEMPTS: usize = 100;
-/// How long codes live here: longer than the measurement takes.
+/// The lifetime of codes: longer than the measurement.
 const LIFETIME: Duration = Duration::from_secs(20);
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -42,7 +42,7 @@ fn main() {
         gates.push(gate);
         address
     };
-    // The code of another gate with the same upstream's name is a well-formed one that was never issued here.
+    // A code of another gate with the same upstream name: well-formed, but never issued here.
     let (gate_address, other_address) = (gate("measured"), gate("other"));
     let unknown = code(&mut Client::connect(&other_address));
     let mut client = Client::connect(&gate_address);
@@ -113,7 +113,7 @@ fn report(mut times: [Vec<u64>; KINDS.len()]) {
     println!("\nwithin 0.5 +- {noise:.4} nothing was seen with {ROUNDS} requests of each kind");
 }
 
-/// Both sorted.
+/// Both slices are sorted.
 fn probability_of_longer(these: &[u64], those: &[u64]) -> f64 {
     let halves: usize = these
         .iter()
@@ -126,7 +126,7 @@ fn probability_of_longer(these: &[u64], those: &[u64]) -> f64 {
     halves as f64 / 2.0 / (these.len() * those.len()) as f64
 }
 
-/// Sends everybody back with a code.
+/// Redirects every request back with a code.
 fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -160,7 +160,7 @@ fn serve(stream: TcpStream, connection: usize) {
     }
 }
 
-/// The gate in front of it, and where it listens.
+/// Starts the gate in front of the upstream, and returns its address.
 fn start(directory: &std::path::Path, name: &str, upstream: &str) -> (Child, String) {
     let port = |listener: TcpListener| listener.local_addr().unwrap().to_string();
     let free = || port(TcpListener::bind("127.0.0.1:0").unwrap());
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    /// The answer without its date.
+    /// The answer without `Date`.
     fn send(&mut self, request: &str) -> String {
         self.stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
@@ -241,7 +241,7 @@ impl Client {
     }
 }
 
-/// A code for a sign-in of its own.
+/// The code of a new sign-in.
 fn code(client: &mut Client) -> String {
     let answer = client.send(&format!(
         "GET /authorize?response_type=code&client_id=c&redirect_uri=https%3A%2F%2Fc.test%2Fcb&state=s\

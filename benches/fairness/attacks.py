@@ -1,4 +1,4 @@
-"""What shuts others out, where it can: many connections that wait for something, and sign-ins without end."""
+"""Attacks that try to lock out others: many connections that wait for something, and endless sign-ins."""
 
 import collections
 import errno
@@ -20,7 +20,7 @@ def upload(path):
 
 
 class Kind:
-    """What each connection sends first, what it sends each second, after how long it asks again, what it reads."""
+    """What each connection sends first, what it sends each second, after how long it sends a request again, how it reads."""
 
     def __init__(self, first, drip=0, again=None, reads=None):
         self.first, self.drip, self.again, self.reads = first, drip, again, reads
@@ -43,11 +43,11 @@ KINDS = {
 
 
 class Result(collections.namedtuple("Result", "opened held bytes_per_second")):
-    """What it cost the attacker."""
+    """The cost for the attacker."""
 
 
 class Attack:
-    """`count` connections from `sources`, each opened anew as soon as it is closed, in a process of its own."""
+    """`count` connections from `sources`, each opened again as soon as it is closed, in a separate process."""
 
     def __init__(self, kind, port, sources, count):
         self.results, theirs = multiprocessing.Pipe(False)
@@ -113,7 +113,7 @@ class Loop:
             del self.held[number]
 
     def second(self):
-        """What is done once a second, to each connection."""
+        """The step of each connection, once a second."""
         now = time.monotonic()
         for client, began, since in self.held.values():
             if began and self.kind.drip:
@@ -161,7 +161,7 @@ def request(number, state, client, redirect="http://a/"):
 
 
 def answers(connection, count):
-    """So many heads of answers without bodies; some may have one."""
+    """The number of heads of answers in the received bytes; bodies may be among them."""
     came = b""
     while came.count(b"HTTP/1.1 ") < count or not came.endswith((b"\r\n\r\n", b"\n", b"}", b">")):
         piece = connection.recv(1 << 20)
@@ -172,7 +172,7 @@ def answers(connection, count):
 
 
 def fill(port, sources, count, state, client, results):
-    """Sign-ins that are begun and never gone on with, from each of these addresses in turn, until they are refused."""
+    """Starts sign-ins that do not continue, from each of these addresses in turn, until they are refused."""
     connections = itertools.cycle([socket.create_connection(("127.0.0.1", port), 30, (source, 0)) for source in sources])
     sent = done = refused = 0
     batch = 100 if len(state) < 1000 else 20
@@ -194,7 +194,7 @@ def fill(port, sources, count, state, client, results):
 
 
 def codes(port, source, seconds, results):
-    """Sign-ins that the upstream finishes at once, five codes for each."""
+    """Starts sign-ins that the upstream finishes at once, with five codes for each."""
     connection = socket.create_connection(("127.0.0.1", port), 30, (source, 0))
     done = sent = refused = 0
     end = time.monotonic() + seconds
@@ -220,7 +220,7 @@ def codes(port, source, seconds, results):
 
 
 def together(target, many, *arguments):
-    """What `many` processes of that attack got done, sent, and saw refused."""
+    """Runs the attack in `many` processes. Returns the sums of what they completed, sent, and saw refused."""
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     processes = [context.Process(target=target, args=(*arguments, results), daemon=True) for _ in range(many)]

@@ -1,4 +1,4 @@
-"""Clients that do what clients do, each from a network of its own, and ask whether they are served."""
+"""Honest clients, each from a separate network, that count whether they are served."""
 
 import base64
 import collections
@@ -17,7 +17,7 @@ PATIENCE = 8  # seconds that a client waits for each answer
 
 
 class Refused(Exception):
-    """Not served, and how."""
+    """A request was not served, with the reason."""
 
 
 class Client:
@@ -81,7 +81,7 @@ WORK = ("page", "form", "upload", "sign_in")
 
 
 class Tally:
-    """What they asked, and what became of it."""
+    """Counts the requests and their results."""
 
     def __init__(self):
         self.outcomes = collections.Counter()
@@ -114,12 +114,12 @@ class Tally:
 
 
 def address(number):
-    """Each in a /24 of its own, in which no attacker is."""
+    """An address in a separate /24 without attackers."""
     return f"127.{100 + number // 250}.{number % 250}.1"
 
 
 def ask_for(seconds, port, works=WORK, at_once=6, pause=0.1):
-    """Clients that come one after the other, `at_once` of them together."""
+    """Clients one after the other, `at_once` at a time."""
     tally, end = Tally(), time.monotonic() + seconds
 
     def come(worker):
@@ -135,7 +135,7 @@ def ask_for(seconds, port, works=WORK, at_once=6, pause=0.1):
 
 
 def crowd(count, port, source, fields_of, at_once=64):
-    """So many users sign in, as fast as they can."""
+    """This many users sign in, as fast as they can."""
     tally = Tally()
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         list(pool.map(lambda number: tally.one(port, source(number), "sign_in", fields_of(number)), range(count)))

@@ -1,4 +1,4 @@
-"""The server behind every proxy of this bench: it signs everybody in at once, answers to anything, and takes any body.
+"""The server behind every proxy of this bench: it signs every user in at once, and accepts any request and body.
 
     /authorize   302 to `redirect_uri` with a code of CODE_BYTES and the state
     /big         60 MB

@@ -1,4 +1,4 @@
-"""Starts what is measured, and ends it again."""
+"""Starts and stops the processes that are measured."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ GIVEN = set()  # by free_port
 
 
 def die_with_parent():
-    """Whatever happens to this script, even SIGKILL, what it started goes with it."""
+    """Makes the kernel stop the child when this script ends, even by SIGKILL."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -47,7 +47,7 @@ def end(process):
         return
     STARTED.remove(process)
     for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 3)):
-        # A process that is waited for keeps its number until then: this can hit no stranger.
+        # A process keeps its number until it is waited for, so the signal cannot reach another process.
         if process.poll() is None:
             os.killpg(process.pid, number)
             try:
@@ -58,12 +58,12 @@ def end(process):
 
 
 def end_all():
-    for process in reversed(list(STARTED)):  # the load before what it loads
+    for process in reversed(list(STARTED)):  # the load generator before the servers
         end(process)
 
 
 def free_port():
-    """A port of loopback that nothing listens on, and that this script is given once: the kernel gives a closed one again."""
+    """A free loopback port that this script has not used yet, because the kernel reuses closed ports."""
     while True:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -74,7 +74,7 @@ def free_port():
 
 
 def open_files():
-    """Raises the limit as far as it goes, for this script and what it starts."""
+    """Raises the limit of open files to the hard limit, for this script and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard if hard != resource.RLIM_INFINITY else 1 << 20
@@ -97,7 +97,7 @@ def tree(pid):
 
 
 def memory(pid):
-    """Resident bytes of a process tree, as (RSS summed, PSS summed): PSS counts what processes share once."""
+    """Resident bytes of a process tree, as (sum of RSS, sum of PSS). PSS counts shared pages once."""
     rss = pss = 0
     for one in tree(pid):
         text = pathlib.Path(f"/proc/{one}/smaps_rollup").read_text()
@@ -107,7 +107,7 @@ def memory(pid):
 
 
 def cpu(pid):
-    """Seconds of CPU of a process tree, children that have ended included."""
+    """Seconds of CPU of a process tree, including children that have ended."""
     ticks = 0
     for one in tree(pid):
         fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
@@ -149,7 +149,7 @@ class Server:
         sys.exit(f"{self.name} does not start:\n{self.log.read_text()[-2000:]}")
 
     def cut_logs(self):
-        """Keeps the disk from filling up."""
+        """Truncates the log, so that it does not fill the disk."""
         for log in self.logs:
             if log.exists():
                 os.truncate(log, 0)
@@ -159,7 +159,7 @@ class Server:
 
 
 def filled(template, name, **values):
-    """A configuration in target/peers/run, out of the template in peers/."""
+    """Writes a configuration to target/peers/run from a template in peers/."""
     run = OUT / "run" / name
     run.mkdir(parents=True, exist_ok=True)
     text = (HERE / "peers" / template).read_text()
@@ -191,7 +191,7 @@ MODULE = "/usr/lib/nginx/modules/{}.so"
 
 
 def nginx(behind, name="nginx", lua=None, tls=None, under=()):
-    """Plain, or enforcing with `lua` = "handle" or "upstream" (what travels as a code); `under` valgrind, one process."""
+    """nginx without enforcement, or with `lua` = "handle" or "upstream" (the code that clients receive); `under` valgrind as one process."""
     port, admin = free_port(), free_port()
     values = dict(
         PORT=port, ADMIN=admin, UPSTREAM=behind.port, FILES=open_files(),

@@ -1,4 +1,4 @@
-"""What is measured, and in which order. Everything is written down raw; table.py makes the table of it."""
+"""The measurements, in order. All raw numbers are recorded; table.py makes the table."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import urllib.request
 import harness
 from harness import LOAD, OUT
 
-# Without it a large copy is one instruction that callgrind counts once per byte.
+# Otherwise a large copy is one instruction, which callgrind counts once per byte.
 NO_REP_MOVSB = "glibc.cpu.x86_rep_movsb_threshold=1000000000"
 
 
 class Plan:
-    """How long, how often."""
+    """Durations and numbers of rounds."""
 
     def __init__(self, quick):
         self.quick = quick
@@ -32,7 +32,7 @@ class Plan:
         self.requests = 5_000 if quick else 40_000
 
 
-# A window in which a hypervisor took more than this share of the machine is repeated, so often.
+# A window in which a hypervisor took more than this share of the machine is repeated, up to this number of times.
 STOLEN, WINDOWS = 0.02, 4
 
 
@@ -41,7 +41,7 @@ def say(text):
 
 
 def load(server, what, plan, **options):
-    """One window of load; counts, CPU of the proxy, percentiles. One in which a hypervisor took the machine is repeated."""
+    """Runs one window of load. Returns counts, CPU of the proxy, percentiles. Repeats it if a hypervisor took the machine."""
     if "count" in options:
         return window(server, what, plan, options)
     tried = []
@@ -78,7 +78,7 @@ def window(server, what, plan, options):
 
 
 def verify(server):
-    """Refuses to measure what does not enforce."""
+    """Ends the run if the proxy does not enforce PKCE."""
     done = subprocess.run([LOAD, "verify", "--to", server.address], capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise SystemExit(f"{server.name} does not enforce: {done.stderr}")
@@ -99,7 +99,7 @@ def throughput(binary, plan, raw):
     enforcing = [gate, redirect, leaner, lua, lua_leaner, haproxy_lua]
     for server in enforcing:
         verify(server)
-    say("each of the enforcing ones refuses what it has to: " + ", ".join(server.name for server in enforcing))
+    say("the enforcing proxies refuse bad requests: " + ", ".join(server.name for server in enforcing))
 
     windows = [("get", server, {}) for server in (gate, nginx, haproxy)]
     windows += [("post", server, {}) for server in (gate, nginx, haproxy)]
@@ -184,7 +184,7 @@ def connections(binary, plan, raw):
 
 
 def growth(binary, plan, raw):
-    """CPU per flow with a full store against one that is nearly empty, and what a record costs."""
+    """CPU per flow with a full store and with a nearly empty one, and the memory of a record."""
     up = harness.upstream()
     full = harness.gate(binary, up, "gate-full", pending="15m", code="5m")
     load(full, "hold", plan, seconds=10, warm=0, count=1000)
@@ -204,7 +204,7 @@ def growth(binary, plan, raw):
 
 
 def instructions(binary, plan, raw):
-    """Instructions per unit outside of the kernel, by callgrind: they repeat on a machine that is not idle."""
+    """User-space instructions per unit, counted by callgrind: reproducible on a busy machine."""
     up = harness.upstream()
     servers = {
         "gate": (("get", "post", "flow"), lambda under: harness.gate(binary, up, "gate-callgrind", under=under)),
@@ -219,7 +219,7 @@ def instructions(binary, plan, raw):
 
 
 def counted(name, units, start, plan, count, connections=8, tunables=NO_REP_MOVSB):
-    """Each unit with the instructions that one of `count` takes on average; `start` is given what to start the server under."""
+    """Each unit with its average instructions over `count` runs. `start` gets the command under which it starts the server."""
     out = OUT / "run" / name
     server = start([
         "env", f"GLIBC_TUNABLES={tunables}", "valgrind", "--tool=callgrind",
@@ -234,7 +234,7 @@ def counted(name, units, start, plan, count, connections=8, tunables=NO_REP_MOVS
             else:
                 load(server, what, plan, count=count, **fixed)
 
-        some(count // 2)  # LuaJIT compiles meanwhile
+        some(count // 2)  # LuaJIT compiles during these
         control(server, "-i", "on")
         some(count)
         control(server, "-i", "off")
@@ -249,7 +249,7 @@ PAGE = b"GET /account/settings?tab=profile HTTP/1.1\r\nhost: login.example.com\r
 
 
 def connect(server, count):
-    """So many pages, each over a connection of its own, one after the other."""
+    """Requests this many pages one after the other, each over a new connection."""
     for _ in range(count):
         with socket.create_connection(("127.0.0.1", server.port), 60) as client:
             client.sendall(PAGE)
@@ -311,7 +311,7 @@ def h2load(server, port, options, plan):
 
 
 def gate_with_tls(binary, up, certificate, key):
-    """None while this version has no TLS listener, which `pkce-gate check` says."""
+    """None if `pkce-gate check` refuses [server.tls]."""
     port = harness.free_port()
     config = harness.filled(
         "gate.toml", "gate-tls", PORT=port, ADMIN=harness.free_port(), UPSTREAM=up.port, MODE="enforce", ENTRY="rewrite",
@@ -327,7 +327,7 @@ def gate_with_tls(binary, up, certificate, key):
 
 
 def elsewhere(before):
-    """The share of the machine that others took since `before`, and what a hypervisor took away."""
+    """The share of the machine that other processes took since `before`, and the share of the hypervisor."""
     now = machine()
     total = sum(now["cpu"]) - sum(before["cpu"])
     idle = sum(now["cpu"][3:5]) - sum(before["cpu"][3:5])
@@ -339,7 +339,7 @@ def elsewhere(before):
 def machine():
     fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     stat = pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
-    # What has ended and been waited for, too: at the end of a run that is everything.
+    # Includes children that have ended and been waited for: at the end of a run, all of them.
     return {"cpu": [int(field) for field in fields], "ours": sum(int(field) for field in stat[11:15])}
 
 

@@ -1,4 +1,4 @@
-"""What has to be there before anything is measured: Debian packages, the load, the gate; and an end."""
+"""Preparation of a measurement: Debian packages, the load generator, the gate, and a time limit."""
 
 import atexit
 import os
@@ -12,7 +12,7 @@ import harness
 
 
 def everything(packages, longest, gate):
-    """What `gate` builds, to be measured; see below. `longest` are the seconds that measuring may take from here."""
+    """Prepares everything, and returns the binary that `gate` builds. The measurement may take `longest` seconds."""
     ends()
     install(packages)
     load()
@@ -25,7 +25,7 @@ def everything(packages, longest, gate):
 
 
 def ends():
-    """What was started is ended however this ends: at the end, by a signal, or because it takes too long."""
+    """Stops the started processes at the end of this script, after a signal, and at the time limit."""
     atexit.register(harness.end_all)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
@@ -38,7 +38,7 @@ def within(seconds):
 
 
 def install(packages):
-    """Packages, each with a program or file that proves it, from Debian, without starting their services."""
+    """Installs Debian packages without starting their services. Each comes with a program or file that shows whether it is installed."""
     missing = [
         package for package, proof in packages.items() if not (pathlib.Path(proof).exists() or shutil.which(proof))
     ]
@@ -46,7 +46,7 @@ def install(packages):
         return
     print("== installing Debian packages: " + " ".join(missing), flush=True)
     root = [] if os.geteuid() == 0 else ["sudo"]
-    # A policy of this script's own for as long as apt runs, unless there is one already.
+    # A temporary policy prevents the start of services while apt runs, unless the machine has a policy.
     policy = "/usr/sbin/policy-rc.d"
     ours = not pathlib.Path(policy).exists()
     try:
@@ -65,14 +65,14 @@ CARGO = ("cargo", "build", "--release", "--locked")
 
 
 def load():
-    """The load and its upstream, a crate of their own."""
+    """Builds the load generator and its upstream, which are a separate crate."""
     print("== building the load", flush=True)
     place = ["--manifest-path", harness.HERE / "load" / "Cargo.toml", "--target-dir", harness.OUT / "build"]
     subprocess.run([*CARGO, *place], check=True)
 
 
 def plain():
-    """The gate as `cargo build --release` makes it."""
+    """Builds the gate with `cargo build --release`."""
     print("== building the gate", flush=True)
     subprocess.run(CARGO, cwd=harness.ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", harness.ROOT / "target"))
@@ -80,6 +80,6 @@ def plain():
 
 
 def released():
-    """The gate as it is released."""
+    """Builds the released gate."""
     subprocess.run([harness.ROOT / "deploy" / "release" / "build"], check=True)
     return harness.ROOT / "target" / "released" / "pkce-gate"

@@ -1,4 +1,4 @@
-"""The table of results: medians with minimum and maximum, ratios round by round."""
+"""The table of results: medians with minimum and maximum, and ratios per round."""
 
 from statistics import median
 
@@ -15,7 +15,7 @@ def micros(rounds):
 
 
 def ratios(these, those):
-    """Of the rounds in which there is something to compare: what was added can be less than nothing on a busy machine."""
+    """Only of the rounds with a valid comparison: on a busy machine, a difference can be negative."""
     return [this / that for this, that in zip(these, those) if this > 0 and that > 0]
 
 
@@ -32,7 +32,7 @@ class Table:
         self.rows = []
 
     def add(self, measure, gate, peer, haproxy, ratio, must=None, aim=None, unit=""):
-        """`ratio`: the values that goals are about, one for each round."""
+        """`ratio`: the values to which goals apply, one per round."""
         goal = "{:g}".format if unit == "" else lambda goal: f"{goal:g} {unit}"
         self.rows.append([
             measure, gate, peer, haproxy,

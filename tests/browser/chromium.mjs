@@ -1,12 +1,12 @@
-// Debian's Chromium, driven by playwright-core: how it is started, and a user who signs in on whatever page it shows.
+// Starts Debian's Chromium with playwright-core, and signs users in on the pages that it shows.
 import { chromium } from 'playwright-core';
 
 const YES = /sign.?in|log.?in|allow|authori[sz]e|continue/i;
 const TIMEOUT = 15_000;
 
 /**
- * A fresh browser with a profile of its own, which resolves no name but localhost: a page cannot make it leave this machine. `pin` is
- * the digest of the one public key that it trusts although no authority vouches for it.
+ * A new browser with a new profile, which resolves no name except localhost, so that no page can connect to another machine. `pin` is
+ * the digest of the public key that it trusts without a CA.
  */
 export function launch(pin) {
   return chromium.launch({
@@ -26,7 +26,7 @@ export function launch(pin) {
   });
 }
 
-/** Goes on until the page is at `redirectUri`; `press` decides how a button is pressed. */
+/** Answers pages until the browser is at `redirectUri`; `press` presses a button. */
 export async function signIn(page, redirectUri, press = (button) => button.click()) {
   for (let step = 0; step < 10; step += 1) {
     const button = await form(page, redirectUri);
@@ -37,7 +37,7 @@ export async function signIn(page, redirectUri, press = (button) => button.click
   throw new Error(`not signed in after ten pages; the last was ${page.url()}`);
 }
 
-/** Waits for a form that wants an answer and gives the button that says yes, or nothing once the page is at `redirectUri`. */
+/** Waits for a form and returns the button that agrees, or nothing if the page is at `redirectUri`. */
 export async function form(page, redirectUri) {
   const arrived = (url) => String(url).split(/[?#]/)[0] === redirectUri;
   const buttons = page.locator('form button, form input[type=submit]');
@@ -57,7 +57,7 @@ export async function fill(page, password) {
   await page.locator('input[type=password]').fill(password);
 }
 
-/** Does something that makes the page go elsewhere, and waits until it is there. */
+/** Performs an action that navigates, and waits for the new page. */
 export async function leave(page, act) {
   await Promise.all([page.waitForEvent('framenavigated', { timeout: TIMEOUT }), act()]);
   await page.waitForLoadState('load', { timeout: TIMEOUT });

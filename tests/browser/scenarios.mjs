@@ -1,5 +1,5 @@
-// What people do in browsers, in real Chromium through a given base URL. Prints one line of JSON: for each scenario the
-// authorization responses that the client received, what redeeming each of them came to, and every URL the browser visited.
+// Scenarios of users in real Chromium at a given base URL. Prints one line of JSON: for each scenario the authorization responses that
+// the client received, the result of redeeming each, and every URL that the browser visited.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -29,8 +29,8 @@ const scenarios = {
 
   async double_click_on_consent(user) {
     const page = await user.start();
-    await user.answer(page); // the login; what follows is the consent
-    await page.setExtraHTTPHeaders({ 'x-answer-after': '1000' }); // or the first click is answered before the second comes
+    await user.answer(page); // the login; the consent follows
+    await page.setExtraHTTPHeaders({ 'x-answer-after': '1000' }); // so that the second click precedes the answer to the first
     await signIn(page, redirectUri, (button) => button.dblclick({ delay: 60 }));
   },
 
@@ -54,7 +54,7 @@ const scenarios = {
     const [first, second] = [await user.start(), await user.start()];
     await user.answer(first);
     for (const tab of [second, first]) {
-      await tab.reload(); // a login in the other tab has ended the CSRF token of this one
+      await tab.reload(); // the login in the other tab has invalidated the CSRF token of this one
       await user.signIn(tab);
     }
   },
@@ -71,12 +71,12 @@ const scenarios = {
   },
 };
 
-/** One person with a browser profile of their own, and the client that this person came from. */
+/** A user with a separate browser profile, and the client that sent the user. */
 class User {
   responses = [];
   redemptions = [];
   visited = [];
-  protocols = new Set(); // by which pages of the base came
+  protocols = new Set(); // of the pages at the base URL
   #context;
   #verifiers = new Map();
 
@@ -84,7 +84,7 @@ class User {
     this.#context = context;
   }
 
-  /** A new tab at the authorization endpoint, as the client sends it there: with a state and a verifier of its own. */
+  /** A new tab at the authorization endpoint, with a new state and verifier. */
   async start() {
     const state = randomBytes(12).toString('base64url');
     const verifier = randomBytes(32).toString('base64url');
@@ -124,7 +124,7 @@ class User {
     if (parameters.size > 0) await this.#collect(parameters);
   }
 
-  /** A fragment is never sent: it can only be seen in the address bar. */
+  /** A fragment is never sent, so it is read from the page's URL. */
   #arrived(url) {
     this.visited.push(url);
     if (url.startsWith(`${redirectUri}#`)) this.#collect(new URLSearchParams(new URL(url).hash.slice(1)));
@@ -132,7 +132,7 @@ class User {
 
   async #collect(parameters) {
     const response = Object.fromEntries(parameters);
-    if (this.responses.some((other) => JSON.stringify(other) === JSON.stringify(response))) return; // Forward brings it again
+    if (this.responses.some((other) => JSON.stringify(other) === JSON.stringify(response))) return; // Forward repeats the response
     this.responses.push(response);
     const redemption = this.#redeem(response); // at once, as clients do
     this.redemptions.push(redemption);
@@ -155,7 +155,7 @@ class User {
   }
 }
 
-let user; // scenarios run one after the other, so that a response belongs to whoever is at work
+let user; // scenarios run one after the other, so a response belongs to the current user
 const listener = createServer(async (req, res) => {
   const url = new URL(req.url, redirectUri);
   if (url.href.startsWith(redirectUri)) {

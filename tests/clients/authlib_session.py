@@ -8,7 +8,7 @@ import subprocess
 import sys
 from urllib.parse import parse_qsl, urlsplit
 
-os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # everything here is on loopback, without TLS
+os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # the tests use loopback without TLS
 
 from authlib.integrations.requests_client import OAuth2Session  # noqa: E402
 
@@ -21,7 +21,7 @@ def main():
     try:
         flow(options, outcome)
         outcome["ok"] = True
-    except Exception as error:  # whatever it is, the test wants to read it
+    except Exception as error:  # the test reports any error
         outcome["error"] = {"name": type(error).__name__, "message": str(error)}
     print(json.dumps(outcome))
     return 0 if outcome["ok"] else 1

@@ -1,4 +1,4 @@
-// What the real clients share: their options, and one line of JSON that says how it went.
+// Shared by the real clients: their options, and the result as one line of JSON.
 import { parseArgs } from 'node:util';
 
 const string = (value) => ({ type: 'string', default: value });
@@ -21,7 +21,7 @@ export const { values: options } = parseArgs({
   },
 });
 
-/** Runs a client. It writes what it learns into `outcome`; `response` is what the client received as authorization response. */
+/** Runs a client, which writes its results into `outcome`; `response` is the authorization response. */
 export async function run(client, flow) {
   const outcome = { client, ok: false };
   try {

@@ -1,5 +1,5 @@
-// jsforce, as Salesforce's own tools use it: a challenge without code_challenge_method, a verifier of 171 characters, and the
-// verifier sent again with refresh_token.
+// jsforce, as Salesforce's own tools use it: a challenge without code_challenge_method, a verifier of 171 characters, and the verifier
+// again in the refresh_token request.
 import jsforce from 'jsforce';
 import { options, parametersOf, run } from './client.mjs';
 import { authorize } from './user-agent.mjs';

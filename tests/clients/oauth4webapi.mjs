@@ -1,4 +1,4 @@
-// oauth4webapi: every step spelled out, every check strict.
+// oauth4webapi: every step is explicit, and every check strict.
 import * as oauth from 'oauth4webapi';
 import { options, parametersOf, run } from './client.mjs';
 import { authorize } from './user-agent.mjs';

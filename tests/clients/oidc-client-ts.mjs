@@ -1,6 +1,5 @@
-// oidc-client-ts in Chromium: a single-page application, served from an origin of its own, that calls the token endpoint
-// itself. What the gate and the server say about CORS is enforced by the browser, as in real life. With --renew on, it asks for new
-// tokens afterwards as such applications do: in a hidden frame, with prompt=none.
+// oidc-client-ts in Chromium: a single-page application on a separate origin that calls the token endpoint itself. The browser enforces
+// CORS. With --renew on, it then renews its tokens in a hidden frame with prompt=none.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -48,7 +47,7 @@ await run('oidc-client-ts', async (outcome) => {
   }
 });
 
-/** Runs in the browser. What it ends with is no failure of the client: an answer is an answer. */
+/** Runs in the browser. An error response is a result, not a failure of the client. */
 async function renew() {
   try {
     return { tokens: Object.keys(await manager.signinSilent()) };

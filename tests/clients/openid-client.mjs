@@ -1,5 +1,5 @@
-// openid-client: with --pkce auto it does what its documentation advises, PKCE only if the metadata says that S256 is supported.
-// With --dpop on, its token is bound to a key, and is then used once.
+// openid-client. With --pkce auto it follows its documentation: PKCE only if the metadata lists S256. With --dpop on, its token is bound to
+// a key, and is then used once.
 import * as client from 'openid-client';
 import { options, parametersOf, run } from './client.mjs';
 import { authorize } from './user-agent.mjs';
@@ -44,7 +44,7 @@ await run('openid-client', async (outcome) => {
   if (bound.DPoP) outcome.user = (await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, bound)).sub;
 });
 
-/** Sends the second token request without a verifier: that of somebody who has everything else. */
+/** Sends the second token request without a verifier, as an attacker would who has everything else. */
 function bareOnRetry() {
   let requests = 0;
   return (url, init) => {

@@ -1,4 +1,4 @@
-// passport-oauth2 in an express application with a session: the confidential web application of many companies.
+// passport-oauth2 in an express application with a session: a typical confidential web application.
 import { once } from 'node:events';
 import express from 'express';
 import session from 'express-session';

@@ -1,5 +1,5 @@
-// A client of what ends TLS in front of a gate, over HTTP/2 and HTTP/1.1, which tidies nothing that it sends. Prints a list of
-// answers as one line of JSON. NODE_EXTRA_CA_CERTS names whom it trusts.
+// A client of a TLS proxy in front of a gate, over HTTP/2 and HTTP/1.1, which sends requests unchanged. Prints a list of answers as one
+// line of JSON. NODE_EXTRA_CA_CERTS names the trusted certificate.
 import http2 from 'node:http2';
 import tls from 'node:tls';
 import { once } from 'node:events';
@@ -9,10 +9,10 @@ const string = (value) => ({ type: 'string', default: value });
 const { values: options } = parseArgs({
   options: {
     port: string(),
-    // One after the other, each on a connection of its own: { from, protocol, method, path, authority, fields, bytes, until }. Once
-    // the words `until` have come of an answer, /seen is asked for before the rest of it is read.
+    // One after the other, each on a separate connection: { from, protocol, method, path, authority, fields, bytes, until }. When an
+    // answer contains `until`, the client requests /seen before it reads the rest.
     requests: string('[]'),
-    // So many GETs of /held at a time from one address, which nobody answers; and how many of them are to be answered all the same.
+    // The number of simultaneous GETs of /held from one address, which the upstream leaves unanswered; and how many of them must be answered.
     holder: string('127.0.0.2'),
     held: string('0'),
     refused: string('0'),
@@ -62,7 +62,7 @@ async function over1(socket, { method, path, authority, fields, body, until }) {
   for await (const chunk of socket) {
     text += chunk.toString('latin1');
     if (until && text.includes(until)) until = await seen('http/1.1');
-    if (text.includes('\r\n\r\n') && fields.some(([name]) => name === 'Connection')) break; // it may be kept alive
+    if (text.includes('\r\n\r\n') && fields.some(([name]) => name === 'Connection')) break; // the connection may stay open
   }
   return { status: Number(text.split(' ')[1]), body: text };
 }
@@ -82,10 +82,10 @@ async function send({ from = '127.0.0.2', protocol = 'h2', ...request }) {
   }
 }
 
-/** The statuses of the requests that are answered, once there are enough of them. */
+/** The statuses of the answered requests, as soon as there are enough. */
 async function hold(held, refused) {
   const answers = [];
-  const perConnection = 40; // below every limit of streams
+  const perConnection = 40; // below the stream limit of every proxy
   await new Promise(async (enough) => {
     for (let left = held; left > 0; left -= perConnection) {
       const client = session(await connect(options.holder, 'h2'));

@@ -1,10 +1,10 @@
-// A user without a browser: follows redirects, fills in whatever form a page shows, and stops at the redirect URI.
-// Also a program, for clients that are not written in JavaScript: node user-agent.mjs AUTHORIZATION_URL REDIRECT_URI
+// A user agent without a browser: follows redirects, fills in forms, and stops at the redirect URI.
+// Also a program for clients in other languages: node user-agent.mjs AUTHORIZATION_URL REDIRECT_URI
 import { fileURLToPath } from 'node:url';
 
 const YES = /sign.?in|log.?in|allow|authori[sz]e|continue/i;
 
-/** The authorization response as the client gets it: `{ url }`, or `{ form }` when the response mode is form_post. */
+/** The authorization response: `{ url }`, or `{ form }` if the response mode is form_post. */
 export async function authorize(start, redirectUri) {
   return new UserAgent(redirectUri).visit(String(start));
 }

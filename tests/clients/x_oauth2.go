@@ -1,5 +1,5 @@
-// Go's golang.org/x/oauth2 as most programs use it: the way to authenticate is left to be found out. It tries HTTP Basic first, and
-// sends everything again with the secret in the form when that fails. Arguments as for the other clients; prints one line of JSON.
+// Go's golang.org/x/oauth2 with automatic client authentication, as most programs use it. It tries HTTP Basic first, and if that fails
+// repeats the request with the secret in the form. Arguments as for the other clients; prints one line of JSON.
 package main
 
 import (
@@ -71,7 +71,7 @@ func flow(outcome map[string]interface{}) error {
 	return nil
 }
 
-// What the client receives, by name.
+// The parameters that the client receives.
 func signIn(start string) (map[string]string, error) {
 	program, err := os.Executable()
 	if err != nil {

@@ -1,4 +1,4 @@
-"""What a JSON schema (standard input) says of TOML files (arguments): a line of JSON for each, with place and keyword of its errors."""
+"""Validates TOML files (arguments) with a JSON Schema (standard input). Prints a line of JSON for each, with place and keyword of its errors."""
 
 import datetime
 import json
@@ -9,7 +9,7 @@ import jsonschema
 
 
 def as_an_editor_shows_it(value):
-    """JSON has no dates."""
+    """Converts dates to strings, because JSON has no dates."""
     if isinstance(value, dict):
         return {key: as_an_editor_shows_it(inner) for key, inner in value.items()}
     if isinstance(value, list):

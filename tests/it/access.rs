@@ -22,7 +22,7 @@ fn rig() -> Rig {
     logging("", "")
 }
 
-/// What the log says of the requests, once there are so many.
+/// What the log says about the requests, as soon as it has `so_many` lines.
 #[track_caller]
 fn lines(gate: &Gate, so_many: usize) -> Vec<Value> {
     let answered = |log: &str| -> Vec<Value> {
@@ -38,7 +38,7 @@ fn lines(gate: &Gate, so_many: usize) -> Vec<Value> {
     lines
 }
 
-/// The one line, in short.
+/// The status, end and number of bytes in the one line.
 #[track_caller]
 fn told(rig: &Rig) -> (Value, Value, Value) {
     let [line] = lines(&rig.gate, 1).try_into().expect("one line");
@@ -51,7 +51,7 @@ fn told(rig: &Rig) -> (Value, Value, Value) {
     )
 }
 
-/// A picture of a hundred bytes, of which so many come.
+/// An answer with an image of a hundred bytes, of which only the first `come` arrive.
 fn picture(come: usize) -> Vec<u8> {
     let mut picture = reply("200 OK", &[PICTURE], &[b'x'; 100]);
     picture.truncate(picture.len() - 100 + come);
@@ -114,7 +114,7 @@ fn a_sign_in_names_its_client_and_its_endpoints() {
 }
 
 #[test]
-fn an_upstream_that_breaks_off_is_told() {
+fn an_upstream_that_breaks_off_is_logged() {
     let rig = rig();
     rig.upstream
         .on("/login", Act::Say(picture(40), Then::Close));
@@ -125,7 +125,7 @@ fn an_upstream_that_breaks_off_is_told() {
 }
 
 #[test]
-fn an_upstream_that_falls_silent_is_told() {
+fn an_upstream_that_falls_silent_is_logged() {
     let rig = logging("", "response = \"1s\"");
     rig.upstream
         .on("/login", Act::Say(picture(40), Then::Stall));
@@ -139,7 +139,7 @@ fn an_upstream_that_falls_silent_is_told() {
 }
 
 #[test]
-fn a_client_that_goes_away_is_told() {
+fn a_client_that_goes_away_is_logged() {
     let rig = rig();
     rig.upstream
         .on("/login", Act::Say(picture(40), Then::Stall));
@@ -151,7 +151,7 @@ fn a_client_that_goes_away_is_told() {
 }
 
 #[test]
-fn a_client_that_goes_away_before_its_answer_is_told() {
+fn a_client_that_goes_away_before_its_answer_is_logged() {
     let rig = rig();
     rig.upstream.on("/login", Act::Say(Vec::new(), Then::Stall));
     let mut client = rig.connect();
@@ -162,7 +162,7 @@ fn a_client_that_goes_away_before_its_answer_is_told() {
 }
 
 #[test]
-fn a_client_that_is_too_slow_is_told() {
+fn a_client_that_is_too_slow_is_logged() {
     let rig = logging("body_read = \"300ms\"", "");
     let mut client = rig.connect();
     let fields = [
@@ -175,7 +175,7 @@ fn a_client_that_is_too_slow_is_told() {
 }
 
 #[test]
-fn a_request_that_the_end_of_the_gate_cuts_off_is_told() {
+fn a_request_that_a_shutdown_cuts_off_is_logged() {
     let mut rig = rig();
     rig.upstream
         .on("/login", Act::Say(picture(40), Then::Stall));
@@ -188,9 +188,9 @@ fn a_request_that_the_end_of_the_gate_cuts_off_is_told() {
     assert_eq!(told(&rig), (200.into(), 40.into(), "gate".into()));
 }
 
-/// The metrics have counted each answer when its head was there; the log has no line.
+/// The metrics count each answer when its head is complete; the log has no line.
 #[test]
-fn at_info_there_is_no_line() {
+fn at_info_requests_are_not_logged() {
     let mut rig = Rig::new();
     rig.get("/page");
     let counted =

@@ -1,12 +1,11 @@
-//! Every known way around a gate, tried. One test for each attack of the catalogue in `attacks/README.md`, most of them in many
-//! spellings, and each of them twice: with codes that are handles, and with codes that travel as the upstream issued them.
+//! Known ways around the gate. There is a test for each attack in `attacks/README.md`, most of them with many spellings. Each
+//! test runs twice: with `codes = "handle"` and with `codes = "upstream"`.
 //!
-//! The upstream redeems whatever it is given: a code in a query, a form, JSON, multipart, a header field, on any path, by any
-//! method. So there is one oracle, and it is always the same: no request with a code reached it that was not a verified
-//! redemption. After most attacks the code is redeemed as it should be, which shows that it was worth something until then.
+//! The upstream redeems every code: in a query, a form, JSON, multipart, a header field, on any path, with any method. So there
+//! is one oracle for all tests: no request with a code reached the upstream except verified redemptions. After most attacks the
+//! test redeems the code correctly, which shows that the code was still valid.
 //!
-//! A guard that can be removed without any of these tests failing is not held by them. The comment of a test (or of a group)
-//! says which guard it is that has to go before it fails.
+//! The comment of a test (or of a group of tests) names the check without which the test fails.
 
 mod flow;
 mod http;
@@ -28,22 +27,22 @@ use crate::support::scripted::Received;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A gate, its upstream, and a code that somebody has come by.
+/// A gate, its upstream, and a stolen code.
 struct Attacked {
     rig: Rig,
-    /// Whether the code is a handle, and not the upstream's own.
+    /// Whether the code is a handle, not the upstream's own code.
     handles: bool,
     authorization: Authorization,
     code: String,
     spent: Cell<bool>,
 }
 
-/// With each kind of codes.
+/// Runs the attack with handles and with the upstream's own codes.
 fn both(attack: impl Fn(&Attacked)) {
     with(Config::default(), attack);
 }
 
-/// Likewise, with a gate that is configured so.
+/// Like [`both`], with this configuration.
 fn with(config: Config<'_>, attack: impl Fn(&Attacked)) {
     for codes in ["handle", "upstream"] {
         println!("codes = {codes:?}"); // shown when the test fails
@@ -60,7 +59,7 @@ fn with(config: Config<'_>, attack: impl Fn(&Attacked)) {
 
 impl Attacked {
     fn sign_in(rig: Rig, handles: bool) -> Self {
-        // The upstream's own codes are meant to travel in one of the two, so the rig does not look for them there.
+        // With `codes = "upstream"` the upstream's codes do reach the client, so the rig does not search for them.
         let rig = if handles { rig } else { rig.unguarded() };
         let authorization = rig.authorization();
         let code = rig.code_for(&authorization);
@@ -73,7 +72,7 @@ impl Attacked {
         }
     }
 
-    /// The upstream's own code, however somebody came by it.
+    /// The upstream's own code, as if it had leaked.
     fn raw(&self) -> String {
         self.rig.upstream.codes().remove(0)
     }
@@ -83,12 +82,12 @@ impl Attacked {
         self.whole().without("code_verifier")
     }
 
-    /// One that is complete and correct, and may be sent to the token endpoint once.
+    /// A complete and correct token request. It may be sent to the token endpoint once.
     fn whole(&self) -> Params {
         self.authorization.redemption(&self.code)
     }
 
-    /// Token requests that must get nothing anywhere.
+    /// Token requests that must be refused at every path.
     fn unverified(&self) -> Vec<String> {
         let raw = self.raw();
         let mut forms = vec![
@@ -101,14 +100,15 @@ impl Attacked {
         forms
     }
 
-    /// Token requests that must get nothing where the token endpoint is not.
+    /// Token requests that must be refused at every path except the token endpoint.
     fn all(&self) -> Vec<String> {
         let mut forms = self.unverified();
         forms.push(self.whole().encoded());
         forms
     }
 
-    /// Exactly these bytes, on a connection of their own; 0 when the gate closes it without an answer.
+    /// Sends exactly these bytes on a separate connection. Returns the status, or 0 if the gate closes the connection without
+    /// an answer.
     fn attempt(&self, bytes: &[u8]) -> u16 {
         self.answer(bytes).map_or(0, |response| response.status)
     }
@@ -121,7 +121,7 @@ impl Attacked {
         Some(response)
     }
 
-    /// One of these answers, and the upstream sees nothing.
+    /// The answer has one of the `expected` statuses, and no request reaches the upstream.
     #[track_caller]
     fn refused(&self, bytes: &[u8], expected: &[u16]) {
         let before = self.rig.upstream.ledger().len();
@@ -132,13 +132,13 @@ impl Attacked {
         assert_eq!(ledger.len(), before, "{shown} became {:?}", ledger.last());
     }
 
-    /// A form posted there gets one of these answers, and the upstream sees nothing.
+    /// The answer to a posted form has one of the `expected` statuses, and no request reaches the upstream.
     #[track_caller]
     fn refused_form(&self, target: &str, fields: &[(&str, &str)], form: &str, expected: &[u16]) {
         self.refused(&request("POST", target, fields, Some(form)), expected);
     }
 
-    /// What reaches the upstream of a request that may pass.
+    /// Sends a request that must pass, and returns what the upstream received.
     #[track_caller]
     fn passed(&self, bytes: &[u8]) -> Received {
         let before = self.rig.upstream.ledger().len();
@@ -153,7 +153,7 @@ impl Attacked {
         ledger.remove(before)
     }
 
-    /// The code is redeemed as it should be, with these bytes; what reaches the upstream.
+    /// Redeems the code correctly with these bytes, and returns what the upstream received.
     #[track_caller]
     fn redeemed_by(&self, bytes: &[u8]) -> Received {
         self.rig.vouch(&self.authorization);
@@ -174,7 +174,7 @@ impl Attacked {
     }
 }
 
-/// A POST with these fields, whatever they are, and a body of any bytes.
+/// A POST with arbitrary fields and an arbitrary body.
 fn post_bytes(target: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let length = body.len().to_string();
     let mut all = fields.to_vec();
@@ -202,7 +202,7 @@ pub(crate) fn json(params: &Params) -> String {
     serde_json::Value::from(members).to_string()
 }
 
-/// The numbers of one list of the index, each with the tests that it names.
+/// The numbers in one table of the index, each with the tests that it names.
 fn index(text: &str, heading: &str) -> Vec<(usize, Vec<String>)> {
     let section = text.split(heading).nth(1).unwrap_or_default();
     let section = section.split("\n## ").next().unwrap_or_default();
@@ -217,7 +217,7 @@ fn index(text: &str, heading: &str) -> Vec<(usize, Vec<String>)> {
         .collect()
 }
 
-/// Whether a test of that path exists: a `fn` of the name, in the file that the path leads to.
+/// Whether the test exists: a `fn` of this name in the file to which the path leads.
 fn exists(path: &str) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else {
         return false;

@@ -1,4 +1,4 @@
-//! What operators see of a broken `config.toml`, byte for byte; and the command that shows it.
+//! The diagnostics for a broken `config.toml`, byte for byte, and the commands `check` and `schema`.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::support::gate::scratch;
 use crate::support::params::unguessable;
 use pkce_gate::parts::{Problems, date, load};
 
-/// The day on which all of it is looked at.
+/// The date that every check of these tests assumes.
 const TODAY: &str = "2026-06-01";
 
 fn problems(text: &str) -> Problems {
@@ -20,7 +20,7 @@ fn problems(text: &str) -> Problems {
     }
 }
 
-/// One test per file in `tests/config`, with its diagnostics beside it.
+/// One test per file in `tests/config`; a snapshot next to the file has its diagnostics.
 macro_rules! diagnostics {
     ($($name:ident)*) => {$(
         #[test]
@@ -111,11 +111,11 @@ fn the_start_of_run_warns_as_check_does() {
     let checked = pkce_gate(&["check", "--config", file]);
     assert_eq!(checked.status.code(), Some(0));
     let warned = text(&checked.stderr);
-    // The default of the one, the route of the other, a tree, hashes, sign-ins with one state.
+    // The warnings: the default, the routes, the tree, the hashes, and sign-ins with the same state.
     for place in ["5:1", "15:8", "33:11", "37:18", "55:9", "71:18", "72:19"] {
         assert!(warned.contains(&format!("{file}:{place}\n")), "{warned}");
     }
-    // It cannot listen there, and so ends.
+    // The gate cannot listen on that address, and so it exits.
     let started = pkce_gate(&["run", "--config", file]);
     assert_eq!(started.status.code(), Some(1));
     let (before, _) = text(&started.stderr).rsplit_once("error: ").unwrap();
@@ -132,7 +132,7 @@ fn a_missing_file_is_named_and_so_is_the_option() {
 }
 
 #[test]
-fn a_file_in_another_encoding_is_told_with_the_place() {
+fn a_file_in_another_encoding_is_reported_with_the_place() {
     let file = std::env::temp_dir().join(format!("pkce-gate-{}.toml", unguessable()));
     let latin: Vec<u8> = [
         "# \u{e4}\nname = \"\u{e4}".as_bytes(),
@@ -150,7 +150,7 @@ fn a_file_in_another_encoding_is_told_with_the_place() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_apart_from_a_wrong_file() {
+fn a_wrong_command_line_has_another_exit_code_than_a_wrong_file() {
     for wrong in [
         &[][..],
         &["chek"],
@@ -167,7 +167,7 @@ fn a_wrong_command_line_is_told_apart_from_a_wrong_file() {
 }
 
 #[test]
-fn the_shape_of_the_configuration_is_printed_for_people() {
+fn schema_prints_the_reference_file_and_the_manual_page() {
     for (format, file) in [
         ("toml", include_str!("../../config.toml")),
         ("markdown", include_str!("../../docs/src/configuration.md")),
@@ -179,7 +179,7 @@ fn the_shape_of_the_configuration_is_printed_for_people() {
     }
 }
 
-/// What the JSON schema finds wrong with files: place and keyword.
+/// The errors that the JSON Schema finds in the files: place and keyword.
 fn found_by_the_schema(files: &[&str]) -> Vec<Vec<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("tests/servers/.venv/bin/python");
@@ -204,7 +204,7 @@ fn found_by_the_schema(files: &[&str]) -> Vec<Vec<String>> {
     found
 }
 
-/// An editor must not underline what the gate takes.
+/// An editor must not mark a file that the gate accepts.
 #[test]
 fn the_json_schema_accepts_what_check_accepts() {
     let is_key = |code: &str| {
@@ -255,7 +255,7 @@ fn the_json_schema_accepts_what_check_accepts() {
 }
 
 #[test]
-fn the_json_schema_refuses_unknown_keys_wrong_types_and_what_comes_later() {
+fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions() {
     let found = found_by_the_schema(&[
         "tests/config/unknown_key.toml",
         "tests/config/wrong_section.toml",

@@ -1,4 +1,4 @@
-//! `pkce-gate demo`: what the README's first command promises, kept.
+//! `pkce-gate demo`, as the README describes it.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -20,11 +20,11 @@ fn demo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits for visitors, as a user's would.
+/// A demo that waits for visitors.
 struct Running {
     process: Child,
     home: String,
-    /// Held open: a demo whose terminal is gone is another test.
+    /// Held open: a demo stops when its terminal is gone, which is another test.
     _out: BufReader<ChildStdout>,
 }
 
@@ -48,7 +48,7 @@ impl Running {
         }
     }
 
-    /// Its exit code after that signal, which it obeys at once.
+    /// Sends the signal, and returns the exit code. The demo must stop at once.
     fn ends_after(mut self, signal: &str) -> Option<i32> {
         let kill = format!("kill -{signal} {}", self.process.id());
         assert!(
@@ -58,26 +58,26 @@ impl Running {
                 .unwrap()
                 .success()
         );
-        // Five seconds: a demo that drains as a gate in service does takes longer.
+        // Five seconds: less than the drain time of a gate in production.
         for _ in 0..3000 {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status.code();
             }
             sleep(Duration::from_millis(10));
         }
-        panic!("it goes on and on after {signal}");
+        panic!("the demo does not stop after {signal}");
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.process.kill().ok(); // it may have ended by itself
+        self.process.kill().ok(); // it may have exited already
         self.process.wait().ok();
     }
 }
 
 #[test]
-fn all_scenes_play_by_themselves_and_go_as_promised() {
+fn scripted_plays_all_scenes_with_the_promised_results() {
     let output = demo(&["--scripted"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -121,7 +121,7 @@ fn all_scenes_play_by_themselves_and_go_as_promised() {
 }
 
 #[test]
-fn the_page_shows_what_happened_and_ends_with_sigterm() {
+fn the_page_shows_the_exchanges_and_the_demo_ends_with_sigterm() {
     let running = Running::start();
     let home = running.home.clone() + "/";
     let page = Request::get(&home).send();

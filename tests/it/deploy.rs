@@ -1,4 +1,4 @@
-//! What `deploy/` holds says what the program needs.
+//! The files in `deploy/` agree with what the program needs.
 
 mod manifests;
 mod proxies;
@@ -17,7 +17,7 @@ fn every_folder_in_deploy_explains_itself() {
     }
 }
 
-/// `systemd-analyze security` is not on every machine, so that what its verdict stands on is asserted.
+/// `systemd-analyze security` is not installed everywhere, so this test asserts the settings on which its score depends.
 #[test]
 fn the_unit_confines_the_gate() {
     let unit = read("deploy/systemd/pkce-gate.service");
@@ -60,12 +60,12 @@ fn the_unit_confines_the_gate() {
     ] {
         assert!(unit.lines().any(|line| line == directive), "{directive}");
     }
-    // It is restarted with another status than those.
+    // Exit codes other than these restart the program.
     assert!(!unit.contains("ExecStartPre"));
 }
 
 #[test]
-fn the_image_runs_the_gate_as_nobody_in_particular() {
+fn the_image_runs_the_gate_as_an_unprivileged_user() {
     let file = read("deploy/docker/Dockerfile");
     for instruction in [
         "USER 65532:65532",
@@ -96,7 +96,7 @@ fn the_image_holds_the_released_binary() {
         assert!(file.contains(step), "{step}");
     }
     assert!(read("deploy/release/build").contains("--no-default-features"));
-    // What the release is built with gets into the build's context.
+    // The build context contains everything that the release build needs.
     let ignored = read("deploy/docker/Dockerfile.dockerignore");
     let ignored: Vec<_> = ignored.lines().collect();
     let place = |line| ignored.iter().position(|ignored| *ignored == line);
@@ -111,7 +111,7 @@ fn the_image_holds_the_released_binary() {
 }
 
 #[test]
-fn manifests_lead_clients_to_the_gate_and_nowhere_else() {
+fn manifests_route_clients_only_to_the_gate() {
     for (folder, url) in [
         ("kubernetes", "http://127.0.0.1:9000"),
         ("compose", "http://upstream:9000"),

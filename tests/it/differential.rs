@@ -1,15 +1,15 @@
-//! The gate reads a request, and so does the server behind it. Where they read differently there is a way around the gate: it
-//! judges one request and forwards another. So the parsers of real frameworks are asked. Random mutations of valid requests go
-//! through the gate, in front of small applications (`tests/servers/echoes/`) that say what their framework read. Either the gate
-//! refused, or what the framework read is what the gate judged.
+//! If the gate reads a request differently from the server behind it, it judges one request and forwards another. So these
+//! tests ask the parsers of real frameworks. They send random mutations of valid requests through the gate to small
+//! applications (`tests/servers/echoes/`) that report what their framework read. Either the gate refuses the request, or the
+//! framework reads what the gate judged.
 //!
-//! Seen to fail, each as it is without the guard that is named: `client[id` and `code[challenge` in PHP (`oauth::params::foldings`);
-//! `x;code_challenge=evil` in Rack and Plack (`folded_collision` behind a `;`); an authorization request by GET with a charset in
-//! Django (`gateway/authorize.rs` takes the Content-Type away); `?code=...` beside a form with its verifier in all of them
-//! (`gateway/elsewhere.rs`, which reads query and body together). Each was found
-//! here, the last with another seed, and closed.
+//! Each of these guards was removed once to see that the tests fail without it: `client[id` and `code[challenge` in PHP
+//! (`oauth::params::folding::foldings`); `x;code_challenge=evil` in Rack and Plack (`folded_collision` behind a `;`); an
+//! authorization request by GET with a charset in Django (`gateway/authorize.rs` removes the Content-Type); `?code=...` next to
+//! a form with its verifier in all frameworks (`gateway/elsewhere.rs`, which reads query and body together). These tests found
+//! all four, the last one with another seed.
 //!
-//! The same mutations in every run, until `DIFFERENTIAL_SEED` names others; `DIFFERENTIAL_COUNT` says how many.
+//! Every run uses the same mutations. `DIFFERENTIAL_SEED` selects others, and `DIFFERENTIAL_COUNT` their number.
 
 mod dice;
 mod draft;
@@ -35,18 +35,18 @@ use draft::Draft;
 use echo::{Echo, Reading};
 use mutation::{Means, mutate};
 
-/// For each framework and each kind of codes.
+/// Mutations for each framework and each kind of code.
 const COUNT: u64 = 400;
 const SEED: u64 = 7636;
-/// A code that is refused too often is burnt.
+/// Attempts with one code: a code that is refused too often is burnt.
 const TRIES: usize = 20;
 
-/// A code, and how it was come by.
+/// A code, and the sign-in from which it came.
 #[derive(Debug)]
 struct SignIn {
     authorization: Authorization,
     code: String,
-    /// What the upstream issued.
+    /// The upstream's own code.
     raw: String,
 }
 
@@ -65,12 +65,12 @@ struct Case {
     handles: bool,
     sign_in: Rc<SignIn>,
     draft: Draft,
-    /// Nothing was done to it, so it has to pass.
+    /// Whether the request is unchanged, and so must pass.
     untouched: bool,
     status: u16,
 }
 
-/// A gate in front of an echo.
+/// A gate in front of an application that reports what it read.
 struct Bench {
     _gate: Gate,
     address: SocketAddr,
@@ -95,7 +95,7 @@ impl Bench {
         }
     }
 
-    /// Sends one mutation, or none where the kind of codes has nothing to mutate.
+    /// Sends one mutation, or no request if this kind of code leaves nothing to mutate.
     fn attempt(&mut self, number: u64) -> Case {
         let kind = match number % 10 {
             0..=3 => Kind::Redemption,
@@ -108,7 +108,7 @@ impl Bench {
             self.renew();
         }
         let untouched = number < 7;
-        let mut dice = Dice::new(self.seed.wrapping_add(number)); // a mutation depends on none before it
+        let mut dice = Dice::new(self.seed.wrapping_add(number)); // independent of the mutations before it
         let mut draft = self.draft(kind, &mut dice);
         if !untouched {
             let sign_in = Rc::clone(&self.sign_in);
@@ -131,7 +131,7 @@ impl Bench {
             status,
         };
         if kind == Kind::Redemption && status != 503 {
-            self.tries += TRIES / 10; // it may have been a wrong verifier
+            self.tries += TRIES / 10; // the request may have had a wrong verifier
         }
         case
     }
@@ -173,7 +173,7 @@ impl Bench {
         }
     }
 
-    /// The status; 0 when the gate closes the connection without an answer. An entry is followed.
+    /// Returns the status, or 0 if the gate closes the connection without an answer. Follows the redirect of an entry.
     fn send(&self, draft: &Draft, case: &str) -> u16 {
         let mut connection = Connection::open(self.address);
         connection.try_send(&draft.bytes(case));
@@ -221,13 +221,13 @@ fn get(address: SocketAddr, target: &str, fields: &[(&str, &str)]) -> Response {
 }
 
 fn follow(address: SocketAddr, answer: &Response, fields: &[(&str, &str)]) -> Response {
-    let location = answer.header("location").expect("an entry leads somewhere");
+    let location = answer.header("location").expect("an entry has a Location");
     let cookie = cookie_of(answer).unwrap_or_default();
     let fields = [fields, &[("Cookie", cookie.as_str())]].concat();
     get(address, location, &fields)
 }
 
-/// The entry of a sign-in that waits for its user, and the cookie that goes with it.
+/// The entry of a sign-in that waits for its user, and its cookie.
 fn entry(address: SocketAddr, authorization: &Authorization) -> (String, Option<String>) {
     let target = crate::support::rig::target(authorization);
     let answer = get(address, &target, &[]);
@@ -235,7 +235,7 @@ fn entry(address: SocketAddr, authorization: &Authorization) -> (String, Option<
     (location.to_owned(), cookie_of(&answer))
 }
 
-/// From the authorization request to the code. The echo issues the state that it reads, backwards.
+/// From the authorization request to the code. The echo server issues the reversed `state` as code.
 fn sign_in(address: SocketAddr, handles: bool) -> SignIn {
     let authorization = Authorization::new(REDIRECT_URI, None).with("nonce", &unguessable());
     let fields = [("X-Sign-In", "1"), ("X-Case", "sign-in")];
@@ -263,7 +263,7 @@ fn sign_in(address: SocketAddr, handles: bool) -> SignIn {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "chooses mutations, and is no setting of the gate"
+    reason = "selects mutations; not a setting of the gate"
 )]
 fn setting(name: &str, default: u64) -> u64 {
     let set = std::env::var(name).ok();
@@ -272,7 +272,7 @@ fn setting(name: &str, default: u64) -> u64 {
     })
 }
 
-/// Everything that mutations of this seed show about the framework.
+/// All differences that the mutations of this seed reveal in the framework.
 fn differs(file: &str, handles: bool, echo: &mut Echo) -> Vec<String> {
     let (seed, count) = (
         setting("DIFFERENTIAL_SEED", SEED),
@@ -300,7 +300,7 @@ fn differs(file: &str, handles: bool, echo: &mut Echo) -> Vec<String> {
     if !readings.is_empty() {
         found.push(format!("requests that nobody sent: {readings:?}"));
     }
-    // Neither a gate that refuses everything nor one that refuses nothing shows anything.
+    // A gate that refuses every request, or none, would make this test meaningless.
     for (kind, (forwarded, refused)) in &tally {
         let few = forwarded.min(refused) * 20 < forwarded + refused;
         assert!(!few, "{kind:?}: {forwarded} forwarded, {refused} refused");

@@ -1,4 +1,4 @@
-//! What people read is true: the README, the manual in `docs/`, and the pages beside the files that they are about.
+//! Checks the documents against the program: the README, the manual in `docs/`, and the READMEs in other folders.
 
 mod book;
 mod facts;
@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::support::params::unguessable;
 use crate::support::tree::{below, has_extension, read, root};
 
-/// Every document whose links and configurations are checked.
+/// The documents whose links and configurations are checked.
 fn documents() -> Vec<String> {
     let own = [
         "README.md",
@@ -25,7 +25,7 @@ fn documents() -> Vec<String> {
     own.map(str::to_owned).into_iter().chain(pages).collect()
 }
 
-/// The fenced blocks of a language, each with the line on which it begins.
+/// The fenced blocks of a language, each with its first line number.
 fn blocks<'t>(text: &'t str, language: &str) -> Vec<(usize, String)> {
     let mut blocks = Vec::new();
     let mut inside: Option<(&'t str, usize, String)> = None;
@@ -46,7 +46,7 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<(usize, String)> {
     blocks
 }
 
-/// Whether `check` takes a configuration, and what it says of it.
+/// Whether `check` accepts a configuration, and its messages.
 fn check(configuration: &str) -> (bool, String) {
     let file = std::env::temp_dir().join(format!("pkce-gate-{}.toml", unguessable()));
     fs::write(&file, configuration).expect("the configuration is written");
@@ -60,7 +60,7 @@ fn check(configuration: &str) -> (bool, String) {
     (output.status.success(), told)
 }
 
-/// Every configuration that somebody may copy, and where it stands.
+/// Every configuration in the documents and in `deploy/`, with its place.
 fn configurations() -> Vec<(String, String)> {
     let mut configurations = vec![("config.toml".to_owned(), read("config.toml"))];
     for path in documents() {
@@ -70,7 +70,7 @@ fn configurations() -> Vec<(String, String)> {
         configurations.extend(
             found
                 .into_iter()
-                // A file that is included is checked as that file.
+                // An included file is checked as that file.
                 .filter(|(_, block)| !block.starts_with("{{#include "))
                 .map(|(line, block)| (format!("{path}:{line}"), block)),
         );
@@ -89,29 +89,29 @@ fn every_configuration_in_documents_and_in_deploy_passes_check() {
     for (place, text) in configurations() {
         let (passes, told) = check(&text);
         assert!(passes, "{place}\n{told}");
-        // A rollout begins with recording. Nothing else that one may copy has to be thought about.
+        // Report mode is the first step of a rollout. No other warning is acceptable in an example.
         let warnings = told.lines().filter(|line| line.starts_with("warning: "));
         let unreasoned: Vec<&str> = warnings
             .filter(|line| !line.starts_with("warning: nothing is refused at "))
-            // The manual says why that network is no other's.
+            // The manual says why plain HTTP is acceptable in that network.
             .filter(|line| place != "deploy/compose/config.toml" || !line.ends_with(PLAIN_HTTP))
             .collect();
         assert!(unreasoned.is_empty(), "{place}\n{told}");
     }
     assert!(
         !check("[[upstream]]\nurl = \"http://127.0.0.1:9000\"\n").0,
-        "check refuses what is incomplete"
+        "check refuses an incomplete file"
     );
 }
 
 #[test]
-fn the_readme_is_read_in_ten_minutes() {
+fn the_readme_is_at_most_eight_kib() {
     let size = read("README.md").len();
     assert!(size <= 8 * 1024, "{size} bytes");
 }
 
 #[test]
-fn every_link_leads_to_something_that_exists() {
+fn every_link_has_a_target() {
     let (mut broken, mut checked) = (Vec::new(), 0);
     for path in documents() {
         for target in links(&read(&path)) {
@@ -161,7 +161,7 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_link_or_an_anchor_that_is_wrong_is_seen() {
+fn wrong_links_and_anchors_are_found() {
     for good in [
         "rollout.md",
         "rollout.md#1-report",
@@ -188,7 +188,7 @@ fn links(text: &str) -> Vec<String> {
         if fenced {
             continue;
         }
-        // Text in backquotes, but for the text of a link.
+        // Skips text in backquotes, except in the text of a link.
         let shown: String = line.split('`').step_by(2).collect();
         let mut rest = shown.as_str();
         while let Some((_, after)) = rest.split_once("](") {
@@ -200,7 +200,7 @@ fn links(text: &str) -> Vec<String> {
     found
 }
 
-/// The fragments that lead into a document: its headings, and what is named by hand.
+/// The fragments of a document: its headings and its explicit ids.
 fn anchors(text: &str) -> BTreeSet<String> {
     headings(text).chain(ids(text)).collect()
 }
@@ -228,7 +228,7 @@ fn code_words(text: &str) -> BTreeSet<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// From one heading to the next of its rank, or to the end.
+/// The text from a heading to the next heading of the same level, or to the end.
 #[track_caller]
 fn section<'t>(text: &'t str, heading: &str) -> &'t str {
     let (_, rest) = text
@@ -239,7 +239,7 @@ fn section<'t>(text: &'t str, heading: &str) -> &'t str {
     rest.split(&next).next().unwrap_or_default()
 }
 
-/// The first cells of the rows of all tables that begin with a word in backquotes.
+/// The first cells of all table rows that begin with a word in backquotes.
 fn rows(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
     let words = rows.filter_map(|row| row.trim_start_matches('[').strip_prefix('`'));
@@ -248,7 +248,7 @@ fn rows(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// A promise without its test is a wish.
+/// Each test in the table of promises exists.
 #[test]
 fn the_threat_model_names_tests_that_exist() {
     let sources = ["src", "tests/it"].into_iter().flat_map(below);

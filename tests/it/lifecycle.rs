@@ -1,4 +1,4 @@
-//! How a gate starts, drains and ends, and what it needs from whoever reads its log: nothing.
+//! How a gate starts, drains and stops, and that it runs without a reader of its log.
 
 use std::fs::{File, remove_dir_all};
 use std::net::{SocketAddr, TcpListener};
@@ -29,7 +29,7 @@ fn readyz(rig: &mut Rig) -> Option<u16> {
         .map(|response| response.status)
 }
 
-/// A request that the upstream has, and has not answered yet.
+/// A request that the upstream has received and not yet answered.
 fn in_flight(rig: &Rig) -> (Connection, std::sync::mpsc::Sender<Vec<u8>>) {
     let feed = rig.upstream.feed("/slow");
     let mut client = rig.connect();
@@ -40,8 +40,8 @@ fn in_flight(rig: &Rig) -> (Connection, std::sync::mpsc::Sender<Vec<u8>>) {
 }
 
 #[test]
-fn sigterm_lets_the_requests_at_hand_finish() {
-    // A fifth of it is for those who have not noticed.
+fn sigterm_lets_requests_in_progress_finish() {
+    // A fifth of the drain time is for clients that have not noticed yet.
     let mut rig = draining_for("60s");
     assert_eq!(readyz(&mut rig), Some(200));
     let (mut client, feed) = in_flight(&rig);
@@ -66,8 +66,8 @@ fn sigterm_lets_the_requests_at_hand_finish() {
         b"",
         "then connections without a request are closed"
     );
-    feed.send([SLOW, b"ab"].concat()).expect("somebody listens");
-    feed.send(b"cd".to_vec()).expect("somebody listens");
+    feed.send([SLOW, b"ab"].concat()).expect("the feed is open");
+    feed.send(b"cd".to_vec()).expect("the feed is open");
     let response = client.response();
     assert_eq!(response.body, b"abcd");
     assert_eq!(client.rest(), b"", "and the connection ends with it");
@@ -91,7 +91,7 @@ fn a_sign_in_can_be_finished_while_draining() {
 }
 
 #[test]
-fn after_the_drain_time_the_rest_is_cut_off() {
+fn after_the_drain_time_remaining_requests_are_cut_off() {
     let mut rig = draining_for("1s");
     let (mut client, feed) = in_flight(&rig);
     rig.gate.signal("INT");
@@ -114,7 +114,7 @@ fn without_requests_a_drain_ends_early() {
 }
 
 #[test]
-fn signals_that_mean_nothing_are_told_and_end_nothing() {
+fn ignored_signals_are_logged_and_do_not_stop_the_gate() {
     for signal in ["USR1", "USR2"] {
         let rig = Rig::new();
         rig.gate.signal(signal);
@@ -125,7 +125,7 @@ fn signals_that_mean_nothing_are_told_and_end_nothing() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_stops_the_gate_at_once() {
     for signals in [["TERM", "TERM"], ["TERM", "INT"], ["INT", "TERM"]] {
         let mut rig = draining_for("1h");
         let (mut client, feed) = in_flight(&rig);
@@ -139,7 +139,7 @@ fn a_second_signal_ends_at_once() {
     }
 }
 
-/// A gate with fixed addresses, and everything else as usual.
+/// A gate with fixed addresses and default settings.
 fn config(upstream: &Scripted, server: SocketAddr, admin: SocketAddr, workers: usize) -> String {
     Config::default()
         .render(upstream)
@@ -178,9 +178,9 @@ fn an_address_in_use_is_an_error_that_says_so() {
     }
 }
 
-/// Two gates on one address would share its connections, and neither would know the other's sign-ins.
+/// Two gates on one address would share its connections, and each would not know the sign-ins of the other.
 #[test]
-fn an_address_of_another_gate_is_in_use_too() {
+fn the_address_of_another_gate_is_in_use() {
     let upstream = Scripted::start();
     for (running, second) in [(1, 1), (2, 2), (1, 2), (2, 1)] {
         let (server, admin) = (free(), free());
@@ -206,7 +206,7 @@ fn a_restart_gets_its_address_back_at_once() {
 }
 
 #[test]
-fn exit_codes_say_whose_fault_it_is() {
+fn exit_codes_distinguish_a_wrong_command_line_from_a_wrong_configuration() {
     let directory = scratch();
     let good = file(
         &directory,
@@ -242,7 +242,7 @@ fn exit_codes_say_whose_fault_it_is() {
             "{arguments:?}: {output:?}"
         );
         let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).expect("it speaks UTF-8");
+        let said = String::from_utf8(said).expect("the output is UTF-8");
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
     remove_dir_all(directory).ok();
@@ -279,7 +279,7 @@ fn admin_is_not_served_where_clients_are() {
     assert_eq!(Request::get(&url).send().status, 404);
 }
 
-/// Sign-ins and other requests through a gate that nobody listens to; then it ends as told.
+/// Serves sign-ins and other requests with these outputs, and stops when asked.
 #[track_caller]
 fn assert_serves(stdout: Stdio, stderr: Stdio) {
     let upstream = Scripted::start();
@@ -307,7 +307,7 @@ fn assert_serves(stdout: Stdio, stderr: Stdio) {
 }
 
 #[test]
-fn a_full_disk_does_not_matter_to_requests() {
+fn requests_succeed_when_the_disk_is_full() {
     let full = || {
         Stdio::from(
             File::options()
@@ -320,7 +320,7 @@ fn a_full_disk_does_not_matter_to_requests() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_says_so_once_on_standard_error() {
+fn a_log_that_cannot_be_written_is_reported_once_on_standard_error() {
     let upstream = Scripted::start();
     let (server, admin) = (free(), free());
     let config = config(&upstream, server, admin, 2);
@@ -343,21 +343,21 @@ fn a_log_that_cannot_be_written_says_so_once_on_standard_error() {
 }
 
 #[test]
-fn a_log_reader_that_is_gone_does_not_matter_to_requests() {
+fn requests_succeed_when_the_log_reader_is_gone() {
     let closed = || Stdio::from(std::io::pipe().expect("a pipe").1);
     assert_serves(closed(), closed());
 }
 
 #[test]
-fn a_log_reader_that_hangs_does_not_matter_to_requests() {
+fn requests_succeed_when_the_log_reader_hangs() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     assert_serves(Stdio::from(writer), Stdio::null());
     drop(reader);
 }
 
-/// With 64 descriptors there is a clear error; with some hundred a clear warning, and what is let in is answered.
+/// With 64 descriptors the gate reports an error; with some hundred it warns, and answers every connection that it accepts.
 #[test]
-fn too_few_descriptors_are_said_at_the_start() {
+fn too_few_descriptors_are_reported_at_the_start() {
     let upstream = Scripted::start();
     let config = Config::default().render(&upstream);
     let directory = scratch();
@@ -394,7 +394,7 @@ fn too_few_descriptors_are_said_at_the_start() {
     let mut gate = Gate::start_with_descriptors(&config, 300);
     let log = gate.log_until(|log| log.contains("few_descriptors"));
     assert!(log.contains("\"limit\":300"), "{log}");
-    // More clients than it lets in: the idle ones give way, and nothing is a 502.
+    // More clients than it accepts: idle connections give way, and no answer is a 502.
     let address = gate.address("server");
     let mut clients = Vec::new();
     for _ in 0..400 {

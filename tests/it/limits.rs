@@ -1,4 +1,4 @@
-//! Everything is bounded: bytes, pairs, connections, and how long anybody may take.
+//! Limits of bytes, parameters and connections, and of the time that a client may take.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -29,9 +29,9 @@ fn a_head_of_too_many_bytes_is_refused() {
     assert_eq!(rig.upstream.ledger().len(), 1);
 }
 
-/// hyper's buffer grows in steps, and what fits the last of them would be read.
+/// hyper's buffer grows in steps, so without a check a head that fits the last step would pass.
 #[test]
-fn a_head_is_measured_to_the_byte_however_it_comes() {
+fn a_head_is_limited_to_the_exact_byte_however_it_is_split() {
     for (limits, most) in [
         ("header_bytes = \"8KiB\"", 8 * 1024),
         ("header_bytes = \"12KiB\"", 12 * 1024),
@@ -51,7 +51,7 @@ fn a_head_is_measured_to_the_byte_however_it_comes() {
         let first = request("GET", "/page", &[], None);
         for piece in [1000, 8192, usize::MAX] {
             for (length, status) in [(most, 200), (most + 1, 431), (most * 5 / 4, 431)] {
-                // The head of another request before it is no part of it.
+                // The limit does not include the head of an earlier request.
                 for before in [&[][..], &first] {
                     let bytes = [before, &head(length)].concat();
                     let mut client = rig.connect();
@@ -68,9 +68,9 @@ fn a_head_is_measured_to_the_byte_however_it_comes() {
     }
 }
 
-/// hyper answers by itself, and nobody sees a request.
+/// hyper answers these itself: no request reaches the gate's service.
 #[test]
-fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
+fn a_malformed_head_is_counted_and_logged_without_its_content() {
     let mut rig = limited("header_bytes = \"8KiB\"");
     let too_large = format!(
         "GET /hidden-word HTTP/1.1\r\nX: {}\r\n\r\n",
@@ -92,10 +92,10 @@ fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
         client.finish_sending();
         let answer = client.try_response().map_or(0, |response| response.status);
         assert_eq!(answer, status, "{}", bytes.escape_debug());
-        // It is told when the connection has ended.
+        // The incident is counted when the connection has ended.
         client.rest();
     }
-    // Who goes away in the middle of a head has sent nothing wrong.
+    // A client that disconnects in the middle of a head is not an incident.
     let mut client = rig.connect();
     client.send(b"GET /page HTT");
     client.finish_sending();
@@ -104,7 +104,7 @@ fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
     assert!(!log.contains("hidden-word"), "{log}");
     assert_eq!(rig.get("/page").status, 200);
     let counted = "pkce_gate_incidents_total{kind=\"malformed_head\"}";
-    // The client sees the end of a connection a moment before it is counted.
+    // The client may see the end of the connection before it is counted.
     for _ in 0..500 {
         if rig.gate.metric(counted) >= none.len() {
             break;
@@ -114,9 +114,9 @@ fn a_head_that_is_none_is_counted_and_leaves_a_line_without_a_word_of_it() {
     assert_eq!(rig.gate.metric(counted), none.len());
 }
 
-/// The manual, "Sizing": the same for any limits, and what comes of it for the default ones.
+/// The formula in the manual ("Sizing") holds for these limits, and its result for the defaults is correct.
 #[test]
-fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
+fn the_process_stays_within_the_memory_that_the_manual_states() {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
     const PLACES: usize = 40;
@@ -130,7 +130,7 @@ fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
     let tenths = bound(4096, 512).div_ceil(100_000_000);
     let most = format!("{}.{} GB", tenths / 10, tenths % 10);
     assert!(page.contains(&format!("| together | | {most} |")), "{most}");
-    // With the store, and the kernel's buffers of clients that do not read.
+    // In total: with the store, and with the kernel's buffers of clients that do not read.
     let all = bound(4096, 512) + 920_000_000 + 4096 * 256 * KIB;
     let unit = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -139,7 +139,7 @@ fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
     let unit = std::fs::read_to_string(unit).expect("the unit is there");
     assert!(all < 4096 * MIB && unit.contains("MemoryMax=4G\n"), "{all}");
 
-    // One network has less.
+    // From several networks, because one network gets fewer places.
     let rig = Rig::with(Config {
         server: "trusted_proxies = [\"127.0.0.1/32\"]",
         limits: &format!(
@@ -158,7 +158,7 @@ fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
         client.send("a=b&".repeat(16_000).as_bytes());
         clients.push(client);
     }
-    // Less than is read of a page, more than the kernel takes for both sides.
+    // Below the length that the gate reads of a page, and more than the kernel buffers on both sides.
     let page = reply(
         "200 OK",
         &[("Content-Type", "text/html")],
@@ -181,10 +181,10 @@ fn the_memory_of_the_process_has_the_bound_that_the_manual_gives() {
         }
         clients.push(client);
     }
-    assert_eq!(answered, PLACES, "what nobody reads keeps its place");
+    assert_eq!(answered, PLACES, "unread answers keep their places");
     let (took, most) = (rig.gate.most_memory(), bound(320, PLACES));
-    println!("{took} bytes, and {most} are promised");
-    assert!(took < most, "{took} bytes, and {most} are promised");
+    println!("{took} bytes of at most {most}");
+    assert!(took < most, "{took} bytes of at most {most}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_head_of_too_many_fields_is_refused() {
     for (limits, most) in [("headers = 8", 8), ("", 64), ("headers = 200", 200)] {
         let rig = limited(limits);
         let fields = vec![("X-Field", "1"); most];
-        // Host is one of them.
+        // `Host` counts as well.
         assert_eq!(rig.get_with("/page", &fields[1..]).status, 200, "{most}");
         assert_eq!(rig.get_with("/page", &fields).status, 431, "{most}");
         assert_eq!(rig.upstream.ledger().len(), 1);
@@ -212,7 +212,7 @@ fn a_target_that_is_too_long_is_refused() {
 }
 
 #[test]
-fn a_form_of_too_many_bytes_is_refused_where_it_has_to_be_read() {
+fn a_form_of_too_many_bytes_is_refused_where_the_gate_reads_it() {
     let rig = limited("form_bytes = \"1KiB\"");
     let just = format!("grant_type=x&x={}", "y".repeat(1024 - 15));
     assert_eq!(rig.post("/token", &[], &just).status, 200);
@@ -228,7 +228,7 @@ fn a_form_of_too_many_bytes_is_refused_where_it_has_to_be_read() {
             413,
             "{path}"
         );
-        // Nobody waits for the rest of what is too long by its own account.
+        // If the declared length is too large, the gate does not wait for the body.
         let mut client = rig.connect();
         client.send(format!("POST {path} HTTP/1.1\r\nHost: {HOST}\r\n{FORM}Content-Length: 1000000\r\n\r\n{longer}").as_bytes());
         assert_eq!(client.response().status, 413, "{path}");
@@ -278,28 +278,25 @@ fn with_connections(limits: &str, workers: usize) -> Rig {
 }
 
 #[test]
-fn connections_above_the_limit_wait_until_one_is_gone_whose_request_is_answered() {
+fn connections_above_the_limit_wait_while_all_others_are_busy() {
     for workers in [1, 2] {
         let rig = with_connections("connections = 2", workers);
         let mut held: Vec<_> = (0..2).map(|_| unanswered(&rig)).collect();
         let mut third = rig.connect();
         third.send(&request("GET", "/third", &[], None));
         sleep(Duration::from_millis(300));
-        assert!(
-            rig.upstream.requests_to("/third").is_empty(),
-            "it has to wait"
-        );
+        assert!(rig.upstream.requests_to("/third").is_empty(), "it waits");
         held.pop();
         assert_eq!(
             third.response().status,
             200,
-            "and comes in when somebody leaves"
+            "it is served when another one closes"
         );
     }
 }
 
 #[test]
-fn connections_that_wait_for_nothing_of_ours_give_way_to_new_ones() {
+fn idle_and_silent_connections_give_way_to_new_ones() {
     for workers in [1, 2] {
         let rig = with_connections("connections = 3", workers);
         let answered = unanswered(&rig);
@@ -328,7 +325,7 @@ fn a_peer_that_has_its_share_of_connections_gets_no_more() {
     drop(held);
 }
 
-/// Whichever listener the kernel gives a connection to: a place that is free is free for it.
+/// A connection gets a free place even if the kernel gives it to another listener.
 #[test]
 fn a_free_place_is_free_for_every_connection() {
     let rig = Rig::with(Config {
@@ -341,12 +338,12 @@ fn a_free_place_is_free_for_every_connection() {
     }
 }
 
-/// The connection is closed from the other side, without an answer or with one that says so.
+/// The gate closes the connection without an answer, or after an answer with `Connection: close`.
 #[track_caller]
 fn assert_closed(rig: &Rig, mut client: Connection) {
     let rest = client.rest();
     assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", rest.escape_ascii());
-    // Who is not fast enough on a busy machine comes again.
+    // A client that is too slow on a busy machine tries again.
     let is_served = |_| {
         let mut other = rig.connect();
         other.try_send(&request("GET", "/page", &[], None))
@@ -374,7 +371,7 @@ fn a_silent_connection_is_closed() {
 }
 
 #[test]
-fn a_head_that_is_not_finished_is_not_waited_for() {
+fn an_unfinished_head_times_out() {
     let rig = timed("header_read = \"300ms\"");
     let mut client = rig.connect();
     client.send(b"GET /page HTTP/1.1\r\nHost: ga");
@@ -382,7 +379,7 @@ fn a_head_that_is_not_finished_is_not_waited_for() {
 }
 
 #[test]
-fn a_head_that_drips_is_not_waited_for_either() {
+fn a_head_that_arrives_slowly_times_out() {
     let rig = timed("header_read = \"300ms\"");
     let mut client = rig.connect();
     client.send(b"GET /page HTTP/1.1\r\n");
@@ -396,7 +393,7 @@ fn a_head_that_drips_is_not_waited_for_either() {
 }
 
 #[test]
-fn a_body_that_stops_is_not_waited_for() {
+fn a_body_that_stops_times_out() {
     let rig = timed("body_read = \"300ms\"");
     for path in ["/token", "/authorize", "/elsewhere"] {
         for framing in [
@@ -419,8 +416,8 @@ fn a_body_that_stops_is_not_waited_for() {
 }
 
 #[test]
-fn a_body_that_drips_in_time_arrives() {
-    // The head comes in one piece, so that nothing but the body has to come in time.
+fn a_slow_body_within_its_time_limit_arrives() {
+    // The head comes in one piece, so that only the body is subject to a time limit.
     let rig = timed("body_read = \"1m\"\nheader_read = \"300ms\"\nidle = \"300ms\"");
     let mut client = rig.connect();
     client.send(
@@ -428,15 +425,15 @@ fn a_body_that_drips_in_time_arrives() {
             .as_bytes(),
     );
     for byte in b"grant_type=x" {
-        sleep(Duration::from_millis(100)); // 1.2 s in all
+        sleep(Duration::from_millis(100)); // 1.2 s in total
         client.send(&[*byte]);
     }
     assert_eq!(client.response().status, 200);
 }
 
 #[test]
-fn a_client_that_does_not_read_is_not_waited_for() {
-    const HUGE: usize = 64 * 1024 * 1024; // more than all the buffers on the way
+fn a_client_that_does_not_read_times_out() {
+    const HUGE: usize = 64 * 1024 * 1024; // more than all buffers on the way
     let rig = timed("body_read = \"500ms\"");
     let body = vec![b'x'; HUGE];
     let answer = reply(
@@ -455,7 +452,7 @@ fn a_client_that_does_not_read_is_not_waited_for() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
-/// Fails with the send buffers that the kernel takes by itself: it has room again after seconds only.
+/// Fails with automatically sized send buffers: the kernel then frees space only after seconds.
 #[test]
 fn a_client_that_reads_slowly_gets_everything() {
     const LARGE: usize = 4 * 1024 * 1024;
@@ -485,8 +482,8 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
-fn our_own_time_is_not_the_clients() {
-    // The first byte is the client's affair, and over with the head, which comes in one piece.
+fn waiting_for_the_upstream_does_not_count_against_the_client() {
+    // `first_byte` ends with the head, which comes in one piece.
     let rig = timed("header_read = \"300ms\"\nbody_read = \"300ms\"\nidle = \"300ms\"");
     let feed = rig.upstream.feed("/slow");
     let mut client = rig.connect();
@@ -495,8 +492,8 @@ fn our_own_time_is_not_the_clients() {
     feed.send(
         b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 4\r\n\r\nab".to_vec(),
     )
-    .expect("somebody listens");
+    .expect("the feed is open");
     sleep(Duration::from_secs(1));
-    feed.send(b"cd".to_vec()).expect("somebody listens");
+    feed.send(b"cd".to_vec()).expect("the feed is open");
     assert_eq!(client.response().body, b"abcd");
 }

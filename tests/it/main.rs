@@ -1,4 +1,5 @@
-//! The real binary, in front of real servers, used by real clients and a real browser. `tests/run` installs what they need.
+//! Tests of the real binary in front of real servers, with real clients and a real browser. `tests/run` installs what they
+//! need.
 #![cfg(test)]
 
 mod access;

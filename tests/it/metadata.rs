@@ -1,4 +1,4 @@
-//! Server metadata: truthful about PKCE and about where the endpoints are, and otherwise as the upstream wrote it.
+//! Server metadata: correct about PKCE and the endpoints, and otherwise as the upstream wrote it.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::support::scripted::{Act, Then, chunked, json as json_reply, reply};
 const OPENID: &str = "/.well-known/openid-configuration";
 const OAUTH: &str = "/.well-known/oauth-authorization-server";
 
-/// As vendors write it.
+/// A typical document of a vendor.
 fn document(own: &str) -> Value {
     json!({
         "issuer": own,
@@ -68,11 +68,7 @@ fn both_documents_are_rewritten_and_everything_else_in_them_stays() {
             "service_documentation": "see http://127.0.0.1/doc",
             "request_uri_parameter_supported": false,
         });
-        assert_eq!(
-            response.text(),
-            expected.to_string(),
-            "in the same order, too"
-        );
+        assert_eq!(response.text(), expected.to_string(), "in the same order");
         assert_eq!(response.header("content-type"), Some("application/json"));
         assert_eq!(
             response.header("content-length"),
@@ -82,7 +78,7 @@ fn both_documents_are_rewritten_and_everything_else_in_them_stays() {
 }
 
 #[test]
-fn no_response_type_mode_or_grant_is_listed_that_is_refused() {
+fn refused_response_types_modes_and_grants_are_not_listed() {
     let lists = |rig: &Rig, members: Value| {
         let own = rig.upstream.url();
         let mut document = json!({ "authorization_endpoint": format!("{own}/authorize"), "token_endpoint": format!("{own}/token") });
@@ -120,18 +116,18 @@ fn no_response_type_mode_or_grant_is_listed_that_is_refused() {
         json!(["implicit", "authorization_code"]),
     ];
     assert_eq!(lists(&Rig::pkce(limited), all.clone()), expected);
-    // What is absent promises its default (RFC 8414 section 2).
+    // An absent list stands for its default (RFC 8414 section 2).
     let absent = [Value::Null, json!([]), json!(["authorization_code"])];
     assert_eq!(lists(&Rig::pkce(limited), json!({})), absent);
     let unlimited = [Value::Null, Value::Null, Value::Null];
     assert_eq!(lists(&Rig::new(), json!({})), unlimited);
-    // Where nobody is refused, nothing changes.
+    // If nothing is refused, nothing changes.
     let report = lists(&Rig::pkce("mode = \"report\""), all.clone());
     assert_eq!(report[0], all["response_types_supported"]);
 }
 
 #[test]
-fn what_is_advertised_is_what_is_served() {
+fn the_advertised_endpoints_are_served() {
     let rig = Rig::new();
     serve(&rig, OPENID, &[]);
     let metadata = rig.get(OPENID).json();
@@ -153,8 +149,8 @@ fn what_is_advertised_is_what_is_served() {
     assert_eq!(token.status, 200, "{token}");
 }
 
-/// Whoever has a copy from before the gate must not be told that it is still good, and what was rewritten is not what the
-/// upstream's validators are for.
+/// A client's copy from before the gate must not be confirmed as current, and the upstream's validators are not valid for the
+/// rewritten document.
 #[test]
 fn a_conditional_request_gets_the_rewritten_document() {
     let rig = Rig::new();
@@ -190,7 +186,7 @@ fn a_conditional_request_gets_the_rewritten_document() {
 }
 
 #[test]
-fn how_long_the_document_may_be_cached_is_the_upstreams_affair_or_five_minutes() {
+fn the_document_may_be_cached_as_the_upstream_says_or_for_five_minutes() {
     for (said, expected) in [
         (None, "public, max-age=300"),
         (Some("no-cache"), "no-cache"),
@@ -233,7 +229,7 @@ fn a_document_in_chunks_is_rewritten_as_well() {
 }
 
 #[test]
-fn what_is_no_metadata_is_handed_on_as_it_came() {
+fn other_answers_at_a_metadata_path_pass_unchanged() {
     let rig = Rig::new();
     for (status, kind, body) in [
         (
@@ -277,7 +273,7 @@ fn only_get_is_rewritten() {
 }
 
 #[test]
-fn in_report_mode_not_a_byte_changes() {
+fn in_report_mode_metadata_is_unchanged() {
     for mode in ["report", "off"] {
         let rig = Rig::pkce(&format!("mode = \"{mode}\""));
         serve(&rig, OPENID, &[("ETag", "\"v1\"")]);
@@ -335,7 +331,7 @@ fn documents_are_where_they_are_configured_to_be() {
 }
 
 #[test]
-fn a_document_that_is_not_there_in_time_or_breaks_off_is_none() {
+fn a_late_or_incomplete_document_is_an_error() {
     let rig = Rig::with(Config {
         upstream: "response = \"3s\"",
         ..Config::default()

@@ -1,4 +1,4 @@
-//! Metrics as those read them who scrape them: in the format that they ask for, and with nothing that they complain about.
+//! Metrics as their readers parse them: in the requested format, and without warnings.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -12,7 +12,7 @@ use crate::support::rig::{Config, Rig, request};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A gate that has counted something of each kind.
+/// A gate that has counted something for each metric.
 fn busy() -> Rig {
     let mut rig = Rig::with(Config {
         limits: "headers = 20",
@@ -29,7 +29,7 @@ fn busy() -> Rig {
         rig.send(&request("GET", target, &[], None));
     }
     rig.send(b"no HTTP at all\r\n\r\n");
-    // The end of a connection is counted a moment after its client has seen it.
+    // The gate counts the end of a connection a moment after the client sees it.
     for _ in 0..500 {
         if rig.gate.metric("pkce_gate_connections") == 0 {
             return rig;
@@ -48,7 +48,7 @@ fn scrape(rig: &mut Rig, accept: Option<&str>) -> Response {
     }
 }
 
-/// Runs it with this input to its end.
+/// Runs the command with this input until it exits.
 fn feed(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
@@ -59,7 +59,7 @@ fn feed(mut command: Command, input: &str) -> Output {
 }
 
 #[test]
-fn promtool_has_nothing_to_complain_about() {
+fn promtool_accepts_the_metrics() {
     let mut rig = busy();
     let metrics = scrape(&mut rig, None);
     assert_eq!(metrics.header("content-type"), Some(PROMETHEUS));
@@ -75,7 +75,7 @@ fn promtool_has_nothing_to_complain_about() {
 }
 
 #[test]
-fn both_formats_say_the_same_to_the_client_library_of_prometheus() {
+fn prometheus_client_reads_the_same_from_both_formats() {
     let mut rig = busy();
     let samples = |rig: &mut Rig, accept: &str, media_type: &str, format: &str| {
         let metrics = scrape(rig, Some(accept));

@@ -1,4 +1,4 @@
-//! Everything that is not intercepted, and the way there and back that every request takes.
+//! Requests that are not intercepted, and the forwarding that is common to all requests.
 
 mod bodies;
 mod connections;

@@ -1,4 +1,4 @@
-//! What people do in real Chromium: `tests/browser/scenarios.mjs` acts, and here is what must have come of it.
+//! Sign-ins in real Chromium: `tests/browser/scenarios.mjs` acts, and these tests check the results.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::support::servers::{
 };
 use crate::support::stage::Stage;
 
-/// Each scenario, and how many authorization responses the client receives in it.
+/// Each scenario, with the number of authorization responses that the client receives.
 const SCENARIOS: [(&str, usize); 7] = [
     ("normal_login", 1),
     ("double_click_on_consent", 1),
@@ -81,7 +81,7 @@ fn every_login_ends_well(target: &'static Target) {
         let scenario = &report[name];
         assert_eq!(scenario["failure"], Value::Null, "{name}: {scenario:#}");
         let came = list(&scenario["responses"]).len();
-        // Of two clicks the first may be answered before the second comes: then both are, and both have to be good.
+        // Of two clicks, the first may be answered before the second: then both codes must work.
         let most = if name == "double_click_on_consent" {
             2
         } else {

@@ -1,4 +1,4 @@
-//! Real clients, as their packages are published, against the gate. Each says in one line of JSON how it went.
+//! Published client libraries against the gate. Each reports its result in one line of JSON.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::support::servers::{
 };
 use crate::support::stage::Stage;
 
-/// The clients that do not read metadata are told where to go.
+/// The endpoints, for clients that do not read metadata.
 const OAUTH2_SERVER_PATHS: [&str; 4] =
     ["--authorize", "/oauth/authorize", "--token", "/oauth/token"];
 const DJANGO_PATHS: [&str; 4] = ["--authorize", "/o/authorize/", "--token", "/o/token/"];
@@ -20,10 +20,10 @@ const ALLAUTH_PATHS: [&str; 4] = [
     "--token",
     "/identity/o/api/token",
 ];
-/// `spa` is no native application: those are asked every time.
+/// `spa` is not a native application: the server asks those for consent every time.
 const RENEW: [&str; 4] = ["--client-id", "spa", "--renew", "on"];
 const HARD: &str = "[upstream.pkce]\nbrowser_binding = \"hard\"\n";
-/// What the log would call a sign-in that goes on in another browser.
+/// How the log would report a sign-in that continues in another browser.
 const OTHER_BROWSER: [&str; 2] = ["other_browser", "browser_mismatch"];
 const CONFIDENTIAL: [&str; 4] = ["--client-id", "conf", "--client-secret", "sekrit"];
 
@@ -78,7 +78,7 @@ fn openid_client_completes_with_client_secret_jwt() {
 }
 
 #[test]
-fn openid_client_turns_pkce_on_because_the_gate_says_so() {
+fn openid_client_enables_pkce_because_of_the_gates_metadata() {
     let stage = Stage::new(&OIDC_PROVIDER);
     let metadata = Request::get(&format!(
         "{}{}",
@@ -98,7 +98,7 @@ fn openid_client_turns_pkce_on_because_the_gate_says_so() {
     assert_eq!(outcome["pkce"], true, "{outcome}");
 }
 
-/// Every proof without a nonce is sent back for one.
+/// The server rejects each first proof and sends a nonce.
 #[test]
 fn openid_client_completes_with_dpop_when_the_server_demands_a_nonce() {
     let stage = Stage::new(&OIDC_PROVIDER);
@@ -122,16 +122,16 @@ fn openid_client_with_dpop_gets_no_token_if_only_its_first_request_had_a_verifie
 }
 
 #[test]
-fn openid_client_without_pkce_is_told_what_is_wrong() {
+fn openid_client_without_pkce_gets_an_error_with_the_reason() {
     let stage = Stage::with_redirect_uri(&OIDC_PROVIDER);
     let outcome = run(&stage, "clients/openid-client.mjs", &["--pkce", "off"]);
     assert_eq!(outcome["ok"], false, "{outcome}");
     assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
 }
 
-/// A native application listens on whatever port it gets, and only there it can be told anything.
+/// A native application listens on an ephemeral port, and can only receive errors there.
 #[test]
-fn openid_client_on_a_port_of_the_moment_is_told_there_what_is_wrong() {
+fn openid_client_on_an_ephemeral_port_gets_its_error_there() {
     let client = "[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\n";
     let stage = Stage::configured(&OIDC_PROVIDER, client);
     let here = format!("http://127.0.0.1:{}/cb", free_port());
@@ -174,7 +174,7 @@ fn authlib_completes_as_a_confidential_client() {
 }
 
 #[test]
-fn authlib_completes_where_consent_comes_in_a_field_called_request() {
+fn authlib_completes_with_a_consent_field_named_request() {
     completes(
         &DJANGO_ALLAUTH,
         "clients/authlib_session.py",
@@ -182,7 +182,7 @@ fn authlib_completes_where_consent_comes_in_a_field_called_request() {
     );
 }
 
-/// It tries HTTP Basic, and then the form.
+/// The client tries HTTP Basic first, and then the form.
 #[test]
 fn go_x_oauth2_completes_when_its_first_way_to_authenticate_is_answered_with_400() {
     the_second_way_completes(&AUTHLIB_SERVER, 400);
@@ -207,7 +207,7 @@ fn go_x_oauth2_gets_no_token_without_a_verifier_in_either_way() {
         );
         assert!(
             stage.ledger().token.is_empty(),
-            "the server never heard of it"
+            "no request reached the server"
         );
     }
 }
@@ -217,7 +217,7 @@ fn oidc_client_ts_completes_in_a_browser_from_another_origin() {
     completes(&OIDC_PROVIDER, "clients/oidc-client-ts.mjs", &[]);
 }
 
-/// The browser hides `DPoP-Nonce` from it unless CORS shows it.
+/// The browser hides `DPoP-Nonce` from the application unless CORS exposes it.
 #[test]
 fn oidc_client_ts_completes_with_dpop_when_the_server_demands_a_nonce() {
     let stage = Stage::new(&OIDC_PROVIDER);
@@ -240,11 +240,12 @@ fn oidc_client_ts_renews_its_tokens_in_a_hidden_frame() {
     stage.granted(1);
 }
 
-/// In a frame of another site it sends none: nobody knows who that is, but it is no other browser.
+/// In a frame of another site the browser sends no cookies: the gate cannot identify it, but does not treat it as another
+/// browser.
 #[test]
-fn oidc_client_ts_on_another_site_is_told_to_sign_in_and_taken_for_no_other_browser() {
+fn oidc_client_ts_on_another_site_is_told_to_sign_in_and_does_not_count_as_another_browser() {
     let stage = Stage::new(&OIDC_PROVIDER);
-    // Only that `hard` would refuse it is said.
+    // The log only says that `hard` would refuse it.
     let [other_browser, _] = OTHER_BROWSER;
     stage.keep_out_of_the_log([other_browser.to_owned()]);
     login_is_required_on_another_site(&stage);
@@ -264,9 +265,9 @@ fn login_is_required_on_another_site(stage: &Stage) {
     assert_eq!(renewed, "login_required", "{outcome}");
 }
 
-/// It sends a challenge without a method and a verifier of 171 characters; both need the operator's word.
+/// jsforce sends a challenge without a method, and a verifier of 171 characters; the operator must allow both.
 #[test]
-fn jsforce_completes_when_its_habits_are_allowed() {
+fn jsforce_completes_with_assume_method_and_verifier_max() {
     let client = "id = \"conf\"\nassume_method = \"S256\"\nverifier_max = 256";
     let stage = Stage::with_client(&OAUTH2_SERVER, client);
     let outcome = run(&stage, "clients/jsforce.mjs", &CONFIDENTIAL);
@@ -276,7 +277,7 @@ fn jsforce_completes_when_its_habits_are_allowed() {
 }
 
 #[test]
-fn jsforce_is_refused_otherwise() {
+fn jsforce_is_refused_without_them() {
     let stage = Stage::with_client(&OAUTH2_SERVER, "id = \"conf\"");
     let outcome = run(&stage, "clients/jsforce.mjs", &CONFIDENTIAL);
     assert_eq!(outcome["ok"], false, "{outcome}");

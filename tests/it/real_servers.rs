@@ -1,6 +1,5 @@
-//! What must hold in front of every real server, in its every response mode: PKCE is enforced, and people notice nothing.
-//! That no code of the server's own gets out, and none comes back unverified, each [`Stage`](crate::support::stage::Stage)
-//! checks by itself.
+//! Tests with every real server and each of its response modes: PKCE is enforced, and users notice nothing. Each
+//! [`Stage`](crate::support::stage::Stage) also checks that no code of the server leaks, and that none comes back unverified.
 
 mod again;
 mod bare;
@@ -9,7 +8,7 @@ mod people;
 mod pkce;
 mod sloppy;
 
-/// Makes of each function a test per server: of those that show pages, or of all.
+/// Makes a test per server of each function: for the servers with pages, or for all.
 macro_rules! on_every_server {
     ($($test:ident),* $(,)?) => {
         on_every_server!(@ oauth2_mock_server OAUTH2_MOCK_SERVER $($test)*);

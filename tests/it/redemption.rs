@@ -1,5 +1,5 @@
-//! The walk, against an upstream that gives a code and a token to whoever asks. Every [`Rig`](crate::support::rig::Rig) looks
-//! by itself for redemptions that no test knows of.
+//! Complete sign-ins, with an upstream that issues a code and a token for every request. Every
+//! [`Rig`](crate::support::rig::Rig) checks for redemptions that the test did not announce.
 
 mod browsers;
 mod client;
@@ -22,7 +22,7 @@ mod verifier;
 
 use crate::support::http::Response;
 
-/// A page of the gate's own that says this.
+/// A page of the gate with this text.
 #[track_caller]
 fn assert_page(response: &Response, status: u16, says: &str) {
     assert_eq!(response.status, status, "{response}");

@@ -1,5 +1,5 @@
-//! Another configuration while the gate runs: by SIGHUP, and by the file alone. What has begun goes on to its end; what comes is judged
-//! anew; and what is wrong changes nothing.
+//! Configuration changes while the gate runs, by SIGHUP and by the file alone. Requests in progress end under the old
+//! configuration, new ones are judged under the new one, and an invalid file changes nothing.
 
 mod against;
 mod files;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::gate::Gate;
 
-/// The lines about one event.
+/// The log lines of one event.
 fn events(gate: &Gate, event: &str) -> Vec<Value> {
     let log = gate.log();
     let lines = log
@@ -24,7 +24,7 @@ fn events(gate: &Gate, event: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until there are so many, and gives the last one.
+/// Waits for `so_many` log lines of this event, and returns the last one.
 #[track_caller]
 fn event(gate: &Gate, name: &str, so_many: usize) -> Value {
     let count = |log: &str| log.matches(&format!("\"event\":\"{name}\"")).count();

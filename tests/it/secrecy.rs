@@ -1,5 +1,5 @@
-//! No code, verifier, state, token or secret in any log, metric or error page, however detailed the log and however broken the
-//! request. Every secret here is a canary: whatever it turns up in is wrong, but for the answer that it is meant for.
+//! No code, verifier, state, token or secret appears in a log, metric or error page, at any log level and for any malformed
+//! request. Every secret in these tests is a canary: it may only appear in the answer for which it is meant.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::support::params::{encode, s256, unguessable};
 use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request, target};
 use crate::support::scripted::{Act, Shape, Then, json as json_reply, reply};
 
-/// Secrets by what they are.
+/// Secrets by kind.
 struct Canaries(BTreeMap<&'static str, Vec<String>>);
 
 impl Canaries {
@@ -21,14 +21,14 @@ impl Canaries {
         self.0.entry(what).or_default().push(secret.to_owned());
     }
 
-    /// A new secret of that kind, with characters that are written in more than one way.
+    /// A new secret of that kind, with characters that have several encodings.
     fn mint(&mut self, what: &'static str) -> String {
         let secret = format!("{what}/{}", unguessable());
         self.add(what, &secret);
         secret
     }
 
-    /// In any of the ways in which it may be written.
+    /// The text contains no secret in any encoding, except those of the kinds in `but`.
     #[track_caller]
     fn assert_absent(&self, text: &[u8], place: &str, but: &[&str]) {
         for (what, secrets) in self.0.iter().filter(|(what, _)| !but.contains(what)) {
@@ -69,7 +69,7 @@ impl Watch {
         let log = format!("level = \"trace\"\nformat = \"{format}\"");
         let rig = Rig::with(Config {
             log: &log,
-            upstream: "response = \"5s\"", // long enough for a machine that tests other things meanwhile
+            upstream: "response = \"5s\"", // long enough for a busy machine
             ..Config::default()
         });
         let mut canaries = Canaries(BTreeMap::new());
@@ -87,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// A request whose every secret is a canary.
+    /// A request in which every secret is a canary.
     fn authorization(&mut self) -> Authorization {
         let mut authorization = self.rig.authorization();
         authorization.verifier = unguessable();
@@ -116,7 +116,7 @@ impl Watch {
         (authorization, code)
     }
 
-    /// Refused, one way or another; and nothing of what was sent comes back, but for what is listed.
+    /// The answer is a refusal and repeats no secret, except those of the listed kinds.
     #[track_caller]
     fn refused(&self, response: &Response, but: &[&str]) {
         assert!(
@@ -141,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// Everything that was ever written or can be asked for.
+    /// Checks the log, the metrics and the other admin pages.
     fn finish(mut self) {
         let admin = self.rig.gate.address("admin");
         for path in ["/metrics", "/readyz", "/livez", "/nothing"] {
@@ -161,7 +161,7 @@ fn in_every_format(check: impl Fn(&mut Watch)) {
     for format in ["json", "text"] {
         let mut watch = Watch::new(format);
         check(&mut watch);
-        // Enough lines to be sure that there is a log at this level at all.
+        // At least this many lines, to be sure that the log works at this level.
         for _ in 0..60 {
             watch.rig.get_with("/page", &[("Cookie", &watch.cookie)]);
         }
@@ -170,7 +170,7 @@ fn in_every_format(check: impl Fn(&mut Watch)) {
 }
 
 #[test]
-fn good_sign_ins_leave_no_trace_of_their_secrets() {
+fn successful_sign_ins_leave_no_secret() {
     in_every_format(|watch| {
         for shape in [Shape::Query(302), Shape::Fragment(302), Shape::FormPost] {
             watch.rig.upstream.answer_with(shape);
@@ -211,7 +211,7 @@ fn good_sign_ins_leave_no_trace_of_their_secrets() {
 }
 
 #[test]
-fn refused_redemptions_leave_none() {
+fn refused_redemptions_leave_no_secret() {
     in_every_format(|watch| {
         let (authorization, code) = watch.sign_in();
         let right = authorization
@@ -231,7 +231,7 @@ fn refused_redemptions_leave_none() {
         ] {
             watch.refused_everywhere("POST", "/token", &[], Some(&form.encoded()));
         }
-        // Burnt by now.
+        // The code is burnt now.
         watch.refused_everywhere(
             "POST",
             "/token",
@@ -242,7 +242,7 @@ fn refused_redemptions_leave_none() {
 }
 
 #[test]
-fn malformed_token_requests_leave_none() {
+fn malformed_token_requests_leave_no_secret() {
     in_every_format(|watch| {
         let (authorization, code) = watch.sign_in();
         let right = authorization
@@ -307,7 +307,7 @@ fn malformed_token_requests_leave_none() {
 }
 
 #[test]
-fn what_is_not_even_http_leaves_none() {
+fn malformed_http_leaves_no_secret() {
     in_every_format(|watch| {
         let (authorization, code) = watch.sign_in();
         let right = authorization.redemption(&code).encoded();
@@ -338,10 +338,10 @@ fn what_is_not_even_http_leaves_none() {
     });
 }
 
-/// The log at this level has a line for each request, with its path. Links that reset a password are secrets, and so is what a client
-/// writes in a place that is not for secrets.
+/// At this level the log has a line for each request, with its path. Password reset links are secrets, and so may be anything
+/// else that a client puts into a path.
 #[test]
-fn paths_and_methods_leave_none() {
+fn paths_and_methods_leave_no_secret() {
     in_every_format(|watch| {
         let (authorization, code) = watch.sign_in();
         let entry = watch.rig.entry(&watch.rig.authorization());
@@ -388,7 +388,7 @@ fn paths_and_methods_leave_none() {
 }
 
 #[test]
-fn refused_and_malformed_authorization_requests_leave_none() {
+fn refused_and_malformed_authorization_requests_leave_no_secret() {
     in_every_format(|watch| {
         let good = watch.authorization();
         let plain = good
@@ -422,7 +422,7 @@ fn refused_and_malformed_authorization_requests_leave_none() {
             );
             watch.refused_everywhere("PUT", &bad, &[], None);
         }
-        // The client's own state goes back to the client, and nothing else.
+        // Only the client's own state goes back to the client.
         watch.sign_in();
         for mode in ["query", "fragment", "form_post"] {
             let bad = watch
@@ -441,7 +441,7 @@ fn refused_and_malformed_authorization_requests_leave_none() {
 }
 
 #[test]
-fn continuations_that_are_refused_leave_none() {
+fn refused_continuations_leave_no_secret() {
     in_every_format(|watch| {
         watch.rig.upstream.answer_with(Shape::Login);
         let authorization = watch.authorization();
@@ -469,7 +469,7 @@ fn continuations_that_are_refused_leave_none() {
         ] {
             watch.refused_everywhere("POST", &entry, &[], Some(&form));
         }
-        // Well formed, and alive nowhere.
+        // Well-formed handles that do not exist.
         let elsewhere = Rig::new();
         let dead = elsewhere.entry(&elsewhere.authorization());
         let dead = handle_of(&dead);
@@ -484,7 +484,7 @@ fn continuations_that_are_refused_leave_none() {
 }
 
 #[test]
-fn answers_that_cannot_be_delivered_leave_none() {
+fn answers_that_cannot_be_delivered_leave_no_secret() {
     in_every_format(|watch| {
         for shape in [
             Shape::Json,
@@ -526,7 +526,7 @@ fn answers_that_cannot_be_delivered_leave_none() {
 }
 
 #[test]
-fn an_upstream_that_fails_leaves_none() {
+fn a_failing_upstream_leaves_no_secret() {
     in_every_format(|watch| {
         for act in [
             Act::Say(Vec::new(), Then::Close),
@@ -578,9 +578,9 @@ fn an_upstream_that_fails_leaves_none() {
     });
 }
 
-/// No secret, and no less in the way: whoever asks chooses how long the name is by which he goes.
+/// An identifier is not a secret, but its length is chosen by the client and must not fill the log.
 #[test]
-fn a_client_with_a_long_name_gets_a_short_line() {
+fn a_long_client_identifier_is_shortened_in_the_log() {
     let rig = Rig::new();
     let name = format!("%22%0a%1b%5b{}", "%C3%A9".repeat(2000));
     let target = format!("/authorize?response_type=code&state=s&client_id={name}x");

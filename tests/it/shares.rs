@@ -1,4 +1,5 @@
-//! Who takes what there is leaves as much to others: connections, requests in flight, uploads, descriptors; and a crowd is no attack.
+//! A network that takes all places that it can get leaves the same number to others: connections, requests in flight, uploads,
+//! descriptors. A crowd of users is not treated as an attack.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::thread::sleep;
@@ -15,7 +16,7 @@ use crate::support::scripted::{Act, Then, reply};
 
 const UPLOAD: &str = "Content-Type: image/png\r\nContent-Length: 1000000\r\n\r\na";
 
-/// One of loopback: each number is another /24.
+/// A loopback address; each number is in another /24.
 fn network(number: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, number, 1).into()
 }
@@ -43,7 +44,7 @@ fn whole_upload() -> Vec<u8> {
     format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\n{head}{body}").into_bytes()
 }
 
-/// A client that is turned away asks again, as it was told to; what others hold is taken back from round to round.
+/// A refused client tries again, as `Retry-After` says, while the gate takes back places from others in each round.
 #[track_caller]
 fn assert_served(rig: &Rig, number: u8, bytes: &[u8]) {
     let is_served = |_| {
@@ -65,7 +66,7 @@ fn one_network_leaves_a_quarter_of_the_requests_in_flight_to_others() {
     let held: Vec<_> = (0..6).map(|_| from(&rig, 1, &never)).collect();
     rig.upstream.wait_until(|ledger| ledger.len() == 6);
     assert_eq!(from(&rig, 1, &page()).response().status, 503);
-    // Another address of the same network counts with it.
+    // Another address of the same network shares the limit.
     let mut neighbour = Connection::open_from(Ipv4Addr::new(127, 0, 1, 77).into(), rig.address());
     neighbour.send(&page());
     assert_eq!(neighbour.response().status, 503);
@@ -75,9 +76,10 @@ fn one_network_leaves_a_quarter_of_the_requests_in_flight_to_others() {
     drop(held);
 }
 
-/// The first takes most, the next half of the rest: without taking back there would be no place after five of them.
+/// The first network takes most places, the next half of the rest: unless the gate takes places back, five networks would leave
+/// none.
 #[test]
-fn networks_that_upload_without_end_leave_a_place_for_uploads_of_others_and_for_all_else() {
+fn networks_with_endless_uploads_leave_places_for_uploads_and_requests_of_others() {
     let rig = limited("in_flight = 64\nbody_read = \"1h\"");
     let unfinished = format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\n{UPLOAD}");
     let mut held = Vec::new();
@@ -92,9 +94,9 @@ fn networks_that_upload_without_end_leave_a_place_for_uploads_of_others_and_for_
 }
 
 #[test]
-fn networks_that_read_no_answer_leave_a_place_for_others() {
+fn networks_that_do_not_read_answers_leave_a_place_for_others() {
     let rig = limited("in_flight = 16\nbody_read = \"1h\"");
-    // Less than is read of a page, more than the kernel takes for both sides.
+    // Below the length that the gate reads of a page, and more than the kernel buffers on both sides.
     let fields = [("Content-Type", "text/html")];
     let large = reply("200 OK", &fields, &vec![b'x'; 1_000_000]);
     rig.upstream.on("/large", Act::Say(large, Then::GoOn));
@@ -113,7 +115,7 @@ fn networks_that_read_no_answer_leave_a_place_for_others() {
     drop(held);
 }
 
-/// The upstream has answered, and its connection is taken for as long as the body comes.
+/// The upstream has answered, but its connection stays in use until the body is complete.
 #[test]
 fn an_upload_that_was_answered_before_its_end_keeps_its_place() {
     let mut rig = limited("in_flight = 2");
@@ -132,9 +134,9 @@ fn an_upload_that_was_answered_before_its_end_keeps_its_place() {
     }));
 }
 
-/// What has a bound has to be counted: connections with their heads and bodies, requests with their answers, records.
+/// Every limited resource is counted: connections with their heads and bodies, requests with their answers, records.
 #[test]
-fn what_is_held_is_counted_and_what_is_gone_is_not() {
+fn connections_requests_and_records_are_counted_until_they_end() {
     let mut rig = limited("body_read = \"1h\"");
     let large = reply(
         "200 OK",
@@ -173,7 +175,7 @@ fn what_is_held_is_counted_and_what_is_gone_is_not() {
     assert_eq!(rig.gate.metric(pending), 3);
 }
 
-/// Whatever they wait for: a first byte, a head, a body.
+/// Whatever these connections wait for: a first byte, a head, a body.
 #[test]
 fn networks_that_hold_connections_leave_as_many_for_others() {
     let body = format!(
@@ -195,13 +197,13 @@ fn networks_that_hold_connections_leave_as_many_for_others() {
     }
 }
 
-/// All are at the same step at once, which is more than a minute makes of them.
+/// All users perform each step at the same time, which is more than one minute of real traffic.
 fn crowd(server: &str, users: usize, fields_of: impl Fn(usize) -> String) {
     let rig = Rig::with(Config {
         server,
         ..Config::default()
     })
-    // What each of them gets is looked at here.
+    // The test checks every answer itself.
     .unguarded();
     let ask = |user: usize, target: &str, cookie: &str, form: Option<&str>| -> Response {
         let forwarded = fields_of(user);
@@ -223,7 +225,7 @@ fn crowd(server: &str, users: usize, fields_of: impl Fn(usize) -> String) {
         .into_iter()
         .enumerate()
         .map(|(user, (authorization, entry))| {
-            let location = entry.header("location").expect("a 303 leads somewhere");
+            let location = entry.header("location").expect("a 303 has a Location");
             let answer = ask(user, location, &cookie_of(&entry).unwrap_or_default(), None);
             let answer = authorization_response(&answer, &authorization)
                 .unwrap_or_else(|| panic!("user {user}: {answer}"));
@@ -249,7 +251,7 @@ fn two_hundred_users_behind_one_address_sign_in() {
     crowd("", 200, |_| "198.51.100.1".to_owned());
 }
 
-/// Browsers keep connections, six each, and ask over all of them.
+/// Browsers keep six connections each, and use all of them.
 #[test]
 fn browsers_behind_one_address_keep_their_connections() {
     let rig = Rig::new();
@@ -264,7 +266,7 @@ fn browsers_behind_one_address_keep_their_connections() {
     }
 }
 
-/// Some are kept: for the upstream, for health and for metrics.
+/// The gate reserves descriptors for the upstream, health and metrics.
 #[test]
 fn held_connections_leave_descriptors_for_the_upstream_and_the_admin_listener() {
     let mut rig = Rig::with_descriptors(Config::default(), 400);
@@ -288,14 +290,14 @@ fn held_connections_leave_descriptors_for_the_upstream_and_the_admin_listener() 
 }
 
 #[test]
-fn running_out_of_descriptors_is_told_as_what_it_is() {
+fn running_out_of_descriptors_is_reported_as_such() {
     let mut rig = Rig::new();
     let mut client = rig.connect();
     client.send(&request("GET", "/page", &[], None));
     assert_eq!(client.response().status, 200);
     rig.upstream.refuse();
     rig.upstream.accept();
-    // Not one more than there are now.
+    // No more descriptors than are open now.
     rig.gate.limit_descriptors(8);
     client.send(&request("GET", "/page", &[], None));
     let answer = client.response();
@@ -309,10 +311,11 @@ fn running_out_of_descriptors_is_told_as_what_it_is() {
     let failed = "pkce_gate_upstream_errors_total{upstream=\"scripted\",fault=\"descriptors\"}";
     assert_eq!(rig.gate.metric(failed), 1);
     client.send(&request("GET", "/page", &[], None));
-    assert_eq!(client.response().status, 200, "and goes on");
+    assert_eq!(client.response().status, 200, "the gate continues to serve");
 }
 
-/// What is taken of them after their answer, so that they see it, holds no place that another connection needs.
+/// The gate reads the rest of a refused request so that its client sees the answer; meanwhile the connection must not block
+/// another.
 #[test]
 fn connections_that_were_refused_give_way_like_others() {
     let mut rig = limited("connections = 64\nconnections_per_peer = 8");

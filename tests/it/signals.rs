@@ -1,4 +1,4 @@
-//! What an operator reads of a request: whose it was, where its answer would have gone, and how many like it there were.
+//! What operators can learn about a request from the log: its client, its redirect origin, and the number of similar requests.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::params::{s256, unguessable};
 use crate::support::raw::Connection;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, request, target};
 
-/// The lines about one event.
+/// The log lines of one event.
 fn events(log: &str, event: &str) -> Vec<Value> {
     let lines = log.lines();
     let lines = lines.filter_map(|line| serde_json::from_str(line).ok());
@@ -27,7 +27,7 @@ fn last_decision(rig: &Rig, so_many: usize) -> Value {
 }
 
 #[test]
-fn a_decision_names_the_peer_and_the_origin_of_the_redirect_uri_and_no_more_of_it() {
+fn a_decision_names_the_peer_and_only_the_origin_of_the_redirect_uri() {
     let rig = Rig::new();
     let secret = unguessable();
     let path = format!("/{secret}");
@@ -47,7 +47,7 @@ fn a_decision_names_the_peer_and_the_origin_of_the_redirect_uri_and_no_more_of_i
     decided("allowed", Some("https://app.test:8443"));
     rig.enter(&with_secrets.clone().without("code_challenge"));
     decided("refused", Some("https://app.test:8443"));
-    // One that cannot be read names it all the same.
+    // A request that cannot be parsed names them as well.
     rig.get(&twice);
     decided("refused", Some("https://app.test:8443"));
     rig.get(&format!("{twice}&redirect_uri=https%3A%2F%2Fother.test"));
@@ -88,7 +88,7 @@ fn a_decision_names_the_peer_and_the_origin_of_the_redirect_uri_and_no_more_of_i
 }
 
 #[test]
-fn behind_a_trusted_proxy_the_peer_is_the_one_that_it_speaks_for() {
+fn behind_a_trusted_proxy_the_peer_is_the_forwarded_client() {
     let said = |server: &str, fields: &[(&str, &str)]| {
         let rig = Rig::with(Config {
             server,
@@ -116,12 +116,12 @@ fn behind_a_trusted_proxy_the_peer_is_the_one_that_it_speaks_for() {
         said(trusted, &[("X-Forwarded-For", "\"injected\":1")]),
         "127.0.0.1"
     );
-    // Anybody may write it.
+    // Any client can send this field.
     assert_eq!(said("", &[chain, forwarded]), "127.0.0.1");
 }
 
 #[test]
-fn a_request_for_another_host_names_it_in_the_log() {
+fn a_request_for_an_unknown_host_is_logged_with_the_host() {
     let rig = Rig::with(Config {
         upstream: "hosts = [\"gate.test\"]",
         ..Config::default()
@@ -140,7 +140,7 @@ fn a_request_for_another_host_names_it_in_the_log() {
         };
         rig.gate.log_until(is_told);
     }
-    // What is no host is anything.
+    // An invalid `Host` is not logged.
     for host in ["gate.test:+80", "a word", "user:secret@gate.test", "\"x\""] {
         assert_eq!(ask(host).status, 400, "{host}");
     }
@@ -154,7 +154,7 @@ fn a_request_for_another_host_names_it_in_the_log() {
 
 /// Fails without `telemetry::sampler`.
 #[test]
-fn a_flood_of_refusals_leaves_few_lines_and_is_counted() {
+fn a_flood_of_refusals_logs_few_lines_and_is_counted() {
     const FLOOD: usize = 2000;
     let mut rig = Rig::new();
     let mut client = Connection::open(rig.address());
@@ -163,7 +163,7 @@ fn a_flood_of_refusals_leaves_few_lines_and_is_counted() {
         client.send(&request("GET", target, &[], None));
         assert_eq!(client.response().status, 400);
     }
-    // Another client, and another kind.
+    // Another client and another kind are sampled separately.
     let malformed = format!("/authorize?client_id=busy&code_challenge={}=", s256("x"));
     for target in ["/authorize?client_id=rare&response_type=code", &malformed] {
         client.send(&request("GET", target, &[], None));
@@ -182,7 +182,7 @@ fn a_flood_of_refusals_leaves_few_lines_and_is_counted() {
 }
 
 #[test]
-fn a_decision_names_the_method_of_the_challenge_and_the_client_also_where_only_its_sign_in_does() {
+fn a_decision_names_the_challenge_method_and_the_client_even_if_only_the_sign_in_names_it() {
     let rig = Rig::tables(
         "[[upstream.client]]\nid = \"old\"\nmethods = [\"S256\", \"plain\"]\nuntil = \"2999-12-31\"\nowner = \"o\"\nreason = \"r\"\n",
     );
@@ -197,7 +197,7 @@ fn a_decision_names_the_method_of_the_challenge_and_the_client_also_where_only_i
     let new = rig.authorization();
     let code = rig.code_for(&new);
     assert_eq!(last_decision(&rig, 2)["method"], "S256");
-    // The request names no client; the code is one of its sign-ins.
+    // The request names no client; its code belongs to one of the client's sign-ins.
     let wrong = new
         .redemption(&code)
         .without("client_id")

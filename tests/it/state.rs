@@ -1,4 +1,4 @@
-//! The client's `state` makes the way there and back untouched, though the server never sees it.
+//! The client's `state` comes back unchanged, although the server never sees it.
 
 use crate::real_servers::on_every_server;
 use crate::support::agent::{Agent, Place, Transcript};
@@ -7,16 +7,16 @@ use crate::support::servers::{DJANGO_OAUTH_TOOLKIT, Target};
 use crate::support::stage::Stage;
 
 on_every_server! {
-    no_state_stays_no_state,
+    an_absent_state_stays_absent,
     one_byte_comes_back,
     five_hundred_and_twelve_bytes_come_back,
     two_thousand_bytes_come_back,
 }
 
-/// `&state=` and a handle: how much longer than the client's the authorization request may be that the server sees.
+/// `&state=` and a handle: the maximum by which the authorization request at the server is longer than the client's.
 const HANDLE: usize = "&state=".len() + 32;
 
-fn no_state_stays_no_state(target: &'static Target) {
+fn an_absent_state_stays_absent(target: &'static Target) {
     comes_back(target, None);
 }
 
@@ -53,7 +53,7 @@ fn comes_back(target: &'static Target, sent: Option<&str>) {
         Some(text) => stage.authorization().with("state", text),
         None => stage.authorization().without("state"),
     };
-    let telling = sent.filter(|text| text.len() > 1); // one byte is in every log
+    let telling = sent.filter(|text| text.len() > 1); // a log contains any single byte by chance
     stage.keep_out_of_the_log(telling.map(str::to_owned));
 
     let url = stage.url(&authorization);
@@ -68,7 +68,7 @@ fn comes_back(target: &'static Target, sent: Option<&str>) {
     assert_token(&stage.token(&authorization.redemption(response.code())));
 }
 
-/// Everything that some encoding on the way treats in its own manner.
+/// Characters that some encoding on the way could change.
 fn awkward(bytes: usize) -> String {
     let mut text = r#"&=+%# é"'<>/?;%26\"#.repeat(bytes);
     text.truncate(text.floor_char_boundary(bytes));

@@ -1,5 +1,5 @@
-//! What the tests stand on. A test begins with a [`Stage`](stage::Stage): one real server, with a gate in front of it; or with
-//! a [`Rig`](rig::Rig): a gate in front of an upstream that does what the test says.
+//! Shared parts of the tests. A test begins with a [`Stage`](stage::Stage), a real server with a gate in front of it; or with a
+//! [`Rig`](rig::Rig), a gate in front of a scripted upstream.
 
 pub(crate) mod agent;
 pub(crate) mod client;

@@ -1,4 +1,4 @@
-//! The house keeps its shape: who may import whom, and how large a file may grow. See ARCHITECTURE.md.
+//! Checks the structure of the source: allowed imports, and the size of files. See ARCHITECTURE.md.
 
 mod circles;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rank of each module; imports go downward, or sideways only as listed below.
+/// Rank of each module: it may import modules of lower rank, unless `ONLY` says otherwise.
 const RANKS: [(&str, u8); 24] = [
     ("oauth", 0),
     ("clock", 0),
@@ -34,7 +34,7 @@ const RANKS: [(&str, u8); 24] = [
     ("fuzzing", 9),
 ];
 
-/// What modules of these ranks may import of the lower ones; the others may import all that is below them.
+/// The only modules that these may import. Modules that are not listed may import all modules of lower rank.
 const ONLY: [(&str, &[&str]); 11] = [
     ("spelling", &["work", "oauth", "flow"]),
     ("route", &["oauth", "spelling"]),
@@ -52,7 +52,7 @@ const ONLY: [(&str, &[&str]); 11] = [
     ("pages", &["policy", "telemetry"]),
 ];
 
-/// What is pure: bytes and records in, decisions out.
+/// Modules without I/O, runtime, clock and randomness.
 const PURE: [&str; 7] = [
     "oauth",
     "spelling",
@@ -63,10 +63,10 @@ const PURE: [&str; 7] = [
     "answer",
 ];
 
-/// Of these the two that read requests and answers may name the types of `http`: a URI, a map of fields.
+/// Pure modules that may use the message types of the `http` crate.
 const READS_MESSAGES: [&str; 2] = ["route", "answer"];
 
-/// Crates that have no business there: they do I/O, know HTTP, or read clocks.
+/// Crates that pure modules must not use: they do I/O, know HTTP, or read clocks.
 const IMPURE: [&str; 11] = [
     "http",
     "hyper",
@@ -83,7 +83,7 @@ const IMPURE: [&str; 11] = [
 
 const LINES: usize = 500;
 
-/// Each file with the module that it belongs to and its lines before the tests.
+/// Each file with its module, and its lines before the tests.
 fn sources() -> Vec<(PathBuf, String, Vec<String>)> {
     let mut files = Vec::new();
     collect(
@@ -189,7 +189,7 @@ fn imports_go_downward() {
 }
 
 #[test]
-fn the_core_knows_no_io() {
+fn the_core_does_no_io() {
     let mut wrong = Vec::new();
     for (path, module, code) in sources() {
         if !PURE.contains(&module.as_str()) {
@@ -224,7 +224,7 @@ fn the_core_knows_no_io() {
 }
 
 #[test]
-fn only_policy_reads_the_mode_of_a_verdict_and_makes_the_proof() {
+fn only_policy_makes_a_cleared() {
     for (path, module, code) in sources() {
         if module != "policy" {
             let text = code.join("\n");
@@ -238,7 +238,7 @@ fn only_policy_reads_the_mode_of_a_verdict_and_makes_the_proof() {
 }
 
 #[test]
-fn files_stay_readable() {
+fn files_are_at_most_500_lines() {
     let long: Vec<String> = sources()
         .iter()
         .filter(|(_, _, code)| code.len() > LINES)
@@ -253,7 +253,7 @@ fn files_stay_readable() {
 }
 
 #[test]
-fn every_module_is_in_the_map() {
+fn architecture_lists_every_module() {
     let map =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
     for (_, module, _) in sources() {

@@ -1,5 +1,5 @@
-//! Two promises that make a first installation safe: in report mode not one byte differs from what passes with the gate
-//! switched off, and enforce refuses exactly what report records.
+//! In report mode requests and answers are the same, byte for byte, as with the gate switched off; and enforce refuses exactly
+//! the requests that report records.
 
 mod decisions;
 mod unchanged;

@@ -1,7 +1,7 @@
 """Writes the system call filters of a systemd unit as one program for the kernel to standard output, as `bwrap --seccomp` takes it.
 
-Debian's python3-seccomp makes it, and `systemd-analyze syscall-filter` says what is in a set; neither needs a running systemd. The
-directives mean what systemd.exec(5) says they mean. One that begins like these and is not known here is an error, not left out.
+Debian's python3-seccomp compiles it, and `systemd-analyze syscall-filter` lists the members of a set; neither needs a running systemd.
+The directives are those of systemd.exec(5). An unknown directive of this family is an error.
 """
 
 import errno
@@ -15,13 +15,13 @@ from seccomp import ALLOW, EQ, MASKED_EQ, Arg
 WRITE, EXECUTE = 2, 4
 NAMESPACES = 0x7E020080  # CLONE_NEW*
 FAMILIES = {name: getattr(socket, name) for name in ("AF_INET", "AF_INET6", "AF_UNIX")}
-# The first only says with what a call is refused. Of the others the filter says enough without them: namespaces are seen to below,
-# real-time scheduling is in @resources, and set-user-ID bits need a file system that can be written.
+# The first one only sets the error of a refused call. The others are covered: namespaces are handled below, real-time scheduling is in
+# @resources, and set-user-ID bits need a writable file system.
 OTHERS = {"SystemCallErrorNumber", "RestrictSUIDSGID", "RestrictNamespaces", "RestrictRealtime"}
 
 
 def expanded(name):
-    """The system calls of a set, and of the sets in it."""
+    """The system calls in a set, including nested sets."""
     if not name.startswith("@"):
         return {name}
     command = ["systemd-analyze", "--no-pager", "syscall-filter", name]
@@ -31,7 +31,7 @@ def expanded(name):
 
 
 def allowed(filters):
-    """SystemCallFilter= lines, in order: the first says whether it lists what is allowed."""
+    """The allowed system calls after all SystemCallFilter= lines, in order."""
     calls = set()
     for line in filters:
         denies = line.startswith("~")
@@ -53,7 +53,7 @@ def program(unit):
         if name == "SystemCallFilter":
             filters.append(value)
         elif name == "SystemCallArchitectures" and value == "native":
-            pass  # the only one that a filter has unless it is told others
+            pass  # the default of a filter
         elif name == "RestrictAddressFamilies":
             families = [FAMILIES[family] for family in value.split()]
             special["socket"] = [[Arg(0, EQ, family)] for family in families]
@@ -65,8 +65,8 @@ def program(unit):
         elif (name, value) == ("LockPersonality", "yes"):
             special["personality"] = [[Arg(0, EQ, 0)]]
         elif name not in OTHERS:
-            sys.exit(f"{name}={value} is not known here")
-    # RestrictNamespaces=yes: as systemd does it, callers of clone3 have to take clone, whose flags can be seen.
+            sys.exit(f"{name}={value} is not supported here")
+    # RestrictNamespaces=yes: like systemd, refuse clone3 with ENOSYS, so that callers use clone, whose flags a filter can check.
     special["clone"] = [[Arg(0, MASKED_EQ, NAMESPACES, 0)]]
     calls = allowed(filters) - {"clone3"}
     for call in calls:
@@ -74,7 +74,7 @@ def program(unit):
             try:
                 made.add_rule(ALLOW, call, *arguments)
             except (ValueError, RuntimeError):
-                continue  # of another architecture
+                continue  # exists on another architecture only
     made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     made.export_bpf(sys.stdout.buffer)
 

@@ -1,7 +1,7 @@
-"""Authlib's authorization server on Flask, in the shape of its documentation's example, PKCE not registered: it ignores it.
+"""Authlib's authorization server on Flask, like the example in its documentation. PKCE is not registered, so it is ignored.
 
-Worth testing: client_secret_post alone, so that whoever comes with HTTP Basic is told 400 and not 401; consent posted to the
-authorization URL with the query still on it; query and body are one to it, at both endpoints.
+Its particular behaviour: only client_secret_post, and 400 instead of 401 for HTTP Basic; consent is posted to the authorization URL
+including its query; query and body are merged, at both endpoints.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # everything here is on loopback, without TLS
+os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # the tests use loopback without TLS
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer  # noqa: E402
 from authlib.oauth2 import OAuth2Error  # noqa: E402

@@ -1,7 +1,7 @@
-"""django-allauth's identity provider as a project in one file: its own login and consent pages, its own endpoints.
+"""django-allauth's identity provider as a project in one file, with its own login and consent pages and its own endpoints.
 
-Worth testing: consent is posted to the bare authorization path; the whole authorization request comes back signed in one field, and
-that field is called `request`. It demands PKCE of public clients, which is switched off here: the gate is to do it alone.
+Its particular behaviour: consent is posted to the authorization path without a query; a signed field named `request` contains the whole
+authorization request. It requires PKCE for public clients, which is switched off here, so that only the gate enforces it.
 """
 
 import django
@@ -23,7 +23,7 @@ configure(
 )
 django.setup()
 
-# Django can be imported in full only from here on.
+# These imports need the settings above.
 from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator  # noqa: E402
 from allauth.idp.oidc.models import Client  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402

@@ -1,8 +1,8 @@
-"""django-oauth-toolkit as a project in one file: Django's own login view, the toolkit's own pages and endpoints; PKCE off.
+"""django-oauth-toolkit as a project in one file, with Django's login view and the toolkit's pages and endpoints; PKCE is off.
 
-Worth testing: a login page with a CSRF token; consent posted to the authorization path with the query still on it and empty
-PKCE fields; multipart, repeated parameters and `//token` accepted; a login that forgets where to go when the authorization URL
-is longer than 2,048 characters.
+Its particular behaviour: a login page with a CSRF token; consent is posted to the authorization path including its query, with empty
+PKCE fields; it accepts multipart, repeated parameters and `//token`; after the login it does not continue if the authorization URL is
+longer than 2,048 characters.
 """
 
 import django
@@ -29,7 +29,7 @@ configure(
 )
 django.setup()
 
-# Django can be imported in full only from here on.
+# These imports need the settings above.
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402

@@ -1,4 +1,4 @@
-"""What the Django fixtures share: the settings of a small site, and its server."""
+"""Shared by the Django fixtures: the settings of a small site, and its server."""
 
 import os
 
@@ -23,7 +23,7 @@ def configure(urls, apps, middleware=(), templates=(), **more):
             "django.contrib.auth.middleware.AuthenticationMiddleware",
             *middleware,
         ],
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # a login costs a millisecond, not half a second
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # a login takes a millisecond instead of half a second
         ROOT_URLCONF=urls,
         SECRET_KEY="a key that signs cookies",
         STATIC_URL="/static/",
@@ -44,7 +44,7 @@ def configure(urls, apps, middleware=(), templates=(), **more):
 
 class Handler(WSGIRequestHandler):
     def get_environ(self):
-        return {**super().get_environ(), "RAW_URI": self.path}  # PATH_INFO is decoded, and the ledger wants what was sent
+        return {**super().get_environ(), "RAW_URI": self.path}  # PATH_INFO is decoded; the ledger needs the path as it was sent
 
 
 def serve(application, **paths):

@@ -1,7 +1,7 @@
-# Doorkeeper as a Rails application in one file, without the migration that brings PKCE: it ignores it.
-# Worth testing: an out-of-band redirect URI leads to a page of its own that shows the code; consent is posted to the authorization
-# path with every parameter in a hidden field, and so is a refusal, as `_method=delete`; clients authenticate in the form alone, and
-# whoever comes with HTTP Basic is told 401.
+# Doorkeeper as a Rails application in one file, without the PKCE migration, so that it ignores PKCE.
+# Its particular behaviour: for an out-of-band redirect URI it shows the code on a page; consent is posted to the authorization path
+# with every parameter in a hidden field, and a refusal as `_method=delete`; clients authenticate in the form only, and HTTP Basic gets
+# 401.
 require 'logger'
 require 'tmpdir'
 require 'rails'
@@ -69,7 +69,7 @@ def populate
   end
 end
 
-# Standard input is a pipe held by the test process: however that one ends, the pipe closes.
+# Standard input is a pipe of the test process, which closes however that process ends.
 def leave_with_the_test_process
   Thread.new do
     $stdin.read

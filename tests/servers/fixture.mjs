@@ -1,12 +1,12 @@
-// What every Node fixture shares: how it is started, how it ends, and its ledger.
+// Start, end and ledger of every Node fixture.
 //
-// The ledger is the tests' independent witness. It sits around the package's request listener, so the package under test
-// stays exactly as published, and it answers on the server's own port, which the tests reach without the gate.
+// The ledger records independently what the server received and issued. It wraps the package's request listener, so the package
+// under test is unmodified, and the tests read it on the server's own port, without the gate.
 import { createServer } from 'node:http';
 
 const [, , port, publicUrl] = process.argv;
 
-/** The URL under which clients reach this server: the gate's, when there is one. */
+/** The URL under which clients reach this server: the gate's, if there is a gate. */
 export const issuer = publicUrl ?? `http://127.0.0.1:${port}`;
 
 export const redirectUris = ['http://127.0.0.1:9999/cb', ...(process.env.REDIRECT_URIS ?? '').split(' ').filter(Boolean)];
@@ -18,11 +18,11 @@ export function serve(listener, paths) {
     if (req.url === '/__ledger') return res.end(JSON.stringify(ledger));
     if (req.url === '/__ledger/reset') return ledger.reset(), res.end();
     ledger.watch(req, res);
-    // A request may ask to be answered late, in milliseconds: a browser can only click twice at what takes its time.
+    // A request may ask for a delay in milliseconds: a slow answer lets the browser click twice.
     setTimeout(() => listener(req, res), Number(req.headers['x-answer-after'] ?? 0));
   }).listen(Number(port), '127.0.0.1', () => console.log('ready'));
 
-  // Standard input is a pipe held by the test process. However that process ends, the pipe closes and so does the server.
+  // Standard input is a pipe of the test process. However that process ends, the pipe closes, and the server stops.
   process.stdin.resume().on('end', () => process.exit());
 }
 
@@ -48,7 +48,7 @@ class Ledger {
   }
 }
 
-/** The path as the laxest router would read it: a request that slips past by its spelling must not slip past the ledger. */
+/** The path as the most lenient router would read it, so that the ledger misses no spelling of an endpoint. */
 function folded(url) {
   const path = url.split('?')[0].replaceAll(/%[0-9a-f]{2}/gi, decodeURIComponent);
   return path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, '').toLowerCase();
@@ -77,7 +77,7 @@ function record(req, res) {
   };
 }
 
-/** Calls `seen` with the whole body just before the response ends: the ledger is never behind what a client has received. */
+/** Calls `seen` with the whole body just before the response ends, so that the ledger is complete when the client has the response. */
 function onBody(res, seen) {
   const chunks = [];
   for (const name of ['write', 'end']) {

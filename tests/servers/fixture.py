@@ -1,4 +1,4 @@
-"""What every Python fixture shares: how it is started and how it ends. Its ledger is in ledger.py."""
+"""Start and end of every Python fixture. The ledger is in ledger.py."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def signing_key():
 
 
 def leave_with_the_test_process():
-    """Standard input is a pipe held by the test process: however that one ends, the pipe closes."""
+    """Ends this process when standard input closes: it is a pipe of the test process, which closes however that process ends."""
 
     def leave():
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""The ledger of fixture.mjs as WSGI middleware: what the server saw and issued, recorded outside the package under test."""
+"""The ledger of fixture.mjs as WSGI middleware: records what the server received and issued, outside the package under test."""
 
 import io
 import json
@@ -37,7 +37,7 @@ class Ledger:
         for endpoint, folded_path in self.paths.items():
             if folded(path) == folded_path:
                 self.seen[endpoint].append(record)
-        time.sleep(int(environ.get("HTTP_X_ANSWER_AFTER", 0)) / 1000)  # a browser can only click twice at what takes its time
+        time.sleep(int(environ.get("HTTP_X_ANSWER_AFTER", 0)) / 1000)  # a slow answer lets the browser click twice
         return self.watched(environ, start_response, record)
 
     def watched(self, environ, start_response, record):
@@ -58,7 +58,7 @@ class Ledger:
 
 
 def folded(path):
-    """The path as the laxest router would read it: a request that slips past by its spelling must not slip past here."""
+    """The path as the most lenient router would read it, so that the ledger misses no spelling of an endpoint."""
     merged = re.sub("/+", "/", unquote(path)).lower()
     return merged.rstrip("/") or "/"
 

@@ -1,4 +1,4 @@
-# The ledger of fixture.mjs as Rack middleware: what the server saw and issued, recorded outside of the package under test.
+# The ledger of fixture.mjs as Rack middleware: records what the server received and issued, outside the package under test.
 require 'json'
 require 'rack'
 require 'stringio'
@@ -44,7 +44,7 @@ class Ledger
     [status, headers, [body]]
   end
 
-  # The path as the laxest router would read it: a request that slips past by its spelling must not slip past here.
+  # The path as the most lenient router would read it, so that the ledger misses no spelling of an endpoint.
   def folded(path)
     text(Rack::Utils.unescape_path(path)).squeeze('/').sub(%r{(?<=.)/\z}, '').downcase
   end

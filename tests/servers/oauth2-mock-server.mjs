@@ -1,5 +1,5 @@
-// oauth2-mock-server: no login; it lists S256 in its metadata and yet issues a token when the verifier is left out.
-// Worth testing: JSON token bodies, a trailing slash and upper-case paths are all accepted at its token endpoint.
+// oauth2-mock-server: no login; it lists S256 in its metadata, but issues a token without a verifier.
+// Its particular behaviour: the token endpoint accepts JSON bodies, a trailing slash and upper-case paths.
 import { OAuth2Issuer, OAuth2Service } from 'oauth2-mock-server';
 import { issuer, serve } from './fixture.mjs';
 

@@ -1,6 +1,6 @@
-// oauth2-server 3.1 (no PKCE at all: the legacy case) behind express, in the shape of the package's own examples:
-// a model in memory, a cookie session, a login page, then a consent page.
-// Worth testing: consent is posted to the authorization path itself, every parameter repeated in a hidden field.
+// oauth2-server 3.1 (without PKCE, as a legacy server) behind express, like the package's examples: a model in memory, a cookie
+// session, a login page, then a consent page.
+// Its particular behaviour: consent is posted to the authorization path, with every parameter in a hidden field.
 const { randomUUID } = require('node:crypto');
 const express = require('express');
 const OAuth2Server = require('oauth2-server');
@@ -64,7 +64,7 @@ function site(engine, issuer) {
     res.cookie('sid', sid, { httpOnly: true }).redirect(req.body.next);
   });
 
-  // The second path is the shape of Salesforce, for its clients.
+  // The second path is that of Salesforce, for its clients.
   const authorize = ['/oauth/authorize', '/services/oauth2/authorize'];
   app.get(authorize, (req, res) => {
     if (user(req)) return consentPage(res, req.path, req.query);
@@ -81,7 +81,7 @@ function site(engine, issuer) {
   return app;
 }
 
-/** Carries one of the engine's steps between express and the engine's own request and response. */
+/** Runs a step of the engine with an express request and response. */
 function answer(step) {
   return async (req, res) => {
     const response = new OAuth2Server.Response();

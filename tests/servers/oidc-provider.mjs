@@ -1,6 +1,6 @@
 // oidc-provider with its own development login and consent pages, PKCE neither required nor advertised.
-// Worth testing: login in two steps on other paths, the code issued from yet another path, every response mode; whoever sends a
-// DPoP proof is first sent back for a nonce.
+// Its particular behaviour: a login in two steps on other paths, the code is issued on another path, every response mode; the first
+// DPoP proof is rejected with a nonce.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Provider } from 'oidc-provider';
 import { issuer, redirectUris, serve } from './fixture.mjs';
@@ -34,7 +34,7 @@ provider.use(async (ctx, next) => { // a server without PKCE does not advertise 
   await next();
   if (ctx.oidc?.route === 'discovery') delete ctx.body.code_challenge_methods_supported;
 });
-provider.proxy = true; // it believes the X-Forwarded-* of what stands in front of it
+provider.proxy = true; // believes X-Forwarded-*
 provider.on('server_error', (_, error) => console.error(error));
 
 serve(provider.callback(), { authorize: ['/auth'], token: ['/token'] });

@@ -1,9 +1,9 @@
-//! Attacks 77 to 109: what OAuth itself is attacked with.
+//! Attacks 77 to 109: attacks on OAuth itself.
 //!
-//! Seen to fail: 77 and 95 to 101 without `policy::authorize`; 78 and 87 without the verifier of `policy::redeem`, 84 without its
-//! client, 85 without its redirect URI; 79 to 81 without the claim (`redeem` that leaves the record as it is); 89 without
-//! `browser::check`; 88 without `Submission::continues`. 86 is held by a store for each upstream (`App::bind`): there is no guard to
-//! be removed.
+//! 77 and 95 to 101 fail without `policy::authorize`; 78 and 87 without the verifier of `policy::redeem`, 84 without its
+//! client, 85 without its redirect URI; 79 to 81 without the claim (a `redeem` that leaves the record unchanged); 89 without
+//! `browser::check`; 88 without `Submission::continues`. For 86 each upstream has a separate store (`App::bind`), so there is
+//! no check to remove.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ use crate::support::rig::{
 };
 use crate::support::scripted::{Act, Scripted, Shape, Then, reply};
 
-/// The client is told, and the upstream is not asked.
+/// The client receives an error, and no request reaches the upstream.
 #[track_caller]
 fn refused_fresh(attacked: &Attacked, authorization: &Authorization, errors: &[&str]) {
     let before = attacked.rig.upstream.ledger().len();
@@ -41,7 +41,7 @@ fn refused_fresh(attacked: &Attacked, authorization: &Authorization, errors: &[&
     assert_eq!(attacked.rig.upstream.ledger().len(), before);
 }
 
-/// A page of the gate's own: no client is told, and the upstream is not asked.
+/// The gate shows a page, the client receives nothing, and no request reaches the upstream.
 #[track_caller]
 fn refused_page(attacked: &Attacked, bytes: &[u8]) {
     let before = attacked.rig.upstream.ledger().len();
@@ -119,7 +119,7 @@ fn verifiers() {
                 "code_verifier",
                 &format!("{}\n", attacked.authorization.verifier),
             ),
-            // These two are verifiers, and count as attempts.
+            // These two are well-formed, and count as attempts.
             whole.clone().with("code_verifier", &challenge),
             whole.clone().with("code_verifier", &unguessable()),
         ];
@@ -191,7 +191,7 @@ fn retry_after_a_broken_redemption() {
     });
 }
 
-/// Attack 82. A code that somebody got past the gate: of a sign-in that the gate has never seen, and of one that it has.
+/// Attack 82. A code that was obtained around the gate: of a sign-in that the gate does not know, and of one that it knows.
 #[test]
 fn codes_from_around_the_gate() {
     both(|attacked| {
@@ -203,7 +203,7 @@ fn codes_from_around_the_gate() {
             let mut connection = Connection::open(attacked.rig.upstream.address());
             connection.send(&request("GET", &target(&authorization), &[], None));
             let answer = authorization_response(&connection.response(), &authorization);
-            let answer = answer.expect("the upstream gives a code to anybody");
+            let answer = answer.expect("the upstream issues a code");
             let form = authorization.redemption(answer.code());
             for form in [
                 form.clone().without("code_verifier"),
@@ -221,7 +221,7 @@ fn codes_from_around_the_gate() {
     });
 }
 
-/// Attack 83. Everything that is no code gets one and the same answer.
+/// Attack 83. Every invalid code gets the same answer.
 #[test]
 fn forged_codes() {
     both(|attacked| {
@@ -260,7 +260,7 @@ fn forged_codes() {
     });
 }
 
-/// Attack 83, 107. The handle of another gate, or of this one before it was started again, is nobody's.
+/// Attacks 83 and 107. The handle of another gate, or of this gate before a restart, is unknown.
 #[test]
 fn codes_of_another_gate() {
     both(|attacked| {
@@ -311,8 +311,7 @@ fn codes_of_another_client() {
     });
 }
 
-/// Attack 84. Fails where a dead code is judged by the rule of the client that the request names: the upstream's own code is
-/// alive there still.
+/// Attack 84. Fails if a dead code is judged by the rule of the client in the request: the upstream's own code is still valid.
 #[test]
 fn dead_codes_under_the_name_of_a_lax_client() {
     let lax = "[[upstream.client]]\nid = \"lax\"\nowner = \"a\"\nuntil = \"2999-12-31\"\nreason = \"a test\"\nmode = \"report\"";
@@ -333,8 +332,8 @@ fn dead_codes_under_the_name_of_a_lax_client() {
     });
 }
 
-/// Attacks 30 to 49 and 77, where only some clients are enforced: what cannot be read may be about one of them. Fails when the
-/// upstream's own rule is taken for it.
+/// Attacks 30 to 49 and 77 if only some clients are enforced: an unreadable request may be about one of them. Fails if the
+/// upstream's default rule is applied.
 #[test]
 fn unreadable_requests_about_an_enforced_client() {
     let enforced =
@@ -361,7 +360,7 @@ fn unreadable_requests_about_an_enforced_client() {
             &request("GET", &format!("/token?{form}"), &[], None),
             &[405],
         );
-        // Nobody else notices.
+        // Other clients are not affected.
         let form = "grant_type=x&client_id=legacy&x=1&x=2";
         assert_eq!(attacked.rig.post("/token", &[], form).status, 200);
         let begin = "/authorize?response_type=code&client_id=legacy&x=1&x=2";
@@ -426,7 +425,7 @@ fn codes_of_another_upstream() {
     });
 }
 
-/// 87, where codes are handles. (Where they are not, see `redemption::upstream_codes::two_challenges_under_one_state_kill_both`.)
+/// Attack 87 with handles. (With upstream codes: `redemption::upstream_codes::two_challenges_with_one_state_invalidate_both`.)
 #[test]
 fn one_state_and_two_challenges() {
     let rig = Rig::new();
@@ -453,9 +452,9 @@ fn one_state_and_two_challenges() {
     assert_token(&rig.redeem(&theirs, &their_code));
 }
 
-/// Attack 86, where codes are the upstream's own: the attacker knows a victim's state, and the victim's request names no
-/// redirect URI. What answers the victim's own request is the victim's; of what comes later it cannot be said whose it is. Fails
-/// when the first of the two that is found is taken.
+/// Attack 86 with upstream codes: the attacker knows a victim's state, and the victim's request has no redirect URI. The answer
+/// to the victim's own request belongs to the victim; for later answers the gate cannot decide. Fails if the first of the two
+/// matching sign-ins is used.
 #[test]
 fn one_state_with_and_without_a_redirect_uri() {
     let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"off\"").unguarded();
@@ -476,7 +475,7 @@ fn one_state_with_and_without_a_redirect_uri() {
     let later = location.replace("own-code", "second-code");
     let answer = reply("302 Found", &[("Location", &later)], b"");
     rig.upstream.once("/login", Act::Say(answer, Then::GoOn));
-    // The first has its code, and the second was never answered.
+    // The first sign-in has its code, and the second was never answered.
     let response = rig.post("/login", &[], "user=a");
     assert!(
         response.status == 502 || !response.to_string().contains("second-code"),
@@ -486,7 +485,7 @@ fn one_state_with_and_without_a_redirect_uri() {
     assert_refused(&rig.token(&theirs), "invalid_grant");
 }
 
-/// Attack 95: a redirect URI that brings a code along would have it bound to the challenge of whoever asks.
+/// Attack 95: a code in a redirect URI would be bound to the challenge of the attacker's request.
 #[test]
 fn codes_in_redirect_uris() {
     both(|attacked| {
@@ -507,7 +506,7 @@ fn handle_in(entry: &str) -> String {
     handle.expect("an entry has a handle")
 }
 
-/// Attack 88. Another sign-in's handle as `state` of a request of one's own.
+/// Attack 88. Another sign-in's handle as `state` of a new request.
 #[test]
 fn handles_as_states() {
     let rig = Rig::new();
@@ -528,11 +527,11 @@ fn handles_as_states() {
         assert_eq!(response.status, 400, "{response}");
     }
     assert_eq!(rig.upstream.ledger().len(), before);
-    // The victim's record is as it was.
+    // The victim's record is unchanged.
     let answer = authorization_response(&rig.get(&entry), &victim).expect("an answer");
     assert_eq!(answer.params.get("state"), victim.state());
     assert_token(&rig.redeem(&victim, answer.code()));
-    // A code is no sign-in: it is a state like any other.
+    // The handle of a code does not identify a sign-in: as `state` it is an ordinary value.
     let odd = rig.authorization().with("state", answer.code());
     assert_eq!(rig.sign_in(&odd).params.get("state"), Some(answer.code()));
 }
@@ -564,9 +563,9 @@ fn sign_ins_in_another_browser() {
     assert_token(&rig.redeem(&authorization, answer.code()));
 }
 
-/// Attack 91. A server's own forms are its own affair.
+/// Attack 91. The server's own forms pass.
 #[test]
-fn forms_with_a_state_of_the_servers_own() {
+fn forms_with_the_servers_own_state() {
     both(|attacked| {
         let body = "client_id=pub&state=TGvNgC%2bx_dF%3d&scope=a&scope=b&user+code=%e4";
         let passed = request("POST", "/authorize", &[], Some(body));
@@ -622,9 +621,9 @@ fn awkward_states() {
             rig.upstream.answer_with(shape);
             for state in states {
                 if !attacked.handles && shape == Shape::FormPost && state.contains(['"', '&']) {
-                    continue; // that page is the upstream's own, and this one does not escape
+                    continue; // that page is the upstream's, which does not escape
                 }
-                // Where codes are the upstream's own, one state for two challenges kills both.
+                // With upstream codes, one state for two challenges invalidates both.
                 let state = &format!("{state}{shape:?}");
                 let authorization = rig.authorization().with("state", state);
                 let answer = rig.sign_in(&authorization);
@@ -817,7 +816,7 @@ fn posted_authorization_requests() {
     });
 }
 
-/// Attack 101. An error goes to no redirect URI that nobody has vouched for.
+/// Attack 101. Errors go only to a redirect URI that is known to be the client's.
 #[test]
 fn malicious_redirect_uris() {
     both(|attacked| {
@@ -853,9 +852,9 @@ fn malicious_redirect_uris() {
     });
 }
 
-/// Attack 104: an `iss` of somebody else's in the gate's own errors would lead a client to believe another server. It is learned
-/// with a code only, and not where the request has brought it. Fails when `bind` learns before it has a code, and without
-/// `Sent::holds` there.
+/// Attack 104: a foreign `iss` in the gate's own errors would make a client trust another server. The gate learns the issuer
+/// only from an answer with a code, and not if it came with the request. Fails if `bind` learns before it has a code, and
+/// without `Sent::holds` there.
 #[test]
 fn issuers_without_a_code() {
     const EVIL: &str = "https://evil.test";
@@ -903,10 +902,10 @@ fn issuers_without_a_code() {
     assert_eq!(named().as_deref(), Some(known));
 }
 
-/// Attacks 101 and 105: what is learned of redirect URIs is bounded for each client, and takes nothing from others. Fails without
-/// `MAX_LEARNED` of `site.rs`.
+/// Attacks 101 and 105: the number of learned redirect URIs is limited for each client, independently of others. Fails without
+/// `MAX_LEARNED` in `site/state.rs`.
 #[test]
-fn redirect_uris_of_a_client_without_end() {
+fn unlimited_redirect_uris_of_one_client() {
     let rig = Rig::pkce("entry = \"rewrite\"");
     let request = |client: &str, number: usize| {
         rig.authorization().with("client_id", client).with(
@@ -932,14 +931,14 @@ fn redirect_uris_of_a_client_without_end() {
     assert!(is_known("honest", 1));
 }
 
-/// The same for clients without end, who cost nothing where anybody may register. Fails without `MAX_CLIENTS` of `site.rs`.
+/// The same for an unlimited number of clients, if anyone may register. Fails without `MAX_CLIENTS` in `site/state.rs`.
 #[test]
-fn clients_without_end() {
+fn unlimited_clients() {
     const CLIENTS: usize = 10_000;
     let server = Echo::start();
     let rig = Rig::with(Config {
         server: "workers = 1",
-        // As from many networks.
+        // From many networks.
         store: "network_rate = 1000000",
         upstream: &format!("url = \"http://{}\"", server.0),
         pkce: "entry = \"rewrite\"\nbrowser_binding = \"off\"",
@@ -980,7 +979,7 @@ fn clients_without_end() {
     }
 }
 
-/// A server that writes nothing down: every request gets a code, and its state back.
+/// A server without a record: every request gets a code and its state.
 struct Echo(std::net::SocketAddr);
 
 impl Echo {
@@ -1014,7 +1013,7 @@ impl Echo {
     }
 }
 
-/// Attack 103. Some servers drop the state when they fail.
+/// Attack 103. Some servers drop the state in errors.
 #[test]
 fn errors_without_a_state() {
     both(|attacked| {
@@ -1040,7 +1039,7 @@ fn errors_without_a_state() {
     });
 }
 
-/// Attack 106. As many tabs as somebody likes, and one cookie.
+/// Attack 106. Any number of tabs, and one cookie.
 #[test]
 fn a_hundred_tabs() {
     let rig = Rig::pkce("browser_binding = \"hard\"");
@@ -1067,9 +1066,9 @@ fn a_hundred_tabs() {
     }
 }
 
-/// Attack 108. What is wrong with a code is not told by the shape of the answer: fields and status are the same.
+/// Attack 108. The fields and the status of an answer do not reveal what is wrong with a code.
 #[test]
-fn what_is_unknown_expired_burnt_or_wrong_is_answered_alike() {
+fn unknown_expired_burnt_and_wrong_codes_get_the_same_answer() {
     let short = Config {
         store: "code = \"10s\"",
         ..Config::default()

@@ -1,9 +1,9 @@
-//! Attacks 54 to 76: framing, hops and connections.
+//! Attacks 54 to 76: framing, hop-by-hop fields and connections.
 //!
-//! Seen to fail: 54, 58 and 62 to 64 without `strip_hop`; 67 without the nominations of `headers::check`, 55 without its
-//! Transfer-Encoding; 75 without the body check of `authorize::form`; 59, and nearly everything else, when a client's
-//! Content-Length goes on; 65 and 66 without the methods of `Gateway::out_of_bounds`; 68 without the underscores of
-//! `headers/kind.rs`. What hyper refuses by itself (56, 57, 69) is here so that a change of hyper's is seen.
+//! 54, 58 and 62 to 64 fail without `headers::strip`; 67 without the nominations of `headers::check`, 55 without its
+//! Transfer-Encoding; 75 without the body check of `authorize::form`; 59, and nearly all other tests, if a client's
+//! Content-Length is forwarded; 65 and 66 without the methods of `Gateway::out_of_bounds`; 68 without the underscores of
+//! `http/headers/kind.rs`. hyper itself refuses 56, 57 and 69; these tests detect a change in hyper.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::support::params::unguessable;
 use crate::support::rig::{Config, HOST, Rig, request, target};
 use crate::support::scripted::{Act, Received, Then, chunked, reply, until_close};
 
-/// A request with these lines after Host, and whatever follows.
+/// A request with these fields after `Host`, and these following bytes.
 fn message(line: &str, fields: &str, rest: &str) -> String {
     format!("{line}\r\nHost: {HOST}\r\n{fields}\r\n{rest}")
 }
@@ -29,7 +29,7 @@ fn in_chunks(body: &str) -> String {
     format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
 }
 
-/// Everything that comes back when the sender stops after these bytes; answers to complete requests are among it.
+/// Every answer if the sender stops after these bytes, including those to complete requests.
 fn all_answers(attacked: &Attacked, bytes: &[u8]) -> Vec<u8> {
     let mut connection = attacked.rig.connect();
     connection.try_send(bytes);
@@ -43,7 +43,7 @@ fn all_answers(attacked: &Attacked, bytes: &[u8]) -> Vec<u8> {
     answers
 }
 
-/// The same when no answer may come before the sender stops.
+/// The same if no answer may come before the sender stops.
 fn answer_when_cut(attacked: &Attacked, bytes: &[u8]) -> u16 {
     let mut connection = attacked.rig.connect();
     connection.try_send(bytes);
@@ -73,7 +73,7 @@ fn ours(received: &Received) {
     assert!(framings.count() <= 1, "{received:?}");
 }
 
-/// Attack 54. What is hidden behind the end of a body never becomes a request of the upstream's.
+/// Attack 54. Bytes hidden behind the end of a body never become a request at the upstream.
 #[test]
 fn two_framings() {
     both(|attacked| {
@@ -145,7 +145,7 @@ fn transfer_encodings() {
             &whole,
         );
         attacked.refused(old.as_bytes(), &[400, 415]);
-        // A blank at the end is allowed; what goes on is framed anew.
+        // A blank at the end is allowed; the gate writes its own framing.
         let bytes = token_message("Transfer-Encoding: chunked\t\r\n", &whole);
         let received = attacked.redeemed_by(bytes.as_bytes());
         ours(&received);
@@ -175,7 +175,7 @@ fn content_lengths() {
     });
 }
 
-/// Attack 57. Either it is refused, or what goes on is the content, framed anew.
+/// Attack 57. Either the request is refused, or its content is forwarded with the gate's own framing.
 #[test]
 fn chunk_sizes() {
     both(|attacked| {
@@ -279,7 +279,7 @@ fn codes_of_another_length() {
     }
 }
 
-/// Attack 60. A request in the body of another one stays there.
+/// Attack 60. A request in the body of another one stays part of the body.
 #[test]
 fn requests_in_bodies() {
     both(|attacked| {
@@ -291,7 +291,7 @@ fn requests_in_bodies() {
             &[("Content-Type", "image/png")],
             Some(&hidden),
         );
-        // It asks for a token, whatever it is called.
+        // It asks for a token, whatever its media type.
         attacked.refused(&bytes, &[400]);
         let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
         let picture = [("Content-Type", "image/png")];
@@ -303,7 +303,7 @@ fn requests_in_bodies() {
             .upstream
             .once("/static/x", Act::Interrupt(early, Then::Close));
         attacked.attempt(&bytes);
-        // Refused before it is read: the connection ends, and with it whatever stands in the body.
+        // Refused before it is read: the connection closes, and the bytes of the body with it.
         let unread = message(
             "POST /x HTTP/1.1",
             &format!("Host: x\r\nContent-Length: {}\r\n", hidden.len()),
@@ -365,7 +365,7 @@ fn upgraded(attacked: &Attacked, path: &str, fields: &[(&str, &str)]) {
         .iter()
         .for_each(ours);
     assert_eq!(attacked.rig.forwarded(), 0);
-    // And if the upstream says yes to what nobody has asked it for.
+    // The upstream accepts an upgrade that was not requested.
     let yes =
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n".to_vec();
     attacked
@@ -581,7 +581,7 @@ fn expectations() {
         }
         let expect = [("Expect", "100-continue")];
         ours(&attacked.passed(&request("GET", "/login", &expect, None)));
-        // The body comes at once; an interim answer may come before the final one.
+        // The body is sent at once; an interim answer may come before the final one.
         attacked.rig.vouch(&attacked.authorization);
         attacked.spent.set(true);
         let mut connection = attacked.rig.connect();
@@ -640,8 +640,8 @@ fn versions() {
     });
 }
 
-/// Attack 72 and 73. HTTP/2 is not spoken, so nothing of it can be flooded, split or smuggled: not with prior knowledge, and
-/// (see 62) not by an upgrade.
+/// Attacks 72 and 73. The gate does not speak HTTP/2, neither with prior knowledge nor (see 62) after an upgrade, so these
+/// attacks do not apply.
 #[test]
 fn http2_is_not_spoken() {
     both(|attacked| {
@@ -673,7 +673,7 @@ fn authorization_requests_with_a_body() {
     });
 }
 
-/// A gate with one worker, and so one set of connections to the upstream.
+/// A gate with one worker, and so with one pool of connections to the upstream.
 fn one_worker(mode: &str) -> Rig {
     Rig::with(Config {
         server: "workers = 1",
@@ -682,7 +682,7 @@ fn one_worker(mode: &str) -> Rig {
     })
 }
 
-/// Whether a request of somebody else's, sent now, is the first on its connection to the upstream. It gets its own answer.
+/// Whether another client's request, sent now, is the first on its connection to the upstream. It gets its own answer.
 #[track_caller]
 fn is_on_a_connection_of_its_own(rig: &Rig, path: &str) -> bool {
     let before = rig.upstream.ledger();
@@ -694,9 +694,9 @@ fn is_on_a_connection_of_its_own(rig: &Rig, path: &str) -> bool {
     before.iter().all(|other| other.connection != victims)
 }
 
-/// Attacks 60 and 75 on any path: servers are known that leave the body of a GET in the connection, where it is the next request,
-/// and its answer the next one's. Refused, and where nothing is refused nobody else's request follows on that connection. Fails
-/// without `forward::body_of_get`, and when `pool.rs` takes such a request for one like others.
+/// Attacks 60 and 75 on any path: some servers leave the body of a GET in the connection, where it becomes the next request,
+/// and its answer the next client's. Enforced requests are refused; otherwise no other request follows on that connection.
+/// Fails without `forward::body_of_get`, and if `upstream/pool.rs` treats such a request like others.
 #[test]
 fn connections_after_a_get_with_a_body() {
     let hidden = String::from_utf8(request("GET", "/hidden", &[], None)).expect("ASCII");
@@ -717,7 +717,7 @@ fn connections_after_a_get_with_a_body() {
             assert!(attacked.rig.upstream.requests_to("/page").is_empty());
         });
         for mode in ["report", "off"] {
-            // The upstream reads the body; and it does not, and reads a request where it stands.
+            // The upstream reads the body; or it does not, and parses it as a request.
             for ignored in [false, true] {
                 let rig = one_worker(mode);
                 if ignored {
@@ -727,17 +727,17 @@ fn connections_after_a_get_with_a_body() {
                 }
                 assert_eq!(rig.send(get.as_bytes()).status, 200);
                 assert!(is_on_a_connection_of_its_own(&rig, "/victim"), "{mode}");
-                // That one is like any other.
+                // That one is an ordinary request.
                 assert!(!is_on_a_connection_of_its_own(&rig, "/next"), "{mode}");
             }
         }
     }
 }
 
-/// Attack 60, by credentials. Servers of Windows authenticate a connection (NTLM, Negotiate): what comes over it later is that user's. Such a
-/// connection serves one request. Fails without `has_credentials_of_connection` in `upstream/pool.rs`.
+/// Attack 60 with credentials. Windows servers authenticate a connection (NTLM, Negotiate): later requests on it belong to that
+/// user. Such a connection serves one request. Fails without `has_credentials_of_connection` in `upstream/pool.rs`.
 #[test]
-fn connections_that_somebody_has_authenticated() {
+fn connections_that_were_authenticated() {
     for mode in ["enforce", "report", "off"] {
         let rig = one_worker(mode);
         let victim = || format!("/victim/{}", unguessable());
@@ -767,7 +767,7 @@ fn connections_that_somebody_has_authenticated() {
                 "{mode} {offered}"
             );
         }
-        // Others name the user with each request.
+        // Other schemes name the user in each request.
         for credentials in ["Basic cHViOnM=", "Bearer negotiated", "DPoP ntlmx"] {
             let get = request("GET", "/page", &[("Authorization", credentials)], None);
             assert_eq!(rig.send(&get).status, 200);
@@ -779,8 +779,9 @@ fn connections_that_somebody_has_authenticated() {
     }
 }
 
-/// Attack 60 by somebody who sends the rest of a body after the answer to it, to an upstream that takes it for a request: nobody
-/// waits for that, and nobody gets the answer to what it hides. Fails without the look at uploads in `Lease::give_back`.
+/// Attack 60: the attacker sends the rest of a body after its answer, to an upstream that parses it as a request. No other
+/// client waits for that, or gets the answer to the hidden request. Fails if the pool takes back connections that are still
+/// uploading.
 #[test]
 fn connections_that_are_still_uploading() {
     let rig = one_worker("enforce");
@@ -790,7 +791,7 @@ fn connections_that_are_still_uploading() {
     let hidden = String::from_utf8(request("GET", "/hidden", &[], None)).expect("ASCII");
     let (first, rest) = hidden.split_at(10);
     let fields = format!(
-        // What is short is read before it is sent on.
+        // The gate reads a short body before it forwards it.
         "Content-Type: image/png\r\nContent-Length: {}\r\n",
         hidden.len() + FORM_BYTES
     );
@@ -799,14 +800,14 @@ fn connections_that_are_still_uploading() {
     assert_eq!(uploading.response().text(), "enough");
     let victims = thread::scope(|scope| {
         scope.spawn(|| {
-            thread::sleep(Duration::from_millis(300)); // in which a victim would wait for this
+            thread::sleep(Duration::from_millis(300)); // time in which a victim would wait
             uploading.try_send(rest.as_bytes());
         });
         is_on_a_connection_of_its_own(&rig, "/victim")
     });
     assert!(victims);
     assert!(!is_on_a_connection_of_its_own(&rig, "/next"));
-    // Nor is anybody on it later.
+    // No later request uses that connection, either.
     let ledger = rig.upstream.ledger();
     let uploads = ledger.first().expect("the upload").connection;
     for seen in ledger.iter().filter(|seen| seen.connection == uploads) {
@@ -814,7 +815,7 @@ fn connections_that_are_still_uploading() {
     }
 }
 
-/// What a body may hold that an upstream could read as a request, when it leaves the body or a part of it unread.
+/// Parts of a body that an upstream could parse as a request if it leaves the body or its end unread.
 const LOOKALIKES: &[&str] = &[
     "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /hidden HTTP/1.1\r\nHost: a\r\nX: ",
@@ -830,11 +831,11 @@ const LOOKALIKES: &[&str] = &[
     "PUT hidden\r\n",
 ];
 
-/// As many bytes a body may have to be looked at as a whole.
+/// The gate examines bodies up to this length as a whole.
 const FORM_BYTES: usize = 64 * 1024;
 
-/// Attack 60, by what somebody's body holds: nobody else's request follows it on its connection, whether the upstream reads the
-/// body, leaves it, or would leave the end of it; and the upstream is told so where the body was seen before its head went out.
+/// Attack 60 with these bodies: no other client's request follows on the connection, whether the upstream reads the body, ignores
+/// it, or would ignore its end; and the gate sends `Connection: close` if it has seen the body before it sends the head.
 #[test]
 fn connections_after_a_body_that_could_be_a_request() {
     let small = "name=value&".to_owned();
@@ -871,7 +872,7 @@ fn connections_after_a_body_that_could_be_a_request() {
             }
         }
     }
-    // And of an upstream that answers without reading it, with a request cut in two.
+    // The same for an upstream that answers without reading the body, with a request split in two.
     for lookalike in LOOKALIKES {
         let rig = one_worker("enforce");
         let answer = reply("200 OK", &[], b"static");
@@ -891,9 +892,9 @@ fn connections_after_a_body_that_could_be_a_request() {
     }
 }
 
-/// The other side of it: what clients of such servers send costs no connection.
+/// The reverse: ordinary bodies leave the connection reusable.
 #[test]
-fn connections_after_ordinary_bodies_are_used_again() {
+fn connections_after_ordinary_bodies_are_reused() {
     let large = "name=value&".repeat(FORM_BYTES / 5);
     let json = "{\n  \"scope\": \"openid profile\",\n  \"redirect_uris\": [\"https://client.test/cb\", \"/x\"]\n}\n";
     let multipart = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--b--\r\n";
@@ -928,10 +929,9 @@ fn connections_after_ordinary_bodies_are_used_again() {
     }
 }
 
-/// Attack 76, by two accounts of where an answer ends: whichever is taken, something else may be the truth. Fails without
-/// `framing::is_clear`.
+/// Attack 76 with contradictory framings of an answer: either reading may be wrong. Fails without `framing::is_clear`.
 #[test]
-fn answers_with_two_accounts_of_their_end() {
+fn answers_with_contradictory_framing() {
     const CL: &str = "Content-Length: 3\r\n";
     const TE: &str = "Transfer-Encoding: chunked\r\n";
     let head =
@@ -972,7 +972,7 @@ fn answers_with_two_accounts_of_their_end() {
                 }
             }
         }
-        // One account is as good said twice as once (RFC 9110 section 8.6).
+        // A framing field may occur twice with the same value (RFC 9110 section 8.6).
         let before = rig.upstream.accepted();
         for fields in [CL.to_owned(), CL.repeat(2), CL.repeat(3)] {
             let answer = head(&fields) + "abc";
@@ -991,9 +991,9 @@ fn answers_with_two_accounts_of_their_end() {
     }
 }
 
-/// Attack 76: what stands behind an answer is nobody's.
+/// Attack 76: bytes after an answer belong to no client.
 #[test]
-fn bytes_behind_an_answer() {
+fn bytes_after_an_answer() {
     let rig = one_worker("enforce");
     let answers = [
         reply("200 OK", &[], b"page"),
@@ -1026,7 +1026,7 @@ fn bytes_behind_an_answer() {
     }
 }
 
-/// Attack 76. An answer that is framed in two ways, ends early, is compressed, or does not end.
+/// Attack 76. An answer that has two framings, ends early, is compressed, or does not end.
 #[test]
 fn answers_of_a_broken_upstream() {
     let rig = Rig::new();

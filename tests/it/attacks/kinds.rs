@@ -1,5 +1,5 @@
-//! Kinds of attacks that were found later than the lists of `README.md`, in real servers and by people who tried. One file for
-//! each theme. Each test says in its comment what it fails without: that mechanism was taken away once.
+//! Kinds of attacks that were found later than the first lists in `README.md`, in real servers and by testers. There is a file
+//! for each theme. The comment of each test names the check without which it fails; that check was removed once to see it.
 
 mod aliases;
 mod apart;
@@ -41,12 +41,12 @@ fn escapes(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// A redirect to there.
+/// A redirect to this location.
 fn redirect(location: &str) -> Vec<u8> {
     reply("302 Found", &[("Location", location)], b"")
 }
 
-/// What somebody gets who sends these bytes, when the upstream answers them so. It may not be asked at all.
+/// The client's answer to these bytes if the upstream answers in this way. The gate may not forward the request at all.
 fn answered(rig: &Rig, bytes: &[u8], answer: Vec<u8>) -> Response {
     rig.upstream.heal();
     rig.upstream.once("*", Act::Say(answer, Then::GoOn));
@@ -55,14 +55,14 @@ fn answered(rig: &Rig, bytes: &[u8], answer: Vec<u8>) -> Response {
     response
 }
 
-/// The upstream's answer to a request that went around the gate.
+/// The upstream's answer to a request that bypassed the gate.
 fn around(rig: &Rig, target: &str) -> Response {
     let mut connection = Connection::open(rig.upstream.address());
     connection.send(&request("GET", target, &[], None));
     connection.response()
 }
 
-/// A sign-in that has begun, with codes that are handles.
+/// A sign-in that has begun, with `codes = "handle"`.
 struct Begun<'r> {
     rig: &'r Rig,
     authorization: Authorization,
@@ -83,18 +83,18 @@ impl<'r> Begun<'r> {
         }
     }
 
-    /// What the client gets when the upstream answers its sign-in so.
+    /// The client's answer if the upstream answers its sign-in in this way.
     fn answered(&self, answer: Vec<u8>) -> Response {
         let bytes = request("GET", &self.entry, &[], None);
         answered(self.rig, &bytes, answer)
     }
 
-    /// The parameters of a good answer, whose code is redeemed by whoever began.
+    /// The parameters of a successful answer, whose code the client can redeem.
     #[track_caller]
     fn is_answered_by(&self, response: &Response) -> Params {
         let answer = authorization_response(response, &self.authorization);
         let answer = answer.unwrap_or_else(|| panic!("no answer: {response}"));
-        // Behind it may stand a fragment.
+        // A fragment may follow.
         let state = answer.params.get("state");
         let state = state.and_then(|state| state.split('#').next());
         assert_eq!(state, self.authorization.state(), "{response}");

@@ -1,9 +1,9 @@
-//! Attacks 30 to 53: what stands in a token request, and what it is taken for.
+//! Attacks 30 to 53: the parameters of a token request, and how servers read them.
 //!
-//! Seen to fail: 31 without the duplicate check of `TokenRequest::parse` (30 is held once more, by `Params::one`); 33, 34 and 37
-//! without its folded names, 36 without its check of separators; 32 without the query check and 40, 42 to 44 without the media
-//! types of `gateway/token.rs`, and 45 without its Content-Encoding. 36 and 52 failed before there was anything against them. 35 and
-//! 39 without the strictness of `Params::parse`; 48 and 49 when only `authorization_code` is a redemption.
+//! 31 fails without the duplicate check of `TokenRequest::parse` (`Params::one` also refuses 30); 33, 34 and 37 without its
+//! folded names, 36 without its check of separators; 32 without the query check and 40, 42 to 44 without the media types of
+//! `gateway/token.rs`, and 45 without its Content-Encoding; 35 and 39 without the strictness of `Params::parse`; 48 and 49 if
+//! only `authorization_code` is a redemption. 36 and 52 failed before they had a check.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -16,7 +16,7 @@ use crate::support::rig::{
 };
 use crate::support::scripted::{Act, Shape, Then, reply};
 
-/// A correct request to which somebody has added this.
+/// A correct request with this addition.
 #[track_caller]
 fn refused_with(attacked: &Attacked, added: &str) {
     for form in attacked.all() {
@@ -120,7 +120,7 @@ fn names_in_another_case() {
     });
 }
 
-/// Attack 34. PHP, Rack, qs, Spring and ASP.NET make a `code` of each of these.
+/// Attack 34. PHP, Rack, qs, Spring and ASP.NET read each of these as `code`.
 #[test]
 fn names_that_become_another() {
     both(|attacked| {
@@ -184,7 +184,7 @@ fn nul() {
     });
 }
 
-/// Attack 36. To some servers `;` separates, too.
+/// Attack 36. Some servers also separate parameters at `;`.
 #[test]
 fn semicolons() {
     both(|attacked| {
@@ -214,7 +214,7 @@ fn semicolons() {
         ] {
             refused_with(attacked, &added);
         }
-        // Written as it should be, it is a character like others.
+        // Percent-encoded, it is an ordinary character.
         let whole = attacked.whole().with("scope", "a;b").encoded();
         let received = attacked.redeemed_by(&request("POST", "/token", &[], Some(&whole)));
         assert!(received.text().contains("scope=a%3Bb"), "{received:?}");
@@ -259,7 +259,7 @@ fn blanks_and_empty_pairs() {
     });
 }
 
-/// Attack 38. Decoded, and enforced all the same.
+/// Attack 38. The gate decodes names, and enforces PKCE for them.
 #[test]
 fn escaped_names() {
     both(|attacked| {
@@ -338,7 +338,7 @@ fn charsets() {
                 }
             }
         }
-        // The same request in EBCDIC would be another one here; the media type decides before that.
+        // The same request in EBCDIC would have other bytes; the media type is refused before that.
         let ebcdic: Vec<u8> = attacked
             .whole()
             .encoded()
@@ -395,8 +395,8 @@ fn multiparts() {
     });
 }
 
-/// Attack 42 on the way through a login, where multipart is allowed: what decides the sign-in does not stand in it, however it
-/// is spelt. Fails without the look at the names in `authorize::handle`.
+/// Attack 42 during a login, where multipart is allowed: no parameter that decides about the sign-in may be in it, in any
+/// spelling. Fails without the check of names in `authorize::handle`.
 #[test]
 fn multipart_continuations() {
     let attacked = Attacked::sign_in(Rig::new(), true);
@@ -404,7 +404,7 @@ fn multipart_continuations() {
     let authorization = attacked.rig.authorization();
     let entry = attacked.rig.entry(&authorization);
     no_part_decides(&attacked, &entry, &[415]);
-    // A login page's own fields go on, and the sign-in with them.
+    // A login page's own fields pass, and the sign-in continues.
     let own = Params::default().with("user", "u").with("otp", "123456");
     let kind = ("Content-Type", "multipart/form-data; boundary=b");
     let response = attacked.rig.post(&entry, &[kind], &multipart(&own, "b"));
@@ -413,8 +413,8 @@ fn multipart_continuations() {
     assert_token(&attacked.rig.redeem(&authorization, &code));
 }
 
-/// The same where codes travel as the upstream issued them: to the address of the request itself, and to one that the server's own
-/// session goes on with. Fails where multipart needs a handle.
+/// The same with upstream codes: at the address of the request itself, and at one that the server's session continues. Fails if
+/// multipart needs a handle.
 #[test]
 fn multipart_continuations_without_handles() {
     let attacked = Attacked::sign_in(Rig::pkce("codes = \"upstream\""), false);
@@ -460,14 +460,14 @@ fn multipart_continuations_without_handles() {
     let answer = authorization_response(&response, &authorization);
     let code = answer.expect("an answer").code().to_owned();
     assert_token(&attacked.rig.redeem(&authorization, &code));
-    // What begins without a challenge does not begin so, either.
+    // A sign-in without a challenge does not start in this way, either.
     let none = target(&attacked.rig.authorization().without_challenge());
     let before = attacked.rig.upstream.ledger().len();
     attacked.rig.post(&none, &[kind], &multipart(&own, "b"));
     assert_eq!(attacked.rig.upstream.ledger().len(), before);
 }
 
-/// No multipart body with a part that decides a sign-in passes there.
+/// No multipart body passes there if it has a part that decides about a sign-in.
 #[track_caller]
 fn no_part_decides(attacked: &Attacked, address: &str, expected: &[u16]) {
     let refused = |fields: &[(&str, &str)], disposition: &str| {
@@ -505,11 +505,11 @@ fn no_part_decides(attacked: &Attacked, address: &str, expected: &[u16]) {
             refused(&[kind], &disposition);
         }
     }
-    // It cannot be read.
+    // The body cannot be read.
     refused(&[kind, ("Content-Encoding", "gzip")], "name=\"otp\"");
     let utf16 = "multipart/form-data; charset=utf-16; boundary=b";
     refused(&[("Content-Type", utf16)], "name=\"otp\"");
-    // To some servers it is a form where the boundary is missing.
+    // Some servers read it as a form if the boundary is missing.
     let unbounded = [("Content-Type", "multipart/form-data")];
     attacked.refused_form(address, &unbounded, "client_id=other", expected);
 }
@@ -596,7 +596,7 @@ fn content_encodings() {
     });
 }
 
-/// Attack 46. No server looks so far as the gate, or the other way round.
+/// Attack 46. Gate and server may stop after different numbers of parameters.
 #[test]
 fn too_many_parameters() {
     both(|attacked| {
@@ -611,14 +611,14 @@ fn too_many_parameters() {
     });
 }
 
-/// 47, the size; the time that a body may take is a test of its own elsewhere.
+/// Attack 47, the size; another test covers the time that a body may take.
 #[test]
 fn large_bodies() {
     both(|attacked| {
         let whole = attacked.whole().encoded();
         for length in [64 * 1024, 10_000_000] {
             let body = format!("{whole}&x={}", "a".repeat(length));
-            // The gate may close while the rest is being sent, and then its answer may be lost.
+            // The gate may close the connection while the rest is sent, and then its answer may be lost.
             attacked.refused_form("/token", &[], &body, &[413, 0]);
         }
         let claimed = format!(
@@ -656,7 +656,7 @@ fn grant_types() {
     });
 }
 
-/// Attack 49. Fails without `misnamed_code` where codes are the upstream's own. A dead code is as little worth as a live one.
+/// Attack 49. Fails without `misnamed_code` with upstream codes. A dead code is worthless as well.
 #[test]
 fn codes_under_the_names_of_other_credentials() {
     both(|attacked| {
@@ -672,7 +672,7 @@ fn codes_under_the_names_of_other_credentials() {
         if !attacked.handles {
             for name in names {
                 attacked.refused_form("/token", &[], &misnamed(name, &raw), &[400]);
-                // As other places are looked through, too.
+                // The gate searches other places, too.
                 for spelt in [
                     "CODE%20",
                     "+CODE",
@@ -688,7 +688,7 @@ fn codes_under_the_names_of_other_credentials() {
                     attacked.refused_form("/token", &[], &form, &[400]);
                     attacked.refused_form("/ticket", &[], &form.replace("grant_type", "x"), &[400]);
                 }
-                // Beside a code of somebody else's, which decides what kind of request it is.
+                // Next to another code, which decides the kind of request.
                 let beside = attacked.whole().with("code", "another").with(name, &raw);
                 attacked.refused_form("/token", &[], &beside.encoded(), &[400]);
             }
@@ -703,7 +703,7 @@ fn codes_under_the_names_of_other_credentials() {
 
 /// Attack 49.
 #[test]
-fn codes_beside_other_grants() {
+fn codes_next_to_other_grants() {
     both(|attacked| {
         for params in [attacked.tok(), attacked.tok().with("code", &attacked.raw())] {
             for (grant, name) in [
@@ -814,7 +814,7 @@ fn assertions() {
     });
 }
 
-/// Attack 52. PHP's `$_REQUEST` may hold cookies, too.
+/// Attack 52. PHP's `$_REQUEST` may contain cookies, too.
 #[test]
 fn parameters_in_cookies() {
     both(|attacked| {
@@ -841,7 +841,7 @@ fn parameters_in_cookies() {
             );
             attacked.passed(&bytes);
         }
-        // A server may need its own to find the node that knows the code.
+        // A server may need its own cookie to find the node that knows the code.
         let received = attacked.passed(&request(
             "POST",
             "/token",
@@ -856,7 +856,7 @@ fn parameters_in_cookies() {
     });
 }
 
-/// Attack 53. Whatever it is, it is no parameter of OAuth's, and goes on as it came.
+/// Attack 53. A parameter that OAuth does not define passes unchanged.
 #[test]
 fn unknown_parameters() {
     both(|attacked| {

@@ -1,16 +1,16 @@
-//! Attacks 1 to 29: the path, the method, the host, and who says so.
+//! Attacks 1 to 29: the path, the method, the host, and fields that override them.
 //!
-//! Seen to fail: 2 to 12 without the path gate (`Routes::inexactly` in `gateway/endpoint.rs` that never gives `None`); 13 without
-//! the query check of `gateway/token.rs`; 26 without the port check of `host_of`; 17 to 19 without
-//! `elsewhere::is_token_request`; 22 to 24 without the method checks; 15 when `host_of` takes a
-//! target that disagrees; 20, 21 and 27 without the lists of `gateway/headers/kind.rs`.
+//! 2 to 12 fail without the path check (a `Routes::inexactly` in `route.rs` that always returns an endpoint); 13 without the
+//! query check of `gateway/token.rs`; 26 without the port check of `host_of`; 17 to 19 without `elsewhere::asks_for_token`; 22
+//! to 24 without the method checks; 15 if `host_of` accepts a target that contradicts `Host`; 20, 21 and 27 without the lists
+//! of `http/headers/kind.rs`.
 
 use super::{Attacked, FORM, both, json, multipart, with};
 use crate::support::rig::{Config, HOST, Rig, request};
 use crate::support::scripted::{Act, Scripted, Then, json as json_reply};
 
-/// A path that is the token endpoint to some server and not to the gate: whatever comes there is refused, in shapes too that
-/// nobody reads elsewhere.
+/// A path that some server treats as the token endpoint, and the gate does not: every request there is refused, also in forms
+/// that the gate does not read elsewhere.
 #[track_caller]
 fn folded(attacked: &Attacked, path: &str) {
     for form in attacked.all() {
@@ -34,7 +34,7 @@ fn all_folded(paths: &[&str]) {
     });
 }
 
-/// Attack 17, at the authorization endpoint: there are servers that redeem codes there. Fails without the guard in
+/// Attack 17, at the authorization endpoint: some servers redeem codes there. Fails without the guard in
 /// `gateway/authorize.rs`.
 #[test]
 fn token_requests_at_the_authorization_endpoint() {
@@ -53,8 +53,7 @@ fn token_requests_at_the_authorization_endpoint() {
     });
 }
 
-/// Attack 19, where codes are the upstream's own: whatever it is called and wherever it stands. Fails without
-/// `concern::misplaced_code`.
+/// Attack 19 with upstream codes: a code under any name, in any place. Fails without `elsewhere::guard`.
 #[test]
 fn codes_anywhere_else() {
     let config = Config {
@@ -90,7 +89,7 @@ fn codes_anywhere_else() {
     ] {
         attacked.refused(&bytes, &[400]);
     }
-    // Not even as a client's callback: this one lives elsewhere.
+    // Not even as a callback of the client, which is on another server.
     attacked.refused(&get(&format!("/app/cb?code={code}&state=x"), &[]), &[400]);
     // A preflight carries nothing.
     let field = ("Cookie", &*format!("code={code}"));
@@ -101,7 +100,7 @@ fn codes_anywhere_else() {
     );
 }
 
-/// A path that nobody configured: what comes there and asks for a token is refused.
+/// A path that is not configured: requests for a token are refused there.
 #[track_caller]
 fn elsewhere(attacked: &Attacked, path: &str) {
     let target = |query: &str| {
@@ -136,8 +135,8 @@ fn all_elsewhere(paths: &[&str]) {
     });
 }
 
-/// Attack 1. Runs of slashes are merged; the merged path is what is matched and what is forwarded. Fails when the path goes out as it
-/// came.
+/// Attack 1. Runs of slashes are merged; the gate matches and forwards the merged path. Fails if the original path is
+/// forwarded.
 #[test]
 fn doubled_slash() {
     for path in ["//token", "///token", "////////token"] {
@@ -161,7 +160,7 @@ fn trailing_slash() {
 /// Attack 3.
 #[test]
 fn letter_case() {
-    // Java and .NET know two more letters that are an ASCII one in another case.
+    // Java and .NET know two more letters that are ASCII letters in another case.
     all_folded(&["/TOKEN", "/Token", "/tOkEn", "/%54oken", "/to%E2%84%AAen"]);
 }
 
@@ -286,12 +285,12 @@ fn double_escapes() {
         "/token%253b",
         "/%252574oken",
     ]);
-    // Four times is more than any server decodes; if one did, it would have to be on a path that asks for a token.
+    // No server decodes four times; if one did, it would have to be a path with a token request.
     all_elsewhere(&["/%25252574oken"]);
 }
 
-/// Attacks 5 and 12. Servers that remove dot segments before they decode, after it, or both, end up in different places: no
-/// path with such a segment passes, wherever it leads. Fails without `is_ambiguous` in `route/fold.rs`.
+/// Attacks 5 and 12. Servers that remove dot segments before decoding, after it, or both, get different paths: no path with
+/// such a segment passes. Fails without `is_ambiguous` in `route/fold.rs`.
 #[test]
 fn dot_segments_by_the_order_of_reading() {
     all_folded(&[
@@ -319,7 +318,7 @@ fn dot_segments_by_the_order_of_reading() {
     });
 }
 
-/// Attacks 8 and 14, escaped. Fails when a folding does not end at `?` and `#`.
+/// Attacks 8 and 14, escaped. Fails if the folding of a path does not end at `?` and `#`.
 #[test]
 fn escaped_queries_and_fragments() {
     all_folded(&[
@@ -332,7 +331,7 @@ fn escaped_queries_and_fragments() {
     ]);
 }
 
-/// Attack 10, with a rest that the script gets (`PATH_INFO` of CGI): PHP runs `/token.php/x` as `/token.php`.
+/// Attack 10 with a rest for the script (`PATH_INFO` in CGI): PHP runs `/token.php/x` as `/token.php`.
 #[test]
 fn paths_behind_a_script() {
     all_folded(&[
@@ -351,7 +350,7 @@ fn paths_behind_a_script() {
     });
 }
 
-/// Attack 4, in encodings that nobody should decode. Fails when what is not UTF-8 passes.
+/// Attack 4, in invalid encodings. Fails if paths that are not UTF-8 pass.
 #[test]
 fn letters_in_other_encodings() {
     all_folded(&[
@@ -362,8 +361,8 @@ fn letters_in_other_encodings() {
     ]);
 }
 
-/// Attack 86, by paths: two upstreams may be one server, and the laxer one forwards what is an endpoint of the stricter one
-/// there. Fails when `Routes::inexactly` asks the one upstream only.
+/// Attack 86 by paths: two upstreams may be the same server, and the laxer one would forward a request to an endpoint of the
+/// stricter one. Fails if `Routes::inexactly` considers one upstream only.
 #[test]
 fn endpoints_of_a_stricter_upstream() {
     let tables = |prefix: &str, mode: &str, url: &str| {
@@ -441,7 +440,7 @@ fn query_on_the_token_endpoint() {
     });
 }
 
-/// Attack 14. What stands behind a `#` never goes on.
+/// Attack 14. The gate forwards nothing after a `#`.
 #[test]
 fn fragment_in_the_target() {
     for target in ["/token#x", "/token#/../admin", "/token#?x"] {
@@ -491,7 +490,7 @@ fn absolute_targets() {
 
 /// Attack 16.
 #[test]
-fn targets_that_are_no_path() {
+fn targets_that_are_not_a_path() {
     both(|attacked| {
         let form = attacked.tok().encoded();
         for target in [
@@ -521,7 +520,7 @@ fn front_controllers() {
     ]);
 }
 
-/// Attack 17. The same where somebody has made sure that it is hard to read. With handles there is nothing in it to be read.
+/// Attack 17 in forms that are hard to read. With handles, these requests contain nothing of value.
 #[test]
 fn disguises_elsewhere() {
     both(|attacked| {
@@ -595,8 +594,8 @@ fn cookieless_sessions() {
     all_elsewhere(&["/(S(abc))/token", "/(A(x))/token", "/(A(x)F(y))/token"]);
 }
 
-/// Attack 19. Other names for the endpoints: where they are not listed, a token request is refused and a code is not delivered;
-/// where they are, they are judged.
+/// Attack 19. Other names of the endpoints: if they are not listed, a token request is refused and a code is not delivered; if
+/// they are, requests are judged.
 #[test]
 fn other_names_of_the_endpoints() {
     all_elsewhere(&[
@@ -638,7 +637,7 @@ fn other_names_of_the_endpoints() {
     with(listed, |attacked| {
         let fresh = attacked.rig.authorization().without_challenge();
         let target = format!("/connect/authorize/callback?{}", fresh.params.encoded());
-        // The client's redirect URI is known by now, so it is told.
+        // The client's redirect URI is known now, so it gets the error.
         let before = attacked.rig.upstream.ledger().len();
         let response = attacked.rig.get(&target);
         let location = response.header("location").unwrap_or_default();
@@ -647,7 +646,7 @@ fn other_names_of_the_endpoints() {
     });
 }
 
-/// None of these fields is there when the request arrives.
+/// None of these fields reaches the upstream.
 fn not_at_the_upstream(fields: &[(&str, &str)]) {
     both(|attacked| {
         for field in fields {
@@ -675,7 +674,7 @@ fn path_in_a_field() {
     ]);
 }
 
-/// Attack 27, for those who the sign-in proxies of others say that the client is. Fails without `Kind::Forwarders`.
+/// Attack 27 with the fields in which authenticating proxies name the user. Fails without `Kind::Forwarders`.
 #[test]
 fn identities_in_a_field() {
     not_at_the_upstream(&[
@@ -728,7 +727,7 @@ fn method_override() {
         attacked.refused(&request("GET", "/token?_method=POST", &[], None), &[405]);
         attacked.refused_form("/token?_method=GET", &[], &tok, &[400]);
         attacked.refused_form("/token", &[], &format!("{tok}&_method=GET"), &[400]);
-        // And a POST that becomes a GET has nothing to show for it.
+        // And a POST that becomes a GET contains no code.
         let whole = attacked.whole().encoded();
         let bytes = request(
             "POST",
@@ -767,7 +766,7 @@ fn methods() {
     });
 }
 
-/// Attack 24. The upstream would give its code to a HEAD as to a GET.
+/// Attack 24. The upstream would answer a HEAD with its code as it does a GET.
 #[test]
 fn head_on_the_authorization_endpoint() {
     both(|attacked| {
@@ -785,7 +784,7 @@ fn head_on_the_authorization_endpoint() {
     });
 }
 
-/// Attack 25. Everything about a head is bounded, and the gate goes on.
+/// Attack 25. Every part of a head is limited, and the gate continues to serve.
 #[test]
 fn heads_that_are_too_large() {
     both(|attacked| {
@@ -874,7 +873,7 @@ fn forwarded_by_a_client() {
     });
 }
 
-/// Attack 29. Seen to fail with `[upstream.metadata] rewrite = false`.
+/// Attack 29. Fails with `[upstream.metadata] rewrite = false`.
 #[test]
 fn metadata_that_leads_around() {
     const PATH: &str = "/.well-known/openid-configuration";

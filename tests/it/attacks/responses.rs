@@ -1,11 +1,11 @@
-//! Attacks 110 to 124: what comes back.
+//! Attacks 110 to 124: answers.
 //!
-//! With codes that are handles, whatever a code of the upstream's stands in either has it replaced, or is not delivered, or is
-//! delivered where nothing ties it to a sign-in, and then it buys nothing.
+//! With `codes = "handle"`, an answer with the upstream's code has the code replaced, or is not delivered, or is delivered
+//! where no sign-in is connected to it, and then the code is worthless.
 //!
-//! Seen to fail: the forms of 110 without the reading of forms, 111, 112 and 116 without the beacon, 113 without the look at other
-//! fields; 115, and everything that signs in, without `redirect`; 114 when Accept-Encoding asks for more than
-//! `identity`; closed routes without `forward::closed`.
+//! The forms of 110 fail without the parser of forms, 111, 112 and 116 without the beacon, 113 without the search in other
+//! fields; 115, and everything that signs in, without `redirect`; 114 if Accept-Encoding asks for more than `identity`; closed
+//! routes without `forward::closed`.
 
 use super::{Attacked, both, with};
 use crate::support::client::{Authorization, assert_token};
@@ -14,10 +14,10 @@ use crate::support::params::{Params, encode};
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, request};
 use crate::support::scripted::{Act, Shape, Then, chunked, json, reply};
 
-/// Never to be seen by a client.
+/// Must never reach a client.
 const RAW: &str = "up-never-to-be-seen-by-anybody";
 
-/// A sign-in that has begun, with codes that are handles.
+/// A sign-in that has begun, with `codes = "handle"`.
 struct Begun {
     rig: Rig,
     authorization: Authorization,
@@ -44,7 +44,7 @@ impl Begun {
         }
     }
 
-    /// What the client gets when the upstream answers so; `HANDLE` and `RAW` stand for themselves.
+    /// The client's answer if the upstream answers in this way; `HANDLE` and `RAW` are placeholders.
     fn answered(&self, answer: Vec<u8>) -> Response {
         self.rig
             .upstream
@@ -53,12 +53,12 @@ impl Begun {
     }
 
     fn filled(&self, text: &str) -> String {
-        // In this order: a handle may have those letters.
+        // In this order, because a handle may contain these letters.
         text.replace("RAW", RAW).replace("HANDLE", &self.handle)
     }
 }
 
-/// An answer that must not be delivered: 502, the code nowhere in it, and the sign-in is over.
+/// An answer that must not be delivered: 502 without the code, and the sign-in has ended.
 #[track_caller]
 fn stopped(make: impl Fn(&Begun) -> Vec<u8>) {
     let begun = Begun::new();
@@ -85,7 +85,7 @@ fn stopped_redirect(location: &str) {
     stopped(|begun| reply("302 Found", &[("Location", &begun.filled(location))], b""));
 }
 
-/// Attack 110. Redirects and forms have the code replaced; everything else is stopped.
+/// Attack 110. In redirects and forms the code is replaced; other answers are refused.
 #[test]
 fn ordinary_carriers() {
     for shape in [
@@ -128,7 +128,7 @@ fn ordinary_carriers() {
     }
 }
 
-/// Attack 110. The same form in all the ways in which it can be written.
+/// Attack 110. The same form in different notations.
 #[test]
 fn forms() {
     for page in [
@@ -241,7 +241,7 @@ fn other_fields() {
     });
 }
 
-/// Attack 114. The upstream is asked not to compress, and not for a part.
+/// Attack 114. The gate asks the upstream for an uncompressed, complete answer.
 #[test]
 fn compressed_answers() {
     let asked = [
@@ -265,7 +265,7 @@ fn compressed_answers() {
             "{received:?}"
         );
     }
-    // In UTF-16 nothing is found; what is not found is not bound, and so buys nothing.
+    // In UTF-16 the gate finds no code, so it binds none, and the code is worthless.
     both(|attacked| {
         let page = format!("<a href=\"{REDIRECT_URI}?code={}\">", attacked.raw());
         let wide: Vec<u8> = page.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -304,7 +304,7 @@ fn redirects_that_do_not_fit() {
     ] {
         stopped_redirect(location);
     }
-    // Two sign-ins at once.
+    // Two sign-ins at the same time.
     stopped(|begun| {
         let second = begun.rig.entry(&begun.rig.authorization());
         let second = second
@@ -318,7 +318,7 @@ fn redirects_that_do_not_fit() {
         ));
         reply("302 Found", &[("Location", &location)], b"")
     });
-    // The sign-in is over after that.
+    // After that the sign-in has ended.
     let begun = Begun::new();
     let location = begun.filled("https://evil.test/cb?code=RAW&state=HANDLE");
     begun.answered(reply("302 Found", &[("Location", &location)], b""));
@@ -329,8 +329,8 @@ fn redirects_that_do_not_fit() {
     );
 }
 
-/// Attack 115, where the request has named no redirect URI and there is nothing to compare: then an answer has to lead away from
-/// the server. Fails without `bind::leads_to_client`, for forms without the look at their action.
+/// Attack 115 if the request has no redirect URI to compare with: then an answer must lead to another origin. Fails without
+/// that check, for forms without the check of their action.
 #[test]
 fn redirects_without_a_redirect_uri() {
     let nameless = || Begun::with(|authorization| authorization.without("redirect_uri"));
@@ -363,7 +363,7 @@ fn redirects_without_a_redirect_uri() {
             assert_eq!(over.status, 400, "the sign-in is over: {over}");
         }
     }
-    // Pages of the server's own, and another server that it asks, keep the handle: they answer nothing.
+    // Pages of the server, and requests to another server, keep the handle: they do not answer the sign-in.
     for location in [
         "/consent?state=HANDLE",
         "/consent?error=retry&state=HANDLE",
@@ -374,7 +374,7 @@ fn redirects_without_a_redirect_uri() {
         let response = begun.answered(redirect(&location));
         assert_eq!(response.header("location"), Some(location.as_str()));
     }
-    // Only what leads away is an answer.
+    // Only an answer that leads to another origin answers the sign-in.
     let begun = nameless();
     let location = begun.filled(&format!("{REDIRECT_URI}?code=RAW&state=HANDLE"));
     let response = begun.answered(redirect(&location));
@@ -384,7 +384,7 @@ fn redirects_without_a_redirect_uri() {
 }
 
 /// Attacks 96 and 115 with tokens in place of codes: without a sign-in that asked for them they are not delivered, whatever
-/// somebody else may ask for.
+/// other clients may have.
 #[test]
 fn tokens_without_a_sign_in() {
     const TOKEN: &str = "at-of-somebody";
@@ -442,7 +442,7 @@ fn tokens_without_a_sign_in() {
             }
         }
     }
-    // Whoever asks for a token needs no challenge, and so gets no code, though the server should send one.
+    // A request for a token needs no challenge, and so gets no code, even if the server sends one.
     let rig = Rig::pkce(lists);
     let implicit = rig.authorization().with("response_type", "token");
     let response = rig.get(&rig.entry(&implicit.without_challenge()));
@@ -450,7 +450,7 @@ fn tokens_without_a_sign_in() {
     assert_eq!(rig.upstream.codes().len(), 1);
 }
 
-/// Attack 115. In another case it is no code to any client; and to none it is one that the gate knows.
+/// Attack 115. In another case no client reads it as a code, and it is not a code that the gate knows.
 #[test]
 fn codes_under_another_name() {
     for name in ["CODE", "Code", "code%5B%5D", "%20code"] {
@@ -467,7 +467,7 @@ fn codes_under_another_name() {
     }
 }
 
-/// The same where codes are the upstream's own: what is not an answer to a sign-in is not delivered.
+/// The same with upstream codes: an answer without a sign-in is not delivered.
 #[test]
 fn answers_without_a_sign_in() {
     let config = Config::default();
@@ -502,7 +502,7 @@ fn answers_without_a_sign_in() {
     });
 }
 
-/// Attack 116. A code that a person is to copy is delivered, where nothing ties it to a sign-in: it buys nothing.
+/// Attack 116. A code that the user copies is delivered if no sign-in is connected to it, and is worthless.
 #[test]
 fn codes_to_be_copied() {
     both(|attacked| {
@@ -536,8 +536,8 @@ fn signed_responses() {
 
 type Make<'a> = &'a dyn Fn(&Begun) -> Vec<u8>;
 
-/// Attack 116, and how a code of somebody else's sign-in would become one of the thief's: the server repeats it beside the handle
-/// of a sign-in that the thief has begun. Fails without `Sent::holds`.
+/// Attack 116: a victim's code becomes part of the attacker's sign-in if the server repeats it next to the handle of that
+/// sign-in. Fails without `Sent::holds`.
 #[test]
 fn codes_that_came_with_the_request() {
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -595,7 +595,7 @@ fn codes_that_came_with_the_request() {
     stopped_redirect("https://client.test/cb?error=login_required&code=RAW&state=HANDLE");
 }
 
-/// The same in two steps: what the server repeats later must not come in. Fails without `concern::is_planted`.
+/// The same in two steps: a request with a text that the server repeats later is refused. Fails without `concern::is_planted`.
 #[test]
 fn codes_that_are_planted_for_later() {
     let nested = |begun: &Begun| encode(&begun.filled("/account?code=RAW&state=HANDLE"));
@@ -633,7 +633,7 @@ fn codes_that_are_planted_for_later() {
         assert_eq!(response.status, 400, "{response}");
         assert_eq!(begun.rig.upstream.ledger().len(), before);
     }
-    // A one-time password goes through, and a recovery code beside a hidden handle does.
+    // A one-time password passes, and so does a recovery code next to a hidden handle.
     let begun = Begun::new();
     for form in [
         "code=12345678&state=HANDLE",
@@ -645,7 +645,7 @@ fn codes_that_are_planted_for_later() {
     }
 }
 
-/// Attack 110, in an unknown shape: the handle is there, and parameters that cannot be read.
+/// Attack 110 in an unknown form: a handle, with parameters that cannot be read.
 #[test]
 fn locations_that_cannot_be_read() {
     for tail in ["&%zz=1", "&%00=1", &"&a=b".repeat(200)] {
@@ -682,7 +682,7 @@ fn callbacks_of_other_servers() {
     });
 }
 
-/// Attack 119. A stream of events passes; nothing in it is worth anything.
+/// Attack 119. An event stream passes; a code in it is worthless.
 #[test]
 fn event_streams() {
     both(|attacked| {

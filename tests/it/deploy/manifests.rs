@@ -1,4 +1,4 @@
-//! `deploy/kubernetes` and `deploy/compose`, as kubectl and docker-compose read them. Neither talks to a cluster or to Docker here.
+//! `deploy/kubernetes` and `deploy/compose`, as kubectl and docker-compose read them, without a cluster or Docker.
 
 use std::fs;
 use std::io::Write as _;
@@ -23,7 +23,7 @@ fn installed(program: &str) -> Command {
     command
 }
 
-/// What a program that takes this input prints.
+/// Runs a program with this input, and returns its output.
 #[track_caller]
 fn output(command: &mut Command, input: &str) -> String {
     let mut child = command
@@ -41,7 +41,7 @@ fn output(command: &mut Command, input: &str) -> String {
     told
 }
 
-/// The folder with everything that its kustomization lists, and with what is left out until somebody wants it.
+/// A copy of the folder in which the kustomization lists every manifest, including the optional ones.
 struct Kubernetes {
     folder: PathBuf,
     yaml: String,
@@ -90,12 +90,12 @@ impl Drop for Kubernetes {
 }
 
 #[test]
-fn kubernetes_takes_every_manifest() {
+fn kubectl_accepts_every_manifest() {
     let kubernetes = Kubernetes::read();
     let files = fs::read_dir(&kubernetes.folder).expect("it exists").count();
-    // Beside the README, the list and the configuration, which becomes an object.
+    // Every file except the README, the kustomization and the configuration, which becomes a ConfigMap.
     assert_eq!(kubernetes.objects.len(), files - 2);
-    // The operator brings the one kind that Kubernetes does not know.
+    // The PodMonitor is a kind of the Prometheus operator, which kubectl does not know.
     let known = kubernetes.yaml.split("---\n");
     let known: Vec<&str> = known
         .filter(|object| !object.contains("kind: PodMonitor"))
@@ -111,7 +111,7 @@ fn kubernetes_takes_every_manifest() {
 }
 
 #[test]
-fn clients_and_prometheus_find_the_gate() {
+fn the_manifests_route_clients_and_prometheus_to_the_gate() {
     let kubernetes = Kubernetes::read();
     let pod = &kubernetes.the("Deployment")["spec"]["template"];
     let name = &pod["metadata"]["labels"][NAME];
@@ -160,7 +160,7 @@ fn clients_and_prometheus_find_the_gate() {
     assert_eq!(public, Some(format!("https://{host}").as_str()));
 }
 
-/// The tests of that file execute them.
+/// `proxies.rs` tests these rules in a real proxy.
 #[test]
 fn the_ingress_has_the_rules_of_the_proxy() {
     let file = read("deploy/proxies/haproxy.cfg");
@@ -228,7 +228,7 @@ fn compose_confines_the_gate_and_hides_the_upstream() {
     assert_eq!(published["target"], 8080);
     assert_eq!(gate["ports"].as_array().map(Vec::len), Some(1));
 
-    // From this machine one comes by the gateway's address, and the upstream's container has another one.
+    // Requests from this machine come from the gateway's address; the upstream's container has another one.
     let config = read("deploy/compose/config.toml");
     let config: toml::Table = config.parse().expect("TOML");
     let gateway = front["ipam"]["config"][0]["gateway"].as_str();
@@ -238,7 +238,7 @@ fn compose_confines_the_gate_and_hides_the_upstream() {
     assert_eq!(trusted, [&toml::Value::from(gateway)]);
 }
 
-/// Sizes as systemd, Kubernetes and docker-compose write them.
+/// A size as systemd, Kubernetes or docker-compose writes it.
 fn bytes(size: &str) -> u64 {
     let (number, unit) = size
         .find(|letter: char| !letter.is_ascii_digit())
@@ -251,7 +251,7 @@ fn bytes(size: &str) -> u64 {
     number.parse::<u64>().expect("a number") * unit
 }
 
-/// The defaults are those of `config.toml`, and what they can take is in the manual ("Sizing").
+/// The defaults in `config.toml` need the memory that the manual states ("Sizing").
 #[test]
 fn every_deployment_has_room_for_the_default_limits() {
     let page = read("docs/src/operations.md");
@@ -303,7 +303,7 @@ fn every_deployment_has_room_for_the_default_limits() {
     let whole = pod["terminationGracePeriodSeconds"].as_u64();
     assert!(whole > before.as_u64().map(|before| before + drain));
 
-    // With as many files as each of them allows, nothing less is let in than is configured.
+    // With the limit of open files in each deployment, the gate applies the configured limits unchanged.
     let nofile = &compose["ulimits"]["nofile"];
     assert_eq!(nofile["soft"], nofile["hard"]);
     for files in [nofile["soft"].to_string(), directive("LimitNOFILE=")] {
@@ -316,9 +316,9 @@ fn every_deployment_has_room_for_the_default_limits() {
     }
 }
 
-/// Of the image and of Compose: the very words, with the address at which this gate can be asked.
+/// The health checks of the image and of Compose, with this gate's admin address.
 #[test]
-fn the_health_check_tells_the_truth() {
+fn the_health_check_follows_the_state_of_the_gate() {
     let dockerfile = read("deploy/docker/Dockerfile");
     let (_, check) = dockerfile.split_once("HEALTHCHECK").expect("a check");
     let (_, check) = check.split_once("CMD ").expect("a command");
@@ -334,7 +334,7 @@ fn the_health_check_tells_the_truth() {
     let (kind, of_compose) = of_compose.split_first().expect("words");
     assert_eq!(*kind, "CMD");
     assert_eq!(of_compose, of_image);
-    // They ask the default address, so their configurations have no other.
+    // The checks use the default address, so the configurations must not change it.
     for folder in ["docker", "compose"] {
         let config = read(&format!("deploy/{folder}/config.toml"));
         let config: toml::Table = config.parse().expect("TOML");
@@ -348,11 +348,11 @@ fn the_health_check_tells_the_truth() {
     let words: Vec<&str> = words.iter().copied().chain(["--admin", &admin]).collect();
     let healthy = || crate::support::gate::run(&words).status.success();
     assert!(healthy());
-    // Not what the upstream is: a gate that is restarted for it would lose its sign-ins.
+    // The state of the upstream does not matter: a restart of the gate would lose its sign-ins.
     rig.upstream.refuse();
     assert!(healthy());
     rig.upstream.heal();
-    // It stops, and still answers for a fifth of the drain.
+    // The gate stops, and answers for a fifth of the drain time.
     rig.gate.signal("TERM");
     rig.gate.log_until(|log| log.contains("draining"));
     assert!(!healthy());

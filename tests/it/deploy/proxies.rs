@@ -1,4 +1,4 @@
-//! The files of `deploy/proxies`, each in its real proxy, in front of a real gate. What reaches the upstream is what counts.
+//! The files of `deploy/proxies`, each in its real proxy in front of a real gate. The tests check what reaches the upstream.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -17,7 +17,7 @@ use crate::support::servers::OIDC_PROVIDER_BEHIND_TLS;
 use crate::support::stage::Stage;
 use crate::support::tree::read;
 
-/// What the upstream gets of a request without fields: nothing of the proxy's beside what is asked of it.
+/// The fields of a request without fields at the upstream: the proxy adds no others.
 const OURS: [&str; 6] = [
     "accept-encoding",
     "forwarded",
@@ -28,7 +28,7 @@ const OURS: [&str; 6] = [
 ];
 const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
-/// A proxy, a gate and an upstream that writes everything down.
+/// A proxy, a gate, and an upstream that records requests.
 struct Way {
     front: Front,
     rig: Rig,
@@ -46,7 +46,7 @@ impl Way {
         Self { front, rig }
     }
 
-    /// The answer, and the one request that reached the upstream, if one did.
+    /// The answer, and the request that reached the upstream, if any.
     #[track_caller]
     fn ask(&self, request: &Value) -> (Value, Option<Received>) {
         let before = self.rig.upstream.ledger().len();
@@ -56,7 +56,7 @@ impl Way {
         (answer, seen.pop())
     }
 
-    /// The same of a request that has to arrive.
+    /// The request, which must reach the upstream.
     #[track_caller]
     fn arrives(&self, request: &Value) -> Received {
         let (answer, seen) = self.ask(request);
@@ -65,7 +65,7 @@ impl Way {
     }
 }
 
-/// Names by which the gate believes a trusted proxy: those that its own test lists.
+/// The field names that the gate accepts from a trusted proxy, from the unit test that lists them.
 fn believed() -> Vec<String> {
     let source = read("src/http/headers/kind.rs");
     let (_, tests) = source.split_once("mod tests").expect("there are tests");
@@ -84,7 +84,7 @@ fn believed() -> Vec<String> {
     names
 }
 
-/// What the gate and the proxy say of a client at that address, and nothing else of the kind.
+/// The request contains what gate and proxy say about a client at that address, and no other such field.
 #[track_caller]
 fn assert_truth(seen: &Received, authority: &str, client: &str) {
     let chain = format!("{client}, 127.0.0.1");
@@ -101,7 +101,7 @@ fn assert_truth(seen: &Received, authority: &str, client: &str) {
     } else {
         client.to_owned()
     };
-    // RFC 7239 section 6: in quotes if there is a port or a bracket.
+    // RFC 7239 section 6: quoted if it has a port or a bracket.
     let node = first
         .strip_prefix("for=")
         .and_then(|node| node.strip_suffix(";proto=https"))
@@ -125,12 +125,12 @@ fn assert_truth(seen: &Received, authority: &str, client: &str) {
     }
 }
 
-fn nobody_says_what_only_a_proxy_may_say(proxy: Proxy) {
+fn a_client_cannot_set_fields_that_only_a_proxy_may_set(proxy: Proxy) {
     let way = Way::through(proxy);
     let authority = way.front.authority();
     let mut names = believed();
     if proxy == Proxy::Nginx {
-        // It knows whole names only, and the manual says so.
+        // nginx can only drop complete names, as the manual says.
         names.retain(|name| name != "x-forwarded-anything");
     }
     let shout = |name: &String| name.to_ascii_uppercase();
@@ -141,7 +141,7 @@ fn nobody_says_what_only_a_proxy_may_say(proxy: Proxy) {
         names.iter().map(underscored).collect(),
     ];
     for protocol in PROTOCOLS {
-        // The gate takes 64 fields.
+        // The gate accepts 64 fields.
         for names in spellings.iter().flat_map(|names| names.chunks(20)) {
             let twice = names.iter().chain(names);
             let fields: Vec<_> = twice.map(|name| [name, "smuggled"]).collect();
@@ -157,8 +157,8 @@ fn nobody_says_what_only_a_proxy_may_say(proxy: Proxy) {
     }
 }
 
-/// `Connection` can name fields that are to be dropped: also those that the proxy itself has set.
-fn nobody_takes_away_what_the_proxy_says(proxy: Proxy) {
+/// `Connection` can name fields to be dropped, including those that the proxy sets.
+fn a_client_cannot_remove_fields_that_the_proxy_sets(proxy: Proxy) {
     let way = Way::through(proxy);
     for name in ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "Host"] {
         let fields = [["Connection", &format!("close, {name}")]];
@@ -170,8 +170,8 @@ fn nobody_takes_away_what_the_proxy_says(proxy: Proxy) {
     }
 }
 
-/// With two names of the host, there is no answer, or one about the one that the client asked for.
-fn the_host_is_the_clients(proxy: Proxy) {
+/// With two host names in a request, the answer is a refusal, or it is about the host that the client asked for.
+fn the_host_is_that_of_the_client(proxy: Proxy) {
     let way = Way::through(proxy);
     let authority = way.front.authority();
     for protocol in PROTOCOLS {
@@ -192,7 +192,7 @@ fn the_host_is_the_clients(proxy: Proxy) {
     }
 }
 
-fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
+fn requests_and_answers_pass_unchanged(proxy: Proxy) {
     let way = Way::through(proxy);
     for protocol in PROTOCOLS {
         let mut names = way.arrives(&json!({"protocol": protocol})).header_names();
@@ -208,7 +208,7 @@ fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
             assert_eq!(seen.header(name), Some(value), "{protocol}: {seen:?}");
         }
 
-        // What the gate takes, the proxy takes: a long URI, one long field, a long body, and a long head of an answer.
+        // The proxy accepts what the gate accepts: a long URI, one long field, a long body, and a long head of an answer.
         let path = format!("/page?x={}", "a".repeat(15 * 1024));
         let seen = way.arrives(&json!({"protocol": protocol, "path": path}));
         assert_eq!(seen.target(), path);
@@ -226,7 +226,7 @@ fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
         assert_eq!(answer["status"], 200, "{protocol}");
         assert!(answer.to_string().contains(&cookie), "{protocol}");
 
-        // What it does not take, the upstream does not see.
+        // Requests that the gate refuses do not reach the upstream.
         let field = "a".repeat(40 * 1024);
         let (answer, seen) = way.ask(&json!({"protocol": protocol, "fields": [["X-Long", field]]}));
         assert!(
@@ -234,7 +234,7 @@ fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
             "{protocol}: {answer}"
         );
     }
-    // RFC 9113 section 8.2.3: over HTTP/2 a cookie may come in crumbs.
+    // RFC 9113 section 8.2.3: over HTTP/2 a cookie may be split into several fields.
     let fields = [["Cookie", "a=1"], ["Cookie", "b=2"]];
     let seen = way.arrives(&json!({"fields": fields}));
     assert_eq!(seen.header("cookie"), Some("a=1; b=2"));
@@ -247,17 +247,17 @@ fn requests_and_answers_go_through_as_they_are(proxy: Proxy) {
     );
 }
 
-/// A stream of events comes piece by piece: the second is sent when the client has seen the first.
-fn streams_come_as_they_are_sent(proxy: Proxy) {
+/// An event stream is forwarded piece by piece: the second event is sent after the client has received the first.
+fn event_streams_are_forwarded_piece_by_piece(proxy: Proxy) {
     let way = Way::through(proxy);
     let (front, upstream) = (&way.front, &way.rig.upstream);
     for (rounds, protocol) in (1..).zip(PROTOCOLS) {
         let feed = upstream.feed("/events");
-        // What nginx has to be told.
+        // nginx needs this field for it.
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\
                     Transfer-Encoding: chunked\r\n\r\n";
         feed.send([head, "d\r\ndata: first\n\n\r\n"].concat().into_bytes())
-            .expect("it is eaten");
+            .expect("the event arrives");
         let request = json!({"protocol": protocol, "path": "/events", "until": "first"});
         let answer = thread::scope(|scope| {
             let client = scope.spawn(|| front.ask(&request));
@@ -265,7 +265,7 @@ fn streams_come_as_they_are_sent(proxy: Proxy) {
                 thread::sleep(Duration::from_millis(10));
             }
             let rest = b"e\r\ndata: second\n\n\r\n0\r\n\r\n".to_vec();
-            feed.send(rest).ok(); // or the stream is over, and the client has said so
+            feed.send(rest).ok(); // the stream may have ended, which the client reports
             client.join().expect("the client")
         });
         let text = answer["body"].as_str().unwrap_or_default();
@@ -276,7 +276,8 @@ fn streams_come_as_they_are_sent(proxy: Proxy) {
     }
 }
 
-/// In the gate's place, a server that breaks a kept-alive connection off when it has a token request: it may have redeemed the code.
+/// In place of the gate, a server closes a kept-alive connection after it has received a token request: it may have redeemed
+/// the code.
 fn a_token_request_is_sent_once(proxy: Proxy) {
     let server = Scripted::start();
     let front = Front::start(proxy, free_port(), server.address().port());
@@ -290,7 +291,7 @@ fn a_token_request_is_sent_once(proxy: Proxy) {
                 "fields": fields, "bytes": 50}),
             );
             let status = answer["status"].as_u64().unwrap_or_default();
-            // HAProxy leaves it to the client whether it tries again: it closes what had a connection that was used before.
+            // HAProxy leaves a retry to the client: it closes the client's stream if the connection had been used before.
             let is_left_open = proxy == Proxy::Haproxy && status == 0;
             assert!(status / 100 == 5 || is_left_open, "{answer}");
         }
@@ -298,7 +299,7 @@ fn a_token_request_is_sent_once(proxy: Proxy) {
     assert_eq!(server.requests_to("/token").len(), 3 * PROTOCOLS.len());
 }
 
-/// The gate has no share for each client of a trusted proxy.
+/// The gate does not limit single clients of a trusted proxy.
 fn one_client_leaves_room_for_others(proxy: Proxy) {
     for holder in ["127.0.0.2", "::1"] {
         let way = Way::through(proxy);
@@ -321,9 +322,9 @@ fn one_client_leaves_room_for_others(proxy: Proxy) {
     }
 }
 
-/// In Chromium, which speaks HTTP/2 to the proxy. `hard` refuses a browser that does not bring the cookie, so that it went there
-/// and back; and `Secure` and `__Host-` only do over TLS.
-fn people_sign_in(proxy: Proxy) {
+/// In Chromium, which uses HTTP/2. With `hard` the gate refuses a browser without its cookie, so the cookie must pass in both
+/// directions; `Secure` and `__Host-` cookies only do over TLS.
+fn users_sign_in_with_a_browser(proxy: Proxy) {
     let target = &OIDC_PROVIDER_BEHIND_TLS;
     let stage = Stage::configured(target, "[upstream.pkce]\nbrowser_binding = \"hard\"\n");
     let (port, gate) = stage.ports();
@@ -371,18 +372,18 @@ macro_rules! each_proxy {
             use super::Proxy;
 
             #[test]
-            fn nobody_says_what_only_a_proxy_may_say() {
-                super::nobody_says_what_only_a_proxy_may_say(Proxy::$proxy);
+            fn a_client_cannot_set_fields_that_only_a_proxy_may_set() {
+                super::a_client_cannot_set_fields_that_only_a_proxy_may_set(Proxy::$proxy);
             }
 
             #[test]
-            fn nobody_takes_away_what_the_proxy_says() {
-                super::nobody_takes_away_what_the_proxy_says(Proxy::$proxy);
+            fn a_client_cannot_remove_fields_that_the_proxy_sets() {
+                super::a_client_cannot_remove_fields_that_the_proxy_sets(Proxy::$proxy);
             }
 
             #[test]
-            fn the_host_is_the_clients() {
-                super::the_host_is_the_clients(Proxy::$proxy);
+            fn the_host_is_that_of_the_client() {
+                super::the_host_is_that_of_the_client(Proxy::$proxy);
             }
 
             #[test]
@@ -391,18 +392,18 @@ macro_rules! each_proxy {
             }
 
             #[test]
-            fn streams_come_as_they_are_sent() {
-                super::streams_come_as_they_are_sent(Proxy::$proxy);
+            fn event_streams_are_forwarded_piece_by_piece() {
+                super::event_streams_are_forwarded_piece_by_piece(Proxy::$proxy);
             }
 
             #[test]
-            fn people_sign_in() {
-                super::people_sign_in(Proxy::$proxy);
+            fn users_sign_in_with_a_browser() {
+                super::users_sign_in_with_a_browser(Proxy::$proxy);
             }
 
             #[test]
-            fn requests_and_answers_go_through_as_they_are() {
-                super::requests_and_answers_go_through_as_they_are(Proxy::$proxy);
+            fn requests_and_answers_pass_unchanged() {
+                super::requests_and_answers_pass_unchanged(Proxy::$proxy);
             }
         }
     )*};

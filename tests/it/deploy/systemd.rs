@@ -1,5 +1,5 @@
-//! `deploy/systemd`: what the unit asks of systemd is what the program needs, and no more. No service manager runs here: its tools read
-//! the unit, and the program runs in a sandbox that is made from it.
+//! `deploy/systemd`: the unit permits what the program needs, and no more. No service manager runs: systemd's tools read the
+//! unit, and the program runs in a sandbox that is built from it.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use crate::support::tree::{read, root};
 
 const UNIT: &str = "deploy/systemd/pkce-gate.service";
 
-/// The value of the only directive of that name.
+/// The value of a directive that occurs once.
 fn directive(name: &str) -> String {
     let unit = read(UNIT);
     let start = format!("{name}=");
@@ -30,11 +30,11 @@ fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
         .output()
         .unwrap_or_else(|error| panic!("systemd-analyze: {error}; {HINT}"));
     let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8(told).expect("what it says is UTF-8");
+    let told = String::from_utf8(told).expect("the output is UTF-8");
     (output.status.success(), told)
 }
 
-/// The unit with the program under test, as a file that systemd's tools take.
+/// A copy of the unit with the program under test.
 fn with_unit<T>(use_it: impl FnOnce(&str) -> T) -> T {
     let directory = scratch();
     let unit = read(UNIT).replace("/usr/local/bin/pkce-gate", env!("CARGO_BIN_EXE_pkce-gate"));
@@ -45,15 +45,15 @@ fn with_unit<T>(use_it: impl FnOnce(&str) -> T) -> T {
 }
 
 #[test]
-fn systemd_understands_every_line_of_the_unit() {
+fn systemd_accepts_every_line_of_the_unit() {
     let (is_good, told) =
         with_unit(|unit| systemd_analyze(&["--recursive-errors=no", "verify", unit]));
-    // What it does not know it only tells of.
+    // Unknown directives only cause a warning.
     assert!(is_good && !told.contains("pkce-gate.service:"), "{told}");
 }
 
 #[test]
-fn the_unit_is_exposed_no_more_than_the_manual_says() {
+fn the_exposure_score_of_the_unit_is_that_in_the_manual() {
     let (_, told) = with_unit(|unit| systemd_analyze(&["--offline=yes", "security", unit]));
     let (_, exposure) = told
         .split_once("Overall exposure level for pkce-gate.service: ")
@@ -68,8 +68,8 @@ fn the_unit_is_exposed_no_more_than_the_manual_says() {
     assert!(page.contains("The unit scores 0.9 in `systemd-analyze security` (systemd 252)"));
 }
 
-/// What `bwrap` can do of the unit: a read-only file system without homes, devices and other processes, a user who owns nothing, no
-/// capabilities, no new privileges, and its system call filters. `$3` is the configuration.
+/// The restrictions of the unit that `bwrap` supports: a read-only file system without home directories, devices and other
+/// processes, an unprivileged user, no capabilities, no new privileges, and the system call filters. `$3` is the configuration.
 fn sandbox(filter: &str) -> String {
     let files = directive("LimitNOFILE");
     format!(
@@ -81,7 +81,7 @@ fn sandbox(filter: &str) -> String {
 }
 
 #[test]
-fn the_program_does_all_that_it_does_within_the_units_bounds() {
+fn the_program_works_within_the_restrictions_of_the_unit() {
     let directory = scratch();
     let filter = Command::new("/usr/bin/python3")
         .args(["-B", "tests/sandbox/filter.py", UNIT])
@@ -93,7 +93,7 @@ fn the_program_does_all_that_it_does_within_the_units_bounds() {
     fs::write(&program, &filter.stdout).expect("the filter is written");
 
     let upstream = Scripted::start();
-    // A name is to be looked up.
+    // With a host name, so that the gate resolves it.
     let url = format!("url = \"http://localhost:{}\"", upstream.address().port());
     let config = Config {
         upstream: &url,
@@ -129,7 +129,7 @@ fn the_program_does_all_that_it_does_within_the_units_bounds() {
     assert!(rig.gate.wait_for_end().success());
 }
 
-/// As systemd does it: one line after the other, until one fails.
+/// Like systemd: runs one command after the other, until one fails.
 fn reload(gate: &Gate) -> bool {
     let unit = read(UNIT);
     let lines = unit
@@ -154,7 +154,7 @@ fn reload(gate: &Gate) -> bool {
 }
 
 #[test]
-fn a_reload_puts_a_good_file_in_force_and_fails_for_a_wrong_one() {
+fn a_reload_applies_a_valid_file_and_fails_for_an_invalid_one() {
     let rig = Rig::new();
     let text = Config {
         limits: "uri_bytes = \"4KiB\"",
@@ -169,9 +169,9 @@ fn a_reload_puts_a_good_file_in_force_and_fails_for_a_wrong_one() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
-/// Whoever has made a mistake is told once; what may pass by itself is tried again.
+/// A permanent error stops the service; a temporary one is retried.
 #[test]
-fn what_a_restart_cannot_mend_ends_the_service_once() {
+fn permanent_errors_stop_the_service_without_a_restart() {
     let codes = directive("RestartPreventExitStatus");
     let prevented: Vec<i32> = codes
         .split(' ')
@@ -181,7 +181,7 @@ fn what_a_restart_cannot_mend_ends_the_service_once() {
     assert_eq!(
         directive("StartLimitIntervalSec"),
         "0",
-        "what may pass is outlived"
+        "a temporary failure is retried"
     );
 
     let directory = scratch();

@@ -1,4 +1,4 @@
-//! Chance that can be had again: `SplitMix64`.
+//! Reproducible random numbers: `SplitMix64`.
 
 #[derive(Debug)]
 pub(super) struct Dice(u64);
@@ -15,7 +15,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// One of `0..bound`; 0 where that is empty.
+    /// A number in `0..bound`; 0 if the range is empty.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).expect("a usize fits");
         usize::try_from(self.next() % bound).expect("less than a usize")
@@ -25,7 +25,7 @@ impl Dice {
         list[self.below(list.len())]
     }
 
-    /// True in so many of a hundred throws.
+    /// True with this probability in percent.
     pub(super) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

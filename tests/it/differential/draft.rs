@@ -1,4 +1,4 @@
-//! A request while it is being spoilt: its parts, and the bytes that they become.
+//! A request that is being mutated: its parts, and the resulting bytes.
 
 use crate::support::client::Authorization;
 use crate::support::params::{Params, encode};
@@ -9,17 +9,17 @@ pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) method: String,
-    /// As it stands in the request line, without its query.
+    /// The path in the request line, without the query.
     pub(super) path: String,
-    /// `name=value` as they are sent, with what is sent between them.
+    /// `name=value` pairs with their separators.
     pub(super) query: Pairs,
     pub(super) form: Pairs,
     pub(super) media_type: Option<String>,
-    /// Instead of the form.
+    /// A body that replaces the form.
     pub(super) body: Option<Vec<u8>>,
     pub(super) fields: Vec<(String, String)>,
     pub(super) version: &'static str,
-    /// The sizes of chunks, over and over.
+    /// The sizes of the chunks, repeated.
     pub(super) chunks: Option<Vec<usize>>,
 }
 
@@ -67,7 +67,7 @@ impl Draft {
         }
     }
 
-    /// The parameters that are more than none: where a mutation finds something to spoil.
+    /// The query or the form, if it is not empty, for a mutation to change.
     pub(super) fn pairs(&mut self) -> &mut Pairs {
         if self.form.list.is_empty() {
             &mut self.query
@@ -76,7 +76,7 @@ impl Draft {
         }
     }
 
-    /// What stands behind the `?`, as far as servers are concerned.
+    /// The query as servers read it.
     pub(super) fn query_bytes(&self) -> Vec<u8> {
         let bytes = self.query.bytes();
         bytes
@@ -90,7 +90,7 @@ impl Draft {
         self.body.clone().unwrap_or_else(|| self.form.bytes())
     }
 
-    /// Whether the body says of itself that it is a form.
+    /// Whether the media type of the body is a form.
     pub(super) fn is_form(&self) -> bool {
         let media_type = self.media_type.as_deref().unwrap_or_default();
         media_type
@@ -132,7 +132,7 @@ impl Draft {
     }
 }
 
-/// The cookie that ties a sign-in to a browser is a field like others.
+/// The cookie that binds a sign-in to a browser is mutated like other fields.
 pub(super) fn with_cookie(mut draft: Draft, cookie: Option<&str>) -> Draft {
     let cookie = cookie.map(|cookie| ("Cookie".to_owned(), cookie.to_owned()));
     draft.fields.extend(cookie);

@@ -1,4 +1,4 @@
-//! The echoes: small applications that say what their framework read.
+//! Echo servers: small applications that report what their framework read.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -16,20 +16,20 @@ use crate::support::http::{PATIENCE, Request};
 
 const HINT: &str = "run tests/run, which installs what the tests need";
 
-/// What a framework read of one request.
+/// What a framework read in one request.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Reading {
     pub(super) case: Option<String>,
     pub(super) method: String,
     pub(super) path: String,
-    /// `token`, `authorize`, or nothing: where the framework's own router leads.
+    /// `token`, `authorize`, or empty: the route that the framework's router selected.
     pub(super) route: String,
     pub(super) query: Vec<(String, String)>,
     pub(super) form: Vec<(String, String)>,
 }
 
 impl Reading {
-    /// What an application gets that does not ask where a parameter stands.
+    /// The parameters of query and body together, as an application gets them that does not distinguish.
     pub(super) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.query.iter().chain(&self.form);
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
@@ -44,7 +44,7 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    /// Starts the application of that file and waits until it listens.
+    /// Starts the application in that file, and waits until it listens.
     pub(super) fn start(file: &str) -> Self {
         let port = free_port();
         let mut process = command(file, port)
@@ -57,7 +57,7 @@ impl Echo {
         let (said, lines) = channel();
         spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                // Some servers talk of themselves.
+                // Some servers print other lines.
                 let reading = serde_json::from_str(&line);
                 if reading.is_ok_and(|reading| said.send(reading).is_err()) {
                     break;
@@ -82,8 +82,8 @@ impl Echo {
         }
     }
 
-    /// Everything that was read until now, by case; what came without a case stands under the empty one. One last request,
-    /// past the gate, tells where the end is.
+    /// Everything that was read so far, by case; requests without a case have an empty key. A final request that bypasses the
+    /// gate marks the end.
     pub(super) fn readings(&mut self) -> BTreeMap<String, Vec<Reading>> {
         self.ends += 1;
         let end = format!("end-{}", self.ends);
@@ -93,7 +93,7 @@ impl Echo {
         let mut readings: BTreeMap<String, Vec<Reading>> = BTreeMap::new();
         loop {
             let reading = self.lines.recv_timeout(PATIENCE);
-            let reading = reading.expect("the echo says what it read");
+            let reading = reading.expect("a line of the echo server");
             let case = reading.case.clone().unwrap_or_default();
             if case == end {
                 return readings;
@@ -106,11 +106,11 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        self.process.wait().ok(); // however it ended
+        self.process.wait().ok(); // whatever its exit status
     }
 }
 
-/// Under a shell that holds our pipe: however this process ends, the pipe closes, and the shell ends the application.
+/// Started by a shell that reads our pipe: however this process ends, the pipe closes, and the shell stops the application.
 fn command(file: &str, port: u16) -> Command {
     let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
     let path = servers.join("echoes").join(file);

@@ -1,22 +1,22 @@
-//! The ways of spoiling a request: those in which servers are known to read it differently, and harmless ones that all of
-//! them have to read alike.
+//! Mutations of requests: those that some servers are known to read differently, and harmless ones that all must read in the
+//! same way.
 
 use std::borrow::Cow;
 
 use super::dice::Dice;
 use super::draft::{Draft, FORM};
 
-/// What an attacker has: names that matter where the request goes, and a code.
+/// What an attacker knows: the names that matter at the request's path, and a code.
 #[derive(Debug)]
 pub(super) struct Means<'a> {
     pub(super) names: &'a [&'a str],
-    /// The upstream's own, where it is known.
+    /// The upstream's own code, if it is known.
     pub(super) code: &'a str,
 }
 
 type Mutation = fn(&mut Draft, &mut Dice, &Means<'_>);
 
-/// The first ones are drawn more often: what parsers differ in most is names and values.
+/// The first ones are chosen more often, because parsers differ most in names and values.
 const MUTATIONS: [Mutation; 18] = [
     add_twisted,
     add_twisted,
@@ -57,13 +57,13 @@ fn joined(name: &[u8], value: &[u8]) -> Vec<u8> {
     [name, b"=", value].concat()
 }
 
-/// What is not UTF-8 any more is written out.
+/// Bytes that are not UTF-8 are shown as escapes.
 fn text(bytes: &[u8]) -> String {
     let text = str::from_utf8(bytes);
     text.map_or_else(|_| bytes.escape_ascii().to_string(), str::to_owned)
 }
 
-/// A value that does harm under that name.
+/// A harmful value for this name.
 fn harm(name: &str, means: &Means<'_>) -> String {
     match name {
         "code" => means.code.to_owned(),
@@ -86,7 +86,7 @@ fn any<'d>(draft: &'d mut Draft, dice: &mut Dice) -> Option<&'d mut Vec<u8>> {
     list.get_mut(at)
 }
 
-/// One more parameter, whose name becomes one that matters in some server.
+/// Adds a parameter with a name that some server reads as one that matters.
 fn add_twisted(draft: &mut Draft, dice: &mut Dice, means: &Means<'_>) {
     let name = dice.pick(means.names);
     let pair = joined(&twisted(name, dice), harm(name, means).as_bytes());
@@ -173,7 +173,7 @@ fn shuffle(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     }
 }
 
-/// Escapes that change nothing.
+/// Escapes that do not change the meaning.
 fn escape(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     let lower = dice.chance(50);
     let Some(pair) = any(draft, dice) else { return };
@@ -212,7 +212,7 @@ fn drop_one(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     }
 }
 
-/// From the body to the query, or a copy of it; and the other way round.
+/// Moves or copies a parameter from the body to the query, or the reverse.
 fn to_other_part(draft: &mut Draft, dice: &mut Dice, means: &Means<'_>) {
     let name = dice.pick(means.names);
     let pair = joined(name.as_bytes(), harm(name, means).as_bytes());
@@ -235,7 +235,7 @@ fn to_other_part(draft: &mut Draft, dice: &mut Dice, means: &Means<'_>) {
     }
 }
 
-/// The same body under another media type, or a coding that it has not.
+/// Gives the body another media type, or a coding that does not match.
 fn retype(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     let parameter = match dice.below(22) {
         0 => "; charset=utf-8",
@@ -270,7 +270,7 @@ fn retype(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     draft.media_type = Some(format!("{FORM}{parameter}"));
 }
 
-/// The parameters in something that is no form.
+/// Puts the parameters into a body that is not a form.
 fn document(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     if draft.form.list.is_empty() {
         return;
@@ -353,7 +353,7 @@ fn multipart(pairs: &[(String, String)], dice: &mut Dice) -> Vec<u8> {
     format!("{}--b--\r\n", parts.concat()).into_bytes()
 }
 
-/// RFC 1950, in one stored block.
+/// RFC 1950, with one stored block.
 fn deflated(body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len()).expect("a form is short");
     let (mut low, mut high) = (1_u32, 0_u32);
@@ -369,7 +369,7 @@ fn deflated(body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The method, and fields from which servers take method, path or parameters.
+/// Changes the method, or adds fields from which servers take method, path or parameters.
 fn head(draft: &mut Draft, dice: &mut Dice, means: &Means<'_>) {
     if dice.chance(40) {
         let methods = [
@@ -400,7 +400,7 @@ fn head(draft: &mut Draft, dice: &mut Dice, means: &Means<'_>) {
     draft.fields.push((name.to_owned(), value));
 }
 
-/// Another spelling, which some server takes for the same.
+/// Another spelling of the path that some server treats as the same.
 fn path(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     let target = dice.pick(&["token", "token", "authorize", "login"]);
     let mut letters = target.chars();
@@ -461,7 +461,7 @@ fn framing(draft: &mut Draft, dice: &mut Dice, _: &Means<'_>) {
     }
 }
 
-/// A name that is that one to some server, or to all of them.
+/// A name that some or all servers read as `name`.
 fn twisted(name: &str, dice: &mut Dice) -> Vec<u8> {
     let mut letters = name.chars();
     let Some(first) = letters.next() else {

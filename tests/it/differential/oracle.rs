@@ -1,4 +1,4 @@
-//! What the gate judged, by the same strict reading; what a framework read; and whether that is the same.
+//! Compares what a framework read with what the gate judged.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use pkce_gate::parts::{PROTECTED_AT_AUTHORIZATION, PROTECTED_AT_TOKEN, Params};
 use super::Case;
 use super::echo::Reading;
 
-/// As many as the gate reads.
+/// The gate's own limit.
 const PAIRS: usize = 64;
-/// Beside a code, any of these makes a request one for a token.
+/// Any of these together with a code makes a token request.
 const COMPANIONS: [&str; 4] = [
     "client_id",
     "client_secret",
@@ -17,11 +17,11 @@ const COMPANIONS: [&str; 4] = [
     "code_verifier",
 ];
 
-/// Names with their values that are not empty: a parameter without a value counts as omitted. Blanks around a value are
-/// Tornado's to trim; around a `client_id` they would make it another client.
+/// Names with their non-empty values: a parameter without a value counts as omitted. Tornado trims blanks around values; around
+/// a `client_id` they would make another client.
 type Values = BTreeMap<String, Vec<String>>;
 
-/// What is wrong with what a framework read of a request that the gate has let pass.
+/// The difference between what a framework read and what the gate judged, for a request that passed the gate.
 pub(super) fn judge(case: &Case, reading: &Reading) -> Result<(), String> {
     let path = routed(&case.draft.path).ok_or("no path at all")?;
     let route = match path.as_str() {
@@ -39,7 +39,7 @@ pub(super) fn judge(case: &Case, reading: &Reading) -> Result<(), String> {
     }
 }
 
-/// The path that the gate compares. What a target names beside it has to be the gate itself.
+/// The path that the gate compares. An absolute target must name the gate.
 fn routed(target: &str) -> Option<String> {
     let path = match target.strip_prefix("http://") {
         Some(rest) => rest.get(rest.find('/')?..)?,
@@ -62,7 +62,7 @@ fn redemption(case: &Case, reading: &Reading) -> Result<(), String> {
         return Err(format!("a token request by {}", reading.method));
     }
     if reading.query.is_empty() && reading.form.is_empty() {
-        return Ok(()); // to this framework it is no form (or, chunked, nothing at all), so there is nothing to redeem
+        return Ok(()); // the framework does not read a form here (or, if chunked, anything), so there is nothing to redeem
     }
     let sent = Params::parse(&body, PAIRS).map_err(|malformed| malformed.to_string())?;
     let mut expected = named(pairs(&sent), &PROTECTED_AT_TOKEN);
@@ -87,11 +87,11 @@ fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
     }
     let (query, body) = (case.draft.query_bytes(), case.draft.body_bytes());
     let media_type = case.draft.media_type.as_deref().unwrap_or_default();
-    // Of a continuation in a multipart form the gate reads the query alone.
+    // In a multipart continuation the gate reads only the query.
     let is_read = !media_type
         .to_ascii_lowercase()
         .starts_with("multipart/form-data");
-    // To some frameworks it is no form, or, chunked, nothing at all.
+    // Some frameworks do not read this as a form, or do not read chunked bodies.
     let is_nothing = reading.method == "POST" && reading.form.is_empty();
     let body = if is_read && !is_nothing {
         body
@@ -122,7 +122,7 @@ fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
             return Err(format!("states other than the handle: {states:?}"));
         }
         expected.insert("state".to_owned(), states);
-        // Of the sign-in's own; the entry has them put back.
+        // The entry restores the parameters of the sign-in.
         for name in ["code_challenge", "code_challenge_method"] {
             let ours = case.sign_in.authorization.params.get(name);
             expected.remove(name);
@@ -137,9 +137,9 @@ fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
     same(&expected, &seen)
 }
 
-/// Neither a token request in disguise, nor another spelling of a protected path.
+/// Fails for a token request at another path, and for another spelling of a protected path.
 fn elsewhere(case: &Case, reading: &Reading) -> Result<(), String> {
-    // Where codes are handles, only what says that it is a form is read: a handle is worth nothing there.
+    // With handles, the gate reads only bodies with the media type of a form: elsewhere a handle is worthless.
     let readable = !case.handles || case.draft.is_form();
     let form = if readable { &reading.form[..] } else { &[] };
     let all: Vec<_> = reading.query.iter().chain(form).collect();

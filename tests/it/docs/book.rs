@@ -10,7 +10,7 @@ use crate::support::fixture::HINT;
 use crate::support::params::unguessable;
 use crate::support::tree::{below, has_extension, root};
 
-/// The folder of a book, built. As deep as that of `docs/book.toml`, so that its links to files of the repository hold.
+/// Builds the book into a new folder, as deep as the one in `docs/book.toml`, so that its links to repository files work.
 fn build() -> (PathBuf, String) {
     let mdbook = root().join("tests/servers/.venv/bin/mdbook");
     assert!(mdbook.exists(), "mdbook; {HINT}");
@@ -27,7 +27,7 @@ fn build() -> (PathBuf, String) {
 }
 
 #[test]
-fn the_book_is_built_without_warnings_and_all_its_links_lead_somewhere() {
+fn the_book_builds_without_warnings_and_all_its_links_have_targets() {
     let (folder, told) = build();
     let pages = pages(&folder);
     let broken: Vec<String> = pages
@@ -48,7 +48,7 @@ fn the_book_is_built_without_warnings_and_all_its_links_lead_somewhere() {
     for word in ["WARN", "ERROR"] {
         assert!(!told.contains(word), "{told}");
     }
-    // A page that is not in the summary is not in the book.
+    // A page that is missing in the summary is missing in the book.
     for path in below("docs/src") {
         let name = Path::new(&path).file_stem().and_then(|stem| stem.to_str());
         let name = name.expect("paths are UTF-8");

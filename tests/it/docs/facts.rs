@@ -1,4 +1,4 @@
-//! Names in the manual are those of the program: every one of them, and no other.
+//! The manual lists exactly the names that the program has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::support::gate::{Gate, run};
 use crate::support::http::Request;
 use crate::support::tree::read;
 
-/// The codes, from the one function that gives each violation its own.
+/// The labels of violations, from the function that defines them.
 fn violations() -> BTreeSet<String> {
     let source = read("src/policy/violation.rs");
     let labels = source
@@ -33,7 +33,7 @@ fn the_manual_explains_every_violation() {
     assert_eq!(explained, violations());
     assert_eq!(titles.len(), explained.len(), "each is explained once");
     for title in titles {
-        // The anchor is the code itself, in whatever shows the page.
+        // Every renderer makes the same anchor of this heading: the label.
         assert!(headings(&page).any(|anchor| anchor == title), "{title}");
         let section = section(&page, &format!("### `{title}`"));
         for part in [
@@ -47,7 +47,7 @@ fn the_manual_explains_every_violation() {
     }
 }
 
-/// `[[upstream.client]]` and other keys that the file only shows are uncommented.
+/// The keys of the reference file. Commented examples, such as `[[upstream.client]]`, are included.
 fn keys() -> BTreeSet<String> {
     let shown = |rest: &str| {
         let name = rest.split(" = ").next().unwrap_or_default();
@@ -94,7 +94,7 @@ fn the_manual_has_an_anchor_for_every_key_of_the_configuration() {
     let anchors: BTreeSet<String> = ids(&page).collect();
     let missing: Vec<_> = keys.difference(&anchors).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    // Sections may have anchors, too.
+    // Sections may have anchors as well.
     let is_section = |anchor: &str| {
         keys.iter()
             .any(|key| key.starts_with(&format!("{anchor}-")))
@@ -106,7 +106,7 @@ fn the_manual_has_an_anchor_for_every_key_of_the_configuration() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
-/// What a gate tells, that has met everything it counts: names, and the labels of those that have a line.
+/// Metric names, and the labels of those that have samples, from a gate on which every metric has counted something.
 fn metrics() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
     let (server, admin) = (free_port(), free_port());
     let mut gate = Gate::start(&format!(
@@ -114,7 +114,7 @@ fn metrics() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
          [[upstream]]\nurl = \"http://127.0.0.1:9\"\n\
          [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n"
     ));
-    // Nobody is behind the gate, so that there is an error to count as well.
+    // The upstream refuses connections, so that errors are counted as well.
     for path in ["/", "/authorize?client_id=a"] {
         Request::get(&format!("http://127.0.0.1:{server}{path}")).send();
     }
@@ -153,7 +153,7 @@ fn metrics() -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
 }
 
 #[test]
-fn the_manual_lists_the_metrics_that_there_are() {
+fn the_manual_lists_every_metric() {
     let (told, labels) = metrics();
     let page = read("docs/src/operations.md");
     let section = section(&page, "## Metrics");
@@ -168,7 +168,7 @@ fn the_manual_lists_the_metrics_that_there_are() {
             assert_eq!(&listed.collect::<BTreeSet<_>>(), labels, "{name}");
         }
     }
-    // Also where they are only mentioned.
+    // Metrics that other documents mention exist, too.
     for path in documents() {
         let text = read(&path);
         for word in code_words(&text)
@@ -181,14 +181,14 @@ fn the_manual_lists_the_metrics_that_there_are() {
     }
 }
 
-/// What `--help` says after a heading: the first word of each line.
+/// The first word of each line below a heading of `--help`.
 fn helped(command: &[&str], heading: &str) -> BTreeSet<String> {
     let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
     let output = run(&arguments);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let (_, rest) = text.split_once(heading).unwrap_or_default();
     let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
-    // What an option does may stand on lines of its own.
+    // The description of an option may be on separate lines.
     let lines = lines.filter(|line| heading != "Options:" || line.trim_start().starts_with('-'));
     let words = lines.filter_map(|line| line.split_whitespace().find(|word| !word.ends_with(',')));
     words
@@ -218,9 +218,9 @@ fn the_manual_lists_the_commands_and_their_options() {
     }
 }
 
-/// Rows of its tables begin with the name of a package.
+/// Each row of these tables begins with the name of a package.
 #[test]
-fn the_manual_tells_the_versions_that_are_tested() {
+fn the_manual_states_the_tested_versions() {
     let node: serde_json::Value =
         serde_json::from_str(&read("tests/servers/package.json")).expect("JSON");
     let python = read("tests/servers/requirements.txt");
@@ -236,7 +236,7 @@ fn the_manual_tells_the_versions_that_are_tested() {
         let name = cells.next().and_then(|cell| cell.split(' ').next());
         let (name, version) = (name.expect("a name"), cells.next().expect("a version"));
         let tested = node["dependencies"][name] == version
-            // What Debian has is what Debian has.
+            // Debian's packages are not pinned.
             || row.contains("from Debian")
             || python.lines().any(|line| {
                 let (package, pinned) = line.split_once("==").unwrap_or_default();

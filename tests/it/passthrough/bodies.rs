@@ -1,4 +1,4 @@
-//! Bodies of every size and framing, streamed, and the answers that have none.
+//! Bodies of every size and framing are streamed; and answers without a body.
 
 use crate::support::rig::{HOST, Rig, request};
 use crate::support::scripted::{Act, Then, chunked, reply, until_close};
@@ -6,7 +6,7 @@ use crate::support::scripted::{Act, Then, chunked, reply, until_close};
 const FIVE_MEGABYTES: usize = 5 * 1024 * 1024;
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
 
-/// Bytes in which a piece that is lost, doubled or moved shows.
+/// Content in which a lost, doubled or moved piece is detected.
 pub(super) fn bytes(length: usize) -> Vec<u8> {
     let words = (0_u32..).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes());
     words.take(length).collect()
@@ -24,7 +24,7 @@ fn chunks(content: &[u8], size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn five_megabytes_go_up_whole() {
+fn five_megabytes_are_uploaded_completely() {
     let rig = Rig::new();
     let content = bytes(FIVE_MEGABYTES);
     let head = format!(
@@ -48,7 +48,7 @@ fn five_megabytes_go_up_whole() {
 }
 
 #[test]
-fn five_megabytes_come_down_whole_in_every_framing() {
+fn five_megabytes_are_downloaded_completely_in_every_framing() {
     let rig = Rig::new();
     let content = bytes(FIVE_MEGABYTES);
     let pieces: Vec<_> = content.chunks(10_000).collect();
@@ -64,9 +64,9 @@ fn five_megabytes_come_down_whole_in_every_framing() {
     }
 }
 
-/// Pages are looked through for codes, but only so far.
+/// The gate searches pages for codes, but only up to a limit.
 #[test]
-fn a_large_page_comes_down_whole() {
+fn a_large_page_is_downloaded_completely() {
     let rig = Rig::new();
     for length in [1, 100_000, 1024 * 1024, 1024 * 1024 + 1, FIVE_MEGABYTES] {
         let page = "<p>all work and no play</p>".repeat(length / 27 + 1);
@@ -85,7 +85,7 @@ fn a_large_page_comes_down_whole() {
 }
 
 #[test]
-fn what_goes_up_arrives_before_the_last_of_it_is_sent() {
+fn uploads_are_streamed() {
     let rig = Rig::new();
     let mut client = rig.connect();
     let head = format!(
@@ -107,7 +107,7 @@ fn what_goes_up_arrives_before_the_last_of_it_is_sent() {
 }
 
 #[test]
-fn what_comes_down_arrives_before_the_last_of_it_is_sent() {
+fn downloads_are_streamed() {
     let rig = Rig::new();
     for head in [
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ndata: 1\r\n",
@@ -118,7 +118,7 @@ fn what_comes_down_arrives_before_the_last_of_it_is_sent() {
         let mut client = rig.connect();
         client.send(&request("GET", "/stream", &[], None));
         feed.send(head.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         let came = client.read_until(|came| came.windows(7).any(|seven| seven == b"data: 1"));
         assert!(
             came.windows(7).any(|seven| seven == b"data: 1"),
@@ -131,14 +131,14 @@ fn what_comes_down_arrives_before_the_last_of_it_is_sent() {
             "data: 2"
         };
         feed.send(last.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         drop(feed);
         assert_eq!(client.response().body, b"data: 1data: 2");
     }
 }
 
 #[test]
-fn the_answer_to_head_says_how_long_the_body_would_be_and_has_none() {
+fn the_answer_to_head_has_a_content_length_and_no_body() {
     let rig = Rig::new();
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nETag: \"x\"\r\n\r\n";
     rig.upstream
@@ -154,7 +154,7 @@ fn the_answer_to_head_says_how_long_the_body_would_be_and_has_none() {
 }
 
 #[test]
-fn answers_without_a_body_have_none_and_the_connection_goes_on() {
+fn answers_without_a_body_leave_the_connection_usable() {
     let rig = Rig::new();
     let mut client = rig.connect();
     for status in ["204 No Content", "304 Not Modified"] {
@@ -175,7 +175,7 @@ fn answers_without_a_body_have_none_and_the_connection_goes_on() {
 }
 
 #[test]
-fn interim_answers_of_the_upstream_end_here() {
+fn interim_answers_of_the_upstream_are_not_forwarded() {
     let rig = Rig::new();
     let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
     let answer = [interim.as_slice(), &reply("200 OK", &[], b"final")].concat();
@@ -185,7 +185,7 @@ fn interim_answers_of_the_upstream_end_here() {
 }
 
 #[test]
-fn a_client_that_waits_for_100_continue_gets_it() {
+fn a_client_that_waits_for_100_continue_receives_it() {
     let rig = Rig::new();
     let mut client = rig.connect();
     let head = format!(
@@ -203,7 +203,7 @@ fn a_client_that_waits_for_100_continue_gets_it() {
 }
 
 #[test]
-fn trailers_end_here_in_both_directions() {
+fn trailers_are_dropped_in_both_directions() {
     let rig = Rig::new();
     let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Late\r\n\r\n2\r\nok\r\n0\r\nX-Late: 1\r\nSet-Cookie: a=b\r\n\r\n";
     rig.upstream
@@ -235,7 +235,7 @@ fn trailers_end_here_in_both_directions() {
 }
 
 #[test]
-fn an_upgrade_is_neither_asked_for_nor_granted() {
+fn upgrades_are_neither_forwarded_nor_granted() {
     let rig = Rig::new();
     let fields = [
         ("Connection", "Upgrade, HTTP2-Settings"),

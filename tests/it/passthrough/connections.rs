@@ -1,4 +1,4 @@
-//! Connections to the upstream: down, slow, stale, and how many requests at once.
+//! Connections to the upstream that fail, are slow or stale, and the limit of requests in flight.
 
 use std::collections::BTreeMap;
 use std::thread::{sleep, spawn};
@@ -9,7 +9,7 @@ use crate::support::rig::{Config, REDIRECT_URI, Rig, handle_of, request};
 use crate::support::scripted::{Act, Greeting, Then, chunked, reply, until_close};
 
 #[test]
-fn an_upstream_that_is_down_is_told_in_the_form_that_the_endpoint_has() {
+fn an_upstream_that_is_down_is_reported_in_the_format_of_the_endpoint() {
     let rig = Rig::new();
     let entry = rig.entry(&rig.authorization());
     rig.upstream.refuse();
@@ -54,7 +54,7 @@ fn an_upstream_that_closes_new_connections_gets_each_request_once_at_most() {
 }
 
 #[test]
-fn an_upstream_that_does_not_answer_in_time_is_given_up() {
+fn an_upstream_that_does_not_answer_times_out() {
     let rig = Rig::with(Config {
         upstream: "response = \"3s\"\nconnect = \"300ms\"",
         ..Config::default()
@@ -70,9 +70,9 @@ fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
-/// Neither a page that is looked through nor a stream that is passed on may hang for ever.
+/// Neither a page that the gate reads nor a stream that it forwards may wait without a limit.
 #[test]
-fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
+fn an_upstream_that_stops_within_a_body_times_out() {
     let rig = Rig::with(Config {
         upstream: "response = \"3s\"",
         ..Config::default()
@@ -99,7 +99,7 @@ fn an_upstream_that_stops_in_the_middle_of_a_body_is_given_up() {
 }
 
 #[test]
-fn a_body_that_drips_in_time_is_not_given_up() {
+fn a_slow_body_of_the_upstream_within_the_limit_arrives() {
     let rig = Rig::with(Config {
         upstream: "response = \"8s\"",
         ..Config::default()
@@ -110,17 +110,17 @@ fn a_body_that_drips_in_time_is_not_given_up() {
         let mut client = rig.connect();
         client.send(&request("GET", &path, &[], None));
         feed.send(
-            // What is fed ends with the connection: the next request must not find it in the pool.
+            // Dropping the feed closes the connection: the next request must not find it in the pool.
             format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: 18\r\n\r\n")
                 .into_bytes(),
         )
-        .expect("somebody listens");
+        .expect("the feed is open");
         (client, feed)
     });
     for _ in 0..18 {
-        sleep(Duration::from_millis(500)); // 9 s in all
+        sleep(Duration::from_millis(500)); // 9 s in total
         for (_, feed) in &drips {
-            feed.send(b"x".to_vec()).expect("somebody listens");
+            feed.send(b"x".to_vec()).expect("the feed is open");
         }
     }
     for (mut client, _feed) in drips {
@@ -129,7 +129,7 @@ fn a_body_that_drips_in_time_is_not_given_up() {
 }
 
 #[test]
-fn above_the_limit_requests_are_told_to_come_again() {
+fn requests_above_the_limit_get_503_with_retry_after() {
     let rig = Rig::with(Config {
         limits: "in_flight = 2",
         ..Config::default()
@@ -142,13 +142,13 @@ fn above_the_limit_requests_are_told_to_come_again() {
     }
     assert_full(&rig);
 
-    // A body that is still on its way counts, too.
+    // A request whose body is still arriving counts as well.
     first
         .send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 2\r\n\r\nx".to_vec())
-        .expect("somebody listens");
+        .expect("the feed is open");
     waiting[0].read_until(|came| came.ends_with(b"x"));
     assert_full(&rig);
-    first.send(b"y".to_vec()).expect("somebody listens");
+    first.send(b"y".to_vec()).expect("the feed is open");
     drop(first);
     assert_eq!(waiting[0].response().body, b"xy");
     wait_for_a_place(&rig);
@@ -159,10 +159,10 @@ fn above_the_limit_requests_are_told_to_come_again() {
     assert_eq!(rig.get("/page").status, 200);
 }
 
-/// The upstream has long sent everything, and has its connection back: what is left lies in the gate, and counts.
+/// The upstream has sent everything and its connection is free again. The rest of the answer is in the gate, and counts.
 #[test]
-fn an_answer_keeps_its_place_until_the_client_has_taken_it() {
-    const LARGE: usize = 1_000_000; // more than the kernel takes for both sides, less than is read of a page
+fn an_answer_counts_as_in_flight_until_the_client_has_read_it() {
+    const LARGE: usize = 1_000_000; // more than the kernel buffers on both sides, less than the gate reads of a page
     let rig = Rig::with(Config {
         limits: "in_flight = 1\nbody_read = \"1h\"",
         ..Config::default()
@@ -197,9 +197,9 @@ fn an_answer_keeps_its_place_until_the_client_has_taken_it() {
     }
 }
 
-/// A page in which a code was replaced is another one than the upstream has sent.
+/// A page in which a code was replaced has a new body.
 #[test]
-fn a_page_that_was_rewritten_keeps_its_place_until_the_client_has_taken_it() {
+fn a_rewritten_page_counts_as_in_flight_until_the_client_has_read_it() {
     let rig = Rig::with(Config {
         limits: "in_flight = 1\nbody_read = \"1h\"",
         ..Config::default()
@@ -224,9 +224,10 @@ fn a_page_that_was_rewritten_keeps_its_place_until_the_client_has_taken_it() {
     wait_for_a_place(&rig);
 }
 
-/// A client may ask for the next one before it has taken the first: it waits, and nothing piles up.
+/// A client may send the next request before it has read the answer to the first. The gate does not start it, so that nothing
+/// accumulates.
 #[test]
-fn answers_to_a_pipeline_have_one_place_after_the_other() {
+fn pipelined_requests_are_in_flight_one_after_the_other() {
     const LARGE: usize = 1_000_000;
     let rig = Rig::with(Config {
         limits: "in_flight = 1\nbody_read = \"1h\"",
@@ -251,7 +252,7 @@ fn answers_to_a_pipeline_have_one_place_after_the_other() {
 }
 
 #[test]
-fn a_client_that_is_slow_with_its_form_takes_nobodys_place() {
+fn a_form_that_is_still_arriving_does_not_count_as_in_flight() {
     let rig = Rig::with(Config {
         limits: "in_flight = 1",
         ..Config::default()
@@ -279,7 +280,7 @@ fn assert_full(rig: &Rig) {
     assert!(response.header("retry-after").is_some(), "{response}");
 }
 
-/// The client has the last byte a moment before the place is free.
+/// The client receives the last byte a moment before the place is free.
 #[track_caller]
 fn wait_for_a_place(rig: &Rig) {
     for _ in 0..3000 {
@@ -292,7 +293,7 @@ fn wait_for_a_place(rig: &Rig) {
 }
 
 #[test]
-fn a_client_that_goes_away_gives_its_place_back() {
+fn a_client_that_disconnects_frees_its_place() {
     let rig = Rig::with(Config {
         limits: "in_flight = 1",
         ..Config::default()
@@ -309,9 +310,9 @@ fn a_client_that_goes_away_gives_its_place_back() {
     }
 }
 
-/// Servers are known that answer HEAD with a body, and write it after the head.
+/// Some servers answer HEAD with a body, which they write after the head.
 #[test]
-fn a_body_where_there_is_none_is_nobodys_answer() {
+fn an_unexpected_body_reaches_no_other_client() {
     let rig = Rig::with(Config {
         server: "workers = 1",
         ..Config::default()
@@ -332,17 +333,17 @@ fn a_body_where_there_is_none_is_nobodys_answer() {
         let mut client = rig.connect();
         client.send(&request(method, "/odd", &[], None));
         feed.send(head.as_bytes().to_vec())
-            .expect("somebody listens");
+            .expect("the feed is open");
         client.read_until(|came| came.ends_with(b"\r\n\r\n"));
         let before = rig.upstream.accepted();
         assert_eq!(rig.get("/page").status, 200, "{method} {head}");
-        feed.send(b"stray!".to_vec()).ok(); // the gate has closed it
+        feed.send(b"stray!".to_vec()).ok(); // the gate has closed the connection
         assert_eq!(rig.upstream.accepted(), before + 1, "{method} {head}");
     }
 }
 
 #[test]
-fn connections_to_the_upstream_are_used_again() {
+fn connections_to_the_upstream_are_reused() {
     let rig = Rig::with(Config {
         server: "workers = 1",
         ..Config::default()
@@ -357,11 +358,11 @@ fn connections_to_the_upstream_are_used_again() {
     assert_eq!(rig.upstream.accepted(), 1);
 }
 
-/// Each worth an entry of its own in a ledger.
+/// Each has a number in the ledger.
 const POSTS: usize = 300;
 const CLIENTS: usize = 10;
 
-/// What clients saw of so many POSTs with a number each, and how often each number reached the upstream.
+/// The answers to `POSTS` numbered requests, and how often each number reached the upstream.
 fn post_many(
     rig: &Rig,
     pause: impl Fn(usize) -> Duration + Send + Clone + 'static,
@@ -394,17 +395,17 @@ fn post_many(
     (statuses, seen.into_values().collect())
 }
 
-/// As with Node.js, which closes after five seconds, and a gate that does so long before: how late the machine lets the gate
-/// notice that makes no difference here.
+/// As with Node.js, which closes idle connections after five seconds, and a gate that closes them long before: even on a busy
+/// machine the gate notices in time.
 #[test]
-fn an_upstream_that_closes_idle_connections_later_than_the_gate_is_never_met_in_the_act() {
+fn no_request_fails_if_the_upstream_closes_idle_connections_later_than_the_gate() {
     let rig = Rig::with(Config {
         upstream: "idle = \"100ms\"",
         ..Config::default()
     });
     rig.upstream.idle(Duration::from_secs(5));
     let (statuses, seen) = post_many(&rig, |number| {
-        // The clients' numbers are ten apart: each meets the upstream's limit twice.
+        // Each client's numbers are ten apart: each reaches the upstream's limit twice.
         Duration::from_millis(match number / CLIENTS {
             10 => 4990,
             20 => 5010,
@@ -422,8 +423,8 @@ fn an_upstream_that_closes_idle_connections_later_than_the_gate_is_never_met_in_
     );
 }
 
-/// One that closes at once without saying so cannot always be met in time; but nothing is ever sent twice, and what was not
-/// sent is.
+/// If the upstream closes connections at once and without notice, a request can fail; but none is sent twice, and one that was
+/// not sent is repeated.
 #[test]
 fn an_upstream_that_closes_connections_at_once_gets_each_request_once_at_most() {
     let rig = Rig::new();
@@ -446,7 +447,7 @@ fn an_upstream_that_closes_connections_at_once_gets_each_request_once_at_most() 
         "{answered} answers, {} requests",
         seen.len()
     );
-    // The pool does not cling to closed connections: with each that is met in the act it has one less.
+    // The pool does not keep closed connections: each failed request removes one.
     let is_answered = |_| rig.post("/token", &[], "grant_type=x").status == 200;
     assert!((0..=CLIENTS).any(is_answered));
 }

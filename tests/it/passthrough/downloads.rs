@@ -1,4 +1,4 @@
-//! What becomes of a connection to the upstream when its answer has been read, or has not.
+//! Whether a connection to the upstream is used again after its answer was read or not.
 
 use std::sync::mpsc::Sender;
 use std::thread::sleep;
@@ -10,11 +10,11 @@ use crate::support::scripted::{Act, Shape, Then, chunked, reply};
 
 use super::bodies::bytes;
 
-/// More than the sockets between the upstream and a client keep.
+/// More than the socket buffers between upstream and client.
 const FIVE_MEGABYTES: usize = 5 * 1024 * 1024;
 const BINARY: (&str, &str) = ("Content-Type", "application/octet-stream");
 
-/// One worker: a connection that can be used again is.
+/// With one worker, a free connection is always used again.
 fn rig() -> Rig {
     Rig::with(Config {
         server: "workers = 1",
@@ -22,8 +22,7 @@ fn rig() -> Rig {
     })
 }
 
-/// Whether the gate has closed the connection on which this is sent, or does so soon. The upstream sees it when it sends: a
-/// byte now and then, far fewer than any answer here has left.
+/// Whether the gate closes this connection soon. The upstream notices when it sends, so the test sends a few single bytes.
 fn is_closed(feed: &Sender<Vec<u8>>) -> bool {
     (0..3000).any(|_| {
         sleep(Duration::from_millis(10));
@@ -31,9 +30,9 @@ fn is_closed(feed: &Sender<Vec<u8>>) -> bool {
     })
 }
 
-/// The page that comes with such a redirect may hold the code, too, so nobody gets it and nobody reads it.
+/// The page with such a redirect may also contain the code, so the gate neither forwards nor reads it.
 #[test]
-fn a_redirect_with_a_code_and_a_page_leaves_the_connection_to_the_next_request() {
+fn a_connection_is_reused_after_a_redirect_with_a_code_and_a_page() {
     let rig = rig();
     rig.upstream.answer_with(Shape::QueryAndBody);
     for _ in 0..3 {
@@ -43,9 +42,9 @@ fn a_redirect_with_a_code_and_a_page_leaves_the_connection_to_the_next_request()
     assert_eq!(rig.upstream.accepted(), 1);
 }
 
-/// Nobody waits for such a page either.
+/// The gate does not wait for the rest of such a page.
 #[test]
-fn a_redirect_with_a_code_and_half_a_page_closes_the_connection() {
+fn a_connection_is_closed_after_a_redirect_with_a_code_and_half_a_page() {
     let rig = rig();
     let begun = rig.enter(&rig.authorization());
     let entry = begun.header("location").expect("a redirect").to_owned();
@@ -56,7 +55,7 @@ fn a_redirect_with_a_code_and_half_a_page_closes_the_connection() {
     let location = format!("{REDIRECT_URI}?code=up-secret&state={}", handle_of(&entry));
     let page = reply("302 Found", &[("Location", &location)], &[b'x'; 10_000]);
     feed.send(page[..page.len() / 2].to_vec())
-        .expect("somebody listens");
+        .expect("the feed is open");
     let response = client.response();
     assert_eq!((response.status, response.text()), (302, ""), "{response}");
     assert!(is_closed(&feed), "the upstream is still listened to");
@@ -64,7 +63,7 @@ fn a_redirect_with_a_code_and_half_a_page_closes_the_connection() {
 }
 
 #[test]
-fn a_large_download_to_a_slow_reader_arrives_whole_and_leaves_the_connection_to_the_next() {
+fn a_connection_is_reused_after_a_large_download_to_a_slow_reader() {
     let rig = rig();
     let content = bytes(FIVE_MEGABYTES);
     let pieces: Vec<_> = content.chunks(1000).collect();
@@ -87,7 +86,7 @@ fn a_large_download_to_a_slow_reader_arrives_whole_and_leaves_the_connection_to_
 }
 
 #[test]
-fn a_download_whose_client_goes_away_closes_its_connection_and_no_other() {
+fn a_download_whose_client_disconnects_closes_only_its_connection() {
     let rig = rig();
     let piece = bytes(1000);
     let head = format!(
@@ -98,7 +97,7 @@ fn a_download_whose_client_goes_away_closes_its_connection_and_no_other() {
     let mut client = rig.connect();
     client.send(&request("GET", "/download", &[], None));
     feed.send([head.as_bytes(), &piece].concat())
-        .expect("somebody listens");
+        .expect("the feed is open");
     client.read_until(|came| came.ends_with(&piece));
     drop(client);
     assert!(is_closed(&feed), "the upstream is still listened to");
@@ -109,7 +108,7 @@ fn a_download_whose_client_goes_away_closes_its_connection_and_no_other() {
 }
 
 #[test]
-fn an_answer_that_comes_before_a_large_upload_is_through_reaches_the_client() {
+fn an_answer_before_the_end_of_a_large_upload_reaches_the_client() {
     let rig = rig();
     let early = reply("413 Content Too Large", &[], b"too much");
     for then in [Then::GoOn, Then::Stall] {
@@ -131,9 +130,9 @@ fn an_answer_that_comes_before_a_large_upload_is_through_reaches_the_client() {
     }
 }
 
-/// The upstream may want the rest of a request that it has answered already. Here it takes it for another one.
+/// The upstream may need the rest of a request that it has already answered. Here it reads it as another request.
 #[test]
-fn an_upload_that_outlasts_the_answer_to_it_goes_on() {
+fn an_upload_continues_after_its_answer() {
     let rig = rig();
     let early = reply("200 OK", &[], b"enough");
     rig.upstream
@@ -144,7 +143,7 @@ fn an_upload_that_outlasts_the_answer_to_it_goes_on() {
         "POST /upload HTTP/1.1\r\nHost: {HOST}\r\n{}: {}\r\nContent-Length: {}\r\n\r\n",
         BINARY.0,
         BINARY.1,
-        // What is short is read before it is sent on.
+        // The gate reads a short body before it forwards it.
         body.len() + 100_000
     );
     let mut client = rig.connect();

@@ -1,10 +1,10 @@
-//! Header fields: those that end here, those that are ours, and those that are translated.
+//! Header fields that the gate drops, sets or translates.
 
 use crate::support::rig::{Config, HOST, Rig, request};
 use crate::support::scripted::{Act, Then, reply};
 
 #[test]
-fn what_concerns_this_hop_only_ends_here() {
+fn hop_by_hop_fields_are_dropped() {
     let rig = Rig::new();
     rig.get_with(
         "/page",
@@ -64,9 +64,9 @@ fn what_concerns_this_hop_only_ends_here() {
     assert_eq!(kept.len(), 2, "{response}");
 }
 
-/// A sidecar is a trusted forwarder to many frameworks: what a client says there would be believed.
+/// Many frameworks treat a proxy in front of them as trusted, and would believe what the client claims in these fields.
 #[test]
-fn what_only_a_forwarder_may_say_is_not_believed_of_a_client() {
+fn forwarding_fields_from_a_client_are_dropped() {
     let rig = Rig::new();
     rig.get_with(
         "/page",
@@ -108,7 +108,7 @@ fn what_only_a_forwarder_may_say_is_not_believed_of_a_client() {
 }
 
 #[test]
-fn a_trusted_proxy_is_believed_and_added_to() {
+fn forwarding_fields_from_a_trusted_proxy_are_kept_and_extended() {
     for (trusted, believed) in [("127.0.0.0/8", true), ("192.0.2.0/24", false)] {
         let server = format!("trusted_proxies = [\"{trusted}\"]");
         let rig = Rig::with(Config {
@@ -137,7 +137,7 @@ fn a_trusted_proxy_is_believed_and_added_to() {
 }
 
 #[test]
-fn an_https_public_url_is_told_to_the_upstream() {
+fn the_upstream_learns_of_an_https_public_url() {
     let rig = Rig::with(Config {
         upstream: "public_url = \"https://gate.test\"",
         ..Config::default()
@@ -156,7 +156,7 @@ fn an_https_public_url_is_told_to_the_upstream() {
 }
 
 #[test]
-fn the_host_is_the_clients_or_the_upstreams_own() {
+fn host_is_the_clients_or_the_upstreams() {
     for (keys, expected) in [
         ("", None),
         ("preserve_host = true", None),
@@ -189,7 +189,7 @@ fn the_host_is_the_clients_or_the_upstreams_own() {
 }
 
 #[test]
-fn redirects_to_the_upstream_itself_lead_to_the_gate_and_others_where_they_led() {
+fn redirects_to_the_upstream_are_rewritten_to_the_gate_and_others_unchanged() {
     let rig = Rig::new();
     let own = rig.upstream.url();
     let other_port = "http://127.0.0.1:1/x";
@@ -260,7 +260,7 @@ fn cookies_for_the_upstreams_own_host_become_cookies_for_the_gate() {
 }
 
 #[test]
-fn a_doubtful_head_is_refused() {
+fn an_ambiguous_head_is_refused() {
     let rig = Rig::new();
     for lines in [
         "Authorization: a\r\nAuthorization: a\r\n",
@@ -290,7 +290,7 @@ fn a_doubtful_head_is_refused() {
     assert!(rig.upstream.ledger().is_empty());
 }
 
-/// What stands behind a request that was framed in two ways is never a request of its own at the upstream.
+/// Bytes behind a request with two framings never become a separate request at the upstream.
 #[test]
 fn a_request_in_two_framings_smuggles_nothing() {
     let rig = Rig::new();

@@ -1,4 +1,4 @@
-//! Which upstream a request is for, and what reaches it of the target.
+//! Which upstream a request is for, and the target that it receives.
 
 use crate::support::http::Response;
 use crate::support::rig::{Config, HOST, Rig, request};
@@ -14,7 +14,7 @@ fn upstream(name: &str, at: &Scripted, keys: &str) -> String {
     )
 }
 
-/// Whatever target and Host a test likes.
+/// Sends a request with any target and any `Host` fields.
 fn ask(rig: &Rig, target: &str, hosts: &[&str]) -> Response {
     let hosts: Vec<_> = hosts
         .iter()
@@ -24,7 +24,7 @@ fn ask(rig: &Rig, target: &str, hosts: &[&str]) -> Response {
 }
 
 #[test]
-fn several_upstreams_are_told_apart_by_host_and_then_by_the_longest_prefix() {
+fn upstreams_are_selected_by_host_and_then_by_the_longest_prefix() {
     let (second, third) = (Scripted::start(), Scripted::start());
     let tables = upstream(
         "second",
@@ -73,7 +73,7 @@ fn several_upstreams_are_told_apart_by_host_and_then_by_the_longest_prefix() {
 }
 
 #[test]
-fn upstreams_under_prefixes_have_their_endpoints_below_them() {
+fn endpoints_of_an_upstream_are_below_its_prefix() {
     let second = Scripted::start();
     let tables = upstream("second", &second, "prefix = \"/two\"");
     let rig = Rig::tables(&tables);
@@ -103,7 +103,7 @@ fn upstreams_under_prefixes_have_their_endpoints_below_them() {
         400
     );
 
-    // One gate, two servers: what the one knows is nothing to the other.
+    // One gate, two servers: neither knows the handles of the other.
     let dead = entry
         .header("location")
         .and_then(|to| to.strip_prefix("/two"))
@@ -161,7 +161,7 @@ fn the_target_arrives_as_it_was_sent() {
 }
 
 #[test]
-fn every_method_but_two_passes() {
+fn every_method_except_connect_and_trace_passes() {
     let rig = Rig::new();
     for method in [
         "GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "get",
@@ -183,7 +183,7 @@ fn every_method_but_two_passes() {
 }
 
 #[test]
-fn routes_may_be_closed() {
+fn routes_may_be_denied_by_default() {
     let rig = Rig::with(Config {
         metadata: "[upstream.routes]\ndefault = \"deny\"\nallow = [\"/login\", \"/assets/**\"]\ndeny = [\"/assets/secret\"]",
         ..Config::default()
@@ -208,7 +208,7 @@ fn routes_may_be_closed() {
 }
 
 #[test]
-fn a_token_request_in_disguise_is_refused_on_any_other_route() {
+fn a_token_request_at_another_path_is_refused() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);

@@ -1,4 +1,4 @@
-//! https:// upstreams, with a CA of the operator's own.
+//! https:// upstreams with a private CA.
 
 use std::fs;
 use std::net::TcpStream;
@@ -30,12 +30,12 @@ impl Authority {
         }
     }
 
-    /// The `ca` of a configuration.
+    /// The file for `ca` in the configuration.
     fn pem(&self) -> PathBuf {
         file(&self.directory, "ca.pem", &self.issuer.pem())
     }
 
-    /// An upstream that shows a certificate of this authority for that name.
+    /// An upstream with a certificate of this CA for that name.
     fn upstream(&self, name: &str) -> Scripted {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
@@ -46,7 +46,7 @@ impl Authority {
         let config = Arc::new(
             config
                 .with_single_cert(chain, key)
-                .expect("they belong together"),
+                .expect("the key matches the certificate"),
         );
         Scripted::start_with(Box::new(move |tcp: TcpStream| {
             let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
@@ -90,7 +90,7 @@ fn an_upstream_with_a_certificate_of_the_configured_authority_is_served() {
 }
 
 #[test]
-fn an_upstream_with_a_certificate_of_another_authority_is_not_talked_to() {
+fn an_upstream_with_a_certificate_of_another_authority_is_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
     let rig = rig(other.upstream("127.0.0.1"), &authority.pem());
     assert_not_reached(&rig, "TLS: the certificate is");
@@ -115,7 +115,7 @@ fn another_authority_in_the_same_file_is_trusted_without_a_restart() {
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
     assert_token(&rig.redeem(&authorization, &code));
-    // One that cannot be used changes nothing.
+    // An invalid file changes nothing.
     fs::write(&ca, "no certificate").expect("written");
     rig.gate.log_until(|log| {
         log.contains("\"reload_failed\"") && log.contains("it contains no certificate")
@@ -124,7 +124,7 @@ fn another_authority_in_the_same_file_is_trusted_without_a_restart() {
 }
 
 #[test]
-fn a_certificate_for_another_name_is_none() {
+fn a_certificate_for_another_name_is_refused() {
     let authority = Authority::new();
     for name in ["other.test", "127.0.0.2"] {
         let rig = rig(authority.upstream(name), &authority.pem());
@@ -133,7 +133,7 @@ fn a_certificate_for_another_name_is_none() {
 }
 
 #[test]
-fn an_upstream_without_tls_where_it_is_configured_is_not_talked_to() {
+fn an_https_upstream_without_tls_is_refused() {
     let authority = Authority::new();
     let rig = rig(Scripted::start(), &authority.pem());
     assert_not_reached(&rig, "connect");
@@ -144,7 +144,7 @@ fn assert_not_reached(rig: &Rig, cause: &str) {
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
     let response = rig.get(&entry);
-    // Whoever does not speak TLS may just as well say nothing.
+    // A server that does not speak TLS may also send nothing.
     assert!([502, 504].contains(&response.status), "{response}");
     assert!([502, 504].contains(&rig.get("/page").status));
     let token = rig.post(
@@ -164,7 +164,7 @@ fn assert_not_reached(rig: &Rig, cause: &str) {
 }
 
 #[test]
-fn why_there_is_no_connection_is_told() {
+fn the_cause_of_a_failed_connection_is_logged() {
     for (url, cause) in [
         ("http://127.0.0.1:1", "connection refused"),
         ("http://no-such-name.invalid", "the name cannot be resolved"),

@@ -1,5 +1,5 @@
-//! A server that does not take a redemption, but wants the client to authenticate in another way, has not redeemed the code: it
-//! stays good, for whoever has the verifier, and for nobody else.
+//! If a server refuses a redemption because it wants another client authentication, it has not redeemed the code: the code can
+//! be used again, only with its verifier.
 
 use crate::support::client::{Authorization, access_token, assert_refused, assert_token};
 use crate::support::params::{Params, unguessable};
@@ -9,12 +9,12 @@ use crate::support::stage::Stage;
 const CLIENT: (&str, &str) = ("conf", "sekrit");
 
 #[test]
-fn authlib_wants_the_secret_in_the_form_and_says_400() {
+fn authlib_wants_the_secret_in_the_form_and_answers_400() {
     the_second_way_buys_a_token(&AUTHLIB_SERVER, 400);
 }
 
 #[test]
-fn doorkeeper_wants_the_secret_in_the_form_and_says_401() {
+fn doorkeeper_wants_the_secret_in_the_form_and_answers_401() {
     the_second_way_buys_a_token(&DOORKEEPER, 401);
 }
 

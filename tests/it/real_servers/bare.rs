@@ -1,5 +1,4 @@
-//! The control: without the gate these servers hand out tokens without PKCE. Were it otherwise, no other test here would mean
-//! anything.
+//! Control test: without the gate these servers issue tokens without PKCE. Otherwise the other tests would prove nothing.
 
 use super::on_every_server;
 use crate::support::agent::{Agent, Transcript};
@@ -8,10 +7,10 @@ use crate::support::http::Request;
 use crate::support::servers::Target;
 
 on_every_server! {
-    without_the_gate_a_code_is_enough,
+    without_the_gate_a_code_alone_buys_a_token,
 }
 
-fn without_the_gate_a_code_is_enough(target: &'static Target) {
+fn without_the_gate_a_code_alone_buys_a_token(target: &'static Target) {
     let (server, _turn) = target.profile.borrow();
     let authorization =
         Authorization::new(&server.redirect_uri, target.response_mode).without_challenge();
@@ -31,7 +30,7 @@ fn without_the_gate_a_code_is_enough(target: &'static Target) {
     assert_eq!(
         ledger.codes,
         [response.code()],
-        "the ledger knows what was issued"
+        "the ledger has the issued code"
     );
-    assert_eq!(ledger.redemptions().len(), 1, "and what was redeemed");
+    assert_eq!(ledger.redemptions().len(), 1, "and the redemption");
 }

@@ -1,5 +1,5 @@
-//! A client that nothing can be sent to asks for a code out of band: Doorkeeper shows it on a page of its own, and the user copies
-//! it. What the page shows is the gate's code, which needs the verifier like any other.
+//! A client without a redirect URI asks for an out-of-band code: Doorkeeper shows it on a page, and the user copies it. The
+//! page shows the gate's handle, which needs the verifier like any other.
 
 use crate::support::agent::{Agent, Page, Transcript};
 use crate::support::client::{Authorization, assert_refused, assert_token};
@@ -10,9 +10,9 @@ use crate::support::stage::Stage;
 
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
 
-/// The control.
+/// Control test.
 #[test]
-fn without_the_gate_the_page_shows_a_code_that_is_enough() {
+fn without_the_gate_the_code_on_the_page_buys_a_token() {
     let (server, _turn) = DOORKEEPER.profile.borrow();
     let authorization = Authorization::new(OUT_OF_BAND, None).without_challenge();
     let mut user = Agent::new(OUT_OF_BAND, Transcript::default());
@@ -62,7 +62,7 @@ fn without_its_verifier_the_code_that_the_page_shows_buys_nothing() {
     }
     assert!(
         stage.ledger().token.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -74,7 +74,7 @@ fn without_a_challenge_there_is_no_page_with_a_code() {
     assert_eq!(page.response.status, 400, "{}", page.response);
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -82,7 +82,7 @@ fn authorization(stage: &Stage) -> Authorization {
     stage.authorization().with("redirect_uri", OUT_OF_BAND)
 }
 
-/// Signs in, and does what the page is for.
+/// Signs in, and reads the code from the page.
 fn read_off(stage: &Stage, authorization: &Authorization) -> String {
     let page = stage.user().sign_in(&stage.url(authorization)).page();
     let code = shown(&page).to_owned();

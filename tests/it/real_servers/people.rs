@@ -1,4 +1,4 @@
-//! People mistype, click twice, reload and come back. None of it may break a login.
+//! Users mistype, click twice, reload and come back. The sign-in must still succeed.
 
 use super::on_every_server;
 use crate::support::agent::{AuthorizationResponse, Place};
@@ -24,8 +24,8 @@ fn a_wrong_password_first(target: &'static Target) {
     redeem(&stage, &authorization, &user.finish(place).client());
 }
 
-/// The login and the consent are each sent twice, one after the other. Whatever the server makes of the second, every code that
-/// reaches the client is good, and there is at least one.
+/// Login and consent are each sent twice, one after the other. Every code that reaches the client must work, and there is at
+/// least one.
 fn a_form_sent_twice(target: &'static Target) {
     let stage = Stage::new(target);
     let authorization = stage.authorization();
@@ -69,7 +69,7 @@ fn a_second_login_with_a_live_session(target: &'static Target) {
     }
 }
 
-/// Both requests are on their way before either is answered. Each response has its own state, and a code for its own verifier.
+/// Both requests are sent before either is answered. Each response has its own state, and a code for its own verifier.
 fn two_logins_at_the_same_time(target: &'static Target) {
     let stage = Stage::new(target);
     let started = [stage.authorization(), stage.authorization()].map(|authorization| {
@@ -83,16 +83,16 @@ fn two_logins_at_the_same_time(target: &'static Target) {
 }
 
 #[test]
-fn who_says_no_to_doorkeeper_is_back_at_the_client_without_a_code() {
+fn a_user_who_declines_at_doorkeeper_returns_to_the_client_without_a_code() {
     a_refused_consent(&DOORKEEPER);
 }
 
 #[test]
-fn who_says_no_to_django_allauth_is_back_at_the_client_without_a_code() {
+fn a_user_who_declines_at_django_allauth_returns_to_the_client_without_a_code() {
     a_refused_consent(&DJANGO_ALLAUTH);
 }
 
-/// The answer goes to the authorization path, like that of those who say yes.
+/// The refusal goes to the authorization path, like a consent.
 fn a_refused_consent(target: &'static Target) {
     let stage = Stage::new(target);
     let authorization = stage.authorization();

@@ -1,4 +1,4 @@
-//! Nobody who merely holds a code turns it into a token.
+//! A code alone cannot be exchanged for a token.
 
 use super::on_every_server;
 use crate::support::agent::Carrier;
@@ -10,12 +10,12 @@ use crate::support::stage::Stage;
 on_every_server! {
     s256_buys_a_token,
     without_a_challenge_the_request_ends_on_a_page,
-    without_a_challenge_a_configured_redirect_uri_is_told,
+    without_a_challenge_a_configured_redirect_uri_gets_the_error,
     without_a_verifier_there_is_no_token,
     with_the_wrong_verifier_there_is_no_token,
     one_wrong_verifier_does_not_burn_the_code,
-    a_code_works_once,
-    a_code_is_of_no_use_to_another_client,
+    a_code_is_redeemed_once,
+    a_code_is_refused_for_another_client,
     a_code_is_bound_to_its_redirect_uri,
     a_code_that_was_never_issued_buys_nothing,
 }
@@ -53,11 +53,11 @@ fn without_a_challenge_the_request_ends_on_a_page(target: &'static Target) {
     );
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
-fn without_a_challenge_a_configured_redirect_uri_is_told(target: &'static Target) {
+fn without_a_challenge_a_configured_redirect_uri_gets_the_error(target: &'static Target) {
     let stage = Stage::with_redirect_uri(target);
     let authorization = stage.authorization().without_challenge();
 
@@ -71,7 +71,7 @@ fn without_a_challenge_a_configured_redirect_uri_is_told(target: &'static Target
     assert_eq!(response.params.get("code"), None);
     assert!(
         stage.ledger().authorize.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }
 
@@ -108,7 +108,7 @@ fn one_wrong_verifier_does_not_burn_the_code(target: &'static Target) {
     assert_token(&stage.token(&right));
 }
 
-fn a_code_works_once(target: &'static Target) {
+fn a_code_is_redeemed_once(target: &'static Target) {
     let stage = Stage::new(target);
     let authorization = stage.authorization();
     let code = stage.code_for(&authorization);
@@ -118,7 +118,7 @@ fn a_code_works_once(target: &'static Target) {
     assert_refused(&stage.token(&request), "invalid_grant");
 }
 
-fn a_code_is_of_no_use_to_another_client(target: &'static Target) {
+fn a_code_is_refused_for_another_client(target: &'static Target) {
     let stage = Stage::new(target);
     let authorization = stage.authorization();
     let code = stage.code_for(&authorization);
@@ -152,6 +152,6 @@ fn a_code_that_was_never_issued_buys_nothing(target: &'static Target) {
     );
     assert!(
         stage.ledger().token.is_empty(),
-        "the server never heard of it"
+        "no request reached the server"
     );
 }

@@ -1,8 +1,8 @@
-//! What real servers and their frameworks forgive: other spellings of the path, parameters in a query, as JSON, in parts, twice,
-//! with another method. With no verifier, a wrong one, and (where it is not the token endpoint) even the right one, and with the
-//! server's own code as well as with ours: no token.
+//! Forms of token requests that real servers and their frameworks accept: other spellings of the path, parameters in the query,
+//! as JSON, as multipart, twice, or with another method. Without a verifier, with a wrong one, and (except at the token
+//! endpoint) even with the right one, with the server's own code and with the gate's handle, no token is issued.
 //!
-//! Seen to fail: on every server without the path gate and the guard against token requests elsewhere (one holds for the other).
+//! Fails on every server without both the path check and the guard against token requests elsewhere (either of them is enough).
 
 use super::on_every_server;
 use crate::attacks::{json, multipart};
@@ -49,7 +49,7 @@ fn no_other_spelling_of_a_token_request_buys_a_token(target: &'static Target) {
     assert_token(&stage.token(&whole));
 }
 
-/// Some of them are the token endpoint to some server.
+/// Some servers treat some of these paths as the token endpoint.
 fn other_paths(path: &str) -> Vec<String> {
     let bare = path.trim_end_matches('/');
     let (head, last) = bare.rsplit_once('/').expect("a path has a slash");
@@ -71,7 +71,7 @@ fn other_paths(path: &str) -> Vec<String> {
     paths
 }
 
-/// Of the token endpoint itself.
+/// Other forms of a request at the token endpoint itself.
 fn other_shapes(stage: &Stage, params: &Params) -> Vec<Vec<u8>> {
     let path = stage.token_endpoint().1;
     let form = params.encoded();

@@ -1,4 +1,5 @@
-//! `codes` and `browser_binding`, each with each: a sign-in works from its begin to the token, and a stranger does not stop it.
+//! Every combination of `codes` and `browser_binding`: sign-ins succeed from beginning to token, and an attacker cannot stop
+//! them.
 
 use super::assert_page;
 use crate::support::client::{Authorization, assert_token};
@@ -17,17 +18,17 @@ fn each(test: impl Fn(&Rig, &str, &str)) {
     {
         println!("codes = {codes:?}, browser_binding = {binding:?}"); // shown when the test fails
         let pkce = format!("codes = \"{codes}\"\nbrowser_binding = \"{binding}\"");
-        // The upstream's own codes are the test's affair.
+        // With `codes = "upstream"` clients receive the upstream's codes, so the rig does not search for them.
         test(&Rig::pkce(&pkce).unguarded(), codes, binding);
     }
 }
 
-/// A browser at the login page of a sign-in that has begun.
+/// A browser at the login page of a sign-in.
 struct Begun<'r> {
     rig: &'r Rig,
     authorization: Authorization,
     cookie: String,
-    /// As the upstream knows it.
+    /// The `state` that the upstream received.
     state: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl<'r> Begun<'r> {
         }
     }
 
-    /// The answer to the login, at a path of the server's own, as of most servers.
+    /// The answer to the login, at another path of the server, as with most servers.
     fn log_in(&self) -> Response {
         let state = self.state.as_ref();
         let state = state.map_or_else(String::new, |state| format!("&state={}", encode(state)));
@@ -71,7 +72,7 @@ impl<'r> Begun<'r> {
         let answer = authorization_response(&response, &self.authorization);
         let answer = answer.unwrap_or_else(|| panic!("no answer: {response}"));
         assert_eq!(answer.params.get("state"), self.authorization.state());
-        // The upstream knows nothing of that code.
+        // The upstream does not know this code.
         let token = json("200 OK", &serde_json::json!({ "access_token": "token" }));
         let upstream = &self.rig.upstream;
         upstream.once("/token", Act::Say(token, Then::GoOn));
@@ -82,7 +83,7 @@ impl<'r> Begun<'r> {
 }
 
 #[test]
-fn a_sign_in_works_from_its_begin_to_the_token() {
+fn a_sign_in_succeeds_from_beginning_to_token() {
     each(|rig, codes, binding| {
         let all = [
             rig.authorization(),
@@ -96,7 +97,7 @@ fn a_sign_in_works_from_its_begin_to_the_token() {
             let begun = Begun::new(rig, &authorization);
             assert_eq!(begun.cookie.is_empty(), binding == "off");
             begun.ends_in_a_token();
-            // With a session, the answer comes at once.
+            // With a session, the server answers at once.
             rig.upstream.answer_with(Shape::Query(302));
             let authorization = rig.authorization();
             let answer = rig.sign_in(&authorization);
@@ -105,15 +106,15 @@ fn a_sign_in_works_from_its_begin_to_the_token() {
     });
 }
 
-/// A link in a mail opens in another browser, some browsers keep no cookie, and a browser with two fresh tabs keeps one of two.
-/// Fails under `codes = "upstream"` when a sign-in is found by the cookie alone.
+/// A link in a mail opens in another browser, some browsers keep no cookie, and a browser with two new tabs keeps one of two
+/// cookies. Fails under `codes = "upstream"` if a sign-in is found by the cookie alone.
 #[test]
 fn a_sign_in_ends_in_another_browser_unless_that_is_refused() {
     each(|rig, codes, binding| {
         for other in ["", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA"] {
             let mut begun = Begun::new(rig, &rig.authorization());
             other.clone_into(&mut begun.cookie);
-            // What is found by its handle was compared where it went on.
+            // A sign-in that is found by its handle was already compared when it continued.
             if binding == "hard" && codes == "upstream" {
                 let response = begun.log_in();
                 assert_eq!(response.status, 502, "{response}");
@@ -131,10 +132,10 @@ fn a_sign_in_ends_in_another_browser_unless_that_is_refused() {
     });
 }
 
-/// In another browser a stranger's sign-in under the same state is not told from the person's: neither gets anything there, and each
-/// goes on in its own.
+/// In another browser the gate cannot distinguish an attacker's sign-in with the same state from the victim's: both get nothing
+/// there, and each continues in its own browser.
 #[test]
-fn another_browser_is_no_way_to_the_sign_in_of_a_stranger() {
+fn another_browser_cannot_use_the_sign_in_of_another_user() {
     let rig = Rig::pkce("codes = \"upstream\"").unguarded();
     let lost = |begun: &Begun<'_>| {
         let lost = Begun {
@@ -152,7 +153,7 @@ fn another_browser_is_no_way_to_the_sign_in_of_a_stranger() {
     lost(&victim);
     victim.ends_in_a_token();
     stranger.ends_in_a_token();
-    // What a stranger can guess is no sign of a sign-in: the answer to their own login would be bound to the person's challenge.
+    // With a state that can be guessed, the answer to the attacker's own login would be bound to the victim's challenge.
     for authorization in [
         rig.authorization().with("state", "constant"),
         rig.authorization().without("state"),
@@ -163,13 +164,12 @@ fn another_browser_is_no_way_to_the_sign_in_of_a_stranger() {
     }
 }
 
-/// A stranger begins as many sign-ins as they like, before and after and while another person's is under way, also under the same
-/// values where these are constant.
+/// An attacker starts sign-ins before, during and after the victim's sign-in, also with the same values if these are constant.
 #[test]
-fn a_stranger_does_not_stop_the_sign_in_of_another_person() {
+fn an_attacker_does_not_stop_the_sign_in_of_another_user() {
     each(|rig, codes, binding| {
         let constant = |authorization: Authorization| match binding {
-            // Without a cookie only the state tells sign-ins apart.
+            // Without a cookie only the state distinguishes sign-ins.
             "off" if codes == "upstream" => authorization,
             _ => authorization.with("state", "constant"),
         };
@@ -200,9 +200,9 @@ fn a_stranger_does_not_stop_the_sign_in_of_another_person() {
     });
 }
 
-/// Also where a fresh request is not redirected: the cookie comes with whatever answers it.
+/// Also if a new request is not redirected: its answer sets the cookie.
 #[test]
-fn another_browser_does_not_go_on_with_a_sign_in_that_is_bound_to_one() {
+fn another_browser_cannot_continue_a_sign_in_that_is_bound_to_one() {
     for entry in ["redirect", "rewrite"] {
         let pkce = format!("browser_binding = \"hard\"\nentry = \"{entry}\"");
         let rig = Rig::pkce(&pkce);
@@ -227,9 +227,10 @@ fn another_browser_does_not_go_on_with_a_sign_in_that_is_bound_to_one() {
     }
 }
 
-/// `codes = "upstream"` without a cookie: who knows the state can stop a sign-in, and gets nothing by it. `check` says so.
+/// `codes = "upstream"` without a cookie: an attacker who knows the state can make a sign-in fail, but gets nothing. `check`
+/// warns.
 #[test]
-fn without_a_cookie_whoever_knows_the_state_stops_a_sign_in_and_gets_nothing() {
+fn without_a_cookie_an_attacker_who_knows_the_state_stops_a_sign_in_and_gets_nothing() {
     let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"off\"").unguarded();
     for authorization in [
         rig.authorization().with("state", "constant"),

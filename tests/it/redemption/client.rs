@@ -1,4 +1,4 @@
-//! A code belongs to the client and the redirect URI that it was asked for with, however the client names itself.
+//! A code belongs to the client and the redirect URI of its authorization request, however the client names itself.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -81,7 +81,7 @@ fn a_client_may_name_itself_in_an_assertion() {
 }
 
 #[test]
-fn another_client_gets_nothing_whichever_way_it_names_itself() {
+fn another_client_gets_no_token_however_it_names_itself() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     let form = authorization.redemption(&code);
@@ -108,7 +108,7 @@ fn another_client_gets_nothing_whichever_way_it_names_itself() {
 }
 
 #[test]
-fn a_client_that_is_named_in_two_ways_that_differ_is_refused() {
+fn two_different_client_identifiers_in_one_request_are_refused() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     let form = authorization.redemption(&code);
@@ -171,7 +171,7 @@ fn without_a_redirect_uri_in_the_authorization_request_the_upstream_compares() {
     }
 }
 
-/// `require = "public"`, and a client that is not.
+/// `require = "public"`, and a confidential client.
 fn with_confidential_client() -> Rig {
     let client = "[[upstream.client]]\nid = \"conf\"\ntype = \"confidential\"";
     Rig::with(Config {
@@ -198,7 +198,7 @@ fn a_verifier_without_a_recorded_challenge_is_refused() {
 }
 
 #[test]
-fn a_client_that_need_not_send_a_challenge_is_held_to_the_one_that_it_sends() {
+fn an_optional_challenge_is_enforced_if_it_is_sent() {
     let rig = with_confidential_client();
     let authorization = rig.authorization().with("client_id", "conf");
     let code = rig.code_for(&authorization);
@@ -213,7 +213,7 @@ fn a_client_that_need_not_send_a_challenge_is_held_to_the_one_that_it_sends() {
 }
 
 #[test]
-fn a_public_client_has_to_send_a_challenge_where_only_those_have_to() {
+fn a_public_client_must_send_a_challenge_where_only_public_ones_must() {
     let rig = with_confidential_client();
     let authorization = rig.authorization().without_challenge();
     super::assert_page(&rig.enter(&authorization), 400, "missing_challenge");

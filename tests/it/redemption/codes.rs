@@ -1,4 +1,4 @@
-//! Codes and sign-ins: how many, how long, and how a code looks that the upstream chose.
+//! Codes and sign-ins: their number, their lifetime, and the characters in the upstream's codes.
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use crate::support::http::Response;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, request};
 use crate::support::scripted::{Act, Shape, Then, reply};
 
-/// The shortest that can be configured, and a little more.
+/// The shortest lifetime that can be configured, and a little more.
 const EXPIRY: &str = "10s";
 const EXPIRED: Duration = Duration::from_millis(10_500);
 
@@ -41,11 +41,7 @@ fn a_sign_in_yields_five_codes_at_most_and_each_of_them_works() {
         .into_iter()
         .map(|seen| seen.code)
         .collect();
-    assert_eq!(
-        redeemed.len(),
-        5,
-        "each handle stands for a code of its own"
-    );
+    assert_eq!(redeemed.len(), 5, "each handle belongs to another code");
 }
 
 #[test]
@@ -77,24 +73,24 @@ fn codes_and_sign_ins_expire() {
     assert_eq!(
         rig.upstream.ledger().len(),
         2,
-        "the upstream never heard of either"
+        "no request reached the upstream"
     );
 
-    // An answer that comes too late has a code that nobody can bind any more.
+    // The sign-in has expired when the answer arrives, so its code cannot be bound.
     let handle = rig.upstream.ledger()[1].query_params();
     let location = format!(
         "{REDIRECT_URI}?code=too-late-for-this&state={}",
         handle.get("state").expect("a state")
     );
     feed.send(reply("302 Found", &[("Location", &location)], b""))
-        .expect("somebody waits");
+        .expect("the feed is open");
     let answer = slow.response();
     rig.receive(&answer);
     assert_page(&answer, 502, "unbound_code_in_response");
 }
 
 #[test]
-fn two_codes_in_one_answer_are_delivered_to_nobody_and_end_the_sign_in() {
+fn two_codes_in_one_answer_are_not_delivered_and_end_the_sign_in() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
@@ -131,7 +127,7 @@ fn a_code_of_any_characters_reaches_the_upstream_as_it_was_issued() {
         ] {
             let authorization = rig.authorization();
             if shape == Shape::FormPost && issued.contains('"') {
-                continue; // the fake writes HTML without escaping
+                continue; // the scripted upstream does not escape HTML
             }
             let issued = &format!("{issued}{shape:?}");
             rig.upstream.issue(issued);
@@ -179,10 +175,10 @@ fn the_state_comes_back_and_the_code_is_replaced_in_every_ordinary_shape() {
     }
 }
 
-/// A carrier that the gate does not know fails closed: it sees that there is a code, and whatever of it the client might get
-/// buys nothing.
+/// A carrier that the gate does not know fails closed: the gate detects the code, and whatever the client receives of it is
+/// worthless.
 #[test]
-fn a_code_in_an_unknown_shape_is_worth_nothing() {
+fn a_code_in_an_unknown_carrier_is_worthless() {
     for shape in [
         Shape::Json,
         Shape::JsonCode,

@@ -1,4 +1,4 @@
-//! Continuations: what a page of the server's may send back to the authorization path, and what it may not.
+//! Continuations: what a page of the server may send back to the authorization path.
 
 use super::assert_page;
 use crate::support::client::{Authorization, assert_token};
@@ -7,7 +7,7 @@ use crate::support::params::{Params, s256, unguessable};
 use crate::support::rig::{REDIRECT_URI, Rig, authorization_response, handle_of};
 use crate::support::scripted::{Act, Shape, Then, reply};
 
-/// A sign-in that waits for a user's answer.
+/// A sign-in that waits for the user.
 struct Waiting {
     rig: Rig,
     authorization: Authorization,
@@ -40,7 +40,7 @@ impl Waiting {
     }
 
     #[track_caller]
-    fn goes_on(&self, target: &str, form: &str) {
+    fn continues(&self, target: &str, form: &str) {
         let response = self.post(target, form);
         let answer = authorization_response(&response, &self.authorization);
         let answer = answer.unwrap_or_else(|| panic!("{target} {form}: {response}"));
@@ -66,9 +66,9 @@ impl Waiting {
 }
 
 #[test]
-fn a_login_that_is_posted_to_the_same_url_goes_on() {
+fn a_login_that_is_posted_to_the_same_url_continues() {
     let waiting = waiting();
-    waiting.goes_on(&waiting.entry, "user=u&password=p%20w");
+    waiting.continues(&waiting.entry, "user=u&password=p%20w");
     let seen = &waiting.rig.upstream.ledger()[1];
     assert_eq!(
         (seen.method(), seen.text().as_str()),
@@ -77,27 +77,27 @@ fn a_login_that_is_posted_to_the_same_url_goes_on() {
 }
 
 #[test]
-fn hidden_fields_that_repeat_the_request_go_on() {
+fn hidden_fields_that_repeat_the_request_continue_it() {
     let waiting = waiting();
     let fields = waiting.fields();
-    waiting.goes_on("/authorize", &fields.encoded());
-    waiting.goes_on(&waiting.entry, &fields.encoded());
+    waiting.continues("/authorize", &fields.encoded());
+    waiting.continues(&waiting.entry, &fields.encoded());
     let challenge = s256(&waiting.authorization.verifier);
     let pkce = fields
         .with("code_challenge", &challenge)
         .with("code_challenge_method", "S256");
-    waiting.goes_on("/authorize", &pkce.encoded());
+    waiting.continues("/authorize", &pkce.encoded());
 }
 
-/// Doorkeeper's form says the response mode that is the default, and oauthlib's the redirect URI that is registered, though the
-/// client has said neither.
+/// Doorkeeper's form contains the default response mode, and oauthlib's the registered redirect URI, even if the client omitted
+/// them.
 #[test]
-fn hidden_fields_for_what_the_client_left_out_go_on() {
+fn hidden_fields_with_defaults_that_the_client_omitted_continue_it() {
     let waiting = waiting_for(|authorization| authorization);
     let fields = waiting.fields().with("response_mode", "query");
-    waiting.goes_on("/authorize", &fields.encoded());
+    waiting.continues("/authorize", &fields.encoded());
     let in_query = format!("{}&response_mode=query", waiting.entry);
-    waiting.goes_on(&in_query, "user=u");
+    waiting.continues(&in_query, "user=u");
     for mode in ["fragment", "form_post", "query.jwt", "jwt"] {
         let edited = fields.clone().with("response_mode", mode);
         waiting.is_refused("/authorize", &edited.encoded(), "continuation_mismatch");
@@ -117,10 +117,10 @@ fn hidden_fields_for_what_the_client_left_out_go_on() {
 }
 
 #[test]
-fn the_clients_own_state_beside_the_handle_becomes_the_handle() {
+fn the_clients_own_state_next_to_the_handle_becomes_the_handle() {
     let waiting = waiting();
     let own = waiting.authorization.state().expect("a state").to_owned();
-    waiting.goes_on(
+    waiting.continues(
         &waiting.entry,
         &Params::default().with("state", &own).encoded(),
     );
@@ -134,20 +134,20 @@ fn the_clients_own_state_beside_the_handle_becomes_the_handle() {
 }
 
 #[test]
-fn names_of_the_servers_own_may_repeat() {
+fn the_servers_own_parameters_may_occur_twice() {
     let waiting = waiting();
     let form = format!(
         "state={}&scope=a&scope=b&scope=c&ok=1&ok=1&pw=%e9",
         waiting.handle
     );
-    waiting.goes_on("/authorize", &form);
+    waiting.continues("/authorize", &form);
     let seen = waiting
         .rig
         .upstream
         .requests_to("/authorize")
         .pop()
         .expect("a request");
-    assert_eq!(seen.text(), form, "nothing else is touched");
+    assert_eq!(seen.text(), form, "everything else is unchanged");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn hidden_fields_that_were_edited_are_refused() {
         .with("state", "of-somebody-else")
         .encoded();
     waiting.is_refused(&waiting.entry, &foreign, "continuation_mismatch");
-    waiting.goes_on("/authorize", &fields.encoded());
+    waiting.continues("/authorize", &fields.encoded());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_protected_name_twice_in_one_part_is_refused() {
 }
 
 #[test]
-fn lookalikes_are_refused() {
+fn names_that_some_server_reads_as_protected_ones_are_refused() {
     let waiting = waiting();
     for name in [
         "Client_Id",
@@ -236,9 +236,9 @@ fn two_sign_ins_at_once_are_refused() {
 }
 
 #[test]
-fn a_dead_handle_ends_on_a_page_that_says_so() {
+fn a_dead_handle_ends_on_a_page_with_the_reason() {
     let waiting = waiting();
-    // Another gate in front of an upstream of the same name made it: it is well formed and was never alive here.
+    // The handle of another gate with an upstream of the same name: well-formed, but unknown here.
     let elsewhere = Rig::new();
     let entry = elsewhere.entry(&elsewhere.authorization());
     let dead = handle_of(&entry);
@@ -272,7 +272,7 @@ fn multipart_is_for_continuations_only() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_carries_its_code_nowhere() {
+fn an_answer_with_the_clients_state_instead_of_a_handle_is_refused() {
     let waiting = waiting();
     let own = waiting.authorization.state().expect("a state").to_owned();
     for target in [
@@ -309,7 +309,7 @@ fn a_code_for_another_redirect_uri_is_not_delivered() {
             .once("/authorize", Act::Say(answer, then));
         let response = waiting.post(&waiting.entry, "user=u");
         assert_page(&response, 502, "unbound_code_in_response");
-        // The sign-in cannot be trusted any more.
+        // The sign-in has ended, because it cannot be trusted any more.
         waiting.is_refused(&waiting.entry, "user=u", "expired");
     }
 }

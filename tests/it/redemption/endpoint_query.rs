@@ -1,4 +1,4 @@
-//! Endpoints whose URLs have a query (RFC 6749 sections 3.1 and 3.2): what is configured stays, and nothing else passes.
+//! Endpoints whose URLs have a query (RFC 6749 sections 3.1 and 3.2): configured parameters pass, others are refused.
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ fn rig() -> Rig {
 }
 
 #[test]
-fn the_query_of_the_token_endpoint_goes_on_as_it_came() {
+fn the_query_of_the_token_endpoint_passes_unchanged() {
     let rig = rig();
     for query in [
         "p=b2c_1_signin",
@@ -76,7 +76,7 @@ fn anything_else_in_the_query_of_the_token_endpoint_is_refused() {
     }
     assert_eq!(rig.forwarded(), 0);
     assert_token(&rig.redeem(&authorization, &code));
-    // Where nothing is configured, nothing passes.
+    // Without configured parameters, none pass.
     let plain = Rig::new();
     assert_refused(
         &plain.post("/token?p=1", &[], "grant_type=refresh_token"),
@@ -84,7 +84,7 @@ fn anything_else_in_the_query_of_the_token_endpoint_is_refused() {
     );
 }
 
-/// Some servers know a code by what it is, not by what it is called.
+/// Some servers recognise a code by its value, whatever its name.
 #[test]
 fn a_code_in_a_configured_parameter_is_refused() {
     let rig = Rig::with(Config {
@@ -124,7 +124,7 @@ fn the_query_of_the_authorization_endpoint_stays_through_the_sign_in() {
         assert_eq!(seen.query_params().get("realm"), Some("/a"));
         assert_token(&rig.redeem(&authorization, answer.code()));
     }
-    // No query makes up for what is missing.
+    // A query does not replace missing parameters.
     let bad = rig
         .authorization()
         .without_challenge()
@@ -134,7 +134,7 @@ fn the_query_of_the_authorization_endpoint_stays_through_the_sign_in() {
 }
 
 #[test]
-fn metadata_keeps_the_query_that_is_configured() {
+fn metadata_keeps_the_configured_query() {
     let rig = rig();
     let own = rig.upstream.url();
     let document = json!({

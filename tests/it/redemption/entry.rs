@@ -1,4 +1,4 @@
-//! What a fresh authorization request is answered with, and what the upstream gets to see of it.
+//! The answer to a new authorization request, and what the upstream receives of it.
 
 use super::assert_page;
 use crate::support::client::assert_token;
@@ -14,7 +14,7 @@ fn a_fresh_request_is_redirected_to_itself_with_a_handle_and_without_pkce() {
     assert_eq!(response.status, 303, "{response}");
     assert!(
         rig.upstream.ledger().is_empty(),
-        "the upstream has not heard of it"
+        "no request reached the upstream"
     );
     let (path, query) = response
         .header("location")
@@ -74,7 +74,7 @@ fn the_upstream_gets_the_challenge_back() {
 }
 
 #[test]
-fn with_rewrite_a_fresh_request_goes_on_in_place() {
+fn with_rewrite_a_fresh_request_is_forwarded_at_once() {
     let rig = Rig::pkce("entry = \"rewrite\"");
     let authorization = rig.authorization();
     let response = rig.enter(&authorization);
@@ -85,7 +85,7 @@ fn with_rewrite_a_fresh_request_goes_on_in_place() {
 }
 
 #[test]
-fn our_cookie_is_not_shown_to_the_upstream() {
+fn the_gates_cookie_is_not_forwarded_to_the_upstream() {
     let rig = Rig::new();
     let response = rig.enter(&rig.authorization());
     let cookie = cookie_of(&response).expect("a cookie");
@@ -102,7 +102,7 @@ fn our_cookie_is_not_shown_to_the_upstream() {
 }
 
 #[test]
-fn a_state_is_absent_bare_or_empty_as_it_was() {
+fn an_absent_bare_or_empty_state_comes_back_as_it_was() {
     for entry in ["redirect", "rewrite"] {
         let rig = Rig::pkce(&format!("entry = \"{entry}\""));
         for (sent, back) in [("", ""), ("&state", "&state"), ("&state=", "&state=")] {
@@ -135,7 +135,7 @@ fn a_posted_request_becomes_a_get() {
 }
 
 #[test]
-fn a_posted_request_that_does_not_fit_into_a_url_goes_on_in_place() {
+fn a_posted_request_that_is_too_long_for_a_url_is_forwarded_at_once() {
     let rig = Rig::new();
     let authorization = rig.authorization().with("claims", &"c".repeat(20_000));
     let mut response = rig.post("/authorize", &[], &authorization.params.encoded());
@@ -147,9 +147,9 @@ fn a_posted_request_that_does_not_fit_into_a_url_goes_on_in_place() {
     assert_token(&rig.redeem(&authorization, answer.code()));
 }
 
-/// A headless sign-in: credentials travel with the request, and must not end up in a URL.
+/// A headless sign-in: the request has credentials, which must not end up in a URL.
 #[test]
-fn a_request_that_carries_credentials_goes_on_in_place() {
+fn a_request_with_credentials_is_forwarded_at_once() {
     let rig = Rig::new();
     for (fields, extra) in [
         (vec![], "&username=u&password=p%20w+x&lang=%C3%a9"),
@@ -179,7 +179,7 @@ fn a_request_that_carries_credentials_goes_on_in_place() {
 }
 
 #[test]
-fn with_rewrite_a_form_beside_a_complete_request_is_carried_along() {
+fn with_rewrite_a_form_next_to_a_complete_request_is_forwarded() {
     let rig = Rig::pkce("entry = \"rewrite\"");
     let authorization = rig.authorization();
     let again = "user=u&client_id=pub&password=p";
@@ -201,7 +201,7 @@ fn with_rewrite_a_form_beside_a_complete_request_is_carried_along() {
 }
 
 #[test]
-fn what_is_no_authorization_request_at_all_passes() {
+fn other_requests_at_the_authorization_path_pass() {
     let rig = Rig::new();
     rig.upstream.answer_with(Shape::Login);
     for target in [
@@ -219,7 +219,7 @@ fn what_is_no_authorization_request_at_all_passes() {
 }
 
 #[test]
-fn doubtful_requests_are_refused_and_never_reach_the_upstream() {
+fn ambiguous_requests_are_refused_and_never_reach_the_upstream() {
     let rig = Rig::new();
     let good = target(&rig.authorization());
     for (bad, violation) in [
@@ -300,7 +300,7 @@ fn an_authorization_request_is_a_get_or_a_form() {
 }
 
 #[test]
-fn paths_that_some_server_takes_for_an_endpoint_are_refused() {
+fn paths_that_some_server_treats_as_an_endpoint_are_refused() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -323,7 +323,7 @@ fn paths_that_some_server_takes_for_an_endpoint_are_refused() {
         assert_refused_path(&rig, &request("GET", &format!("{path}?{query}"), &[], None));
     }
     assert_eq!(rig.upstream.ledger().len(), before);
-    // What was matched is what is forwarded.
+    // The gate forwards the path that it matched.
     rig.vouch(&authorization);
     assert_token(&rig.post("//token", &[], &form));
     assert_eq!(rig.forwarded(), 1);
@@ -335,10 +335,10 @@ fn assert_refused_path(rig: &Rig, bytes: &[u8]) {
     assert_eq!(response.status, 400, "{response}");
 }
 
-/// django-allauth's consent has a field of that name; an authorization request has more beside a request object (RFC 9101
-/// section 5).
+/// django-allauth's consent form has a field named `request`; an authorization request with a request object also has other
+/// parameters (RFC 9101 section 5).
 #[test]
-fn a_form_of_the_servers_own_may_have_a_field_called_request() {
+fn a_form_of_the_server_may_have_a_field_named_request() {
     let rig = Rig::new();
     for body in [
         "csrf=x&scopes=openid&scopes=email&request=SIGNED&action=grant",

@@ -1,5 +1,5 @@
-//! Where errors go: to the client where that is known to be safe, to a page of the gate's own otherwise; and which answers
-//! are none.
+//! Where errors go: to the client if its redirect URI is known to be safe, otherwise to a page of the gate; and which answers
+//! are not delivered.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ fn with_redirect_uri() -> Rig {
     ))
 }
 
-/// Metadata that names an issuer, and whether responses do.
+/// Metadata with an issuer, and with the statement whether responses contain it.
 fn announce(rig: &Rig, in_responses: bool) {
     let document = json!({
         "issuer": ISSUER,
@@ -34,7 +34,7 @@ fn announce(rig: &Rig, in_responses: bool) {
 }
 
 #[test]
-fn a_configured_redirect_uri_is_told_in_the_mode_that_the_request_asked_for() {
+fn errors_go_to_a_configured_redirect_uri_in_the_requested_mode() {
     let rig = with_redirect_uri();
     for (mode, carrier) in [
         (None, Carrier::Query),
@@ -80,7 +80,7 @@ fn a_state_that_was_not_sent_is_not_returned() {
 }
 
 #[test]
-fn any_other_redirect_uri_is_told_nothing() {
+fn errors_do_not_go_to_any_other_redirect_uri() {
     let rig = with_redirect_uri();
     let bad = rig.authorization().without_challenge();
     for uri in [
@@ -101,20 +101,20 @@ fn any_other_redirect_uri_is_told_nothing() {
         400,
         "missing_challenge",
     );
-    // It is another client's.
+    // This one belongs to another client.
     assert_page(
         &rig.enter(&bad.clone().with("client_id", "other")),
         400,
         "missing_challenge",
     );
-    // What cannot be read without doubt names nobody for certain.
+    // An ambiguous request does not name a client with certainty.
     let twice = format!("{}&client_id=pub", target(&bad));
     assert_page(&rig.get(&twice), 400, "duplicate_parameter");
 }
 
-/// RFC 8252 section 7.3: the port is the one that the operating system gave.
+/// RFC 8252 section 7.3: the operating system assigns the port.
 #[test]
-fn at_a_loopback_address_the_port_does_not_matter_and_everything_else_does() {
+fn at_a_loopback_address_only_the_port_may_differ() {
     let configured = Rig::tables(
         "[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"http://127.0.0.1/callback\", \"http://[::1]:1234/a\"]",
     );
@@ -151,14 +151,14 @@ fn at_a_loopback_address_the_port_does_not_matter_and_everything_else_does() {
             let response = rig.enter(&bad.clone().with("redirect_uri", uri));
             assert_page(&response, 400, "missing_challenge");
         }
-        // It is another client's.
+        // This one belongs to another client.
         let other = bad.with("redirect_uri", "http://127.0.0.1:1/callback");
         let other = rig.enter(&other.with("client_id", "other"));
         assert_page(&other, 400, "missing_challenge");
     }
 }
 
-/// Another port is another redirect URI to a code all the same.
+/// For a code, however, another port is another redirect URI.
 #[test]
 fn a_code_goes_to_the_port_that_asked_for_it() {
     let rig = Rig::new();
@@ -192,7 +192,7 @@ fn a_redirect_uri_to_which_the_upstream_sent_a_code_is_known_from_then_on() {
 }
 
 #[test]
-fn the_issuer_is_named_where_the_servers_metadata_says_so() {
+fn errors_have_the_issuer_if_the_servers_metadata_says_so() {
     for (in_responses, iss) in [(true, Some(ISSUER)), (false, None)] {
         let rig = with_redirect_uri();
         announce(&rig, in_responses);
@@ -203,7 +203,7 @@ fn the_issuer_is_named_where_the_servers_metadata_says_so() {
 }
 
 #[test]
-fn the_issuer_is_named_once_the_upstream_has_named_it() {
+fn errors_have_the_issuer_after_the_upstream_has_sent_it() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
@@ -246,7 +246,7 @@ fn errors_of_the_upstream_reach_the_client_with_its_own_state() {
 }
 
 #[test]
-fn a_hybrid_response_is_for_those_who_list_it() {
+fn a_hybrid_response_needs_a_listed_response_type() {
     let hybrid = "response_types = [\"code\", \"code id_token\"]";
     let rig = Rig::pkce(hybrid);
     for mode in [None, Some("form_post")] {
@@ -281,7 +281,7 @@ fn a_hybrid_response_is_for_those_who_list_it() {
     assert_page(&plain.enter(&refused), 400, "response_type_not_allowed");
 }
 
-/// Refused on a page, or, the redirect URI being known by now, with an error response.
+/// The request is refused on a page, or with an error response if the redirect URI is known.
 #[track_caller]
 fn assert_page_or_error(rig: &Rig, request: &Authorization) {
     let before = rig.upstream.ledger().len();
@@ -293,7 +293,7 @@ fn assert_page_or_error(rig: &Rig, request: &Authorization) {
 }
 
 #[test]
-fn tokens_that_were_not_asked_for_are_not_delivered() {
+fn tokens_that_were_not_requested_are_not_delivered() {
     for (pkce, kind, extra) in [
         ("", "code", "access_token=at-unwanted"),
         ("", "code", "id_token=e30.e30.unwanted"),
@@ -327,7 +327,7 @@ fn tokens_that_were_not_asked_for_are_not_delivered() {
 }
 
 #[test]
-fn a_redirect_keeps_nothing_of_its_body() {
+fn a_rewritten_redirect_has_no_body() {
     let rig = Rig::new();
     rig.upstream.answer_with(Shape::QueryAndBody);
     let authorization = rig.authorization();
@@ -363,7 +363,7 @@ fn a_code_in_another_header_field_is_not_delivered() {
 }
 
 #[test]
-fn machines_get_json_where_people_get_a_page() {
+fn refusals_are_json_or_a_page_depending_on_accept() {
     let rig = Rig::with(Config::default());
     let target = target(&rig.authorization().without_challenge());
     let response = rig.get_with(&target, &[("Accept", "application/json")]);

@@ -1,4 +1,4 @@
-//! What single clients may do that others may not, and until when.
+//! Exceptions for single clients, and their end.
 
 use super::assert_page;
 use crate::support::client::{Authorization, assert_refused, assert_token};
@@ -9,14 +9,14 @@ const ACCOUNTED: &str = "owner = \"team@example.com\"\nreason = \"a test\"";
 const FUTURE: &str = "until = \"2999-12-31\"";
 const PAST: &str = "until = \"2020-02-29\"";
 
-/// One client, `pub`, with this exception.
+/// The client `pub` with this exception.
 fn with_exception(keys: &str, until: &str) -> Rig {
     Rig::tables(&format!(
         "[[upstream.client]]\nid = \"pub\"\n{ACCOUNTED}\n{until}\n{keys}"
     ))
 }
 
-/// A request with `plain`, in so many words or by omission.
+/// A request with `plain`, explicitly or by omitting the method.
 fn plain(authorization: Authorization, in_words: bool) -> Authorization {
     let verifier = authorization.verifier.clone();
     let plain = authorization.with("code_challenge", &verifier);
@@ -28,7 +28,7 @@ fn plain(authorization: Authorization, in_words: bool) -> Authorization {
 }
 
 #[test]
-fn plain_is_for_the_client_that_has_it_and_no_other() {
+fn plain_is_allowed_only_for_the_client_with_the_exception() {
     let rig = with_exception("methods = [\"S256\", \"plain\"]", FUTURE);
     for in_words in [true, false] {
         let authorization = plain(rig.authorization(), in_words);
@@ -57,7 +57,7 @@ fn plain_is_for_the_client_that_has_it_and_no_other() {
 }
 
 #[test]
-fn an_exception_that_has_ended_is_none() {
+fn an_exception_that_has_ended_does_not_apply() {
     for keys in [
         "methods = [\"S256\", \"plain\"]",
         "mode = \"report\"",
@@ -81,7 +81,7 @@ fn an_exception_that_has_ended_is_none() {
 }
 
 #[test]
-fn a_client_in_report_mode_goes_on_without_pkce_and_others_do_not() {
+fn a_client_in_report_mode_signs_in_without_pkce_and_others_do_not() {
     let rig = with_exception("mode = \"report\"", FUTURE);
     let authorization = rig.authorization().without_challenge();
     let code = rig.code_for(&authorization);
@@ -94,7 +94,7 @@ fn a_client_in_report_mode_goes_on_without_pkce_and_others_do_not() {
     assert_token(&rig.token(&request));
     let log = rig.gate.log_until(|log| log.contains("missing_challenge"));
     assert!(log.contains("\"decision\":\"reported\""), "{log}");
-    // Not refused, and worthless all the same: the upstream never issued what is left of it.
+    // The request is not refused, but the code is worthless: the upstream never issued it in this form.
     assert_eq!(rig.token(&request).status, 400);
 
     let other = rig
@@ -105,7 +105,7 @@ fn a_client_in_report_mode_goes_on_without_pkce_and_others_do_not() {
 }
 
 #[test]
-fn a_client_that_is_off_is_served_as_without_a_gate_and_others_are_not() {
+fn a_client_in_mode_off_is_served_as_without_a_gate_and_others_are_not() {
     let rig = with_exception("mode = \"off\"", FUTURE).unguarded();
     let authorization = rig.authorization().without_challenge();
     let code = rig.code_for(&authorization);
@@ -123,12 +123,12 @@ fn a_client_that_is_off_is_served_as_without_a_gate_and_others_are_not() {
 }
 
 #[test]
-fn an_exception_is_no_way_around_for_codes_of_other_clients() {
+fn an_exception_does_not_help_with_codes_of_other_clients() {
     let rig = with_exception("mode = \"off\"", FUTURE);
     let authorization = rig.authorization().with("client_id", "other");
     let code = rig.code_for(&authorization);
     let mine = authorization.redemption(&code).with("client_id", "other");
-    // Naming the lax client, or none, does not help whoever stole the code.
+    // Naming the lax client, or none, does not help an attacker who stole the code.
     for stolen in [
         mine.clone()
             .with("client_id", "pub")
@@ -145,7 +145,7 @@ fn an_exception_is_no_way_around_for_codes_of_other_clients() {
 }
 
 #[test]
-fn response_types_and_modes_of_a_client_are_its_own() {
+fn response_types_and_modes_of_a_client_apply_to_it_alone() {
     let rig = with_exception(
         "response_types = [\"code\", \"code id_token\"]\nresponse_modes = [\"fragment\"]",
         FUTURE,
@@ -168,7 +168,7 @@ fn response_types_and_modes_of_a_client_are_its_own() {
 }
 
 #[test]
-fn a_method_may_be_assumed_for_a_client_that_never_says_it() {
+fn a_method_may_be_assumed_for_a_client_that_omits_it() {
     let rig = Rig::tables("[[upstream.client]]\nid = \"pub\"\nassume_method = \"S256\"");
     let authorization = rig.authorization().without("code_challenge_method");
     let code = rig.code_for(&authorization);
@@ -181,7 +181,7 @@ fn a_method_may_be_assumed_for_a_client_that_never_says_it() {
 }
 
 #[test]
-fn a_verifier_may_be_longer_for_a_client_that_has_it_so() {
+fn a_verifier_may_be_longer_for_a_client_with_verifier_max() {
     let rig = Rig::tables("[[upstream.client]]\nid = \"pub\"\nverifier_max = 256");
     let mut authorization = rig.authorization();
     authorization.verifier = "v".repeat(200);

@@ -1,4 +1,4 @@
-//! What is foretold: a request that is only watched is named alike at both endpoints, and `browser_binding = "soft"` tells what
+//! Predictions: in report mode a request has the same violation at both endpoints, and `browser_binding = "soft"` logs what
 //! `hard` would refuse.
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::support::params::{s256, unguessable};
 use crate::support::rig::{REDIRECT_URI, Rig, authorization_response, cookie_of};
 use crate::support::scripted::{Act, Shape, Then, reply};
 
-/// Decisions that are not `allowed`, in order: where, what was decided, why, and about whom.
+/// Decisions other than `allowed`, in order: endpoint, decision, violation, client.
 fn against(rig: &Rig, so_many: usize) -> Vec<[String; 4]> {
     let against = |log: &str| -> Vec<[String; 4]> {
         let lines = log
@@ -28,9 +28,9 @@ fn against(rig: &Rig, so_many: usize) -> Vec<[String; 4]> {
     found
 }
 
-/// In every way in which clients are known to write it wrongly. Fails where the record forgets why it has no challenge.
+/// With every known mistake of clients. Fails if the record does not contain why it has no challenge.
 #[test]
-fn a_challenge_that_is_wrong_has_the_same_name_at_both_endpoints() {
+fn a_wrong_challenge_has_the_same_violation_at_both_endpoints() {
     for codes in ["upstream", "handle"] {
         let rig = Rig::pkce(&format!("mode = \"report\"\ncodes = \"{codes}\"")).unguarded();
         let right = rig.authorization();
@@ -73,7 +73,7 @@ fn a_challenge_that_is_wrong_has_the_same_name_at_both_endpoints() {
                 .map(|endpoint| [endpoint, "reported", violation, "pub"].map(str::to_owned));
             assert_eq!(named, expected, "{codes}: {authorization:?}");
         }
-        // What else was wrong with the request does not make a good challenge a bad one.
+        // Another mistake in the request does not make a good challenge a bad one.
         let other = with(&hash).with("response_mode", "jwt");
         let code = rig.code_for(&other);
         assert_token(&rig.redeem(&other, &code));
@@ -82,7 +82,7 @@ fn a_challenge_that_is_wrong_has_the_same_name_at_both_endpoints() {
     }
 }
 
-/// Begins a sign-in, and goes on with it with that cookie instead of its own, to the answer.
+/// Starts a sign-in, and continues it with another cookie up to the answer.
 fn in_another_browser(rig: &Rig, cookie: &str) {
     rig.upstream.answer_with(Shape::Login);
     let begun = rig.enter(&rig.authorization());
@@ -90,7 +90,7 @@ fn in_another_browser(rig: &Rig, cookie: &str) {
     let own = cookie_of(&begun).expect("a cookie");
     rig.get_with(&entry, &[("Cookie", &own)]);
     rig.get_with(&entry, &[("Cookie", cookie)]);
-    // The answer, at a path of the server's own.
+    // The answer, at another path of the server.
     let (_, state) = entry.split_once("state=").expect("a state");
     let state = state.split('&').next().expect("a state");
     let location = format!("{REDIRECT_URI}?code=up-{}&state={state}", unguessable());
@@ -100,7 +100,7 @@ fn in_another_browser(rig: &Rig, cookie: &str) {
 }
 
 #[test]
-fn soft_foretells_what_hard_refuses() {
+fn soft_logs_what_hard_would_refuse() {
     for cookie in ["", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA"] {
         let said = |binding: &str| {
             let rig = Rig::pkce(&format!("browser_binding = \"{binding}\"")).unguarded();
@@ -128,7 +128,7 @@ fn soft_foretells_what_hard_refuses() {
         ];
         assert_eq!(named, expected, "{cookie}");
     }
-    // The same browser is told of by neither.
+    // In the same browser, neither logs anything.
     for binding in ["soft", "hard"] {
         let rig = Rig::pkce(&format!("browser_binding = \"{binding}\""));
         let authorization = rig.authorization();
@@ -138,9 +138,10 @@ fn soft_foretells_what_hard_refuses() {
     }
 }
 
-/// Only where the redirect URI is known to be the client's; else it is a page. Never to one that somebody has changed.
+/// An error redirect goes only to a redirect URI that is known to be the client's, never to one that was changed. Otherwise the
+/// gate shows a page.
 #[test]
-fn another_browser_is_told_to_the_client_where_its_redirect_uri_is_known() {
+fn the_error_for_another_browser_goes_to_a_known_redirect_uri() {
     let rig = Rig::pkce("browser_binding = \"hard\"");
     let begin = || {
         rig.upstream.answer_with(Shape::Login);
@@ -152,7 +153,7 @@ fn another_browser_is_told_to_the_client_where_its_redirect_uri_is_known() {
     let other = [("Cookie", "pkce-gate=AAAAAAAAAAAAAAAAAAAAAA")];
     let (_, entry, _) = begin();
     assert_page(&rig.get_with(&entry, &other), 400, "browser_mismatch");
-    // The upstream sends a code there: it is the client's.
+    // The upstream sends a code there, so the redirect URI is known to be the client's.
     rig.upstream.answer_with(Shape::Query(302));
     rig.code_for(&rig.authorization());
 
@@ -175,13 +176,13 @@ fn another_browser_is_told_to_the_client_where_its_redirect_uri_is_known() {
             "{page}"
         );
     }
-    // One that names no redirect URI is a page, and names the client all the same.
+    // Without a redirect URI the gate shows a page, and logs the client.
     let handle = crate::support::rig::handle_of(&entry);
     let page = rig.post("/authorize", &other, &format!("state={handle}&user=u"));
     assert_page(&page, 400, "browser_mismatch");
     let last = against(&rig, 5).pop().expect("a decision");
     assert_eq!(last[3], "pub");
-    // It goes on in its own browser.
+    // It continues in its own browser.
     rig.upstream.answer_with(Shape::Query(302));
     let answer = rig.get_with(&entry, &[("Cookie", &cookie)]);
     let answer = authorization_response(&answer, &authorization).expect("an answer");

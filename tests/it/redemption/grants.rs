@@ -1,4 +1,4 @@
-//! The token endpoint beyond codes: other grants, `grants`, `to_upstream`, and what is no token request at all.
+//! The token endpoint without codes: other grants, `grants`, `to_upstream`, and requests that are not token requests.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::support::scripted::{Act, Then, json};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// As clients in the field write them, with everything that is encoded in more than one way.
+/// As real clients write them, with characters that have several encodings.
 const OTHER_GRANTS: [&str; 9] = [
     "grant_type=refresh_token&refresh_token=a%2Fb%2fc~%7E&scope=a+b%20c&client_id=pub",
     "grant_type=refresh_token&refresh_token=x&code_verifier=none-of-the-gates-business",
@@ -44,8 +44,8 @@ fn other_grants_pass_byte_for_byte() {
     }
 }
 
-/// The subject of an assertion need not be the client where no code is redeemed: a workload acts for it (Microsoft Entra), or only
-/// the server can read it (SAML, JWE). Nor is every token with those five letters Basic.
+/// If no code is redeemed, the subject of an assertion may differ from the client: a workload acts for it (Microsoft Entra), or
+/// only the server can read it (SAML, JWE). And a token that begins with `Basic` is not always HTTP Basic.
 #[test]
 fn assertions_and_tokens_of_other_grants_pass() {
     let kind =
@@ -71,7 +71,7 @@ fn assertions_and_tokens_of_other_grants_pass() {
                 assert_eq!(rig.send(&get).status, 200, "{token}");
             }
         }
-        // With a code they have to agree (RFC 7523 section 3).
+        // With a code they must match (RFC 7523 section 3).
         let authorization = rig.authorization();
         let code = rig.code_for(&authorization);
         let body = authorization.redemption(&code).encoded();
@@ -81,7 +81,7 @@ fn assertions_and_tokens_of_other_grants_pass() {
 }
 
 #[test]
-fn a_token_request_in_chunks_is_framed_anew_and_otherwise_the_same() {
+fn a_token_request_in_chunks_is_framed_again_and_otherwise_unchanged() {
     let rig = Rig::new();
     let head = format!(
         "POST /token HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -99,7 +99,7 @@ fn a_token_request_in_chunks_is_framed_anew_and_otherwise_the_same() {
 }
 
 #[test]
-fn a_stripping_gate_shows_the_upstream_nothing_of_pkce() {
+fn with_strip_the_upstream_receives_no_pkce_parameters() {
     let rig = Rig::pkce("to_upstream = \"strip\"");
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -131,7 +131,7 @@ fn a_stripping_gate_shows_the_upstream_nothing_of_pkce() {
 }
 
 #[test]
-fn a_stripping_gate_checks_the_verifier_all_the_same() {
+fn with_strip_the_gate_still_checks_the_verifier() {
     let rig = Rig::pkce("to_upstream = \"strip\"");
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -146,7 +146,7 @@ fn a_stripping_gate_checks_the_verifier_all_the_same() {
 }
 
 #[test]
-fn only_listed_grants_pass_where_grants_are_listed() {
+fn only_listed_grants_pass_if_grants_are_listed() {
     let rig = Rig::pkce("grants = [\"authorization_code\", \"refresh_token\"]");
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -170,7 +170,7 @@ fn only_listed_grants_pass_where_grants_are_listed() {
 }
 
 #[test]
-fn a_code_makes_any_grant_a_redemption() {
+fn a_code_makes_a_request_with_any_grant_a_redemption() {
     let rig = Rig::new();
     for grant in [
         "openid",
@@ -230,7 +230,7 @@ fn a_one_time_password_of_another_grant_passes() {
 
 /// A server may issue codes of digits, and redeem them under any grant.
 #[test]
-fn a_code_of_digits_that_was_issued_is_no_one_time_password() {
+fn an_issued_code_of_digits_is_not_a_one_time_password() {
     let rig = Rig::pkce("codes = \"upstream\"").unguarded();
     rig.upstream.issue("12345678");
     let authorization = rig.authorization();
@@ -256,9 +256,9 @@ fn a_code_request_without_a_code_is_refused() {
     assert_eq!(rig.forwarded(), 0);
 }
 
-/// Whatever is doubtful about a redemption is refused before anything is claimed: afterwards the code still works.
+/// An ambiguous redemption is refused before the code is claimed: afterwards the code still works.
 #[test]
-fn a_doubtful_token_request_is_refused_and_costs_nothing() {
+fn an_ambiguous_token_request_is_refused_and_costs_no_attempt() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -348,7 +348,7 @@ fn only_post_and_options_reach_the_token_endpoint() {
 }
 
 #[test]
-fn what_is_unusual_but_clear_works() {
+fn unusual_but_unambiguous_encodings_work() {
     let rig = Rig::new();
     for (content_type, spell) in [
         ("Application/X-WWW-Form-URLEncoded", "code"),

@@ -1,4 +1,4 @@
-//! The charset of a form: what is the same for ASCII works, and what is not is refused and says so.
+//! Charsets of forms: those that are compatible with ASCII work, and others are refused with an explanation.
 
 use crate::support::client::assert_token;
 use crate::support::rig::Rig;
@@ -7,7 +7,7 @@ use crate::support::scripted::{Act, Then, reply};
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[test]
-fn charsets_that_are_the_same_for_ascii_work() {
+fn charsets_that_are_compatible_with_ascii_work() {
     let rig = Rig::new();
     for charset in [
         "utf-8",
@@ -27,7 +27,7 @@ fn charsets_that_are_the_same_for_ascii_work() {
         let form = authorization.redemption(&code).encoded();
         rig.vouch(&authorization);
         assert_token(&rig.post("/token", &fields, &form));
-        // A form of the server's own, and a request by POST.
+        // A form of the server itself, and an authorization request by POST.
         let ok = Act::Say(reply("200 OK", &[], b"ok"), Then::GoOn);
         rig.upstream.once("/authorize", ok);
         let login = rig.post("/authorize", &fields, "user=J%FCrgen&password=%E9");
@@ -38,7 +38,7 @@ fn charsets_that_are_the_same_for_ascii_work() {
 }
 
 #[test]
-fn other_charsets_are_refused_and_the_text_says_so() {
+fn other_charsets_are_refused_with_an_explanation() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -65,7 +65,7 @@ fn other_charsets_are_refused_and_the_text_says_so() {
             "{page}"
         );
     }
-    // The same bytes are other letters there.
+    // In these charsets the same bytes are other characters.
     for (charset, client) in [("iso-8859-1", "caf%C3%A9"), ("windows-1252", "%E2%82%AC")] {
         let media_type = format!("{FORM}; charset={charset}");
         let fields = [("Content-Type", media_type.as_str())];

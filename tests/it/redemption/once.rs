@@ -1,4 +1,4 @@
-//! A code is redeemed once, however often and however fast it is tried.
+//! A code is redeemed once, even if many requests try at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -50,13 +50,13 @@ fn of_two_hundred_redemptions_at_once_one_reaches_the_upstream() {
     }
 }
 
-/// So many of the thief's requests are answered before the client asks.
+/// The number of the attacker's requests that are answered before the client sends its request.
 const BEFORE: usize = 40;
 
-/// A thief has the handle and asks all the time, on many connections, with something that cannot win. The client redeems
-/// its code all the same, at its first try, however the threads take turns.
+/// An attacker has the handle and keeps sending requests that must fail, on many connections. The client redeems its code at
+/// the first attempt, whatever the scheduling of threads.
 #[track_caller]
-fn assert_hammering_keeps_nobody_out(spoil: impl Fn(Params) -> Params) {
+fn assert_a_flood_blocks_no_redemption(spoil: impl Fn(Params) -> Params) {
     let rig = Rig::new();
     for round in 1..=10 {
         let authorization = rig.authorization();
@@ -92,27 +92,27 @@ fn assert_hammering_keeps_nobody_out(spoil: impl Fn(Params) -> Params) {
 }
 
 #[test]
-fn whoever_asks_all_the_time_for_another_client_keeps_nobody_out() {
-    assert_hammering_keeps_nobody_out(|form| form.with("client_id", "another"));
+fn a_flood_of_requests_for_another_client_does_not_block_the_rightful_one() {
+    assert_a_flood_blocks_no_redemption(|form| form.with("client_id", "another"));
 }
 
 #[test]
-fn whoever_asks_all_the_time_with_another_redirect_uri_keeps_nobody_out() {
-    assert_hammering_keeps_nobody_out(|form| form.with("redirect_uri", "https://thief.test/cb"));
+fn a_flood_of_requests_with_another_redirect_uri_does_not_block_the_rightful_one() {
+    assert_a_flood_blocks_no_redemption(|form| form.with("redirect_uri", "https://thief.test/cb"));
 }
 
 #[test]
-fn whoever_asks_all_the_time_without_a_verifier_keeps_nobody_out() {
-    assert_hammering_keeps_nobody_out(|form| form.without("code_verifier"));
+fn a_flood_of_requests_without_a_verifier_does_not_block_the_rightful_one() {
+    assert_a_flood_blocks_no_redemption(|form| form.without("code_verifier"));
 }
 
 #[test]
-fn whoever_asks_all_the_time_with_what_is_no_verifier_keeps_nobody_out() {
-    assert_hammering_keeps_nobody_out(|form| form.with("code_verifier", "too-short"));
+fn a_flood_of_requests_with_malformed_verifiers_does_not_block_the_rightful_one() {
+    assert_a_flood_blocks_no_redemption(|form| form.with("code_verifier", "too-short"));
 }
 
 #[test]
-fn a_code_that_was_redeemed_buys_nothing_more() {
+fn a_redeemed_code_buys_no_second_token() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -127,7 +127,7 @@ fn a_code_that_was_redeemed_buys_nothing_more() {
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_does_not_free_its_code() {
+fn a_client_that_disconnects_does_not_release_its_code() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -155,7 +155,7 @@ fn a_client_that_goes_away_in_the_middle_does_not_free_its_code() {
 }
 
 #[test]
-fn what_stands_in_the_authorization_response_is_no_code_of_another_kind() {
+fn only_the_exact_handle_of_a_code_is_accepted() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
@@ -187,10 +187,10 @@ fn the_upstreams_own_code_buys_nothing() {
     assert_eq!(rig.forwarded(), 0);
 }
 
-/// Whoever has a victim's raw code put into the answer to a sign-in of its own neither gets it bound to its own challenge nor
-/// kills it.
+/// An attacker who puts a victim's raw code into the answer to their own sign-in neither gets it bound to their own challenge
+/// nor invalidates it.
 #[test]
-fn a_code_that_comes_for_a_second_sign_in_stays_with_its_first_one() {
+fn a_code_that_arrives_for_a_second_sign_in_stays_bound_to_the_first() {
     for codes in ["handle", "upstream"] {
         let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
         let (victim, thief) = (rig.authorization(), rig.authorization());
@@ -211,8 +211,8 @@ fn a_code_that_comes_for_a_second_sign_in_stays_with_its_first_one() {
 }
 
 #[test]
-fn a_code_that_comes_again_for_the_same_sign_in_is_no_strangers() {
-    // What is issued twice under one name, the upstream's ledger cannot tell apart.
+fn a_code_that_arrives_again_for_the_same_sign_in_is_accepted() {
+    // The upstream's ledger cannot distinguish two codes with the same value.
     let rig = Rig::new().unguarded();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
@@ -228,7 +228,7 @@ fn a_code_that_comes_again_for_the_same_sign_in_is_no_strangers() {
 }
 
 #[test]
-fn the_raw_code_of_an_enforced_client_buys_nothing_under_the_name_of_a_lax_one() {
+fn the_upstreams_code_of_an_enforced_client_buys_no_token_for_a_lax_one() {
     let rig = Rig::tables(
         "[[upstream.client]]\nid = \"lax\"\nowner = \"a\"\nuntil = \"2999-12-31\"\nreason = \"a test\"\nmode = \"report\"",
     );
@@ -248,7 +248,7 @@ fn the_raw_code_of_an_enforced_client_buys_nothing_under_the_name_of_a_lax_one()
     assert_token(&rig.redeem(&authorization, &code));
 }
 
-/// The answer at the end of a sign-in, whatever it is.
+/// The answer at the end of a sign-in.
 fn follow(rig: &Rig, authorization: &Authorization) -> Response {
     let response = rig.enter(authorization);
     match response.header("location") {

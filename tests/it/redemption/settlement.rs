@@ -1,4 +1,5 @@
-//! What an answer of the upstream's, or none, does to the code: released when it is provably untouched, burnt otherwise.
+//! The effect of the upstream's answer on a code: it is released if the answer proves that the code was not used, and burnt
+//! otherwise.
 
 use serde_json::json;
 
@@ -16,7 +17,8 @@ fn signed_in(rig: &Rig) -> (Authorization, String) {
     (authorization, code)
 }
 
-/// As impatient as a busy machine allows: sign-ins need an answer in time, too. Connections are the kernel's affair.
+/// With the shortest response timeout that works on a busy machine, because sign-ins need an answer in time as well. The kernel
+/// accepts connections.
 fn impatient() -> Rig {
     Rig::with(Config {
         upstream: "response = \"3s\"\nconnect = \"300ms\"",
@@ -24,7 +26,7 @@ fn impatient() -> Rig {
     })
 }
 
-/// An error of the gate's own, for a machine.
+/// An error of the gate as JSON.
 #[track_caller]
 fn assert_unavailable(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{response}");
@@ -33,7 +35,7 @@ fn assert_unavailable(response: &Response, status: u16) {
     assert_eq!(response.header("cache-control"), Some("no-store"));
 }
 
-/// The first answer of the upstream's is this one; the client gets it as it is, and its code works when it tries again.
+/// With this first answer of the upstream, the client receives it unchanged, and a second attempt with the code succeeds.
 #[track_caller]
 fn assert_released_by(answer: &[u8], body: &str) {
     let rig = Rig::new();
@@ -55,7 +57,7 @@ fn assert_released_by(answer: &[u8], body: &str) {
     );
 }
 
-/// After this the code is gone, and nothing is sent again.
+/// After this the code is burnt, and no request is sent again.
 #[track_caller]
 fn assert_burnt_by(rig: &Rig, act: Act) -> Result<Response, Cut> {
     let (authorization, code) = signed_in(rig);
@@ -90,7 +92,7 @@ fn assert_burnt_by_answer(status: &str, document: &serde_json::Value) {
 }
 
 #[test]
-fn an_upstream_that_refuses_connections_leaves_the_code_alone() {
+fn an_upstream_that_refuses_connections_releases_the_code() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     rig.upstream.refuse();
@@ -103,7 +105,7 @@ fn an_upstream_that_refuses_connections_leaves_the_code_alone() {
 }
 
 #[test]
-fn an_upstream_that_does_not_take_connections_leaves_the_code_alone() {
+fn an_upstream_that_does_not_accept_connections_releases_the_code() {
     let rig = impatient();
     let (authorization, code) = signed_in(&rig);
     rig.upstream.ignore();
@@ -114,7 +116,7 @@ fn an_upstream_that_does_not_take_connections_leaves_the_code_alone() {
 }
 
 #[test]
-fn what_did_not_redeem_the_code_leaves_it_alone() {
+fn an_error_that_is_not_about_the_code_releases_it() {
     for (status, error) in [
         ("401 Unauthorized", "invalid_client"),
         ("400 Bad Request", "invalid_client"),
@@ -139,7 +141,7 @@ fn what_did_not_redeem_the_code_leaves_it_alone() {
 }
 
 #[test]
-fn pages_and_forms_that_say_an_error_leave_the_code_alone() {
+fn errors_in_pages_and_forms_release_the_code() {
     let long = format!("<h1>401</h1>{}", "<p>sign in</p>".repeat(5000));
     for (status, media_type, body) in [
         ("401 Unauthorized", "text/html", "<h1>401</h1>"),
@@ -158,7 +160,7 @@ fn pages_and_forms_that_say_an_error_leave_the_code_alone() {
     }
 }
 
-/// What is released is judged anew, verifier included, and only what is right goes on.
+/// A released code is judged again, including its verifier.
 #[test]
 fn a_released_code_still_needs_its_client_and_its_verifier() {
     let rig = Rig::new();
@@ -180,11 +182,11 @@ fn a_released_code_still_needs_its_client_and_its_verifier() {
     assert_token(&rig.redeem(&authorization, &code));
 }
 
-/// More often than a code may be released whose verifier was sent.
+/// More often than a code may be released after its verifier was sent.
 const OFTEN: usize = 25;
 
-/// A thief holds the handle of a code for which nothing has to be proved to the gate, and what the upstream answers to that does not
-/// redeem it. The client redeems it afterwards.
+/// An attacker has the handle of a code that needs no proof at the gate, and the upstream's answers to their requests do not
+/// redeem it. Afterwards the client redeems the code.
 #[track_caller]
 fn assert_not_used_up(rig: &Rig, authorization: &Authorization, thiefs: &str, right: &Params) {
     for (status, error) in [
@@ -228,7 +230,7 @@ fn a_thief_without_the_secret_of_a_confidential_client_does_not_use_its_code_up(
 }
 
 #[test]
-fn a_thief_without_the_verifier_does_not_use_up_the_code_of_a_client_that_is_only_watched() {
+fn a_thief_without_the_verifier_does_not_use_up_the_code_of_a_client_in_report_mode() {
     let rig = Rig::pkce("mode = \"report\"\ncodes = \"handle\"").unguarded();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -249,9 +251,9 @@ fn a_thief_without_the_verifier_does_not_use_up_the_code_of_a_client_that_is_onl
     assert_token(&rig.redeem(&authorization, &code));
 }
 
-/// Go's x/oauth2 does so with every server that it does not know.
+/// Go's x/oauth2 does this with every server that it does not know.
 #[test]
-fn the_same_request_again_in_the_other_style_of_authentication() {
+fn a_request_is_repeated_with_another_client_authentication() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     let answer = reply("401 Unauthorized", &[("WWW-Authenticate", "Basic")], b"");
@@ -264,16 +266,16 @@ fn the_same_request_again_in_the_other_style_of_authentication() {
     rig.vouch(&authorization);
     let without = form.clone().without("client_id").encoded();
     assert_eq!(rig.post("/token", &basic, &without).status, 401);
-    // What is compressed could not be read.
+    // The gate could not read a compressed answer.
     let seen = rig.upstream.requests_to("/token").remove(0);
     assert_eq!(seen.header("accept-encoding"), Some("identity"));
     rig.vouch(&authorization);
     assert_token(&rig.token(&form.with("client_secret", "s")));
 }
 
-/// As soon as an answer names a token it passes as it comes.
+/// As soon as an answer contains a token, the gate forwards each piece as it arrives.
 #[test]
-fn a_token_answer_passes_piece_by_piece() {
+fn a_token_answer_is_forwarded_as_it_arrives() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     let feed = rig.upstream.feed("/token");
@@ -285,7 +287,7 @@ fn a_token_answer_passes_piece_by_piece() {
     feed.send(head.as_bytes().to_vec()).expect("a gate");
     feed.send(b"{\"access_to".to_vec()).expect("a gate");
     feed.send(b"ken\":\"at".to_vec()).expect("a gate");
-    // The rest comes only when the first pieces are there.
+    // The rest is only sent after the first pieces have arrived.
     connection.read_until(|came| came.ends_with(b"ken\":\"at"));
     feed.send(b"\",\"expires_in\":60}".to_vec())
         .expect("a gate");
@@ -302,7 +304,7 @@ fn a_token_answer_passes_piece_by_piece() {
 }
 
 #[test]
-fn too_many_requests_leave_the_code_alone() {
+fn status_429_releases_the_code() {
     assert_released_by(
         &reply(
             "429 Too Many Requests",
@@ -314,7 +316,7 @@ fn too_many_requests_leave_the_code_alone() {
 }
 
 #[test]
-fn an_upstream_that_is_unavailable_leaves_the_code_alone() {
+fn status_503_releases_the_code() {
     assert_released_by(&reply("503 Service Unavailable", &[], b"later"), "later");
 }
 
@@ -337,7 +339,7 @@ fn a_connection_that_breaks_after_sending_burns_the_code() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_burns_the_code_and_is_never_a_whole_one() {
+fn an_incomplete_answer_burns_the_code_and_stays_incomplete() {
     for then in [Then::Close, Then::Reset, Then::Stall] {
         for head in [
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{\"access_to",
@@ -347,7 +349,7 @@ fn an_answer_that_breaks_off_burns_the_code_and_is_never_a_whole_one() {
         ] {
             let act = Act::Say(head.as_bytes().to_vec(), then);
             match assert_burnt_by(&impatient(), act) {
-                // What came first may have been handed on already.
+                // The first bytes may already have been forwarded.
                 Err(Cut(_)) => assert!(head.contains("200"), "{then:?} {head}"),
                 Ok(response) => assert_unavailable(&response, 502),
             }
@@ -415,7 +417,7 @@ fn an_answer_that_cannot_be_read_burns_the_code() {
 }
 
 #[test]
-fn a_redirect_of_a_token_request_is_neither_followed_nor_handed_on() {
+fn a_redirect_of_a_token_request_is_neither_followed_nor_forwarded() {
     for status in [
         "301 Moved",
         "302 Found",
@@ -434,7 +436,7 @@ fn a_redirect_of_a_token_request_is_neither_followed_nor_handed_on() {
 }
 
 #[test]
-fn an_upgrade_that_nobody_asked_for_burns_the_code_and_opens_nothing() {
+fn an_unrequested_upgrade_burns_the_code_and_opens_no_tunnel() {
     let rig = Rig::new();
     let answer =
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nraw";
@@ -444,7 +446,7 @@ fn an_upgrade_that_nobody_asked_for_burns_the_code_and_opens_nothing() {
 }
 
 #[test]
-fn interim_answers_are_no_answer() {
+fn interim_answers_do_not_settle_the_code() {
     let rig = Rig::new();
     let (authorization, code) = signed_in(&rig);
     let token = json("200 OK", &json!({ "access_token": "at" }));

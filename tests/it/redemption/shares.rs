@@ -1,4 +1,4 @@
-//! How much of the store one network may have, and what makes room for others.
+//! The share of the store for one network, and what is removed to make room for others.
 
 use super::assert_page;
 use crate::support::client::{Authorization, assert_token};
@@ -6,17 +6,17 @@ use crate::support::http::Response;
 use crate::support::rig::{Config, Rig, authorization_response, request, target};
 use crate::support::scripted::{Act, Then, reply};
 
-/// Proxies on loopback that say who the client is.
+/// Proxies on loopback that report the client's address.
 const BEHIND_A_PROXY: &str = "trusted_proxies = [\"127.0.0.0/8\"]";
 
-/// A thousand records are the fewest that may be configured.
+/// 1,000 records is the smallest capacity that can be configured.
 const SMALL: &str = "capacity = 1000\nper_client = 1.0\nnetwork_rate = 1000000";
 
 fn enter_from(rig: &Rig, authorization: &Authorization, client: &str) -> Response {
     rig.get_with(&target(authorization), &[("X-Forwarded-For", client)])
 }
 
-/// Signs in at once, from one network, until that is refused; how often it was not.
+/// Starts sign-ins from one network until one is refused. Returns the number of accepted ones.
 fn flood(rig: &Rig, from: impl Fn(usize) -> String, follow: bool) -> (usize, Option<Response>) {
     let first = rig.authorization();
     let mut connection = rig.connect();
@@ -30,7 +30,7 @@ fn flood(rig: &Rig, from: impl Fn(usize) -> String, follow: bool) -> (usize, Opt
             return (at, Some(entry));
         }
         if follow {
-            let location = entry.header("location").expect("it leads somewhere");
+            let location = entry.header("location").expect("a redirect has a Location");
             connection.send(&request("GET", location, &fields, None));
             connection.response();
         }
@@ -40,13 +40,13 @@ fn flood(rig: &Rig, from: impl Fn(usize) -> String, follow: bool) -> (usize, Opt
 
 #[track_caller]
 fn completes(rig: &Rig, first: &Authorization, entry: &Response) {
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     let answer = authorization_response(&rig.get(location), first).expect("an answer");
     assert_token(&rig.redeem(first, answer.code()));
 }
 
 #[test]
-fn one_network_has_its_share_of_the_store_and_the_others_sign_in() {
+fn one_network_has_a_share_of_the_store_and_others_can_sign_in() {
     let rig = Rig::with(Config {
         server: BEHIND_A_PROXY,
         store: SMALL,
@@ -55,7 +55,7 @@ fn one_network_has_its_share_of_the_store_and_the_others_sign_in() {
     let (before, refused) = flood(&rig, |at| format!("192.0.2.{}", at % 200), true);
     let refused = refused.expect("its share is used up at some point");
     assert_page(&refused, 429, "too_many_sign_ins");
-    // An eighth, and each sign-in has two records.
+    // An eighth; each sign-in has two records.
     assert!((60..=125).contains(&before), "{before}");
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!(
@@ -71,7 +71,7 @@ fn one_network_has_its_share_of_the_store_and_the_others_sign_in() {
 }
 
 #[test]
-fn what_a_stranger_says_of_its_address_gives_it_no_other_share() {
+fn a_claimed_address_gives_a_client_no_other_share() {
     let rig = Rig::with(Config {
         store: SMALL,
         ..Config::default()
@@ -82,22 +82,22 @@ fn what_a_stranger_says_of_its_address_gives_it_no_other_share() {
 }
 
 #[test]
-fn the_sign_ins_of_a_network_are_limited_per_second() {
+fn sign_ins_per_second_are_limited_for_each_network() {
     let rig = Rig::with(Config {
         store: "network_rate = 1",
         ..Config::default()
     });
     let (before, refused) = flood(&rig, |_| String::new(), false);
     let refused = refused.expect("it is too fast");
-    // Ten at once, and one for each second that it takes.
+    // Ten at once, and one more for each second of the test.
     assert!(before >= 10, "{before}");
     assert_page(&refused, 429, "too_many_sign_ins");
     assert_eq!(refused.header("retry-after"), Some("1"));
 }
 
-/// Of one that goes on, from everywhere, new ones are refused and say until when.
+/// With a full store of sign-ins that have continued, from many networks, new ones are refused with `Retry-After`.
 #[test]
-fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
+fn with_a_full_store_new_sign_ins_are_refused_and_others_continue() {
     let rig = Rig::with(Config {
         server: BEHIND_A_PROXY,
         store: SMALL,
@@ -105,12 +105,12 @@ fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
     });
     let first = rig.authorization();
     let entry = enter_from(&rig, &first, "198.51.100.1");
-    // It has gone on, and is where somebody types a password.
+    // This sign-in has continued: its user is typing a password.
     rig.upstream.once(
         "/authorize",
         Act::Say(reply("200 OK", &[], b"a login"), Then::GoOn),
     );
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     rig.get(location);
     let (_, full) = flood(&rig, |at| format!("10.{}.{}.1", at / 200, at % 200), true);
     let full = full.expect("the store is full at some point");
@@ -124,7 +124,7 @@ fn without_room_in_the_store_new_sign_ins_wait_and_old_ones_go_on() {
 }
 
 #[test]
-fn a_flood_that_follows_no_redirect_makes_room_itself() {
+fn a_flood_that_follows_no_redirect_is_evicted_first() {
     let mut rig = Rig::with(Config {
         server: BEHIND_A_PROXY,
         store: SMALL,
@@ -132,7 +132,7 @@ fn a_flood_that_follows_no_redirect_makes_room_itself() {
     });
     let first = rig.authorization();
     let entry = enter_from(&rig, &first, "198.51.100.1");
-    let location = entry.header("location").expect("it leads somewhere");
+    let location = entry.header("location").expect("a redirect has a Location");
     rig.get(location);
     let (begun, refused) = flood(&rig, |at| format!("10.{}.{}.1", at / 200, at % 200), false);
     assert_eq!(begun, 1100, "{refused:?}");
@@ -147,7 +147,7 @@ fn a_flood_that_follows_no_redirect_makes_room_itself() {
 }
 
 #[test]
-fn a_code_of_more_than_four_kilobytes_does_not_leave() {
+fn a_code_of_more_than_four_kilobytes_is_not_delivered() {
     let rig = Rig::new();
     for (length, leaves) in [(4096, true), (4097, false)] {
         let authorization = rig.authorization();

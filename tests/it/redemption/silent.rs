@@ -1,4 +1,5 @@
-//! Silent renewal (`prompt=none` in a frame of another site, where browsers send no cookie), and what another browser is.
+//! Silent renewal (`prompt=none` in a frame of another site, where browsers send no cookie), and which requests count as
+//! another browser.
 
 use super::assert_page;
 use crate::support::agent::Carrier;
@@ -33,9 +34,9 @@ fn under_soft_an_absent_cookie_is_not_another_browser_and_another_cookie_is() {
 }
 
 #[test]
-fn what_hard_refuses_of_a_silent_renewal_is_login_required_at_the_redirect_uri() {
+fn hard_refuses_a_silent_renewal_with_login_required_at_the_redirect_uri() {
     let rig = Rig::pkce("browser_binding = \"hard\"");
-    // The upstream has to have sent a code there.
+    // The gate learns the redirect URI when the upstream sends a code there.
     let first = rig.authorization();
     let begun = rig.enter(&first);
     let cookie = cookie_of(&begun).expect("a cookie");
@@ -66,7 +67,7 @@ fn what_hard_refuses_of_a_silent_renewal_is_login_required_at_the_redirect_uri()
             assert_eq!(answer.params.get("state"), authorization.state());
             assert_eq!(answer.params.get("code"), None);
         }
-        // Whoever may see a page is no silent renewal.
+        // A request that may show a page is not a silent renewal.
         for prompt in ["prompt=login", "prompt=none%20login"] {
             let changed = entry.replace("prompt=none", prompt);
             assert_ne!(changed, entry);
@@ -78,13 +79,13 @@ fn what_hard_refuses_of_a_silent_renewal_is_login_required_at_the_redirect_uri()
         assert_ne!(elsewhere, entry);
         assert_page(&rig.get_with(&elsewhere, &[]), 400, "");
     }
-    assert_eq!(rig.upstream.codes().len(), codes, "nothing went on");
+    assert_eq!(rig.upstream.codes().len(), codes, "no sign-in continued");
 }
 
 #[test]
-fn a_silent_renewal_is_no_way_around_hard() {
+fn a_silent_renewal_does_not_bypass_hard() {
     let rig = Rig::pkce("browser_binding = \"hard\"");
-    // Nothing is known of the redirect URI yet: no redirect leads there.
+    // The redirect URI is not known yet, so the gate does not redirect there.
     let authorization = rig.authorization().with("prompt", "none");
     let entry = rig.entry(&authorization);
     assert_page(&rig.get(&entry), 400, "browser_mismatch");

@@ -1,4 +1,4 @@
-//! What a client's developer and an operator read of a refusal: texts that are true, and log lines that name client and reason.
+//! What developers and operators read about a refusal: correct texts, and log lines with client and reason.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn decisions(rig: &Rig, violation: &str) -> Vec<Value> {
 }
 
 #[test]
-fn everything_that_may_be_wrong_with_a_code_is_named_whatever_it_is() {
+fn every_refused_code_gets_the_same_text_which_names_all_causes() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -62,7 +62,7 @@ fn a_missing_response_type_is_an_invalid_request() {
 }
 
 #[test]
-fn a_request_that_cannot_be_read_is_logged_with_its_client_and_a_reason() {
+fn a_malformed_request_is_logged_with_its_client_and_a_reason() {
     let basic = ("Authorization", "Basic ZXJwOnM=");
     for mode in ["report", "enforce"] {
         let rig = Rig::pkce(&format!("mode = \"{mode}\"")).unguarded();
@@ -125,9 +125,9 @@ fn a_request_that_cannot_be_read_is_logged_with_its_client_and_a_reason() {
     }
 }
 
-/// The line of README.md that says who would break, and why, has a client and a reason for each of them.
+/// The command in README.md that lists affected clients shows a client and a reason for each of them.
 #[test]
-fn a_request_that_is_no_sign_in_is_logged_with_its_client_and_a_reason() {
+fn a_refused_request_at_another_path_is_logged_with_its_client_and_a_reason() {
     const FORM: &str = "grant_type=authorization_code&code=hunter2-hunter2";
     let basic = ("Authorization", "Basic ZXJwOnM=");
     let document = ("Content-Type", "application/json");
@@ -206,7 +206,7 @@ fn a_request_that_is_no_sign_in_is_logged_with_its_client_and_a_reason() {
 }
 
 #[test]
-fn whom_a_request_cannot_name_for_sure_the_log_does_not_name_either() {
+fn an_ambiguous_client_is_not_logged() {
     let rig = Rig::new();
     for body in [
         "client_id=a&client_id=b&code=x",

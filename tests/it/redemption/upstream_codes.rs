@@ -1,4 +1,4 @@
-//! `codes = "upstream"` under enforce: nothing on the wire is rewritten, and yet no code is redeemed without its verifier.
+//! `codes = "upstream"` under `enforce`: nothing is rewritten, and no code is redeemed without its verifier.
 
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
@@ -7,7 +7,7 @@ use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Shape;
 
-/// The upstream's own codes are meant to travel here, so the rig does not look for them.
+/// Clients receive the upstream's own codes, so the rig does not search for them.
 fn rig() -> Rig {
     Rig::pkce("codes = \"upstream\"").unguarded()
 }
@@ -45,9 +45,9 @@ fn nothing_is_rewritten_and_the_verifier_is_checked() {
     assert_nothing_unverified(&rig);
 }
 
-/// The hashes in an `id_token` are made of the code and the state that the upstream has; `check` warns where the client gets others.
+/// The hashes in an `id_token` are those of the upstream's code and state. With handles they do not match, and `check` warns.
 #[test]
-fn a_hybrid_response_has_the_code_and_the_state_that_its_id_token_was_signed_over() {
+fn a_hybrid_response_keeps_the_code_and_state_that_its_id_token_hashes() {
     for (codes, fits) in [("upstream", true), ("handle", false)] {
         let types = "response_types = [\"code\", \"code id_token\"]";
         let rig = Rig::pkce(&format!("codes = \"{codes}\"\n{types}")).unguarded();
@@ -82,7 +82,7 @@ fn a_code_that_did_not_come_through_the_gate_buys_nothing() {
 }
 
 #[test]
-fn every_ordinary_shape_is_bound() {
+fn codes_in_every_known_carrier_are_bound() {
     let rig = rig();
     for shape in [
         Shape::Query(302),
@@ -100,9 +100,9 @@ fn every_ordinary_shape_is_bound() {
     assert_nothing_unverified(&rig);
 }
 
-/// The login goes on in another request than the one that began it: under `hard` only the browser's cookie ties the two.
+/// Another request than the first one continues with the login: under `hard` only the browser's cookie connects the two.
 #[test]
-fn a_sign_in_goes_on_in_the_browser_that_began_it_and_in_no_other() {
+fn a_sign_in_continues_only_in_the_browser_that_began_it() {
     let rig = Rig::pkce("codes = \"upstream\"\nbrowser_binding = \"hard\"").unguarded();
     rig.upstream.answer_with(Shape::Login);
     let authorization = rig.authorization();
@@ -136,10 +136,9 @@ fn a_sign_in_goes_on_in_the_browser_that_began_it_and_in_no_other() {
     assert_nothing_unverified(&rig);
 }
 
-/// Whoever can make two requests with one state (an attacker who has seen the victim's) gains nothing: neither challenge
-/// counts any more.
+/// An attacker who knows the victim's state and sends a second request with it gains nothing: both challenges become invalid.
 #[test]
-fn two_challenges_under_one_state_kill_both() {
+fn two_challenges_with_one_state_invalidate_both() {
     let rig = rig();
     rig.upstream.answer_with(Shape::Login);
     let victim = rig.authorization();
@@ -162,7 +161,7 @@ fn two_challenges_under_one_state_kill_both() {
 }
 
 #[test]
-fn the_same_request_again_is_a_reload_and_kills_nothing() {
+fn the_same_request_again_is_a_reload_and_invalidates_nothing() {
     let rig = rig();
     let authorization = rig.authorization();
     let (first, second) = (rig.code_for(&authorization), rig.code_for(&authorization));
@@ -172,7 +171,7 @@ fn the_same_request_again_is_a_reload_and_kills_nothing() {
     assert_nothing_unverified(&rig);
 }
 
-/// A page of the gate's, or an error for the client.
+/// A page of the gate, or an error for the client.
 #[track_caller]
 fn assert_begins_nothing(response: &Response) {
     let location = response.header("location").unwrap_or_default();
@@ -182,10 +181,10 @@ fn assert_begins_nothing(response: &Response) {
     );
 }
 
-/// A server that knows nothing of PKCE writes a consent with all parameters but those, and posts it to the authorization path. It is no
-/// new request, enforced or only watched.
+/// A server without PKCE writes a consent form with all parameters except those of PKCE, and posts it to the authorization
+/// path. This is not a new request, whether the client is enforced or in report mode.
 #[test]
-fn a_consent_without_the_parameters_of_pkce_goes_on() {
+fn a_consent_without_pkce_parameters_continues_the_sign_in() {
     for (mode, binding) in [("enforce", "soft"), ("enforce", "off"), ("report", "soft")] {
         let rig = Rig::pkce(&format!(
             "mode = \"{mode}\"\ncodes = \"upstream\"\nbrowser_binding = \"{binding}\""
@@ -199,7 +198,7 @@ fn a_consent_without_the_parameters_of_pkce_goes_on() {
             .without("code_challenge")
             .without("code_challenge_method");
         let with_cookie = [("Cookie", cookie.as_str())];
-        // As Doorkeeper does, with the response mode that is the default.
+        // Doorkeeper adds the default response mode.
         let consent = known.clone().with("allow", "1");
         let consent = consent.with("response_mode", "query").encoded();
         let answer = rig.post("/authorize", &with_cookie, &consent);
@@ -219,7 +218,7 @@ fn a_consent_without_the_parameters_of_pkce_goes_on() {
             "{mode} {binding}: {log}"
         );
 
-        // What says something else, or comes from another browser, is a request of its own.
+        // A form with other values, or from another browser, is a new request.
         let other = [
             known
                 .clone()

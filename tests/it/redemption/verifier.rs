@@ -1,10 +1,10 @@
-//! The verifier: right, wrong, missing, and how often.
+//! The verifier: right, wrong and missing ones, and the number of attempts.
 
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Config, Rig};
 
-/// A token request with another verifier, or with none.
+/// A token request with another verifier, or without one.
 #[track_caller]
 fn try_with(rig: &Rig, authorization: &Authorization, code: &str, verifier: Option<&str>) {
     let right = authorization.redemption(code);
@@ -14,11 +14,11 @@ fn try_with(rig: &Rig, authorization: &Authorization, code: &str, verifier: Opti
     };
     let before = rig.forwarded();
     assert_refused(&rig.token(&request), "invalid_grant");
-    assert_eq!(rig.forwarded(), before, "the upstream never heard of it");
+    assert_eq!(rig.forwarded(), before, "no request reached the upstream");
 }
 
 #[test]
-fn three_wrong_verifiers_burn_the_code_for_the_right_one_too() {
+fn three_wrong_verifiers_burn_the_code() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -41,7 +41,7 @@ fn after_two_wrong_verifiers_the_right_one_works() {
 }
 
 #[test]
-fn attempts_are_as_many_as_configured() {
+fn the_number_of_attempts_is_configurable() {
     let rig = Rig::with(Config {
         store: "attempts = 1",
         ..Config::default()
@@ -53,7 +53,7 @@ fn attempts_are_as_many_as_configured() {
 }
 
 #[test]
-fn attempts_are_counted_for_each_code_by_itself() {
+fn attempts_are_counted_per_code() {
     let rig = Rig::new();
     let (one, other) = (rig.authorization(), rig.authorization());
     let (code, untouched) = (rig.code_for(&one), rig.code_for(&other));
@@ -76,7 +76,7 @@ fn a_missing_verifier_is_refused_before_and_after_a_wrong_one() {
 }
 
 #[test]
-fn what_is_no_verifier_is_refused_and_costs_no_attempt() {
+fn a_malformed_verifier_is_refused_and_costs_no_attempt() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -97,7 +97,7 @@ fn what_is_no_verifier_is_refused_and_costs_no_attempt() {
 }
 
 #[test]
-fn neither_the_challenge_nor_another_sign_ins_verifier_is_a_verifier() {
+fn neither_the_challenge_nor_another_verifier_redeems_a_code() {
     let rig = Rig::new();
     let (authorization, other) = (rig.authorization(), rig.authorization());
     let code = rig.code_for(&authorization);

@@ -1,4 +1,4 @@
-//! `check --against`: what an operator asks before a file takes another one's place.
+//! `check --against`: compares a file with a running gate before it replaces the current one.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -6,18 +6,18 @@ use crate::support::gate::run;
 use crate::support::rig::{Config, Rig};
 use crate::support::scripted::{Act, Scripted, Then, reply};
 
-/// The exit code, and what it says.
+/// The exit code and the output.
 fn check(file: &std::path::Path, admin: SocketAddr) -> (Option<i32>, String) {
     let file = file.to_str().expect("paths are UTF-8");
     let admin = admin.to_string();
     let output = run(&["check", "--config", file, "--against", &admin]);
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8(said).expect("it speaks UTF-8");
+    let said = String::from_utf8(said).expect("the output is UTF-8");
     (output.status.code(), said)
 }
 
 #[test]
-fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
+fn against_compares_a_file_with_the_configuration_in_force() {
     let mut rig = Rig::with(Config {
         server: "workers = 1",
         ..Config::default()
@@ -49,7 +49,7 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
         said.contains("server.workers needs a restart: 1 in the gate, 2 in the file"),
         "{said}"
     );
-    // Put in force, it says the same of what is left to do.
+    // After the reload, it reports the same remaining keys.
     rig.gate.reload(&text);
     let (_, said) = check(&other, admin);
     assert!(
@@ -60,7 +60,7 @@ fn a_file_is_compared_with_what_a_running_gate_has_in_force() {
 }
 
 #[test]
-fn what_is_not_a_gate_is_told_from_one_that_does_not_answer() {
+fn against_distinguishes_another_server_from_no_answer() {
     let rig = Rig::new();
     let file = rig.gate.config_file();
     let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");

@@ -1,4 +1,4 @@
-//! The file: what is wrong with it changes nothing and is told, whatever it is, and the next good one is put in force.
+//! The configuration file: an invalid one is logged and changes nothing, and the next valid one is applied.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,10 +13,10 @@ use super::{event, events};
 use crate::support::params::unguessable;
 use crate::support::rig::{Config, Rig};
 
-/// More than one look at the file.
+/// Longer than the interval at which the gate checks the file.
 const LOOKS: Duration = Duration::from_secs(5);
 
-/// A configuration that differs from the others by that number.
+/// A valid configuration that differs from the others in this number.
 fn good(rig: &Rig, number: usize) -> String {
     Config {
         limits: &format!("uri_bytes = \"{}B\"", 4096 + number),
@@ -30,7 +30,7 @@ fn wrong(rig: &Rig) -> String {
 }
 
 #[test]
-fn a_wrong_file_changes_nothing_and_is_told_once() {
+fn an_invalid_file_changes_nothing_and_is_logged_once() {
     let mut rig = Rig::new();
     let before = rig.gate.in_force();
     assert_eq!(before["last_failure"], Value::Null, "{before}");
@@ -52,10 +52,10 @@ fn a_wrong_file_changes_nothing_and_is_told_once() {
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
     assert_eq!(rig.redeem(&authorization, &code).status, 200);
-    // Who asks is told again.
+    // After SIGHUP the problem is logged again.
     rig.gate.signal("HUP");
     event(&rig.gate, "reload_failed", 2);
-    // So is another content with the same mistake.
+    // Another content with the same mistake is logged as well.
     rig.gate.configure(&format!("{wrong}\n"));
     event(&rig.gate, "reload_failed", 3);
 
@@ -74,7 +74,7 @@ fn a_wrong_file_changes_nothing_and_is_told_once() {
 }
 
 #[test]
-fn a_file_that_is_as_before_again_ends_the_alarm() {
+fn a_file_that_is_restored_clears_the_failure() {
     let mut rig = Rig::new();
     let before = Config::default().render(&rig.upstream);
     rig.gate.configure(&wrong(&rig));
@@ -85,7 +85,7 @@ fn a_file_that_is_as_before_again_ends_the_alarm() {
     assert_eq!(state["last_failure"], Value::Null, "{state}");
 }
 
-/// Puts something else in the place of the file, and says what the gate makes of it.
+/// Replaces the file by something else, and returns the problem that the gate logs.
 fn told_of(rig: &Rig, put: impl FnOnce(&Path)) -> String {
     let file = rig.gate.config_file();
     if file.is_dir() {
@@ -104,7 +104,7 @@ fn told_of(rig: &Rig, put: impl FnOnce(&Path)) -> String {
 }
 
 #[test]
-fn what_is_no_file_of_a_configuration_does_no_harm() {
+fn unreadable_and_malformed_files_change_nothing() {
     let rig = Rig::new();
     let text = good(&rig, 1);
     let half = text.split_at(text.len() / 2).0.to_owned() + "\"";
@@ -141,7 +141,7 @@ fn what_is_no_file_of_a_configuration_does_no_harm() {
 }
 
 #[test]
-fn sigterm_ends_a_gate_whose_file_is_a_fifo() {
+fn sigterm_stops_a_gate_whose_file_is_a_fifo() {
     let mut rig = Rig::new();
     told_of(&rig, |file| {
         let made = Command::new("mkfifo").arg(file).status();
@@ -151,9 +151,9 @@ fn sigterm_ends_a_gate_whose_file_is_a_fifo() {
     assert_eq!(rig.gate.wait_for_end().code(), Some(0));
 }
 
-/// As kubelet does it: the file is a link through `..data`, which is a link to a directory, and only that one is replaced.
+/// Like kubelet: the file is a symbolic link through `..data`, which links to a directory, and only `..data` is replaced.
 #[test]
-fn a_config_map_is_put_in_force_when_its_links_are_swapped() {
+fn a_config_map_is_applied_when_its_links_are_replaced() {
     let mut rig = Rig::new();
     let file = rig.gate.config_file();
     let directory = file.parent().expect("it is in a directory").to_owned();
@@ -178,9 +178,9 @@ fn a_config_map_is_put_in_force_when_its_links_are_swapped() {
     assert_eq!(state["last_failure"], Value::Null, "{state}");
 }
 
-/// Written in place, in two turns: its first half is a good configuration, too, whose last clients would be missing.
+/// The file is written in place in two steps. Its first half is a valid configuration without the last clients.
 #[test]
-fn a_file_that_is_written_in_two_turns_is_put_in_force_whole_in_the_end() {
+fn a_file_that_is_written_in_two_steps_is_finally_applied_as_a_whole() {
     let rig = Rig::new();
     let clients =
         (0..2000).map(|number| format!("[[upstream.client]]\nid = \"client-{number}\"\n"));
@@ -194,7 +194,7 @@ fn a_file_that_is_written_in_two_turns_is_put_in_force_whole_in_the_end() {
     let at =
         text.find("id = \"client-1000\"").expect("it is there") - "[[upstream.client]]\n".len();
     let (first, last) = text.split_at(at);
-    // What is read while this goes on is read again.
+    // What the gate reads in between is read again.
     fs::write(&file, first).expect("written");
     sleep(Duration::from_millis(50));
     fs::write(&file, [first, last].concat()).expect("written");
@@ -203,7 +203,7 @@ fn a_file_that_is_written_in_two_turns_is_put_in_force_whole_in_the_end() {
 }
 
 #[test]
-fn a_ca_file_may_come_after_the_configuration_that_names_it() {
+fn a_ca_file_may_appear_after_the_configuration_that_names_it() {
     let rig = Rig::new();
     let text = Config {
         upstream: "url = \"https://127.0.0.1:9\"\nca = \"ca.pem\"",
@@ -222,7 +222,7 @@ fn a_ca_file_may_come_after_the_configuration_that_names_it() {
 }
 
 #[test]
-fn what_is_told_of_a_wrong_file_holds_no_password() {
+fn the_report_of_an_invalid_file_contains_no_password() {
     let mut rig = Rig::new();
     let secret = unguessable();
     for url in [

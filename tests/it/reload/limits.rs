@@ -1,4 +1,4 @@
-//! Limits hold from the next request or connection on.
+//! Changed limits apply from the next request or connection on.
 
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::http::Response;
@@ -35,7 +35,7 @@ fn with_field(rig: &Rig, length: usize) -> Response {
 }
 
 #[test]
-fn what_a_request_may_be_changes() {
+fn limits_of_requests_change() {
     let rig = rig();
     let long = format!("/page?{}", "x".repeat(3000));
     assert_eq!(rig.get(&long).status, 200);
@@ -49,7 +49,7 @@ fn what_a_request_may_be_changes() {
 }
 
 #[test]
-fn fewer_requests_in_flight_than_there_are_refuse_new_ones_until_they_end() {
+fn with_a_lower_in_flight_limit_new_requests_are_refused_until_others_end() {
     let rig = rig();
     let feeds: Vec<_> = (0..4).map(|_| rig.upstream.feed("/slow")).collect();
     let mut clients: Vec<Connection> = (0..4).map(|_| rig.connect()).collect();
@@ -61,7 +61,7 @@ fn fewer_requests_in_flight_than_there_are_refuse_new_ones_until_they_end() {
     assert_eq!(rig.get("/page").status, 503);
     for feed in feeds {
         feed.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec())
-            .expect("it listens");
+            .expect("the feed is open");
     }
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
@@ -71,7 +71,7 @@ fn fewer_requests_in_flight_than_there_are_refuse_new_ones_until_they_end() {
 }
 
 #[test]
-fn fewer_connections_than_there_are_make_idle_ones_give_way() {
+fn with_a_lower_connection_limit_idle_connections_give_way() {
     let rig = rig();
     let mut clients: Vec<Connection> = (0..40).map(|_| rig.connect()).collect();
     for client in &mut clients {
@@ -79,7 +79,7 @@ fn fewer_connections_than_there_are_make_idle_ones_give_way() {
         assert_eq!(client.response().status, 200);
     }
     limited(&rig, "connections = 8\nconnections_per_peer = 8", "");
-    // It waits until one has a place.
+    // The connection waits for a free place.
     for _ in 0..3 {
         assert_eq!(rig.get("/page").status, 200);
     }
@@ -92,9 +92,9 @@ fn fewer_connections_than_there_are_make_idle_ones_give_way() {
 }
 
 #[test]
-fn a_smaller_store_keeps_what_it_has_and_takes_nothing_new() {
+fn a_smaller_store_keeps_its_records_and_accepts_no_new_ones() {
     let rig = rig();
-    // Each counts as eight.
+    // Each counts as eight records.
     let state = || unguessable().repeat(2000 / 43);
     let begun = (0..140).map(|_| rig.authorization().with("state", &state()));
     let begun: Vec<_> = begun.collect();
@@ -124,7 +124,7 @@ fn shares_of_networks_change_and_change_back() {
         let authorization = rig.authorization();
         rig.code_for(&authorization);
     }
-    // Those that were begun without a share count when there is one again.
+    // Sign-ins that began without a share count when there is a share again.
     limited(&rig, "", "capacity = 1000\nper_network = 0.01");
     assert_eq!(sign_in(&rig), 429);
     limited(&rig, "", "capacity = 1000\nper_network = 1.0");
@@ -132,7 +132,7 @@ fn shares_of_networks_change_and_change_back() {
 }
 
 #[test]
-fn a_shorter_life_is_that_of_new_sign_ins() {
+fn a_shorter_lifetime_applies_to_new_sign_ins() {
     let rig = rig();
     let before = rig.authorization();
     let old = rig.code_for(&before);

@@ -1,5 +1,5 @@
-//! Sign-ins over two upstreams while configurations come as fast as they can, one of five of them wrong: not one is lost.
-//! `benches/reload/run` does it for longer, and looks at memory and descriptors.
+//! Sign-ins over two upstreams during frequent reloads, one in five of them with an invalid file: no sign-in is lost.
+//! `benches/reload/run` does this for longer, and checks memory and descriptors.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -13,10 +13,10 @@ use crate::support::raw::Connection;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::Scripted;
 
-/// Configurations, and what is between two of them: eight seconds altogether, or more.
+/// The number of configurations, and the time between two: eight seconds in total, or more.
 const WRITTEN: usize = 160;
 const MOST: usize = 50 * WRITTEN;
-/// So many of them have to be put in force.
+/// At least this many must be applied.
 const RELOADS: usize = 4;
 const BETWEEN: Duration = Duration::from_millis(50);
 const HOSTS: [&str; 2] = ["gate.test", "second.test"];
@@ -50,7 +50,7 @@ fn config(rig: &Rig, other: &Scripted, number: usize) -> String {
     }
 }
 
-/// One connection of a client, and its browser's cookie.
+/// A client's connection, and the cookie of its browser.
 struct Session {
     connection: Connection,
     host: &'static str,
@@ -98,7 +98,7 @@ impl Session {
 }
 
 #[test]
-fn under_load_no_reload_costs_a_sign_in() {
+fn no_sign_in_is_lost_by_reloads_under_load() {
     let rig = Rig::with(Config {
         upstream: "hosts = [\"gate.test\"]",
         store: "network_rate = 1000000\nper_network = 1.0",
@@ -134,7 +134,7 @@ fn under_load_no_reload_costs_a_sign_in() {
                 })
             })
             .collect();
-        // On a busy machine few of them are seen.
+        // On a busy machine the gate sees only some of them.
         let reloads = || events(&rig.gate, "reloaded").len();
         for number in 1..=MOST {
             if number > WRITTEN && reloads() > RELOADS {

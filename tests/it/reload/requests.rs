@@ -1,4 +1,4 @@
-//! Requests on their way, connections, and the end of the process.
+//! Requests in progress, connections, and shutdown during a reload.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::support::scripted::{Act, Scripted, Then, reply};
 
 const SLOW: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 8\r\n\r\n";
 
-/// Lets nothing pass but endpoints and `/page`.
+/// Only the endpoints and `/page` pass.
 const DENY: &str = "[upstream.routes]\ndefault = \"deny\"\nallow = [\"/page\"]\n";
 
 fn closed(upstream: &Scripted) -> String {
@@ -21,15 +21,16 @@ fn closed(upstream: &Scripted) -> String {
 }
 
 #[test]
-fn what_has_begun_ends_under_the_configuration_that_it_began_with() {
+fn a_request_ends_under_the_configuration_under_which_it_began() {
     let rig = Rig::new();
-    // An answer that has not begun, one that has, and a body that is still coming.
+    // An answer that has not begun, one that has, and a request body that is still arriving.
     let (late, long) = (rig.upstream.feed("/late"), rig.upstream.feed("/long"));
     let mut clients = [rig.connect(), rig.connect()];
     for (client, path) in clients.iter_mut().zip(["/late", "/long"]) {
         client.send(&request("GET", path, &[], None));
     }
-    long.send([SLOW, b"long"].concat()).expect("it listens");
+    long.send([SLOW, b"long"].concat())
+        .expect("the feed is open");
     let mut uploading = rig.connect();
     uploading.send(
         format!("POST /upload HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nContent-Length: 200000\r\n\r\n")
@@ -46,14 +47,15 @@ fn what_has_begun_ends_under_the_configuration_that_it_began_with() {
     assert_eq!(rig.get("/late").status, 404);
     assert_eq!(rig.get("/page").status, 200);
 
-    late.send([SLOW, b"late"].concat()).expect("it listens");
+    late.send([SLOW, b"late"].concat())
+        .expect("the feed is open");
     for (feed, ending) in [(late, b"late"), (long, b"long")] {
-        feed.send(ending.to_vec()).expect("it listens");
+        feed.send(ending.to_vec()).expect("the feed is open");
     }
     for (client, body) in clients.iter_mut().zip([b"latelate", b"longlong"]) {
         let response = client.response();
         assert_eq!((response.status, &*response.body), (200, &body[..]));
-        // The connection stays, and its next request is judged anew.
+        // The connection stays open, and its next request is judged under the new configuration.
         client.send(&request("GET", "/late", &[], None));
         assert_eq!(client.response().status, 404);
         client.send(&request("GET", "/page", &[], None));
@@ -66,7 +68,7 @@ fn what_has_begun_ends_under_the_configuration_that_it_began_with() {
 }
 
 #[test]
-fn connections_to_an_upstream_stay_where_it_is_the_same() {
+fn connections_to_an_unchanged_upstream_stay_open() {
     let server = "workers = 1";
     let one = Config {
         server,
@@ -90,7 +92,7 @@ fn connections_to_an_upstream_stay_where_it_is_the_same() {
         rig.gate.reload(&config.render(&rig.upstream));
         assert_eq!(get(&rig), 1);
     }
-    // What it is reached by has changed: another timeout.
+    // Another timeout needs new connections.
     let other = Config {
         upstream: "idle = \"20m\"",
         ..one
@@ -100,7 +102,7 @@ fn connections_to_an_upstream_stay_where_it_is_the_same() {
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_the_rest_applies() {
+fn keys_that_need_a_restart_are_listed_and_the_others_apply() {
     let mut rig = Rig::with(Config {
         server: "workers = 1",
         ..Config::default()
@@ -123,7 +125,7 @@ fn what_needs_a_restart_is_named_and_the_rest_applies() {
     assert_eq!(state["needs_restart"], serde_json::json!(keys), "{state}");
     assert_eq!(state["fixed"]["server.workers"], "1", "{state}");
     assert_eq!(rig.get("/other").status, 404);
-    // The level of the log is among the rest.
+    // The log level is applied as well.
     let told = event(&rig.gate, "answered", 1);
     assert_eq!(told["status"], 404, "{told}");
     let same = Config {
@@ -137,7 +139,7 @@ fn what_needs_a_restart_is_named_and_the_rest_applies() {
 }
 
 #[test]
-fn signals_in_a_row_are_answered_by_as_many_reloads_as_it_takes() {
+fn after_many_signals_the_last_file_is_in_force() {
     let rig = Rig::new();
     let text = closed(&rig.upstream);
     rig.gate.configure(&text);
@@ -150,7 +152,7 @@ fn signals_in_a_row_are_answered_by_as_many_reloads_as_it_takes() {
 }
 
 #[test]
-fn a_gate_that_is_told_to_stop_stops_whatever_its_file_does() {
+fn a_gate_stops_on_sigterm_whatever_happens_to_its_file() {
     for reloads_before in [false, true] {
         let mut rig = Rig::with(Config {
             server: "drain = \"60s\"",
@@ -170,7 +172,8 @@ fn a_gate_that_is_told_to_stop_stops_whatever_its_file_does() {
         rig.gate.signal("HUP");
         sleep(Duration::from_millis(500));
         assert!(rig.gate.has_ended().is_none(), "it waits for the request");
-        feed.send([SLOW, b"abcdefgh"].concat()).expect("it listens");
+        feed.send([SLOW, b"abcdefgh"].concat())
+            .expect("the feed is open");
         assert_eq!(client.response().body, b"abcdefgh");
         drop(feed);
         drop(client);
@@ -180,7 +183,7 @@ fn a_gate_that_is_told_to_stop_stops_whatever_its_file_does() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_the_same_after_a_reload() {
+fn an_incomplete_answer_is_still_reported_after_a_reload() {
     let rig = Rig::new();
     rig.gate.reload(&closed(&rig.upstream));
     let broken = [SLOW, b"four"].concat();

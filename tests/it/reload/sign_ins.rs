@@ -1,4 +1,4 @@
-//! A sign-in that is under way when the rules change. It travels to its end as it began, and is judged by the rules of the moment.
+//! Sign-ins during which the configuration changes. They end in the form in which they began, and the current rules judge them.
 
 use crate::support::agent::AuthorizationResponse;
 use crate::support::client::{Authorization, assert_refused, assert_token};
@@ -34,7 +34,7 @@ fn config(pkce: &str, upstream: &Scripted) -> String {
     .render(upstream)
 }
 
-/// A browser in the middle of a sign-in.
+/// A browser during a sign-in.
 struct Browser<'r> {
     rig: &'r Rig,
     authorization: Authorization,
@@ -61,7 +61,7 @@ impl<'r> Browser<'r> {
         }
     }
 
-    /// As far as the answer to the client's request, and where that leads to.
+    /// Sends the client's request. Returns the answer and its target.
     fn begin(&mut self) -> (Response, String) {
         let target = target(&self.authorization);
         let response = self.rig.get_with(&target, &self.fields());
@@ -71,7 +71,7 @@ impl<'r> Browser<'r> {
         (response, location.filter(|_| leads).unwrap_or(target))
     }
 
-    /// On to the login page, and where that is.
+    /// Goes on to the login page, and returns its URL.
     fn page(&mut self) -> String {
         let (response, place) = self.begin();
         self.follow(response, place)
@@ -91,12 +91,12 @@ impl<'r> Browser<'r> {
         place
     }
 
-    /// Logs in, and what the client gets of it.
+    /// Logs in, and returns the authorization response.
     fn log_in(&mut self, place: &str) -> AuthorizationResponse {
         let form = "user=alice&password=pw";
         let mut response = self.rig.post(place, &self.fields(), form);
         self.keep(&response);
-        // The server has a session by now.
+        // The server has a session now.
         if response.status == 303
             && response
                 .header("location")
@@ -125,7 +125,7 @@ fn without_challenge(authorization: Authorization) -> Authorization {
     authorization.without_challenge()
 }
 
-/// Sign-ins of every stage that were begun under `before` end under `after`.
+/// Sign-ins that began under `before`, in every state, end under `after`.
 fn check(before: &str, after: &str) {
     let upstream = Scripted::start();
     upstream.answer_with(Shape::Login);
@@ -240,9 +240,9 @@ fn a_sign_in_that_began_under_report_with_handles_ends_under_any_rules() {
     check_all_from(REPORT_HANDLES);
 }
 
-/// A server that knows nothing of PKCE writes a consent with all parameters but those.
+/// A server without PKCE writes a consent form with all parameters except those of PKCE.
 #[test]
-fn a_consent_without_the_challenge_goes_on_when_enforcement_begins() {
+fn a_consent_without_the_challenge_continues_when_enforcement_begins() {
     let upstream = Scripted::start();
     upstream.answer_with(Shape::Login);
     let after = config(ENFORCE, &upstream);
@@ -271,7 +271,7 @@ fn a_consent_without_the_challenge_goes_on_when_enforcement_begins() {
         "invalid_grant",
     );
     assert_token(&rig.token(&redemption));
-    // One that began without a challenge is not such a one.
+    // A sign-in that began without a challenge is different.
     let silent = without_challenge(rig.authorization());
     let response = rig.post("/authorize", &[], &silent.params.encoded());
     assert!(
@@ -282,9 +282,9 @@ fn a_consent_without_the_challenge_goes_on_when_enforcement_begins() {
 
 const EXCEPTION: &str = "[[upstream.client]]\nid = \"pub\"\nmode = \"report\"\nuntil = \"2099-12-31\"\nowner = \"o\"\nreason = \"r\"\n";
 
-/// The file alone says so: nothing is signalled.
+/// The change is applied without a signal.
 #[test]
-fn an_exception_holds_by_the_file_alone_and_ends_with_it() {
+fn an_exception_is_added_and_removed_by_the_file_alone() {
     let rig = Rig::new().unguarded();
     let strict = config(ENFORCE, &rig.upstream);
     let lax = Config {
@@ -299,7 +299,7 @@ fn an_exception_holds_by_the_file_alone_and_ends_with_it() {
 
     rig.gate.configure(&lax);
     rig.gate.reloaded(&lax, 0);
-    // In the middle of a sign-in that goes on to its token.
+    // Applied during a sign-in, which continues up to its token.
     let response = rig.get_with(&place, &browser.fields());
     let found = authorization_response(&response, &browser.authorization).expect("a response");
     assert_token(&rig.redeem(&browser.authorization, found.code()));

@@ -1,11 +1,11 @@
-//! Upstreams that come, go, and change: those of the same name keep what lives.
+//! Upstreams that are added, removed and changed: an upstream that keeps its name keeps its state.
 
 use super::events;
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::rig::{Config, Rig, request};
 use crate::support::scripted::Scripted;
 
-/// A second upstream, at hosts of its own.
+/// A second upstream, with other hosts.
 fn second(upstream: &Scripted) -> String {
     format!(
         "[[upstream]]\nname = \"second\"\nurl = \"{}\"\nhosts = [\"second.test\"]\n\
@@ -34,7 +34,7 @@ fn alone(rig: &Rig) -> String {
 }
 
 #[test]
-fn an_upstream_comes_and_goes_and_the_other_one_keeps_its_sign_ins() {
+fn when_an_upstream_is_added_or_removed_the_other_keeps_its_sign_ins() {
     let rig = Rig::with(Config {
         upstream: "hosts = [\"gate.test\"]",
         ..Config::default()
@@ -57,31 +57,31 @@ fn an_upstream_comes_and_goes_and_the_other_one_keeps_its_sign_ins() {
 
     rig.gate.reload(&alone);
     assert_eq!(rig.send(at_second.as_bytes()).status, 421);
-    // What is on its way there ends well.
+    // A request in progress there is answered.
     feed.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: 4\r\n\r\n".to_vec())
-        .expect("it listens");
-    feed.send(b"abcd".to_vec()).expect("it listens");
+        .expect("the feed is open");
+    feed.send(b"abcd".to_vec()).expect("the feed is open");
     assert_eq!(client.response().body, b"abcd");
     assert_token(&rig.redeem(&authorization, &code));
     assert!(events(&rig.gate, "panic").is_empty());
 }
 
 #[test]
-fn a_new_url_is_another_server_for_the_same_sign_ins() {
+fn after_a_change_of_url_sign_ins_continue_at_the_new_server() {
     let rig = Rig::new();
     let moved = Scripted::start();
     let authorization = rig.authorization();
     let entry = rig.entry(&authorization);
     let text = Config::default().render(&moved);
     rig.gate.reload(&text);
-    // The client's request is held still; the new server gets it.
+    // The gate still has the client's request, and sends it to the new server.
     assert_eq!(rig.get(&entry).status, 302);
     assert_eq!(moved.requests_to("/authorize").len(), 1);
     assert_eq!(rig.upstream.requests_to("/authorize").len(), 0);
 }
 
 #[test]
-fn what_was_learned_stays_and_counters_go_on() {
+fn learned_redirect_uris_and_counters_survive_a_reload() {
     let mut rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -94,10 +94,10 @@ fn what_was_learned_stays_and_counters_go_on() {
         ..Config::default()
     };
     rig.gate.reload(&strict.render(&rig.upstream));
-    // Errors go to a redirect URI that the upstream has sent a code to.
+    // Errors go to a redirect URI to which the upstream has sent a code.
     let refused = rig.enter(&rig.authorization().without_challenge());
     assert_eq!(refused.status, 303, "{refused}");
-    let location = refused.header("location").expect("a 303 leads somewhere");
+    let location = refused.header("location").expect("a 303 has a Location");
     assert!(
         location.starts_with("https://client.test/cb?"),
         "{location}"
@@ -115,7 +115,7 @@ fn what_was_learned_stays_and_counters_go_on() {
 }
 
 #[test]
-fn an_upstream_of_another_name_knows_nothing_of_the_sign_ins_of_the_old_one() {
+fn a_renamed_upstream_loses_its_sign_ins() {
     let rig = Rig::new();
     let authorization = rig.authorization();
     let code = rig.code_for(&authorization);
@@ -126,7 +126,7 @@ fn an_upstream_of_another_name_knows_nothing_of_the_sign_ins_of_the_old_one() {
         &rig.token(&authorization.redemption(&code)),
         "invalid_grant",
     );
-    // Nor when it comes back: what it knew is gone.
+    // It is also lost when the old name comes back.
     rig.gate.reload(&text);
     assert_refused(
         &rig.token(&authorization.redemption(&code)),

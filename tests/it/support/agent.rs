@@ -1,4 +1,4 @@
-//! A user without a browser: keeps cookies, follows redirects, fills in whatever form a page shows, and stops where the
+//! A user agent without a browser: keeps cookies, follows redirects, fills in the forms of pages, and stops when the
 //! authorization response reaches the client.
 
 use std::collections::BTreeMap;
@@ -8,12 +8,12 @@ use super::html::{Form, forms};
 use super::http::{Request, Response, origin, resolve};
 use super::params::Params;
 
-/// Everything that clients and their users received, byte by byte, for the search for what must never be in it.
+/// Every byte that clients and their users received, to be searched for secrets.
 pub(crate) type Transcript = Arc<Mutex<Vec<u8>>>;
 
 pub(crate) struct Agent {
     redirect_uri: String,
-    /// By name and path; the tests know one host only.
+    /// By name and path: the tests use one host only.
     cookies: BTreeMap<(String, String), String>,
     transcript: Transcript,
 }
@@ -58,7 +58,7 @@ impl Agent {
         self.follow(url.to_owned(), response)
     }
 
-    /// Answers a page as a user would who wants to get on.
+    /// Answers a page as a user would who wants to sign in.
     pub(crate) fn answer(&mut self, page: &Page, password: &str) -> Place {
         let form = page
             .form()
@@ -66,7 +66,7 @@ impl Agent {
         self.submit(page, &form, &form.filled(password))
     }
 
-    /// Says no to what a page asks.
+    /// Declines the request on a page.
     pub(crate) fn decline(&mut self, page: &Page) -> Place {
         let form = forms(page.response.text())
             .into_iter()
@@ -86,7 +86,7 @@ impl Agent {
         self.follow(action, response)
     }
 
-    /// Answers page after page until there is none left to answer.
+    /// Answers page after page until the client has its response.
     pub(crate) fn finish(&mut self, mut place: Place) -> Place {
         for _ in 0..10 {
             match &place {
@@ -198,7 +198,7 @@ impl Agent {
 }
 
 impl Place {
-    /// The authorization response, when the client is where the user has to be.
+    /// The authorization response. Panics if the user is not at the client.
     pub(crate) fn client(self) -> AuthorizationResponse {
         match self {
             Self::Client(response) => response,

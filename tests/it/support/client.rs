@@ -1,11 +1,11 @@
-//! The tests' own client: what it sends to the two endpoints, and what it makes of the answers.
+//! The tests' own client: its requests to the two endpoints, and checks of the answers.
 
 use serde_json::Value;
 
 use super::http::Response;
 use super::params::{Params, s256, unguessable};
 
-/// What a client sends to the authorization endpoint, and the verifier that it keeps.
+/// The parameters of an authorization request, and its verifier.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorization {
     pub(crate) params: Params,
@@ -60,7 +60,7 @@ impl Authorization {
         self.params.get("state")
     }
 
-    /// The complete and correct token request for a code that came of this.
+    /// The complete and correct token request for a code of this authorization request.
     pub(crate) fn redemption(&self, code: &str) -> Params {
         Params::default()
             .with("grant_type", "authorization_code")
@@ -87,7 +87,7 @@ pub(crate) fn assert_token(response: &Response) {
     );
 }
 
-/// A refusal as RFC 6749, section 5.2, has it.
+/// Checks a refusal as in RFC 6749 section 5.2.
 #[track_caller]
 pub(crate) fn assert_refused(response: &Response, error: &str) {
     assert_eq!(response.status, 400, "{response}");

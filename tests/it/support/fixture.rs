@@ -1,4 +1,4 @@
-//! Programs under `tests/` and how they are started.
+//! Starts the programs under `tests/`.
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) const HINT: &str = "run tests/run, which installs what the tests need";
 
-/// Debian's.
+/// From Debian's package.
 const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";
 
 /// The programs that drive Chromium.
@@ -45,7 +45,7 @@ pub(crate) fn program(path: &str) -> Command {
     command
 }
 
-/// What checks metrics as Prometheus would.
+/// Prometheus's own checker of metrics.
 pub(crate) fn promtool() -> Command {
     let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
     let promtool = servers.join(".promtool/promtool");
@@ -53,7 +53,7 @@ pub(crate) fn promtool() -> Command {
     Command::new(promtool)
 }
 
-/// What `tests/run` has compiled of it.
+/// The program that `tests/run` has compiled from this source.
 fn built(source: &Path) -> PathBuf {
     source
         .with_extension("")
@@ -62,11 +62,11 @@ fn built(source: &Path) -> PathBuf {
         .expect("a program has a name")
 }
 
-/// Starts a server and waits for its `ready`. It ends when its standard input does, which is when this process ends.
+/// Starts a server and waits for its `ready`. It stops when its standard input closes, which is when this process ends.
 pub(crate) fn serve(mut command: Command) -> Child {
-    /// Much longer than any server takes, on a machine that does much else.
+    /// Much longer than any server takes to start on a busy machine.
     const PATIENCE: Duration = Duration::from_mins(2);
-    // Node 20 is known to hang now and then before it runs a line of a program; it would be waited for for ever.
+    // Node 20 sometimes hangs before it runs a line of the program, so the start is repeated.
     for _ in 0..3 {
         let mut child = command
             .stderr(Stdio::null())
@@ -76,7 +76,7 @@ pub(crate) fn serve(mut command: Command) -> Child {
         let (tell, told) = mpsc::channel();
         std::thread::spawn(move || {
             let mut lines = output.lines().map_while(Result::ok);
-            // Whoever has given up does not hear it.
+            // The receiver is gone if the wait has timed out.
             let _ = tell.send(lines.any(|line| line == "ready"));
             lines.for_each(drop); // a full pipe would block it
         });
@@ -91,12 +91,12 @@ pub(crate) fn serve(mut command: Command) -> Child {
     panic!("{command:?} said nothing in {PATIENCE:?}, three times")
 }
 
-/// A free port of loopback that no other test gets. It is below those that the kernel gives to connections and to listeners
-/// that ask for any port: between the look here and the listener that it is for, one of them would take it.
+/// A free loopback port that no other test gets. It is below the kernel's ephemeral range: otherwise another connection or
+/// listener could take it before its server listens.
 pub(crate) fn free_port() -> u16 {
     const RANGE: std::ops::Range<u32> = 12_000..32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Another run of the tests on this machine begins elsewhere.
+    // A parallel run of the tests on this machine begins at another port.
     let start = std::process::id().wrapping_mul(977);
     loop {
         let next = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -1,5 +1,5 @@
-//! What ends TLS in front of a gate: a real proxy, with its very file of `deploy/proxies`. Only addresses and certificates are
-//! filled in.
+//! TLS in front of a gate: a real proxy with its file of `deploy/proxies`, in which only addresses and certificates are
+//! replaced.
 
 use std::fs;
 use std::net::TcpStream;
@@ -17,14 +17,14 @@ use sha2::{Digest as _, Sha256};
 use super::fixture::{HINT, program};
 use super::gate::{file, scratch};
 
-/// Looks before a test fails: half a minute's worth, or more on a busy machine.
+/// Attempts before a test fails: at least half a minute.
 const LOOKS: usize = 1500;
-/// Clients reach it under this name; port and all, the public URL is `https://localhost:PORT`.
+/// The name under which clients reach the proxy; the public URL is `https://localhost:PORT`.
 const NAME: &str = "localhost";
-/// Of the gate behind it, as `docs/src/proxies.md` says.
+/// The setting of the gate that `docs/src/proxies.md` prescribes.
 pub(crate) const TRUSTED: &str = "trusted_proxies = [\"127.0.0.1/32\"]";
 
-/// How clients reach it.
+/// The public URL.
 pub(crate) fn url(port: u16) -> String {
     format!("https://{NAME}:{port}")
 }
@@ -48,7 +48,7 @@ impl Proxy {
         }
     }
 
-    /// How that file says where it listens.
+    /// The addresses on which that file listens, and their replacements.
     fn listens(self) -> [(&'static str, &'static str); 2] {
         match self {
             Self::Nginx => [
@@ -102,7 +102,7 @@ impl Proxy {
         }
     }
 
-    /// The program, with its arguments, for that file.
+    /// The command that runs this file.
     fn command(self, directory: &Path, file: &Path) -> Vec<PathBuf> {
         let venv = |name: &str| {
             Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,7 +139,7 @@ impl Proxy {
     }
 }
 
-/// What stands around a file of `conf.d`: nothing that concerns requests.
+/// The configuration that includes a file of `conf.d`, without settings for requests.
 fn nginx(directory: &Path, included: &Path) -> String {
     let at = directory.display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -157,7 +157,7 @@ pub(crate) struct Front {
     process: Child,
     directory: PathBuf,
     port: u16,
-    /// Of its public key, as Chromium names a certificate that it is to trust.
+    /// The hash of its public key, as Chromium expects it for a trusted certificate.
     pin: String,
 }
 
@@ -172,7 +172,7 @@ impl Front {
             &fill(proxy, &directory, port, gate),
         );
         let log = fs::File::create(directory.join("log")).expect("a file for its log");
-        // Under a shell that holds our pipe: however this process ends, the pipe closes, and the shell ends the proxy.
+        // Started by a shell that reads our pipe: however this process ends, the pipe closes, and the shell stops the proxy.
         let process = Command::new("sh")
             .args(["-c", "\"$@\" & cat >/dev/null; kill $!; wait", "sh"])
             .args(proxy.command(&directory, &filled))
@@ -206,7 +206,7 @@ impl Front {
         format!("{NAME}:{}", self.port)
     }
 
-    /// For programs in JavaScript: whom they trust.
+    /// The environment variable with the trusted certificate, for programs in JavaScript.
     pub(crate) fn trust(&self) -> (&'static str, PathBuf) {
         (
             "NODE_EXTRA_CA_CERTS",
@@ -214,12 +214,12 @@ impl Front {
         )
     }
 
-    /// For Chromium: the same.
+    /// The hash of the trusted key, for Chromium.
     pub(crate) fn pin(&self) -> &str {
         &self.pin
     }
 
-    /// Runs the client with these options, and gives its answers.
+    /// Runs the client with these options, and returns its answers.
     #[track_caller]
     pub(crate) fn client(&self, options: &[(&str, String)]) -> Vec<Value> {
         let (name, file) = self.trust();
@@ -244,7 +244,7 @@ impl Front {
 impl Drop for Front {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        self.process.wait().ok(); // however it ended
+        self.process.wait().ok(); // whatever its exit status
         if std::thread::panicking() {
             let log = fs::read_to_string(self.directory.join("log")).unwrap_or_default();
             println!("the proxy's log:\n{log}");
@@ -253,7 +253,7 @@ impl Drop for Front {
     }
 }
 
-/// A certificate for [`NAME`] and its key, as each proxy wants to have them.
+/// Writes a certificate for [`NAME`] and its key in the form that each proxy needs.
 fn certificate(directory: &Path) -> String {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new([NAME.to_owned()]).expect("a name");
@@ -265,7 +265,7 @@ fn certificate(directory: &Path) -> String {
     STANDARD.encode(Sha256::digest(key.subject_public_key_info()))
 }
 
-/// The file, for this machine. What is to be replaced has to be there.
+/// The file with addresses and certificates replaced. Panics if the file does not contain them.
 fn fill(proxy: Proxy, directory: &Path, port: u16, gate: u16) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/proxies")

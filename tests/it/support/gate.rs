@@ -1,4 +1,4 @@
-//! The gate itself: the real binary as a child process.
+//! The gate under test: the real binary as a child process.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -12,9 +12,9 @@ use std::time::Duration;
 use super::http::Request;
 use super::params::unguessable;
 
-/// Between two looks at something that takes a while.
+/// Time between two attempts.
 const LOOK: Duration = Duration::from_millis(20);
-/// Looks before a test fails: ten seconds' worth, or more on a busy machine.
+/// Attempts before a test fails: at least half a minute.
 const LOOKS: usize = 1500;
 
 pub(crate) struct Gate {
@@ -26,20 +26,20 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Runs with this configuration and waits until it says that it is ready. Where a port is 0, the log says which one it
-    /// is, so that has to be at `info` at least.
+    /// Runs with this configuration and waits until the gate is ready. If a port is 0, the log must be at `info` or more,
+    /// because it says which port was chosen.
     pub(crate) fn start(config: &str) -> Self {
         let mut gate = Self::launch(config, Stdio::piped(), Stdio::piped());
         gate.wait();
         gate
     }
 
-    /// The same where so many files may be open.
+    /// The same with a limit of open files.
     pub(crate) fn start_with_descriptors(config: &str, limit: usize) -> Self {
         Self::start_in(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""), config)
     }
 
-    /// The same by these lines of a shell, for which `$0` is the program, and `$3` the configuration's file.
+    /// The same, started by these shell commands, in which `$0` is the program and `$3` the configuration file.
     pub(crate) fn start_in(lines: &str, config: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", lines, env!("CARGO_BIN_EXE_pkce-gate")]);
@@ -48,7 +48,7 @@ impl Gate {
         gate
     }
 
-    /// Runs with outputs of the test's own, and waits for nothing.
+    /// Starts with these outputs, and does not wait.
     pub(crate) fn launch(config: &str, stdout: Stdio, stderr: Stdio) -> Self {
         Self::launch_by(command(), config, stdout, stderr)
     }
@@ -85,7 +85,7 @@ impl Gate {
         }
     }
 
-    /// Where the server (`"server"`) or the admin listener (`"admin"`) is, by the log.
+    /// The address of the server (`"server"`) or the admin listener (`"admin"`), from the log.
     pub(crate) fn address(&mut self, what: &str) -> SocketAddr {
         for _ in 0..LOOKS {
             if let Some(address) = listening(&self.log(), what) {
@@ -97,18 +97,18 @@ impl Gate {
         panic!("the gate does not listen: {}", self.stop());
     }
 
-    /// The file that it was started with.
+    /// The path of its configuration file.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.directory.join("config.toml")
     }
 
-    /// Puts another configuration in the place of its file, as a whole.
+    /// Replaces the configuration file in one step.
     pub(crate) fn configure(&self, config: &str) {
         let new = file(&self.directory, "new.toml", config);
         fs::rename(new, self.config_file()).expect("a file is renamed");
     }
 
-    /// The same, says so by SIGHUP, and waits until that configuration is in force.
+    /// The same; then sends SIGHUP, and waits until the configuration is in force.
     #[track_caller]
     pub(crate) fn reload(&self, config: &str) {
         let before = self.log().lines().count();
@@ -117,7 +117,7 @@ impl Gate {
         self.reloaded(config, before);
     }
 
-    /// Waits until a line of the log, after the first ones, says that this configuration is in force.
+    /// Waits until a log line, after the first `without` ones, says that this configuration is in force.
     #[track_caller]
     pub(crate) fn reloaded(&self, config: &str, without: usize) {
         let sha256 = pkce_gate::parts::sha256(config);
@@ -125,7 +125,7 @@ impl Gate {
         self.log_until(|log| log.lines().skip(without).any(is_so));
     }
 
-    /// What `/config` of the admin listener says.
+    /// The answer of `/config` on the admin listener.
     pub(crate) fn in_force(&mut self) -> serde_json::Value {
         let admin = self.address("admin");
         Request::get(&format!("http://{admin}/config"))
@@ -133,18 +133,18 @@ impl Gate {
             .json()
     }
 
-    /// What it has written until now.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log").clone()
     }
 
-    /// The whole lines that it has written, without the first ones.
+    /// The complete log lines so far, without the first `without` ones.
     pub(crate) fn log_lines(&self, without: usize) -> Vec<String> {
         let log = self.log.lock().expect("the log");
         log.lines().skip(without).map(str::to_owned).collect()
     }
 
-    /// Waits until a line of the log is so, and gives all of it.
+    /// Waits until a log line satisfies `is_so`, and returns the whole log.
     #[track_caller]
     pub(crate) fn log_until(&self, is_so: impl Fn(&str) -> bool) -> String {
         for _ in 0..LOOKS {
@@ -157,7 +157,7 @@ impl Gate {
         panic!("still not in the log: {}", self.log());
     }
 
-    /// The most memory that it has ever taken, in bytes.
+    /// The peak of its resident memory, in bytes.
     pub(crate) fn most_memory(&self) -> usize {
         let file = format!("/proc/{}/status", self.process.id());
         let status = fs::read_to_string(file).expect("it runs");
@@ -168,7 +168,7 @@ impl Gate {
             .expect("a number")
     }
 
-    /// It may open so few files from now on.
+    /// Limits the number of open files from now on.
     pub(crate) fn limit_descriptors(&self, limit: usize) {
         let words = [
             "--nofile".to_owned() + &format!("={limit}:"),
@@ -178,7 +178,7 @@ impl Gate {
         assert!(set.expect("prlimit is there").success());
     }
 
-    /// The metric of that name, labels included; 0 when it is not there.
+    /// The value of a metric, given by name and labels; 0 if it is absent.
     pub(crate) fn metric(&mut self, name: &str) -> usize {
         let admin = self.address("admin");
         let metrics = Request::get(&format!("http://{admin}/metrics")).send();
@@ -189,14 +189,14 @@ impl Gate {
         value.map_or(0, |value| value.parse().expect("a number"))
     }
 
-    /// `TERM`, `INT`, `KILL`.
+    /// Sends `TERM`, `INT`, `KILL` and so on.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.program().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.expect("kill is there").success(), "{name} is sent");
     }
 
-    /// The process of the program itself, which may be the last of a line of processes that each began one.
+    /// The process ID of the program itself, which may be a descendant of the process that was started.
     pub(crate) fn program(&self) -> u32 {
         let mut pid = self.process.id();
         loop {
@@ -215,7 +215,7 @@ impl Gate {
         self.process.try_wait().expect("the process can be asked")
     }
 
-    /// Waits for its own end.
+    /// Waits until it exits by itself.
     pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         for _ in 0..2 * LOOKS {
             if let Some(status) = self.has_ended() {
@@ -226,9 +226,9 @@ impl Gate {
         panic!("the gate does not end: {}", self.stop());
     }
 
-    /// Stops the gate and gives everything that it ever wrote.
+    /// Stops the gate, and returns the whole log.
     pub(crate) fn stop(&mut self) -> String {
-        self.process.kill().ok(); // it may have ended by itself
+        self.process.kill().ok(); // it may have exited already
         self.process.wait().expect("a killed process ends");
         for reader in self.readers.drain(..) {
             reader.join().expect("the log is read to its end");
@@ -237,7 +237,7 @@ impl Gate {
         self.log.lock().expect("the log").clone()
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until the gate says that it is ready.
     pub(crate) fn wait(&mut self) {
         let admin = if self.admin.ends_with(":0") {
             self.address("admin").to_string()
@@ -276,13 +276,13 @@ pub(crate) fn command() -> Command {
     Command::new(env!("CARGO_BIN_EXE_pkce-gate"))
 }
 
-/// Runs a command to its end.
+/// Runs a command until it exits.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     let output = command().args(arguments).stdin(Stdio::null()).output();
     output.expect("the binary under test starts")
 }
 
-/// A new directory. Whoever asked for it removes it.
+/// A new directory, which the caller removes.
 pub(crate) fn scratch() -> PathBuf {
     let directory = std::env::temp_dir().join(format!("pkce-gate-{}", unguessable()));
     fs::create_dir(&directory).expect("a directory for a test");
@@ -296,7 +296,7 @@ pub(crate) fn file(directory: &Path, name: &str, content: &str) -> PathBuf {
     path
 }
 
-/// In JSON and in text alike the address is what follows the word `address`.
+/// In JSON and in text, the address follows the word `address`.
 fn listening(log: &str, what: &str) -> Option<SocketAddr> {
     let lines = log.lines().filter(|line| line.contains("listening"));
     let line = lines

@@ -1,4 +1,4 @@
-//! The little of HTML that a user agent without a screen needs: forms.
+//! Forms: the part of HTML that the tests' user agent needs.
 
 use super::params::Params;
 
@@ -13,17 +13,17 @@ pub(crate) struct Control {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) value: String,
-    /// What a button says.
+    /// The text on a button.
     pub(crate) label: String,
 }
 
 impl Form {
-    /// Hidden fields as they are, alice and the password in the others, and the button that says yes.
+    /// The fields of a submitted form: hidden fields unchanged, user name and password filled in, and the button that agrees.
     pub(crate) fn filled(&self, password: &str) -> Params {
         self.pressed(password, Control::says_yes)
     }
 
-    /// The same with the button that says no.
+    /// The same with the button that declines.
     pub(crate) fn declined(&self) -> Params {
         self.pressed("", Control::says_no)
     }
@@ -68,7 +68,7 @@ impl Control {
         self.says(&["deny", "cancel"])
     }
 
-    /// A button, and one of these words on it.
+    /// Whether this is a button with one of these words on it.
     fn says(&self, words: &[&str]) -> bool {
         let text = format!("{} {}", self.value, self.label).to_lowercase();
         self.kind == "submit" && words.iter().any(|word| text.contains(word))

@@ -1,5 +1,5 @@
-//! HTTP/1.1 over a socket, one connection per request. What is sent is what the test says, and what comes back is kept as it
-//! came: no library between the two that would tidy either.
+//! HTTP/1.1 over a socket, with one connection per request. Requests and answers are kept byte for byte, so no library
+//! normalizes them.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::wire::dechunked;
 
-/// Above every limit of the gate and of the servers, so that a test fails with a reason instead of hanging.
+/// Longer than every time limit of the gate and the servers, so that a test fails with a reason instead of hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// `None` when nobody listens there.
+    /// `None` if the connection is refused.
     pub(crate) fn try_send(&self) -> Option<Response> {
         let (authority, target) = split(self.url);
         let mut stream = TcpStream::connect(authority).ok()?;
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
 
     pub(crate) fn send(&self) -> Response {
         self.try_send()
-            .unwrap_or_else(|| panic!("nobody listens at {}", self.url))
+            .unwrap_or_else(|| panic!("connection refused: {}", self.url))
     }
 
     fn bytes(&self, authority: &str, target: &str) -> String {
@@ -89,7 +89,7 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Every byte that came over the wire.
+    /// Every byte of the answer.
     pub(crate) raw: Vec<u8>,
 }
 
@@ -141,7 +141,7 @@ impl Response {
     }
 }
 
-/// The whole answer, for failing assertions.
+/// The whole answer, for assertion messages.
 impl std::fmt::Display for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -153,7 +153,7 @@ impl std::fmt::Display for Response {
     }
 }
 
-/// `("127.0.0.1:8080", "/path?query")` of an absolute URL. The fragment is the user agent's own.
+/// `("127.0.0.1:8080", "/path?query")` for an absolute URL, without the fragment.
 fn split(url: &str) -> (&str, &str) {
     let rest = url
         .strip_prefix("http://")
@@ -167,7 +167,7 @@ pub(crate) fn origin(url: &str) -> String {
     format!("http://{}", split(url).0)
 }
 
-/// What a user agent makes of a `Location` or a form's `action` on the page at `base`.
+/// Resolves a `Location` or a form's `action` against the URL of the page.
 pub(crate) fn resolve(base: &str, reference: &str) -> String {
     let page = base.split(['?', '#']).next().unwrap_or(base);
     match reference.chars().next() {

@@ -20,7 +20,7 @@ impl Params {
         )
     }
 
-    /// The value in place of the first one of this name, or at the end.
+    /// Replaces the first value of this name, or appends it.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         match self.0.iter_mut().find(|(n, _)| n == name) {
@@ -47,7 +47,7 @@ impl Params {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
     }
 
-    /// Everything but RFC 3986's unreserved characters is percent-encoded, as careful clients do.
+    /// Percent-encodes everything except the unreserved characters of RFC 3986.
     pub(crate) fn encoded(&self) -> String {
         let pairs: Vec<_> = self
             .0
@@ -96,7 +96,7 @@ fn push(mut bytes: Vec<u8>, byte: u8) -> Vec<u8> {
     bytes
 }
 
-/// 43 characters that nobody has seen before: a code verifier, or a state.
+/// 43 random characters, for a code verifier or a state.
 pub(crate) fn unguessable() -> String {
     let mut bytes = [0; 32];
     SysRng

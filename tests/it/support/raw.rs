@@ -1,5 +1,4 @@
-//! A client that sends exactly the bytes it is given, and reads exactly what comes back, over as many requests as a test
-//! likes.
+//! A client that sends exactly the given bytes and keeps exactly the received ones, over any number of requests.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -11,29 +10,29 @@ use super::wire::{Framing, end_of_body, end_of_head};
 
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What came and belongs to the next answer.
+    /// Received bytes of the next answer.
     buffered: Vec<u8>,
 }
 
-/// A connection ended in the middle of an answer; what had come of it.
+/// The bytes of an answer whose connection ended before it was complete.
 #[derive(Debug)]
 pub(crate) struct Cut(pub(crate) Vec<u8>);
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).expect("somebody listens there"))
+        Self::over(TcpStream::connect(address).expect("the connection is accepted"))
     }
 
-    /// From that address of this machine.
+    /// From this local address.
     pub(crate) fn open_from(source: IpAddr, address: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
         let socket = socket.expect("a socket");
         let source = SocketAddr::new(source, 0);
         socket
             .bind(&source.into())
-            .expect("all of loopback is here");
+            .expect("every loopback address can be bound");
         let connected = socket.connect(&address.into());
-        connected.expect("somebody listens there");
+        connected.expect("the connection is accepted");
         Self::over(socket.into())
     }
 
@@ -53,12 +52,12 @@ impl Connection {
         assert!(self.try_send(bytes), "the bytes are sent");
     }
 
-    /// `false`: the other side has closed the connection.
+    /// `false`: the peer has closed the connection.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// The next answer, interim ones included.
+    /// The next answer, including interim ones.
     #[track_caller]
     pub(crate) fn response(&mut self) -> Response {
         self.try_response()
@@ -69,7 +68,7 @@ impl Connection {
         self.read_message(false)
     }
 
-    /// The answer to a HEAD request: it has no body, whatever its head says.
+    /// The answer to a HEAD request, which has no body.
     pub(crate) fn response_to_head(&mut self) -> Result<Response, Cut> {
         self.read_message(true)
     }
@@ -102,24 +101,24 @@ impl Connection {
         }
     }
 
-    /// Reads until so much of the answer is there, or the connection ends.
+    /// Reads until the bytes satisfy `enough`, or the connection ends.
     pub(crate) fn read_until(&mut self, enough: impl Fn(&[u8]) -> bool) -> &[u8] {
         while !enough(&self.buffered) && self.read_more() {}
         &self.buffered
     }
 
-    /// Everything until the other side closes.
+    /// Everything until the peer closes the connection.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.read_more() {}
         std::mem::take(&mut self.buffered)
     }
 
-    /// Nothing more will be sent; answers can still be read.
+    /// Closes the sending direction; answers can still be read.
     pub(crate) fn finish_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).ok(); // the other side may have gone
+        self.stream.shutdown(Shutdown::Write).ok(); // the peer may have closed already
     }
 
-    /// `false`: the other side has closed the connection.
+    /// `false`: the peer has closed the connection.
     fn read_more(&mut self) -> bool {
         let mut piece = vec![0; 64 * 1024];
         match self.stream.read(&mut piece) {
@@ -134,7 +133,7 @@ impl Connection {
                     self.buffered.escape_ascii()
                 )
             }
-            Err(_) => false, // a reset is an end, too
+            Err(_) => false, // a reset counts as an end
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A gate in front of a [`Scripted`] upstream, and the client's side of it. When the rig is cleared away it asks the upstream
-//! for redemptions that no test knows of, and looks for the upstream's codes in everything that clients received and that
-//! the gate logged.
+//! A gate in front of a [`Scripted`] upstream, and its client. When the rig is dropped, it checks that the upstream saw no
+//! redemption that the test did not announce, and searches everything that clients received and the gate logged for the
+//! upstream's codes.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -14,12 +14,12 @@ use super::params::{Params, encode, unguessable};
 use super::raw::Connection;
 use super::scripted::Scripted;
 
-/// The host that clients call the gate by.
+/// The gate's host name for clients.
 pub(crate) const HOST: &str = "gate.test";
-/// Nobody asks a name server for it: nothing follows a redirect to it.
+/// Never resolved: no test follows a redirect to it.
 pub(crate) const REDIRECT_URI: &str = "https://client.test/cb";
 
-/// Parts of a configuration that differ from a minimal one, as they stand in the file.
+/// Additions to a minimal configuration, as lines of its sections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Config<'a> {
     pub(crate) server: &'a str,
@@ -30,7 +30,7 @@ pub(crate) struct Config<'a> {
     pub(crate) endpoints: &'a str,
     pub(crate) pkce: &'a str,
     pub(crate) metadata: &'a str,
-    /// Whole tables: `[[upstream.client]]`, and further upstreams.
+    /// Complete tables: `[[upstream.client]]`, and further upstreams.
     pub(crate) tables: &'a str,
 }
 
@@ -39,14 +39,14 @@ pub(crate) struct Rig {
     pub(crate) gate: Gate,
     address: SocketAddr,
     received: RefCell<Vec<u8>>,
-    /// Never to be seen in the log.
+    /// Secrets that must not appear in the log.
     secrets: RefCell<Vec<String>>,
-    /// Whether redemptions without PKCE, and codes outside of the trusted side, are faults.
+    /// Whether redemptions without PKCE, and upstream codes at clients, make the test fail.
     guarded: Cell<bool>,
 }
 
 impl Config<'_> {
-    /// The whole file, in front of that upstream.
+    /// The complete configuration file for that upstream.
     pub(crate) fn render(&self, upstream: &Scripted) -> String {
         let Self {
             server,
@@ -126,7 +126,7 @@ impl Rig {
         Self::between(config, Scripted::start())
     }
 
-    /// A gate that may open so many files.
+    /// A gate with a limit of open files.
     pub(crate) fn with_descriptors(config: Config<'_>, limit: usize) -> Self {
         let upstream = Scripted::start();
         let gate = Gate::start_with_descriptors(&config.render(&upstream), limit);
@@ -137,7 +137,7 @@ impl Rig {
         Self::of(Gate::start(&config.render(&upstream)), upstream)
     }
 
-    /// Around a gate that runs already.
+    /// Uses a gate that already runs.
     pub(crate) fn of(mut gate: Gate, upstream: Scripted) -> Self {
         Self {
             address: gate.address("server"),
@@ -149,8 +149,7 @@ impl Rig {
         }
     }
 
-    /// For modes in which the gate refuses nothing, and for codes that travel as they are: redemptions and codes are the
-    /// test's own affair.
+    /// For modes in which the gate refuses nothing, and for `codes = "upstream"`: the rig does not check redemptions and codes.
     pub(crate) fn unguarded(self) -> Self {
         self.guarded.set(false);
         self
@@ -164,7 +163,7 @@ impl Rig {
         Connection::open(self.address)
     }
 
-    /// Exactly these bytes on a connection of their own, and the answer to them.
+    /// Sends exactly these bytes on a separate connection, and returns the answer.
     #[track_caller]
     pub(crate) fn send(&self, bytes: &[u8]) -> Response {
         let mut connection = self.connect();
@@ -174,7 +173,7 @@ impl Rig {
         response
     }
 
-    /// Something that a client received otherwise.
+    /// Records an answer that a client received in another way.
     pub(crate) fn receive(&self, response: &Response) {
         self.received.borrow_mut().extend_from_slice(&response.raw);
     }
@@ -189,13 +188,13 @@ impl Rig {
         self.send(&request("GET", target, fields, None))
     }
 
-    /// A form.
+    /// Posts a form.
     #[track_caller]
     pub(crate) fn post(&self, target: &str, fields: &[(&str, &str)], form: &str) -> Response {
         self.send(&request("POST", target, fields, Some(form)))
     }
 
-    /// A complete and correct request of the client `pub`. Its `nonce` is how the upstream tells it from others.
+    /// A complete and correct request of the client `pub`, with a `nonce` by which the upstream identifies it.
     pub(crate) fn authorization(&self) -> Authorization {
         let authorization = Authorization::new(REDIRECT_URI, None).with("nonce", &unguessable());
         let state = authorization.state().unwrap_or_default().to_owned();
@@ -203,21 +202,21 @@ impl Rig {
         authorization
     }
 
-    /// The answer to a fresh authorization request.
+    /// The answer to a new authorization request.
     #[track_caller]
     pub(crate) fn enter(&self, authorization: &Authorization) -> Response {
         self.get(&target(authorization))
     }
 
-    /// Where the gate sends a browser with a fresh authorization request, which it has to accept.
+    /// The target of the redirect that answers a new authorization request.
     #[track_caller]
     pub(crate) fn entry(&self, authorization: &Authorization) -> String {
         loop {
             let response = self.enter(authorization);
             assert_eq!(response.status, 303, "{response}");
-            let location = response.header("location").expect("a 303 leads somewhere");
+            let location = response.header("location").expect("a 303 has a Location");
             assert!(location.starts_with("/authorize?"), "{response}");
-            // Tests write RAW where a code is to be filled in. One handle of ten thousand has those letters by chance.
+            // Tests write RAW in place of a code. By chance, one handle in ten thousand contains these letters.
             if !handle_of(location).contains("RAW") {
                 return location.to_owned();
             }
@@ -239,32 +238,32 @@ impl Rig {
         found
     }
 
-    /// Signs in and gives the handle that came as code.
+    /// Signs in and returns the handle that came as code.
     #[track_caller]
     pub(crate) fn code_for(&self, authorization: &Authorization) -> String {
         self.sign_in(authorization).code().to_owned()
     }
 
-    /// The one correct token request, which the upstream may redeem once.
+    /// Sends the one correct token request, which the upstream may redeem once.
     #[track_caller]
     pub(crate) fn redeem(&self, authorization: &Authorization, code: &str) -> Response {
         self.vouch(authorization);
         self.token(&authorization.redemption(code))
     }
 
-    /// A correct token request is about to be sent.
+    /// Announces that a correct token request is about to be sent.
     pub(crate) fn vouch(&self, authorization: &Authorization) {
         let nonce = authorization.params.get("nonce");
         self.upstream.vouch(nonce.expect("the request has a nonce"));
     }
 
-    /// Any token request.
+    /// Sends a token request.
     #[track_caller]
     pub(crate) fn token(&self, form: &Params) -> Response {
         self.post("/token", &[], &form.encoded())
     }
 
-    /// Token requests that the upstream got.
+    /// The number of token requests that the upstream received.
     pub(crate) fn forwarded(&self) -> usize {
         self.upstream.requests_to("/token").len()
     }
@@ -313,7 +312,7 @@ impl Drop for Rig {
     }
 }
 
-/// The bytes of a request. A body makes it a form, if the fields do not say otherwise.
+/// The bytes of a request. With a body its media type is a form, unless the fields say otherwise.
 pub(crate) fn request(
     method: &str,
     target: &str,
@@ -341,12 +340,12 @@ pub(crate) fn request(
     format!("{}\r\n\r\n{}", lines.join("\r\n"), body.unwrap_or_default()).into_bytes()
 }
 
-/// Where a client sends its user.
+/// The request target of an authorization request.
 pub(crate) fn target(authorization: &Authorization) -> String {
     format!("/authorize?{}", authorization.params.encoded())
 }
 
-/// The handle that stands as `state` in the target of an entry.
+/// The handle in the `state` of an entry's target.
 pub(crate) fn handle_of(entry: &str) -> String {
     let (_, query) = entry.split_once('?').expect("a query");
     let params = Params::from_query(query);
@@ -357,13 +356,13 @@ fn is_entry(location: &str) -> bool {
     location.starts_with('/')
 }
 
-/// `name=value` of the one cookie that a response sets.
+/// `name=value` of the only cookie that a response sets.
 pub(crate) fn cookie_of(response: &Response) -> Option<String> {
     let cookie = response.header("set-cookie")?;
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// The authorization response that this answer is, in whatever carrier.
+/// The authorization response in this answer, in any response mode.
 pub(crate) fn authorization_response(
     response: &Response,
     authorization: &Authorization,

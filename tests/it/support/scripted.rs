@@ -1,10 +1,10 @@
-//! An upstream of our own, for everything that no real server does when it is asked to. By default it is the most
-//! permissive OAuth server imaginable: it gives a code for any authorization request, without a login, and a token for any
-//! request in which one of its codes stands anywhere, in whatever encoding, on whatever path, as often as it comes. So
-//! whatever a gate lets through, it redeems. It judges nothing and writes down everything, byte for byte.
+//! A scripted upstream, for behaviour that real servers do not show on demand. By default it is a maximally permissive OAuth
+//! server: it issues a code for any authorization request, without a login, and a token for any request that contains one of
+//! its codes anywhere, in any encoding, on any path, any number of times. So it redeems every code that the gate lets through.
+//! It checks nothing and records every byte.
 //!
-//! A test changes what it does with [`Scripted::on`] and [`Scripted::once`], how it treats connections with
-//! [`Scripted::greet`], [`Scripted::refuse`] and [`Scripted::idle`], and asks it afterwards with [`Scripted::ledger`] and
+//! A test changes its answers with [`Scripted::on`] and [`Scripted::once`], its treatment of connections with
+//! [`Scripted::greet`], [`Scripted::refuse`] and [`Scripted::idle`], and reads the record with [`Scripted::ledger`] and
 //! [`Scripted::redemptions_without_verified_verifier`].
 
 mod connection;
@@ -25,62 +25,62 @@ use super::http::PATIENCE;
 pub(crate) use oauth::{Redemption, Shape};
 pub(crate) use request::Received;
 
-/// How long the door is left ajar between two looks.
+/// How long the accept loop waits between two checks.
 const LOOK: Duration = Duration::from_millis(1);
 
 pub(crate) struct Scripted {
     address: SocketAddr,
     shared: Arc<Shared>,
-    door: Mutex<Door>,
-    /// Bound and never listening: nobody else is given the port while the door is shut.
+    accepting: Mutex<Accepting>,
+    /// Bound but never listening: reserves the port while the upstream refuses connections.
     _port: Socket,
 }
 
-/// What a request is answered with.
+/// How a request is answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// What the permissive server would answer.
+    /// As the permissive server would answer.
     Serve,
-    /// These bytes, once the whole request is there, and then the end of it.
+    /// These bytes, after the whole request has arrived; then `Then`.
     Say(Vec<u8>, Then),
-    /// The same as soon as the head is there; the body is not read.
+    /// The same, as soon as the head has arrived; the body is not read.
     Interrupt(Vec<u8>, Then),
-    /// Whatever comes out, piece by piece; when the other end is dropped the connection is closed.
+    /// The bytes that are sent over the channel, piece by piece. When the sender is dropped, the connection is closed.
     Feed(Arc<Mutex<mpsc::Receiver<Vec<u8>>>>),
 }
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// The next request.
+    /// It stays open for the next request.
     GoOn,
     Close,
-    /// With a RST.
+    /// It is reset.
     Reset,
-    /// Not a byte more, until the other side goes away.
+    /// It stays open without another byte, until the peer closes it.
     Stall,
 }
 
-/// What becomes of a new connection.
+/// How a new connection is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Greeting {
     Serve,
-    /// Closed before a byte is read.
+    /// It is closed before a byte is read.
     Close,
-    /// Likewise, with a RST.
+    /// It is reset before a byte is read.
     Reset,
 }
 
-/// A byte stream with TLS or without; the wrapping happens in [`Scripted::start_with`].
+/// A byte stream with or without TLS; [`Scripted::start_with`] wraps it.
 pub(crate) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 type Wrap = Box<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
-enum Door {
-    Open(JoinHandle<()>),
-    Shut,
-    /// Nobody accepts, and the kernel's queue is full of these.
+enum Accepting {
+    Running(JoinHandle<()>),
+    Refused,
+    /// The kernel's accept queue is full of these connections, and no connection is accepted.
     Ignored {
         _sockets: Vec<Socket>,
     },
@@ -90,7 +90,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     wrap: Wrap,
-    shutting: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -107,12 +107,12 @@ struct State {
 }
 
 impl Scripted {
-    /// The permissive server, on a port of its own.
+    /// Starts the permissive server on a new port.
     pub(crate) fn start() -> Self {
         Self::start_with(Box::new(|tcp| Box::new(tcp)))
     }
 
-    /// The same with something between it and the socket, such as TLS.
+    /// The same, with a wrapper around the socket, such as TLS.
     pub(crate) fn start_with(wrap: Wrap) -> Self {
         let port = bound(([127, 0, 0, 1], 0).into());
         let address = port.local_addr().expect("a bound socket has an address");
@@ -122,9 +122,9 @@ impl Scripted {
                 state: Mutex::default(),
                 changed: Condvar::new(),
                 wrap,
-                shutting: AtomicBool::new(false),
+                is_closing: AtomicBool::new(false),
             }),
-            door: Mutex::new(Door::Shut),
+            accepting: Mutex::new(Accepting::Refused),
             _port: port,
         };
         scripted.accept();
@@ -139,25 +139,25 @@ impl Scripted {
         format!("http://{}", self.address)
     }
 
-    /// From now on, on this path (`*`: any path).
+    /// Sets the answer on this path (`*`: any path) from now on.
     pub(crate) fn on(&self, path: &str, act: Act) {
         self.shared.state().always.insert(0, (path.to_owned(), act));
     }
 
-    /// For one request on this path, before anything else that was said about it; several are used up in order.
+    /// Sets the answer to one request on this path. It precedes other settings; several are used in order.
     pub(crate) fn once(&self, path: &str, act: Act) {
         self.shared.state().once.push_back((path.to_owned(), act));
     }
 
-    /// For one request on this path: what is sent here goes out at once. Until the sender is dropped, which closes the
-    /// connection, nothing else is read from it.
+    /// For one request on this path, sends everything that the test puts into the channel. Until the sender is dropped, which
+    /// closes the connection, the upstream reads nothing more from it.
     pub(crate) fn feed(&self, path: &str) -> mpsc::Sender<Vec<u8>> {
         let (feed, eaten) = mpsc::channel();
         self.once(path, Act::Feed(Arc::new(Mutex::new(eaten))));
         feed
     }
 
-    /// Everything as in the beginning, but for the ledger.
+    /// Resets everything except the ledger.
     pub(crate) fn heal(&self) {
         let mut state = self.shared.state();
         state.always.clear();
@@ -167,76 +167,78 @@ impl Scripted {
         self.accept();
     }
 
-    /// How new connections are received.
+    /// Sets how new connections are treated.
     pub(crate) fn greet(&self, greeting: Greeting) {
         self.shared.state().greeting = Some(greeting);
     }
 
-    /// Kept-alive connections are closed so long after the last answer.
+    /// Kept-alive connections are closed this long after their last answer.
     pub(crate) fn idle(&self, limit: Duration) {
         self.shared.state().idle = Some(limit);
     }
 
     /// Closes all connections, and refuses new ones until [`Scripted::accept`].
     pub(crate) fn refuse(&self) {
-        self.shut(&mut self.door());
+        self.close_all(&mut self.accepting());
     }
 
-    /// Closes all connections, and lets new ones wait for ever.
+    /// Closes all connections, and leaves new ones waiting in the kernel's queue.
     pub(crate) fn ignore(&self) {
-        let door = &mut *self.door();
-        self.shut(door);
+        let accepting = &mut *self.accepting();
+        self.close_all(accepting);
         let silent = bound(self.address);
         silent.listen(0).expect("the port is ours");
         let client = || {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
             client.set_nonblocking(true).expect("an option is set");
-            client.connect(&self.address.into()).ok(); // "in progress" is what it has to be
+            client.connect(&self.address.into()).ok(); // it returns "in progress"
             client
         };
         let sockets = [silent].into_iter().chain((0..4).map(|_| client()));
-        *door = Door::Ignored {
+        *accepting = Accepting::Ignored {
             _sockets: sockets.collect(),
         };
     }
 
-    /// Back to normal after [`Scripted::refuse`] and [`Scripted::ignore`].
+    /// Accepts connections again after [`Scripted::refuse`] or [`Scripted::ignore`].
     pub(crate) fn accept(&self) {
-        let door = &mut *self.door();
-        if matches!(door, Door::Open(_)) {
+        let accepting = &mut *self.accepting();
+        if matches!(accepting, Accepting::Running(_)) {
             return;
         }
-        *door = Door::Shut;
+        *accepting = Accepting::Refused;
         let socket = bound(self.address);
         socket.listen(1024).expect("the port is ours");
         socket.set_nonblocking(true).expect("an option is set");
-        self.shared.shutting.store(false, Ordering::Release);
+        self.shared.is_closing.store(false, Ordering::Release);
         let shared = Arc::clone(&self.shared);
-        *door = Door::Open(thread::spawn(move || {
-            shared.keep_door(&TcpListener::from(socket));
+        *accepting = Accepting::Running(thread::spawn(move || {
+            shared.accept_loop(&TcpListener::from(socket));
         }));
     }
 
-    fn door(&self) -> MutexGuard<'_, Door> {
-        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    fn accepting(&self) -> MutexGuard<'_, Accepting> {
+        self.accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shut(&self, door: &mut Door) {
-        if let Door::Open(guard) = std::mem::replace(door, Door::Shut) {
-            self.shared.shutting.store(true, Ordering::Release);
-            guard.join().expect("the guard of the door");
+    fn close_all(&self, accepting: &mut Accepting) {
+        if let Accepting::Running(running) = std::mem::replace(accepting, Accepting::Refused) {
+            self.shared.is_closing.store(true, Ordering::Release);
+            running.join().expect("the accept loop does not panic");
         }
         for stream in self.shared.state().connections.values() {
-            stream.shutdown(Shutdown::Both).ok(); // it may be gone
+            stream.shutdown(Shutdown::Both).ok(); // it may be closed already
         }
     }
 
-    /// How authorization responses look from now on, whatever the request asks for.
+    /// Sets the form of authorization responses from now on, whatever the request asks for.
     pub(crate) fn answer_with(&self, shape: Shape) {
         self.shared.state().oauth.shape = shape;
     }
 
-    /// The next code that is issued is this one.
+    /// Sets the next code to be issued.
     pub(crate) fn issue(&self, code: &str) {
         self.shared
             .state()
@@ -245,7 +247,7 @@ impl Scripted {
             .push_back(code.to_owned());
     }
 
-    /// Every request, in the order in which their heads came.
+    /// Every request, in the order in which their heads arrived.
     pub(crate) fn ledger(&self) -> Vec<Received> {
         self.shared.state().ledger.clone()
     }
@@ -256,7 +258,7 @@ impl Scripted {
         ledger
     }
 
-    /// Waits until the ledger is so; a test that waits for ever fails with what is there.
+    /// Waits until the ledger satisfies `is_so`; after a timeout the test fails and shows the ledger.
     #[track_caller]
     pub(crate) fn wait_until(&self, is_so: impl Fn(&[Received]) -> bool) {
         let state = self.shared.state();
@@ -268,7 +270,7 @@ impl Scripted {
         assert!(!waited.timed_out(), "still not: {:#?}", state.ledger);
     }
 
-    /// Connections that were ever accepted.
+    /// The number of accepted connections.
     pub(crate) fn accepted(&self) -> usize {
         self.shared.state().accepted
     }
@@ -278,25 +280,24 @@ impl Scripted {
         self.shared.state().oauth.codes()
     }
 
-    /// The tokens that it gave, for codes or otherwise.
+    /// The tokens that it issued, for codes or otherwise.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.shared.state().oauth.tokens.clone()
     }
 
-    /// Requests that came with one of its codes. Each of them got a token, if the script did not say otherwise.
+    /// The requests that contained one of its codes. Each got a token, unless the script said otherwise.
     pub(crate) fn redemptions(&self) -> Vec<Redemption> {
         self.shared.state().oauth.redemptions.clone()
     }
 
-    /// The test is about to send the one correct token request for a code of the authorization request with this `nonce`.
-    /// One redemption is forgiven for each call.
+    /// Announces the one correct token request for a code of the authorization request with this `nonce`. Each call permits one
+    /// redemption.
     pub(crate) fn vouch(&self, nonce: &str) {
         self.shared.state().oauth.vouched.push(nonce.to_owned());
     }
 
-    /// The oracle. Every redemption that is no test's: the code of an authorization request that nobody has vouched for,
-    /// or not so often; or one whose verifier, where the upstream gets to see it, does not meet the challenge that it got.
-    /// Whatever is attacked, this has to stay empty.
+    /// The oracle: every redemption that the test did not announce, and every one whose verifier, if the upstream receives it,
+    /// does not match the challenge. It must stay empty in every test.
     pub(crate) fn redemptions_without_verified_verifier(&self) -> Vec<Redemption> {
         self.shared.state().oauth.unverified()
     }
@@ -313,9 +314,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts until it is told to shut.
-    fn keep_door(self: &Arc<Self>, listener: &TcpListener) {
-        while !self.shutting.load(Ordering::Acquire) {
+    /// Accepts connections until it is told to stop.
+    fn accept_loop(self: &Arc<Self>, listener: &TcpListener) {
+        while !self.is_closing.load(Ordering::Acquire) {
             match listener.accept() {
                 Ok((stream, _)) => self.welcome(stream),
                 Err(_) => thread::sleep(LOOK),
@@ -323,7 +324,7 @@ impl Shared {
         }
     }
 
-    /// Writes the head of a request down, and says where, and what it is answered with.
+    /// Records the head of a request. Returns its index, and how it is answered.
     fn begin(&self, received: Received) -> (usize, Act) {
         let mut state = self.state();
         let matches = |(path, _): &(String, Act)| path == "*" || path == received.path();
@@ -341,7 +342,7 @@ impl Shared {
         (state.ledger.len() - 1, act.unwrap_or(Act::Serve))
     }
 
-    /// So much of its body is there.
+    /// Records the part of the body that has arrived.
     fn progress(&self, index: usize, body: &[u8], complete: bool) {
         let received = &mut self.state().ledger[index];
         received.body = body.to_vec();
@@ -355,7 +356,7 @@ impl Shared {
         state.oauth.answer(&state.ledger[index])
     }
 
-    /// A scripted answer may be one to a redemption, too.
+    /// A request with a scripted answer may be a redemption, too.
     fn note(&self, index: usize) {
         let state = &mut *self.state();
         state.oauth.note(&state.ledger[index]);
@@ -383,7 +384,7 @@ impl Shared {
     }
 }
 
-/// Not listening yet.
+/// A bound socket that does not listen yet.
 fn bound(address: SocketAddr) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("an option is set");
@@ -391,7 +392,7 @@ fn bound(address: SocketAddr) -> Socket {
     socket
 }
 
-/// Makes the close that follows a RST.
+/// The close that follows sends a RST.
 fn reset(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     socket
@@ -399,7 +400,7 @@ fn reset(stream: &TcpStream) {
         .expect("an option is set");
 }
 
-/// An answer with a Content-Length. The status line's words are part of `status`: `"200 OK"`.
+/// An answer with a Content-Length. `status` includes the reason phrase: `"200 OK"`.
 pub(crate) fn reply(status: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let length = format!("Content-Length: {}\r\n\r\n", body.len());
     [head(status, fields).as_bytes(), length.as_bytes(), body].concat()
@@ -417,7 +418,7 @@ pub(crate) fn chunked(status: &str, fields: &[(&str, &str)], chunks: &[&[u8]]) -
     bytes
 }
 
-/// An answer that ends when the connection does.
+/// An answer that ends with the connection.
 pub(crate) fn until_close(status: &str, fields: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     [head(status, fields).as_bytes(), b"\r\n", body].concat()
 }

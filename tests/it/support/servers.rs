@@ -1,5 +1,5 @@
-//! The real servers. Each is started once per test process and lent to one test at a time, so that its ledger tells of that
-//! test alone.
+//! The real servers. Each starts once per test process and is used by one test at a time, so that its ledger contains only the
+//! requests of that test.
 
 use std::process::Child;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,7 +11,7 @@ use super::fixture::{free_port, program, serve};
 use super::http::Request;
 use super::params::decode;
 
-/// One server as a test sees it: the process, and the response mode that clients ask it for.
+/// A server and the response mode that clients request.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) profile: &'static Profile,
@@ -21,13 +21,13 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Profile {
     pub(crate) program: &'static str,
-    /// The first of each is where the tests' own clients go.
+    /// Of each list, the tests' own clients use the first path.
     pub(crate) authorization: &'static [&'static str],
     pub(crate) token: &'static [&'static str],
     pub(crate) metadata: &'static str,
-    /// A client other than `pub`, and its secret.
+    /// The identifier and secret of a client other than `pub`.
     pub(crate) other_client: (&'static str, &'static str),
-    /// Whether something in front of the gate ends TLS.
+    /// Whether a proxy in front of the gate ends TLS.
     tls: bool,
     running: OnceLock<Server>,
 }
@@ -69,7 +69,7 @@ pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     response_mode: None,
 };
 
-/// The first again, in a process of its own whose public URL is that of a [`super::front::Front`].
+/// oidc-provider in another process, whose public URL is that of a [`super::front::Front`].
 pub(crate) static OIDC_PROVIDER_BEHIND_TLS: Target = Target {
     profile: &OIDC_PROVIDER_BEHIND_TLS_PROFILE,
     response_mode: None,
@@ -158,21 +158,21 @@ static OAUTH2_MOCK_SERVER_PROFILE: Profile = Profile {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) url: String,
-    /// Where the gate in front of it listens: a server is told its public URL once, when it starts.
+    /// The address of the gate in front of it: a server gets its public URL once, when it starts.
     pub(crate) gate: String,
-    /// And what stands in front of the gate, if something does.
+    /// The port of the proxy in front of the gate, if there is one.
     pub(crate) front: Option<u16>,
-    /// Registered for every client; nobody listens there unless a test does.
+    /// Registered for every client. No server listens there unless a test starts one.
     pub(crate) redirect_uri: String,
-    /// The same on another host, which is another site to a browser.
+    /// The same on another host, which is another site for a browser.
     pub(crate) elsewhere: String,
     turn: Mutex<()>,
-    /// Holds the pipe whose end would be the server's.
+    /// Holds the pipe that is the server's standard input.
     _process: Child,
 }
 
 impl Target {
-    /// Where a client sends its user: at the gate, or at the server itself.
+    /// The authorization URL for a client, at the gate or at the server itself.
     pub(crate) fn authorization_url(&self, base: &str, authorization: &Authorization) -> String {
         format!(
             "{base}{}?{}",
@@ -187,7 +187,7 @@ impl Target {
 }
 
 impl Profile {
-    /// The server, and the turn of the test that asks. A test that failed during its turn does not keep it.
+    /// The server, and exclusive access to it. A test that panics releases it.
     pub(crate) fn borrow(&'static self) -> (&'static Server, MutexGuard<'static, ()>) {
         let server = self.running.get_or_init(|| self.start());
         let turn = server.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,7 +225,7 @@ fn public_url(gate: &str, front: Option<u16>) -> String {
 }
 
 impl Server {
-    /// How clients reach it.
+    /// The URL that clients use.
     pub(crate) fn public_url(&self) -> String {
         public_url(&self.gate, self.front)
     }
@@ -236,7 +236,7 @@ impl Server {
     }
 }
 
-/// What a server saw and issued, by its own account.
+/// What a server received and issued, as it recorded it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) authorize: Vec<Seen>,
@@ -245,7 +245,7 @@ pub(crate) struct Ledger {
 }
 
 #[derive(Debug, Deserialize)]
-#[expect(dead_code, reason = "all of it is shown when an assertion fails")]
+#[expect(dead_code, reason = "shown when an assertion fails")]
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
@@ -253,17 +253,17 @@ pub(crate) struct Seen {
     pub(crate) content_type: String,
     pub(crate) authorization: bool,
     pub(crate) body: String,
-    /// What it was answered with.
+    /// The status of its answer.
     pub(crate) status: u16,
 }
 
 impl Ledger {
-    /// What each redemption was answered with.
+    /// The status of the answer to each redemption.
     pub(crate) fn answers(&self) -> Vec<u16> {
         self.redemptions().iter().map(|seen| seen.status).collect()
     }
 
-    /// The requests to the token endpoint that could have bought a token: those with a code that the server had issued.
+    /// The token requests with a code that the server had issued.
     pub(crate) fn redemptions(&self) -> Vec<&Seen> {
         let has_a_code = |seen: &&Seen| {
             let sent = decode(&format!("{}&{}", seen.query, seen.body));

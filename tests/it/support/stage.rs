@@ -1,6 +1,6 @@
-//! One real server, lent to one test, with a gate in front of it. When the stage is cleared away it looks into the server's
-//! ledger and into everything that was received and logged, for the two things that must hold whatever a test is about:
-//! the upstream's own codes stay on the trusted side, and each token was bought by a verified redemption.
+//! One real server, used by one test, with a gate in front of it. When the stage is dropped, it checks the server's ledger and
+//! everything that was received and logged: the upstream's own codes did not reach clients, and each token was issued for a
+//! verified redemption.
 
 use std::cell::{Cell, RefCell};
 use std::process::{Command, Stdio};
@@ -25,9 +25,9 @@ pub(crate) struct Stage {
     server: &'static Server,
     gate: Gate,
     received: Transcript,
-    /// Never to be seen in the log.
+    /// Secrets that must not appear in the log.
     secrets: RefCell<Vec<String>>,
-    /// How many redemptions were verified: those that bought a token, and those that a test says the server sent back.
+    /// The number of verified redemptions: those that got a token, and those that the server asked to repeat.
     verified: Cell<usize>,
     _turn: MutexGuard<'static, ()>,
 }
@@ -37,12 +37,12 @@ impl Stage {
         Self::configured(target, "")
     }
 
-    /// `pub` is known to the gate with its redirect URI, so that refusals can be redirected.
+    /// The gate knows the redirect URI of `pub`, so that refusals can be redirected.
     pub(crate) fn with_redirect_uri(target: &'static Target) -> Self {
         Self::with_client(target, "id = \"pub\"")
     }
 
-    /// One `[[upstream.client]]`, its redirect URI added.
+    /// With one `[[upstream.client]]`, to which the redirect URI is added.
     pub(crate) fn with_client(target: &'static Target, client: &str) -> Self {
         Self::configured(
             target,
@@ -50,7 +50,7 @@ impl Stage {
         )
     }
 
-    /// With more of the upstream's tables, as they stand in the file.
+    /// With more tables of the upstream.
     pub(crate) fn configured(target: &'static Target, tables: &str) -> Self {
         let (server, turn) = target.profile.borrow();
         let tables = tables.replace("REDIRECT_URI", &server.redirect_uri);
@@ -69,7 +69,7 @@ impl Stage {
         self.server.public_url()
     }
 
-    /// The server itself, without the gate.
+    /// The URL of the server itself, without the gate.
     pub(crate) fn server_url(&self) -> &str {
         &self.server.url
     }
@@ -78,7 +78,7 @@ impl Stage {
         &self.server.redirect_uri
     }
 
-    /// Registered as well, and of another site.
+    /// The second registered redirect URI, on another site.
     pub(crate) fn redirect_uri_elsewhere(&self) -> &str {
         &self.server.elsewhere
     }
@@ -104,7 +104,7 @@ impl Stage {
             .authorization_url(&self.gate_url(), authorization)
     }
 
-    /// Signs a new user in and gives what the client received as code.
+    /// Signs a new user in and returns the code that the client received.
     pub(crate) fn code_for(&self, authorization: &Authorization) -> String {
         let code = self
             .user()
@@ -142,7 +142,7 @@ impl Stage {
         response
     }
 
-    /// Exactly these bytes, on a connection of their own; `None` when the gate closes it without an answer.
+    /// Sends exactly these bytes on a separate connection; `None` if the gate closes it without an answer.
     pub(crate) fn send(&self, bytes: &[u8]) -> Option<Response> {
         let address = self.server.gate.parse().expect("an address");
         let mut connection = Connection::open(address);
@@ -155,24 +155,24 @@ impl Stage {
         Some(response)
     }
 
-    /// Host and token endpoint, as they stand in a request.
+    /// Host and path of the token endpoint.
     pub(crate) fn token_endpoint(&self) -> (&str, &'static str) {
         (&self.server.gate, self.target.profile.token[0])
     }
 
-    /// Where the proxy in front of the gate is to listen, and where the gate does.
+    /// The ports of the proxy in front of the gate, and of the gate.
     pub(crate) fn ports(&self) -> (u16, u16) {
         let (_, gate) = self.server.gate.rsplit_once(':').expect("a port");
-        let front = self.server.front.expect("one stands in front");
+        let front = self.server.front.expect("the server has a proxy");
         (front, gate.parse().expect("a port"))
     }
 
-    /// Runs a client or the browser against the gate; what it prints is one line of JSON and counts as received.
+    /// Runs a client or the browser against the gate. Its output is one line of JSON, and counts as received.
     pub(crate) fn run(&self, path: &str, arguments: &[&str]) -> Value {
         self.run_by(program(path), arguments)
     }
 
-    /// The same of a program that is about to start.
+    /// The same with a prepared command.
     pub(crate) fn run_by(&self, mut command: Command, arguments: &[&str]) -> Value {
         command
             .args(["--redirect-uri", self.redirect_uri()])
@@ -189,12 +189,12 @@ impl Stage {
             .unwrap_or_else(|error| panic!("{command:?}: {error} in {output:?}"))
     }
 
-    /// Tells the stage of tokens that somebody else bought.
+    /// Announces tokens that another program got.
     pub(crate) fn granted(&self, tokens: usize) {
         self.verified.set(self.verified.get() + tokens);
     }
 
-    /// Tells the stage of verified redemptions that the server did not take: it wanted something else first.
+    /// Announces verified redemptions that the server asked to repeat, for instance with a nonce.
     pub(crate) fn sent_back(&self, redemptions: usize) {
         self.verified.set(self.verified.get() + redemptions);
     }

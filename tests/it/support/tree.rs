@@ -12,7 +12,7 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Files below a folder, by their paths from the root.
+/// The files below a folder, by their paths relative to the root.
 pub(crate) fn below(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::from(folder)];

@@ -1,7 +1,6 @@
-//! Where HTTP/1.1 messages begin and end, for both sides of the gate. Nothing is tidied: whoever has found the end still has
-//! every byte.
+//! Finds where HTTP/1.1 messages begin and end, for requests and answers. It changes no byte.
 
-/// How a body ends.
+/// How the end of a body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     Length(usize),
@@ -35,12 +34,12 @@ fn is_chunked(head: &[u8]) -> bool {
     field(head, "transfer-encoding").is_some_and(|te| te.eq_ignore_ascii_case("chunked"))
 }
 
-/// After the empty line.
+/// The index after the empty line.
 pub(crate) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     Some(bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4)
 }
 
-/// `None`: there is more to come.
+/// `None`: the body is not complete.
 pub(crate) fn end_of_body(framing: Framing, bytes: &[u8]) -> Option<usize> {
     match framing {
         Framing::Length(length) => (bytes.len() >= length).then_some(length),
@@ -49,14 +48,14 @@ pub(crate) fn end_of_body(framing: Framing, bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The content of a chunked body, without framing and trailers, as far as it is there.
+/// The content of a chunked body, without framing and trailers, as far as it has arrived.
 pub(crate) fn dechunked(bytes: &[u8]) -> Vec<u8> {
     let mut content = Vec::new();
     walk(bytes, |data| content.extend_from_slice(data));
     content
 }
 
-/// Shows the data of each chunk, and gives the end of the body when it is there.
+/// Calls `show` with the data of each chunk, and returns the end of the body if it is complete.
 fn walk(bytes: &[u8], mut show: impl FnMut(&[u8])) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -67,7 +66,7 @@ fn walk(bytes: &[u8], mut show: impl FnMut(&[u8])) -> Option<usize> {
         let size = size.unwrap_or_else(|_| panic!("no chunk size: \"{}\"", rest.escape_ascii()));
         let data = line + 2;
         if size == 0 {
-            // Trailers are fields like those of a head.
+            // Trailers have the same form as header fields.
             return Some(at + line + end_of_head(&rest[line..])?);
         }
         show(&rest[data.min(rest.len())..(data + size).min(rest.len())]);

@@ -1,13 +1,13 @@
-//! Which file needs which: no circle of files anywhere, and none that imports from a file above it.
+//! Import cycles: no file is part of a cycle, and no file imports from a parent module.
 //!
-//! A file needs another one when a path of it (`use`, or in the code: `crate::…`, `super::…`, or a child module's name) leads to
-//! an item that is declared there. A path through a file that only re-exports leads to where the item is declared. Tests count
-//! for nothing here.
+//! A file imports another one if one of its paths (in a `use` or in the code: `crate::…`, `super::…`, or the name of a child
+//! module) leads to an item that is declared there. For a re-exported item, the file that declares it counts. Tests are
+//! ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Files that import from a file above them, until they are changed. Only to become fewer.
+/// Files that still import from a parent module. Remove entries, never add any.
 const IMPORT_FROM_ABOVE: &[&str] = &[
     "clock/rounds",
     "flow/settlement",
@@ -15,15 +15,15 @@ const IMPORT_FROM_ABOVE: &[&str] = &[
     "oauth/digest/memo",
 ];
 
-/// Files in a circle, until they are changed. (One through a file above is told by the list before.) Only to become fewer.
+/// Files that are still in a cycle, apart from cycles through a parent module. Remove entries, never add any.
 const IN_CIRCLES: &[&str] = &["gateway/browser", "gateway/exchange"];
 
-/// Code without tests and comments, by file: `server/watch` for `src/server/watch.rs`.
-type House = BTreeMap<String, String>;
+/// Code without tests and comments, by file: the key of `src/server/watch.rs` is `server/watch`.
+type Sources = BTreeMap<String, String>;
 type Names = Vec<String>;
 
-fn house() -> House {
-    let (mut house, mut of_tests) = (House::new(), Vec::new());
+fn crate_files() -> Sources {
+    let (mut crate_files, mut of_tests) = (Sources::new(), Vec::new());
     for (path, _, lines) in super::sources() {
         let file = path.with_extension("").to_string_lossy().into_owned();
         let all = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -37,16 +37,16 @@ fn house() -> House {
             Some(join(&file, name.rsplit_once("mod ")?.1))
         });
         of_tests.extend(modules);
-        house.insert(file, without_tests(&lines));
+        crate_files.insert(file, without_tests(&lines));
     }
-    house.retain(|file, _| {
+    crate_files.retain(|file, _| {
         let is_of_tests = |test: &String| file == test || is_above(test, file);
         !["lib", "main"].contains(&file.as_str()) && !of_tests.iter().any(is_of_tests)
     });
-    house
+    crate_files
 }
 
-/// Without comments, and without the inline modules that only tests have.
+/// The code without comments and without inline test modules.
 fn without_tests(lines: &[String]) -> String {
     let mut kept = String::new();
     let mut lines = lines.iter().peekable();
@@ -64,7 +64,7 @@ fn without_tests(lines: &[String]) -> String {
     kept
 }
 
-/// What a file names: by `use` (and whether that is `pub`), and in the rest of its code.
+/// The paths of `use` items (with whether the item is `pub`), and the rest of the code.
 fn named(code: &str) -> (Vec<(bool, Names)>, String) {
     let (mut uses, mut rest) = (Vec::new(), String::new());
     let mut lines = code.lines().map(str::trim);
@@ -86,7 +86,7 @@ fn named(code: &str) -> (Vec<(bool, Names)>, String) {
     (uses, rest)
 }
 
-/// `a::{b, c::d}` as `a::b` and `a::c::d`.
+/// `a::{b, c::d}` becomes `a::b` and `a::c::d`.
 fn spread(tree: &str) -> Vec<Names> {
     let Some((stem, list)) = tree.split_once('{') else {
         let name = tree.split(" as ").next().unwrap_or_default();
@@ -118,7 +118,7 @@ fn spread(tree: &str) -> Vec<Names> {
 
 /// The paths in the code that begin with one of these names.
 fn mentions(code: &str, names: &[&str]) -> Vec<Names> {
-    // Who may see an item is no use of it.
+    // The path in a visibility is not an import.
     let code = code.replace("pub(in crate::", "");
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     let words = code.split(|letter| !is_name(letter));
@@ -137,8 +137,8 @@ fn is_above(above: &str, file: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The file that declares what a path of `file` leads to.
-fn declared_in(house: &House, file: &str, path: &[String]) -> Option<String> {
+/// The file that declares the item to which a path in `file` leads.
+fn declared_in(crate_files: &Sources, file: &str, path: &[String]) -> Option<String> {
     let mut at = file.to_owned();
     let mut rest = path;
     match rest.first()?.as_str() {
@@ -153,24 +153,24 @@ fn declared_in(house: &House, file: &str, path: &[String]) -> Option<String> {
             }
         }
         child => {
-            house.get(&join(file, child))?;
+            crate_files.get(&join(file, child))?;
         }
     }
     while let Some((first, after)) = rest.split_first() {
         let below = join(&at, first);
-        if !house.contains_key(&below) {
+        if !crate_files.contains_key(&below) {
             break;
         }
         (at, rest) = (below, after);
     }
-    let code = house.get(&at)?;
-    // What it has from elsewhere itself is not declared in it.
+    let code = crate_files.get(&at)?;
+    // An item that the file only imports is declared elsewhere.
     if let Some(name) = rest.first()
         && let Some((_, from)) = named(code)
             .0
             .into_iter()
             .find(|(_, from)| from.last() == Some(name) && from.as_slice() != path)
-        && let Some(declared) = declared_in(house, &at, &from)
+        && let Some(declared) = declared_in(crate_files, &at, &from)
     {
         return Some(declared);
     }
@@ -185,28 +185,28 @@ fn join(folder: &str, name: &str) -> String {
     }
 }
 
-/// Which files each file needs.
-fn needs(house: &House) -> BTreeMap<&str, BTreeSet<String>> {
+/// The files that each file imports.
+fn needs(crate_files: &Sources) -> BTreeMap<&str, BTreeSet<String>> {
     let needs_of = |file: &str, code: &str| {
-        let children = house.keys().filter(|child| parent(child) == file);
+        let children = crate_files.keys().filter(|child| parent(child) == file);
         let children = children.filter_map(|child| child.rsplit('/').next());
         let names: Vec<&str> = children.chain(["crate", "super"]).collect();
         let (uses, rest) = named(code);
         let imported = uses.into_iter().filter(|(is_public, _)| !is_public);
         let imported = imported.map(|(_, path)| path);
         let all = imported.chain(mentions(&rest, &names));
-        let needed = all.filter_map(|path| declared_in(house, file, &path));
+        let needed = all.filter_map(|path| declared_in(crate_files, file, &path));
         needed.filter(|needed| needed != file).collect()
     };
-    house
+    crate_files
         .iter()
         .map(|(file, code)| (file.as_str(), needs_of(file, code)))
         .collect()
 }
 
-/// Each file that imports from one above it, with those.
-fn imports_from_above(house: &House) -> BTreeMap<&str, Vec<String>> {
-    needs(house)
+/// Each file that imports from a parent module, with the imported files.
+fn imports_from_above(crate_files: &Sources) -> BTreeMap<&str, Vec<String>> {
+    needs(crate_files)
         .into_iter()
         .map(|(file, needed)| {
             let above = needed.into_iter().filter(|needed| is_above(needed, file));
@@ -216,9 +216,9 @@ fn imports_from_above(house: &House) -> BTreeMap<&str, Vec<String>> {
         .collect()
 }
 
-/// Each file that needs itself by way of others, with the others. Imports from above are left out.
-fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
-    let mut needs = needs(house);
+/// Each file in a cycle, with the other files of the cycle. Imports from parent modules are left out.
+fn in_circles(crate_files: &Sources) -> BTreeMap<&str, Vec<String>> {
+    let mut needs = needs(crate_files);
     for (file, needed) in &mut needs {
         needed.retain(|needed| !is_above(needed, file));
     }
@@ -234,7 +234,7 @@ fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
         }
         reached
     };
-    let all: BTreeMap<&str, _> = house
+    let all: BTreeMap<&str, _> = crate_files
         .keys()
         .map(|file| (file.as_str(), reached(file)))
         .collect();
@@ -244,44 +244,42 @@ fn in_circles(house: &House) -> BTreeMap<&str, Vec<String>> {
         });
         others.cloned().collect::<Vec<_>>()
     };
-    house
+    crate_files
         .keys()
         .map(|file| (file.as_str(), others(file)))
         .filter(|(_, others)| !others.is_empty())
         .collect()
 }
 
-/// What is found and not known, and what is known and no longer found.
+/// Reports files that are found and not in the list, and files in the list that are not found.
 fn differs(what: &str, found: &BTreeMap<&str, Vec<String>>, known: &[&str]) -> String {
     let mut wrong = Vec::new();
     for (file, others) in found.iter().filter(|(file, _)| !known.contains(file)) {
         wrong.push(format!("src/{file}.rs {what}: {}", others.join(", ")));
     }
     for file in known.iter().filter(|file| !found.contains_key(*file)) {
-        wrong.push(format!(
-            "src/{file}.rs is in order now: take it off the list"
-        ));
+        wrong.push(format!("src/{file}.rs is fixed: remove it from the list"));
     }
     wrong.join("\n")
 }
 
 #[test]
-fn no_file_imports_from_a_file_above_it() {
-    let house = house();
-    let found = imports_from_above(&house);
+fn no_file_imports_from_a_parent_module() {
+    let crate_files = crate_files();
+    let found = imports_from_above(&crate_files);
     assert_eq!(differs("imports from above", &found, IMPORT_FROM_ABOVE), "");
 }
 
 #[test]
-fn there_is_no_circle_of_files() {
-    let house = house();
-    let found = in_circles(&house);
+fn no_file_is_in_an_import_cycle() {
+    let crate_files = crate_files();
+    let found = in_circles(&crate_files);
     assert_eq!(differs("is in a circle with", &found, IN_CIRCLES), "");
 }
 
 #[test]
-fn circles_and_imports_from_above_are_found_however_they_are_written() {
-    let house = |files: &[(&str, &str)]| -> House {
+fn cycles_and_imports_from_parents_are_found_in_every_notation() {
+    let crate_files = |files: &[(&str, &str)]| -> Sources {
         let files = files.iter();
         files
             .map(|(file, code)| ((*file).to_owned(), format!("\n{code}\n")))
@@ -295,7 +293,7 @@ fn circles_and_imports_from_above_are_found_however_they_are_written() {
         "fn f() { super::helper() }",
         "fn f(helper: crate::room::Helper) {}",
     ] {
-        let found = house(&[
+        let found = crate_files(&[
             ("room", "mod child;\nmod other;"),
             ("room/child", child),
             ("room/other", ""),
@@ -306,7 +304,7 @@ fn circles_and_imports_from_above_are_found_however_they_are_written() {
             "{child}"
         );
     }
-    let fine = house(&[
+    let fine = crate_files(&[
         (
             "room",
             "mod child;\nmod other;\npub use other::Fine;\nuse child::f;",
@@ -326,7 +324,7 @@ fn circles_and_imports_from_above_are_found_however_they_are_written() {
             "pub(super) use std::fmt;\nuse crate::room::Y;",
         ),
     ] {
-        let found = house(&[
+        let found = crate_files(&[
             ("room", "pub use a::Y;"),
             ("room/a", one),
             ("room/b", other),
@@ -337,11 +335,11 @@ fn circles_and_imports_from_above_are_found_however_they_are_written() {
 }
 
 #[test]
-fn a_list_of_what_is_to_be_changed_only_gets_shorter() {
+fn a_list_entry_that_is_fixed_must_be_removed() {
     let found = BTreeMap::from([("a/b", vec!["a".to_owned()]), ("a/c", vec!["a".to_owned()])]);
     assert_eq!(differs("is wrong:", &found, &["a/b", "a/c"]), "");
     assert_eq!(
         differs("needs", &found, &["a/b", "gone"]),
-        "src/a/c.rs needs: a\nsrc/gone.rs is in order now: take it off the list"
+        "src/a/c.rs needs: a\nsrc/gone.rs is fixed: remove it from the list"
     );
 }

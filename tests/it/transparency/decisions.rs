@@ -1,4 +1,4 @@
-//! `mode = "enforce"` against `mode = "report"`: what the one refuses, and nothing else, the other records.
+//! `mode = "enforce"` refuses exactly the requests that `mode = "report"` records.
 
 use std::cell::Cell;
 
@@ -26,7 +26,7 @@ owner = "team@example.com"
 reason = "a test"
 "#;
 
-/// One of the two gates, and how much of its log was read.
+/// One of the two gates, and the number of log lines that were read.
 struct Side {
     rig: Rig,
     read: Cell<usize>,
@@ -58,12 +58,12 @@ impl Side {
     fn sign_in(&self, authorization: &Authorization) -> String {
         self.rig.upstream.once("/authorize", Act::Serve);
         let code = self.rig.code_for(authorization);
-        // With handles the entry is a request of its own.
+        // With handles, the entry is an additional request.
         self.violations(if code.starts_with("pgc") { 2 } else { 1 });
         code
     }
 
-    /// What was refused or recorded about these bytes.
+    /// The violations that were refused or recorded for these bytes.
     fn judge(&self, bytes: &[u8], to_head: bool) -> Vec<String> {
         let mut connection = self.rig.connect();
         connection.send(bytes);
@@ -75,7 +75,7 @@ impl Side {
         self.violations(1)
     }
 
-    /// Reads on in the log, until so many more requests are in it.
+    /// Reads the log until it contains this many more requests.
     fn violations(&self, requests: usize) -> Vec<String> {
         let requests = self.answered.get() + requests;
         loop {
@@ -105,7 +105,7 @@ impl Side {
     }
 }
 
-/// An authorization request with at most a few things wrong.
+/// An authorization request with at most a few mistakes.
 fn authorization_request() -> impl Strategy<Value = (String, Vec<u8>)> {
     let method = prop_oneof![6 => Just("GET"), 3 => Just("POST"), 1 => select(vec!["HEAD", "PUT", "OPTIONS"])];
     let path = prop_oneof![9 => Just("/authorize"), 1 => select(vec!["/authorize/", "/Authorize", "//authorize", "/authoriz%65"])];
@@ -165,7 +165,7 @@ fn authorization_request() -> impl Strategy<Value = (String, Vec<u8>)> {
         )
 }
 
-/// A token request for a code, with at most a few things wrong.
+/// A token request for a code, with at most a few mistakes.
 #[derive(Clone, Debug)]
 struct Redemption {
     method: &'static str,
@@ -299,7 +299,7 @@ fn authorization_requests(codes: &str) {
 
 fn token_requests(codes: &str) {
     let (enforce, report) = (Side::new("enforce", codes), Side::new("report", codes));
-    // Elsewhere, enforce looks for codes of the upstream's own in more than forms; report tells what handles need.
+    // At other paths, enforce searches more than forms for the upstream's own codes; report only records what handles need.
     let comparable = |redemption: &Redemption| {
         codes == "handle"
             || redemption.target != "/elsewhere"
@@ -338,7 +338,7 @@ fn of_authorization_requests_enforce_refuses_what_report_records() {
 }
 
 #[test]
-fn the_same_where_codes_travel_as_they_are() {
+fn of_authorization_requests_enforce_refuses_what_report_records_with_upstream_codes() {
     authorization_requests("upstream");
 }
 
@@ -348,6 +348,6 @@ fn of_token_requests_enforce_refuses_what_report_records() {
 }
 
 #[test]
-fn the_same_of_token_requests_where_codes_travel_as_they_are() {
+fn of_token_requests_enforce_refuses_what_report_records_with_upstream_codes() {
     token_requests("upstream");
 }

@@ -1,4 +1,4 @@
-//! `mode = "report"` against `mode = "off"`: the same bytes go in, and the same bytes come out, on both sides.
+//! `mode = "report"` forwards the same bytes as `mode = "off"`, in both directions.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,7 +9,7 @@ use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, request};
 use crate::support::scripted::{Act, Then, chunked, reply, until_close};
 use crate::support::wire::fields;
 
-/// What a client sends, and what the upstream answers.
+/// A client's request and the upstream's answer.
 #[derive(Clone, Debug)]
 struct Exchange {
     method: &'static str,
@@ -17,12 +17,12 @@ struct Exchange {
     answer: (Vec<u8>, Then),
 }
 
-/// Everything that can be compared of one exchange.
+/// Everything that can be compared about an exchange.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    /// Heads and contents of what reached the upstream.
+    /// Heads and contents of the requests that reached the upstream.
     upstream: Vec<(String, Vec<u8>)>,
-    /// Heads and contents of what reached the client, and whether there is a whole answer.
+    /// Heads and contents of the answers that reached the client, and whether they are complete.
     client: Vec<(String, Vec<u8>)>,
     whole: bool,
 }
@@ -55,9 +55,9 @@ fn through(rig: &Rig, exchange: &Exchange) -> Seen {
         whole = response.status >= 200;
         client.push((head(&response), response.body));
     }
-    rig.upstream.heal(); // what the gate answered itself has left the script as it was
+    rig.upstream.heal(); // if the gate answered itself, the script was not used up
     let ledger = rig.upstream.ledger().split_off(before);
-    // How much of a request arrives that the client never finishes depends on the time.
+    // How much arrives of a request that the client never finishes depends on timing.
     let upstream = ledger.iter().filter(|seen| seen.complete).map(|seen| {
         let head = String::from_utf8(seen.head.clone()).expect("a head is ASCII");
         (head, seen.content())
@@ -69,7 +69,7 @@ fn through(rig: &Rig, exchange: &Exchange) -> Seen {
     }
 }
 
-/// The head without the time of day, which the gate adds to answers of its own.
+/// The head without `Date`, which the gate adds to its own answers.
 fn head(response: &Response) -> String {
     let line = response
         .raw
@@ -190,7 +190,7 @@ fn field() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The body with the field that frames it.
+/// The body with its framing field.
 fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     let content = prop_oneof![
         4 => parameters().prop_map(String::into_bytes),
@@ -217,7 +217,7 @@ fn body() -> impl Strategy<Value = (String, Vec<u8>)> {
     ]
 }
 
-/// A media type and a body of it.
+/// A media type with a matching body.
 fn content() -> impl Strategy<Value = (&'static str, String)> {
     let page = format!(
         "<form method=post action=\"{REDIRECT_URI}\"><input name=code value=abcdefghij><input name=state value=s></form>"
@@ -328,7 +328,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
 }
 
 #[test]
-fn report_passes_every_byte_that_off_passes() {
+fn report_forwards_the_same_bytes_as_off() {
     let (report, off) = (rig("report"), rig("off"));
     let cases = Cases {
         cases: 600,
@@ -337,7 +337,7 @@ fn report_passes_every_byte_that_off_passes() {
     };
     let run = TestRunner::new(cases).run(&exchange(), |exchange| {
         let once = || (through(&report, &exchange), through(&off, &exchange));
-        // The head of a request that the gate has given up may come to the upstream late, and take the next one's answer.
+        // The head of a request that the gate has given up may reach the upstream late, and use up the next request's answer.
         let again = || Some(once()).filter(|(reported, passed)| reported != passed);
         let differs = again().and_then(|_| again()).and_then(|_| again());
         if let Some((reported, passed)) = differs {
@@ -353,7 +353,7 @@ fn report_passes_every_byte_that_off_passes() {
     );
 }
 
-/// Whole sign-ins: challenge, code and verifier are recorded, and nothing of them changes.
+/// Complete sign-ins: challenge, code and verifier are recorded and stay unchanged.
 #[test]
 fn sign_ins_with_and_without_pkce_are_the_same_in_report_and_off() {
     let (report, off) = (rig("report"), rig("off"));
@@ -399,9 +399,9 @@ fn sign_ins_with_and_without_pkce_are_the_same_in_report_and_off() {
     }
 }
 
-/// A body that ends early is never handed on as a whole one, and no mode makes one of it.
+/// In every mode, an incomplete body is never forwarded as a complete one.
 #[test]
-fn what_the_client_broke_off_stays_broken_off() {
+fn an_incomplete_request_stays_incomplete() {
     for mode in ["report", "off", "enforce"] {
         let rig = rig(mode);
         for target in ["/token", "/authorize", "/elsewhere"] {
@@ -431,9 +431,9 @@ fn what_the_client_broke_off_stays_broken_off() {
     }
 }
 
-/// Both sides of the same for answers.
+/// The same for answers.
 #[test]
-fn what_the_upstream_broke_off_stays_broken_off() {
+fn an_incomplete_answer_stays_incomplete() {
     for mode in ["report", "off", "enforce"] {
         let rig = rig(mode);
         for kind in ["text/html", "application/json", "text/css"] {

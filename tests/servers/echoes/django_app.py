@@ -1,4 +1,4 @@
-"""What Django reads: request.GET and request.POST, and where its URL resolver leads. Werkzeug serves it."""
+"""Reports what Django reads: request.GET, request.POST and the resolved route. Werkzeug serves it."""
 
 import logging
 

@@ -1,8 +1,7 @@
-"""What the Python echoes share: the line that says what a framework read, and the answer.
+"""Shared by the Python echo servers: the line that reports what a framework read, and the answer.
 
-Every echo writes one line of JSON to its standard output for each request, before it answers. A request with `X-Sign-In` is
-answered with a code: the state that the framework read, backwards. Everything else gets a 503, after which the gate lets a
-code be tried again.
+Every echo server writes one line of JSON to standard output for each request, before it answers. A request with `X-Sign-In` gets a code:
+the reversed state that the framework read. Other requests get a 503, after which the gate releases the code.
 """
 
 import json
@@ -25,7 +24,7 @@ def answer(sign_in, query):
 
 
 def pairs(value, name=None):
-    """A parsed document as pairs: whatever is nested counts as a value of the outermost name."""
+    """A parsed document as pairs: nested values belong to the outermost name."""
     if isinstance(value, dict):
         return [pair for key, inner in value.items() for pair in pairs(inner, name or key)]
     if isinstance(value, list):

@@ -1,10 +1,10 @@
-// What Express reads: req.query and req.body, both by way of qs, JSON and text too, and where its routes lead.
+// Reports what Express reads: req.query and req.body, both parsed with qs, JSON and text bodies, and the matched route.
 const express = require('express');
 
 const app = express();
 app.use(express.urlencoded({ extended: true }), express.json());
 
-// Whatever is nested counts as a value of the outermost name.
+// Nested values belong to the outermost name.
 function pairs(value, name) {
   if (value === null || typeof value !== 'object') return name === undefined ? [] : [[name, String(value ?? '')]];
   return Object.entries(value).flatMap(([key, inner]) => pairs(inner, name ?? key));

@@ -1,4 +1,4 @@
-"""What Flask reads: request.args, request.form and request.get_json, and where its routes lead."""
+"""Reports what Flask reads: request.args, request.form, request.get_json and the matched route."""
 
 import logging
 

@@ -1,5 +1,5 @@
-// What Go's net/http reads: FormValue's sources (the query, and PostForm with a multipart body's values), and where its ServeMux
-// leads.
+// Reports what Go's net/http reads: the sources of FormValue (the query, and PostForm with the values of a multipart body), and the
+// route that its ServeMux selects.
 package main
 
 import (

@@ -1,7 +1,7 @@
 <?php
-// What PHP reads: $_GET, $_POST and $_COOKIE (read alike where `variables_order` says so), and the path without its query.
+// Reports what PHP reads: $_GET, $_POST, $_COOKIE (which `variables_order` may merge), and the path without its query.
 
-// Whatever is nested counts as a value of the outermost name.
+// Nested values belong to the outermost name.
 function pairs(mixed $value, ?string $name = null): array
 {
     if (!is_array($value)) {

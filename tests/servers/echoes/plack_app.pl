@@ -1,4 +1,4 @@
-# What Perl reads: Plack::Request's query_parameters and body_parameters, and PATH_INFO.
+# Reports what Plack reads: query_parameters and body_parameters of Plack::Request, and PATH_INFO.
 use strict;
 use warnings;
 use HTTP::Server::PSGI;

@@ -1,9 +1,9 @@
-# What Rack reads: Rack::Request#GET and #POST, and PATH_INFO. WEBrick serves it.
+# Reports what Rack reads: Rack::Request#GET and #POST, and PATH_INFO. WEBrick serves it.
 require 'json'
 require 'rack'
 require 'rack/handler/webrick'
 
-# Whatever is nested counts as a value of the outermost name.
+# Nested values belong to the outermost name.
 def pairs(value, name = nil)
   case value
   when Hash then value.flat_map { |key, inner| pairs(inner, name || key) }

@@ -1,4 +1,4 @@
-"""What Tornado reads: get_query_arguments and get_body_arguments, and where its routes lead."""
+"""Reports what Tornado reads: get_query_arguments, get_body_arguments and the matched route."""
 
 import asyncio
 import logging

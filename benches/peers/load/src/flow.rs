@@ -1,4 +1,4 @@
-//! What a client sends, and what has to come back.
+//! The requests of a unit of work, and checks of the answers.
 
 use std::io::Write;
 use std::str::FromStr;
@@ -10,16 +10,16 @@ use sha2::{Digest, Sha256};
 use crate::http::{self, Message};
 use crate::random::Random;
 
-/// What is sent over and over.
+/// The unit of work that is repeated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     /// A page.
     Get,
-    /// A form of 400 bytes, which is no token request.
+    /// A form of 400 bytes, not a token request.
     Post,
-    /// An authorization request, whatever redirects to itself follow, and the token request.
+    /// An authorization request, any redirects to the same endpoint, and the token request.
     Flow,
-    /// An authorization request of somebody who never comes back.
+    /// An authorization request that is never continued.
     Hold,
 }
 
@@ -40,7 +40,7 @@ impl FromStr for What {
 pub const HOST: &str = "login.example.com";
 pub const REDIRECT: &str = "https://app.example.com/cb";
 const REDIRECT_ENCODED: &str = "https%3A%2F%2Fapp.example.com%2Fcb";
-/// No client may hold more than its share of the gate's store.
+/// Several clients, because each has a limited share of the gate's store.
 const CLIENTS: u64 = 100;
 
 /// One unit of work on one connection.
@@ -51,7 +51,7 @@ pub struct Unit {
     hops: u8,
 }
 
-/// What an answer leads to.
+/// The next step after an answer.
 pub enum Next {
     Send,
     Done,
@@ -105,7 +105,7 @@ impl Unit {
         }
     }
 
-    /// An authorization request, its challenge as given.
+    /// An authorization request with this challenge.
     pub fn authorize(&self, challenge: &str, out: &mut Vec<u8>) {
         let _ = write!(
             out,
@@ -134,7 +134,7 @@ impl Unit {
         out.extend_from_slice(verifier);
     }
 
-    /// Reads an answer, and writes the next request of the unit, if there is one.
+    /// Reads an answer, and writes the next request of the unit, if any.
     pub fn proceed(
         &mut self,
         what: What,
@@ -167,7 +167,7 @@ impl Unit {
                     if self.hops > 1 {
                         return wrong("a second redirect to the same page");
                     }
-                    // What the browser does: it follows, with the cookie that it was just given.
+                    // Like a browser: follows the redirect with the cookie that came with it.
                     let _ = write!(
                         out,
                         "GET {} HTTP/1.1\r\nhost: {HOST}\r\n{BROWSER}",
@@ -197,7 +197,7 @@ impl Unit {
         }
     }
 
-    /// The code in the redirect to the client, if the client's state stands beside it.
+    /// The code in the redirect to the client, if the client's state is in it.
     pub fn code<'a>(&self, location: &'a [u8]) -> Option<&'a [u8]> {
         let query = location
             .strip_prefix(REDIRECT.as_bytes())?
@@ -213,7 +213,7 @@ const BROWSER: &str = "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gec
                        accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
                        accept-language: en-US,en;q=0.5\r\n";
 
-/// The path and query, if the redirect leads to the authorization endpoint again.
+/// The path and query, if the redirect leads to the authorization endpoint.
 fn own_page(location: &[u8]) -> Option<&[u8]> {
     let at = http::find(location, b"/authorize?")?;
     (!location.starts_with(REDIRECT.as_bytes())).then(|| &location[at..])

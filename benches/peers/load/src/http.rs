@@ -1,14 +1,14 @@
-//! Just enough HTTP/1.1 to read what four well-behaved servers write. Nothing to learn from for a real server.
+//! Enough HTTP/1.1 to read the messages of four well-behaved servers. Not suitable for a real server.
 
-/// A message that has wholly arrived.
+/// A message that has arrived completely.
 pub struct Message<'a> {
-    /// The first line and the fields.
+    /// The first line and the header fields.
     pub head: &'a [u8],
     pub body: &'a [u8],
     pub length: usize,
 }
 
-/// The first message in `bytes`, if all of it is there.
+/// The first message in `bytes`, if it is complete.
 pub fn message(bytes: &[u8]) -> Result<Option<Message<'_>>, &'static str> {
     let Some(end) = find(bytes, b"\r\n\r\n") else {
         return Ok(None);
@@ -32,7 +32,7 @@ pub fn message(bytes: &[u8]) -> Result<Option<Message<'_>>, &'static str> {
     }))
 }
 
-/// The value of the first field of this name, which is given in lower case.
+/// The value of the first field of this name, which must be in lower case.
 pub fn field<'a>(head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = &head[find(head, b"\r\n")? + 2..];
     while let Some(end) = find(rest, b"\r\n") {

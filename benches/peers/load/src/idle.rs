@@ -1,4 +1,4 @@
-//! Many connections that have had one answer each, and then say nothing.
+//! Many connections that have each had one answer, and then are idle.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use crate::flow::{Unit, What};
 use crate::random::Random;
 use crate::{Failure, http};
 
-/// Opens them, says so, and holds them until standard input ends.
+/// Opens the connections, reports that, and holds them until standard input closes.
 pub fn hold(to: SocketAddr, connections: usize) -> Result<(), Failure> {
     let mut unit = Unit::new();
     let mut random = Random::new();
@@ -31,7 +31,7 @@ pub fn hold(to: SocketAddr, connections: usize) -> Result<(), Failure> {
     }
     println!("{}", held.len());
     let _ = std::io::stdin().read(&mut [0]);
-    // One that has been closed meanwhile has an end to read.
+    // A closed connection has an end to read.
     let mut closed = 0;
     for stream in &held {
         stream.set_nonblocking(true)?;

@@ -1,7 +1,7 @@
-//! Load over a fixed number of keep-alive connections: as fast as answers come, or at a fixed rate.
+//! Load over a fixed number of keep-alive connections: as fast as answers arrive, or at a fixed rate.
 //!
-//! At a fixed rate, latency counts from the moment at which a unit was due, not from when it could be sent: a proxy that
-//! stalls has everything that waited for it in its percentiles.
+//! At a fixed rate, latency counts from the time at which a unit was due, not from the time at which it could be sent. So the
+//! percentiles of a proxy that stalls include the units that waited for it.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -26,21 +26,21 @@ pub struct Plan {
     pub to: SocketAddr,
     pub what: What,
     pub connections: usize,
-    /// Seconds before anything is counted.
+    /// Seconds before counting begins.
     pub warm: f64,
     pub seconds: f64,
-    /// Units a second; 0: as fast as answers come.
+    /// Units a second; 0: as fast as answers arrive.
     pub rate: u64,
-    /// Units after which it ends, whatever the time.
+    /// The number of units after which it stops.
     pub count: u64,
-    /// Whose CPU is read at the beginning and at the end of what is counted; 0: nobody's.
+    /// The process whose CPU is read at the beginning and the end of the counted time; 0: none.
     pub process: u32,
 }
 
 struct Connection {
     stream: TcpStream,
     unit: Unit,
-    /// Of the unit that is under way.
+    /// When the current unit was due.
     due: Instant,
     received: Vec<u8>,
 }
@@ -52,9 +52,9 @@ struct Run<'a> {
     out: Vec<u8>,
     /// Connections without a unit, the one that has waited longest first.
     free: VecDeque<usize>,
-    /// Units that are due and have no connection.
+    /// Units that are due and wait for a connection.
     waiting: VecDeque<Instant>,
-    /// Microseconds, of each unit that was finished while it counts.
+    /// Microseconds of each unit that finished in the counted time.
     latencies: Vec<u32>,
     finished: u64,
 }
@@ -145,7 +145,7 @@ pub fn run(plan: &Plan) -> Result<(), Failure> {
     }
 }
 
-/// A timer that says how many units have become due. Its precision is that of the kernel's high-resolution timers.
+/// A timer that reports how many units have become due, with the precision of the kernel's high-resolution timers.
 fn ticking(poll: &OwnedFd, rate: u64) -> Result<OwnedFd, Failure> {
     let timer = timerfd_create(
         TimerfdClockId::Monotonic,
@@ -165,7 +165,7 @@ fn ticking(poll: &OwnedFd, rate: u64) -> Result<OwnedFd, Failure> {
 }
 
 impl Run<'_> {
-    /// Begins a unit that is due, on a connection that has none; else it waits for one.
+    /// Starts a unit that is due on a free connection, or lets it wait for one.
     fn start(&mut self, due: Instant) -> Result<(), Failure> {
         let Some(at) = self.free.pop_front() else {
             self.waiting.push_back(due);
@@ -216,7 +216,7 @@ impl Run<'_> {
     }
 }
 
-/// One line of JSON.
+/// The result as one line of JSON.
 fn report(latencies: &mut [u32], units: u64, took: Duration, cpu: f64) {
     latencies.sort_unstable();
     let percentile = |percent: usize| {

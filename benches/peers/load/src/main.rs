@@ -1,6 +1,6 @@
-//! What stands on both sides of a proxy that is being measured: a fast upstream, and load that checks every answer.
+//! Both sides of a proxy under measurement: a fast upstream, and a load generator that checks every answer.
 //!
-//! Both are one thread with epoll and as little else as possible, because they share the machine's cores with the proxy.
+//! Each is one thread with epoll that does as little as possible, because it shares the cores with the proxy.
 
 mod flow;
 mod http;

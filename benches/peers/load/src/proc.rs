@@ -1,12 +1,12 @@
-//! What a process and all of its children have used, out of /proc.
+//! The resources that a process and its children have used, from /proc.
 
 use std::collections::HashMap;
 use std::fs;
 
-/// Ticks are hundredths of a second in /proc/PID/stat, whatever the kernel's own are.
+/// /proc/PID/stat counts in hundredths of a second, independently of the kernel's own ticks.
 const TICKS: f64 = 100.0;
 
-/// Seconds of CPU that the process, its living descendants, and those of its children that have ended took so far.
+/// Seconds of CPU of the process, its living descendants, and its children that have ended.
 pub fn cpu(root: u32) -> f64 {
     let mut stats = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -1,11 +1,11 @@
-//! Numbers that differ, not secrets: this is load.
+//! Pseudorandom numbers for load, not for secrets.
 
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 pub struct Random(u64);
 
 impl Random {
-    /// Another sequence in each process.
+    /// Each process has another sequence.
     pub fn new() -> Self {
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
         Self(mix(since.as_nanos() as u64))
@@ -16,7 +16,7 @@ impl Random {
         mix(self.0)
     }
 
-    /// `length` letters out of the alphabet of base64url.
+    /// `length` characters of the base64url alphabet.
     pub fn letters(&mut self, length: usize, into: &mut Vec<u8>) {
         into.clear();
         while into.len() < length {
@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// The finisher of splitmix64: one to one, and every bit depends on every other.
+/// The finalizer of splitmix64: a bijection in which every bit depends on every other.
 pub fn mix(seed: u64) -> u64 {
     let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

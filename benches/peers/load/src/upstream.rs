@@ -1,5 +1,4 @@
-//! An authorization server that costs next to nothing: it signs everybody in at once, and knows its own codes without
-//! remembering them.
+//! A fast authorization server: it signs every user in at once, and recognises its own codes without storing them.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +11,7 @@ use crate::http::{self, Message};
 use crate::random::mix;
 
 const LISTENER: u64 = u64::MAX;
-/// What keeps anybody from guessing the next code. It is a bench: nobody tries.
+/// Makes codes hard to guess, which is sufficient for a benchmark.
 const KEY: u64 = 0x5bd1_e995_9d1b_54a5;
 
 const PAGE: &str = "<!doctype html><title>page</title><p>A page of an ordinary size for an answer to an ordinary \
@@ -71,13 +70,13 @@ pub fn serve(listen: SocketAddr) -> Result<(), Failure> {
             if let Some(connection) = slot
                 && !turn(connection, &mut issued, &mut out)
             {
-                *slot = None; // closing it takes it out of epoll, too
+                *slot = None; // closing the connection also removes it from epoll
             }
         }
     }
 }
 
-/// Answers what has arrived; false once the connection is over.
+/// Answers what has arrived; false when the connection has ended.
 fn turn(connection: &mut Connection, issued: &mut u64, out: &mut Vec<u8>) -> bool {
     let mut chunk = [0; 4096];
     match connection.stream.read(&mut chunk) {
@@ -101,7 +100,7 @@ fn turn(connection: &mut Connection, issued: &mut u64, out: &mut Vec<u8>) -> boo
         }
     }
     connection.received.drain(..done);
-    // Answers are far smaller than a socket's buffer.
+    // Answers are much smaller than a socket's buffer.
     out.is_empty() || connection.stream.write_all(out).is_ok()
 }
 
@@ -164,7 +163,7 @@ fn respond(out: &mut Vec<u8>, status: &str, kind: &str, body: &str) {
     );
 }
 
-/// `%2F` and the like.
+/// Decodes percent escapes.
 fn decode(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some((first, tail)) = rest.split_first() {

@@ -1,4 +1,4 @@
-//! Whether what is about to be measured enforces PKCE at all.
+//! Checks that the proxy to be measured enforces PKCE.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ impl Answer {
     }
 }
 
-/// One good sign-in, and each way in which there must be none.
+/// One successful sign-in, and requests that must be refused.
 pub fn verify(to: SocketAddr) -> Result<(), Failure> {
     let mut random = Random::new();
 
@@ -80,7 +80,7 @@ fn refused(what: &str, answer: &Answer) -> Result<(), Failure> {
         || [&b"?code="[..], b"&code="]
             .iter()
             .any(|code| http::find(&answer.bytes, code).is_some());
-    // The gate tells a client that it knows by an error redirect.
+    // The gate answers a known client with an error redirect.
     let told = (300..400).contains(&answer.status)
         && http::find(&answer.bytes, b"error=invalid_request").is_some();
     if passed || !(told || (400..500).contains(&answer.status)) {
@@ -90,7 +90,7 @@ fn refused(what: &str, answer: &Answer) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A sign-in up to the code.
+/// A sign-in up to its code.
 fn signed_in(to: SocketAddr, random: &mut Random) -> Result<(Unit, Vec<u8>), Failure> {
     let mut unit = Unit::new();
     let mut out = Vec::new();

@@ -1,11 +1,12 @@
-//! Aliases: token requests at a path that nobody configured, in documents at any depth, under any media type, called a form.
+//! Aliases: token requests at a path that is not configured, in documents at any depth, with any media type, or with the media
+//! type of a form.
 //!
-//! `routes.default = "guarded"` is a net. It has these meshes; where codes travel as the upstream issued them it promises nothing
-//! about a path that was forgotten. `deny` is a wall, and holds what no net can.
+//! `routes.default = "guarded"` recognises these forms of a token request. With `codes = "upstream"` it promises nothing about
+//! a path that was forgotten; `deny` refuses every request there.
 //!
-//! Seen to fail: `documents_at_any_depth` and `documents_called_a_form` without `suspicion::json`, `codes_in_documents` without
-//! `suspicion::words`, `fields_in_encoded_words` without the encoded words of `suspicion::names`, `what_no_net_holds` without
-//! `forward::closed`.
+//! `documents_at_any_depth` and `documents_with_the_media_type_of_a_form` fail without `suspicion::json`, `codes_in_documents`
+//! without `suspicion::words`, `fields_in_encoded_words` without the encoded words of `suspicion::names`,
+//! `closed_routes_refuse_unrecognisable_token_requests` without `forward::closed`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -32,7 +33,7 @@ const KINDS: [&str; 12] = [
     "",
 ];
 
-/// The same document in other spellings: names and values escaped, within others, in lists, with duplicates, without an end.
+/// The same document in other spellings: with escaped names and values, nested, in lists, with duplicates, without an end.
 fn documents(params: &Params) -> Vec<String> {
     let plain = json(params);
     let mut escaped = plain.clone();
@@ -64,7 +65,7 @@ fn documents(params: &Params) -> Vec<String> {
     ]
 }
 
-/// With a handle, with the upstream's own code, and with a verifier and without one.
+/// With a handle and with the upstream's own code, with and without a verifier.
 #[test]
 fn documents_at_any_depth() {
     both(|attacked| {
@@ -90,9 +91,9 @@ fn documents_at_any_depth() {
     });
 }
 
-/// A document that a server reads for its content, at the two paths where a form has to be.
+/// A document that a server parses in spite of its media type, at the two paths that need a form.
 #[test]
-fn documents_called_a_form() {
+fn documents_with_the_media_type_of_a_form() {
     both(|attacked| {
         let form = "application/x-www-form-urlencoded";
         let begin = attacked.rig.authorization().without_challenge();
@@ -107,14 +108,14 @@ fn documents_called_a_form() {
             for document in documents(&params) {
                 for path in ["/authorize", "/token"] {
                     attacked.refused_form(path, &[("Content-Type", form)], &document, &[400]);
-                    // With what looks like a pair of a form inside.
+                    // With a string inside that looks like a pair of a form.
                     let pair = "{\"x\":\"&client_id=legacy&grant_type=refresh_token&\",";
                     let with_pair = document.replacen('{', pair, 1);
                     attacked.refused_form(path, &[("Content-Type", form)], &with_pair, &[400]);
                 }
             }
         }
-        // Braces alone make no document that asks for a token.
+        // Braces alone do not make a document that asks for a token.
         for refresh in [
             "grant_type=refresh_token&refresh_token=r&claims={\"id_token\":{\"email\":null}}",
             "grant_type=refresh_token&refresh_token={r}&client_id=legacy",
@@ -125,7 +126,7 @@ fn documents_called_a_form() {
     });
 }
 
-/// Where codes travel as they are the code itself is looked for, whatever stands around it: documents within strings, tables, tags.
+/// With `codes = "upstream"` the gate searches for the code itself in any context: documents within strings, tables, tags.
 #[test]
 fn codes_in_documents() {
     let config = Config {
@@ -173,7 +174,7 @@ fn codes_in_documents() {
     assert_token(&attacked.rig.redeem(&attacked.authorization, &attacked.code));
 }
 
-/// Codes may have any visible letter, and what separates words elsewhere belongs to them.
+/// Codes may contain any visible character, also those that separate words elsewhere.
 #[test]
 fn codes_of_other_letters_at_an_alias() {
     let config = Config {
@@ -217,7 +218,8 @@ fn codes_of_other_letters_at_an_alias() {
     }
 }
 
-/// Names of multipart fields as RFC 2047 words, whole, in pieces, in other charsets: at an alias, and on the way through a login.
+/// Names of multipart fields as RFC 2047 encoded words, complete, in parts, and in other charsets: at an alias, and during a
+/// login.
 #[test]
 fn fields_in_encoded_words() {
     let spellings = |name: &str| {
@@ -272,7 +274,7 @@ fn fields_in_encoded_words() {
                 attacked.refused_form(&entry, &kind, &body, &[415]);
             }
         }
-        // Nothing of the sign-in: a picture with a caption.
+        // Without parameters of a sign-in: an image with a caption.
         let body = multipart(
             &Params::default().with("=?UTF-8?Q?caption?=", "=?UTF-8?Q?x?="),
             "b",
@@ -282,10 +284,9 @@ fn fields_in_encoded_words() {
     });
 }
 
-/// What nobody can recognise for a token request, at a path that is not listed: with `deny` it does not pass, and what is listed
-/// does.
+/// Token requests that the gate cannot recognise, at a path that is not listed: `deny` refuses them, and listed paths pass.
 #[test]
-fn what_no_net_holds() {
+fn closed_routes_refuse_unrecognisable_token_requests() {
     let config = Config {
         endpoints: "[upstream.routes]\ndefault = \"deny\"\nallow = [\"/login\"]",
         ..Config::default()

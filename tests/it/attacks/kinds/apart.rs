@@ -1,7 +1,8 @@
-//! A code and a handle that do not stand side by side as plain text: in different fields, in a field and the page, escaped, in the
-//! beginning of a page that is too long, in a coding that nobody asked for; and codes of unusual letters, in unusual places.
+//! A code and a handle that are not next to each other as plain text: in different fields, in a field and the page, escaped, at
+//! the beginning of a page that is too long, in a content coding that was not requested; and codes with unusual characters in
+//! unusual places.
 //!
-//! Seen to fail: each without the mechanism that its comment names.
+//! Each test fails without the check that its comment names.
 
 use super::unreadable::{filled, raw};
 use super::{Begun, answered, escapes, percent, redirect, references};
@@ -23,7 +24,8 @@ fn is_kept(begun: &Begun<'_>, response: &Response, answer: &[u8]) {
     assert_eq!(response.status, 502, "{shown}: {response}");
 }
 
-/// `HANDLE` and `RAW` stand for themselves. In answer to the sign-in, and behind a login.
+/// The answer, in which `HANDLE` and `RAW` are placeholders, does not reach the client: neither in answer to the authorization
+/// request nor after a login.
 #[track_caller]
 fn never_leaves(rig: &Rig, make: impl Fn(&str) -> Vec<u8>) {
     for path in ["", "/login/done"] {
@@ -37,7 +39,7 @@ fn never_leaves(rig: &Rig, make: impl Fn(&str) -> Vec<u8>) {
     }
 }
 
-/// In two fields of one answer, or in one and its page. Fails where `leftovers::leftovers` looks at each text by itself.
+/// In two fields of one answer, or in a field and its page. Fails if `leftovers::leftovers` examines each text separately.
 #[test]
 fn codes_and_handles_in_different_places() {
     let rig = Rig::new();
@@ -108,7 +110,7 @@ fn codes_and_handles_in_different_places() {
             never_leaves(&rig, |_| reply(status, &all, body.as_bytes()));
         }
     }
-    // A cookie of the server's own is called as it likes, and a login page holds no code.
+    // The server's own cookie may have any name, and a login page contains no code.
     let begun = Begun::on(&rig);
     let fields = [
         ("Content-Type", html),
@@ -122,8 +124,8 @@ fn codes_and_handles_in_different_places() {
     assert_eq!(response.status, 200, "{response}");
 }
 
-/// Under percent escapes, references and the escapes of JSON, whole or in part, once and twice, in fields and pages. Fails without
-/// the layers in `read::may_hold_handle`.
+/// Under percent escapes, character references and JSON escapes, complete or partial, once and twice, in fields and pages.
+/// Fails without the layers in `read::may_hold`.
 #[test]
 fn handles_that_are_escaped() {
     let rig = Rig::new();
@@ -173,8 +175,8 @@ fn handles_that_are_escaped() {
     }
 }
 
-/// The first megabyte of a page is looked at, however long the page is; and a page that is only long goes out. Fails where
-/// `read::page` gives up.
+/// The gate reads the first megabyte of a page of any length, and a page that is only long passes. Fails if `read::page` gives
+/// up.
 #[test]
 fn pages_that_are_too_long_to_be_read() {
     let rig = Rig::new();
@@ -210,16 +212,16 @@ fn pages_that_are_too_long_to_be_read() {
     }
 }
 
-/// What the gate has not asked for it cannot read. Fails without `Extent::Sealed`, and for requests of scripts where only pages
-/// and JSON count in `forward::may_be_read`.
+/// The gate cannot read a content coding that it did not ask for. Fails without `Extent::Sealed`, and for requests of scripts
+/// if only pages and JSON count in `forward::may_be_read`.
 #[test]
-fn codings_that_were_not_asked_for() {
+fn unrequested_content_codings() {
     let rig = Rig::new();
     let begun = Begun::on(&rig);
     let entry = format!("http://gate.test{}", begun.entry);
     let page = format!("/page?state={}", begun.handle);
     let any = ("Accept", "*/*");
-    // The upstream is asked for what can be read.
+    // The gate asks for a coding that it can read.
     for (target, fields) in [
         (&*page, vec![any]),
         ("/api/flow", vec![any, ("Referer", &*entry)]),
@@ -243,7 +245,7 @@ fn codings_that_were_not_asked_for() {
             "{received:?}"
         );
     }
-    // Its scripts, styles and images stay as they were; so does what has nothing to do with a sign-in.
+    // Scripts, styles and images pass unchanged; so do answers without a connection to a sign-in.
     for fields in [
         vec![any, ("Referer", &*entry), ("Sec-Fetch-Dest", "script")],
         vec![
@@ -301,12 +303,12 @@ fn codings_that_were_not_asked_for() {
     let fields = [("Content-Encoding", "gzip"), ("Content-Type", "text/html")];
     let response = begun.answered(reply("200 OK", &fields, b"\x1f\x8b not to be read"));
     assert_eq!(response.status, 502, "{response}");
-    // A style sheet that lies on the disk compressed is delivered, to the page of a sign-in, too.
+    // A style sheet that the server stores compressed is delivered, also to the page of a sign-in.
     let fields = [("Content-Encoding", "gzip"), ("Content-Type", "text/css")];
     let answer = reply("200 OK", &fields, b"\x1f\x8b a style");
     let bytes = request("GET", "/style.css", &[any, ("Referer", &entry)], None);
     assert_eq!(answered(&rig, &bytes, answer).status, 200);
-    // So is a file with the words of a page. What is none of these is held back, and the sign-in goes on.
+    // So is a file with the texts of a page. Other compressed answers are refused, and the sign-in continues.
     for (kind, changed, expected) in [
         (
             "application/json",
@@ -332,8 +334,8 @@ fn codings_that_were_not_asked_for() {
     }
 }
 
-/// Codes as one large provider makes them, and of other letters; in lists, assignments, calls, attributes and CDATA. Fails without
-/// the values and members of `beacon`.
+/// Codes as a large provider makes them, and with other characters; in lists, assignments, calls, attributes and CDATA. Fails
+/// without the values and members of `beacon`.
 #[test]
 fn codes_of_other_letters_in_other_places() {
     let rig = Rig::new();
@@ -378,7 +380,7 @@ fn codes_of_other_letters_in_other_places() {
             never_leaves(&rig, |_| page(kind, &body.replace("CODE", code)));
         }
     }
-    // Words of login pages are none.
+    // Words on login pages are not codes.
     for body in [
         r#"{"code":"invalid_credentials","state":"HANDLE"}"#,
         r#"{"code":["USER_LOCKED"],"state":"HANDLE"}"#,

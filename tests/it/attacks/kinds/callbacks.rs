@@ -1,8 +1,8 @@
-//! Clients that live behind the gate: where codes travel as the upstream issued them, the code of such a client comes back to the
-//! gate in its authorization response. It passes at its own redirect URI, and nowhere else does any code.
+//! Clients behind the gate: with `codes = "upstream"`, the code of such a client comes back to the gate in its authorization
+//! response. It passes at its own redirect URI; elsewhere no code passes.
 //!
-//! Seen to fail: `codes_at_the_redirect_uri_of_another_client` when a path at which one code arrived is open for all codes, and when a
-//! code that was sent to one path passes at any; `token_requests_in_cookies` without the names of cookies.
+//! `codes_at_the_redirect_uri_of_another_client` fails if a path at which one code arrived accepts all codes, or if a code that
+//! was sent to one path passes at any; `token_requests_in_cookies` fails without the names of cookies.
 
 use super::super::Attacked;
 use super::answered;
@@ -18,12 +18,12 @@ fn attacked() -> Attacked {
     Attacked::sign_in(Rig::with(config), false)
 }
 
-/// A sign-in whose answer is sent to a path of the gate's own, and its code.
+/// A sign-in whose answer is sent to a path behind the gate, and its code.
 fn signed_in_to(rig: &Rig, redirect: &str) -> (Authorization, String) {
     let authorization = rig.authorization().with("redirect_uri", redirect);
     let answer = rig.enter(&authorization);
     let location = answer.header("location").expect("a redirect");
-    // Whatever the server calls itself, clients know it by the gate's name.
+    // Whatever the server's own address, clients use the gate's.
     assert!(
         location.starts_with(&format!("http://{HOST}")),
         "{location}"
@@ -33,7 +33,7 @@ fn signed_in_to(rig: &Rig, redirect: &str) -> (Authorization, String) {
     (authorization, code.to_owned())
 }
 
-/// As a client behind the gate is sent its code.
+/// The requests by which a client behind the gate receives its code.
 fn responses(path: &str, code: &str) -> Vec<Vec<u8>> {
     let target = |query: &str| format!("{path}?{query}");
     let (basic, cookie) = (
@@ -54,7 +54,7 @@ fn responses(path: &str, code: &str) -> Vec<Vec<u8>> {
 #[test]
 fn codes_at_their_own_redirect_uri() {
     let attacked = attacked();
-    // Of the gate as clients know it, of the upstream, with a query; and in another spelling of the same.
+    // At the gate's address, at the upstream's, with a query, and in another spelling.
     let upstream = attacked.rig.upstream.url();
     for (redirect, path) in [
         (format!("http://{HOST}/app/cb"), "/app/cb"),
@@ -68,14 +68,15 @@ fn codes_at_their_own_redirect_uri() {
                 attacked.passed(&bytes);
             }
         }
-        // Its client behind the gate redeems it at the token endpoint like any other; reloaded, its page comes again.
+        // The client behind the gate redeems its code at the token endpoint like any other. If its page is reloaded, it appears
+        // again.
         assert_token(&attacked.rig.redeem(&authorization, &code));
         attacked.passed(&responses(path, &code)[0]);
     }
 }
 
-/// However the server writes the address of a client on its own origin: without it, or with the one that only the gate knows. Fails
-/// where only what is written is compared (`belongs::targets`).
+/// The server may write a redirect URI on its own origin without the origin, or with the address that only the gate uses. Fails
+/// if only the written form is compared (`belongs::targets`).
 #[test]
 fn codes_for_a_redirect_uri_that_is_written_without_its_origin() {
     let attacked = attacked();
@@ -128,7 +129,7 @@ fn codes_at_the_redirect_uri_of_another_client() {
         all.push(request("GET", &format!("{path}/{code}?state=x"), &[], None));
         all
     };
-    // A client that is registered with an alias of the token endpoint, and one behind the gate whose code somebody has.
+    // A client that is registered with an alias of the token endpoint, and a client behind the gate whose code was stolen.
     let alias = "/v2/token";
     let (_, own) = signed_in_to(&attacked.rig, &format!("http://{HOST}{alias}"));
     let (_, neighbours) = signed_in_to(&attacked.rig, &format!("http://{HOST}/app/cb"));
@@ -146,7 +147,7 @@ fn codes_at_the_redirect_uri_of_another_client() {
             }
         }
     }
-    // Beside its own code nobody else's passes either, and it is no token request.
+    // Together with its own code no other code passes, and it is not a token request.
     for query in [
         format!("code={own}&x={victims}"),
         format!("code={victims}&state={own}"),
@@ -162,7 +163,7 @@ fn codes_at_the_redirect_uri_of_another_client() {
     assert_token(&attacked.rig.redeem(&attacked.authorization, &attacked.code));
 }
 
-/// PHP's `$_REQUEST` and others read cookies like parameters: what makes any request one for a token makes it one there, too.
+/// PHP's `$_REQUEST` and others read cookies as parameters: parameters of a token request in cookies count.
 #[test]
 fn token_requests_in_cookies() {
     let attacked = attacked();
@@ -179,7 +180,7 @@ fn token_requests_in_cookies() {
             attacked.refused_form(target, &fields, "a=b", &[400]);
         }
     }
-    // Whatever an application calls its own.
+    // Cookies of the application.
     for cookie in [
         "code=x; client_id=y; state=z; redirect_uri=/",
         "grant_type=; grant=1; type=2",

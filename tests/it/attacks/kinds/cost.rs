@@ -1,8 +1,7 @@
-//! What one request can cost. However it is written, 64 KB of it make the process keep a bounded amount of memory, and nothing in the
-//! store; so does a page of a megabyte. How often each byte is looked at is counted by unit tests (`work::during`), because no
-//! test asserts a time.
+//! The cost of one request. 64 KB of any content use a bounded amount of memory, and nothing in the store; so does a page of a
+//! megabyte. Unit tests count how often each byte is examined (`work::during`), because no test asserts a time.
 //!
-//! Seen to fail for the names of multipart fields without `NAMES_OF_A_FIELD`.
+//! Without `NAMES_OF_A_FIELD` the tests fail for the names of multipart fields.
 
 use super::super::post_bytes;
 use super::answered;
@@ -11,14 +10,14 @@ use crate::support::scripted::reply;
 
 const MIB: usize = 1024 * 1024;
 
-/// The body of one request, as large as is read of one.
+/// The body of one request, as long as the gate reads.
 const BODY: usize = 65_500;
 
-/// What the process may take for one request after another: the manual grants `response_scan_bytes` and 512 KiB for each that is
-/// in flight, and that much again for a connection. One is in flight; the rest is the allocator's.
+/// The limit for sequential requests: the manual states `response_scan_bytes` and 512 KiB for each request in flight, and the
+/// same for a connection. One request is in flight; the rest is the allocator's.
 const MOST: usize = 12 * MIB;
 
-/// Written again and again, each of them made some reader look behind itself, or keep what it found.
+/// Repeated pieces, each of which made some parser read input again, or keep what it found.
 const PIECES: [&str; 20] = [
     "name=",
     "name=a;",
@@ -55,7 +54,7 @@ fn filled(before: &str, piece: &str, length: usize) -> Vec<u8> {
     body.into_bytes()
 }
 
-/// A gate with one worker, and what it takes when it has answered something ordinary.
+/// A gate with one worker, and its memory after an ordinary request.
 fn started(codes: &str) -> (Rig, usize) {
     let rig = Rig::with(Config {
         server: "workers = 1",
@@ -83,8 +82,8 @@ fn store(rig: &mut Rig) -> [usize; 4] {
     .map(|name| rig.gate.metric(&name))
 }
 
-/// A body, whatever it is called, at each kind of path; and the same in a query, in cookies and in credentials, as far as a head
-/// goes.
+/// A body with any media type, at each kind of path; and the same content in a query, in cookies and in credentials, up to the
+/// length of a head.
 #[test]
 fn requests_of_64_kilobytes() {
     for codes in ["handle", "upstream"] {
@@ -132,8 +131,9 @@ fn requests_of_64_kilobytes() {
     }
 }
 
-/// A page of a megabyte behind a login, which is read for a code. Fails without a bound on the forms of a page and on the length of
-/// a code (`form_post::MAX_FORMS`, `MAX_VALUE`). The others are held by the bounds on fields, places and handles together.
+/// A page of a megabyte after a login, which the gate searches for a code. Fails without a limit on the forms of a page and on
+/// the length of a code (`form_post::MAX_FORMS`, `MAX_VALUE`). For the other pages, the limits on fields, places and handles
+/// together are enough.
 #[test]
 fn pages_of_a_megabyte() {
     let (mut rig, before) = started("handle");

@@ -1,10 +1,10 @@
-//! What has to be delivered, though a server writes it otherwise than the client or somebody would like it not to be; and what
-//! looks like it and is none.
+//! Answers that must be delivered although the server writes them differently from the client, or although an attacker tries to
+//! prevent it; and answers that only look similar.
 //!
-//! Seen to fail: `redirect_uris_as_servers_write_them` without `Location::route`, `redirect::normalized` and
-//! `belongs::is_target`, `redirect_uris_with_escapes_and_parameters_of_their_own` without `redirect::in_one_spelling` and `jarm::is_response`,
-//! `what_is_another_redirect_uri` without the second arm of `belongs::out_of_band`, `stored_texts` where only
-//! handles of living sign-ins count in `concern::is_planted`.
+//! `redirect_uris_as_servers_write_them` fails without `Location::route`, `redirect::normalized` and `belongs::is_target`,
+//! `redirect_uris_with_escapes_and_their_own_parameters` without `redirect::in_one_spelling` and `jarm::is_response`,
+//! `other_redirect_uris_are_refused` without the second arm of `belongs::out_of_band`, `stored_texts` if only handles of live
+//! sign-ins count in `concern::is_planted`.
 
 use super::super::FORM;
 use super::unreadable::raw;
@@ -14,7 +14,7 @@ use crate::support::params::encode;
 use crate::support::rig::{Config, HOST, REDIRECT_URI, Rig, handle_of, request};
 use crate::support::scripted::{Shape, reply};
 
-/// What the client gets of a sign-in with this redirect URI when the upstream redirects there; and the handle of it.
+/// The client's answer in a sign-in with this redirect URI if the upstream redirects to `to`, and the handle of the sign-in.
 fn redirected(rig: &Rig, redirect_uri: &str, to: &str) -> (Response, String) {
     let authorization = rig.authorization().with("redirect_uri", redirect_uri);
     let entry = rig.entry(&authorization);
@@ -24,7 +24,7 @@ fn redirected(rig: &Rig, redirect_uri: &str, to: &str) -> (Response, String) {
     (answered(rig, &bytes, redirect(&location)), handle)
 }
 
-/// The client gets a handle there, and nothing of what the upstream said beside it is lost.
+/// The client receives a handle there, and the other parameters of the upstream stay.
 #[track_caller]
 fn is_delivered(rig: &Rig, redirect_uri: &str, to: &str) {
     let to = &to.replace("UPSTREAM", &rig.upstream.url());
@@ -44,7 +44,8 @@ fn is_delivered(rig: &Rig, redirect_uri: &str, to: &str) {
     );
 }
 
-/// Applications that keep their own addresses in the fragment, and schemes of their own whose rest a server writes small.
+/// Applications that keep their own addresses in the fragment, and private URI schemes whose rest the server writes in lower
+/// case.
 #[test]
 fn redirect_uris_as_servers_write_them() {
     let rig = Rig::new();
@@ -98,9 +99,9 @@ fn redirect_uris_as_servers_write_them() {
     }
 }
 
-/// With escapes that a server writes otherwise, and with parameters of their own that look like those of a response.
+/// With escapes that a server writes differently, and with parameters that look like those of a response.
 #[test]
-fn redirect_uris_with_escapes_and_parameters_of_their_own() {
+fn redirect_uris_with_escapes_and_their_own_parameters() {
     let rig = Rig::new();
     for (redirect_uri, to) in [
         (
@@ -140,9 +141,9 @@ fn redirect_uris_with_escapes_and_parameters_of_their_own() {
     }
 }
 
-/// Elsewhere, beside another code, or without the state of the client's sign-in.
+/// At another address, with another code next to it, or without the state of the sign-in.
 #[test]
-fn what_is_another_redirect_uri() {
+fn other_redirect_uris_are_refused() {
     let rig = Rig::new();
     for (redirect_uri, to) in [
         (
@@ -204,7 +205,7 @@ fn what_is_another_redirect_uri() {
             "http://gate.test/app/cb",
             "/app/x/../cb2?code=RAW&state=HANDLE",
         ),
-        // Without its state it cannot be told whose it is.
+        // Without its state the gate cannot identify the sign-in.
         ("http://gate.test/app/cb", "/app/cb?code=RAW"),
         (
             "http://gate.test/app/cb",
@@ -220,7 +221,7 @@ fn what_is_another_redirect_uri() {
     }
 }
 
-/// An error response in a redirect, and as a page that posts itself.
+/// An error response as a redirect, and as a page that submits itself.
 fn error_answers(parameters: &[(&str, &str)]) -> [String; 2] {
     let pairs = parameters
         .iter()
@@ -240,7 +241,7 @@ fn error_answers(parameters: &[(&str, &str)]) -> [String; 2] {
     ]
 }
 
-/// Errors have a page, and that a `code` of its own. Fails where `Check` looks for codes in what explains an error.
+/// The URI of an error page may contain a `code`. Fails if `Check` searches the explanation of an error for codes.
 #[test]
 fn errors_with_a_page_that_has_a_code() {
     let rig = Rig::new();
@@ -311,7 +312,7 @@ fn errors_with_a_page_that_has_a_code() {
     }
 }
 
-/// A text that would keep back every page which shows it: it does not come in, as long as its sign-in lives and afterwards.
+/// A text that would block every page which shows it: it is refused in a request, while its sign-in is live and afterwards.
 #[test]
 fn stored_texts() {
     let rig = Rig::new();
@@ -342,15 +343,15 @@ fn stored_texts() {
     let elsewhere = format!("https://evil.test/?code={}&state={handle}", raw(&handle));
     assert_eq!(answered(&rig, &bytes, redirect(&elsewhere)).status, 502);
     refused("over");
-    // What only shows a handle that is over, or a code, is shown.
+    // A text with only a dead handle, or only a code, passes.
     let page = format!("<p>{handle}<p>{{\"code\":\"LOGIN_ERROR\"}}");
     let answer = reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes());
     let bytes = request("GET", "/admin/log", &[], None);
     assert_eq!(answered(&rig, &bytes, answer).status, 200);
 }
 
-/// The last request of a sign-in has a body in chunks, with an empty one, or with a length; or it is the answer of another server.
-/// Fails when the end of a body in chunks is not seen, or when what comes at a listed callback is not read.
+/// The last request of a sign-in has a chunked body, an empty one, or one with a length; or it is the answer of another server.
+/// Fails if the end of a chunked body is not detected, or if requests at a listed callback are not read.
 #[test]
 fn codes_after_requests_of_any_framing() {
     let chunked = |body: &str| {

@@ -1,7 +1,7 @@
-//! The sign-in of a client that is not enforced as a way around for one that is: it begins without a challenge, and goes on under
-//! the name of the other.
+//! The sign-in of a client that is not enforced, used as a way around for one that is: it begins without a challenge, and
+//! continues under the name of the other client.
 //!
-//! Seen to fail: `continuations_that_name_another_client` when a mismatch is judged by the rule of the sign-in's client alone,
+//! `continuations_that_name_another_client` fails if a mismatch is judged by the rule of the sign-in's client alone,
 //! `answers_to_requests_of_another_client` without `is_of_other_client` in the facts of an answer.
 
 use super::super::multipart;
@@ -10,7 +10,7 @@ use super::{answered, redirect};
 use crate::support::params::{Params, encode};
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, request};
 
-/// `pub` is enforced, `lax` is only watched: as an exception, or because the default is to watch.
+/// `pub` is enforced and `lax` in report mode: because of an exception, or because that is the default.
 fn gates() -> [Rig; 2] {
     gates_with("handle")
 }
@@ -36,7 +36,7 @@ fn gates_with(codes: &str) -> [Rig; 2] {
     })
 }
 
-/// A sign-in of `lax`, without a challenge.
+/// A sign-in of `lax` without a challenge.
 fn begun(rig: &Rig) -> (String, String) {
     let lax = rig.authorization().without_challenge();
     let entry = rig.entry(&lax.with("client_id", "lax"));
@@ -44,7 +44,7 @@ fn begun(rig: &Rig) -> (String, String) {
     (entry, handle)
 }
 
-/// What names `pub`, or may.
+/// Parameters that name `pub`, or may do so.
 fn named_otherwise() -> Vec<String> {
     let redirect_uri = encode(REDIRECT_URI);
     let mut named = vec![
@@ -86,7 +86,7 @@ fn continuations_that_name_another_client() {
                 assert_eq!(rig.upstream.ledger().len(), before, "{target} {form:?}");
             }
         }
-        // In parts, behind the handle in the query.
+        // As multipart, after the handle in the query.
         let (_, handle) = begun(&rig);
         let parts = multipart(&Params::default().with("client_id", "pub"), "b");
         let before = rig.upstream.ledger().len();
@@ -98,9 +98,9 @@ fn continuations_that_name_another_client() {
     }
 }
 
-/// As its own client, and with what only its own client may not say, the sign-in goes on: it is only watched.
+/// Under its own name, and with any other parameters, the sign-in of a client in report mode continues.
 #[test]
-fn continuations_of_a_watched_client_go_on() {
+fn continuations_of_a_client_in_report_mode() {
     for rig in gates() {
         for own in [
             "",
@@ -117,7 +117,8 @@ fn continuations_of_a_watched_client_go_on() {
     }
 }
 
-/// At a path that is not listed the gate does not see an authorization request. What the server answers with is not the sign-in's.
+/// At a path that is not listed the gate does not recognise an authorization request. The server's answer does not belong to
+/// the sign-in.
 #[test]
 fn answers_to_requests_of_another_client() {
     for rig in gates() {
@@ -140,7 +141,7 @@ fn answers_to_requests_of_another_client() {
                     false,
                 ),
                 ("client_id=lax&request_uri=urn:x", false),
-                // A form of the server's own.
+                // A form of the server.
                 ("client_id=42&ok=1", true),
                 ("csrf=x&request=SIGNED&action=grant", true),
                 ("client_id=lax&response_type=code", true),
@@ -167,7 +168,7 @@ fn answers_to_requests_of_another_client() {
                 }
             }
         }
-        // And the whole of it, to the token.
+        // The complete attack, up to the token.
         let lax = rig
             .authorization()
             .without_challenge()
@@ -178,12 +179,13 @@ fn answers_to_requests_of_another_client() {
     }
 }
 
-/// Whatever the request says: an answer that leads to another client is not that of the one that began; and what cannot be read may
-/// name any client. Fails without the arm for `Leads::Away` in `Belongs::rule`, and when `Asked::rule_of` passes over what is unreadable.
+/// Whatever the request contains, an answer that leads to another client does not belong to the sign-in; and an unreadable
+/// request may name any client. Fails without the arm for `Leads::Away` in `Belongs::rule`, and if `Asked::rule_of` ignores
+/// unreadable requests.
 #[test]
 fn answers_that_may_be_another_clients() {
     for rig in gates() {
-        // Whatever the request says: an answer that leads to another client is not that of the one that began.
+        // An answer that leads to another client does not belong to the sign-in.
         for to in [
             "https://other.test/cb?code=serial-of-it",
             "https://client.test/other#access_token=SplxlOBeZQQYbYS6WxSbIA&token_type=Bearer",
@@ -194,7 +196,7 @@ fn answers_that_may_be_another_clients() {
             let response = answered(&rig, &begin, answer);
             assert_eq!(response.status, 502, "{to}: {response}");
         }
-        // What cannot be read may name any client.
+        // An unreadable request may name any client.
         for (fields, body) in [
             (
                 vec![("Content-Encoding", "gzip")],
@@ -223,10 +225,10 @@ fn answers_that_may_be_another_clients() {
     }
 }
 
-/// Where codes travel as they are: a stolen code behind codes of the thief's own, at the token endpoint and elsewhere. Fails when the
-/// first code alone decides whose rule holds.
+/// With `codes = "upstream"`: a stolen code after the attacker's own codes, at the token endpoint and elsewhere. Fails if the
+/// first code alone decides which rule applies.
 #[test]
-fn stolen_codes_behind_codes_of_a_watched_client() {
+fn stolen_codes_after_codes_of_a_client_in_report_mode() {
     for rig in gates_with("upstream") {
         let victim = rig.authorization();
         let stolen = rig.code_for(&victim);
@@ -263,15 +265,15 @@ fn stolen_codes_behind_codes_of_a_watched_client() {
                 assert_eq!(rig.upstream.ledger().len(), before, "{form}");
             }
         }
-        // Only its own: it is watched.
+        // Only its own code: the client is in report mode.
         let before = rig.upstream.ledger().len();
         rig.post("/api/ticket", &[], &format!("a={}&b={}", own[0], own[1]));
         assert_eq!(rig.upstream.ledger().len(), before + 1);
     }
 }
 
-/// Two clients that are enforced, and one may have tokens: of all that a request names, what all may have. Fails when the first name
-/// counts.
+/// Two enforced clients, of which one may have tokens: a request that names both gets only what both may have. Fails if the
+/// first name counts.
 #[test]
 fn tokens_for_one_of_two_clients_that_are_named() {
     let rig = Rig::with(Config {

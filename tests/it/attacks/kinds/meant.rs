@@ -1,10 +1,11 @@
-//! Who is meant. Only some clients are enforced; a thief writes the name of one of them as some server reads it, and the gate
-//! does not: databases compare without case, accents and trailing blanks, C ends a name at a NUL, frameworks trim.
+//! Client identifiers that some server treats as equal. Only some clients are enforced; an attacker writes the identifier of
+//! one of them in a form that the server accepts and the gate does not: databases ignore case, accents and trailing blanks, C
+//! ends a string at a NUL, frameworks trim.
 //!
-//! Seen to fail without the skeletons of `policy::namesakes`: `names_in_another_spelling`, `names_that_fold_into_others`,
-//! `credentials_in_another_spelling`. `answers_to_names_in_another_spelling` without the namesake in `Exchange::rule`,
-//! `names_in_basic_in_both_readings` when only the decoded reading counts, `codes_of_nobody_under_no_name` when a request
-//! without a client is judged by the default.
+//! `names_in_another_spelling`, `names_that_fold_into_others` and `credentials_in_another_spelling` fail without the skeletons
+//! of `policy::namesakes`; `answers_to_names_in_another_spelling` without the namesake in `Exchange::rule`;
+//! `names_in_basic_in_both_readings` if only the decoded reading counts; `unknown_codes_without_a_client` if a request without
+//! a client is judged by the default.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -19,10 +20,10 @@ use crate::support::rig::{
 };
 use crate::support::scripted::{Act, Then};
 
-/// Never issued: the upstream redeems it for nobody, and it shows up in its ledger only where it is let through.
+/// Never issued: the upstream accepts it for no client, and it appears in the ledger only if the gate forwards it.
 pub(super) const UNKNOWN: &str = "a-code-that-nobody-has-ever-seen";
 
-/// How `pub` may be written.
+/// Spellings of `pub`.
 const SPELLINGS: [&str; 22] = [
     "PUB",
     "pUb",
@@ -54,7 +55,7 @@ fn enforced(id: &str, codes: &str) -> String {
     )
 }
 
-/// Only these clients are enforced, and the others are in this mode; whom the tests call `legacy` is one of those.
+/// Only these clients are enforced, and the others, including `legacy`, are in this mode.
 fn all_but(mode: &str, ids: &[&str], attack: impl Fn(&Attacked)) {
     for codes in ["handle", "upstream"] {
         println!("mode = {mode:?}, codes = {codes:?}");
@@ -74,12 +75,12 @@ pub(super) fn only(ids: &[&str], attack: impl Fn(&Attacked)) {
     all_but("report", ids, attack);
 }
 
-/// A complete and correct request of a client of that name.
+/// A complete and correct request of this client.
 fn authorization(attacked: &Attacked, id: &str) -> Authorization {
     attacked.rig.authorization().with("client_id", id)
 }
 
-/// A token request with that code, without a verifier.
+/// A token request with this code, without a verifier.
 pub(super) fn token(id: &str, code: &str) -> Params {
     Params::default()
         .with("grant_type", "authorization_code")
@@ -88,14 +89,14 @@ pub(super) fn token(id: &str, code: &str) -> Params {
         .with("client_id", id)
 }
 
-/// A code that the upstream issued around the gate for a client of that name.
+/// A code that the upstream issued around the gate for this client.
 pub(super) fn issued_around(attacked: &Attacked, id: &str) -> String {
     let fresh = authorization(attacked, id).without_challenge();
     let answer = authorization_response(&around(&attacked.rig, &target(&fresh)), &fresh);
     answer.expect("the upstream gives a code").code().to_owned()
 }
 
-/// No sign-in: a page, or an error for the client.
+/// The answer is a page, or an error for the client, and starts no sign-in.
 #[track_caller]
 fn begins_nothing(attacked: &Attacked, bytes: &[u8]) {
     let before = attacked.rig.upstream.ledger().len();
@@ -106,7 +107,7 @@ fn begins_nothing(attacked: &Attacked, bytes: &[u8]) {
     assert_eq!(attacked.rig.upstream.ledger().len(), before, "{response}");
 }
 
-/// Somebody who means that name gets nothing without a verifier, and the upstream hears nothing of it.
+/// Requests under this identifier get no token without a verifier, and do not reach the upstream.
 #[track_caller]
 pub(super) fn protected(attacked: &Attacked, id: &str) {
     println!("{id:?}");
@@ -120,7 +121,7 @@ pub(super) fn protected(attacked: &Attacked, id: &str) {
     }
 }
 
-/// A client that nobody protects begins without a challenge, and its code goes through.
+/// A client that is not enforced starts without a challenge, and its code is redeemed.
 #[track_caller]
 fn unprotected(attacked: &Attacked, id: &str) {
     let fresh = authorization(attacked, id).without_challenge();
@@ -132,7 +133,7 @@ fn unprotected(attacked: &Attacked, id: &str) {
     assert_eq!(attacked.rig.forwarded(), before + 1, "{id}");
 }
 
-/// All are enforced, and one client may have less than the others: no tokens in the front channel, one response mode.
+/// All clients are enforced, and one has stricter limits: no tokens in the front channel, one response mode.
 #[test]
 fn names_in_another_spelling_of_a_client_that_may_ask_for_less() {
     let rig = Rig::with(Config {
@@ -157,7 +158,7 @@ fn names_in_another_spelling_of_a_client_that_may_ask_for_less() {
     attacked.check();
 }
 
-/// The last codes of `attacked` may have been anybody's; the one that it began with is still good.
+/// The later codes may have belonged to another client; the code with which `attacked` began still works.
 #[test]
 fn names_in_another_spelling() {
     only(&["pub"], |attacked| {
@@ -171,7 +172,7 @@ fn names_in_another_spelling() {
     });
 }
 
-/// The same where the others are not even looked at.
+/// The same if the others are in mode `off`.
 #[test]
 fn names_in_another_spelling_where_the_others_are_off() {
     all_but("off", &["pub"], |attacked| {
@@ -181,7 +182,7 @@ fn names_in_another_spelling_where_the_others_are_off() {
     });
 }
 
-/// Letters that change into others, or into several, with their case.
+/// Letters that change into other or several letters with their case.
 #[test]
 fn names_that_fold_into_others() {
     only(&["straße", "kirpi", "ﬁn", "Ωmega"], |attacked| {
@@ -209,7 +210,7 @@ fn names_that_fold_into_others() {
     });
 }
 
-/// Whoever has a strange name and does PKCE is served like anybody else, under that name and no other.
+/// A client with an unusual identifier that uses PKCE is served, under exactly that identifier.
 #[test]
 fn clients_with_strange_names_sign_in_with_pkce() {
     only(&["pub"], |attacked| {
@@ -235,14 +236,14 @@ fn basic(user: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:secret")))
 }
 
-/// A token request of whoever these credentials name.
+/// A token request with these credentials.
 pub(super) fn with_basic(attacked: &Attacked, user: &str, code: &str) -> Vec<u8> {
     let form = attacked.tok().without("client_id").with("code", code);
     let fields = [("Authorization", &*basic(user))];
     request("POST", "/token", &fields, Some(&form.encoded()))
 }
 
-/// Basic, where a name is form-encoded or is not, and the subject of an assertion.
+/// HTTP Basic with and without form encoding of the identifier, and the subject of an assertion.
 #[test]
 fn credentials_in_another_spelling() {
     const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -279,7 +280,7 @@ fn credentials_in_another_spelling() {
     });
 }
 
-/// An exception holds where its client writes its name in Basic as RFC 6749 says, and where it does not.
+/// An exception applies if its client encodes its identifier in Basic as RFC 6749 says, and if it does not.
 #[test]
 fn exceptions_of_clients_whose_names_are_encoded_in_basic() {
     for (id, users) in [
@@ -299,7 +300,7 @@ fn exceptions_of_clients_whose_names_are_encoded_in_basic() {
             let before = attacked.rig.forwarded();
             attacked.rig.send(&with_basic(&attacked, user, UNKNOWN));
             assert_eq!(attacked.rig.forwarded(), before + 1, "{user}");
-            // The code of another client is judged by that one's rule.
+            // The code of another client is judged by the rule of that client.
             attacked.refused(&with_basic(&attacked, user, &attacked.code), &[400]);
         }
         for user in ["erp%2540example.com", "old%2Berp", "a%20b", "pub"] {
@@ -309,7 +310,7 @@ fn exceptions_of_clients_whose_names_are_encoded_in_basic() {
     }
 }
 
-/// A code that some server trims or cuts, under the name of a client that is not enforced.
+/// A code that some server trims or cuts, under the identifier of a client that is not enforced.
 #[test]
 fn codes_in_another_spelling_under_a_lax_name() {
     only(&["pub"], |attacked| {
@@ -326,7 +327,7 @@ fn codes_in_another_spelling_under_a_lax_name() {
     });
 }
 
-/// One reading of Basic names a client that is enforced, and the other one a client that is not.
+/// One reading of Basic names an enforced client, and the other one a client that is not enforced.
 #[test]
 fn names_in_basic_in_both_readings() {
     only(&["pub", "my+app", "my%2Fapp"], |attacked| {
@@ -341,17 +342,17 @@ fn names_in_basic_in_both_readings() {
     });
 }
 
-/// Escapes in Basic that a strict decoder refuses, and a loose one takes for what it can. Fails when such credentials have only
-/// their literal reading.
+/// Escapes in Basic that a strict decoder refuses, and a lenient one decodes in part. Fails if such credentials only have their
+/// literal reading.
 #[test]
-fn names_in_basic_with_escapes_that_are_wrong() {
+fn names_in_basic_with_invalid_escapes() {
     only(&["pub"], |attacked| {
         let around = issued_around(attacked, "pub");
         for user in [
             "pub%00%zz",
             "+p%55b%20%00%",
             "p%75b%00legacy%0",
-            // What is not UTF-8: a server may drop it, or read it as Latin-1.
+            // Bytes that are not UTF-8: a server may drop them, or read them as Latin-1.
             "p%75b%00%ff",
             "p%75b%ff",
             "p%fcb",
@@ -369,9 +370,9 @@ fn names_in_basic_with_escapes_that_are_wrong() {
     });
 }
 
-/// A code that may be anybody's, in a request that names nobody.
+/// A code of unknown origin, in a request that names no client.
 #[test]
-fn codes_of_nobody_under_no_name() {
+fn unknown_codes_without_a_client() {
     only(&["pub"], |attacked| {
         let around = issued_around(attacked, "pub");
         for code in [&*around, UNKNOWN] {
@@ -386,7 +387,7 @@ fn codes_of_nobody_under_no_name() {
     });
 }
 
-/// What the client of a sign-in gets whose answer has these parameters.
+/// The client's answer if its sign-in is answered with these parameters.
 fn answer_to(attacked: &Attacked, authorization: &Authorization, with: &str) -> Response {
     let (begin, state) = if attacked.handles {
         let entry = attacked.rig.entry(authorization);
@@ -402,7 +403,7 @@ fn answer_to(attacked: &Attacked, authorization: &Authorization, with: &str) -> 
     attacked.rig.get(&begin)
 }
 
-/// A sign-in that was begun under such a name is judged by the stricter rule to its end: a token in place of the code, two codes.
+/// A sign-in under such an identifier is judged by the stricter rule up to its end: a token in place of the code, two codes.
 #[test]
 fn answers_to_names_in_another_spelling() {
     only(&["pub"], |attacked| {

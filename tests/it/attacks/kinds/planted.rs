@@ -1,9 +1,9 @@
-//! Planted codes. A thief has a code of somebody else's and a sign-in of their own, and gets the server to put both into one
-//! answer: an open redirector, a page to go back to, a header field. A code that came with the request is none that the server
-//! has issued, and one that was ever bound is bound to nobody else.
+//! Planted codes. An attacker has a victim's code and their own sign-in, and makes the server put both into one answer: with an
+//! open redirect, a return page, a header field. A code that came with the request was not issued by the answer, and a code
+//! that was ever bound is not bound to another sign-in.
 //!
-//! Seen to fail when `Sent::may_hold` says no (`codes_in_another_encoding`, `codes_behind_the_part_that_is_read`), without the
-//! digests that the store remembers of bound codes (`codes_that_are_bound_already`).
+//! Fails if `Sent::may_hold` says no (`codes_in_another_encoding`, `codes_behind_the_part_that_is_read`), and without the
+//! digests of bound codes in the store (`codes_that_are_already_bound`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -18,14 +18,14 @@ use crate::support::rig::{
 };
 use crate::support::scripted::{Shape, reply};
 
-/// Of somebody else, and never bound here: it left in a shape that the gate does not know, or around it.
+/// A victim's code that was never bound here: it left in a carrier that the gate does not know, or around the gate.
 pub(super) const STOLEN: &str = "4/0-stolen_from+somebody=else.x~y";
 
-/// A sign-in of the thief's own, as far as the login.
+/// The attacker's own sign-in, up to the login.
 pub(super) struct Thief<'a> {
     attacked: &'a Attacked,
     authorization: Authorization,
-    /// What its answer has as `state`.
+    /// The `state` of its answer.
     state: String,
     cookie: String,
 }
@@ -56,12 +56,12 @@ impl<'a> Thief<'a> {
         }
     }
 
-    /// Where the server would send the browser with that code.
+    /// The server's redirect to the client with this code.
     fn url(&self, code: &str) -> String {
         format!("{REDIRECT_URI}?code={}&state={}", encode(code), self.state)
     }
 
-    /// The server sends it there after this request.
+    /// The server redirects there after this request.
     fn answered(&self, bytes: &[u8], code: &str) -> Response {
         answered(&self.attacked.rig, bytes, redirect(&self.url(code)))
     }
@@ -75,7 +75,7 @@ impl<'a> Thief<'a> {
         request("POST", "/go", &fields, Some(body))
     }
 
-    /// The code is not delivered, or the request does not even arrive; and it is worth nothing to the thief.
+    /// The code is not delivered, or the request is refused; and the attacker cannot redeem it.
     #[track_caller]
     pub(super) fn gets_nothing(&self, bytes: &[u8], code: &str) {
         let response = self.answered(bytes, code);
@@ -86,7 +86,7 @@ impl<'a> Thief<'a> {
         self.attacked.refused_form("/token", &[], &form, &[400]);
     }
 
-    /// The thief's own login goes on.
+    /// The attacker's own login continues.
     #[track_caller]
     fn signs_in(&self, bytes: &[u8]) {
         let code = format!("up-own-code-{}", self.state);
@@ -115,7 +115,7 @@ pub(super) fn both(attack: impl Fn(&Attacked)) {
     }
 }
 
-/// Each of these holds the code, and no handle: what is refused for a handle beside a code is another matter.
+/// Each of these contains the code and no handle: a handle next to a code is refused for another reason.
 fn encodings(code: &str) -> Vec<String> {
     let url = format!("{REDIRECT_URI}?code={}", encode(code));
     let twice = percent(&percent(code));
@@ -140,7 +140,7 @@ fn encodings(code: &str) -> Vec<String> {
     all
 }
 
-/// A whole URL that was escaped and then put into base64, where the code looks the same when it is escaped.
+/// A complete URL that was escaped and then encoded in base64. The code itself needs no escapes.
 #[test]
 fn codes_in_escaped_urls_in_base64() {
     const PLAIN: &str = "stolen-from_somebody.else~0123456789";
@@ -160,10 +160,10 @@ fn codes_in_escaped_urls_in_base64() {
     });
 }
 
-/// A request with the code somewhere.
+/// A request with the code in some place.
 type Place<'a> = &'a dyn Fn(&Thief<'_>) -> Vec<u8>;
 
-/// In a query, a path, a cookie, `Referer`, fields that vendors have, credentials.
+/// In a query, a path, a cookie, `Referer`, vendors' fields, credentials.
 #[test]
 fn codes_in_another_encoding() {
     both(|attacked| {
@@ -190,7 +190,7 @@ fn codes_in_another_encoding() {
     });
 }
 
-/// In a body of any type.
+/// In a body of any media type.
 #[test]
 fn codes_in_bodies() {
     both(|attacked| {
@@ -252,8 +252,7 @@ fn codes_in_bodies() {
     });
 }
 
-/// In bodies that servers decode before they read them: compressed, in wide letters, in parts that are encoded, or in base64 whose
-/// inside is escaped once more.
+/// In bodies that servers decode first: compressed, in UTF-16, in encoded parts, or in base64 with escapes inside.
 #[test]
 fn codes_in_bodies_that_servers_decode() {
     both(|attacked| {
@@ -312,7 +311,7 @@ fn codes_in_bodies_that_servers_decode() {
     });
 }
 
-/// What was not read of a body may hold any code: where nobody waits for its end, and where it is a picture.
+/// The unread part of a body may contain any code: if the gate does not wait for its end, and if it is an image.
 #[test]
 fn codes_behind_the_part_that_is_read() {
     both(|attacked| {
@@ -328,7 +327,7 @@ fn codes_behind_the_part_that_is_read() {
             let bytes = thief.post(kind, &body);
             thief.gets_nothing(&bytes, STOLEN);
         }
-        // In chunks it says nothing of its length.
+        // A chunked body does not declare its length.
         let thief = Thief::begin(attacked);
         let fields = [
             ("Cookie", &*thief.cookie),
@@ -342,10 +341,10 @@ fn codes_behind_the_part_that_is_read() {
     });
 }
 
-/// A code of the victim's that was bound, in every carrier, for the same client and for another one, before it is redeemed and
-/// afterwards. The victim's sign-in does not die of it.
+/// A victim's code that was bound, in every carrier, for the same client and for another one, before and after it is redeemed.
+/// The victim's sign-in stays valid.
 #[test]
-fn codes_that_are_bound_already() {
+fn codes_that_are_already_bound() {
     both(|attacked| {
         let (raw, rig) = (attacked.raw(), &attacked.rig);
         let plant = |authorization: Authorization, shape: &str| {
@@ -383,7 +382,7 @@ fn codes_that_are_bound_already() {
                 plant(rig.authorization().with("client_id", "other"), shape);
             }
         };
-        // Two attempts to guess the verifier are not enough to burn the code; none of these is one.
+        // Two wrong verifiers do not burn the code; none of these requests counts as one.
         plant(rig.authorization(), "query");
         assert_token(&rig.redeem(&attacked.authorization, &attacked.code));
         attacked.spent.set(true);

@@ -1,6 +1,7 @@
-//! Request objects: what is inside may be about anybody, whoever stands beside them. They are judged by the strictest rule.
+//! Request objects: their content may be about any client, whichever client the request names next to it. They are judged by
+//! the strictest rule.
 //!
-//! Seen to fail when `Fresh::read` takes the rule of the client that stands beside them.
+//! Fails if `Fresh::read` uses the rule of the named client.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +10,7 @@ use super::super::Attacked;
 use crate::support::params::{Params, encode};
 use crate::support::rig::{Config, REDIRECT_URI, Rig, request};
 
-/// Beside a client that is not enforced, where `pub` is: whoever the others are, and where it is one exception.
+/// With a client that is not enforced, and `pub` enforced: by default, and with `lax` as the only exception.
 pub(super) fn beside_a_lax_client(attack: impl Fn(&Attacked)) {
     let client = |id: &str, mode: &str, codes: &str| {
         let until = if mode == "enforce" {
@@ -34,7 +35,7 @@ pub(super) fn beside_a_lax_client(attack: impl Fn(&Attacked)) {
                 tables: &exception,
                 ..Config::default()
             });
-            // Whoever is off has the upstream's own codes.
+            // A client in mode `off` gets the upstream's own codes.
             let attacked = Attacked::sign_in(rig.unguarded(), codes == "handle");
             attack(&attacked);
             attacked.check();
@@ -42,7 +43,7 @@ pub(super) fn beside_a_lax_client(attack: impl Fn(&Attacked)) {
     }
 }
 
-/// A JWT about `pub` without a signature, one with, one that is encrypted, and two that are none.
+/// JWTs about `pub`: without a signature, signed, encrypted, and two malformed ones.
 pub(super) fn objects(more: &str) -> [String; 5] {
     let claims = format!(
         "{{\"client_id\":\"pub\",\"response_type\":\"code\",\"redirect_uri\":\"{REDIRECT_URI}\"{more}}}"
@@ -63,7 +64,7 @@ const BESIDE: [&str; 3] = [
     "client_id=lax&response_type=code&state=s&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&",
 ];
 
-/// Nothing begins, in the query or in a form; where both say something it is refused for that.
+/// No sign-in starts, with the object in the query or in a form; an object in both is refused for that reason.
 #[track_caller]
 pub(super) fn begins_nothing(attacked: &Attacked, query: &str, expected: &[u16]) {
     let get = request("GET", &format!("/authorize?{query}"), &[], None);
@@ -71,7 +72,7 @@ pub(super) fn begins_nothing(attacked: &Attacked, query: &str, expected: &[u16])
     attacked.refused_form("/authorize", &[], query, expected);
 }
 
-/// An object in a query and in a form, beside nobody, beside a lax client in full, and beside half a request.
+/// An object in a query and in a form: alone, with the complete request of a lax client, and with half a request.
 #[test]
 fn objects_beside_a_lax_client() {
     beside_a_lax_client(|attacked| {
@@ -86,7 +87,7 @@ fn objects_beside_a_lax_client() {
     });
 }
 
-/// A request that was pushed, by way of the gate or around it: who is in it stands in no query.
+/// A pushed request, through the gate or around it: its client is not in the query.
 #[test]
 fn pushed_requests_beside_a_lax_client() {
     beside_a_lax_client(|attacked| {
@@ -112,7 +113,7 @@ fn pushed_requests_beside_a_lax_client() {
     });
 }
 
-/// An object in a document that is called a form.
+/// An object in a document with the media type of a form.
 #[test]
 fn objects_in_documents() {
     beside_a_lax_client(|attacked| {
@@ -127,8 +128,8 @@ fn objects_in_documents() {
     });
 }
 
-/// An object beside what makes the request one that cannot be read: it may still be about `pub`. The objects of two parts
-/// of a request say nothing about each other. Fails in `Heard::rule` without the question for an object.
+/// An object in a request that cannot be read for another reason: it may still be about `pub`. Objects in two parts of a
+/// request are independent. Fails without the question for an object in `Heard::rule`.
 #[test]
 fn objects_in_requests_that_cannot_be_read() {
     beside_a_lax_client(|attacked| {
@@ -165,9 +166,10 @@ fn objects_in_requests_that_cannot_be_read() {
     });
 }
 
-/// Without an object a client that is not enforced signs in without a challenge, and a consent form has a field of that name.
+/// Without an object a client that is not enforced signs in without a challenge, and a consent form has a field named
+/// `request`.
 #[test]
-fn what_is_no_request_object_goes_on() {
+fn requests_without_an_object_pass() {
     beside_a_lax_client(|attacked| {
         let lax = attacked.rig.authorization().without_challenge();
         let lax = lax.with("client_id", "lax");

@@ -1,8 +1,7 @@
-//! Answers that name no sign-in and lead away with a code, a token or a signed response: the server has dropped the `state`, or
-//! never had one. In whatever part, under whatever name, in whatever form, and by whatever method and path.
+//! Answers to another origin with a code, a token or a signed response, but without a sign-in: the server has dropped the
+//! `state`, or never had one. In any part, under any name, in any form, and by any method and path.
 //!
-//! Seen to fail: each group without the part of `answer::stray` that its comment names, and where it names another part, without
-//! that one.
+//! Each group fails without the part of `judge::stray` that its comment names, or without the other function that it names.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -27,7 +26,7 @@ fn is_kept(response: &Response, shown: &[u8]) {
     assert_eq!(response.status, 502, "{shown}: {text}");
 }
 
-/// With both kinds of codes, on the authorization path and behind a login.
+/// With both kinds of codes, on the authorization path and after a login.
 fn all_are_kept(answers: &[Vec<u8>]) {
     for codes in ["handle", "upstream"] {
         let rig = Rig::pkce(&format!("codes = \"{codes}\"")).unguarded();
@@ -43,7 +42,7 @@ fn all_are_kept(answers: &[Vec<u8>]) {
     }
 }
 
-fn all_go_out(answers: &[Vec<u8>]) {
+fn all_pass(answers: &[Vec<u8>]) {
     let rig = Rig::new().unguarded();
     for answer in answers {
         for bytes in [
@@ -57,7 +56,7 @@ fn all_go_out(answers: &[Vec<u8>]) {
     }
 }
 
-/// Names that some client takes for `code` (`lookalike`), in parts that some client takes for parameters.
+/// Names that some client reads as `code` (`lookalike`), in parts that some client reads as parameters.
 #[test]
 fn codes_under_other_names_without_a_state() {
     let mut answers = Vec::new();
@@ -84,8 +83,8 @@ fn codes_under_other_names_without_a_state() {
     all_are_kept(&answers);
 }
 
-/// In a part that cannot be read: too many pairs, a BOM, bytes that are no text, a NUL, escapes that are none, overlong ones.
-/// Fails without `Part::read_loosely`.
+/// In a part that the gate cannot read: too many pairs, a BOM, bytes that are not UTF-8, a NUL, invalid escapes, overlong
+/// encodings. Fails without `Part::read_loosely`.
 #[test]
 fn codes_in_parts_that_cannot_be_read_without_a_state() {
     let mut answers = Vec::new();
@@ -120,10 +119,10 @@ fn codes_in_parts_that_cannot_be_read_without_a_state() {
     all_are_kept(&answers);
 }
 
-/// What browsers show: the page beside an empty `Location`, or beside a status whose `Location` they do not follow. Fails without
-/// `is_followed` in `read::location`.
+/// Pages that browsers show: next to an empty `Location`, or next to a status whose `Location` they do not follow. Fails
+/// without `is_followed` in `read::location`.
 #[test]
-fn pages_beside_a_location_that_nobody_follows() {
+fn pages_next_to_a_location_that_browsers_ignore() {
     let form = format!(
         "<form method=post action=\"{REDIRECT_URI}\"><input name=code value=\"{RAW}\"></form>"
     );
@@ -141,7 +140,7 @@ fn pages_beside_a_location_that_nobody_follows() {
     }
     all_are_kept(&answers);
     let rig = Rig::new();
-    // With a handle it is an answer like others, or none.
+    // With a handle it is an ordinary answer, or not an answer.
     let begun = Begun::on(&rig);
     let form = form.replace(
         "</form>",
@@ -152,8 +151,8 @@ fn pages_beside_a_location_that_nobody_follows() {
     assert!(!response.to_string().contains(RAW), "{response}");
 }
 
-/// By each method that reaches the upstream, at the paths of metadata and of tokens, too. Fails where these have an answer of
-/// their own (`metadata::handle`, `token::other_answer`).
+/// By each method that reaches the upstream, also at the paths of metadata and of the token endpoint. Fails if these handle
+/// answers separately (`metadata::handle`, `token::other_answer`).
 #[test]
 fn answers_at_every_path_and_by_every_method() {
     let metadata = "/.well-known/openid-configuration";
@@ -220,8 +219,8 @@ pub(super) fn jwt(payload: &str) -> String {
     format!("{header}.{payload}.c2lnbmF0dXJl")
 }
 
-/// Signed and encrypted responses (JARM), whose `state` is inside: without a handle, at a client, at an application behind the
-/// gate, beside a handle that is live or dead. Fails without `Carried::signed_credential`.
+/// Signed and encrypted responses (JARM), with their `state` inside: without a handle, to a client, to an application behind
+/// the gate, next to a live or dead handle. Fails without `Carried::signed_credential`.
 #[test]
 fn signed_responses() {
     let encrypted = format!(
@@ -282,7 +281,7 @@ fn signed_responses() {
     }
 }
 
-/// Under names that some client takes for `response`, in a redirect and in a form. Fails where names are compared exactly
+/// Under names that some client reads as `response`, in a redirect and in a form. Fails if names are compared exactly
 /// (`jarm::is_name`).
 #[test]
 fn signed_responses_under_other_names() {
@@ -333,9 +332,9 @@ fn signed_responses_under_other_names() {
     }
 }
 
-/// What else is called `response`: the answer of a passkey, of a captcha, of a device; and an error in a JWT.
+/// Other parameters named `response`: the answer of a passkey, of a captcha, of a device; and an error in a JWT.
 #[test]
-fn what_is_no_signed_response_goes_out() {
+fn other_responses_pass() {
     let mut answers = Vec::new();
     for response in [
         "",
@@ -355,11 +354,11 @@ fn what_is_no_signed_response_goes_out() {
             ));
         }
     }
-    all_go_out(&answers);
+    all_pass(&answers);
 }
 
-/// Forms of other shapes: names that fold, other controls than `<input>`, fields and buttons apart from their form, and more forms
-/// than any page has. Fails without `form_post::Reader`.
+/// Forms of other shapes: names that some client reads as `code`, other controls than `<input>`, fields and buttons outside
+/// their form, and more forms than any page has. Fails without `form_post::Reader`.
 #[test]
 fn forms_of_other_shapes() {
     let mut answers = Vec::new();
@@ -416,7 +415,7 @@ fn forms_of_other_shapes() {
         }
     }
     all_are_kept(&answers);
-    all_go_out(&[
+    all_pass(&[
         page(
             "200 OK",
             "<form action=/coupon><select name=code><option value=ABCD1234></select></form>",
@@ -442,7 +441,7 @@ fn forms_of_other_shapes() {
     ]);
 }
 
-/// Codes that browsers are sent away with by themselves. Fails without `leftovers::redirects`.
+/// Codes in addresses to which browsers go by themselves. Fails without `leftovers::redirects`.
 #[test]
 fn codes_in_refresh_without_a_state() {
     let mut answers = Vec::new();
@@ -458,7 +457,7 @@ fn codes_in_refresh_without_a_state() {
         }
     }
     all_are_kept(&answers);
-    all_go_out(&[
+    all_pass(&[
         reply("200 OK", &[("Refresh", "5")], b""),
         reply(
             "200 OK",
@@ -474,7 +473,7 @@ fn codes_in_refresh_without_a_state() {
     ]);
 }
 
-/// Tokens that lead away by other means than a redirect. Fails without `leftovers::strays`.
+/// Tokens that leave for another origin without a redirect. Fails without `leftovers::strays`.
 #[test]
 fn tokens_that_lead_away() {
     let mut answers = Vec::new();
@@ -525,7 +524,7 @@ fn tokens_that_lead_away() {
     answers.push(redirect(&format!("{REDIRECT_URI}#x#id_token={TOKEN}")));
     all_are_kept(&answers);
     let own = format!("http://{HOST}/files/1?access_token={TOKEN}&expires_in=60");
-    all_go_out(&[
+    all_pass(&[
         reply("201 Created", &[("Location", &own)], b""),
         reply(
             "200 OK",
@@ -557,11 +556,11 @@ fn tokens_that_lead_away() {
     ]);
 }
 
-/// Parameters of servers that are none of ours: nested, short, or at home.
+/// Parameters of other servers: nested, short, or on the server's own origin.
 #[test]
-fn what_is_no_response_goes_out() {
+fn other_parameters_pass() {
     let nested = "https%3A%2F%2Fshop.test%2F%3Fcode%3DSUMMER2026";
-    all_go_out(&[
+    all_pass(&[
         redirect(&format!("https://partner.test/?next={nested}")),
         redirect(&format!(
             "https://partner.test/authorize?response_type=code&client_id=abcdefgh1&redirect_uri={nested}"

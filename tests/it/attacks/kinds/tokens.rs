@@ -1,8 +1,8 @@
-//! Tokens that nobody asked for: one leaves in the front channel only for a sign-in that began here, of a client whose rule
-//! allows that very word.
+//! Unrequested tokens: a token leaves in the front channel only for a sign-in that began here, of a client that may have this
+//! type of token.
 //!
-//! Seen to fail in `answer::stray` when what leads home passes with any token (`tokens_to_the_server_itself`), without
-//! `answer::may_have_tokens` (`tokens_in_place_of_others`), and when names are compared exactly (`tokens_under_other_names`).
+//! Fails if `judge::stray` lets any token pass to the server's own origin (`tokens_to_the_server_itself`), without
+//! `judge::may_have_tokens` (`tokens_in_place_of_others`), and if names are compared exactly (`tokens_under_other_names`).
 
 use super::{answered, redirect};
 use crate::support::http::Response;
@@ -17,7 +17,7 @@ fn client(id: &str, keys: &str) -> String {
     )
 }
 
-/// Gates that enforce PKCE for `pub`, whatever else is configured.
+/// Gates that enforce PKCE for `pub`, with different other settings.
 fn gates() -> Vec<Rig> {
     let lax = [
         String::new(),
@@ -59,7 +59,7 @@ pub(super) fn form(action: &str, names: &[&str]) -> Vec<u8> {
     reply("200 OK", &[("Content-Type", "text/html")], page.as_bytes())
 }
 
-/// Requests that begin nothing here, at paths that somebody forgot and in forms, with every mixture of response types.
+/// Requests that start no sign-in here, at forgotten paths and in forms, with every mixture of response types.
 fn nothing_begun() -> Vec<Vec<u8>> {
     let mut requests = Vec::new();
     for types in [
@@ -82,7 +82,7 @@ fn nothing_begun() -> Vec<Vec<u8>> {
     requests
 }
 
-/// To a redirect URI at the server's own origin, where an application lives behind the same gate.
+/// To a redirect URI on the server's own origin, where an application is behind the same gate.
 #[test]
 fn tokens_to_the_server_itself() {
     for rig in gates() {
@@ -147,7 +147,7 @@ fn tokens_under_other_names() {
     }
 }
 
-/// Whoever began with one response type gets no token of another, in a redirect or in a form, at home or away.
+/// A sign-in with one response type gets no token of another, in a redirect or a form, on the same or another origin.
 #[test]
 fn tokens_in_place_of_others() {
     let tables = client(
@@ -218,7 +218,7 @@ fn tokens_in_place_of_others() {
 /// Status, fields, body.
 type Answer = (&'static str, Vec<(&'static str, String)>, String);
 
-/// Answers with a token that nobody asked for. `STATE` and `SERIAL` are to be filled in.
+/// Answers with an unrequested token. `STATE` and `SERIAL` are placeholders.
 fn with_token(token: &str) -> Vec<Answer> {
     let field = |name, value: &str| vec![(name, value.to_owned())];
     let page = |body: String| ("200 OK", field("Content-Type", "text/html"), body);
@@ -275,7 +275,7 @@ fn with_token(token: &str) -> Vec<Answer> {
     answers
 }
 
-/// A sign-in that begins: its target, and the state that the upstream sees.
+/// A sign-in: its target, and the state that the upstream receives.
 fn begun(rig: &Rig, codes: &str) -> (String, String) {
     let authorization = rig.authorization();
     if codes == "handle" {
@@ -287,8 +287,8 @@ fn begun(rig: &Rig, codes: &str) -> (String, String) {
     (target(&authorization), state)
 }
 
-/// Tokens are opaque: one may be short, and look like words. Fails where tokens have to look like codes, and (beside a code that
-/// goes out as it came) without the leftovers in `bind`.
+/// Tokens are opaque: one may be short, and look like words. Fails if tokens must look like codes, and (next to a code that
+/// passes unchanged) without the leftovers in `bind`.
 #[test]
 fn tokens_of_a_few_letters() {
     for codes in ["handle", "upstream"] {
@@ -329,9 +329,9 @@ fn tokens_of_a_few_letters() {
     }
 }
 
-/// Parameters of the server's own: a link for a password that is to be set anew has a token in it, too.
+/// Parameters of the server: a link to reset a password contains a token, too.
 #[test]
-fn what_is_no_token_of_oauth_goes_out() {
+fn other_tokens_pass() {
     for rig in gates() {
         for location in [
             format!("/reset?access_token={TOKEN}"),
@@ -353,8 +353,9 @@ fn what_is_no_token_of_oauth_goes_out() {
     }
 }
 
-/// With handles a sign-in that is over has no token, either, though it asked for one and its client may. Where only this client is
-/// enforced, too. Fails where `bind::refuse` lets a sign-in live on, and where `Belongs::rule` takes the default for what is dead.
+/// With handles, a sign-in that has ended gets no token, although it asked for one and its client may have it. Also if only
+/// this client is enforced. Fails if `bind::refuse` keeps the sign-in, and if `Belongs::rule` uses the default for a dead
+/// handle.
 #[test]
 fn tokens_for_sign_ins_that_are_over() {
     let types = "response_types = [\"code\", \"token\"]";
@@ -388,7 +389,7 @@ fn tokens_for_sign_ins_that_are_over() {
             assert_eq!(response.status, 502, "{response}");
         }
     }
-    // Without its handle it is nobody's.
+    // Without its handle it belongs to no sign-in.
     let rig = Rig::pkce(types);
     let bytes = request("POST", "/login", &[], Some("user=u"));
     let answer = redirect(&format!("{REDIRECT_URI}#access_token={TOKEN}"));

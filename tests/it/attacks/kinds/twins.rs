@@ -1,9 +1,8 @@
-//! Twins: when a code is replaced, no other spelling of it leaves in the same answer. Only where codes are handles; elsewhere the
-//! code itself travels.
+//! Twins: when a code is replaced, no other encoding of it leaves in the same answer. Only with `codes = "handle"`; otherwise
+//! the code itself leaves.
 //!
-//! Seen to fail without the look for twins in `bind::bind`: at what is written anew, for those in the same `Location` or page
-//! (`twins_in_a_location`, `twins_in_a_page`), at the other fields for `twins_in_other_fields`. Each encoding without its part of
-//! `spelling::twins`.
+//! Fails without the search for twins in `bind::bind`: in rewritten carriers for `twins_in_a_location` and `twins_in_a_page`,
+//! in other fields for `twins_in_other_fields`. Each encoding fails without its part of `spelling::twins`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -14,7 +13,7 @@ use crate::support::params::{encode, unguessable};
 use crate::support::rig::{REDIRECT_URI, Rig};
 use crate::support::scripted::reply;
 
-/// A code that has to be escaped, and one that never is; no two are alike.
+/// A code that needs escapes, and one that does not; each is new.
 fn codes() -> [String; 2] {
     let [first, second] = [unguessable(), unguessable()].map(|word| word.replace('-', "x"));
     [format!("4/0A+{first}=~.{second}:Op"), first + &second]
@@ -31,7 +30,7 @@ fn each_twin(attack: impl Fn(&Begun<'_>, &str, &str)) {
     }
 }
 
-/// Wrapped, as mail and PEM do with base64.
+/// Wrapped in lines, as base64 is in mail and PEM.
 fn in_lines(text: &str, width: usize, end: &str) -> String {
     let lines = text.as_bytes().chunks(width);
     let lines: Vec<_> = lines
@@ -40,7 +39,7 @@ fn in_lines(text: &str, width: usize, end: &str) -> String {
     lines.join(end)
 }
 
-/// The code in other spellings.
+/// Other encodings of the code.
 fn twins(code: &str) -> Vec<String> {
     let hexadecimal = |c: char| format!("&#x{:X};", u32::from(c));
     let bare = |c: char| format!("&#{:07}", u32::from(c));
@@ -79,7 +78,7 @@ fn twins(code: &str) -> Vec<String> {
     all
 }
 
-/// Neither the code nor a twin of it is in what the client gets, and it is a refusal.
+/// The answer is a refusal, and contains neither the code nor a twin.
 #[track_caller]
 fn stopped(begun: &Begun<'_>, code: &str, answer: Vec<u8>) {
     let shown = answer.escape_ascii().to_string();
@@ -88,7 +87,7 @@ fn stopped(begun: &Begun<'_>, code: &str, answer: Vec<u8>) {
     clean(&response, code);
 }
 
-/// Nothing is left of the code in any spelling that these tests know.
+/// The answer contains the code in no encoding that these tests know.
 #[track_caller]
 pub(super) fn clean(response: &Response, code: &str) {
     let received = response.to_string();
@@ -99,7 +98,7 @@ pub(super) fn clean(response: &Response, code: &str) {
     }
 }
 
-/// A good answer that has this behind it, as the upstream would send it.
+/// The `Location` of a successful answer, with `tail` appended.
 fn location(begun: &Begun<'_>, code: &str, tail: &str) -> String {
     let code = encode(code);
     format!("{REDIRECT_URI}?code={code}&state={}{tail}", begun.handle)
@@ -122,7 +121,7 @@ fn page(begun: &Begun<'_>, code: &str, more: &str) -> String {
     )
 }
 
-/// In the query and in the fragment. A parameter whose value is the code has it replaced, under whatever name.
+/// In the query and in the fragment. A parameter whose value is the code is replaced, whatever its name.
 #[test]
 fn twins_in_a_location() {
     for tail in [
@@ -161,7 +160,7 @@ fn twins_in_a_location() {
     }
 }
 
-/// In cookies, in fields that browsers know and in others, beside a `Location` and beside a page.
+/// In cookies, in fields that browsers know and in others, next to a `Location` and next to a page.
 #[test]
 fn twins_in_other_fields() {
     for (name, value) in [
@@ -213,7 +212,7 @@ fn twins_in_a_page() {
     }
 }
 
-/// An answer with this line that says how it went, and twins wherever else something may stand around an answer.
+/// An answer with this status line, and twins in every part around it.
 pub(super) fn surrounded(begun: &Begun<'_>, code: &str, (status, twin): (&str, &str)) -> Vec<u8> {
     let answer = format!(
         "HTTP/1.1 103 Early Hints\r\nLink: <https://client.test/{twin}>; rel=preload\r\n\r\n\
@@ -225,7 +224,7 @@ pub(super) fn surrounded(begun: &Begun<'_>, code: &str, (status, twin): (&str, &
     answer.into_bytes()
 }
 
-/// Trailers, interim answers and the body of a redirect: none of it goes out. Fails without `headers::forget_body`.
+/// Trailers, interim answers and the body of a redirect are dropped. Fails without `headers::forget_body`.
 #[test]
 fn twins_around_an_answer() {
     each_twin(|begun, code, twin| {
@@ -235,9 +234,9 @@ fn twins_around_an_answer() {
     });
 }
 
-/// What only looks like an encoding of the code is none, and goes out.
+/// Texts that only look like an encoding of the code pass.
 #[test]
-fn what_is_no_twin_goes_out() {
+fn texts_that_only_resemble_a_code_pass() {
     let rig = Rig::new();
     for code in codes() {
         let begun = Begun::on(&rig);

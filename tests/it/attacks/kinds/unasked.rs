@@ -1,6 +1,6 @@
-//! Tokens, codes and signed responses that answer a request, or lead away, in other ways than a redirect with its parameters.
+//! Tokens, codes and signed responses that leave in other ways than in the parameters of a redirect.
 //!
-//! Seen to fail: each group without the mechanism that its comment names.
+//! Each group fails without the check that its comment names.
 
 use super::answered;
 use super::strays::jwt;
@@ -15,7 +15,7 @@ fn document(kind: &str, body: &str) -> Vec<u8> {
     reply("200 OK", &[("Content-Type", kind)], body.as_bytes())
 }
 
-/// Documents with a token of which nothing else says whose it is.
+/// Documents with a token, and nothing else that identifies a sign-in.
 fn documents() -> Vec<Vec<u8>> {
     [
         ("application/json", r#"{"id_token":"TOKEN"}"#),
@@ -42,7 +42,7 @@ fn documents() -> Vec<Vec<u8>> {
     .into()
 }
 
-/// A gate with this in `[upstream.pkce]`, and what asks for a sign-in there, as it reaches the upstream.
+/// A gate with these keys in `[upstream.pkce]`, and the target of an authorization request as it reaches the upstream.
 fn first_requests(response_type: &str) -> Vec<(Rig, String)> {
     let types = "response_types = [\"code\", \"token\"]";
     ["", "entry = \"rewrite\"", "codes = \"upstream\""]
@@ -65,8 +65,8 @@ fn first_requests(response_type: &str) -> Vec<(Rig, String)> {
         .collect()
 }
 
-/// In answer to the authorization request itself, also where that is the one that its entry was redirected to. Fails where only
-/// `Asked::begun` is one (`Asked::authorization`).
+/// In answer to the authorization request itself, also after the redirect of its entry. Fails if only `Asked::begun` counts
+/// (`Asked::authorization`).
 #[test]
 fn documents_with_tokens_in_answer_to_an_authorization_request() {
     for answer in documents() {
@@ -77,9 +77,9 @@ fn documents_with_tokens_in_answer_to_an_authorization_request() {
     }
 }
 
-/// What a login page asks for is its own, with the handle and without; and whoever asked for a token gets it.
+/// Documents that a login page requests pass, with and without the handle; and a client that asked for a token gets it.
 #[test]
-fn documents_with_tokens_that_go_out() {
+fn documents_with_tokens_that_pass() {
     for answer in documents() {
         let (rig, first) = first_requests("code").remove(0);
         let state = format!("state={}", handle_of(&first));
@@ -95,7 +95,7 @@ fn documents_with_tokens_that_go_out() {
         }
         for (rig, first) in first_requests("token") {
             let response = answered(&rig, &request("GET", &first, &[], None), answer.clone());
-            // That very token.
+            // Exactly that token.
             if answer.escape_ascii().to_string().contains("id_token") {
                 is_kept(&response, "another token than the one that was asked for");
             } else {
@@ -105,7 +105,7 @@ fn documents_with_tokens_that_go_out() {
     }
 }
 
-/// A page that sends the browser there by itself, and the field that does the same.
+/// A page with a `Refresh`, and the header field.
 fn refreshes(url: &str) -> [Vec<u8>; 4] {
     let escaped = url.replace('&', "&amp;").replace('"', "&quot;");
     let page = |page: &str| document("text/html", page);
@@ -121,7 +121,7 @@ fn refreshes(url: &str) -> [Vec<u8>; 4] {
     ]
 }
 
-/// What answers a sign-in, and what comes behind a login.
+/// In answer to the authorization request, and after a login.
 fn each_answer(answers: &[Vec<u8>], check: impl Fn(&Response, &str)) {
     for (rig, first) in first_requests("code") {
         for answer in answers {
@@ -136,8 +136,9 @@ fn each_answer(answers: &[Vec<u8>], check: impl Fn(&Response, &str)) {
     }
 }
 
-/// By a `Refresh`, as by a `Location`: a token that stands alone, a token at the server itself where only a client reads it, a
-/// signed response, and what stands behind a blank or a quote. Fails without `leftovers::redirects`, and each for its part of it.
+/// By a `Refresh`, as by a `Location`: a token alone, a token to the server itself in a fragment (which only a client reads), a
+/// signed response, and addresses with blanks and quotes. Fails without `leftovers::redirects`, and each case without its part
+/// of it.
 #[test]
 fn refreshes_to_a_client() {
     let signed = jwt(r#"{"code":"RAW-of-nobody"}"#);
@@ -175,7 +176,7 @@ fn refreshes_to_a_client() {
 }
 
 #[test]
-fn refreshes_that_go_out() {
+fn refreshes_that_pass() {
     let mut answers = Vec::new();
     for url in [
         "",
@@ -199,7 +200,7 @@ fn refreshes_that_go_out() {
     });
 }
 
-/// In the address that a form posts to, whatever stands in its fields. Fails without `FormPost::has_credential_in_action`.
+/// In the address to which a form posts, whatever its fields contain. Fails without `FormPost::says_in_address`.
 #[test]
 fn forms_that_post_to_an_address_with_a_code() {
     let signed = jwt(r#"{"code":"RAW-of-nobody"}"#);
@@ -250,8 +251,8 @@ fn forms_that_post_to_an_address_with_a_code() {
     });
 }
 
-/// A sign-in that asked for an `id_token` beside its code gets no access token, wherever one stands. Fails when any token that was
-/// asked for lets all tokens out.
+/// A sign-in that asked for an `id_token` with its code gets no access token, in any place. Fails if one requested token
+/// permits all tokens.
 #[test]
 fn access_tokens_for_a_sign_in_that_asked_for_another_token() {
     let rig = Rig::with(Config {
@@ -288,7 +289,7 @@ fn access_tokens_for_a_sign_in_that_asked_for_another_token() {
                 );
             }
         }
-        // Beside a good answer.
+        // Next to a successful answer.
         for field in ["X-Next", "Refresh"] {
             let authorization = rig.authorization().with("response_type", asked);
             let entry = rig.entry(&authorization);

@@ -1,15 +1,17 @@
-//! Answers that cannot be read and hold a handle of ours, live or dead, do not leave beside a code: neither the first time nor the
-//! third.
+//! Answers that the gate cannot read and that contain one of its handles, live or dead, do not leave with a code, however often
+//! they arrive.
 //!
-//! Seen to fail without `leftovers::leftovers`: all of these. Where only live handles count there: `dead_handles`. Where only pages of
-//! status 2xx are read, only the first Content-Type counts, or any Content-Encoding makes a page unreadable: the test of that name.
+//! All tests fail without `leftovers::leftovers`; `dead_handles` if only live handles count there. If only pages with status
+//! 2xx are read, only the first Content-Type counts, or any Content-Encoding makes a page unreadable, the test of that name
+//! fails.
 
 use super::{Begun, answered, redirect};
 use crate::support::http::Response;
 use crate::support::rig::{REDIRECT_URI, Rig, request};
 use crate::support::scripted::{Act, Then, reply};
 
-/// The upstream's code for the sign-in of a handle. It comes for no other one, or it would be refused for that.
+/// The upstream's code for the sign-in of this handle. It is used for no other sign-in, which would be refused for another
+/// reason.
 pub(super) fn raw(handle: &str) -> String {
     format!("up-{}", handle.chars().rev().collect::<String>())
 }
@@ -21,9 +23,9 @@ const ELSEWHERE: &str = "<form action=https://evil.test/cb><input name=code valu
                          <input name=state value=HANDLE></form>";
 const DOCUMENT: &str = r#"{"a":[{"code":"RAW"}],"state":"HANDLE"}"#;
 
-/// An answer in which `RAW` and `HANDLE` stand for themselves.
+/// The answer with its placeholders `RAW` and `HANDLE` replaced.
 pub(super) fn filled(answer: &[u8], handle: &str) -> Vec<u8> {
-    // Latin-1: every byte is a character, and comes back as that byte.
+    // As Latin-1 every byte is one character, and is restored as the same byte.
     let text: String = answer.iter().copied().map(char::from).collect();
     let text = text.replace("RAW", &raw(handle)).replace("HANDLE", handle);
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -41,7 +43,7 @@ pub(super) fn filled(answer: &[u8], handle: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The code does not leave. `true`: because the answer was refused.
+/// The code does not leave. Returns whether the answer was refused.
 #[track_caller]
 fn is_stopped(begun: &Begun<'_>, response: &Response, answer: &[u8]) -> bool {
     let shown = answer.escape_ascii();
@@ -50,7 +52,7 @@ fn is_stopped(begun: &Begun<'_>, response: &Response, answer: &[u8]) -> bool {
     if response.status == 502 {
         return true;
     }
-    // A page is a page, whatever its status.
+    // A page is read whatever its status.
     let mut read = Response::parse(response.raw.clone());
     if read.header("location").is_none() {
         read.status = 200;
@@ -59,7 +61,7 @@ fn is_stopped(begun: &Begun<'_>, response: &Response, answer: &[u8]) -> bool {
     false
 }
 
-/// This answer is refused wherever it comes, each time; or it is read, and then its code is replaced.
+/// The answer is refused in every place, each time; or the gate reads it and replaces its code.
 #[track_caller]
 fn never_leaves(rig: &Rig, answer: &[u8]) {
     let begun = Begun::on(rig);
@@ -68,7 +70,7 @@ fn never_leaves(rig: &Rig, answer: &[u8]) {
         let again = rig.get(&begun.entry);
         assert_eq!(again.status, 400, "the sign-in is over: {again}");
     }
-    // Behind the login the server remembers whose turn it is, and the request says nothing.
+    // After the login the server remembers the sign-in, and the request does not name it.
     let begun = Begun::on(rig);
     let filled_in = filled(answer, &begun.handle);
     let bytes = request("POST", "/login/done", &[], Some("password=x"));
@@ -93,7 +95,7 @@ fn page(status: &str, kind: &str, body: &str) -> Vec<u8> {
     reply(status, &[("Content-Type", kind)], body.as_bytes())
 }
 
-/// In Latin-1, and in bytes that are nothing at all: what is left of the code is searched for in the bytes of the answer.
+/// In Latin-1, and in bytes that are no encoding: the test searches the bytes of the answer for the code.
 #[test]
 fn locations_in_other_bytes() {
     let rig = Rig::new();
@@ -124,7 +126,7 @@ fn locations_in_other_bytes() {
                 let shown = received.escape_ascii().to_string();
                 assert!(!shown.contains(&raw(&begun.handle)), "{location}: {shown}");
                 let status = received.get(9..12).unwrap_or_default();
-                // Read as bytes it is an answer like others; or it is none. The second time it is a code that has its sign-in.
+                // The gate reads the bytes as an ordinary answer, or refuses it. The second time, the code is already bound.
                 let expected = [&b"302"[..], b"303", b"502", b"400"];
                 assert!(expected.contains(&status), "{location}: {shown}");
             }
@@ -133,7 +135,7 @@ fn locations_in_other_bytes() {
     }
 }
 
-/// With any status, and with what stands for a `Location` where there is none.
+/// With any status, and with other fields in place of `Location`.
 #[test]
 fn statuses() {
     let url = "https://client.test/cb?code=RAW&state=HANDLE";
@@ -185,7 +187,7 @@ fn statuses() {
     all_of(answers);
 }
 
-/// Codings that nobody has, and several accounts of what a body is.
+/// Invalid content codings, and contradictory fields about the body.
 #[test]
 fn codings_and_types() {
     let mut answers = Vec::new();
@@ -232,7 +234,7 @@ fn codings_and_types() {
     all_of(answers);
 }
 
-/// Text, XML, pictures with scripts, scripts, tables, streams of documents.
+/// Text, XML, SVG, scripts, tables, streams of documents.
 #[test]
 fn other_texts() {
     all_of([
@@ -289,7 +291,7 @@ fn other_texts() {
     ]);
 }
 
-/// Documents that say it with escapes, in pieces, in a string, or in a form.
+/// Documents with escapes, in pieces, in a string, or in a form.
 #[test]
 fn other_documents() {
     all_of([
@@ -322,7 +324,7 @@ fn other_documents() {
     ]);
 }
 
-/// A sign-in that is over has a handle that is still known by its checksum, in whatever shape it comes, and however often.
+/// After a sign-in has ended, its handle is still recognised by its checksum, in every carrier, however often it arrives.
 #[test]
 fn dead_handles() {
     let rig = Rig::new();
@@ -372,9 +374,9 @@ fn dead_handles() {
     }
 }
 
-/// A handle without a code is a login that goes on, and a code without a handle belongs to nobody.
+/// A handle without a code is a login in progress, and a code without a handle belongs to no sign-in.
 #[test]
-fn what_holds_only_one_of_both_goes_out() {
+fn answers_with_only_a_handle_or_only_a_code_pass() {
     let rig = Rig::new();
     for body in [LINK, FORM, DOCUMENT] {
         for (word, other) in [("RAW", ""), ("HANDLE", "a-state-of-the-servers-own")] {

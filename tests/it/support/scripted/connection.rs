@@ -1,4 +1,4 @@
-//! One connection: reads requests, writes them down, does what the script says.
+//! One connection: reads requests, records them, and answers as the script says.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use super::{Act, Received, Shared, Stream, Then, reset};
 use crate::support::wire::{Framing, end_of_body, end_of_head, field};
 
-/// Serves until the script or the other side ends it.
+/// Serves until the script or the peer ends the connection.
 pub(super) fn serve(shared: &Shared, number: usize, tcp: TcpStream) {
     let control = tcp.try_clone().expect("a socket can be shared");
     let mut reader = Reader {
@@ -30,7 +30,7 @@ pub(super) fn serve(shared: &Shared, number: usize, tcp: TcpStream) {
     }
 }
 
-/// `None`: the other side is gone.
+/// `None`: the peer has closed the connection.
 fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) -> Option<Then> {
     let framing = Framing::of_request(&head);
     let closes =
@@ -88,7 +88,7 @@ impl Reader {
         }
     }
 
-    /// Shows what has come of the body, again and again, until it is complete.
+    /// Calls `show` with the part of the body that has arrived, until it is complete.
     fn body(&mut self, framing: Framing, mut show: impl FnMut(&[u8], bool)) -> Option<()> {
         loop {
             if let Some(end) = end_of_body(framing, &self.buffered) {

@@ -1,4 +1,4 @@
-//! The most permissive OAuth server imaginable.
+//! The maximally permissive OAuth server.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Received, json as json_reply, reply};
 use crate::support::params::{Params, s256, unguessable};
 
-/// How an authorization response looks.
+/// The form of an authorization response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// As `response_mode` and `response_type` say: a 302 with a query or a fragment, or a form_post page.
@@ -17,7 +17,7 @@ pub(crate) enum Shape {
     Query(u16),
     /// The same with the parameters in the fragment.
     Fragment(u16),
-    /// A redirect that says it all again in an HTML body, as many frameworks do.
+    /// A redirect that repeats the link in an HTML body, as many frameworks do.
     QueryAndBody,
     /// A form that posts itself.
     FormPost,
@@ -33,17 +33,17 @@ pub(crate) enum Shape {
     Script,
     /// A `Refresh` field.
     Refresh,
-    /// A login page that posts to its own URL; a code for whatever POST comes.
+    /// A login page that posts to its own URL; any POST gets a code.
     Login,
 }
 
-/// A request that came with a code.
+/// A request that contained a code.
 #[derive(Clone, Debug)]
 pub(crate) struct Redemption {
     pub(crate) code: String,
     /// The `nonce` of the authorization request that the code was issued for.
     pub(crate) nonce: Option<String>,
-    /// The challenge that the upstream got with that.
+    /// The challenge that the upstream received with that request.
     pub(crate) challenge: Option<String>,
     pub(crate) plain: bool,
     pub(crate) request: Received,
@@ -54,7 +54,7 @@ pub(super) struct Server {
     pub(super) shape: Shape,
     pub(super) next_codes: VecDeque<String>,
     issued: Vec<Issued>,
-    /// What came with each `state`: pages that carry a request on may name nothing else.
+    /// The parameters that came with each `state`: the requests of later pages may contain the state only.
     sign_ins: BTreeMap<String, Params>,
     pub(super) tokens: Vec<String>,
     pub(super) redemptions: Vec<Redemption>,
@@ -93,7 +93,7 @@ impl Server {
             .collect()
     }
 
-    /// Writes a redemption down, if the request is one: a code stands in it as it is, or decoded once or twice.
+    /// Records the request if it is a redemption: if it contains a code, as it is or decoded once or twice.
     pub(super) fn note(&mut self, received: &Received) -> bool {
         if self.issued.is_empty() {
             return false;
@@ -129,7 +129,7 @@ impl Server {
                 return true;
             };
             vouched.swap_remove(index);
-            // A gate that strips PKCE shows neither; one that forwards it shows both.
+            // A gate that strips PKCE forwards neither; one that forwards PKCE forwards both.
             let params = all_params(&redemption.request);
             let transform = |verifier: &str| {
                 if redemption.plain {
@@ -264,7 +264,7 @@ fn form_post(target: &str, answer: &Params) -> String {
     )
 }
 
-/// Query and form, the last of each name; whatever does not decode is read as it stands.
+/// Query and form, the last value of each name; what cannot be decoded stays as it is.
 fn all_params(received: &Received) -> Params {
     let content = received.content();
     let pairs = received.query().as_bytes().split(|&byte| byte == b'&');
@@ -278,7 +278,7 @@ fn all_params(received: &Received) -> Params {
     params
 }
 
-/// Percent-decoding that takes whatever comes.
+/// Percent-decoding that accepts invalid escapes.
 fn decoded(mut rest: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let [first, tail @ ..] = rest {

@@ -1,4 +1,4 @@
-//! One request as it came.
+//! One request as it was received.
 
 use crate::support::params::Params;
 use crate::support::wire::{Framing, dechunked, field, fields};
@@ -9,9 +9,9 @@ pub(crate) struct Received {
     pub(crate) connection: usize,
     /// Request line and fields, with the empty line.
     pub(crate) head: Vec<u8>,
-    /// The body in its framing, as far as it has come.
+    /// The body with its framing, as far as it has arrived.
     pub(crate) body: Vec<u8>,
-    /// Whether that is all of it.
+    /// Whether the body is complete.
     pub(crate) complete: bool,
 }
 
