@@ -52,7 +52,6 @@ use crate::network::Network;
 use record::{Code, Fate, Record as _, SignIn, Stage};
 use sync::atomic::{AtomicU64, Ordering};
 use tables::Tables;
-use usage::Holder;
 
 pub(crate) use entropy::random;
 
@@ -101,11 +100,6 @@ impl MemoryStore {
         {
             return Ok(held);
         }
-        let holder = Holder {
-            client: Some(pending.client),
-            network: tables.usage.name(network),
-        };
-        let room = tables.room(holder, SignIn::weight_of(pending), &settings, now)?;
         let (stage, lifetime, queue) = if place == Place::Entry {
             let lifetime = UNFOLLOWED.min(settings.pending);
             (Stage::Unfollowed, lifetime, &tables.queues.unfollowed)
@@ -120,14 +114,15 @@ impl MemoryStore {
                 (handle.digest(), Held::Handle(handle))
             }
         };
+        let room = SignIn::room_of(pending, tables.usage.name(network));
+        tables.make_room(room, &settings, now)?;
         let make = || {
             let asked = tables.applications.share(pending);
             let deadline = now.after(lifetime);
-            Ok(SignIn::new(pending, asked, holder.network, stage, deadline))
+            Ok(SignIn::new(pending, asked, room, stage, deadline))
         };
         match tables.sign_ins.add(queue, key, meet, make) {
             Ok(replaced) => {
-                room.keep();
                 if stage == Stage::Unfollowed {
                     tables.counts.unfollowed.fetch_add(1, Ordering::Relaxed);
                 }
@@ -137,9 +132,14 @@ impl MemoryStore {
                 tables.drop_some(queue, &tables.sign_ins, now);
                 Ok(held)
             }
-            // A fresh handle that is there already was not drawn at random.
-            Err(_) if place != Place::Digest(key) => Err(StoreError::Entropy),
-            Err(instead) => Ok(instead),
+            Err(instead) => {
+                tables.usage.remove(room);
+                match place {
+                    Place::Digest(_) => Ok(instead),
+                    // A fresh handle that is there already was not drawn at random.
+                    Place::Handle | Place::Entry => Err(StoreError::Entropy),
+                }
+            }
         }
     }
 

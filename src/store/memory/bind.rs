@@ -107,7 +107,7 @@ fn add(
         }
     };
     let settings = tables.settings.load();
-    let mut kept = None;
+    let mut of = None;
     let met = |there: &mut Code| {
         let instead = if again {
             Bound::Digest
@@ -120,15 +120,16 @@ fn add(
         let origin = take(tables, sign_in, new.now).map_err(|instead| Stop::Not(Ok(instead)))?;
         let asked = Arc::clone(&origin.asked);
         let code = Code::new(new.code, origin, new.now.after(settings.code));
-        let (holder, weight) = code.held();
-        let room = tables.usage.add_code(holder, weight, &settings);
         // A code that nobody redeems makes room when it expires.
         let refuse = |met| match met {
             Met::Limit(limit) => tables.refuse(limit, settings.code),
             Met::Rate(wait) => tables.refuse(Limit::Rate, wait),
         };
-        let room = room.map_err(|met| Stop::Not(Err(refuse(met))))?;
-        kept = Some((room, asked));
+        if let Some(room) = code.room() {
+            let counted = tables.usage.add_code(room, &settings, new.now);
+            counted.map_err(|met| Stop::Not(Err(refuse(met))))?;
+        }
+        of = Some(asked);
         Ok(code)
     };
     let replaced = tables.codes.add(&tables.queues.codes, key, met, make)?;
@@ -136,8 +137,7 @@ fn add(
         tables.account_for(&*replaced);
     }
     tables.drop_some(&tables.queues.codes, &tables.codes, new.now);
-    let (room, asked) = kept.ok_or(Stop::Not(Ok(Bound::Unknown)))?;
-    room.keep();
+    let asked = of.ok_or(Stop::Not(Ok(Bound::Unknown)))?;
     Ok((bound, asked))
 }
 

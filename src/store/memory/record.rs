@@ -8,7 +8,7 @@ use zeroize::Zeroize as _;
 
 use super::sync::RwLock;
 use super::sync::atomic::AtomicUsize;
-use super::usage::{Counts, Holder, NetworkName, weight};
+use super::usage::{Counts, NetworkName, Room, weight};
 use crate::clock::Timestamp;
 use crate::flow::{BoundCode, ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
@@ -19,8 +19,8 @@ pub(super) trait Record {
     /// From this moment on the record counts as expired.
     fn deadline(&self) -> Timestamp;
 
-    /// Who holds how much room as long as the record exists. `None`: it takes none.
-    fn room(&self) -> Option<(Holder, usize)>;
+    /// The room that it takes as long as it exists. `None`: it takes none.
+    fn room(&self) -> Option<Room>;
 
     /// Which number counts it. `None`: the length of its table does.
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize>;
@@ -60,15 +60,15 @@ impl SignIn {
     pub(super) fn new(
         pending: &PendingAuthorization,
         asked: Arc<Asked>,
-        network: NetworkName,
+        room: Room,
         stage: Stage,
         deadline: Timestamp,
     ) -> Self {
         Self {
             deadline,
             stage,
-            weight: u32::try_from(Self::weight_of(pending)).unwrap_or(u32::MAX),
-            network,
+            weight: u32::try_from(room.weight).unwrap_or(u32::MAX),
+            network: room.network,
             asked,
             challenge: pending.challenge.clone(),
             browser: pending.browser,
@@ -76,15 +76,21 @@ impl SignIn {
         }
     }
 
-    /// How much room a pending authorization takes.
-    pub(super) fn weight_of(pending: &PendingAuthorization) -> usize {
+    /// The room that a pending authorization takes.
+    pub(super) fn room_of(pending: &PendingAuthorization, network: NetworkName) -> Room {
         let texts = [
             pending.state.as_str(),
             pending.response_type.as_deref(),
             pending.response_mode.as_deref(),
         ];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
-        weight(size_of::<Self>() + plain(pending.challenge.as_ref()) + texts)
+        let weight = weight(size_of::<Self>() + plain(pending.challenge.as_ref()) + texts);
+        let client = Some(pending.client);
+        Room {
+            weight,
+            client,
+            network,
+        }
     }
 
     pub(super) fn read(&self) -> PendingAuthorization {
@@ -137,11 +143,12 @@ impl Record for SignIn {
         self.deadline
     }
 
-    fn room(&self) -> Option<(Holder, usize)> {
-        let weight = usize::try_from(self.weight).unwrap_or(usize::MAX);
-        let client = Some(self.asked.client);
-        let network = self.network;
-        Some((Holder { client, network }, weight))
+    fn room(&self) -> Option<Room> {
+        Some(Room {
+            weight: usize::try_from(self.weight).unwrap_or(usize::MAX),
+            client: Some(self.asked.client),
+            network: self.network,
+        })
     }
 
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
@@ -235,15 +242,6 @@ impl Code {
         (self.raw, self.challenge) = (None, None);
     }
 
-    /// Who holds how much room. A client's share is of sign-ins: the codes of some must not keep others from beginning.
-    pub(super) fn held(&self) -> (Holder, usize) {
-        let holder = Holder {
-            client: None,
-            network: self.network,
-        };
-        (holder, self.weight.into())
-    }
-
     /// Tells the claim of this code from that of a later one under the same key, whose deadline is another one.
     pub(super) fn fence(&self) -> u64 {
         self.deadline.as_millis()
@@ -255,8 +253,13 @@ impl Record for Code {
         self.deadline
     }
 
-    fn room(&self) -> Option<(Holder, usize)> {
-        Some(self.held())
+    fn room(&self) -> Option<Room> {
+        // A client's share is of sign-ins: the codes of some must not keep others from beginning.
+        Some(Room {
+            weight: self.weight.into(),
+            client: None,
+            network: self.network,
+        })
     }
 
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
@@ -282,7 +285,7 @@ impl Record for Trace {
         self.deadline
     }
 
-    fn room(&self) -> Option<(Holder, usize)> {
+    fn room(&self) -> Option<Room> {
         None
     }
 

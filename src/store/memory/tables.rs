@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use super::record::{Applications, Code, Record, SignIn, Stage, Trace};
 use super::sync::atomic::{AtomicUsize, Ordering};
 use super::table::{Due, Queue, Table};
-use super::usage::{Counts, Holder, Met, Room, Usage};
+use super::usage::{Counts, Met, Room, Usage};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 use crate::store::settings::{Limit, Settings};
@@ -70,22 +70,21 @@ impl Tables {
         }
     }
 
-    /// Room for a sign-in of that weight. At capacity, what has expired makes room at once; and then those sign-ins that were never
+    /// Counts a new sign-in. At capacity, what has expired makes room at once; and then those sign-ins that were never
     /// continued, the oldest first: where a share is used up, those of its holder alone.
-    pub(super) fn room(
+    pub(super) fn make_room(
         &self,
-        holder: Holder,
-        weight: usize,
+        room: Room,
         settings: &Settings,
         now: Timestamp,
-    ) -> Result<Room<'_>, StoreError> {
+    ) -> Result<(), StoreError> {
         loop {
-            let (limit, wait) = match self.usage.begin(holder, weight, settings, now) {
-                Ok(room) => return Ok(room),
+            let (limit, wait) = match self.usage.begin(room, settings, now) {
+                Ok(()) => return Ok(()),
                 Err(Met::Rate(wait)) => (Limit::Rate, wait),
                 Err(Met::Limit(_)) if self.drop_with_room(now) > 0 => continue,
-                Err(Met::Limit(limit)) if self.evict(limit, holder) => continue,
-                Err(Met::Limit(limit)) => (limit, self.wait(limit, holder, settings, now)),
+                Err(Met::Limit(limit)) if self.evict(limit, room) => continue,
+                Err(Met::Limit(limit)) => (limit, self.wait(limit, room, settings, now)),
             };
             return Err(self.refuse(limit, wait));
         }
@@ -188,7 +187,7 @@ impl Tables {
     }
 
     /// Whether there was a sign-in to evict.
-    fn evict(&self, limit: Limit, holder: Holder) -> bool {
+    fn evict(&self, limit: Limit, room: Room) -> bool {
         let queue = &self.queues.unfollowed;
         let mut passed = Vec::new();
         let mut evicted = 0;
@@ -196,8 +195,7 @@ impl Tables {
             let is_it = |sign_in: &SignIn| {
                 sign_in.stage == Stage::Unfollowed && sign_in.deadline == due.deadline
             };
-            let is_others =
-                |sign_in: &mut SignIn| is_it(sign_in) && !counts(limit, holder, sign_in);
+            let is_others = |sign_in: &mut SignIn| is_it(sign_in) && !counts(limit, room, sign_in);
             if self.sign_ins.with(due.key, is_others) == Some(true) {
                 continue;
             }
@@ -217,7 +215,7 @@ impl Tables {
     }
 
     /// How long it takes until there is room for more of that holder's.
-    fn wait(&self, limit: Limit, holder: Holder, settings: &Settings, now: Timestamp) -> Duration {
+    fn wait(&self, limit: Limit, room: Room, settings: &Settings, now: Timestamp) -> Duration {
         let Queues {
             unfollowed,
             sign_ins,
@@ -225,9 +223,9 @@ impl Tables {
             ..
         } = &self.queues;
         let first = [
-            first(unfollowed, &self.sign_ins, limit, holder),
-            first(sign_ins, &self.sign_ins, limit, holder),
-            first(codes, &self.codes, limit, holder),
+            first(unfollowed, &self.sign_ins, limit, room),
+            first(sign_ins, &self.sign_ins, limit, room),
+            first(codes, &self.codes, limit, room),
         ];
         // When none of the oldest is the holder's, it is known when all records are over.
         let first = first.into_iter().flatten().min();
@@ -254,7 +252,7 @@ impl Tables {
                 + self.codes.bytes()
                 + self.traces.bytes()
                 + queues.iter().sum::<usize>()
-                + self.applications.bytes(self.usage.clients())
+                + self.applications.bytes(self.usage.holders())
                 + self.usage.bytes(),
             refused: self.counts.refused.load(Ordering::Relaxed),
             evicted: self.counts.evicted.load(Ordering::Relaxed),
@@ -267,11 +265,11 @@ fn first<R: Record>(
     queue: &Queue,
     table: &Table<R>,
     limit: Limit,
-    holder: Holder,
+    room: Room,
 ) -> Option<Timestamp> {
     let is_one = |due: &Due| {
         let found = table.with(due.key, |record| {
-            record.deadline() == due.deadline && counts(limit, holder, record)
+            record.deadline() == due.deadline && counts(limit, room, record)
         });
         found == Some(true)
     };
@@ -280,14 +278,14 @@ fn first<R: Record>(
 }
 
 /// Whether a record takes room of what is used up.
-fn counts(limit: Limit, holder: Holder, record: &impl Record) -> bool {
-    let Some((of, _)) = record.room() else {
+fn counts(limit: Limit, room: Room, record: &impl Record) -> bool {
+    let Some(of) = record.room() else {
         return false;
     };
     match limit {
         Limit::Capacity => true,
-        Limit::Client => of.client == holder.client,
-        Limit::Network | Limit::Rate => of.network == holder.network,
+        Limit::Client => of.client == room.client,
+        Limit::Network | Limit::Rate => of.network == room.network,
     }
 }
 

@@ -21,14 +21,13 @@ fn make() -> (Store, ManualClock) {
 }
 
 /// Of the tables, clients and networks.
-fn entries(store: &MemoryStore) -> [usize; 5] {
+fn entries(store: &MemoryStore) -> [usize; 4] {
     let tables = &store.tables;
     [
         tables.sign_ins.len(),
         tables.codes.len(),
         tables.traces.len(),
-        tables.usage.clients(),
-        tables.usage.networks(),
+        tables.usage.holders(),
     ]
 }
 
@@ -281,7 +280,7 @@ fn memory_is_freed_after_a_flood() {
     clock.advance(settings().pending + settings().code + GRACE);
     store.sweep();
     let after = store.statistics();
-    assert_eq!(entries(&store), [0; 5]);
+    assert_eq!(entries(&store), [0; 4]);
     assert!(after.bytes - before < 100_000, "{after:?}");
 }
 
@@ -340,7 +339,7 @@ fn concurrent_threads_leave_no_record_and_no_count_behind() {
     store.sweep();
     let left = store.statistics();
     assert_eq!((left.pending, left.codes, left.tombstones), (0, 0, 0));
-    assert_eq!(entries(&store), [0; 5]);
+    assert_eq!(entries(&store), [0; 4]);
     // Nothing is counted that is not there: the whole store can be filled again.
     let share = roomy().capacity * 9 / 10;
     for _ in 0..share {

@@ -36,19 +36,35 @@ pub(super) fn weight(bytes: usize) -> usize {
 
 /// Four bytes of a keyed hash of a network, or zero. Networks that meet in one name, by chance only, share one share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct NetworkName(pub(super) u32);
+pub(super) struct NetworkName(u32);
 
 impl NetworkName {
     /// The name of sign-ins whose network is not known: they have no share.
-    pub(super) const NONE: Self = Self(0);
+    const NONE: Self = Self(0);
 }
 
-/// Whose room a record takes.
+/// The room that a record takes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Holder {
+pub(super) struct Room {
+    pub(super) weight: usize,
     /// `None`: it counts for no client.
     pub(super) client: Option<Digest>,
     pub(super) network: NetworkName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Client(Digest),
+    Network(NetworkName),
+}
+
+/// What one holder has.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    weight: usize,
+    /// Of a network: when as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the
+    /// generic cell rate algorithm: one number says how much of the burst is used up).
+    due: u64,
 }
 
 /// What a new record would exceed.
@@ -63,9 +79,7 @@ pub(super) enum Met {
 pub(super) struct Usage {
     /// Weights of all sign-ins and codes.
     total: AtomicUsize,
-    /// Weights of each client's sign-ins.
-    clients: DashMap<Digest, usize, RandomState>,
-    networks: DashMap<NetworkName, Share, RandomState>,
+    shares: DashMap<Holder, Share, RandomState>,
     names: RandomState,
 }
 
@@ -78,47 +92,11 @@ pub(super) struct Counts {
     pub(super) evicted: AtomicU64,
 }
 
-/// What one network has.
-#[derive(Debug, Clone, Copy, Default)]
-struct Share {
-    weight: usize,
-    /// When as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the generic cell
-    /// rate algorithm: one number says how much of the burst is used up).
-    due: u64,
-}
-
-/// Room for one record, given back unless it is kept. It is counted before the record is there: whatever drops a record must
-/// find it counted.
-#[must_use = "room that is not kept is given back at once"]
-pub(super) struct Room<'a> {
-    usage: &'a Usage,
-    holder: Holder,
-    weight: usize,
-    /// What the network's rate gets back, in microseconds.
-    interval: u64,
-}
-
-impl Room<'_> {
-    /// The record is there.
-    pub(super) fn keep(mut self) {
-        self.weight = 0;
-    }
-}
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        if self.weight > 0 {
-            self.usage.end(self.holder, self.weight, self.interval);
-        }
-    }
-}
-
 impl Usage {
     pub(super) fn new() -> Self {
         Self {
             total: AtomicUsize::new(0),
-            clients: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
-            networks: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            shares: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             names: RandomState::default(),
         }
     }
@@ -130,159 +108,118 @@ impl Usage {
         })
     }
 
-    /// Room for a new sign-in.
-    pub(super) fn begin(
-        &self,
-        holder: Holder,
-        weight: usize,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<Room<'_>, Met> {
+    /// Counts a new sign-in, before it is there: whatever drops a record must find it counted.
+    pub(super) fn begin(&self, room: Room, settings: &Settings, now: Timestamp) -> Result<(), Met> {
         let interval = 1_000_000 / u64::from(settings.network_rate.max(1));
-        let now = now.as_millis().saturating_mul(1000);
-        // Before anything is evicted for it: a network that begins too many must not drive out others.
-        self.change(holder.network, |network| {
-            let due = network.due.max(now).saturating_add(interval);
-            let early = due.saturating_sub(now.saturating_add(micros(BURST)));
-            if early > 0 {
-                return Err(Met::Rate(Duration::from_micros(early)));
-            }
-            network.add(weight, settings.network_share())?;
-            network.due = due;
-            Ok(())
-        })?;
-        self.count(holder, weight, 1, settings, interval)
+        self.add(room, 1, settings, interval, now)
     }
 
-    /// Room for a code of a sign-in that was let in.
+    /// Counts a new code of a sign-in that was let in.
     pub(super) fn add_code(
         &self,
-        holder: Holder,
-        weight: usize,
+        room: Room,
         settings: &Settings,
-    ) -> Result<Room<'_>, Met> {
-        let share = settings.network_share().saturating_mul(WITH_CODES);
-        self.change(holder.network, |network| network.add(weight, share))?;
-        self.count(holder, weight, WITH_CODES, settings, 0)
+        now: Timestamp,
+    ) -> Result<(), Met> {
+        self.add(room, WITH_CODES, settings, 0, now)
     }
 
-    /// A record is gone.
-    pub(super) fn remove(&self, (holder, weight): (Holder, usize)) {
-        self.end(holder, weight, 0);
+    /// A record is gone, or was not added.
+    pub(super) fn remove(&self, room: Room) {
+        self.total.fetch_sub(room.weight, Ordering::Relaxed);
+        self.leave(Holder::Network(room.network), room.weight, 0);
+        if let Some(client) = room.client {
+            self.leave(Holder::Client(client), room.weight, 0);
+        }
     }
 
     /// Gives memory back after a flood of clients and networks.
     pub(super) fn shrink(&self) {
-        if self.clients.capacity() > 4096 && self.clients.len() < self.clients.capacity() / 16 {
-            self.clients.shrink_to_fit();
-        }
-        if self.networks.capacity() > 4096 && self.networks.len() < self.networks.capacity() / 16 {
-            self.networks.shrink_to_fit();
+        if self.shares.capacity() > 4096 && self.holders() < self.shares.capacity() / 16 {
+            self.shares.shrink_to_fit();
         }
     }
 
     /// Memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.clients.capacity() * 8 / 7 * (size_of::<(Digest, usize)>() + 1)
-            + self.networks.capacity() * 8 / 7 * (size_of::<(NetworkName, Share)>() + 1)
+        self.shares.capacity() * 8 / 7 * (size_of::<(Holder, Share)>() + 1)
     }
 
-    /// How many clients have sign-ins.
-    pub(super) fn clients(&self) -> usize {
-        self.clients.len()
+    /// How many clients and networks have records.
+    pub(super) fn holders(&self) -> usize {
+        self.shares.len()
     }
 
-    /// Counts a record whose network has counted it already, unless there are too many: so many `times` the capacity.
-    fn count(
+    /// Counts a record, unless there are too many: so many `times` the capacity, and a network's share of it.
+    fn add(
         &self,
-        holder: Holder,
-        weight: usize,
+        room: Room,
         times: usize,
         settings: &Settings,
         interval: u64,
-    ) -> Result<Room<'_>, Met> {
+        now: Timestamp,
+    ) -> Result<(), Met> {
+        let Room {
+            weight, network, ..
+        } = room;
+        let now = now.as_millis().saturating_mul(1000);
+        let network = Holder::Network(network);
+        let share = settings.network_share().saturating_mul(times);
+        // Before anything is evicted for it: a network that begins too many must not drive out others.
+        self.join(network, weight, (share, Limit::Network), interval, now)?;
         let capacity = settings.capacity.saturating_mul(times);
         // The last record may be a heavy one: room for it alone would be asked for in vain again and again.
         let more = |total| (total < capacity).then_some(total + weight);
         let total = &self.total;
-        if total
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_err()
-        {
-            self.leave(holder.network, weight, interval);
+        let relaxed = Ordering::Relaxed;
+        if total.fetch_update(relaxed, relaxed, more).is_err() {
+            self.leave(network, weight, interval);
             return Err(Met::Limit(Limit::Capacity));
         }
-        let mut room = Room {
-            usage: self,
-            holder,
-            weight,
-            interval,
-        };
-        if let Some(client) = holder.client {
-            let mut held = self.clients.entry(client).or_default();
-            // Counted first, so that the room that is given back was counted as a whole.
-            *held += weight;
-            if *held - weight >= settings.client_share() {
-                drop(held);
-                return Err(Met::Limit(Limit::Client));
-            }
-        }
-        // From now on the sign-in counts as begun, even if it is not kept.
-        room.interval = 0;
-        Ok(room)
+        let share = (settings.client_share(), Limit::Client);
+        let join = |client| self.join(Holder::Client(client), weight, share, 0, now);
+        room.client.map_or(Ok(()), join).inspect_err(|_| {
+            total.fetch_sub(weight, Ordering::Relaxed);
+            self.leave(network, weight, interval);
+        })
     }
 
-    fn change(
+    /// One more record of a holder. `interval`: the time between two sign-ins of a network, in microseconds, as `now` is.
+    fn join(
         &self,
-        network: NetworkName,
-        change: impl FnOnce(&mut Share) -> Result<(), Met>,
+        holder: Holder,
+        weight: usize,
+        (share, limit): (usize, Limit),
+        interval: u64,
+        now: u64,
     ) -> Result<(), Met> {
-        if network == NetworkName::NONE {
+        if holder == Holder::Network(NetworkName::NONE) {
             return Ok(());
         }
-        let answer = change(&mut self.networks.entry(network).or_default());
-        if answer.is_err() {
-            // A network that was refused its first record is not remembered.
-            self.leave(network, 0, 0);
-        }
-        answer
+        let mut has = self.shares.entry(holder).or_default();
+        let due = has.due.max(now).saturating_add(interval);
+        let met = match due.saturating_sub(now.saturating_add(micros(BURST))) {
+            0 if has.weight < share => {
+                has.weight += weight;
+                has.due = due;
+                return Ok(());
+            }
+            0 => Met::Limit(limit),
+            early => Met::Rate(Duration::from_micros(early)),
+        };
+        drop(has);
+        // A holder that was refused its first record is not remembered.
+        self.leave(holder, 0, 0);
+        Err(met)
     }
 
-    fn end(&self, holder: Holder, weight: usize, interval: u64) {
-        self.leave(holder.network, weight, interval);
-        self.total.fetch_sub(weight, Ordering::Relaxed);
-        if let Some(client) = holder.client {
-            self.clients.remove_if_mut(&client, |_, held| {
-                *held = held.saturating_sub(weight);
-                *held == 0
-            });
-        }
-    }
-
-    /// A network without records is forgotten.
-    fn leave(&self, network: NetworkName, weight: usize, interval: u64) {
-        if network != NetworkName::NONE {
-            self.networks.remove_if_mut(&network, |_, share| {
-                share.weight = share.weight.saturating_sub(weight);
-                share.due = share.due.saturating_sub(interval);
-                share.weight == 0
-            });
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn networks(&self) -> usize {
-        self.networks.len()
-    }
-}
-
-impl Share {
-    fn add(&mut self, weight: usize, limit: usize) -> Result<(), Met> {
-        if self.weight >= limit {
-            return Err(Met::Limit(Limit::Network));
-        }
-        self.weight += weight;
-        Ok(())
+    /// A holder without records is forgotten.
+    fn leave(&self, holder: Holder, weight: usize, interval: u64) {
+        self.shares.remove_if_mut(&holder, |_, has| {
+            has.weight = has.weight.saturating_sub(weight);
+            has.due = has.due.saturating_sub(interval);
+            has.weight == 0
+        });
     }
 }
 
