@@ -3,7 +3,7 @@
 //! All sockets are bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
 //! worker is a thread with its own runtime, listeners and upstream connections; the stores are shared.
 
-pub(crate) mod descriptors;
+pub(crate) mod open_files;
 mod reload;
 mod runtime;
 mod service;
@@ -33,7 +33,7 @@ use crate::server::{self, Crowd, Lifecycle, Places};
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 
-use descriptors::{Need, TooFew};
+use open_files::{Need, TooFew};
 use reload::Reload;
 pub(crate) use reload::Source;
 pub use reload::sha256;
@@ -102,7 +102,7 @@ impl App {
         store: impl Fn(MemoryStore) -> Store + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let written = config.clone();
-        if let Some(fewer) = Need::of(&config).fit(&mut config, descriptors::raise())? {
+        if let Some(fewer) = Need::of(&config).fit(&mut config, open_files::raise())? {
             telemetry.tell(&fewer.event());
         }
         let maker = Maker {

@@ -1,7 +1,7 @@
 //! The command line: one file per command.
 
+mod admin_client;
 mod against;
-mod ask;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;

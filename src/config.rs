@@ -10,7 +10,6 @@
 pub(crate) mod print;
 pub(crate) mod problem;
 
-mod ask;
 mod client;
 mod context;
 mod endpoints;
@@ -23,6 +22,7 @@ mod oauth;
 mod origin;
 mod path;
 mod pkce;
+mod read;
 mod report;
 mod routes;
 mod schema;
@@ -34,7 +34,7 @@ mod tree;
 mod unknown;
 mod upstream;
 mod value;
-mod words;
+mod wording;
 
 use std::path::Path;
 

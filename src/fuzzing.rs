@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use url::Url;
 
-use crate::answer::carrier::beacon::{self, Credential};
+use crate::answer::carrier::detect::{self, Credential};
 use crate::answer::carrier::form_post::FormPost;
 use crate::answer::carrier::html::{Token, tokens};
 use crate::answer::carrier::location::{Location, is_token_response};
@@ -266,7 +266,7 @@ pub fn twins(input: &[u8]) {
 /// The shortcuts: if one is false, the expensive check finds nothing.
 pub fn shortcuts(input: &[u8]) {
     let key = key();
-    let token = |text: &[u8]| beacon::carries(Credential::Token, text, beacon::Kind::Text, None);
+    let token = |text: &[u8]| detect::carries(Credential::Token, text, detect::Kind::Text, None);
     let handle = |text: &[u8]| key.candidates(Purpose::State, text).next().is_some();
     assert!(may_hold_handle(input) || !handle(input));
     assert!(may_hide_handle(input) || !any_layer(input, handle));

@@ -1,7 +1,6 @@
 //! Handles every request: one `match` on its endpoint. Each arm parses the request, decides, then acts.
 
-mod about;
-pub(crate) mod access;
+pub(crate) mod access_log;
 mod authorize;
 mod bind;
 mod browser;
@@ -12,14 +11,15 @@ mod elsewhere;
 mod exchange;
 mod forward;
 mod metadata;
-mod misdirected;
 mod received;
 pub(crate) mod reply;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod site;
 pub(crate) mod snapshot;
+mod subject;
 mod token;
+mod unrouted;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -40,13 +40,13 @@ use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
 use crate::upstream::Client;
 
-use access::Access;
+use access_log::Access;
 use exchange::Exchange;
-use misdirected::Misdirection;
 pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
+use unrouted::Misdirection;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ mod app;
 mod cli;
 mod clock;
 mod config;
+mod examined;
 mod files;
 mod flow;
 #[cfg(any(fuzzing, test))]
@@ -53,7 +54,6 @@ mod store;
 mod suspicion;
 mod telemetry;
 mod upstream;
-mod work;
 
 /// Items that `benches/` and `tests/` use. Not an interface for other crates.
 pub mod parts {

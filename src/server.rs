@@ -1,11 +1,11 @@
 //! Connections from clients: one listener and one accept loop per address and worker.
 
-mod crowd;
-mod patience;
+mod connections;
+pub(crate) mod in_flight;
 mod peer;
-pub(crate) mod place;
 mod session;
 mod settings;
+mod time_limits;
 pub(crate) mod watch;
 
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use crowd::{Crowd, Places};
+pub(crate) use connections::{Crowd, Places};
 use session::Session;
 pub(crate) use settings::Settings;
 use watch::{Cut, Watch, Watched};

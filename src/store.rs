@@ -16,8 +16,8 @@
 //! itself, and an attacker cannot evict a login in progress.
 
 pub(crate) mod memory;
+mod operations;
 mod settings;
-mod verbs;
 
 #[cfg(test)]
 mod contract;
@@ -33,10 +33,10 @@ use crate::oauth::{AuthorizationCode, Digest};
 pub(crate) use crate::network::Network;
 pub use memory::MemoryStore;
 pub(crate) use memory::random;
+pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
+pub(crate) use operations::{Claim, Owner, Statistics};
 pub(crate) use settings::Limit;
 pub use settings::Settings;
-pub use verbs::{Bound, Held, Pending, Place, Redeemed, StoreError};
-pub(crate) use verbs::{Claim, Owner, Statistics};
 
 #[cfg(test)]
 use failing::Verb;

@@ -5,21 +5,21 @@
 //! other may not.
 
 mod connect;
+mod connection;
+mod dns;
 mod download;
 mod error;
 mod framing;
 mod idle;
-mod line;
-mod lookalike;
-mod lookups;
 mod pool;
 mod settings;
+mod smuggling;
 mod upload;
 
 pub(crate) use connect::{Connector, TlsError};
 pub(crate) use download::Download;
 pub(crate) use error::UpstreamError;
-pub(crate) use lookalike::Lookalike;
 pub(crate) use pool::Client;
 pub(crate) use settings::{Settings, authority};
+pub(crate) use smuggling::Lookalike;
 pub(crate) use upload::Upload;

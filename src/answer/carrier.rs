@@ -4,9 +4,9 @@
 //! returns what it contains as a [`Carried`]; [`mod@crate::answer::judge`] judges that; [`Carrier::rewrite`] applies a
 //! [`Replacement`]. To add a carrier, add a file here and a line in [`carriers`].
 
-pub(crate) mod beacon;
 mod carried;
 mod credentials;
+pub(crate) mod detect;
 pub(crate) mod form_post;
 pub(crate) mod html;
 pub(crate) mod jarm;

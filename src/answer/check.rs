@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 
 use super::carrier::Rewritten;
-use super::carrier::beacon::{Credential, Kind, carries};
+use super::carrier::detect::{Credential, Kind, carries};
 use crate::spelling::Twins;
 use crate::spelling::shortcuts::may_hold_handle;
 

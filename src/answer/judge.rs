@@ -15,7 +15,7 @@
 //! 7. The browser is the one that began the sign-in, if `browser_binding` requires that.
 
 use crate::answer::carrier::Carried;
-use crate::answer::carrier::beacon::Credential;
+use crate::answer::carrier::detect::Credential;
 use crate::flow::PendingAuthorization;
 use crate::oauth::ResponseType;
 use crate::policy::Rule;

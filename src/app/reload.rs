@@ -22,7 +22,7 @@ use crate::server::{Crowd, Places};
 use crate::store::Settings;
 use crate::telemetry::Event;
 
-use super::descriptors::{self, Need};
+use super::open_files::{self, Need};
 use super::sites::Maker;
 use super::worker::Orders;
 
@@ -203,7 +203,7 @@ impl Reload {
         let needs_restart = keep_fixed(&mut config, &self.config);
         let written = config.clone();
         let fewer = Need::of(&config)
-            .fit(&mut config, descriptors::usable())
+            .fit(&mut config, open_files::usable())
             .map_err(|few| few.to_string())?;
         let before = self.shared.snapshot();
         let snapshot = self.maker.snapshot(&config, Some(&before));

@@ -16,7 +16,7 @@ use hyper::service::Service;
 use tower::{Layer as _, Service as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
-use crate::gateway::access::Access;
+use crate::gateway::access_log::Access;
 use crate::gateway::{Arrival, Gateway, reply};
 use crate::http::body::Body;
 use crate::http::headers::Node;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::ask;
+use super::admin_client;
 use crate::app::sha256;
 use crate::config::Config;
 
@@ -26,7 +26,7 @@ pub(super) fn compare(
     text: &str,
     config: &Config,
 ) -> Result<String, Incomparable> {
-    let answer = ask::get(admin, "/config");
+    let answer = admin_client::get(admin, "/config");
     let (status, body) = answer.map_err(|error| Incomparable::Silent(admin, error))?;
     let said = (status == 200).then(|| said(&body, text, config)).flatten();
     said.map(|said| format!("{admin}: {said}"))

@@ -9,7 +9,7 @@ use annotate_snippets::Renderer;
 use super::against;
 use super::options::Check;
 use super::terminal::{CONFIG, complain};
-use crate::app::descriptors::{self, Need};
+use crate::app::open_files::{self, Need};
 use crate::clock;
 use crate::clock::date;
 use crate::config::{self, Checked, Config, Problems, Severity, Upstream};
@@ -24,7 +24,7 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
         Ok(read) => read,
         Err(code) => return code,
     };
-    let (need, available) = (Need::of(&checked.config), descriptors::available());
+    let (need, available) = (Need::of(&checked.config), open_files::available());
     if available < need.total() {
         complain(&format!(
             "warning: the limit on open files is {available}, but the configuration needs {}: {} for connections, {} for \

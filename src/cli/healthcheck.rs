@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::ask;
+use super::admin_client;
 use super::options::Admin;
 use super::terminal::complain;
 
 /// Exits with 0 if the gate is ready.
 pub(super) fn execute(admin: &Admin) -> ExitCode {
-    match ask::get(admin.admin, "/readyz") {
+    match admin_client::get(admin.admin, "/readyz") {
         Ok((200, _)) => ExitCode::SUCCESS,
         Ok((status, _)) => {
             complain(&format!(

@@ -4,7 +4,7 @@ use super::pkce::{self, Pkce};
 use super::problem::Problem;
 use super::schema::client as keys;
 use super::tree::{At, Table};
-use super::words::quoted;
+use super::wording::quoted;
 use crate::clock::date;
 use crate::oauth::{CodeChallengeMethod, ResponseType};
 use crate::policy::ClientRule;

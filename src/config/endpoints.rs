@@ -4,7 +4,7 @@ use super::key::{Key, List};
 use super::problem::Problem;
 use super::schema::upstream as keys;
 use super::tree::{At, Table};
-use super::words::quoted;
+use super::wording::quoted;
 use crate::route::Endpoints;
 
 /// Reads the endpoints; their paths get the prefix in front.

@@ -1,5 +1,5 @@
 //! How a key of `config.toml` is declared: its name, what may stand behind it, and what is said of it. The declarations are in
-//! [`super::schema`]; how a value is read by one, in [`super::ask`].
+//! [`super::schema`]; how a value is read by one, in [`mod@super::read`].
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;

@@ -18,7 +18,7 @@ use super::settings::Config;
 use super::tree::{At, Table};
 use super::upstream::Read;
 use super::value::show_duration;
-use super::words::quoted;
+use super::wording::quoted;
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 

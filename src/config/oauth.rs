@@ -1,7 +1,7 @@
 //! What OAuth has names for: methods, response types and modes, parameters.
 
 use super::value::{Kind, Wrong};
-use super::words::{nearest, quoted};
+use super::wording::{nearest, quoted};
 use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType, endpoint_query};
 
 /// `code_challenge_method`.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use url::Url;
 
 use super::value::{Kind, Wrong};
-use super::words::quoted;
+use super::wording::quoted;
 use crate::upstream;
 
 /// `"http://127.0.0.1:9000"`.

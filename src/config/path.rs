@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::value::{Kind, Wrong};
-use super::words::quoted;
+use super::wording::quoted;
 
 /// An exact path.
 pub(super) const PATH: Kind<String> = Kind::new("a path", "/oauth2/authorize", path).pattern("^/");

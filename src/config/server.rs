@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::ask::Standard as _;
 use super::context::Machine;
 use super::limits;
 use super::origin::Origin;
+use super::read::Standard as _;
 use super::schema::server as keys;
 use super::tree::{At, Table};
 use crate::{admin, server};

@@ -12,7 +12,7 @@ use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, 
 use toml_parser::{Expected, ParseError, Source};
 
 use super::problem::{Problem, Span};
-use super::words::quoted;
+use super::wording::quoted;
 
 /// A problem, and the part of the text of which nothing can be said because of it.
 pub(super) struct Broken {

@@ -1,4 +1,4 @@
-//! The tables of the file: what stands where, what is missing, and what is said of it. Values are read in [`super::ask`].
+//! The tables of the file: what stands where, what is missing, and what is said of it. Values are read in [`mod@super::read`].
 
 use std::fmt::Display;
 
@@ -9,7 +9,7 @@ use super::key::Section;
 use super::problem::{Problem, Span};
 use super::report::Report;
 use super::value::{Kind, Wrong};
-use super::words::nearest;
+use super::wording::nearest;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::key::Section;
 use super::problem::{Problem, Span};
 use super::report::Report;
 use super::schema::{ROOT, SECTIONS, below};
-use super::words::{nearest, one_of, quoted};
+use super::wording::{nearest, one_of, quoted};
 
 /// Records every key of the tree that is not declared. What is below an unknown key is not looked at.
 pub(super) fn check(tree: &DeTable<'_>, report: &Report) {

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::schema::{client as client_keys, pkce as pkce_keys, upstream as keys};
 use super::settings::Upstream;
 use super::tree::{At, Table};
-use super::words::quoted;
+use super::wording::quoted;
 use super::{client, endpoints, routes};
 use crate::gateway;
 use crate::gateway::settings::Entry;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::words::quoted;
+use super::wording::quoted;
 
 /// A kind of text.
 #[derive(Debug)]

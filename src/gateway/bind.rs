@@ -5,13 +5,13 @@
 //! A code that is not recognised here fails closed later: it is not bound, so the token endpoint refuses it.
 
 mod asked;
-mod belongs;
-mod leftovers;
 mod read;
+mod sign_in;
+mod unrecognised;
 
 use http::{HeaderValue, Response, header};
 
-use crate::answer::carrier::beacon::Credential;
+use crate::answer::carrier::detect::Credential;
 use crate::answer::carrier::metadata::Issuer;
 use crate::answer::carrier::{Carried, Carrier, Replacement, Rewritten, carriers};
 use crate::answer::check::{Check, EXPLANATIONS, Written};
@@ -23,19 +23,19 @@ use crate::spelling::Twins;
 use crate::store::{Bound, Place};
 use crate::telemetry::Event;
 
-use super::about::About;
 use super::browser::Seen;
 use super::exchange::Exchange;
 use super::reply;
 use super::settings::BrowserBinding;
+use super::subject::About;
 use crate::http::body::Body;
 use crate::http::headers;
 
 pub(super) use asked::Asked;
 use asked::Unsafe;
-use belongs::Belongs;
-pub(super) use belongs::correlation;
 use read::{Extent, Page};
+use sign_in::Belongs;
+pub(super) use sign_in::correlation;
 
 /// An answer that may be sent to the client.
 enum Delivery {
@@ -149,7 +149,7 @@ async fn examine<'g>(
     // Only one carrier can be rewritten.
     let several = with_credentials.count() > 0 && carried.len() > 1;
     for (carrier, carried) in &carried {
-        let found = belongs::find(exchange, asked, *carrier, carried).await?;
+        let found = sign_in::find(exchange, asked, *carrier, carried).await?;
         // Made once: needed to search both the request and the rewritten answer for the code.
         let twins = match carried.codes.as_slice() {
             [code] => Some(Twins::of(code.expose())),
@@ -187,7 +187,7 @@ async fn examine<'g>(
             }
         }
     }
-    leftovers::leftovers(exchange, asked, response, page).await?;
+    unrecognised::leftovers(exchange, asked, response, page).await?;
     Ok(Delivery::Unchanged)
 }
 
@@ -238,7 +238,7 @@ async fn bind<'g>(
         // the check would take the token that was asked for as one without a sign-in.
         let unasked = unasked_tokens(record, asked.rule_of(exchange, record.client));
         if unasked == Some(Credential::Token) {
-            leftovers::leftovers(exchange, asked, response, page).await?;
+            unrecognised::leftovers(exchange, asked, response, page).await?;
         }
         return Ok(Delivery::Unchanged);
     };

@@ -10,9 +10,9 @@ use crate::oauth::Digest;
 use crate::policy::{Rule, Violation};
 use crate::store::{self, StoreError};
 
-use super::about::Names;
 use super::exchange::Exchange;
 use super::settings::BrowserBinding;
+use super::subject::Names;
 use crate::http::headers;
 
 /// 128 random bits in base64url.

@@ -16,9 +16,9 @@ use crate::spelling::shortcuts::is_quiet;
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
-use super::about::Names;
 use super::exchange::Exchange;
 use super::received::Received;
+use super::subject::Names;
 use crate::http::body::Peeked;
 
 /// The result of the scan, and the owners of the codes and handles that it found.

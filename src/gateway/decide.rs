@@ -4,9 +4,9 @@ use crate::oauth::{ClientId, redirect};
 use crate::policy::{Decision, Rule, Verdict, Violation, apply};
 use crate::telemetry::{Decided, Event};
 
-use super::about::About;
 use super::exchange::Exchange;
 use super::received::Received;
+use super::subject::About;
 
 impl Exchange<'_> {
     /// Turns a verdict into a decision by the mode of the rule, and logs it.

@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
 use crate::policy::{Cleared, Rule, Violation};
-use crate::server::place::Place;
+use crate::server::in_flight::Place;
 use crate::store::Network;
 use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
-use super::access::Access;
+use super::access_log::Access;
 use super::caller::Caller;
 use super::received::{Parts, Received};
 use super::reply;

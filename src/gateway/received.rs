@@ -14,7 +14,7 @@ use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::about::Names;
+use super::subject::Names;
 use crate::http::body::Body;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.

@@ -17,10 +17,10 @@ use crate::store::Claim;
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
-use super::about::About;
 use super::exchange::Exchange;
 use super::received::Received;
 use super::settings::ToUpstream;
+use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
 use crate::http::headers;

@@ -11,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 
-use crate::server::place::{Place, UploadPlace};
+use crate::server::in_flight::{Place, UploadPlace};
 use crate::server::watch::Watch;
 use crate::upstream::{Download, Lookalike, Upload};
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::HeaderValue;
 use http::uri::Authority;
 
-use super::misrouted::Misrouted;
+use super::no_route::Misrouted;
 
 /// Parses a name or an address, with or without a port. Refuses userinfo, escapes, and everything that some server trims or
 /// repairs.

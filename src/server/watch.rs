@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::clock::Clock;
 
-use super::patience::Patience;
 use super::peer::Held;
 use super::settings::Settings;
+use super::time_limits::Patience;
 use wait::{Phase, Shared, Step, Wait, Writes};
 pub(super) use wait::{Spare, Spared};
 
@@ -332,7 +332,7 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::{InFlight, Place};
+    use super::super::in_flight::{InFlight, Place};
     use super::testing::settings;
     use super::*;
     use std::task::Waker;

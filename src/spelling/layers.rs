@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memchr3;
 
-use crate::work::looked_at;
+use crate::examined::looked_at;
 
 /// The maximum number of layers removed. A redirect URL inside a URL inside a document has three.
 pub(crate) const ROUNDS: usize = 3;

@@ -10,9 +10,9 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter, memchr2, memchr2_iter, memchr3, memchr3_iter};
 
 use super::words::is_word;
+use crate::examined::looked_at;
 use crate::flow::Purpose;
 use crate::oauth::params::set::ByteSet;
-use crate::work::looked_at;
 
 /// For `HandleKey::candidates`: whether the text may contain the handle of a sign-in, unescaped.
 pub(crate) fn may_hold_handle(text: &[u8]) -> bool {

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::any_layer;
 use super::shortcuts::{has_run, may_be_ascii};
+use crate::examined::looked_at;
 use crate::oauth::params::set::ByteSet;
-use crate::work::looked_at;
 
 /// The minimum length of a code that can be recognised in base64, in characters.
 const SHORTEST_ENCODED: usize = 6;
@@ -185,7 +185,7 @@ mod tests {
             "A%250A".repeat(10_000),
             "\\n \n".repeat(15_000),
         ] {
-            let looks = crate::work::during(|| assert!(!twins.stand_in(text.as_bytes())));
+            let looks = crate::examined::during(|| assert!(!twins.stand_in(text.as_bytes())));
             assert!(
                 looks < 64 * text.len(),
                 "{}: {looks}",

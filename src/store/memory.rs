@@ -45,8 +45,10 @@ use crate::flow::{
 };
 use crate::oauth::{AuthorizationCode, Digest};
 
+use super::operations::{
+    Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError,
+};
 use super::settings::Settings;
-use super::verbs::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError};
 use crate::flow::Candidate;
 use crate::network::Network;
 use record::{Code, Fate, Record as _, SignIn, Stage};

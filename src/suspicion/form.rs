@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use crate::examined::looked_at;
 use crate::oauth::params::folds_to;
 use crate::spelling::layers::without_percent;
-use crate::work::looked_at;
 
 /// The most digits of a one-time password.
 pub(crate) const ONE_TIME_PASSWORD: usize = 10;

@@ -1,9 +1,9 @@
 //! The state of a scan, and its bounds.
 
+use crate::examined::looked_at;
 use crate::flow::{Candidate, Handle, HandleKey};
 use crate::oauth::client::is_token_of_another_scheme;
 use crate::spelling::shortcuts::may_hide_handle;
-use crate::work::looked_at;
 
 use super::form::is_one_time_password;
 use super::handles::{self, whole_handle};

@@ -1,8 +1,8 @@
 //! Reads JSON leniently: at any depth, with duplicate members, complete or not. A string before a colon is a name; the strings
 //! and literals after it are its values.
 
+use crate::examined::looked_at;
 use crate::spelling::layers::without_backslashes;
-use crate::work::looked_at;
 
 /// Calls `take` with each value and the name before it. The elements of a list have the name of the list.
 pub(super) fn read(text: &[u8], mut take: impl FnMut(Option<&[u8]>, &[u8])) {

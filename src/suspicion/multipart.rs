@@ -2,9 +2,9 @@
 
 use memchr::{memchr2, memmem};
 
+use crate::examined::looked_at;
 use crate::oauth::media::names_foreign_charset;
 use crate::spelling::layers::without_percent;
-use crate::work::looked_at;
 
 /// The body has a name in pieces (`name*0=`, RFC 2231), which some servers join; too many names in one field; or a value in a
 /// transfer encoding (RFC 2045) or a foreign charset, which Go and Django decode.

@@ -1,10 +1,10 @@
 use super::gather::{MAX_CANDIDATES, MAX_CLIENTS};
 use super::*;
+use crate::examined;
 use crate::flow::Purpose;
 use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::encode_into;
-use crate::work;
 use proptest::prelude::*;
 
 const LONG: &str = "SplxlOBeZQQY";
@@ -420,7 +420,7 @@ fn each_byte_is_examined_a_bounded_number_of_times() {
                 path: body.as_bytes(),
                 authorization: Some(body.as_bytes()),
             };
-            let looked_at = work::during(|| drop(scan(&request, &key(), look)));
+            let looked_at = examined::during(|| drop(scan(&request, &key(), look)));
             let bytes = 5 * body.len();
             assert!(
                 looked_at < WORK * bytes,

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use memchr::memchr;
 
+use crate::examined::looked_at;
 use crate::flow::{Candidate, CodeLengths, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::any_layer;
 use crate::spelling::shortcuts::has_any;
-use crate::work::looked_at;
 
 use super::gather::{MAX_CANDIDATES, Scan};
 use super::handles::handles;

@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 use super::event::Event;
 use super::settings::Level;
-use super::tell::Telemetry;
+use super::sinks::Telemetry;
 
 /// Passes the warnings and errors of libraries on for the whole process. A second call in the same process (in tests)
 /// has no effect.

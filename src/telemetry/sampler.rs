@@ -15,7 +15,7 @@ use crate::policy::Violation;
 
 use super::decided::Decided;
 use super::event::Event;
-use super::lines::{ALLOWED, FAILED, Lines};
+use super::line_budget::{ALLOWED, FAILED, Lines};
 
 /// Maximum number of clients with a separate budget, over all kinds.
 const CLIENTS: usize = 512;

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::decided::Decided;
 use super::families::{DecisionLabels, EndpointLabels, Families, RequestLabels};
-use super::lines::Lines;
+use super::line_budget::Lines;
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
 

@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use crate::files;
 use crate::socket::{self, Batch};
 
-use super::lookups::Lookups;
+use super::dns::Lookups;
 use super::settings::Settings;
 
 #[derive(Clone)]

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::connection::Line;
 use super::idle::Idle;
-use super::line::Line;
 
 /// How many frames are read of an abandoned body, if they are already received, so that the connection need not be
 /// closed.

@@ -9,7 +9,7 @@ use http_body::Body;
 
 use crate::clock::{Clock, Timestamp};
 
-use super::line::Line;
+use super::connection::Line;
 
 /// The maximum number of idle connections of a worker.
 const MAX_IDLE: usize = 256;

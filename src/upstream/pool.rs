@@ -16,11 +16,11 @@ use crate::clock::rounds::Rounds;
 use crate::socket::{Batch, WorkerLoop};
 
 use super::connect::{Connector, NoConnection};
+use super::connection::Line;
 use super::download::Download;
 use super::error::UpstreamError;
 use super::framing;
 use super::idle::Idle;
-use super::line::Line;
 use super::settings::Settings;
 use super::upload::Upload;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::lookalike::Lookalike;
+use super::smuggling::Lookalike;
 
 /// The progress of a request body, for the task that waits for the response.
 #[derive(Debug)]

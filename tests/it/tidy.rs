@@ -12,7 +12,7 @@ const RANKS: [(&str, u8); 24] = [
     ("clock", 0),
     ("files", 0),
     ("network", 0),
-    ("work", 0),
+    ("examined", 0),
     ("spelling", 1),
     ("flow", 1),
     ("route", 2),
@@ -36,13 +36,13 @@ const RANKS: [(&str, u8); 24] = [
 
 /// The only modules that these may import. Modules that are not listed may import all modules of lower rank.
 const ONLY: [(&str, &[&str]); 11] = [
-    ("spelling", &["work", "oauth", "flow"]),
+    ("spelling", &["examined", "oauth", "flow"]),
     ("route", &["oauth", "spelling"]),
     ("policy", &["oauth", "flow", "spelling"]),
-    ("suspicion", &["oauth", "flow", "spelling", "work"]),
+    ("suspicion", &["oauth", "flow", "spelling", "examined"]),
     (
         "answer",
-        &["oauth", "flow", "spelling", "work", "route", "policy"],
+        &["oauth", "flow", "spelling", "examined", "route", "policy"],
     ),
     ("store", &["oauth", "flow", "clock", "network"]),
     ("telemetry", &["oauth", "clock", "policy"]),

@@ -8,9 +8,9 @@ use memchr::memchr;
 use crate::oauth::Edit;
 use crate::spelling::shortcuts::may_have_form;
 
-use super::beacon::{self, Credential, Kind};
 use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten};
 use super::credentials::Credentials;
+use super::detect::{self, Credential, Kind};
 use super::html::{StartTag, Token, quoted, resolve_references, tokens};
 use super::jarm;
 use super::location::Location;
@@ -94,7 +94,7 @@ impl<'p> FormPost<'p> {
     /// Whether the URL that it posts to contains a possible code, token or signed response.
     fn has_credential_in_action(&self) -> bool {
         let action = self.action.as_bytes();
-        let has = |credential| beacon::carries(credential, action, Kind::Text, None);
+        let has = |credential| detect::carries(credential, action, Kind::Text, None);
         memchr(b'=', action).is_some()
             && (has(Credential::Code) || has(Credential::Token) || jarm::stands_in(action))
     }

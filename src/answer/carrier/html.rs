@@ -11,8 +11,8 @@ use std::ops::Range;
 use html5gum::{Emitter, State, Tokenizer};
 use memchr::memchr;
 
+use crate::examined::looked_at;
 use crate::spelling::layers::without_references;
-use crate::work::looked_at;
 
 /// A start tag.
 #[derive(Debug)]
@@ -327,7 +327,7 @@ pub(crate) fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::work;
+    use crate::examined;
     use proptest::prelude::*;
 
     fn inputs(page: &str) -> Vec<(String, String)> {
@@ -453,7 +453,7 @@ mod tests {
                 format!("<!--{page}"),
                 format!("<input value=\"{page}\">"),
             ] {
-                let looked_at = work::during(|| {
+                let looked_at = examined::during(|| {
                     let _ = tokens(page.as_bytes()).count();
                 });
                 assert!(

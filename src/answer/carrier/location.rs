@@ -9,8 +9,8 @@ use memchr::{memchr, memchr2, memmem};
 use crate::flow::Purpose;
 use crate::oauth::Params;
 
-use super::beacon::{self, Credential, Kind, carries};
 use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
+use super::detect::{self, Credential, Kind, carries};
 use super::jarm;
 
 /// The most parameters in a query or fragment. One with more is not parsed, and not delivered if it may contain a credential.
@@ -136,10 +136,10 @@ impl Carrier for Location<'_> {
         }
         // After separators other than the first `?`, `&` and `#`: a path parameter, a second `?`, a path in the fragment.
         if carried.codes.is_empty() {
-            carried.lookalike |= beacon::is_parameter_of(Credential::Code, self.raw);
+            carried.lookalike |= detect::is_parameter_of(Credential::Code, self.raw);
         }
         if !carried.has_tokens() {
-            carried.access_token = beacon::is_parameter_of(Credential::Token, self.raw);
+            carried.access_token = detect::is_parameter_of(Credential::Token, self.raw);
         }
         if !carried.signed && jarm::stands_in(self.raw) {
             carried.signed = true;
@@ -170,7 +170,7 @@ impl Carrier for Location<'_> {
 /// Whether a URL has a token and a parameter that accompanies one in a response.
 pub(crate) fn is_token_response(url: &[u8], like: Credential) -> bool {
     const COMPANY: [&[u8]; 3] = [b"token_type=", b"expires_in=", b"state="];
-    beacon::is_parameter_like(Credential::Token, url, like)
+    detect::is_parameter_like(Credential::Token, url, like)
         && COMPANY.iter().any(|name| memmem::find(url, name).is_some())
 }
 

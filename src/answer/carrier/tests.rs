@@ -1,13 +1,13 @@
 //! The cost of reading answers is bounded, also for adversarial ones.
 
-use super::beacon::{Credential, Kind, carries, is_parameter_of};
 use super::carried::SEVERAL;
+use super::detect::{Credential, Kind, carries, is_parameter_of};
 use super::location::{address, is_token_response};
 use super::*;
+use crate::examined;
 use crate::flow::{HandleKey, Purpose};
 use crate::spelling::Twins;
 use crate::spelling::shortcuts::may_name_token;
-use crate::work;
 
 /// Parts of answers that are meant to take long to read.
 const ADVERSARIAL: [&str; 36] = [
@@ -60,7 +60,7 @@ fn each_byte_of_an_answer_is_looked_at_a_bounded_number_of_times() {
         for before in ["", "pgs", "<form action=http://c/>", "<a b='", "?code="] {
             let text = format!("{before}{}", part.repeat(16_384 / part.len()));
             let text = text.as_bytes();
-            let looked_at = work::during(|| {
+            let looked_at = examined::during(|| {
                 for place in
                     carriers(None, false, text)
                         .iter()

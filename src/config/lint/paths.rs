@@ -3,7 +3,7 @@
 use crate::config::problem::Problem;
 use crate::config::tree::Table;
 use crate::config::upstream::Read;
-use crate::config::words::quoted;
+use crate::config::wording::quoted;
 use crate::route::fold::{fold_path, fold_segments};
 
 /// A list of paths, and where it stands.

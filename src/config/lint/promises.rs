@@ -5,7 +5,7 @@ use crate::config::problem::{Problem, Span};
 use crate::config::schema::upstream::ALLOW;
 use crate::config::tree::Table;
 use crate::config::upstream::Read;
-use crate::config::words::quoted;
+use crate::config::wording::quoted;
 use crate::gateway::settings::BrowserBinding;
 use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Rule};

@@ -9,7 +9,7 @@ use crate::config::origin::Origin;
 use crate::config::problem::{Problem, Span};
 use crate::config::tree::Table;
 use crate::config::upstream::Read;
-use crate::config::words::quoted;
+use crate::config::wording::quoted;
 use crate::oauth::ClientId;
 use crate::policy::ClientRule;
 use crate::policy::{Mode, Rule};

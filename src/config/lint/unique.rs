@@ -2,7 +2,7 @@
 
 use crate::config::problem::{Problem, Span};
 use crate::config::upstream::Read;
-use crate::config::words::quoted;
+use crate::config::wording::quoted;
 use crate::route::overlap;
 
 /// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.

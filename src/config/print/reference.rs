@@ -2,7 +2,7 @@
 
 use crate::config::key::Section;
 use crate::config::schema::SECTIONS;
-use crate::config::words::one_of;
+use crate::config::wording::one_of;
 
 const HEAD: &str = "\
 # pkce-gate: every key of this version, with its default. A file needs no more than an [[upstream]] with its url and

@@ -3,8 +3,8 @@
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{PendingAuthorization, Submission};
-use crate::gateway::about::About;
 use crate::gateway::exchange::Exchange;
+use crate::gateway::subject::About;
 use crate::oauth::{
     AuthorizationRequest, ClientId, CodeChallenge, CodeChallengeMethod, Digest, RedirectUri,
     ResponseType,

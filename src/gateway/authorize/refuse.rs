@@ -12,10 +12,10 @@ use crate::policy::Violation;
 use crate::store::StoreError;
 
 use super::parsed::Fresh;
-use crate::gateway::about::About;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::reply;
+use crate::gateway::subject::About;
 use crate::http::body::Body;
 
 /// Refuses a request because the store failed or is full.

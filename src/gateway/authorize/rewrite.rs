@@ -4,11 +4,11 @@ use http::{Response, StatusCode};
 
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
-use crate::gateway::about::Names;
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::{Received, Unwritable};
 use crate::gateway::settings::ToUpstream;
+use crate::gateway::subject::Names;
 use crate::http::body::Body;
 use crate::oauth::{CodeChallenge, Digest};
 use crate::policy::{Cleared, Violation};

@@ -10,7 +10,7 @@ use crate::flow::HandleKey;
 use crate::oauth::redirect::Loopback;
 use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
-use crate::server::place::InFlight;
+use crate::server::in_flight::InFlight;
 use crate::store::Store;
 use crate::telemetry;
 

@@ -2,8 +2,8 @@
 
 use crate::clock;
 use crate::flow::Purpose;
-use crate::gateway::about::About;
 use crate::gateway::exchange::Exchange;
+use crate::gateway::subject::About;
 use crate::oauth::{
     ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest, Redemption,
 };

@@ -17,8 +17,8 @@ use super::usage::Met;
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, HandleKey, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
+use crate::store::operations::{Bound, Place, StoreError};
 use crate::store::settings::Limit;
-use crate::store::verbs::{Bound, Place, StoreError};
 
 /// A code that is to be bound.
 #[derive(Clone, Copy)]

@@ -18,7 +18,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use crate::flow::handle::LENGTH;
 use crate::flow::{Handle, HandleKey, Purpose};
-use crate::store::verbs::StoreError;
+use crate::store::operations::StoreError;
 use zeroize::Zeroize as _;
 
 /// Bytes drawn from one key before it is replaced.

@@ -12,7 +12,7 @@ use super::usage::{Counts, NetworkName, Room, weight};
 use crate::clock::Timestamp;
 use crate::flow::{BoundCode, ClientState, PendingAuthorization};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
-use crate::store::verbs::Owner;
+use crate::store::operations::Owner;
 
 /// A record of one of the store's tables.
 pub(super) trait Record {

@@ -11,8 +11,8 @@ use super::table::{Due, Queue, Table};
 use super::usage::{Counts, Met, Room, Usage};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
+use crate::store::operations::{Statistics, StoreError};
 use crate::store::settings::{Limit, Settings};
-use crate::store::verbs::{Statistics, StoreError};
 
 /// How long an expired record stays, so that it can be told from one that never was.
 pub(super) const GRACE: Duration = Duration::from_mins(1);

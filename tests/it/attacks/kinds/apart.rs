@@ -39,7 +39,7 @@ fn never_leaves(rig: &Rig, make: impl Fn(&str) -> Vec<u8>) {
     }
 }
 
-/// In two fields of one answer, or in a field and its page. Fails if `leftovers::leftovers` examines each text separately.
+/// In two fields of one answer, or in a field and its page. Fails if `unrecognised::leftovers` examines each text separately.
 #[test]
 fn codes_and_handles_in_different_places() {
     let rig = Rig::new();

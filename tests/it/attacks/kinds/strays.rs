@@ -441,7 +441,7 @@ fn forms_of_other_shapes() {
     ]);
 }
 
-/// Codes in addresses to which browsers go by themselves. Fails without `leftovers::redirects`.
+/// Codes in addresses to which browsers go by themselves. Fails without `unrecognised::redirects`.
 #[test]
 fn codes_in_refresh_without_a_state() {
     let mut answers = Vec::new();
@@ -473,7 +473,7 @@ fn codes_in_refresh_without_a_state() {
     ]);
 }
 
-/// Tokens that leave for another origin without a redirect. Fails without `leftovers::strays`.
+/// Tokens that leave for another origin without a redirect. Fails without `unrecognised::strays`.
 #[test]
 fn tokens_that_lead_away() {
     let mut answers = Vec::new();

@@ -137,7 +137,7 @@ fn each_answer(answers: &[Vec<u8>], check: impl Fn(&Response, &str)) {
 }
 
 /// By a `Refresh`, as by a `Location`: a token alone, a token to the server itself in a fragment (which only a client reads), a
-/// signed response, and addresses with blanks and quotes. Fails without `leftovers::redirects`, and each case without its part
+/// signed response, and addresses with blanks and quotes. Fails without `unrecognised::redirects`, and each case without its part
 /// of it.
 #[test]
 fn refreshes_to_a_client() {

@@ -1,7 +1,7 @@
 //! Answers that the gate cannot read and that contain one of its handles, live or dead, do not leave with a code, however often
 //! they arrive.
 //!
-//! All tests fail without `leftovers::leftovers`; `dead_handles` if only live handles count there. If only pages with status
+//! All tests fail without `unrecognised::leftovers`; `dead_handles` if only live handles count there. If only pages with status
 //! 2xx are read, only the first Content-Type counts, or any Content-Encoding makes a page unreadable, the test of that name
 //! fails.
 

@@ -8,11 +8,11 @@ use std::ops::Range;
 use memchr::memchr2_iter;
 
 use super::html::{Token, tokens};
+use crate::examined::looked_at;
 use crate::oauth::params::folds_to;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::shortcuts::{names_code, names_token};
 use crate::spelling::{any_layer, is_word};
-use crate::work::looked_at;
 
 /// The shortest value that counts as a code, in bytes.
 const MIN_CODE: usize = 8;

@@ -4,8 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::members::{Group, Members, Places, spare};
+use crate::server::in_flight::InFlight;
 use crate::server::peer::{level, scarce};
-use crate::server::place::InFlight;
 use crate::server::session::Session;
 
 /// If places are scarce, closes connections of networks that have more than their share, until the share is met.

@@ -21,10 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::patience::Patience;
+use super::in_flight::InFlight;
 use super::peer::Peer;
-use super::place::InFlight;
 use super::session::Session;
+use super::time_limits::Patience;
 use crate::network::Network;
 pub(crate) use members::Places;
 use members::{Members, spare};
@@ -171,7 +171,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::InFlight;
+    use super::super::in_flight::InFlight;
     use super::super::watch::Watch;
     use super::*;
     use crate::clock::{Clock, ManualClock};

@@ -8,7 +8,7 @@ use super::key::{Day, Flag, Integer, Key, Later, List, Optional, Share, Size, Te
 use super::problem::{Problem, Span};
 use super::tree::{At, Entry, Table};
 use super::value::{DURATION, SIZE, Wrong, show_duration, show_size};
-use super::words::{nearest, one_of, quoted};
+use super::wording::{nearest, one_of, quoted};
 use crate::clock::date;
 
 /// What can be read.

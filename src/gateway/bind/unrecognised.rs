@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::{Response, header};
 
-use crate::answer::carrier::beacon::{Credential, Kind, carries, is_parameter_of};
+use crate::answer::carrier::detect::{Credential, Kind, carries, is_parameter_of};
 use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
 use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
