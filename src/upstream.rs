@@ -14,12 +14,14 @@ mod idle;
 mod pool;
 mod settings;
 mod smuggling;
+mod tls;
 mod upload;
 
-pub(crate) use connect::{Connector, TlsError};
+pub(crate) use connect::Connector;
 pub(crate) use download::Download;
 pub(crate) use error::UpstreamError;
 pub(crate) use pool::Client;
 pub(crate) use settings::{Settings, authority};
 pub(crate) use smuggling::Lookalike;
+pub(crate) use tls::TlsError;
 pub(crate) use upload::Upload;

@@ -1,6 +1,6 @@
 //! Why there is no response, and whether the request may have reached the upstream.
 
-use super::connect::NoConnection;
+use std::io;
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,91 @@ impl UpstreamError {
             Self::ResponseTimeout => "response_timeout",
             Self::Overloaded => "overloaded",
             Self::Request => "request",
+        }
+    }
+}
+
+/// Why no connection could be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoConnection {
+    /// Nothing listens at the address.
+    #[error("connection refused")]
+    Refused,
+    /// The name has no address, or no name server answered.
+    #[error("the name cannot be resolved")]
+    Unresolvable,
+    /// No route to the host or network.
+    #[error("unreachable")]
+    Unreachable,
+    /// The process or the system has reached its limit of open files.
+    #[error("out of descriptors")]
+    Descriptors,
+    /// The certificate has expired or is not valid yet.
+    #[error("TLS: the certificate is not valid at this time")]
+    CertificateTime,
+    #[error("TLS: the certificate is for another name")]
+    CertificateName,
+    #[error("TLS: the certificate is signed by an issuer that is not trusted")]
+    CertificateIssuer,
+    /// The certificate is invalid for another reason.
+    #[error("TLS: the certificate is not valid")]
+    Certificate,
+    /// The handshake failed: the upstream does not speak TLS, or supports no common version or cipher suite.
+    #[error("TLS: the handshake failed")]
+    Handshake,
+    #[error("the connection broke while it was opened")]
+    Broken,
+}
+
+impl NoConnection {
+    /// Classifies an error of connecting.
+    pub(super) fn of_tcp(error: &io::Error) -> Self {
+        // EMFILE (this process) and ENFILE (the system), as in POSIX.
+        const DESCRIPTORS: [i32; 2] = [24, 23];
+        let kind = error.kind();
+        if error
+            .raw_os_error()
+            .is_some_and(|code| DESCRIPTORS.contains(&code))
+        {
+            Self::Descriptors
+        } else if kind == io::ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else if kind == io::ErrorKind::HostUnreachable
+            || kind == io::ErrorKind::NetworkUnreachable
+        {
+            Self::Unreachable
+        } else {
+            Self::Broken
+        }
+    }
+
+    /// Classifies an error of the TLS handshake.
+    pub(super) fn of_tls(error: &io::Error) -> Self {
+        use rustls::CertificateError as Wrong;
+        let inside = error.get_ref();
+        let Some(error) = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()) else {
+            return Self::Handshake;
+        };
+        let rustls::Error::InvalidCertificate(wrong) = error else {
+            return Self::Handshake;
+        };
+        if matches!(
+            wrong,
+            Wrong::Expired
+                | Wrong::ExpiredContext { .. }
+                | Wrong::NotValidYet
+                | Wrong::NotValidYetContext { .. }
+        ) {
+            Self::CertificateTime
+        } else if matches!(
+            wrong,
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }
+        ) {
+            Self::CertificateName
+        } else if matches!(wrong, Wrong::UnknownIssuer) {
+            Self::CertificateIssuer
+        } else {
+            Self::Certificate
         }
     }
 }

@@ -15,10 +15,10 @@ use tokio_util::task::TaskTracker;
 use crate::clock::rounds::Rounds;
 use crate::socket::{Batch, WorkerLoop};
 
-use super::connect::{Connector, NoConnection};
+use super::connect::Connector;
 use super::connection::Line;
 use super::download::Download;
-use super::error::UpstreamError;
+use super::error::{NoConnection, UpstreamError};
 use super::framing;
 use super::idle::Idle;
 use super::settings::Settings;
