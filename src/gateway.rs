@@ -204,8 +204,15 @@ impl Gateway {
             node.speaks_for(client);
         }
         let access = self.shared.telemetry.logs_requests().then(|| {
-            let line = (&parts.method, parts.uri.path());
-            Arc::new(Access::new(&self.shared, site, &caller, line, started))
+            let (method, path) = (&parts.method, parts.uri.path());
+            Arc::new(Access::new(
+                &self.shared,
+                site,
+                &caller,
+                method,
+                path,
+                started,
+            ))
         });
         let request = received::Parts {
             method: parts.method,
@@ -213,7 +220,7 @@ impl Gateway {
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, snapshot, site, client, (caller, access));
+        let exchange = Exchange::new(&self.shared, snapshot, site, client, caller, access);
         Ok((exchange, route.endpoint, request.into()))
     }
 

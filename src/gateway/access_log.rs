@@ -67,7 +67,8 @@ impl Access {
         shared: &Arc<Shared>,
         site: &Arc<Site>,
         caller: &Caller<'_>,
-        (method, path): (&Method, &str),
+        method: &Method,
+        path: &str,
         begun: Timestamp,
     ) -> Self {
         let method = METHODS.iter().find(|known| *known == method);

@@ -101,7 +101,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return malformed(exchange, request, text, status).await;
     }
     if let Some(handle) = handle {
-        return continuation(exchange, request, (&submission, &handle), &heard).await;
+        return continuation(exchange, request, &submission, &handle, &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,

@@ -178,8 +178,12 @@ async fn examine<'g>(
                 if other_browser == Some(BrowserBinding::Soft) && !carried.codes.is_empty() {
                     found.foretell(exchange, asked);
                 }
-                let place = (*carrier, carried, twins);
-                return bind(exchange, asked, place, &found, (response, page)).await;
+                let code = Placed {
+                    place: *carrier,
+                    carried,
+                    twins,
+                };
+                return bind(exchange, asked, code, &found, response, page).await;
             }
             Plan::Note => {
                 let codes = carried.codes.iter().map(AuthorizationCode::digest);
@@ -214,14 +218,28 @@ fn other_browser(
     Some(binding)
 }
 
+/// A code in an answer.
+struct Placed<'p> {
+    place: &'p dyn Carrier,
+    carried: &'p Carried,
+    /// The spellings of the code, if there is exactly one.
+    twins: Option<Twins>,
+}
+
 /// Binds the code, replaces it, and checks that the rewritten answer does not contain it. No other function does so.
 async fn bind<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (place, carried, twins): (&dyn Carrier, &Carried, Option<Twins>),
+    placed: Placed<'_>,
     found: &Belongs,
-    (response, page): (&Response<Body>, &Page),
+    response: &Response<Body>,
+    page: &Page,
 ) -> Result<Delivery, Unsafe<'g>> {
+    let Placed {
+        place,
+        carried,
+        twins,
+    } = placed;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };

@@ -86,7 +86,8 @@ impl Seen {
 /// error differs there). `soft` logs what `hard` would refuse.
 pub(super) fn check(
     exchange: &Exchange<'_>,
-    (record, rule): (&PendingAuthorization, &Rule),
+    record: &PendingAuthorization,
+    rule: &Rule,
     now: Option<Digest>,
 ) -> Result<(), Violation> {
     let seen = Seen::of(record.browser, now);

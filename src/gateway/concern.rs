@@ -163,14 +163,15 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
         };
     }
     // The rare case is boxed, so that the future of the frequent case stays small.
-    Box::pin(listen(exchange, request, (body, declared), look)).await
+    Box::pin(listen(exchange, request, body, declared, look)).await
 }
 
 /// The same for a request that the quick test did not clear.
 async fn listen(
     exchange: &Exchange<'_>,
     request: &Received,
-    (body, declared): (Peeked, Declared),
+    body: Peeked,
+    declared: Declared,
     look: Look,
 ) -> Heard {
     let read = request.body.read();

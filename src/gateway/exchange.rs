@@ -44,7 +44,8 @@ impl<'g> Exchange<'g> {
         snapshot: &'g Snapshot,
         site: &'g Site,
         client: &'g Client<Box<Body>>,
-        (caller, access): (Caller<'g>, Option<Arc<Access>>),
+        caller: Caller<'g>,
+        access: Option<Arc<Access>>,
     ) -> Self {
         Self {
             shared,

@@ -44,7 +44,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         }
         let rule = exchange.site.settings.rules.strictest(clock::today());
         let asked = asked(&request);
-        return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
+        let sent = exchange.send(request).await;
+        return other_answer(exchange, rule, asked, sent).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -82,14 +83,14 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let other = (redemption.grant_type, redemption.client.clone());
-            other_grant(exchange, request, &params, other).await
+            let (grant_type, client) = (redemption.grant_type, redemption.client.clone());
+            other_grant(exchange, request, &params, grant_type, client).await
         }
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            other_grant(exchange, request, &params, (grant_type, client)).await
+            other_grant(exchange, request, &params, grant_type, client).await
         }
         Err(problem) => {
             refuse_unreadable(
@@ -132,7 +133,8 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
     match exchange.decide_unreadable(rule, request, unknown_method()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             let asked = asked(cleared.get());
-            other_answer(exchange, rule, (asked, exchange.forward(cleared).await)).await
+            let sent = exchange.forward(cleared).await;
+            other_answer(exchange, rule, asked, sent).await
         }
         Decision::Refuse(..) => reply::method_not_allowed("POST", true),
     }
@@ -196,8 +198,8 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         Ok(TokenRequest::Redemption(redemption))
             if is_one_time_password(exchange, &redemption).await =>
         {
-            let other = (redemption.grant_type, redemption.client);
-            drop(decide_other(exchange, (), other));
+            let (grant_type, client) = (redemption.grant_type, redemption.client);
+            drop(decide_other(exchange, (), grant_type, client.as_ref()));
             None
         }
         Ok(TokenRequest::Redemption(redemption)) => {
@@ -213,7 +215,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            drop(decide_other(exchange, (), (grant_type, client)));
+            drop(decide_other(exchange, (), grant_type, client.as_ref()));
             None
         }
         Err(violation) => {
@@ -266,7 +268,8 @@ async fn other_grant(
     exchange: &Exchange<'_>,
     mut request: Received,
     params: &Params<'_>,
-    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+    grant_type: Option<&str>,
+    client: Option<ClientIdentity>,
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(client.as_ref());
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
@@ -279,7 +282,7 @@ async fn other_grant(
         });
         request.body.replace(kept);
     }
-    match decide_other(exchange, request, (grant_type, client)) {
+    match decide_other(exchange, request, grant_type, client.as_ref()) {
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
             answer(exchange, rule, exchange.forward(cleared).await)
         }
@@ -290,13 +293,14 @@ async fn other_grant(
 fn decide_other<T>(
     exchange: &Exchange<'_>,
     subject: T,
-    (grant_type, client): (Option<&str>, Option<ClientIdentity>),
+    grant_type: Option<&str>,
+    client: Option<&ClientIdentity>,
 ) -> Decision<T> {
     let named = About {
-        client: client.as_ref().map(ClientIdentity::id),
+        client: client.map(ClientIdentity::id),
         ..About::default()
     };
-    let rule = exchange.rule_of_identity(client.as_ref());
+    let rule = exchange.rule_of_identity(client);
     let violation = if grant_type == Some("authorization_code") {
         Some(Violation::MalformedRequest("code is missing".to_owned()))
     } else {
@@ -385,7 +389,8 @@ fn asked(request: &Received) -> bind::Asked<'static> {
 async fn other_answer(
     exchange: &Exchange<'_>,
     rule: &Rule,
-    (asked, sent): (bind::Asked<'_>, Result<Response<Body>, UpstreamError>),
+    asked: bind::Asked<'_>,
+    sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
     match sent {
         Ok(response) if !response.status().is_redirection() => {

@@ -263,3 +263,17 @@ fn architecture_lists_every_module() {
         assert!(known, "ARCHITECTURE.md does not mention src/{module}");
     }
 }
+
+/// A tuple is a way around the limit on the number of parameters, and its fields have no names where it is made.
+#[test]
+fn no_parameter_is_a_tuple() {
+    for (path, _, code) in sources() {
+        for line in code {
+            assert!(
+                !line.contains("): (") || line.trim_start().starts_with("let "),
+                "{}: write a struct, or two parameters: {line}",
+                path.display()
+            );
+        }
+    }
+}

@@ -60,7 +60,8 @@ impl<'a> Part<'a> {
         &self,
         out: &mut Vec<u8>,
         separator: u8,
-        (replacement, without): (Replacement<'_>, &[&str]),
+        replacement: Replacement<'_>,
+        without: &[&str],
     ) {
         let edited = self
             .params
@@ -152,7 +153,7 @@ impl Carrier for Location<'_> {
         let mut out = Vec::with_capacity(self.raw.len() + 64);
         out.extend_from_slice(self.target);
         if let Some(query) = &self.query {
-            query.rewrite_into(&mut out, b'?', (replacement, without));
+            query.rewrite_into(&mut out, b'?', replacement, without);
         }
         let mut separator = b'#';
         if let Some(route) = self.route {
@@ -161,7 +162,7 @@ impl Carrier for Location<'_> {
             separator = b'?';
         }
         if let Some(fragment) = &self.fragment {
-            fragment.rewrite_into(&mut out, separator, (replacement, without));
+            fragment.rewrite_into(&mut out, separator, replacement, without);
         }
         Rewritten::Location(out)
     }

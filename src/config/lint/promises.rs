@@ -192,9 +192,9 @@ pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
                 || default.mode == Mode::Enforce && in_force(rule, today).mode == Mode::Enforce;
             if is_good && client.has("id") && matters && !said.contains(&found.key) {
                 said.push(found.key);
-                let client = (client, rule, in_force(rule, today).mode);
-                let lax = (found.key, found.allows.as_str());
-                read.tables.pkce.push(lax_default(read, client, lax));
+                let mode = in_force(rule, today).mode;
+                let problem = lax_default(read, client, rule, mode, found.key, &found.allows);
+                read.tables.pkce.push(problem);
             }
         }
     }
@@ -202,8 +202,11 @@ pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
 
 fn lax_default(
     read: &Read<'_>,
-    (client, rule, mode): (&Table<'_>, &ClientRule, Mode),
-    (key, allows): (&str, &str),
+    client: &Table<'_>,
+    rule: &ClientRule,
+    mode: Mode,
+    key: &str,
+    allows: &str,
 ) -> Problem {
     let (pkce, id) = (&read.tables.pkce, quoted(&rule.id));
     let message = format!("{} is laxer for others than for {id}", pkce.name(key));

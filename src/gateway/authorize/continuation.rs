@@ -9,7 +9,7 @@ use crate::policy::{Decision, Rule, Verdict, Violation};
 use crate::store::Pending;
 
 use super::refuse::store_unavailable;
-use super::rewrite::rewritten;
+use super::rewrite::{SignIn, rewritten};
 use crate::gateway::concern::Heard;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -20,7 +20,8 @@ use crate::http::body::Body;
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
-    (submission, handle): (&Submission<'_>, &Handle),
+    submission: &Submission<'_>,
+    handle: &Handle,
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
@@ -49,7 +50,7 @@ pub(super) async fn continuation(
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said
-        .and_then(|()| browser::check(exchange, (&record, own), now))
+        .and_then(|()| browser::check(exchange, &record, own, now))
         .err();
     let rule = match &violation {
         // The request may concern the client that it names, or any client.
@@ -68,7 +69,7 @@ pub(super) async fn continuation(
     };
     match exchange.decide_on(rule, verdict, names.unwrap_or_default().about()) {
         Decision::Refuse(_, violation) => {
-            let told = tell_client(exchange, submission, (&record, rule), &violation);
+            let told = tell_client(exchange, submission, &record, rule, &violation);
             told.unwrap_or_else(|| {
                 exchange.page(
                     StatusCode::BAD_REQUEST,
@@ -79,7 +80,12 @@ pub(super) async fn continuation(
             })
         }
         Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
+            let sign_in = SignIn {
+                handle,
+                record: &record,
+                browser: now,
+            };
+            rewritten(exchange, cleared, submission, sign_in, None).await
         }
     }
 }
@@ -93,7 +99,8 @@ pub(super) async fn continuation(
 fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
-    (record, rule): (&PendingAuthorization, &Rule),
+    record: &PendingAuthorization,
+    rule: &Rule,
     violation: &Violation,
 ) -> Option<Response<Body>> {
     if *violation != Violation::BrowserMismatch {

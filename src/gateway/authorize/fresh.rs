@@ -12,7 +12,7 @@ use super::correlated::Correlated;
 use super::parsed::Fresh;
 use super::pass::pass;
 use super::refuse::{fresh_unavailable, refuse};
-use super::rewrite::rewritten;
+use super::rewrite::{SignIn, rewritten};
 use super::unreadable::doubtful;
 use crate::gateway::browser::Tie;
 use crate::gateway::exchange::Exchange;
@@ -75,7 +75,7 @@ pub(super) async fn fresh(
         // The response cannot contain a code or token.
         return pass(exchange, cleared, None, None).await;
     }
-    enter(exchange, cleared, &fresh, (&pending, tie)).await
+    enter(exchange, cleared, &fresh, &pending, tie).await
 }
 
 /// Stores the request under a handle. Answers with a redirect that has the handle as `state`, or forwards the request so
@@ -84,7 +84,8 @@ async fn enter(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     fresh: &Fresh<'_>,
-    (pending, tie): (&PendingAuthorization, Tie),
+    pending: &PendingAuthorization,
+    tie: Tie,
 ) -> Response<Body> {
     fresh.note(exchange);
     let request = cleared.get();
@@ -115,8 +116,19 @@ async fn enter(
             return fresh_unavailable(exchange, fresh, error, request);
         }
     }
-    let with = (&handle, pending, exchange.browser(&request.headers));
-    let response = rewritten(exchange, cleared, fresh.submission, with, Some(fresh.part)).await;
+    let sign_in = SignIn {
+        handle: &handle,
+        record: pending,
+        browser: exchange.browser(&request.headers),
+    };
+    let response = rewritten(
+        exchange,
+        cleared,
+        fresh.submission,
+        sign_in,
+        Some(fresh.part),
+    )
+    .await;
     with_cookie(response, tie.set_cookie)
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn pass(
     handle: Option<&Handle>,
 ) -> Response<Body> {
     let browser = exchange.browser(&cleared.get().headers);
-    pass_from(exchange, cleared, begun, (handle, browser)).await
+    pass_from(exchange, cleared, begun, handle, browser).await
 }
 
 /// The same with the browser given, instead of read from the cookie.
@@ -26,7 +26,8 @@ pub(super) async fn pass_from(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     begun: Option<Digest>,
-    (handle, browser): (Option<&Handle>, Option<Digest>),
+    handle: Option<&Handle>,
+    browser: Option<Digest>,
 ) -> Response<Body> {
     let asked = bind::Asked {
         sent: Box::new(cleared.get().sent()),

@@ -15,15 +15,23 @@ use crate::policy::{Cleared, Violation};
 
 use super::pass::pass_from;
 
-/// Forwards the request with the handle in every `state`, and with the PKCE parameters that `to_upstream` says. `now`: the digest
-/// of the cookie in the request.
+/// The sign-in that a request begins or continues.
+pub(super) struct SignIn<'s> {
+    pub(super) handle: &'s Handle,
+    pub(super) record: &'s PendingAuthorization,
+    /// The digest of the cookie in the request.
+    pub(super) browser: Option<Digest>,
+}
+
+/// Forwards the request with the handle in every `state`, and with the PKCE parameters that `to_upstream` says.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     submission: &Submission<'_>,
-    (handle, record, now): (&Handle, &PendingAuthorization, Option<Digest>),
+    sign_in: SignIn<'_>,
     fresh: Option<Part>,
 ) -> Response<Body> {
+    let SignIn { handle, record, .. } = sign_in;
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
@@ -56,6 +64,6 @@ pub(super) async fn rewritten(
         );
     };
     let begun = fresh.map(|_| handle.digest());
-    let browser = browser::of(exchange, record, now);
-    pass_from(exchange, cleared, begun, (Some(handle), browser)).await
+    let browser = browser::of(exchange, record, sign_in.browser);
+    pass_from(exchange, cleared, begun, Some(handle), browser).await
 }

@@ -147,10 +147,10 @@ pub(super) async fn find<'g>(
             out_of_band(exchange, asked, place, no_sign_in).await
         }
         [] if exchange.site.settings.rules.any_upstream_codes() => {
-            correlated(exchange, asked, (place, carried), no_sign_in).await
+            correlated(exchange, asked, place, carried, no_sign_in).await
         }
         [] => Ok(no_sign_in),
-        [handle] => by_handle(exchange, (place, carried), handle, no_sign_in).await,
+        [handle] => by_handle(exchange, place, carried, handle, no_sign_in).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
             whose: Whose::Several,
@@ -161,7 +161,8 @@ pub(super) async fn find<'g>(
 
 async fn by_handle<'g>(
     exchange: &Exchange<'g>,
-    (place, carried): (&dyn Carrier, &Carried),
+    place: &dyn Carrier,
+    carried: &Carried,
     handle: &Handle,
     no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
@@ -265,7 +266,8 @@ fn targets(exchange: &Exchange<'_>, place: &dyn Carrier, leads: Leads) -> Vec<Di
 async fn correlated<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (place, carried): (&dyn Carrier, &Carried),
+    place: &dyn Carrier,
+    carried: &Carried,
     no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let state = carried.state.as_deref().unwrap_or_default();

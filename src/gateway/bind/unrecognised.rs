@@ -217,14 +217,14 @@ async fn beside_handles<'g>(
             (Some(sign_in), Credential::Token) => {
                 let unasked = unasked(exchange, asked, sign_in.pending).await?;
                 if unasked.is_some_and(|unasked| text.holds(unasked)) {
-                    return Err(suspicious(exchange, asked, (Some(sign_in), TOKEN)));
+                    return Err(suspicious(exchange, asked, Some(sign_in), TOKEN));
                 }
                 may_have_tokens = true;
             }
             (sign_in, Credential::Token) => {
-                return Err(suspicious(exchange, asked, (sign_in, TOKEN)));
+                return Err(suspicious(exchange, asked, sign_in, TOKEN));
             }
-            (sign_in, _) => return Err(suspicious(exchange, asked, (sign_in, text.why))),
+            (sign_in, _) => return Err(suspicious(exchange, asked, sign_in, text.why)),
         }
     }
     Ok(may_have_tokens)
@@ -251,7 +251,7 @@ async fn sealed<'g>(
     let handles: Vec<&Handle> = handles.iter().collect();
     let live = live(exchange, &handles).await?;
     let why = "the body has a content coding that the gate did not accept";
-    let found = suspicious(exchange, asked, (live.first(), why));
+    let found = suspicious(exchange, asked, live.first(), why);
     // The answer to a script's request does not end the sign-in.
     let is_answer = asked.handle.is_some() || asked.sent.is_post();
     Err(Unsafe {
@@ -304,7 +304,8 @@ async fn unasked<'g>(
 fn suspicious<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    (sign_in, why): (Option<&SignIn>, &'static str),
+    sign_in: Option<&SignIn>,
+    why: &'static str,
 ) -> Unsafe<'g> {
     let rules = &exchange.site.settings.rules;
     Unsafe {

@@ -166,7 +166,7 @@ impl Usage {
         let network = Holder::Network(network);
         let share = settings.network_share().saturating_mul(times);
         // Before anything is evicted for it: a network that begins too many must not drive out others.
-        self.join(network, weight, (share, Limit::Network), interval, now)?;
+        self.join(network, weight, share, interval, now)?;
         let capacity = settings.capacity.saturating_mul(times);
         // The last record may be a heavy one: room for it alone would be asked for in vain again and again.
         let more = |total| (total < capacity).then_some(total + weight);
@@ -176,7 +176,7 @@ impl Usage {
             self.leave(network, weight, interval);
             return Err(Met::Limit(Limit::Capacity));
         }
-        let share = (settings.client_share(), Limit::Client);
+        let share = settings.client_share();
         let join = |client| self.join(Holder::Client(client), weight, share, 0, now);
         room.client.map_or(Ok(()), join).inspect_err(|_| {
             total.fetch_sub(weight, Ordering::Relaxed);
@@ -189,7 +189,7 @@ impl Usage {
         &self,
         holder: Holder,
         weight: usize,
-        (share, limit): (usize, Limit),
+        share: usize,
         interval: u64,
         now: u64,
     ) -> Result<(), Met> {
@@ -204,7 +204,10 @@ impl Usage {
                 has.due = due;
                 return Ok(());
             }
-            0 => Met::Limit(limit),
+            0 => Met::Limit(match holder {
+                Holder::Client(_) => Limit::Client,
+                Holder::Network(_) => Limit::Network,
+            }),
             early => Met::Rate(Duration::from_micros(early)),
         };
         drop(has);
