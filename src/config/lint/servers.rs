@@ -47,11 +47,11 @@ fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
         let mut keys = Vec::new();
         for day in std::iter::once(today).chain(pair.later(today)) {
             for way in pair.allows_more(day) {
-                let places = (pair.lax_place(way.key), pair.strict_place(way.key, day));
-                if !keys.contains(&way.key) && !said.contains(&(way.key, places)) {
-                    let problem = pair.problem(&way, places, (day > today).then_some(day));
+                let (here, there) = (pair.lax_place(way.key), pair.strict_place(way.key, day));
+                if !keys.contains(&way.key) && !said.contains(&(way.key, here, there)) {
+                    let problem = pair.problem(&way, here, there, (day > today).then_some(day));
                     lax.tables.pkce.push(problem);
-                    said.push((way.key, places));
+                    said.push((way.key, here, there));
                 }
                 keys.push(way.key);
             }
@@ -136,7 +136,7 @@ impl<'r, 't> Pair<'r, 't> {
         require.is_some_and(|entry| entry.value.as_str() == Some("public"))
     }
 
-    fn problem(&self, way: &Lax, (here, there): (Span, Span), day: Option<u64>) -> Problem {
+    fn problem(&self, way: &Lax, here: Span, there: Span, day: Option<u64>) -> Problem {
         let whose = self.id.map(|id| format!(" for {}", quoted(id)));
         let whose = whose.unwrap_or_default();
         let message = format!(
