@@ -6,6 +6,7 @@ mod bind;
 mod browser;
 mod caller;
 mod concern;
+mod cookie;
 mod decide;
 mod elsewhere;
 mod exchange;

@@ -7,6 +7,7 @@ pub(crate) mod authorize;
 pub(crate) mod client;
 pub(crate) mod code;
 pub(crate) mod digest;
+mod digest_cache;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_query;
 pub(crate) mod error;

@@ -8,9 +8,24 @@
 use memchr::memmem;
 use serde_json::Value;
 
-use super::Settlement;
 use crate::oauth::params::fold;
 use crate::oauth::{Params, json};
+
+/// How often one code may be released after a correct verifier. An honest client needs a few: for a DPoP nonce, for another
+/// method of client authentication, for an upstream that is temporarily unavailable.
+pub(crate) const RELEASES_PER_CODE: u8 = 10;
+
+/// What happens to a claimed code after the exchange (step 5 of the crate documentation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settlement {
+    /// The upstream has redeemed the code, or may have. It cannot be redeemed again.
+    Burn,
+    /// The code is still valid: the request was not sent, or its answer shows that the code was not redeemed
+    /// ([`of_answer`]). After a correct verifier a code is released [`RELEASES_PER_CODE`] times, then burnt. Releases
+    /// after a request without proof ([`super::Presented::Unproven`]) do not count: an attacker with a stolen code can send such
+    /// requests, and must not be able to burn the code.
+    Release,
+}
 
 /// The most parameters of a form that is searched for an `error`.
 const PAIRS: usize = 64;

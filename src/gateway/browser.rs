@@ -10,13 +10,11 @@ use crate::oauth::Digest;
 use crate::policy::{Rule, Violation};
 use crate::store::{self, StoreError};
 
+use super::cookie;
 use super::exchange::Exchange;
 use super::settings::BrowserBinding;
 use super::subject::Names;
 use crate::http::headers;
-
-/// 128 random bits in base64url.
-const COOKIE_LENGTH: usize = 22;
 
 /// The binding of a fresh sign-in to its browser.
 #[derive(Debug, Default)]
@@ -33,9 +31,9 @@ pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, S
         return Ok(Tie::default());
     }
     let known = headers::cookie(request, exchange.cookie_name());
-    if let Some(known) = known.filter(|cookie| cookie.len() == COOKIE_LENGTH) {
+    if let Some(known) = known.filter(|cookie| cookie.len() == cookie::LENGTH) {
         return Ok(Tie {
-            digest: Some(digest(known)),
+            digest: Some(cookie::digest(known)),
             set_cookie: None,
         });
     }
@@ -48,14 +46,9 @@ pub(super) fn tie(exchange: &Exchange<'_>, request: &HeaderMap) -> Result<Tie, S
     let name = exchange.cookie_name();
     let set_cookie = [name, "=", &value, "; Path=/; HttpOnly", attributes].concat();
     Ok(Tie {
-        digest: Some(digest(&value)),
+        digest: Some(cookie::digest(&value)),
         set_cookie: Some(set_cookie),
     })
-}
-
-/// The digest of a cookie value, as records have it.
-pub(super) fn digest(value: &str) -> Digest {
-    Digest::of("browser", &[value.as_bytes()])
 }
 
 /// The browser of a request, compared with the browser that began the sign-in.
@@ -134,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_absent_cookie_is_neither_the_same_browser_nor_another() {
-        let [a, b] = ["a", "b"].map(|value| Some(digest(value)));
+        let [a, b] = ["a", "b"].map(|value| Some(cookie::digest(value)));
         for (begun, now, seen) in [
             (None, None, Seen::Same),
             (None, a, Seen::Same),

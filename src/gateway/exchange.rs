@@ -15,6 +15,7 @@ use crate::upstream::{Client, Upload, UpstreamError};
 
 use super::access_log::Access;
 use super::caller::Caller;
+use super::cookie;
 use super::received::{Parts, Received};
 use super::reply;
 use super::shared::Shared;
@@ -332,11 +333,7 @@ impl<'g> Exchange<'g> {
 
     /// The name of the cookie that binds a sign-in to its browser.
     pub(super) fn cookie_name(&self) -> &'static str {
-        if self.site.is_https() {
-            "__Host-pkce-gate"
-        } else {
-            "pkce-gate"
-        }
+        cookie::name(self.site.is_https())
     }
 
     /// The digest of that cookie, if the request has it.
@@ -344,7 +341,7 @@ impl<'g> Exchange<'g> {
         if !self.site.reads_cookie {
             return None;
         }
-        headers::cookie(headers, self.cookie_name()).map(super::browser::digest)
+        headers::cookie(headers, self.cookie_name()).map(cookie::digest)
     }
 
     /// Asks the upstream for an answer that is not compressed and not partial.

@@ -1,7 +1,5 @@
 //! Short digests that identify client identifiers, redirect URIs, codes and handles without storing them.
 
-mod memo;
-
 use sha2::{Digest as _, Sha256};
 
 /// The first 128 bits of a domain-separated SHA-256.

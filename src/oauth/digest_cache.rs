@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 
-use super::Digest;
+use super::digest::Digest;
 
 /// Slots per thread; a power of two.
 const PLACES: usize = 1024;

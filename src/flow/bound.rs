@@ -1,0 +1,89 @@
+//! A code that is bound to its sign-in, and how a redemption compares with it.
+
+use std::sync::LazyLock;
+
+use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+
+/// A code and the values that a redemption has to match. Created by [`PendingAuthorization::bind`], and by stores that load a
+/// record.
+#[derive(Debug, Clone)]
+pub struct BoundCode {
+    code: AuthorizationCode,
+    challenge: Option<CodeChallenge>,
+    client: Digest,
+    redirect: Option<RedirectDigest>,
+}
+
+impl BoundCode {
+    /// For stores: a bound code from its stored parts.
+    pub fn restore(
+        code: AuthorizationCode,
+        challenge: Option<CodeChallenge>,
+        client: Digest,
+        redirect: Option<RedirectDigest>,
+    ) -> Self {
+        Self {
+            code,
+            challenge,
+            client,
+            redirect,
+        }
+    }
+
+    /// A bound code that no request matches. Requests for dead codes are compared with it, so that they take as long as those for
+    /// live ones.
+    pub fn decoy() -> Option<&'static Self> {
+        static DECOY: LazyLock<Option<BoundCode>> = LazyLock::new(|| {
+            let nobody = Digest::from_bytes([0; 16]);
+            Some(BoundCode {
+                code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
+                challenge: Some(CodeChallenge::S256([0; 32])),
+                client: nobody,
+                redirect: Some(RedirectDigest::from_parts(nobody, nobody)),
+            })
+        });
+        DECOY.as_ref()
+    }
+
+    /// The upstream's own code.
+    pub fn code(&self) -> &AuthorizationCode {
+        &self.code
+    }
+
+    pub fn challenge(&self) -> Option<&CodeChallenge> {
+        self.challenge.as_ref()
+    }
+
+    /// The digest of the client that began the flow.
+    pub fn client(&self) -> Digest {
+        self.client
+    }
+
+    /// The redirect URI of the authorization request.
+    pub fn redirect(&self) -> Option<RedirectDigest> {
+        self.redirect
+    }
+}
+
+/// A value in a request that may be a handle or a code. [`crate::store::Store::owners`] returns whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Candidate {
+    /// A pending authorization: the digest of its handle, or of the values that it is stored under.
+    State(Digest),
+    /// A code: the digest of its handle, or of the upstream's own code ([`crate::oauth::AuthorizationCode::digest`]). The store
+    /// knows the latter, too, if a handle replaces it.
+    Code(Digest),
+}
+
+/// The result of comparing a redemption with its bound code. Only the first two claim the code, and so exclude other requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// Forward it: the verifier matches.
+    Matches,
+    /// Forward it, although it proves nothing: there is no challenge, or the violation is only reported.
+    Unproven,
+    /// Refuse it for a reason other than a wrong verifier: another client or redirect URI, no verifier.
+    Differs,
+    /// Refuse it: only the verifier is wrong. The store counts these, and burns the code at a limit.
+    WrongVerifier,
+}
