@@ -10,8 +10,7 @@
 //!
 //! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that a late request is
 //! told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that is added, and the rest with
-//! [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are alive. (After a reload with a shorter
-//! lifetime, new records are dropped when the older ones in front of them are. They are over in time.)
+//! [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are alive.
 //!
 //! **Atomicity.** What a verb does to a record it does under the lock of the record; `redeem` judges there, too. `bind` adds
 //! the code while it holds the place of the code's trace, and reads the sign-in while it holds the place of the code: traces,

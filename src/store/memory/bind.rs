@@ -56,10 +56,16 @@ pub(super) fn bind(
     };
     let settings = tables.settings.load();
     let deadline = now.after(settings.pending).after(settings.code);
+    let raw = new.code.digest();
     let met = |there: &mut Trace| {
         if there.is_over(now) {
             None
         } else if there.sign_in == sign_in.name() {
+            // It must not end before the code: after a reload with longer lifetimes that one lives on.
+            if there.deadline < deadline {
+                there.deadline = deadline;
+                tables.queues.traces.push(raw, deadline);
+            }
             Some(Stop::Again)
         } else {
             Some(Stop::Not(Ok(Bound::Elsewhere)))
@@ -76,7 +82,7 @@ pub(super) fn bind(
         })
     };
     let (queue, traces) = (&tables.queues.traces, &tables.traces);
-    match traces.add(queue, new.code.digest(), met, make) {
+    match traces.add(queue, raw, met, make) {
         Ok(_) => {
             tables.drop_some(queue, traces, now);
             bound

@@ -108,10 +108,14 @@ fn bytes<R: Record>(record: &R) -> usize {
     size_of::<R>() + record.texts().next_multiple_of(16)
 }
 
-/// When which records expire. All in one queue live equally long, so the oldest is the next to expire. A record that has got
+/// When which records expire. Records that live equally long come in the order of their deadlines. After a reload with a shorter
+/// lifetime they do not: each lane is in order, and there are as many as there are lifetimes in use. A record that has got
 /// another deadline meanwhile, or is gone, is passed over when its old deadline comes up.
 #[derive(Default)]
-pub(super) struct Queue(Mutex<VecDeque<VecDeque<Due>>>);
+pub(super) struct Queue(Mutex<Vec<Lane>>);
+
+/// In chunks: a queue that grows as a whole would copy all of itself.
+type Lane = VecDeque<VecDeque<Due>>;
 
 /// The key of a record and its deadline, which together name one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,18 +125,26 @@ pub(super) struct Due {
 }
 
 impl Queue {
-    /// In chunks: a queue that grows as a whole would copy all of itself.
     const CHUNK: usize = 512;
 
     pub(super) fn push(&self, key: Digest, deadline: Timestamp) {
-        let mut chunks = self.chunks();
+        let mut lanes = self.lanes();
+        let last = |lane: &Lane| lane.back().and_then(|chunk| chunk.back().copied());
+        let fits = |lane: &Lane| last(lane).is_none_or(|last| last.deadline <= deadline);
+        let place = lanes.iter().position(fits).unwrap_or(lanes.len());
+        if place == lanes.len() {
+            lanes.push(Lane::new());
+        }
+        let Some(lane) = lanes.get_mut(place) else {
+            return;
+        };
         let due = Due { key, deadline };
-        match chunks.back_mut() {
+        match lane.back_mut() {
             Some(last) if last.len() < Self::CHUNK => last.push_back(due),
             Some(_) | None => {
                 let mut chunk = VecDeque::with_capacity(Self::CHUNK);
                 chunk.push_back(due);
-                chunks.push_back(chunk);
+                lane.push_back(chunk);
             }
         }
     }
@@ -140,42 +152,56 @@ impl Queue {
     /// Takes the oldest out, at most `limit`, whose deadlines are not after `until`.
     pub(super) fn take(&self, limit: usize, until: Timestamp) -> Vec<Due> {
         let mut taken = Vec::new();
-        let mut chunks = self.chunks();
-        while taken.len() < limit
-            && let Some(chunk) = chunks.front_mut()
-        {
-            match chunk.pop_front_if(|due| due.deadline <= until) {
-                Some(due) => taken.push(due),
-                None if chunk.is_empty() => drop(chunks.pop_front()),
-                None => break,
+        let mut lanes = self.lanes();
+        for lane in lanes.iter_mut() {
+            while taken.len() < limit
+                && let Some(chunk) = lane.front_mut()
+            {
+                match chunk.pop_front_if(|due| due.deadline <= until) {
+                    Some(due) => taken.push(due),
+                    None if chunk.is_empty() => drop(lane.pop_front()),
+                    None => break,
+                }
             }
         }
+        lanes.retain(|lane| !lane.is_empty());
         taken
     }
 
-    /// The oldest, at most `limit`; they stay.
-    pub(super) fn oldest(&self, limit: usize) -> Vec<Due> {
-        self.chunks()
-            .iter()
-            .flatten()
-            .take(limit)
-            .copied()
-            .collect()
+    /// Some of the oldest, after so many that are passed over; they stay.
+    pub(super) fn some(&self, passed: usize, limit: usize) -> Vec<Due> {
+        let lanes = self.lanes();
+        let dues = lanes.iter().flatten().flatten();
+        dues.skip(passed).take(limit).copied().collect()
     }
 
-    /// Takes some of the oldest out.
+    /// Takes some out, wherever they are.
     pub(super) fn forget(&self, gone: &[Due]) {
-        for chunk in self.chunks().iter_mut().take(2) {
-            chunk.retain(|due| !gone.contains(due));
+        let mut left = gone.len();
+        for lane in self.lanes().iter_mut() {
+            for chunk in lane.iter_mut() {
+                if left == 0 {
+                    break;
+                }
+                let before = chunk.len();
+                chunk.retain(|due| !gone.contains(due));
+                left -= before - chunk.len();
+            }
+            lane.retain(|chunk| !chunk.is_empty());
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lanes().iter().flatten().map(VecDeque::len).sum()
     }
 
     /// Memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks().len() * Self::CHUNK * size_of::<Due>()
+        let chunks: usize = self.lanes().iter().map(VecDeque::len).sum();
+        chunks * Self::CHUNK * size_of::<Due>()
     }
 
-    fn chunks(&self) -> MutexGuard<'_, VecDeque<VecDeque<Due>>> {
+    fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
         // Nothing panics while it holds this lock; if it did, the queue would still be a queue.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -31,7 +31,7 @@ const PER_SWEEP: usize = 32 * 1024;
 /// is about to follow it.
 const EVICTED: usize = 4;
 
-/// How many of the oldest records are looked at for one of the same holder.
+/// How many records are looked at for one of the same holder.
 const LOOKED_AT: usize = 128;
 
 pub(super) struct Tables {
@@ -54,6 +54,8 @@ pub(super) struct Queues {
     pub(super) sign_ins: Queue,
     pub(super) codes: Queue,
     pub(super) traces: Queue,
+    /// Where the next sign-in is looked for that may be evicted.
+    evicting: AtomicUsize,
 }
 
 impl Tables {
@@ -186,12 +188,18 @@ impl Tables {
         due.len()
     }
 
-    /// Whether there was a sign-in to evict.
+    /// Whether there was a sign-in to evict. Where a share is used up, those of others may be in front: each attempt looks at the
+    /// next ones.
     fn evict(&self, limit: Limit, room: Room) -> bool {
         let queue = &self.queues.unfollowed;
+        let place = &self.queues.evicting;
+        let from = match limit {
+            Limit::Capacity => 0,
+            Limit::Client | Limit::Network | Limit::Rate => place.load(Ordering::Relaxed),
+        };
         let mut passed = Vec::new();
         let mut evicted = 0;
-        for due in queue.oldest(LOOKED_AT) {
+        for due in queue.some(from, LOOKED_AT) {
             let is_it = |sign_in: &SignIn| {
                 sign_in.stage == Stage::Unfollowed && sign_in.deadline == due.deadline
             };
@@ -209,6 +217,10 @@ impl Tables {
             }
         }
         queue.forget(&passed);
+        if evicted == 0 {
+            let next = from + LOOKED_AT;
+            place.store(if next < queue.len() { next } else { 0 }, Ordering::Relaxed);
+        }
         let sign_ins = u64::try_from(evicted).unwrap_or(u64::MAX);
         self.counts.evicted.fetch_add(sign_ins, Ordering::Relaxed);
         evicted > 0
@@ -240,6 +252,7 @@ impl Tables {
             sign_ins,
             codes,
             traces,
+            ..
         } = &self.queues;
         let queues = [unfollowed, sign_ins, codes, traces].map(Queue::bytes);
         let tombstones = load(&self.counts.tombstones);
@@ -273,7 +286,7 @@ fn first<R: Record>(
         });
         found == Some(true)
     };
-    let mut oldest = queue.oldest(LOOKED_AT).into_iter();
+    let mut oldest = queue.some(0, LOOKED_AT).into_iter();
     oldest.find(is_one).map(|due| due.deadline)
 }
 
