@@ -7,7 +7,10 @@ use crate::store::Settings;
 /// Reads `[store]`.
 pub(super) fn read(table: &Table<'_>) -> Settings {
     table.get(&keys::KIND);
-    table.later();
+    // The other keys belong to the other kinds.
+    if table.is_good("kind") {
+        table.later();
+    }
     Settings {
         pending: table.get(&keys::PENDING),
         code: table.get(&keys::CODE),
