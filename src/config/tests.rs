@@ -281,7 +281,7 @@ mod broken {
 
     fn check(text: &str) {
         let problems = load(text).map_or_else(|problems| problems, |checked| checked.warnings);
-        for problem in &problems {
+        for problem in problems.iter() {
             for span in problem
                 .also
                 .iter()
