@@ -1,7 +1,8 @@
 //! From `config.toml` to the settings of every component.
 //!
-//! Every key is declared once, in `schema`: its kind, its default, and what is said of it. That drives the readers here, the
-//! names in messages, and what `print` writes: the commented `config.toml`, the page of the manual, a JSON schema.
+//! Every key is declared once, in `schema`: its kind and its default, which drive the readers here and the names in messages.
+//! With `schema/texts.toml`, which has what is said of each key, `print` writes the commented `config.toml`, the page of the
+//! manual and a JSON schema.
 //!
 //! The TOML parser keeps the place of every key and value, and goes on after a mistake. What it yields is read once by
 //! the readers below, one per section: what is wrong is recorded, never returned, so that all problems are seen at once.

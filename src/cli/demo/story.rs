@@ -44,8 +44,10 @@ pub(super) struct Remark {
 
 #[derive(Debug, Clone)]
 pub(super) struct Story {
-    told: Vec<(Exchange, Remark)>,
-    promises: Vec<Promise>,
+    /// The exchanges and remarks, in order.
+    pub(super) told: Vec<(Exchange, Remark)>,
+    /// The outcomes of the scene as a whole.
+    pub(super) promises: Vec<Promise>,
 }
 
 impl Story {
@@ -79,18 +81,8 @@ impl Story {
         Self { promises, ..self }
     }
 
-    /// The exchanges and remarks, in order.
-    pub(super) fn told(&self) -> impl Iterator<Item = &(Exchange, Remark)> {
-        self.told.iter()
-    }
-
     pub(super) fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
         self.told.iter().map(|(exchange, _)| exchange)
-    }
-
-    /// The outcomes of the scene as a whole.
-    pub(super) fn promises(&self) -> &[Promise] {
-        &self.promises
     }
 
     /// Whether all outcomes were as expected, and there was at least one verdict.

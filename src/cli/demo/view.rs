@@ -49,7 +49,7 @@ impl<'s> StoryView<'s> {
     pub(super) fn new(story: &'s Story) -> Self {
         let marks = marks(story);
         let mut steps: Vec<StepView<'_>> = Vec::new();
-        for (exchange, remark) in story.told() {
+        for (exchange, remark) in &story.told {
             let step = step(exchange, remark, &marks);
             // The request of a real browser to the gate is not recorded; then the step has no parent.
             let asker = steps
@@ -62,7 +62,7 @@ impl<'s> StoryView<'s> {
         }
         Self {
             steps,
-            promises: story.promises(),
+            promises: &story.promises,
             kept: story.is_kept(),
             saw_the_browser: story.saw_the_browser(),
         }
