@@ -5,7 +5,6 @@
 
 pub(crate) mod open_files;
 mod reload;
-mod runtime;
 mod service;
 mod sites;
 #[cfg(test)]
@@ -37,9 +36,8 @@ use open_files::{Need, TooFew};
 use reload::Reload;
 pub(crate) use reload::Source;
 pub use reload::sha256;
-use runtime::runtime;
 use sites::{Maker, NoTls};
-use worker::{Orders, Worker};
+use worker::{Orders, Worker, runtime};
 
 /// The drain time is divided by this for the period in which new connections are still accepted, because load balancers
 /// must first notice that the gate is not ready.
@@ -103,7 +101,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let written = config.clone();
         if let Some(fewer) = Need::of(&config).fit(&mut config, open_files::raise())? {
-            telemetry.tell(&fewer.event());
+            telemetry.tell(&fewer);
         }
         let maker = Maker {
             telemetry: telemetry.clone(),
@@ -202,12 +200,8 @@ impl App {
                 () = stop.cancelled() => {}
                 () = reload.watch_or_wait(source.as_ref()) => {}
             }
-            let drain = Drain {
-                limit: reload.config.server.drain,
-                telemetry: &telemetry,
-                readiness: &readiness,
-            };
-            drain.wait(now, &life).await;
+            let limit = reload.config.server.drain;
+            drain(limit, &telemetry, &readiness, now, &life).await;
         });
         gone.cancel();
         for worker in workers {
@@ -219,32 +213,29 @@ impl App {
     }
 }
 
-struct Drain<'a> {
+/// Becomes unready, continues to accept for a while, then closes connections and waits for them.
+async fn drain(
     limit: Duration,
-    telemetry: &'a Telemetry,
-    readiness: &'a Readiness,
-}
-
-impl Drain<'_> {
-    /// Becomes unready, continues to accept for a while, then closes connections and waits for them.
-    async fn wait(&self, now: &CancellationToken, life: &Lifecycle) {
-        self.readiness.set_ready(false);
-        self.telemetry.tell(&Event::Draining { limit: self.limit });
-        let still_accepting = self.limit / STILL_ACCEPTING;
-        tokio::select! {
-            () = sleep(still_accepting) => {}
-            () = now.cancelled() => {}
-        }
-        life.closing.cancel();
-        life.tasks.close();
-        tokio::select! {
-            _late = timeout(self.limit.saturating_sub(still_accepting), life.tasks.wait()) => {}
-            () = now.cancelled() => {}
-        }
-        self.telemetry.tell(&Event::Stopped {
-            cut_off: life.tasks.len(),
-        });
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+    now: &CancellationToken,
+    life: &Lifecycle,
+) {
+    readiness.set_ready(false);
+    telemetry.tell(&Event::Draining { limit });
+    let still_accepting = limit / STILL_ACCEPTING;
+    tokio::select! {
+        () = sleep(still_accepting) => {}
+        () = now.cancelled() => {}
     }
+    life.closing.cancel();
+    life.tasks.close();
+    tokio::select! {
+        _late = timeout(limit.saturating_sub(still_accepting), life.tasks.wait()) => {}
+        () = now.cancelled() => {}
+    }
+    let cut_off = life.tasks.len();
+    telemetry.tell(&Event::Stopped { cut_off });
 }
 
 /// Opens one listener per worker and address. For port 0, the first listener of an address determines the port.

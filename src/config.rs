@@ -1,7 +1,8 @@
 //! From `config.toml` to the settings of every component.
 //!
-//! Every key is declared once, in `schema`: its kind, its default, and what is said of it. That drives the readers here, the
-//! names in messages, and what `print` writes: the commented `config.toml`, the page of the manual, a JSON schema.
+//! Every key is declared once, in `schema`: its kind and its default, which drive the readers here and the names in messages.
+//! With `schema/texts.toml`, which has what is said of each key, `print` writes the commented `config.toml`, the page of the
+//! manual and a JSON schema.
 //!
 //! The TOML parser keeps the place of every key and value, and goes on after a mistake. What it yields is read once by
 //! the readers below, one per section: what is wrong is recorded, never returned, so that all problems are seen at once.
@@ -15,9 +16,7 @@ mod context;
 mod endpoints;
 pub(crate) mod file;
 mod key;
-mod limits;
 mod lint;
-mod log;
 mod oauth;
 mod origin;
 mod path;
@@ -26,9 +25,9 @@ mod read;
 mod report;
 mod routes;
 mod schema;
+mod sections;
 mod server;
 mod settings;
-mod store;
 mod syntax;
 mod tree;
 mod unknown;
@@ -37,42 +36,39 @@ mod value;
 mod wording;
 
 use std::path::Path;
+use std::thread;
 
 use toml::de::DeTable;
 
-use context::{Context, Machine, ThisMachine};
+use context::Context;
 pub use problem::Problems;
 pub(crate) use problem::Severity;
 use report::Report;
 pub(crate) use settings::{Checked, Config, Upstream};
 use tree::Table;
 
+use crate::files;
+
 /// Reads a configuration. `today` is in days since 1970-01-01; relative paths in the file begin beside the file.
 ///
 /// Fails with everything that is wrong with it, warnings included.
 pub fn load(text: &str, file_name: &str, today: u64) -> Result<Checked, Problems> {
-    load_on(&ThisMachine, text, file_name, today)
+    let context = Context {
+        today,
+        directory: Path::new(file_name).parent().unwrap_or(Path::new("")),
+        cores: thread::available_parallelism().map_or(1, usize::from),
+        read: files::read,
+    };
+    load_with(&context, text, file_name)
 }
 
-fn load_on(
-    machine: &dyn Machine,
-    text: &str,
-    file_name: &str,
-    today: u64,
-) -> Result<Checked, Problems> {
+fn load_with(context: &Context<'_>, text: &str, file_name: &str) -> Result<Checked, Problems> {
     let (readable, given_up) = syntax::readable(text);
     let (tree, errors) = DeTable::parse_recoverable(&readable);
     let syntax = syntax::problems(&readable, given_up, tree.get_ref(), &errors);
     let report = Report::new(syntax);
-    let context = Context {
-        today,
-        directory: Path::new(file_name).parent().unwrap_or(Path::new("")),
-        machine,
-    };
-    let config = read(
-        &Table::root(&schema::ROOT, tree.get_ref(), &report),
-        &context,
-    );
+    let root = Table::root(&schema::ROOT, tree.get_ref(), &report);
+    let config = read(&root, context);
     unknown::check(tree.get_ref(), &report);
     let problems = Problems::new(file_name, text, report.into_problems());
     if problems.count(Severity::Error) > 0 {
@@ -90,8 +86,8 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     use schema::{limits::LIMITS, server as keys, store::STORE, upstream::UPSTREAM};
     let (server_table, admin_table) = (root.table(&keys::SERVER), root.table(&keys::ADMIN));
     let (limits_table, store_table) = (root.table(&LIMITS), root.table(&STORE));
-    let server = server::read(&server_table, &limits_table, context.machine);
-    let admin = server::admin(&admin_table);
+    let server = server::read(&server_table, &limits_table, context.cores);
+    let admin = sections::admin(&admin_table);
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
         .tables(&UPSTREAM)
@@ -109,9 +105,9 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         );
     }
     let config = Config {
-        limits: limits::requests(&limits_table, server.settings.headers),
-        store: store::read(&store_table),
-        log: log::read(&root.table(&keys::LOG)),
+        limits: sections::limits(&limits_table, server.settings.headers),
+        store: sections::store(&store_table),
+        log: sections::log(&root.table(&keys::LOG)),
         upstreams: upstreams.iter().map(|read| read.built.clone()).collect(),
         server: server.settings.clone(),
         admin,

@@ -406,7 +406,7 @@ pub fn config_file(input: &[u8]) {
         Ok(checked) => checked.warnings,
         Err(problems) => problems,
     };
-    for problem in &problems {
+    for problem in problems.iter() {
         assert!(
             text.get(problem.span.range()).is_some(),
             "{}",

@@ -210,7 +210,7 @@ impl Reload {
         let snapshot = snapshot.map_err(|no_tls| no_tls.to_string())?;
         // Nothing below fails.
         if let Some(fewer) = fewer {
-            self.shared.telemetry().tell(&fewer.event());
+            self.shared.telemetry().tell(&fewer);
         }
         for site in &snapshot.sites {
             site.state.store.configure(&config.store);

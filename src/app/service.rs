@@ -20,8 +20,8 @@ use crate::gateway::access_log::Access;
 use crate::gateway::{Arrival, Gateway, reply};
 use crate::http::body::Body;
 use crate::http::headers::Node;
+use crate::server::MakeService;
 use crate::server::watch::Watch;
-use crate::server::{Crowd, MakeService};
 use crate::telemetry::{Event, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,29 +29,8 @@ type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    gateway: Arc<Gateway>,
-    telemetry: Telemetry,
-}
-
-impl Worker {
-    pub(super) fn new(gateway: Arc<Gateway>, telemetry: Telemetry) -> Self {
-        Self { gateway, telemetry }
-    }
-
-    /// Closes waiting connections if places become scarce.
-    pub(super) fn relieve(&self, crowd: &Crowd) {
-        self.gateway.relieve(crowd);
-    }
-
-    /// Gives up all requests that are not answered yet.
-    pub(super) fn stop(&self) {
-        self.gateway.stop();
-    }
-
-    /// Removes expired records and idle connections.
-    pub(super) fn keep_house(&self) {
-        self.gateway.keep_house();
-    }
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) telemetry: Telemetry,
 }
 
 impl MakeService for Worker {

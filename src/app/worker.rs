@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,6 @@ use crate::server::{self, Lifecycle};
 use crate::socket::{Batch, WorkerLoop};
 use crate::upstream::Client;
 
-use super::runtime::runtime;
 use super::service;
 
 /// How often expired records and idle connections are removed.
@@ -89,8 +89,10 @@ impl Worker {
     async fn run(mut self, listeners: Vec<TcpListener>) {
         let gateway = Gateway::new(Arc::clone(&self.shared), |to| self.client(to));
         let gateway = Arc::new(gateway);
-        let telemetry = self.shared.telemetry().clone();
-        let worker = Arc::new(service::Worker::new(Arc::clone(&gateway), telemetry));
+        let worker = Arc::new(service::Worker {
+            gateway: Arc::clone(&gateway),
+            telemetry: self.shared.telemetry().clone(),
+        });
         let settings = Arc::new(ArcSwap::from_pointee(self.settings()));
         TaskTracker::new().spawn(self.own.batch.clone().run());
         for listener in listeners {
@@ -111,11 +113,11 @@ impl Worker {
         let mut is_closing = false;
         loop {
             tokio::select! {
-                () = self.gone.cancelled() => return worker.stop(),
-                _ = tick.tick() => worker.keep_house(),
+                () = self.gone.cancelled() => return gateway.stop(),
+                _ = tick.tick() => gateway.keep_house(),
                 _ = look.tick() => {
                     self.own.rounds.look();
-                    worker.relieve(&self.life.crowd);
+                    gateway.relieve(&self.life.crowd);
                 }
                 Ok(()) = self.orders.changed() => {
                     self.own.rounds.shorten(self.orders.borrow().shortest);
@@ -147,4 +149,8 @@ impl Worker {
             self.upstream_tasks.clone(),
         )
     }
+}
+
+pub(super) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }

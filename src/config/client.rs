@@ -86,69 +86,58 @@ fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_
 
 /// In what a rule is laxer than another one.
 pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
-    let by_mode = (rule.mode < than.mode).then(|| Lax {
-        key: "mode",
-        allows: quoted(rule.mode.as_str()),
-        instead: Some(quoted(than.mode.as_str())),
-        why: format!(
-            "{:?} is laxer than the upstream's {:?}",
-            rule.mode.as_str(),
-            than.mode.as_str()
-        ),
-    });
-    let by_codes = (rule.codes == Codes::Upstream && than.codes == Codes::Handle).then(|| Lax {
-        key: "codes",
-        allows: quoted("upstream"),
-        instead: Some(quoted("handle")),
-        why: "\"upstream\" is laxer than the upstream's \"handle\"".to_owned(),
-    });
-    let by_method = (rule.plain_allowed && !than.plain_allowed).then(|| Lax {
-        key: "methods",
-        allows: quoted("plain"),
-        instead: None,
-        why: "\"plain\" is laxer than the upstream's \"S256\"".to_owned(),
-    });
-    let extra = |key, extra: Option<&str>| {
-        extra.map(|extra| Lax {
+    let mut found = Vec::new();
+    let mut lax = |key, allows, instead, why| {
+        found.push(Lax {
             key,
-            allows: quoted(extra),
-            instead: None,
-            why: format!("{} is not among the upstream's", quoted(extra)),
-        })
+            allows,
+            instead,
+            why,
+        });
     };
-    let mut types = rule.response_types.iter();
-    let extra_type = types.find(|kind| !than.response_types.contains(kind));
-    let mut modes = rule.response_modes.iter();
-    let extra_mode = modes.find(|mode| !than.response_modes.contains(mode));
-    let by_require = (!rule.challenge_required && than.challenge_required).then(|| Lax {
-        key: "require",
-        allows: "a request without code_challenge".to_owned(),
-        instead: None,
-        why: "the upstream requires a code_challenge".to_owned(),
-    });
+    if rule.mode < than.mode {
+        let [own, other] = [rule, than].map(|rule| quoted(rule.mode.as_str()));
+        let why = format!("{own} is laxer than the upstream's {other}");
+        lax("mode", own, Some(other), why);
+    }
+    if rule.codes == Codes::Upstream && than.codes == Codes::Handle {
+        let why = "\"upstream\" is laxer than the upstream's \"handle\"".to_owned();
+        lax("codes", quoted("upstream"), Some(quoted("handle")), why);
+    }
+    if rule.plain_allowed && !than.plain_allowed {
+        let why = "\"plain\" is laxer than the upstream's \"S256\"".to_owned();
+        lax("methods", quoted("plain"), None, why);
+    }
+    if !rule.challenge_required && than.challenge_required {
+        let allows = "a request without code_challenge".to_owned();
+        let why = "the upstream requires a code_challenge".to_owned();
+        lax("require", allows, None, why);
+    }
     // An empty list allows all.
-    let mut grants = rule.grants.iter();
-    let extra_grant = grants.find(|grant| !than.grants.contains(grant));
-    let by_grants = match extra_grant {
-        _ if than.grants.is_empty() => None,
-        None if rule.grants.is_empty() => Some(Lax {
-            key: "grants",
-            allows: "every grant".to_owned(),
-            instead: None,
-            why: "the upstream lists its grants".to_owned(),
-        }),
-        grant => extra("grants", grant.map(String::as_str)),
-    };
-    let found = [
-        by_mode,
-        by_codes,
-        by_method,
-        by_require,
-        by_grants,
-        extra("response_types", extra_type.map(ResponseType::as_str)),
-        extra("response_modes", extra_mode.map(|mode| mode.as_str())),
-    ];
-    found.into_iter().flatten().collect()
+    let lists_grants = !than.grants.is_empty();
+    if lists_grants && rule.grants.is_empty() {
+        let why = "the upstream lists its grants".to_owned();
+        lax("grants", "every grant".to_owned(), None, why);
+    }
+    let grant = extra(&rule.grants, &than.grants).filter(|_| lists_grants);
+    let kind = extra(&rule.response_types, &than.response_types);
+    let mode = extra(&rule.response_modes, &than.response_modes);
+    for (key, extra) in [
+        ("grants", grant.map(String::as_str)),
+        ("response_types", kind.map(ResponseType::as_str)),
+        ("response_modes", mode.map(|mode| mode.as_str())),
+    ] {
+        if let Some(extra) = extra {
+            let why = format!("{} is not among the upstream's", quoted(extra));
+            lax(key, quoted(extra), None, why);
+        }
+    }
+    found
+}
+
+/// The first one that the other list has not.
+fn extra<'r, T: PartialEq>(list: &'r [T], than: &[T]) -> Option<&'r T> {
+    list.iter().find(|value| !than.contains(value))
 }
 
 /// What holds after the end: whatever is laxer than the upstream is gone, the rest stays.

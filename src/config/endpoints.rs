@@ -13,9 +13,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     let mut paths = |key: &Key<List<String>>| {
         let listed = table.get(key);
         twice(table, key.name, &listed, &mut seen);
-        let below = if prefix == "/" { "" } else { prefix };
-        let full = listed.iter().map(|path| format!("{below}{}", path.value));
-        full.collect::<Vec<_>>()
+        below(prefix, &listed)
     };
     let endpoints = Endpoints {
         authorization: paths(&keys::AUTHORIZATION),
@@ -26,6 +24,13 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     };
     table.later();
     endpoints
+}
+
+/// Paths with the prefix in front.
+pub(super) fn below(prefix: &str, paths: &[At<String>]) -> Vec<String> {
+    let prefix = if prefix == "/" { "" } else { prefix };
+    let full = paths.iter().map(|path| format!("{prefix}{}", path.value));
+    full.collect()
 }
 
 /// A path can be only one endpoint.

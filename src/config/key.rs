@@ -1,10 +1,11 @@
-//! How a key of `config.toml` is declared: its name, what may stand behind it, and what is said of it. The declarations are in
-//! [`super::schema`]; how a value is read by one, in [`mod@super::read`].
+//! How a key of `config.toml` is declared: its name, and what may stand behind it. The declarations are in [`super::schema`];
+//! how a value is read by one, in [`mod@super::read`]; what is said of each key, in `schema/texts.toml`.
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::value::{DURATION, Kind, SIZE, show_duration, show_size};
@@ -16,12 +17,10 @@ pub(super) struct Section {
     pub(super) path: &'static str,
     /// `[[section]]`.
     pub(super) list: bool,
-    /// What `config.toml` says beside its header.
-    pub(super) comment: &'static str,
-    /// What the manual says below its header, in Markdown.
-    pub(super) text: &'static str,
     /// In the order of `config.toml`.
     pub(super) keys: &'static [&'static dyn Declared],
+    /// Keys that only a later version has, each with the value, as TOML writes it, that is right already.
+    pub(super) later: &'static [(&'static str, Option<&'static str>)],
 }
 
 impl Section {
@@ -39,9 +38,15 @@ impl Section {
         self.path.rsplit_once('.').unwrap_or(("", self.path))
     }
 
-    /// The key of that name.
-    pub(super) fn key(&self, name: &str) -> Option<&'static dyn Declared> {
-        self.keys.iter().copied().find(|key| key.name() == name)
+    /// The names of its keys, without those of later versions.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name())
+    }
+
+    /// Whether it has a key of that name, or will have it.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let mut later = self.later.iter().map(|(name, _)| *name);
+        self.names().any(|name| name == key) || later.any(|name| name == key)
     }
 }
 
@@ -50,69 +55,21 @@ impl Section {
 pub(super) struct Key<V> {
     pub(super) name: &'static str,
     pub(super) value: V,
-    pub(super) about: About,
-}
-
-/// What is said of a key.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct About {
-    /// What `config.toml` says beside it: one line, or one for each value.
-    pub(super) comment: &'static str,
-    /// What the manual says, in Markdown.
-    pub(super) text: &'static str,
-    /// What stands in `config.toml`, as TOML, where that is not the default.
-    pub(super) example: Option<&'static str>,
-    /// Whether it is commented out there: it is optional, and its example is made up.
-    pub(super) commented: bool,
     /// Without it the gate does not start: why, and what to write.
     pub(super) required: Option<(&'static str, &'static str)>,
-    /// What holds where it is not written, unless that is always the same value.
-    pub(super) absent: Option<&'static str>,
-    /// Whether a change waits for a restart. Everything else applies when the file is read anew.
-    pub(super) restart: bool,
 }
 
 impl<V> Key<V> {
-    pub(super) const fn new(name: &'static str, value: V, comment: &'static str) -> Self {
-        let about = About {
-            comment,
-            text: "",
-            example: None,
-            commented: false,
+    pub(super) const fn new(name: &'static str, value: V) -> Self {
+        Self {
+            name,
+            value,
             required: None,
-            absent: None,
-            restart: false,
-        };
-        Self { name, value, about }
-    }
-
-    pub(super) const fn text(mut self, text: &'static str) -> Self {
-        self.about.text = text;
-        self
-    }
-
-    pub(super) const fn example(mut self, example: &'static str) -> Self {
-        self.about.example = Some(example);
-        self
-    }
-
-    pub(super) const fn commented(mut self, example: &'static str) -> Self {
-        self.about.commented = true;
-        self.example(example)
+        }
     }
 
     pub(super) const fn required(mut self, why: &'static str, help: &'static str) -> Self {
-        self.about.required = Some((why, help));
-        self
-    }
-
-    pub(super) const fn absent(mut self, absent: &'static str) -> Self {
-        self.about.absent = Some(absent);
-        self
-    }
-
-    pub(super) const fn restart(mut self) -> Self {
-        self.about.restart = true;
+        self.required = Some((why, help));
         self
     }
 }
@@ -120,9 +77,8 @@ impl<V> Key<V> {
 /// A key of any kind.
 pub(super) trait Declared: Debug + Sync {
     fn name(&self) -> &'static str;
-    fn about(&self) -> &About;
+    fn is_required(&self) -> bool;
     fn describe(&self) -> Description;
-    fn later(&self) -> Option<&Later>;
 }
 
 impl<V: Describe + Debug + Sync> Declared for Key<V> {
@@ -130,21 +86,17 @@ impl<V: Describe + Debug + Sync> Declared for Key<V> {
         self.name
     }
 
-    fn about(&self) -> &About {
-        &self.about
+    fn is_required(&self) -> bool {
+        self.required.is_some()
     }
 
     fn describe(&self) -> Description {
         self.value.describe()
     }
-
-    fn later(&self) -> Option<&Later> {
-        self.value.later()
-    }
 }
 
 /// What the references say of a value.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Description {
     /// What it is: `a duration from "10ms" to "1h"`.
     pub(super) what: String,
@@ -152,8 +104,8 @@ pub(super) struct Description {
     pub(super) default: Option<String>,
     /// What a JSON schema says of it.
     pub(super) json: Value,
-    /// The words that it can be, and what each means.
-    pub(super) words: Vec<(&'static str, &'static str)>,
+    /// The words that it can be.
+    pub(super) choices: Vec<&'static str>,
     /// What it can be in a later version only.
     pub(super) later_words: &'static [&'static str],
 }
@@ -161,10 +113,6 @@ pub(super) struct Description {
 /// What can be described.
 pub(super) trait Describe {
     fn describe(&self) -> Description;
-    /// Whether the whole key is of a later version.
-    fn later(&self) -> Option<&Later> {
-        None
-    }
 }
 
 impl Description {
@@ -213,27 +161,45 @@ impl Describe for Share {
     }
 }
 
-/// A duration within a range; the default first.
+/// A duration or a size, within a range.
 #[derive(Debug)]
-pub(super) struct Time(pub(super) Duration, pub(super) RangeInclusive<Duration>);
+pub(super) struct Measure<T: 'static> {
+    pub(super) of: &'static Kind<T>,
+    pub(super) show: fn(T) -> String,
+    pub(super) default: T,
+    pub(super) range: RangeInclusive<T>,
+}
 
-impl Describe for Time {
-    fn describe(&self) -> Description {
-        let [from, to] = [self.1.start(), self.1.end()].map(|end| show_duration(*end));
-        let what = format!("a duration from `{from}` to `{to}`");
-        Description::new(what, show_duration(self.0), DURATION.json())
+pub(super) type Time = Measure<Duration>;
+pub(super) type Size = Measure<usize>;
+
+impl Time {
+    pub(super) const fn new(default: Duration, range: RangeInclusive<Duration>) -> Self {
+        Self {
+            of: &DURATION,
+            show: show_duration,
+            default,
+            range,
+        }
     }
 }
 
-/// A size within a range; the default first.
-#[derive(Debug)]
-pub(super) struct Size(pub(super) usize, pub(super) RangeInclusive<usize>);
+impl Size {
+    pub(super) const fn new(default: usize, range: RangeInclusive<usize>) -> Self {
+        Self {
+            of: &SIZE,
+            show: show_size,
+            default,
+            range,
+        }
+    }
+}
 
-impl Describe for Size {
+impl<T: Copy> Describe for Measure<T> {
     fn describe(&self) -> Description {
-        let [from, to] = [self.1.start(), self.1.end()].map(|end| show_size(*end));
-        let what = format!("a size from `{from}` to `{to}`");
-        Description::new(what, show_size(self.0), SIZE.json())
+        let [from, to] = [self.range.start(), self.range.end()].map(|end| (self.show)(*end));
+        let what = format!("{} from `{from}` to `{to}`", self.of.what);
+        Description::new(what, (self.show)(self.default), self.of.json())
     }
 }
 
@@ -241,14 +207,14 @@ impl Describe for Size {
 #[derive(Debug)]
 pub(super) struct Words<T: 'static> {
     pub(super) default: T,
-    /// Each with what it stands for, and what the manual says of that.
+    /// Each with what it stands for.
     pub(super) choices: &'static [Choice<T>],
     /// Words of later versions.
     pub(super) later: &'static [&'static str],
 }
 
-/// One word, its value, and what it means.
-pub(super) type Choice<T> = (&'static str, T, &'static str);
+/// One word, and its value.
+pub(super) type Choice<T> = (&'static str, T);
 
 impl<T: Copy + PartialEq> Words<T> {
     pub(super) const fn new(default: T, choices: &'static [Choice<T>]) -> Self {
@@ -267,12 +233,12 @@ impl<T: Copy + PartialEq> Words<T> {
 
     /// The default, as it is written.
     pub(super) fn usual(&self) -> &'static str {
-        let usual = self.choices.iter().find(|(_, of, _)| *of == self.default);
-        usual.or(self.choices.first()).map_or("", |(word, ..)| word)
+        let usual = self.choices.iter().find(|(_, of)| *of == self.default);
+        usual.or(self.choices.first()).map_or("", |(word, _)| word)
     }
 
     pub(super) fn known(&self) -> Vec<&'static str> {
-        self.choices.iter().map(|(word, ..)| *word).collect()
+        self.choices.iter().map(|(word, _)| *word).collect()
     }
 }
 
@@ -283,11 +249,11 @@ impl<T: Copy + PartialEq> Describe for Words<T> {
             [_] => format!("`{usual}`, the only value so far"),
             _ => "one of these words".to_owned(),
         };
-        let choices = self.choices.iter();
+        let json = json!({ "enum": known });
         Description {
-            words: choices.map(|(word, _, means)| (*word, *means)).collect(),
+            choices: known,
             later_words: self.later,
-            ..Description::new(what, usual, json!({ "enum": known }))
+            ..Description::new(what, usual, json)
         }
     }
 }
@@ -373,37 +339,5 @@ impl Describe for Day {
             json: json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
             ..Description::default()
         }
-    }
-}
-
-/// What only a later version has. Until then it is refused, unless it says what holds already.
-#[derive(Debug)]
-pub(super) enum Later {
-    /// Refused whatever its value; not mentioned while there is something wrong with the key of that name, which it belongs to.
-    Whole(Option<&'static str>),
-    /// A flag that can only be off.
-    Flag,
-    /// A list that can only be empty.
-    List,
-    /// A word with one value so far, and those to come.
-    Word(&'static str, &'static [&'static str]),
-}
-
-impl Describe for Later {
-    fn describe(&self) -> Description {
-        Description {
-            what: "reserved for a later version".to_owned(),
-            json: match self {
-                Self::Whole(_) => json!({ "not": {} }),
-                Self::Flag => json!({ "const": false }),
-                Self::List => json!({ "type": "array", "maxItems": 0 }),
-                Self::Word(now, _) => json!({ "const": now }),
-            },
-            ..Description::default()
-        }
-    }
-
-    fn later(&self) -> Option<&Later> {
-        Some(self)
     }
 }

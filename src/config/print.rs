@@ -2,7 +2,10 @@
 
 mod editor;
 mod manual;
+mod page;
 mod reference;
+
+use page::pages;
 
 /// In which form the shape of the configuration is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -17,9 +20,10 @@ pub(crate) enum Format {
 
 /// Every key of this version, in that form.
 pub(crate) fn print(format: Format) -> String {
+    let pages = pages();
     match format {
-        Format::Json => editor::schema(),
-        Format::Toml => reference::toml(),
-        Format::Markdown => manual::page(),
+        Format::Json => editor::schema(&pages),
+        Format::Toml => reference::toml(&pages),
+        Format::Markdown => manual::written(&pages),
     }
 }

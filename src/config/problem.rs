@@ -150,7 +150,7 @@ impl Problems {
     }
 
     /// One by one.
-    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 
@@ -213,15 +213,6 @@ impl Problems {
             .element(snippet)
             .element(Level::HELP.message(&problem.help));
         renderer.render(&[group])
-    }
-}
-
-impl<'p> IntoIterator for &'p Problems {
-    type Item = &'p Problem;
-    type IntoIter = std::slice::Iter<'p, Problem>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 
@@ -295,7 +286,7 @@ error: message
             let problem = Problem::error(Span { start, end }, "message", "label", "help");
             let problem = problem.and_at(Span { start: 7, end: 8 }, "also");
             let problems = Problems::new("f.toml", text, vec![problem]);
-            for problem in &problems {
+            for problem in problems.iter() {
                 assert!(text.get(problem.span.range()).is_some());
             }
             assert!(problems.to_string().starts_with("error: message\n"));

@@ -2,12 +2,13 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
-use super::key::{Day, Flag, Integer, Key, Later, List, Optional, Share, Size, Text, Time, Words};
+use toml::de::DeValue;
+
+use super::key::{Day, Flag, Integer, Key, List, Measure, Optional, Share, Text, Words};
 use super::problem::{Problem, Span};
 use super::tree::{At, Entry, Table};
-use super::value::{DURATION, SIZE, Wrong, show_duration, show_size};
+use super::value::Wrong;
 use super::wording::{nearest, one_of, quoted};
 use crate::clock::date;
 
@@ -27,7 +28,7 @@ pub(super) trait Standard: Read {
 impl Table<'_> {
     /// What is written. `None`: absent, or wrong; where it has to be there, both are recorded.
     pub(super) fn find<V: Read>(&self, key: &Key<V>) -> Option<V::Value> {
-        if let Some((why, help)) = key.about.required {
+        if let Some((why, help)) = key.required {
             self.require(key.name, why, help);
         }
         let entry = self.entry(key.name)?;
@@ -59,14 +60,31 @@ impl Table<'_> {
         bounded
     }
 
-    /// Refuses what only a later version has.
+    /// Refuses what only a later version has, unless it says what holds already.
     pub(super) fn later(&self) {
-        for key in self.section().keys {
-            let found = key.later().zip(self.entry(key.name()));
-            if let Some((later, entry)) = found {
-                later.refuse(self, key.name(), entry);
-            }
+        for (key, now) in self.section().later {
+            let Some(entry) = self.entry(key) else {
+                continue;
+            };
+            let help = match now {
+                Some(now) if is_written(entry.value, now) => continue,
+                Some(now) => format!("write {now}, or remove it"),
+                None => "remove it".to_owned(),
+            };
+            let message = format!("{} is not supported in this version", self.name(key));
+            let label = "comes with a later version";
+            self.push(Problem::error(entry.span, message, label, help));
         }
+    }
+}
+
+/// Whether TOML writes a word, a flag or an empty list so.
+fn is_written(value: &DeValue<'_>, text: &str) -> bool {
+    match value {
+        DeValue::String(word) => text == format!("{word:?}"),
+        DeValue::Boolean(flag) => text == flag.to_string(),
+        DeValue::Array(list) => text == "[]" && list.is_empty(),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => false,
     }
 }
 
@@ -142,66 +160,18 @@ impl Standard for Share {
     }
 }
 
-impl Read for Time {
-    type Value = Duration;
+impl<T: Copy + PartialOrd> Read for Measure<T> {
+    type Value = T;
 
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Duration> {
-        let duration = table.text(key, entry, &DURATION)?;
-        table.bounded(key, Some(duration), self.0, &self.1, show_duration)
+    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
+        let measure = table.text(key, entry, self.of)?;
+        table.bounded(key, Some(measure), self.default, &self.range, self.show)
     }
 }
 
-impl Standard for Time {
-    fn standard(&self, _: Span) -> Duration {
-        self.0
-    }
-}
-
-impl Read for Size {
-    type Value = usize;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<usize> {
-        let size = table.text(key, entry, &SIZE)?;
-        table.bounded(key, Some(size), self.0, &self.1, show_size)
-    }
-}
-
-impl Standard for Size {
-    fn standard(&self, _: Span) -> usize {
-        self.0
-    }
-}
-
-/// Words to choose from.
-struct Vocabulary<'v> {
-    usual: &'v str,
-    known: &'v [&'v str],
-    later: &'v [&'v str],
-}
-
-impl Vocabulary<'_> {
-    /// The known word that is written. `None`: another one, or none at all, and recorded.
-    fn read<'e>(&self, table: &Table<'_>, key: &str, entry: Entry<'e>) -> Option<&'e str> {
-        let Some(text) = entry.value.as_str() else {
-            let usual = format!("{:?}", self.usual);
-            table.wrong_type(key, entry, "a word in quotes", usual);
-            return None;
-        };
-        if self.known.contains(&text) {
-            return Some(text);
-        }
-        let help = format!("write {}", one_of(self.known));
-        if self.later.contains(&text) {
-            table.wrong(key, entry.span, "", Wrong::later(quoted(text), help));
-            return None;
-        }
-        let message = format!("{} cannot be {}", table.name(key), quoted(text));
-        let label = nearest(text, self.known).map_or_else(
-            || "this word is not known".to_owned(),
-            |(_, word)| format!("did you mean {word:?}?"),
-        );
-        table.push(Problem::error(entry.span, message, label, help));
-        None
+impl<T: Copy + PartialOrd> Standard for Measure<T> {
+    fn standard(&self, _: Span) -> T {
+        self.default
     }
 }
 
@@ -209,14 +179,27 @@ impl<T: Copy + PartialEq> Read for Words<T> {
     type Value = T;
 
     fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        let words = Vocabulary {
-            usual: self.usual(),
-            known: &self.known(),
-            later: self.later,
+        let Some(text) = entry.value.as_str() else {
+            let usual = format!("{:?}", self.usual());
+            table.wrong_type(key, entry, "a word in quotes", usual);
+            return None;
         };
-        let text = words.read(table, key, entry)?;
-        let choice = self.choices.iter().find(|(word, ..)| *word == text);
-        choice.map(|(_, value, _)| *value)
+        if let Some((_, value)) = self.choices.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let known = self.known();
+        let help = format!("write {}", one_of(&known));
+        if self.later.contains(&text) {
+            table.wrong(key, entry.span, "", Wrong::later(quoted(text), help));
+            return None;
+        }
+        let message = format!("{} cannot be {}", table.name(key), quoted(text));
+        let label = nearest(text, &known).map_or_else(
+            || "this word is not known".to_owned(),
+            |(_, word)| format!("did you mean {word:?}?"),
+        );
+        table.push(Problem::error(entry.span, message, label, help));
+        None
     }
 }
 
@@ -311,36 +294,6 @@ impl Read for Day {
             table.wrong(key, entry.span, "a date", wrong);
         }
         day
-    }
-}
-
-impl Later {
-    fn refuse(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) {
-        let help = match self {
-            Self::Whole(of) if of.is_none_or(|of| table.is_good(of)) => "remove it",
-            Self::Whole(_) => return,
-            Self::Flag => match Flag(false).read(table, key, entry) {
-                Some(true) => "write false, or remove it",
-                Some(false) | None => return,
-            },
-            Self::List => match entry.value.as_array().map(|list| list.is_empty()) {
-                Some(false) => "write [], or remove it",
-                Some(true) => return,
-                None => return table.wrong_type(key, entry, "a list", "[]"),
-            },
-            Self::Word(now, later) => {
-                let words = Vocabulary {
-                    usual: now,
-                    known: &[now],
-                    later,
-                };
-                words.read(table, key, entry);
-                return;
-            }
-        };
-        let message = format!("{} is not supported in this version", table.name(key));
-        let label = "comes with a later version";
-        table.push(Problem::error(entry.span, message, label, help));
     }
 }
 

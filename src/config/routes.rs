@@ -1,5 +1,6 @@
 //! `[upstream.routes]`: what happens to paths that are no endpoint.
 
+use super::endpoints::below;
 use super::key::{Key, List};
 use super::schema::upstream as keys;
 use super::tree::Table;
@@ -8,12 +9,7 @@ use crate::route::RoutePolicy;
 /// Reads the policy; its paths get the prefix in front, as the endpoints do. Metadata that is configured is allowed by that:
 /// clients have to find out where the endpoints are.
 pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
-    let below = if prefix == "/" { "" } else { prefix };
-    let full = |key: &Key<List<String>>| -> Vec<String> {
-        let listed = table.get(key);
-        let full = listed.iter().map(|path| format!("{below}{}", path.value));
-        full.collect()
-    };
+    let full = |key: &Key<List<String>>| below(prefix, &table.get(key));
     RoutePolicy {
         deny_by_default: table.get(&keys::DEFAULT),
         allow: [full(&keys::ALLOW), metadata.to_vec()].concat(),

@@ -13,9 +13,8 @@ use super::key::Section;
 pub(super) static ROOT: Section = Section {
     path: "",
     list: false,
-    comment: "",
-    text: "",
     keys: &[],
+    later: &[],
 };
 
 /// Every section, in the order of `config.toml`.

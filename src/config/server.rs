@@ -1,16 +1,14 @@
-//! `[server]` and `[admin]`: where clients and operators connect.
+//! `[server]`: where clients connect.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::context::Machine;
-use super::limits;
 use super::origin::Origin;
 use super::read::Standard as _;
-use super::schema::server as keys;
+use super::schema::{limits as limit_keys, server as keys};
 use super::tree::{At, Table};
-use crate::{admin, server};
+use crate::server;
 
 /// `[server]`, and where it stands.
 #[derive(Debug)]
@@ -21,27 +19,28 @@ pub(super) struct Server {
 }
 
 /// Reads `[server]`, and of `[limits]` what concerns connections.
-pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine) -> Server {
-    let connections = limits::connections(limits);
+pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, cores: usize) -> Server {
     let listen = table.get(&keys::LISTEN);
     let trusted_proxies = table.get(&keys::TRUSTED_PROXIES);
     table.later();
+    let connections = limits.get(&limit_keys::CONNECTIONS);
+    let per_peer = limits.find(&limit_keys::CONNECTIONS_PER_PEER);
     let settings = server::Settings {
         listen: listen.iter().map(|at| at.value).collect(),
         workers: match table.get(&keys::WORKERS) {
-            0 => machine.cores(),
+            0 => cores,
             workers => workers,
         },
         trusted_proxies: trusted_proxies.iter().map(|at| at.value).collect(),
         drain: table.get(&keys::DRAIN),
-        connections: connections.most,
-        connections_per_peer: connections.per_peer,
-        header_bytes: connections.header_bytes,
-        headers: connections.headers,
-        first_byte: connections.first_byte,
-        header_read: connections.header_read,
-        body_read: connections.body_read,
-        idle: connections.idle,
+        connections,
+        connections_per_peer: per_peer.unwrap_or_else(|| share(connections)),
+        header_bytes: limits.get(&limit_keys::HEADER_BYTES),
+        headers: limits.get(&limit_keys::HEADERS),
+        first_byte: limits.get(&limit_keys::FIRST_BYTE),
+        header_read: limits.get(&limit_keys::HEADER_READ),
+        body_read: limits.get(&limit_keys::BODY_READ),
+        idle: limits.get(&limit_keys::IDLE),
     };
     Server {
         settings,
@@ -50,11 +49,10 @@ pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, machine: &dyn Machine)
     }
 }
 
-/// Reads `[admin]`.
-pub(super) fn admin(table: &Table<'_>) -> admin::Settings {
-    admin::Settings {
-        listen: table.get(&keys::ADMIN_LISTEN),
-    }
+/// An eighth, but not so little that one browser or test bench fills it.
+fn share(connections: usize) -> usize {
+    const LEAST: usize = 64;
+    (connections / 8).max(LEAST).min(connections)
 }
 
 /// How clients reach the gate when nobody says so: where it listens, if they are on the same machine.

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::context::Machine;
-use super::{Checked, Config, Problems, Severity, load_on};
+use super::context::Context;
+use super::{Checked, Config, Problems, Severity, load_with};
 use crate::clock::date;
 
 /// What every upstream has to have.
@@ -20,26 +20,20 @@ token = [\"/token\"]
 pub(super) const TODAY: &str = "2026-06-01";
 
 /// Two cores, and files that say what is in them by their name.
-struct Fixed;
-
-impl Machine for Fixed {
-    fn cores(&self) -> usize {
-        2
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        match path.to_str() {
+pub(super) fn load(text: &str) -> Result<Checked, Problems> {
+    let context = Context {
+        today: date::parse(TODAY).unwrap(),
+        directory: Path::new("etc"),
+        cores: 2,
+        read: |path| match path.to_str() {
             Some("etc/empty.pem") => Ok(Vec::new()),
             Some("etc/ca.pem" | "/ca.pem") => {
                 Ok(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec())
             }
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
-        }
-    }
-}
-
-pub(super) fn load(text: &str) -> Result<Checked, Problems> {
-    load_on(&Fixed, text, "etc/config.toml", date::parse(TODAY).unwrap())
+        },
+    };
+    load_with(&context, text, "etc/config.toml")
 }
 
 /// What a good text says.

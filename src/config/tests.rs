@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::testing::{UPSTREAM, check_text, config, load, problems};
 use super::*;
-use key::{Later, Section};
+use key::Section;
 use print::{Format, print};
 use schema::SECTIONS;
 
@@ -90,30 +90,14 @@ fn with(section: &Section, key: &str, value: &str) -> String {
 #[test]
 fn every_declared_key_is_read_as_what_it_is_declared() {
     for section in SECTIONS {
-        for key in section.keys {
-            let found = problems(&with(section, key.name(), "{}"));
-            let name = format!("`{}.{}`", section.path, key.name());
-            let says = |what: &str| found.iter().any(|problem| problem.contains(what));
-            let refused = match key.later() {
-                Some(Later::Whole(_)) => format!("{name} is not supported in this version"),
-                Some(_) | None => format!("{name} has to be"),
-            };
-            assert!(says(&refused), "{name}: {found:?}");
-        }
-    }
-}
-
-#[test]
-fn everything_that_is_declared_is_described() {
-    for section in SECTIONS {
-        assert!(!section.text.is_empty(), "{}", section.path);
-        for key in section.keys {
-            let about = key.about();
-            let described = !about.text.is_empty() || !key.describe().words.is_empty();
-            let later = key.later().is_some();
-            assert!(described || later, "{}.{}", section.path, key.name());
-            let shown = about.example.is_some() || key.describe().default.is_some();
-            assert!(shown || later, "{}.{}", section.path, key.name());
+        let later = section.later.iter().map(|(key, _)| *key);
+        let later = later.map(|key| (key, "is not supported in this version"));
+        let keys = section.names().map(|key| (key, "has to be"));
+        for (key, refused) in keys.chain(later) {
+            let found = problems(&with(section, key, "{}"));
+            let refused = format!("`{}.{key}` {refused}", section.path);
+            let says = |problem: &String| problem.contains(&refused);
+            assert!(found.iter().any(says), "{refused}: {found:?}");
         }
     }
 }
@@ -297,7 +281,7 @@ mod broken {
 
     fn check(text: &str) {
         let problems = load(text).map_or_else(|problems| problems, |checked| checked.warnings);
-        for problem in &problems {
+        for problem in problems.iter() {
             for span in problem
                 .also
                 .iter()

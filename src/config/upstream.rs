@@ -132,7 +132,7 @@ fn check_ca(table: &Table<'_>, file: &Path, target: &Origin, context: &Context<'
         table.push(Problem::error(span, message, label, help));
         return;
     }
-    let label = match context.machine.read(file) {
+    let label = match (context.read)(file) {
         Err(error) => error.to_string(),
         Ok(pem) => match CertificateDer::pem_slice_iter(&pem).next() {
             Some(Ok(_)) => return,

@@ -6,7 +6,7 @@ use super::agent;
 use super::facts::TOKEN;
 use super::ledger::Party;
 use super::stage::Stage;
-use super::story::{Promise, Remark, Tone};
+use super::story::{Promise, Remark};
 use super::wire::{self, Failed, Pairs};
 use crate::oauth::json;
 
@@ -65,12 +65,11 @@ fn judge(expect: Expect, what: &str, answer: &Response<String>) -> Promise {
             !token && error == Some("invalid_grant") && answer.status() == StatusCode::BAD_REQUEST
         }
     };
-    let tone = if expect == Expect::Stolen {
-        Tone::Alarm
-    } else {
-        Tone::Good
-    };
-    Promise::new(kept, format!("{what}: {outcome}")).with_tone(tone)
+    Promise {
+        kept,
+        alarm: expect == Expect::Stolen,
+        text: format!("{what}: {outcome}"),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Response, StatusCode};
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
 
 use super::agent::Agent;
@@ -141,7 +142,7 @@ impl Page {
                     title => scene.title(),
                     lead => scene.lead(),
                     open => latest == Some(scene),
-                    story => self.story(scene).map(|story| StoryView::new(&story)),
+                    story => self.story(scene).map(|story| Value::from(Serde(StoryView::new(&story)))),
                 }
             })
             .collect();

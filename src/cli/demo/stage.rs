@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::wire::{Failed, failed};
 use crate::app::App;
 use crate::clock::{self, Clock};
-use crate::config::{self, Config};
+use crate::config;
 use crate::server;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{self, Log};
@@ -58,7 +58,8 @@ pub(super) fn open(port: Option<u16>, logs: bool) -> Result<Opened, Failed> {
         upstream: origin(&upstream)?,
     };
     let config = config(&places);
-    let settings = load(&config)?;
+    let checked = config::load(&config, "demo.toml", clock::today()).map_err(failed)?;
+    let settings = checked.config;
     let (telemetry, log) = if logs {
         let (log, end) = Log::to_stdout(settings.log);
         (Telemetry::logging(&log), Some(end))
@@ -118,11 +119,6 @@ redirect_uris = ["{callback}"]
     )
 }
 
-fn load(text: &str) -> Result<Config, Failed> {
-    let checked = config::load(text, "demo.toml", clock::today()).map_err(failed)?;
-    Ok(checked.config)
-}
-
 /// Runs the gate on a separate thread. Cancels `stop` when it ends for any reason.
 pub(super) fn run_gate(
     gate: App,
@@ -138,12 +134,8 @@ pub(super) fn run_gate(
         })
 }
 
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
 fn listen(port: u16) -> Result<TcpListener, Failed> {
-    let address = loopback(port);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     server::bind(address, false)
         .map_err(|error| failed(format!("cannot listen on {address}: {error}")))
 }

@@ -1,25 +1,18 @@
 //! A scene as it was played: its exchanges, and whether the outcomes were as expected.
 
-use std::collections::BTreeMap;
+use serde::Serialize;
 
 use super::ledger::{Exchange, Ledger, Party};
 
 /// The parameters whose values connect the exchanges of one sign-in.
 const LINKS: [&str; 4] = ["state", "code", "code_challenge", "code_verifier"];
 
-/// How an outcome is presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    Good,
-    /// As expected, but bad: an attack that succeeds without the gate.
-    Alarm,
-}
-
 /// An expected outcome, and whether it occurred.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Promise {
     pub(super) kept: bool,
-    pub(super) tone: Tone,
+    /// As expected, but bad: an attack that succeeds without the gate.
+    pub(super) alarm: bool,
     pub(super) text: String,
 }
 
@@ -27,13 +20,18 @@ impl Promise {
     pub(super) fn new(kept: bool, text: impl Into<String>) -> Self {
         Self {
             kept,
-            tone: Tone::Good,
+            alarm: false,
             text: text.into(),
         }
     }
 
-    pub(super) fn with_tone(self, tone: Tone) -> Self {
-        Self { tone, ..self }
+    /// The label of the outcome.
+    pub(super) fn word(&self) -> &'static str {
+        match (self.kept, self.alarm) {
+            (true, false) => "ok",
+            (true, true) => "!!",
+            (false, _) => "UNEXPECTED",
+        }
     }
 }
 
@@ -44,24 +42,12 @@ pub(super) struct Remark {
     pub(super) verdict: Option<Promise>,
 }
 
-/// The meaning of a parameter value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    ClientState,
-    Challenge,
-    Verifier,
-    /// A verifier invented by the attacker.
-    MadeUp,
-    StateHandle,
-    CodeHandle,
-    UpstreamCode,
-    Token,
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Story {
-    told: Vec<(Exchange, Remark)>,
-    promises: Vec<Promise>,
+    /// The exchanges and remarks, in order.
+    pub(super) told: Vec<(Exchange, Remark)>,
+    /// The outcomes of the scene as a whole.
+    pub(super) promises: Vec<Promise>,
 }
 
 impl Story {
@@ -95,18 +81,8 @@ impl Story {
         Self { promises, ..self }
     }
 
-    /// The exchanges and remarks, in order.
-    pub(super) fn told(&self) -> impl Iterator<Item = &(Exchange, Remark)> {
-        self.told.iter()
-    }
-
     pub(super) fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
         self.told.iter().map(|(exchange, _)| exchange)
-    }
-
-    /// The outcomes of the scene as a whole.
-    pub(super) fn promises(&self) -> &[Promise] {
-        &self.promises
     }
 
     /// Whether all outcomes were as expected, and there was at least one verdict.
@@ -142,35 +118,6 @@ impl Story {
             "The legacy server's code never reached the browser, the application or the attacker",
         )
     }
-
-    /// The meaning of each value, by its parameter and the parties of the exchange.
-    pub(super) fn kinds(&self) -> BTreeMap<&str, Kind> {
-        let mut kinds = BTreeMap::new();
-        // The first meaning counts, because the application uses a value before the gate does.
-        for exchange in self.exchanges() {
-            let from_gate = exchange.from == Party::Gate || is_redirected(exchange);
-            for (name, value) in exchange.pairs().filter(|(_, value)| !value.is_empty()) {
-                let kind = match name {
-                    "code_challenge" => Kind::Challenge,
-                    "code_verifier" if exchange.from == Party::Attacker => Kind::MadeUp,
-                    "code_verifier" => Kind::Verifier,
-                    "access_token" => Kind::Token,
-                    "state" if from_gate => Kind::StateHandle,
-                    "state" => Kind::ClientState,
-                    "code" if exchange.to == Party::Upstream => Kind::UpstreamCode,
-                    "code" => Kind::CodeHandle,
-                    _ => continue,
-                };
-                kinds.entry(value).or_insert(kind);
-            }
-        }
-        kinds
-    }
-}
-
-/// Whether this is the gate's redirect that introduces the handle.
-fn is_redirected(exchange: &Exchange) -> bool {
-    exchange.is(Party::Browser, Party::Gate) && exchange.status == 303
 }
 
 /// The default comment on an exchange.

@@ -2,7 +2,8 @@
 
 use super::facts::Places;
 use super::scene::Scene;
-use super::view::{MessageView, PromiseView, StepView, StoryView};
+use super::story::Promise;
+use super::view::{MessageView, StepView, StoryView};
 
 /// Maximum width of text, in columns.
 const WIDTH: usize = 96;
@@ -31,13 +32,13 @@ pub(super) fn invitation(places: &Places) -> String {
 }
 
 /// The outcomes of a scene, one line each.
-pub(super) fn summary(scene: Scene, view: &StoryView) -> String {
-    let verdicts = view.steps.iter().filter_map(|step| step.verdict.as_ref());
-    let lines: String = verdicts.chain(&view.promises).map(verdict).collect();
+pub(super) fn summary(scene: Scene, view: &StoryView<'_>) -> String {
+    let verdicts = view.steps.iter().filter_map(|step| step.verdict);
+    let lines: String = verdicts.chain(view.promises).map(verdict).collect();
     format!("{}\n{lines}\n", scene.title())
 }
 
-pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
+pub(super) fn scene(number: usize, scene: Scene, view: &StoryView<'_>) -> String {
     let title = format!("{number}. {}", scene.title());
     let rule = "=".repeat(title.len());
     let steps: String = view
@@ -52,21 +53,21 @@ pub(super) fn scene(number: usize, scene: Scene, view: &StoryView) -> String {
     )
 }
 
-fn step(step: &StepView, margin: &str) -> String {
+fn step(step: &StepView<'_>, margin: &str) -> String {
     let (from, to) = (step.from, step.to);
     let inner = format!("{margin}    ");
     let behind = step.behind.iter().map(|step| self::step(step, &inner));
     let lines = [
-        wrapped(&step.note, &format!("{margin}# ")),
+        wrapped(step.note, &format!("{margin}# ")),
         format!("{margin}{from} -> {to}  {}", message(&step.request, margin)),
         behind.collect(),
         format!("{margin}{from} <- {to}  {}", message(&step.answer, margin)),
-        step.verdict.as_ref().map(verdict).unwrap_or_default(),
+        step.verdict.map(verdict).unwrap_or_default(),
     ];
     lines.concat()
 }
 
-fn message(message: &MessageView, margin: &str) -> String {
+fn message(message: &MessageView<'_>, margin: &str) -> String {
     let names = message.pairs.iter().map(|pair| pair.name.len());
     let width = names.max().unwrap_or_default();
     let pairs = message.pairs.iter().map(|pair| {
@@ -79,7 +80,7 @@ fn message(message: &MessageView, margin: &str) -> String {
     format!("{}\n{}", message.line, pairs.collect::<String>())
 }
 
-fn verdict(promise: &PromiseView) -> String {
+fn verdict(promise: &Promise) -> String {
     format!("  [{}] {}\n", promise.word(), promise.text)
 }
 

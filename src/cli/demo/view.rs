@@ -2,60 +2,55 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::{Value, context};
+use serde::Serialize;
 
 use super::ledger::{Exchange, Message, Party};
-use super::story::{Kind, Promise, Remark, Story, Tone};
+use super::story::{Promise, Remark, Story};
 
-#[derive(Debug, Clone)]
-pub(super) struct StoryView {
-    pub(super) steps: Vec<StepView>,
-    pub(super) promises: Vec<PromiseView>,
-    pub(super) kept: bool,
-    pub(super) saw_the_browser: bool,
+#[derive(Debug, Serialize)]
+pub(super) struct StoryView<'s> {
+    pub(super) steps: Vec<StepView<'s>>,
+    pub(super) promises: &'s [Promise],
+    kept: bool,
+    saw_the_browser: bool,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct StepView {
+#[derive(Debug, Serialize)]
+pub(super) struct StepView<'s> {
     pub(super) from: &'static str,
     pub(super) to: &'static str,
     /// Whether the exchange is between gate and server, which no other party sees.
-    pub(super) is_behind: bool,
-    pub(super) note: String,
-    pub(super) request: MessageView,
+    is_behind: bool,
+    pub(super) note: &'s str,
+    pub(super) request: MessageView<'s>,
     /// The exchanges between gate and server before the gate responded.
-    pub(super) behind: Vec<StepView>,
-    pub(super) answer: MessageView,
-    pub(super) verdict: Option<PromiseView>,
+    pub(super) behind: Vec<Self>,
+    pub(super) answer: MessageView<'s>,
+    pub(super) verdict: Option<&'s Promise>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct MessageView {
-    pub(super) line: String,
-    pub(super) pairs: Vec<PairView>,
+#[derive(Debug, Serialize)]
+pub(super) struct MessageView<'s> {
+    pub(super) line: &'s str,
+    pub(super) pairs: Vec<PairView<'s>>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct PairView {
-    pub(super) name: String,
-    pub(super) value: String,
-    /// The meaning of the value, and its CSS class.
-    pub(super) mark: Option<(&'static str, &'static str)>,
+#[derive(Debug, Serialize)]
+pub(super) struct PairView<'s> {
+    pub(super) name: &'s str,
+    pub(super) value: &'s str,
+    pub(super) mark: Option<Mark>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct PromiseView {
-    pub(super) kept: bool,
-    pub(super) alarm: bool,
-    pub(super) text: String,
-}
+/// The meaning of a value, and its CSS class.
+type Mark = (&'static str, &'static str);
 
-impl StoryView {
-    pub(super) fn new(story: &Story) -> Self {
-        let kinds = story.kinds();
-        let mut steps: Vec<StepView> = Vec::new();
-        for (exchange, remark) in story.told() {
-            let step = step(exchange, remark, &kinds);
+impl<'s> StoryView<'s> {
+    pub(super) fn new(story: &'s Story) -> Self {
+        let marks = marks(story);
+        let mut steps: Vec<StepView<'_>> = Vec::new();
+        for (exchange, remark) in &story.told {
+            let step = step(exchange, remark, &marks);
             // The request of a real browser to the gate is not recorded; then the step has no parent.
             let asker = steps
                 .last_mut()
@@ -67,117 +62,64 @@ impl StoryView {
         }
         Self {
             steps,
-            promises: story.promises().iter().map(promise).collect(),
+            promises: &story.promises,
             kept: story.is_kept(),
             saw_the_browser: story.saw_the_browser(),
         }
     }
 }
 
-fn step(exchange: &Exchange, remark: &Remark, kinds: &BTreeMap<&str, Kind>) -> StepView {
+fn step<'s>(
+    exchange: &'s Exchange,
+    remark: &'s Remark,
+    marks: &BTreeMap<&str, Mark>,
+) -> StepView<'s> {
     StepView {
         from: exchange.from.name(),
         to: exchange.to.name(),
         is_behind: exchange.from == Party::Gate,
         behind: Vec::new(),
-        note: remark.note.clone(),
-        request: message(&exchange.request, kinds),
-        answer: message(&exchange.answer, kinds),
-        verdict: remark.verdict.as_ref().map(promise),
+        note: &remark.note,
+        request: message(&exchange.request, marks),
+        answer: message(&exchange.answer, marks),
+        verdict: remark.verdict.as_ref(),
     }
 }
 
-fn message(message: &Message, kinds: &BTreeMap<&str, Kind>) -> MessageView {
+fn message<'s>(message: &'s Message, marks: &BTreeMap<&str, Mark>) -> MessageView<'s> {
     let pairs = message.pairs.iter().map(|(name, value)| PairView {
-        name: name.clone(),
-        value: value.clone(),
-        mark: kinds.get(value.as_str()).copied().map(mark),
+        name,
+        value,
+        mark: marks.get(value.as_str()).copied(),
     });
     MessageView {
-        line: message.line.clone(),
+        line: &message.line,
         pairs: pairs.collect(),
     }
 }
 
-const fn mark(kind: Kind) -> (&'static str, &'static str) {
-    match kind {
-        Kind::ClientState => ("the application's state", "client"),
-        Kind::Challenge => ("challenge", "client"),
-        Kind::Verifier => ("verifier", "client"),
-        Kind::MadeUp => ("made up", "attacker"),
-        Kind::StateHandle => ("handle, in place of the state", "handle"),
-        Kind::CodeHandle => ("handle, in place of the code", "handle"),
-        Kind::UpstreamCode => ("the server's own code", "code"),
-        Kind::Token => ("token", "code"),
-    }
-}
-
-fn promise(promise: &Promise) -> PromiseView {
-    PromiseView {
-        kept: promise.kept,
-        alarm: promise.tone == Tone::Alarm,
-        text: promise.text.clone(),
-    }
-}
-
-impl PromiseView {
-    /// The label of the outcome.
-    pub(super) fn word(&self) -> &'static str {
-        match (self.kept, self.alarm) {
-            (true, false) => "ok",
-            (true, true) => "!!",
-            (false, _) => "UNEXPECTED",
+/// The meaning of each value, by its parameter and the parties of the exchange.
+fn marks(story: &Story) -> BTreeMap<&str, Mark> {
+    let mut marks = BTreeMap::new();
+    // The first meaning counts, because the application uses a value before the gate does.
+    for exchange in story.exchanges() {
+        // The gate's redirect introduces the handle.
+        let is_redirected = exchange.is(Party::Browser, Party::Gate) && exchange.status == 303;
+        let from_gate = exchange.from == Party::Gate || is_redirected;
+        for (name, value) in exchange.pairs().filter(|(_, value)| !value.is_empty()) {
+            let mark = match name {
+                "code_challenge" => ("challenge", "client"),
+                "code_verifier" if exchange.from == Party::Attacker => ("made up", "attacker"),
+                "code_verifier" => ("verifier", "client"),
+                "access_token" => ("token", "code"),
+                "state" if from_gate => ("handle, in place of the state", "handle"),
+                "state" => ("the application's state", "client"),
+                "code" if exchange.to == Party::Upstream => ("the server's own code", "code"),
+                "code" => ("handle, in place of the code", "handle"),
+                _ => continue,
+            };
+            marks.entry(value).or_insert(mark);
         }
     }
-}
-
-// The values for the page's template.
-
-impl From<StoryView> for Value {
-    fn from(story: StoryView) -> Self {
-        let StoryView {
-            steps,
-            promises,
-            kept,
-            saw_the_browser,
-        } = story;
-        context! { steps, promises, kept, saw_the_browser }
-    }
-}
-
-impl From<StepView> for Value {
-    fn from(step: StepView) -> Self {
-        let StepView {
-            from,
-            to,
-            is_behind,
-            note,
-            request,
-            behind,
-            answer,
-            verdict,
-        } = step;
-        context! { from, to, is_behind, note, request, behind, answer, verdict }
-    }
-}
-
-impl From<MessageView> for Value {
-    fn from(message: MessageView) -> Self {
-        let MessageView { line, pairs } = message;
-        context! { line, pairs }
-    }
-}
-
-impl From<PairView> for Value {
-    fn from(pair: PairView) -> Self {
-        let PairView { name, value, mark } = pair;
-        context! { name, value, mark }
-    }
-}
-
-impl From<PromiseView> for Value {
-    fn from(promise: PromiseView) -> Self {
-        let PromiseView { kept, alarm, text } = promise;
-        context! { kept, alarm, text }
-    }
+    marks
 }

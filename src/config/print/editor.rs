@@ -2,77 +2,91 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::key::{Declared, Section};
-use crate::config::schema::{ROOT, below};
+use super::page::{Entry, Page};
 
-pub(crate) fn schema() -> String {
-    let mut schema = Map::new();
-    schema.insert("$schema".to_owned(), DRAFT.into());
-    schema.insert("title".to_owned(), "Configuration of pkce-gate".into());
-    schema.append(&mut table(&ROOT));
+pub(super) fn schema(pages: &[Page]) -> String {
+    let head = [
+        ("$schema", "https://json-schema.org/draft/2020-12/schema"),
+        ("title", "Configuration of pkce-gate"),
+    ];
+    let head = head.map(|(name, text)| (name.to_owned(), text.into()));
+    let schema: Map<String, Value> = head.into_iter().chain(table("", vec![], pages)).collect();
     format!("{:#}\n", Value::Object(schema))
 }
 
-const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// A key or table: its name, whether it has to be there, and what it can be.
+type Member<'p> = (&'p str, bool, Value);
 
-fn table(section: &'static Section) -> Map<String, Value> {
-    let keys = section.keys.iter().copied();
-    let own = keys
-        .clone()
-        .map(|declared| (declared.name(), key(declared)));
-    let tables = below(section).map(|inner| (inner.name().1, table_or_list(inner)));
-    let properties: Map<String, Value> = own
-        .chain(tables)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    let keys = keys.filter(|key| key.about().required.is_some());
-    let tables = below(section).filter(|inner| is_required(inner));
-    let required: Vec<&str> = keys
-        .map(Declared::name)
-        .chain(tables.map(|inner| inner.name().1))
-        .collect();
-    let schema = json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
+/// A table with those keys, and with the tables below that path.
+fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page]) -> Map<String, Value> {
+    let below = pages.iter().filter(|page| page.section.name().0 == path);
+    let below = below.map(|page| {
+        (
+            page.section.name().1,
+            is_required(page),
+            of_page(page, pages),
+        )
     });
-    schema.as_object().cloned().unwrap_or_default()
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (name, is_required, value) in keys.into_iter().chain(below) {
+        properties.insert(name.to_owned(), value);
+        required.extend(is_required.then_some(name));
+    }
+    let table = [
+        ("type", json!("object")),
+        ("properties", Value::Object(properties)),
+        ("required", json!(required)),
+        ("additionalProperties", json!(false)),
+    ];
+    table
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 /// A table with something that has to be written has to be written itself; of a list that holds for the first level only.
-fn is_required(section: &Section) -> bool {
-    let needs = section
-        .keys
-        .iter()
-        .any(|key| key.about().required.is_some());
-    needs && !(section.list && section.path.contains('.'))
+fn is_required(page: &Page) -> bool {
+    let needs = page.keys.iter().any(|key| key.required);
+    needs && !(page.section.list && page.path.contains('.'))
 }
 
-fn table_or_list(section: &'static Section) -> Value {
-    let mut table = table(section);
-    table.insert("description".to_owned(), section.text.into());
-    if section.list {
-        let least = u8::from(is_required(section));
+fn of_page(page: &Page, pages: &[Page]) -> Value {
+    let keys = page
+        .keys
+        .iter()
+        .map(|key| (key.name, key.required, of_key(key)));
+    let later = page.section.later.iter().map(|(name, now)| {
+        let description = "reserved for a later version";
+        // TOML and JSON write these alike.
+        let now: Option<Value> = now.and_then(|now| serde_json::from_str(now).ok());
+        let value = match now {
+            Some(now) => json!({ "const": now, "description": description }),
+            None => json!({ "not": {}, "description": description }),
+        };
+        (*name, false, value)
+    });
+    let mut table = table(page.path, keys.chain(later).collect(), pages);
+    table.insert("description".to_owned(), page.about.text.as_str().into());
+    if page.section.list {
+        let least = u8::from(is_required(page));
         json!({ "type": "array", "items": table, "minItems": least })
     } else {
         Value::Object(table)
     }
 }
 
-fn key(key: &dyn Declared) -> Value {
-    let (about, value) = (key.about(), key.describe());
-    let text = match key.later() {
-        Some(_) => value.what,
-        None => about.text.to_owned(),
-    };
-    let mut schema = value.json.as_object().cloned().unwrap_or_default();
-    if !text.is_empty() {
-        schema.insert("description".to_owned(), text.into());
+fn of_key(key: &Entry) -> Value {
+    let mut schema = key.value.json.as_object().cloned().unwrap_or_default();
+    if !key.about.text.is_empty() {
+        schema.insert("description".to_owned(), key.about.text.as_str().into());
     }
     // TOML and JSON write these alike.
-    let default = value.default.filter(|_| about.absent.is_none());
-    if let Some(default) = default.and_then(|text| serde_json::from_str(&text).ok()) {
+    let default = key
+        .value
+        .default
+        .as_ref()
+        .filter(|_| key.about.absent.is_none());
+    if let Some(default) = default.and_then(|text| serde_json::from_str(text).ok()) {
         schema.insert("default".to_owned(), default);
     }
     Value::Object(schema)

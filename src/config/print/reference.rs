@@ -1,7 +1,6 @@
 //! The commented `config.toml`.
 
-use crate::config::key::Section;
-use crate::config::schema::SECTIONS;
+use super::page::Page;
 use crate::config::wording::one_of;
 
 const HEAD: &str = "\
@@ -20,32 +19,26 @@ const COLUMN: usize = 37;
 /// The longest line of the last paragraph.
 const WIDTH: usize = 120;
 
-pub(crate) fn toml() -> String {
-    let sections: String = SECTIONS.iter().map(|section| written(section)).collect();
-    format!("{HEAD}{sections}\n{}", reserved())
+pub(super) fn toml(pages: &[Page]) -> String {
+    let sections: String = pages.iter().map(written).collect();
+    format!("{HEAD}{sections}\n{}", reserved(pages))
 }
 
 /// A section that is a list below another one is an example, and is commented out as a whole.
-fn written(section: &Section) -> String {
-    let is_example = section.list && section.path.contains('.');
-    let out = if is_example { "# " } else { "" };
+fn written(page: &Page) -> String {
+    let is_example = page.section.list && page.path.contains('.');
+    let out = |is_out| if is_out { "# " } else { "" };
     let mut lines = String::from("\n");
     if is_example {
-        lines.extend(section.text.lines().map(|line| format!("# {line}\n")));
+        lines.extend(page.about.text.lines().map(|line| format!("# {line}\n")));
     }
-    lines += &line(&format!("{out}{}", section.header()), section.comment);
-    let keys = section.keys.iter();
-    for key in keys.filter(|key| key.later().is_none()) {
-        let about = key.about();
-        let out = if is_example || about.commented {
-            "# "
-        } else {
-            ""
-        };
-        let value = about.example.map(str::to_owned);
-        let value = value.or_else(|| key.describe().default);
-        let code = format!("{out}{} = {}", key.name(), value.unwrap_or_default());
-        lines += &line(&code, about.comment);
+    let header = format!("{}{}", out(is_example), page.header);
+    lines += &line(&header, &page.about.comment);
+    for key in &page.keys {
+        let value = key.about.example.as_ref().or(key.value.default.as_ref());
+        let out = out(is_example || key.about.commented);
+        let code = format!("{out}{} = {}", key.name, value.map_or("", String::as_str));
+        lines += &line(&code, &key.about.comment);
     }
     lines
 }
@@ -70,27 +63,23 @@ fn blank(code: &str) -> String {
 }
 
 /// What only a later version has.
-fn reserved() -> String {
-    let sections = SECTIONS.iter().filter_map(|section| {
-        let keys = section.keys.iter();
-        let mut reserved: Vec<String> = Vec::new();
-        for key in keys {
-            let later = key.later();
-            let words = key.describe().later_words;
-            if later.is_some() {
-                reserved.push(key.name().to_owned());
-            } else if !words.is_empty() {
-                reserved.push(format!("{} = {}", key.name(), one_of(words)));
-            }
+fn reserved(pages: &[Page]) -> String {
+    let mut sections = Vec::new();
+    for page in pages {
+        let words = page.keys.iter().filter_map(|key| {
+            let words = key.value.later_words;
+            (!words.is_empty()).then(|| format!("{} = {}", key.name, one_of(words)))
+        });
+        let keys = page.later.iter().map(|name| (*name).to_owned());
+        let reserved: Vec<String> = words.chain(keys).collect();
+        if !reserved.is_empty() {
+            sections.push(format!("{} {}", page.header, reserved.join(", ")));
         }
-        (!reserved.is_empty()).then(|| format!("{} {}", section.header(), reserved.join(", ")))
-    });
-    let sections: Vec<String> = sections.collect();
-    let text = format!(
+    }
+    wrapped(&format!(
         "Reserved for later versions, and refused until then: {}; addresses that begin with \"unix:\".",
         sections.join("; ")
-    );
-    wrapped(&text)
+    ))
 }
 
 /// In lines that begin with `#`.

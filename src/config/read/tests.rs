@@ -8,11 +8,11 @@ fn flags_and_numbers_in_quotes_are_named() {
             "2:11 error: `server.workers` has to be a whole number | this is a string | write workers = 4",
         ],
     );
-    check(
-        "[server]\nproxy_protocol = \"off\"",
+    check_upstream(
+        "[upstream.metadata]\nrewrite = \"off\"",
         &[
-            "2:18 error: `server.proxy_protocol` has to be true or false | this is a string | \
-           write proxy_protocol = false",
+            "2:11 error: `upstream.metadata.rewrite` has to be true or false | this is a string | \
+             write rewrite = true",
         ],
     );
     check(
@@ -110,8 +110,8 @@ fn what_comes_later_is_refused_and_its_default_is_not() {
     check_upstream(
         "[upstream.pkce]\ncorrelation = \"cookie\"\ncode_in_json = [{ path = \"/a\" }]\npromote = 1",
         &[
-            "2:15 error: `upstream.pkce.correlation`: \"cookie\" is not supported in this version | \
-             comes with a later version | write \"state\"",
+            "2:15 error: `upstream.pkce.correlation` is not supported in this version | \
+             comes with a later version | write \"state\", or remove it",
             "3:16 error: `upstream.pkce.code_in_json` is not supported in this version | \
              comes with a later version | write [], or remove it",
             "4:11 error: `upstream.pkce.promote` is not supported in this version | \

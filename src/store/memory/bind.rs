@@ -57,14 +57,15 @@ pub(super) fn bind(
     let settings = tables.settings.load();
     let deadline = now.after(settings.pending).after(settings.code);
     let raw = new.code.digest();
+    let lives_until = now.after(settings.code);
     let met = |there: &mut Trace| {
         if there.is_over(now) {
             None
         } else if there.sign_in == sign_in.name() {
             // It must not end before the code: after a reload with longer lifetimes that one lives on.
-            if there.deadline < deadline {
-                there.deadline = deadline;
-                tables.queues.traces.push(raw, deadline);
+            if there.deadline < lives_until {
+                there.deadline = lives_until;
+                tables.queues.traces.push(raw, lives_until);
             }
             Some(Stop::Again)
         } else {
