@@ -1,11 +1,15 @@
 //! What is no TOML at all: the parser's findings without those that only follow from another one.
 //!
-//! What people often write is explained better than the parser does, whose words tell what it is; anything else is told as the
-//! parser tells it.
+//! The parser tells of its findings in English. What they are is read from the text itself: from the tokens and values that
+//! stand there, and from which sign of TOML's was expected.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue, Error};
+use toml_parser::decoder::{Encoding, ScalarKind};
+use toml_parser::parser::{Event, EventKind, RecursionGuard, ValidateWhitespace, parse_document};
+use toml_parser::{Expected, ParseError, Source};
 
 use super::problem::{Problem, Span};
 use super::wording::quoted;
@@ -18,15 +22,12 @@ pub(super) struct Broken {
 
 /// The text without the lines at which the parser gives up, so that it goes on; every byte keeps its place.
 pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
-    let (_, errors) = DeTable::parse_recoverable(text);
+    let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
     let mut given_up = Vec::new();
-    for error in errors {
-        if error.message().starts_with("key with no value") {
-            let span = place(text, &error);
-            let (label, help) = ("there is no =", "write key = value");
-            let problem = not_toml(span, "a key without a value", label, help);
-            let area = lines(text, span);
+    for span in grammar.errors.keys() {
+        if let (Reach::GivesUp, problem) = grammar.explain(*span, "") {
+            let area = lines(text, *span);
             let blank = " ".repeat(area.end - area.start);
             readable.to_mut().replace_range(area.range(), &blank);
             given_up.push(Broken { problem, area });
@@ -42,13 +43,15 @@ pub(super) fn problems(
     tree: &DeTable<'_>,
     errors: &[Error],
 ) -> Vec<Broken> {
-    // A list that is not closed explains what else is wrong in it.
-    let (unclosed, others): (Vec<&Error>, Vec<&Error>) = errors
-        .iter()
-        .partition(|error| error.message().starts_with("unclosed array,"));
-    let mut kept = given_up;
-    for error in unclosed.into_iter().chain(others) {
-        let broken = broken(readable, tree, error);
+    if errors.is_empty() {
+        return given_up;
+    }
+    let grammar = Grammar::of(readable);
+    let mut found = given_up;
+    found.extend(errors.iter().map(|error| broken(&grammar, tree, error)));
+    found.sort_by_key(|broken| (broken.area.start, broken.problem.span));
+    let mut kept: Vec<Broken> = Vec::new();
+    for broken in found {
         if !kept.iter().any(|other| other.area.touches(broken.area)) {
             kept.push(broken);
         }
@@ -56,93 +59,272 @@ pub(super) fn problems(
     kept
 }
 
-fn broken(text: &str, tree: &DeTable<'_>, error: &Error) -> Broken {
-    let span = place(text, error);
-    let told = error.message();
-    let (message, expected) = told.split_once(", expected ").unwrap_or((told, ""));
-    let written = text.get(span.range()).unwrap_or_default();
-    let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
-    let is_unquoted = message == "string values must be quoted"
-        // `info` begins like `inf`.
-        || message == "invalid float" && is_word;
-    let is_header = matches!(message, "unclosed table" | "unclosed array table");
-    let is_unclosed = message == "unclosed array"
-        || message.ends_with("string") && matches!(expected, "`\"`" | "`'`");
-    let in_braces = message.contains("inline table") || message.contains("key-value pairs");
-    let is_duplicate = message == "duplicate key" || message.starts_with("cannot extend");
-    let value = value_around(tree, span.end);
-    let problem = match value {
-        Some(value) if is_unclosed => unclosed(text, value),
-        _ if is_header => {
-            let help = format!("close it with {}", expected.replace('`', ""));
-            not_toml(span, "unclosed table header", "it ends here", &help)
-        }
-        _ if is_unquoted && written.is_empty() => {
-            let (label, help) = ("the value is missing", "write a value behind =");
-            not_toml(span, "a key without a value", label, help)
-        }
-        _ if is_unquoted => {
-            let help = format!("write {}", quoted(written));
-            not_toml(
-                span,
-                "a string without quotes",
-                "strings need quotes",
-                &help,
-            )
-        }
-        _ if is_duplicate => {
-            let help = "a key, and a [table], can stand only once: make one of the two";
-            not_toml(span, "duplicate key", "it is there already", help)
-        }
-        _ => {
-            let label = match expected {
-                "" | "nothing" => "here".to_owned(),
-                expected => format!("expected {expected}"),
-            };
-            not_toml(span, message, &label, HELP)
-        }
-    };
-    let area = match value {
-        // It is not known where a table in braces was meant to end.
-        _ if in_braces => Span {
-            end: text.len(),
-            ..lines(text, span)
-        },
-        Some(value) => lines(text, value),
-        None if is_header => up_to_next_header(text, lines(text, span)),
-        None => lines(text, span),
-    };
-    Broken { problem, area }
+/// How far a mistake reaches.
+enum Reach {
+    Line,
+    /// A line, at which the parser gives up.
+    GivesUp,
+    /// The keys below a header, too.
+    NextHeader,
+    /// A list, a table in braces or a string of several lines that does not end.
+    Value,
+    /// It is not known where it ends.
+    End,
 }
 
-fn place(text: &str, error: &Error) -> Span {
-    Span::from(error.span().unwrap_or(text.len()..text.len()))
+/// A text as the grammar of TOML takes it apart.
+struct Grammar<'t> {
+    text: &'t str,
+    /// In the order of the text.
+    events: Vec<Event>,
+    /// By what was not expected: of the text's form, or of a single key or value.
+    errors: BTreeMap<Span, ParseError>,
+}
+
+impl<'t> Grammar<'t> {
+    fn of(text: &'t str) -> Self {
+        /// As deep as the parser goes that makes the tree.
+        const DEPTH: u32 = 80;
+        let source = Source::new(text);
+        let tokens = source.lex().into_vec();
+        let (mut events, mut errors) = (Vec::with_capacity(tokens.len()), Vec::new());
+        let mut receiver = ValidateWhitespace::new(&mut events, source);
+        let mut receiver = RecursionGuard::new(&mut receiver, DEPTH);
+        parse_document(&tokens, &mut receiver, &mut errors);
+        for event in &events {
+            let Some(raw) = source.get(event) else {
+                continue;
+            };
+            if event.kind() == EventKind::SimpleKey {
+                raw.decode_key(&mut Cow::Borrowed(""), &mut errors);
+            } else if event.kind() == EventKind::Scalar {
+                let _kind = raw.decode_scalar(&mut Cow::Borrowed(""), &mut errors);
+            }
+        }
+        events.sort_by_key(|event| event.span().start());
+        // The first one at a place wins.
+        let errors = errors.into_iter().rev();
+        let errors = errors.filter_map(|error| Some((span(error.unexpected()?), error)));
+        Self {
+            text,
+            events,
+            errors: errors.collect(),
+        }
+    }
+
+    fn written(&self, span: Span) -> &'t str {
+        self.text.get(span.range()).unwrap_or_default()
+    }
+
+    /// What stands there of that kind.
+    fn event(&self, kind: EventKind, place: Span) -> Option<&Event> {
+        let begun = |event: &Event| event.span().start() <= place.start;
+        let begun = self.events.partition_point(begun);
+        let near = self.events.iter().take(begun).rev();
+        near.take_while(|event| event.span().end() >= place.start)
+            .find(|event| event.kind() == kind && event.span().end() >= place.end)
+    }
+
+    /// What is wrong at a place. `told`: what the parser says of it.
+    fn explain(&self, place: Span, told: &str) -> (Reach, Problem) {
+        let error = self.errors.get(&place);
+        let begins = |kind| {
+            let context = error.and_then(ParseError::context).map(span);
+            context.is_some_and(|context| self.event(kind, context).is_some())
+        };
+        let (in_list, in_braces) = (
+            begins(EventKind::ArrayOpen),
+            begins(EventKind::InlineTableOpen),
+        );
+        let as_told = || {
+            let message = error.map_or(told, ParseError::description);
+            not_toml(
+                place,
+                message,
+                &error.map_or_else(|| HERE.to_owned(), expected),
+                HELP,
+            )
+        };
+        match error.and_then(ParseError::expected).unwrap_or_default() {
+            [Expected::Literal("]")] if in_list => return (Reach::Value, as_told()),
+            [Expected::Literal("}")] if in_braces => return (Reach::Value, as_told()),
+            _ if in_braces => return (Reach::End, as_told()),
+            [Expected::Literal(close @ ("]" | "]]"))] => {
+                let help = format!("close it with {close}");
+                let problem = not_toml(place, "unclosed table header", "it ends here", &help);
+                return (Reach::NextHeader, problem);
+            }
+            [Expected::Literal("=")] => {
+                let (label, help) = ("there is no =", "write key = value");
+                let problem = not_toml(place, "a key without a value", label, help);
+                return (Reach::GivesUp, problem);
+            }
+            _ => {}
+        }
+        if let Some(event) = self.event(EventKind::Scalar, place) {
+            let written = self.written(span(event.span()));
+            let quotes = event.encoding().map(quotes);
+            return match quotes.filter(|quotes| !is_closed(written, quotes)) {
+                Some(quotes) if quotes.len() > 1 => (Reach::Value, as_told()),
+                Some(quote) => {
+                    let help = format!("close it with {quote}");
+                    let (message, label) = ("a string is not closed", "its line ends here");
+                    (Reach::Line, not_toml(place, message, label, &help))
+                }
+                None => {
+                    let bare = quotes.is_none().then(|| self.bare_value(event, place));
+                    (Reach::Line, bare.flatten().unwrap_or_else(as_told))
+                }
+            };
+        }
+        let is_key = self.event(EventKind::SimpleKey, place).is_some();
+        let problem = if is_key && error.is_none() {
+            let help = "a key, and a [table], can stand only once: make one of the two";
+            not_toml(place, "duplicate key", "it is there already", help)
+        } else {
+            as_told()
+        };
+        (Reach::Line, problem)
+    }
+
+    /// What is wrong with a value without quotes, if that can be said better than the parser does.
+    fn bare_value(&self, event: &Event, place: Span) -> Option<Problem> {
+        let written = self.written(span(event.span()));
+        let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
+        let raw = Source::new(self.text).get(event)?;
+        let (message, label, help) = match raw.decode_scalar(&mut (), &mut ()) {
+            _ if written.is_empty() => (
+                "a key without a value",
+                "the value is missing",
+                "write a value behind =".to_owned(),
+            ),
+            ScalarKind::Boolean(_) if is_word => (
+                "true or false, or a string without quotes",
+                "this is neither",
+                format!("write true, false or {}", quoted(written)),
+            ),
+            // `info` begins like `inf`.
+            ScalarKind::String | ScalarKind::Float if is_word => (
+                "a string without quotes",
+                "strings need quotes",
+                format!("write {}", quoted(written)),
+            ),
+            ScalarKind::String => {
+                let (message, label) = ("not a valid TOML value", "strings need quotes");
+                let help = format!("write a number, or {}", quoted(written));
+                return Some(Problem::error(place, message, label, help));
+            }
+            ScalarKind::Integer(_) | ScalarKind::Float if begins_with_zero(written) => (
+                "unexpected leading zero",
+                "a number does not begin with 0",
+                "write it without the zero".to_owned(),
+            ),
+            ScalarKind::Boolean(_)
+            | ScalarKind::DateTime
+            | ScalarKind::Float
+            | ScalarKind::Integer(_) => return None,
+        };
+        Some(not_toml(place, message, label, &help))
+    }
+}
+
+fn quotes(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::BasicString => "\"",
+        Encoding::LiteralString => "'",
+        Encoding::MlBasicString => "\"\"\"",
+        Encoding::MlLiteralString => "'''",
+    }
+}
+
+/// Whether a text in quotes ends with them.
+fn is_closed(written: &str, quote: &str) -> bool {
+    let inside = written.strip_prefix(quote).unwrap_or_default();
+    inside.strip_suffix(quote).is_some_and(|inside| {
+        let escapes = inside.bytes().rev().take_while(|byte| *byte == b'\\');
+        quote.starts_with('\'') || escapes.count().is_multiple_of(2)
+    })
+}
+
+fn begins_with_zero(number: &str) -> bool {
+    let digits = number.trim_start_matches(['+', '-']).as_bytes();
+    matches!(digits, [b'0', b'0'..=b'9', ..])
+}
+
+fn span(span: toml_parser::Span) -> Span {
+    Span {
+        start: span.start(),
+        end: span.end(),
+    }
+}
+
+fn broken(grammar: &Grammar<'_>, tree: &DeTable<'_>, error: &Error) -> Broken {
+    let text = grammar.text;
+    let span = Span::from(error.span().unwrap_or(text.len()..text.len()));
+    let (reach, problem) = grammar.explain(span, error.message());
+    let line = lines(text, span);
+    let area = match reach {
+        Reach::Line | Reach::GivesUp => line,
+        Reach::NextHeader => up_to_next_header(text, line),
+        Reach::End => Span {
+            end: text.len(),
+            ..line
+        },
+        Reach::Value => match value_around(tree, span.end) {
+            Some(value) => {
+                let (problem, area) = (unclosed(text, value), lines(text, value));
+                return Broken { problem, area };
+            }
+            None => line,
+        },
+    };
+    Broken { problem, area }
 }
 
 fn not_toml(span: Span, message: &str, label: &str, help: &str) -> Problem {
     Problem::error(span, format!("not TOML: {message}"), label, help)
 }
 
+const HERE: &str = "here";
+
 const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
 
-/// The opening bracket or quote is where the mistake is seen; the parser only notices it at the end of the line or file.
-fn unclosed(text: &str, value: Span) -> Problem {
-    let opening = text.get(value.start..).unwrap_or_default();
+/// What the parser would have taken there.
+fn expected(error: &ParseError) -> String {
+    let expected = error.expected().unwrap_or_default().iter();
+    let expected: Vec<String> = expected
+        .filter_map(|expected| match expected {
+            Expected::Literal("\n") => Some("a new line".to_owned()),
+            Expected::Literal(sign) => Some(format!("`{sign}`")),
+            Expected::Description(what) => Some((*what).to_owned()),
+            _ => None,
+        })
+        .collect();
+    if expected.is_empty() {
+        HERE.to_owned()
+    } else {
+        format!("expected {}", expected.join(", "))
+    }
+}
+
+/// The opening bracket or quote is where the mistake is seen; the parser only notices it at the end of the file.
+fn unclosed(text: &str, area: Span) -> Problem {
+    let opening = text.get(area.start..).unwrap_or_default();
     let (what, close) = match opening.get(..1) {
         Some("[") => ("list", "]"),
-        _ if opening.starts_with("\"\"\"") => ("string", "\"\"\""),
-        _ if opening.starts_with("'''") => ("string", "'''"),
-        quote => ("string", quote.unwrap_or_default()),
+        Some("{") => ("table", "}"),
+        _ => ("string", opening.get(..3).unwrap_or_default()),
     };
     let span = Span {
-        start: value.start,
-        end: value.start + close.len(),
+        start: area.start,
+        end: area.start + close.len(),
     };
-    let (message, help) = (
-        format!("a {what} is not closed"),
+    Problem::error(
+        span,
+        format!("not TOML: a {what} is not closed"),
+        "it begins here",
         format!("close it with {close}"),
-    );
-    not_toml(span, &message, "it begins here", &help)
+    )
 }
 
 /// The outermost value that has that place in it.
@@ -195,7 +377,8 @@ mod tests {
         check(
             "[server]\nworkers = 01\ndrain : \"5s\" : 1\n[log]\nlevel = info\nformat = \"xml\"",
             &[
-                &format!("2:11 error: not TOML: unexpected leading zero | here | {HELP}"),
+                "2:11 error: not TOML: unexpected leading zero | a number does not begin with 0 | \
+                 write it without the zero",
                 "3:7 error: not TOML: a key without a value | there is no = | write key = value",
                 "5:9 error: not TOML: a string without quotes | strings need quotes | write \"info\"",
                 "6:10 error: `log.format` cannot be \"xml\" | this word is not known | \
@@ -220,8 +403,12 @@ mod tests {
                 "not TOML: a string without quotes | strings need quotes | write \"never\"",
             ),
             (
+                "true2",
+                "not TOML: true or false, or a string without quotes | this is neither | write true, false or \"true2\"",
+            ),
+            (
                 "25s",
-                "not TOML: a string without quotes | strings need quotes | write \"25s\"",
+                "not a valid TOML value | strings need quotes | write a number, or \"25s\"",
             ),
         ] {
             check(
@@ -233,11 +420,12 @@ mod tests {
 
     #[test]
     fn quotes_are_closed_on_their_line() {
-        for quote in ['"', '\''] {
+        for (quote, column) in [('"', 14), ('\'', 14)] {
             check(
                 &format!("[log]\nlevel = {quote}info\nformat = \"text\""),
                 &[&format!(
-                    "2:9 error: not TOML: a string is not closed | it begins here | close it with {quote}"
+                    "2:{column} error: not TOML: a string is not closed | its line ends here | \
+                     close it with {quote}"
                 )],
             );
         }
@@ -338,6 +526,12 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_escaped_closes_nothing() {
+        check(
+            "[log]\nlevel = \"info\\\"\nformat = \"text\"",
+            &[
+                "2:15 error: not TOML: a string is not closed | its line ends here | close it with \"",
+            ],
+        );
         check(
             "[log]\nlevel = \"\"\"info\\\"\"\"\nformat = \"text\"",
             &[
