@@ -111,7 +111,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             let text = "expected a form-encoded body, but it looks like JSON or XML";
             malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
         }
-        Ok(None) => pass(exchange, nothing_to_judge(request), None, None).await,
+        Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }
 }
 

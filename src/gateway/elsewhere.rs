@@ -7,7 +7,7 @@
 use http::Response;
 
 use crate::clock;
-use crate::policy::{Decision, Rule, Violation};
+use crate::policy::{Rule, Violation};
 use crate::suspicion::Look;
 
 use super::concern::{self, Heard, hear};
@@ -49,10 +49,9 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    match exchange.decide_unread(rule, (), violation, names.about()) {
-        Decision::Allow(_) | Decision::Report(..) => None,
-        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
-    }
+    let decided = exchange.decide(rule, (), Some(violation), names.about());
+    let ((), violation) = decided.err()?;
+    Some(reply::token_refused(&violation, None))
 }
 
 /// The violation of a request, and the rule to judge it by.

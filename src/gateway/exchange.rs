@@ -292,18 +292,15 @@ impl<'g> Exchange<'g> {
         &self,
         status: StatusCode,
         violation: &Violation,
-        request: Vec<(String, String)>,
         accept: Option<&HeaderValue>,
     ) -> Response<Body> {
-        reply::page(
-            &reply::Page {
-                status,
-                violation,
-                id: self.id,
-                request,
-            },
-            accept,
-        )
+        let page = reply::Page {
+            status,
+            violation,
+            id: self.id,
+            request: Vec::new(),
+        };
+        reply::page(&page, accept)
     }
 
     /// The answer to the client in place of one of the upstream that must not be delivered.
@@ -314,7 +311,7 @@ impl<'g> Exchange<'g> {
     ) -> Response<Body> {
         let unavailable = reply::unavailable_for(violation);
         let status = unavailable.map_or(StatusCode::BAD_GATEWAY, |(status, _)| status);
-        self.page(status, violation, Vec::new(), accept)
+        self.page(status, violation, accept)
     }
 
     /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
-use crate::policy::{Decision, Rule, Verdict, Violation};
+use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
 use super::refuse::store_unavailable;
@@ -30,12 +30,7 @@ pub(super) async fn continuation(
             // A dead handle is never the client's own state: its checksum is right.
             let violation = Violation::ExpiredSignIn;
             exchange.refuse(&violation, request.names().about());
-            return exchange.page(
-                StatusCode::BAD_REQUEST,
-                &violation,
-                Vec::new(),
-                accept.as_ref(),
-            );
+            return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
         }
         Err(error) => {
             let names = request.names();
@@ -62,24 +57,13 @@ pub(super) async fn continuation(
         let client = exchange.site.state.client_name(record.client);
         names.or_of(client, record.challenge.as_ref())
     });
-    let verdict = Verdict {
-        subject: request,
-        violation,
-    };
-    match exchange.decide_on(rule, verdict, names.unwrap_or_default().about()) {
-        Decision::Refuse(_, violation) => {
+    match exchange.decide_on(rule, request, violation, names.unwrap_or_default().about()) {
+        Ok(cleared) => rewritten(exchange, cleared, submission, (handle, &record, now), None).await,
+        Err((_, violation)) => {
             let told = tell_client(exchange, submission, (&record, rule), &violation);
             told.unwrap_or_else(|| {
-                exchange.page(
-                    StatusCode::BAD_REQUEST,
-                    &violation,
-                    Vec::new(),
-                    accept.as_ref(),
-                )
+                exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref())
             })
-        }
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            rewritten(exchange, cleared, submission, (handle, &record, now), None).await
         }
     }
 }

@@ -5,10 +5,11 @@ use http::Method;
 
 use crate::flow::PendingAuthorization;
 use crate::gateway::bind;
+use crate::gateway::decide::Decided;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
 use crate::oauth::Digest;
-use crate::policy::{Decision, Mode, Verdict};
+use crate::policy::{Mode, Violation};
 use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::parsed::Fresh;
@@ -35,23 +36,20 @@ impl<'p> Correlated<'p> {
         &self,
         exchange: &Exchange<'_>,
         fresh: &Fresh<'_>,
-        verdict: Verdict<T>,
-    ) -> Decision<T> {
+        subject: T,
+        violation: Option<Violation>,
+    ) -> Decided<T> {
         let (rule, about) = (fresh.rule, fresh.about());
-        if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-            return exchange.decide(rule, verdict, about);
+        if rule.mode == Mode::Enforce && violation.is_some() {
+            return exchange.decide(rule, subject, violation, about);
         }
         fresh.note(exchange);
         match self.hold(exchange).await {
-            Ok(Held::Again) => exchange.decide_on(rule, verdict, about),
+            Ok(Held::Again) => exchange.decide_on(rule, subject, violation, about),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
-                exchange.decide(rule, verdict, about)
+                exchange.decide(rule, subject, violation, about)
             }
-            Err(error) => {
-                let violation = Some(error.into());
-                let subject = verdict.subject;
-                exchange.decide(rule, Verdict { subject, violation }, about)
-            }
+            Err(error) => exchange.decide(rule, subject, Some(error.into()), about),
         }
     }
 

@@ -5,7 +5,7 @@ use http::header::{self, HeaderValue};
 
 use crate::flow::submission::Part;
 use crate::flow::{Handle, PendingAuthorization, Submission};
-use crate::policy::{Cleared, Decision, Verdict, nothing_to_judge};
+use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Network, Place, StoreError};
 
 use super::correlated::Correlated;
@@ -50,30 +50,25 @@ pub(super) async fn fresh(
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
-        return pass(exchange, nothing_to_judge(request), Some(key), None).await;
+        return pass(exchange, nothing_to_judge(request), Some(key)).await;
     }
     let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
-    let verdict = Verdict {
-        subject: request,
-        violation: judged.err(),
+    let violation = judged.err();
+    let decided = match &correlated {
+        None => exchange.decide(fresh.rule, request, violation, fresh.about()),
+        Some(own) => own.decide(exchange, &fresh, request, violation).await,
     };
-    let decision = match &correlated {
-        None => exchange.decide(fresh.rule, verdict, fresh.about()),
-        Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
-    };
-    let cleared = match decision {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
-        Decision::Refuse(request, violation) => {
-            return refuse(exchange, &request, &fresh, &violation);
-        }
+    let cleared = match decided {
+        Ok(cleared) => cleared,
+        Err((request, violation)) => return refuse(exchange, &request, &fresh, &violation),
     };
     if let Some(correlated) = correlated {
-        let response = pass(exchange, cleared, Some(correlated.key), None).await;
+        let response = pass(exchange, cleared, Some(correlated.key)).await;
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
         // The response cannot contain a code or token.
-        return pass(exchange, cleared, None, None).await;
+        return pass(exchange, cleared, None).await;
     }
     enter(exchange, cleared, &fresh, (&pending, tie)).await
 }

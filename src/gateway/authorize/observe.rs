@@ -3,7 +3,7 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::policy::{Verdict, Violation, authorize};
+use crate::policy::{Violation, authorize};
 
 use super::correlated::Correlated;
 use super::form::{Form, form};
@@ -69,11 +69,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             if goes_on.is_some() {
                 return;
             }
-            let verdict = Verdict {
-                subject: (),
-                violation: judged.err(),
-            };
-            drop(correlated.decide(exchange, &fresh, verdict).await);
+            drop(correlated.decide(exchange, &fresh, (), judged.err()).await);
         }
         Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),
     }

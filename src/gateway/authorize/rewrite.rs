@@ -48,12 +48,7 @@ pub(super) async fn rewritten(
         let text = "the rewritten request would be too long, or not ASCII".to_owned();
         let violation = Violation::MalformedRequest(text);
         exchange.refuse(&violation, names.about());
-        return exchange.page(
-            StatusCode::BAD_REQUEST,
-            &violation,
-            Vec::new(),
-            accept.as_ref(),
-        );
+        return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());
     let browser = browser::of(exchange, record, now);
