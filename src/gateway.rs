@@ -34,7 +34,7 @@ use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
-use crate::route::Misrouted;
+use crate::route::{Misdirection, Misrouted};
 use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
@@ -46,7 +46,6 @@ pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
-use unrouted::Misdirection;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
 #[derive(Debug)]
@@ -170,9 +169,7 @@ impl Gateway {
         let snapshot = &*view.snapshot;
         let (parts, incoming) = request.into_parts();
         let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
-        if let Some(refused) = out_of_bounds(&parts, &snapshot.limits) {
-            return Err(told(refused));
-        }
+        out_of_bounds(&parts, &snapshot.limits).map_err(told)?;
         let route = snapshot
             .routes
             .find(&parts.uri, &parts.headers, &node.host)
@@ -214,7 +211,7 @@ impl Gateway {
             body: Body::from_client(incoming, watch),
         };
         let exchange = Exchange::new(&self.shared, snapshot, site, client, (caller, access));
-        Ok((exchange, route.endpoint, request.into()))
+        Ok((exchange, route.endpoint, Box::new(request)))
     }
 
     async fn answer(
@@ -245,24 +242,19 @@ impl Gateway {
 }
 
 /// Checks that apply before routing: sizes, methods and header fields that no upstream gets.
-fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Option<Misdirection> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    if target > limits.uri_bytes {
-        let status = StatusCode::URI_TOO_LONG;
-        return Some(Misdirection::new(status, "the request target is too long"));
-    }
-    if parts.headers.len() > limits.headers {
+fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Misdirection> {
+    let target = parts.uri.path_and_query();
+    let (status, reason) = if target.is_some_and(|it| it.as_str().len() > limits.uri_bytes) {
+        (StatusCode::URI_TOO_LONG, "the request target is too long")
+    } else if parts.headers.len() > limits.headers {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(Misdirection::new(status, "too many header fields"));
-    }
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Some(Misdirection::new(status, "method not allowed"));
-    }
-    headers::check(&parts.headers).err().map(Misdirection::from)
+        (status, "too many header fields")
+    } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+    } else {
+        return headers::check(&parts.headers);
+    };
+    Err(Misdirection { status, reason })
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

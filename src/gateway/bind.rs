@@ -135,7 +135,7 @@ async fn examine<'g>(
         let other_browser = other_browser(exchange, asked, &found);
         let facts = Facts {
             carried,
-            sign_in: found.sign_in(),
+            sign_in: &found.whose,
             leads: found.leads,
             came_along: twins
                 .as_ref()

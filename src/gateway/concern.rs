@@ -134,20 +134,17 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
     let is_empty = http_body::Body::is_end_stream(&request.body);
     // The Content-Type of an absent body does not matter.
     let declared = if is_empty {
-        Declared::Other
+        Declared::Plain(Kind::Other)
     } else {
         body_of(&request.headers)
     };
-    let body = match declared {
-        _ if is_empty => Peeked::Whole(bytes::Bytes::new()),
+    let body = if is_empty {
+        Peeked::Whole(bytes::Bytes::new())
+    } else if look == Look::Names && is_long(exchange, request, declared) {
         // A long body is not held back if it cannot contain a usable code, nor is media of unknown length.
-        _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
-        Declared::Form
-        | Declared::Json
-        | Declared::Multipart
-        | Declared::Encoded
-        | Declared::Media
-        | Declared::Other => request.body.peek(exchange.snapshot.limits.form_bytes).await,
+        Peeked::TooLong
+    } else {
+        request.body.peek(exchange.snapshot.limits.form_bytes).await
     };
     let read = request.body.read();
     // A quick test, which decides for nearly all requests.
@@ -180,10 +177,8 @@ async fn listen(
         Peeked::Whole(_) => suspicion::Body::Whole {
             bytes: &read,
             kind: match declared {
-                Declared::Form => Kind::Form,
-                Declared::Json => Kind::Json,
-                Declared::Multipart => Kind::Multipart,
-                Declared::Encoded | Declared::Media | Declared::Other => Kind::Other,
+                Declared::Plain(kind) => kind,
+                Declared::Encoded | Declared::Media => Kind::Other,
             },
         },
         Peeked::TooLong => suspicion::Body::Beginning(&read),
@@ -237,14 +232,11 @@ fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> b
 /// The kind of a body, by the header fields of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Declared {
-    Form,
-    Json,
-    Multipart,
+    Plain(Kind),
     /// Compressed, or in a charset that is not a superset of ASCII.
     Encoded,
     /// Images, archives and other binary data, in which servers expect no parameters.
     Media,
-    Other,
 }
 
 /// Whether the body is media, so that no server looks for parameters in it.
@@ -277,15 +269,15 @@ fn body_of(headers: &HeaderMap) -> Declared {
         beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
     };
     if names(b"x-www-form-urlencoded") {
-        Declared::Form
+        Declared::Plain(Kind::Form)
     } else if names(b"json") {
-        Declared::Json
+        Declared::Plain(Kind::Json)
     } else if names(b"multipart/") {
-        Declared::Multipart
+        Declared::Plain(Kind::Multipart)
     } else if MEDIA.iter().any(starts) {
         Declared::Media
     } else {
-        Declared::Other
+        Declared::Plain(Kind::Other)
     }
 }
 

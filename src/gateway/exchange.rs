@@ -177,7 +177,7 @@ impl<'g> Exchange<'g> {
             target,
             mut headers,
             body,
-        } = received.into_parts();
+        } = *received;
         let mut body = Box::new(body);
         let scheme = if self.site.is_https() {
             "https"

@@ -1,7 +1,5 @@
 //! A request as it was received ([`Received`]), and the parts of it that its answer is compared with ([`Sent`]).
 
-use std::ops::{Deref, DerefMut};
-
 use bytes::Bytes;
 use http::header;
 use http::uri::PathAndQuery;
@@ -18,7 +16,7 @@ use super::subject::Names;
 use crate::http::body::Body;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.
-pub(super) struct Received(Box<Parts>);
+pub(super) type Received = Box<Parts>;
 
 /// The parts of a request.
 pub(super) struct Parts {
@@ -29,31 +27,7 @@ pub(super) struct Parts {
     pub(super) body: Body,
 }
 
-impl From<Parts> for Received {
-    fn from(parts: Parts) -> Self {
-        Self(Box::new(parts))
-    }
-}
-
-impl Deref for Received {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
-
-impl DerefMut for Received {
-    fn deref_mut(&mut self) -> &mut Parts {
-        &mut self.0
-    }
-}
-
-impl Received {
-    pub(super) fn into_parts(self) -> Parts {
-        *self.0
-    }
-
+impl Parts {
     pub(super) fn path(&self) -> &str {
         self.target.path()
     }

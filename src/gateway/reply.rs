@@ -115,12 +115,12 @@ pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)
 pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
     if let Some((status, seconds)) = unavailable_for(violation) {
-        return later(oauth_json(status, error, &violation.hint()), seconds);
+        return later(oauth_json(status, error, &violation.to_string()), seconds);
     }
     oauth_json(
         status.unwrap_or(StatusCode::BAD_REQUEST),
         error,
-        &violation.hint(),
+        &violation.to_string(),
     )
 }
 
@@ -206,7 +206,7 @@ pub(crate) struct Page<'a> {
 /// The error page for a request that cannot be answered with a redirect: a sentence for the user, and details for the developer.
 /// JSON if the request asks for JSON.
 pub(crate) fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
-    let hint = page.violation.hint();
+    let hint = page.violation.to_string();
     let response = if prefers_json(accept) {
         let body = serde_json::json!({
             "error": page.violation.error().as_str(),

@@ -362,7 +362,7 @@ mod tests {
                 .into_iter()
                 .chain(gone)
                 .filter_map(|found| judge(&rule, &redemption, found).err())
-                .map(|violation| told(&rule, &redemption, violation).hint())
+                .map(|violation| told(&rule, &redemption, violation).to_string())
                 .collect();
             assert!(
                 hints.len() > 4 && hints.iter().all(|hint| *hint == hints[0]),

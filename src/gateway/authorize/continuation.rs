@@ -98,7 +98,7 @@ fn tell_client(
         } else {
             violation.error()
         },
-        description: &violation.hint(),
+        description: &violation.to_string(),
         state: record.state.as_str(),
         issuer: issuer.as_deref(),
     };

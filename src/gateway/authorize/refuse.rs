@@ -77,7 +77,7 @@ pub(super) fn refuse(
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
         error: violation.error(),
-        description: &violation.hint(),
+        description: &violation.to_string(),
         state: state.as_str(),
         issuer: issuer.as_deref(),
     };

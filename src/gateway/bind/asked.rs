@@ -4,7 +4,7 @@ use crate::answer::carrier::Ours;
 use crate::flow::Handle;
 use crate::oauth::Digest;
 use crate::policy::{Concern, Rule, Violation};
-use crate::store::StoreError;
+use crate::store::{Pending, StoreError};
 use crate::suspicion::{Said, Suspicion};
 
 use crate::gateway::exchange::Exchange;
@@ -107,6 +107,7 @@ impl<'g> Unsafe<'g> {
     }
 
     /// The store failed, or has no room for the code. The answer may concern any client.
+    /// The store failed: the answer may concern any client.
     pub(super) fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
         Self {
             violation: error.into(),
@@ -115,4 +116,13 @@ impl<'g> Unsafe<'g> {
             client: None,
         }
     }
+}
+
+/// The sign-in with this key.
+pub(super) async fn pending<'g>(
+    exchange: &Exchange<'g>,
+    key: Digest,
+) -> Result<Pending, Unsafe<'g>> {
+    let found = exchange.site.state.store.pending(key).await;
+    found.map_err(|error| Unsafe::in_doubt(exchange, error))
 }

@@ -16,7 +16,7 @@ use crate::spelling::shortcuts::{may_name_token, may_refresh};
 use crate::spelling::{any_layer, says};
 use crate::store::Pending;
 
-use super::asked::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe, pending};
 use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
@@ -289,16 +289,13 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
 async fn unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    pending: Digest,
+    key: Digest,
 ) -> Result<Option<Credential>, Unsafe<'g>> {
-    match exchange.site.state.store.pending(pending).await {
-        Ok(Pending::Live(record)) => {
-            let rule = asked.rule_of(exchange, record.client);
-            Ok(unasked_tokens(&record, rule))
-        }
-        Ok(_) => Ok(Some(Credential::Token)),
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
-    }
+    let Pending::Live(record) = pending(exchange, key).await? else {
+        return Ok(Some(Credential::Token));
+    };
+    let rule = asked.rule_of(exchange, record.client);
+    Ok(unasked_tokens(&record, rule))
 }
 
 fn suspicious<'g>(
