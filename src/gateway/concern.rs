@@ -11,8 +11,8 @@ use crate::oauth::media::names_foreign_charset;
 use crate::oauth::params::Pair;
 use crate::oauth::{ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
-use crate::spelling::says;
 use crate::spelling::shortcuts::is_quiet;
+use crate::spelling::{is_word, says};
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
@@ -264,17 +264,13 @@ fn body_of(headers: &HeaderMap) -> Declared {
         return Declared::Encoded;
     }
     let names = |kind: &[u8]| says(media_type, kind);
-    let starts = |media: &&[u8]| {
-        let beginning = media_type.get(..media.len());
-        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
-    };
     if names(b"x-www-form-urlencoded") {
         Declared::Plain(Kind::Form)
     } else if names(b"json") {
         Declared::Plain(Kind::Json)
     } else if names(b"multipart/") {
         Declared::Plain(Kind::Multipart)
-    } else if MEDIA.iter().any(starts) {
+    } else if MEDIA.iter().any(|media| is_word(media_type, 0, media)) {
         Declared::Media
     } else {
         Declared::Plain(Kind::Other)

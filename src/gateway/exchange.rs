@@ -184,14 +184,10 @@ impl<'g> Exchange<'g> {
         } else {
             "http"
         };
-        let trusted = self
-            .snapshot
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(&self.caller.node.address()));
+        let node = self.caller.node;
         let peer = Peer {
-            node: self.caller.node,
-            trusted,
+            node,
+            trusted: headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies),
             host: self.caller.host.as_str(),
             scheme,
         };
@@ -257,28 +253,21 @@ impl<'g> Exchange<'g> {
                 let text = "the request body ended early";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
             }
-            UpstreamError::Overloaded => return self.overloaded(),
+            UpstreamError::Overloaded => {
+                self.shared.telemetry.tell(&Event::Overloaded {
+                    request: self.id,
+                    upstream: &self.site.state.telemetry,
+                });
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many concurrent requests; try again",
+                )
+            }
             UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the server behind this gate did not answer in time",
             ),
         };
-        self.unavailable(status, text)
-    }
-
-    /// 503: no place in flight is left.
-    fn overloaded(&self) -> Response<Body> {
-        self.shared.telemetry.tell(&Event::Overloaded {
-            request: self.id,
-            upstream: &self.site.state.telemetry,
-        });
-        self.unavailable(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many concurrent requests; try again",
-        )
-    }
-
-    fn unavailable(&self, status: StatusCode, text: &'static str) -> Response<Body> {
         match self.caller.kind {
             Endpoint::Token => reply::token_unavailable(status, text),
             Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {

@@ -328,7 +328,7 @@ async fn redeem(
         let sent = redemption.code.expose();
         let code = claim
             .as_ref()
-            .map_or(sent, |claim| claim.bound().code().expose());
+            .map_or(sent, |claim| claim.bound().code.expose());
         // A handle that was issued under an earlier configuration is replaced, too.
         if rule.uses_handles() || code != sent {
             // If the code is the upstream's own, the upstream has seen the challenge and needs the verifier.

@@ -115,6 +115,6 @@ impl<'p> Correlated<'p> {
 }
 
 fn correlation(pending: &PendingAuthorization, browser: Option<Digest>) -> Digest {
-    let target = pending.redirect.map(|redirect| redirect.target());
+    let target = pending.redirect.map(|redirect| redirect.target);
     bind::correlation(target, pending.state.as_str().unwrap_or_default(), browser)
 }

@@ -188,7 +188,7 @@ fn is_target(
     leads: Leads,
 ) -> bool {
     let targets = targets(exchange, place, leads);
-    targets.contains(&redirect.target())
+    targets.contains(&redirect.target)
 }
 
 /// Whether the server may show the code to the user itself: the answer leads to a page of the server, with a code in its URL.
@@ -319,7 +319,7 @@ async fn correlated<'g>(
 /// Whether a record matches the answer. The answer to a request need not belong to the record of that request.
 fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
     let same_target = match record.redirect {
-        Some(redirect) => targets.contains(&redirect.target()),
+        Some(redirect) => targets.contains(&redirect.target),
         None => leads == Leads::Away,
     };
     same_target && record.state.as_str().unwrap_or_default() == state

@@ -70,9 +70,9 @@ pub(super) async fn judge<'g>(
     // The caller logs the decision: the store may call this closure more than once.
     let mut judged = None;
     let redeemed = exchange.site.state.store.redeem(key, |bound| {
-        let rule = of(Some(bound.client()));
+        let rule = of(Some(bound.client));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
-        let method = bound.challenge().map(CodeChallenge::method);
+        let method = bound.challenge.as_ref().map(CodeChallenge::method);
         judged = Some((rule, violation.clone(), method));
         redeem::presented(rule.mode, bound, violation)
     });
@@ -90,7 +90,7 @@ pub(super) async fn judge<'g>(
     };
     match (redeemed.await, judged) {
         (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => {
-            let owner = Some(claim.bound().client());
+            let owner = Some(claim.bound().client);
             Judged {
                 claim: Some(claim),
                 method,
