@@ -118,7 +118,7 @@ impl Gateway {
     /// If few places in flight are free, closes connections that wait for slow clients ([`Crowd::relieve`]).
     pub(crate) fn relieve(&self, crowd: &Crowd) {
         let view = self.view.load();
-        let places = view.snapshot.sites.iter().map(|site| site.state.places());
+        let places = view.snapshot.sites.iter().map(|site| &site.state.places);
         crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
@@ -145,8 +145,8 @@ impl Gateway {
             self.shared.clock.now().since(started),
         );
         let upstream = &exchange.site.state.telemetry;
-        upstream.answered(exchange.kind(), status, took);
-        if let Some(access) = exchange.access() {
+        upstream.answered(exchange.caller.kind, status, took);
+        if let Some(access) = &exchange.access {
             access.responds(status);
             response.extensions_mut().insert(Arc::clone(access));
         }

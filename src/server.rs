@@ -165,7 +165,7 @@ pub(crate) async fn accept(
                 life.tasks.spawn(async move {
                     make.connections(1);
                     serve(socket, peer, &settings, &session, watch, make.as_ref()).await;
-                    session.connection_ended();
+                    session.watch.connection_ended();
                     make.connections(-1);
                     drop(place);
                 });
@@ -220,11 +220,11 @@ async fn serve(
     match end.await {
         End::Whole => {}
         End::Late => {
-            session.cuts(Cut::Late);
+            session.watch.cuts(Cut::Late);
             make.timed_out(peer);
         }
         End::Spared => {
-            session.cuts(Cut::Spared);
+            session.watch.cuts(Cut::Spared);
             make.spared(peer);
         }
         End::Malformed(reason) => {

@@ -96,7 +96,7 @@ async fn refuse(
                 // If the store fails here, the record expires instead.
                 let _ = exchange.site.state.store.discard(pending).await;
             }
-            exchange.bad_answer(&violation, asked.sent.accept())
+            exchange.bad_answer(&violation, asked.sent.accept.as_ref())
         }
     }
 }

@@ -85,16 +85,16 @@ impl Exchange<'_> {
     }
 
     fn tell(&self, decided: telemetry::Decided, violation: Option<&Violation>, about: About<'_>) {
-        if let (Some(access), Some(client)) = (self.access(), about.client) {
+        if let (Some(access), Some(client)) = (&self.access, about.client) {
             access.names(client);
         }
-        let node = self.node();
+        let node = self.caller.node;
         let forwarded = node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();
         self.shared.telemetry().tell(&Event::Decision {
             request: self.id,
             upstream: &self.site.state.telemetry,
-            endpoint: self.kind(),
+            endpoint: self.caller.kind,
             decided,
             violation,
             client: about.client.map(ClientId::as_str),

@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
 use crate::http::body::Body;
-use crate::http::headers::{self, Node, Peer};
+use crate::http::headers::{self, Peer};
 
 /// A request ready to be sent, and its place in flight. The body is boxed so that passing the request on moves one pointer.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -34,8 +34,8 @@ pub(super) struct Exchange<'g> {
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
-    caller: Caller<'g>,
-    access: Option<Arc<Access>>,
+    pub(super) caller: Caller<'g>,
+    pub(super) access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -55,16 +55,6 @@ impl<'g> Exchange<'g> {
             caller,
             access,
         }
-    }
-
-    /// The endpoint that the request is for.
-    pub(super) fn kind(&self) -> Endpoint {
-        self.caller.kind
-    }
-
-    /// The entry for the access log. `None`: requests are not logged.
-    pub(super) fn access(&self) -> Option<&Arc<Access>> {
-        self.access.as_ref()
     }
 
     /// Names the client in the access log, for a request about which nothing is decided.
@@ -128,11 +118,6 @@ impl<'g> Exchange<'g> {
         let each = counted.map(|id| self.rule_of(Some(id)));
         each.reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
-    }
-
-    /// The peer of its connection.
-    pub(super) fn node(&self) -> &'g Node {
-        self.caller.node
     }
 
     /// Forwards a request of an intercepted endpoint, which policy has to clear first.
@@ -200,7 +185,7 @@ impl<'g> Exchange<'g> {
         }
         // Only now, so that a client with a slow body does not take a place from other requests.
         let limit = self.snapshot.limits.in_flight;
-        let (places, watch) = (self.site.state.places(), self.caller.watch);
+        let (places, watch) = (&self.site.state.places, self.caller.watch);
         let place = if body.is_all_read() {
             places.enter(limit, watch)
         } else {

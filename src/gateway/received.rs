@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header;
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose};
@@ -38,10 +38,9 @@ impl Parts {
     }
 
     /// Replaces the query. `Err`: the result is not a valid request target.
-    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
+    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), InvalidUri> {
         let target = [self.path().as_bytes(), b"?", query].concat();
-        self.target =
-            PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
+        self.target = PathAndQuery::from_maybe_shared(Bytes::from(target))?;
         Ok(())
     }
 
@@ -88,15 +87,11 @@ impl Parts {
     }
 }
 
-/// The rewritten query does not make a valid request target. The request has to be refused.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Unwritable;
-
 /// The parts of a request that the upstream may repeat in its answer. Shares the bytes of the request. Contains secrets: not for
 /// the log.
 #[derive(Clone, Default)]
 pub(super) struct Sent {
-    is_post: bool,
+    pub(super) is_post: bool,
     target: Option<PathAndQuery>,
     body: Bytes,
     /// Whether the body was read to its end.
@@ -105,7 +100,7 @@ pub(super) struct Sent {
     authorization: Option<HeaderValue>,
     media_type: Option<HeaderValue>,
     coding: Option<HeaderValue>,
-    accept: Option<HeaderValue>,
+    pub(super) accept: Option<HeaderValue>,
 }
 
 impl Sent {
@@ -181,15 +176,7 @@ impl Sent {
     pub(super) fn handles(&self, key: &HandleKey, in_fields: bool) -> Vec<Handle> {
         const MOST: usize = 64;
         let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });
-        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST).ok());
+        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST));
         found.flatten().collect()
-    }
-
-    pub(super) fn is_post(&self) -> bool {
-        self.is_post
-    }
-
-    pub(super) fn accept(&self) -> Option<&HeaderValue> {
-        self.accept.as_ref()
     }
 }

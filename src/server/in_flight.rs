@@ -95,12 +95,12 @@ impl One {
     }
 
     fn held(&self) -> &AtomicUsize {
-        (self.count_of)(self.watch.held())
+        (self.count_of)(&self.watch.held)
     }
 
     /// The count for its network; `None` for a proxy.
     fn own(&self) -> Option<&AtomicUsize> {
-        Some((self.count_of)(self.watch.network()?))
+        Some((self.count_of)(self.watch.network.get()?))
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
     fn watch(is_proxy: bool) -> Arc<Watch> {
         let watch = Watch::new(Clock::manual().0, Arc::default());
         if !is_proxy {
-            watch.is_of(Arc::default());
+            watch.network.get_or_init(Arc::default);
         }
         watch.request_begins();
         Arc::new(watch)
@@ -200,7 +200,7 @@ mod tests {
             assert!(in_flight.enter_upload(1, &watch).is_none());
             assert!(in_flight.enter(1, &watch).is_none());
         }
-        let (held, own) = (watch.held(), watch.network().unwrap());
+        let (held, own) = (&watch.held, watch.network.get().unwrap());
         let counts = [
             &*in_flight.all,
             &*in_flight.uploads,

@@ -9,9 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::rounds::Waits;
 
-use super::peer::Held;
 use super::settings::Settings;
-use super::watch::{Cut, Spare, Spared, Watch};
+use super::watch::{Spare, Watch};
 
 /// The verdicts on a connection. Higher ones override lower ones, and none is taken back.
 const STAY: u8 = 0;
@@ -23,7 +22,7 @@ const LATE: u8 = 3;
 
 /// The control block of one connection, checked by the worker's rounds.
 pub(super) struct Session {
-    watch: Arc<Watch>,
+    pub(super) watch: Arc<Watch>,
     limits: Arc<Settings>,
     closing: CancellationToken,
     /// Atomic, because other workers may need the place.
@@ -54,11 +53,6 @@ impl Session {
         self.task().clone_from(task);
     }
 
-    /// Sets the counters of the network that the connection belongs to.
-    pub(super) fn is_of(&self, network: Arc<Held>) {
-        self.watch.is_of(network);
-    }
-
     fn decide(&self, verdict: u8) {
         self.verdict.fetch_max(verdict, Ordering::Release);
         self.task().wake_by_ref();
@@ -66,15 +60,6 @@ impl Session {
 
     pub(super) fn is_over(&self) -> bool {
         self.verdict.load(Ordering::Acquire) == LATE
-    }
-
-    /// How dispensable the connection is ([`Watch::spare`]).
-    pub(super) fn spare(&self) -> Option<Spared> {
-        self.watch.spare()
-    }
-
-    pub(super) fn held(&self) -> &Held {
-        self.watch.held()
     }
 
     /// Tells the connection to close because its place is needed. `found` is the state in which it was found.
@@ -99,14 +84,6 @@ impl Session {
     /// Whether the connection must close after the current request.
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
-    }
-
-    pub(super) fn cuts(&self, why: Cut) {
-        self.watch.cuts(why);
-    }
-
-    pub(super) fn connection_ended(&self) {
-        self.watch.connection_ended();
     }
 
     fn task(&self) -> MutexGuard<'_, Waker> {

@@ -49,8 +49,8 @@ pub(crate) struct Watch {
     unwritten: Mutex<Option<Vec<Arc<dyn Keep>>>>,
     cut: OnceLock<Cut>,
     /// The places of requests that the connection holds, and those of all its network, which is not set for a proxy.
-    held: Held,
-    network: OnceLock<Arc<Held>>,
+    pub(super) held: Held,
+    pub(super) network: OnceLock<Arc<Held>>,
 }
 
 /// Something to keep until a response is written, and then to drop.
@@ -74,21 +74,6 @@ impl Watch {
             held: Held::default(),
             network: OnceLock::new(),
         }
-    }
-
-    /// Sets the counters of the network that the connection belongs to.
-    pub(super) fn is_of(&self, network: Arc<Held>) {
-        let _first = self.network.set(network);
-    }
-
-    /// The places of requests that the connection holds.
-    pub(super) fn held(&self) -> &Held {
-        &self.held
-    }
-
-    /// The places of requests that its network holds; `None` for a proxy.
-    pub(super) fn network(&self) -> Option<&Arc<Held>> {
-        self.network.get()
     }
 
     /// Makes a transition. Returns the previous wait if the phase has changed.

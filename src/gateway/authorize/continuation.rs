@@ -40,7 +40,7 @@ pub(super) async fn continuation(
     exchange.goes_on_for(record.client);
     let said = submission
         .continues(handle, &record)
-        .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
+        .map_err(Violation::ContinuationMismatch);
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said

@@ -61,7 +61,7 @@ impl<'s> Fresh<'s> {
     /// The method of the challenge, if there is a challenge.
     fn method(&self) -> Option<CodeChallengeMethod> {
         self.parsed.code_challenge?;
-        CodeChallengeMethod::parse(self.parsed.code_challenge_method).ok()
+        CodeChallengeMethod::parse(self.parsed.code_challenge_method)
     }
 
     /// The record of the request.

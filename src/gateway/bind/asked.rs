@@ -30,12 +30,12 @@ pub(in crate::gateway) struct Asked<'a> {
 impl Asked<'_> {
     /// Whether the answer is likely to carry a code: the request was on an authorization path, or a POST.
     pub(super) fn follows_login(&self) -> bool {
-        self.at_authorization || self.sent.is_post()
+        self.at_authorization || self.sent.is_post
     }
 
     /// The sign-in whose authorization request this is: the request began it, or followed the redirect that began it.
     pub(super) fn authorization(&self) -> Option<Digest> {
-        let is_first = self.at_authorization && !self.sent.is_post();
+        let is_first = self.at_authorization && !self.sent.is_post;
         let handle = self.handle.filter(|_| is_first);
         self.begun.or_else(|| handle.map(Handle::digest))
     }

@@ -126,7 +126,7 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
         MEDIA.iter().any(|media| is_word(kind, 0, media)) && !says(kind, b"svg")
     };
     let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| says(kind, stream));
-    let is_near = || asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
+    let is_near = || asked.at_authorization || asked.sent.is_post || asked.sent.names_handle();
     kinds.any(|kind| {
         says(kind, b"html")
             || (says(kind, b"json") || !is_media(kind) && is_near())

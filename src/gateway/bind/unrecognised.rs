@@ -87,11 +87,11 @@ fn texts<'r>(
         let are_too_many = may_hold(asked, text)
             && any_layer(text, |layer| {
                 match key.find_all(Purpose::State, layer, MAX_HANDLES) {
-                    Ok(more) => {
+                    Some(more) => {
                         found.extend(more);
                         false
                     }
-                    Err(_) => true,
+                    None => true,
                 }
             });
         (!are_too_many).then_some(found)
@@ -253,7 +253,7 @@ async fn sealed<'g>(
     let why = "the body has a content coding that the gate did not accept";
     let found = suspicious(exchange, asked, (live.first(), why));
     // The answer to a script's request does not end the sign-in.
-    let is_answer = asked.handle.is_some() || asked.sent.is_post();
+    let is_answer = asked.handle.is_some() || asked.sent.is_post;
     Err(Unsafe {
         pending: found.pending.filter(|_| is_answer),
         ..found
@@ -263,7 +263,7 @@ async fn sealed<'g>(
 /// Whether an answer looks like a static file: it has Last-Modified, and sets no cookie.
 fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     let has = |name| response.headers().contains_key(name);
-    !asked.sent.is_post() && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
+    !asked.sent.is_post && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
 }
 
 /// A live sign-in.

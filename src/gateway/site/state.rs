@@ -34,7 +34,7 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
-    in_flight: InFlight,
+    pub places: InFlight,
 }
 
 impl SiteState {
@@ -48,18 +48,13 @@ impl SiteState {
             names: DashMap::new(),
             uncertain: DashMap::new(),
             issuer: Mutex::default(),
-            in_flight: InFlight::default(),
+            places: InFlight::default(),
         }
     }
 
     /// The number of requests in flight, including answers that are not written yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.count()
-    }
-
-    /// The places of requests in flight.
-    pub(crate) fn places(&self) -> &InFlight {
-        &self.in_flight
+        self.places.count()
     }
 
     /// Remembers the redirect URI of a new sign-in without its port, if it is at a loopback address. Records have only its

@@ -27,10 +27,10 @@ pub(super) fn relieve<'i>(
     let count = |group: &Group| group.members.len();
     take_back(&mut groups, connections, count, |_| true);
     let count = |group: &Group| group.held.requests.load(Ordering::Relaxed);
-    let has = |session: &Session| session.held().requests.load(Ordering::Relaxed) > 0;
+    let has = |session: &Session| session.watch.held.requests.load(Ordering::Relaxed) > 0;
     take_back(&mut groups, requests, count, has);
     let count = |group: &Group| group.held.uploads.load(Ordering::Relaxed);
-    let has = |session: &Session| session.held().uploads.load(Ordering::Relaxed) > 0;
+    let has = |session: &Session| session.watch.held.uploads.load(Ordering::Relaxed) > 0;
     take_back(&mut groups, uploads, count, has);
 }
 
