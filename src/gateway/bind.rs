@@ -80,7 +80,7 @@ async fn refuse(
     found: Unsafe<'_>,
 ) -> Response<Body> {
     let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
-    let default = exchange.site.settings.rules.default_rule();
+    let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
     let client = found
         .client
@@ -94,7 +94,7 @@ async fn refuse(
         Err((_, violation)) => {
             if let Some(pending) = found.pending {
                 // If the store fails here, the record expires instead.
-                let _ = exchange.site.state.store.discard(pending).await;
+                let _ = exchange.store().discard(pending).await;
             }
             exchange.bad_answer(&violation, asked.sent.accept.as_ref())
         }
@@ -110,7 +110,7 @@ async fn examine<'g>(
 ) -> Result<Option<Rewritten>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
-        rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
+        rule: Some(exchange.rules().strictest(exchange.today())),
         ..Unsafe::stray(why)
     })?;
     let carriers = carriers(location, is_followed, &page.text);
@@ -266,12 +266,7 @@ async fn keep<'g>(
         Some(_) => Place::Handle,
         None => Place::Digest(code.digest()),
     };
-    let bound = exchange
-        .site
-        .state
-        .store
-        .bind(found.key, place, code.clone())
-        .await;
+    let bound = exchange.store().bind(found.key, place, code.clone()).await;
     match bound {
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
         Ok(Bound::TooMany) => {

@@ -76,7 +76,7 @@ impl Heard {
     /// The rule for a request that continues a sign-in of `client` but contradicts its record: the strictest of the clients that
     /// it may concern.
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         if !self.is_certain() {
             return rules.strictest(exchange.today());
         }
@@ -102,19 +102,19 @@ impl Heard {
             owners: &owners,
             is_certain: self.is_certain(),
         };
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         rules.concerned(&concern, exchange.today())
     }
 }
 
 /// The rule for a request whose client is not certain.
 pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) -> &'g Rule {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     if !rules.default_is_laxer() {
         return rules.default_rule();
     }
     let look = Look::Candidates {
-        lengths: exchange.site.state.store.code_lengths(),
+        lengths: exchange.store().code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
 }
@@ -215,7 +215,7 @@ async fn ask(
     let owners = if said.candidates.is_empty() {
         Ok(Vec::new())
     } else {
-        exchange.site.state.store.owners(&said.candidates).await
+        exchange.store().owners(&said.candidates).await
     };
     Heard { said, owners }
 }
@@ -291,11 +291,11 @@ pub(super) async fn misnamed_code<'g>(
     request: &Received,
     params: &Params<'_>,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     if !rules.any_upstream_codes() {
         return None;
     }
-    let lengths = exchange.site.state.store.code_lengths();
+    let lengths = exchange.store().code_lengths();
     let others = params.iter().filter(|pair| pair.name() != "code");
     let others: Vec<&[u8]> = others.map(Pair::raw).collect();
     let body = suspicion::Body::Whole {

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
-use crate::policy::{Cleared, Rule, Violation};
+use crate::policy::{Cleared, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
-use crate::store::Network;
+use crate::store::{Network, Store};
 use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
@@ -57,6 +57,14 @@ impl<'g> Exchange<'g> {
         }
     }
 
+    pub(super) fn rules(&self) -> &'g Rules {
+        &self.site.settings.rules
+    }
+
+    pub(super) fn store(&self) -> &'g Store {
+        &self.site.state.store
+    }
+
     /// Names the client in the access log, for a request about which nothing is decided.
     pub(super) fn goes_on_for(&self, client: Digest) {
         if let Some(access) = &self.access
@@ -68,7 +76,7 @@ impl<'g> Exchange<'g> {
 
     /// Today as a number of days. 0 if there are no exceptions, which may end: the clock is then not read.
     pub(super) fn today(&self) -> u64 {
-        if self.site.settings.rules.any_exception() {
+        if self.rules().any_exception() {
             clock::today()
         } else {
             0
@@ -77,7 +85,7 @@ impl<'g> Exchange<'g> {
 
     /// Today's rule of a client, by its digest.
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let namesake = client.filter(|_| rules.default_is_laxer());
         match namesake.and_then(|client| self.site.namesake(client)) {
             Some(namesake) => rules.of_namesake(namesake),
@@ -87,14 +95,14 @@ impl<'g> Exchange<'g> {
 
     /// The strictest rule of these clients. `None`: there are none.
     pub(super) fn strictest_of(&self, clients: impl Iterator<Item = Digest>) -> Option<&'g Rule> {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let each = clients.map(|client| self.rule(Some(client)));
         each.reduce(|a, b| rules.stricter(a, b))
     }
 
     /// The rule of a client by its name. A name that some server takes for another client's gets no more rights than that client.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let Some(client) = client else {
             return rules.default_rule();
         };
@@ -111,7 +119,7 @@ impl<'g> Exchange<'g> {
     /// The rule of the client that a token request names: the strictest of all readings. If a reading is a configured client, or
     /// similar to one, only such readings count: in Basic authentication `erp@example.com` is written `erp%40example.com`.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let readings = || client.into_iter().flat_map(ClientIdentity::readings);
         let any_known = readings().any(|id| rules.has_client(id));
         let counted = readings().filter(|id| !any_known || rules.has_client(id));

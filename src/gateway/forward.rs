@@ -15,7 +15,7 @@ use crate::http::body::Body;
 
 /// Handles a path that is not a protected endpoint, but that some servers treat as one.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    if exchange.site.settings.rules.all_off() {
+    if exchange.rules().all_off() {
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
@@ -58,9 +58,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         ..bind::Asked::default()
     };
     match exchange.send(request).await {
-        Ok(response) if exchange.site.settings.rules.all_off() => {
-            bind::pass_through(exchange, response)
-        }
+        Ok(response) if exchange.rules().all_off() => bind::pass_through(exchange, response),
         Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
@@ -71,7 +69,7 @@ pub(super) async fn guard(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Option<Response<Body>> {
-    if exchange.site.settings.rules.all_off() {
+    if exchange.rules().all_off() {
         return None;
     }
     let has_body = !http_body::Body::is_end_stream(&request.body);

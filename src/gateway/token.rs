@@ -42,7 +42,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         for credentials in [header::COOKIE, header::AUTHORIZATION] {
             request.headers.remove(credentials);
         }
-        let rule = exchange.site.settings.rules.strictest(clock::today());
+        let rule = exchange.rules().strictest(clock::today());
         let asked = asked(&request);
         return other_answer(exchange, rule, (asked, exchange.send(request).await)).await;
     }
@@ -118,7 +118,7 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
-    let owners = exchange.site.state.store.owners(&[code]).await;
+    let owners = exchange.store().owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
@@ -149,7 +149,7 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
 
 /// Judges and logs a request, and forwards it unchanged.
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     let (all_off, default) = (rules.all_off(), rules.default_rule());
     let claim = match request.method {
         _ if all_off => None,
@@ -221,7 +221,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 
 /// Logs a violation of a request that is not refused.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
-    let rule = exchange.site.settings.rules.default_rule();
+    let rule = exchange.rules().default_rule();
     exchange.record(rule, violation, request.names().about());
 }
 

@@ -302,8 +302,8 @@ impl Body {
     }
 }
 
-/// Adds a piece to what was read of a body. The first piece is not copied. The buffer grows to at most `limit`, the most bytes that
-/// are read, or to the bytes received.
+/// Adds a piece to what was read of a body. The first piece is not copied. The buffer grows to at most `limit`, the most
+/// bytes that are read, or to the bytes received.
 fn append(read: &mut Bytes, piece: Bytes, limit: usize) {
     if read.is_empty() {
         *read = piece;

@@ -51,8 +51,8 @@ pub(crate) enum Decision<T> {
     Refuse(T, Violation),
 }
 
-/// Applies the mode to a verdict: the violation of a request, or none. No other function reads the mode to decide about a request.
-/// Enforce refuses exactly what report logs.
+/// Applies the mode to a verdict: the violation of a request, or none. No other function reads the mode to decide about a
+/// request. Enforce refuses exactly what report logs.
 pub(crate) fn apply<T>(mode: Mode, subject: T, violation: Option<Violation>) -> Decision<T> {
     match (mode, violation) {
         (Mode::Enforce, Some(violation)) => Decision::Refuse(subject, violation),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
 use crate::oauth::{ErrorCode, authorize, token};
 
-/// Why a request is refused or reported. The labels are stable: metrics, logs, `review` and clients' developers rely on them. The text is
-/// for the client's developer: what is wrong, and what to do.
+/// Why a request is refused or reported. The labels are stable: metrics, logs, `review` and clients' developers rely on them.
+/// The text is for the client's developer: what is wrong, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     /// No `code_challenge`, or none was recorded with the code.

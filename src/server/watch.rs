@@ -45,7 +45,8 @@ pub(crate) struct Watch {
     /// Milliseconds that the client has let the gate wait for the body of this request, minus the time that the
     /// received bytes may take.
     debt: AtomicU64,
-    /// What to keep until responses that have ended are written. `None`: the connection has ended, nothing more will be written.
+    /// What to keep until responses that have ended are written. `None`: the connection has ended, so nothing more will be
+    /// written.
     unwritten: Mutex<Option<Vec<Arc<dyn Keep>>>>,
     cut: OnceLock<Cut>,
     /// The places of requests that the connection holds, and those of all its network, which is not set for a proxy.

@@ -69,7 +69,7 @@ impl<'p> Correlated<'p> {
         if *method != Method::POST || !is_silent || has_object {
             return None;
         }
-        let (pending, store) = (self.pending, &exchange.site.state.store);
+        let (pending, store) = (self.pending, exchange.store());
         let matches = |record: &PendingAuthorization| {
             record.challenge.is_some()
                 && (record.client, record.redirect) == (pending.client, pending.redirect)
@@ -99,7 +99,7 @@ impl<'p> Correlated<'p> {
     async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
         /// The shortest state, in bytes, that counts as unguessable: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
-        let (store, pending) = (&exchange.site.state.store, self.pending);
+        let (store, pending) = (exchange.store(), self.pending);
         let held = store
             .hold(Place::Digest(self.key), pending, self.network)
             .await?;

@@ -44,8 +44,7 @@ pub(super) async fn fresh(
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
     // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
-    let may_correlate =
-        !fresh.rule.uses_handles() || exchange.site.settings.rules.any_upstream_codes();
+    let may_correlate = !fresh.rule.uses_handles() || exchange.rules().any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
@@ -106,7 +105,7 @@ async fn enter(
             return reply::entry(location, tie.set_cookie.as_deref());
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
-        if let Err(error) = exchange.site.state.store.pending(handle.digest()).await {
+        if let Err(error) = exchange.store().pending(handle.digest()).await {
             return fresh_unavailable(exchange, fresh, error, request);
         }
     }
@@ -121,13 +120,7 @@ async fn handle(
     pending: &PendingAuthorization,
     network: Option<Network>,
 ) -> Result<Handle, StoreError> {
-    match exchange
-        .site
-        .state
-        .store
-        .hold(place, pending, network)
-        .await?
-    {
+    match exchange.store().hold(place, pending, network).await? {
         Held::Handle(handle) => Ok(handle),
         // The store does not return these for a handle.
         Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),

@@ -19,7 +19,7 @@ pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
 ) -> Response<Body> {
-    let all_off = exchange.site.settings.rules.all_off();
+    let all_off = exchange.rules().all_off();
     if !all_off {
         watch(exchange, &mut request).await;
     }
@@ -77,6 +77,6 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // No rule of an observed upstream refuses.
-    let rule = exchange.site.settings.rules.default_rule();
+    let rule = exchange.rules().default_rule();
     exchange.record(rule, violation, request.names().about());
 }

@@ -32,7 +32,7 @@ impl<'s> Fresh<'s> {
         let rule = exchange.rule_of(client.as_ref());
         // A request object may name any client.
         let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
-            let rules = &exchange.site.settings.rules;
+            let rules = exchange.rules();
             rule.stricter(rules.strictest(clock::today()))
         } else {
             rule

@@ -47,18 +47,14 @@ impl Asked<'_> {
             owners: &[],
             is_certain: true,
         };
-        exchange
-            .site
-            .settings
-            .rules
-            .named(&concern, exchange.today())
+        exchange.rules().named(&concern, exchange.today())
     }
 
     /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
     /// client, on any path, the stricter rule of the two applies: the sign-in of a lax client must not be a way around the rule
     /// of another one.
     pub(super) fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         let own = exchange.rule(Some(client));
         if !rules.any_exception() {
             return own;
@@ -112,7 +108,7 @@ impl<'g> Unsafe<'g> {
         Self {
             violation: error.into(),
             pending: None,
-            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
+            rule: Some(exchange.rules().strictest(exchange.today())),
             client: None,
         }
     }
@@ -123,6 +119,6 @@ pub(super) async fn pending<'g>(
     exchange: &Exchange<'g>,
     key: Digest,
 ) -> Result<Pending, Unsafe<'g>> {
-    let found = exchange.site.state.store.pending(key).await;
+    let found = exchange.store().pending(key).await;
     found.map_err(|error| Unsafe::in_doubt(exchange, error))
 }

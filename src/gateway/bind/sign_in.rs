@@ -58,7 +58,7 @@ impl Belongs {
     /// The rule that applies to the carrier. A dead handle may have belonged to any client, and a carrier that leads away from
     /// the redirect URI of its sign-in may concern any client: both get the strictest rule.
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         match &self.whose {
             SignIn::Live(record) if self.leads == Leads::Away => rules.stricter(
                 asked.rule_of(exchange, record.client),
@@ -130,7 +130,7 @@ pub(super) async fn find<'g>(
         [] if is_shown(carried, asked, leads) => {
             out_of_band(exchange, asked, place, no_sign_in).await
         }
-        [] if exchange.site.settings.rules.any_upstream_codes() => {
+        [] if exchange.rules().any_upstream_codes() => {
             correlated(exchange, asked, (place, carried), no_sign_in).await
         }
         [] => Ok(no_sign_in),
@@ -273,7 +273,7 @@ async fn correlated<'g>(
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
     };
-    let is_watched = exchange.site.settings.rules.any_watched()
+    let is_watched = exchange.rules().any_watched()
         && named.iter().all(|id| {
             let rule = exchange.rule_of(Some(&ClientId::new(id)));
             !rule.may_change_requests()

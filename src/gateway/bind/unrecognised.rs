@@ -275,7 +275,7 @@ struct SignIn {
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
     let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
     let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
-    let asked = exchange.site.state.store.owners(&candidates).await;
+    let asked = exchange.store().owners(&candidates).await;
     let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let owned = digests.into_iter().zip(owners);
     let live = owned.filter_map(|(pending, owner)| {
@@ -303,7 +303,7 @@ fn suspicious<'g>(
     asked: &Asked<'_>,
     (sign_in, why): (Option<&SignIn>, &'static str),
 ) -> Unsafe<'g> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
         pending: sign_in.map(|sign_in| sign_in.pending),

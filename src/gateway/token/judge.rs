@@ -58,7 +58,7 @@ pub(super) async fn judge<'g>(
     redemption: &Redemption<'_>,
     key: Digest,
 ) -> Judged<'g> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     let named = exchange.rule_of_identity(redemption.client.as_ref());
     let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
@@ -69,7 +69,7 @@ pub(super) async fn judge<'g>(
     };
     // The caller logs the decision: the store may call this closure more than once.
     let mut judged = None;
-    let redeemed = exchange.site.state.store.redeem(key, |bound| {
+    let redeemed = exchange.store().redeem(key, |bound| {
         let rule = of(Some(bound.client));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
         let method = bound.challenge.as_ref().map(CodeChallenge::method);
