@@ -251,8 +251,10 @@ fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Mi
         (status, "too many header fields")
     } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+    } else if let Err(bad) = headers::check(&parts.headers) {
+        (bad.status, bad.reason)
     } else {
-        return headers::check(&parts.headers);
+        return Ok(());
     };
     Err(Misdirection { status, reason })
 }

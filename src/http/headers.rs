@@ -13,7 +13,6 @@ use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::route::Misdirection;
 use forwarded::X_FORWARDED_FOR;
 use kind::{Kind, kind};
 
@@ -77,6 +76,13 @@ pub(crate) struct Peer<'a> {
     pub scheme: &'static str,
 }
 
+/// Why the header fields of a request are refused, and with which status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BadHeaders {
+    pub status: StatusCode,
+    pub reason: &'static str,
+}
+
 /// Servers differ in which one they use.
 const TWICE: &str = "a header field that may occur once occurs twice";
 /// `Connection` names a field that the gate needs: see [`must_stay`].
@@ -84,8 +90,8 @@ const NOMINATION: &str = "Connection names a header field that must not be dropp
 const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
 
 /// Refuses header fields that servers may read differently, or that the gate does not support.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), Misdirection> {
-    let refuse = |status, reason| Err(Misdirection { status, reason });
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
+    let refuse = |status, reason| Err(BadHeaders { status, reason });
     // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
         for name in [
