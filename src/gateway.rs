@@ -35,7 +35,7 @@ use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
-use crate::route::Misrouted;
+use crate::route::{Misdirection, Misrouted};
 use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
@@ -47,7 +47,6 @@ pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
-use unrouted::Misdirection;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
 #[derive(Debug)]
@@ -120,7 +119,7 @@ impl Gateway {
     /// If few places in flight are free, closes connections that wait for slow clients ([`Crowd::relieve`]).
     pub(crate) fn relieve(&self, crowd: &Crowd) {
         let view = self.view.load();
-        let places = view.snapshot.sites.iter().map(|site| site.state.places());
+        let places = view.snapshot.sites.iter().map(|site| &site.state.places);
         crowd.relieve(places, view.snapshot.limits.in_flight);
     }
 
@@ -147,8 +146,8 @@ impl Gateway {
             self.shared.clock.now().since(started),
         );
         let upstream = &exchange.site.state.telemetry;
-        upstream.answered(exchange.kind(), status, took);
-        if let Some(access) = exchange.access() {
+        upstream.answered(exchange.caller.kind, status, took);
+        if let Some(access) = &exchange.access {
             access.responds(status);
             response.extensions_mut().insert(Arc::clone(access));
         }
@@ -171,9 +170,7 @@ impl Gateway {
         let snapshot = &*view.snapshot;
         let (parts, incoming) = request.into_parts();
         let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
-        if let Some(refused) = out_of_bounds(&parts, &snapshot.limits) {
-            return Err(told(refused));
-        }
+        out_of_bounds(&parts, &snapshot.limits).map_err(told)?;
         let route = snapshot
             .routes
             .find(&parts.uri, &parts.headers, &node.host)
@@ -222,7 +219,7 @@ impl Gateway {
             body: Body::from_client(incoming, watch),
         };
         let exchange = Exchange::new(&self.shared, snapshot, site, client, caller, access);
-        Ok((exchange, route.endpoint, request.into()))
+        Ok((exchange, route.endpoint, Box::new(request)))
     }
 
     async fn answer(
@@ -253,24 +250,21 @@ impl Gateway {
 }
 
 /// Checks that apply before routing: sizes, methods and header fields that no upstream gets.
-fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Option<Misdirection> {
-    let target = parts
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    if target > limits.uri_bytes {
-        let status = StatusCode::URI_TOO_LONG;
-        return Some(Misdirection::new(status, "the request target is too long"));
-    }
-    if parts.headers.len() > limits.headers {
+fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Misdirection> {
+    let target = parts.uri.path_and_query();
+    let (status, reason) = if target.is_some_and(|it| it.as_str().len() > limits.uri_bytes) {
+        (StatusCode::URI_TOO_LONG, "the request target is too long")
+    } else if parts.headers.len() > limits.headers {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(Misdirection::new(status, "too many header fields"));
-    }
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Some(Misdirection::new(status, "method not allowed"));
-    }
-    headers::check(&parts.headers).err().map(Misdirection::from)
+        (status, "too many header fields")
+    } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+    } else if let Err(bad) = headers::check(&parts.headers) {
+        (bad.status, bad.reason)
+    } else {
+        return Ok(());
+    };
+    Err(Misdirection { status, reason })
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

@@ -67,7 +67,7 @@ pub(crate) fn refused(refused: &Refused<'_>) -> String {
     );
     let values = context! {
         title, user,
-        hint => violation.hint(),
+        hint => violation.to_string(),
         developer => *violation != Violation::ExpiredSignIn,
         code => violation.label(),
         pkce => needs_pkce,

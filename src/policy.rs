@@ -12,7 +12,7 @@ mod rule;
 pub(crate) mod rules;
 pub(crate) mod violation;
 
-pub(crate) use decision::{Cleared, Decision, Verdict, apply, nothing_to_judge};
+pub(crate) use decision::{Cleared, Decision, apply, nothing_to_judge};
 pub(crate) use namesakes::Namesake;
 pub(crate) use rule::{ClientRule, Codes, Mode, Require, Rule};
 pub(crate) use rules::{Concern, Rules};

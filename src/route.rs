@@ -23,7 +23,7 @@ use crate::oauth::Endpoint;
 pub(crate) use endpoints::Endpoints;
 use fold::{Readings, fold_path, merge_slashes};
 use host::valid_host;
-pub(crate) use no_route::Misrouted;
+pub(crate) use no_route::{Misdirection, Misrouted};
 pub(crate) use policy::RoutePolicy;
 
 /// The hosts and paths of all upstreams.

@@ -95,10 +95,14 @@ pub(crate) struct Lifecycle {
 }
 
 /// Creates the service for each connection, and is notified about connections.
-pub(crate) trait MakeService {
-    type Service: Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible>
-        + Send;
-    type Body: Body<Data = Bytes> + Send + 'static;
+pub(crate) trait MakeService: Send + Sync + 'static {
+    type Service: Service<
+            Request<Incoming>,
+            Response = Response<Self::Body>,
+            Error = Infallible,
+            Future: Send,
+        > + Send;
+    type Body: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static;
 
     /// Creates the service for a connection that was just accepted.
     fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Self::Service;
@@ -118,17 +122,13 @@ pub(crate) trait MakeService {
 
 /// Accepts connections until closing. The worker's rounds enforce the time limits, which are those in force when the
 /// connection was accepted ([`Settings::at_least`]).
-pub(crate) async fn accept<M>(
+pub(crate) async fn accept(
     listener: TcpListener,
     in_force: Arc<ArcSwap<Settings>>,
     own: WorkerLoop,
     life: Lifecycle,
-    make: Arc<M>,
-) where
-    M: MakeService + Send + Sync + 'static,
-    <M::Service as Service<Request<Incoming>>>::Future: Send,
-    <M::Body as Body>::Error: std::error::Error + Send + Sync,
-{
+    make: Arc<impl MakeService>,
+) {
     let WorkerLoop { rounds, batch } = own;
     let mut backoff = BACKOFF.0;
     loop {
@@ -165,7 +165,7 @@ pub(crate) async fn accept<M>(
                 life.tasks.spawn(async move {
                     make.connections(1);
                     serve(socket, peer, &settings, &session, watch, make.as_ref()).await;
-                    session.connection_ended();
+                    session.watch.connection_ended();
                     make.connections(-1);
                     drop(place);
                 });
@@ -180,18 +180,14 @@ pub(crate) async fn accept<M>(
 }
 
 /// Serves one connection until it ends, exceeds a time limit, or must close.
-async fn serve<M>(
+async fn serve(
     socket: Socket,
     peer: SocketAddr,
     settings: &Settings,
     session: &Session,
     watch: Arc<Watch>,
-    make: &M,
-) where
-    M: MakeService,
-    <M::Service as Service<Request<Incoming>>>::Future: Send,
-    <M::Body as Body>::Error: std::error::Error + Send + Sync,
-{
+    make: &impl MakeService,
+) {
     let service = make.make(peer, Arc::clone(&watch));
     let mut builder = http1::Builder::new();
     // The watch enforces all time limits; hyper's own would have no effect without a timer.
@@ -224,11 +220,11 @@ async fn serve<M>(
     match end.await {
         End::Whole => {}
         End::Late => {
-            session.cuts(Cut::Late);
+            session.watch.cuts(Cut::Late);
             make.timed_out(peer);
         }
         End::Spared => {
-            session.cuts(Cut::Spared);
+            session.watch.cuts(Cut::Spared);
             make.spared(peer);
         }
         End::Malformed(reason) => {

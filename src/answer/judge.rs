@@ -24,8 +24,8 @@ use crate::policy::Rule;
 pub(crate) const OTHER_BROWSER: &str = "the sign-in was begun in another browser";
 
 /// The sign-in that a carrier belongs to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum SignIn<'a> {
+#[derive(Debug)]
+pub(crate) enum SignIn {
     /// No sign-in.
     None,
     /// Several sign-ins.
@@ -36,7 +36,7 @@ pub(crate) enum SignIn<'a> {
     /// (`mode = "report"`, `codes = "upstream"`).
     Uncertain,
     /// This sign-in.
-    Live(&'a PendingAuthorization),
+    Live(Box<PendingAuthorization>),
 }
 
 /// The kind of URL that a carrier leads to.
@@ -54,7 +54,7 @@ pub(crate) enum Leads {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts<'a> {
     pub carried: &'a Carried,
-    pub sign_in: SignIn<'a>,
+    pub sign_in: &'a SignIn,
     pub leads: Leads,
     /// Whether its code may have come with the request.
     pub came_along: bool,

@@ -8,28 +8,16 @@ use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 /// record.
 #[derive(Debug, Clone)]
 pub struct BoundCode {
-    code: AuthorizationCode,
-    challenge: Option<CodeChallenge>,
-    client: Digest,
-    redirect: Option<RedirectDigest>,
+    /// The upstream's own code.
+    pub code: AuthorizationCode,
+    pub challenge: Option<CodeChallenge>,
+    /// The digest of the client that began the flow.
+    pub client: Digest,
+    /// The redirect URI of the authorization request.
+    pub redirect: Option<RedirectDigest>,
 }
 
 impl BoundCode {
-    /// For stores: a bound code from its stored parts.
-    pub fn restore(
-        code: AuthorizationCode,
-        challenge: Option<CodeChallenge>,
-        client: Digest,
-        redirect: Option<RedirectDigest>,
-    ) -> Self {
-        Self {
-            code,
-            challenge,
-            client,
-            redirect,
-        }
-    }
-
     /// A bound code that no request matches. Requests for dead codes are compared with it, so that they take as long as those for
     /// live ones.
     pub fn decoy() -> Option<&'static Self> {
@@ -39,29 +27,13 @@ impl BoundCode {
                 code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
                 challenge: Some(CodeChallenge::S256([0; 32])),
                 client: nobody,
-                redirect: Some(RedirectDigest::from_parts(nobody, nobody)),
+                redirect: Some(RedirectDigest {
+                    exact: nobody,
+                    target: nobody,
+                }),
             })
         });
         DECOY.as_ref()
-    }
-
-    /// The upstream's own code.
-    pub fn code(&self) -> &AuthorizationCode {
-        &self.code
-    }
-
-    pub fn challenge(&self) -> Option<&CodeChallenge> {
-        self.challenge.as_ref()
-    }
-
-    /// The digest of the client that began the flow.
-    pub fn client(&self) -> Digest {
-        self.client
-    }
-
-    /// The redirect URI of the authorization request.
-    pub fn redirect(&self) -> Option<RedirectDigest> {
-        self.redirect
     }
 }
 

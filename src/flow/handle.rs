@@ -39,10 +39,6 @@ impl Purpose {
     }
 }
 
-/// A text has more words that look like handles than the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany;
-
 /// Creates and recognises the handles of one upstream.
 #[derive(Debug, Clone)]
 pub struct HandleKey([u8; KEY]);
@@ -113,23 +109,18 @@ impl HandleKey {
     }
 
     /// The handles in a text. `Err`: more than `limit` words look like handles.
-    pub fn find_all(
-        &self,
-        purpose: Purpose,
-        text: &[u8],
-        limit: usize,
-    ) -> Result<Vec<Handle>, TooMany> {
+    pub fn find_all(&self, purpose: Purpose, text: &[u8], limit: usize) -> Option<Vec<Handle>> {
         let mut found = Vec::new();
         for (tried, word) in self.candidates(purpose, text).enumerate() {
             if tried == limit {
-                return Err(TooMany);
+                return None;
             }
             found.extend(
                 self.recognise(purpose, word)
                     .filter(|new| !found.contains(new)),
             );
         }
-        Ok(found)
+        Some(found)
     }
 
     /// The store's key and the checksum, both from one hash.

@@ -81,6 +81,11 @@ impl PendingAuthorization {
 
     /// Binds a code that the upstream issued to this authorization.
     pub fn bind(&self, code: AuthorizationCode) -> BoundCode {
-        BoundCode::restore(code, self.challenge.clone(), self.client, self.redirect)
+        BoundCode {
+            code,
+            challenge: self.challenge.clone(),
+            client: self.client,
+            redirect: self.redirect,
+        }
     }
 }

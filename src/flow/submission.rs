@@ -43,11 +43,6 @@ impl From<Duplicate> for Doubt {
     }
 }
 
-/// A parameter of a continuation that differs from its record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} differs from what the sign-in began with")]
-pub struct Mismatch(pub &'static str);
-
 /// The PKCE parameters that the upstream gets.
 #[derive(Debug, Clone, Copy)]
 pub enum Towards<'a> {
@@ -123,11 +118,11 @@ impl<'a> Submission<'a> {
         &self,
         handle: &Handle,
         record: &PendingAuthorization,
-    ) -> Result<(), Mismatch> {
+    ) -> Result<(), &'static str> {
         for part in self.parts() {
             for name in PROTECTED {
                 if part.all(name).nth(1).is_some() {
-                    return Err(Mismatch(name));
+                    return Err(name);
                 }
             }
             for pair in part.iter().filter(|pair| !pair.value().is_empty()) {
@@ -151,7 +146,7 @@ impl<'a> Submission<'a> {
                 };
                 if !same {
                     let name = PROTECTED.into_iter().find(|name| *name == pair.name());
-                    return Err(Mismatch(name.unwrap_or("a parameter")));
+                    return Err(name.unwrap_or("a parameter"));
                 }
             }
         }

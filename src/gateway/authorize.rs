@@ -72,7 +72,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     let heard = concern::hear(exchange, &mut request, look).await;
     // Some servers redeem codes on this path, too. A continuation may look like a token request (a one-time password beside
     // hidden fields). It can only be one if codes are not replaced by handles.
-    let may_redeem = handle.is_none() || exchange.site.settings.rules.any_enforced_upstream_codes();
+    let may_redeem = handle.is_none() || exchange.rules().any_enforced_upstream_codes();
     if may_redeem && let Some(refused) = elsewhere::refuse(exchange, &mut request, &heard).await {
         return refused;
     }
@@ -90,7 +90,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .has(Said::AUTHORIZATION)
         || heard.said.unreadable.is_some();
     // If codes are not replaced by handles, a continuation has no handle by which to recognise it.
-    let may_continue = handle.is_some() || exchange.site.settings.rules.any_upstream_codes();
+    let may_continue = handle.is_some() || exchange.rules().any_upstream_codes();
     if is_multipart && (!may_continue || in_parts) {
         let text = if may_continue {
             "a multipart body must not begin or change a sign-in"
@@ -111,7 +111,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             let text = "expected a form-encoded body, but it looks like JSON or XML";
             malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
         }
-        Ok(None) => pass(exchange, nothing_to_judge(request), None, None).await,
+        Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::answer::check::{Check, EXPLANATIONS, Written};
 use crate::answer::{Facts, Plan, judge, unasked_tokens};
 use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::AuthorizationCode;
-use crate::policy::{Decision, Verdict, Violation};
+use crate::policy::Violation;
 use crate::spelling::Twins;
 use crate::store::{Bound, Place};
 use crate::telemetry::Event;
@@ -36,13 +36,6 @@ use asked::Unsafe;
 use read::{Extent, Page};
 use sign_in::Belongs;
 pub(super) use sign_in::correlation;
-
-/// An answer that may be sent to the client.
-enum Delivery {
-    Unchanged,
-    /// With the carrier of the code rewritten.
-    Changed(Rewritten),
-}
 
 /// Sends an answer that needs no judgement. Only the upstream's own origin in its header fields is replaced by the public one.
 pub(super) fn pass_through(
@@ -71,20 +64,10 @@ pub(super) async fn deliver(
         return pass_through(exchange, response);
     }
     // The rare case is boxed, so that the future of the frequent case stays small.
-    Box::pin(examined(exchange, asked, response, page)).await
-}
-
-/// The same for an answer that may contain a code, a token or a handle.
-async fn examined(
-    exchange: &Exchange<'_>,
-    asked: Asked<'_>,
-    response: Response<Body>,
-    page: Page,
-) -> Response<Body> {
-    match examine(exchange, &asked, &response, &page).await {
-        Ok(Delivery::Unchanged) => pass_through(exchange, response),
-        Ok(Delivery::Changed(rewritten)) => changed(exchange, response, rewritten),
-        Err(found) => refuse(exchange, &asked, response, found).await,
+    match Box::pin(examine(exchange, &asked, &response, &page)).await {
+        Ok(None) => pass_through(exchange, response),
+        Ok(Some(rewritten)) => changed(exchange, response, rewritten),
+        Err(found) => Box::pin(refuse(exchange, &asked, response, found)).await,
     }
 }
 
@@ -97,12 +80,8 @@ async fn refuse(
     found: Unsafe<'_>,
 ) -> Response<Body> {
     let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
-    let default = exchange.site.settings.rules.default_rule();
+    let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
-    let verdict = Verdict {
-        subject: response,
-        violation: Some(found.violation),
-    };
     let client = found
         .client
         .and_then(|client| exchange.site.state.client_name(client));
@@ -110,16 +89,14 @@ async fn refuse(
         client: client.as_ref(),
         ..About::default()
     };
-    match exchange.decide(rule, verdict, about) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            pass_through(exchange, cleared.into_inner())
-        }
-        Decision::Refuse(_, violation) => {
+    match exchange.decide(rule, response, Some(found.violation), about) {
+        Ok(cleared) => pass_through(exchange, cleared.into_inner()),
+        Err((_, violation)) => {
             if let Some(pending) = found.pending {
                 // If the store fails here, the record expires instead.
-                let _ = exchange.site.state.store.discard(pending).await;
+                let _ = exchange.store().discard(pending).await;
             }
-            exchange.bad_answer(&violation, asked.sent.accept())
+            exchange.bad_answer(&violation, asked.sent.accept.as_ref())
         }
     }
 }
@@ -130,10 +107,10 @@ async fn examine<'g>(
     asked: &Asked<'_>,
     response: &Response<Body>,
     page: &Page,
-) -> Result<Delivery, Unsafe<'g>> {
+) -> Result<Option<Rewritten>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
-        rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
+        rule: Some(exchange.rules().strictest(exchange.today())),
         ..Unsafe::stray(why)
     })?;
     let carriers = carriers(location, is_followed, &page.text);
@@ -158,7 +135,7 @@ async fn examine<'g>(
         let other_browser = other_browser(exchange, asked, &found);
         let facts = Facts {
             carried,
-            sign_in: found.sign_in(),
+            sign_in: &found.whose,
             leads: found.leads,
             came_along: twins
                 .as_ref()
@@ -192,7 +169,7 @@ async fn examine<'g>(
         }
     }
     unrecognised::leftovers(exchange, asked, response, page).await?;
-    Ok(Delivery::Unchanged)
+    Ok(None)
 }
 
 /// The `browser_binding` in force, if the sign-in ends in another browser than it began in, else `None`. Under `soft` a different
@@ -234,7 +211,7 @@ async fn bind<'g>(
     found: &Belongs,
     response: &Response<Body>,
     page: &Page,
-) -> Result<Delivery, Unsafe<'g>> {
+) -> Result<Option<Rewritten>, Unsafe<'g>> {
     let Placed {
         place,
         carried,
@@ -258,7 +235,7 @@ async fn bind<'g>(
         if unasked == Some(Credential::Token) {
             unrecognised::leftovers(exchange, asked, response, page).await?;
         }
-        return Ok(Delivery::Unchanged);
+        return Ok(None);
     };
     let ours = match &bound {
         Some(Bound::Handle(ours)) => Some(ours),
@@ -294,7 +271,7 @@ async fn bind<'g>(
     check
         .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
-    Ok(Delivery::Changed(rewritten))
+    Ok(Some(rewritten))
 }
 
 async fn keep<'g>(
@@ -307,12 +284,7 @@ async fn keep<'g>(
         Some(_) => Place::Handle,
         None => Place::Digest(code.digest()),
     };
-    let bound = exchange
-        .site
-        .state
-        .store
-        .bind(found.key, place, code.clone())
-        .await;
+    let bound = exchange.store().bind(found.key, place, code.clone()).await;
     match bound {
         Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
         Ok(Bound::TooMany) => {

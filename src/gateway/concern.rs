@@ -11,8 +11,8 @@ use crate::oauth::media::names_foreign_charset;
 use crate::oauth::params::Pair;
 use crate::oauth::{ClientId, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
-use crate::spelling::says;
 use crate::spelling::shortcuts::is_quiet;
+use crate::spelling::{is_word, says};
 use crate::store::{Owner, StoreError};
 use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
@@ -76,7 +76,7 @@ impl Heard {
     /// The rule for a request that continues a sign-in of `client` but contradicts its record: the strictest of the clients that
     /// it may concern.
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         if !self.is_certain() {
             return rules.strictest(exchange.today());
         }
@@ -102,19 +102,19 @@ impl Heard {
             owners: &owners,
             is_certain: self.is_certain(),
         };
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         rules.concerned(&concern, exchange.today())
     }
 }
 
 /// The rule for a request whose client is not certain.
 pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) -> &'g Rule {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     if !rules.default_is_laxer() {
         return rules.default_rule();
     }
     let look = Look::Candidates {
-        lengths: exchange.site.state.store.code_lengths(),
+        lengths: exchange.store().code_lengths(),
     };
     hear(exchange, request, look).await.rule(exchange)
 }
@@ -134,20 +134,17 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
     let is_empty = http_body::Body::is_end_stream(&request.body);
     // The Content-Type of an absent body does not matter.
     let declared = if is_empty {
-        Declared::Other
+        Declared::Plain(Kind::Other)
     } else {
         body_of(&request.headers)
     };
-    let body = match declared {
-        _ if is_empty => Peeked::Whole(bytes::Bytes::new()),
+    let body = if is_empty {
+        Peeked::Whole(bytes::Bytes::new())
+    } else if look == Look::Names && is_long(exchange, request, declared) {
         // A long body is not held back if it cannot contain a usable code, nor is media of unknown length.
-        _ if look == Look::Names && is_long(exchange, request, declared) => Peeked::TooLong,
-        Declared::Form
-        | Declared::Json
-        | Declared::Multipart
-        | Declared::Encoded
-        | Declared::Media
-        | Declared::Other => request.body.peek(exchange.snapshot.limits.form_bytes).await,
+        Peeked::TooLong
+    } else {
+        request.body.peek(exchange.snapshot.limits.form_bytes).await
     };
     let read = request.body.read();
     // A quick test, which decides for nearly all requests.
@@ -181,10 +178,8 @@ async fn listen(
         Peeked::Whole(_) => suspicion::Body::Whole {
             bytes: &read,
             kind: match declared {
-                Declared::Form => Kind::Form,
-                Declared::Json => Kind::Json,
-                Declared::Multipart => Kind::Multipart,
-                Declared::Encoded | Declared::Media | Declared::Other => Kind::Other,
+                Declared::Plain(kind) => kind,
+                Declared::Encoded | Declared::Media => Kind::Other,
             },
         },
         Peeked::TooLong => suspicion::Body::Beginning(&read),
@@ -221,7 +216,7 @@ async fn ask(
     let owners = if said.candidates.is_empty() {
         Ok(Vec::new())
     } else {
-        exchange.site.state.store.owners(&said.candidates).await
+        exchange.store().owners(&said.candidates).await
     };
     Heard { said, owners }
 }
@@ -238,14 +233,11 @@ fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> b
 /// The kind of a body, by the header fields of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Declared {
-    Form,
-    Json,
-    Multipart,
+    Plain(Kind),
     /// Compressed, or in a charset that is not a superset of ASCII.
     Encoded,
     /// Images, archives and other binary data, in which servers expect no parameters.
     Media,
-    Other,
 }
 
 /// Whether the body is media, so that no server looks for parameters in it.
@@ -273,20 +265,16 @@ fn body_of(headers: &HeaderMap) -> Declared {
         return Declared::Encoded;
     }
     let names = |kind: &[u8]| says(media_type, kind);
-    let starts = |media: &&[u8]| {
-        let beginning = media_type.get(..media.len());
-        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(media))
-    };
     if names(b"x-www-form-urlencoded") {
-        Declared::Form
+        Declared::Plain(Kind::Form)
     } else if names(b"json") {
-        Declared::Json
+        Declared::Plain(Kind::Json)
     } else if names(b"multipart/") {
-        Declared::Multipart
-    } else if MEDIA.iter().any(starts) {
+        Declared::Plain(Kind::Multipart)
+    } else if MEDIA.iter().any(|media| is_word(media_type, 0, media)) {
         Declared::Media
     } else {
-        Declared::Other
+        Declared::Plain(Kind::Other)
     }
 }
 
@@ -304,11 +292,11 @@ pub(super) async fn misnamed_code<'g>(
     request: &Received,
     params: &Params<'_>,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     if !rules.any_upstream_codes() {
         return None;
     }
-    let lengths = exchange.site.state.store.code_lengths();
+    let lengths = exchange.store().code_lengths();
     let others = params.iter().filter(|pair| pair.name() != "code");
     let others: Vec<&[u8]> = others.map(Pair::raw).collect();
     let body = suspicion::Body::Whole {

@@ -7,7 +7,7 @@
 use http::Response;
 
 use crate::clock;
-use crate::policy::{Decision, Rule, Violation};
+use crate::policy::{Rule, Violation};
 use crate::suspicion::Look;
 
 use super::concern::{self, Heard, hear};
@@ -33,8 +33,8 @@ pub(super) async fn guard(
 
 /// What to scan a request for. Codes only matter under `codes = "upstream"`.
 pub(super) fn look(exchange: &Exchange<'_>) -> Look {
-    if exchange.site.settings.rules.any_enforced_upstream_codes() {
-        let lengths = exchange.site.state.store.code_lengths();
+    if exchange.rules().any_enforced_upstream_codes() {
+        let lengths = exchange.store().code_lengths();
         Look::Candidates { lengths }
     } else {
         Look::Names
@@ -49,10 +49,9 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    match exchange.decide_unread(rule, (), violation, names.about()) {
-        Decision::Allow(_) | Decision::Report(..) => None,
-        Decision::Refuse((), violation) => Some(reply::token_refused(&violation, None)),
-    }
+    let decided = exchange.decide(rule, (), Some(violation), names.about());
+    let ((), violation) = decided.err()?;
+    Some(reply::token_refused(&violation, None))
 }
 
 /// The violation of a request, and the rule to judge it by.
@@ -61,7 +60,7 @@ async fn suspect<'g>(
     request: &mut Received,
     heard: &Heard,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     let codes_travel = rules.any_enforced_upstream_codes();
     let may_ask = || may_ask_for_token(heard, request).filter(|_| codes_travel);
     if let Some(why) = asks_for_token(heard).or_else(may_ask) {

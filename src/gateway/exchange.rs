@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
-use crate::policy::{Cleared, Rule, Violation};
+use crate::policy::{Cleared, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
-use crate::store::Network;
+use crate::store::{Network, Store};
 use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
 use crate::http::body::Body;
-use crate::http::headers::{self, Node, Peer};
+use crate::http::headers::{self, Peer};
 
 /// A request ready to be sent, and its place in flight. The body is boxed so that passing the request on moves one pointer.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -35,8 +35,8 @@ pub(super) struct Exchange<'g> {
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
     client: &'g Client<Box<Body>>,
-    caller: Caller<'g>,
-    access: Option<Arc<Access>>,
+    pub(super) caller: Caller<'g>,
+    pub(super) access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -59,14 +59,12 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The endpoint that the request is for.
-    pub(super) fn kind(&self) -> Endpoint {
-        self.caller.kind
+    pub(super) fn rules(&self) -> &'g Rules {
+        &self.site.settings.rules
     }
 
-    /// The entry for the access log. `None`: requests are not logged.
-    pub(super) fn access(&self) -> Option<&Arc<Access>> {
-        self.access.as_ref()
+    pub(super) fn store(&self) -> &'g Store {
+        &self.site.state.store
     }
 
     /// Names the client in the access log, for a request about which nothing is decided.
@@ -80,7 +78,7 @@ impl<'g> Exchange<'g> {
 
     /// Today as a number of days. 0 if there are no exceptions, which may end: the clock is then not read.
     pub(super) fn today(&self) -> u64 {
-        if self.site.settings.rules.any_exception() {
+        if self.rules().any_exception() {
             clock::today()
         } else {
             0
@@ -89,7 +87,7 @@ impl<'g> Exchange<'g> {
 
     /// Today's rule of a client, by its digest.
     pub(super) fn rule(&self, client: Option<Digest>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let namesake = client.filter(|_| rules.default_is_laxer());
         match namesake.and_then(|client| self.site.namesake(client)) {
             Some(namesake) => rules.of_namesake(namesake),
@@ -99,14 +97,14 @@ impl<'g> Exchange<'g> {
 
     /// The strictest rule of these clients. `None`: there are none.
     pub(super) fn strictest_of(&self, clients: impl Iterator<Item = Digest>) -> Option<&'g Rule> {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let each = clients.map(|client| self.rule(Some(client)));
         each.reduce(|a, b| rules.stricter(a, b))
     }
 
     /// The rule of a client by its name. A name that some server takes for another client's gets no more rights than that client.
     pub(super) fn rule_of(&self, client: Option<&ClientId>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let Some(client) = client else {
             return rules.default_rule();
         };
@@ -123,18 +121,13 @@ impl<'g> Exchange<'g> {
     /// The rule of the client that a token request names: the strictest of all readings. If a reading is a configured client, or
     /// similar to one, only such readings count: in Basic authentication `erp@example.com` is written `erp%40example.com`.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
-        let rules = &self.site.settings.rules;
+        let rules = self.rules();
         let readings = || client.into_iter().flat_map(ClientIdentity::readings);
         let any_known = readings().any(|id| rules.has_client(id));
         let counted = readings().filter(|id| !any_known || rules.has_client(id));
         let each = counted.map(|id| self.rule_of(Some(id)));
         each.reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
-    }
-
-    /// The peer of its connection.
-    pub(super) fn node(&self) -> &'g Node {
-        self.caller.node
     }
 
     /// Forwards a request of an intercepted endpoint, which policy has to clear first.
@@ -179,21 +172,17 @@ impl<'g> Exchange<'g> {
             target,
             mut headers,
             body,
-        } = received.into_parts();
+        } = *received;
         let mut body = Box::new(body);
         let scheme = if self.site.is_https() {
             "https"
         } else {
             "http"
         };
-        let trusted = self
-            .snapshot
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(&self.caller.node.address()));
+        let node = self.caller.node;
         let peer = Peer {
-            node: self.caller.node,
-            trusted,
+            node,
+            trusted: headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies),
             host: self.caller.host.as_str(),
             scheme,
         };
@@ -206,7 +195,7 @@ impl<'g> Exchange<'g> {
         }
         // Only now, so that a client with a slow body does not take a place from other requests.
         let limit = self.snapshot.limits.in_flight;
-        let (places, watch) = (self.site.state.places(), self.caller.watch);
+        let (places, watch) = (&self.site.state.places, self.caller.watch);
         let place = if body.is_all_read() {
             places.enter(limit, watch)
         } else {
@@ -259,28 +248,21 @@ impl<'g> Exchange<'g> {
                 let text = "the request body ended early";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
             }
-            UpstreamError::Overloaded => return self.overloaded(),
+            UpstreamError::Overloaded => {
+                self.shared.telemetry.tell(&Event::Overloaded {
+                    request: self.id,
+                    upstream: &self.site.state.telemetry,
+                });
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "too many concurrent requests; try again",
+                )
+            }
             UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the server behind this gate did not answer in time",
             ),
         };
-        self.unavailable(status, text)
-    }
-
-    /// 503: no place in flight is left.
-    fn overloaded(&self) -> Response<Body> {
-        self.shared.telemetry.tell(&Event::Overloaded {
-            request: self.id,
-            upstream: &self.site.state.telemetry,
-        });
-        self.unavailable(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many concurrent requests; try again",
-        )
-    }
-
-    fn unavailable(&self, status: StatusCode, text: &'static str) -> Response<Body> {
         match self.caller.kind {
             Endpoint::Token => reply::token_unavailable(status, text),
             Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
@@ -294,18 +276,15 @@ impl<'g> Exchange<'g> {
         &self,
         status: StatusCode,
         violation: &Violation,
-        request: Vec<(String, String)>,
         accept: Option<&HeaderValue>,
     ) -> Response<Body> {
-        reply::page(
-            &reply::Page {
-                status,
-                violation,
-                id: self.id,
-                request,
-            },
-            accept,
-        )
+        let page = reply::Page {
+            status,
+            violation,
+            id: self.id,
+            request: Vec::new(),
+        };
+        reply::page(&page, accept)
     }
 
     /// The answer to the client in place of one of the upstream that must not be delivered.
@@ -316,7 +295,7 @@ impl<'g> Exchange<'g> {
     ) -> Response<Body> {
         let unavailable = reply::unavailable_for(violation);
         let status = unavailable.map_or(StatusCode::BAD_GATEWAY, |(status, _)| status);
-        self.page(status, violation, Vec::new(), accept)
+        self.page(status, violation, accept)
     }
 
     /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.

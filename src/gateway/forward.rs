@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use memchr::memmem::{self, Finder};
 
-use crate::policy::{Decision, Violation};
+use crate::policy::Violation;
 use crate::spelling::shortcuts::may_hold_handle;
 
 use super::exchange::Exchange;
@@ -15,28 +15,26 @@ use crate::http::body::Body;
 
 /// Handles a path that is not a protected endpoint, but that some servers treat as one.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    if exchange.site.settings.rules.all_off() {
+    if exchange.rules().all_off() {
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
-    match exchange.decide_unread(rule, request, Violation::AmbiguousPath, names.about()) {
+    match exchange.decide(rule, request, Some(Violation::AmbiguousPath), names.about()) {
         // One violation is logged, but a closed route stays closed.
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+        Ok(cleared) => {
             let request = cleared.into_inner();
             match closed(exchange, request.path()) {
                 Some(refused) => refused,
                 None => unguarded(exchange, request).await,
             }
         }
-        Decision::Refuse(request, violation) if request.method == Method::POST => {
+        Err((request, violation)) if request.method == Method::POST => {
             reply::token_refused(&violation, None)
         }
-        Decision::Refuse(request, violation) => exchange.page(
-            StatusCode::BAD_REQUEST,
-            &violation,
-            Vec::new(),
-            request.headers.get(header::ACCEPT),
-        ),
+        Err((request, violation)) => {
+            let accept = request.headers.get(header::ACCEPT);
+            exchange.page(StatusCode::BAD_REQUEST, &violation, accept)
+        }
     }
 }
 
@@ -60,9 +58,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         ..bind::Asked::default()
     };
     match exchange.send(request).await {
-        Ok(response) if exchange.site.settings.rules.all_off() => {
-            bind::pass_through(exchange, response)
-        }
+        Ok(response) if exchange.rules().all_off() => bind::pass_through(exchange, response),
         Ok(response) => bind::deliver(exchange, asked, response).await,
         Err(failed) => exchange.upstream_failed(failed),
     }
@@ -73,7 +69,7 @@ pub(super) async fn guard(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Option<Response<Body>> {
-    if exchange.site.settings.rules.all_off() {
+    if exchange.rules().all_off() {
         return None;
     }
     let has_body = !http_body::Body::is_end_stream(&request.body);
@@ -90,9 +86,9 @@ pub(super) async fn guard(
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
     let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
     let (rule, names) = concern::rule_and_names(exchange, request).await;
-    match exchange.decide_unread(rule, (), violation, names.about()) {
-        Decision::Allow(_) | Decision::Report(..) => closed(exchange, request.path()),
-        Decision::Refuse(..) => {
+    match exchange.decide(rule, (), Some(violation), names.about()) {
+        Ok(_) => closed(exchange, request.path()),
+        Err(_) => {
             let text = "a GET request must not have a body";
             Some(reply::bad_request(StatusCode::BAD_REQUEST, text))
         }

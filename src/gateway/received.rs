@@ -1,10 +1,8 @@
 //! A request as it was received ([`Received`]), and the parts of it that its answer is compared with ([`Sent`]).
 
-use std::ops::{Deref, DerefMut};
-
 use bytes::Bytes;
 use http::header;
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose};
@@ -18,7 +16,7 @@ use super::subject::Names;
 use crate::http::body::Body;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.
-pub(super) struct Received(Box<Parts>);
+pub(super) type Received = Box<Parts>;
 
 /// The parts of a request.
 pub(super) struct Parts {
@@ -29,31 +27,7 @@ pub(super) struct Parts {
     pub(super) body: Body,
 }
 
-impl From<Parts> for Received {
-    fn from(parts: Parts) -> Self {
-        Self(Box::new(parts))
-    }
-}
-
-impl Deref for Received {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
-}
-
-impl DerefMut for Received {
-    fn deref_mut(&mut self) -> &mut Parts {
-        &mut self.0
-    }
-}
-
-impl Received {
-    pub(super) fn into_parts(self) -> Parts {
-        *self.0
-    }
-
+impl Parts {
     pub(super) fn path(&self) -> &str {
         self.target.path()
     }
@@ -64,10 +38,9 @@ impl Received {
     }
 
     /// Replaces the query. `Err`: the result is not a valid request target.
-    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), Unwritable> {
+    pub(super) fn set_query(&mut self, query: &[u8]) -> Result<(), InvalidUri> {
         let target = [self.path().as_bytes(), b"?", query].concat();
-        self.target =
-            PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| Unwritable)?;
+        self.target = PathAndQuery::from_maybe_shared(Bytes::from(target))?;
         Ok(())
     }
 
@@ -114,15 +87,11 @@ impl Received {
     }
 }
 
-/// The rewritten query does not make a valid request target. The request has to be refused.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Unwritable;
-
 /// The parts of a request that the upstream may repeat in its answer. Shares the bytes of the request. Contains secrets: not for
 /// the log.
 #[derive(Clone, Default)]
 pub(super) struct Sent {
-    is_post: bool,
+    pub(super) is_post: bool,
     target: Option<PathAndQuery>,
     body: Bytes,
     /// Whether the body was read to its end.
@@ -131,7 +100,7 @@ pub(super) struct Sent {
     authorization: Option<HeaderValue>,
     media_type: Option<HeaderValue>,
     coding: Option<HeaderValue>,
-    accept: Option<HeaderValue>,
+    pub(super) accept: Option<HeaderValue>,
 }
 
 impl Sent {
@@ -207,15 +176,7 @@ impl Sent {
     pub(super) fn handles(&self, key: &HandleKey, in_fields: bool) -> Vec<Handle> {
         const MOST: usize = 64;
         let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });
-        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST).ok());
+        let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST));
         found.flatten().collect()
-    }
-
-    pub(super) fn is_post(&self) -> bool {
-        self.is_post
-    }
-
-    pub(super) fn accept(&self) -> Option<&HeaderValue> {
-        self.accept.as_ref()
     }
 }

@@ -29,27 +29,23 @@ fn response(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(8);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::PRAGMA, "no-cache"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
 fn html(status: StatusCode, script: Option<&str>, page: String) -> Response<Body> {
     let mut response = response(status, "text/html; charset=utf-8", page);
     let script = script.map_or("'none'".to_owned(), |script| {
-        format!(
-            "'sha256-{}'",
-            STANDARD.encode(Sha256::digest(script.as_bytes()))
-        )
+        let hash = STANDARD.encode(Sha256::digest(script.as_bytes()));
+        format!("'sha256-{hash}'")
     });
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; script-src {script}; frame-ancestors 'none'"
@@ -114,14 +110,11 @@ pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)
 /// The refusal of a token request. The default status is 400.
 pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
     let error = violation.error_at_token();
-    if let Some((status, seconds)) = unavailable_for(violation) {
-        return later(oauth_json(status, error, &violation.hint()), seconds);
+    let text = violation.to_string();
+    match unavailable_for(violation) {
+        Some((status, seconds)) => later(oauth_json(status, error, &text), seconds),
+        None => oauth_json(status.unwrap_or(StatusCode::BAD_REQUEST), error, &text),
     }
-    oauth_json(
-        status.unwrap_or(StatusCode::BAD_REQUEST),
-        error,
-        &violation.hint(),
-    )
 }
 
 /// An OAuth error response: the upstream is not available.
@@ -206,7 +199,7 @@ pub(crate) struct Page<'a> {
 /// The error page for a request that cannot be answered with a redirect: a sentence for the user, and details for the developer.
 /// JSON if the request asks for JSON.
 pub(crate) fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
-    let hint = page.violation.hint();
+    let hint = page.violation.to_string();
     let response = if prefers_json(accept) {
         let body = serde_json::json!({
             "error": page.violation.error().as_str(),

@@ -11,12 +11,12 @@ use crate::flow::Candidate;
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token::{self, TokenProblem};
 use crate::oauth::{ClientIdentity, Edit, Redemption, TokenRequest};
-use crate::policy::redeem::{self};
-use crate::policy::{Decision, Rule, Verdict, Violation};
+use crate::policy::{Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
 
+use super::decide::Decided;
 use super::exchange::Exchange;
 use super::received::Received;
 use super::settings::ToUpstream;
@@ -42,7 +42,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         for credentials in [header::COOKIE, header::AUTHORIZATION] {
             request.headers.remove(credentials);
         }
-        let rule = exchange.site.settings.rules.strictest(clock::today());
+        let rule = exchange.rules().strictest(clock::today());
         let asked = asked(&request);
         let sent = exchange.send(request).await;
         return other_answer(exchange, rule, asked, sent).await;
@@ -64,8 +64,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         Ok(params) => params,
         Err(malformed) => {
             let violation = Violation::MalformedRequest(malformed.to_string());
-            return refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST))
-                .await;
+            let unreadable = (violation, StatusCode::BAD_REQUEST);
+            return refuse_unreadable(exchange, request, unreadable).await;
         }
     };
     let authorization = request
@@ -74,32 +74,41 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         .map(|value| value.as_bytes().to_vec());
     if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
         let names = request.names();
-        let decision = exchange.decide_unread(rule, (), violation, names.about());
-        if let Decision::Refuse((), violation) = decision {
+        let decided = exchange.decide(rule, (), Some(violation), names.about());
+        if let Err(((), violation)) = decided {
             return reply::token_refused(&violation, None);
         }
     }
-    match TokenRequest::parse(&params, authorization.as_deref()) {
-        Ok(TokenRequest::Redemption(redemption))
-            if is_one_time_password(exchange, &redemption).await =>
-        {
-            let (grant_type, client) = (redemption.grant_type, redemption.client.clone());
-            other_grant(exchange, request, &params, grant_type, client).await
-        }
+    match parse(exchange, &params, authorization.as_deref()).await {
         Ok(TokenRequest::Redemption(redemption)) => {
             redeem(exchange, request, &params, &redemption).await
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
             other_grant(exchange, request, &params, grant_type, client).await
         }
-        Err(problem) => {
-            refuse_unreadable(
-                exchange,
-                request,
-                (unreadable(&problem), StatusCode::BAD_REQUEST),
-            )
-            .await
+        Err(violation) => {
+            refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST)).await
         }
+    }
+}
+
+/// Parses a token request. One with a one-time password of another grant as its `code` is none with a code.
+async fn parse<'p>(
+    exchange: &Exchange<'_>,
+    params: &'p Params<'_>,
+    authorization: Option<&[u8]>,
+) -> Result<TokenRequest<'p>, Violation> {
+    let parsed = TokenRequest::parse(params, authorization);
+    match parsed.map_err(|problem| unreadable(&problem))? {
+        TokenRequest::Redemption(redemption)
+            if is_one_time_password(exchange, &redemption).await =>
+        {
+            Ok(TokenRequest::Other {
+                grant_type: redemption.grant_type,
+                client: redemption.client,
+            })
+        }
+        parsed @ (TokenRequest::Redemption(_) | TokenRequest::Other { .. }) => Ok(parsed),
     }
 }
 
@@ -110,16 +119,16 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
-    let owners = exchange.site.state.store.owners(&[code]).await;
+    let owners = exchange.store().owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
 /// Whether some server reads the form as JSON or JavaScript (after a comment, or as an argument of a call), and as a token
 /// request. Form encoders escape braces.
 async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u8]) -> bool {
-    let Some(_) = memchr::memchr(b'{', body) else {
+    if memchr::memchr(b'{', body).is_none() {
         return false;
-    };
+    }
     let heard = concern::hear(exchange, request, Look::Names).await;
     heard.said.in_document.ask_for_token()
 }
@@ -131,18 +140,18 @@ fn unknown_method() -> Violation {
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, unknown_method()) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+        Ok(cleared) => {
             let asked = asked(cleared.get());
             let sent = exchange.forward(cleared).await;
             other_answer(exchange, rule, asked, sent).await
         }
-        Decision::Refuse(..) => reply::method_not_allowed("POST", true),
+        Err(_) => reply::method_not_allowed("POST", true),
     }
 }
 
 /// Judges and logs a request, and forwards it unchanged.
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     let (all_off, default) = (rules.all_off(), rules.default_rule());
     let claim = match request.method {
         _ if all_off => None,
@@ -189,29 +198,16 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         .get(header::AUTHORIZATION)
         .map(http::HeaderValue::as_bytes);
     let parsed = match &params {
-        Ok(params) => {
-            TokenRequest::parse(params, authorization).map_err(|problem| unreadable(&problem))
-        }
+        Ok(params) => parse(exchange, params, authorization).await,
         Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
     };
     match parsed {
-        Ok(TokenRequest::Redemption(redemption))
-            if is_one_time_password(exchange, &redemption).await =>
-        {
-            let (grant_type, client) = (redemption.grant_type, redemption.client);
-            drop(decide_other(exchange, (), grant_type, client.as_ref()));
-            None
-        }
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, key).await;
             let unnamed = judged.unnamed(exchange, &redemption);
             let about = judged.about(&redemption, unnamed.as_ref());
-            let verdict = Verdict {
-                subject: (),
-                violation: judged.violation,
-            };
-            drop(exchange.decide(judged.rule, verdict, about));
+            drop(exchange.decide(judged.rule, (), judged.violation, about));
             judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
@@ -227,7 +223,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 
 /// Logs a violation of a request that is not refused.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
-    let rule = exchange.site.settings.rules.default_rule();
+    let rule = exchange.rules().default_rule();
     exchange.record(rule, violation, request.names().about());
 }
 
@@ -256,10 +252,8 @@ async fn refuse_unreadable(
 ) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, violation) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, rule, exchange.forward(cleared).await)
-        }
-        Decision::Refuse(_, violation) => reply::token_refused(&violation, Some(status)),
+        Ok(cleared) => answer(exchange, rule, exchange.forward(cleared).await),
+        Err((_, violation)) => reply::token_refused(&violation, Some(status)),
     }
 }
 
@@ -273,20 +267,15 @@ async fn other_grant(
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(client.as_ref());
     if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
-        let kept = params.edit(|pair| {
-            if pair.name() == "code_verifier" {
-                Edit::Drop
-            } else {
-                Edit::Keep
-            }
+        let kept = params.edit(|pair| match pair.name() {
+            "code_verifier" => Edit::Drop,
+            _ => Edit::Keep,
         });
         request.body.replace(kept);
     }
     match decide_other(exchange, request, grant_type, client.as_ref()) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            answer(exchange, rule, exchange.forward(cleared).await)
-        }
-        Decision::Refuse(_, violation) => reply::token_refused(&violation, None),
+        Ok(cleared) => answer(exchange, rule, exchange.forward(cleared).await),
+        Err((_, violation)) => reply::token_refused(&violation, None),
     }
 }
 
@@ -295,7 +284,7 @@ fn decide_other<T>(
     subject: T,
     grant_type: Option<&str>,
     client: Option<&ClientIdentity>,
-) -> Decision<T> {
+) -> Decided<T> {
     let named = About {
         client: client.map(ClientIdentity::id),
         ..About::default()
@@ -306,7 +295,7 @@ fn decide_other<T>(
     } else {
         redeem::grant(rule, grant_type).err()
     };
-    exchange.decide(rule, Verdict { subject, violation }, named)
+    exchange.decide(rule, subject, violation, named)
 }
 
 fn strips(exchange: &Exchange<'_>) -> bool {
@@ -325,13 +314,9 @@ async fn redeem(
     let unnamed = judged.unnamed(exchange, redemption);
     let about = judged.about(redemption, unnamed.as_ref());
     let (rule, claim) = (judged.rule, judged.claim);
-    let verdict = Verdict {
-        subject: request,
-        violation: judged.violation,
-    };
-    let cleared = match exchange.decide(rule, verdict, about) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
-        Decision::Refuse(_, violation) => {
+    let cleared = match exchange.decide(rule, request, judged.violation, about) {
+        Ok(cleared) => cleared,
+        Err((_, violation)) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
             let told = redeem::told(rule, redemption, violation);
             return reply::token_refused(&told, None);
@@ -347,7 +332,7 @@ async fn redeem(
         let sent = redemption.code.expose();
         let code = claim
             .as_ref()
-            .map_or(sent, |claim| claim.bound().code().expose());
+            .map_or(sent, |claim| claim.bound().code.expose());
         // A handle that was issued under an earlier configuration is replaced, too.
         if rule.uses_handles() || code != sent {
             // If the code is the upstream's own, the upstream has seen the challenge and needs the verifier.
@@ -363,16 +348,12 @@ async fn redeem(
 /// The body, encoded again from the parsed parameters, so that the upstream gets no other bytes of the client.
 fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(params.input_length() + code.len());
-    for pair in params
-        .iter()
-        .filter(|pair| !(strip && pair.name() == "code_verifier"))
-    {
-        let value = if pair.name() == "code" {
-            code
-        } else {
-            pair.value()
-        };
-        append_pair(&mut out, pair.name(), value);
+    for pair in params.iter() {
+        match pair.name() {
+            "code_verifier" if strip => {}
+            "code" => append_pair(&mut out, "code", code),
+            name => append_pair(&mut out, name, pair.value()),
+        }
     }
     out
 }
@@ -410,11 +391,9 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide_unread(rule, response, violation, About::default()) {
-                Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-                    bind::pass_through(exchange, cleared.into_inner())
-                }
-                Decision::Refuse(..) => reply::token_unavailable(
+            match exchange.decide(rule, response, Some(violation), About::default()) {
+                Ok(cleared) => bind::pass_through(exchange, cleared.into_inner()),
+                Err(_) => reply::token_unavailable(
                     StatusCode::BAD_GATEWAY,
                     "the server behind this gate redirects token requests",
                 ),

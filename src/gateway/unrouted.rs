@@ -7,22 +7,9 @@ use crate::telemetry::{Event, RequestId, Telemetry};
 
 use super::reply;
 use crate::http::body::Body;
-use crate::http::headers::BadHeaders;
-use crate::route::Misrouted;
-
-/// The status and the reason of the refusal. Small and `Copy`, because it is the error type of a function that every request
-/// calls.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Misdirection {
-    status: StatusCode,
-    reason: &'static str,
-}
+use crate::route::Misdirection;
 
 impl Misdirection {
-    pub(super) const fn new(status: StatusCode, reason: &'static str) -> Self {
-        Self { status, reason }
-    }
-
     /// Logs the refusal. The Host is logged only if it is the reason: in other requests it may contain a secret.
     #[cold]
     pub(super) fn told(
@@ -57,34 +44,4 @@ fn shown(host: &HeaderValue) -> String {
     const BYTES: usize = 128;
     let host = host.as_bytes();
     host.get(..BYTES).unwrap_or(host).escape_ascii().to_string()
-}
-
-impl From<Misrouted> for Misdirection {
-    fn from(misrouted: Misrouted) -> Self {
-        Self::new(misrouted.status(), misrouted.reason())
-    }
-}
-
-impl From<BadHeaders> for Misdirection {
-    fn from(bad: BadHeaders) -> Self {
-        let (status, reason) = match bad {
-            BadHeaders::Duplicate => (
-                StatusCode::BAD_REQUEST,
-                "a header field that may occur once occurs twice",
-            ),
-            BadHeaders::Nomination => (
-                StatusCode::BAD_REQUEST,
-                "Connection names a header field that must not be dropped",
-            ),
-            BadHeaders::TransferEncoding => (
-                StatusCode::BAD_REQUEST,
-                "this Transfer-Encoding is not supported",
-            ),
-            BadHeaders::Expectation => (
-                StatusCode::EXPECTATION_FAILED,
-                "this expectation cannot be met",
-            ),
-        };
-        Self::new(status, reason)
-    }
 }

@@ -89,16 +89,11 @@ impl Rest {
             }
             Self::Broken { .. } => {
                 // A body that broke off must never look complete.
-                let told = std::mem::take(self).broken();
-                Poll::Ready(told.map(Err))
+                let Self::Broken { error, .. } = std::mem::take(self) else {
+                    return Poll::Ready(None);
+                };
+                Poll::Ready(Some(Err(error)))
             }
-        }
-    }
-
-    fn broken(self) -> Option<Error> {
-        match self {
-            Self::Broken { error, .. } => Some(error),
-            Self::Nothing | Self::Ended | Self::Client { .. } | Self::Upstream { .. } => None,
         }
     }
 
@@ -277,10 +272,8 @@ impl Body {
         if matches!(self.rest, Rest::Broken { .. }) {
             return Peeked::Broken;
         }
-        let mut read = Gathered::from(std::mem::take(&mut self.ready));
         while !matches!(self.rest, Rest::Nothing) {
-            if read.len() > limit || enough(read.so_far()) {
-                self.ready = read.whole();
+            if self.ready.len() > limit || enough(&self.ready) {
                 return Peeked::TooLong;
             }
             match poll_fn(|cx| self.rest.poll_frame(cx)).await {
@@ -291,18 +284,16 @@ impl Body {
                 }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
-                        read.push(data, limit);
+                        append(&mut self.ready, data, limit);
                     }
                 }
                 Some(Err(error)) => {
-                    self.ready = read.whole();
                     let hint = self.rest.size_hint();
                     self.rest = Rest::Broken { error, hint };
                     return Peeked::Broken;
                 }
             }
         }
-        self.ready = read.whole();
         if self.ready.len() > limit {
             Peeked::TooLong
         } else {
@@ -311,57 +302,20 @@ impl Body {
     }
 }
 
-/// Collects the pieces of a body. A body in one piece is not copied.
-struct Gathered {
-    only: Bytes,
-    several: Vec<u8>,
-}
-
-impl Gathered {
-    /// `limit`: the most bytes that are read. The buffer grows to at most that, or to the bytes received.
-    fn push(&mut self, piece: Bytes, limit: usize) {
-        if self.len() == 0 {
-            self.only = piece;
-            return;
-        }
-        let only = std::mem::take(&mut self.only);
-        let length = self.several.len() + only.len() + piece.len();
-        if length > self.several.capacity() {
-            let room = (2 * length).min(limit).max(length);
-            self.several.reserve_exact(room - self.several.len());
-        }
-        self.several.extend_from_slice(&only);
-        self.several.extend_from_slice(&piece);
+/// Adds a piece to what was read of a body. The first piece is not copied. The buffer grows to at most `limit`, the most
+/// bytes that are read, or to the bytes received.
+fn append(read: &mut Bytes, piece: Bytes, limit: usize) {
+    if read.is_empty() {
+        *read = piece;
+        return;
     }
-
-    fn len(&self) -> usize {
-        self.only.len() + self.several.len()
+    let mut all = Vec::from(std::mem::take(read));
+    let length = all.len() + piece.len();
+    if length > all.capacity() {
+        all.reserve_exact((2 * length).min(limit).max(length) - all.len());
     }
-
-    fn so_far(&self) -> &[u8] {
-        if self.several.is_empty() {
-            &self.only
-        } else {
-            &self.several
-        }
-    }
-
-    fn whole(self) -> Bytes {
-        if self.several.is_empty() {
-            self.only
-        } else {
-            self.several.into()
-        }
-    }
-}
-
-impl From<Bytes> for Gathered {
-    fn from(only: Bytes) -> Self {
-        Self {
-            only,
-            several: Vec::new(),
-        }
-    }
+    all.extend_from_slice(&piece);
+    *read = all.into();
 }
 
 impl HttpBody for Body {

@@ -11,30 +11,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use http::header::{self, HeaderName};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use forwarded::X_FORWARDED_FOR;
 use kind::{Kind, kind};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Why the header fields of a request are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadHeaders {
-    /// A field that may occur once occurs twice. Servers differ in which one they use.
-    #[error("a header field that may occur once occurs twice")]
-    Duplicate,
-    /// `Connection` names a field that the gate needs: see [`must_stay`].
-    #[error("Connection names a header field that must not be dropped")]
-    Nomination,
-    /// An expectation other than `100-continue`.
-    #[error("this expectation cannot be met")]
-    Expectation,
-    /// A Transfer-Encoding other than `chunked`.
-    #[error("this Transfer-Encoding is not supported")]
-    TransferEncoding,
-}
 
 /// The peer of a client connection, and values that are cached for all of its requests.
 #[derive(Debug)]
@@ -93,8 +76,22 @@ pub(crate) struct Peer<'a> {
     pub scheme: &'static str,
 }
 
+/// Why the header fields of a request are refused, and with which status.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BadHeaders {
+    pub status: StatusCode,
+    pub reason: &'static str,
+}
+
+/// Servers differ in which one they use.
+const TWICE: &str = "a header field that may occur once occurs twice";
+/// `Connection` names a field that the gate needs: see [`must_stay`].
+const NOMINATION: &str = "Connection names a header field that must not be dropped";
+const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
+
 /// Refuses header fields that servers may read differently, or that the gate does not support.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
+    let refuse = |status, reason| Err(BadHeaders { status, reason });
     // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
         for name in [
@@ -104,7 +101,7 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
             header::TRANSFER_ENCODING,
         ] {
             if headers.get_all(name).iter().nth(1).is_some() {
-                return Err(BadHeaders::Duplicate);
+                return refuse(StatusCode::BAD_REQUEST, TWICE);
             }
         }
     }
@@ -112,16 +109,19 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
         .get(header::TRANSFER_ENCODING)
         .is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
-        return Err(BadHeaders::TransferEncoding);
+        return refuse(StatusCode::BAD_REQUEST, TRANSFER_ENCODING);
     }
     if headers
         .get(header::EXPECT)
         .is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
-        return Err(BadHeaders::Expectation);
+        return refuse(
+            StatusCode::EXPECTATION_FAILED,
+            "this expectation cannot be met",
+        );
     }
     if nominated(headers).any(|name| must_stay(&name)) {
-        return Err(BadHeaders::Nomination);
+        return refuse(StatusCode::BAD_REQUEST, NOMINATION);
     }
     Ok(())
 }
@@ -454,36 +454,24 @@ mod tests {
         for (list, expected) in [
             (
                 vec![("authorization", "a"), ("authorization", "b")],
-                Err(BadHeaders::Duplicate),
+                Err(TWICE),
             ),
             (
                 vec![("content-type", "a"), ("content-type", "a")],
-                Err(BadHeaders::Duplicate),
+                Err(TWICE),
             ),
             (
                 vec![("connection", "close, Authorization")],
-                Err(BadHeaders::Nomination),
+                Err(NOMINATION),
             ),
-            (
-                vec![("connection", "x-forwarded-for")],
-                Err(BadHeaders::Nomination),
-            ),
-            (
-                vec![("connection", "close, X-Real-IP")],
-                Err(BadHeaders::Nomination),
-            ),
-            (
-                vec![("connection", "x-ssl-client-verify")],
-                Err(BadHeaders::Nomination),
-            ),
-            (
-                vec![("connection", "remote-user")],
-                Err(BadHeaders::Nomination),
-            ),
+            (vec![("connection", "x-forwarded-for")], Err(NOMINATION)),
+            (vec![("connection", "close, X-Real-IP")], Err(NOMINATION)),
+            (vec![("connection", "x-ssl-client-verify")], Err(NOMINATION)),
+            (vec![("connection", "remote-user")], Err(NOMINATION)),
             (vec![("connection", "upgrade, x-hop, te")], Ok(())),
             (
                 vec![("transfer-encoding", "gzip, chunked")],
-                Err(BadHeaders::TransferEncoding),
+                Err(TRANSFER_ENCODING),
             ),
             (
                 vec![("transfer-encoding", "chunked"), ("connection", "close")],
@@ -500,7 +488,8 @@ mod tests {
                 }
                 map
             };
-            assert_eq!(check(&headers), expected, "{list:?}");
+            let checked = check(&headers).map_err(|refused| refused.reason);
+            assert_eq!(checked, expected, "{list:?}");
         }
     }
 

@@ -217,10 +217,7 @@ fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
     let undecoded = std::str::from_utf8(user).ok()?;
     let id = match decode(user) {
         Ok(Cow::Borrowed(same)) => {
-            return Some(ClientIdentity {
-                id: ClientId::new(same),
-                other: None,
-            });
+            return Some(ClientIdentity::named(ClientId::new(same)));
         }
         Ok(Cow::Owned(id)) => id,
         Err(_) => loosely_decoded(user),
@@ -240,19 +237,16 @@ fn assertion_subject(params: &Params<'_>) -> Result<Option<String>, ClientProble
     params
         .one("client_assertion_type")?
         .ok_or(ClientProblem::Assertion)?;
-    let payload = assertion
-        .split('.')
-        .nth(1)
-        .ok_or(ClientProblem::Assertion)?;
-    let payload = URL_SAFE_NO_PAD
-        .decode(payload)
-        .map_err(|_| ClientProblem::Assertion)?;
-    let claims = json::parse(&payload).ok_or(ClientProblem::Assertion)?;
-    let subject = claims
-        .get("sub")
-        .and_then(|sub| sub.as_str())
-        .ok_or(ClientProblem::Assertion)?;
-    Ok(Some(subject.to_owned()))
+    let subject = subject(assertion.as_bytes()).ok_or(ClientProblem::Assertion)?;
+    Ok(Some(subject))
+}
+
+/// The `sub` of a JWT.
+pub(crate) fn subject(jwt: &[u8]) -> Option<String> {
+    let payload = jwt.split(|&byte| byte == b'.').nth(1)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims = json::parse(&payload)?;
+    claims.get("sub")?.as_str().map(str::to_owned)
 }
 
 /// Form decoding as lenient servers do it: a broken escape is kept as it is.

@@ -18,7 +18,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use escape::Special;
 pub use escape::decode;
 pub(crate) use escape::encode_into;
-pub(crate) use folding::{fold, foldings, folds_to, is_folding_of};
+pub(crate) use folding::{fold, foldings, folds_to, is_folding_of, letters};
 pub(crate) use malformed::Malformed;
 
 /// One decoded `name=value`, with its position in the input.

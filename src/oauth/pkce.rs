@@ -28,11 +28,11 @@ pub enum CodeChallengeMethod {
 impl CodeChallengeMethod {
     /// An absent method means `plain` (RFC 7636 section 4.3). Any other spelling, `s256` included, is an error and
     /// never falls back.
-    pub fn parse(method: Option<&str>) -> Result<Self, UnknownMethod> {
+    pub fn parse(method: Option<&str>) -> Option<Self> {
         match method {
-            Some("S256") => Ok(Self::S256),
-            None | Some("plain") => Ok(Self::Plain),
-            Some(_) => Err(UnknownMethod),
+            Some("S256") => Some(Self::S256),
+            None | Some("plain") => Some(Self::Plain),
+            Some(_) => None,
         }
     }
 
@@ -44,11 +44,6 @@ impl CodeChallengeMethod {
         }
     }
 }
-
-/// A `code_challenge_method` that RFC 7636 does not define.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("unknown code_challenge_method")]
-pub struct UnknownMethod;
 
 /// What a verifier is compared with.
 #[derive(Clone, PartialEq, Eq)]
@@ -250,18 +245,14 @@ mod tests {
     fn an_unknown_method_is_an_error_and_an_absent_one_is_plain() {
         assert_eq!(
             CodeChallengeMethod::parse(Some("S256")),
-            Ok(CodeChallengeMethod::S256)
+            Some(CodeChallengeMethod::S256)
         );
         assert_eq!(
             CodeChallengeMethod::parse(None),
-            Ok(CodeChallengeMethod::Plain)
+            Some(CodeChallengeMethod::Plain)
         );
         for method in ["s256", "S256 ", " S256", "", "none", "SHA256", "PLAIN"] {
-            assert_eq!(
-                CodeChallengeMethod::parse(Some(method)),
-                Err(UnknownMethod),
-                "{method:?}"
-            );
+            assert_eq!(CodeChallengeMethod::parse(Some(method)), None, "{method:?}");
         }
     }
 

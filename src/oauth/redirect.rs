@@ -45,34 +45,14 @@ impl fmt::Debug for RedirectUri {
 /// Two digests of a redirect URI: of its exact bytes, and of its scheme, authority and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RedirectDigest {
-    exact: Digest,
-    target: Digest,
+    pub exact: Digest,
+    pub target: Digest,
 }
 
 impl RedirectDigest {
     /// Whether `redirect_uri`, from a token request, is exactly this URI.
     pub fn is(&self, redirect_uri: &str) -> bool {
         self.exact == exact_digest(redirect_uri)
-    }
-
-    /// Whether a `Location` or a form's `action` has this target. Servers re-serialise URIs (`https://app` becomes
-    /// `https://app/`, `~` becomes `%7E`), so scheme, authority and path are compared after normalisation.
-    pub fn is_target_of(&self, location: &str) -> bool {
-        self.target == target_digest(location)
-    }
-
-    /// The digest of the normalised scheme, authority and path.
-    pub const fn target(&self) -> Digest {
-        self.target
-    }
-
-    /// The digests of the bytes and of the target, for storage.
-    pub const fn to_parts(self) -> (Digest, Digest) {
-        (self.exact, self.target)
-    }
-
-    pub const fn from_parts(exact: Digest, target: Digest) -> Self {
-        Self { exact, target }
     }
 }
 
@@ -259,6 +239,14 @@ impl fmt::Debug for RegisteredRedirectUri {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl RedirectDigest {
+        /// Whether a `Location` or a form's `action` has this target. Servers re-serialise URIs (`https://app` becomes
+        /// `https://app/`, `~` becomes `%7E`), so scheme, authority and path are compared after normalisation.
+        fn is_target_of(&self, location: &str) -> bool {
+            self.target == target_digest(location)
+        }
+    }
 
     #[test]
     fn a_redirect_uri_is_compared_exactly_and_its_target_after_normalisation() {

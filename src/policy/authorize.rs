@@ -10,7 +10,7 @@
 //! 6. Challenge and method are valid, in all four combinations of absence (RFC 7636 sections 4.3 and 4.4.1). A response type
 //!    without a code needs no challenge, but a challenge that is sent must be valid.
 
-use crate::oauth::pkce::{UnknownMethod, Useless};
+use crate::oauth::pkce::Useless;
 use crate::oauth::redirect;
 use crate::oauth::{
     AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
@@ -74,9 +74,7 @@ fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChal
     let by_omission = method.is_none();
     let method = match (method, rule.assume_method) {
         (None, Some(assumed)) => assumed,
-        (method, _) => {
-            CodeChallengeMethod::parse(method).map_err(|UnknownMethod| Useless::UnknownMethod)?
-        }
+        (method, _) => CodeChallengeMethod::parse(method).ok_or(Useless::UnknownMethod)?,
     };
     if !method_allowed(rule, method) {
         return Err(Useless::Plain { by_omission });

@@ -3,16 +3,6 @@
 use super::rule::Mode;
 use super::violation::Violation;
 
-/// The result of judging a request.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Verdict<T> {
-    /// The request, or what it is forwarded with.
-    pub subject: T,
-    /// `None`: the request is valid.
-    pub violation: Option<Violation>,
-}
-
 /// A request, with the proof that policy allowed it. Not `Clone`, so that one decision forwards one request.
 #[derive(Debug)]
 pub(crate) struct Cleared<T>(T);
@@ -61,10 +51,9 @@ pub(crate) enum Decision<T> {
     Refuse(T, Violation),
 }
 
-/// Applies the mode to a verdict. No other function reads the mode to decide about a request. Enforce refuses exactly what report
-/// logs.
-pub(crate) fn apply<T>(mode: Mode, verdict: Verdict<T>) -> Decision<T> {
-    let Verdict { subject, violation } = verdict;
+/// Applies the mode to a verdict: the violation of a request, or none. No other function reads the mode to decide about a
+/// request. Enforce refuses exactly what report logs.
+pub(crate) fn apply<T>(mode: Mode, subject: T, violation: Option<Violation>) -> Decision<T> {
     match (mode, violation) {
         (Mode::Enforce, Some(violation)) => Decision::Refuse(subject, violation),
         (Mode::Report, Some(violation)) => Decision::Report(Cleared(subject), violation),
@@ -79,26 +68,14 @@ mod tests {
     #[test]
     fn enforce_refuses_exactly_what_report_logs_and_off_does_neither() {
         for violation in [None, Some(Violation::MissingChallenge)] {
-            let verdict = |v: &Option<Violation>| Verdict {
-                subject: (),
-                violation: v.clone(),
-            };
-            let refused = matches!(
-                apply(Mode::Enforce, verdict(&violation)),
-                Decision::Refuse(..)
-            );
-            let recorded = matches!(
-                apply(Mode::Report, verdict(&violation)),
-                Decision::Report(..)
-            );
+            let decide = |mode| apply(mode, (), violation.clone());
+            let refused = matches!(decide(Mode::Enforce), Decision::Refuse(..));
+            let recorded = matches!(decide(Mode::Report), Decision::Report(..));
             assert_eq!(
                 (refused, recorded),
                 (violation.is_some(), violation.is_some())
             );
-            assert!(matches!(
-                apply(Mode::Off, verdict(&violation)),
-                Decision::Allow(_)
-            ));
+            assert!(matches!(decide(Mode::Off), Decision::Allow(_)));
         }
     }
 }

@@ -12,7 +12,7 @@
 use crate::flow::{BoundCode, Presented};
 use crate::oauth::{CodeChallenge, CodeVerifier, ErrorCode, Redemption};
 
-use super::{Decision, Mode, Rule, Verdict, Violation, apply};
+use super::{Decision, Mode, Rule, Violation, apply};
 
 /// The state of the code in the store.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,11 @@ pub(crate) enum Gone {
 }
 
 /// Judges a redemption by the rule of its client.
-pub(crate) fn judge(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Verdict<()> {
-    Verdict {
-        subject: (),
-        violation: check(rule, redemption, found).err(),
-    }
-}
-
-fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(), Violation> {
+pub(crate) fn judge(
+    rule: &Rule,
+    redemption: &Redemption<'_>,
+    found: Found<'_>,
+) -> Result<(), Violation> {
     grant(rule, redemption.grant_type)?;
     let decoy = BoundCode::decoy();
     let (bound, alive) = match found {
@@ -58,8 +55,8 @@ fn check(rule: &Rule, redemption: &Redemption<'_>, found: Found<'_>) -> Result<(
     let client = redemption
         .client
         .as_ref()
-        .is_some_and(|client| client.may_be(bound.client()));
-    let redirect = match (bound.redirect(), redemption.redirect_uri) {
+        .is_some_and(|client| client.may_be(bound.client));
+    let redirect = match (bound.redirect, redemption.redirect_uri) {
         (Some(recorded), Some(sent)) => recorded.is(sent),
         (Some(_), None) => false,
         // The authorization request named none. The upstream knows the only registered one, and compares it itself.
@@ -111,7 +108,7 @@ pub(crate) fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violati
 }
 
 fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Result<(), Violation> {
-    match (bound.challenge(), redemption.code_verifier) {
+    match (bound.challenge.as_ref(), redemption.code_verifier) {
         (None, None) if rule.challenge_required => Err(Violation::MissingChallenge),
         (None, None) => Ok(()),
         (None, Some(_)) => Err(Violation::UnexpectedVerifier),
@@ -156,9 +153,8 @@ pub(crate) fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violatio
 /// verifier counts as an attempt: other refusals are no guess at the verifier, and must not use up the code of the rightful
 /// client.
 pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
-    let subject = ();
-    let is_proved = violation.is_none() && bound.challenge().is_some();
-    match apply(mode, Verdict { subject, violation }) {
+    let is_proved = violation.is_none() && bound.challenge.is_some();
+    match apply(mode, (), violation) {
         Decision::Allow(_) | Decision::Report(..) if is_proved => Presented::Matches,
         Decision::Allow(_) | Decision::Report(..) => Presented::Unproven,
         Decision::Refuse((), Violation::VerifierMismatch) => Presented::WrongVerifier,
@@ -196,7 +192,7 @@ mod tests {
         let body = format!("grant_type=authorization_code&code=x&{body}");
         let params = Params::parse(body.as_bytes(), 64).unwrap();
         match TokenRequest::parse(&params, None).unwrap() {
-            TokenRequest::Redemption(redemption) => judge(rule, &redemption, found).violation,
+            TokenRequest::Redemption(redemption) => judge(rule, &redemption, found).err(),
             TokenRequest::Other { .. } => unreachable!(),
         }
     }
@@ -365,8 +361,8 @@ mod tests {
             let hints: Vec<String> = [Found::Live(&alive), Found::Live(&none)]
                 .into_iter()
                 .chain(gone)
-                .filter_map(|found| judge(&rule, &redemption, found).violation)
-                .map(|violation| told(&rule, &redemption, violation).hint())
+                .filter_map(|found| judge(&rule, &redemption, found).err())
+                .map(|violation| told(&rule, &redemption, violation).to_string())
                 .collect();
             assert!(
                 hints.len() > 4 && hints.iter().all(|hint| *hint == hints[0]),
@@ -388,7 +384,7 @@ mod tests {
         };
         for gone in [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown] {
             let told = |rule| {
-                let violation = judge(rule, &redemption, Found::Gone(gone)).violation;
+                let violation = judge(rule, &redemption, Found::Gone(gone)).err();
                 violation.map(|violation| told(rule, &redemption, violation))
             };
             assert_eq!(told(&free), Some(Violation::VerifierMismatch));

@@ -7,80 +7,131 @@ use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
 use crate::oauth::{ErrorCode, authorize, token};
 
 /// Why a request is refused or reported. The labels are stable: metrics, logs, `review` and clients' developers rely on them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The text is for the client's developer: what is wrong, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     /// No `code_challenge`, or none was recorded with the code.
+    #[error(
+        "code challenge required: send code_challenge and code_challenge_method=S256 (RFC 7636 section 4.3)"
+    )]
     MissingChallenge,
     /// A challenge that no verifier can match.
+    #[error(transparent)]
     MalformedChallenge(MalformedChallenge),
     /// The method `plain`, although only S256 is allowed.
+    #[error("{}", method(*by_omission))]
     MethodNotAllowed {
         /// The method was absent, which means `plain` (RFC 7636 section 4.3).
         by_omission: bool,
     },
     /// A `code_challenge_method` that RFC 7636 does not define.
+    #[error("unsupported code_challenge_method; use S256 (case-sensitive)")]
     UnknownMethod,
     /// A parameter occurs twice (RFC 6749 section 3.1).
+    #[error("the parameter {0} occurs more than once")]
     DuplicateParameter(String),
     /// The request cannot be parsed unambiguously: encoding, parameters in two places. The text is logged, so it must not contain
     /// parts of the request.
+    #[error("{0}")]
     MalformedRequest(String),
     /// A parameter name that some servers read as another one. The name comes from the request.
+    #[error("the parameter {0:?} is read as a different one by some servers")]
     LookalikeParameter(String),
     /// No `client_id`.
+    #[error("client_id is missing")]
     MissingClient,
     /// No `response_type`, which is required (RFC 6749 section 4.1.2.1).
+    #[error("response_type is missing: send response_type=code")]
     MissingResponseType,
     /// The response type is not in `response_types`.
+    #[error("this response_type is not allowed here")]
     ResponseTypeNotAllowed,
     /// The response mode is not in `response_modes`.
+    #[error("this response_mode is not allowed here")]
     ResponseModeNotAllowed,
     /// A parameter `request` (RFC 9101).
+    #[error("request objects are not accepted here")]
     RequestObjectRefused,
     /// A parameter `request_uri` (RFC 9101, RFC 9126).
+    #[error("request_uri is not accepted here")]
     RequestUriRefused,
     /// This parameter of a continuation differs from the record of the sign-in.
+    #[error("{0} differs from what this sign-in began with")]
     ContinuationMismatch(&'static str),
     /// A dead handle: the sign-in took too long, or has ended.
+    #[error("this sign-in has expired; go back to the application and start again")]
     ExpiredSignIn,
     /// Another browser than the one that began the sign-in (`browser_binding`).
+    #[error("this sign-in was begun in another browser")]
     BrowserMismatch,
     /// No `code_verifier` for a recorded challenge.
+    #[error("code_verifier is missing (RFC 7636 section 4.5)")]
     MissingVerifier,
     /// A verifier that is not 43 to 128 unreserved characters.
+    #[error(transparent)]
     MalformedVerifier(MalformedVerifier),
     /// S256(verifier) is not the challenge.
+    #[error("{OF_A_CODE}")]
     VerifierMismatch,
     /// A verifier without a recorded challenge: the downgrade of RFC 9700 section 2.1.1.
+    #[error("{OF_A_CODE}")]
     UnexpectedVerifier,
     /// A code that the gate did not issue, or has forgotten.
+    #[error("{OF_A_CODE}")]
     UnknownCode,
     /// A code that was redeemed, or is being redeemed.
+    #[error("{OF_A_CODE}")]
     ReplayedCode,
     /// An expired code.
+    #[error("{OF_A_CODE}")]
     ExpiredCode,
     /// A code that was burnt by wrong verifiers, or released too often.
+    #[error("{OF_A_CODE}")]
     BurntCode,
     /// Another client than the one that began the flow, or none.
+    #[error("{OF_A_CODE}")]
     ClientMismatch,
     /// Another `redirect_uri` than in the authorization request.
+    #[error("{OF_A_CODE}")]
     RedirectMismatch,
     /// The grant type is not in `grants`.
+    #[error("this grant_type is not allowed here")]
     GrantNotAllowed,
     /// A path that is not a protected endpoint, but that some servers treat as one.
+    #[error("this path is ambiguous")]
     AmbiguousPath,
     /// A token request on a route that is not the token endpoint. The text says why it counts as one.
+    #[error("token requests are only accepted at the token endpoint, and this may be one: {0}")]
     TokenRequestElsewhere(&'static str),
     /// An answer with a code that cannot be delivered safely. The text says why.
+    #[error(
+        "the server behind this gate answered with a code that cannot be delivered safely: {0}"
+    )]
     UnboundCodeInResponse(&'static str),
     /// The store has no room for another sign-in.
+    #[error(transparent)]
     NoRoom(NoRoom),
     /// The store failed.
+    #[error("the sign-in cannot be started right now; try again later")]
     StoreUnavailable,
 }
 
+/// One text for all violations about a code, so that an attacker with a stolen code learns nothing. It names all possible causes,
+/// so that an honest developer can find the right one.
+const OF_A_CODE: &str = "one of these does not belong to this sign-in: the code (used, expired or unknown), its code_verifier, \
+                         the redirect_uri or the client";
+
+const fn method(by_omission: bool) -> &'static str {
+    if by_omission {
+        "code_challenge_method is missing, which means plain; send code_challenge_method=S256"
+    } else {
+        "unsupported code_challenge_method: send S256"
+    }
+}
+
 /// Why the store has no room for another sign-in, and for how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}; try again in {} seconds", self.text(), self.seconds())]
 pub(crate) struct NoRoom {
     /// The reason for the log.
     pub reason: &'static str,
@@ -91,6 +142,14 @@ pub(crate) struct NoRoom {
 }
 
 impl NoRoom {
+    const fn text(&self) -> &'static str {
+        if self.is_of_network {
+            "too many sign-ins from this network"
+        } else {
+            "no room for another sign-in"
+        }
+    }
+
     /// `wait` in whole seconds, at least one, for Retry-After (RFC 9110 section 10.2.3).
     pub(crate) fn seconds(&self) -> u64 {
         self.wait
@@ -189,87 +248,6 @@ impl Violation {
         }
     }
 
-    /// The text for the client's developer: what is wrong, and what to do.
-    pub(crate) fn hint(&self) -> String {
-        match self {
-            Self::MissingChallenge => {
-                "code challenge required: send code_challenge and code_challenge_method=S256 \
-                 (RFC 7636 section 4.3)"
-                    .to_owned()
-            }
-            Self::MalformedChallenge(malformed) => malformed.to_string(),
-            Self::MethodNotAllowed { by_omission: true } => {
-                "code_challenge_method is missing, which means plain; \
-                 send code_challenge_method=S256"
-                    .to_owned()
-            }
-            Self::MethodNotAllowed { by_omission: false } => {
-                "unsupported code_challenge_method: send S256".to_owned()
-            }
-            Self::UnknownMethod => {
-                "unsupported code_challenge_method; use S256 (case-sensitive)"
-                    .to_owned()
-            }
-            Self::DuplicateParameter(name) => format!("the parameter {name} occurs more than once"),
-            Self::MalformedRequest(why) => why.clone(),
-            Self::LookalikeParameter(name) => {
-                format!("the parameter {name:?} is read as a different one by some servers")
-            }
-            Self::MissingClient => "client_id is missing".to_owned(),
-            Self::MissingResponseType => {
-                "response_type is missing: send response_type=code".to_owned()
-            }
-            Self::ResponseTypeNotAllowed => "this response_type is not allowed here".to_owned(),
-            Self::ResponseModeNotAllowed => "this response_mode is not allowed here".to_owned(),
-            Self::RequestObjectRefused => "request objects are not accepted here".to_owned(),
-            Self::RequestUriRefused => "request_uri is not accepted here".to_owned(),
-            Self::ContinuationMismatch(name) => {
-                format!("{name} differs from what this sign-in began with")
-            }
-            Self::ExpiredSignIn => {
-                "this sign-in has expired; go back to the application and start again".to_owned()
-            }
-            Self::BrowserMismatch => "this sign-in was begun in another browser".to_owned(),
-            Self::MissingVerifier => "code_verifier is missing (RFC 7636 section 4.5)".to_owned(),
-            Self::MalformedVerifier(malformed) => malformed.to_string(),
-            Self::GrantNotAllowed => "this grant_type is not allowed here".to_owned(),
-            Self::AmbiguousPath => "this path is ambiguous".to_owned(),
-            Self::TokenRequestElsewhere(why) => {
-                format!("token requests are only accepted at the token endpoint, and this may be one: {why}")
-            }
-            Self::UnboundCodeInResponse(shape) => {
-                format!(
-                    "the server behind this gate answered with a code that cannot be delivered safely: {shape}"
-                )
-            }
-            Self::NoRoom(room) if room.is_of_network => {
-                let seconds = room.seconds();
-                format!("too many sign-ins from this network; try again in {seconds} seconds")
-            }
-            Self::NoRoom(room) => {
-                let seconds = room.seconds();
-                format!("no room for another sign-in; try again in {seconds} seconds")
-            }
-            Self::StoreUnavailable => {
-                "the sign-in cannot be started right now; try again later".to_owned()
-            }
-            // One text for all violations about a code, so that an attacker with a stolen code learns nothing. It names all
-            // possible causes, so that an honest developer can find the right one.
-            Self::VerifierMismatch
-            | Self::UnexpectedVerifier
-            | Self::UnknownCode
-            | Self::ReplayedCode
-            | Self::ExpiredCode
-            | Self::BurntCode
-            | Self::ClientMismatch
-            | Self::RedirectMismatch => {
-                "one of these does not belong to this sign-in: the code (used, expired or unknown), its \
-                 code_verifier, the redirect_uri or the client"
-                    .to_owned()
-            }
-        }
-    }
-
     /// The details for the log: a short and stable text. It contains no part of the request, which may contain secrets anywhere.
     /// `None`: the label is sufficient.
     pub(crate) fn reason(&self) -> Option<Cow<'_, str>> {
@@ -280,7 +258,9 @@ impl Violation {
             Self::LookalikeParameter(_) => {
                 Some("a parameter is read as a different one by some servers".into())
             }
-            Self::DuplicateParameter(name) if known(&name.as_str()) => Some(self.hint().into()),
+            Self::DuplicateParameter(name) if known(&name.as_str()) => {
+                Some(self.to_string().into())
+            }
             Self::DuplicateParameter(_) => Some("a parameter occurs more than once".into()),
             Self::MalformedChallenge(_)
             | Self::MalformedVerifier(_)
@@ -288,7 +268,7 @@ impl Violation {
             | Self::UnknownMethod
             | Self::RequestObjectRefused
             | Self::RequestUriRefused
-            | Self::ContinuationMismatch(_) => Some(self.hint().into()),
+            | Self::ContinuationMismatch(_) => Some(self.to_string().into()),
             Self::UnboundCodeInResponse(why)
             | Self::TokenRequestElsewhere(why)
             | Self::NoRoom(NoRoom { reason: why, .. }) => Some(Cow::Borrowed(why)),
@@ -332,8 +312,8 @@ mod tests {
             Violation::RedirectMismatch,
         ];
         for violation in about {
-            let hint = violation.hint();
-            assert_eq!(hint, Violation::UnknownCode.hint());
+            let hint = violation.to_string();
+            assert_eq!(hint, Violation::UnknownCode.to_string());
             for word in ["code", "code_verifier", "redirect_uri", "client"] {
                 assert!(hint.contains(word), "{hint}");
             }
@@ -349,14 +329,14 @@ mod tests {
             Violation::LookalikeParameter(secret()),
             Violation::DuplicateParameter(secret()),
         ] {
-            assert!(violation.hint().contains("hunter2"), "{violation:?}");
+            assert!(violation.to_string().contains("hunter2"), "{violation:?}");
             assert!(
                 !violation.reason().unwrap().contains("hunter2"),
                 "{violation:?}"
             );
         }
         let known = Violation::DuplicateParameter("code_verifier".to_owned());
-        assert_eq!(known.reason().unwrap(), known.hint());
+        assert_eq!(known.reason().unwrap(), known.to_string());
     }
 
     #[test]

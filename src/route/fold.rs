@@ -4,6 +4,9 @@
 //! one does both twice. So a path is read once after each round of decoding, and a path whose meaning depends on the order is
 //! ambiguous.
 
+use std::borrow::Cow;
+
+use crate::spelling::layers::without_percent;
 use crate::spelling::shortcuts::is_plain_path;
 
 /// How many rounds of escapes are decoded: each server in a chain may decode once.
@@ -46,10 +49,9 @@ impl<'p> Readings<'p> {
                         .flat_map(|script| [script.to_owned(), fold_path(script)]),
                 );
             }
-            let decoded = decode_lossy(text.as_bytes());
-            if decoded == text.as_bytes() {
+            let Cow::Owned(decoded) = without_percent(text.as_bytes()) else {
                 break;
-            }
+            };
             text = match String::from_utf8(decoded) {
                 Ok(decoded) => decoded,
                 // It may be an overlong form, which lenient servers decode as a letter.
@@ -135,34 +137,6 @@ pub(crate) fn fold_segments(text: &str) -> String {
         .filter(|name| !name.is_empty())
         .collect::<Vec<_>>()
         .join("/")
-}
-
-/// Percent-decodes, and leaves invalid escapes unchanged. Only for comparisons.
-pub(crate) fn decode_lossy(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((before, escape)) =
-        memchr::memchr(b'%', rest).and_then(|at| rest.split_at_checked(at))
-    {
-        out.extend_from_slice(before);
-        let digit = |at: usize| {
-            escape
-                .get(at)
-                .and_then(|&digit| char::from(digit).to_digit(16))
-        };
-        rest = match (digit(1), digit(2)) {
-            (Some(high), Some(low)) => {
-                out.extend(u8::try_from(high * 16 + low));
-                escape.get(3..).unwrap_or_default()
-            }
-            _ => {
-                out.push(b'%');
-                escape.get(1..).unwrap_or_default()
-            }
-        };
-    }
-    out.extend_from_slice(rest);
-    out
 }
 
 /// Merges runs of slashes: `//a///b` becomes `/a/b`.

@@ -1,8 +1,9 @@
 //! The reasons why a request has no route.
 
+use http::StatusCode;
+
 /// Why a request has no route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.reason())]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misrouted {
     /// Host is missing, occurs twice, or is invalid.
     Host,
@@ -14,22 +15,32 @@ pub(crate) enum Misrouted {
     Target,
 }
 
-impl Misrouted {
-    /// The text for the client and the log.
-    pub(crate) const fn reason(self) -> &'static str {
-        match self {
-            Self::Host => "exactly one valid Host header field is required",
-            Self::Disagreement => "Host and the request target name different hosts",
-            Self::Unknown => "no configured upstream matches this host and path",
-            Self::Target => "the request target is not a path",
-        }
+impl From<Misrouted> for Misdirection {
+    fn from(misrouted: Misrouted) -> Self {
+        // 421 if the request may be valid at another server, else 400.
+        let (status, reason) = match misrouted {
+            Misrouted::Host => (
+                StatusCode::BAD_REQUEST,
+                "exactly one valid Host header field is required",
+            ),
+            Misrouted::Disagreement => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "Host and the request target name different hosts",
+            ),
+            Misrouted::Unknown => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "no configured upstream matches this host and path",
+            ),
+            Misrouted::Target => (StatusCode::BAD_REQUEST, "the request target is not a path"),
+        };
+        Self { status, reason }
     }
+}
 
-    /// 421 if the request may be valid at another server, else 400.
-    pub(crate) const fn status(self) -> http::StatusCode {
-        match self {
-            Self::Host | Self::Target => http::StatusCode::BAD_REQUEST,
-            Self::Disagreement | Self::Unknown => http::StatusCode::MISDIRECTED_REQUEST,
-        }
-    }
+/// The status and the reason of the refusal of a request that reaches no upstream. Small and `Copy`, because it is the error
+/// type of functions that every request calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Misdirection {
+    pub status: StatusCode,
+    pub reason: &'static str,
 }

@@ -122,7 +122,7 @@ impl Crowd {
         let group = groups.entry(network).or_default();
         group.enter(number, peer, Arc::clone(session));
         if network.is_some() {
-            session.is_of(Arc::clone(&group.held));
+            let _first = session.watch.network.set(Arc::clone(&group.held));
         }
         Ok(Place {
             crowd: self.clone(),

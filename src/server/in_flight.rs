@@ -37,7 +37,7 @@ impl InFlight {
     /// Takes a place for a request on the connection of this watch. `None`: `limit` places are taken, or the network's
     /// share is used up.
     pub(crate) fn enter(&self, limit: usize, watch: &Arc<Watch>) -> Option<Place> {
-        let one = One::of(&self.all, What::Request, watch, limit)?;
+        let one = One::of(&self.all, |held| &held.requests, watch, limit)?;
         Some(Place(Some(Arc::new(one))))
     }
 
@@ -47,8 +47,9 @@ impl InFlight {
         limit: usize,
         watch: &Arc<Watch>,
     ) -> Option<(Place, UploadPlace)> {
-        let mut upload = One::of(&self.uploads, What::Upload, watch, most_uploads(limit))?;
-        let request = Arc::new(One::of(&self.all, What::Request, watch, limit)?);
+        let most = most_uploads(limit);
+        let mut upload = One::of(&self.uploads, |held| &held.uploads, watch, most)?;
+        let request = Arc::new(One::of(&self.all, |held| &held.requests, watch, limit)?);
         upload.with = Some(Arc::clone(&request));
         let upload = UploadPlace(Box::new(upload));
         Some((Place(Some(request)), upload))
@@ -59,37 +60,30 @@ fn most_uploads(limit: usize) -> usize {
     (limit / UPLOADS).max(1)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Request,
-    Upload,
-}
-
-impl What {
-    fn of(self, held: &Held) -> &AtomicUsize {
-        match self {
-            Self::Request => &held.requests,
-            Self::Upload => &held.uploads,
-        }
-    }
-}
+/// Which of the counts of a connection or network a place belongs to.
+type CountOf = fn(&Held) -> &AtomicUsize;
 
 /// One counted place: in total, for its connection and for its network. Given back on drop.
 #[derive(Debug)]
 pub(super) struct One {
     all: Arc<AtomicUsize>,
     watch: Arc<Watch>,
-    what: What,
+    count_of: CountOf,
     /// For an upload: the place of its request.
     with: Option<Arc<Self>>,
 }
 
 impl One {
-    fn of(all: &Arc<AtomicUsize>, what: What, watch: &Arc<Watch>, limit: usize) -> Option<Self> {
+    fn of(
+        all: &Arc<AtomicUsize>,
+        count_of: CountOf,
+        watch: &Arc<Watch>,
+        limit: usize,
+    ) -> Option<Self> {
         let one = Self {
             all: Arc::clone(all),
             watch: Arc::clone(watch),
-            what,
+            count_of,
             with: None,
         };
         let taken = all.fetch_add(1, Ordering::Relaxed);
@@ -101,18 +95,12 @@ impl One {
     }
 
     fn held(&self) -> &AtomicUsize {
-        self.what.of(self.watch.held())
+        (self.count_of)(&self.watch.held)
     }
 
     /// The count for its network; `None` for a proxy.
     fn own(&self) -> Option<&AtomicUsize> {
-        Some(self.what.of(self.watch.network()?))
-    }
-
-    /// Keeps the place until the response is written, if there is one.
-    fn end(self: Arc<Self>) {
-        let watch = Arc::clone(&self.watch);
-        watch.keep_until_written(self);
+        Some((self.count_of)(self.watch.network.get()?))
     }
 }
 
@@ -142,7 +130,7 @@ pub(crate) struct Place(Option<Arc<One>>);
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(one) = self.0.take() {
-            one.end();
+            Arc::clone(&one.watch).keep_until_written(one);
         }
     }
 }
@@ -156,7 +144,7 @@ mod tests {
     fn watch(is_proxy: bool) -> Arc<Watch> {
         let watch = Watch::new(Clock::manual().0, Arc::default());
         if !is_proxy {
-            watch.is_of(Arc::default());
+            watch.network.get_or_init(Arc::default);
         }
         watch.request_begins();
         Arc::new(watch)
@@ -212,7 +200,7 @@ mod tests {
             assert!(in_flight.enter_upload(1, &watch).is_none());
             assert!(in_flight.enter(1, &watch).is_none());
         }
-        let (held, own) = (watch.held(), watch.network().unwrap());
+        let (held, own) = (&watch.held, watch.network.get().unwrap());
         let counts = [
             &*in_flight.all,
             &*in_flight.uploads,

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 use super::peer::Held;
 use super::settings::Settings;
 use super::time_limits::Patience;
-use wait::{Phase, Shared, Step, Wait, Writes};
+use wait::{Phase, Shared, Step, Wait};
 pub(super) use wait::{Spare, Spared};
 
 /// The minimum rate of a request body, in bytes per second. A body that stays below it is given up after `body_read`.
@@ -41,23 +41,17 @@ pub(crate) struct Watch {
     /// The factor for its time limits.
     patience: Arc<Patience>,
     wait: Shared<Wait>,
-    writes: Shared<Writes>,
+    stuck: Shared<Option<Timestamp>>,
     /// Milliseconds that the client has let the gate wait for the body of this request, minus the time that the
     /// received bytes may take.
     debt: AtomicU64,
-    answers: Mutex<Answers>,
+    /// What to keep until responses that have ended are written. `None`: the connection has ended, so nothing more will be
+    /// written.
+    unwritten: Mutex<Option<Vec<Arc<dyn Keep>>>>,
     cut: OnceLock<Cut>,
     /// The places of requests that the connection holds, and those of all its network, which is not set for a proxy.
-    held: Held,
-    network: OnceLock<Arc<Held>>,
-}
-
-/// What to keep until responses that have ended are written.
-#[derive(Debug)]
-enum Answers {
-    Unwritten(Vec<Arc<dyn Keep>>),
-    /// The connection has ended: nothing more will be written.
-    Gone,
+    pub(super) held: Held,
+    pub(super) network: OnceLock<Arc<Held>>,
 }
 
 /// Something to keep until a response is written, and then to drop.
@@ -74,28 +68,13 @@ impl Watch {
             clock,
             patience,
             wait: Shared::new(wait),
-            writes: Shared::new(Writes::Flow),
+            stuck: Shared::new(None),
             debt: AtomicU64::new(0),
-            answers: Mutex::new(Answers::Unwritten(Vec::new())),
+            unwritten: Mutex::new(Some(Vec::new())),
             cut: OnceLock::new(),
             held: Held::default(),
             network: OnceLock::new(),
         }
-    }
-
-    /// Sets the counters of the network that the connection belongs to.
-    pub(super) fn is_of(&self, network: Arc<Held>) {
-        let _first = self.network.set(network);
-    }
-
-    /// The places of requests that the connection holds.
-    pub(super) fn held(&self) -> &Held {
-        &self.held
-    }
-
-    /// The places of requests that its network holds; `None` for a proxy.
-    pub(super) fn network(&self) -> Option<&Arc<Held>> {
-        self.network.get()
     }
 
     /// Makes a transition. Returns the previous wait if the phase has changed.
@@ -131,11 +110,10 @@ impl Watch {
     pub(crate) fn has_body(&self, bytes: usize) {
         if let Some(ended) = self.step(Step::BodyCame) {
             let waited = self.clock.now().as_millis() - ended.since.as_millis();
-            let worth = u64::try_from(bytes)
-                .unwrap_or(u64::MAX)
-                .saturating_mul(1000)
-                / BODY_RATE;
-            let worth = self.patience.of_millis(worth);
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            let worth = self
+                .patience
+                .of_millis(bytes.saturating_mul(1000) / BODY_RATE);
             let debt = self.debt.load(Ordering::Relaxed) + waited;
             self.debt
                 .store(debt.saturating_sub(worth), Ordering::Relaxed);
@@ -149,7 +127,7 @@ impl Watch {
 
     /// How dispensable the connection is. `None`: it does not wait for the client, so it is kept.
     pub(super) fn spare(&self) -> Option<Spared> {
-        if let Writes::Stuck(since) = self.writes.get() {
+        if let Some(since) = self.stuck.get() {
             let spare = Spare::Unread;
             return Some(Spared { spare, since });
         }
@@ -168,7 +146,7 @@ impl Watch {
     /// request was given up, or the connection has ended, nothing will be written, and it is dropped at once.
     pub(super) fn keep_until_written(&self, kept: Arc<dyn Keep>) {
         if !self.wait.get().phase.is_answering()
-            && let Answers::Unwritten(all) = &mut *self.answers()
+            && let Some(all) = &mut *self.unwritten()
         {
             all.push(kept);
         }
@@ -178,7 +156,7 @@ impl Watch {
     fn all_written(&self) {
         // While another request is being answered, hyper may not have the whole response yet.
         if !self.wait.get().phase.is_answering()
-            && let Answers::Unwritten(all) = &mut *self.answers()
+            && let Some(all) = &mut *self.unwritten()
         {
             all.clear();
         }
@@ -196,11 +174,12 @@ impl Watch {
 
     /// Drops everything that was kept: the connection has ended.
     pub(super) fn connection_ended(&self) {
-        *self.answers() = Answers::Gone;
+        *self.unwritten() = None;
     }
 
-    fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unwritten(&self) -> MutexGuard<'_, Option<Vec<Arc<dyn Keep>>>> {
+        let unwritten = self.unwritten.lock();
+        unwritten.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The remaining time of the current waits. `None`: a time limit is exceeded.
@@ -217,12 +196,10 @@ impl Watch {
             }
             Phase::Answer => Duration::MAX,
         };
-        let write_left = match self.writes.get() {
-            Writes::Flow => Duration::MAX,
-            Writes::Stuck(since) => self
-                .patience
-                .of(settings.body_read)
-                .checked_sub(now.since(since))?,
+        let body_read = self.patience.of(settings.body_read);
+        let write_left = match self.stuck.get() {
+            None => Duration::MAX,
+            Some(since) => body_read.checked_sub(now.since(since))?,
         };
         let left = allowed.checked_sub(now.since(since))?.min(write_left);
         (!left.is_zero()).then_some(left)
@@ -242,11 +219,11 @@ impl<T> Watched<T> {
     }
 
     fn wrote<R>(&self, polled: Poll<R>) -> Poll<R> {
-        let writes = &self.watch.writes;
-        match (&polled, writes.get()) {
-            (Poll::Ready(_), _) => writes.set(Writes::Flow),
-            (Poll::Pending, Writes::Flow) => writes.set(Writes::Stuck(self.watch.clock.now())),
-            (Poll::Pending, Writes::Stuck(_)) => {}
+        let stuck = &self.watch.stuck;
+        if polled.is_ready() {
+            stuck.set(None);
+        } else if stuck.get().is_none() {
+            stuck.set(Some(self.watch.clock.now()));
         }
         polled
     }

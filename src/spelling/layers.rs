@@ -37,26 +37,22 @@ pub(crate) fn peel(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Removes percent escapes only.
 pub(crate) fn without_percent(text: &[u8]) -> Cow<'_, [u8]> {
-    let peeled = unescape(text, |escape, rest| match escape {
-        b'%' => percent(rest),
-        _ => None,
-    });
-    peeled.map_or(Cow::Borrowed(text), Cow::Owned)
+    without(b'%', percent, text)
 }
 
 /// Removes backslash escapes only, as in JSON strings.
 pub(crate) fn without_backslashes(text: &[u8]) -> Cow<'_, [u8]> {
-    let peeled = unescape(text, |escape, rest| match escape {
-        b'\\' => backslash(rest),
-        _ => None,
-    });
-    peeled.map_or(Cow::Borrowed(text), Cow::Owned)
+    without(b'\\', backslash, text)
 }
 
 /// Removes character references only, as in HTML text.
 pub(crate) fn without_references(text: &[u8]) -> Cow<'_, [u8]> {
+    without(b'&', reference, text)
+}
+
+fn without(kind: u8, read: impl Fn(&[u8]) -> Option<Escape>, text: &[u8]) -> Cow<'_, [u8]> {
     let peeled = unescape(text, |escape, rest| match escape {
-        b'&' => reference(rest),
+        _ if escape == kind => read(rest),
         _ => None,
     });
     peeled.map_or(Cow::Borrowed(text), Cow::Owned)

@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter, memchr2, memchr2_iter, memchr3, memchr3_iter};
 use super::words::is_word;
 use crate::examined::looked_at;
 use crate::flow::Purpose;
-use crate::oauth::params::set::ByteSet;
+use crate::oauth::params::{letters, set::ByteSet};
 
 /// For `HandleKey::candidates`: whether the text may contain the handle of a sign-in, unescaped.
 pub(crate) fn may_hold_handle(text: &[u8]) -> bool {
@@ -67,13 +67,7 @@ pub(crate) fn is_quiet(text: &[u8]) -> bool {
 
 /// Whether a form may contain a name that every token request needs.
 fn may_say_decisive(input: &[u8]) -> bool {
-    let is_decisive = |name: &[u8]| {
-        let letters = || {
-            let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
-            letters.map(u8::to_ascii_lowercase)
-        };
-        letters().eq(*b"code") || letters().eq(*b"granttype")
-    };
+    let is_decisive = |name: &[u8]| letters(name).eq(*b"code") || letters(name).eq(*b"granttype");
     looked_at(input.len());
     let mut rest = input;
     loop {

@@ -204,7 +204,7 @@ pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
 /// The owner of a record made from a [`request`] of this client.
 #[expect(clippy::unnecessary_wraps, reason = "answers are lists of options")]
 fn owner(client: Digest, alive: bool) -> Option<Owner> {
-    let target = request("", 0).redirect.map(|redirect| redirect.target());
+    let target = request("", 0).redirect.map(|redirect| redirect.target);
     Some(Owner {
         client,
         alive,

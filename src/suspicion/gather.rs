@@ -2,7 +2,7 @@
 
 use crate::examined::looked_at;
 use crate::flow::{Candidate, Handle, HandleKey};
-use crate::oauth::client::is_token_of_another_scheme;
+use crate::oauth::client::{is_token_of_another_scheme, subject};
 use crate::spelling::shortcuts::may_hide_handle;
 
 use super::form::is_one_time_password;
@@ -171,7 +171,7 @@ impl Scan<'_> {
 
     /// The subject of a client assertion (RFC 7523 section 3).
     pub(super) fn assertion(&mut self, assertion: &[u8]) {
-        match names::subject(assertion) {
+        match subject(assertion) {
             Some(subject) => self.client(&subject),
             None => self.cannot_read("the client assertion cannot be read"),
         }

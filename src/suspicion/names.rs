@@ -1,11 +1,10 @@
 //! Recognises parameter names like lenient servers, and finds client names in credentials.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 
-use crate::oauth::json;
-use crate::oauth::params::foldings;
+use crate::oauth::params::{foldings, letters};
 use crate::spelling::any_layer;
 use crate::spelling::shortcuts::is_plain_name;
 
@@ -100,12 +99,8 @@ const NAMES: [(&str, Said); 13] = [
 /// The parameters that some server reads the name as.
 pub(crate) fn read_as(name: &[u8]) -> Said {
     if is_plain_name(name) {
-        let letters = || {
-            let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
-            letters.map(u8::to_ascii_lowercase)
-        };
         let mut names = NAMES.iter();
-        let known = names.find(|(known, _)| letters().eq(known.bytes()));
+        let known = names.find(|(known, _)| letters(name).eq(known.bytes()));
         return known.map_or(Said::default(), |(_, said)| *said);
     }
     read_as_any(name)
@@ -193,14 +188,6 @@ pub(super) fn user(credentials: &[u8]) -> Option<Vec<u8>> {
     let colon = decoded.iter().position(|&byte| byte == b':')?;
     decoded.truncate(colon);
     Some(decoded)
-}
-
-/// The `sub` claim of a JWT.
-pub(super) fn subject(assertion: &[u8]) -> Option<String> {
-    let payload = assertion.split(|&byte| byte == b'.').nth(1)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let claims = json::parse(&payload)?;
-    claims.get("sub")?.as_str().map(str::to_owned)
 }
 
 /// Decodes UTF-8, or Latin-1 if it is not valid UTF-8.

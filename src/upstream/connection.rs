@@ -23,7 +23,6 @@
 //! 10. The response takes part in tokio's cooperative budget: a task without budget gets `Pending` for a response that
 //!     is ready.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -45,17 +44,14 @@ use crate::clock::rounds::{Rounds, Waits};
 use crate::clock::{Clock, Timestamp};
 
 use super::connect::Socket;
-use super::upload::Upload;
+use super::upload::{Outgoing, Upload};
 
 /// The maximum size of a response head, and of the bytes buffered on one connection, which stay in memory as long as
 /// the client does not read.
 const BUFFER: usize = 64 * 1024;
 
 /// A connection to the upstream, with hyper's sender and connection.
-pub(super) struct Line<B>
-where
-    B: Body + 'static,
-{
+pub(super) struct Line<B: Outgoing> {
     sender: SendRequest<B>,
     /// `None` after the connection has ended.
     connection: Option<Connection<TokioIo<Socket>, B>>,
@@ -64,11 +60,7 @@ where
     waker: Waker,
 }
 
-impl<B> Line<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Line<B> {
     /// `limit` is the maximum time to the head of a response.
     pub(super) async fn new(
         socket: Socket,
@@ -182,15 +174,12 @@ fn builder() -> http1::Builder {
 }
 
 /// Polls the connection. After its end it is dropped, so that unsent requests are returned.
-fn drive<B>(
+fn drive<B: Outgoing>(
     connection: &mut Option<Connection<TokioIo<Socket>, B>>,
     relay: &Relay,
     waker: &Waker,
     cx: &mut Context<'_>,
-) where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+) {
     let Some(running) = connection else { return };
     relay.sleeps(cx.waker());
     if Pin::new(running)
@@ -201,10 +190,7 @@ fn drive<B>(
     }
 }
 
-impl<B> fmt::Debug for Line<B>
-where
-    B: Body + 'static,
-{
+impl<B: Outgoing> fmt::Debug for Line<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Line")
     }

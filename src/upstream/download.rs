@@ -1,6 +1,5 @@
 //! The body of a response. At its end the connection returns to the pool.
 
-use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -11,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::connection::Line;
 use super::idle::Idle;
+use super::upload::Outgoing;
 
 /// How many frames are read of an abandoned body, if they are already received, so that the connection need not be
 /// closed.
@@ -19,11 +19,7 @@ const UNWANTED: usize = 4;
 /// A response body. Reading it drives the connection that it comes over, which can serve another request after the end
 /// of the body. If it is dropped earlier, with more to come, the connection is closed.
 #[derive(Debug)]
-pub(crate) struct Download<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+pub(crate) struct Download<B: Outgoing> {
     body: Incoming,
     /// `None` after the end. Boxed, so that passing the body on moves one pointer.
     line: Option<Box<Line<B>>>,
@@ -31,11 +27,7 @@ where
     home: Option<Arc<Idle<B>>>,
 }
 
-impl<B> Download<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Download<B> {
     pub(super) fn new(
         body: Incoming,
         line: Option<Box<Line<B>>>,
@@ -56,11 +48,7 @@ where
     }
 }
 
-impl<B> Drop for Download<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Drop for Download<B> {
     fn drop(&mut self) {
         let (Some(mut line), Some(home)) = (self.line.take(), self.home.take()) else {
             return;
@@ -77,11 +65,7 @@ where
     }
 }
 
-impl<B> Body for Download<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Body for Download<B> {
     type Data = Bytes;
     type Error = hyper::Error;
 

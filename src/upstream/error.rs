@@ -1,6 +1,6 @@
 //! Why there is no response, and whether the request may have reached the upstream.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 /// Why there is no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,20 +84,11 @@ impl NoConnection {
     pub(super) fn of_tcp(error: &io::Error) -> Self {
         // EMFILE (this process) and ENFILE (the system), as in POSIX.
         const DESCRIPTORS: [i32; 2] = [24, 23];
-        let kind = error.kind();
-        if error
-            .raw_os_error()
-            .is_some_and(|code| DESCRIPTORS.contains(&code))
-        {
-            Self::Descriptors
-        } else if kind == io::ErrorKind::ConnectionRefused {
-            Self::Refused
-        } else if kind == io::ErrorKind::HostUnreachable
-            || kind == io::ErrorKind::NetworkUnreachable
-        {
-            Self::Unreachable
-        } else {
-            Self::Broken
+        match (error.raw_os_error(), error.kind()) {
+            (Some(code), _) if DESCRIPTORS.contains(&code) => Self::Descriptors,
+            (_, ErrorKind::ConnectionRefused) => Self::Refused,
+            (_, ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => Self::Unreachable,
+            _ => Self::Broken,
         }
     }
 
@@ -105,29 +96,21 @@ impl NoConnection {
     pub(super) fn of_tls(error: &io::Error) -> Self {
         use rustls::CertificateError as Wrong;
         let inside = error.get_ref();
-        let Some(error) = inside.and_then(|inside| inside.downcast_ref::<rustls::Error>()) else {
-            return Self::Handshake;
-        };
-        let rustls::Error::InvalidCertificate(wrong) = error else {
-            return Self::Handshake;
-        };
-        if matches!(
-            wrong,
-            Wrong::Expired
+        match inside.and_then(|inside| inside.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(
+                Wrong::Expired
                 | Wrong::ExpiredContext { .. }
                 | Wrong::NotValidYet
-                | Wrong::NotValidYetContext { .. }
-        ) {
-            Self::CertificateTime
-        } else if matches!(
-            wrong,
-            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }
-        ) {
-            Self::CertificateName
-        } else if matches!(wrong, Wrong::UnknownIssuer) {
-            Self::CertificateIssuer
-        } else {
-            Self::Certificate
+                | Wrong::NotValidYetContext { .. },
+            )) => Self::CertificateTime,
+            Some(rustls::Error::InvalidCertificate(
+                Wrong::NotValidForName | Wrong::NotValidForNameContext { .. },
+            )) => Self::CertificateName,
+            Some(rustls::Error::InvalidCertificate(Wrong::UnknownIssuer)) => {
+                Self::CertificateIssuer
+            }
+            Some(rustls::Error::InvalidCertificate(_)) => Self::Certificate,
+            Some(_) | None => Self::Handshake,
         }
     }
 }

@@ -1,35 +1,25 @@
 //! Idle connections, used last in, first out, so that few stay in use and the others expire.
 
-use std::error::Error as StdError;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use bytes::Bytes;
-use http_body::Body;
 
 use crate::clock::{Clock, Timestamp};
 
 use super::connection::Line;
+use super::upload::Outgoing;
 
 /// The maximum number of idle connections of a worker.
 const MAX_IDLE: usize = 256;
 
 #[derive(Debug)]
-pub(super) struct Idle<B>
-where
-    B: Body + 'static,
-{
+pub(super) struct Idle<B: Outgoing> {
     clock: Clock,
     keep: Duration,
     most: usize,
     lines: Mutex<Vec<(Box<Line<B>>, Timestamp)>>,
 }
 
-impl<B> Idle<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Idle<B> {
     pub(super) fn new(clock: Clock, keep: Duration, most: usize) -> Self {
         Self {
             clock,

@@ -1,10 +1,8 @@
 //! The connections of one worker to one upstream.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -22,13 +20,10 @@ use super::error::{NoConnection, UpstreamError};
 use super::framing;
 use super::idle::Idle;
 use super::settings::Settings;
-use super::upload::Upload;
+use super::upload::{Outgoing, Upload};
 
 #[derive(Debug)]
-pub(crate) struct Client<B>
-where
-    B: Body + 'static,
-{
+pub(crate) struct Client<B: Outgoing> {
     connector: Connector,
     connect: Duration,
     response: Duration,
@@ -71,11 +66,7 @@ fn asks_for_credentials_of_connection(headers: &HeaderMap) -> bool {
     challenges.any(|value| words(value).any(is_of_connections))
 }
 
-impl<B> Client<B>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
+impl<B: Outgoing> Client<B> {
     /// Creates a client without connections. `most_idle` limits the idle ones; `tasks` runs connections whose request
     /// is still being sent when the response has ended.
     pub(crate) fn new(

@@ -1,8 +1,23 @@
 //! The progress of a request body.
 
+use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use http_body::Body;
+
 use super::smuggling::Lookalike;
+
+/// A request body that can be sent to an upstream.
+pub(crate) trait Outgoing:
+    Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static
+{
+}
+
+impl<B> Outgoing for B where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static
+{
+}
 
 /// The progress of a request body, for the task that waits for the response.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
     let (record, rule, carried) = (record(asked), rule(allowed), carried(response));
     judge(&Facts {
         carried: &carried,
-        sign_in: SignIn::Live(&record),
+        sign_in: &SignIn::Live(Box::new(record.clone())),
         leads: Leads::ToClient,
         came_along: false,
         is_other_browser: false,
@@ -46,7 +46,7 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
     })
 }
 
-fn without_sign_in(response: &str, leads: Leads, sign_in: SignIn<'_>) -> Result<Plan, Unsafe> {
+fn without_sign_in(response: &str, leads: Leads, sign_in: &SignIn) -> Result<Plan, Unsafe> {
     judge(&Facts {
         carried: &carried(response),
         sign_in,
@@ -136,26 +136,26 @@ fn an_answer_without_a_sign_in_takes_no_credential_to_a_client() {
         ("error=x", Away, true),
         ("x=y", Away, true),
     ] {
-        let judged = without_sign_in(response, leads, SignIn::None);
+        let judged = without_sign_in(response, leads, &SignIn::None);
         assert_eq!(judged.is_ok(), passes, "{response} {leads:?}");
     }
     for leads in [Away, ToClient] {
-        assert!(without_sign_in("code=a", leads, SignIn::Dead).is_err());
-        assert!(without_sign_in("access_token=a", leads, SignIn::Dead).is_err());
+        assert!(without_sign_in("code=a", leads, &SignIn::Dead).is_err());
+        assert!(without_sign_in("access_token=a", leads, &SignIn::Dead).is_err());
         assert_eq!(
-            without_sign_in("error=a", leads, SignIn::Dead),
+            without_sign_in("error=a", leads, &SignIn::Dead),
             Ok(Plan::Pass)
         );
     }
     for leads in [Away, Home, ToClient] {
-        assert!(without_sign_in("error=a", leads, SignIn::Several).is_err());
+        assert!(without_sign_in("error=a", leads, &SignIn::Several).is_err());
         assert_eq!(
-            without_sign_in("code=a", leads, SignIn::Uncertain),
+            without_sign_in("code=a", leads, &SignIn::Uncertain),
             Ok(Plan::Note)
         );
     }
     assert_eq!(
-        without_sign_in("error=a", Away, SignIn::Uncertain),
+        without_sign_in("error=a", Away, &SignIn::Uncertain),
         Ok(Plan::Pass)
     );
 }
@@ -166,7 +166,7 @@ fn an_answer_to_another_clients_request_has_only_an_error() {
     let with = |response: &str, is_of_other_client| {
         judge(&Facts {
             carried: &carried(response),
-            sign_in: SignIn::Live(&record),
+            sign_in: &SignIn::Live(Box::new(record.clone())),
             leads: Leads::ToClient,
             came_along: false,
             is_other_browser: false,
@@ -192,7 +192,7 @@ fn a_code_goes_to_its_client_and_browser_and_not_if_it_came_with_the_request() {
     let with = |response: &str, leads, came_along, is_other_browser| {
         judge(&Facts {
             carried: &carried(response),
-            sign_in: SignIn::Live(&record),
+            sign_in: &SignIn::Live(Box::new(record.clone())),
             leads,
             came_along,
             is_other_browser,

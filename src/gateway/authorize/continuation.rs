@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
-use crate::policy::{Decision, Rule, Verdict, Violation};
+use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
 use super::refuse::store_unavailable;
@@ -25,18 +25,13 @@ pub(super) async fn continuation(
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
-    let record = match exchange.site.state.store.pending(handle.digest()).await {
+    let record = match exchange.store().pending(handle.digest()).await {
         Ok(Pending::Live(record)) => record,
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // A dead handle is never the client's own state: its checksum is right.
             let violation = Violation::ExpiredSignIn;
             exchange.refuse(&violation, request.names().about());
-            return exchange.page(
-                StatusCode::BAD_REQUEST,
-                &violation,
-                Vec::new(),
-                accept.as_ref(),
-            );
+            return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
         }
         Err(error) => {
             let names = request.names();
@@ -46,7 +41,7 @@ pub(super) async fn continuation(
     exchange.goes_on_for(record.client);
     let said = submission
         .continues(handle, &record)
-        .map_err(|mismatch| Violation::ContinuationMismatch(mismatch.0));
+        .map_err(Violation::ContinuationMismatch);
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.client));
     let violation = said
@@ -63,29 +58,20 @@ pub(super) async fn continuation(
         let client = exchange.site.state.client_name(record.client);
         names.or_of(client, record.challenge.as_ref())
     });
-    let verdict = Verdict {
-        subject: request,
-        violation,
-    };
-    match exchange.decide_on(rule, verdict, names.unwrap_or_default().about()) {
-        Decision::Refuse(_, violation) => {
-            let told = tell_client(exchange, submission, &record, rule, &violation);
-            told.unwrap_or_else(|| {
-                exchange.page(
-                    StatusCode::BAD_REQUEST,
-                    &violation,
-                    Vec::new(),
-                    accept.as_ref(),
-                )
-            })
-        }
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
+    match exchange.decide_on(rule, request, violation, names.unwrap_or_default().about()) {
+        Ok(cleared) => {
             let sign_in = SignIn {
                 handle,
                 record: &record,
                 browser: now,
             };
             rewritten(exchange, cleared, submission, sign_in, None).await
+        }
+        Err((_, violation)) => {
+            let told = tell_client(exchange, submission, &record, rule, &violation);
+            told.unwrap_or_else(|| {
+                exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref())
+            })
         }
     }
 }
@@ -121,7 +107,7 @@ fn tell_client(
         } else {
             violation.error()
         },
-        description: &violation.hint(),
+        description: &violation.to_string(),
         state: record.state.as_str(),
         issuer: issuer.as_deref(),
     };

@@ -5,10 +5,11 @@ use http::Method;
 
 use crate::flow::PendingAuthorization;
 use crate::gateway::bind;
+use crate::gateway::decide::Decided;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
 use crate::oauth::Digest;
-use crate::policy::{Decision, Mode, Verdict};
+use crate::policy::{Mode, Violation};
 use crate::store::{Held, Network, Pending, Place, StoreError};
 
 use super::parsed::Fresh;
@@ -35,23 +36,20 @@ impl<'p> Correlated<'p> {
         &self,
         exchange: &Exchange<'_>,
         fresh: &Fresh<'_>,
-        verdict: Verdict<T>,
-    ) -> Decision<T> {
+        subject: T,
+        violation: Option<Violation>,
+    ) -> Decided<T> {
         let (rule, about) = (fresh.rule, fresh.about());
-        if rule.mode == Mode::Enforce && verdict.violation.is_some() {
-            return exchange.decide(rule, verdict, about);
+        if rule.mode == Mode::Enforce && violation.is_some() {
+            return exchange.decide(rule, subject, violation, about);
         }
         fresh.note(exchange);
         match self.hold(exchange).await {
-            Ok(Held::Again) => exchange.decide_on(rule, verdict, about),
+            Ok(Held::Again) => exchange.decide_on(rule, subject, violation, about),
             Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
-                exchange.decide(rule, verdict, about)
+                exchange.decide(rule, subject, violation, about)
             }
-            Err(error) => {
-                let violation = Some(error.into());
-                let subject = verdict.subject;
-                exchange.decide(rule, Verdict { subject, violation }, about)
-            }
+            Err(error) => exchange.decide(rule, subject, Some(error.into()), about),
         }
     }
 
@@ -71,7 +69,7 @@ impl<'p> Correlated<'p> {
         if *method != Method::POST || !is_silent || has_object {
             return None;
         }
-        let (pending, store) = (self.pending, &exchange.site.state.store);
+        let (pending, store) = (self.pending, exchange.store());
         let matches = |record: &PendingAuthorization| {
             record.challenge.is_some()
                 && (record.client, record.redirect) == (pending.client, pending.redirect)
@@ -101,7 +99,7 @@ impl<'p> Correlated<'p> {
     async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
         /// The shortest state, in bytes, that counts as unguessable: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
-        let (store, pending) = (&exchange.site.state.store, self.pending);
+        let (store, pending) = (exchange.store(), self.pending);
         let held = store
             .hold(Place::Digest(self.key), pending, self.network)
             .await?;
@@ -117,6 +115,6 @@ impl<'p> Correlated<'p> {
 }
 
 fn correlation(pending: &PendingAuthorization, browser: Option<Digest>) -> Digest {
-    let target = pending.redirect.map(|redirect| redirect.target());
+    let target = pending.redirect.map(|redirect| redirect.target);
     bind::correlation(target, pending.state.as_str().unwrap_or_default(), browser)
 }

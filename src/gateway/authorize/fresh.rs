@@ -5,7 +5,7 @@ use http::header::{self, HeaderValue};
 
 use crate::flow::submission::Part;
 use crate::flow::{Handle, PendingAuthorization, Submission};
-use crate::policy::{Cleared, Decision, Verdict, nothing_to_judge};
+use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Network, Place, StoreError};
 
 use super::correlated::Correlated;
@@ -44,36 +44,30 @@ pub(super) async fn fresh(
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
     // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
-    let may_correlate =
-        !fresh.rule.uses_handles() || exchange.site.settings.rules.any_upstream_codes();
+    let may_correlate = !fresh.rule.uses_handles() || exchange.rules().any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
-        return pass(exchange, nothing_to_judge(request), Some(key), None).await;
+        return pass(exchange, nothing_to_judge(request), Some(key)).await;
     }
     let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
-    let verdict = Verdict {
-        subject: request,
-        violation: judged.err(),
+    let violation = judged.err();
+    let decided = match &correlated {
+        None => exchange.decide(fresh.rule, request, violation, fresh.about()),
+        Some(own) => own.decide(exchange, &fresh, request, violation).await,
     };
-    let decision = match &correlated {
-        None => exchange.decide(fresh.rule, verdict, fresh.about()),
-        Some(correlated) => correlated.decide(exchange, &fresh, verdict).await,
-    };
-    let cleared = match decision {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => cleared,
-        Decision::Refuse(request, violation) => {
-            return refuse(exchange, &request, &fresh, &violation);
-        }
+    let cleared = match decided {
+        Ok(cleared) => cleared,
+        Err((request, violation)) => return refuse(exchange, &request, &fresh, &violation),
     };
     if let Some(correlated) = correlated {
-        let response = pass(exchange, cleared, Some(correlated.key), None).await;
+        let response = pass(exchange, cleared, Some(correlated.key)).await;
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
         // The response cannot contain a code or token.
-        return pass(exchange, cleared, None, None).await;
+        return pass(exchange, cleared, None).await;
     }
     enter(exchange, cleared, &fresh, &pending, tie).await
 }
@@ -112,7 +106,7 @@ async fn enter(
             return reply::entry(location, tie.set_cookie.as_deref());
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
-        if let Err(error) = exchange.site.state.store.pending(handle.digest()).await {
+        if let Err(error) = exchange.store().pending(handle.digest()).await {
             return fresh_unavailable(exchange, fresh, error, request);
         }
     }
@@ -138,13 +132,7 @@ async fn handle(
     pending: &PendingAuthorization,
     network: Option<Network>,
 ) -> Result<Handle, StoreError> {
-    match exchange
-        .site
-        .state
-        .store
-        .hold(place, pending, network)
-        .await?
-    {
+    match exchange.store().hold(place, pending, network).await? {
         Held::Handle(handle) => Ok(handle),
         // The store does not return these for a handle.
         Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),

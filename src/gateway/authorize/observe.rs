@@ -3,7 +3,7 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::policy::{Verdict, Violation, authorize};
+use crate::policy::{Violation, authorize};
 
 use super::correlated::Correlated;
 use super::form::{Form, form};
@@ -19,7 +19,7 @@ pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
 ) -> Response<Body> {
-    let all_off = exchange.site.settings.rules.all_off();
+    let all_off = exchange.rules().all_off();
     if !all_off {
         watch(exchange, &mut request).await;
     }
@@ -69,11 +69,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
             if goes_on.is_some() {
                 return;
             }
-            let verdict = Verdict {
-                subject: (),
-                violation: judged.err(),
-            };
-            drop(correlated.decide(exchange, &fresh, verdict).await);
+            drop(correlated.decide(exchange, &fresh, (), judged.err()).await);
         }
         Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),
     }
@@ -81,6 +77,6 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
 
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // No rule of an observed upstream refuses.
-    let rule = exchange.site.settings.rules.default_rule();
+    let rule = exchange.rules().default_rule();
     exchange.record(rule, violation, request.names().about());
 }

@@ -32,7 +32,7 @@ impl<'s> Fresh<'s> {
         let rule = exchange.rule_of(client.as_ref());
         // A request object may name any client.
         let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
-            let rules = &exchange.site.settings.rules;
+            let rules = exchange.rules();
             rule.stricter(rules.strictest(clock::today()))
         } else {
             rule
@@ -61,7 +61,7 @@ impl<'s> Fresh<'s> {
     /// The method of the challenge, if there is a challenge.
     fn method(&self) -> Option<CodeChallengeMethod> {
         self.parsed.code_challenge?;
-        CodeChallengeMethod::parse(self.parsed.code_challenge_method).ok()
+        CodeChallengeMethod::parse(self.parsed.code_challenge_method)
     }
 
     /// The record of the request.

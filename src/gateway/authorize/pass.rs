@@ -10,18 +10,17 @@ use crate::http::body::Body;
 use crate::oauth::Digest;
 use crate::policy::Cleared;
 
-/// Forwards a cleared request. `begun`: the record that it created; `handle`: the handle that it carries.
+/// Forwards a cleared request without a handle. `begun`: the record that it created.
 pub(super) async fn pass(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
     begun: Option<Digest>,
-    handle: Option<&Handle>,
 ) -> Response<Body> {
     let browser = exchange.browser(&cleared.get().headers);
-    pass_from(exchange, cleared, begun, handle, browser).await
+    pass_from(exchange, cleared, begun, None, browser).await
 }
 
-/// The same with the browser given, instead of read from the cookie.
+/// The same with the handle that it carries, and with the browser given instead of read from the cookie.
 pub(super) async fn pass_from(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,

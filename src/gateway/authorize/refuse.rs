@@ -29,7 +29,7 @@ pub(super) fn store_unavailable(
     exchange.refuse(&violation, about);
     let status = reply::unavailable_for(&violation)
         .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
-    exchange.page(status, &violation, Vec::new(), accept)
+    exchange.page(status, &violation, accept)
 }
 
 /// The same for a fresh request.
@@ -52,34 +52,32 @@ pub(super) fn refuse(
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
     if let Some((status, _)) = reply::unavailable_for(violation) {
-        return exchange.page(status, violation, Vec::new(), accept);
+        return exchange.page(status, violation, accept);
     }
     let mode = match fresh.parsed.response_mode {
         // `None` for a signed mode: the gate does not have the server's key.
         Some(mode) => ResponseMode::parse(mode),
         None => Some(fresh.response_type().default_mode()),
     };
-    let to = fresh
-        .client
-        .as_ref()
-        .zip(fresh.parsed.redirect_uri)
-        .and_then(|(client, uri)| {
-            exchange
-                .site
-                .state
-                .registered(client.digest(), fresh.rule, &RedirectUri::new(uri))
-        });
+    let named = fresh.client.as_ref().zip(fresh.parsed.redirect_uri);
+    let to = named.and_then(|(client, uri)| {
+        let (state, uri) = (&exchange.site.state, RedirectUri::new(uri));
+        state.registered(client.digest(), fresh.rule, &uri)
+    });
     let (Some(to), Some(mode)) = (to, mode) else {
-        let shown = redacted(fresh.submission, fresh.part);
-        return exchange.page(StatusCode::BAD_REQUEST, violation, shown, accept);
+        let page = reply::Page {
+            status: StatusCode::BAD_REQUEST,
+            violation,
+            id: exchange.id,
+            request: redacted(fresh.submission, fresh.part),
+        };
+        return reply::page(&page, accept);
     };
-    let (state, issuer) = (
-        fresh.submission.client_state(fresh.part),
-        exchange.site.response_issuer(),
-    );
+    let state = fresh.submission.client_state(fresh.part);
+    let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
         error: violation.error(),
-        description: &violation.hint(),
+        description: &violation.to_string(),
         state: state.as_str(),
         issuer: issuer.as_deref(),
     };

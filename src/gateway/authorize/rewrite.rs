@@ -1,12 +1,13 @@
 //! Rewrites a request for the upstream: every `state` becomes the handle.
 
+use http::uri::InvalidUri;
 use http::{Response, StatusCode};
 
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::received::{Received, Unwritable};
+use crate::gateway::received::Received;
 use crate::gateway::settings::ToUpstream;
 use crate::gateway::subject::Names;
 use crate::http::body::Body;
@@ -47,7 +48,7 @@ pub(super) async fn rewritten(
         if let Some(form) = parts.form {
             request.body.replace(form);
         }
-        Ok::<(), Unwritable>(())
+        Ok::<(), InvalidUri>(())
     });
     let Ok(cleared) = cleared else {
         let client = exchange.site.state.client_name(record.client);
@@ -56,12 +57,7 @@ pub(super) async fn rewritten(
         let text = "the rewritten request would be too long, or not ASCII".to_owned();
         let violation = Violation::MalformedRequest(text);
         exchange.refuse(&violation, names.about());
-        return exchange.page(
-            StatusCode::BAD_REQUEST,
-            &violation,
-            Vec::new(),
-            accept.as_ref(),
-        );
+        return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());
     let browser = browser::of(exchange, record, sign_in.browser);

@@ -7,7 +7,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::{concern, reply};
 use crate::http::body::Body;
-use crate::policy::{Decision, Violation, authorize};
+use crate::policy::{Violation, authorize};
 
 use super::pass::pass;
 
@@ -23,10 +23,8 @@ pub(super) fn unknown_method() -> Violation {
 pub(super) async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, unknown_method()) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            pass(exchange, cleared, None, None).await
-        }
-        Decision::Refuse(..) => reply::method_not_allowed("GET, POST", false),
+        Ok(cleared) => pass(exchange, cleared, None).await,
+        Err(_) => reply::method_not_allowed("GET, POST", false),
     }
 }
 
@@ -35,13 +33,8 @@ pub(super) async fn doubtful(
     request: Received,
     doubt: &Doubt,
 ) -> Response<Body> {
-    unreadable(
-        exchange,
-        request,
-        authorize::unreadable(doubt),
-        StatusCode::BAD_REQUEST,
-    )
-    .await
+    let violation = authorize::unreadable(doubt);
+    unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
 }
 
 pub(super) async fn malformed(
@@ -50,13 +43,8 @@ pub(super) async fn malformed(
     why: &str,
     status: StatusCode,
 ) -> Response<Body> {
-    unreadable(
-        exchange,
-        request,
-        Violation::MalformedRequest(why.to_owned()),
-        status,
-    )
-    .await
+    let violation = Violation::MalformedRequest(why.to_owned());
+    unreadable(exchange, request, violation, status).await
 }
 
 /// Refuses such a request with `status`, or forwards it in report mode.
@@ -69,11 +57,7 @@ pub(super) async fn unreadable(
     let accept = request.accept();
     let rule = concern::rule(exchange, &mut request).await;
     match exchange.decide_unreadable(rule, request, violation) {
-        Decision::Allow(cleared) | Decision::Report(cleared, _) => {
-            pass(exchange, cleared, None, None).await
-        }
-        Decision::Refuse(_, violation) => {
-            exchange.page(status, &violation, Vec::new(), accept.as_ref())
-        }
+        Ok(cleared) => pass(exchange, cleared, None).await,
+        Err((_, violation)) => exchange.page(status, &violation, accept.as_ref()),
     }
 }

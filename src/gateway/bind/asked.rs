@@ -4,7 +4,7 @@ use crate::answer::carrier::Ours;
 use crate::flow::Handle;
 use crate::oauth::Digest;
 use crate::policy::{Concern, Rule, Violation};
-use crate::store::StoreError;
+use crate::store::{Pending, StoreError};
 use crate::suspicion::{Said, Suspicion};
 
 use crate::gateway::exchange::Exchange;
@@ -30,12 +30,12 @@ pub(in crate::gateway) struct Asked<'a> {
 impl Asked<'_> {
     /// Whether the answer is likely to carry a code: the request was on an authorization path, or a POST.
     pub(super) fn follows_login(&self) -> bool {
-        self.at_authorization || self.sent.is_post()
+        self.at_authorization || self.sent.is_post
     }
 
     /// The sign-in whose authorization request this is: the request began it, or followed the redirect that began it.
     pub(super) fn authorization(&self) -> Option<Digest> {
-        let is_first = self.at_authorization && !self.sent.is_post();
+        let is_first = self.at_authorization && !self.sent.is_post;
         let handle = self.handle.filter(|_| is_first);
         self.begun.or_else(|| handle.map(Handle::digest))
     }
@@ -47,18 +47,14 @@ impl Asked<'_> {
             owners: &[],
             is_certain: true,
         };
-        exchange
-            .site
-            .settings
-            .rules
-            .named(&concern, exchange.today())
+        exchange.rules().named(&concern, exchange.today())
     }
 
     /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
     /// client, on any path, the stricter rule of the two applies: the sign-in of a lax client must not be a way around the rule
     /// of another one.
     pub(super) fn rule_of<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         let own = exchange.rule(Some(client));
         if !rules.any_exception() {
             return own;
@@ -107,12 +103,22 @@ impl<'g> Unsafe<'g> {
     }
 
     /// The store failed, or has no room for the code. The answer may concern any client.
+    /// The store failed: the answer may concern any client.
     pub(super) fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
         Self {
             violation: error.into(),
             pending: None,
-            rule: Some(exchange.site.settings.rules.strictest(exchange.today())),
+            rule: Some(exchange.rules().strictest(exchange.today())),
             client: None,
         }
     }
+}
+
+/// The sign-in with this key.
+pub(super) async fn pending<'g>(
+    exchange: &Exchange<'g>,
+    key: Digest,
+) -> Result<Pending, Unsafe<'g>> {
+    let found = exchange.store().pending(key).await;
+    found.map_err(|error| Unsafe::in_doubt(exchange, error))
 }

@@ -6,7 +6,7 @@ use http::{Response, header};
 
 use crate::flow::handle;
 use crate::spelling::shortcuts::{may_be_answer, may_hold_handle, may_name_token};
-use crate::spelling::{any_layer, says};
+use crate::spelling::{any_layer, is_word, says};
 use crate::telemetry::Event;
 
 use super::asked::Asked;
@@ -104,34 +104,29 @@ const STREAMS: [&[u8]; 5] = [b"event-stream", b"ndjson", b"json-seq", b"stream="
 
 /// Whether an answer is an HTML page or a JSON document, or has no Content-Type.
 pub(super) fn is_document(response: &Response<Body>) -> bool {
-    let kinds = response.headers().get_all(header::CONTENT_TYPE);
-    let mut kinds = kinds.iter().map(http::HeaderValue::as_bytes).peekable();
+    let mut kinds = kinds(response).peekable();
     kinds.peek().is_none() || kinds.any(|kind| says(kind, b"html") || says(kind, b"json"))
+}
+
+fn kinds(response: &Response<Body>) -> impl Iterator<Item = &[u8]> {
+    let kinds = response.headers().get_all(header::CONTENT_TYPE);
+    kinds.iter().map(http::HeaderValue::as_bytes)
 }
 
 /// Whether the body of an answer may contain a code. Every HTML page and JSON document may. After a request on an authorization
 /// path, a POST, or a request with a handle, everything except media may.
 fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
-    let mut kinds = response
-        .headers()
-        .get_all(header::CONTENT_TYPE)
-        .iter()
-        .map(http::HeaderValue::as_bytes)
-        .peekable();
+    let mut kinds = kinds(response).peekable();
     // Browsers sniff the type.
     if kinds.peek().is_none() {
         return true;
     }
     let is_media = |kind: &[u8]| {
         const MEDIA: [&[u8]; 4] = [b"image/", b"audio/", b"video/", b"font/"];
-        let starts = |media: &&[u8]| {
-            kind.get(..media.len())
-                .is_some_and(|part| part.eq_ignore_ascii_case(media))
-        };
-        MEDIA.iter().any(starts) && !says(kind, b"svg")
+        MEDIA.iter().any(|media| is_word(kind, 0, media)) && !says(kind, b"svg")
     };
     let is_stream = |kind: &[u8]| STREAMS.iter().any(|stream| says(kind, stream));
-    let is_near = || asked.at_authorization || asked.sent.is_post() || asked.sent.names_handle();
+    let is_near = || asked.at_authorization || asked.sent.is_post || asked.sent.names_handle();
     kinds.any(|kind| {
         says(kind, b"html")
             || (says(kind, b"json") || !is_media(kind) && is_near())

@@ -10,7 +10,7 @@ use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
 use crate::store::Pending;
 
-use super::asked::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe, pending};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
@@ -40,32 +40,14 @@ pub(super) struct Belongs {
     pub(super) handle: Option<Handle>,
     /// Where the carrier leads.
     pub(super) leads: Leads,
-    whose: Whose,
-}
-
-enum Whose {
-    None,
-    Several,
-    Dead,
-    Uncertain,
-    Live(Box<PendingAuthorization>),
+    pub(super) whose: SignIn,
 }
 
 impl Belongs {
-    pub(super) fn sign_in(&self) -> SignIn<'_> {
-        match &self.whose {
-            Whose::None => SignIn::None,
-            Whose::Several => SignIn::Several,
-            Whose::Dead => SignIn::Dead,
-            Whose::Uncertain => SignIn::Uncertain,
-            Whose::Live(record) => SignIn::Live(record),
-        }
-    }
-
     pub(super) fn record(&self) -> Option<&PendingAuthorization> {
         match &self.whose {
-            Whose::Live(record) => Some(record),
-            Whose::None | Whose::Several | Whose::Dead | Whose::Uncertain => None,
+            SignIn::Live(record) => Some(record),
+            SignIn::None | SignIn::Several | SignIn::Dead | SignIn::Uncertain => None,
         }
     }
 
@@ -76,17 +58,19 @@ impl Belongs {
     /// The rule that applies to the carrier. A dead handle may have belonged to any client, and a carrier that leads away from
     /// the redirect URI of its sign-in may concern any client: both get the strictest rule.
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
-        let rules = &exchange.site.settings.rules;
+        let rules = exchange.rules();
         match &self.whose {
-            Whose::Live(record) if self.leads == Leads::Away => rules.stricter(
+            SignIn::Live(record) if self.leads == Leads::Away => rules.stricter(
                 asked.rule_of(exchange, record.client),
                 rules.strictest(clock::today()),
             ),
-            Whose::Live(record) => asked.rule_of(exchange, record.client),
-            Whose::Dead | Whose::Several if self.handle.is_some() => {
+            SignIn::Live(record) => asked.rule_of(exchange, record.client),
+            SignIn::Dead | SignIn::Several if self.handle.is_some() => {
                 rules.strictest(clock::today())
             }
-            Whose::Dead | Whose::Several | Whose::None | Whose::Uncertain => rules.default_rule(),
+            SignIn::Dead | SignIn::Several | SignIn::None | SignIn::Uncertain => {
+                rules.default_rule()
+            }
         }
     }
 
@@ -140,20 +124,20 @@ pub(super) async fn find<'g>(
         key: Digest::from_bytes([0; 16]),
         handle: None,
         leads,
-        whose: Whose::None,
+        whose: SignIn::None,
     };
     match carried.handles.as_slice() {
         [] if is_shown(carried, asked, leads) => {
             out_of_band(exchange, asked, place, no_sign_in).await
         }
-        [] if exchange.site.settings.rules.any_upstream_codes() => {
+        [] if exchange.rules().any_upstream_codes() => {
             correlated(exchange, asked, place, carried, no_sign_in).await
         }
         [] => Ok(no_sign_in),
         [handle] => by_handle(exchange, place, carried, handle, no_sign_in).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
-            whose: Whose::Several,
+            whose: SignIn::Several,
             ..no_sign_in
         }),
     }
@@ -171,8 +155,8 @@ async fn by_handle<'g>(
         handle: Some(handle.clone()),
         ..no_sign_in
     };
-    match exchange.site.state.store.pending(handle.digest()).await {
-        Ok(Pending::Live(record)) => {
+    match pending(exchange, handle.digest()).await? {
+        Pending::Live(record) => {
             let to_client = match record.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
                 // Without a redirect URI to compare, only an authorization response that leaves the server's origin goes to the
@@ -184,18 +168,16 @@ async fn by_handle<'g>(
             } else {
                 found.leads
             };
-            let whose = Whose::Live(record);
             Ok(Belongs {
                 leads,
-                whose,
+                whose: SignIn::Live(record),
                 ..found
             })
         }
-        Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => Ok(Belongs {
-            whose: Whose::Dead,
+        Pending::Expired | Pending::Conflict | Pending::Unknown => Ok(Belongs {
+            whose: SignIn::Dead,
             ..found
         }),
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
     }
 }
 
@@ -207,7 +189,7 @@ fn is_target(
     leads: Leads,
 ) -> bool {
     let targets = targets(exchange, place, leads);
-    targets.contains(&redirect.target())
+    targets.contains(&redirect.target)
 }
 
 /// Whether the server may show the code to the user itself: the answer leads to a page of the server, with a code in its URL.
@@ -227,27 +209,24 @@ async fn out_of_band<'g>(
     let Some(handle) = asked.handle else {
         return Ok(no_sign_in);
     };
-    match exchange.site.state.store.pending(handle.digest()).await {
-        Ok(Pending::Live(record)) if record.redirect.is_some_and(is_out_of_band) => Ok(Belongs {
-            key: handle.digest(),
+    let key = handle.digest();
+    let Pending::Live(record) = pending(exchange, key).await? else {
+        return Ok(no_sign_in);
+    };
+    match record.redirect {
+        Some(redirect) if is_out_of_band(redirect) => Ok(Belongs {
+            key,
             handle: Some(handle.clone()),
             leads: Leads::ToClient,
-            whose: Whose::Live(record),
+            whose: SignIn::Live(record),
         }),
-        Ok(Pending::Live(record))
-            if record
-                .redirect
-                .is_some_and(|redirect| is_target(exchange, redirect, place, no_sign_in.leads)) =>
-        {
-            Ok(Belongs {
-                key: handle.digest(),
-                leads: Leads::Away,
-                whose: Whose::Live(record),
-                ..no_sign_in
-            })
-        }
-        Ok(_) => Ok(no_sign_in),
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
+        Some(redirect) if is_target(exchange, redirect, place, no_sign_in.leads) => Ok(Belongs {
+            key,
+            leads: Leads::Away,
+            whose: SignIn::Live(record),
+            ..no_sign_in
+        }),
+        Some(_) | None => Ok(no_sign_in),
     }
 }
 
@@ -278,19 +257,17 @@ async fn correlated<'g>(
         known.map(move |target| correlation(target, state, browser))
     };
     // First the record that this request created, or continued after a comparison.
-    if let Some(key) = asked.begun {
-        match exchange.site.state.store.pending(key).await {
-            Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
-                return Ok(Belongs {
-                    key,
-                    handle: None,
-                    leads: Leads::ToClient,
-                    whose: Whose::Live(record),
-                });
-            }
-            Ok(_) => {}
-            Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
-        }
+    let live = |key, record| Belongs {
+        key,
+        handle: None,
+        leads: Leads::ToClient,
+        whose: SignIn::Live(record),
+    };
+    if let Some(key) = asked.begun
+        && let Pending::Live(record) = pending(exchange, key).await?
+        && is_its(&record, &targets, state, leads)
+    {
+        return Ok(live(key, record));
     }
     // If the request names clients, the record of another client is not its record.
     let named = asked.sent.said(&exchange.site.state.key).clients;
@@ -298,7 +275,7 @@ async fn correlated<'g>(
         let mut others = named.iter().map(|id| ClientId::new(id).digest());
         !named.is_empty() && others.all(|named| named != client)
     };
-    let is_watched = exchange.site.settings.rules.any_watched()
+    let is_watched = exchange.rules().any_watched()
         && named.iter().all(|id| {
             let rule = exchange.rule_of(Some(&ClientId::new(id)));
             !rule.may_change_requests()
@@ -307,28 +284,23 @@ async fn correlated<'g>(
     // With the cookie first: a browser that has one got it from a sign-in whose key includes it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
-            match exchange.site.state.store.pending(key).await {
-                Ok(Pending::Live(record)) if names_other(record.client) => {}
-                Ok(Pending::Live(record)) if is_its(&record, &targets, state, leads) => {
+            match pending(exchange, key).await? {
+                Pending::Live(record) if names_other(record.client) => {}
+                Pending::Live(record) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {
                         // Two keys have a matching record. (For equal keys the store reports a conflict.)
-                        let whose = Whose::Several;
+                        let whose = SignIn::Several;
                         return Ok(Belongs { whose, ..found });
                     }
-                    found = Belongs {
-                        key,
-                        handle: None,
-                        leads: Leads::ToClient,
-                        whose: Whose::Live(record),
-                    };
+                    found = live(key, record);
                 }
-                Ok(Pending::Conflict) if !found.is_live() => {
+                Pending::Conflict if !found.is_live() => {
                     // In enforce mode the browser's cookie would have distinguished them; an observed client gets no cookie.
                     let told_apart = exchange.site.settings.browser_binding != BrowserBinding::Off;
                     let whose = if told_apart && is_watched && browser.is_none() {
-                        Whose::Uncertain
+                        SignIn::Uncertain
                     } else {
-                        Whose::Dead
+                        SignIn::Dead
                     };
                     found = Belongs {
                         key,
@@ -336,11 +308,10 @@ async fn correlated<'g>(
                         ..found
                     };
                 }
-                Ok(Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown) => {}
-                Err(error) => return Err(Unsafe::in_doubt(exchange, error)),
+                Pending::Live(_) | Pending::Conflict | Pending::Expired | Pending::Unknown => {}
             }
         }
-        if !matches!(found.whose, Whose::None) {
+        if !matches!(found.whose, SignIn::None) {
             break;
         }
     }
@@ -350,7 +321,7 @@ async fn correlated<'g>(
 /// Whether a record matches the answer. The answer to a request need not belong to the record of that request.
 fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
     let same_target = match record.redirect {
-        Some(redirect) => targets.contains(&redirect.target()),
+        Some(redirect) => targets.contains(&redirect.target),
         None => leads == Leads::Away,
     };
     same_target && record.state.as_str().unwrap_or_default() == state

@@ -16,7 +16,7 @@ use crate::spelling::shortcuts::{may_name_token, may_refresh};
 use crate::spelling::{any_layer, says};
 use crate::store::Pending;
 
-use super::asked::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe, pending};
 use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
@@ -87,11 +87,11 @@ fn texts<'r>(
         let are_too_many = may_hold(asked, text)
             && any_layer(text, |layer| {
                 match key.find_all(Purpose::State, layer, MAX_HANDLES) {
-                    Ok(more) => {
+                    Some(more) => {
                         found.extend(more);
                         false
                     }
-                    Err(_) => true,
+                    None => true,
                 }
             });
         (!are_too_many).then_some(found)
@@ -253,7 +253,7 @@ async fn sealed<'g>(
     let why = "the body has a content coding that the gate did not accept";
     let found = suspicious(exchange, asked, live.first(), why);
     // The answer to a script's request does not end the sign-in.
-    let is_answer = asked.handle.is_some() || asked.sent.is_post();
+    let is_answer = asked.handle.is_some() || asked.sent.is_post;
     Err(Unsafe {
         pending: found.pending.filter(|_| is_answer),
         ..found
@@ -263,7 +263,7 @@ async fn sealed<'g>(
 /// Whether an answer looks like a static file: it has Last-Modified, and sets no cookie.
 fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
     let has = |name| response.headers().contains_key(name);
-    !asked.sent.is_post() && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
+    !asked.sent.is_post && has(header::LAST_MODIFIED) && !has(header::SET_COOKIE)
 }
 
 /// A live sign-in.
@@ -275,7 +275,7 @@ struct SignIn {
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
     let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
     let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
-    let asked = exchange.site.state.store.owners(&candidates).await;
+    let asked = exchange.store().owners(&candidates).await;
     let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let owned = digests.into_iter().zip(owners);
     let live = owned.filter_map(|(pending, owner)| {
@@ -289,16 +289,13 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
 async fn unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    pending: Digest,
+    key: Digest,
 ) -> Result<Option<Credential>, Unsafe<'g>> {
-    match exchange.site.state.store.pending(pending).await {
-        Ok(Pending::Live(record)) => {
-            let rule = asked.rule_of(exchange, record.client);
-            Ok(unasked_tokens(&record, rule))
-        }
-        Ok(_) => Ok(Some(Credential::Token)),
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
-    }
+    let Pending::Live(record) = pending(exchange, key).await? else {
+        return Ok(Some(Credential::Token));
+    };
+    let rule = asked.rule_of(exchange, record.client);
+    Ok(unasked_tokens(&record, rule))
 }
 
 fn suspicious<'g>(
@@ -307,7 +304,7 @@ fn suspicious<'g>(
     sign_in: Option<&SignIn>,
     why: &'static str,
 ) -> Unsafe<'g> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
         pending: sign_in.map(|sign_in| sign_in.pending),

@@ -14,11 +14,9 @@ use crate::server::in_flight::InFlight;
 use crate::store::Store;
 use crate::telemetry;
 
-/// The most entries of [`SiteState::loopback`].
-const MAX_LOOPBACK: usize = 10_000;
-
-/// The most clients whose redirect URIs are learned, and the most of each. Beyond that, errors are shown on a page instead.
+/// The most entries of each map.
 const MAX_CLIENTS: usize = 10_000;
+/// The most redirect URIs that are learned for a client. Beyond that, errors are shown on a page instead.
 const MAX_LEARNED: usize = 16;
 
 /// The state of one upstream. A new configuration takes it over by the upstream's name.
@@ -36,7 +34,7 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
-    in_flight: InFlight,
+    pub places: InFlight,
 }
 
 impl SiteState {
@@ -50,18 +48,13 @@ impl SiteState {
             names: DashMap::new(),
             uncertain: DashMap::new(),
             issuer: Mutex::default(),
-            in_flight: InFlight::default(),
+            places: InFlight::default(),
         }
     }
 
     /// The number of requests in flight, including answers that are not written yet.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.count()
-    }
-
-    /// The places of requests in flight.
-    pub(crate) fn places(&self) -> &InFlight {
-        &self.in_flight
+        self.places.count()
     }
 
     /// Remembers the redirect URI of a new sign-in without its port, if it is at a loopback address. Records have only its
@@ -71,11 +64,7 @@ impl SiteState {
             return;
         };
         // An attacker can fill the map with sign-ins at many ports. Then errors of other clients go to a page.
-        if self.loopback.len() >= MAX_LOOPBACK {
-            self.loopback.clear();
-        }
-        let exact = uri.digest().to_parts().0;
-        self.loopback.insert(exact, loopback.digest());
+        note(&self.loopback, uri.digest().exact, loopback.digest());
     }
 
     /// Remembers a client's name. Records have only its digest.
@@ -88,10 +77,7 @@ impl SiteState {
         }
         // Invented names can fill the map, and other names are then forgotten: the log lacks them, and after a change of the
         // configuration their sign-ins are not recognised as namesakes.
-        if self.names.len() >= MAX_CLIENTS {
-            self.names.clear();
-        }
-        self.names.insert(digest, client.clone());
+        note(&self.names, digest, client.clone());
     }
 
     /// The name of a client, if it is remembered.
@@ -102,10 +88,7 @@ impl SiteState {
     /// Remembers a code whose sign-in is uncertain.
     pub(crate) fn note_uncertain(&self, code: Digest) {
         // Only reports depend on it: nothing is refused because of an entry.
-        if self.uncertain.len() >= MAX_CLIENTS {
-            self.uncertain.clear();
-        }
-        self.uncertain.insert(code, ());
+        note(&self.uncertain, code, ());
     }
 
     /// Whether the sign-in of this code is uncertain. Removes the entry.
@@ -115,7 +98,7 @@ impl SiteState {
 
     /// Learns a redirect URI to which the upstream has sent a code for this client.
     pub(crate) fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
-        let exact = redirect.to_parts().0;
+        let exact = redirect.exact;
         let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
         if self.has_learned(client, exact) {
             return;
@@ -141,7 +124,7 @@ impl SiteState {
         uri: &RedirectUri,
     ) -> Option<RegisteredRedirectUri> {
         RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
-            let exact = uri.digest().to_parts().0;
+            let exact = uri.digest().exact;
             let loopback = Loopback::of(uri.as_str()).map(|loopback| loopback.digest());
             let known = self.has_learned(client, exact)
                 || loopback.is_some_and(|loopback| self.has_learned(client, loopback));
@@ -167,4 +150,12 @@ impl SiteState {
         let issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
         issuer.clone()
     }
+}
+
+/// Adds to a map. A full one forgets all first.
+fn note<V>(map: &DashMap<Digest, V>, key: Digest, value: V) {
+    if map.len() >= MAX_CLIENTS {
+        map.clear();
+    }
+    map.insert(key, value);
 }

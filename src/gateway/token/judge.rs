@@ -58,7 +58,7 @@ pub(super) async fn judge<'g>(
     redemption: &Redemption<'_>,
     key: Digest,
 ) -> Judged<'g> {
-    let rules = &exchange.site.settings.rules;
+    let rules = exchange.rules();
     let named = exchange.rule_of_identity(redemption.client.as_ref());
     let strictest = || named.stricter(rules.strictest(clock::today()));
     let of = |owner| match owner {
@@ -69,38 +69,37 @@ pub(super) async fn judge<'g>(
     };
     // The caller logs the decision: the store may call this closure more than once.
     let mut judged = None;
-    let redeemed = exchange.site.state.store.redeem(key, |bound| {
-        let rule = of(Some(bound.client()));
-        let violation = redeem::judge(rule, redemption, Found::Live(bound)).violation;
-        let method = bound.challenge().map(CodeChallenge::method);
+    let redeemed = exchange.store().redeem(key, |bound| {
+        let rule = of(Some(bound.client));
+        let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
+        let method = bound.challenge.as_ref().map(CodeChallenge::method);
         judged = Some((rule, violation.clone(), method));
         redeem::presented(rule.mode, bound, violation)
     });
+    let without_claim = |rule: &'g Rule, violation: Option<Violation>, owner| Judged {
+        rule,
+        violation,
+        claim: None,
+        owner,
+        method: None,
+    };
     let dead = |gone, owner| {
         let rule = of(owner);
-        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).violation;
-        Judged {
-            rule,
-            violation,
-            claim: None,
-            owner,
-            method: None,
-        }
+        let judged = redeem::judge(rule, redemption, Found::Gone(gone));
+        without_claim(rule, judged.err(), owner)
     };
     match (redeemed.await, judged) {
-        (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => Judged {
-            rule,
-            violation,
-            owner: Some(claim.bound().client()),
-            claim: Some(claim),
-            method,
-        },
+        (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => {
+            let owner = Some(claim.bound().client);
+            Judged {
+                claim: Some(claim),
+                method,
+                ..without_claim(rule, violation, owner)
+            }
+        }
         (Ok(Redeemed::Mismatch(owner)), Some((rule, violation, method))) => Judged {
-            rule,
-            violation,
-            claim: None,
-            owner: Some(owner),
             method,
+            ..without_claim(rule, violation, Some(owner))
         },
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
@@ -109,35 +108,20 @@ pub(super) async fn judge<'g>(
         (Ok(Redeemed::Unknown(None)), _)
             if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
         {
-            Judged {
-                rule: named,
-                violation: redeem::judge(named, redemption, Found::Uncertain).violation,
-                claim: None,
-                owner: None,
-                method: None,
-            }
+            let judged = redeem::judge(named, redemption, Found::Uncertain);
+            without_claim(named, judged.err(), None)
         }
         (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
         // The store failed, or answered without calling the closure. The owner of the code is unknown.
-        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => Judged {
-            rule: strictest(),
-            violation: Some(Violation::StoreUnavailable),
-            claim: None,
-            owner: None,
-            method: None,
-        },
+        (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
+            without_claim(strictest(), Some(Violation::StoreUnavailable), None)
+        }
     }
 }
 
 /// The key of the code in the store: of a handle, or of the upstream's own code.
 pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
-    match exchange
-        .site
-        .state
-        .key
-        .recognise(Purpose::Code, redemption.code.expose())
-    {
-        Some(handle) => handle.digest(),
-        None => redemption.code.digest(),
-    }
+    let (key, code) = (&exchange.site.state.key, &redemption.code);
+    let handle = key.recognise(Purpose::Code, code.expose());
+    handle.map_or_else(|| code.digest(), |handle| handle.digest())
 }

@@ -27,7 +27,7 @@ pub(super) async fn settle(
         Err(failed) => (Err(failed), Settlement::Burn),
     };
     // If the store fails, the claim stays, and the code cannot be redeemed again.
-    let _ = exchange.site.state.store.settle(claim, settlement).await;
+    let _ = exchange.store().settle(claim, settlement).await;
     sent
 }
 

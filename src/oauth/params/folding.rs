@@ -2,12 +2,17 @@
 
 /// Whether some framework reads `name` as one of `known`.
 pub(crate) fn is_folding_of(name: &str, known: &[&str]) -> bool {
-    foldings(name).any(|folded| known.iter().any(|known| letters(known).eq(folded.bytes())))
+    let is_one = |folded: String| {
+        let mut known = known.iter();
+        known.any(|known| letters(known.as_bytes()).eq(folded.bytes()))
+    };
+    foldings(name).any(is_one)
 }
 
-fn letters(name: &str) -> impl Iterator<Item = u8> {
-    let letters = name.bytes().filter(u8::is_ascii_alphanumeric);
-    letters.map(|byte| byte.to_ascii_lowercase())
+/// The ASCII letters and digits of a name, in lower case.
+pub(crate) fn letters(name: &[u8]) -> impl Iterator<Item = u8> {
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    letters.map(u8::to_ascii_lowercase)
 }
 
 /// The names that lenient frameworks may read. In most of them a name ends at a bracket, and in those written in C at a
@@ -28,7 +33,7 @@ pub(crate) fn foldings(name: &str) -> impl Iterator<Item = String> {
 /// Whether [`fold`] of `name` equals `folded`.
 pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
     if name.is_ascii() {
-        return letters(name).eq(folded.bytes());
+        return letters(name.as_bytes()).eq(folded.bytes());
     }
     fold(name) == folded
 }
@@ -38,7 +43,7 @@ pub(crate) fn folds_to(name: &str, folded: &str) -> bool {
 /// Folds case as Unicode does (`ſ` becomes `s`, the Kelvin sign `k`), because some runtimes do.
 pub(crate) fn fold(name: &str) -> String {
     if name.is_ascii() {
-        return letters(name).map(char::from).collect();
+        return letters(name.as_bytes()).map(char::from).collect();
     }
     name.chars()
         .flat_map(char::to_uppercase)

@@ -131,7 +131,7 @@ pub(super) fn spare<'m>(
     for (at, group) in groups.iter().enumerate() {
         let has_few = group.members.len() <= few;
         for (number, (peer, session)) in &group.members {
-            if let Some(spared) = session.spare()
+            if let Some(spared) = session.watch.spare()
                 && may(*peer, session, spared.spare)
             {
                 found.push(Candidate {

@@ -14,26 +14,23 @@ pub(super) fn relieve<'i>(
     in_flight: impl Iterator<Item = &'i InFlight>,
     limit: usize,
 ) {
-    let [requests, uploads] = in_flight
-        .map(|in_flight| in_flight.free(limit))
-        .fold([None, None], least);
+    // The fewest free places of all upstreams.
+    let free: Vec<_> = in_flight.map(|one| one.free(limit)).collect();
+    let requests = free.iter().filter_map(|[requests, _]| *requests).min();
+    let uploads = free.iter().filter_map(|[_, uploads]| *uploads).min();
     let connections = members.places.free(members.taken);
     let mut groups: Vec<_> = members
         .groups
         .iter_mut()
         .filter_map(|(network, group)| network.is_some().then_some(group))
         .collect();
-    take_back(
-        &mut groups,
-        connections,
-        |group| group.members.len(),
-        |_| true,
-    );
+    let count = |group: &Group| group.members.len();
+    take_back(&mut groups, connections, count, |_| true);
     let count = |group: &Group| group.held.requests.load(Ordering::Relaxed);
-    let has = |session: &Session| session.held().requests.load(Ordering::Relaxed) > 0;
+    let has = |session: &Session| session.watch.held.requests.load(Ordering::Relaxed) > 0;
     take_back(&mut groups, requests, count, has);
     let count = |group: &Group| group.held.uploads.load(Ordering::Relaxed);
-    let has = |session: &Session| session.held().uploads.load(Ordering::Relaxed) > 0;
+    let has = |session: &Session| session.watch.held.uploads.load(Ordering::Relaxed) > 0;
     take_back(&mut groups, uploads, count, has);
 }
 
@@ -44,13 +41,6 @@ impl Places {
         let free = scarce(taken, self.all).filter(|_| self.per_peer < self.all);
         free.map(|free| free.max(self.few()))
     }
-}
-
-/// The fewest free places of all upstreams.
-fn least(a: [Option<usize>; 2], b: [Option<usize>; 2]) -> [Option<usize>; 2] {
-    let ([a, c], [b, d]) = (a, b);
-    let least = |a: Option<usize>, b: Option<usize>| a.into_iter().chain(b).min();
-    [least(a, b), least(c, d)]
 }
 
 fn take_back(

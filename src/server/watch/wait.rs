@@ -64,10 +64,7 @@ impl Phase {
     }
 
     pub(super) fn is_answering(self) -> bool {
-        match self {
-            Self::Body | Self::Answer => true,
-            Self::FirstByte | Self::Idle | Self::Head => false,
-        }
+        matches!(self, Self::Body | Self::Answer)
     }
 }
 
@@ -76,15 +73,6 @@ impl Phase {
 pub(super) struct Wait {
     pub(super) phase: Phase,
     pub(super) since: Timestamp,
-}
-
-/// The state of the writing side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writes {
-    /// The last write succeeded.
-    Flow,
-    /// The client's socket has accepted nothing since this time.
-    Stuck(Timestamp),
 }
 
 /// What a connection waits for; the most dispensable first.
@@ -109,10 +97,7 @@ pub(in crate::server) struct Spared {
 impl Spare {
     /// Whether a request has begun. Such a connection is closed only if its network is above its share.
     pub(in crate::server) fn is_within_request(self) -> bool {
-        match self {
-            Self::Idle | Self::Silent | Self::Head => false,
-            Self::Body | Self::Unread => true,
-        }
+        matches!(self, Self::Body | Self::Unread)
     }
 }
 
@@ -139,19 +124,14 @@ impl Word for Wait {
 
 const PHASE_BITS: u32 = 3;
 
-/// Zero, or the milliseconds plus one.
-impl Word for Writes {
+/// The state of the writing side: since when the client's socket has accepted nothing. Zero, or the milliseconds plus one.
+impl Word for Option<Timestamp> {
     fn to_word(self) -> u64 {
-        match self {
-            Self::Flow => 0,
-            Self::Stuck(since) => since.as_millis() + 1,
-        }
+        self.map_or(0, |since| since.as_millis() + 1)
     }
 
     fn of_word(word: u64) -> Self {
-        word.checked_sub(1)
-            .map(Timestamp::from_millis)
-            .map_or(Self::Flow, Self::Stuck)
+        word.checked_sub(1).map(Timestamp::from_millis)
     }
 }
 
@@ -194,10 +174,10 @@ mod tests {
                 let shared = Shared::new(wait);
                 assert_eq!(shared.get(), wait);
             }
-            for writes in [Writes::Flow, Writes::Stuck(since)] {
-                let shared = Shared::new(Writes::Flow);
-                shared.set(writes);
-                assert_eq!(shared.get(), writes);
+            for stuck in [None, Some(since)] {
+                let shared = Shared::new(None);
+                shared.set(stuck);
+                assert_eq!(shared.get(), stuck);
             }
         }
     }

@@ -21,7 +21,7 @@ pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
         assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
         for (number, key) in keys.into_iter().enumerate() {
             let claim = claim(&store, key).await;
-            assert_eq!(claim.bound().code().expose(), number.to_string());
+            assert_eq!(claim.bound().code.expose(), number.to_string());
             store.settle(claim, Settlement::Burn).await.unwrap();
         }
         // A redeemed code still counts.
@@ -94,7 +94,7 @@ pub(in crate::store) fn a_repeated_code_under_handles_is_counted_each_time(make:
         let sixth = store.bind(pending, Place::Handle, code("code")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
         for handle in handles {
-            assert_eq!(claim(&store, handle).await.bound().code().expose(), "code");
+            assert_eq!(claim(&store, handle).await.bound().code.expose(), "code");
         }
     });
 }
@@ -140,7 +140,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 } else {
                     let claim = claim(&store, key).await;
                     let challenge = request("client", 1).challenge;
-                    assert_eq!(claim.bound().challenge(), challenge.as_ref());
+                    assert_eq!(claim.bound().challenge.as_ref(), challenge.as_ref());
                 }
                 // The refused bindings did not count for the other sign-in.
                 for number in 0..CODES_PER_AUTHORIZATION {

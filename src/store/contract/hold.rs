@@ -68,8 +68,8 @@ pub(in crate::store) fn each_handle_refers_to_its_own_record(make: Make) {
             for name in ["a", "b", "c"] {
                 let bound = bind(&store, handle.digest(), &format!("{name}{number}")).await;
                 let claim = claim(&store, bound.digest()).await;
-                assert_eq!(claim.bound().client(), pending.client);
-                assert_eq!(claim.bound().code().expose(), format!("{name}{number}"));
+                assert_eq!(claim.bound().client, pending.client);
+                assert_eq!(claim.bound().code.expose(), format!("{name}{number}"));
                 texts.insert(bound.expose().to_owned());
             }
         }
@@ -252,7 +252,7 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
             let other = hold(&store, &request("third", 3)).await;
             let bound = store.bind(other, Place::Digest(own), code("2")).await;
             assert_eq!(bound, Ok(Bound::Digest));
-            assert_eq!(claim(&store, own).await.bound().client(), digest("third"));
+            assert_eq!(claim(&store, own).await.bound().client, digest("third"));
             // The expired record of that key is dropped without affecting the new one.
             clock.advance(settings().code.saturating_sub(second()));
             store.sweep();

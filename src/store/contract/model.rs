@@ -287,8 +287,8 @@ impl Model {
         match store.redeem(key, |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => {
                 assert_eq!(expected, Answer::Claimed);
-                assert_eq!(claim.bound().challenge(), there.challenge.as_ref());
-                assert_eq!(claim.bound().code().expose(), there.name);
+                assert_eq!(claim.bound().challenge.as_ref(), there.challenge.as_ref());
+                assert_eq!(claim.bound().code.expose(), there.name);
                 assert_eq!(claim.is_proved(), presented == Presented::Matches);
                 there.state = Answer::AlreadyRedeemed;
                 self.claims.push((claim, there.deadline));
@@ -444,7 +444,7 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
             0,
             "claimed after the redemption"
         );
-        assert_eq!(claim.bound().code().expose(), at.to_string());
+        assert_eq!(claim.bound().code.expose(), at.to_string());
         match settlement {
             Settlement::Burn => assert_eq!(burns[at].fetch_add(1, Ordering::SeqCst), 0),
             Settlement::Release if presented == Presented::Unproven => {}

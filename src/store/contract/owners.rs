@@ -122,7 +122,7 @@ pub(in crate::store) fn owners_include_the_targets_of_their_redirect_uris(make: 
             };
             let pending = hold(&store, &pending).await;
             let handle = bind(&store, pending, &name).await.digest();
-            let target = redirect.map(|redirect| redirect.target());
+            let target = redirect.map(|redirect| redirect.target);
             questions.push((Candidate::State(pending), target));
             questions.push((Candidate::Code(handle), target));
             questions.push((Candidate::Code(code(&name).digest()), target));

@@ -19,10 +19,10 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
             assert_eq!(bound, Ok(Bound::Digest));
             for key in [handle, own] {
                 let claim = claim(&store, key).await;
-                assert_eq!(claim.bound().code().expose(), "code ü");
-                assert_eq!(claim.bound().challenge(), pending.challenge.as_ref());
-                assert_eq!(claim.bound().client(), pending.client);
-                assert_eq!(claim.bound().redirect(), pending.redirect);
+                assert_eq!(claim.bound().code.expose(), "code ü");
+                assert_eq!(claim.bound().challenge.as_ref(), pending.challenge.as_ref());
+                assert_eq!(claim.bound().client, pending.client);
+                assert_eq!(claim.bound().redirect, pending.redirect);
             }
         }
     });
@@ -119,10 +119,10 @@ pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names
         let mut judged = Vec::new();
         let redeemed = store.redeem(claimed, |bound| {
             judged.push((
-                bound.code().expose().to_owned(),
-                bound.client(),
-                bound.redirect(),
-                bound.challenge().cloned(),
+                bound.code.expose().to_owned(),
+                bound.client,
+                bound.redirect,
+                bound.challenge.clone(),
             ));
             Presented::Matches
         });
@@ -215,7 +215,7 @@ pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pend
         assert!(!is_live(&store, pending).await);
         let claim = claim(&store, early.digest()).await;
         assert_eq!(
-            claim.bound().challenge(),
+            claim.bound().challenge.as_ref(),
             Some(&CodeChallenge::S256([9; 32]))
         );
         clock.advance(millisecond());

@@ -9,7 +9,7 @@ pub(in crate::store) fn a_released_code_can_be_redeemed_again(make: Make) {
         let key = bound(&store, "code").await;
         for _ in 0..10 {
             let claim = claim(&store, key).await;
-            assert_eq!(claim.bound().code().expose(), "code");
+            assert_eq!(claim.bound().code.expose(), "code");
             store.settle(claim, Settlement::Release).await.unwrap();
         }
         assert_eq!(redeem(&store, key).await, Answer::Claimed);

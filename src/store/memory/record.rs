@@ -228,12 +228,12 @@ impl Code {
     pub(super) fn read(&self) -> Option<BoundCode> {
         let code = self.raw.clone()?;
         let (client, redirect) = (self.asked.client, self.asked.redirect);
-        Some(BoundCode::restore(
+        Some(BoundCode {
             code,
-            self.challenge.clone(),
+            challenge: self.challenge.clone(),
             client,
             redirect,
-        ))
+        })
     }
 
     /// Wipes the code. The record stays, so that a replay is told from an unknown code.
@@ -336,7 +336,7 @@ impl Asked {
         Owner {
             client: self.client,
             alive,
-            target: self.redirect.map(|redirect| redirect.target()),
+            target: self.redirect.map(|redirect| redirect.target),
         }
     }
 }

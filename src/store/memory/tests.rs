@@ -165,7 +165,7 @@ fn the_length_of_every_code_that_was_bound_is_known() {
 
 /// What is kept of a code: its text, and how many wrong verifiers there were.
 fn kept(store: &MemoryStore, key: Digest) -> Option<String> {
-    let read = |code: &mut Code| code.read().map(|bound| bound.code().expose().to_owned());
+    let read = |code: &mut Code| code.read().map(|bound| bound.code.expose().to_owned());
     store.tables.codes.with(key, read).flatten()
 }
 
