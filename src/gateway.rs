@@ -70,6 +70,14 @@ impl View {
         let mut same = sites.filter(|(site, _)| Arc::ptr_eq(&site.destination, destination));
         same.next().map(|(_, client)| client)
     }
+
+    /// A request that began under another view, under this one. `None`: its upstream is gone.
+    fn adopted<'v>(&'v self, exchange: Exchange<'v>) -> Option<Exchange<'v>> {
+        let name = exchange.site.state.telemetry.name();
+        let mut sites = self.snapshot.sites.iter().zip(&self.clients);
+        let (site, client) = sites.find(|(site, _)| site.state.telemetry.name() == name)?;
+        Some(exchange.under(&self.snapshot, site, client))
+    }
 }
 
 /// A request and its connection.
@@ -131,14 +139,31 @@ impl Gateway {
     /// Answers a request.
     pub(crate) async fn call(&self, arrival: Arrival<'_>) -> Response<Body> {
         let started = self.shared.clock.now();
-        // The request uses the same configuration until it ends.
+        // The request uses the same configuration until it ends, except as below.
         let view = self.view.load_full();
         let id = self.shared.next_request();
+        let current;
         // A separate function, so that its temporaries do not become part of this future.
-        let (exchange, endpoint, request) = match self.direct(&view, id, arrival, started) {
+        let (mut exchange, endpoint, mut request) = match self.direct(&view, id, arrival, started) {
             Ok(directed) => directed,
             Err(misdirection) => return misdirection.answer(),
         };
+        if endpoint == Some(Endpoint::Token) && !request.body.is_all_read() {
+            // A client can hold the request open for minutes, and append the code when the rules have become stricter.
+            request.body.peek(view.snapshot.limits.form_bytes).await;
+            current = self.view.load_full();
+            if !Arc::ptr_eq(&current, &view) {
+                exchange = match current.adopted(exchange) {
+                    Some(exchange) => exchange,
+                    None => {
+                        let wrong: Misdirection = Misrouted::Unknown.into();
+                        return wrong
+                            .told(id, &request.headers, &self.shared.telemetry)
+                            .answer();
+                    }
+                };
+            }
+        }
         let mut response = self.answer(&exchange, endpoint, request).await;
         headers::towards_client(response.headers_mut());
         let (status, took) = (

@@ -59,6 +59,21 @@ impl<'g> Exchange<'g> {
         }
     }
 
+    /// The same request under another configuration.
+    pub(super) fn under(
+        self,
+        snapshot: &'g Snapshot,
+        site: &'g Site,
+        client: &'g Client<Box<Body>>,
+    ) -> Self {
+        Self {
+            snapshot,
+            site,
+            client,
+            ..self
+        }
+    }
+
     pub(super) fn rules(&self) -> &'g Rules {
         &self.site.settings.rules
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::memchr2_iter;
 
-use super::html::{Token, tokens};
+use super::html::{Token, tokens, tokens_as_xml};
 use crate::examined::looked_at;
 use crate::oauth::params::folds_to;
 use crate::oauth::params::set::ByteSet;
@@ -319,9 +319,22 @@ fn is_field_of(
     counts: &impl Fn(&[u8]) -> bool,
     is_outermost: bool,
 ) -> bool {
+    // XHTML and inline SVG: the first reading may take for text what a browser parses.
+    is_field_in(tokens(text), credential, text, counts, is_outermost)
+        || tokens_as_xml(text)
+            .is_some_and(|tokens| is_field_in(tokens, credential, text, counts, is_outermost))
+}
+
+fn is_field_in(
+    mut tokens: impl Iterator<Item = Token>,
+    credential: Credential,
+    text: &[u8],
+    counts: &impl Fn(&[u8]) -> bool,
+    is_outermost: bool,
+) -> bool {
     // The name of an `<option>` is that of its `<select>`.
     let mut in_list = false;
-    tokens(text).any(|token| match token {
+    tokens.any(|token| match token {
         Token::Start(tag) => {
             let is_named = tag
                 .value("name")

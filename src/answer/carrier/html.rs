@@ -9,7 +9,7 @@ use std::mem::take;
 use std::ops::Range;
 
 use html5gum::{Emitter, State, Tokenizer};
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use crate::examined::looked_at;
 use crate::spelling::layers::without_references;
@@ -77,6 +77,27 @@ pub(crate) fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
     Tokenizer::new_with_emitter(page, Reader::new(page)).flatten()
 }
 
+/// The same, parsed as XML: no element has raw text, and `/>` ends each. `None`: no browser parses any of the page so.
+pub(super) fn tokens_as_xml(page: &[u8]) -> Option<impl Iterator<Item = Token>> {
+    let is_in = |sign: &[u8]| memmem::find(page, sign).is_some();
+    // A page with content of another namespace says so by one of these, in any case of letters.
+    let is_mixed = [
+        b"xmlns".as_slice(),
+        b"<?xml",
+        b"<svg",
+        b"<SVG",
+        b"<math",
+        b"<MATH",
+    ]
+    .into_iter()
+    .any(is_in);
+    let reader = Reader {
+        is_xml: true,
+        ..Reader::new(page)
+    };
+    is_mixed.then(|| Tokenizer::new_with_emitter(page, reader).flatten())
+}
+
 /// Resolves the character references of a text.
 pub(super) fn resolve_references(raw: &[u8]) -> String {
     text_of(without_references(raw).into_owned())
@@ -105,7 +126,67 @@ struct Reader<'p> {
     last: Vec<u8>,
     /// A finished tag.
     token: Option<Token>,
+    is_self_closing: bool,
+    is_xml: bool,
+    /// The open elements of SVG and `MathML` that decide how their content is parsed, the innermost last.
+    foreign: Vec<&'static str>,
 }
+
+/// How deeply elements of SVG and `MathML` are followed.
+const DEEPEST: usize = 64;
+
+/// The elements with foreign content, and those in them that have HTML content again (HTML standard, section 13.2.6).
+const FOREIGN: [&str; 2] = ["svg", "math"];
+const IN_SVG: [&str; 3] = ["foreignobject", "desc", "title"];
+const IN_MATH: [&str; 6] = ["mi", "mo", "mn", "ms", "mtext", "annotation-xml"];
+
+/// The start tags that end foreign content (HTML standard, section 13.2.6.5).
+const ENDS_FOREIGN: [&str; 44] = [
+    "b",
+    "big",
+    "blockquote",
+    "body",
+    "br",
+    "center",
+    "code",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "embed",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "hr",
+    "i",
+    "img",
+    "li",
+    "listing",
+    "menu",
+    "meta",
+    "nobr",
+    "ol",
+    "p",
+    "pre",
+    "ruby",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "strike",
+    "sub",
+    "sup",
+    "table",
+    "tt",
+    "u",
+    "ul",
+    "var",
+];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -134,11 +215,43 @@ impl<'p> Reader<'p> {
             attribute: None,
             last: Vec::new(),
             token: None,
+            is_self_closing: false,
+            is_xml: false,
+            foreign: Vec::new(),
         }
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.is_xml || self.foreign.last().is_some_and(|top| FOREIGN.contains(top))
+    }
+
+    /// Follows a start tag into SVG, `MathML` and out again. Returns whether its element is foreign.
+    fn enter(&mut self, is_self_closing: bool) -> bool {
+        let is = |known: &&&str| known.as_bytes() == self.name;
+        if self.is_foreign() && ENDS_FOREIGN.iter().any(|known| is(&known)) {
+            let html = |top: &&str| !FOREIGN.contains(top);
+            let end = self.foreign.iter().rposition(html);
+            self.foreign.truncate(end.map_or(0, |end| end + 1));
+        }
+        let is_foreign = self.is_foreign();
+        let inner: &[&str] = match self.foreign.last() {
+            Some(&"svg") => &IN_SVG,
+            Some(&"math") => &IN_MATH,
+            Some(_) | None => &[],
+        };
+        let opens = FOREIGN.iter().chain(inner).find(|known| is(known));
+        if let Some(opened) = opens
+            && !is_self_closing
+            && self.foreign.len() < DEEPEST
+        {
+            self.foreign.push(opened);
+        }
+        is_foreign
     }
 
     fn begin_tag(&mut self, tag: Kind) {
         self.tag = Some(tag);
+        self.is_self_closing = false;
         self.name.clear();
     }
 
@@ -261,11 +374,19 @@ impl Emitter for Reader<'_> {
 
     fn emit_current_tag(&mut self) -> Option<State> {
         let is_start = self.tag == Some(Kind::Start);
+        let is_self_closing = take(&mut self.is_self_closing);
         self.end_tag();
         if !is_start {
+            let is_it = |open: &&str| open.as_bytes() == self.name;
+            if let Some(place) = self.foreign.iter().rposition(is_it) {
+                self.foreign.truncate(place);
+            }
             return None;
         }
         self.last.clone_from(&self.name);
+        if self.enter(is_self_closing) {
+            return None;
+        }
         // Not `noscript`: a browser without scripts parses its content.
         match self.name.as_slice() {
             b"script" => Some(State::ScriptData),
@@ -296,7 +417,14 @@ impl Emitter for Reader<'_> {
     fn init_comment(&mut self) {}
     fn push_comment(&mut self, _: &[u8]) {}
     fn emit_current_comment(&mut self) {}
-    fn set_self_closing(&mut self) {}
+    fn set_self_closing(&mut self) {
+        self.is_self_closing = true;
+    }
+
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.is_foreign()
+    }
+
     fn init_doctype(&mut self) {}
     fn set_force_quirks(&mut self) {}
     fn push_doctype_name(&mut self, _: &[u8]) {}
@@ -348,6 +476,44 @@ mod tests {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect();
         assert_eq!(inputs(page), expected, "{page}");
+    }
+
+    #[test]
+    fn in_svg_and_mathml_no_element_hides_what_follows_it() {
+        let names = |page: &str| -> Vec<String> {
+            let start = |token| match token {
+                Token::Start(tag) => Some(tag.name),
+                Token::End(_) => None,
+            };
+            tokens(page.as_bytes()).filter_map(start).collect()
+        };
+        for hidden in [
+            "<svg><title/></svg>",
+            "<svg><style/><path/></svg>",
+            "<svg><script/></svg>",
+            "<svg><defs><style>a > b <i></i></style></defs></svg>",
+            "<SVG><desc><title>x</title></desc><noembed/></SVG>",
+            "<math><mi>x</mi><xmp/></math>",
+            "<svg><![CDATA[ a > <script> ]]></svg>",
+            "<svg><foreignObject><script>\"<!--\"</script></foreignObject><style/></svg>",
+            "<svg><style><p>",
+        ] {
+            let names = names(&format!("{hidden}<form><input>"));
+            assert!(
+                names.ends_with(&["form".to_owned(), "input".to_owned()]),
+                "{hidden}: {names:?}"
+            );
+        }
+        for (text, seen) in [
+            ("<title/><form>", 1),
+            ("<svg></svg><style/><form>", 2),
+            ("<svg><foreignObject><script/><form>", 3),
+            ("<svg><p><script/><form>", 3),
+        ] {
+            assert_eq!(names(text).len(), seen, "{text}");
+        }
+        // Deeper nesting is not followed, and costs nothing more.
+        assert!(names(&"<svg><desc>".repeat(10_000)).len() == 20_000);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::{event, events};
+use crate::support::client::assert_token;
 use crate::support::rig::{Config, HOST, Rig, request};
 use crate::support::scripted::{Act, Scripted, Then, reply};
 
@@ -65,6 +66,49 @@ fn a_request_ends_under_the_configuration_under_which_it_began() {
     assert_eq!(uploading.response().status, 200);
     let uploads = rig.upstream.requests_to("/upload");
     assert_eq!(uploads[0].content().len(), 200_000);
+}
+
+/// A thief who opens a token request in report mode, and appends a stolen code to it later, needs its verifier all the same.
+#[test]
+fn a_token_request_that_was_held_open_is_judged_by_the_rules_that_came_meanwhile() {
+    for before in [
+        "mode = \"report\"",
+        "mode = \"off\"",
+        "mode = \"report\"\ncodes = \"upstream\"",
+    ] {
+        let codes = before.lines().nth(1).unwrap_or_default();
+        let lax = Config {
+            pkce: before,
+            ..Config::default()
+        };
+        let strict = Config {
+            pkce: codes,
+            ..Config::default()
+        };
+        let rig = Rig::with(lax).unguarded();
+        let mut thief = rig.connect();
+        let padding = "x=".to_owned() + &"x".repeat(1000);
+        let begun = format!(
+            "POST /token HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{padding}\r\n",
+            padding.len()
+        );
+        thief.send(begun.as_bytes());
+        rig.gate.reload(&strict.render(&rig.upstream));
+        let authorization = rig.authorization();
+        let code = rig.code_for(&authorization);
+        let rest = format!(
+            "&{}",
+            authorization
+                .redemption(&code)
+                .without("code_verifier")
+                .encoded()
+        );
+        thief.send(format!("{:x}\r\n{rest}\r\n0\r\n\r\n", rest.len()).as_bytes());
+        let refused = thief.response();
+        assert_eq!(refused.status, 400, "{before}: {refused:?}");
+        assert_token(&rig.redeem(&authorization, &code));
+    }
 }
 
 #[test]
