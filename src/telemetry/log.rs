@@ -10,6 +10,7 @@
 mod writer;
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -176,8 +177,30 @@ fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
         Format::Json => serde_json::to_writer(&mut text, &line),
         Format::Text => serde_json::to_value(&line).map(|line| for_people(&line, &mut text)),
     };
+    if format == Format::Json {
+        text = visible(text);
+    }
     text.push(b'\n');
     text
+}
+
+/// Escapes what the text format escapes, too: characters that a terminal acts on or does not show, and that some readers take for
+/// the end of a line. They occur in the strings of a line only.
+fn visible(json: Vec<u8>) -> Vec<u8> {
+    if json.iter().all(|byte| (b' '..0x7f).contains(byte)) {
+        return json;
+    }
+    let mut shown = String::with_capacity(json.len());
+    for character in str::from_utf8(&json).unwrap_or_default().chars() {
+        if character.is_ascii_graphic() || character.escape_debug().len() == 1 {
+            shown.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _never_fails = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown.into_bytes()
 }
 
 thread_local! {

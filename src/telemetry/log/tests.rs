@@ -248,17 +248,16 @@ fn the_form_of_a_line_is_stable() {
     );
 }
 
-/// Each value is escaped as `serde_json` escapes it.
 #[test]
-fn a_value_is_written_as_serde_writes_it() {
+fn a_value_is_read_back_as_it_was() {
     for client in CLIENTS {
         for (violation, client) in [
             (None, client.to_owned()),
             (Some(&Violation::UnknownCode), client.repeat(4)),
         ] {
             let line = json(|telemetry| decision(telemetry, Some(&client), violation));
-            let written = serde_json::to_string(&client).unwrap();
-            assert!(line.contains(&format!("\"client\":{written},")), "{line}");
+            let read: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(read["client"], client.as_str(), "{line}");
         }
     }
 }
@@ -444,4 +443,16 @@ fn the_manual_lists_the_events_and_their_fields() {
         }
     }
     assert_eq!(listed, told);
+}
+
+#[test]
+fn characters_that_a_terminal_acts_on_are_escaped() {
+    let hidden = "a\u{7f}\u{85}\u{9b}\u{200f}\u{2028}\u{202e}\u{feff}\u{e0001}\u{e9}\u{1f511}";
+    let written = serde_json::to_vec(hidden).unwrap();
+    let shown = String::from_utf8(visible(written)).unwrap();
+    assert_eq!(
+        shown,
+        "\"a\\u007f\\u0085\\u009b\\u200f\\u2028\\u202e\\ufeff\\udb40\\udc01\u{e9}\u{1f511}\""
+    );
+    assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), hidden);
 }
