@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
-/// A code and the values that a redemption has to match. Created by [`PendingAuthorization::bind`], and by stores that load a
+/// A code and the values that a redemption has to match. Created by [`super::PendingAuthorization::bind`], and by stores that load a
 /// record.
 #[derive(Debug, Clone)]
 pub struct BoundCode {

@@ -352,3 +352,72 @@ fn concurrent_threads_leave_no_record_and_no_count_behind() {
     }
     assert_eq!(more("other"), Some(Limit::Capacity));
 }
+
+#[test]
+fn after_a_shorter_lifetime_expired_records_make_room_behind_older_ones_that_live_on() {
+    let small = Settings {
+        capacity: 20,
+        per_client: 1.0,
+        ..settings()
+    };
+    let (store, clock) = store(&small);
+    let old = hold(&store, "client");
+    let pending_time = Duration::from_secs(10);
+    store.configure(&Settings {
+        pending: pending_time,
+        ..small
+    });
+    for _ in 1..20 {
+        hold(&store, "client");
+    }
+    let full = store.hold(Place::Handle, &pending("client"), None);
+    assert_eq!(limit(&full), Some(Limit::Capacity));
+    clock.advance(pending_time);
+    for _ in 1..20 {
+        hold(&store, "client");
+    }
+    assert!(matches!(store.pending(old), Pending::Live(_)));
+    clock.advance(settings().pending + GRACE);
+    store.sweep();
+    assert_eq!(entries(&store), [0; 4]);
+}
+
+#[test]
+fn a_client_finds_its_own_sign_ins_to_evict_behind_many_of_others() {
+    let (store, _clock) = store(&Settings {
+        capacity: 3000,
+        per_client: 0.3,
+        ..settings()
+    });
+    let begin = |client: &str| store.hold(Place::Entry, &pending(client), None);
+    for number in 0..1000 {
+        begin(&format!("other {}", number % 10)).unwrap();
+    }
+    let answers: Vec<_> = (0..2000).map(|_| begin("client")).collect();
+    let refused = answers.iter().filter(|answer| answer.is_err()).count();
+    // Each refusal looks at the next ones, and from then on its own are found.
+    assert!((1..20).contains(&refused), "{refused}");
+    assert!(answers.last().is_some_and(Result::is_ok));
+    // All of the others are left, and what is the client's share.
+    let left = store.statistics().unfollowed;
+    assert!((1890..=1900).contains(&left), "{left}");
+}
+
+#[test]
+fn a_code_that_comes_again_after_a_longer_lifetime_stays_with_its_sign_in() {
+    let short = Settings {
+        pending: Duration::from_secs(10),
+        code: Duration::from_secs(10),
+        ..roomy()
+    };
+    let (store, clock) = store(&short);
+    let held = hold(&store, "client");
+    bind(&store, held, "code");
+    store.configure(&roomy());
+    let again = bind(&store, held, "code");
+    clock.advance(Duration::from_secs(25));
+    let thief = hold(&store, "thief");
+    let code = AuthorizationCode::new("code").unwrap();
+    assert_eq!(store.bind(thief, Place::Handle, code), Ok(Bound::Elsewhere));
+    assert!(matches!(store.redeem(again, matches), Redeemed::Claimed(_)));
+}
