@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use memchr::memchr;
 use prometheus_client::metrics::counter::Counter;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -187,7 +188,9 @@ fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
 /// Escapes what the text format escapes, too: characters that a terminal acts on or does not show, and that some readers take for
 /// the end of a line. They occur in the strings of a line only.
 fn visible(json: Vec<u8>) -> Vec<u8> {
-    if json.iter().all(|byte| (b' '..0x7f).contains(byte)) {
+    // Other control characters of ASCII are escaped already.
+    const DELETE: u8 = 0x7f;
+    if json.is_ascii() && memchr(DELETE, &json).is_none() {
         return json;
     }
     let mut shown = String::with_capacity(json.len());
