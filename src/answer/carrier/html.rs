@@ -9,7 +9,7 @@ use std::mem::take;
 use std::ops::Range;
 
 use html5gum::{Emitter, State, Tokenizer};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 use crate::examined::looked_at;
 use crate::spelling::layers::without_references;
@@ -79,23 +79,25 @@ pub(crate) fn tokens(page: &[u8]) -> impl Iterator<Item = Token> {
 
 /// The same, parsed as XML: no element has raw text, and `/>` ends each. `None`: no browser parses any of the page so.
 pub(super) fn tokens_as_xml(page: &[u8]) -> Option<impl Iterator<Item = Token>> {
-    let is_in = |sign: &[u8]| memmem::find(page, sign).is_some();
-    // A page with content of another namespace says so by one of these, in any case of letters.
-    let is_mixed = [
-        b"xmlns".as_slice(),
-        b"<?xml",
-        b"<svg",
-        b"<SVG",
-        b"<math",
-        b"<MATH",
-    ]
-    .into_iter()
-    .any(is_in);
     let reader = Reader {
         is_xml: true,
         ..Reader::new(page)
     };
-    is_mixed.then(|| Tokenizer::new_with_emitter(page, reader).flatten())
+    has_other_markup(page).then(|| Tokenizer::new_with_emitter(page, reader).flatten())
+}
+
+/// Whether the page is XML, or has SVG or `MathML` in it.
+fn has_other_markup(page: &[u8]) -> bool {
+    memchr_iter(b'<', page).any(|at| {
+        let tag = page.get(at + 1..).unwrap_or_default();
+        let begins = |name: &[u8]| {
+            let begin = tag.get(..name.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+        };
+        let end = || memchr(b'>', tag).and_then(|end| tag.get(..end));
+        let is_xhtml = || end().is_some_and(|tag| memmem::find(tag, b"xmlns").is_some());
+        begins(b"svg") || begins(b"math") || begins(b"?xml") || begins(b"html") && is_xhtml()
+    })
 }
 
 /// Resolves the character references of a text.
