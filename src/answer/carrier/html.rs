@@ -86,16 +86,24 @@ pub(super) fn tokens_as_xml(page: &[u8]) -> Option<impl Iterator<Item = Token>> 
     has_other_markup(page).then(|| Tokenizer::new_with_emitter(page, reader).flatten())
 }
 
+/// How much of a tag is searched for `xmlns`, in bytes.
+const LONGEST_TAG: usize = 1024;
+
 /// Whether the page is XML, or has SVG or `MathML` in it.
 fn has_other_markup(page: &[u8]) -> bool {
     memchr_iter(b'<', page).any(|at| {
+        // A long tag is not searched as a whole: there may be many that do not end.
         let tag = page.get(at + 1..).unwrap_or_default();
+        let tag = tag.get(..LONGEST_TAG).unwrap_or(tag);
         let begins = |name: &[u8]| {
             let begin = tag.get(..name.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(name))
         };
-        let end = || memchr(b'>', tag).and_then(|end| tag.get(..end));
-        let is_xhtml = || end().is_some_and(|tag| memmem::find(tag, b"xmlns").is_some());
+        let is_xhtml = || {
+            let end = memchr(b'>', tag).unwrap_or(tag.len());
+            let tag = tag.get(..end).unwrap_or_default();
+            memmem::find(tag, b"xmlns").is_some()
+        };
         begins(b"svg") || begins(b"math") || begins(b"?xml") || begins(b"html") && is_xhtml()
     })
 }
