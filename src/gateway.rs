@@ -29,12 +29,14 @@ use arc_swap::ArcSwap;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 
 use crate::clock::{self, Timestamp};
 use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
+use crate::policy::Violation;
 use crate::route::{Misdirection, Misrouted};
 use crate::server::Crowd;
 use crate::server::watch::Watch;
@@ -47,12 +49,15 @@ pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
+use subject::About;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     shared: Arc<Shared>,
     view: ArcSwap<View>,
+    /// Tells that `view` is another one.
+    changed: Notify,
 }
 
 /// The configuration in force, with one worker's connections.
@@ -100,7 +105,11 @@ impl Gateway {
         let open = |site: &Arc<Site>| Arc::new(open(&site.destination));
         let clients = snapshot.sites.iter().map(open).collect();
         let view = ArcSwap::from_pointee(View { snapshot, clients });
-        Self { shared, view }
+        Self {
+            shared,
+            view,
+            changed: Notify::new(),
+        }
     }
 
     /// Switches to the configuration in force. Keeps the connections to destinations that have not changed.
@@ -112,6 +121,7 @@ impl Gateway {
         };
         let clients = snapshot.sites.iter().map(client).collect();
         self.view.store(Arc::new(View { snapshot, clients }));
+        self.changed.notify_waiters();
     }
 
     /// Drops expired records and idle upstream connections, and checks that the system clock is plausible.
@@ -164,7 +174,12 @@ impl Gateway {
                 };
             }
         }
-        let mut response = self.answer(&exchange, endpoint, request).await;
+        let is_open = endpoint == Some(Endpoint::Token) && !request.body.is_all_read();
+        let mut response = if is_open {
+            Box::pin(self.answer_open(&exchange, endpoint, request)).await
+        } else {
+            self.answer(&exchange, endpoint, request).await
+        };
         headers::towards_client(response.headers_mut());
         let (status, took) = (
             response.status().as_u16(),
@@ -177,6 +192,34 @@ impl Gateway {
             response.extensions_mut().insert(Arc::clone(access));
         }
         response
+    }
+
+    /// Answers a token request whose body is longer than the gate reads, and still arrives. When the configuration changes it is
+    /// ended: the rest of the body could be a code that the new rules refuse.
+    async fn answer_open(
+        &self,
+        exchange: &Exchange<'_>,
+        endpoint: Option<Endpoint>,
+        request: received::Received,
+    ) -> Response<Body> {
+        let changed = async {
+            loop {
+                let changed = self.changed.notified();
+                if !std::ptr::eq(Arc::as_ptr(&self.view.load().snapshot), exchange.snapshot) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            response = self.answer(exchange, endpoint, request) => response,
+            () = changed => {
+                let text = "the configuration changed while a long body arrived";
+                let violation = Violation::MalformedRequest(text.to_owned());
+                exchange.refuse(&violation, About::default());
+                reply::token_unavailable(StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
     }
 
     /// Finds out which upstream and which endpoint a request is for.

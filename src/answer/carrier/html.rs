@@ -86,25 +86,23 @@ pub(super) fn tokens_as_xml(page: &[u8]) -> Option<impl Iterator<Item = Token>> 
     has_other_markup(page).then(|| Tokenizer::new_with_emitter(page, reader).flatten())
 }
 
-/// How much of a tag is searched for `xmlns`, in bytes.
-const LONGEST_TAG: usize = 1024;
-
 /// Whether the page is XML, or has SVG or `MathML` in it.
 fn has_other_markup(page: &[u8]) -> bool {
+    let mut is_first = true;
     memchr_iter(b'<', page).any(|at| {
-        // A long tag is not searched as a whole: there may be many that do not end.
         let tag = page.get(at + 1..).unwrap_or_default();
-        let tag = tag.get(..LONGEST_TAG).unwrap_or(tag);
         let begins = |name: &[u8]| {
             let begin = tag.get(..name.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(name))
         };
-        let is_xhtml = || {
+        let is_xhtml = |tag: &[u8]| {
             let end = memchr(b'>', tag).unwrap_or(tag.len());
-            let tag = tag.get(..end).unwrap_or_default();
-            memmem::find(tag, b"xmlns").is_some()
+            memmem::find(tag.get(..end).unwrap_or_default(), b"xmlns").is_some()
         };
-        begins(b"svg") || begins(b"math") || begins(b"?xml") || begins(b"html") && is_xhtml()
+        // A page has one `<html>`: no other tag is searched.
+        let is_root = is_first && begins(b"html");
+        is_first &= !is_root;
+        begins(b"svg") || begins(b"math") || begins(b"?xml") || is_root && is_xhtml(tag)
     })
 }
 

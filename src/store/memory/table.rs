@@ -175,6 +175,21 @@ impl Queue {
         dues.skip(passed).take(limit).copied().collect()
     }
 
+    /// The oldest of each lane, at most `limit`, in the order of their deadlines; they stay.
+    pub(super) fn oldest(&self, limit: usize) -> Vec<Due> {
+        let lanes = self.lanes();
+        let of_lane = |lane: &Lane| {
+            lane.iter()
+                .flatten()
+                .take(limit)
+                .copied()
+                .collect::<Vec<_>>()
+        };
+        let mut oldest: Vec<Due> = lanes.iter().flat_map(of_lane).collect();
+        oldest.sort_by_key(|due| due.deadline);
+        oldest
+    }
+
     /// Takes some out, wherever they are.
     pub(super) fn forget(&self, gone: &[Due]) {
         let mut left = gone.len();

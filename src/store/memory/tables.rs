@@ -286,7 +286,7 @@ fn first<R: Record>(
         });
         found == Some(true)
     };
-    let mut oldest = queue.some(0, LOOKED_AT).into_iter();
+    let mut oldest = queue.oldest(LOOKED_AT).into_iter();
     oldest.find(is_one).map(|due| due.deadline)
 }
 

@@ -371,7 +371,7 @@ fn after_a_shorter_lifetime_expired_records_make_room_behind_older_ones_that_liv
         hold(&store, "client");
     }
     let full = store.hold(Place::Handle, &pending("client"), None);
-    assert_eq!(limit(&full), Some(Limit::Capacity));
+    assert_eq!(full, Err(StoreError::NoRoom(Limit::Capacity, pending_time)));
     clock.advance(pending_time);
     for _ in 1..20 {
         hold(&store, "client");

@@ -111,6 +111,36 @@ fn a_token_request_that_was_held_open_is_judged_by_the_rules_that_came_meanwhile
     }
 }
 
+/// The gate does not read a body that is longer than `form_bytes`, so it cannot judge what is appended.
+#[test]
+fn a_long_token_request_that_is_still_arriving_ends_when_the_configuration_changes() {
+    for before in ["mode = \"off\"", "mode = \"report\"\ncodes = \"upstream\""] {
+        let lax = Config {
+            pkce: before,
+            ..Config::default()
+        };
+        let rig = Rig::with(lax).unguarded();
+        let mut thief = rig.connect();
+        thief.send(
+            format!(
+                "POST /token HTTP/1.1\r\nHost: {HOST}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 300000\r\n\r\nx="
+            )
+            .as_bytes(),
+        );
+        thief.send(&vec![b'x'; 200_000]);
+        rig.upstream
+            .wait_until(|ledger| ledger.iter().any(|seen| seen.path() == "/token"));
+        rig.gate.reload(&Config::default().render(&rig.upstream));
+        let ended = thief.response();
+        assert_eq!(ended.status, 503, "{before}: {ended:?}");
+        assert!(
+            ended.text().contains("temporarily_unavailable"),
+            "{ended:?}"
+        );
+    }
+}
+
 #[test]
 fn connections_to_an_unchanged_upstream_stay_open() {
     let server = "workers = 1";
