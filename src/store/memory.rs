@@ -1,25 +1,25 @@
-//! The store in this process.
+//! The store in the memory of this process.
 //!
-//! - `record`: what is kept of a sign-in, of a code, and of a code that was bound once (a trace); `table`: records by their
-//!   keys, and queues that say when they expire; `tables`: all of them, and making room in them.
-//! - `usage`: how much room there is, for a client and a network, and how many sign-ins a second a network may begin.
-//! - `bind`: the verb with three records.
-//! - `entropy`: random bytes; `sync`: locks and atomics, for which a model checker can step in.
+//! - `record`: sign-ins, bound codes and traces; `table`: maps of records, and queues of their deadlines; `tables`: all tables, and
+//!   how they make room.
+//! - `usage`: the limits for all records, for each client and for each network.
+//! - `bind`: the operation on three records.
+//! - `entropy`: random bytes; `sync`: locks and atomics, which a model checker can replace.
 //!
-//! What a record costs at a million of them is in `docs/src/operations.md`; the `memory` mode of `benches/store.rs` measures it.
+//! `docs/src/operations.md` has the memory that a record takes; the `memory` mode of `benches/store.rs` measures it.
 //!
-//! **Expiry.** A record is over at its deadline, to the millisecond. It is dropped a minute later, so that a late request is
-//! told "expired" and not "unknown"; at capacity it is dropped at once. Two go with each one that is added, and the rest with
-//! [`MemoryStore::sweep`], 64 at a time: nothing ever walks over records that are alive.
+//! **Expiry.** A record expires at its deadline, to the millisecond. It is removed a minute later, so that a late request gets
+//! "expired" and not "unknown"; at a limit it is removed at once. Each added record removes up to two expired ones, and
+//! [`MemoryStore::sweep`] removes the rest, 64 at a time. No operation iterates over live records.
 //!
-//! **Atomicity.** What a verb does to a record it does under the lock of the record; `redeem` judges there, too. `bind` adds
-//! the code while it holds the place of the code's trace, and reads the sign-in while it holds the place of the code: traces,
-//! codes, sign-ins, in this order. A queue is locked last, and never while another one is.
+//! **Atomicity.** An operation reads and changes a record while the record's shard is locked; `redeem` also judges there. `bind`
+//! adds the code while the shard of its trace is locked, and reads the sign-in while the shard of the code is locked: traces,
+//! codes, sign-ins, in this order. Queues are locked last, and one at a time.
 //!
-//! **Traces** say of each raw code to which sign-in it was bound, for longer than the code lives here: it is never bound
-//! to another one (`bind`). There are as many as codes, and they take no room.
+//! **Traces** remember to which sign-in each code was bound, for longer than the code lives here, so that it is never bound to
+//! another one (`bind`). Each bound code has one. They count towards no limit.
 //!
-//! **Tombstones** and conflicts are records whose secrets are wiped. They take their room until they would have expired.
+//! **Tombstones** and conflicts are records whose secrets are wiped. They count towards the limits until they expire.
 
 mod bind;
 mod entropy;
@@ -56,7 +56,7 @@ use tables::Tables;
 
 pub(crate) use entropy::random;
 
-/// How long a sign-in waits for its browser to follow the redirect: seconds for any browser, also a slow one.
+/// How long a sign-in waits for its browser to follow the redirect. Even a slow browser takes seconds only.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
@@ -64,7 +64,7 @@ pub struct MemoryStore {
     key: HandleKey,
     clock: Clock,
     tables: Tables,
-    /// How long the codes are that were bound, as [`CodeLengths`].
+    /// The lengths of all codes that were ever bound, as [`CodeLengths`].
     code_lengths: [AtomicU64; CodeLengths::WORDS],
 }
 
@@ -79,13 +79,13 @@ impl MemoryStore {
         }
     }
 
-    /// Changes what may be kept from now on. Records that are there keep their deadlines; where they are more than there may be
-    /// now, new ones are refused until there are fewer.
+    /// Changes the settings. Existing records keep their deadlines. If there are more than the new limits allow, new ones are
+    /// refused until there is room.
     pub(crate) fn configure(&self, settings: &Settings) {
         self.tables.settings.store(settings.clone().into());
     }
 
-    /// Keeps a new pending authorization that comes from that network.
+    /// Stores a new pending authorization from this network.
     pub fn hold(
         &self,
         place: Place,
@@ -95,7 +95,7 @@ impl MemoryStore {
         let (tables, now) = (&self.tables, self.clock.now());
         let settings = tables.settings.load();
         let meet = |there: &mut SignIn| meet(there, pending, now, now.after(settings.pending));
-        // Before there is room for a new one: a reload needs none.
+        // Checked before the limits: the same request after a reload in the browser needs no room.
         if let Place::Digest(key) = place
             && let Some(Some(held)) = tables.sign_ins.with(key, meet)
         {
@@ -137,14 +137,14 @@ impl MemoryStore {
                 tables.usage.remove(room);
                 match place {
                     Place::Digest(_) => Ok(instead),
-                    // A fresh handle that is there already was not drawn at random.
+                    // A new handle that exists already was not random.
                     Place::Handle | Place::Entry => Err(StoreError::Entropy),
                 }
             }
         }
     }
 
-    /// Reads a pending authorization; it stays. From now on it was followed.
+    /// Reads a pending authorization, and marks its redirect as followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
         let read = self
@@ -159,7 +159,7 @@ impl MemoryStore {
         read.unwrap_or(Pending::Unknown)
     }
 
-    /// Binds a code to the pending authorization under `pending`.
+    /// Binds a code to the pending authorization with the key `pending`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the caller's copy of the code ends here"
@@ -170,7 +170,7 @@ impl MemoryStore {
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        // Before it can be asked for. Most are as long as those before.
+        // Before the code can be looked up. Most codes have a length that is known already.
         let (word, bit) = CodeLengths::place(code.expose().len());
         if let Some(known) = self.code_lengths.get(word)
             && known.load(Ordering::Acquire) & bit == 0
@@ -185,16 +185,16 @@ impl MemoryStore {
         bind::bind(&self.tables, &self.key, pending, new)
     }
 
-    /// How long the codes are that were ever bound here.
+    /// The lengths of all codes that were ever bound here.
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
         CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
-    /// Judges a request by the code under that key, and claims the code for it if it matches, in one step.
+    /// Judges a request by the code with this key, and claims the code for it if it matches, in one step.
     pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         let (tables, now) = (&self.tables, self.clock.now());
-        // Looked for in any case: that a code is there is not to be told by the time.
+        // Always looked up, so that the time does not reveal whether the code exists.
         let traced = tables.traces.with(key, |trace| trace.asked.client);
         let attempts = tables.settings.load().attempts;
         let redeem = |code: &mut Code| redeem_from(code, key, now, attempts, judge);
@@ -206,14 +206,14 @@ impl MemoryStore {
             redeemed
         });
         match (redeemed, traced) {
-            // What is over may be older than the trace.
+            // An expired code may be older than the trace.
             (Some(Redeemed::Expired(_)), Some(owner)) => Redeemed::Expired(owner),
             (Some(redeemed), _) => redeemed,
             (None, owner) => Redeemed::Unknown(owner),
         }
     }
 
-    /// Whose these are or were, as long as they are remembered; in the order of the question.
+    /// Returns the owner of each candidate, in the same order. `None`: unknown or forgotten.
     pub(crate) fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let (tables, now) = (&self.tables, self.clock.now());
         let owner_of = |candidate: &Candidate| match *candidate {
@@ -223,7 +223,7 @@ impl MemoryStore {
                     .owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
             }),
             Candidate::Code(key) => {
-                // Both in any case, as in `redeem`. What is over may be older than the trace.
+                // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
                 let traced = tables.traces.with(key, |trace| trace.asked.owner(false));
                 let found = tables.codes.with(key, |code| {
                     let is_over = code.is_over(now);
@@ -239,7 +239,7 @@ impl MemoryStore {
         candidates.iter().map(owner_of).collect()
     }
 
-    /// Ends a claim. What has expired stays expired, and what has taken its place meanwhile is left alone.
+    /// Ends a claim. An expired code stays expired, and a later code with the same key is not changed.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
         let (key, fence, counts) = (claim.key(), claim.fence(), claim.is_proved());
         drop(claim); // its copy of the code is wiped before anything else happens
@@ -265,20 +265,19 @@ impl MemoryStore {
         });
     }
 
-    /// Kills a pending authorization: a conflict marker stays in its place until it would have expired. Codes that
-    /// were bound before stay what they are.
+    /// Discards a pending authorization: a conflict stays in its place until it expires. Codes that were bound before stay
+    /// bound.
     pub(crate) fn discard(&self, pending: Digest) {
         let now = self.clock.now();
         self.tables.followed(pending, now, SignIn::discard);
     }
 
-    /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is
-    /// for the next time.
+    /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
     pub fn sweep(&self) {
         self.tables.sweep(self.clock.now());
     }
 
-    /// One batch of [`MemoryStore::sweep`]; returns how many deadlines were looked after, zero when nothing is due.
+    /// One batch of [`MemoryStore::sweep`]. Returns the number of deadlines that were due.
     pub fn sweep_batch(&self) -> usize {
         self.tables.sweep_batch(self.clock.now())
     }
@@ -289,7 +288,7 @@ impl MemoryStore {
     }
 }
 
-/// What becomes of a request whose key is that of another sign-in. `None`: that one makes way. `deadline`: of the new one.
+/// Decides about a request with the key of an existing sign-in. `None`: it replaces that one. `deadline`: that of the new one.
 fn meet(
     there: &mut SignIn,
     pending: &PendingAuthorization,
@@ -303,10 +302,9 @@ fn meet(
         if there.is_of(pending) {
             return Some(Held::Again);
         }
-        // A sign-in that has yielded its code is no longer waited for: a user who signs in again under the same values, because
-        // the client has one state for all, takes its place. The code stays bound to what it was bound to.
-        // (Not within one millisecond: by its deadline one use of these values is told from the next.)
-        // And not where a stranger may know the values: with the browser's cookie among them only the user's browser does.
+        // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
+        // sign-ins. The code stays bound. Not within one millisecond, because the deadline distinguishes the two. And only with
+        // the browser's cookie, because another person may know the other values.
         if codes > 0 && there.deadline < deadline && pending.browser.is_some() {
             return None;
         }
@@ -351,7 +349,7 @@ fn redeem_from(
     }
 }
 
-/// Numbers only: records are full of secrets.
+/// Prints numbers only, because records contain secrets.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MemoryStore")

@@ -1,12 +1,12 @@
-//! Binding a code: the one verb that concerns more than one record.
+//! Binding a code, the only operation on more than one record.
 //!
-//! A raw code is bound to one sign-in, ever: an attacker that gets another user's code into an answer to its own sign-in must not
-//! have it bound there too. So each raw code leaves a trace, under its digest: to which sign-in it was bound. The trace
-//! lives for `pending` + `code`, because codes may live longer at the upstream than here (RFC 6749, section 4.1.2
-//! recommends ten minutes at most), and for so long the same sign-in may yield the code again, which then lives on.
+//! A code is bound to one sign-in only: an attacker who injects another user's code into an answer to their own sign-in must
+//! not get it bound there, too. So each code leaves a trace with its digest as the key, which remembers the sign-in. The trace lives for
+//! `pending` + `code`, because a code may be valid at the upstream for longer than here (RFC 6749 section 4.1.2 recommends ten
+//! minutes at most). Meanwhile the same sign-in may yield the code again, which extends its life.
 //!
-//! Locks: the place of the trace is held while the code is added, and the place of the code while the sign-in is read and counts:
-//! traces, codes, sign-ins, in this order.
+//! Locks: the shard of the trace is locked while the code is added, and the shard of the code while the sign-in is read and
+//! counted: traces, codes, sign-ins, in this order.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::oauth::{AuthorizationCode, Digest};
 use crate::store::operations::{Bound, Place, StoreError};
 use crate::store::settings::Limit;
 
-/// A code that is to be bound.
+/// A code to bind.
 #[derive(Clone, Copy)]
 pub(super) struct New<'n> {
     pub(super) code: &'n AuthorizationCode,
@@ -30,13 +30,13 @@ pub(super) struct New<'n> {
 
 /// Why a code leaves no new trace.
 enum Stop {
-    /// It has one: it was bound to this sign-in before.
+    /// It has a trace already: it was bound to this sign-in before.
     Again,
-    /// It is not bound.
+    /// The code is not bound.
     Not(Result<Bound, StoreError>),
 }
 
-/// Binds a code to the sign-in under `pending`; `key` makes its handle.
+/// Binds a code to the sign-in with the key `pending`. `key` signs its handle.
 pub(super) fn bind(
     tables: &Tables,
     key: &HandleKey,
@@ -62,7 +62,7 @@ pub(super) fn bind(
         if there.is_over(now) {
             None
         } else if there.sign_in == sign_in.name() {
-            // It must not end before the code: after a reload with longer lifetimes that one lives on.
+            // The trace must outlive the code, which lives longer after a reload with a longer lifetime.
             if there.deadline < lives_until {
                 there.deadline = lives_until;
                 tables.queues.traces.push(raw, lives_until);
@@ -97,7 +97,7 @@ pub(super) fn bind(
     }
 }
 
-/// Adds the code where it is to be found. `again`: the same sign-in has yielded it before.
+/// Adds the record of the code. `again`: the same sign-in has yielded this code before.
 fn add(
     tables: &Tables,
     key: &HandleKey,
@@ -127,7 +127,7 @@ fn add(
         let origin = take(tables, sign_in, new.now).map_err(|instead| Stop::Not(Ok(instead)))?;
         let asked = Arc::clone(&origin.asked);
         let code = Code::new(new.code, origin, new.now.after(settings.code));
-        // A code that nobody redeems makes room when it expires.
+        // There is room when the oldest code has expired, redeemed or not.
         let refuse = |met| match met {
             Met::Limit(limit) => tables.refuse(limit, settings.code),
             Met::Rate(wait) => tables.refuse(Limit::Rate, wait),
@@ -148,7 +148,7 @@ fn add(
     Ok((bound, asked))
 }
 
-/// Counts a code of the sign-in. `Err`: it may not have one.
+/// Counts a code of the sign-in. `Err`: it may not have another one.
 fn take(tables: &Tables, of: SignInUse, now: Timestamp) -> Result<Origin, Bound> {
     let taken = tables
         .sign_ins

@@ -1,4 +1,4 @@
-//! What the store keeps of a sign-in, of a code, and of a code that was bound once.
+//! The three kinds of records: sign-ins, bound codes, and traces, which remember to which sign-in a code was bound.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
@@ -16,13 +16,13 @@ use crate::store::operations::Owner;
 
 /// A record of one of the store's tables.
 pub(super) trait Record {
-    /// From this moment on the record counts as expired.
+    /// The record counts as expired from this time on.
     fn deadline(&self) -> Timestamp;
 
-    /// The room that it takes as long as it exists. `None`: it takes none.
+    /// The room that the record takes as long as it exists. `None`: it takes no room.
     fn room(&self) -> Option<Room>;
 
-    /// Which number counts it. `None`: the length of its table does.
+    /// The counter that includes this record. `None`: only the length of its table does.
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize>;
 
     /// Memory outside the record itself, in bytes.
@@ -37,7 +37,7 @@ pub(super) trait Record {
 pub(super) struct SignIn {
     pub(super) deadline: Timestamp,
     pub(super) stage: Stage,
-    /// How much room it takes.
+    /// See [`weight`].
     weight: u32,
     network: NetworkName,
     pub(super) asked: Arc<Asked>,
@@ -50,9 +50,9 @@ pub(super) struct SignIn {
 pub(super) enum Stage {
     /// The browser has not followed the redirect to it yet ([`crate::store::Place::Entry`]).
     Unfollowed,
-    /// It waits for codes, and has got that many.
+    /// Waits for codes from the upstream. `codes`: those bound so far.
     Waiting { codes: u8 },
-    /// Different requests came under one key, or the request turned out not to be trustworthy. Its secrets are wiped.
+    /// Two different requests had the same key, or the sign-in was discarded. Its secrets are wiped.
     Conflict,
 }
 
@@ -113,7 +113,7 @@ impl SignIn {
         }
     }
 
-    /// Whether it is the same request as another one: a reload.
+    /// Whether `pending` is the same request once more, after a reload in the browser.
     pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
         let asked = (self.asked.client, self.asked.redirect);
         self.challenge == pending.challenge && asked == (pending.client, pending.redirect)
@@ -123,7 +123,7 @@ impl SignIn {
         matches!(self.stage, Stage::Waiting { .. }) && !self.is_over(now)
     }
 
-    /// Wipes everything but what names the record.
+    /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.wipe();
         self.stage = Stage::Conflict;
@@ -160,21 +160,21 @@ impl Record for SignIn {
     }
 }
 
-/// A client's state is often a CSRF token.
+/// Wipes the client's state, which is often a CSRF token.
 impl Drop for SignIn {
     fn drop(&mut self) {
         self.wipe();
     }
 }
 
-/// What a code takes over from its sign-in, which it may outlive.
+/// The data that a code copies from its sign-in, because it may outlive the sign-in.
 pub(super) struct Origin {
     pub(super) asked: Arc<Asked>,
     pub(super) challenge: Option<CodeChallenge>,
     pub(super) network: NetworkName,
 }
 
-/// A code, or what is left of it.
+/// A bound code, or the tombstone of one.
 pub(super) struct Code {
     pub(super) deadline: Timestamp,
     pub(super) asked: Arc<Asked>,
@@ -182,12 +182,12 @@ pub(super) struct Code {
     /// Wiped when it is dropped. `None`: redeemed or burnt.
     raw: Option<AuthorizationCode>,
     network: NetworkName,
-    /// How much room it takes.
+    /// See [`weight`].
     weight: u8,
     pub(super) fate: Fate,
-    /// Wrong verifiers so far.
+    /// The number of wrong verifiers.
     pub(super) attempts: u8,
-    /// Releases so far of requests that had brought the verifier.
+    /// The number of releases after a correct verifier.
     pub(super) releases: u8,
 }
 
@@ -236,13 +236,13 @@ impl Code {
         })
     }
 
-    /// Wipes the code. The record stays, so that a replay is told from an unknown code.
+    /// Wipes the code. The record stays as a tombstone, so that a replay is distinguished from an unknown code.
     pub(super) fn bury(&mut self, fate: Fate) {
         self.fate = fate;
         (self.raw, self.challenge) = (None, None);
     }
 
-    /// Tells the claim of this code from that of a later one under the same key, whose deadline is another one.
+    /// Distinguishes claims of this code from claims of a later code with the same key, which has a later deadline.
     pub(super) fn fence(&self) -> u64 {
         self.deadline.as_millis()
     }
@@ -254,7 +254,7 @@ impl Record for Code {
     }
 
     fn room(&self) -> Option<Room> {
-        // A client's share is of sign-ins: the codes of some must not keep others from beginning.
+        // Only sign-ins count towards a client's share, so that codes cannot prevent new sign-ins.
         Some(Room {
             weight: self.weight.into(),
             client: None,
@@ -272,7 +272,7 @@ impl Record for Code {
     }
 }
 
-/// To which sign-in a raw code was bound.
+/// Remembers to which sign-in an upstream's code was bound.
 pub(super) struct Trace {
     pub(super) deadline: Timestamp,
     pub(super) asked: Arc<Asked>,
@@ -298,7 +298,7 @@ impl Record for Trace {
     }
 }
 
-/// One use of the key of a sign-in: under values that a client chooses the next sign-in has the same key, and a later deadline.
+/// Identifies a sign-in. With `codes = "upstream"` a later sign-in can have the same key; its deadline is later.
 #[derive(Clone, Copy)]
 pub(super) struct SignInUse {
     pub(super) key: Digest,
@@ -306,7 +306,7 @@ pub(super) struct SignInUse {
 }
 
 impl SignInUse {
-    /// Both in one, because there are more traces than anything else.
+    /// Key and deadline in 16 bytes: traces are the most numerous records.
     pub(super) fn name(self) -> Digest {
         let key = u128::from_le_bytes(*self.key.as_bytes());
         let name = key ^ u128::from(self.deadline.as_millis());
@@ -321,7 +321,7 @@ fn plain(challenge: Option<&CodeChallenge>) -> usize {
     }
 }
 
-/// What all sign-ins of one application have in common.
+/// The parameters that all sign-ins of one application share.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) client: Digest,
@@ -352,15 +352,15 @@ impl From<&PendingAuthorization> for Asked {
     }
 }
 
-/// What applications ask for, kept once: it is as large as the rest of a sign-in.
+/// Stores equal [`Asked`] values once, because each is as large as the rest of a sign-in.
 #[derive(Default)]
 pub(super) struct Applications(RwLock<HashSet<Arc<Asked>, RandomState>>);
 
 impl Applications {
-    /// How many are shared. More than that many invented clients carry their own copies, which costs them memory alone.
+    /// The maximum number of shared values. Sign-ins of further clients have their own copies, which costs memory only.
     const LIMIT: usize = 3584;
 
-    /// What is asked for, shared with the other sign-ins that ask for the same.
+    /// Returns the shared value for a request.
     pub(super) fn share(&self, pending: &PendingAuthorization) -> Arc<Asked> {
         let asked = Asked::from(pending);
         let full = {
@@ -378,7 +378,7 @@ impl Applications {
         asked
     }
 
-    /// Forgets those without sign-ins when there are many.
+    /// Removes values that no record uses, if there are many.
     pub(super) fn shrink(&self) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= Self::LIMIT / 2 {
@@ -386,7 +386,7 @@ impl Applications {
         }
     }
 
-    /// Memory, in bytes, where that many clients have sign-ins: those that are not shared included.
+    /// Memory in bytes, values that are not shared included. `clients`: the number of clients with sign-ins.
     pub(super) fn bytes(&self, clients: usize) -> usize {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.len().max(clients) * (size_of::<Asked>() + 2 * size_of::<usize>())

@@ -14,5 +14,5 @@ pub(super) use map::{DashMap, Entry};
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock, atomic};
 
-/// Of each map. A model checker sees more when threads meet.
+/// Shards of each map. One for the model checker, so that threads contend.
 pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };

@@ -1,7 +1,7 @@
-//! Records by their keys, and queues that say when they expire.
+//! Maps of records, and queues of their deadlines.
 //!
-//! A record is read and changed under the lock of its shard of the map. Keys can be chosen: in `codes = "upstream"` they are
-//! digests of values that a client sends. The map's hash is keyed at random, so that chosen keys spread like others.
+//! A record is read and changed under the lock of its shard of the map. With `codes = "upstream"` an attacker can choose keys,
+//! which are digests of values in requests. The map uses a randomly keyed hash, so that chosen keys do not collide.
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -14,10 +14,10 @@ use super::sync::{DashMap, Entry, Mutex, MutexGuard, SHARDS};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
-/// A slot of the map and the byte that the map adds to it.
+/// The size of a slot of the map, with the byte of metadata.
 const SLOT: usize = size_of::<(Digest, usize)>() + 1;
 
-/// Records of one kind. Boxed, because a map keeps half of its slots empty.
+/// Records of one kind. They are boxed, because up to half of the map's slots are empty.
 pub(super) struct Table<R> {
     records: DashMap<Digest, Box<R>, RandomState>,
     /// Memory of the records, in bytes.
@@ -32,14 +32,14 @@ impl<R: Record> Table<R> {
         }
     }
 
-    /// Reads or changes the record under a key, and no other thread does at the same time.
+    /// Reads or changes the record with this key, while its shard is locked.
     pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut R) -> T) -> Option<T> {
         let mut record = self.records.get_mut(&key)?;
         Some(self.change(&mut record, f))
     }
 
-    /// Adds a record, atomically with what is decided about the one under the same key (`met`; `None` replaces it), and with
-    /// what has to be true elsewhere (`make`). Neither may use this table. Returns the record that was replaced.
+    /// Adds the record that `make` returns, while the shard is locked. If there is a record with this key already, `met` decides:
+    /// `None` replaces it, `Some` ends with that error. Neither may use this table. Returns the replaced record.
     pub(super) fn add<T>(
         &self,
         queue: &Queue,
@@ -66,14 +66,14 @@ impl<R: Record> Table<R> {
         Ok(replaced.inspect(|record| self.discount(record)))
     }
 
-    /// Drops the record under a key if it `goes`.
+    /// Removes the record with this key if `goes` returns true.
     pub(super) fn remove_if(&self, key: Digest, goes: impl FnOnce(&R) -> bool) -> Option<Box<R>> {
         let (_, removed) = self.records.remove_if(&key, |_, record| goes(record))?;
         self.discount(&removed);
         Some(removed)
     }
 
-    /// Gives memory of the map back after a flood. Only when few records are left, so that it is done quickly.
+    /// Frees memory of the map after a flood. Only if few records are left, so that it is quick.
     pub(super) fn shrink(&self) {
         if self.records.capacity() > 64 * SHARDS && self.len() < self.records.capacity() / 16 {
             self.records.shrink_to_fit();
@@ -90,7 +90,7 @@ impl<R: Record> Table<R> {
         self.records.capacity() * 8 / 7 * SLOT + self.bytes.load(Ordering::Relaxed)
     }
 
-    /// What a change wipes is free at once.
+    /// Changes a record and updates the memory count.
     fn change<T>(&self, record: &mut R, change: impl FnOnce(&mut R) -> T) -> T {
         let before = bytes(record);
         let answer = change(record);
@@ -108,16 +108,16 @@ fn bytes<R: Record>(record: &R) -> usize {
     size_of::<R>() + record.texts().next_multiple_of(16)
 }
 
-/// When which records expire. Records that live equally long come in the order of their deadlines. After a reload with a shorter
-/// lifetime they do not: each lane is in order, and there are as many as there are lifetimes in use. A record that has got
-/// another deadline meanwhile, or is gone, is passed over when its old deadline comes up.
+/// The deadlines of records. Records with equal lifetimes are added in the order of their deadlines. After a reload with a shorter
+/// lifetime they are not, so there is a lane for each lifetime in use, and each lane is in order. An entry is ignored if its
+/// record has been removed or has another deadline by then.
 #[derive(Default)]
 pub(super) struct Queue(Mutex<Vec<Lane>>);
 
-/// In chunks: a queue that grows as a whole would copy all of itself.
+/// In chunks, so that growing does not copy the whole queue.
 type Lane = VecDeque<VecDeque<Due>>;
 
-/// The key of a record and its deadline, which together name one record.
+/// The key and the deadline of a record, which together identify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) key: Digest,
@@ -149,7 +149,7 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest out, at most `limit`, whose deadlines are not after `until`.
+    /// Removes and returns up to `limit` entries with deadlines up to `until`.
     pub(super) fn take(&self, limit: usize, until: Timestamp) -> Vec<Due> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes();
@@ -168,14 +168,14 @@ impl Queue {
         taken
     }
 
-    /// Some of the oldest, after so many that are passed over; they stay.
+    /// Returns `limit` entries after the first `passed`, without removing them.
     pub(super) fn some(&self, passed: usize, limit: usize) -> Vec<Due> {
         let lanes = self.lanes();
         let dues = lanes.iter().flatten().flatten();
         dues.skip(passed).take(limit).copied().collect()
     }
 
-    /// The oldest of each lane, at most `limit`, in the order of their deadlines; they stay.
+    /// Returns the first `limit` entries of each lane in the order of their deadlines, without removing them.
     pub(super) fn oldest(&self, limit: usize) -> Vec<Due> {
         let lanes = self.lanes();
         let of_lane = |lane: &Lane| {
@@ -190,7 +190,7 @@ impl Queue {
         oldest
     }
 
-    /// Takes some out, wherever they are.
+    /// Removes these entries.
     pub(super) fn forget(&self, gone: &[Due]) {
         let mut left = gone.len();
         for lane in self.lanes().iter_mut() {
@@ -217,7 +217,7 @@ impl Queue {
     }
 
     fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
-        // Nothing panics while it holds this lock; if it did, the queue would still be a queue.
+        // No code panics while it holds this lock, and a poisoned queue would still be valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

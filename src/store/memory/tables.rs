@@ -1,5 +1,5 @@
-//! The tables with their queues, and the room in them: dropping what is over, the oldest first; and evicting sign-ins that were
-//! begun and never continued.
+//! The tables and their queues. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never
+//! followed.
 
 use std::time::Duration;
 
@@ -14,31 +14,29 @@ use crate::oauth::Digest;
 use crate::store::operations::{Statistics, StoreError};
 use crate::store::settings::{Limit, Settings};
 
-/// How long an expired record stays, so that it can be told from one that never was.
+/// How long an expired record stays, so that it is reported as expired and not as unknown.
 pub(super) const GRACE: Duration = Duration::from_mins(1);
 
-/// How many records are dropped at once.
+/// The number of records that are removed at once.
 const BATCH: usize = 64;
 
-/// How many records of the same kind are dropped with each one that is added: more than one, so that a store under load gets
-/// rid of a backlog by itself.
+/// The number of expired records that are removed with each added one: more than one, so that a backlog shrinks under load.
 const PER_ADDITION: usize = 2;
 
-/// How many records one sweep drops: a few milliseconds' worth, since it runs beside requests.
+/// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
 const PER_SWEEP: usize = 32 * 1024;
 
-/// How many sign-ins whose redirect was not followed are evicted at once: no more than are needed, or some of those whose browser
-/// is about to follow it.
+/// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
 const EVICTED: usize = 4;
 
-/// How many records are looked at for one of the same holder.
+/// The number of records that are examined to find one of the same client or network.
 const LOOKED_AT: usize = 128;
 
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) sign_ins: Table<SignIn>,
     pub(super) codes: Table<Code>,
-    /// Under the digests of raw codes.
+    /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
     pub(super) queues: Queues,
     pub(super) applications: Applications,
@@ -46,15 +44,15 @@ pub(super) struct Tables {
     pub(super) counts: Counts,
 }
 
-/// One for each lifetime.
+/// The deadlines of each kind of record.
 #[derive(Default)]
 pub(super) struct Queues {
-    /// Of sign-ins whose redirect has not been followed.
+    /// Sign-ins whose redirect has not been followed.
     pub(super) unfollowed: Queue,
     pub(super) sign_ins: Queue,
     pub(super) codes: Queue,
     pub(super) traces: Queue,
-    /// Where the next sign-in is looked for that may be evicted.
+    /// The position in `unfollowed` at which the next search for a sign-in to evict begins.
     evicting: AtomicUsize,
 }
 
@@ -72,8 +70,8 @@ impl Tables {
         }
     }
 
-    /// Counts a new sign-in. At capacity, what has expired makes room at once; and then those sign-ins that were never
-    /// continued, the oldest first: where a share is used up, those of its holder alone.
+    /// Counts a new sign-in. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed.
+    /// For the share of a client or network, only its own sign-ins are evicted.
     pub(super) fn make_room(
         &self,
         room: Room,
@@ -97,7 +95,7 @@ impl Tables {
         StoreError::NoRoom(limit, wait)
     }
 
-    /// Reads or changes a sign-in, whose redirect is followed now if it was not before: then it lives on.
+    /// Reads or changes a sign-in, and marks its redirect as followed, which extends its lifetime.
     pub(super) fn followed<T>(
         &self,
         key: Digest,
@@ -115,7 +113,7 @@ impl Tables {
         })
     }
 
-    /// Drops what expired a minute ago: a few milliseconds' work at most, in small batches. What is left over is for the next time.
+    /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
     pub(super) fn sweep(&self, now: Timestamp) {
         let mut dropped = 0;
         while dropped < PER_SWEEP {
@@ -131,7 +129,7 @@ impl Tables {
         self.applications.shrink();
     }
 
-    /// One batch of a sweep; returns how many deadlines were looked after, zero when nothing is due.
+    /// One batch of a sweep. Returns the number of deadlines that were due.
     pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
         let until = before_grace(now);
         match self.drop_with_room(until) {
@@ -140,12 +138,12 @@ impl Tables {
         }
     }
 
-    /// Drops what is due of the kind of a record that was just added.
+    /// Removes a few expired records of the kind that was just added.
     pub(super) fn drop_some<R: Record>(&self, queue: &Queue, table: &Table<R>, now: Timestamp) {
         self.drop_due(queue, table, PER_ADDITION, before_grace(now));
     }
 
-    /// A record is gone: it takes no room any more.
+    /// Gives back the room of a removed record.
     pub(super) fn account_for(&self, record: &impl Record) {
         if let Some(room) = record.room() {
             self.usage.remove(room);
@@ -155,7 +153,7 @@ impl Tables {
         }
     }
 
-    /// A batch of those records whose end makes room.
+    /// Removes a batch of expired sign-ins or codes. Returns the number of deadlines that were due.
     fn drop_with_room(&self, until: Timestamp) -> usize {
         let Queues {
             unfollowed,
@@ -188,8 +186,8 @@ impl Tables {
         due.len()
     }
 
-    /// Whether there was a sign-in to evict. Where a share is used up, those of others may be in front: each attempt looks at the
-    /// next ones.
+    /// Evicts sign-ins, and returns whether there were any. If a share is used up, many sign-ins of others may precede its own, so
+    /// each attempt examines the next ones.
     fn evict(&self, limit: Limit, room: Room) -> bool {
         let queue = &self.queues.unfollowed;
         let place = &self.queues.evicting;
@@ -226,7 +224,7 @@ impl Tables {
         evicted > 0
     }
 
-    /// How long it takes until there is room for more of that holder's.
+    /// The time until there is room for another sign-in like this one.
     fn wait(&self, limit: Limit, room: Room, settings: &Settings, now: Timestamp) -> Duration {
         let Queues {
             unfollowed,
@@ -239,7 +237,7 @@ impl Tables {
             first(sign_ins, &self.sign_ins, limit, room),
             first(codes, &self.codes, limit, room),
         ];
-        // When none of the oldest is the holder's, it is known when all records are over.
+        // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
         let first = first.into_iter().flatten().min();
         first.map_or(settings.pending, |first| first.since(now))
     }
@@ -273,7 +271,7 @@ impl Tables {
     }
 }
 
-/// The first deadline among the oldest records that take room of what is used up.
+/// The first deadline among the oldest records that count towards the limit.
 fn first<R: Record>(
     queue: &Queue,
     table: &Table<R>,
@@ -290,7 +288,7 @@ fn first<R: Record>(
     oldest.find(is_one).map(|due| due.deadline)
 }
 
-/// Whether a record takes room of what is used up.
+/// Whether a record counts towards the limit that `room` meets.
 fn counts(limit: Limit, room: Room, record: &impl Record) -> bool {
     let Some(of) = record.room() else {
         return false;

@@ -1,12 +1,12 @@
-//! How much room sign-ins and codes take, whose it is, and how much there may be.
+//! Limits: how many records there may be in total, for each client and for each network.
 //!
-//! A record counts as one for each begun [`UNIT`] bytes: the client's state and the upstream's code are kept as they came, and
-//! long ones must not cost more memory than the capacity promises.
+//! A record counts once for each [`UNIT`] bytes or part of them. States and codes are stored unchanged, and long ones must not take
+//! more memory than the capacity allows.
 //!
-//! A new sign-in is refused at the capacity, at a client's share of it, at a network's, and when a network begins too many a
-//! second. Codes count against the capacity and the network's share, and are refused only at [`WITH_CODES`] times either: the
-//! sign-in that they complete was let in when it began, and a flood of other requests must not undo it. That is more than
-//! sign-ins need, with codes of a kilobyte each, because a code lives for a third of the time of a sign-in.
+//! A new sign-in is refused if the capacity, the share of its client or the share of its network is used up, or if the network
+//! begins too many sign-ins per second. Codes count towards the capacity and the share of the network, but are refused only at
+//! [`WITH_CODES`] times these: their sign-in was admitted, and a flood of other requests must not stop it. That is enough even
+//! with codes of a kilobyte, because a code lives for a third of the time of a sign-in.
 
 use std::hash::BuildHasher as _;
 use std::time::Duration;
@@ -20,26 +20,26 @@ use crate::network::Network;
 use crate::oauth::Digest;
 use crate::store::settings::{Limit, Settings};
 
-/// Bytes of a record that count as one.
+/// Bytes that count as one record.
 const UNIT: usize = 256;
 
-/// How many times the capacity, and a network's share of it, there may be together with the codes.
+/// Sign-ins and codes together may use this many times the capacity, and the share of a network.
 const WITH_CODES: usize = 3;
 
-/// How many seconds' worth of sign-ins a network may begin at once: a class of students, an office in the morning.
+/// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
 const BURST: Duration = Duration::from_secs(10);
 
-/// As how many records one of that many bytes counts.
+/// The number of records that a record of this size counts as.
 pub(super) fn weight(bytes: usize) -> usize {
     1 + bytes.saturating_sub(1) / UNIT
 }
 
-/// Four bytes of a keyed hash of a network, or zero. Networks that meet in one name, by chance only, share one share.
+/// Four bytes of a keyed hash of a network, or zero. Networks with equal hashes have one share together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NetworkName(u32);
 
 impl NetworkName {
-    /// The name of sign-ins whose network is not known: they have no share.
+    /// Sign-ins from an unknown network, which count towards no share.
     const NONE: Self = Self(0);
 }
 
@@ -47,7 +47,7 @@ impl NetworkName {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     pub(super) weight: usize,
-    /// `None`: it counts for no client.
+    /// `None`: it counts towards no client's share.
     pub(super) client: Option<Digest>,
     pub(super) network: NetworkName,
 }
@@ -58,32 +58,32 @@ enum Holder {
     Network(NetworkName),
 }
 
-/// What one holder has.
+/// The records of one client or network.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
     weight: usize,
-    /// Of a network: when as many sign-ins as have begun would have begun at the rate that is allowed, in microseconds (the
-    /// generic cell rate algorithm: one number says how much of the burst is used up).
+    /// For a network, the theoretical arrival time of the generic cell rate algorithm, in microseconds: the time at which its
+    /// sign-ins would have begun at the allowed rate. It says how much of the burst is used up.
     due: u64,
 }
 
-/// What a new record would exceed.
+/// The limit that a new record would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
-    /// How many there may be.
+    /// A number of records.
     Limit(Limit),
-    /// How many sign-ins a network may begin a second; the next one after that time.
+    /// The rate of sign-ins of the network. The next one is possible after this time.
     Rate(Duration),
 }
 
 pub(super) struct Usage {
-    /// Weights of all sign-ins and codes.
+    /// The sum of the weights of all sign-ins and codes.
     total: AtomicUsize,
     shares: DashMap<Holder, Share, RandomState>,
     names: RandomState,
 }
 
-/// What [`crate::store::Statistics`] tells besides how long the tables are.
+/// Counters for [`crate::store::Statistics`]; the other numbers are the lengths of tables.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) unfollowed: AtomicUsize,
@@ -108,13 +108,13 @@ impl Usage {
         })
     }
 
-    /// Counts a new sign-in, before it is there: whatever drops a record must find it counted.
+    /// Counts a new sign-in. Call it before adding the record, because removing a record subtracts it.
     pub(super) fn begin(&self, room: Room, settings: &Settings, now: Timestamp) -> Result<(), Met> {
         let interval = 1_000_000 / u64::from(settings.network_rate.max(1));
         self.add(room, 1, settings, interval, now)
     }
 
-    /// Counts a new code of a sign-in that was let in.
+    /// Counts a new code of an admitted sign-in. Call it before adding the record.
     pub(super) fn add_code(
         &self,
         room: Room,
@@ -124,7 +124,7 @@ impl Usage {
         self.add(room, WITH_CODES, settings, 0, now)
     }
 
-    /// A record is gone, or was not added.
+    /// Subtracts a record that was removed, or not added.
     pub(super) fn remove(&self, room: Room) {
         self.total.fetch_sub(room.weight, Ordering::Relaxed);
         self.leave(Holder::Network(room.network), room.weight, 0);
@@ -133,7 +133,7 @@ impl Usage {
         }
     }
 
-    /// Gives memory back after a flood of clients and networks.
+    /// Frees memory after a flood of clients and networks.
     pub(super) fn shrink(&self) {
         if self.shares.capacity() > 4096 && self.holders() < self.shares.capacity() / 16 {
             self.shares.shrink_to_fit();
@@ -145,12 +145,12 @@ impl Usage {
         self.shares.capacity() * 8 / 7 * (size_of::<(Holder, Share)>() + 1)
     }
 
-    /// How many clients and networks have records.
+    /// The number of clients and networks that have records.
     pub(super) fn holders(&self) -> usize {
         self.shares.len()
     }
 
-    /// Counts a record, unless there are too many: so many `times` the capacity, and a network's share of it.
+    /// Counts a record, unless it would exceed `times` the capacity or the network's share, or the client's share.
     fn add(
         &self,
         room: Room,
@@ -165,10 +165,10 @@ impl Usage {
         let now = now.as_millis().saturating_mul(1000);
         let network = Holder::Network(network);
         let share = settings.network_share().saturating_mul(times);
-        // Before anything is evicted for it: a network that begins too many must not drive out others.
+        // Checked first, before other sign-ins are evicted for it: a network with too many must not evict those of others.
         self.join(network, weight, share, interval, now)?;
         let capacity = settings.capacity.saturating_mul(times);
-        // The last record may be a heavy one: room for it alone would be asked for in vain again and again.
+        // The last record may exceed the capacity: otherwise a heavy one would never find room.
         let more = |total| (total < capacity).then_some(total + weight);
         let total = &self.total;
         let relaxed = Ordering::Relaxed;
@@ -184,7 +184,8 @@ impl Usage {
         })
     }
 
-    /// One more record of a holder. `interval`: the time between two sign-ins of a network, in microseconds, as `now` is.
+    /// Counts one more record of a client or network. `interval`: the time between two sign-ins of a network. Times are in
+    /// microseconds.
     fn join(
         &self,
         holder: Holder,
@@ -211,12 +212,12 @@ impl Usage {
             early => Met::Rate(Duration::from_micros(early)),
         };
         drop(has);
-        // A holder that was refused its first record is not remembered.
+        // Do not remember a holder whose first record is refused.
         self.leave(holder, 0, 0);
         Err(met)
     }
 
-    /// A holder without records is forgotten.
+    /// Subtracts a record of a client or network, and forgets it if it has no other.
     fn leave(&self, holder: Holder, weight: usize, interval: u64) {
         self.shares.remove_if_mut(&holder, |_, has| {
             has.weight = has.weight.saturating_sub(weight);

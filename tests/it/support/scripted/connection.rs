@@ -62,12 +62,28 @@ fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) ->
         }
         Act::Feed(feed) => {
             let feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
-            for piece in feed.iter() {
+            let mut pieces = feed.iter();
+            if let Some(first) = pieces.next() {
+                reader.stream.write_all(&that_closes(first)).ok()?;
+            }
+            for piece in pieces {
                 reader.stream.write_all(&piece).ok()?;
             }
             Some(Then::Close)
         }
     }
+}
+
+/// The beginning of an answer after which the connection closes, and says so. Otherwise the gate may send the next request on it.
+fn that_closes(mut begin: Vec<u8>) -> Vec<u8> {
+    const CLOSE: &[u8] = b"Connection: close\r\n";
+    let status_line = begin.windows(2).position(|two| two == b"\r\n");
+    if begin.starts_with(b"HTTP/1.1 ")
+        && let Some(end) = status_line
+    {
+        begin.splice(end + 2..end + 2, CLOSE.iter().copied());
+    }
+    begin
 }
 
 struct Reader {
