@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, HandleKey, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
 use crate::store::operations::{Bound, Place, StoreError};
-use crate::store::settings::Limit;
+use crate::store::settings::{Limit, Settings};
 
 /// A code to bind.
 #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ pub(super) fn bind(
     };
     let mut bound = Ok(Bound::Unknown);
     let make = || {
-        let (new, asked) = add(tables, key, sign_in, new, false)?;
+        let (new, asked) = add(tables, &settings, key, sign_in, new, false)?;
         bound = Ok(new);
         Ok(Trace {
             deadline,
@@ -89,7 +89,7 @@ pub(super) fn bind(
             bound
         }
         Err(Stop::Not(answer)) => answer,
-        Err(Stop::Again) => match add(tables, key, sign_in, new, true) {
+        Err(Stop::Again) => match add(tables, &settings, key, sign_in, new, true) {
             Ok((bound, _)) => Ok(bound),
             Err(Stop::Not(answer)) => answer,
             Err(Stop::Again) => Ok(Bound::Unknown),
@@ -100,6 +100,7 @@ pub(super) fn bind(
 /// Adds the record of the code. `again`: the same sign-in has yielded this code before.
 fn add(
     tables: &Tables,
+    settings: &Settings,
     key: &HandleKey,
     sign_in: SignInUse,
     new: New<'_>,
@@ -113,7 +114,6 @@ fn add(
             (handle.digest(), Bound::Handle(handle))
         }
     };
-    let settings = tables.settings.load();
     let mut of = None;
     let met = |there: &mut Code| {
         let instead = if again {
@@ -133,7 +133,7 @@ fn add(
             Met::Rate(wait) => tables.refuse(Limit::Rate, wait),
         };
         if let Some(room) = code.room() {
-            let counted = tables.usage.add_code(room, &settings, new.now);
+            let counted = tables.usage.add_code(room, settings, new.now);
             counted.map_err(|met| Stop::Not(Err(refuse(met))))?;
         }
         of = Some(asked);

@@ -153,18 +153,24 @@ impl Queue {
     pub(super) fn take(&self, limit: usize, until: Timestamp) -> Vec<Due> {
         let mut taken = Vec::new();
         let mut lanes = self.lanes();
+        let mut is_emptied = false;
         for lane in lanes.iter_mut() {
             while taken.len() < limit
                 && let Some(chunk) = lane.front_mut()
             {
                 match chunk.pop_front_if(|due| due.deadline <= until) {
                     Some(due) => taken.push(due),
-                    None if chunk.is_empty() => drop(lane.pop_front()),
+                    None if chunk.is_empty() => {
+                        lane.pop_front();
+                        is_emptied |= lane.is_empty();
+                    }
                     None => break,
                 }
             }
         }
-        lanes.retain(|lane| !lane.is_empty());
+        if is_emptied {
+            lanes.retain(|lane| !lane.is_empty());
+        }
         taken
     }
 
