@@ -1,12 +1,12 @@
-//! From `config.toml` to the settings of every component.
+//! Reads `config.toml` into the settings of every component.
 //!
-//! Every key is declared once, in `schema`: its kind and its default, which drive the readers here and the names in messages.
-//! With `schema/texts.toml`, which has what is said of each key, `print` writes the commented `config.toml`, the page of the
+//! Every key is declared once, in `schema`: its kind and its default. The readers and the messages use these declarations.
+//! From them and the texts in `schema/texts.toml`, `print` writes the commented `config.toml`, the reference page of the
 //! manual and a JSON schema.
 //!
-//! The TOML parser keeps the place of every key and value, and goes on after a mistake. What it yields is read once by
-//! the readers below, one per section: what is wrong is recorded, never returned, so that all problems are seen at once.
-//! What concerns more than one key comes last (`lint`).
+//! The TOML parser records the position of every key and value, and continues after an error. One reader per section reads
+//! the parsed tree. Readers record problems instead of returning the first one, so that one run reports all of them.
+//! Checks that involve more than one key run last (`lint`).
 
 pub(crate) mod print;
 pub(crate) mod problem;
@@ -49,9 +49,9 @@ use tree::Table;
 
 use crate::files;
 
-/// Reads a configuration. `today` is in days since 1970-01-01; relative paths in the file begin beside the file.
+/// Reads a configuration. `today` is in days since 1970-01-01. Relative paths are resolved against the directory of the file.
 ///
-/// Fails with everything that is wrong with it, warnings included.
+/// On failure returns all problems, warnings included.
 pub fn load(text: &str, file_name: &str, today: u64) -> Result<Checked, Problems> {
     let context = Context {
         today,
@@ -81,7 +81,7 @@ fn load_with(context: &Context<'_>, text: &str, file_name: &str) -> Result<Check
     }
 }
 
-/// Reads the whole tree. What is wrong is recorded, and something is put in its place.
+/// Reads the whole tree. Invalid values are recorded as problems and replaced by a placeholder, so that reading continues.
 fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     use schema::{limits::LIMITS, server as keys, store::STORE, upstream::UPSTREAM};
     let (server_table, admin_table) = (root.table(&keys::SERVER), root.table(&keys::ADMIN));

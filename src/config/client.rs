@@ -1,4 +1,4 @@
-//! `[[upstream.client]]`: what a client is, and in what it is an exception.
+//! `[[upstream.client]]`: the properties of a client, and its exceptions from the rule of the upstream.
 
 use super::pkce::{self, Pkce};
 use super::problem::Problem;
@@ -10,15 +10,15 @@ use crate::oauth::{CodeChallengeMethod, ResponseType};
 use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Require, Rule};
 
-/// How many days before its end an exception is announced.
+/// How many days before the end of an exception the warning begins.
 const ANNOUNCED: u64 = 14;
 
-/// A part of a rule that is laxer than that of another one.
+/// A key in which one rule is laxer than another.
 pub(super) struct Lax {
     pub(super) key: &'static str,
-    /// The first value that the other one does not allow, in quotes.
+    /// The first value that the other rule does not allow, in quotes.
     pub(super) allows: String,
-    /// What the other one has, if that is one value.
+    /// The value of the other rule, if it is a single value.
     pub(super) instead: Option<String>,
     why: String,
 }
@@ -48,7 +48,7 @@ pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: 
 fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
     let upstream = &pkce.rule;
     let mode = table.find(&keys::MODE).unwrap_or(upstream.mode);
-    // A client that is enforced before its upstream gets what enforcing is meant to give.
+    // A client that is enforced before its upstream gets the protection of handles.
     let codes_by_default = if mode == Mode::Enforce && upstream.mode != Mode::Enforce {
         Codes::Handle
     } else {
@@ -74,8 +74,8 @@ fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
     }
 }
 
-/// What is laxer than the upstream, as far as both are known. What a client *is* (its type, its redirect URIs, the
-/// method that it never sends, the length of its verifiers) is no exception.
+/// Returns the keys in which a client is laxer than its upstream, where both values are valid. The properties of a client
+/// (`type`, `redirect_uris`, `assume_method`, `verifier_max`) are not exceptions.
 fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_>) -> Vec<Lax> {
     let mut lax = laxer(rule, upstream_rule);
     lax.retain(|found| {
@@ -84,7 +84,7 @@ fn lax(rule: &Rule, upstream_rule: &Rule, table: &Table<'_>, upstream: &Table<'_
     lax
 }
 
-/// In what a rule is laxer than another one.
+/// Returns the keys in which `rule` is laxer than `than`.
 pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
     let mut found = Vec::new();
     let mut lax = |key, allows, instead, why| {
@@ -113,7 +113,7 @@ pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
         let why = "the upstream requires a code_challenge".to_owned();
         lax("require", allows, None, why);
     }
-    // An empty list allows all.
+    // An empty list allows all grants.
     let lists_grants = !than.grants.is_empty();
     if lists_grants && rule.grants.is_empty() {
         let why = "the upstream lists its grants".to_owned();
@@ -135,12 +135,12 @@ pub(super) fn laxer(rule: &Rule, than: &Rule) -> Vec<Lax> {
     found
 }
 
-/// The first one that the other list has not.
+/// The first value that is not in the other list.
 fn extra<'r, T: PartialEq>(list: &'r [T], than: &[T]) -> Option<&'r T> {
     list.iter().find(|value| !than.contains(value))
 }
 
-/// What holds after the end: whatever is laxer than the upstream is gone, the rest stays.
+/// The rule after the end of the exception: laxer settings are replaced by those of the upstream, the others stay.
 fn afterwards(rule: &Rule, upstream: &Rule) -> Rule {
     Rule {
         mode: rule.mode.max(upstream.mode),
@@ -156,7 +156,7 @@ fn afterwards(rule: &Rule, upstream: &Rule) -> Rule {
     }
 }
 
-/// What both list; the upstream's list when they have nothing in common.
+/// The intersection of both lists, or the list of the upstream if the intersection is empty.
 fn stricter<T: Clone + PartialEq>(client: &[T], upstream: &[T]) -> Vec<T> {
     let both: Vec<T> = client
         .iter()
@@ -170,7 +170,7 @@ fn stricter<T: Clone + PartialEq>(client: &[T], upstream: &[T]) -> Vec<T> {
     }
 }
 
-/// An exception has an end, somebody who answers for it, and a reason.
+/// Checks that an exception has an end, an owner and a reason.
 fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
     let end = date::format(today.saturating_add(90));
     let wanted = [
@@ -195,7 +195,7 @@ fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
     table.push(Problem::error(table.at(lax.key), message, &lax.why, help));
 }
 
-/// An end, and nothing that ends.
+/// Warns of `until` on a client without exceptions.
 fn idle_until(table: &Table<'_>, upstream: &Table<'_>) {
     if table.has("until") && table.is_all_good() && upstream.is_all_good() {
         let message = "`until` does nothing: this client has no exception";
@@ -205,7 +205,7 @@ fn idle_until(table: &Table<'_>, upstream: &Table<'_>) {
     }
 }
 
-/// Exceptions end by themselves, and say so before.
+/// Warns of an exception that has ended, ends soon, or ends too late (after 2100).
 fn near_end(table: &Table<'_>, client: &ClientRule, today: u64) {
     let Some(until) = client.until else {
         return;

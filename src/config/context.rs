@@ -1,16 +1,16 @@
-//! What the readers have to know beside the text.
+//! Inputs of the readers other than the text.
 
 use std::io;
 use std::path::Path;
 
-/// What a configuration depends on besides its text.
+/// The environment in which a configuration is read.
 pub(super) struct Context<'c> {
     /// Days since 1970-01-01.
     pub(super) today: u64,
-    /// Where relative paths begin.
+    /// The directory to which relative paths are relative.
     pub(super) directory: &'c Path,
-    /// How many threads can run at once.
+    /// The number of threads that can run in parallel.
     pub(super) cores: usize,
-    /// Reads a whole file.
+    /// Reads a file completely.
     pub(super) read: fn(&Path) -> io::Result<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! `[upstream.endpoints]`: which paths are which endpoint.
+//! `[upstream.endpoints]`: the paths of each endpoint.
 
 use super::key::{Key, List};
 use super::problem::Problem;
@@ -7,7 +7,7 @@ use super::tree::{At, Table};
 use super::wording::quoted;
 use crate::route::Endpoints;
 
-/// Reads the endpoints; their paths get the prefix in front.
+/// Reads the endpoints, and prepends the prefix to their paths.
 pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     let mut seen = Vec::new();
     let mut paths = |key: &Key<List<String>>| {
@@ -26,14 +26,14 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     endpoints
 }
 
-/// Paths with the prefix in front.
+/// Prepends the prefix to paths.
 pub(super) fn below(prefix: &str, paths: &[At<String>]) -> Vec<String> {
     let prefix = if prefix == "/" { "" } else { prefix };
     let full = paths.iter().map(|path| format!("{prefix}{}", path.value));
     full.collect()
 }
 
-/// A path can be only one endpoint.
+/// Reports a path that is listed twice: a path can be only one endpoint.
 fn twice(
     table: &Table<'_>,
     key: &'static str,
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_of_an_endpoint_has_no_parameter_of_oauth() {
+    fn oauth_parameters_are_refused_in_endpoint_queries() {
         let endpoints = "authorization = [\"/a\"]\ntoken = [\"/t\"]\n";
         let config = config(&text(
             "/",

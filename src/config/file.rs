@@ -1,4 +1,4 @@
-//! The file that a configuration stands in.
+//! Reads the configuration file as text.
 
 use std::fs;
 use std::io;
@@ -6,22 +6,22 @@ use std::path::Path;
 
 use crate::files;
 
-/// It cannot be read.
+/// The configuration file cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct Unreadable {
-    /// What is wrong, with the name of the file.
+    /// The error, with the name of the file.
     pub what: String,
-    /// What to do about it.
+    /// How to fix it.
     pub help: &'static str,
 }
 
-/// Reads it as text, of whatever kind the file is: a configuration may come through a pipe.
+/// Reads a file of any type as UTF-8: a configuration may come through a pipe.
 pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
     text(path, fs::read(path))
 }
 
-/// Reads it as text once more, while the gate runs: a regular file only.
+/// Reads a file as UTF-8 again while the gate runs. Only regular files are accepted.
 pub(crate) fn read_again(path: &Path) -> Result<String, Unreadable> {
     text(path, files::read(path))
 }
@@ -37,7 +37,7 @@ fn text(path: &Path, read: io::Result<Vec<u8>>) -> Result<String, Unreadable> {
         let before = error.as_bytes().get(..good).unwrap_or_default();
         let mut lines = before.split(|byte| *byte == b'\n');
         let (line, last) = (lines.clone().count(), lines.next_back().unwrap_or_default());
-        // What is before is UTF-8.
+        // The bytes before the error are valid UTF-8.
         let column = str::from_utf8(last).map_or(0, |last| last.chars().count()) + 1;
         Unreadable {
             what: format!("{name}:{line}:{column}: this is not UTF-8"),

@@ -1,5 +1,5 @@
-//! How a key of `config.toml` is declared: its name, and what may stand behind it. The declarations are in [`super::schema`];
-//! how a value is read by one, in [`mod@super::read`]; what is said of each key, in `schema/texts.toml`.
+//! The types that declare the keys of `config.toml`: name, kind of value, default. [`super::schema`] has the declarations,
+//! [`mod@super::read`] reads values with them, and `schema/texts.toml` has the texts.
 
 use std::fmt::{Debug, Display};
 use std::ops::RangeInclusive;
@@ -13,18 +13,18 @@ use super::value::{DURATION, Kind, SIZE, show_duration, show_size};
 /// A table of the file.
 #[derive(Debug)]
 pub(super) struct Section {
-    /// `upstream.pkce`; the root has none.
+    /// The dotted path, such as `upstream.pkce`; empty for the root.
     pub(super) path: &'static str,
-    /// `[[section]]`.
+    /// Whether it is an array of tables, `[[section]]`.
     pub(super) list: bool,
     /// In the order of `config.toml`.
     pub(super) keys: &'static [&'static dyn Declared],
-    /// Keys that only a later version has, each with the value, as TOML writes it, that is right already.
+    /// Keys that are reserved for later versions, each with the value (in TOML notation) that this version already accepts.
     pub(super) later: &'static [(&'static str, Option<&'static str>)],
 }
 
 impl Section {
-    /// `[section]` or `[[section]]`.
+    /// The header in the file: `[section]` or `[[section]]`.
     pub(super) fn header(&self) -> String {
         if self.list {
             format!("[[{}]]", self.path)
@@ -33,29 +33,29 @@ impl Section {
         }
     }
 
-    /// The last part of its path, which is its key in the table around it; and the path of that.
+    /// Splits the path into the path of the parent section and the last component.
     pub(super) fn name(&self) -> (&'static str, &'static str) {
         self.path.rsplit_once('.').unwrap_or(("", self.path))
     }
 
-    /// The names of its keys, without those of later versions.
+    /// The names of its keys, without reserved ones.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().map(|key| key.name())
     }
 
-    /// Whether it has a key of that name, or will have it.
+    /// Whether it has a key of that name, reserved ones included.
     pub(super) fn has(&self, key: &str) -> bool {
         let mut later = self.later.iter().map(|(name, _)| *name);
         self.names().any(|name| name == key) || later.any(|name| name == key)
     }
 }
 
-/// A key, and what may stand behind it.
+/// A key and the kind of its value.
 #[derive(Debug)]
 pub(super) struct Key<V> {
     pub(super) name: &'static str,
     pub(super) value: V,
-    /// Without it the gate does not start: why, and what to write.
+    /// For a required key: why it is required, and what to write.
     pub(super) required: Option<(&'static str, &'static str)>,
 }
 
@@ -95,22 +95,21 @@ impl<V: Describe + Debug + Sync> Declared for Key<V> {
     }
 }
 
-/// What the references say of a value.
+/// What the generated references show about a value.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Description {
-    /// What it is: `a duration from "10ms" to "1h"`.
+    /// The kind of value, for example `a duration from "10ms" to "1h"`.
     pub(super) what: String,
-    /// The default, written as TOML is and JSON as well.
+    /// The default, in a notation that is valid TOML and valid JSON.
     pub(super) default: Option<String>,
-    /// What a JSON schema says of it.
+    /// The JSON Schema of the value.
     pub(super) json: Value,
-    /// The words that it can be.
+    /// The accepted words, if only certain words are accepted.
     pub(super) choices: Vec<&'static str>,
-    /// What it can be in a later version only.
+    /// Words that are reserved for later versions.
     pub(super) later_words: &'static [&'static str],
 }
 
-/// What can be described.
 pub(super) trait Describe {
     fn describe(&self) -> Description;
 }
@@ -136,7 +135,7 @@ impl Describe for Flag {
     }
 }
 
-/// A whole number within a range; the default first.
+/// A whole number: the default and the allowed range.
 #[derive(Debug)]
 pub(super) struct Integer<T>(pub(super) T, pub(super) RangeInclusive<T>);
 
@@ -150,7 +149,7 @@ impl<T: Copy + Display + TryInto<u64>> Describe for Integer<T> {
     }
 }
 
-/// A share: above 0, up to 1.
+/// A fraction in (0, 1], with its default.
 #[derive(Debug)]
 pub(super) struct Share(pub(super) f64);
 
@@ -161,7 +160,7 @@ impl Describe for Share {
     }
 }
 
-/// A duration or a size, within a range.
+/// A duration or a size within a range.
 #[derive(Debug)]
 pub(super) struct Measure<T: 'static> {
     pub(super) of: &'static Kind<T>,
@@ -203,17 +202,17 @@ impl<T: Copy> Describe for Measure<T> {
     }
 }
 
-/// One of some words.
+/// One of a fixed set of words.
 #[derive(Debug)]
 pub(super) struct Words<T: 'static> {
     pub(super) default: T,
-    /// Each with what it stands for.
+    /// The accepted words and their values.
     pub(super) choices: &'static [Choice<T>],
-    /// Words of later versions.
+    /// Words that are reserved for later versions.
     pub(super) later: &'static [&'static str],
 }
 
-/// One word, and its value.
+/// A word and its value.
 pub(super) type Choice<T> = (&'static str, T);
 
 impl<T: Copy + PartialEq> Words<T> {
@@ -231,7 +230,7 @@ impl<T: Copy + PartialEq> Words<T> {
         self
     }
 
-    /// The default, as it is written.
+    /// The word of the default value.
     pub(super) fn usual(&self) -> &'static str {
         let usual = self.choices.iter().find(|(_, of)| *of == self.default);
         usual.or(self.choices.first()).map_or("", |(word, _)| word)
@@ -258,7 +257,7 @@ impl<T: Copy + PartialEq> Describe for Words<T> {
     }
 }
 
-/// A text of some kind, and its default.
+/// A string of the given kind, with its default.
 #[derive(Debug)]
 pub(super) struct Text<T: 'static>(pub(super) &'static Kind<T>, pub(super) fn() -> T);
 
@@ -269,7 +268,7 @@ impl<T: Display> Describe for Text<T> {
     }
 }
 
-/// A text of some kind, or none.
+/// An optional string of the given kind.
 #[derive(Debug)]
 pub(super) struct Optional<T: 'static>(pub(super) &'static Kind<T>);
 
@@ -283,12 +282,12 @@ impl<T> Describe for Optional<T> {
     }
 }
 
-/// A list of texts of some kind.
+/// A list of strings of the given kind.
 #[derive(Debug)]
 pub(super) struct List<T: 'static> {
     pub(super) of: &'static Kind<T>,
     pub(super) default: &'static [&'static str],
-    /// Why it may not be empty.
+    /// Why the list may not be empty; `None`: it may be.
     pub(super) not_empty: Option<&'static str>,
 }
 
@@ -323,7 +322,7 @@ impl<T> Describe for List<T> {
     }
 }
 
-/// A day: a date of TOML, or a text.
+/// A day: a TOML date or a string.
 #[derive(Debug)]
 pub(super) struct Day;
 
@@ -335,7 +334,7 @@ impl Describe for Day {
     fn describe(&self) -> Description {
         Description {
             what: "a date".to_owned(),
-            // An editor shows a date of TOML to the schema as a text.
+            // Editors pass a TOML date to the schema as a string.
             json: json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
             ..Description::default()
         }

@@ -1,4 +1,4 @@
-//! What concerns more than one key: contradictions, and what an operator should know.
+//! Checks that involve more than one key: contradictions, and warnings for the operator.
 
 mod paths;
 mod promises;
@@ -25,7 +25,7 @@ use crate::policy::{Codes, Mode};
 pub(super) use servers::{not_ourselves, one_server};
 pub(super) use unique::unique;
 
-/// Listeners: none twice, and operators' pages never where clients are.
+/// Rejects overlapping listeners, and an admin listener that clients can reach.
 pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: SocketAddr) {
     let mut seen: Vec<&At<SocketAddr>> = Vec::new();
     for listen in &server.listen {
@@ -39,7 +39,7 @@ pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: Socket
             let message = "`admin.listen` is an address of `server.listen` too";
             let label = "health and metrics would be served to clients";
             let help = "write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
-            // Where [admin] is not written, the client's address took the default of it.
+            // Without `admin.listen` in the file, `server.listen` conflicts with the default of `admin.listen`.
             let problem = if admin.has("listen") {
                 Problem::error(admin.at("listen"), message, label, help)
                     .and_at(listen.span, "clients connect here")
@@ -52,7 +52,7 @@ pub(super) fn listeners(server: &Server, admin: &Table<'_>, admin_listen: Socket
     }
 }
 
-/// Whether two listeners would get the same connections. Port 0 is a free one each time.
+/// Whether two listeners would receive the same connections. Port 0 never conflicts: each bind picks a free port.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let covers =
         |any: IpAddr, other: IpAddr| any.is_unspecified() && (any.is_ipv6() || other.is_ipv4());
@@ -61,7 +61,7 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
         && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
 }
 
-/// `trusted_proxies` that trust everybody.
+/// Warns of `trusted_proxies` that contain all addresses.
 pub(super) fn proxies(server: &Server, table: &Table<'_>) {
     for network in &server.trusted_proxies {
         if network.value.prefix_len() == 0 {
@@ -85,9 +85,9 @@ pub(super) fn proxies(server: &Server, table: &Table<'_>) {
     }
 }
 
-/// Behind a proxy that is not trusted all clients have one address, and so the share of one.
+/// Warns of an untrusted proxy in front: all clients then have one address, and the share of one client.
 pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
-    // TLS ends in front of the gate.
+    // An https `public_url` means that a proxy in front of the gate terminates TLS.
     let is_behind_tls = |read: &&Read<'_>| read.public.as_ref().is_some_and(|origin| origin.tls);
     if let Some(read) = upstreams.iter().find(is_behind_tls)
         && server.trusted_proxies.is_empty()
@@ -101,7 +101,7 @@ pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
     }
 }
 
-/// Times and sizes that do not go together.
+/// Warns of times and sizes that contradict each other.
 pub(super) fn limits(config: &Config, limits: &Table<'_>, store: &Table<'_>) {
     const CODE: Duration = Duration::from_mins(10);
     if config.limits.uri_bytes > config.server.header_bytes {
@@ -122,7 +122,7 @@ pub(super) fn limits(config: &Config, limits: &Table<'_>, store: &Table<'_>) {
     }
 }
 
-/// Everything about one upstream.
+/// Runs all checks of a single upstream.
 pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     reachable_in_the_clear(read);
     wrong_host(read);
@@ -144,7 +144,7 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
     }
 }
 
-/// Codes, tokens and secrets on a network, for everyone to read.
+/// Warns of codes, tokens and secrets that cross a network unencrypted.
 fn reachable_in_the_clear(read: &Read<'_>) {
     let clear = |origin: &Origin| !origin.tls && !origin.is_loopback();
     if read.target.as_ref().is_some_and(clear) {
@@ -186,7 +186,7 @@ fn is_loopback(url: &url::Url) -> bool {
     origin.is_loopback()
 }
 
-/// `public_url` names a host that no request may name.
+/// Warns of a `public_url` with a host that `hosts` does not accept.
 fn wrong_host(read: &Read<'_>) {
     let (hosts, table) = (&read.built.gateway.hosts, read.table());
     let Some(public) = &read.public else {
@@ -209,7 +209,7 @@ fn wrong_host(read: &Read<'_>) {
     table.push(Problem::warning(table.at("hosts"), message, label, help));
 }
 
-/// Endpoints are written without the prefix.
+/// Warns of endpoint paths that repeat the prefix: they must be written without it.
 fn doubled_prefix(read: &Read<'_>) {
     let (gateway, table) = (&read.built.gateway, &read.tables.endpoints);
     let doubled = format!("{0}{0}/", gateway.prefix);
@@ -230,7 +230,7 @@ fn doubled_prefix(read: &Read<'_>) {
     }
 }
 
-/// What `[upstream.pkce]` leaves open.
+/// Warns of what `[upstream.pkce]` does not protect.
 fn policy(read: &Read<'_>) {
     let table = &read.tables.pkce;
     let rule = read.built.gateway.rules.default_rule();

@@ -1,4 +1,4 @@
-//! What OAuth has names for: methods, response types and modes, parameters.
+//! OAuth values: code challenge methods, response types, response modes and parameter names.
 
 use super::value::{Kind, Wrong};
 use super::wording::{nearest, quoted};
@@ -17,7 +17,7 @@ pub(super) const RESPONSE_TYPE: Kind<ResponseType> =
     Kind::new("a response type", "code", response_type)
         .pattern("^(code|token|id_token|none|code_credentials)( (code|token|id_token))*$");
 
-/// A query parameter that tells endpoints apart.
+/// The name of a query parameter that is part of an endpoint's URL.
 pub(super) const QUERY_NAME: Kind<String> =
     Kind::new("a query parameter that may pass", "p", query_name).pattern("^[A-Za-z0-9._~-]+$");
 
@@ -70,7 +70,7 @@ fn response_type(text: &str) -> Result<ResponseType, Wrong> {
     Ok(parsed)
 }
 
-/// It is compared byte for byte, so it is written as it stands in a URL.
+/// Parses a parameter name. It is compared byte for byte, so it must be written as in the URL.
 fn query_name(text: &str) -> Result<String, Wrong> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
     if text.is_empty() {

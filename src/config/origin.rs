@@ -1,4 +1,4 @@
-//! URLs that say where something is reached.
+//! Origins, issuers and redirect URIs.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,15 +17,15 @@ pub(super) const ORIGIN: Kind<Origin> = Kind::new(
 )
 .pattern("://");
 
-/// RFC 8414 section 2.
+/// An issuer identifier (RFC 8414 section 2).
 pub(super) const ISSUER: Kind<String> =
     Kind::new("an issuer", "https://login.example.com", issuer).pattern("://");
 
-/// Where a client wants to be answered.
+/// A redirect URI of a client.
 pub(super) const REDIRECT_URI: Kind<String> =
     Kind::new("a redirect URI", "https://app.example.com/cb", redirect_uri).pattern(":");
 
-/// Where something is reached: scheme, host and port.
+/// The origin of a URL: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) tls: bool,
@@ -35,7 +35,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Whether what is sent there stays on this machine.
+    /// Whether the host is a loopback address or `localhost`.
     pub(super) fn is_loopback(&self) -> bool {
         let name = self.name();
         name == "localhost"
@@ -43,24 +43,24 @@ impl Origin {
             || self.ip().is_some_and(|ip| ip.is_loopback())
     }
 
-    /// Whether it is this machine; what is sent to no address in particular (`0.0.0.0`) stays here, too.
+    /// Whether it is this machine: loopback, or the unspecified address (`0.0.0.0`), which also leads to loopback.
     pub(super) fn is_this_machine(&self) -> bool {
         self.is_loopback() || self.ip().is_some_and(|ip| ip.is_unspecified())
     }
 
-    /// The address, if it is one; an IPv4 address in IPv6 is that IPv4 address.
+    /// The host as an IP address, if it is one. IPv4-mapped IPv6 addresses are converted to IPv4.
     pub(super) fn ip(&self) -> Option<IpAddr> {
         let ip: Option<IpAddr> = self.host.parse().ok();
         ip.map(|ip| ip.to_canonical())
     }
 
-    /// Without the dot at the end, which only says that nothing follows.
+    /// The host without the trailing dot of a fully qualified name.
     fn name(&self) -> &str {
         self.host.strip_suffix('.').unwrap_or(&self.host)
     }
 
-    /// Whether both are one server, as far as is known without asking for addresses. All addresses of this machine are one: a
-    /// server that listens on each of them apart is rare.
+    /// Whether both are the same server, as far as can be known without DNS. All addresses of this machine count as one: a
+    /// machine with different servers on different addresses is rare.
     pub(super) fn is_one_server_with(&self, other: &Self) -> bool {
         let same_host = match (self.ip(), other.ip()) {
             (Some(a), Some(b)) => a == b,
@@ -69,7 +69,7 @@ impl Origin {
         self.port == other.port && (same_host || self.is_this_machine() && other.is_this_machine())
     }
 
-    /// `host` or `host:port`, as a Host header has it.
+    /// The value of a `Host` header: `host` or `host:port`.
     pub(super) fn authority(&self) -> String {
         upstream::authority(&self.host, self.port, self.tls)
     }
@@ -82,7 +82,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A URL that means what it shows: WHATWG parsers repair what is broken, and nobody sees it.
+/// Parses a URL strictly, because WHATWG parsers silently repair malformed URLs.
 pub(super) fn plain_url(text: &str, example: &str) -> Result<Url, Wrong> {
     let wrong = |label: String| Wrong::new(label, format!("write for example \"{example}\""));
     if let Some(odd) = text
@@ -111,7 +111,7 @@ pub(super) fn plain_url(text: &str, example: &str) -> Result<Url, Wrong> {
     Ok(url)
 }
 
-/// A host that was written alone, as the URL that was probably meant: only addresses are reached without TLS.
+/// Adds a scheme to a bare host, for the suggestion: `http` for IP addresses and `localhost`, `https` for other names.
 fn with_scheme(text: &str, example: &str) -> Option<String> {
     let host = text.split([':', '/']).next().unwrap_or_default();
     let is_address = text.starts_with('[') || host.parse::<IpAddr>().is_ok() || host == "localhost";
@@ -168,7 +168,7 @@ fn origin(text: &str) -> Result<Origin, Wrong> {
     }
 }
 
-/// It is compared as a string, so it is kept as it is written.
+/// Parses an issuer. The string is kept unchanged, because issuers are compared byte for byte.
 fn issuer(text: &str) -> Result<String, Wrong> {
     let url = plain_url(text, ISSUER.example)?;
     if url.query().is_some() || url.fragment().is_some() {

@@ -1,4 +1,4 @@
-//! Names, paths and hosts by which upstreams and their requests are told apart.
+//! The names, paths and hosts that identify upstreams and their requests.
 
 use std::net::Ipv6Addr;
 
@@ -11,13 +11,13 @@ pub(super) const PATH: Kind<String> = Kind::new("a path", "/oauth2/authorize", p
 /// An exact path, or with `/**` at its end everything below it.
 pub(super) const PATTERN: Kind<String> = Kind::new("a path", "/assets/**", pattern).pattern("^/");
 
-/// The start of paths: `/`, or without a trailing slash.
+/// A path prefix: `/`, or a path without a trailing slash.
 pub(super) const PREFIX: Kind<String> = Kind::new("a path", "/auth", prefix).pattern("^/");
 
 /// `name` or `name:port`.
 pub(super) const HOST: Kind<String> = Kind::new("a host", "login.example.com", host);
 
-/// What something is called.
+/// The name of an upstream.
 pub(super) const NAME: Kind<String> =
     Kind::new("a name", "legacy", name).pattern("^[A-Za-z0-9._-]{1,64}$");
 
@@ -63,7 +63,7 @@ fn path(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-/// RFC 3986 `pchar` and the slash, without escapes, and without what servers fold away (`;`) or patterns use (`*`).
+/// RFC 3986 `pchar` and `/`, without percent-encoding, without `;` (servers strip it) and without `*` (patterns use it).
 fn may_be_in_a_path(character: char) -> bool {
     character.is_ascii_alphanumeric() || "/-._~!$&'()+,=:@".contains(character)
 }
@@ -135,7 +135,7 @@ fn host(text: &str) -> Result<String, Wrong> {
     }
 }
 
-/// Names are labels of metrics and parts of log lines.
+/// Parses a name. The characters are limited because names appear in metric labels and log lines.
 fn name(text: &str) -> Result<String, Wrong> {
     const HELP: &str = "write at most 64 letters, digits, '-', '_' and '.', for example \"legacy\"";
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

@@ -1,5 +1,5 @@
-//! `[upstream.pkce]`: what holds for clients that have no rule of their own. The keys that clients have too are read
-//! here for both.
+//! `[upstream.pkce]`: the rule for clients without a separate rule. Also reads the keys that `[[upstream.client]]`
+//! shares with it.
 
 use super::key::{Key, List};
 use super::problem::Problem;
@@ -9,7 +9,6 @@ use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::CodeChallengeMethod;
 use crate::policy::{Codes, Mode, Require, Rule};
 
-/// `[upstream.pkce]`.
 #[derive(Debug)]
 pub(super) struct Pkce {
     pub(super) rule: Rule,
@@ -25,7 +24,7 @@ pub(super) fn read(table: &Table<'_>) -> Pkce {
     let mode = table.get(&keys::MODE);
     let codes_by_default = match mode {
         Mode::Enforce => Codes::Handle,
-        // So that a first installation changes not one byte.
+        // So that a first installation does not change a byte of the traffic.
         Mode::Report | Mode::Off => Codes::Upstream,
     };
     let default = Rule::default();
@@ -49,7 +48,7 @@ pub(super) fn read(table: &Table<'_>) -> Pkce {
     }
 }
 
-/// Also of a client. S256 is among them.
+/// Reads `methods` of an upstream or a client, and reports a list without S256.
 pub(super) fn methods(
     table: &Table<'_>,
     key: &Key<List<CodeChallengeMethod>>,
@@ -83,7 +82,7 @@ fn no_plain(table: &Table<'_>) {
     }
 }
 
-/// Also of a client: what is listed, each once. `None`: nothing that is good.
+/// Reads a list of an upstream or a client, without duplicates. `None`: it has no valid element.
 pub(super) fn listed<T: PartialEq>(table: &Table<'_>, key: &Key<List<T>>) -> Option<Vec<T>> {
     let mut values = Vec::new();
     for value in At::values(table.get(key)) {

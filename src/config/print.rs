@@ -1,4 +1,4 @@
-//! What is written from the declarations: the commented `config.toml`, the page of the manual, a JSON schema for editors.
+//! Generates the commented `config.toml`, the reference page of the manual and the JSON schema from the declarations.
 
 mod editor;
 mod manual;
@@ -7,7 +7,7 @@ mod reference;
 
 use page::pages;
 
-/// In which form the shape of the configuration is written.
+/// The output format of `pkce-gate schema`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// A JSON schema, for editors
@@ -18,7 +18,7 @@ pub(crate) enum Format {
     Markdown,
 }
 
-/// Every key of this version, in that form.
+/// Renders the reference of all keys in the given format.
 pub(crate) fn print(format: Format) -> String {
     let pages = pages();
     match format {

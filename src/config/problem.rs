@@ -1,38 +1,38 @@
-//! What is wrong with a configuration, where, and what to write instead.
+//! Problems of a configuration, with their position and what to write instead.
 
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// Bytes of the text, from `start` up to `end`.
+/// A byte range of the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// The first byte.
+    /// The offset of the first byte.
     pub start: usize,
-    /// The byte after the last one.
+    /// The offset after the last byte.
     pub end: usize,
 }
 
 impl Span {
-    /// As the standard library writes it.
+    /// Converts the span into a `Range`.
     pub fn range(self) -> Range<usize> {
         self.start..self.end
     }
 
-    /// Whether both have a byte, or an end, in common.
+    /// Whether the spans overlap or are adjacent.
     pub fn touches(self, other: Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }
 
-    /// The nearest span that lies within `text`, between characters.
+    /// Clamps the span to `text` and to character boundaries.
     fn within(self, text: &str) -> Self {
         let end = text.floor_char_boundary(self.end);
         let start = text.floor_char_boundary(self.start.min(end));
         Self { start, end }
     }
 
-    /// The part on its first line: a caret under ten lines points nowhere.
+    /// Cuts the span at the end of its first line: underlining many lines would not show the place.
     fn first_line(self, text: &str) -> Self {
         let length = text
             .get(self.range())
@@ -53,34 +53,34 @@ impl From<Range<usize>> for Span {
     }
 }
 
-/// Whether the gate starts all the same.
+/// The severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// It does not.
+    /// The gate does not start.
     Error,
-    /// It does, and somebody should know.
+    /// The gate starts, and the operator should know about the problem.
     Warning,
 }
 
-/// One thing that is wrong.
+/// A problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether the gate starts all the same.
+    /// The severity of a problem.
     pub severity: Severity,
-    /// What is underlined.
+    /// The text to underline.
     pub span: Span,
-    /// What is wrong.
+    /// The description of the problem.
     pub message: String,
-    /// Why, at the caret.
+    /// The reason, shown at the caret.
     pub label: String,
     /// What to write instead.
     pub help: String,
-    /// Another place that has to do with it, and what it is.
+    /// A second, related position and its label.
     pub also: Option<(Span, String)>,
 }
 
 impl Problem {
-    /// The gate does not start.
+    /// Creates a problem with which the gate does not start.
     pub fn error(
         span: Span,
         message: impl Into<String>,
@@ -97,7 +97,7 @@ impl Problem {
         }
     }
 
-    /// The gate starts all the same.
+    /// Creates a problem with which the gate still starts.
     pub fn warning(
         span: Span,
         message: impl Into<String>,
@@ -110,7 +110,7 @@ impl Problem {
         }
     }
 
-    /// Points at a second place.
+    /// Adds a second position with its label.
     #[must_use]
     pub fn and_at(mut self, span: Span, label: impl Into<String>) -> Self {
         self.also = Some((span, label.into()));
@@ -118,7 +118,7 @@ impl Problem {
     }
 }
 
-/// All that is wrong with one text, in the order of the text.
+/// All problems of one text, sorted by position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     file_name: String,
@@ -129,7 +129,7 @@ pub struct Problems {
 impl std::error::Error for Problems {}
 
 impl Problems {
-    /// Sorts; and moves spans into the text, should one lie outside.
+    /// Sorts the problems, and clamps spans that lie outside of the text.
     pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             problem.span = problem.span.within(text);
@@ -149,24 +149,24 @@ impl Problems {
         }
     }
 
-    /// One by one.
+    /// Iterates over the problems in the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
     }
 
-    /// None at all.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many of that severity.
+    /// The number of problems of a severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.iter()
             .filter(|problem| problem.severity == severity)
             .count()
     }
 
-    /// The first error on one line: `config.toml:3:7: unknown key "x": why; write "y" instead`. `None`: there are only warnings.
+    /// Formats the first error as one line: `config.toml:3:7: unknown key "x": why; write "y" instead`. `None`: no errors.
     pub fn first_error(&self) -> Option<String> {
         let first = self
             .iter()
@@ -184,7 +184,7 @@ impl Problems {
         ))
     }
 
-    /// Every problem with its file, line, column, a caret and the help; an empty line after each.
+    /// Formats every problem with file, line, column, caret and help, each followed by an empty line.
     pub fn render(&self, renderer: &Renderer) -> String {
         self.iter()
             .map(|problem| self.render_one(problem, renderer) + "\n\n")
@@ -216,7 +216,7 @@ impl Problems {
     }
 }
 
-/// The text with stars for what is between `://` and `@`: diagnostics end up in logs. Every byte keeps its place.
+/// Masks the text between `://` and `@` with asterisks, because diagnostics end up in logs. All offsets stay the same.
 fn without_secrets(text: &str) -> String {
     let mut hidden = String::with_capacity(text.len());
     let mut rest = text;
@@ -233,7 +233,7 @@ fn without_secrets(text: &str) -> String {
     hidden + rest
 }
 
-/// Without colours.
+/// Formats all problems without colours.
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(&Renderer::plain()))
@@ -294,7 +294,7 @@ error: message
     }
 
     #[test]
-    fn problems_are_sorted_and_said_once() {
+    fn problems_are_sorted_and_deduplicated() {
         let problem = |at: usize, message| Problem::warning((at..at).into(), message, "l", "h");
         let list = vec![
             problem(3, "c"),

@@ -1,4 +1,4 @@
-//! Reading the value of a declared key. What is wrong with it is recorded, and what has to be written instead.
+//! Reads the values of declared keys. Invalid values are recorded as problems, with what to write instead.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,21 +12,21 @@ use super::value::Wrong;
 use super::wording::{nearest, one_of, quoted};
 use crate::clock::date;
 
-/// What can be read.
+/// A kind of value that can be read from a table.
 pub(super) trait Read {
     type Value;
-    /// The value of a key. `None`: wrong, and recorded.
+    /// Reads the value of a key. `None`: it is invalid, and the problem is recorded.
     fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Self::Value>;
 }
 
-/// What holds where nothing is written, or something wrong.
+/// A kind of value with a default for keys that are absent or invalid.
 pub(super) trait Standard: Read {
-    /// `header`: where the table stands that it is not written in.
+    /// Returns the default. `header` is the position of the table without the key.
     fn standard(&self, header: Span) -> Self::Value;
 }
 
 impl Table<'_> {
-    /// What is written. `None`: absent, or wrong; where it has to be there, both are recorded.
+    /// Returns the written value. `None`: absent or invalid. Invalid values and absent required keys are recorded.
     pub(super) fn find<V: Read>(&self, key: &Key<V>) -> Option<V::Value> {
         if let Some((why, help)) = key.required {
             self.require(key.name, why, help);
@@ -35,7 +35,7 @@ impl Table<'_> {
         key.value.read(self, key.name, entry)
     }
 
-    /// What holds.
+    /// Returns the written value, or the default.
     pub(super) fn get<V: Standard>(&self, key: &Key<V>) -> V::Value {
         let written = self.find(key);
         written.unwrap_or_else(|| key.value.standard(self.header()))
@@ -60,7 +60,7 @@ impl Table<'_> {
         bounded
     }
 
-    /// Refuses what only a later version has, unless it says what holds already.
+    /// Rejects keys that are reserved for later versions, unless the value describes the present behaviour.
     pub(super) fn later(&self) {
         for (key, now) in self.section().later {
             let Some(entry) = self.entry(key) else {
@@ -78,7 +78,7 @@ impl Table<'_> {
     }
 }
 
-/// Whether TOML writes a word, a flag or an empty list so.
+/// Whether `text` is the TOML notation of a string, a boolean or an empty list.
 fn is_written(value: &DeValue<'_>, text: &str) -> bool {
     match value {
         DeValue::String(word) => text == format!("{word:?}"),
@@ -231,7 +231,7 @@ impl<T> Read for Optional<T> {
     }
 }
 
-/// What is wrong in a list is recorded and left out.
+/// Invalid elements are recorded and left out.
 impl<T> Read for List<T> {
     type Value = Vec<At<T>>;
 

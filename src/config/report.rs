@@ -1,20 +1,19 @@
-//! The problems that the readers find.
+//! Collects the problems that the readers find.
 
 use std::cell::RefCell;
 
 use super::problem::{Problem, Severity, Span};
 use super::syntax::Broken;
 
-/// Collects while the tree is read.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
-    /// Where the text is no TOML. What is found there is no news, and a key may be missing only because of it.
+    /// The spans with TOML syntax errors. Further problems there are ignored; keys may be missing only because of these errors.
     broken: Vec<Span>,
 }
 
 impl Report {
-    /// `syntax`: what is no TOML.
+    /// Creates a report that begins with the given syntax errors.
     pub(super) fn new(syntax: Vec<Broken>) -> Self {
         let (areas, problems) = syntax
             .into_iter()
@@ -26,7 +25,7 @@ impl Report {
         }
     }
 
-    /// Whether the text is TOML throughout.
+    /// Whether the text has no TOML syntax errors.
     pub(super) fn is_whole(&self) -> bool {
         self.broken.is_empty()
     }
@@ -38,7 +37,7 @@ impl Report {
         }
     }
 
-    /// Whether an error lies within that span.
+    /// Whether an error was recorded within the span.
     pub(super) fn has_error_in(&self, span: Span) -> bool {
         self.problems.borrow().iter().any(|problem| {
             problem.severity == Severity::Error

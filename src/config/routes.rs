@@ -1,4 +1,4 @@
-//! `[upstream.routes]`: what happens to paths that are no endpoint.
+//! `[upstream.routes]`: the policy for paths that are not an endpoint.
 
 use super::endpoints::below;
 use super::key::{Key, List};
@@ -6,8 +6,8 @@ use super::schema::upstream as keys;
 use super::tree::Table;
 use crate::route::RoutePolicy;
 
-/// Reads the policy; its paths get the prefix in front, as the endpoints do. Metadata that is configured is allowed by that:
-/// clients have to find out where the endpoints are.
+/// Reads the policy, and prepends the prefix to its paths, as with endpoints. Configured metadata paths are always allowed:
+/// clients need them to discover the endpoints.
 pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
     let full = |key: &Key<List<String>>| below(prefix, &table.get(key));
     RoutePolicy {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_denied_is_denied_however_it_is_spelt() {
+    fn denied_paths_are_denied_in_any_spelling() {
         let text = |routes: &str| format!("{UPSTREAM}[upstream.routes]\n{routes}");
         let open = config(&text("deny = [\"/admin/**\", \"/Key.pem\", \"/v1.0/**\"]"));
         let open = &open.upstreams[0].gateway.routes;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_allowed_as_it_is_written() {
+    fn allowed_paths_match_exactly() {
         let text =
             format!("{UPSTREAM}[upstream.routes]\ndefault = \"deny\"\nallow = [\"/assets/**\"]");
         let config = config(&text);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_stands_at_the_end_only() {
+    fn a_wildcard_is_allowed_at_the_end_only() {
         check_upstream(
             "[upstream.routes]\nallow = [\"/assets/*\", \"/**/x\"]",
             &[

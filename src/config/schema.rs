@@ -9,7 +9,7 @@ pub(super) mod upstream;
 
 use super::key::Section;
 
-/// The file as a whole, which has sections only.
+/// The top level of the file. It contains sections only, no keys.
 pub(super) static ROOT: Section = Section {
     path: "",
     list: false,
@@ -32,7 +32,7 @@ pub(super) static SECTIONS: [&Section; 11] = [
     &client::CLIENT,
 ];
 
-/// The sections right below one of them.
+/// The direct subsections of a section.
 pub(super) fn below(section: &Section) -> impl Iterator<Item = &'static Section> {
     let path = section.path;
     let sections = SECTIONS.iter().copied();

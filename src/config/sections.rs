@@ -1,4 +1,4 @@
-//! Sections that are, key by key, the settings of one component.
+//! Reads the sections that map directly to the settings of one component.
 
 use super::schema::{limits as limit_keys, server as keys, store as store_keys};
 use super::tree::Table;
@@ -19,7 +19,7 @@ pub(super) fn log(table: &Table<'_>) -> telemetry::Settings {
     }
 }
 
-/// Reads the part of `[limits]` that concerns requests.
+/// Reads the keys of `[limits]` that concern requests.
 pub(super) fn limits(table: &Table<'_>, headers: usize) -> http::Limits {
     http::Limits {
         headers,
@@ -34,7 +34,7 @@ pub(super) fn limits(table: &Table<'_>, headers: usize) -> http::Limits {
 /// Reads `[store]`.
 pub(super) fn store(table: &Table<'_>) -> store::Settings {
     table.get(&store_keys::KIND);
-    // The other keys belong to the other kinds.
+    // The reserved keys belong to other kinds of store, so an invalid kind is reported without them.
     if table.is_good("kind") {
         table.later();
     }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_and_formats() {
+    fn log_levels_and_formats_are_read() {
         check_log("", Level::Info, Format::Json);
         check_log("format = \"text\"", Level::Info, Format::Text);
         for (word, level) in [
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_holds() {
+    fn written_values_are_used() {
         let limits = "header_bytes = \"8KiB\"\nuri_bytes = \"4KiB\"\nconnections = 10\n\
                       in_flight = 2\nfirst_byte = \"500ms\"\nidle = \"5s\"";
         let config = config(&format!("[limits]\n{limits}\n{UPSTREAM}"));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_has_an_eighth_of_the_connections_unless_something_else_is_written() {
+    fn connections_per_peer_defaults_to_an_eighth() {
         for (limits, per_peer) in [
             ("", 512),
             ("connections = 800", 100),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_can_be_met() {
+    fn timeouts_have_a_range() {
         check(
             "[limits]\nbody_read = \"0s\"",
             &[
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_of_the_store_holds() {
+    fn store_settings_are_read() {
         let store = "pending = \"10m\"\ncode = \"60s\"\ncapacity = 5000\nattempts = 1";
         let settings = config(&format!("[store]\n{store}\n{UPSTREAM}")).store;
         assert_eq!(settings.pending, Duration::from_mins(10));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_is_refused_once_and_its_keys_with_it() {
+    fn another_store_kind_is_reported_once() {
         check(
             "[store]\nkind = \"sealed\"\nkeys = [{ id = \"a\", file = \"b\" }]",
             &[

@@ -1,4 +1,4 @@
-//! `[server]`: where clients connect.
+//! `[server]`: the listeners for clients.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::schema::{limits as limit_keys, server as keys};
 use super::tree::{At, Table};
 use crate::server;
 
-/// `[server]`, and where it stands.
+/// The settings of `[server]`, and the values that later checks need with their positions.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) settings: server::Settings,
@@ -18,7 +18,7 @@ pub(super) struct Server {
     pub(super) trusted_proxies: Vec<At<IpNet>>,
 }
 
-/// Reads `[server]`, and of `[limits]` what concerns connections.
+/// Reads `[server]`, and the keys of `[limits]` that concern connections.
 pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, cores: usize) -> Server {
     let listen = table.get(&keys::LISTEN);
     let trusted_proxies = table.get(&keys::TRUSTED_PROXIES);
@@ -49,13 +49,13 @@ pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, cores: usize) -> Serve
     }
 }
 
-/// An eighth, but not so little that one browser or test bench fills it.
+/// The default of `connections_per_peer`: an eighth, but not so few that one browser or test bench exhausts them.
 fn share(connections: usize) -> usize {
     const LEAST: usize = 64;
     (connections / 8).max(LEAST).min(connections)
 }
 
-/// How clients reach the gate when nobody says so: where it listens, if they are on the same machine.
+/// The default of `public_url`: the listen address, if it is one loopback address.
 pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option<Origin> {
     let origin = |address: SocketAddr| Origin {
         tls: false,
@@ -66,7 +66,7 @@ pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option
         [only] if only.value.ip().is_loopback() && only.value.port() != 0 => {
             Some(origin(only.value))
         }
-        // What is wrong there has been said; nothing more follows from it.
+        // The error in `listen` is already recorded; do not report a missing `public_url` as well.
         _ if !table.is_good("listen") => {
             let default = keys::LISTEN.value.standard(table.header());
             default.first().map(|at| origin(at.value))
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_listener_at_least() {
+    fn at_least_one_listener_is_required() {
         check(
             "[server]\nlisten = []",
             &[
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn how_clients_reach_the_gate_is_known_on_one_loopback_address_only() {
+    fn public_url_has_a_default_on_one_loopback_address_only() {
         let missing = "3:1 error: `upstream.public_url` is missing | \
                        it is known by itself only where the gate listens on one loopback address | \
                        add public_url = \"https://login.example.com\", as clients reach the gate";
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_of_admin_is_its_own() {
+    fn admin_listen_has_a_separate_default() {
         assert_eq!(config(UPSTREAM).admin.listen.to_string(), "127.0.0.1:9901");
         check(
             "[admin]\nlisten = 9901",

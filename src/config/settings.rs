@@ -1,9 +1,9 @@
-//! What a configuration says, once it has been read.
+//! The settings that result from a valid configuration.
 
 use super::problem::Problems;
 use crate::{admin, gateway, http, telemetry};
 
-/// A configuration that was checked as a whole.
+/// A valid configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[server]` and the part of `[limits]` that concerns connections.
@@ -21,14 +21,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// What cannot change while the gate runs: the name of each key, and its value.
+    /// The name and value of each key that cannot change while the gate runs.
     pub fn fixed(&self) -> [(&'static str, String); 4] {
         let listen: Vec<String> = self.server.listen.iter().map(ToString::to_string).collect();
         [
             ("server.listen", listen.join(", ")),
             ("server.workers", self.server.workers.to_string()),
             ("admin.listen", self.admin.listen.to_string()),
-            // There is no other kind yet.
+            // This version has no other kind.
             ("store.kind", "memory".to_owned()),
         ]
     }
@@ -37,17 +37,17 @@ impl Config {
 /// One `[[upstream]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
-    /// Where it is.
+    /// How to connect to it.
     pub connection: crate::upstream::Settings,
-    /// What happens to its requests.
+    /// How its requests are processed.
     pub gateway: gateway::Settings,
 }
 
-/// A configuration to start with.
+/// A valid configuration with its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
-    /// What it says.
+    /// The settings.
     pub config: Config,
-    /// What somebody should know about it.
+    /// The warnings, for the operator.
     pub warnings: Problems,
 }

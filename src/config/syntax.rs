@@ -1,7 +1,7 @@
-//! What is no TOML at all: the parser's findings without those that only follow from another one.
+//! TOML syntax errors: those of the parser, without errors that only follow from another one.
 //!
-//! The parser tells of its findings in English. What they are is read from the text itself: from the tokens and values that
-//! stand there, and from which sign of TOML's was expected.
+//! The parser reports errors as English sentences only. Their kind is derived from the text instead: from the tokens and
+//! values at the position of the error, and from the token that the parser expected.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,13 +14,13 @@ use toml_parser::{Expected, ParseError, Source};
 use super::problem::{Problem, Span};
 use super::wording::quoted;
 
-/// A problem, and the part of the text of which nothing can be said because of it.
+/// A syntax error, and the part of the text that cannot be checked because of it.
 pub(super) struct Broken {
     pub(super) problem: Problem,
     pub(super) area: Span,
 }
 
-/// The text without the lines at which the parser gives up, so that it goes on; every byte keeps its place.
+/// Replaces the lines at which the parser gives up with spaces, so that it continues. All offsets stay the same.
 pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
     let grammar = Grammar::of(text);
     let mut readable = Cow::Borrowed(text);
@@ -36,7 +36,7 @@ pub(super) fn readable(text: &str) -> (Cow<'_, str>, Vec<Broken>) {
     (readable, given_up)
 }
 
-/// One problem a line, and one for everything that an unclosed list, table or text has swallowed.
+/// Returns one problem per line. An unclosed list, table or string is one problem, whatever text it extends over.
 pub(super) fn problems(
     readable: &str,
     given_up: Vec<Broken>,
@@ -59,31 +59,31 @@ pub(super) fn problems(
     kept
 }
 
-/// How far a mistake reaches.
+/// How much of the text an error affects.
 enum Reach {
     Line,
-    /// A line, at which the parser gives up.
+    /// One line, at which the parser gives up.
     GivesUp,
-    /// The keys below a header, too.
+    /// The text up to the next header.
     NextHeader,
-    /// A list, a table in braces or a string of several lines that does not end.
+    /// An unclosed list, inline table or multi-line string.
     Value,
-    /// It is not known where it ends.
+    /// The rest of the file: the end of the affected text is unknown.
     End,
 }
 
-/// A text as the grammar of TOML takes it apart.
+/// The parser events and syntax errors of a TOML text.
 struct Grammar<'t> {
     text: &'t str,
-    /// In the order of the text.
+    /// Sorted by position.
     events: Vec<Event>,
-    /// By what was not expected: of the text's form, or of a single key or value.
+    /// By the span of the unexpected text. Includes errors in the document's structure, and in single keys and values.
     errors: BTreeMap<Span, ParseError>,
 }
 
 impl<'t> Grammar<'t> {
     fn of(text: &'t str) -> Self {
-        /// As deep as the parser goes that makes the tree.
+        /// The nesting depth at which the parser that builds the tree stops.
         const DEPTH: u32 = 80;
         let source = Source::new(text);
         let tokens = source.lex().into_vec();
@@ -102,7 +102,7 @@ impl<'t> Grammar<'t> {
             }
         }
         events.sort_by_key(|event| event.span().start());
-        // The first one at a place wins.
+        // Of several errors at one position the first one is kept.
         let errors = errors.into_iter().rev();
         let errors = errors.filter_map(|error| Some((span(error.unexpected()?), error)));
         Self {
@@ -116,7 +116,7 @@ impl<'t> Grammar<'t> {
         self.text.get(span.range()).unwrap_or_default()
     }
 
-    /// What stands there of that kind.
+    /// The event of that kind at the position.
     fn event(&self, kind: EventKind, place: Span) -> Option<&Event> {
         let begun = |event: &Event| event.span().start() <= place.start;
         let begun = self.events.partition_point(begun);
@@ -125,7 +125,7 @@ impl<'t> Grammar<'t> {
             .find(|event| event.kind() == kind && event.span().end() >= place.end)
     }
 
-    /// What is wrong at a place. `told`: what the parser says of it.
+    /// Describes the error at a position. `told` is the message of the parser.
     fn explain(&self, place: Span, told: &str) -> (Reach, Problem) {
         let error = self.errors.get(&place);
         let begins = |kind| {
@@ -187,7 +187,7 @@ impl<'t> Grammar<'t> {
         (Reach::Line, problem)
     }
 
-    /// What is wrong with a value without quotes, if that can be said better than the parser does.
+    /// Describes the error in an unquoted value, if that can be more precise than the message of the parser.
     fn bare_value(&self, event: &Event, place: Span) -> Option<Problem> {
         let written = self.written(span(event.span()));
         let is_word = written.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -237,7 +237,7 @@ fn quotes(encoding: Encoding) -> &'static str {
     }
 }
 
-/// Whether a text in quotes ends with them.
+/// Whether a quoted string is closed.
 fn is_closed(written: &str, quote: &str) -> bool {
     let inside = written.strip_prefix(quote).unwrap_or_default();
     inside.strip_suffix(quote).is_some_and(|inside| {
@@ -289,7 +289,7 @@ const HERE: &str = "here";
 
 const HELP: &str = "TOML is key = value, with strings in \"quotes\", lists in [brackets] and tables below a line [name]";
 
-/// What the parser would have taken there.
+/// Lists what the parser expected.
 fn expected(error: &ParseError) -> String {
     let expected = error.expected().unwrap_or_default().iter();
     let expected: Vec<String> = expected
@@ -307,7 +307,7 @@ fn expected(error: &ParseError) -> String {
     }
 }
 
-/// The opening bracket or quote is where the mistake is seen; the parser only notices it at the end of the file.
+/// Reports an unclosed bracket or quote at its opening; the parser reports it at the end of the file.
 fn unclosed(text: &str, area: Span) -> Problem {
     let opening = text.get(area.start..).unwrap_or_default();
     let (what, close) = match opening.get(..1) {
@@ -327,7 +327,7 @@ fn unclosed(text: &str, area: Span) -> Problem {
     )
 }
 
-/// The outermost value that has that place in it.
+/// The outermost value that contains the position.
 fn value_around(table: &DeTable<'_>, place: usize) -> Option<Span> {
     table
         .values()
@@ -338,7 +338,7 @@ fn in_value(span: Span, value: &DeValue<'_>, place: usize) -> Option<Span> {
     if span.start < place && place <= span.end {
         return Some(span);
     }
-    // Tables that are opened by a header, and lists of them, lie behind it.
+    // The span of a table with a header covers the header only; its values come after it.
     if let Some(table) = value.as_table() {
         return value_around(table, place);
     }
@@ -348,7 +348,7 @@ fn in_value(span: Span, value: &DeValue<'_>, place: usize) -> Option<Span> {
         .find_map(|element| in_value(element.span().into(), element.get_ref(), place))
 }
 
-/// The whole lines that a span touches, without the last line break.
+/// Extends a span to whole lines, without the last line break.
 fn lines(text: &str, span: Span) -> Span {
     let before = text.get(..span.start).and_then(|text| text.rfind('\n'));
     let after = text.get(span.end..).and_then(|text| text.find('\n'));
@@ -358,7 +358,7 @@ fn lines(text: &str, span: Span) -> Span {
     }
 }
 
-/// A header that is not closed swallows the keys below it.
+/// Extends a line to the next header: below an unclosed header it is unknown to which table the keys belong.
 fn up_to_next_header(text: &str, line: Span) -> Span {
     let next = text.get(line.end..).and_then(|text| text.find("\n["));
     Span {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_need_quotes() {
+    fn strings_need_quotes() {
         for (value, what) in [
             (
                 "json",
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_there_twice() {
+    fn missing_and_duplicate_tokens_are_reported() {
         check(
             "[server]\nworkers =\ndrain = \"1s\"",
             &[
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_open_bracket_or_quote_swallows_is_not_talked_about() {
+    fn text_after_an_unclosed_bracket_or_quote_is_not_checked() {
         for (text, column, what, close) in [
             (
                 "listen = [\"127.0.0.1:80\"\n[admin]\nlisten = 5",
@@ -482,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_open_brace_nothing_is_certain() {
+    fn text_after_an_unclosed_brace_is_not_checked() {
         check(
             "[server]\ntls = { certificate = \"x\"\nfoo = 1\n",
             &[&format!(
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_header_swallows_its_keys() {
+    fn keys_below_an_unclosed_header_are_not_checked() {
         check(
             "[server\nlisten = 5\nfoo = 1\n[admin]\nlistn = 5",
             &[
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_key_or_value_is_made_of_is_told_as_the_parser_tells_it() {
+    fn errors_within_keys_and_values_use_the_message_of_the_parser() {
         for (line, problem) in [
             (
                 "level = \"a\\q\"",
@@ -525,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_escaped_closes_nothing() {
+    fn an_escaped_quote_does_not_close_a_string() {
         check(
             "[log]\nlevel = \"info\\\"\nformat = \"text\"",
             &[
@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_extended_where_it_cannot_be_is_there_already() {
+    fn extending_a_closed_table_is_reported_as_a_duplicate() {
         for (text, place) in [
             ("log = 5\n[log.level]", "2:2"),
             ("log = { level = \"info\" }\n[log.x]", "2:2"),

@@ -1,4 +1,4 @@
-//! For the tests of this module: small texts in, short lines out.
+//! Helpers for the tests of this module: each problem of a configuration is compared as one line.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::context::Context;
 use super::{Checked, Config, Problems, Severity, load_with};
 use crate::clock::date;
 
-/// What every upstream has to have.
+/// An upstream with the required keys only.
 pub(super) const UPSTREAM: &str = "\
 [[upstream]]
 url = \"http://127.0.0.1:9000\"
@@ -16,10 +16,9 @@ authorization = [\"/authorize\"]
 token = [\"/token\"]
 ";
 
-/// 2026-06-01.
 pub(super) const TODAY: &str = "2026-06-01";
 
-/// Two cores, and files that say what is in them by their name.
+/// Loads a text with two cores. The name of a file determines its contents.
 pub(super) fn load(text: &str) -> Result<Checked, Problems> {
     let context = Context {
         today: date::parse(TODAY).unwrap(),
@@ -36,14 +35,14 @@ pub(super) fn load(text: &str) -> Result<Checked, Problems> {
     load_with(&context, text, "etc/config.toml")
 }
 
-/// What a good text says.
+/// The configuration of a valid text.
 pub(super) fn config(text: &str) -> Config {
     load(text)
         .unwrap_or_else(|problems| panic!("{problems}"))
         .config
 }
 
-/// Everything that is wrong with a text, as `line:column error: message | label | help`.
+/// All problems of a text, as `line:column error: message | label | help`.
 pub(super) fn problems(text: &str) -> Vec<String> {
     let problems = load(text).map_or_else(|problems| problems, |checked| checked.warnings);
     let shown = problems.iter().map(|problem| {
@@ -62,12 +61,12 @@ pub(super) fn problems(text: &str) -> Vec<String> {
     shown.collect()
 }
 
-/// The problems of a text that goes before a good upstream.
+/// Checks the problems of a text before a valid upstream.
 pub(super) fn check(before: &str, expected: &[&str]) {
     check_text(&format!("{before}\n{UPSTREAM}"), expected);
 }
 
-/// The problems of `[upstream.…]` tables that go after a good upstream; lines count from there.
+/// Checks the problems of `[upstream.…]` tables after a valid upstream; line numbers are relative to them.
 pub(super) fn check_upstream(after: &str, expected: &[&str]) {
     let offset = UPSTREAM.lines().count();
     let found: Vec<String> = problems(&format!("{UPSTREAM}{after}"))
@@ -81,7 +80,7 @@ pub(super) fn check_upstream(after: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{after}");
 }
 
-/// The problems of a whole text.
+/// Checks the problems of a complete text.
 pub(super) fn check_text(text: &str, expected: &[&str]) {
     assert_eq!(problems(text), expected, "{text}");
 }

@@ -10,10 +10,10 @@ use schema::SECTIONS;
 /// The reference at the root of the repository.
 const REFERENCE: &str = include_str!("../../config.toml");
 
-/// The page of the manual.
+/// The reference page of the manual.
 const MANUAL: &str = include_str!("../../docs/src/configuration.md");
 
-/// The reference with every key that is commented out.
+/// The reference with its commented-out keys enabled.
 fn uncommented() -> String {
     let lines = REFERENCE.lines().map(|line| match line.strip_prefix("# ") {
         Some(code) if key_of(code).is_some() || code.starts_with("[[") => code,
@@ -22,7 +22,7 @@ fn uncommented() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `key` of `key = …`.
+/// Returns `key` of a line `key = …`.
 fn key_of(line: &str) -> Option<&str> {
     let (key, _) = line.split_once(" = ")?;
     let is_key = key
@@ -32,7 +32,7 @@ fn key_of(line: &str) -> Option<&str> {
 }
 
 #[test]
-fn the_reference_says_what_holds_without_it() {
+fn the_values_in_the_reference_are_the_defaults() {
     let checked = load(REFERENCE).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(checked.warnings.is_empty(), "{}", checked.warnings);
     let minimal = UPSTREAM
@@ -42,7 +42,7 @@ fn the_reference_says_what_holds_without_it() {
 }
 
 #[test]
-fn what_the_reference_comments_out_is_right_as_well() {
+fn commented_out_keys_of_the_reference_are_valid() {
     let text = uncommented().replace("http://127.0.0.1:9000", "https://127.0.0.1:9000");
     let text = text.replace("\"ca.pem\"", "\"/ca.pem\"");
     let checked = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
@@ -63,12 +63,12 @@ fn the_files_in_the_repository_are_written_from_the_declarations() {
         };
         assert!(
             found == declared,
-            "write it anew: cargo run -- schema --format {format} > {file}"
+            "write it again: cargo run -- schema --format {format} > {file}"
         );
     }
 }
 
-/// A file with every key, one of them with another value.
+/// A file with every key, in which one key has a different value.
 fn with(section: &Section, key: &str, value: &str) -> String {
     let mut header = String::new();
     let mut text = String::new();
@@ -88,7 +88,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_declared_key_is_read_as_what_it_is_declared() {
+fn every_declared_key_is_read_as_declared() {
     for section in SECTIONS {
         let later = section.later.iter().map(|(key, _)| *key);
         let later = later.map(|key| (key, "is not supported in this version"));
@@ -156,7 +156,7 @@ fn a_minimal_file_has_the_defaults_of_the_contract() {
 }
 
 #[test]
-fn an_empty_file_lacks_one_thing_only() {
+fn an_empty_file_has_one_problem() {
     let missing = "1:1 error: `upstream` is missing | the gate has to stand in front of something | \
                    add [[upstream]] with url = \"http://127.0.0.1:9000\"";
     check_text("", &[missing]);
@@ -164,7 +164,7 @@ fn an_empty_file_lacks_one_thing_only() {
 }
 
 #[test]
-fn problems_come_in_the_order_of_the_text_and_without_those_that_follow() {
+fn problems_are_sorted_and_consequential_errors_are_not_reported() {
     let text = "\
 [store]
 kind = \"redis\"
@@ -197,7 +197,7 @@ mode = \"report\"
 }
 
 #[test]
-fn nothing_is_missing_that_was_misspelt() {
+fn a_misspelt_key_is_not_reported_as_missing() {
     let lines = |text: &str| -> Vec<String> {
         let found = problems(text).into_iter();
         found
@@ -247,7 +247,7 @@ mod broken {
     use super::{load, uncommented};
     use proptest::prelude::*;
 
-    /// A text with some of its parts replaced: what an editor, a template or a merge leaves behind.
+    /// The reference with some parts replaced, like damage by an editor, a template or a merge.
     fn mutated() -> impl Strategy<Value = String> {
         let whole = uncommented();
         let scrap = prop_oneof![

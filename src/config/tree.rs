@@ -1,4 +1,4 @@
-//! The tables of the file: what stands where, what is missing, and what is said of it. Values are read in [`mod@super::read`].
+//! Access to the tables of the file, and the problems of missing keys and wrong types. [`mod@super::read`] reads values.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use super::report::Report;
 use super::value::{Kind, Wrong};
 use super::wording::nearest;
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct At<T> {
     pub(super) span: Span,
@@ -19,24 +19,24 @@ pub(super) struct At<T> {
 }
 
 impl<T> At<T> {
-    /// Without their places.
+    /// The values without their positions.
     pub(super) fn values(list: Vec<Self>) -> Vec<T> {
         list.into_iter().map(|at| at.value).collect()
     }
 }
 
-/// One table. Where there is none, every question is answered with its default.
+/// A table of the file. An absent table behaves like an empty one.
 #[derive(Clone)]
 pub(super) struct Table<'t> {
     section: &'static Section,
     header: Span,
     entries: Option<&'t DeTable<'t>>,
-    /// It is there, but cannot be read: nothing is missing from it.
+    /// The value exists but is not a table, so missing keys are not reported.
     unreadable: bool,
     report: &'t Report,
 }
 
-/// A key with its value; an element of a list, with its own place for that of its key.
+/// A key with its value. For an element of a list, the span of the key is that of the element.
 #[derive(Clone, Copy)]
 pub(super) struct Entry<'t> {
     key: Span,
@@ -45,7 +45,7 @@ pub(super) struct Entry<'t> {
 }
 
 impl<'t> Table<'t> {
-    /// The whole file, which is a table of that section.
+    /// The top-level table of the file.
     pub(super) fn root(
         section: &'static Section,
         entries: &'t DeTable<'t>,
@@ -60,7 +60,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// A key with its value.
+    /// Looks up a key.
     pub(super) fn entry(&self, key: &str) -> Option<Entry<'t>> {
         let (name, value) = self.entries?.get_key_value(key)?;
         Some(Entry::of(name.span().into(), value))
@@ -70,7 +70,7 @@ impl<'t> Table<'t> {
         self.section
     }
 
-    /// The key as messages name it.
+    /// The dotted name of the key, as shown in messages.
     pub(super) fn name(&self, key: &str) -> String {
         match self.section.path {
             "" => format!("`{key}`"),
@@ -78,12 +78,12 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The value of a key, or the head of the table when it is not written down.
+    /// The span of the value of a key, or of the table's header if the key is absent.
     pub(super) fn at(&self, key: &str) -> Span {
         self.entry(key).map_or(self.header, |entry| entry.span)
     }
 
-    /// The head of the table, or of the nearest one around it that is there.
+    /// The span of the table's header, or of the nearest enclosing table's header if the table is absent.
     pub(super) fn header(&self) -> Span {
         self.header
     }
@@ -92,7 +92,7 @@ impl<'t> Table<'t> {
         self.entry(key).is_some()
     }
 
-    /// Whether a key can be reasoned about: nothing wrong with it has been found.
+    /// Whether no error was found in the value of the key.
     pub(super) fn is_good(&self, key: &str) -> bool {
         self.entry(key).is_none_or(|entry| {
             let whole = Span {
@@ -103,13 +103,13 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// Whether all keys can.
+    /// Whether no error was found in any value of the table.
     pub(super) fn is_all_good(&self) -> bool {
         self.entries
             .is_none_or(|entries| entries.keys().all(|key| self.is_good(key.get_ref())))
     }
 
-    /// Whether the text around it is TOML throughout.
+    /// Whether the whole text has no TOML syntax errors.
     pub(super) fn is_whole(&self) -> bool {
         self.report.is_whole()
     }
@@ -118,18 +118,18 @@ impl<'t> Table<'t> {
         self.report.push(problem);
     }
 
-    /// Whether a key is not there, and nothing that was found already is the reason.
+    /// Whether a key is absent, and no earlier error explains its absence.
     pub(super) fn lacks(&self, key: &str) -> bool {
         self.report.is_whole() && !self.unreadable && !self.has(key) && !self.has_like(key)
     }
 
-    /// Whether a key was misspelt, as far as one can tell.
+    /// Whether the table has an unknown key that is probably a misspelling of this one.
     fn has_like(&self, key: &str) -> bool {
         let mut keys = self.entries.iter().flat_map(|entries| entries.keys());
         keys.any(|written| nearest(written.get_ref(), &[key]).is_some())
     }
 
-    /// A key has to be there.
+    /// Reports a missing key.
     pub(super) fn require(&self, key: &str, label: &str, help: &str) {
         if self.lacks(key) {
             let message = format!("{} is missing", self.name(key));
@@ -137,7 +137,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// Says that a value is of the wrong type, once; and what to write instead.
+    /// Reports a value of the wrong type once, with what to write instead.
     pub(super) fn wrong_type(
         &self,
         key: &str,
@@ -155,7 +155,7 @@ impl<'t> Table<'t> {
         self.push(Problem::error(entry.span, message, label, help));
     }
 
-    /// Says what is wrong with a text.
+    /// Reports an invalid string.
     pub(super) fn wrong(&self, key: &str, span: Span, what: &str, wrong: Wrong) {
         let name = self.name(key);
         let message = match wrong.later {
@@ -165,7 +165,7 @@ impl<'t> Table<'t> {
         self.push(Problem::error(span, message, wrong.label, wrong.help));
     }
 
-    /// A text of some kind. `None`: wrong, and recorded.
+    /// Reads a string of the given kind. `None`: it is invalid, and the problem is recorded.
     pub(super) fn text<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
         let Some(text) = entry.value.as_str() else {
             let example = match entry.value.as_integer() {
@@ -187,14 +187,14 @@ impl<'t> Table<'t> {
             .is_some_and(|list| list.is_empty())
     }
 
-    /// Says that a list may not be empty.
+    /// Reports an empty list.
     pub(super) fn empty_list(&self, key: &str, why: &str, instead: &str) {
         let message = format!("{} is empty", self.name(key));
         let help = format!("write for example {key} = {instead}");
         self.push(Problem::error(self.at(key), message, why, help));
     }
 
-    /// The elements of a list, whatever they are.
+    /// The elements of a list, of any type.
     pub(super) fn elements<'e>(
         &self,
         key: &str,
@@ -212,7 +212,7 @@ impl<'t> Table<'t> {
         Some(elements.collect())
     }
 
-    /// A table below this one. When it is not there its head is that of this one.
+    /// Returns a subtable. If it is absent, its header span is that of this table.
     pub(super) fn table(&self, section: &'static Section) -> Self {
         let (_, key) = section.name();
         let Some(entry) = self.entry(key) else {
@@ -240,7 +240,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// A list of tables. One table alone is a mistake that is recorded, and read as a list of one.
+    /// Returns an array of tables. A single table is recorded as an error, and read as an array of one.
     pub(super) fn tables(&self, section: &'static Section) -> Vec<Self> {
         let (_, key) = section.name();
         let Some(entry) = self.entry(key) else {
@@ -286,13 +286,13 @@ impl<'t> Entry<'t> {
         }
     }
 
-    /// Elements of lists have no key.
+    /// Whether this is an element of a list, which has no key.
     fn is_element(&self) -> bool {
         self.key == self.span
     }
 }
 
-/// With its article.
+/// The name of the type, with its article.
 fn type_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

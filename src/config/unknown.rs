@@ -1,4 +1,4 @@
-//! Keys that are not declared, and what was probably meant.
+//! Reports keys that are not declared, and suggests the key that was probably meant.
 
 use toml::de::{DeTable, DeValue};
 
@@ -8,7 +8,7 @@ use super::report::Report;
 use super::schema::{ROOT, SECTIONS, below};
 use super::wording::{nearest, one_of, quoted};
 
-/// Records every key of the tree that is not declared. What is below an unknown key is not looked at.
+/// Records every key of the tree that is not declared. The contents of an unknown key are not checked.
 pub(super) fn check(tree: &DeTable<'_>, report: &Report) {
     check_section(tree, &ROOT, report);
 }
@@ -27,7 +27,7 @@ fn check_section(table: &DeTable<'_>, section: &Section, report: &Report) {
     }
 }
 
-/// The tables that a value is or lists.
+/// The value itself if it is a table, or its elements that are tables if it is a list.
 fn tables<'t>(value: &'t DeValue<'t>) -> Vec<&'t DeTable<'t>> {
     if let Some(list) = value.as_array() {
         let tables = list
@@ -48,7 +48,7 @@ fn unknown(key: &str, span: Span, section: &Section) -> Problem {
     Problem::error(span, message, label, help)
 }
 
-/// What was probably meant, and what to write.
+/// Returns what was probably meant, and what to write.
 fn meant(key: &str, section: &Section) -> (String, String) {
     let tables = below(section).map(|inner| inner.name().1);
     let mut names: Vec<&str> = section.names().chain(tables).collect();
@@ -58,7 +58,7 @@ fn meant(key: &str, section: &Section) -> (String, String) {
     let tables = headers(|other| other.name().1 == key);
     let homes = headers(|other| other.has(key));
     let is_elsewhere = !tables.is_empty() || !homes.is_empty();
-    // One slip of the finger is likelier than the wrong section; two are not.
+    // One typing error is more likely than the wrong section; two are not.
     let slip = nearest(key, &here).filter(|(distance, _)| !is_elsewhere || *distance <= 1);
     let similar = match slip {
         Some((_, similar)) => Some(similar),
@@ -89,14 +89,14 @@ fn meant(key: &str, section: &Section) -> (String, String) {
     )
 }
 
-/// The sections of a kind, as they are written.
+/// The headers of the sections that satisfy the predicate.
 fn headers(is_such: impl Fn(&Section) -> bool) -> String {
     let sections = SECTIONS.into_iter().filter(|section| is_such(section));
     let headers: Vec<String> = sections.map(Section::header).collect();
     headers.join(" or ")
 }
 
-/// A key that is one of the words of what was written (`client_id`), or begins as it does (`authorize`).
+/// A key that is one of the words of the written name (`client_id`), or has the same first letters (`authorize`).
 fn related<'k>(key: &str, here: &[&'k str]) -> Option<&'k str> {
     const BEGINNING: usize = 7;
     let is_word = |known: &&str| key.split(['_', '-']).any(|word| word == *known);
@@ -113,7 +113,7 @@ mod tests {
     use crate::config::testing::{check, check_upstream};
 
     #[test]
-    fn a_slip_of_the_finger() {
+    fn typing_errors_are_corrected() {
         check(
             "[server]\nlisen = []",
             &[
@@ -132,9 +132,9 @@ mod tests {
         );
     }
 
-    /// Of two that are as near the one that begins alike; and a name that is a part of what was written, or begins like it.
+    /// At equal distance the key with the same first letter is suggested; then a key that is a part of the written name.
     #[test]
-    fn other_names_for_the_same() {
+    fn similar_names_are_suggested() {
         let unknown = |at: &str, key: &str, section: &str, meant: &str| {
             format!(
                 "{at} error: unknown key \"{key}\" in {section} | did you mean `{meant}`? | write `{meant}` instead"
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wrong_section() {
+    fn a_key_in_the_wrong_section_is_located() {
         check(
             "listen = []",
             &[
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_like_it() {
+    fn a_key_without_similar_names_lists_the_known_keys() {
         check(
             "[log]\nxyzzy = 1",
             &[
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_table_of_a_list_is_looked_at() {
+    fn every_table_of_a_list_is_checked() {
         check_upstream(
             "[[upstream.client]]\nid = \"a\"\nowners = 1\n[[upstream.client]]\nid = \"b\"\nscope = 1",
             &[

@@ -1,4 +1,4 @@
-//! `[[upstream]]`: one server that the gate stands in front of.
+//! `[[upstream]]`: one server behind the gate.
 
 use std::path::Path;
 
@@ -21,24 +21,22 @@ use crate::policy::ClientRule;
 use crate::policy::{Codes, Rules};
 use crate::upstream;
 
-/// One `[[upstream]]`, and where it stands.
+/// One `[[upstream]]`: its settings, and the tables they were read from.
 pub(super) struct Read<'t> {
     pub(super) tables: Tables<'t>,
-    /// `None`: missing or wrong, and recorded.
+    /// `None`: missing or invalid, and recorded.
     pub(super) target: Option<Origin>,
-    /// `None`: missing or wrong, and recorded.
+    /// `None`: missing or invalid, and recorded.
     pub(super) public: Option<Origin>,
     pub(super) clients: Vec<(Table<'t>, ClientRule)>,
     pub(super) built: Upstream,
 }
 
 impl<'t> Read<'t> {
-    /// Its own table.
     pub(super) fn table(&self) -> &Table<'t> {
         &self.tables.upstream
     }
 
-    /// What it is called.
     pub(super) fn name(&self) -> &str {
         &self.built.gateway.name
     }
@@ -53,7 +51,7 @@ pub(super) struct Tables<'t> {
     pub(super) metadata: Table<'t>,
 }
 
-/// Reads one `[[upstream]]`. `public`: how clients reach it unless it says so itself.
+/// Reads one `[[upstream]]`. `public` is the default of `public_url`.
 pub(super) fn read<'t>(
     table: Table<'t>,
     public: Option<&Origin>,
@@ -91,7 +89,7 @@ pub(super) fn read<'t>(
     }
 }
 
-/// How clients reach the gate: part of URLs that the gate writes, so it is never guessed from a request.
+/// Reads `public_url`. It is part of URLs that the gate writes, so it is never derived from a request.
 fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
     let written = table.find(&keys::PUBLIC_URL);
     if default.is_none() {
@@ -176,8 +174,8 @@ fn settings(
     }
 }
 
-/// Where handles are used, requests are redirected so that every later one carries the handle; without handles there
-/// is nothing that a redirect could change.
+/// The default of `entry`: with handles, the client is redirected so that every later request carries the handle; without
+/// handles a redirect would not change anything.
 fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) -> Entry {
     let handles = pkce.rule.codes == Codes::Handle
         || clients.iter().any(|(_, client)| {

@@ -1,5 +1,5 @@
-//! What a text can mean: durations, sizes, addresses. Each reader says what is wrong with the text and
-//! what to write instead; where it stands in the file is [`super::tree`]'s business.
+//! Kinds of string values: durations, sizes, addresses. Each parser returns why a string is invalid and what to write
+//! instead; [`super::tree`] adds the position in the file.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,20 +9,19 @@ use serde_json::{Value, json};
 
 use super::wording::quoted;
 
-/// A kind of text.
+/// A kind of string value.
 #[derive(Debug)]
 pub(super) struct Kind<T> {
-    /// With its article.
+    /// The name of the kind, with its article.
     pub(super) what: &'static str,
-    /// A good one, without quotes.
+    /// A valid value, without quotes.
     pub(super) example: &'static str,
-    /// What turns a bare number into a good one.
+    /// The unit that a bare number lacks.
     pub(super) unit: &'static str,
-    /// The only ones, where these are known.
+    /// The only valid values, if they can be listed.
     words: &'static [&'static str],
-    /// A regular expression that every good one matches.
+    /// A regular expression that every valid value matches.
     pattern: &'static str,
-    /// Reads it.
     pub(super) read: fn(&str) -> Result<T, Wrong>,
 }
 
@@ -57,7 +56,7 @@ impl<T> Kind<T> {
         self
     }
 
-    /// What a JSON schema says of it: less than what is read here, and nothing that is wrong.
+    /// The JSON Schema of the kind. It accepts every valid value, and some that the parser rejects.
     pub(super) fn json(&self) -> Value {
         if self.words.is_empty() {
             json!({ "type": "string", "pattern": self.pattern, "examples": [self.example] })
@@ -67,12 +66,12 @@ impl<T> Kind<T> {
     }
 }
 
-/// Why a text is not of its kind.
+/// Why a string is not valid for its kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wrong {
-    /// Good, but only in a later version: what is not supported yet.
+    /// The unsupported feature, if the value is reserved for a later version.
     pub(super) later: Option<String>,
-    /// Why, at the caret.
+    /// The reason, shown at the caret.
     pub(super) label: String,
     /// What to write instead.
     pub(super) help: String,
@@ -115,7 +114,7 @@ pub(super) const ADDRESS: Kind<SocketAddr> =
 pub(super) const NETWORK: Kind<IpNet> =
     Kind::new("a network", "10.0.0.0/8", network).pattern("/[0-9]+$");
 
-/// Any text that can be printed.
+/// Any printable string.
 pub(super) const TEXT: Kind<String> = Kind::new("a text", "…", text);
 
 fn text(text: &str) -> Result<String, Wrong> {
@@ -131,7 +130,7 @@ fn text(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-/// The number at the start of a text, and what comes after it.
+/// Splits a string into its leading number and the rest.
 fn number_and_unit(text: &str) -> (Option<u64>, &str) {
     let end = text
         .find(|character: char| !character.is_ascii_digit())
@@ -239,7 +238,7 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
     }
 }
 
-/// With the largest unit that loses nothing.
+/// Formats a duration with the largest unit that represents it exactly.
 pub(super) fn show_duration(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.as_millis());
     if millis % 1000 != 0 {
@@ -253,7 +252,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// Likewise.
+/// Formats a size with the largest unit that represents it exactly.
 pub(super) fn show_size(size: usize) -> String {
     const KIB: usize = 1024;
     if size == 0 || !size.is_multiple_of(KIB) {

@@ -1,6 +1,6 @@
-//! Words in messages: how they are quoted and listed, and which one was probably meant.
+//! Helpers for messages: quoting, listing words, and finding the word that was probably meant.
 
-/// A text for a message: quoted, escaped, and not too long.
+/// Quotes, escapes and shortens a text for a message.
 pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     if text.chars().count() <= LONGEST {
@@ -10,7 +10,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", start + "…")
 }
 
-/// The word that was probably meant, and how far it is from the one that was written.
+/// Returns the most similar word and its edit distance.
 pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<(usize, &'w str)> {
     let text = folded(text);
     let farthest = match text.chars().count() {
@@ -22,13 +22,13 @@ pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<(usize, &'w s
         .iter()
         .map(|word| (strsim::damerau_levenshtein(&text, &folded(word)), *word))
         .filter(|(distance, _)| *distance <= farthest)
-        // Who slips begins right.
+        // At equal distance prefer the same first letter: typing errors rarely affect it.
         .min_by_key(|(distance, word)| {
             (*distance, !text.starts_with(word.get(..1).unwrap_or(word)))
         })
 }
 
-/// `trustedProxies` and `trusted-proxies` are `trusted_proxies` to a reader.
+/// Folds a word so that `trustedProxies`, `trusted-proxies` and `trusted_proxies` are equal.
 fn folded(word: &str) -> String {
     word.chars()
         .filter(|character| !matches!(character, '-' | '_'))
@@ -36,7 +36,7 @@ fn folded(word: &str) -> String {
         .collect()
 }
 
-/// `"a", "b" or "c"`.
+/// Lists words as `"a", "b" or "c"`.
 pub(super) fn one_of(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
     match quoted.split_last() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_word_is_the_one_that_was_meant() {
+    fn the_most_similar_word_is_suggested() {
         let words = ["listen", "workers", "trusted_proxies", "drain", "url"];
         for (text, meant) in [
             ("lisen", Some("listen")),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quoted_is_escaped_and_short() {
+    fn quoted_text_is_escaped_and_shortened() {
         assert_eq!(quoted("a\"\n"), "\"a\\\"\\n\"");
         assert_eq!(quoted(&"ä".repeat(100)).chars().count(), 63);
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::testing::{UPSTREAM, check_upstream, config};
 use crate::oauth::{ResponseMode, ResponseType};
 
-/// Everything that an exception needs.
+/// The keys that every exception requires.
 const ACCOUNT: &str = "until = \"2027-03-31\"\nowner = \"o\"\nreason = \"r\"\n";
 
 fn check(client: &str, expected: &[&str]) {
@@ -29,7 +29,7 @@ fn a_client_alone_has_the_rule_of_its_upstream() {
 }
 
 #[test]
-fn an_exception_ends_and_what_a_client_is_does_not() {
+fn exceptions_end_and_client_properties_stay() {
     let client = client_of(
         "",
         &format!(
@@ -59,7 +59,7 @@ fn an_exception_ends_and_what_a_client_is_does_not() {
 }
 
 #[test]
-fn what_is_stricter_than_the_upstream_stays_after_the_end() {
+fn stricter_settings_stay_after_the_end_of_the_exception() {
     let client = client_of(
         "mode = \"report\"\nresponse_types = [\"code\", \"none\"]",
         &format!(
@@ -110,7 +110,7 @@ fn codes_are_those_of_the_upstream_unless_the_client_is_enforced_first() {
 }
 
 #[test]
-fn whatever_is_laxer_needs_an_end_an_owner_and_a_reason() {
+fn every_exception_needs_an_end_an_owner_and_a_reason() {
     const NEEDS: &str = "an exception needs an end, an owner, a reason";
     const HELP: &str = "add until = \"2026-08-30\", owner = \"team@example.com\", reason = \"…\"";
     for (client, column, label) in [
@@ -151,7 +151,7 @@ fn whatever_is_laxer_needs_an_end_an_owner_and_a_reason() {
 }
 
 #[test]
-fn what_a_client_is_needs_none() {
+fn client_properties_are_not_exceptions() {
     check(
         "type = \"confidential\"\nassume_method = \"S256\"\nverifier_max = 100\n\
          redirect_uris = [\"https://a.example/cb\", \"com.example.app:/cb\", \"http://127.0.0.1/cb\"]",
@@ -172,7 +172,7 @@ fn what_a_client_is_needs_none() {
 }
 
 #[test]
-fn an_end_of_nothing_does_nothing() {
+fn until_without_an_exception_is_reported() {
     const HELP: &str = "remove it; what a client is (type, redirect_uris, assume_method, verifier_max) does not end";
     check(
         "until = 2027-03-31\nassume_method = \"S256\"",
@@ -181,7 +181,7 @@ fn an_end_of_nothing_does_nothing() {
              nothing here is laxer than [upstream.pkce] | {HELP}"
         )],
     );
-    // What follows from another mistake is not said.
+    // Consequential errors are not reported.
     check(
         "until = 2027-03-31\nmode = \"reprot\"",
         &[
@@ -192,7 +192,7 @@ fn an_end_of_nothing_does_nothing() {
 }
 
 #[test]
-fn ends_are_days() {
+fn until_is_a_date() {
     let lax = "mode = \"report\"\nowner = \"o\"\nreason = \"r\"\n";
     for until in ["\"2027-03-31\"", "2027-03-31"] {
         let client = client_of("", &format!("{lax}until = {until}"));
@@ -259,7 +259,7 @@ fn ends_are_announced_for_fourteen_days() {
 }
 
 #[test]
-fn an_end_that_nobody_will_see_is_said() {
+fn an_end_in_the_distant_future_is_reported() {
     for (until, said) in [
         ("2100-12-31", false),
         ("2101-01-01", true),
@@ -278,7 +278,7 @@ fn an_end_that_nobody_will_see_is_said() {
 }
 
 #[test]
-fn clients_have_an_id_of_their_own() {
+fn client_ids_are_required_and_unique() {
     check_upstream(
         "[[upstream.client]]\ntype = \"public\"\n[[upstream.client]]\nid = \"\"",
         &[
@@ -333,7 +333,7 @@ fn methods_verifiers_and_redirect_uris_have_bounds() {
 }
 
 #[test]
-fn of_two_lists_the_stricter_one_is_what_both_have() {
+fn the_stricter_of_two_lists_is_their_intersection() {
     use ResponseMode::{FormPost, Fragment, Query};
     assert_eq!(
         stricter(&[Query, FormPost], &[FormPost, Fragment]),

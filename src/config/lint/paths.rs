@@ -1,4 +1,4 @@
-//! Paths that some server takes for one another.
+//! Checks for paths that a server may treat as the same path.
 
 use crate::config::problem::Problem;
 use crate::config::tree::Table;
@@ -6,14 +6,14 @@ use crate::config::upstream::Read;
 use crate::config::wording::quoted;
 use crate::route::fold::{fold_path, fold_segments};
 
-/// A list of paths, and where it stands.
+/// A list of paths, with its table and key.
 struct Listed<'r, 't> {
     table: &'r Table<'t>,
     key: &'static str,
     paths: &'r [String],
 }
 
-/// Exact paths tell endpoints apart here; a server that folds paths would not.
+/// Reports endpoints that differ here, but are one path to a server that normalizes paths.
 pub(crate) fn alike(read: &Read<'_>) {
     let endpoints = &read.built.gateway.endpoints;
     let listed = |key, paths| Listed {
@@ -41,7 +41,7 @@ pub(crate) fn alike(read: &Read<'_>) {
     }
 }
 
-/// What stands in `[upstream.routes]` and does nothing.
+/// Warns of entries in `[upstream.routes]` that have no effect.
 pub(crate) fn idle_routes(read: &Read<'_>) {
     let (table, routes) = (&read.tables.routes, &read.built.gateway.routes);
     let is_good = ["default", "allow", "deny", "foreign_callbacks"]
@@ -70,7 +70,7 @@ pub(crate) fn idle_routes(read: &Read<'_>) {
     }
 }
 
-/// The first path of the one list that is like one of the other, by some folding.
+/// The first path of one list that equals a path of the other after folding.
 fn first_like<'r>(
     one: &Listed<'r, '_>,
     other: &Listed<'r, '_>,
@@ -82,7 +82,7 @@ fn first_like<'r>(
     found.filter(|_| is_good)
 }
 
-/// Byte for byte the same has been said already.
+/// Reports paths that are equal after folding. Identical paths are already reported by the reader.
 fn two_endpoints(one: &Listed<'_, '_>, token: &Listed<'_, '_>) {
     let differ = |found: &(&String, &String)| found.0 != found.1;
     let same = first_like(one, token, fold_segments).filter(differ);
@@ -117,7 +117,7 @@ fn two_endpoints(one: &Listed<'_, '_>, token: &Listed<'_, '_>) {
     });
 }
 
-/// The guard against token requests in disguise is open at a callback.
+/// Rejects an endpoint as a foreign callback: the guard against disguised token requests does not apply there.
 fn no_callback(foreign: &Listed<'_, '_>, protected: &Listed<'_, '_>) {
     if let Some((path, known)) = first_like(foreign, protected, fold_path) {
         let (path, known) = (quoted(path), quoted(known));

@@ -1,4 +1,4 @@
-//! What the gate does not promise with a configuration that is otherwise good.
+//! Warnings about guarantees that the gate cannot give with an otherwise valid configuration.
 
 use crate::config::client::laxer;
 use crate::config::problem::{Problem, Span};
@@ -10,7 +10,7 @@ use crate::gateway::settings::BrowserBinding;
 use crate::policy::ClientRule;
 use crate::policy::{Codes, Mode, Rule};
 
-/// The rule of a client that holds on that day.
+/// The rule of a client that is in force on that day.
 fn in_force(client: &ClientRule, today: u64) -> &Rule {
     if client.until.is_some_and(|until| until < today) {
         &client.afterwards
@@ -32,8 +32,8 @@ fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
     ));
 }
 
-/// Where codes travel as the upstream issued them, one that was stolen is good wherever the upstream takes it: `guarded` is a net
-/// there, and so is every tree that is allowed as a whole. Only `deny` with a list of paths is a wall.
+/// Where clients get the upstream's own codes, a stolen code can be redeemed at every path where the upstream accepts it.
+/// `guarded`, and trees in `allow`, reduce this risk only. `deny` with a list of exact paths prevents it.
 pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
     let routes = &read.tables.routes;
     let is_default =
@@ -69,7 +69,7 @@ pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
     routes.push(problem.and_at(codes, UPSTREAM_CODES));
 }
 
-/// What is allowed with everything below it, as it is written.
+/// The entries of `allow` that end in `/**`.
 fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
     if !routes.is_good("allow") {
         return Vec::new();
@@ -79,9 +79,9 @@ fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
     trees.map(|path| quoted(&path.value)).collect()
 }
 
-/// Two sign-ins under one state stop each other, whoever begins them, unless the browser's cookie tells them apart. An answer
-/// that belongs to neither for sure is judged by the default rule: those of clients that are not enforced themselves are
-/// refused, too, where that one enforces.
+/// Two concurrent sign-ins with the same state block each other, unless the browser's cookie distinguishes them. A response
+/// that cannot be assigned to one of them is judged by the default rule: if that rule enforces, responses to clients that
+/// are not enforced are refused as well.
 pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
     let pkce = &read.tables.pkce;
     if read.built.gateway.browser_binding != BrowserBinding::Off {
@@ -107,7 +107,7 @@ pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
 
 const UPSTREAM_CODES: &str = "clients get the codes that the upstream issued";
 
-/// The first rule of a kind under which codes travel as they are, and where it says so.
+/// The first rule that satisfies the predicate, and the position of the key that decides about its codes.
 fn travelling_codes<'r>(
     read: &'r Read<'_>,
     today: u64,
@@ -121,7 +121,7 @@ fn travelling_codes<'r>(
     let mut clients = clients.map(|(client, rule)| (client, in_force(rule, today)));
     let (client, rule) = clients.find(|(_, rule)| is_such(rule))?;
     let at = match rule.mode {
-        // Where nothing is judged, codes travel as they are, whatever is written of them.
+        // With `mode = "off"` codes are never replaced, whatever `codes` says.
         Mode::Off => client.at("mode"),
         Mode::Report | Mode::Enforce if client.has("codes") => client.at("codes"),
         Mode::Report | Mode::Enforce => pkce.at("codes"),
@@ -129,8 +129,8 @@ fn travelling_codes<'r>(
     Some((at, rule))
 }
 
-/// An `id_token` is signed over the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11), and with handles the
-/// client gets others.
+/// An `id_token` contains hashes of the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11). With
+/// handles the client receives a different code, so the hashes do not match.
 pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
     let pkce = &read.tables.pkce;
     let default = read.built.gateway.rules.default_rule();
@@ -172,8 +172,8 @@ pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
     }
 }
 
-/// A default that is laxer than one of its clients. Of what cannot be told for sure whose it is, some is judged by the stricter
-/// rule, and the rest by the default.
+/// Warns of a default rule that is laxer than the rule of a client. Of the messages that cannot be assigned to a client for
+/// certain, some are judged by the stricter rule, and the others by the default rule.
 pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
     let default = read.built.gateway.rules.default_rule();
     let stricter = |client: &&(Table<'_>, ClientRule)| in_force(&client.1, today).mode;
@@ -183,11 +183,11 @@ pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
         nothing_refused(&read.tables.pkce, read);
     }
     let mut said = Vec::new();
-    // The strictest first: the mode is told of that one.
+    // The strictest client first, so that the warning about the mode names it.
     for (client, rule) in strictest.into_iter().chain(&read.clients) {
         for found in laxer(default, in_force(rule, today)) {
             let is_good = read.tables.pkce.is_good(found.key) && client.is_all_good();
-            // Nothing but the mode matters where the default does not enforce.
+            // If the default rule does not enforce, only its mode matters.
             let matters = found.key == "mode"
                 || default.mode == Mode::Enforce && in_force(rule, today).mode == Mode::Enforce;
             if is_good && client.has("id") && matters && !said.contains(&found.key) {

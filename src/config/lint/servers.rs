@@ -1,4 +1,4 @@
-//! Upstreams that are one server, or the gate itself.
+//! Checks for upstreams with the same server behind them, and for an upstream that is the gate itself.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,8 +14,8 @@ use crate::oauth::ClientId;
 use crate::policy::ClientRule;
 use crate::policy::{Mode, Rule};
 
-/// Of two upstreams on one server the laxer one is a way around the stricter one. What is compared is the rule that holds for each
-/// client that either of them names, and the one for all others.
+/// Of two upstreams on one server, the laxer one bypasses the stricter one. Compares the rules of each client that either
+/// upstream names, and the default rules.
 pub(crate) fn one_server(upstreams: &[Read<'_>], today: u64) {
     for (at, read) in upstreams.iter().enumerate() {
         let earlier = upstreams.iter().take(at);
@@ -37,10 +37,10 @@ fn is_one_server(a: &Read<'_>, b: &Read<'_>) -> bool {
 
 fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
     let clients = lax.clients.iter().chain(&strict.clients);
-    // Without an id it is not known whose rule it is, and that has been said.
+    // A client without an id cannot be compared, and the missing id is already reported.
     let known = clients.filter(|(client, _)| client.has("id"));
     let ids: BTreeSet<&str> = known.map(|(_, client)| client.id.as_str()).collect();
-    // The default first: what a client has from there is not said again.
+    // The default rules first: differences that clients inherit from them are not reported again.
     let all = std::iter::once(None).chain(ids.into_iter().map(Some));
     let mut said = Vec::new();
     for pair in all.map(|id| Pair::of(id, lax, strict)) {
@@ -59,9 +59,9 @@ fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
     }
 }
 
-/// One client of two upstreams on one server.
+/// The rules of one client in two upstreams on one server.
 struct Pair<'r, 't> {
-    /// `None`: all that neither names.
+    /// `None`: all clients that neither upstream names.
     id: Option<&'r str>,
     lax: &'r Read<'t>,
     strict: &'r Read<'t>,
@@ -84,7 +84,7 @@ impl<'r, 't> Pair<'r, 't> {
         }
     }
 
-    /// When both have an exception, and the laxer upstream for longer: the first day without it in the other one.
+    /// If both upstreams have an exception and the laxer one lasts longer: the day after the end of the other one.
     fn later(&self, today: u64) -> Option<u64> {
         let (lax, strict) = (self.in_lax?.1.until?, self.in_strict?.1.until?);
         (today <= strict && strict < lax).then_some(strict + 1)
@@ -96,8 +96,8 @@ impl<'r, 't> Pair<'r, 't> {
         self.id.map_or(rules.default_rule(), of_name)
     }
 
-    /// In what the one upstream allows more than the other one. Nothing is got around where nothing is refused; and what else is
-    /// laxer beside the mode follows from that as a rule.
+    /// Returns what the laxer upstream allows in addition. If the mode differs, only the mode is reported, because the other
+    /// differences usually follow from it. If the stricter upstream refuses nothing, there is nothing to bypass.
     fn allows_more(&self, day: u64) -> Vec<Lax> {
         let (lax, strict) = (self.rule(self.lax, day), self.rule(self.strict, day));
         let mut found = laxer(lax, strict);
@@ -110,7 +110,7 @@ impl<'r, 't> Pair<'r, 't> {
     }
 
     fn lax_place(&self, key: &str) -> Span {
-        // Without a challenge are those alone that are confidential.
+        // `require = "public"` exempts confidential clients only, so the `type` of the client is the laxer key.
         let own = if key == "require" { "type" } else { key };
         match self.in_lax {
             Some((client, _)) if client.has(own) => client.at(own),
@@ -130,7 +130,7 @@ impl<'r, 't> Pair<'r, 't> {
         }
     }
 
-    /// Whether the stricter upstream lets confidential clients go without a challenge, but not this one.
+    /// Whether the stricter upstream exempts confidential clients from PKCE, but not this client.
     fn strict_by_type(&self) -> bool {
         let require = self.strict.tables.pkce.entry("require");
         require.is_some_and(|entry| entry.value.as_str() == Some("public"))
@@ -167,7 +167,7 @@ impl<'r, 't> Pair<'r, 't> {
     }
 }
 
-/// Where both are.
+/// Describes the location that both upstreams share.
 fn one_place(a: &Read<'_>, b: &Read<'_>) -> String {
     match (&a.target, &b.target) {
         (Some(a), Some(b)) if a != b => format!("{a} and {b} are one server"),
@@ -176,7 +176,7 @@ fn one_place(a: &Read<'_>, b: &Read<'_>) -> String {
     }
 }
 
-/// An upstream that is the gate: its requests would go round in circles, and those of operators would be open to clients.
+/// Rejects an upstream that is the gate itself: requests would loop, and clients could reach the admin listener.
 pub(crate) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]) {
     for read in upstreams {
         let target = read.target.as_ref();
@@ -194,11 +194,11 @@ pub(crate) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]) {
     }
 }
 
-/// A listener on any address is reached at those of this machine, of which loopback is known.
+/// Whether the target is that listener. Of a listener on all addresses, only the loopback addresses are known.
 fn is_at(target: &Origin, own: SocketAddr) -> bool {
     let here = target.is_this_machine();
     let same = match target.ip() {
-        // What is sent to no address in particular arrives at loopback.
+        // Connections to the unspecified address arrive at loopback.
         Some(ip) if ip.is_unspecified() => own.ip().is_loopback(),
         Some(ip) => ip == own.ip().to_canonical(),
         None => here && own.ip().is_loopback(),

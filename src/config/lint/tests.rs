@@ -2,7 +2,7 @@ use super::overlap;
 use crate::config::testing::{UPSTREAM, check, check_text, check_upstream};
 
 #[test]
-fn two_listeners_never_share_connections() {
+fn overlapping_listeners_are_refused() {
     for (a, b, expected) in [
         ("127.0.0.1:80", "127.0.0.1:80", true),
         ("0.0.0.0:80", "127.0.0.1:80", true),
@@ -23,7 +23,7 @@ fn two_listeners_never_share_connections() {
 }
 
 #[test]
-fn operators_pages_are_not_where_clients_are() {
+fn the_admin_listener_is_separate_from_client_listeners() {
     const WHAT: &str = "error: `admin.listen` is an address of `server.listen` too | \
                         health and metrics would be served to clients | \
                         write another port, for example listen = \"127.0.0.1:9901\" in [admin]";
@@ -42,7 +42,7 @@ fn operators_pages_are_not_where_clients_are() {
 }
 
 #[test]
-fn trusting_everybody_is_said() {
+fn trusting_all_addresses_is_reported() {
     check(
         "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
         &[
@@ -53,7 +53,7 @@ fn trusting_everybody_is_said() {
 }
 
 #[test]
-fn limits_that_do_not_go_together_are_said() {
+fn contradicting_limits_are_reported() {
     check(
         "[limits]\nuri_bytes = \"48KiB\"\n[store]\ncode = \"11m\"",
         &[
@@ -67,7 +67,7 @@ fn limits_that_do_not_go_together_are_said() {
 }
 
 #[test]
-fn what_is_not_refused_is_said() {
+fn settings_that_weaken_enforcement_are_reported() {
     check_upstream(
         "[upstream.pkce]\nmode = \"off\"",
         &[
@@ -85,7 +85,7 @@ fn what_is_not_refused_is_said() {
              add \"authorization_code\", or write grants = [] for any",
         ],
     );
-    // The cookie comes with whatever answers a fresh request.
+    // Every response to a new authorization request sets the cookie.
     check_upstream(
         "[upstream.pkce]\nbrowser_binding = \"hard\"\nentry = \"rewrite\"",
         &[],
@@ -101,7 +101,7 @@ fn what_is_not_refused_is_said() {
     );
 }
 
-/// With one that is trusted.
+/// Adds a trusted proxy.
 fn behind_a_proxy(text: &str) -> String {
     format!("{text}\n[server]\ntrusted_proxies = [\"10.0.0.9/32\"]\n")
 }
@@ -111,7 +111,7 @@ fn upstream(keys: &str) -> String {
 }
 
 #[test]
-fn what_can_be_read_on_the_way_is_said() {
+fn unencrypted_connections_are_reported() {
     check_text(
         &upstream(
             "url = \"http://10.0.0.1\"\npublic_url = \"http://login.example.com\"\n\
@@ -142,7 +142,7 @@ fn what_can_be_read_on_the_way_is_said() {
 }
 
 #[test]
-fn hosts_and_paths_that_do_not_fit_are_said() {
+fn hosts_and_paths_that_do_not_match_are_reported() {
     check_text(
         &behind_a_proxy(&upstream(
             "url = \"http://127.0.0.1\"\nhosts = [\"a.example\"]\npublic_url = \"https://b.example\"",
@@ -207,7 +207,7 @@ fn two_upstreams_differ_in_name_and_place() {
             "12:9 error: {PLACE} | \"a.example\" and prefix \"/\" again | {PLACES}"
         )],
     );
-    // Where clients reach them by different hosts, it is said which ones to write.
+    // If their public URLs have different hosts, the help names the hosts to write.
     let public = |name: &str, url: &str| format!("public_url = \"{url}\"\nname = \"{name}\"");
     for (url, host) in [
         ("https://b.example", "b.example"),
@@ -241,7 +241,7 @@ fn two_upstreams_differ_in_name_and_place() {
         &[],
     );
     check_text(&two("name = \"a\"", "name = \"b\"\nprefix = \"/b\""), &[]);
-    // What follows from another mistake is not said.
+    // Consequential errors are not reported.
     check_text(
         &two("name = \"a b\"", "prefix = \"/b\""),
         &[
@@ -251,7 +251,7 @@ fn two_upstreams_differ_in_name_and_place() {
     );
 }
 
-/// An upstream of its own name.
+/// An upstream with the given name.
 pub(super) fn named(name: &str, keys: &str, pkce: &str) -> String {
     let text = UPSTREAM.replace(
         "[[upstream]]",
@@ -261,7 +261,7 @@ pub(super) fn named(name: &str, keys: &str, pkce: &str) -> String {
 }
 
 #[test]
-fn hosts_that_tie_are_said() {
+fn overlapping_hosts_are_reported() {
     const PLACE: &str = "error: two upstreams answer to the same host and prefix";
     const HELP: &str = "give one of them other hosts or another prefix";
     let public = "public_url = \"https://x.test\"";
@@ -289,7 +289,7 @@ fn hosts_that_tie_are_said() {
 }
 
 #[test]
-fn paths_that_a_server_may_take_for_one_another_are_said() {
+fn paths_that_are_equal_after_folding_are_reported() {
     let with = |endpoints: &str, routes: &str| {
         format!(
             "[[upstream]]\nurl = \"http://127.0.0.1:9000\"\n[upstream.endpoints]\n{endpoints}\n[upstream.routes]\n{routes}"
@@ -345,7 +345,7 @@ fn paths_that_a_server_may_take_for_one_another_are_said() {
 }
 
 #[test]
-fn routes_that_do_nothing_are_said() {
+fn routes_without_effect_are_reported() {
     const ALLOW: &str = "2:9 warning: `upstream.routes.allow` does nothing | \
         with default = \"guarded\" every path passes | write default = \"deny\" beside it, or remove it";
     let closed = |at: &str, help: &str| {
@@ -376,7 +376,7 @@ fn routes_that_do_nothing_are_said() {
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
         check_upstream(&format!("[upstream.routes]\n{routes}"), &expected);
     }
-    // What follows from another mistake is not said.
+    // Consequential errors are not reported.
     check_upstream(
         "[upstream.routes]\ndefualt = \"deny\"\nallow = [\"/login\"]",
         &[
@@ -387,7 +387,7 @@ fn routes_that_do_nothing_are_said() {
 }
 
 #[test]
-fn all_addresses_in_two_halves_are_all_addresses() {
+fn two_networks_that_cover_all_addresses_are_reported() {
     const ALL: &str = "warning: every peer is a trusted proxy | \
         together these are all addresses: any client can claim any address | list only the networks of your own proxies";
     for halves in [

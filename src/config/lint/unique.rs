@@ -1,11 +1,11 @@
-//! What must not be there twice.
+//! Checks for duplicates.
 
 use crate::config::problem::{Problem, Span};
 use crate::config::upstream::Read;
 use crate::config::wording::quoted;
 use crate::route::overlap;
 
-/// What must not be the same twice: names, hosts with their prefix, and clients within one upstream.
+/// Reports duplicate names, duplicate pairs of host and prefix, and duplicate clients within one upstream.
 pub(crate) fn unique(upstreams: &[Read<'_>]) {
     for (at, read) in upstreams.iter().enumerate() {
         unique_clients(read);
@@ -49,7 +49,7 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
     }
 }
 
-/// The host of its public URL, where that tells it from the other one, and no hosts are written yet.
+/// The host of its public URL, if the upstream has no `hosts` and this host distinguishes it from the other one.
 fn own_host(read: &Read<'_>, other: &Read<'_>) -> Option<String> {
     let is_open = read.built.gateway.hosts.is_empty() && read.table().has("public_url");
     let own = read.public.as_ref().filter(|_| is_open)?.authority();
@@ -66,7 +66,7 @@ fn has_good_place(read: &Read<'_>) -> bool {
     read.table().is_good("hosts") && read.table().is_good("prefix")
 }
 
-/// Where it says which requests are its own.
+/// The position of `hosts` or `prefix`.
 fn place(read: &Read<'_>) -> Span {
     let written = ["hosts", "prefix"]
         .into_iter()
@@ -79,7 +79,7 @@ fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
     if a.is_empty() && b.is_empty() {
         return Some("any host".to_owned());
     }
-    // A name without a port answers with any port, so that it ties with the same name and one.
+    // A name without a port matches any port, so it overlaps with the same name with a port.
     let one = std::slice::from_ref;
     let shared = a.iter().find(|host| !b.is_empty() && overlap(one(host), b));
     shared.map(|host| quoted(host))

@@ -10,7 +10,7 @@ fn check(input: &str, expected: Result<&str, &str>) {
 }
 
 #[test]
-fn scheme_host_and_port_are_all_there_is() {
+fn an_origin_has_only_scheme_host_and_port() {
     for (input, shown) in [
         ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
         ("https://Login.Example.com/", "https://login.example.com"),
@@ -60,7 +60,7 @@ fn scheme_host_and_port_are_all_there_is() {
 }
 
 #[test]
-fn a_socket_comes_later() {
+fn unix_sockets_are_reserved() {
     let wrong = (ORIGIN.read)("unix:/run/upstream.sock").unwrap_err();
     assert_eq!(wrong.later.as_deref(), Some("a unix: socket"));
 }

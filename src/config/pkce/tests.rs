@@ -33,7 +33,7 @@ fn codes_and_entry_follow_the_mode() {
 }
 
 #[test]
-fn what_is_written_holds() {
+fn written_values_are_used() {
     let gateway = gateway(
         "mode = \"report\"\nrequire = \"public\"\nbrowser_binding = \"off\"\nto_upstream = \"strip\"\n\
          methods = [\"S256\"]\nresponse_types = [\"id_token code\", \"code\", \"code id_token\"]\n\
@@ -55,7 +55,7 @@ fn what_is_written_holds() {
 }
 
 #[test]
-fn a_redirect_needs_a_handle() {
+fn entry_redirect_requires_handles() {
     check(
         "codes = \"upstream\"\nentry = \"redirect\"\nmode = \"report\"",
         &[
@@ -66,7 +66,7 @@ fn a_redirect_needs_a_handle() {
              write mode = \"enforce\" once the log shows that every client is ready",
         ],
     );
-    // One client with handles is enough.
+    // One client with handles suffices.
     let gateway = gateway(
         "mode = \"report\"\nentry = \"redirect\"\n[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"",
     );
@@ -74,7 +74,7 @@ fn a_redirect_needs_a_handle() {
 }
 
 #[test]
-fn plain_is_for_single_clients() {
+fn plain_is_allowed_for_single_clients_only() {
     check(
         "methods = [\"S256\", \"plain\"]",
         &[
@@ -129,7 +129,7 @@ fn response_types_are_sets_of_known_words() {
 }
 
 #[test]
-fn signed_response_modes_come_later() {
+fn signed_response_modes_are_reserved() {
     const HELP: &str = "write \"query\", \"fragment\" or \"form_post\"";
     for mode in ["jwt", "query.jwt", "form_post.jwt"] {
         check(
@@ -150,7 +150,7 @@ fn signed_response_modes_come_later() {
 }
 
 #[test]
-fn the_upstream_sees_pkce_or_does_not() {
+fn to_upstream_forwards_or_strips_pkce() {
     check(
         "to_upstream = \"replace\"",
         &[

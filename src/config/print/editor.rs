@@ -14,10 +14,10 @@ pub(super) fn schema(pages: &[Page]) -> String {
     format!("{:#}\n", Value::Object(schema))
 }
 
-/// A key or table: its name, whether it has to be there, and what it can be.
+/// A key or table: its name, whether it is required, and its JSON Schema.
 type Member<'p> = (&'p str, bool, Value);
 
-/// A table with those keys, and with the tables below that path.
+/// The schema of a table with the given keys and the subsections of `path`.
 fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page]) -> Map<String, Value> {
     let below = pages.iter().filter(|page| page.section.name().0 == path);
     let below = below.map(|page| {
@@ -44,7 +44,7 @@ fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page]) -> Map<String
         .collect()
 }
 
-/// A table with something that has to be written has to be written itself; of a list that holds for the first level only.
+/// A section with a required key is required itself. Nested lists (`[[upstream.client]]`) are optional all the same.
 fn is_required(page: &Page) -> bool {
     let needs = page.keys.iter().any(|key| key.required);
     needs && !(page.section.list && page.path.contains('.'))
@@ -57,7 +57,7 @@ fn of_page(page: &Page, pages: &[Page]) -> Value {
         .map(|key| (key.name, key.required, of_key(key)));
     let later = page.section.later.iter().map(|(name, now)| {
         let description = "reserved for a later version";
-        // TOML and JSON write these alike.
+        // The TOML notation of these values is also valid JSON.
         let now: Option<Value> = now.and_then(|now| serde_json::from_str(now).ok());
         let value = match now {
             Some(now) => json!({ "const": now, "description": description }),
@@ -80,7 +80,7 @@ fn of_key(key: &Entry) -> Value {
     if !key.about.text.is_empty() {
         schema.insert("description".to_owned(), key.about.text.as_str().into());
     }
-    // TOML and JSON write these alike.
+    // The TOML notation of these values is also valid JSON.
     let default = key
         .value
         .default

@@ -1,4 +1,4 @@
-//! The page of the manual that has every key.
+//! The reference page of the manual, with every key.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -8,12 +8,12 @@ use super::page::Page;
 
 pub(super) fn written(sections: &[Page]) -> String {
     let mut pages = Environment::new();
-    // Lines that hold a block alone leave nothing behind.
+    // A line that contains only a template block produces no output.
     let mut lines = SyntaxConfig::builder();
     if let Ok(lines) = lines.trim_blocks(true).lstrip_blocks(true).build() {
         pages.set_syntax(lines);
     }
-    // A template that is not right shows as an empty page, and fails the test that compares it.
+    // An invalid template renders as an empty page, which fails the test that compares the page with the file in `docs`.
     let page = pages.render_str(
         include_str!("manual.md"),
         context! { sections => Serde(sections) },

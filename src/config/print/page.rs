@@ -1,4 +1,4 @@
-//! What is written of each section: its declaration, and what `schema/texts.toml` says of it.
+//! Combines the declaration of each section and key with its texts from `schema/texts.toml`.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use crate::config::key::{Description, Section};
 use crate::config::schema::SECTIONS;
 
-/// What is said of a section or a key.
+/// The texts of a section or key.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct About {
-    /// What `config.toml` says beside it: one line, or one for each value.
+    /// The comment in `config.toml`: one line, or one line per value.
     pub(super) comment: String,
-    /// What the manual says, in Markdown.
+    /// The text in the manual, in Markdown.
     pub(super) text: String,
-    /// What each of the words means that it can be.
+    /// The meaning of each word that the key accepts.
     pub(super) words: BTreeMap<String, String>,
-    /// What stands in `config.toml`, as TOML, where that is not the default.
+    /// The value that `config.toml` shows instead of the default, in TOML notation.
     pub(super) example: Option<String>,
-    /// Whether it is commented out there: it is optional, and its example is made up.
+    /// Whether `config.toml` has the key commented out, because it is optional and its example is fictitious.
     pub(super) commented: bool,
-    /// What holds where it is not written, unless that is always the same value.
+    /// Describes the default if it depends on other settings.
     pub(super) absent: Option<String>,
-    /// Whether a change waits for a restart. Everything else applies when the file is read anew.
+    /// Whether a change requires a restart. Changes of other keys apply when the file is reloaded.
     pub(super) restart: bool,
 }
 
-/// A section with its keys, and what is said of them.
+/// A section with its keys and texts.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     #[serde(skip)]
@@ -37,7 +37,7 @@ pub(super) struct Page {
     #[serde(flatten)]
     pub(super) about: About,
     pub(super) keys: Vec<Entry>,
-    /// The names of those that only a later version has.
+    /// The names of keys that are reserved for later versions.
     pub(super) later: Vec<&'static str>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) about: About,
 }
 
-/// By the path of a section or key. What is wrong in the file shows as empty texts, and fails the tests.
+/// Returns the texts by the path of the section or key. If the file is invalid the texts are empty, and a test fails.
 fn texts() -> BTreeMap<String, About> {
     toml::from_str(include_str!("../schema/texts.toml")).unwrap_or_default()
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_is_declared_is_described_and_nothing_else() {
+    fn texts_and_declarations_match() {
         let mut said = texts();
         for page in pages() {
             assert!(!page.about.text.is_empty(), "{}", page.path);

@@ -5,18 +5,18 @@ use crate::config::wording::one_of;
 
 const HEAD: &str = "\
 # pkce-gate: every key of this version, with its default. A file needs no more than an [[upstream]] with its url and
-# its authorization and token endpoints. `pkce-gate check` says what is wrong with a file, and what it means.
+# its authorization and token endpoints. `pkce-gate check` reports its problems.
 #
-# Durations are \"250ms\", \"5s\", \"15m\", \"1h\"; sizes \"64B\", \"32KiB\", \"1MiB\". Relative paths begin beside this file.
+# Durations are \"250ms\", \"5s\", \"15m\", \"1h\"; sizes \"64B\", \"32KiB\", \"1MiB\". Relative paths start at the directory of this file.
 #
-# A running gate puts a changed file in force within three seconds, and at once on SIGHUP. A restart is needed for
+# A running gate applies a changed file within three seconds, and at once on SIGHUP. A restart is needed for
 # server.listen, server.workers, admin.listen and store.kind.
 ";
 
-/// Where comments begin.
+/// The column in which comments begin.
 const COLUMN: usize = 37;
 
-/// The longest line of the last paragraph.
+/// The maximum line length of the last paragraph.
 const WIDTH: usize = 120;
 
 pub(super) fn toml(pages: &[Page]) -> String {
@@ -24,7 +24,7 @@ pub(super) fn toml(pages: &[Page]) -> String {
     format!("{HEAD}{sections}\n{}", reserved(pages))
 }
 
-/// A section that is a list below another one is an example, and is commented out as a whole.
+/// Renders a section. A nested list, such as `[[upstream.client]]`, is an example and is commented out completely.
 fn written(page: &Page) -> String {
     let is_example = page.section.list && page.path.contains('.');
     let out = |is_out| if is_out { "# " } else { "" };
@@ -43,7 +43,7 @@ fn written(page: &Page) -> String {
     lines
 }
 
-/// A line with its comment, which goes on below it where it has several lines.
+/// A line with its comment; further lines of the comment follow below, in the same column.
 fn line(code: &str, comment: &str) -> String {
     let mut code = code;
     let mut lines = String::new();
@@ -57,12 +57,12 @@ fn line(code: &str, comment: &str) -> String {
     lines
 }
 
-/// Up to where the comment begins.
+/// The spaces between the code and its comment.
 fn blank(code: &str) -> String {
     " ".repeat(COLUMN.saturating_sub(code.len()).max(1))
 }
 
-/// What only a later version has.
+/// Lists the keys and words that are reserved for later versions.
 fn reserved(pages: &[Page]) -> String {
     let mut sections = Vec::new();
     for page in pages {
@@ -82,7 +82,7 @@ fn reserved(pages: &[Page]) -> String {
     ))
 }
 
-/// In lines that begin with `#`.
+/// Wraps a text into lines that begin with `#`.
 fn wrapped(text: &str) -> String {
     let mut lines = vec![String::from("#")];
     for word in text.split(' ') {

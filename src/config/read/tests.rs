@@ -1,7 +1,7 @@
 use crate::config::testing::{UPSTREAM, check, check_upstream, config};
 
 #[test]
-fn flags_and_numbers_in_quotes_are_named() {
+fn quoted_flags_and_numbers_are_reported() {
     check(
         "[server]\nworkers = \"4\"",
         &[
@@ -52,7 +52,7 @@ fn numbers_have_a_range() {
 }
 
 #[test]
-fn numbers_may_be_written_in_any_way_of_toml() {
+fn numbers_may_use_any_toml_notation() {
     for value in ["4_096", "0x1000", "0o10000", "0b1000000000000", "+4096"] {
         let text = format!("[limits]\nconnections = {value}\n{UPSTREAM}");
         assert_eq!(config(&text).server.connections, 4096, "{value}");
@@ -60,7 +60,7 @@ fn numbers_may_be_written_in_any_way_of_toml() {
 }
 
 #[test]
-fn a_share_is_above_nothing_and_at_most_all() {
+fn a_share_is_above_0_and_at_most_1() {
     for (value, share) in [("1", 1.0), ("0.25", 0.25), ("1e-3", 0.001)] {
         let text = format!("[store]\nper_client = {value}\n{UPSTREAM}");
         assert!(
@@ -97,7 +97,7 @@ fn words_are_spelt_exactly() {
 }
 
 #[test]
-fn what_comes_later_is_refused_and_its_default_is_not() {
+fn reserved_keys_are_refused_unless_they_have_their_present_value() {
     check(
         "[server]\nproxy_protocol = true\n[server.tls]\ncertificate = \"x\"",
         &[

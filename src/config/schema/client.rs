@@ -9,7 +9,7 @@ use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
 use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};
 
-/// The longest verifier that any client may be allowed.
+/// The upper bound of `verifier_max`, in characters.
 const LONGEST_VERIFIER: usize = 1024;
 
 pub(crate) static CLIENT: Section = Section {

@@ -8,7 +8,7 @@ use crate::config::key::{Integer, Key, Section, Size, Time};
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// For timeouts: below it nothing works, above it nothing is bounded.
+/// The range of timeouts: shorter ones would fail every request, longer ones would not limit anything.
 pub(crate) const TIMEOUT: RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_hours(1);
 
@@ -33,7 +33,7 @@ pub(crate) static LIMITS: Section = Section {
     later: &[],
 };
 
-// hyper reads a head into a buffer of 8 KiB at least.
+// hyper's read buffer has at least 8 KiB.
 pub(crate) static HEADER_BYTES: Key<Size> =
     Key::new("header_bytes", Size::new(32 * KIB, 8 * KIB..=MIB));
 

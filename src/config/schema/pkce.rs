@@ -31,7 +31,7 @@ pub(crate) static PKCE: Section = Section {
     ],
 };
 
-/// Of clients, too.
+/// Shared with `[[upstream.client]]`.
 pub(crate) const MODES: Words<Mode> = Words::new(
     Mode::Enforce,
     &[
@@ -51,7 +51,7 @@ pub(crate) static REQUIRE: Key<Words<Require>> = Key::new(
     ),
 );
 
-/// Why lists of clients' abilities may not be empty.
+/// Why a list of allowed values may not be empty.
 pub(crate) const NOTHING: &str = "nothing would be allowed";
 
 pub(crate) static METHODS: Key<List<CodeChallengeMethod>> = Key::new(
@@ -59,7 +59,7 @@ pub(crate) static METHODS: Key<List<CodeChallengeMethod>> = Key::new(
     List::new(&METHOD).default(&["S256"]).not_empty(NOTHING),
 );
 
-/// Of clients, too.
+/// Shared with `[[upstream.client]]`.
 pub(crate) const CODES_CHOICES: &[Choice<Codes>] =
     &[("handle", Codes::Handle), ("upstream", Codes::Upstream)];
 

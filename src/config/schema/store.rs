@@ -8,7 +8,7 @@ use crate::store::Settings;
 
 const DEFAULT: Settings = Settings::DEFAULT;
 
-/// How long a record may live.
+/// The range of record lifetimes.
 const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
 
 pub(crate) static STORE: Section = Section {

@@ -1,4 +1,4 @@
-//! `[[upstream]]`, and what is below it except for PKCE and clients.
+//! `[[upstream]]` and its subsections, except `[upstream.pkce]` and `[[upstream.client]]`.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 use crate::config::testing::{check, check_text, check_upstream};
 
 #[test]
-fn wrong_types_say_what_is_there_and_what_to_write() {
+fn wrong_types_are_reported_with_a_correction() {
     check(
         "[server]\ndrain = 25",
         &[
@@ -40,7 +40,7 @@ fn wrong_types_say_what_is_there_and_what_to_write() {
 }
 
 #[test]
-fn lists_name_each_thing_once() {
+fn duplicates_in_lists_are_reported() {
     check(
         "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"10.0.0.0/8\"]",
         &[
@@ -50,7 +50,7 @@ fn lists_name_each_thing_once() {
 }
 
 #[test]
-fn every_element_of_a_list_is_looked_at() {
+fn every_element_of_a_list_is_checked() {
     check(
         "[server]\ntrusted_proxies = [\n  \"10.0.0.1\",\n  \"x\",\n]",
         &[
@@ -64,7 +64,7 @@ fn every_element_of_a_list_is_looked_at() {
 }
 
 #[test]
-fn tables_are_tables_and_lists_of_tables_are_lists() {
+fn tables_and_arrays_of_tables_are_not_interchangeable() {
     check(
         "server = 5",
         &[

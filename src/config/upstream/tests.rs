@@ -11,7 +11,7 @@ fn check(upstream: &str, expected: &[&str]) {
 }
 
 #[test]
-fn what_is_written_holds() {
+fn written_values_are_used() {
     let config = config(&text(
         "name = \"vendor-2\"\nurl = \"https://[fd00::1]:8443/\"\nca = \"/ca.pem\"\n\
          hosts = [\"Login.Example.com\", \"localhost:8080\"]\nprefix = \"/auth/\"\n\
@@ -40,7 +40,7 @@ fn what_is_written_holds() {
 }
 
 #[test]
-fn an_upstream_is_somewhere() {
+fn an_upstream_needs_a_valid_url() {
     check(
         "name = \"x\"",
         &[
@@ -65,7 +65,7 @@ fn an_upstream_is_somewhere() {
 }
 
 #[test]
-fn roots_are_for_https_and_can_be_read() {
+fn ca_needs_an_https_url_and_a_readable_file() {
     const HELP: &str = "write the path of a PEM file with CERTIFICATE blocks; relative paths begin beside this file";
     check(
         "url = \"http://127.0.0.1:9000\"\nca = \"ca.pem\"",

@@ -126,14 +126,14 @@ fn networks_have_a_prefix_length_and_no_bits_beyond_it() {
 }
 
 #[test]
-fn texts_can_be_printed() {
+fn strings_must_be_printable() {
     check(&TEXT, "Team Ä", Ok("Team Ä".to_owned()));
     check(&TEXT, " ", Err("it is empty"));
     check(&TEXT, "a\u{1b}[31m", Err("it has a control character"));
 }
 
 #[test]
-fn durations_and_sizes_are_shown_as_one_would_write_them() {
+fn durations_and_sizes_are_shown_in_their_largest_exact_unit() {
     for (millis, shown) in [
         (0, "\"0s\""),
         (10, "\"10ms\""),

@@ -1,6 +1,6 @@
 use crate::config::testing::check_upstream;
 
-/// What is said where clients get the upstream's own codes, with `[upstream.routes]` not written.
+/// The warning for clients that get the upstream's own codes, without `[upstream.routes]`.
 const REACHABLE: &str = "warning: this depends on the upstream being unreachable around the gate | \
     clients get the codes that the upstream issued | \
     close every other way to http://127.0.0.1:9000, or write codes = \"handle\"";
@@ -9,7 +9,7 @@ const A_NET: &str = "warning: a stolen code may be redeemed at a path that is no
 const A_WALL: &str = "add [upstream.routes] with default = \"deny\", and in allow what else the upstream serves; \
     or write codes = \"handle\"";
 
-/// An exception of a client.
+/// The keys that every exception requires.
 const UNTIL: &str = "until = \"2027-01-01\"\nowner = \"o\"\nreason = \"r\"";
 
 #[test]
@@ -20,7 +20,7 @@ fn a_net_where_only_a_wall_would_hold_is_said() {
         "[upstream.pkce]\ncodes = \"upstream\"",
         &[&header, &format!("2:9 {REACHABLE}")],
     );
-    // Of one client alone, enforced or excepted; not any more when the exception has ended.
+    // One client suffices, enforced or with an exception. An exception that has ended does not count.
     let client = format!("[[upstream.client]]\nid = \"a\"\ncodes = \"upstream\"\n{UNTIL}");
     check_upstream(&client, &[&header, &format!("3:9 {REACHABLE}")]);
     check_upstream(
@@ -39,13 +39,13 @@ fn a_net_where_only_a_wall_would_hold_is_said() {
             &format!("6:9 {REACHABLE}"),
         ],
     );
-    // It points at what is written, and says what to write there.
+    // The warning points at the written key, and its help says what to write there.
     let written = "write default = \"deny\", and in allow what else the upstream serves; or write codes = \"handle\"";
     check_upstream(
         "[upstream.routes]\ndefault = \"guarded\"\n[upstream.pkce]\ncodes = \"upstream\"",
         &[&net("2:11", written), &format!("4:9 {REACHABLE}")],
     );
-    // A wall; handles; nobody is enforced, so that nothing is promised.
+    // No warning with `deny`, with handles, or without enforcement.
     check_upstream(
         "[upstream.routes]\ndefault = \"deny\"\n[upstream.pkce]\ncodes = \"upstream\"",
         &[&format!("4:9 {REACHABLE}")],
@@ -55,7 +55,7 @@ fn a_net_where_only_a_wall_would_hold_is_said() {
         "[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"\ncodes = \"handle\"",
         &[],
     );
-    // What follows from another mistake is not said.
+    // Consequential errors are not reported.
     check_upstream(
         "[upstream.routes]\ndefault = \"dny\"\n[upstream.pkce]\ncodes = \"upstream\"",
         &[
@@ -95,7 +95,7 @@ fn a_wall_with_a_tree_in_it_is_a_net() {
             &[&net(trees), &format!("5:9 {REACHABLE}")],
         );
     }
-    // Of one client that is enforced.
+    // One enforced client suffices.
     let client = "[upstream.pkce]\nmode = \"report\"\n[[upstream.client]]\nid = \"a\"\nmode = \"enforce\"\ncodes = \"upstream\"";
     check_upstream(
         &(routes("\"/x/**\"") + client),
@@ -105,7 +105,7 @@ fn a_wall_with_a_tree_in_it_is_a_net() {
             &format!("9:9 {REACHABLE}"),
         ],
     );
-    // Paths alone are a wall; handles need none; of those who are watched nothing is promised.
+    // No warning for exact paths, with handles, or without enforcement.
     for (allow, pkce, expected) in [
         (
             "\"/login\", \"/login/\", \"/app.css\"",
@@ -125,7 +125,7 @@ fn a_wall_with_a_tree_in_it_is_a_net() {
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
         check_upstream(&(routes(allow) + pkce), &expected);
     }
-    // What follows from another mistake is not said.
+    // Consequential errors are not reported.
     check_upstream(
         &(routes("\"/x/**\", \"y\"") + CODES),
         &[
@@ -136,7 +136,7 @@ fn a_wall_with_a_tree_in_it_is_a_net() {
 }
 
 #[test]
-fn an_id_token_beside_a_code_that_is_replaced_is_said() {
+fn an_id_token_with_a_replaced_code_is_reported() {
     let hashes = |at: &str, kind: &str| {
         format!(
             "{at} warning: the id_token of \"{kind}\" does not fit the code beside it | \
@@ -149,14 +149,14 @@ fn an_id_token_beside_a_code_that_is_replaced_is_said() {
         &format!("[upstream.pkce]\n{types}"),
         &[&hashes("2:18", "code id_token")],
     );
-    // Of one client, enforced or watched.
+    // One client suffices, under enforce or report.
     let client = |keys: &str| format!("[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
     check_upstream(&client(types), &[&hashes("3:18", "code id_token")]);
     check_upstream(
         &client("mode = \"report\"\nresponse_types = [\"code token id_token\"]"),
         &[&hashes("4:18", "code id_token token")],
     );
-    // Said once, of all that have it from there; and of a client that has handles where the others have none.
+    // Reported once for all clients that inherit the value, and for a client with handles where the others have none.
     let known = "[[upstream.client]]\nid = \"a\"\ntype = \"public\"";
     check_upstream(
         &format!("[upstream.pkce]\n{types}\n{known}"),
@@ -169,7 +169,7 @@ fn an_id_token_beside_a_code_that_is_replaced_is_said() {
         &format!("{watched}{types}\n[[upstream.client]]\nid = \"a\"\ncodes = \"handle\""),
         &[nothing, &hashes("3:18", "code id_token")],
     );
-    // The upstream's own codes fit; without a look nothing is replaced; one of both alone has nothing to fit.
+    // No warning with the upstream's own codes (the hashes match), under off, or for `code` or `id_token` alone.
     check_upstream(&format!("{watched}{types}"), &[nothing]);
     check_upstream(&client(&format!("mode = \"off\"\n{types}")), &[]);
     check_upstream(
@@ -198,7 +198,7 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
         &format!("{deny}{codes}").replace("off", "hard"),
         &[&format!("5:9 {REACHABLE}")],
     );
-    // Those of a client that is only watched, or not at all, while the others are enforced.
+    // Clients under report or off are affected if the default rule enforces.
     let client = |keys: &str| format!("[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
     check_upstream(
         &format!(
@@ -227,7 +227,7 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
             &[&format!("{ended} {ENDED}")],
         );
     }
-    // Where every sign-in has a handle none stops another one, nor where nobody is refused.
+    // No warning if every sign-in has a handle, or if nothing is refused.
     check_upstream(deny, &[]);
     check_upstream(&format!("{deny}{}", client("mode = \"report\"")), &[]);
     check_upstream(
@@ -239,7 +239,7 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
     );
 }
 
-/// What is said of a mode that is laxer than that of a client that is enforced.
+/// The warning about a mode that is laxer than that of an enforced client.
 fn lax_mode(at: &str, mode: &str, client: &str) -> String {
     format!(
         "{at} warning: `upstream.pkce.mode` is laxer for others than for \"{client}\" | \
@@ -253,7 +253,7 @@ fn lax_mode(at: &str, mode: &str, client: &str) -> String {
 fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
     let client = |id: &str, keys: &str| format!("[[upstream.client]]\nid = \"{id}\"\n{keys}\n");
     let pkce = |keys: &str| format!("[upstream.pkce]\n{keys}\n");
-    // Only when nobody is enforced is nothing refused.
+    // Without an enforced client nothing is refused.
     for mode in ["report", "off"] {
         check_upstream(
             &[
@@ -307,13 +307,13 @@ fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
             &other("4:9", "codes", "\"upstream\""),
         ],
     );
-    // Where nothing is refused but to that client, the rest of the default matters to nobody.
+    // If only that client is enforced, the other keys of the default rule do not matter.
     check_upstream(
         &(pkce("mode = \"report\"\nresponse_types = [\"code\", \"none\"]")
             + &client("spa", "mode = \"enforce\"\nresponse_types = [\"code\"]")),
         &[&lax_mode("2:8", "report", "spa")],
     );
-    // A client that is an exception is laxer, not stricter. Neither is one that has to send a challenge, as all others.
+    // No warning for a client with an exception, or for a client that needs a challenge like all others.
     check_upstream(
         &client(
             "a",

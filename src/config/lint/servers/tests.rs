@@ -16,8 +16,8 @@ fn client(id: &str, keys: &str) -> String {
     format!("[[upstream.client]]\nid = \"{id}\"\n{keys}\n")
 }
 
-/// What is said, in whatever order the two stand; the place is that in the text with the stricter one first. Nothing is said
-/// of one of them alone, but warnings.
+/// Checks the errors of two upstreams in both orders; positions refer to the text with the stricter one first. Each upstream
+/// alone must have warnings only.
 fn check(strict: &str, lax: &str, expected: &[&str]) {
     let errors = |text: &str| -> Vec<String> {
         let found = problems(text).into_iter();
@@ -54,7 +54,7 @@ fn two_upstreams_on_one_server_are_equally_strict() {
         &format!("{lax}{strict}"),
         &[&format!("9:8 {ERROR}"), &format!("9:8 {WARNING}")],
     );
-    // Whatever the hosts are.
+    // Different hosts do not matter.
     let again = lax.replace("prefix", "hosts = [\"127.0.0.1\"]\nprefix");
     check_text(
         &format!("{strict}{again}"),
@@ -132,7 +132,7 @@ fn two_upstreams_on_one_server_have_the_same_exceptions() {
     );
     check(&strict(""), &lax(EXCEPTION), &[&missing]);
     check(&strict(EXCEPTION), &lax(EXCEPTION), &[]);
-    // One that lasts longer; one that has ended there, or in both.
+    // An exception that lasts longer; one that has ended in the stricter upstream, or in both.
     let longer = EXCEPTION.replace("2026-12-31", "2027-03-31");
     check(
         &strict(EXCEPTION),
@@ -152,7 +152,7 @@ fn two_upstreams_on_one_server_have_the_same_exceptions() {
         )],
     );
     check(&strict(""), &lax(&ended), &[]);
-    // What a client is is no exception.
+    // The properties of a client are not exceptions.
     let what = client(
         "spa",
         "type = \"public\"\nredirect_uris = [\"https://a.example/cb\"]",
@@ -168,7 +168,7 @@ fn two_upstreams_on_one_server_have_the_same_exceptions() {
     );
 }
 
-/// A way around for all, or for those in `whose`.
+/// The error about a bypass for all clients, or for those in `whose`.
 fn way_around(at: &str, whose: &str, label: &str, write: &str) -> String {
     format!(
         "{at} error: \"lax\" is a way around \"strict\"{whose}: both are http://127.0.0.1:9000 | {label} | \
@@ -298,7 +298,7 @@ fn two_upstreams_on_one_server_allow_each_client_the_same() {
                 "the same response_types for \"spa\"",
             ),
         ),
-        // It is allowed less than others at the one.
+        // The client is allowed less than others at one upstream.
         (
             format!(
                 "response_types = [\"code\", \"code id_token\"]\n{}",
@@ -318,7 +318,7 @@ fn two_upstreams_on_one_server_allow_each_client_the_same() {
 }
 
 #[test]
-fn what_follows_from_another_mistake_is_not_said() {
+fn consequential_errors_are_not_reported() {
     let nameless = EXCEPTION.replace("id = \"erp\"\n", "");
     let misspelt = "mode = \"reprot\"";
     for (pkce, mistake) in [
@@ -334,15 +334,15 @@ fn what_follows_from_another_mistake_is_not_said() {
 fn upstreams_on_one_server_that_allow_the_same_may_be_written_otherwise() {
     let enforced = client("spa", "mode = \"enforce\"");
     for (one, other) in [
-        // The default of the one is what the other one writes.
+        // One upstream writes the values that are the defaults of the other.
         (String::new(), "mode = \"enforce\"\ncodes = \"handle\"\nrequire = \"all\"\nresponse_types = [\"code\"]".to_owned()),
         (String::new(), enforced.clone()),
         ("response_types = [\"code\", \"code token\"]".to_owned(), "response_types = [\"token code\", \"code\"]".to_owned()),
-        // Nobody is confidential, so all need a challenge.
+        // No client is confidential, so all need a challenge.
         (String::new(), format!("require = \"public\"\n{}", client("spa", "type = \"public\""))),
-        // Where nothing is refused, nothing is got around.
+        // Without enforcement there is nothing to bypass.
         ("mode = \"report\"".to_owned(), "mode = \"report\"\ncodes = \"handle\"\nresponse_types = [\"code\", \"token\"]".to_owned()),
-        // A name that servers take for that of the client has its rule already.
+        // A client_id that differs only in case already has the rule of the client.
         (format!("mode = \"report\"\n{enforced}"), format!("mode = \"report\"\n{}{enforced}", client("SPA", "type = \"public\""))),
     ] {
         check(&strict(&one), &lax(&other), &[]);
