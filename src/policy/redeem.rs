@@ -55,8 +55,8 @@ pub(crate) fn judge(
     let client = redemption
         .client
         .as_ref()
-        .is_some_and(|client| client.may_be(bound.client));
-    let redirect = match (bound.redirect, redemption.redirect_uri) {
+        .is_some_and(|client| client.may_be(bound.application.client));
+    let redirect = match (bound.application.redirect, redemption.redirect_uri) {
         (Some(recorded), Some(sent)) => recorded.is(sent),
         (Some(_), None) => false,
         // The authorization request named none. The upstream knows the only registered one, and compares it itself.
@@ -165,7 +165,7 @@ pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ClientState, PendingAuthorization};
+    use crate::flow::{Application, ClientState, PendingAuthorization};
     use crate::oauth::{
         AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
         TokenRequest,
@@ -176,13 +176,16 @@ mod tests {
 
     fn bound(challenge: Option<(CodeChallengeMethod, &str)>, redirect: Option<&str>) -> BoundCode {
         let pending = PendingAuthorization {
+            application: Application {
+                client: ClientId::new("app").digest(),
+                redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
+                response_type: None,
+                response_mode: None,
+            }
+            .into(),
             challenge: challenge
                 .map(|(method, value)| CodeChallenge::parse(method, value).unwrap()),
-            client: ClientId::new("app").digest(),
-            redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
             state: ClientState::Absent,
-            response_type: None,
-            response_mode: None,
             browser: None,
         };
         pending.bind(AuthorizationCode::new("upstream-code").unwrap())
