@@ -94,7 +94,7 @@ impl MemoryStore {
     ) -> Result<Held, StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
         let settings = tables.settings.load();
-        let meet = |there: &mut Record<SignIn>| meet(there, pending, now.after(settings.pending));
+        let meet = |there: &mut SignIn| meet(there, pending, now.after(settings.pending));
         // Checked before the limits: the same request after a reload in the browser needs no room.
         if let Place::Digest(key) = place
             && let Some(held) = tables.sign_ins.lock(key).live(now).and_then(meet)
@@ -115,14 +115,12 @@ impl MemoryStore {
             let stage = Stage::Waiting { codes: 0 };
             (stage, settings.pending, &tables.sign_ins.queue)
         };
-        let sign_in = SignIn {
-            stage,
-            pending: PendingAuthorization {
-                application: tables.applications.share(&pending.application),
-                ..pending.clone()
-            },
+        let shared = PendingAuthorization {
+            application: tables.applications.share(&pending.application),
+            ..pending.clone()
         };
-        let record = Record::new(sign_in, tables.usage.name(network), now.after(lifetime));
+        let network = tables.usage.name(network);
+        let record = SignIn::new(shared, stage, network, now.after(lifetime));
         let room = record.room();
         tables.make_room(room, &settings, now)?;
         let mut slot = tables.sign_ins.lock(key);
@@ -144,11 +142,11 @@ impl MemoryStore {
     /// Reads a pending authorization, and marks its redirect as followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
-        let read = |sign_in: &mut Record<SignIn>| match sign_in.value.stage {
+        let read = |sign_in: &mut SignIn| match sign_in.stage {
             _ if sign_in.is_over(now) => Pending::Expired,
             Stage::Conflict => Pending::Conflict,
             Stage::Unfollowed | Stage::Waiting { .. } => {
-                Pending::Live(Box::new(sign_in.value.pending.clone()))
+                Pending::Live(Box::new(sign_in.pending.clone()))
             }
         };
         let read = self.tables.followed(key, now, read);
@@ -191,8 +189,7 @@ impl MemoryStore {
                 return Redeemed::Expired(traced.unwrap_or(code.owner(false).client));
             }
             let redeemed = redeem_from(code, key, attempts, judge);
-            if matches!(code.value.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_))
-            {
+            if matches!(code.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_)) {
                 tables.counts.tombstones.fetch_add(1, Ordering::Relaxed);
             }
             redeemed
@@ -205,14 +202,14 @@ impl MemoryStore {
         let (tables, now) = (&self.tables, self.clock.now());
         let owner_of = |candidate: &Candidate| match *candidate {
             Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
-                sign_in.owner(sign_in.value.stage != Stage::Conflict && !sign_in.is_over(now))
+                sign_in.owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
             }),
             Candidate::Code(key) => {
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
                 let traced = tables.traces.with(key, |trace| trace.owner(false));
                 let found = tables.codes.with(key, |code| {
                     let is_over = code.is_over(now);
-                    let alive = matches!(code.value.fate, Fate::Bound(_)) && !is_over;
+                    let alive = matches!(code.fate, Fate::Bound(_)) && !is_over;
                     (code.owner(alive), is_over)
                 });
                 match found {
@@ -229,7 +226,7 @@ impl MemoryStore {
         let (key, deadline, counts) = (claim.key(), claim.fence(), claim.is_proved());
         let bound = claim.into_bound();
         self.tables.codes.with(key, |code| {
-            let Fate::Claimed(_) = code.value.fate else {
+            let Fate::Claimed(_) = code.fate else {
                 return;
             };
             if code.deadline.as_millis() != deadline {
@@ -238,15 +235,15 @@ impl MemoryStore {
             let fate = match settlement {
                 Settlement::Burn => Fate::Redeemed,
                 Settlement::Release => {
-                    code.value.releases = code.value.releases.saturating_add(counts.into());
-                    if code.value.releases <= RELEASES_PER_CODE {
-                        code.value.fate = Fate::Bound(bound);
+                    code.releases = code.releases.saturating_add(counts.into());
+                    if code.releases <= RELEASES_PER_CODE {
+                        code.fate = Fate::Bound(bound);
                         return;
                     }
                     Fate::Burnt
                 }
             };
-            code.value.enter(fate);
+            code.enter(fate);
             let tombstones = &self.tables.counts.tombstones;
             tombstones.fetch_add(1, Ordering::Relaxed);
         });
@@ -256,8 +253,7 @@ impl MemoryStore {
     /// bound.
     pub(crate) fn discard(&self, pending: Digest) {
         let now = self.clock.now();
-        self.tables
-            .followed(pending, now, |sign_in| sign_in.value.discard());
+        self.tables.followed(pending, now, SignIn::discard);
     }
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
@@ -277,13 +273,9 @@ impl MemoryStore {
 }
 
 /// Decides about a request with the key of a live sign-in. `None`: it replaces that one. `deadline`: that of the new one.
-fn meet(
-    there: &mut Record<SignIn>,
-    pending: &PendingAuthorization,
-    deadline: Timestamp,
-) -> Option<Held> {
-    if let Stage::Waiting { codes } = there.value.stage {
-        if there.value.is_of(pending) {
+fn meet(there: &mut SignIn, pending: &PendingAuthorization, deadline: Timestamp) -> Option<Held> {
+    if let Stage::Waiting { codes } = there.stage {
+        if there.is_of(pending) {
             return Some(Held::Again);
         }
         // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
@@ -293,19 +285,18 @@ fn meet(
             return None;
         }
     }
-    there.value.discard();
+    there.discard();
     Some(Held::Conflict)
 }
 
 /// Redeems a code that has not expired.
 fn redeem_from(
-    code: &mut Record<Code>,
+    code: &mut Code,
     key: Digest,
     attempts: u8,
     mut judge: impl FnMut(&BoundCode) -> Presented,
 ) -> Redeemed {
     let fence = code.deadline.as_millis();
-    let code = &mut code.value;
     let bound = match &code.fate {
         Fate::Bound(bound) => bound,
         Fate::Claimed(of) | Fate::Redeemed(of) => return Redeemed::AlreadyRedeemed(of.client),

@@ -10,9 +10,9 @@
 
 use std::sync::Arc;
 
-use super::record::{Code, Kind as _, Record, SignIn, Stage, Trace};
+use super::record::{Code, Record as _, SignIn, Stage, Trace};
 use super::tables::Tables;
-use super::usage::{Met, NetworkName};
+use super::usage::Met;
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, HandleKey, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
@@ -30,8 +30,8 @@ impl Tables {
         handles: &HandleKey,
         now: Timestamp,
     ) -> Result<Bound, StoreError> {
-        let until = |sign_in: &mut Record<SignIn>| {
-            let is_waiting = matches!(sign_in.value.stage, Stage::Waiting { .. });
+        let until = |sign_in: &mut SignIn| {
+            let is_waiting = matches!(sign_in.stage, Stage::Waiting { .. });
             (is_waiting && !sign_in.is_over(now)).then_some(sign_in.deadline)
         };
         let Some(until) = self.followed(pending, now, until).flatten() else {
@@ -43,7 +43,7 @@ impl Tables {
         let mut trace = self.traces.lock(raw);
         let is_again = match trace.live(now) {
             None => false,
-            Some(there) if there.value.sign_in != sign_in => return Ok(Bound::Elsewhere),
+            Some(there) if there.sign_in != sign_in => return Ok(Bound::Elsewhere),
             Some(there) => {
                 // The trace must outlive the code, which lives longer after a reload with a longer lifetime.
                 if there.deadline < expires {
@@ -68,7 +68,7 @@ impl Tables {
                 Bound::Elsewhere
             });
         }
-        let take = |sign_in: &mut Record<SignIn>| take(sign_in, until, code, now, expires);
+        let take = |sign_in: &mut SignIn| take(sign_in, until, code, now, expires);
         let record = match self.sign_ins.with(pending, take) {
             Some(Ok(record)) => record,
             Some(Err(instead)) => return Ok(instead),
@@ -81,14 +81,14 @@ impl Tables {
                 Met::Rate(wait) => self.refuse(Limit::Rate, wait),
             });
         }
-        let application = Arc::clone(record.value.application());
+        let application = Arc::clone(record.application());
         self.put(slot, record, &self.codes.queue, now);
         if !is_again {
-            let of = Trace {
+            let record = Trace {
+                deadline: expires.after(settings.pending),
                 application,
                 sign_in,
             };
-            let record = Record::new(of, NetworkName::NONE, expires.after(settings.pending));
             self.put(trace, record, &self.traces.queue, now);
         }
         Ok(bound)
@@ -97,20 +97,20 @@ impl Tables {
 
 /// Makes the record of another code of the sign-in. `until`: the deadline by which the sign-in was found. `Err`: it may not have one.
 fn take(
-    sign_in: &mut Record<SignIn>,
+    sign_in: &mut SignIn,
     until: Timestamp,
     code: AuthorizationCode,
     now: Timestamp,
     expires: Timestamp,
-) -> Result<Record<Code>, Bound> {
-    match &mut sign_in.value.stage {
+) -> Result<Code, Bound> {
+    match &mut sign_in.stage {
         Stage::Waiting { codes } if sign_in.deadline == until && until > now => {
             if *codes >= CODES_PER_AUTHORIZATION {
                 return Err(Bound::TooMany);
             }
             *codes += 1;
-            let code = Code::new(sign_in.value.pending.bind(code));
-            Ok(Record::new(code, sign_in.network, expires))
+            let bound = sign_in.pending.bind(code);
+            Ok(Code::new(bound, sign_in.network, expires))
         }
         Stage::Waiting { .. } | Stage::Unfollowed | Stage::Conflict => Err(Bound::Unknown),
     }

@@ -3,32 +3,22 @@
 use std::sync::Arc;
 
 use super::sync::atomic::AtomicUsize;
-use super::usage::{Counts, NetworkName, Room, weight};
+use super::usage::{Counts, NetworkName, Room};
 use crate::clock::Timestamp;
 use crate::flow::{Application, BoundCode, ClientState, PendingAuthorization};
 use crate::oauth::{CodeChallenge, Digest};
 use crate::store::operations::Owner;
 
 /// A record of one of the store's tables.
-pub(super) struct Record<K> {
+pub(super) trait Record: Sized {
     /// The record counts as expired from this time on. It also distinguishes the record from later ones with the same key.
-    pub(super) deadline: Timestamp,
-    /// Memory of the record, in bytes, as it was added.
-    bytes: u32,
-    pub(super) network: NetworkName,
-    pub(super) value: K,
-}
-
-/// A kind of record.
-pub(super) trait Kind {
-    /// Whether records of this kind count towards the limits ([`super::usage`]).
-    const IS_LIMITED: bool = true;
+    fn deadline(&self) -> Timestamp;
 
     fn application(&self) -> &Arc<Application>;
 
-    /// The client to whose share the record counts.
-    fn holder(&self) -> Option<Digest> {
-        None
+    /// The room that the record takes as long as it exists.
+    fn room(&self) -> Room {
+        Room::NONE
     }
 
     /// The counter that includes this record. `None`: only the length of its table does.
@@ -36,43 +26,18 @@ pub(super) trait Kind {
         None
     }
 
-    /// Memory outside the record itself, in bytes.
-    fn texts(&self) -> usize {
-        0
-    }
-}
-
-impl<K: Kind> Record<K> {
-    pub(super) fn new(value: K, network: NetworkName, deadline: Timestamp) -> Self {
-        let bytes = size_of::<Self>() + value.texts().next_multiple_of(16);
-        Self {
-            deadline,
-            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            network,
-            value,
-        }
+    /// Memory of the record as it was added, in bytes.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
     }
 
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        self.deadline <= now
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        usize::try_from(self.bytes).unwrap_or(usize::MAX)
-    }
-
-    /// The room that the record takes as long as it exists, if its kind is limited.
-    pub(super) fn room(&self) -> Room {
-        Room {
-            weight: weight(self.bytes()),
-            client: self.value.holder(),
-            network: self.network,
-        }
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.deadline() <= now
     }
 
     /// `alive`: as in [`Owner`].
-    pub(super) fn owner(&self, alive: bool) -> Owner {
-        let application = self.value.application();
+    fn owner(&self, alive: bool) -> Owner {
+        let application = self.application();
         Owner {
             client: application.client,
             alive,
@@ -81,8 +46,29 @@ impl<K: Kind> Record<K> {
     }
 }
 
+/// Memory of a record, in units of 16 bytes.
+#[derive(Clone, Copy)]
+struct Size(u16);
+
+impl Size {
+    const UNIT: usize = 16;
+
+    /// Of a record of this kind that has texts of so many bytes in total.
+    fn of<R>(texts: usize) -> Self {
+        let units = (size_of::<R>() + texts).div_ceil(Self::UNIT);
+        Self(u16::try_from(units).unwrap_or(u16::MAX))
+    }
+
+    fn bytes(self) -> usize {
+        usize::from(self.0) * Self::UNIT
+    }
+}
+
 /// A pending authorization.
 pub(super) struct SignIn {
+    pub(super) deadline: Timestamp,
+    pub(super) network: NetworkName,
+    size: Size,
     pub(super) stage: Stage,
     pub(super) pending: PendingAuthorization,
 }
@@ -98,6 +84,28 @@ pub(super) enum Stage {
 }
 
 impl SignIn {
+    pub(super) fn new(
+        pending: PendingAuthorization,
+        stage: Stage,
+        network: NetworkName,
+        deadline: Timestamp,
+    ) -> Self {
+        let application = &pending.application;
+        let texts = [
+            pending.state.as_str(),
+            application.response_type.as_deref(),
+            application.response_mode.as_deref(),
+        ];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        Self {
+            deadline,
+            network,
+            size: Size::of::<Self>(texts + plain(pending.challenge.as_ref())),
+            stage,
+            pending,
+        }
+    }
+
     /// Whether `pending` is the same request once more, after a reload in the browser.
     pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
         let (of, asks) = (&self.pending.application, &pending.application);
@@ -117,33 +125,34 @@ impl SignIn {
     }
 }
 
-impl Kind for SignIn {
+impl Record for SignIn {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
     fn application(&self) -> &Arc<Application> {
         &self.pending.application
     }
 
-    fn holder(&self) -> Option<Digest> {
-        Some(self.pending.application.client)
+    fn room(&self) -> Room {
+        let client = Some(self.pending.application.client);
+        Room::new(self.bytes(), client, self.network)
     }
 
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
         (self.stage == Stage::Unfollowed).then_some(&counts.unfollowed)
     }
 
-    fn texts(&self) -> usize {
-        let application = &self.pending.application;
-        let texts = [
-            self.pending.state.as_str(),
-            application.response_type.as_deref(),
-            application.response_mode.as_deref(),
-        ];
-        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
-        texts + plain(self.pending.challenge.as_ref())
+    fn bytes(&self) -> usize {
+        self.size.bytes()
     }
 }
 
 /// A bound code, or the tombstone of one.
 pub(super) struct Code {
+    pub(super) deadline: Timestamp,
+    network: NetworkName,
+    size: Size,
     pub(super) fate: Fate,
     /// The number of wrong verifiers.
     pub(super) attempts: u8,
@@ -162,8 +171,12 @@ pub(super) enum Fate {
 }
 
 impl Code {
-    pub(super) fn new(bound: BoundCode) -> Self {
+    pub(super) fn new(bound: BoundCode, network: NetworkName, deadline: Timestamp) -> Self {
+        let texts = bound.code.expose().len() + plain(bound.challenge.as_ref());
         Self {
+            deadline,
+            network,
+            size: Size::of::<Self>(texts),
             fate: Fate::Bound(bound),
             attempts: 0,
             releases: 0,
@@ -172,7 +185,7 @@ impl Code {
 
     /// Changes the fate, and returns the code if it was bound.
     pub(super) fn enter(&mut self, fate: fn(Arc<Application>) -> Fate) -> Option<BoundCode> {
-        let fate = fate(Arc::clone(self.application()));
+        let fate = fate(Arc::clone(self.fate.application()));
         match std::mem::replace(&mut self.fate, fate) {
             Fate::Bound(bound) => Some(bound),
             Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => None,
@@ -180,28 +193,41 @@ impl Code {
     }
 }
 
-impl Kind for Code {
-    fn application(&self) -> &Arc<Application> {
-        match &self.fate {
-            Fate::Bound(bound) => &bound.application,
-            Fate::Claimed(of) | Fate::Redeemed(of) | Fate::Burnt(of) => of,
+impl Fate {
+    pub(super) fn application(&self) -> &Arc<Application> {
+        match self {
+            Self::Bound(bound) => &bound.application,
+            Self::Claimed(of) | Self::Redeemed(of) | Self::Burnt(of) => of,
         }
+    }
+}
+
+impl Record for Code {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    fn application(&self) -> &Arc<Application> {
+        self.fate.application()
+    }
+
+    fn room(&self) -> Room {
+        // Only sign-ins count towards a client's share, so that codes cannot prevent new sign-ins.
+        Room::new(self.bytes(), None, self.network)
     }
 
     fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
         matches!(self.fate, Fate::Redeemed(_) | Fate::Burnt(_)).then_some(&counts.tombstones)
     }
 
-    fn texts(&self) -> usize {
-        match &self.fate {
-            Fate::Bound(bound) => bound.code.expose().len() + plain(bound.challenge.as_ref()),
-            Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => 0,
-        }
+    fn bytes(&self) -> usize {
+        self.size.bytes()
     }
 }
 
 /// Remembers to which sign-in an upstream's code was bound.
 pub(super) struct Trace {
+    pub(super) deadline: Timestamp,
     pub(super) application: Arc<Application>,
     /// The key and the deadline of the sign-in: with `codes = "upstream"` a later sign-in can have the same key, but not the same
     /// deadline. In 16 bytes, because traces are the most numerous records.
@@ -215,14 +241,17 @@ impl Trace {
     }
 }
 
-impl Kind for Trace {
-    const IS_LIMITED: bool = false;
+impl Record for Trace {
+    fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
 
     fn application(&self) -> &Arc<Application> {
         &self.application
     }
 }
 
+/// The length of a `plain` challenge; the others take no memory of their own.
 fn plain(challenge: Option<&CodeChallenge>) -> usize {
     match challenge {
         Some(CodeChallenge::Plain(challenge)) => challenge.len(),

@@ -10,9 +10,12 @@ pub(super) use dashmap::{DashMap, mapref::entry::Entry};
 pub(super) use std::sync::{Mutex, MutexGuard, RwLock, atomic};
 
 #[cfg(shuttle)]
-pub(super) use map::{DashMap, Entry};
+pub(super) use map::DashMap;
 #[cfg(shuttle)]
 pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock, atomic};
+
+#[cfg(shuttle)]
+pub(super) type Entry<'e, K, V> = map::Entry<'e, K, V, foldhash::quality::RandomState>;
 
 /// Shards of each map. One for the model checker, so that threads contend.
 pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };

@@ -6,28 +6,28 @@
 use foldhash::quality::RandomState;
 
 use super::queue::Queue;
-use super::record::{Kind, Record};
+use super::record::Record;
 use super::sync::atomic::{AtomicUsize, Ordering};
 use super::sync::{DashMap, Entry, SHARDS};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
 /// Records of one kind. They are boxed, because up to half of the map's slots are empty.
-pub(super) struct Table<K> {
-    records: DashMap<Digest, Box<Record<K>>, RandomState>,
+pub(super) struct Table<R> {
+    records: DashMap<Digest, Box<R>, RandomState>,
     /// Memory of the records, in bytes.
     bytes: AtomicUsize,
     pub(super) queue: Queue,
 }
 
 /// The place of a key in a table. The shard is locked as long as it exists.
-pub(super) struct Slot<'t, K> {
-    pub(super) table: &'t Table<K>,
+pub(super) struct Slot<'t, R> {
+    pub(super) table: &'t Table<R>,
     key: Digest,
-    entry: Entry<'t, Digest, Box<Record<K>>>,
+    entry: Entry<'t, Digest, Box<R>>,
 }
 
-impl<K: Kind> Table<K> {
+impl<R: Record> Table<R> {
     pub(super) fn new() -> Self {
         Self {
             records: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
@@ -37,12 +37,12 @@ impl<K: Kind> Table<K> {
     }
 
     /// Reads or changes the record with this key, while its shard is locked.
-    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut Record<K>) -> T) -> Option<T> {
+    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut R) -> T) -> Option<T> {
         self.records.get_mut(&key).map(|mut record| f(&mut record))
     }
 
     /// Locks the place of this key. Neither the same thread nor a queue may use this table meanwhile.
-    pub(super) fn lock(&self, key: Digest) -> Slot<'_, K> {
+    pub(super) fn lock(&self, key: Digest) -> Slot<'_, R> {
         let entry = self.records.entry(key);
         Slot {
             table: self,
@@ -52,11 +52,7 @@ impl<K: Kind> Table<K> {
     }
 
     /// Removes the record with this key if `goes` returns true.
-    pub(super) fn remove_if(
-        &self,
-        key: Digest,
-        goes: impl FnOnce(&Record<K>) -> bool,
-    ) -> Option<Box<Record<K>>> {
+    pub(super) fn remove_if(&self, key: Digest, goes: impl FnOnce(&R) -> bool) -> Option<Box<R>> {
         let (_, removed) = self.records.remove_if(&key, |_, record| goes(record))?;
         self.bytes.fetch_sub(removed.bytes(), Ordering::Relaxed);
         Some(removed)
@@ -83,9 +79,9 @@ impl<K: Kind> Table<K> {
     }
 }
 
-impl<K: Kind> Slot<'_, K> {
+impl<R: Record> Slot<'_, R> {
     /// The record in this place, if it has not expired.
-    pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut Record<K>> {
+    pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut R> {
         match &mut self.entry {
             Entry::Occupied(there) => {
                 Some(&mut **there.get_mut()).filter(|there| !there.is_over(now))
@@ -95,10 +91,10 @@ impl<K: Kind> Slot<'_, K> {
     }
 
     /// Adds a record, with its deadline in `queue`. Returns the record that was in its place.
-    pub(super) fn put(self, record: Record<K>, queue: &Queue) -> Option<Box<Record<K>>> {
+    pub(super) fn put(self, record: R, queue: &Queue) -> Option<Box<R>> {
         let bytes = &self.table.bytes;
         bytes.fetch_add(record.bytes(), Ordering::Relaxed);
-        queue.push(self.key, record.deadline);
+        queue.push(self.key, record.deadline());
         let record = Box::new(record);
         let replaced = match self.entry {
             Entry::Vacant(vacant) => {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::applications::Applications;
 use super::queue::{Due, Queue};
-use super::record::{Code, Kind, Record, SignIn, Stage, Trace};
+use super::record::{Code, Record, SignIn, Stage, Trace};
 use super::sync::atomic::{AtomicUsize, Ordering};
 use super::table::{Slot, Table};
 use super::usage::{Counts, Met, Room, Usage};
@@ -94,11 +94,11 @@ impl Tables {
         &self,
         key: Digest,
         now: Timestamp,
-        f: impl FnOnce(&mut Record<SignIn>) -> T,
+        f: impl FnOnce(&mut SignIn) -> T,
     ) -> Option<T> {
         self.sign_ins.with(key, |sign_in| {
-            if sign_in.value.stage == Stage::Unfollowed && !sign_in.is_over(now) {
-                sign_in.value.stage = Stage::Waiting { codes: 0 };
+            if sign_in.stage == Stage::Unfollowed && !sign_in.is_over(now) {
+                sign_in.stage = Stage::Waiting { codes: 0 };
                 sign_in.deadline = now.after(self.settings.load().pending);
                 self.sign_ins.queue.push(key, sign_in.deadline);
                 self.counts.unfollowed.fetch_sub(1, Ordering::Relaxed);
@@ -108,16 +108,16 @@ impl Tables {
     }
 
     /// Adds a record, and removes a few expired ones of its kind. `queue`: the queue for its deadline, in the same table.
-    pub(super) fn put<K: Kind>(
+    pub(super) fn put<R: Record>(
         &self,
-        slot: Slot<'_, K>,
-        record: Record<K>,
+        slot: Slot<'_, R>,
+        record: R,
         queue: &Queue,
         now: Timestamp,
     ) {
         let table = slot.table;
         if let Some(replaced) = slot.put(record, queue) {
-            self.account_for(&replaced);
+            self.account_for(&*replaced);
         }
         self.drop_due(table, queue, PER_ADDITION, before_grace(now));
     }
@@ -147,11 +147,9 @@ impl Tables {
     }
 
     /// Gives back the room of a removed record.
-    fn account_for<K: Kind>(&self, record: &Record<K>) {
-        if K::IS_LIMITED {
-            self.usage.remove(record.room());
-        }
-        if let Some(count) = record.value.count(&self.counts) {
+    fn account_for<R: Record>(&self, record: &R) {
+        self.usage.remove(record.room());
+        if let Some(count) = record.count(&self.counts) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -164,17 +162,17 @@ impl Tables {
         dropped + self.drop_due(codes, &codes.queue, BATCH - dropped, until)
     }
 
-    fn drop_due<K: Kind>(
+    fn drop_due<R: Record>(
         &self,
-        table: &Table<K>,
+        table: &Table<R>,
         queue: &Queue,
         limit: usize,
         until: Timestamp,
     ) -> usize {
         let due = queue.take(limit, until);
         for Due { key, deadline } in &due {
-            if let Some(record) = table.remove_if(*key, |record| record.deadline == *deadline) {
-                self.account_for(&record);
+            if let Some(record) = table.remove_if(*key, |record| record.deadline() == *deadline) {
+                self.account_for(&*record);
             }
         }
         due.len()
@@ -190,9 +188,9 @@ impl Tables {
         let (mut passed, mut evicted) = (Vec::new(), 0);
         for due in self.unfollowed.oldest(from, LOOKED_AT) {
             let mut is_others = false;
-            let evict = |sign_in: &Record<SignIn>| {
+            let evict = |sign_in: &SignIn| {
                 let is_it = sign_in.deadline == due.deadline;
-                let is_it = is_it && sign_in.value.stage == Stage::Unfollowed;
+                let is_it = is_it && sign_in.stage == Stage::Unfollowed;
                 is_others = is_it && !counts(limit, room, sign_in);
                 is_it && !is_others
             };
@@ -202,7 +200,7 @@ impl Tables {
             }
             passed.push(due);
             if let Some(sign_in) = removed {
-                self.account_for(&sign_in);
+                self.account_for(&*sign_in);
                 evicted += 1;
             }
             if evicted == EVICTED {
@@ -257,10 +255,15 @@ impl Tables {
 }
 
 /// The first deadline among the oldest records that count towards the limit.
-fn first<K: Kind>(table: &Table<K>, queue: &Queue, limit: Limit, room: Room) -> Option<Timestamp> {
+fn first<R: Record>(
+    table: &Table<R>,
+    queue: &Queue,
+    limit: Limit,
+    room: Room,
+) -> Option<Timestamp> {
     let is_one = |due: &Due| {
         let is_it =
-            |record: &mut Record<K>| record.deadline == due.deadline && counts(limit, room, record);
+            |record: &mut R| record.deadline() == due.deadline && counts(limit, room, record);
         table.with(due.key, is_it) == Some(true)
     };
     let mut oldest = queue.oldest(0, LOOKED_AT).into_iter();
@@ -268,7 +271,7 @@ fn first<K: Kind>(table: &Table<K>, queue: &Queue, limit: Limit, room: Room) -> 
 }
 
 /// Whether a record counts towards the limit that `room` meets.
-fn counts<K: Kind>(limit: Limit, room: Room, record: &Record<K>) -> bool {
+fn counts<R: Record>(limit: Limit, room: Room, record: &R) -> bool {
     let of = record.room();
     match limit {
         Limit::Capacity => true,

@@ -168,7 +168,7 @@ fn the_length_of_every_code_that_was_bound_is_known() {
 
 /// What is kept of a code: its text, and how many wrong verifiers there were.
 fn kept(store: &MemoryStore, key: Digest) -> Option<String> {
-    let read = |code: &mut Record<Code>| match &code.value.fate {
+    let read = |code: &mut Code| match &code.fate {
         Fate::Bound(bound) => Some(bound.code.expose().to_owned()),
         Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => None,
     };
@@ -207,7 +207,7 @@ fn a_code_is_wiped_when_it_is_redeemed_or_burnt() {
 fn a_conflict_keeps_no_secret() {
     let (store, _clock) = store(&roomy());
     let key = Digest::of("values", &[]);
-    let record = |sign_in: &mut Record<SignIn>| sign_in.value.pending.clone();
+    let record = |sign_in: &mut SignIn| sign_in.pending.clone();
     let read = || store.tables.sign_ins.with(key, record);
     let values = Place::Digest(key);
     store.hold(values, &pending("client"), None).unwrap();

@@ -29,27 +29,40 @@ const WITH_CODES: usize = 3;
 /// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
 const BURST: Duration = Duration::from_secs(10);
 
-/// The number of records that a record of this size counts as.
-pub(super) fn weight(bytes: usize) -> usize {
-    1 + bytes.saturating_sub(1) / UNIT
-}
-
 /// Four bytes of a keyed hash of a network, or zero. Networks with equal hashes have one share together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct NetworkName(u32);
 
 impl NetworkName {
     /// Sign-ins from an unknown network, which count towards no share.
-    pub(super) const NONE: Self = Self(0);
+    const NONE: Self = Self(0);
 }
 
 /// The room that a record takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
-    pub(super) weight: usize,
+    weight: usize,
     /// `None`: it counts towards no client's share.
     pub(super) client: Option<Digest>,
     pub(super) network: NetworkName,
+}
+
+impl Room {
+    /// The room of a record that counts towards no limit.
+    pub(super) const NONE: Self = Self {
+        weight: 0,
+        client: None,
+        network: NetworkName::NONE,
+    };
+
+    /// The room of a record of so many bytes.
+    pub(super) fn new(bytes: usize, client: Option<Digest>, network: NetworkName) -> Self {
+        Self {
+            weight: bytes.div_ceil(UNIT),
+            client,
+            network,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,6 +139,9 @@ impl Usage {
 
     /// Subtracts a record that was removed, or not added.
     pub(super) fn remove(&self, room: Room) {
+        if room.weight == 0 {
+            return;
+        }
         self.total.fetch_sub(room.weight, Ordering::Relaxed);
         self.leave(Holder::Network(room.network), room.weight, 0);
         if let Some(client) = room.client {
