@@ -37,7 +37,7 @@ use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
-use crate::route::{Misdirection, Misrouted};
+use crate::route::Misdirection;
 use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
@@ -81,7 +81,13 @@ impl View {
         let name = exchange.site.state.telemetry.name();
         let mut sites = self.snapshot.sites.iter().zip(&self.clients);
         let (site, client) = sites.find(|(site, _)| site.state.telemetry.name() == name)?;
-        Some(exchange.under(&self.snapshot, site, client))
+        let snapshot = &*self.snapshot;
+        Some(Exchange {
+            snapshot,
+            site,
+            client,
+            ..exchange
+        })
     }
 }
 
@@ -166,10 +172,9 @@ impl Gateway {
                 exchange = match current.adopted(exchange) {
                     Some(exchange) => exchange,
                     None => {
-                        let wrong: Misdirection = Misrouted::Unknown.into();
-                        return wrong
-                            .told(id, &request.headers, &self.shared.telemetry)
-                            .answer();
+                        let telemetry = &self.shared.telemetry;
+                        let wrong = Misdirection::UNKNOWN.told(id, &request.headers, telemetry);
+                        return wrong.answer();
                     }
                 };
             }
@@ -242,19 +247,19 @@ impl Gateway {
         let route = snapshot
             .routes
             .find(&parts.uri, &parts.headers, &node.host)
-            .map_err(|wrong| told(wrong.into()))?;
+            .map_err(told)?;
         let (Some(site), Some(client)) = (
             snapshot.sites.get(route.upstream),
             view.clients.get(route.upstream),
         ) else {
-            return Err(told(Misrouted::Unknown.into()));
+            return Err(told(Misdirection::UNKNOWN));
         };
         // An upstream that is only observed gets the target byte for byte.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
             (path, _) => {
-                with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
+                with_query(path, parts.uri.query()).ok_or_else(|| told(Misdirection::TARGET))?
             }
         };
         let caller = caller::Caller {
@@ -286,7 +291,15 @@ impl Gateway {
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, snapshot, site, client, caller, access);
+        let exchange = Exchange {
+            shared: &self.shared,
+            snapshot,
+            site,
+            id,
+            client,
+            caller,
+            access,
+        };
         Ok((exchange, route.endpoint, Box::new(request)))
     }
 
@@ -327,10 +340,8 @@ fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Mi
         (status, "too many header fields")
     } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
-    } else if let Err(bad) = headers::check(&parts.headers) {
-        (bad.status, bad.reason)
     } else {
-        return Ok(());
+        return headers::check(&parts.headers);
     };
     Err(Misdirection { status, reason })
 }

@@ -23,7 +23,7 @@ use crate::oauth::Endpoint;
 pub(crate) use endpoints::Endpoints;
 use fold::{Readings, fold_path, merge_slashes};
 use host::valid_host;
-pub(crate) use no_route::{Misdirection, Misrouted};
+pub(crate) use no_route::Misdirection;
 pub(crate) use policy::RoutePolicy;
 
 /// The hosts and paths of all upstreams.
@@ -92,11 +92,11 @@ impl Routes {
         uri: &'u Uri,
         headers: &HeaderMap,
         known: &OnceLock<Authority>,
-    ) -> Result<Route<'u>, Misrouted> {
+    ) -> Result<Route<'u>, Misdirection> {
         let host = host_of(uri, headers, known)?;
         let path = uri.path();
         if !path.starts_with('/') {
-            return Err(Misrouted::Target);
+            return Err(Misdirection::TARGET);
         }
         let path = if path.contains("//") {
             Cow::Owned(merge_slashes(path))
@@ -109,7 +109,7 @@ impl Routes {
             .enumerate()
             .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
             .max_by_key(|(_, entry)| (!entry.hosts.is_empty(), entry.prefix.len()))
-            .ok_or(Misrouted::Unknown)?;
+            .ok_or(Misdirection::UNKNOWN)?;
         let exact = entry.exactly(&path);
         let (upstream, endpoint) = match exact {
             Some(endpoint) => (upstream, Some(endpoint)),
@@ -211,10 +211,10 @@ fn host_of(
     uri: &Uri,
     headers: &HeaderMap,
     known: &OnceLock<Authority>,
-) -> Result<Authority, Misrouted> {
+) -> Result<Authority, Misdirection> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Misrouted::Host);
+        return Err(Misdirection::HOST);
     };
     let host = match known.get().filter(|known| host == known.as_str()) {
         Some(known) => known.clone(),
@@ -223,7 +223,7 @@ fn host_of(
     known.get_or_init(|| host.clone());
     match uri.authority() {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(host.as_str()) => {
-            Err(Misrouted::Disagreement)
+            Err(Misdirection::DISAGREEMENT)
         }
         Some(_) | None => Ok(host),
     }
@@ -257,7 +257,7 @@ mod tests {
         routes: &Routes,
         target: &str,
         host: &str,
-    ) -> Result<(usize, Option<Endpoint>, String), Misrouted> {
+    ) -> Result<(usize, Option<Endpoint>, String), Misdirection> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         let uri: Uri = target.parse().unwrap();
@@ -279,8 +279,8 @@ mod tests {
             let upstream = usize::from(host.starts_with('b'));
             assert_eq!(find(host), Ok((upstream, host.to_owned())));
         }
-        assert_eq!(find("x@a.test"), Err(Misrouted::Host));
-        assert_eq!(find("c.test"), Err(Misrouted::Unknown));
+        assert_eq!(find("x@a.test"), Err(Misdirection::HOST));
+        assert_eq!(find("c.test"), Err(Misdirection::UNKNOWN));
     }
 
     #[test]
@@ -421,7 +421,7 @@ mod tests {
             Some(Endpoint::Token)
         );
         let named = Routes::among(vec![entry(&["a.example"], "/")]);
-        assert_eq!(find(&named, "/", "b.example"), Err(Misrouted::Unknown));
+        assert_eq!(find(&named, "/", "b.example"), Err(Misdirection::UNKNOWN));
     }
 
     #[test]
@@ -430,23 +430,23 @@ mod tests {
         assert!(find(&routes, "http://h/x", "h").is_ok());
         assert_eq!(
             find(&routes, "http://evil/x", "h"),
-            Err(Misrouted::Disagreement)
+            Err(Misdirection::DISAGREEMENT)
         );
-        assert_eq!(find(&routes, "*", "h"), Err(Misrouted::Target));
+        assert_eq!(find(&routes, "*", "h"), Err(Misdirection::TARGET));
         for host in ["user@h", "h:x", "h:", "h:+80", "h:99999", "[::1]:x"] {
-            assert_eq!(find(&routes, "/", host), Err(Misrouted::Host), "{host}");
+            assert_eq!(find(&routes, "/", host), Err(Misdirection::HOST), "{host}");
         }
         assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());
         let mut headers = HeaderMap::new();
         assert_eq!(
             routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
-            Err(Misrouted::Host)
+            Err(Misdirection::HOST)
         );
         headers.append(header::HOST, HeaderValue::from_static("a"));
         headers.append(header::HOST, HeaderValue::from_static("a"));
         assert_eq!(
             routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
-            Err(Misrouted::Host)
+            Err(Misdirection::HOST)
         );
     }
 }

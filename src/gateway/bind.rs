@@ -9,7 +9,7 @@ mod read;
 mod sign_in;
 mod unrecognised;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::answer::carrier::detect::Credential;
 use crate::answer::carrier::metadata::Issuer;
@@ -22,6 +22,7 @@ use crate::policy::Violation;
 use crate::spelling::Twins;
 use crate::store::{Bound, Place};
 use crate::telemetry::Event;
+use crate::upstream::UpstreamError;
 
 use super::browser::Seen;
 use super::exchange::Exchange;
@@ -46,12 +47,18 @@ pub(super) fn pass_through(
     response
 }
 
-/// Sends an answer to the client, with its codes bound and replaced. One that cannot be delivered safely becomes a 502.
+/// Sends an answer to the client, with its codes bound and replaced. One that cannot be delivered safely becomes a 502. If all
+/// clients are in mode off, nothing is read.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
     asked: Asked<'_>,
-    mut response: Response<Body>,
+    sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
+    let mut response = match sent {
+        Ok(response) if exchange.rules().all_off() => return pass_through(exchange, response),
+        Ok(response) => response,
+        Err(failed) => return exchange.upstream_failed(failed),
+    };
     // The reason phrase can contain anything, and clients ignore it.
     if !exchange.site.observes_only {
         response
@@ -96,7 +103,8 @@ async fn refuse(
                 // If the store fails here, the record expires instead.
                 let _ = exchange.store().discard(pending).await;
             }
-            exchange.bad_answer(&violation, asked.sent.accept.as_ref())
+            let accept = asked.sent.accept.as_ref();
+            exchange.page(StatusCode::BAD_GATEWAY, &violation, accept)
         }
     }
 }
@@ -187,7 +195,7 @@ fn other_browser(
     let binding = exchange.site.settings.browser_binding;
     if binding == BrowserBinding::Soft && seen == Seen::Other {
         let upstream = &exchange.site.state.telemetry;
-        exchange.shared.telemetry().tell(&Event::OtherBrowser {
+        exchange.shared.telemetry.tell(&Event::OtherBrowser {
             request: exchange.id,
             upstream,
         });
@@ -338,7 +346,8 @@ fn changed(
         Rewritten::Location(location) => {
             let Ok(location) = HeaderValue::from_bytes(&location) else {
                 let why = "a Location that cannot be written";
-                return exchange.bad_answer(&Violation::UnboundCodeInResponse(why), None);
+                let violation = Violation::UnboundCodeInResponse(why);
+                return exchange.page(StatusCode::BAD_GATEWAY, &violation, None);
             };
             response.headers_mut().insert(header::LOCATION, location);
             // Express, Koa and others repeat the redirect URL, code included, in the body.

@@ -91,7 +91,7 @@ impl Exchange<'_> {
         let node = self.caller.node;
         let forwarded = node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();
-        self.shared.telemetry().tell(&Event::Decision {
+        self.shared.telemetry.tell(&Event::Decision {
             request: self.id,
             upstream: &self.site.state.telemetry,
             endpoint: self.caller.kind,

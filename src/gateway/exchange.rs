@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
+use crate::pages::Refused;
 use crate::policy::{Cleared, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
 use crate::store::{Network, Store};
@@ -34,46 +35,12 @@ pub(super) struct Exchange<'g> {
     pub(super) snapshot: &'g Snapshot,
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
-    client: &'g Client<Box<Body>>,
+    pub(super) client: &'g Client<Box<Body>>,
     pub(super) caller: Caller<'g>,
     pub(super) access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
-    pub(super) fn new(
-        shared: &'g Shared,
-        snapshot: &'g Snapshot,
-        site: &'g Site,
-        client: &'g Client<Box<Body>>,
-        caller: Caller<'g>,
-        access: Option<Arc<Access>>,
-    ) -> Self {
-        Self {
-            shared,
-            snapshot,
-            site,
-            id: caller.id,
-            client,
-            caller,
-            access,
-        }
-    }
-
-    /// The same request under another configuration.
-    pub(super) fn under(
-        self,
-        snapshot: &'g Snapshot,
-        site: &'g Site,
-        client: &'g Client<Box<Body>>,
-    ) -> Self {
-        Self {
-            snapshot,
-            site,
-            client,
-            ..self
-        }
-    }
-
     pub(super) fn rules(&self) -> &'g Rules {
         &self.site.settings.rules
     }
@@ -293,24 +260,12 @@ impl<'g> Exchange<'g> {
         violation: &Violation,
         accept: Option<&HeaderValue>,
     ) -> Response<Body> {
-        let page = reply::Page {
-            status,
+        let refused = Refused {
             violation,
             id: self.id,
             request: Vec::new(),
         };
-        reply::page(&page, accept)
-    }
-
-    /// The answer to the client in place of one of the upstream that must not be delivered.
-    pub(super) fn bad_answer(
-        &self,
-        violation: &Violation,
-        accept: Option<&HeaderValue>,
-    ) -> Response<Body> {
-        let unavailable = reply::unavailable_for(violation);
-        let status = unavailable.map_or(StatusCode::BAD_GATEWAY, |(status, _)| status);
-        self.page(status, violation, accept)
+        reply::page(status, &refused, accept)
     }
 
     /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.

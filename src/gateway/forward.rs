@@ -57,11 +57,8 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         is_plain,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) if exchange.rules().all_off() => bind::pass_through(exchange, response),
-        Ok(response) => bind::deliver(exchange, asked, response).await,
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = exchange.send(request).await;
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The refusal of a request on a closed route, of a GET with a body, or of a token request. `None`: the request may pass.

@@ -34,14 +34,12 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         is_plain: true,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) => {
-            let response = rewritten(exchange, response).await;
-            // The answer of this endpoint is checked like any other.
-            bind::deliver(exchange, asked, response).await
-        }
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = match exchange.send(request).await {
+        Ok(response) => Ok(rewritten(exchange, response).await),
+        failed @ Err(_) => failed,
+    };
+    // The answer of this endpoint is checked like any other.
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The rewritten document. An answer that is not a metadata document stays unchanged.

@@ -163,14 +163,10 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
         }
     };
     let sent = exchange.send(request).await;
-    let response = settle(exchange, claim, sent).await;
-    if all_off {
-        return match response {
-            Ok(response) => bind::pass_through(exchange, response),
-            Err(failed) => exchange.upstream_failed(failed),
-        };
+    match settle(exchange, claim, sent).await {
+        Ok(response) if all_off => bind::pass_through(exchange, response),
+        response => answer(exchange, default, response),
     }
-    answer(exchange, default, response)
 }
 
 /// The observing half of [`observe`].
@@ -374,10 +370,8 @@ async fn other_answer(
     sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
     match sent {
-        Ok(response) if !response.status().is_redirection() => {
-            bind::deliver(exchange, asked, response).await
-        }
-        sent => answer(exchange, rule, sent),
+        Ok(response) if response.status().is_redirection() => answer(exchange, rule, Ok(response)),
+        sent => bind::deliver(exchange, asked, sent).await,
     }
 }
 

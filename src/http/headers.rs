@@ -13,6 +13,8 @@ use http::header::{self, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::route::Misdirection;
+
 use forwarded::X_FORWARDED_FOR;
 use kind::{Kind, kind};
 
@@ -76,13 +78,6 @@ pub(crate) struct Peer<'a> {
     pub scheme: &'static str,
 }
 
-/// Why the header fields of a request are refused, and with which status.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BadHeaders {
-    pub status: StatusCode,
-    pub reason: &'static str,
-}
-
 /// Servers differ in which one they use.
 const TWICE: &str = "a header field that may occur once occurs twice";
 /// `Connection` names a field that the gate needs: see [`must_stay`].
@@ -90,8 +85,12 @@ const NOMINATION: &str = "Connection names a header field that must not be dropp
 const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
 
 /// Refuses header fields that servers may read differently, or that the gate does not support.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
-    let refuse = |status, reason| Err(BadHeaders { status, reason });
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), Misdirection> {
+    let refuse = |reason| Err(Misdirection::bad(reason));
+    let is_other = |name: HeaderName, known: &[u8]| {
+        let value = headers.get(name);
+        value.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(known))
+    };
     // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
         for name in [
@@ -101,27 +100,21 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
             header::TRANSFER_ENCODING,
         ] {
             if headers.get_all(name).iter().nth(1).is_some() {
-                return refuse(StatusCode::BAD_REQUEST, TWICE);
+                return refuse(TWICE);
             }
         }
     }
-    if headers
-        .get(header::TRANSFER_ENCODING)
-        .is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return refuse(StatusCode::BAD_REQUEST, TRANSFER_ENCODING);
+    if is_other(header::TRANSFER_ENCODING, b"chunked") {
+        return refuse(TRANSFER_ENCODING);
     }
-    if headers
-        .get(header::EXPECT)
-        .is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        return refuse(
-            StatusCode::EXPECTATION_FAILED,
-            "this expectation cannot be met",
-        );
+    if is_other(header::EXPECT, b"100-continue") {
+        return Err(Misdirection {
+            status: StatusCode::EXPECTATION_FAILED,
+            reason: "this expectation cannot be met",
+        });
     }
     if nominated(headers).any(|name| must_stay(&name)) {
-        return refuse(StatusCode::BAD_REQUEST, NOMINATION);
+        return refuse(NOMINATION);
     }
     Ok(())
 }

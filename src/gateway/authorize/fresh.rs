@@ -103,7 +103,7 @@ async fn enter(
         // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
         let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
-            return reply::entry(location, tie.set_cookie.as_deref());
+            return with_cookie(reply::redirect(location), tie.set_cookie);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
         if let Err(error) = exchange.store().pending(handle.digest()).await {

@@ -19,8 +19,7 @@ pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
 ) -> Response<Body> {
-    let all_off = exchange.rules().all_off();
-    if !all_off {
+    if !exchange.rules().all_off() {
         watch(exchange, &mut request).await;
     }
     let asked = bind::Asked {
@@ -28,11 +27,8 @@ pub(in crate::gateway) async fn observe(
         at_authorization: true,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) if all_off => bind::pass_through(exchange, response),
-        Ok(response) => bind::deliver(exchange, asked, response).await,
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = exchange.send(request).await;
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The observing half of [`observe`].
