@@ -220,8 +220,7 @@ impl Gateway {
             response = self.answer(exchange, endpoint, request) => response,
             () = changed => {
                 let text = "the configuration changed while a long body arrived";
-                let violation = Violation::MalformedRequest(text.to_owned());
-                exchange.refuse(&violation, About::default());
+                exchange.refuse(&Violation::malformed(text), &About::default());
                 reply::token_unavailable(StatusCode::SERVICE_UNAVAILABLE, text)
             }
         }

@@ -22,7 +22,7 @@ use http::{Method, Response, StatusCode};
 use crate::flow::Submission;
 use crate::oauth::authorize::PROTECTED;
 use crate::oauth::params;
-use crate::policy::nothing_to_judge;
+use crate::policy::{Violation, nothing_to_judge};
 use crate::suspicion::Said;
 
 use super::exchange::Exchange;
@@ -36,7 +36,7 @@ use form::{Form, form};
 use fresh::fresh;
 pub(super) use observe::observe;
 use pass::pass;
-use unreadable::{doubtful, is_method, malformed, unreadable, wrong_method};
+use unreadable::{doubtful, is_method, unreadable, wrong_method};
 
 /// Handles a request on an authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -66,7 +66,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     });
     let (submission, handle) = match read {
         Ok(read) => read,
-        Err(doubt) => return doubtful(exchange, request, &doubt).await,
+        Err(doubt) => return doubtful(exchange, request, doubt).await,
     };
     let look = elsewhere::look(exchange);
     let heard = concern::hear(exchange, &mut request, look).await;
@@ -78,7 +78,13 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
     if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
         let text = "the request contains a code next to the handle of a sign-in";
-        return malformed(exchange, request, text, StatusCode::BAD_REQUEST).await;
+        return unreadable(
+            exchange,
+            request,
+            Violation::malformed(text),
+            StatusCode::BAD_REQUEST,
+        )
+        .await;
     }
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
     // handle is harmless: no client waits for that response.)
@@ -98,18 +104,24 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             "a multipart body is only accepted in a request that continues a sign-in"
         };
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return malformed(exchange, request, text, status).await;
+        return unreadable(exchange, request, Violation::malformed(text), status).await;
     }
     if let Some(handle) = handle {
         return continuation(exchange, request, &submission, &handle, &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
-        Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
+        Err(ambiguous) => doubtful(exchange, request, ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
         // Some servers detect JSON and XML by the content, whatever the Content-Type is.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
             let text = "expected a form-encoded body, but it looks like JSON or XML";
-            malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
+            unreadable(
+                exchange,
+                request,
+                Violation::malformed(text),
+                StatusCode::BAD_REQUEST,
+            )
+            .await
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }

@@ -9,6 +9,8 @@ mod read;
 mod sign_in;
 mod unrecognised;
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::answer::carrier::detect::Credential;
@@ -93,10 +95,10 @@ async fn refuse(
         .client
         .and_then(|client| exchange.site.state.client_name(client));
     let about = About {
-        client: client.as_ref(),
+        client: client.map(Cow::Owned),
         ..About::default()
     };
-    match exchange.decide(rule, response, Some(found.violation), about) {
+    match exchange.decide(rule, response, Some(found.violation), &about) {
         Ok(cleared) => pass_through(exchange, cleared.into_inner()),
         Err((_, violation)) => {
             if let Some(pending) = found.pending {

@@ -49,7 +49,7 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    let decided = exchange.decide(rule, (), Some(violation), names.about());
+    let decided = exchange.decide(rule, (), Some(violation), &names);
     let ((), violation) = decided.err()?;
     Some(reply::token_refused(&violation, None))
 }

@@ -1,5 +1,7 @@
 //! A request as it was received ([`Received`]), and the parts of it that its answer is compared with ([`Sent`]).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header;
 use http::uri::{InvalidUri, PathAndQuery};
@@ -12,8 +14,9 @@ use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::subject::Names;
+use super::subject::About;
 use crate::http::body::Body;
+use crate::http::headers;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.
 pub(super) type Received = Box<Parts>;
@@ -70,15 +73,26 @@ impl Parts {
 
     /// The client and redirect URI for the log, read loosely: the request may be malformed. Of the body, the bytes that were read
     /// so far.
-    pub(super) fn names(&self) -> Names {
-        let authorization = self.headers.get(header::AUTHORIZATION);
+    pub(super) fn names(&self) -> About<'static> {
         let body = self.body.read();
         let forms = [self.query().as_bytes(), &body];
-        Names {
-            client: client::named_loosely(authorization.map(HeaderValue::as_bytes), forms),
-            redirect_uri: redirect::named_loosely(forms),
+        About {
+            client: client::named_loosely(self.authorization(), forms).map(Cow::Owned),
+            redirect_uri: redirect::named_loosely(forms).map(Cow::Owned),
             method: None,
         }
+    }
+
+    pub(super) fn authorization(&self) -> Option<&[u8]> {
+        headers::value(&self.headers, header::AUTHORIZATION)
+    }
+
+    /// The Content-Type, empty if there is none that is ASCII.
+    pub(super) fn media_type(&self) -> &str {
+        let value = self.headers.get(header::CONTENT_TYPE);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A copy of the Accept header, for a page that may have to be shown later.

@@ -9,7 +9,7 @@ mod kind;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use http::header::{self, HeaderName};
+use http::header::{self, AsHeaderName, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -88,8 +88,7 @@ const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), Misdirection> {
     let refuse = |reason| Err(Misdirection::bad(reason));
     let is_other = |name: HeaderName, known: &[u8]| {
-        let value = headers.get(name);
-        value.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(known))
+        value(headers, name).is_some_and(|value| !value.eq_ignore_ascii_case(known))
     };
     // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
@@ -257,6 +256,11 @@ pub(crate) fn forget_body(headers: &mut HeaderMap) {
     for name in gone {
         headers.remove(name);
     }
+}
+
+/// The value of a field; of the first one if there are several.
+pub(crate) fn value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&[u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
 }
 
 /// Sets a field. Removes it if the value is not a valid field value.

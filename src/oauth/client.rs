@@ -2,7 +2,6 @@
 //! 7523).
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,7 +10,7 @@ use super::params::{Duplicate, Params, decode, pairs_loosely};
 use super::{Digest, json};
 
 /// A client identifier: public, printable, unique at its server.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId {
     id: String,
     digest: Digest,
@@ -41,12 +40,6 @@ impl From<String> for ClientId {
     }
 }
 
-impl fmt::Debug for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientId({})", self.id)
-    }
-}
-
 /// The client that a token request names. RFC 6749 section 2.3.1 requires the Basic user name to be form-encoded, but
 /// many servers do not decode it; so both readings are kept, and either may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +50,7 @@ pub struct ClientIdentity {
 
 /// Why the client of a token request cannot be determined. A request must name its client unambiguously, because
 /// servers choose differently between several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientProblem {
     #[error("two places name different clients")]
     Disagreement,
@@ -71,13 +64,7 @@ pub enum ClientProblem {
     #[error("the client assertion is malformed")]
     Assertion,
     #[error("a client parameter occurs more than once")]
-    Duplicate,
-}
-
-impl From<Duplicate> for ClientProblem {
-    fn from(_: Duplicate) -> Self {
-        Self::Duplicate
-    }
+    Duplicate(#[from] Duplicate),
 }
 
 impl ClientIdentity {
@@ -343,7 +330,7 @@ mod tests {
             (
                 None,
                 "client_id=a&client_id=a".to_owned(),
-                ClientProblem::Duplicate,
+                ClientProblem::Duplicate(Duplicate("client_id".to_owned())),
             ),
         ] {
             assert_eq!(read(basic, &body), Err(problem), "{basic:?} {body}");
@@ -406,7 +393,7 @@ mod tests {
             (
                 None,
                 "client_id=a&client_id=b".to_owned(),
-                Err(ClientProblem::Duplicate),
+                Err(ClientProblem::Duplicate(Duplicate("client_id".to_owned()))),
             ),
         ] {
             let expected = expected.map(|ids| ids.into_iter().map(str::to_owned).collect());

@@ -1,8 +1,8 @@
 //! The token request (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
-use super::AuthorizationCode;
-use super::client::{ClientIdentity, ClientProblem};
-use super::params::{Duplicate, Params, fold};
+use super::client::ClientIdentity;
+use super::params::{Params, fold};
+use super::{Ambiguous, AuthorizationCode};
 
 /// Parameters that determine the meaning of a token request.
 pub const PROTECTED: [&str; 9] = [
@@ -62,28 +62,6 @@ impl std::fmt::Debug for UncheckedVerifier<'_> {
     }
 }
 
-/// Why a body is not one unambiguous token request. Each is answered with `invalid_request`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenProblem {
-    #[error(transparent)]
-    Duplicate(#[from] Duplicate),
-    /// A name that some servers read as a protected parameter.
-    #[error("the parameter {0:?} is read as a different one by some servers")]
-    Folded(String),
-    /// An unescaped `;`, or an unescaped `]=` in a value. Some servers read it as a boundary; form encoders never write
-    /// one.
-    #[error("an unescaped ; or ]= is read as a parameter boundary by some servers")]
-    Separator,
-    /// Some servers trim the value, which then identifies another client.
-    #[error("the client_id begins or ends with white space")]
-    PaddedClient,
-    /// The body looks like JSON or XML: some servers go by the content, not by its media type.
-    #[error("expected a form-encoded body, but it looks like JSON or XML")]
-    Document,
-    #[error(transparent)]
-    Client(#[from] ClientProblem),
-}
-
 impl Redemption<'_> {
     /// Whether the code may be a one-time password of another grant (from a text message or an authenticator): at most
     /// ten digits, without a verifier or redirect URI, and with a grant type that is neither a spelling of
@@ -102,28 +80,25 @@ impl Redemption<'_> {
 
 impl<'a> TokenRequest<'a> {
     /// Parses the body. `authorization` is the value of the `Authorization` header.
-    pub fn parse(
-        params: &'a Params<'_>,
-        authorization: Option<&[u8]>,
-    ) -> Result<Self, TokenProblem> {
+    pub fn parse(params: &'a Params<'_>, authorization: Option<&[u8]>) -> Result<Self, Ambiguous> {
         if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
             return Err(duplicate.into());
         }
         if let Some(name) = params.folded_collision(&PROTECTED) {
-            return Err(TokenProblem::Folded(name));
+            return Err(Ambiguous::Folded(name));
         }
         if params.is_cut_elsewhere() {
-            return Err(TokenProblem::Separator);
+            return Err(Ambiguous::Separator);
         }
         if params.is_padded("client_id") {
-            return Err(TokenProblem::PaddedClient);
+            return Err(Ambiguous::PaddedClient);
         }
         let first = params
             .iter()
             .next()
             .map(|pair| pair.raw().trim_ascii_start());
         if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
-            return Err(TokenProblem::Document);
+            return Err(Ambiguous::Document);
         }
         let grant_type = params.one("grant_type")?;
         let Some(code) = params.one("code")?.and_then(AuthorizationCode::new) else {
@@ -145,7 +120,7 @@ impl<'a> TokenRequest<'a> {
 mod tests {
     use super::*;
 
-    fn kind(body: &str) -> Result<&'static str, TokenProblem> {
+    fn kind(body: &str) -> Result<&'static str, Ambiguous> {
         let params = Params::parse(body.as_bytes(), 64).unwrap();
         Ok(match TokenRequest::parse(&params, None)? {
             TokenRequest::Redemption(_) => "redemption",

@@ -1,5 +1,7 @@
 //! A fresh authorization request, parsed, and the record that is made from it.
 
+use std::borrow::Cow;
+
 use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{PendingAuthorization, Submission};
@@ -52,8 +54,8 @@ impl<'s> Fresh<'s> {
 
     pub(super) fn about(&self) -> About<'_> {
         About {
-            client: self.client.as_ref(),
-            redirect_uri: self.parsed.redirect_uri,
+            client: self.client.as_ref().map(Cow::Borrowed),
+            redirect_uri: self.parsed.redirect_uri.map(Cow::Borrowed),
             method: self.method(),
         }
     }

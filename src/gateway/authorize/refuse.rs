@@ -23,7 +23,7 @@ use crate::http::body::Body;
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
-    about: About<'_>,
+    about: &About<'_>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::from(error);
@@ -39,7 +39,7 @@ pub(super) fn fresh_unavailable(
     request: &Received,
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
-    store_unavailable(exchange, error, fresh.about(), accept)
+    store_unavailable(exchange, error, &fresh.about(), accept)
 }
 
 /// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).

@@ -20,6 +20,7 @@ use super::asked::{Asked, Unsafe, pending};
 use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
+use crate::http::headers;
 
 /// The most words of one text that are tested for being handles: each test costs a hash. No real answer has so many.
 const MAX_HANDLES: usize = 64;
@@ -114,10 +115,7 @@ fn texts<'r>(
         is_redirect: *name == header::REFRESH,
         handles: handles(value.as_bytes()),
     });
-    let kind = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
+    let kind = headers::value(response.headers(), header::CONTENT_TYPE);
     let is_html = kind.is_none_or(|kind| says(kind, b"html"));
     // UTF-16 has a NUL in every ASCII letter.
     let page = if memchr::memchr(0, page).is_some() {

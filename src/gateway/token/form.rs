@@ -32,15 +32,10 @@ pub(super) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
-    let malformed =
-        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
     let limits = &exchange.snapshot.limits;
     let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    let media_type = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let charset = match form_charset(media_type.unwrap_or_default()) {
+    let charset = match form_charset(request.media_type()) {
         _ if is_encoded => Err(NoForm::MediaType),
         charset => charset,
     };
