@@ -109,11 +109,7 @@ fn in_one_spelling(url: &str) -> Cow<'_, str> {
         rest = behind;
         let escaped = match behind {
             [high, low, behind @ ..] if byte == b'%' => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                let value = digit(high)
-                    .zip(digit(low))
-                    .map(|(high, low)| high * 16 + low);
-                value.and_then(|value| Some((u8::try_from(value).ok()?, behind)))
+                super::params::hex(*high, *low).map(|byte| (byte, behind))
             }
             _ => None,
         };
