@@ -12,7 +12,6 @@ use crate::spelling::any_layer;
 use crate::spelling::shortcuts::has_any;
 
 use super::gather::{MAX_CANDIDATES, Scan};
-use super::handles::handles;
 use super::request::Request;
 
 /// The shortest word that counts as a code, in bytes. A shorter code could be guessed.
@@ -79,12 +78,8 @@ struct Words<'s, 'k> {
 impl Words<'_, '_> {
     /// `None`: too many words.
     fn read(&mut self, text: &[u8]) -> Option<()> {
-        let mut left = self.scan.handles;
-        for handle in handles(self.scan.key, text, &mut left) {
-            self.scan.sign_in(&handle, false);
-        }
-        self.scan.handles = left;
-        if left == 0 {
+        self.scan.sign_ins(text, false);
+        if self.scan.handles == 0 {
             return None;
         }
         for (added, around) in AROUND.iter().zip(&SETS) {
