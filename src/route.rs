@@ -182,18 +182,12 @@ impl Entry {
 
     fn exactly(&self, path: &str) -> Option<Endpoint> {
         let is = |paths: &[String]| paths.iter().any(|known| known == path);
-        let Endpoints {
-            authorization,
-            continuation,
-            token,
-            metadata,
-            query: _,
-        } = &self.endpoints;
-        if is(authorization) || is(continuation) {
+        let endpoints = &self.endpoints;
+        if is(&endpoints.authorization) || is(&endpoints.continuation) {
             Some(Endpoint::Authorization)
-        } else if is(token) {
+        } else if is(&endpoints.token) {
             Some(Endpoint::Token)
-        } else if is(metadata) {
+        } else if is(&endpoints.metadata) {
             Some(Endpoint::Metadata)
         } else {
             None

@@ -23,7 +23,11 @@ pub(crate) struct Body {
     rest: Rest,
     /// Records the progress of a request body, for the upstream connection.
     upload: Option<Arc<Upload>>,
-    taken: Taken,
+    /// The place in flight of a request body, until it is dropped.
+    upload_place: Option<UploadPlace>,
+    /// The place of an answer. It stays occupied until the body is written to the client.
+    #[expect(dead_code, reason = "only dropped, never read")]
+    place: Option<Place>,
 }
 
 /// The part of a body after the bytes that are ready.
@@ -48,18 +52,6 @@ enum Rest {
         /// The size hint of the missing rest.
         hint: SizeHint,
     },
-}
-
-/// The place in flight that the body occupies until it is dropped.
-#[derive(Debug, Default)]
-#[expect(dead_code, reason = "only dropped, never read")]
-enum Taken {
-    #[default]
-    None,
-    /// The place of a request body.
-    Upload(UploadPlace),
-    /// The place of an answer. It stays occupied until the body is written to the client.
-    Answer(Place),
 }
 
 impl Rest {
@@ -198,7 +190,7 @@ impl Body {
 
     /// Occupies the place until the body is dropped.
     pub(crate) fn keep(&mut self, place: UploadPlace) {
-        self.taken = Taken::Upload(place);
+        self.upload_place = Some(place);
     }
 
     /// A response body from an upstream. `patience`: the longest time between two frames.
@@ -215,7 +207,7 @@ impl Body {
                     timer: None,
                 },
             },
-            taken: Taken::Answer(place),
+            place: Some(place),
             ..Self::default()
         }
     }
