@@ -139,6 +139,7 @@ pub fn location(input: &[u8]) {
         handle: &code,
         state: &state,
         code: None,
+        without: &[],
     };
     assert_eq!(location.rewrite(untouched).bytes(), input);
     let key = key();
@@ -148,6 +149,7 @@ pub fn location(input: &[u8]) {
         handle: &handle,
         state: &state,
         code: replaced,
+        without: &[],
     });
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
@@ -186,6 +188,7 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: None,
+            without: &[],
         };
         if form.read((&key).into()).handles.is_empty() {
             assert_eq!(form.rewrite(none).bytes(), input);
@@ -195,6 +198,7 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: carried.codes.first().map(|raw| (raw, &code)),
+            without: &[],
         };
         let rewritten = form.rewrite(with);
         for form in FormPost::all(rewritten.bytes()) {

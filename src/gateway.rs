@@ -24,6 +24,7 @@ mod unrouted;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use http::uri::PathAndQuery;
@@ -149,7 +150,7 @@ impl Gateway {
 
     /// Marks the gateway as stopped: from now on the access log says of unfinished requests that the gate cut them off.
     pub(crate) fn stop(&self) {
-        self.shared.stop();
+        self.shared.has_stopped.store(true, Ordering::Relaxed);
     }
 
     /// Answers a request.

@@ -88,7 +88,8 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
+    let said = || asked.sent.said(&exchange.site.state.key);
+    let named = || exchange.strictest_of_names(&said().clients);
     let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
     let client = found
@@ -120,7 +121,7 @@ async fn examine<'g>(
 ) -> Result<Option<Rewritten>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
-        rule: Some(exchange.rules().strictest(exchange.today())),
+        rule: Some(exchange.strictest()),
         ..Unsafe::stray(why)
     })?;
     let carriers = carriers(location, is_followed, &page.text);
@@ -252,13 +253,12 @@ async fn bind<'g>(
         Some(_) | None => None,
     };
     let written = |state, without: &[&str]| {
-        let code = code.zip(ours);
-        let replacement = Replacement {
+        place.rewrite(Replacement {
             handle,
             state,
-            code,
-        };
-        place.rewrite_without(replacement, without)
+            code: code.zip(ours),
+            without,
+        })
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
@@ -295,26 +295,20 @@ async fn keep<'g>(
         None => Place::Digest(code.digest()),
     };
     let bound = exchange.store().bind(found.key, place, code.clone()).await;
-    match bound {
-        Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
-        Ok(Bound::TooMany) => {
-            let why = "more codes than one sign-in may yield";
-            let found = found.unsafe_because(exchange, asked, why);
-            // The codes that are already bound stay valid, so the sign-in is not discarded.
-            Err(Unsafe {
-                pending: None,
-                ..found
-            })
-        }
+    let bound = bound.map_err(|error| Unsafe::in_doubt(exchange, error))?;
+    let why = match bound {
+        Bound::Handle(_) | Bound::Digest => return Ok(bound),
+        Bound::TooMany => "more codes than one sign-in may yield",
         // The sign-in that bound the code first keeps it; this one is discarded.
-        Ok(Bound::Elsewhere) => {
-            Err(found.unsafe_because(exchange, asked, "a code that belongs to another sign-in"))
-        }
-        Ok(Bound::Unknown) => {
-            Err(found.unsafe_because(exchange, asked, "a code that could not be bound"))
-        }
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
+        Bound::Elsewhere => "a code that belongs to another sign-in",
+        Bound::Unknown => "a code that could not be bound",
+    };
+    let mut found = found.unsafe_because(exchange, asked, why);
+    if matches!(bound, Bound::TooMany) {
+        // The codes that are already bound stay valid, so the sign-in is not discarded.
+        found.pending = None;
     }
+    Err(found)
 }
 
 /// Learns from an answer with a code: the client's redirect URI, to which errors may be sent, and the issuer of the server.

@@ -78,18 +78,12 @@ impl Heard {
     /// The rule for a request that continues a sign-in of `client` but contradicts its record: the strictest of the clients that
     /// it may concern.
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = exchange.rules();
         if !self.is_certain() {
-            return rules.strictest(exchange.today());
+            return exchange.strictest();
         }
-        let concern = Concern {
-            names: &self.said.clients,
-            owners: &[],
-            is_certain: true,
-        };
         let own = exchange.rule(Some(client));
-        let named = rules.named(&concern, exchange.today());
-        named.map_or(own, |named| rules.stricter(own, named))
+        let named = exchange.strictest_of_names(&self.said.clients);
+        named.map_or(own, |named| exchange.rules().stricter(own, named))
     }
 
     /// Whether the clients that were found are all that the request may concern. A request object may name any client.
@@ -291,8 +285,7 @@ pub(super) async fn misnamed_code<'g>(
     request: &Received,
     params: &Params<'_>,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = exchange.rules();
-    if !rules.any_upstream_codes() {
+    if !exchange.rules().any_upstream_codes() {
         return None;
     }
     let lengths = exchange.store().code_lengths();
@@ -303,12 +296,11 @@ pub(super) async fn misnamed_code<'g>(
         kind: Kind::Form,
     };
     let heard = ask(exchange, request, body, Look::Words { lengths }).await;
-    let strictest = || rules.strictest(exchange.today());
     if heard.is_in_doubt() {
-        return Some((strictest(), Violation::StoreUnavailable));
+        return Some((exchange.strictest(), Violation::StoreUnavailable));
     }
     if let Some(why) = heard.said.unreadable {
-        return Some((strictest(), Violation::malformed(why)));
+        return Some((exchange.strictest(), Violation::malformed(why)));
     }
     let owners = heard
         .owned()

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
 use crate::pages::Refused;
-use crate::policy::{Cleared, Rule, Rules, Violation};
+use crate::policy::{Cleared, Concern, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
 use crate::store::{Network, Store};
 use crate::telemetry::{Event, RequestId};
@@ -23,7 +22,7 @@ use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
 use crate::http::body::Body;
-use crate::http::headers::{self, Peer};
+use crate::http::headers::{self, Peer, set};
 
 /// A request ready to be sent, and its place in flight. The body is boxed so that passing the request on moves one pointer.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -75,6 +74,21 @@ impl<'g> Exchange<'g> {
             Some(namesake) => rules.of_namesake(namesake),
             None => rules.of(client, self.today()),
         }
+    }
+
+    /// The strictest rule of any client today.
+    pub(super) fn strictest(&self) -> &'g Rule {
+        self.rules().strictest(self.today())
+    }
+
+    /// The strictest rule of the clients with these names. `None`: there are none.
+    pub(super) fn strictest_of_names(&self, names: &[String]) -> Option<&'g Rule> {
+        let concern = Concern {
+            names,
+            owners: &[],
+            is_certain: true,
+        };
+        self.rules().named(&concern, self.today())
     }
 
     /// The strictest rule of these clients. `None`: there are none.
@@ -295,13 +309,10 @@ impl<'g> Exchange<'g> {
 
     /// Asks the upstream for an answer that is not compressed and not partial.
     pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        for name in [header::RANGE, header::IF_RANGE] {
-            headers.remove::<&HeaderName>(&name);
-        }
+        let identity = HeaderValue::from_static("identity");
+        headers.insert(header::ACCEPT_ENCODING, identity);
+        headers.remove(header::RANGE);
+        headers.remove(header::IF_RANGE);
     }
 }
 
@@ -310,15 +321,8 @@ impl<'g> Exchange<'g> {
 fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
     let usually_has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     match http_body::Body::size_hint(body).exact() {
-        None => {
-            headers.insert(
-                header::TRANSFER_ENCODING,
-                HeaderValue::from_static("chunked"),
-            );
-        }
-        Some(0) if usually_has_body => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
+        None => set(headers, header::TRANSFER_ENCODING, "chunked"),
+        Some(0) if usually_has_body => set(headers, header::CONTENT_LENGTH, "0"),
         Some(_) => {}
     }
 }

@@ -19,7 +19,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
-    has_stopped: AtomicBool,
+    /// See [`super::Gateway::stop`].
+    pub(super) has_stopped: AtomicBool,
     /// The upper 32 bits of request ids are random for each run, so that the ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -59,15 +60,6 @@ impl Shared {
         if let (true, Some(doubt)) = (is_new, doubt) {
             self.telemetry.tell(&Event::ClockInDoubt(doubt));
         }
-    }
-
-    /// See [`super::Gateway::stop`].
-    pub(super) fn stop(&self) {
-        self.has_stopped.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn has_stopped(&self) -> bool {
-        self.has_stopped.load(Ordering::Relaxed)
     }
 
     /// The id of the next request.

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::clock;
 use crate::flow::Candidate;
 use crate::oauth::params::{self, Params, append_pair};
 use crate::oauth::token;
@@ -44,7 +43,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         for credentials in [header::COOKIE, header::AUTHORIZATION] {
             request.headers.remove(credentials);
         }
-        let rule = exchange.rules().strictest(clock::today());
+        let rule = exchange.strictest();
         let asked = asked(&request);
         let sent = exchange.send(request).await;
         return other_answer(exchange, rule, asked, sent).await;

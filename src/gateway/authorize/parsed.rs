@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{PendingAuthorization, Submission};
 use crate::gateway::exchange::Exchange;
@@ -34,8 +33,7 @@ impl<'s> Fresh<'s> {
         let rule = exchange.rule_of(client.as_ref());
         // A request object may name any client.
         let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
-            let rules = exchange.rules();
-            rule.stricter(rules.strictest(clock::today()))
+            rule.stricter(exchange.strictest())
         } else {
             rule
         };

@@ -3,7 +3,6 @@
 
 use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
 use crate::oauth::{ClientId, Digest};
@@ -60,14 +59,11 @@ impl Belongs {
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = exchange.rules();
         match &self.whose {
-            SignIn::Live(record) if self.leads == Leads::Away => rules.stricter(
-                asked.rule_of(exchange, record.client),
-                rules.strictest(clock::today()),
-            ),
-            SignIn::Live(record) => asked.rule_of(exchange, record.client),
-            SignIn::Dead | SignIn::Several if self.handle.is_some() => {
-                rules.strictest(clock::today())
+            SignIn::Live(record) if self.leads == Leads::Away => {
+                rules.stricter(asked.rule_of(exchange, record.client), exchange.strictest())
             }
+            SignIn::Live(record) => asked.rule_of(exchange, record.client),
+            SignIn::Dead | SignIn::Several if self.handle.is_some() => exchange.strictest(),
             SignIn::Dead | SignIn::Several | SignIn::None | SignIn::Uncertain => {
                 rules.default_rule()
             }

@@ -8,7 +8,6 @@ use crate::answer::carrier::detect::{Credential, Kind, carries, is_parameter_of}
 use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
 use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
-use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
@@ -302,14 +301,13 @@ fn suspicious<'g>(
     sign_in: Option<&SignIn>,
     why: &'static str,
 ) -> Unsafe<'g> {
-    let rules = exchange.rules();
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
         pending: sign_in.map(|sign_in| sign_in.pending),
         // A dead handle may have belonged to any client.
         rule: Some(match sign_in {
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),
-            None => rules.strictest(clock::today()),
+            None => exchange.strictest(),
         }),
         client: sign_in.map(|sign_in| sign_in.client),
     }

@@ -52,11 +52,6 @@ impl SiteState {
         }
     }
 
-    /// The number of requests in flight, including answers that are not written yet.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.places.count()
-    }
-
     /// Remembers the redirect URI of a new sign-in without its port, if it is at a loopback address. Records have only its
     /// digest, from which the port cannot be removed.
     pub(crate) fn note_redirect(&self, uri: &RedirectUri) {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::clock;
 use crate::flow::Purpose;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
@@ -52,7 +51,7 @@ pub(super) async fn judge<'g>(
 ) -> Judged<'g> {
     let rules = exchange.rules();
     let named = exchange.rule_of_identity(redemption.client.as_ref());
-    let strictest = || named.stricter(rules.strictest(clock::today()));
+    let strictest = || named.stricter(exchange.strictest());
     let of = |owner| match owner {
         Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
         // The code may belong to any client. This includes a code that the server may read differently than the gate.
