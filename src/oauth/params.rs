@@ -17,7 +17,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 
 use escape::Decoder;
 pub use escape::decode;
-pub(crate) use escape::{encode_into, hex};
+pub(crate) use escape::{encode_into, hex, text_of};
 pub(crate) use folding::{fold, foldings, folds_to, is_folding_of, letters};
 pub(crate) use malformed::Malformed;
 

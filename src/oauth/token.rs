@@ -62,16 +62,20 @@ impl std::fmt::Debug for UncheckedVerifier<'_> {
     }
 }
 
+/// Whether a `code` is a one-time password rather than an authorization code.
+pub(crate) fn is_one_time_password(code: &[u8]) -> bool {
+    const DIGITS: usize = 10;
+    code.len() <= DIGITS && code.iter().all(u8::is_ascii_digit)
+}
+
 impl Redemption<'_> {
     /// Whether the code may be a one-time password of another grant (from a text message or an authenticator): at most
     /// ten digits, without a verifier or redirect URI, and with a grant type that is neither a spelling of
     /// `authorization_code` nor one with which servers are known to redeem codes. The caller must check that the code
     /// is not one that was issued.
     pub fn may_be_one_time_password(&self) -> bool {
-        const DIGITS: usize = 10;
         const REDEEM: [&str; 3] = ["authorizationcode", "authcode", "openid"];
-        let code = self.code.expose();
-        let is_short = code.len() <= DIGITS && code.bytes().all(|byte| byte.is_ascii_digit());
+        let is_short = is_one_time_password(self.code.expose().as_bytes());
         let grant = fold(self.grant_type.unwrap_or_default());
         let is_other = !grant.is_empty() && !REDEEM.iter().any(|known| grant.contains(known));
         is_short && is_other && self.code_verifier.is_none() && self.redirect_uri.is_none()

@@ -2,12 +2,12 @@
 
 use crate::examined::looked_at;
 use crate::flow::{Candidate, Handle, HandleKey, Purpose};
-use crate::oauth::client::{is_token_of_another_scheme, subject};
+use crate::oauth::client::{basic_user, is_token_of_another_scheme, subject};
+use crate::oauth::params::text_of;
+use crate::oauth::token::is_one_time_password;
 use crate::spelling::shortcuts::may_hide_handle;
 
-use super::form::is_one_time_password;
 use super::names::Said;
-use super::names::text;
 use super::request::{Body, Kind, Suspicion};
 use super::{form, json, multipart, names};
 
@@ -129,7 +129,7 @@ impl Scan<'_> {
             said = said.and(Said::LONG_CODE);
         }
         if said.has(Said::CLIENT_ID) {
-            self.client(&text(value));
+            self.client(&text_of(value.to_vec()));
         }
         if said.has(Said::CLIENT_ASSERTION) {
             self.assertion(value);
@@ -187,10 +187,14 @@ impl Scan<'_> {
             }
             return;
         }
-        match names::user(credentials) {
+        let encoded = credentials
+            .get(5..)
+            .and_then(|rest| rest.strip_prefix(b" "));
+        match encoded.and_then(basic_user) {
             Some(user) => {
-                self.client(&text(&user));
-                self.client(&text(&form::decode(&user)));
+                let decoded = form::decode(&user).into_owned();
+                self.client(&text_of(user));
+                self.client(&text_of(decoded));
             }
             None => self.cannot_read("the Basic credentials cannot be read"),
         }

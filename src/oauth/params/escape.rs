@@ -102,6 +102,12 @@ pub(crate) fn hex(high: u8, low: u8) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
+/// Decodes UTF-8. If it is not valid, each byte becomes one character (Latin-1).
+pub(crate) fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|other| other.as_bytes().iter().copied().map(char::from).collect())
+}
+
 /// Percent-encodes everything except RFC 3986's unreserved characters: valid in a query, a fragment and a form.
 pub(crate) fn encode_into(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
