@@ -341,7 +341,8 @@ fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Mi
     } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
     } else {
-        return headers::check(&parts.headers);
+        let bad = |(status, reason)| Misdirection { status, reason };
+        return headers::check(&parts.headers).map_err(bad);
     };
     Err(Misdirection { status, reason })
 }

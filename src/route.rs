@@ -21,7 +21,7 @@ use http::{HeaderMap, Uri, header};
 use crate::oauth::Endpoint;
 
 pub(crate) use endpoints::Endpoints;
-use fold::{Readings, fold_path, merge_slashes};
+use fold::{Readings, fold_path, is_below, merge_slashes};
 use host::valid_host;
 pub(crate) use no_route::Misdirection;
 pub(crate) use policy::RoutePolicy;
@@ -174,10 +174,7 @@ impl Entry {
     }
 
     fn contains(&self, path: &str) -> bool {
-        self.prefix == "/"
-            || path
-                .strip_prefix(&self.prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_below(self.prefix.trim_end_matches('/'), path)
     }
 
     fn exactly(&self, path: &str) -> Option<Endpoint> {

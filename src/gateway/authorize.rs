@@ -21,7 +21,6 @@ use http::{Method, Response, StatusCode};
 
 use crate::flow::Submission;
 use crate::oauth::authorize::PROTECTED;
-use crate::oauth::params;
 use crate::policy::{Violation, nothing_to_judge};
 use crate::suspicion::Said;
 
@@ -29,7 +28,6 @@ use super::exchange::Exchange;
 use super::received::Received;
 use super::{concern, elsewhere};
 use crate::http::body::Body;
-use crate::http::headers;
 
 use continuation::continuation;
 use form::{Form, form};
@@ -51,8 +49,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         // Django decodes the query, too, in the charset that Content-Type names. Without a body the field has no meaning.
         request.headers.remove(header::CONTENT_TYPE);
     }
-    // PHP and others can be configured to read cookies as parameters.
-    headers::without_cookies(&mut request.headers, is_parameter);
+    // Servers have cookies of their own named `state` or `request`.
+    let is_decisive = |name: &&str| *name != "state" && *name != "request";
+    let decisive: Vec<&str> = PROTECTED.into_iter().filter(is_decisive).collect();
+    request.remove_cookies_like(&decisive);
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),
@@ -89,12 +89,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
     // handle is harmless: no client waits for that response.)
     let is_multipart = matches!(form, Form::Multipart);
-    let in_parts = heard
-        .said
-        .in_form
-        .and(heard.said.in_document)
-        .has(Said::AUTHORIZATION)
-        || heard.said.unreadable.is_some();
+    let in_body = heard.said.in_form.and(heard.said.in_document);
+    let in_parts = in_body.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
     // If codes are not replaced by handles, a continuation has no handle by which to recognise it.
     let may_continue = handle.is_some() || exchange.rules().any_upstream_codes();
     if is_multipart && (!may_continue || in_parts) {
@@ -125,15 +121,4 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }
-}
-
-fn is_parameter(cookie: &str) -> bool {
-    let decoded = params::decode(cookie.as_bytes());
-    // Servers have cookies of their own named `state` or `request`.
-    let decisive = PROTECTED
-        .iter()
-        .copied()
-        .filter(|name| *name != "state" && *name != "request");
-    let decisive: Vec<&str> = decisive.collect();
-    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &decisive)
 }

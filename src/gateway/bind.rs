@@ -223,11 +223,7 @@ async fn bind<'g>(
     response: &Response<Body>,
     page: &Page,
 ) -> Result<Option<Rewritten>, Unsafe<'g>> {
-    let Placed {
-        place,
-        carried,
-        twins,
-    } = placed;
+    let carried = placed.carried;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };
@@ -253,7 +249,7 @@ async fn bind<'g>(
         Some(_) | None => None,
     };
     let written = |state, without: &[&str]| {
-        place.rewrite(Replacement {
+        placed.place.rewrite(Replacement {
             handle,
             state,
             code: code.zip(ours),
@@ -269,7 +265,7 @@ async fn bind<'g>(
     let is_explained = carried.error && code.is_none();
     let unexplained = is_explained.then(|| written(&ClientState::Absent, &EXPLANATIONS));
     let check = Check {
-        twins,
+        twins: placed.twins,
         ours: ours.map(Handle::expose),
         unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
     };

@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{client, redirect};
+use crate::oauth::{client, params, redirect};
 use crate::spelling::shortcuts::may_hold_handle;
-use crate::spelling::{Twins, says};
+use crate::spelling::{Twins, says, without_nul};
 use crate::suspicion::{self, Look, Suspicion};
 
 use super::subject::About;
@@ -95,6 +95,15 @@ impl Parts {
             .unwrap_or_default()
     }
 
+    /// Removes cookies whose names some server reads as one of these parameters: PHP and others can be configured to read
+    /// cookies as parameters.
+    pub(super) fn remove_cookies_like(&mut self, parameters: &[&str]) {
+        headers::without_cookies(&mut self.headers, |cookie| {
+            let decoded = params::decode(cookie.as_bytes());
+            params::is_folding_of(decoded.as_deref().unwrap_or(cookie), parameters)
+        });
+    }
+
     /// A copy of the Accept header, for a page that may have to be shown later.
     pub(super) fn accept(&self) -> Option<HeaderValue> {
         self.headers.get(header::ACCEPT).cloned()
@@ -124,15 +133,10 @@ impl Sent {
 
     /// Whether the request may contain a value, in any encoding. A body that was not read to its end may contain anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
-        !self.is_all || self.is_sealed() || self.texts().any(|text| twins.stand_in(text)) || {
-            // UTF-16 has a NUL in every ASCII letter.
-            let is_letter = |byte: &u8| *byte != 0;
-            let wide = memchr::memchr(0, &self.body).is_some();
-            wide && {
-                let letters: Vec<u8> = self.body.iter().copied().filter(is_letter).collect();
-                twins.stand_in(&letters)
-            }
-        }
+        !self.is_all
+            || self.is_sealed()
+            || self.texts().any(|text| twins.stand_in(text))
+            || without_nul(&self.body).is_some_and(|body| twins.stand_in(&body))
     }
 
     /// Whether the body has an encoding that servers decode and the gate does not.

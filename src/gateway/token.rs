@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::{Method, Response, StatusCode, header};
 
 use crate::flow::Candidate;
-use crate::oauth::params::{self, Params, append_pair};
+use crate::oauth::params::{Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
 use crate::policy::{Rule, Violation, redeem};
@@ -24,7 +24,6 @@ use super::settings::ToUpstream;
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
-use crate::http::headers;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
 use settle::settle;
@@ -51,7 +50,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
     }
-    headers::without_cookies(&mut request.headers, is_parameter);
+    request.remove_cookies_like(&token::PROTECTED);
     let body = match body(exchange, &mut request).await {
         Ok(body) => body,
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
@@ -212,12 +211,6 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     let rule = exchange.rules().default_rule();
     exchange.record(rule, violation, &request.names());
-}
-
-/// Whether a cookie has the name of a protected parameter: PHP and others can be configured to read cookies as parameters.
-fn is_parameter(cookie: &str) -> bool {
-    let decoded = params::decode(cookie.as_bytes());
-    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &token::PROTECTED)
 }
 
 /// Refuses a malformed request, or forwards it if the rule of the clients that it may concern does not enforce.

@@ -13,8 +13,6 @@ use http::header::{self, AsHeaderName, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::route::Misdirection;
-
 use forwarded::X_FORWARDED_FOR;
 use kind::{Kind, kind};
 
@@ -84,9 +82,9 @@ const TWICE: &str = "a header field that may occur once occurs twice";
 const NOMINATION: &str = "Connection names a header field that must not be dropped";
 const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
 
-/// Refuses header fields that servers may read differently, or that the gate does not support.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), Misdirection> {
-    let refuse = |reason| Err(Misdirection::bad(reason));
+/// Refuses header fields that servers may read differently, or that the gate does not support: with this status, for this reason.
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    let refuse = |reason| Err((StatusCode::BAD_REQUEST, reason));
     let is_other = |name: HeaderName, known: &[u8]| {
         value(headers, name).is_some_and(|value| !value.eq_ignore_ascii_case(known))
     };
@@ -107,10 +105,8 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Misdirection> {
         return refuse(TRANSFER_ENCODING);
     }
     if is_other(header::EXPECT, b"100-continue") {
-        return Err(Misdirection {
-            status: StatusCode::EXPECTATION_FAILED,
-            reason: "this expectation cannot be met",
-        });
+        let status = StatusCode::EXPECTATION_FAILED;
+        return Err((status, "this expectation cannot be met"));
     }
     if nominated(headers).any(|name| must_stay(&name)) {
         return refuse(NOMINATION);
@@ -176,11 +172,7 @@ pub(crate) fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
         put(headers, X_FORWARDED_HOST, host);
     }
     if !believed(headers, X_FORWARDED_PROTO) {
-        put(
-            headers,
-            X_FORWARDED_PROTO,
-            Some(HeaderValue::from_static(scheme)),
-        );
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
 }
 
@@ -265,10 +257,7 @@ pub(crate) fn value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&[u8
 
 /// Sets a field. Removes it if the value is not a valid field value.
 pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
+    put(headers, name, HeaderValue::from_str(value).ok());
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -299,6 +288,10 @@ pub(crate) fn without_cookie(headers: &mut HeaderMap, name: &str) {
     without_cookies(headers, |cookie| cookie == name);
 }
 
+fn cookies(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    field.as_bytes().split(|&byte| byte == b';')
+}
+
 /// Removes every cookie whose name is unwanted, from all Cookie fields. Some servers also split cookies at commas.
 pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     let has_name = |cookie: &[u8]| {
@@ -307,23 +300,15 @@ pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str
         name.is_some_and(|name| is_unwanted(name.trim()))
     };
     let goes = |cookie: &[u8]| cookie.split(|&byte| byte == b',').any(has_name);
-    let cookies = |value: &HeaderValue| -> Vec<Vec<u8>> {
-        let cookies = value.as_bytes().split(|&byte| byte == b';');
-        cookies.map(|cookie| cookie.trim_ascii().to_vec()).collect()
-    };
-    let all = headers.get_all(header::COOKIE).iter();
-    let mut all = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
-    if !all.any(&goes) {
+    let fields = headers.get_all(header::COOKIE);
+    if !fields.iter().flat_map(cookies).any(goes) {
         return;
     }
-    let fields: Vec<_> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(cookies)
-        .collect();
+    let fields: Vec<HeaderValue> = fields.iter().cloned().collect();
     headers.remove(header::COOKIE);
-    for field in fields {
-        let kept: Vec<_> = field.into_iter().filter(|cookie| !goes(cookie)).collect();
+    for field in &fields {
+        let cookies = cookies(field).map(<[u8]>::trim_ascii);
+        let kept: Vec<_> = cookies.filter(|cookie| !goes(cookie)).collect();
         let value = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
         if let (false, Ok(value)) = (kept.is_empty(), value) {
             headers.append(header::COOKIE, value);
@@ -485,7 +470,7 @@ mod tests {
                 }
                 map
             };
-            let checked = check(&headers).map_err(|refused| refused.reason);
+            let checked = check(&headers).map_err(|(_, reason)| reason);
             assert_eq!(checked, expected, "{list:?}");
         }
     }

@@ -12,7 +12,7 @@ use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
 use crate::spelling::shortcuts::{may_name_token, may_refresh};
-use crate::spelling::{any_layer, says};
+use crate::spelling::{any_layer, says, without_nul};
 use crate::store::Pending;
 
 use super::asked::{Asked, Unsafe, pending};
@@ -116,12 +116,7 @@ fn texts<'r>(
     });
     let kind = headers::value(response.headers(), header::CONTENT_TYPE);
     let is_html = kind.is_none_or(|kind| says(kind, b"html"));
-    // UTF-16 has a NUL in every ASCII letter.
-    let page = if memchr::memchr(0, page).is_some() {
-        Cow::Owned(page.iter().copied().filter(|byte| *byte != 0).collect())
-    } else {
-        Cow::Borrowed(page)
-    };
+    let page = without_nul(page).map_or(Cow::Borrowed(page), Cow::Owned);
     let page = Text {
         kind: if is_html { Kind::Html } else { Kind::Text },
         why: "a code in a page of an unknown shape",
