@@ -70,17 +70,15 @@ struct View {
 }
 
 impl View {
-    /// The connections to this destination, if the view has it.
-    fn client(&self, destination: &Arc<Destination>) -> Option<&Arc<Client<Box<Body>>>> {
-        let sites = self.snapshot.sites.iter().zip(&self.clients);
-        let mut same = sites.filter(|(site, _)| Arc::ptr_eq(&site.destination, destination));
-        same.next().map(|(_, client)| client)
+    /// The sites, each with its connections.
+    fn sites(&self) -> impl Iterator<Item = (&Arc<Site>, &Arc<Client<Box<Body>>>)> {
+        self.snapshot.sites.iter().zip(&self.clients)
     }
 
     /// A request that began under another view, under this one. `None`: its upstream is gone.
     fn adopted<'v>(&'v self, exchange: Exchange<'v>) -> Option<Exchange<'v>> {
         let name = exchange.site.state.telemetry.name();
-        let mut sites = self.snapshot.sites.iter().zip(&self.clients);
+        let mut sites = self.sites();
         let (site, client) = sites.find(|(site, _)| site.state.telemetry.name() == name)?;
         let snapshot = &*self.snapshot;
         Some(Exchange {
@@ -123,8 +121,11 @@ impl Gateway {
     pub(crate) fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
         let (before, snapshot) = (self.view.load_full(), self.shared.snapshot());
         let client = |site: &Arc<Site>| {
-            let known = before.client(&site.destination).map(Arc::clone);
-            known.unwrap_or_else(|| Arc::new(open(&site.destination)))
+            let is_same = |old: &Site| Arc::ptr_eq(&old.destination, &site.destination);
+            match before.sites().find(|(old, _)| is_same(old)) {
+                Some((_, client)) => Arc::clone(client),
+                None => Arc::new(open(&site.destination)),
+            }
         };
         let clients = snapshot.sites.iter().map(client).collect();
         self.view.store(Arc::new(View { snapshot, clients }));
@@ -135,7 +136,7 @@ impl Gateway {
     pub(crate) fn keep_house(&self) {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
-        for (site, client) in view.snapshot.sites.iter().zip(&view.clients) {
+        for (site, client) in view.sites() {
             site.state.store.sweep();
             client.close_idle();
         }
@@ -187,10 +188,8 @@ impl Gateway {
             self.answer(&exchange, endpoint, request).await
         };
         headers::towards_client(response.headers_mut());
-        let (status, took) = (
-            response.status().as_u16(),
-            self.shared.clock.now().since(started),
-        );
+        let status = response.status().as_u16();
+        let took = self.shared.clock.now().since(started);
         let upstream = &exchange.site.state.telemetry;
         upstream.answered(exchange.caller.kind, status, took);
         if let Some(access) = &exchange.access {
@@ -235,23 +234,15 @@ impl Gateway {
         arrival: Arrival<'c>,
         started: Timestamp,
     ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
-        let Arrival {
-            request,
-            node,
-            watch,
-        } = arrival;
-        let snapshot = &*view.snapshot;
-        let (parts, incoming) = request.into_parts();
+        let (node, watch, snapshot) = (arrival.node, arrival.watch, &*view.snapshot);
+        let (parts, incoming) = arrival.request.into_parts();
         let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
         out_of_bounds(&parts, &snapshot.limits).map_err(told)?;
         let route = snapshot
             .routes
             .find(&parts.uri, &parts.headers, &node.host)
             .map_err(told)?;
-        let (Some(site), Some(client)) = (
-            snapshot.sites.get(route.upstream),
-            view.clients.get(route.upstream),
-        ) else {
+        let Some((site, client)) = view.sites().nth(route.upstream) else {
             return Err(told(Misdirection::UNKNOWN));
         };
         // An upstream that is only observed gets the target byte for byte.
@@ -276,14 +267,8 @@ impl Gateway {
         }
         let access = self.shared.telemetry.logs_requests().then(|| {
             let (method, path) = (&parts.method, parts.uri.path());
-            Arc::new(Access::new(
-                &self.shared,
-                site,
-                &caller,
-                method,
-                path,
-                started,
-            ))
+            let access = Access::new(&self.shared, site, &caller, method, path, started);
+            Arc::new(access)
         });
         let request = received::Parts {
             method: parts.method,

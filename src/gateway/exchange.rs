@@ -175,10 +175,9 @@ impl<'g> Exchange<'g> {
         } else {
             "http"
         };
-        let node = self.caller.node;
         let peer = Peer {
-            node,
-            trusted: headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies),
+            node: self.caller.node,
+            trusted: self.is_of_proxy(),
             host: self.caller.host.as_str(),
             scheme,
         };
@@ -200,9 +199,7 @@ impl<'g> Exchange<'g> {
                 place
             })
         };
-        let Some(place) = place else {
-            return Err(UpstreamError::Overloaded);
-        };
+        let place = place.ok_or(UpstreamError::Overloaded)?;
         frame(&mut headers, &method, &body);
         let upload = body.upload();
         if !self.site.observes_only && upload.as_deref().is_some_and(Upload::is_lookalike) {
@@ -231,15 +228,9 @@ impl<'g> Exchange<'g> {
 
     /// The answer to the client when the upstream gave none.
     pub(super) fn upstream_failed(&self, failed: UpstreamError) -> Response<Body> {
-        let (status, text) = match failed {
-            UpstreamError::Connect(_) => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this gate cannot be reached",
-            ),
-            UpstreamError::Broken => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this gate broke off the connection",
-            ),
+        let text = match failed {
+            UpstreamError::Connect(_) => "the server behind this gate cannot be reached",
+            UpstreamError::Broken => "the server behind this gate broke off the connection",
             UpstreamError::Request => {
                 let text = "the request body ended early";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
@@ -249,15 +240,20 @@ impl<'g> Exchange<'g> {
                     request: self.id,
                     upstream: &self.site.state.telemetry,
                 });
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "too many concurrent requests; try again",
-                )
+                "too many concurrent requests; try again"
             }
-            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "the server behind this gate did not answer in time",
-            ),
+            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => {
+                "the server behind this gate did not answer in time"
+            }
+        };
+        let status = match failed {
+            UpstreamError::Connect(_) | UpstreamError::Broken | UpstreamError::Request => {
+                StatusCode::BAD_GATEWAY
+            }
+            UpstreamError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
         };
         match self.caller.kind {
             Endpoint::Token => reply::token_unavailable(status, text),
@@ -282,11 +278,15 @@ impl<'g> Exchange<'g> {
         reply::page(status, &refused, accept)
     }
 
+    /// Whether the peer of the connection is a trusted proxy.
+    fn is_of_proxy(&self) -> bool {
+        headers::forwarded::is_proxy(self.caller.node.address(), &self.snapshot.trusted_proxies)
+    }
+
     /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.
     pub(super) fn network(&self) -> Option<Network> {
         let node = self.caller.node;
-        let client = if headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies)
-        {
+        let client = if self.is_of_proxy() {
             node.client()
         } else {
             Some(node.address())

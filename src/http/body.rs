@@ -46,9 +46,9 @@ enum Rest {
         body: Download<Box<Body>>,
         patience: Patience,
     },
-    /// [`Body::peek`] found an error. The next reader gets it; the state then becomes `Nothing`.
+    /// [`Body::peek`] found an error. The next reader gets it.
     Broken {
-        error: Error,
+        error: Option<Error>,
         /// The size hint of the missing rest.
         hint: SizeHint,
     },
@@ -79,13 +79,8 @@ impl Rest {
                 }
                 polled.map_err(Error::from)
             }
-            Self::Broken { .. } => {
-                // A body that broke off must never look complete.
-                let Self::Broken { error, .. } = std::mem::take(self) else {
-                    return Poll::Ready(None);
-                };
-                Poll::Ready(Some(Err(error)))
-            }
+            // A body that broke off must never look complete.
+            Self::Broken { error, .. } => Poll::Ready(error.take().map(Err)),
         }
     }
 
@@ -280,7 +275,7 @@ impl Body {
                     }
                 }
                 Some(Err(error)) => {
-                    let hint = self.rest.size_hint();
+                    let (error, hint) = (Some(error), self.rest.size_hint());
                     self.rest = Rest::Broken { error, hint };
                     return Peeked::Broken;
                 }
