@@ -16,6 +16,8 @@ mod refuse;
 mod rewrite;
 mod unreadable;
 
+use std::sync::LazyLock;
+
 use http::header;
 use http::{Method, Response, StatusCode};
 
@@ -36,6 +38,12 @@ pub(super) use observe::observe;
 use pass::pass;
 use unreadable::{doubtful, is_method, unreadable, wrong_method};
 
+/// The parameters that must not be in cookies. Servers have cookies of their own named `state` or `request`.
+static DECISIVE: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let is_decisive = |name: &&str| *name != "state" && *name != "request";
+    PROTECTED.into_iter().filter(is_decisive).collect()
+});
+
 /// Handles a request on an authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if !is_method(&request) {
@@ -49,10 +57,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         // Django decodes the query, too, in the charset that Content-Type names. Without a body the field has no meaning.
         request.headers.remove(header::CONTENT_TYPE);
     }
-    // Servers have cookies of their own named `state` or `request`.
-    let is_decisive = |name: &&str| *name != "state" && *name != "request";
-    let decisive: Vec<&str> = PROTECTED.into_iter().filter(is_decisive).collect();
-    request.remove_cookies_like(&decisive);
+    request.remove_cookies_like(&DECISIVE);
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),

@@ -97,9 +97,14 @@ fn unescape(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
 
 /// The byte that two hexadecimal digits stand for.
 pub(crate) fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let value = digit(high)? << 4 | digit(low)?;
-    u8::try_from(value).ok()
+    // Fewer instructions than `char::to_digit`.
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    };
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// Decodes UTF-8. If it is not valid, each byte becomes one character (Latin-1).
