@@ -83,13 +83,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
     if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
         let text = "the request contains a code next to the handle of a sign-in";
-        return unreadable(
-            exchange,
-            request,
-            Violation::malformed(text),
-            StatusCode::BAD_REQUEST,
-        )
-        .await;
+        let violation = Violation::malformed(text);
+        return unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await;
     }
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
     // handle is harmless: no client waits for that response.)
@@ -116,13 +111,8 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         // Some servers detect JSON and XML by the content, whatever the Content-Type is.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
             let text = "expected a form-encoded body, but it looks like JSON or XML";
-            unreadable(
-                exchange,
-                request,
-                Violation::malformed(text),
-                StatusCode::BAD_REQUEST,
-            )
-            .await
+            let violation = Violation::malformed(text);
+            unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }

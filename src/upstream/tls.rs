@@ -49,13 +49,12 @@ impl Tls {
             None => ClientConfig::with_platform_verifier()?,
             Some(path) => {
                 let mut roots = rustls::RootCertStore::empty();
-                let path = || path.clone();
                 let unreadable = |source| TlsError::CaFile {
-                    path: path(),
+                    path: path.clone(),
                     source,
                 };
-                let unusable = || TlsError::NoCertificate { path: path() };
-                let pem = files::read(&path()).map_err(rustls::pki_types::pem::Error::Io);
+                let unusable = || TlsError::NoCertificate { path: path.clone() };
+                let pem = files::read(path).map_err(rustls::pki_types::pem::Error::Io);
                 let pem = pem.map_err(unreadable)?;
                 hash = Some(Sha256::digest(&pem).into());
                 for certificate in CertificateDer::pem_slice_iter(&pem) {

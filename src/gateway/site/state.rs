@@ -34,6 +34,7 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
+    /// The requests in flight, including those whose answer is not written yet.
     pub places: InFlight,
 }
 
