@@ -68,7 +68,7 @@ fn carriers(criterion: &mut Criterion) {
     let key = HandleKey::for_upstream("bench");
     let handle = key.mint(Purpose::State, 0..200);
     let code = key.mint(Purpose::Code, 0..200);
-    let state = ClientState::Value("0123456789abcdef".repeat(4).into());
+    let state = ClientState::value("0123456789abcdef".repeat(4));
     let raw = AuthorizationCode::new("SplxlOBeZQQYbYS6WxSbIA").unwrap();
     let replacement = Replacement {
         handle: &handle,

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use pkce_gate::parts::{
-    AuthorizationCode, Bound, ClientId, ClientState, Clock, CodeChallenge, Digest, HandleKey, Held,
-    ManualClock, MemoryStore, Pending, PendingAuthorization, Place, Presented, Redeemed,
-    RedirectUri, Settings, Settlement, StoreError,
+    Application, AuthorizationCode, Bound, ClientId, ClientState, Clock, CodeChallenge, Digest,
+    HandleKey, Held, ManualClock, MemoryStore, Pending, PendingAuthorization, Place, Presented,
+    Redeemed, RedirectUri, Settings, Settlement, StoreError,
 };
 
 const MILLION: usize = 1_000_000;
@@ -61,12 +61,15 @@ fn main() {
 
 fn request(client: &str) -> PendingAuthorization {
     PendingAuthorization {
+        application: Application {
+            client: ClientId::new(client).digest(),
+            redirect: Some(RedirectUri::new("https://app.example/callback").digest()),
+            response_type: Some("code".into()),
+            response_mode: None,
+        }
+        .into(),
         challenge: Some(CodeChallenge::S256([7; 32])),
-        client: ClientId::new(client).digest(),
-        redirect: Some(RedirectUri::new("https://app.example/callback").digest()),
-        state: ClientState::Value("0123456789abcdef".repeat(4).into()),
-        response_type: Some("code".into()),
-        response_mode: None,
+        state: ClientState::value("0123456789abcdef".repeat(4)),
         browser: None,
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Pure: no clock, no randomness, no I/O.
 
+mod application;
 mod bound;
 pub(crate) mod handle;
 mod lengths;
@@ -10,6 +11,7 @@ mod pending;
 pub(crate) mod settlement;
 pub(crate) mod submission;
 
+pub use application::Application;
 pub use bound::Presented;
 pub(crate) use bound::{BoundCode, Candidate};
 pub(crate) use handle::Handle;

@@ -136,7 +136,7 @@ pub fn location(input: &[u8]) {
     let (handle, code) = handles();
     let input = with_handle(input, &handle);
     let location = Location::new(&input);
-    let state = ClientState::Value("a b&c".into());
+    let state = ClientState::value("a b&c");
     let untouched = Replacement {
         handle: &code,
         state: &state,

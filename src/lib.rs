@@ -64,7 +64,8 @@ pub mod parts {
     pub use crate::clock::{Clock, ManualClock, date};
     pub use crate::config::{Problems, load};
     pub use crate::flow::{
-        ClientState, HandleKey, PendingAuthorization, Presented, Purpose, Settlement, Submission,
+        Application, ClientState, HandleKey, PendingAuthorization, Presented, Purpose, Settlement,
+        Submission,
     };
     pub use crate::oauth::authorize::PROTECTED as PROTECTED_AT_AUTHORIZATION;
     pub use crate::oauth::params::decode;

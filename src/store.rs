@@ -15,6 +15,7 @@
 //! whose redirect was never followed ([`Place::Entry`]). So a flood of requests that follow no redirect evicts only
 //! itself, and an attacker cannot evict a login in progress.
 
+mod entropy;
 pub(crate) mod memory;
 mod operations;
 mod settings;
@@ -31,8 +32,8 @@ pub(crate) use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::{AuthorizationCode, Digest};
 
 pub(crate) use crate::network::Network;
+pub(crate) use entropy::random;
 pub use memory::MemoryStore;
-pub(crate) use memory::random;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
 pub(crate) use settings::Limit;

@@ -163,13 +163,17 @@ fn stray(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
 /// Whether the response type yields a code. A request without a response type is refused in enforce mode; in report mode the
 /// server decides what it means.
 fn may_have_code(record: &PendingAuthorization) -> bool {
-    let asked = record.response_type.as_deref();
+    let asked = record.application.response_type.as_deref();
     asked.is_none_or(|asked| ResponseType::parse(asked).yields_code())
 }
 
 /// The kind of token that a sign-in may not have, because it did not ask for it, or its client may not. `None`: it may have both.
 pub(crate) fn unasked_tokens(record: &PendingAuthorization, rule: &Rule) -> Option<Credential> {
-    let asked = record.response_type.as_deref().unwrap_or_default();
+    let asked = record
+        .application
+        .response_type
+        .as_deref()
+        .unwrap_or_default();
     let may_ask = rule.response_types.contains(&ResponseType::parse(asked));
     let asked_for = |word: &str| may_ask && asked.split(' ').any(|asked| asked == word);
     match (asked_for("token"), asked_for("id_token")) {

@@ -1,20 +1,19 @@
 //! A code that is bound to its sign-in, and how a redemption compares with it.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use super::application::Application;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 /// A code and the values that a redemption has to match. Created by [`super::PendingAuthorization::bind`], and by stores that load a
 /// record.
 #[derive(Debug, Clone)]
 pub struct BoundCode {
+    /// The client that began the flow, and the redirect URI of its request.
+    pub application: Arc<Application>,
     /// The upstream's own code.
     pub code: AuthorizationCode,
     pub challenge: Option<CodeChallenge>,
-    /// The digest of the client that began the flow.
-    pub client: Digest,
-    /// The redirect URI of the authorization request.
-    pub redirect: Option<RedirectDigest>,
 }
 
 impl BoundCode {
@@ -22,15 +21,19 @@ impl BoundCode {
     /// live ones.
     pub fn decoy() -> Option<&'static Self> {
         static DECOY: LazyLock<Option<BoundCode>> = LazyLock::new(|| {
-            let nobody = Digest::from_bytes([0; 16]);
+            let none = Digest::from_bytes([0; 16]);
             Some(BoundCode {
+                application: Arc::new(Application {
+                    client: none,
+                    redirect: Some(RedirectDigest {
+                        exact: none,
+                        target: none,
+                    }),
+                    response_type: None,
+                    response_mode: None,
+                }),
                 code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
                 challenge: Some(CodeChallenge::S256([0; 32])),
-                client: nobody,
-                redirect: Some(RedirectDigest {
-                    exact: nobody,
-                    target: nobody,
-                }),
             })
         });
         DECOY.as_ref()

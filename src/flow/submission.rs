@@ -129,12 +129,24 @@ impl<'a> Submission<'a> {
             for pair in part.iter().filter(|pair| !pair.value().is_empty()) {
                 let value = pair.value();
                 let same = match pair.name() {
-                    "client_id" => crate::oauth::ClientId::new(value).digest() == record.client,
-                    "redirect_uri" => record.redirect.is_none_or(|redirect| redirect.is(value)),
-                    "response_type" => record.response_type.as_deref().is_some_and(|asked| {
-                        asked == value || ResponseType::parse(asked) == ResponseType::parse(value)
-                    }),
-                    "response_mode" => record.has_mode(value),
+                    "client_id" => {
+                        crate::oauth::ClientId::new(value).digest() == record.application.client
+                    }
+                    "redirect_uri" => record
+                        .application
+                        .redirect
+                        .is_none_or(|redirect| redirect.is(value)),
+                    "response_type" => {
+                        record
+                            .application
+                            .response_type
+                            .as_deref()
+                            .is_some_and(|asked| {
+                                asked == value
+                                    || ResponseType::parse(asked) == ResponseType::parse(value)
+                            })
+                    }
+                    "response_mode" => record.application.has_mode(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
                     "code_challenge" => record
                         .challenge
@@ -218,7 +230,7 @@ impl<'a> Submission<'a> {
         match self.part(part).all("state").next() {
             None => ClientState::Absent,
             Some(pair) if !pair.has_equals() => ClientState::Bare,
-            Some(pair) => ClientState::Value(pair.value().into()),
+            Some(pair) => ClientState::value(pair.value()),
         }
     }
 

@@ -238,7 +238,7 @@ async fn bind<'g>(
     let Some(handle) = &found.handle else {
         // Without a handle the answer is sent unchanged, so the rest of it is checked here. Not if the sign-in may have tokens:
         // the check would take the token that was asked for as one without a sign-in.
-        let unasked = unasked_tokens(record, asked.rule_of(exchange, record.client));
+        let unasked = unasked_tokens(record, asked.rule_of(exchange, record.application.client));
         if unasked == Some(Credential::Token) {
             unrecognised::leftovers(exchange, asked, response, page).await?;
         }
@@ -267,7 +267,7 @@ async fn bind<'g>(
     let check = Check {
         twins: placed.twins,
         ours: ours.map(Handle::expose),
-        unasked: unasked_tokens(record, asked.rule_of(exchange, record.client)),
+        unasked: unasked_tokens(record, asked.rule_of(exchange, record.application.client)),
     };
     let written = Written {
         whole: &rewritten,
@@ -314,8 +314,11 @@ fn learn(
     record: &PendingAuthorization,
     carried: &Carried,
 ) {
-    if let Some(redirect) = record.redirect {
-        exchange.site.state.learn_redirect(record.client, redirect);
+    if let Some(redirect) = record.application.redirect {
+        exchange
+            .site
+            .state
+            .learn_redirect(record.application.client, redirect);
     }
     // Only from an answer with a code, and only if the request did not contain the value: an error may repeat parts of the
     // request.

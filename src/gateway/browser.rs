@@ -103,7 +103,7 @@ pub(super) fn foretell(
     rule: &Rule,
     violation: Violation,
 ) {
-    let client = exchange.site.state.client_name(record.client);
+    let client = exchange.site.state.client_name(record.application.client);
     let names = About::default().or_of(client, record.challenge.as_ref());
     exchange.foretell(rule, violation, &names);
 }

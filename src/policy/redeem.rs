@@ -42,8 +42,8 @@ pub(crate) fn judge(
     let client = redemption
         .client
         .as_ref()
-        .is_some_and(|client| client.may_be(bound.client));
-    let redirect = match (bound.redirect, redemption.redirect_uri) {
+        .is_some_and(|client| client.may_be(bound.application.client));
+    let redirect = match (bound.application.redirect, redemption.redirect_uri) {
         (Some(recorded), Some(sent)) => recorded.is(sent),
         (Some(_), None) => false,
         // The authorization request named none. The upstream knows the only registered one, and compares it itself.
@@ -143,6 +143,11 @@ pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violati
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{Application, ClientState, PendingAuthorization};
+    use crate::oauth::{
+        AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
+        TokenRequest,
+    };
 
     const GONE: [Violation; 4] = [
         Violation::ReplayedCode,
@@ -150,24 +155,22 @@ mod tests {
         Violation::ExpiredCode,
         Violation::UnknownCode,
     ];
-    use crate::flow::{ClientState, PendingAuthorization};
-    use crate::oauth::{
-        AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
-        TokenRequest,
-    };
 
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     fn bound(challenge: Option<(CodeChallengeMethod, &str)>, redirect: Option<&str>) -> BoundCode {
         let pending = PendingAuthorization {
+            application: Application {
+                client: ClientId::new("app").digest(),
+                redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
+                response_type: None,
+                response_mode: None,
+            }
+            .into(),
             challenge: challenge
                 .map(|(method, value)| CodeChallenge::parse(method, value).unwrap()),
-            client: ClientId::new("app").digest(),
-            redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
             state: ClientState::Absent,
-            response_type: None,
-            response_mode: None,
             browser: None,
         };
         pending.bind(AuthorizationCode::new("upstream-code").unwrap())

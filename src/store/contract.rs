@@ -29,7 +29,7 @@ pub(super) use shares::*;
 
 use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
-use crate::flow::{BoundCode, ClientState, Handle, PendingAuthorization, Presented};
+use crate::flow::{Application, BoundCode, ClientState, Handle, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
 
 /// Makes an empty store with [`settings`], and the clock that it uses.
@@ -191,12 +191,15 @@ pub(super) fn code(name: &str) -> AuthorizationCode {
 /// A request of this client with this challenge.
 pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
+        application: Application {
+            client: digest(client),
+            redirect: Some(RedirectUri::new("https://app.example/cb").digest()),
+            response_type: Some("code".into()),
+            response_mode: None,
+        }
+        .into(),
         challenge: Some(CodeChallenge::S256([challenge; 32])),
-        client: digest(client),
-        redirect: Some(RedirectUri::new("https://app.example/cb").digest()),
-        state: ClientState::Value("its own state".into()),
-        response_type: Some("code".into()),
-        response_mode: None,
+        state: ClientState::value("its own state"),
         browser: None,
     }
 }
@@ -204,7 +207,10 @@ pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
 /// The owner of a record made from a [`request`] of this client.
 #[expect(clippy::unnecessary_wraps, reason = "answers are lists of options")]
 fn owner(client: Digest, alive: bool) -> Option<Owner> {
-    let target = request("", 0).redirect.map(|redirect| redirect.target);
+    let target = request("", 0)
+        .application
+        .redirect
+        .map(|redirect| redirect.target);
     Some(Owner {
         client,
         alive,

@@ -1,10 +1,10 @@
 //! The store in the memory of this process.
 //!
-//! - `record`: sign-ins, bound codes and traces; `table`: maps of records, and queues of their deadlines; `tables`: all tables, and
-//!   how they make room.
+//! - `record`: sign-ins, bound codes and traces; `applications`: what they share.
+//! - `table`: maps of records; `queue`: their deadlines; `tables`: all tables, and how they make room.
 //! - `usage`: the limits for all records, for each client and for each network.
 //! - `bind`: the operation on three records.
-//! - `entropy`: random bytes; `sync`: locks and atomics, which a model checker can replace.
+//! - `sync`: locks and atomics, which a model checker can replace.
 //!
 //! `docs/src/operations.md` has the memory that a record takes; the `memory` mode of `benches/store.rs` measures it.
 //!
@@ -21,11 +21,12 @@
 //!
 //! **Tombstones** and conflicts are records whose secrets are wiped. They count towards the limits until they expire.
 
+mod applications;
 mod bind;
-mod entropy;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod model;
+mod queue;
 mod record;
 mod sync;
 mod table;
@@ -44,17 +45,16 @@ use crate::flow::{
 };
 use crate::oauth::{AuthorizationCode, Digest};
 
+use super::entropy;
 use super::operations::{
     Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError,
 };
 use super::settings::Settings;
 use crate::flow::Candidate;
 use crate::network::Network;
-use record::{Code, Fate, Record as _, SignIn, Stage};
+use record::{Code, Fate, Record, SignIn, Stage};
 use sync::atomic::{AtomicU64, Ordering};
 use tables::Tables;
-
-pub(crate) use entropy::random;
 
 /// How long a sign-in waits for its browser to follow the redirect. Even a slow browser takes seconds only.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
@@ -94,20 +94,13 @@ impl MemoryStore {
     ) -> Result<Held, StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
         let settings = tables.settings.load();
-        let meet = |there: &mut SignIn| meet(there, pending, now, now.after(settings.pending));
+        let meet = |there: &mut Record<SignIn>| meet(there, pending, now.after(settings.pending));
         // Checked before the limits: the same request after a reload in the browser needs no room.
         if let Place::Digest(key) = place
-            && let Some(Some(held)) = tables.sign_ins.with(key, meet)
+            && let Some(held) = tables.sign_ins.lock(key).live(now).and_then(meet)
         {
             return Ok(held);
         }
-        let (stage, lifetime, queue) = if place == Place::Entry {
-            let lifetime = UNFOLLOWED.min(settings.pending);
-            (Stage::Unfollowed, lifetime, &tables.queues.unfollowed)
-        } else {
-            let stage = Stage::Waiting { codes: 0 };
-            (stage, settings.pending, &tables.queues.sign_ins)
-        };
         let (key, held) = match place {
             Place::Digest(key) => (key, Held::New),
             Place::Handle | Place::Entry => {
@@ -115,55 +108,54 @@ impl MemoryStore {
                 (handle.digest(), Held::Handle(handle))
             }
         };
-        let room = SignIn::room_of(pending, tables.usage.name(network));
-        tables.make_room(room, &settings, now)?;
-        let make = || {
-            let asked = tables.applications.share(pending);
-            let deadline = now.after(lifetime);
-            Ok(SignIn::new(pending, asked, room, stage, deadline))
+        let (stage, lifetime, queue) = if place == Place::Entry {
+            let lifetime = UNFOLLOWED.min(settings.pending);
+            (Stage::Unfollowed, lifetime, &tables.unfollowed)
+        } else {
+            let stage = Stage::Waiting { codes: 0 };
+            (stage, settings.pending, &tables.sign_ins.queue)
         };
-        match tables.sign_ins.add(queue, key, meet, make) {
-            Ok(replaced) => {
-                if stage == Stage::Unfollowed {
-                    tables.counts.unfollowed.fetch_add(1, Ordering::Relaxed);
-                }
-                if let Some(replaced) = replaced {
-                    tables.account_for(&*replaced);
-                }
-                tables.drop_some(queue, &tables.sign_ins, now);
-                Ok(held)
-            }
-            Err(instead) => {
-                tables.usage.remove(room);
-                match place {
-                    Place::Digest(_) => Ok(instead),
-                    // A new handle that exists already was not random.
-                    Place::Handle | Place::Entry => Err(StoreError::Entropy),
-                }
-            }
+        let sign_in = SignIn {
+            stage,
+            pending: PendingAuthorization {
+                application: tables.applications.share(&pending.application),
+                ..pending.clone()
+            },
+        };
+        let record = Record::new(sign_in, tables.usage.name(network), now.after(lifetime));
+        let room = record.room();
+        tables.make_room(room, &settings, now)?;
+        let mut slot = tables.sign_ins.lock(key);
+        if let Some(instead) = slot.live(now).and_then(meet) {
+            tables.usage.remove(room);
+            return match place {
+                Place::Digest(_) => Ok(instead),
+                // A new handle that exists already was not random.
+                Place::Handle | Place::Entry => Err(StoreError::Entropy),
+            };
         }
+        if stage == Stage::Unfollowed {
+            tables.counts.unfollowed.fetch_add(1, Ordering::Relaxed);
+        }
+        tables.put(slot, record, queue, now);
+        Ok(held)
     }
 
     /// Reads a pending authorization, and marks its redirect as followed.
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
-        let read = self
-            .tables
-            .followed(key, now, |sign_in| match sign_in.stage {
-                _ if sign_in.is_over(now) => Pending::Expired,
-                Stage::Conflict => Pending::Conflict,
-                Stage::Unfollowed | Stage::Waiting { .. } => {
-                    Pending::Live(Box::new(sign_in.read()))
-                }
-            });
+        let read = |sign_in: &mut Record<SignIn>| match sign_in.value.stage {
+            _ if sign_in.is_over(now) => Pending::Expired,
+            Stage::Conflict => Pending::Conflict,
+            Stage::Unfollowed | Stage::Waiting { .. } => {
+                Pending::Live(Box::new(sign_in.value.pending.clone()))
+            }
+        };
+        let read = self.tables.followed(key, now, read);
         read.unwrap_or(Pending::Unknown)
     }
 
     /// Binds a code to the pending authorization with the key `pending`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the caller's copy of the code ends here"
-    )]
     pub fn bind(
         &self,
         pending: Digest,
@@ -177,12 +169,8 @@ impl MemoryStore {
         {
             known.fetch_or(bit, Ordering::Release);
         }
-        let new = bind::New {
-            code: &code,
-            place,
-            now: self.clock.now(),
-        };
-        bind::bind(&self.tables, &self.key, pending, new)
+        let now = self.clock.now();
+        self.tables.bind(pending, place, code, &self.key, now)
     }
 
     /// The lengths of all codes that were ever bound here.
@@ -195,22 +183,21 @@ impl MemoryStore {
     pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         let (tables, now) = (&self.tables, self.clock.now());
         // Always looked up, so that the time does not reveal whether the code exists.
-        let traced = tables.traces.with(key, |trace| trace.asked.client);
+        let traced = tables.traces.with(key, |trace| trace.owner(false).client);
         let attempts = tables.settings.load().attempts;
-        let redeem = |code: &mut Code| redeem_from(code, key, now, attempts, judge);
         let redeemed = tables.codes.with(key, |code| {
-            let (alive, redeemed) = (code.fate, redeem(code));
-            if code.fate == Fate::Burnt && alive == Fate::Bound {
+            if code.is_over(now) {
+                // It may be older than the trace.
+                return Redeemed::Expired(traced.unwrap_or(code.owner(false).client));
+            }
+            let redeemed = redeem_from(code, key, attempts, judge);
+            if matches!(code.value.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_))
+            {
                 tables.counts.tombstones.fetch_add(1, Ordering::Relaxed);
             }
             redeemed
         });
-        match (redeemed, traced) {
-            // An expired code may be older than the trace.
-            (Some(Redeemed::Expired(_)), Some(owner)) => Redeemed::Expired(owner),
-            (Some(redeemed), _) => redeemed,
-            (None, owner) => Redeemed::Unknown(owner),
-        }
+        redeemed.unwrap_or(Redeemed::Unknown(traced))
     }
 
     /// Returns the owner of each candidate, in the same order. `None`: unknown or forgotten.
@@ -218,17 +205,15 @@ impl MemoryStore {
         let (tables, now) = (&self.tables, self.clock.now());
         let owner_of = |candidate: &Candidate| match *candidate {
             Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
-                sign_in
-                    .asked
-                    .owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
+                sign_in.owner(sign_in.value.stage != Stage::Conflict && !sign_in.is_over(now))
             }),
             Candidate::Code(key) => {
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
-                let traced = tables.traces.with(key, |trace| trace.asked.owner(false));
+                let traced = tables.traces.with(key, |trace| trace.owner(false));
                 let found = tables.codes.with(key, |code| {
                     let is_over = code.is_over(now);
-                    let alive = code.fate == Fate::Bound && !is_over;
-                    (code.asked.owner(alive), is_over)
+                    let alive = matches!(code.value.fate, Fate::Bound(_)) && !is_over;
+                    (code.owner(alive), is_over)
                 });
                 match found {
                     Some((owner, false)) => Some(owner),
@@ -241,27 +226,29 @@ impl MemoryStore {
 
     /// Ends a claim. An expired code stays expired, and a later code with the same key is not changed.
     pub fn settle(&self, claim: Claim, settlement: Settlement) {
-        let (key, fence, counts) = (claim.key(), claim.fence(), claim.is_proved());
-        drop(claim); // its copy of the code is wiped before anything else happens
+        let (key, deadline, counts) = (claim.key(), claim.fence(), claim.is_proved());
+        let bound = claim.into_bound();
         self.tables.codes.with(key, |code| {
-            if code.fate != Fate::Claimed || code.fence() != fence {
+            let Fate::Claimed(_) = code.value.fate else {
+                return;
+            };
+            if code.deadline.as_millis() != deadline {
                 return;
             }
-            if settlement == Settlement::Release {
-                code.releases = code.releases.saturating_add(counts.into());
-                if code.releases <= RELEASES_PER_CODE {
-                    code.fate = Fate::Bound;
-                    return;
-                }
-            }
-            code.bury(match settlement {
+            let fate = match settlement {
                 Settlement::Burn => Fate::Redeemed,
-                Settlement::Release => Fate::Burnt,
-            });
-            self.tables
-                .counts
-                .tombstones
-                .fetch_add(1, Ordering::Relaxed);
+                Settlement::Release => {
+                    code.value.releases = code.value.releases.saturating_add(counts.into());
+                    if code.value.releases <= RELEASES_PER_CODE {
+                        code.value.fate = Fate::Bound(bound);
+                        return;
+                    }
+                    Fate::Burnt
+                }
+            };
+            code.value.enter(fate);
+            let tombstones = &self.tables.counts.tombstones;
+            tombstones.fetch_add(1, Ordering::Relaxed);
         });
     }
 
@@ -269,7 +256,8 @@ impl MemoryStore {
     /// bound.
     pub(crate) fn discard(&self, pending: Digest) {
         let now = self.clock.now();
-        self.tables.followed(pending, now, SignIn::discard);
+        self.tables
+            .followed(pending, now, |sign_in| sign_in.value.discard());
     }
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
@@ -288,18 +276,14 @@ impl MemoryStore {
     }
 }
 
-/// Decides about a request with the key of an existing sign-in. `None`: it replaces that one. `deadline`: that of the new one.
+/// Decides about a request with the key of a live sign-in. `None`: it replaces that one. `deadline`: that of the new one.
 fn meet(
-    there: &mut SignIn,
+    there: &mut Record<SignIn>,
     pending: &PendingAuthorization,
-    now: Timestamp,
     deadline: Timestamp,
 ) -> Option<Held> {
-    if there.is_over(now) {
-        return None;
-    }
-    if let Stage::Waiting { codes } = there.stage {
-        if there.is_of(pending) {
+    if let Stage::Waiting { codes } = there.value.stage {
+        if there.value.is_of(pending) {
             return Some(Held::Again);
         }
         // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
@@ -309,44 +293,42 @@ fn meet(
             return None;
         }
     }
-    there.discard();
+    there.value.discard();
     Some(Held::Conflict)
 }
 
+/// Redeems a code that has not expired.
 fn redeem_from(
-    code: &mut Code,
+    code: &mut Record<Code>,
     key: Digest,
-    now: Timestamp,
     attempts: u8,
     mut judge: impl FnMut(&BoundCode) -> Presented,
 ) -> Redeemed {
-    let client = code.asked.client;
-    match code.fate {
-        _ if code.is_over(now) => Redeemed::Expired(client),
-        Fate::Claimed | Fate::Redeemed => Redeemed::AlreadyRedeemed(client),
-        Fate::Burnt => Redeemed::Burnt(client),
-        Fate::Bound => {
-            let Some(bound) = code.read() else {
-                return Redeemed::Burnt(client);
-            };
-            let presented = judge(&bound);
-            match presented {
-                Presented::Matches | Presented::Unproven => {
-                    code.fate = Fate::Claimed;
-                    let is_proved = presented == Presented::Matches;
-                    return Redeemed::Claimed(Claim::new(key, code.fence(), bound, is_proved));
-                }
-                Presented::Differs => {}
-                Presented::WrongVerifier => {
-                    code.attempts = code.attempts.saturating_add(1);
-                    if code.attempts >= attempts {
-                        code.bury(Fate::Burnt);
-                    }
-                }
+    let fence = code.deadline.as_millis();
+    let code = &mut code.value;
+    let bound = match &code.fate {
+        Fate::Bound(bound) => bound,
+        Fate::Claimed(of) | Fate::Redeemed(of) => return Redeemed::AlreadyRedeemed(of.client),
+        Fate::Burnt(of) => return Redeemed::Burnt(of.client),
+    };
+    let client = bound.application.client;
+    let presented = judge(bound);
+    match presented {
+        Presented::Matches | Presented::Unproven => {
+            let is_proved = presented == Presented::Matches;
+            if let Some(bound) = code.enter(Fate::Claimed) {
+                return Redeemed::Claimed(Claim::new(key, fence, bound, is_proved));
             }
-            Redeemed::Mismatch(client)
+        }
+        Presented::Differs => {}
+        Presented::WrongVerifier => {
+            code.attempts = code.attempts.saturating_add(1);
+            if code.attempts >= attempts {
+                code.enter(Fate::Burnt);
+            }
         }
     }
+    Redeemed::Mismatch(client)
 }
 
 /// Prints numbers only, because records contain secrets.

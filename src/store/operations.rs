@@ -130,6 +130,10 @@ impl Claim {
         &self.bound
     }
 
+    pub(crate) fn into_bound(self) -> BoundCode {
+        self.bound
+    }
+
     pub(crate) fn key(&self) -> Digest {
         self.key
     }

@@ -147,7 +147,7 @@ impl<'a> Replacement<'a> {
             ("state", _) if value == self.handle.expose() => match self.state {
                 ClientState::Absent => Edit::Drop,
                 ClientState::Bare => Edit::Bare,
-                ClientState::Value(state) => Edit::Value(state.as_ref().into()),
+                ClientState::Value(state) => Edit::Value((&***state).into()),
             },
             // Under any name: the answer may repeat the code.
             (_, Some((code, ours))) if value == code.expose() => Edit::Value(ours.expose().into()),

@@ -415,7 +415,7 @@ mod tests {
         check(
             "<body onload=go()><form method=post action='https://c/cb'>\n<input type=hidden name=code value=RAW />\
              <input value=HANDLE name=\"state\"><input name=iss value=x></form>",
-            &ClientState::Value("\"><script>é".into()),
+            &ClientState::value("\"><script>é"),
             "<body onload=go()><form method=post action='https://c/cb'>\n<input type=hidden name=code value=\"CODE\" />\
              <input value=\"&#34;&#62;&#60;script&#62;&#233;\" name=\"state\"><input name=iss value=x></form>",
         );

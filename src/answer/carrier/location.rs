@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn state_and_code_are_replaced_in_query_and_fragment() {
-        let xyz = ClientState::Value("x&y=é".into());
+        let xyz = ClientState::value("x&y=é");
         let encoded = "x%26y%3D%C3%A9";
         check(
             "https://c/cb?a=%7E&code=RAW&state=HANDLE",
@@ -325,7 +325,7 @@ mod tests {
         );
         check(
             "app:/cb?code=RAW&&x=%zz&state=HANDLE",
-            &ClientState::Value("".into()),
+            &ClientState::value(""),
             "app:/cb?code=CODE&&x=%zz&state=",
         );
     }

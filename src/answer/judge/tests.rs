@@ -1,7 +1,7 @@
 use super::*;
 use crate::answer::carrier::location::Location;
 use crate::answer::carrier::{Carrier, Ours};
-use crate::flow::{ClientState, HandleKey};
+use crate::flow::{Application, ClientState, HandleKey};
 use crate::oauth::{CodeChallenge, Digest};
 
 fn carried(response: &str) -> Carried {
@@ -12,12 +12,15 @@ fn carried(response: &str) -> Carried {
 
 fn record(response_type: &str) -> PendingAuthorization {
     PendingAuthorization {
+        application: Application {
+            client: Digest::of("client", &[]),
+            redirect: None,
+            response_type: Some(response_type.into()),
+            response_mode: None,
+        }
+        .into(),
         challenge: Some(CodeChallenge::S256([1; 32])),
-        client: Digest::of("client", &[]),
-        redirect: None,
         state: ClientState::Absent,
-        response_type: Some(response_type.into()),
-        response_mode: None,
         browser: None,
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::flow::Application;
 use crate::oauth::{ClientId, CodeChallengeMethod, RedirectUri};
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -13,12 +14,15 @@ fn handle() -> Handle {
 
 fn record() -> PendingAuthorization {
     PendingAuthorization {
+        application: Application {
+            client: ClientId::new("app").digest(),
+            redirect: Some(RedirectUri::new("https://c/cb").digest()),
+            response_type: Some("code".into()),
+            response_mode: None,
+        }
+        .into(),
         challenge: Some(challenge()),
-        client: ClientId::new("app").digest(),
-        redirect: Some(RedirectUri::new("https://c/cb").digest()),
-        state: ClientState::Value("client-state".into()),
-        response_type: Some("code".into()),
-        response_mode: None,
+        state: ClientState::value("client-state"),
         browser: None,
     }
 }
@@ -96,8 +100,12 @@ fn a_continuation_may_fill_in_default_values() {
         read("", Some(form)).continues(&handle(), record).is_ok()
     };
     let hybrid = PendingAuthorization {
-        response_type: Some("code id_token".into()),
-        redirect: None,
+        application: Application {
+            response_type: Some("code id_token".into()),
+            redirect: None,
+            ..(*record().application).clone()
+        }
+        .into(),
         ..record()
     };
     for form in [
@@ -115,13 +123,21 @@ fn a_continuation_may_fill_in_default_values() {
         assert!(!continues(&hybrid, form), "{form}");
     }
     let explicit = PendingAuthorization {
-        response_mode: Some("form_post".into()),
+        application: Application {
+            response_mode: Some("form_post".into()),
+            ..(*record().application).clone()
+        }
+        .into(),
         ..record()
     };
     assert!(continues(&explicit, "response_mode=form_post"));
     assert!(!continues(&explicit, "response_mode=query"), "its own mode");
     let without_type = PendingAuthorization {
-        response_type: None,
+        application: Application {
+            response_type: None,
+            ..(*record().application).clone()
+        }
+        .into(),
         ..record()
     };
     assert!(!continues(&without_type, "response_mode=query"));
@@ -301,11 +317,8 @@ fn the_clients_state_is_kept_in_all_its_forms() {
     for (query, expected) in [
         ("a=1", ClientState::Absent),
         ("state", ClientState::Bare),
-        ("state=", ClientState::Value("".into())),
-        (
-            "state=%26+%3D%C3%A9%22",
-            ClientState::Value("& =é\"".into()),
-        ),
+        ("state=", ClientState::value("")),
+        ("state=%26+%3D%C3%A9%22", ClientState::value("& =é\"")),
     ] {
         assert_eq!(
             read(query, None).client_state(Part::Query),

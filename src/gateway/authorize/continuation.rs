@@ -37,24 +37,26 @@ pub(super) async fn continuation(
             return store_unavailable(exchange, error, &request.names(), accept.as_ref());
         }
     };
-    exchange.goes_on_for(record.client);
+    exchange.goes_on_for(record.application.client);
     let said = submission
         .continues(handle, &record)
         .map_err(Violation::ContinuationMismatch);
     let now = exchange.browser(&request.headers);
-    let own = exchange.rule(Some(record.client));
+    let own = exchange.rule(Some(record.application.client));
     let violation = said
         .and_then(|()| browser::check(exchange, &record, own, now))
         .err();
     let rule = match &violation {
         // The request may concern the client that it names, or any client.
-        Some(Violation::ContinuationMismatch(_)) => heard.rule_beside(exchange, record.client),
+        Some(Violation::ContinuationMismatch(_)) => {
+            heard.rule_beside(exchange, record.application.client)
+        }
         Some(_) | None => own,
     };
     // Only violations are logged.
     let names = violation.as_ref().map(|_| {
         let names = request.names();
-        let client = exchange.site.state.client_name(record.client);
+        let client = exchange.site.state.client_name(record.application.client);
         names.or_of(client, record.challenge.as_ref())
     });
     match exchange.decide_on(rule, request, violation, &names.unwrap_or_default()) {
@@ -92,12 +94,15 @@ fn tell_client(
         return None;
     }
     // If the sign-in began without a redirect URI, the one in this request is not verified.
-    record.redirect?;
+    record.application.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
-    let to = exchange.site.state.registered(record.client, rule, &uri)?;
-    let mode = match record.response_mode.as_deref() {
+    let to = exchange
+        .site
+        .state
+        .registered(record.application.client, rule, &uri)?;
+    let mode = match record.application.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
-        None => record.default_mode()?,
+        None => record.application.default_mode()?,
     };
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {

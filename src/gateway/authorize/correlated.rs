@@ -67,13 +67,12 @@ impl<'p> Correlated<'p> {
         }
         let (pending, store) = (self.pending, exchange.store());
         let matches = |record: &PendingAuthorization| {
+            let (of, asks) = (&record.application, &pending.application);
             record.challenge.is_some()
-                && (record.client, record.redirect) == (pending.client, pending.redirect)
+                && (of.client, of.redirect) == (asks.client, asks.redirect)
                 && record.state == pending.state
-                && record.response_type == pending.response_type
-                && parsed
-                    .response_mode
-                    .is_none_or(|mode| record.has_mode(mode))
+                && of.response_type == asks.response_type
+                && parsed.response_mode.is_none_or(|mode| of.has_mode(mode))
         };
         if let Ok(Pending::Live(record)) = store.pending(self.key).await {
             return matches(&record).then_some(self.key);
@@ -111,6 +110,6 @@ impl<'p> Correlated<'p> {
 }
 
 fn correlation(pending: &PendingAuthorization, browser: Option<Digest>) -> Digest {
-    let target = pending.redirect.map(|redirect| redirect.target);
+    let target = pending.application.redirect.map(|redirect| redirect.target);
     bind::correlation(target, pending.state.as_str().unwrap_or_default(), browser)
 }

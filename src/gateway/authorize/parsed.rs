@@ -1,9 +1,10 @@
 //! A fresh authorization request, parsed, and the record that is made from it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::flow::submission::{Doubt, Part};
-use crate::flow::{PendingAuthorization, Submission};
+use crate::flow::{Application, PendingAuthorization, Submission};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
 use crate::oauth::{
@@ -72,20 +73,22 @@ impl<'s> Fresh<'s> {
     ) -> PendingAuthorization {
         let parsed = &self.parsed;
         PendingAuthorization {
+            application: Arc::new(Application {
+                client: match &self.client {
+                    Some(client) => client.digest(),
+                    None => ClientId::new("").digest(),
+                },
+                redirect: parsed
+                    .redirect_uri
+                    .map(|uri| RedirectUri::new(uri).digest()),
+                response_type: parsed.response_type.map(Into::into),
+                response_mode: parsed.response_mode.map(Into::into),
+            }),
             challenge: match judged {
                 Ok(accepted) => accepted.clone(),
                 Err(_) => authorize::recorded(self.rule, parsed),
             },
-            client: match &self.client {
-                Some(client) => client.digest(),
-                None => ClientId::new("").digest(),
-            },
-            redirect: parsed
-                .redirect_uri
-                .map(|uri| RedirectUri::new(uri).digest()),
             state: self.submission.client_state(self.part),
-            response_type: parsed.response_type.map(Into::into),
-            response_mode: parsed.response_mode.map(Into::into),
             browser,
         }
     }

@@ -51,7 +51,7 @@ pub(super) async fn rewritten(
         Ok::<(), InvalidUri>(())
     });
     let Ok(cleared) = cleared else {
-        let client = exchange.site.state.client_name(record.client);
+        let client = exchange.site.state.client_name(record.application.client);
         let names = About::default().or_of(client, record.challenge.as_ref());
         // Forwarding the original request instead would bypass the rewrite.
         let text = "the rewritten request would be too long, or not ASCII";

@@ -59,10 +59,11 @@ impl Belongs {
     pub(super) fn rule<'g>(&self, exchange: &Exchange<'g>, asked: &Asked<'_>) -> &'g Rule {
         let rules = exchange.rules();
         match &self.whose {
-            SignIn::Live(record) if self.leads == Leads::Away => {
-                rules.stricter(asked.rule_of(exchange, record.client), exchange.strictest())
-            }
-            SignIn::Live(record) => asked.rule_of(exchange, record.client),
+            SignIn::Live(record) if self.leads == Leads::Away => rules.stricter(
+                asked.rule_of(exchange, record.application.client),
+                exchange.strictest(),
+            ),
+            SignIn::Live(record) => asked.rule_of(exchange, record.application.client),
             SignIn::Dead | SignIn::Several if self.handle.is_some() => exchange.strictest(),
             SignIn::Dead | SignIn::Several | SignIn::None | SignIn::Uncertain => {
                 rules.default_rule()
@@ -73,7 +74,8 @@ impl Belongs {
     /// Whether the request was for another client with a stricter rule.
     pub(super) fn is_of_other_client(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> bool {
         self.record().is_some_and(|record| {
-            asked.rule_of(exchange, record.client) != exchange.rule(Some(record.client))
+            asked.rule_of(exchange, record.application.client)
+                != exchange.rule(Some(record.application.client))
         })
     }
 
@@ -90,7 +92,7 @@ impl Belongs {
             // Only a sign-in with a handle is discarded: without one, the key consists of values that others may know.
             pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
             rule: has_sign_in.then(|| self.rule(exchange, asked)),
-            client: self.record().map(|record| record.client),
+            client: self.record().map(|record| record.application.client),
         }
     }
 
@@ -153,7 +155,7 @@ async fn by_handle<'g>(
     };
     match pending(exchange, handle.digest()).await? {
         Pending::Live(record) => {
-            let to_client = match record.redirect {
+            let to_client = match record.application.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
                 // Without a redirect URI to compare, only an authorization response that leaves the server's origin goes to the
                 // client.
@@ -209,7 +211,7 @@ async fn out_of_band<'g>(
     let Pending::Live(record) = pending(exchange, key).await? else {
         return Ok(no_sign_in);
     };
-    match record.redirect {
+    match record.application.redirect {
         Some(redirect) if is_out_of_band(redirect) => Ok(Belongs {
             key,
             handle: Some(handle.clone()),
@@ -281,7 +283,7 @@ async fn correlated<'g>(
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
             match pending(exchange, key).await? {
-                Pending::Live(record) if names_other(record.client) => {}
+                Pending::Live(record) if names_other(record.application.client) => {}
                 Pending::Live(record) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {
                         // Two keys have a matching record. (For equal keys the store reports a conflict.)
@@ -316,7 +318,7 @@ async fn correlated<'g>(
 
 /// Whether a record matches the answer. The answer to a request need not belong to the record of that request.
 fn is_its(record: &PendingAuthorization, targets: &[Digest], state: &str, leads: Leads) -> bool {
-    let same_target = match record.redirect {
+    let same_target = match record.application.redirect {
         Some(redirect) => targets.contains(&redirect.target),
         None => leads == Leads::Away,
     };

@@ -286,7 +286,7 @@ async fn unasked<'g>(
     let Pending::Live(record) = pending(exchange, key).await? else {
         return Ok(Some(Credential::Token));
     };
-    let rule = asked.rule_of(exchange, record.client);
+    let rule = asked.rule_of(exchange, record.application.client);
     Ok(unasked_tokens(&record, rule))
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn judge<'g>(
     // The caller logs the decision: the store may call this closure more than once.
     let mut judged = None;
     let redeemed = exchange.store().redeem(key, |bound| {
-        let rule = of(Some(bound.client));
+        let rule = of(Some(bound.application.client));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
         let method = bound.challenge.as_ref().map(CodeChallenge::method);
         judged = Some((rule, violation.clone(), method));
@@ -81,7 +81,7 @@ pub(super) async fn judge<'g>(
     };
     match (redeemed.await, judged) {
         (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => {
-            let owner = Some(claim.bound().client);
+            let owner = Some(claim.bound().application.client);
             Judged {
                 claim: Some(claim),
                 method,

@@ -13,26 +13,38 @@ pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make
             ..request("client", 1)
         },
         PendingAuthorization {
+            application: Application {
+                redirect: None,
+                response_type: None,
+                ..(*request("client", 1).application).clone()
+            }
+            .into(),
             challenge: None,
-            redirect: None,
             state: ClientState::Absent,
-            response_type: None,
             ..request("client", 1)
         },
         PendingAuthorization {
+            application: Application {
+                response_type: Some("code id_token".into()),
+                response_mode: Some("form_post".into()),
+                ..(*request("client", 1).application).clone()
+            }
+            .into(),
             state: ClientState::Bare,
-            response_type: Some("code id_token".into()),
-            response_mode: Some("form_post".into()),
             browser: Some(digest("browser")),
             ..request("client", 1)
         },
         PendingAuthorization {
-            state: ClientState::Value("".into()),
-            response_type: Some("".into()),
+            application: Application {
+                response_type: Some("".into()),
+                ..(*request("", 0).application).clone()
+            }
+            .into(),
+            state: ClientState::value(""),
             ..request("", 0)
         },
         PendingAuthorization {
-            state: ClientState::Value("ü\0&=%2B+ ".repeat(200).into()),
+            state: ClientState::value("ü\0&=%2B+ ".repeat(200)),
             ..request("client", 1)
         },
     ];
@@ -68,7 +80,7 @@ pub(in crate::store) fn each_handle_refers_to_its_own_record(make: Make) {
             for name in ["a", "b", "c"] {
                 let bound = bind(&store, handle.digest(), &format!("{name}{number}")).await;
                 let claim = claim(&store, bound.digest()).await;
-                assert_eq!(claim.bound().client, pending.client);
+                assert_eq!(claim.bound().application.client, pending.application.client);
                 assert_eq!(claim.bound().code.expose(), format!("{name}{number}"));
                 texts.insert(bound.expose().to_owned());
             }
@@ -145,11 +157,19 @@ pub(in crate::store) fn different_requests_with_the_same_values_invalidate_both(
             ..first.clone()
         },
         PendingAuthorization {
-            redirect: None,
+            application: Application {
+                redirect: None,
+                ..(*first.application).clone()
+            }
+            .into(),
             ..first.clone()
         },
         PendingAuthorization {
-            redirect: other_redirect,
+            application: Application {
+                redirect: other_redirect,
+                ..(*first.application).clone()
+            }
+            .into(),
             ..first.clone()
         },
     ];
@@ -252,7 +272,10 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
             let other = hold(&store, &request("third", 3)).await;
             let bound = store.bind(other, Place::Digest(own), code("2")).await;
             assert_eq!(bound, Ok(Bound::Digest));
-            assert_eq!(claim(&store, own).await.bound().client, digest("third"));
+            assert_eq!(
+                claim(&store, own).await.bound().application.client,
+                digest("third")
+            );
             // The expired record of that key is dropped without affecting the new one.
             clock.advance(settings().code.saturating_sub(second()));
             store.sweep();

@@ -246,7 +246,7 @@ impl Model {
             (Some(at), Bound::Digest) => at,
             (_, bound) => panic!("{bound:?}"),
         };
-        let client = request.client;
+        let client = request.application.client;
         if !is_known {
             let deadline = now + settings().pending + settings().code;
             let trace = ModelTrace {
@@ -325,7 +325,7 @@ impl Model {
             assert_eq!(answer[1], owner(trace.client, is_alive(&raw)));
         }
         match self.live(pending) {
-            Some(request) => assert_eq!(answer[2], owner(request.client, true)),
+            Some(request) => assert_eq!(answer[2], owner(request.application.client, true)),
             None => assert!(answer[2].is_none_or(|owner| !owner.alive)),
         }
     }

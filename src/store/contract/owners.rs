@@ -116,9 +116,14 @@ pub(in crate::store) fn owners_include_the_targets_of_their_redirect_uris(make: 
         for (number, uri) in uris.into_iter().enumerate() {
             let redirect = uri.map(|uri| RedirectUri::new(uri).digest());
             let name = format!("code {number}");
+            let request = request("client", 1);
             let pending = PendingAuthorization {
-                redirect,
-                ..request("client", 1)
+                application: Application {
+                    redirect,
+                    ..(*request.application).clone()
+                }
+                .into(),
+                ..request
             };
             let pending = hold(&store, &pending).await;
             let handle = bind(&store, pending, &name).await.digest();

@@ -6,8 +6,12 @@ use crate::flow::Settlement;
 pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) {
     run(async {
         let without = PendingAuthorization {
+            application: Application {
+                redirect: None,
+                ..(*request("other", 0).application).clone()
+            }
+            .into(),
             challenge: None,
-            redirect: None,
             ..request("other", 0)
         };
         for pending in [request("client", 7), without] {
@@ -21,8 +25,11 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
                 let claim = claim(&store, key).await;
                 assert_eq!(claim.bound().code.expose(), "code ü");
                 assert_eq!(claim.bound().challenge.as_ref(), pending.challenge.as_ref());
-                assert_eq!(claim.bound().client, pending.client);
-                assert_eq!(claim.bound().redirect, pending.redirect);
+                assert_eq!(claim.bound().application.client, pending.application.client);
+                assert_eq!(
+                    claim.bound().application.redirect,
+                    pending.application.redirect
+                );
             }
         }
     });
@@ -120,8 +127,8 @@ pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names
         let redeemed = store.redeem(claimed, |bound| {
             judged.push((
                 bound.code.expose().to_owned(),
-                bound.client,
-                bound.redirect,
+                bound.application.client,
+                bound.application.redirect,
                 bound.challenge.clone(),
             ));
             Presented::Matches
@@ -130,8 +137,8 @@ pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names
         let same = request("client", 7);
         let expected = (
             "claimed".to_owned(),
-            same.client,
-            same.redirect,
+            same.application.client,
+            same.application.redirect,
             same.challenge,
         );
         assert!(!judged.is_empty() && judged.iter().all(|judged| *judged == expected));

@@ -10,157 +10,108 @@
 
 use std::sync::Arc;
 
-use super::entropy;
-use super::record::{Asked, Code, Origin, Record as _, SignInUse, Stage, Trace};
+use super::record::{Code, Kind as _, Record, SignIn, Stage, Trace};
 use super::tables::Tables;
-use super::usage::Met;
+use super::usage::{Met, NetworkName};
 use crate::clock::Timestamp;
 use crate::flow::{CODES_PER_AUTHORIZATION, HandleKey, Purpose};
 use crate::oauth::{AuthorizationCode, Digest};
+use crate::store::entropy;
 use crate::store::operations::{Bound, Place, StoreError};
-use crate::store::settings::{Limit, Settings};
+use crate::store::settings::Limit;
 
-/// A code to bind.
-#[derive(Clone, Copy)]
-pub(super) struct New<'n> {
-    pub(super) code: &'n AuthorizationCode,
-    pub(super) place: Place,
-    pub(super) now: Timestamp,
-}
-
-/// Why a code leaves no new trace.
-enum Stop {
-    /// It has a trace already: it was bound to this sign-in before.
-    Again,
-    /// The code is not bound.
-    Not(Result<Bound, StoreError>),
-}
-
-/// Binds a code to the sign-in with the key `pending`. `key` signs its handle.
-pub(super) fn bind(
-    tables: &Tables,
-    key: &HandleKey,
-    pending: Digest,
-    new: New<'_>,
-) -> Result<Bound, StoreError> {
-    let now = new.now;
-    let found = tables.followed(pending, now, |sign_in| {
-        let deadline = sign_in.deadline;
-        sign_in.is_waiting(now).then_some(SignInUse {
-            key: pending,
-            deadline,
-        })
-    });
-    let Some(sign_in) = found.flatten() else {
-        return Ok(Bound::Unknown);
-    };
-    let settings = tables.settings.load();
-    let deadline = now.after(settings.pending).after(settings.code);
-    let raw = new.code.digest();
-    let lives_until = now.after(settings.code);
-    let met = |there: &mut Trace| {
-        if there.is_over(now) {
-            None
-        } else if there.sign_in == sign_in.name() {
-            // The trace must outlive the code, which lives longer after a reload with a longer lifetime.
-            if there.deadline < lives_until {
-                there.deadline = lives_until;
-                tables.queues.traces.push(raw, lives_until);
-            }
-            Some(Stop::Again)
-        } else {
-            Some(Stop::Not(Ok(Bound::Elsewhere)))
-        }
-    };
-    let mut bound = Ok(Bound::Unknown);
-    let make = || {
-        let (new, asked) = add(tables, &settings, key, sign_in, new, false)?;
-        bound = Ok(new);
-        Ok(Trace {
-            deadline,
-            asked,
-            sign_in: sign_in.name(),
-        })
-    };
-    let (queue, traces) = (&tables.queues.traces, &tables.traces);
-    match traces.add(queue, raw, met, make) {
-        Ok(_) => {
-            tables.drop_some(queue, traces, now);
-            bound
-        }
-        Err(Stop::Not(answer)) => answer,
-        Err(Stop::Again) => match add(tables, &settings, key, sign_in, new, true) {
-            Ok((bound, _)) => Ok(bound),
-            Err(Stop::Not(answer)) => answer,
-            Err(Stop::Again) => Ok(Bound::Unknown),
-        },
-    }
-}
-
-/// Adds the record of the code. `again`: the same sign-in has yielded this code before.
-fn add(
-    tables: &Tables,
-    settings: &Settings,
-    key: &HandleKey,
-    sign_in: SignInUse,
-    new: New<'_>,
-    again: bool,
-) -> Result<(Bound, Arc<Asked>), Stop> {
-    let (key, bound) = match new.place {
-        Place::Digest(key) => (key, Bound::Digest),
-        Place::Handle | Place::Entry => {
-            let minted = entropy::mint(key, Purpose::Code);
-            let handle = minted.map_err(|error| Stop::Not(Err(error)))?;
-            (handle.digest(), Bound::Handle(handle))
-        }
-    };
-    let mut of = None;
-    let met = |there: &mut Code| {
-        let instead = if again {
-            Bound::Digest
-        } else {
-            Bound::Elsewhere
+impl Tables {
+    /// Binds a code to the sign-in with the key `pending`. `handles` signs its handle.
+    pub(super) fn bind(
+        &self,
+        pending: Digest,
+        place: Place,
+        code: AuthorizationCode,
+        handles: &HandleKey,
+        now: Timestamp,
+    ) -> Result<Bound, StoreError> {
+        let until = |sign_in: &mut Record<SignIn>| {
+            let is_waiting = matches!(sign_in.value.stage, Stage::Waiting { .. });
+            (is_waiting && !sign_in.is_over(now)).then_some(sign_in.deadline)
         };
-        (!there.is_over(new.now)).then_some(Stop::Not(Ok(instead)))
-    };
-    let make = || {
-        let origin = take(tables, sign_in, new.now).map_err(|instead| Stop::Not(Ok(instead)))?;
-        let asked = Arc::clone(&origin.asked);
-        let code = Code::new(new.code, origin, new.now.after(settings.code));
-        // There is room when the oldest code has expired, redeemed or not.
-        let refuse = |met| match met {
-            Met::Limit(limit) => tables.refuse(limit, settings.code),
-            Met::Rate(wait) => tables.refuse(Limit::Rate, wait),
+        let Some(until) = self.followed(pending, now, until).flatten() else {
+            return Ok(Bound::Unknown);
         };
-        if let Some(room) = code.room() {
-            let counted = tables.usage.add_code(room, settings, new.now);
-            counted.map_err(|met| Stop::Not(Err(refuse(met))))?;
-        }
-        of = Some(asked);
-        Ok(code)
-    };
-    let replaced = tables.codes.add(&tables.queues.codes, key, met, make)?;
-    if let Some(replaced) = replaced {
-        tables.account_for(&*replaced);
-    }
-    tables.drop_some(&tables.queues.codes, &tables.codes, new.now);
-    let asked = of.ok_or(Stop::Not(Ok(Bound::Unknown)))?;
-    Ok((bound, asked))
-}
-
-/// Counts a code of the sign-in. `Err`: it may not have another one.
-fn take(tables: &Tables, of: SignInUse, now: Timestamp) -> Result<Origin, Bound> {
-    let taken = tables
-        .sign_ins
-        .with(of.key, |sign_in| match &mut sign_in.stage {
-            Stage::Waiting { codes } if sign_in.deadline == of.deadline && of.deadline > now => {
-                if *codes >= CODES_PER_AUTHORIZATION {
-                    return Err(Bound::TooMany);
+        let settings = self.settings.load();
+        let expires = now.after(settings.code);
+        let (raw, sign_in) = (code.digest(), Trace::name(pending, until));
+        let mut trace = self.traces.lock(raw);
+        let is_again = match trace.live(now) {
+            None => false,
+            Some(there) if there.value.sign_in != sign_in => return Ok(Bound::Elsewhere),
+            Some(there) => {
+                // The trace must outlive the code, which lives longer after a reload with a longer lifetime.
+                if there.deadline < expires {
+                    there.deadline = expires;
+                    self.traces.queue.push(raw, expires);
                 }
-                *codes += 1;
-                Ok(sign_in.origin())
+                true
             }
-            Stage::Waiting { .. } | Stage::Unfollowed | Stage::Conflict => Err(Bound::Unknown),
-        });
-    taken.unwrap_or(Err(Bound::Unknown))
+        };
+        let (key, bound) = match place {
+            Place::Digest(key) => (key, Bound::Digest),
+            Place::Handle | Place::Entry => {
+                let handle = entropy::mint(handles, Purpose::Code)?;
+                (handle.digest(), Bound::Handle(handle))
+            }
+        };
+        let mut slot = self.codes.lock(key);
+        if slot.live(now).is_some() {
+            return Ok(if is_again {
+                Bound::Digest
+            } else {
+                Bound::Elsewhere
+            });
+        }
+        let take = |sign_in: &mut Record<SignIn>| take(sign_in, until, code, now, expires);
+        let record = match self.sign_ins.with(pending, take) {
+            Some(Ok(record)) => record,
+            Some(Err(instead)) => return Ok(instead),
+            None => return Ok(Bound::Unknown),
+        };
+        if let Err(met) = self.usage.add_code(record.room(), &settings, now) {
+            // There is room when the oldest code has expired, redeemed or not.
+            return Err(match met {
+                Met::Limit(limit) => self.refuse(limit, settings.code),
+                Met::Rate(wait) => self.refuse(Limit::Rate, wait),
+            });
+        }
+        let application = Arc::clone(record.value.application());
+        self.put(slot, record, &self.codes.queue, now);
+        if !is_again {
+            let of = Trace {
+                application,
+                sign_in,
+            };
+            let record = Record::new(of, NetworkName::NONE, expires.after(settings.pending));
+            self.put(trace, record, &self.traces.queue, now);
+        }
+        Ok(bound)
+    }
+}
+
+/// Makes the record of another code of the sign-in. `until`: the deadline by which the sign-in was found. `Err`: it may not have one.
+fn take(
+    sign_in: &mut Record<SignIn>,
+    until: Timestamp,
+    code: AuthorizationCode,
+    now: Timestamp,
+    expires: Timestamp,
+) -> Result<Record<Code>, Bound> {
+    match &mut sign_in.value.stage {
+        Stage::Waiting { codes } if sign_in.deadline == until && until > now => {
+            if *codes >= CODES_PER_AUTHORIZATION {
+                return Err(Bound::TooMany);
+            }
+            *codes += 1;
+            let code = Code::new(sign_in.value.pending.bind(code));
+            Ok(Record::new(code, sign_in.network, expires))
+        }
+        Stage::Waiting { .. } | Stage::Unfollowed | Stage::Conflict => Err(Bound::Unknown),
+    }
 }

@@ -14,7 +14,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::flow::ClientState;
+use crate::flow::{Application, ClientState};
 use crate::oauth::CodeChallenge;
 use crate::store::contract::settings;
 
@@ -46,12 +46,15 @@ fn code_key() -> Digest {
 
 fn request(challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
+        application: Application {
+            client: Digest::of("client_id", &[b"client"]),
+            redirect: None,
+            response_type: None,
+            response_mode: None,
+        }
+        .into(),
         challenge: Some(CodeChallenge::S256([challenge; 32])),
-        client: Digest::of("client_id", &[b"client"]),
-        redirect: None,
         state: ClientState::Absent,
-        response_type: None,
-        response_mode: None,
         browser: None,
     }
 }

@@ -1,75 +1,64 @@
-//! Maps of records, and queues of their deadlines.
+//! Maps of records.
 //!
 //! A record is read and changed under the lock of its shard of the map. With `codes = "upstream"` an attacker can choose keys,
 //! which are digests of values in requests. The map uses a randomly keyed hash, so that chosen keys do not collide.
 
-use std::collections::VecDeque;
-use std::sync::PoisonError;
-
 use foldhash::quality::RandomState;
 
-use super::record::Record;
+use super::queue::Queue;
+use super::record::{Kind, Record};
 use super::sync::atomic::{AtomicUsize, Ordering};
-use super::sync::{DashMap, Entry, Mutex, MutexGuard, SHARDS};
+use super::sync::{DashMap, Entry, SHARDS};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
-/// The size of a slot of the map, with the byte of metadata.
-const SLOT: usize = size_of::<(Digest, usize)>() + 1;
-
 /// Records of one kind. They are boxed, because up to half of the map's slots are empty.
-pub(super) struct Table<R> {
-    records: DashMap<Digest, Box<R>, RandomState>,
+pub(super) struct Table<K> {
+    records: DashMap<Digest, Box<Record<K>>, RandomState>,
     /// Memory of the records, in bytes.
     bytes: AtomicUsize,
+    pub(super) queue: Queue,
 }
 
-impl<R: Record> Table<R> {
+/// The place of a key in a table. The shard is locked as long as it exists.
+pub(super) struct Slot<'t, K> {
+    pub(super) table: &'t Table<K>,
+    key: Digest,
+    entry: Entry<'t, Digest, Box<Record<K>>>,
+}
+
+impl<K: Kind> Table<K> {
     pub(super) fn new() -> Self {
         Self {
             records: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
             bytes: AtomicUsize::new(0),
+            queue: Queue::default(),
         }
     }
 
     /// Reads or changes the record with this key, while its shard is locked.
-    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut R) -> T) -> Option<T> {
-        let mut record = self.records.get_mut(&key)?;
-        Some(self.change(&mut record, f))
+    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut Record<K>) -> T) -> Option<T> {
+        self.records.get_mut(&key).map(|mut record| f(&mut record))
     }
 
-    /// Adds the record that `make` returns, while the shard is locked. If there is a record with this key already, `met` decides:
-    /// `None` replaces it, `Some` ends with that error. Neither may use this table. Returns the replaced record.
-    pub(super) fn add<T>(
-        &self,
-        queue: &Queue,
-        key: Digest,
-        met: impl FnOnce(&mut R) -> Option<T>,
-        make: impl FnOnce() -> Result<R, T>,
-    ) -> Result<Option<Box<R>>, T> {
-        let mut entry = self.records.entry(key);
-        if let Entry::Occupied(there) = &mut entry
-            && let Some(instead) = self.change(there.get_mut(), met)
-        {
-            return Err(instead);
+    /// Locks the place of this key. Neither the same thread nor a queue may use this table meanwhile.
+    pub(super) fn lock(&self, key: Digest) -> Slot<'_, K> {
+        let entry = self.records.entry(key);
+        Slot {
+            table: self,
+            key,
+            entry,
         }
-        let record = Box::new(make()?);
-        self.bytes.fetch_add(bytes(&*record), Ordering::Relaxed);
-        queue.push(key, record.deadline());
-        let replaced = match entry {
-            Entry::Vacant(vacant) => {
-                vacant.insert(record);
-                None
-            }
-            Entry::Occupied(mut there) => Some(there.insert(record)),
-        };
-        Ok(replaced.inspect(|record| self.discount(record)))
     }
 
     /// Removes the record with this key if `goes` returns true.
-    pub(super) fn remove_if(&self, key: Digest, goes: impl FnOnce(&R) -> bool) -> Option<Box<R>> {
+    pub(super) fn remove_if(
+        &self,
+        key: Digest,
+        goes: impl FnOnce(&Record<K>) -> bool,
+    ) -> Option<Box<Record<K>>> {
         let (_, removed) = self.records.remove_if(&key, |_, record| goes(record))?;
-        self.discount(&removed);
+        self.bytes.fetch_sub(removed.bytes(), Ordering::Relaxed);
         Some(removed)
     }
 
@@ -84,146 +73,41 @@ impl<R: Record> Table<R> {
         self.records.len()
     }
 
-    /// Memory, in bytes.
+    /// Memory, in bytes, that of the queue included.
     pub(super) fn bytes(&self) -> usize {
-        // A map's capacity is seven eighths of its slots.
-        self.records.capacity() * 8 / 7 * SLOT + self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Changes a record and updates the memory count.
-    fn change<T>(&self, record: &mut R, change: impl FnOnce(&mut R) -> T) -> T {
-        let before = bytes(record);
-        let answer = change(record);
-        self.bytes
-            .fetch_sub(before - bytes(record), Ordering::Relaxed);
-        answer
-    }
-
-    fn discount(&self, record: &R) {
-        self.bytes.fetch_sub(bytes(record), Ordering::Relaxed);
+        // A map's capacity is seven eighths of its slots, and a slot has a byte of metadata.
+        let slots = self.records.capacity() * 8 / 7;
+        slots * (size_of::<(Digest, usize)>() + 1)
+            + self.bytes.load(Ordering::Relaxed)
+            + self.queue.bytes()
     }
 }
 
-fn bytes<R: Record>(record: &R) -> usize {
-    size_of::<R>() + record.texts().next_multiple_of(16)
-}
-
-/// The deadlines of records. Records with equal lifetimes are added in the order of their deadlines. After a reload with a shorter
-/// lifetime they are not, so there is a lane for each lifetime in use, and each lane is in order. An entry is ignored if its
-/// record has been removed or has another deadline by then.
-#[derive(Default)]
-pub(super) struct Queue(Mutex<Vec<Lane>>);
-
-/// In chunks, so that growing does not copy the whole queue.
-type Lane = VecDeque<VecDeque<Due>>;
-
-/// The key and the deadline of a record, which together identify it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) key: Digest,
-    pub(super) deadline: Timestamp,
-}
-
-impl Queue {
-    const CHUNK: usize = 512;
-
-    pub(super) fn push(&self, key: Digest, deadline: Timestamp) {
-        let mut lanes = self.lanes();
-        let last = |lane: &Lane| lane.back().and_then(|chunk| chunk.back().copied());
-        let fits = |lane: &Lane| last(lane).is_none_or(|last| last.deadline <= deadline);
-        let place = lanes.iter().position(fits).unwrap_or(lanes.len());
-        if place == lanes.len() {
-            lanes.push(Lane::new());
+impl<K: Kind> Slot<'_, K> {
+    /// The record in this place, if it has not expired.
+    pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut Record<K>> {
+        match &mut self.entry {
+            Entry::Occupied(there) => {
+                Some(&mut **there.get_mut()).filter(|there| !there.is_over(now))
+            }
+            Entry::Vacant(_) => None,
         }
-        let Some(lane) = lanes.get_mut(place) else {
-            return;
+    }
+
+    /// Adds a record, with its deadline in `queue`. Returns the record that was in its place.
+    pub(super) fn put(self, record: Record<K>, queue: &Queue) -> Option<Box<Record<K>>> {
+        let bytes = &self.table.bytes;
+        bytes.fetch_add(record.bytes(), Ordering::Relaxed);
+        queue.push(self.key, record.deadline);
+        let record = Box::new(record);
+        let replaced = match self.entry {
+            Entry::Vacant(vacant) => {
+                vacant.insert(record);
+                return None;
+            }
+            Entry::Occupied(mut there) => there.insert(record),
         };
-        let due = Due { key, deadline };
-        match lane.back_mut() {
-            Some(last) if last.len() < Self::CHUNK => last.push_back(due),
-            Some(_) | None => {
-                let mut chunk = VecDeque::with_capacity(Self::CHUNK);
-                chunk.push_back(due);
-                lane.push_back(chunk);
-            }
-        }
-    }
-
-    /// Removes and returns up to `limit` entries with deadlines up to `until`.
-    pub(super) fn take(&self, limit: usize, until: Timestamp) -> Vec<Due> {
-        let mut taken = Vec::new();
-        let mut lanes = self.lanes();
-        let mut is_emptied = false;
-        for lane in lanes.iter_mut() {
-            while taken.len() < limit
-                && let Some(chunk) = lane.front_mut()
-            {
-                match chunk.pop_front_if(|due| due.deadline <= until) {
-                    Some(due) => taken.push(due),
-                    None if chunk.is_empty() => {
-                        lane.pop_front();
-                        is_emptied |= lane.is_empty();
-                    }
-                    None => break,
-                }
-            }
-        }
-        if is_emptied {
-            lanes.retain(|lane| !lane.is_empty());
-        }
-        taken
-    }
-
-    /// Returns `limit` entries after the first `passed`, without removing them.
-    pub(super) fn some(&self, passed: usize, limit: usize) -> Vec<Due> {
-        let lanes = self.lanes();
-        let dues = lanes.iter().flatten().flatten();
-        dues.skip(passed).take(limit).copied().collect()
-    }
-
-    /// Returns the first `limit` entries of each lane in the order of their deadlines, without removing them.
-    pub(super) fn oldest(&self, limit: usize) -> Vec<Due> {
-        let lanes = self.lanes();
-        let of_lane = |lane: &Lane| {
-            lane.iter()
-                .flatten()
-                .take(limit)
-                .copied()
-                .collect::<Vec<_>>()
-        };
-        let mut oldest: Vec<Due> = lanes.iter().flat_map(of_lane).collect();
-        oldest.sort_by_key(|due| due.deadline);
-        oldest
-    }
-
-    /// Removes these entries.
-    pub(super) fn forget(&self, gone: &[Due]) {
-        let mut left = gone.len();
-        for lane in self.lanes().iter_mut() {
-            for chunk in lane.iter_mut() {
-                if left == 0 {
-                    break;
-                }
-                let before = chunk.len();
-                chunk.retain(|due| !gone.contains(due));
-                left -= before - chunk.len();
-            }
-            lane.retain(|chunk| !chunk.is_empty());
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.lanes().iter().flatten().map(VecDeque::len).sum()
-    }
-
-    /// Memory, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        let chunks: usize = self.lanes().iter().map(VecDeque::len).sum();
-        chunks * Self::CHUNK * size_of::<Due>()
-    }
-
-    fn lanes(&self) -> MutexGuard<'_, Vec<Lane>> {
-        // No code panics while it holds this lock, and a poisoned queue would still be valid.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        bytes.fetch_sub(replaced.bytes(), Ordering::Relaxed);
+        Some(replaced)
     }
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::record::{Applications, Code, Record, SignIn, Stage, Trace};
+use super::applications::Applications;
+use super::queue::{Due, Queue};
+use super::record::{Code, Kind, Record, SignIn, Stage, Trace};
 use super::sync::atomic::{AtomicUsize, Ordering};
-use super::table::{Due, Queue, Table};
+use super::table::{Slot, Table};
 use super::usage::{Counts, Met, Room, Usage};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
@@ -27,7 +29,7 @@ const PER_ADDITION: usize = 2;
 const PER_SWEEP: usize = 32 * 1024;
 
 /// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
-const EVICTED: usize = 4;
+const EVICTED: u64 = 4;
 
 /// The number of records that are examined to find one of the same client or network.
 const LOOKED_AT: usize = 128;
@@ -35,25 +37,16 @@ const LOOKED_AT: usize = 128;
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) sign_ins: Table<SignIn>,
+    /// The deadlines of sign-ins whose redirect has not been followed. The queue of the table has the others.
+    pub(super) unfollowed: Queue,
+    /// The position in `unfollowed` at which the next search for a sign-in to evict begins.
+    evicting: AtomicUsize,
     pub(super) codes: Table<Code>,
     /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
-    pub(super) queues: Queues,
     pub(super) applications: Applications,
     pub(super) usage: Usage,
     pub(super) counts: Counts,
-}
-
-/// The deadlines of each kind of record.
-#[derive(Default)]
-pub(super) struct Queues {
-    /// Sign-ins whose redirect has not been followed.
-    pub(super) unfollowed: Queue,
-    pub(super) sign_ins: Queue,
-    pub(super) codes: Queue,
-    pub(super) traces: Queue,
-    /// The position in `unfollowed` at which the next search for a sign-in to evict begins.
-    evicting: AtomicUsize,
 }
 
 impl Tables {
@@ -61,9 +54,10 @@ impl Tables {
         Self {
             settings: ArcSwap::from_pointee(settings.clone()),
             sign_ins: Table::new(),
+            unfollowed: Queue::default(),
+            evicting: AtomicUsize::new(0),
             codes: Table::new(),
             traces: Table::new(),
-            queues: Queues::default(),
             applications: Applications::default(),
             usage: Usage::new(),
             counts: Counts::default(),
@@ -82,7 +76,7 @@ impl Tables {
             let (limit, wait) = match self.usage.begin(room, settings, now) {
                 Ok(()) => return Ok(()),
                 Err(Met::Rate(wait)) => (Limit::Rate, wait),
-                Err(Met::Limit(_)) if self.drop_with_room(now) > 0 => continue,
+                Err(Met::Limit(_)) if self.drop_limited(now) > 0 => continue,
                 Err(Met::Limit(limit)) if self.evict(limit, room) => continue,
                 Err(Met::Limit(limit)) => (limit, self.wait(limit, room, settings, now)),
             };
@@ -100,17 +94,32 @@ impl Tables {
         &self,
         key: Digest,
         now: Timestamp,
-        f: impl FnOnce(&mut SignIn) -> T,
+        f: impl FnOnce(&mut Record<SignIn>) -> T,
     ) -> Option<T> {
         self.sign_ins.with(key, |sign_in| {
-            if sign_in.stage == Stage::Unfollowed && !sign_in.is_over(now) {
-                sign_in.stage = Stage::Waiting { codes: 0 };
+            if sign_in.value.stage == Stage::Unfollowed && !sign_in.is_over(now) {
+                sign_in.value.stage = Stage::Waiting { codes: 0 };
                 sign_in.deadline = now.after(self.settings.load().pending);
-                self.queues.sign_ins.push(key, sign_in.deadline);
+                self.sign_ins.queue.push(key, sign_in.deadline);
                 self.counts.unfollowed.fetch_sub(1, Ordering::Relaxed);
             }
             f(sign_in)
         })
+    }
+
+    /// Adds a record, and removes a few expired ones of its kind. `queue`: the queue for its deadline, in the same table.
+    pub(super) fn put<K: Kind>(
+        &self,
+        slot: Slot<'_, K>,
+        record: Record<K>,
+        queue: &Queue,
+        now: Timestamp,
+    ) {
+        let table = slot.table;
+        if let Some(replaced) = slot.put(record, queue) {
+            self.account_for(&replaced);
+        }
+        self.drop_due(table, queue, PER_ADDITION, before_grace(now));
     }
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
@@ -132,55 +141,40 @@ impl Tables {
     /// One batch of a sweep. Returns the number of deadlines that were due.
     pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
         let until = before_grace(now);
-        match self.drop_with_room(until) {
-            0 => self.drop_due(&self.queues.traces, &self.traces, BATCH, until),
-            dropped => dropped,
-        }
-    }
-
-    /// Removes a few expired records of the kind that was just added.
-    pub(super) fn drop_some<R: Record>(&self, queue: &Queue, table: &Table<R>, now: Timestamp) {
-        self.drop_due(queue, table, PER_ADDITION, before_grace(now));
+        let limited = self.drop_limited(until);
+        let left = BATCH - limited;
+        limited + self.drop_due(&self.traces, &self.traces.queue, left, until)
     }
 
     /// Gives back the room of a removed record.
-    pub(super) fn account_for(&self, record: &impl Record) {
-        if let Some(room) = record.room() {
-            self.usage.remove(room);
+    fn account_for<K: Kind>(&self, record: &Record<K>) {
+        if K::IS_LIMITED {
+            self.usage.remove(record.room());
         }
-        if let Some(count) = record.count(&self.counts) {
+        if let Some(count) = record.value.count(&self.counts) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Removes a batch of expired sign-ins or codes. Returns the number of deadlines that were due.
-    fn drop_with_room(&self, until: Timestamp) -> usize {
-        let Queues {
-            unfollowed,
-            sign_ins,
-            codes,
-            ..
-        } = &self.queues;
-        for queue in [unfollowed, sign_ins] {
-            match self.drop_due(queue, &self.sign_ins, BATCH, until) {
-                0 => {}
-                dropped => return dropped,
-            }
-        }
-        self.drop_due(codes, &self.codes, BATCH, until)
+    /// Removes a batch of expired sign-ins and codes. Returns the number of deadlines that were due.
+    fn drop_limited(&self, until: Timestamp) -> usize {
+        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
+        let mut dropped = self.drop_due(sign_ins, &self.unfollowed, BATCH, until);
+        dropped += self.drop_due(sign_ins, &sign_ins.queue, BATCH - dropped, until);
+        dropped + self.drop_due(codes, &codes.queue, BATCH - dropped, until)
     }
 
-    fn drop_due<R: Record>(
+    fn drop_due<K: Kind>(
         &self,
+        table: &Table<K>,
         queue: &Queue,
-        table: &Table<R>,
         limit: usize,
         until: Timestamp,
     ) -> usize {
         let due = queue.take(limit, until);
         for Due { key, deadline } in &due {
-            if let Some(record) = table.remove_if(*key, |record| record.deadline() == *deadline) {
-                self.account_for(&*record);
+            if let Some(record) = table.remove_if(*key, |record| record.deadline == *deadline) {
+                self.account_for(&record);
             }
         }
         due.len()
@@ -189,53 +183,53 @@ impl Tables {
     /// Evicts sign-ins, and returns whether there were any. If a share is used up, many sign-ins of others may precede its own, so
     /// each attempt examines the next ones.
     fn evict(&self, limit: Limit, room: Room) -> bool {
-        let queue = &self.queues.unfollowed;
-        let place = &self.queues.evicting;
         let from = match limit {
             Limit::Capacity => 0,
-            Limit::Client | Limit::Network | Limit::Rate => place.load(Ordering::Relaxed),
+            Limit::Client | Limit::Network | Limit::Rate => self.evicting.load(Ordering::Relaxed),
         };
-        let mut passed = Vec::new();
-        let mut evicted = 0;
-        for due in queue.some(from, LOOKED_AT) {
-            let is_it = |sign_in: &SignIn| {
-                sign_in.stage == Stage::Unfollowed && sign_in.deadline == due.deadline
+        let (mut passed, mut evicted) = (Vec::new(), 0);
+        for due in self.unfollowed.oldest(from, LOOKED_AT) {
+            let mut is_others = false;
+            let evict = |sign_in: &Record<SignIn>| {
+                let is_it = sign_in.deadline == due.deadline;
+                let is_it = is_it && sign_in.value.stage == Stage::Unfollowed;
+                is_others = is_it && !counts(limit, room, sign_in);
+                is_it && !is_others
             };
-            let is_others = |sign_in: &mut SignIn| is_it(sign_in) && !counts(limit, room, sign_in);
-            if self.sign_ins.with(due.key, is_others) == Some(true) {
+            let removed = self.sign_ins.remove_if(due.key, evict);
+            if is_others {
                 continue;
             }
             passed.push(due);
-            if let Some(sign_in) = self.sign_ins.remove_if(due.key, is_it) {
-                self.account_for(&*sign_in);
+            if let Some(sign_in) = removed {
+                self.account_for(&sign_in);
                 evicted += 1;
-                if evicted == EVICTED {
-                    break;
-                }
+            }
+            if evicted == EVICTED {
+                break;
             }
         }
-        queue.forget(&passed);
+        self.unfollowed.forget(&passed);
         if evicted == 0 {
             let next = from + LOOKED_AT;
-            place.store(if next < queue.len() { next } else { 0 }, Ordering::Relaxed);
+            let next = if next < self.unfollowed.len() {
+                next
+            } else {
+                0
+            };
+            self.evicting.store(next, Ordering::Relaxed);
         }
-        let sign_ins = u64::try_from(evicted).unwrap_or(u64::MAX);
-        self.counts.evicted.fetch_add(sign_ins, Ordering::Relaxed);
+        self.counts.evicted.fetch_add(evicted, Ordering::Relaxed);
         evicted > 0
     }
 
     /// The time until there is room for another sign-in like this one.
     fn wait(&self, limit: Limit, room: Room, settings: &Settings, now: Timestamp) -> Duration {
-        let Queues {
-            unfollowed,
-            sign_ins,
-            codes,
-            ..
-        } = &self.queues;
+        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
         let first = [
-            first(unfollowed, &self.sign_ins, limit, room),
-            first(sign_ins, &self.sign_ins, limit, room),
-            first(codes, &self.codes, limit, room),
+            first(sign_ins, &self.unfollowed, limit, room),
+            first(sign_ins, &sign_ins.queue, limit, room),
+            first(codes, &codes.queue, limit, room),
         ];
         // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
         let first = first.into_iter().flatten().min();
@@ -244,25 +238,16 @@ impl Tables {
 
     /// Numbers for metrics and readiness.
     pub(super) fn statistics(&self) -> Statistics {
-        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        let Queues {
-            unfollowed,
-            sign_ins,
-            codes,
-            traces,
-            ..
-        } = &self.queues;
-        let queues = [unfollowed, sign_ins, codes, traces].map(Queue::bytes);
-        let tombstones = load(&self.counts.tombstones);
+        let tombstones = self.counts.tombstones.load(Ordering::Relaxed);
         Statistics {
             pending: self.sign_ins.len(),
-            unfollowed: load(&self.counts.unfollowed),
+            unfollowed: self.counts.unfollowed.load(Ordering::Relaxed),
             codes: self.codes.len().saturating_sub(tombstones),
             tombstones,
             bytes: self.sign_ins.bytes()
+                + self.unfollowed.bytes()
                 + self.codes.bytes()
                 + self.traces.bytes()
-                + queues.iter().sum::<usize>()
                 + self.applications.bytes(self.usage.holders())
                 + self.usage.bytes(),
             refused: self.counts.refused.load(Ordering::Relaxed),
@@ -272,27 +257,19 @@ impl Tables {
 }
 
 /// The first deadline among the oldest records that count towards the limit.
-fn first<R: Record>(
-    queue: &Queue,
-    table: &Table<R>,
-    limit: Limit,
-    room: Room,
-) -> Option<Timestamp> {
+fn first<K: Kind>(table: &Table<K>, queue: &Queue, limit: Limit, room: Room) -> Option<Timestamp> {
     let is_one = |due: &Due| {
-        let found = table.with(due.key, |record| {
-            record.deadline() == due.deadline && counts(limit, room, record)
-        });
-        found == Some(true)
+        let is_it =
+            |record: &mut Record<K>| record.deadline == due.deadline && counts(limit, room, record);
+        table.with(due.key, is_it) == Some(true)
     };
-    let mut oldest = queue.oldest(LOOKED_AT).into_iter();
+    let mut oldest = queue.oldest(0, LOOKED_AT).into_iter();
     oldest.find(is_one).map(|due| due.deadline)
 }
 
 /// Whether a record counts towards the limit that `room` meets.
-fn counts(limit: Limit, room: Room, record: &impl Record) -> bool {
-    let Some(of) = record.room() else {
-        return false;
-    };
+fn counts<K: Kind>(limit: Limit, room: Room, record: &Record<K>) -> bool {
+    let of = record.room();
     match limit {
         Limit::Capacity => true,
         Limit::Client => of.client == room.client,

@@ -40,7 +40,7 @@ pub(super) struct NetworkName(u32);
 
 impl NetworkName {
     /// Sign-ins from an unknown network, which count towards no share.
-    const NONE: Self = Self(0);
+    pub(super) const NONE: Self = Self(0);
 }
 
 /// The room that a record takes.
