@@ -33,25 +33,22 @@ pub(crate) struct Routes {
 }
 
 /// The hosts, the path prefix and the endpoints of an upstream.
-#[derive(Debug, Clone, Copy)]
-pub struct Territory<'t> {
+#[derive(Debug)]
+pub struct Territory {
     /// Host values (`name` or `name:port`, lower case). Empty: any host.
-    pub hosts: &'t [String],
+    pub hosts: Vec<String>,
     /// `/`, or `/something` without a trailing slash.
-    pub prefix: &'t str,
-    pub endpoints: &'t Endpoints,
+    pub prefix: String,
+    pub endpoints: Endpoints,
     /// Whether its default rule enforces.
     pub enforces: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
-    hosts: Vec<String>,
-    prefix: String,
-    endpoints: Endpoints,
+    territory: Territory,
     /// The paths of the authorization, continuation and token endpoints, normalised by [`fold_path`].
     protected: HashSet<String>,
-    enforces: bool,
     /// The other upstreams whose hosts overlap.
     neighbours: Vec<usize>,
 }
@@ -71,15 +68,14 @@ pub(crate) struct Route<'u> {
 
 impl Routes {
     /// The routes to these upstreams, whose order defines the indices.
-    pub(crate) fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
-        Self::among(upstreams.into_iter().map(Entry::new).collect())
-    }
-
-    fn among(mut entries: Vec<Entry>) -> Self {
-        let hosts: Vec<_> = entries.iter().map(|entry| entry.hosts.clone()).collect();
+    pub(crate) fn new(upstreams: impl IntoIterator<Item = Territory>) -> Self {
+        let mut entries: Vec<Entry> = upstreams.into_iter().map(Entry::new).collect();
+        let hosts = entries.iter().map(|entry| entry.territory.hosts.clone());
+        let hosts: Vec<_> = hosts.collect();
         for (at, entry) in entries.iter_mut().enumerate() {
             let others = hosts.iter().enumerate();
-            let near = others.filter(|(other, hosts)| *other != at && overlap(&entry.hosts, hosts));
+            let near = others
+                .filter(|(other, hosts)| *other != at && overlap(&entry.territory.hosts, hosts));
             entry.neighbours = near.map(|(other, _)| other).collect();
         }
         Self { entries }
@@ -108,7 +104,9 @@ impl Routes {
             .iter()
             .enumerate()
             .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
-            .max_by_key(|(_, entry)| (!entry.hosts.is_empty(), entry.prefix.len()))
+            .max_by_key(|(_, Entry { territory, .. })| {
+                (!territory.hosts.is_empty(), territory.prefix.len())
+            })
             .ok_or(Misdirection::UNKNOWN)?;
         let exact = entry.exactly(&path);
         let (upstream, endpoint) = match exact {
@@ -135,7 +133,8 @@ impl Routes {
         if !entry.may_be_meant(&readings) && near().next().is_none() {
             return (upstream, Some(Endpoint::Other));
         }
-        let stricter = near().find(|(_, other)| other.enforces && !entry.enforces);
+        let stricter =
+            near().find(|(_, other)| other.territory.enforces && !entry.territory.enforces);
         (stricter.map_or(upstream, |(at, _)| at), None)
     }
 }
@@ -154,14 +153,11 @@ fn without_port(host: &str) -> &str {
 }
 
 impl Entry {
-    fn new(territory: Territory<'_>) -> Self {
-        let endpoints = territory.endpoints.clone();
+    fn new(territory: Territory) -> Self {
+        let protected = territory.endpoints.protected();
         Self {
-            hosts: territory.hosts.to_vec(),
-            prefix: territory.prefix.to_owned(),
-            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
-            endpoints,
-            enforces: territory.enforces,
+            protected: protected.map(|path| fold_path(path)).collect(),
+            territory,
             neighbours: Vec::new(),
         }
     }
@@ -170,16 +166,17 @@ impl Entry {
         let is_named = |known: &String| {
             known.eq_ignore_ascii_case(host.host()) || known.eq_ignore_ascii_case(host.as_str())
         };
-        self.hosts.is_empty() || self.hosts.iter().any(is_named)
+        let hosts = &self.territory.hosts;
+        hosts.is_empty() || hosts.iter().any(is_named)
     }
 
     fn contains(&self, path: &str) -> bool {
-        is_below(self.prefix.trim_end_matches('/'), path)
+        is_below(self.territory.prefix.trim_end_matches('/'), path)
     }
 
     fn exactly(&self, path: &str) -> Option<Endpoint> {
         let is = |paths: &[String]| paths.iter().any(|known| known == path);
-        let endpoints = &self.endpoints;
+        let endpoints = &self.territory.endpoints;
         if is(&endpoints.authorization) || is(&endpoints.continuation) {
             Some(Endpoint::Authorization)
         } else if is(&endpoints.token) {
@@ -225,7 +222,7 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn entry(hosts: &[&str], prefix: &str) -> Entry {
+    fn entry(hosts: &[&str], prefix: &str) -> Territory {
         let path = |path: &str| vec![format!("{}{path}", prefix.trim_end_matches('/'))];
         let endpoints = Endpoints {
             authorization: path("/oauth2/authorize"),
@@ -234,13 +231,11 @@ mod tests {
             metadata: path("/.well-known/openid-configuration"),
             query: Vec::new(),
         };
-        Entry {
+        Territory {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             prefix: prefix.to_owned(),
-            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
             endpoints,
             enforces: true,
-            neighbours: Vec::new(),
         }
     }
 
@@ -258,7 +253,7 @@ mod tests {
 
     #[test]
     fn each_request_of_a_connection_is_routed_by_its_own_host() {
-        let routes = Routes::among(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
+        let routes = Routes::new(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
         let known = OnceLock::new();
         let root = Uri::from_static("/");
         let find = |host: &str| {
@@ -276,7 +271,7 @@ mod tests {
 
     #[test]
     fn endpoints_match_exactly_and_paths_that_fold_onto_one_are_refused() {
-        let routes = Routes::among(vec![entry(&[], "/")]);
+        let routes = Routes::new(vec![entry(&[], "/")]);
         let endpoint = |target: &str| find(&routes, target, "h").unwrap().1;
         assert_eq!(endpoint("/oauth2/token"), Some(Endpoint::Token));
         assert_eq!(endpoint("//oauth2///token?x"), Some(Endpoint::Token));
@@ -339,11 +334,11 @@ mod tests {
     /// Two upstreams may be one server. A path that the laxer one forwards could be an endpoint of the stricter one.
     #[test]
     fn the_endpoints_of_a_neighbour_are_protected_by_its_own_rules() {
-        let lax = |hosts, prefix| Entry {
+        let lax = |hosts, prefix| Territory {
             enforces: false,
             ..entry(hosts, prefix)
         };
-        let routes = Routes::among(vec![
+        let routes = Routes::new(vec![
             entry(&["h"], "/a"),
             lax(&["h:80"], "/b"),
             lax(&[], "/"),
@@ -398,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_host_counts_first_and_then_the_longest_prefix() {
-        let routes = Routes::among(vec![
+        let routes = Routes::new(vec![
             entry(&[], "/"),
             entry(&["a.example"], "/"),
             entry(&["a.example"], "/two"),
@@ -411,13 +406,13 @@ mod tests {
             find(&routes, "/two/oauth2/token", "a.example").unwrap().1,
             Some(Endpoint::Token)
         );
-        let named = Routes::among(vec![entry(&["a.example"], "/")]);
+        let named = Routes::new(vec![entry(&["a.example"], "/")]);
         assert_eq!(find(&named, "/", "b.example"), Err(Misdirection::UNKNOWN));
     }
 
     #[test]
     fn a_request_needs_one_host_that_agrees_with_the_target() {
-        let routes = Routes::among(vec![entry(&[], "/")]);
+        let routes = Routes::new(vec![entry(&[], "/")]);
         assert!(find(&routes, "http://h/x", "h").is_ok());
         assert_eq!(
             find(&routes, "http://evil/x", "h"),

@@ -117,13 +117,13 @@ pub(crate) fn may_have_form(page: &[u8]) -> bool {
     })
 }
 
-/// For `beacon::carries` and `location::is_token_response`, for tokens: whether the text contains `token`, or may hide
+/// For `detect::carries` and `location::is_token_response`, for tokens: whether the text contains `token`, or may hide
 /// it.
 pub(crate) fn may_name_token(text: &[u8]) -> bool {
     names_token(text) || may_hide_word(text)
 }
 
-/// For the search of `beacon` in one layer of a text: whether it contains `token`. Searches for its rarest letter.
+/// For the search of `detect` in one layer of a text: whether it contains `token`. Searches for its rarest letter.
 pub(crate) fn names_token(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))

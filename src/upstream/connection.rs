@@ -1,7 +1,7 @@
 //! One connection to the upstream, driven by the task that uses it: there is no separate task, and so nothing to wake
 //! between a request and its response.
 //!
-//! This relies on the following behaviour of hyper. For each item, `line/habits.rs` has a test with its number, which
+//! This relies on the following behaviour of hyper. For each item, `connection/habits.rs` has a test with its number, which
 //! fails if hyper changes it:
 //!
 //! 1. `try_send_request` only queues the request. Nothing is written before the connection is polled, and one poll
