@@ -74,6 +74,7 @@ fn carriers(criterion: &mut Criterion) {
         handle: &handle,
         state: &state,
         code: Some((&raw, &code)),
+        without: &[],
     };
     let location = format!(
         "https://app.example/callback?code=SplxlOBeZQQYbYS6WxSbIA&state={}&iss=https%3A%2F%2Flogin.example",

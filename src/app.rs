@@ -146,7 +146,7 @@ impl App {
         stop: &CancellationToken,
         now: &CancellationToken,
     ) -> Result<(), StartError> {
-        let telemetry = self.shared.telemetry().clone();
+        let telemetry = self.shared.telemetry.clone();
         let readiness = Readiness::default();
         let (written, config) = self.configs;
         let text = self.source.as_ref().map(|source| source.text.as_str());

@@ -20,8 +20,10 @@ use crate::flow::{Candidate, ClientState, CodeLengths, Handle, HandleKey, Purpos
 use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
 use crate::oauth::{
-    AuthorizationCode, ClientIdentity, Edit, Params, ResponseMode, ResponseType, TokenRequest, json,
+    AuthorizationCode, ClientIdentity, Edit, Params, ResponseMode, TokenRequest, json,
 };
+use crate::policy::Rule;
+use crate::route::Endpoints;
 use crate::route::fold::Readings;
 use crate::spelling::shortcuts::{
     has_any, has_run, is_plain_name, is_plain_path, is_quiet, may_be_answer, may_be_ascii,
@@ -139,6 +141,7 @@ pub fn location(input: &[u8]) {
         handle: &code,
         state: &state,
         code: None,
+        without: &[],
     };
     assert_eq!(location.rewrite(untouched).bytes(), input);
     let key = key();
@@ -148,6 +151,7 @@ pub fn location(input: &[u8]) {
         handle: &handle,
         state: &state,
         code: replaced,
+        without: &[],
     });
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
@@ -186,6 +190,7 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: None,
+            without: &[],
         };
         if form.read((&key).into()).handles.is_empty() {
             assert_eq!(form.rewrite(none).bytes(), input);
@@ -195,6 +200,7 @@ pub fn form_post_page(input: &[u8]) {
             handle: &handle,
             state: &state,
             code: carried.codes.first().map(|raw| (raw, &code)),
+            without: &[],
         };
         let rewritten = form.rewrite(with);
         for form in FormPost::all(rewritten.bytes()) {
@@ -355,16 +361,21 @@ fn in_base64(input: &[u8]) {
 
 /// Metadata: the output is JSON that announces S256 and contains no endpoint at the upstream's own origin.
 pub fn metadata_document(input: &[u8]) {
-    let paths = ["/authorize".to_owned(), "/token".to_owned()];
+    let endpoints = Endpoints {
+        authorization: vec!["/authorize".to_owned()],
+        token: vec!["/token".to_owned()],
+        query: vec!["p".to_owned()],
+        ..Endpoints::default()
+    };
+    let rule = Rule {
+        response_modes: vec![ResponseMode::Query],
+        ..Rule::default()
+    };
     let truth = metadata::Truth {
         public_origin: "https://gate.example",
         upstream_origin: "http://upstream.internal:9000",
-        authorization: paths.get(..1).unwrap_or_default(),
-        token: paths.get(1..).unwrap_or_default(),
-        query: &["p".to_owned()],
-        response_types: &[ResponseType::parse("code")],
-        response_modes: &[ResponseMode::Query],
-        grants: &[],
+        endpoints: &endpoints,
+        rule: &rule,
     };
     let Some((document, _)) = metadata::rewrite(input, truth) else {
         return;

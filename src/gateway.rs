@@ -24,6 +24,7 @@ mod unrouted;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use http::uri::PathAndQuery;
@@ -37,7 +38,7 @@ use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
-use crate::route::{Misdirection, Misrouted};
+use crate::route::Misdirection;
 use crate::server::Crowd;
 use crate::server::watch::Watch;
 use crate::telemetry::RequestId;
@@ -69,19 +70,23 @@ struct View {
 }
 
 impl View {
-    /// The connections to this destination, if the view has it.
-    fn client(&self, destination: &Arc<Destination>) -> Option<&Arc<Client<Box<Body>>>> {
-        let sites = self.snapshot.sites.iter().zip(&self.clients);
-        let mut same = sites.filter(|(site, _)| Arc::ptr_eq(&site.destination, destination));
-        same.next().map(|(_, client)| client)
+    /// The sites, each with its connections.
+    fn sites(&self) -> impl Iterator<Item = (&Arc<Site>, &Arc<Client<Box<Body>>>)> {
+        self.snapshot.sites.iter().zip(&self.clients)
     }
 
     /// A request that began under another view, under this one. `None`: its upstream is gone.
     fn adopted<'v>(&'v self, exchange: Exchange<'v>) -> Option<Exchange<'v>> {
         let name = exchange.site.state.telemetry.name();
-        let mut sites = self.snapshot.sites.iter().zip(&self.clients);
+        let mut sites = self.sites();
         let (site, client) = sites.find(|(site, _)| site.state.telemetry.name() == name)?;
-        Some(exchange.under(&self.snapshot, site, client))
+        let snapshot = &*self.snapshot;
+        Some(Exchange {
+            snapshot,
+            site,
+            client,
+            ..exchange
+        })
     }
 }
 
@@ -116,8 +121,11 @@ impl Gateway {
     pub(crate) fn adopt(&self, open: impl Fn(&Destination) -> Client<Box<Body>>) {
         let (before, snapshot) = (self.view.load_full(), self.shared.snapshot());
         let client = |site: &Arc<Site>| {
-            let known = before.client(&site.destination).map(Arc::clone);
-            known.unwrap_or_else(|| Arc::new(open(&site.destination)))
+            let is_same = |old: &Site| Arc::ptr_eq(&old.destination, &site.destination);
+            match before.sites().find(|(old, _)| is_same(old)) {
+                Some((_, client)) => Arc::clone(client),
+                None => Arc::new(open(&site.destination)),
+            }
         };
         let clients = snapshot.sites.iter().map(client).collect();
         self.view.store(Arc::new(View { snapshot, clients }));
@@ -128,7 +136,7 @@ impl Gateway {
     pub(crate) fn keep_house(&self) {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
-        for (site, client) in view.snapshot.sites.iter().zip(&view.clients) {
+        for (site, client) in view.sites() {
             site.state.store.sweep();
             client.close_idle();
         }
@@ -143,7 +151,7 @@ impl Gateway {
 
     /// Marks the gateway as stopped: from now on the access log says of unfinished requests that the gate cut them off.
     pub(crate) fn stop(&self) {
-        self.shared.stop();
+        self.shared.has_stopped.store(true, Ordering::Relaxed);
     }
 
     /// Answers a request.
@@ -166,10 +174,9 @@ impl Gateway {
                 exchange = match current.adopted(exchange) {
                     Some(exchange) => exchange,
                     None => {
-                        let wrong: Misdirection = Misrouted::Unknown.into();
-                        return wrong
-                            .told(id, &request.headers, &self.shared.telemetry)
-                            .answer();
+                        let telemetry = &self.shared.telemetry;
+                        let wrong = Misdirection::UNKNOWN.told(id, &request.headers, telemetry);
+                        return wrong.answer();
                     }
                 };
             }
@@ -181,10 +188,8 @@ impl Gateway {
             self.answer(&exchange, endpoint, request).await
         };
         headers::towards_client(response.headers_mut());
-        let (status, took) = (
-            response.status().as_u16(),
-            self.shared.clock.now().since(started),
-        );
+        let status = response.status().as_u16();
+        let took = self.shared.clock.now().since(started);
         let upstream = &exchange.site.state.telemetry;
         upstream.answered(exchange.caller.kind, status, took);
         if let Some(access) = &exchange.access {
@@ -215,8 +220,7 @@ impl Gateway {
             response = self.answer(exchange, endpoint, request) => response,
             () = changed => {
                 let text = "the configuration changed while a long body arrived";
-                let violation = Violation::MalformedRequest(text.to_owned());
-                exchange.refuse(&violation, About::default());
+                exchange.refuse(&Violation::malformed(text), &About::default());
                 reply::token_unavailable(StatusCode::SERVICE_UNAVAILABLE, text)
             }
         }
@@ -230,31 +234,23 @@ impl Gateway {
         arrival: Arrival<'c>,
         started: Timestamp,
     ) -> Result<(Exchange<'c>, Option<Endpoint>, received::Received), Misdirection> {
-        let Arrival {
-            request,
-            node,
-            watch,
-        } = arrival;
-        let snapshot = &*view.snapshot;
-        let (parts, incoming) = request.into_parts();
+        let (node, watch, snapshot) = (arrival.node, arrival.watch, &*view.snapshot);
+        let (parts, incoming) = arrival.request.into_parts();
         let told = |wrong: Misdirection| wrong.told(id, &parts.headers, &self.shared.telemetry);
         out_of_bounds(&parts, &snapshot.limits).map_err(told)?;
         let route = snapshot
             .routes
             .find(&parts.uri, &parts.headers, &node.host)
-            .map_err(|wrong| told(wrong.into()))?;
-        let (Some(site), Some(client)) = (
-            snapshot.sites.get(route.upstream),
-            view.clients.get(route.upstream),
-        ) else {
-            return Err(told(Misrouted::Unknown.into()));
+            .map_err(told)?;
+        let Some((site, client)) = view.sites().nth(route.upstream) else {
+            return Err(told(Misdirection::UNKNOWN));
         };
         // An upstream that is only observed gets the target byte for byte.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
             (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
             (path, _) => {
-                with_query(path, parts.uri.query()).ok_or_else(|| told(Misrouted::Target.into()))?
+                with_query(path, parts.uri.query()).ok_or_else(|| told(Misdirection::TARGET))?
             }
         };
         let caller = caller::Caller {
@@ -271,14 +267,8 @@ impl Gateway {
         }
         let access = self.shared.telemetry.logs_requests().then(|| {
             let (method, path) = (&parts.method, parts.uri.path());
-            Arc::new(Access::new(
-                &self.shared,
-                site,
-                &caller,
-                method,
-                path,
-                started,
-            ))
+            let access = Access::new(&self.shared, site, &caller, method, path, started);
+            Arc::new(access)
         });
         let request = received::Parts {
             method: parts.method,
@@ -286,7 +276,15 @@ impl Gateway {
             headers: parts.headers,
             body: Body::from_client(incoming, watch),
         };
-        let exchange = Exchange::new(&self.shared, snapshot, site, client, caller, access);
+        let exchange = Exchange {
+            shared: &self.shared,
+            snapshot,
+            site,
+            id,
+            client,
+            caller,
+            access,
+        };
         Ok((exchange, route.endpoint, Box::new(request)))
     }
 
@@ -327,10 +325,9 @@ fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Mi
         (status, "too many header fields")
     } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
-    } else if let Err(bad) = headers::check(&parts.headers) {
-        (bad.status, bad.reason)
     } else {
-        return Ok(());
+        let bad = |(status, reason)| Misdirection { status, reason };
+        return headers::check(&parts.headers).map_err(bad);
     };
     Err(Misdirection { status, reason })
 }

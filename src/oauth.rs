@@ -3,6 +3,7 @@
 //! Pure: no HTTP library, no tokio, no tracing, no clock, no randomness, and nothing that is specific to this gate.
 //! Each type checks its input when it is constructed.
 
+mod ambiguous;
 pub(crate) mod authorize;
 pub(crate) mod client;
 pub(crate) mod code;
@@ -19,6 +20,7 @@ pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod token;
 
+pub(crate) use ambiguous::Ambiguous;
 pub(crate) use authorize::AuthorizationRequest;
 pub use client::ClientId;
 pub(crate) use client::ClientIdentity;

@@ -47,17 +47,16 @@ impl Templates {
 pub(crate) struct Refused<'a> {
     pub violation: &'a Violation,
     /// The parameters of the request, without secrets.
-    pub request: &'a [(String, String)],
+    pub request: Vec<(String, String)>,
     /// The id of the request in the log.
     pub id: RequestId,
-    /// Seconds until the request may succeed, if the store has no room or failed.
-    pub retry_after: Option<u64>,
 }
 
 /// The page for a request that cannot be answered with a redirect: a sentence for the user, details for the developer.
-pub(crate) fn refused(refused: &Refused<'_>) -> String {
+/// `retry_after`: seconds until the request may succeed, if the store has no room or failed.
+pub(crate) fn refused(refused: &Refused<'_>, retry_after: Option<u64>) -> String {
     let violation = refused.violation;
-    let (title, user) = for_user(violation, refused.retry_after);
+    let (title, user) = for_user(violation, retry_after);
     let needs_pkce = matches!(
         violation,
         Violation::MissingChallenge
@@ -71,7 +70,7 @@ pub(crate) fn refused(refused: &Refused<'_>) -> String {
         developer => *violation != Violation::ExpiredSignIn,
         code => violation.label(),
         pkce => needs_pkce,
-        request => refused.request.to_vec(),
+        request => &refused.request,
         id => refused.id.to_string(),
     };
     PAGES.render("refused.html", values)

@@ -21,9 +21,9 @@ use http::{HeaderMap, Uri, header};
 use crate::oauth::Endpoint;
 
 pub(crate) use endpoints::Endpoints;
-use fold::{Readings, fold_path, merge_slashes};
+use fold::{Readings, fold_path, is_below, merge_slashes};
 use host::valid_host;
-pub(crate) use no_route::{Misdirection, Misrouted};
+pub(crate) use no_route::Misdirection;
 pub(crate) use policy::RoutePolicy;
 
 /// The hosts and paths of all upstreams.
@@ -33,25 +33,22 @@ pub(crate) struct Routes {
 }
 
 /// The hosts, the path prefix and the endpoints of an upstream.
-#[derive(Debug, Clone, Copy)]
-pub struct Territory<'t> {
+#[derive(Debug)]
+pub struct Territory {
     /// Host values (`name` or `name:port`, lower case). Empty: any host.
-    pub hosts: &'t [String],
+    pub hosts: Vec<String>,
     /// `/`, or `/something` without a trailing slash.
-    pub prefix: &'t str,
-    pub endpoints: &'t Endpoints,
+    pub prefix: String,
+    pub endpoints: Endpoints,
     /// Whether its default rule enforces.
     pub enforces: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
-    hosts: Vec<String>,
-    prefix: String,
-    endpoints: Endpoints,
+    territory: Territory,
     /// The paths of the authorization, continuation and token endpoints, normalised by [`fold_path`].
     protected: HashSet<String>,
-    enforces: bool,
     /// The other upstreams whose hosts overlap.
     neighbours: Vec<usize>,
 }
@@ -71,15 +68,14 @@ pub(crate) struct Route<'u> {
 
 impl Routes {
     /// The routes to these upstreams, whose order defines the indices.
-    pub(crate) fn new<'t>(upstreams: impl IntoIterator<Item = Territory<'t>>) -> Self {
-        Self::among(upstreams.into_iter().map(Entry::new).collect())
-    }
-
-    fn among(mut entries: Vec<Entry>) -> Self {
-        let hosts: Vec<_> = entries.iter().map(|entry| entry.hosts.clone()).collect();
+    pub(crate) fn new(upstreams: impl IntoIterator<Item = Territory>) -> Self {
+        let mut entries: Vec<Entry> = upstreams.into_iter().map(Entry::new).collect();
+        let hosts = entries.iter().map(|entry| entry.territory.hosts.clone());
+        let hosts: Vec<_> = hosts.collect();
         for (at, entry) in entries.iter_mut().enumerate() {
             let others = hosts.iter().enumerate();
-            let near = others.filter(|(other, hosts)| *other != at && overlap(&entry.hosts, hosts));
+            let near = others
+                .filter(|(other, hosts)| *other != at && overlap(&entry.territory.hosts, hosts));
             entry.neighbours = near.map(|(other, _)| other).collect();
         }
         Self { entries }
@@ -92,11 +88,11 @@ impl Routes {
         uri: &'u Uri,
         headers: &HeaderMap,
         known: &OnceLock<Authority>,
-    ) -> Result<Route<'u>, Misrouted> {
+    ) -> Result<Route<'u>, Misdirection> {
         let host = host_of(uri, headers, known)?;
         let path = uri.path();
         if !path.starts_with('/') {
-            return Err(Misrouted::Target);
+            return Err(Misdirection::TARGET);
         }
         let path = if path.contains("//") {
             Cow::Owned(merge_slashes(path))
@@ -108,8 +104,10 @@ impl Routes {
             .iter()
             .enumerate()
             .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
-            .max_by_key(|(_, entry)| (!entry.hosts.is_empty(), entry.prefix.len()))
-            .ok_or(Misrouted::Unknown)?;
+            .max_by_key(|(_, Entry { territory, .. })| {
+                (!territory.hosts.is_empty(), territory.prefix.len())
+            })
+            .ok_or(Misdirection::UNKNOWN)?;
         let exact = entry.exactly(&path);
         let (upstream, endpoint) = match exact {
             Some(endpoint) => (upstream, Some(endpoint)),
@@ -135,7 +133,8 @@ impl Routes {
         if !entry.may_be_meant(&readings) && near().next().is_none() {
             return (upstream, Some(Endpoint::Other));
         }
-        let stricter = near().find(|(_, other)| other.enforces && !entry.enforces);
+        let stricter =
+            near().find(|(_, other)| other.territory.enforces && !entry.territory.enforces);
         (stricter.map_or(upstream, |(at, _)| at), None)
     }
 }
@@ -154,14 +153,11 @@ fn without_port(host: &str) -> &str {
 }
 
 impl Entry {
-    fn new(territory: Territory<'_>) -> Self {
-        let endpoints = territory.endpoints.clone();
+    fn new(territory: Territory) -> Self {
+        let protected = territory.endpoints.protected();
         Self {
-            hosts: territory.hosts.to_vec(),
-            prefix: territory.prefix.to_owned(),
-            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
-            endpoints,
-            enforces: territory.enforces,
+            protected: protected.map(|path| fold_path(path)).collect(),
+            territory,
             neighbours: Vec::new(),
         }
     }
@@ -170,30 +166,22 @@ impl Entry {
         let is_named = |known: &String| {
             known.eq_ignore_ascii_case(host.host()) || known.eq_ignore_ascii_case(host.as_str())
         };
-        self.hosts.is_empty() || self.hosts.iter().any(is_named)
+        let hosts = &self.territory.hosts;
+        hosts.is_empty() || hosts.iter().any(is_named)
     }
 
     fn contains(&self, path: &str) -> bool {
-        self.prefix == "/"
-            || path
-                .strip_prefix(&self.prefix)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_below(self.territory.prefix.trim_end_matches('/'), path)
     }
 
     fn exactly(&self, path: &str) -> Option<Endpoint> {
         let is = |paths: &[String]| paths.iter().any(|known| known == path);
-        let Endpoints {
-            authorization,
-            continuation,
-            token,
-            metadata,
-            query: _,
-        } = &self.endpoints;
-        if is(authorization) || is(continuation) {
+        let endpoints = &self.territory.endpoints;
+        if is(&endpoints.authorization) || is(&endpoints.continuation) {
             Some(Endpoint::Authorization)
-        } else if is(token) {
+        } else if is(&endpoints.token) {
             Some(Endpoint::Token)
-        } else if is(metadata) {
+        } else if is(&endpoints.metadata) {
             Some(Endpoint::Metadata)
         } else {
             None
@@ -211,10 +199,10 @@ fn host_of(
     uri: &Uri,
     headers: &HeaderMap,
     known: &OnceLock<Authority>,
-) -> Result<Authority, Misrouted> {
+) -> Result<Authority, Misdirection> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Misrouted::Host);
+        return Err(Misdirection::HOST);
     };
     let host = match known.get().filter(|known| host == known.as_str()) {
         Some(known) => known.clone(),
@@ -223,7 +211,7 @@ fn host_of(
     known.get_or_init(|| host.clone());
     match uri.authority() {
         Some(authority) if !authority.as_str().eq_ignore_ascii_case(host.as_str()) => {
-            Err(Misrouted::Disagreement)
+            Err(Misdirection::DISAGREEMENT)
         }
         Some(_) | None => Ok(host),
     }
@@ -234,7 +222,7 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn entry(hosts: &[&str], prefix: &str) -> Entry {
+    fn entry(hosts: &[&str], prefix: &str) -> Territory {
         let path = |path: &str| vec![format!("{}{path}", prefix.trim_end_matches('/'))];
         let endpoints = Endpoints {
             authorization: path("/oauth2/authorize"),
@@ -243,13 +231,11 @@ mod tests {
             metadata: path("/.well-known/openid-configuration"),
             query: Vec::new(),
         };
-        Entry {
+        Territory {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             prefix: prefix.to_owned(),
-            protected: endpoints.protected().map(|path| fold_path(path)).collect(),
             endpoints,
             enforces: true,
-            neighbours: Vec::new(),
         }
     }
 
@@ -257,7 +243,7 @@ mod tests {
         routes: &Routes,
         target: &str,
         host: &str,
-    ) -> Result<(usize, Option<Endpoint>, String), Misrouted> {
+    ) -> Result<(usize, Option<Endpoint>, String), Misdirection> {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
         let uri: Uri = target.parse().unwrap();
@@ -267,7 +253,7 @@ mod tests {
 
     #[test]
     fn each_request_of_a_connection_is_routed_by_its_own_host() {
-        let routes = Routes::among(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
+        let routes = Routes::new(vec![entry(&["a.test"], "/"), entry(&["b.test:8443"], "/")]);
         let known = OnceLock::new();
         let root = Uri::from_static("/");
         let find = |host: &str| {
@@ -279,13 +265,13 @@ mod tests {
             let upstream = usize::from(host.starts_with('b'));
             assert_eq!(find(host), Ok((upstream, host.to_owned())));
         }
-        assert_eq!(find("x@a.test"), Err(Misrouted::Host));
-        assert_eq!(find("c.test"), Err(Misrouted::Unknown));
+        assert_eq!(find("x@a.test"), Err(Misdirection::HOST));
+        assert_eq!(find("c.test"), Err(Misdirection::UNKNOWN));
     }
 
     #[test]
     fn endpoints_match_exactly_and_paths_that_fold_onto_one_are_refused() {
-        let routes = Routes::among(vec![entry(&[], "/")]);
+        let routes = Routes::new(vec![entry(&[], "/")]);
         let endpoint = |target: &str| find(&routes, target, "h").unwrap().1;
         assert_eq!(endpoint("/oauth2/token"), Some(Endpoint::Token));
         assert_eq!(endpoint("//oauth2///token?x"), Some(Endpoint::Token));
@@ -348,11 +334,11 @@ mod tests {
     /// Two upstreams may be one server. A path that the laxer one forwards could be an endpoint of the stricter one.
     #[test]
     fn the_endpoints_of_a_neighbour_are_protected_by_its_own_rules() {
-        let lax = |hosts, prefix| Entry {
+        let lax = |hosts, prefix| Territory {
             enforces: false,
             ..entry(hosts, prefix)
         };
-        let routes = Routes::among(vec![
+        let routes = Routes::new(vec![
             entry(&["h"], "/a"),
             lax(&["h:80"], "/b"),
             lax(&[], "/"),
@@ -407,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_host_counts_first_and_then_the_longest_prefix() {
-        let routes = Routes::among(vec![
+        let routes = Routes::new(vec![
             entry(&[], "/"),
             entry(&["a.example"], "/"),
             entry(&["a.example"], "/two"),
@@ -420,33 +406,33 @@ mod tests {
             find(&routes, "/two/oauth2/token", "a.example").unwrap().1,
             Some(Endpoint::Token)
         );
-        let named = Routes::among(vec![entry(&["a.example"], "/")]);
-        assert_eq!(find(&named, "/", "b.example"), Err(Misrouted::Unknown));
+        let named = Routes::new(vec![entry(&["a.example"], "/")]);
+        assert_eq!(find(&named, "/", "b.example"), Err(Misdirection::UNKNOWN));
     }
 
     #[test]
     fn a_request_needs_one_host_that_agrees_with_the_target() {
-        let routes = Routes::among(vec![entry(&[], "/")]);
+        let routes = Routes::new(vec![entry(&[], "/")]);
         assert!(find(&routes, "http://h/x", "h").is_ok());
         assert_eq!(
             find(&routes, "http://evil/x", "h"),
-            Err(Misrouted::Disagreement)
+            Err(Misdirection::DISAGREEMENT)
         );
-        assert_eq!(find(&routes, "*", "h"), Err(Misrouted::Target));
+        assert_eq!(find(&routes, "*", "h"), Err(Misdirection::TARGET));
         for host in ["user@h", "h:x", "h:", "h:+80", "h:99999", "[::1]:x"] {
-            assert_eq!(find(&routes, "/", host), Err(Misrouted::Host), "{host}");
+            assert_eq!(find(&routes, "/", host), Err(Misdirection::HOST), "{host}");
         }
         assert!(find(&routes, "/", "[::1]:80").is_ok() && find(&routes, "/", "[::1]").is_ok());
         let mut headers = HeaderMap::new();
         assert_eq!(
             routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
-            Err(Misrouted::Host)
+            Err(Misdirection::HOST)
         );
         headers.append(header::HOST, HeaderValue::from_static("a"));
         headers.append(header::HOST, HeaderValue::from_static("a"));
         assert_eq!(
             routes.find(&Uri::from_static("/"), &headers, &OnceLock::new()),
-            Err(Misrouted::Host)
+            Err(Misdirection::HOST)
         );
     }
 }

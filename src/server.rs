@@ -107,11 +107,8 @@ pub(crate) trait MakeService: Send + Sync + 'static {
     /// Creates the service for a connection that was just accepted.
     fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Self::Service;
 
-    /// A connection was closed because it exceeded a time limit.
-    fn timed_out(&self, peer: SocketAddr);
-
-    /// A connection was closed because its place was needed, or its peer's share is used up.
-    fn spared(&self, peer: SocketAddr);
+    /// The gate closed a connection.
+    fn cut(&self, peer: SocketAddr, why: Cut);
 
     /// A connection ended with a request head that is malformed or too large.
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str);
@@ -153,7 +150,7 @@ pub(crate) async fn accept(
                     place = life.crowd.place(peer.ip(), &session) => place,
                 };
                 let Some(place) = place else {
-                    make.spared(peer);
+                    make.cut(peer, Cut::Spared);
                     continue;
                 };
                 watch.is_accepted();
@@ -206,10 +203,10 @@ async fn serve(
     let end = poll_fn(|cx| {
         session.tell(cx.waker());
         if session.is_over() {
-            return Poll::Ready(End::Late);
+            return Poll::Ready(End::Cut(Cut::Late));
         }
         if session.gives_way() {
-            return Poll::Ready(End::Spared);
+            return Poll::Ready(End::Cut(Cut::Spared));
         }
         if session.is_closing() && !is_told {
             is_told = true;
@@ -219,13 +216,9 @@ async fn serve(
     });
     match end.await {
         End::Whole => {}
-        End::Late => {
-            session.watch.cuts(Cut::Late);
-            make.timed_out(peer);
-        }
-        End::Spared => {
-            session.watch.cuts(Cut::Spared);
-            make.spared(peer);
+        End::Cut(why) => {
+            session.watch.cuts(why);
+            make.cut(peer, why);
         }
         End::Malformed(reason) => {
             make.malformed_head(peer, reason);
@@ -241,7 +234,7 @@ async fn serve(
                 rest.as_mut().poll(cx).map(|_| false)
             });
             if is_spared.await {
-                make.spared(peer);
+                make.cut(peer, Cut::Spared);
             }
         }
     }
@@ -265,10 +258,8 @@ async fn linger(mut socket: Watched<Socket>) {
 enum End {
     /// Normally, or with an error because the client disconnected.
     Whole,
-    /// It exceeded a time limit.
-    Late,
-    /// Its place was needed.
-    Spared,
+    /// The gate closed it.
+    Cut(Cut),
     /// With a malformed head, which hyper answers itself; the reason.
     Malformed(&'static str),
 }

@@ -18,4 +18,4 @@ mod words;
 pub(crate) use layers::any_layer;
 pub(crate) use skeleton::skeleton;
 pub(crate) use twins::Twins;
-pub(crate) use words::{is_word, says};
+pub(crate) use words::{is_word, says, without_nul};

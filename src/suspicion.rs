@@ -12,7 +12,6 @@
 
 mod form;
 mod gather;
-mod handles;
 mod json;
 mod multipart;
 pub(crate) mod names;

@@ -71,7 +71,7 @@ impl Collector for Sites {
             encoder.encode_descriptor("in_flight", help, None, gauge(0).metric_type())?;
         for site in &snapshot.sites {
             let labels = [("upstream", site.settings.name.as_str())];
-            gauge(site.state.in_flight()).encode(family.encode_family(&labels)?)?;
+            gauge(site.state.places.count()).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

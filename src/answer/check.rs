@@ -39,24 +39,19 @@ impl Check<'_> {
         written: &Written<'_>,
         headers: &HeaderMap,
     ) -> Result<(), &'static str> {
-        let Written {
-            whole,
-            without_state,
-            unexplained,
-        } = *written;
-        if self.stands_in(whole.bytes()) {
+        if self.stands_in(written.whole.bytes()) {
             return Err("the code is in the answer a second time");
         }
-        let kind = match without_state {
+        let kind = match written.whole {
             Rewritten::Location(_) => Kind::Text,
             Rewritten::Body(_) => Kind::Html,
         };
-        if self.is_code_in(unexplained.bytes(), kind)
-            || self.is_token_in(without_state.bytes(), kind)
+        if self.is_code_in(written.unexplained.bytes(), kind)
+            || self.is_token_in(written.without_state.bytes(), kind)
         {
             return Err("another possible code or token is in the answer");
         }
-        let is_location = matches!(whole, Rewritten::Location(_));
+        let is_location = matches!(written.whole, Rewritten::Location(_));
         for (name, value) in headers {
             if is_location && *name == header::LOCATION {
                 continue;

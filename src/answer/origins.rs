@@ -109,9 +109,8 @@ impl Origins {
         }
         headers.remove(header::SET_COOKIE);
         for cookie in cookies {
-            let rewritten = is_of_upstream(&cookie)
-                .then(|| without_domain(&cookie))
-                .flatten();
+            let own = Some(&cookie).filter(|cookie| is_of_upstream(cookie));
+            let rewritten = own.and_then(without_domain);
             headers.append(header::SET_COOKIE, rewritten.unwrap_or(cookie));
         }
     }

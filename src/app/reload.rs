@@ -147,7 +147,7 @@ impl Reload {
     /// Reloads the configuration. Returns whether it is in force now. A repeated failure with the same reason is only
     /// reported if the reload was requested.
     async fn reload(&mut self, path: &Path, seen: &Seen, is_asked: bool) -> bool {
-        let telemetry = self.shared.telemetry().clone();
+        let telemetry = self.shared.telemetry.clone();
         match self.apply(path, seen) {
             Ok((sha256, needs_restart)) => {
                 self.refused = None;
@@ -210,12 +210,12 @@ impl Reload {
         let snapshot = snapshot.map_err(|no_tls| no_tls.to_string())?;
         // Nothing below fails.
         if let Some(fewer) = fewer {
-            self.shared.telemetry().tell(&fewer);
+            self.shared.telemetry.tell(&fewer);
         }
         for site in &snapshot.sites {
             site.state.store.configure(&config.store);
         }
-        self.shared.telemetry().set_log(config.log);
+        self.shared.telemetry.set_log(config.log);
         self.shared.replace(snapshot);
         self.crowd.set(Places::of(&config.server));
         self.orders.send_replace(Orders::of(&config));

@@ -21,7 +21,7 @@ use crate::gateway::{Arrival, Gateway, reply};
 use crate::http::body::Body;
 use crate::http::headers::Node;
 use crate::server::MakeService;
-use crate::server::watch::Watch;
+use crate::server::watch::{Cut, Watch};
 use crate::telemetry::{Event, Telemetry};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -51,12 +51,11 @@ impl MakeService for Worker {
         }
     }
 
-    fn timed_out(&self, peer: SocketAddr) {
-        self.telemetry.tell(&Event::ConnectionTimedOut { peer });
-    }
-
-    fn spared(&self, peer: SocketAddr) {
-        self.telemetry.tell(&Event::ConnectionSpared { peer });
+    fn cut(&self, peer: SocketAddr, why: Cut) {
+        self.telemetry.tell(&match why {
+            Cut::Late => Event::ConnectionTimedOut { peer },
+            Cut::Spared => Event::ConnectionSpared { peer },
+        });
     }
 
     fn malformed_head(&self, peer: SocketAddr, reason: &'static str) {

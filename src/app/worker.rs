@@ -68,7 +68,7 @@ impl Worker {
         let shortest = orders.borrow().shortest;
         Self {
             own: WorkerLoop {
-                rounds: Rounds::new(shared.clock().clone(), shortest),
+                rounds: Rounds::new(shared.clock.clone(), shortest),
                 batch: Batch::default(),
             },
             upstream_tasks: TaskTracker::new(),
@@ -91,7 +91,7 @@ impl Worker {
         let gateway = Arc::new(gateway);
         let worker = Arc::new(service::Worker {
             gateway: Arc::clone(&gateway),
-            telemetry: self.shared.telemetry().clone(),
+            telemetry: self.shared.telemetry.clone(),
         });
         let settings = Arc::new(ArcSwap::from_pointee(self.settings()));
         TaskTracker::new().spawn(self.own.batch.clone().run());

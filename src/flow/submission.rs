@@ -2,7 +2,8 @@
 //! server's own. Nine of thirteen real servers POST logins or consents to the authorization path itself: with the query, without
 //! it, or with every parameter as a hidden field.
 
-use crate::oauth::authorize::{Ambiguous, AuthorizationRequest, PROTECTED, is_own_parameter};
+use crate::oauth::Ambiguous;
+use crate::oauth::authorize::{AuthorizationRequest, PROTECTED, is_own_parameter};
 use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
 use crate::oauth::{CodeChallenge, Edit, Params, ResponseType};
 

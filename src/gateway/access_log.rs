@@ -133,7 +133,8 @@ impl Access {
         match self.watch.cut() {
             Some(Cut::Late) => Ended::ClientTimeout,
             Some(Cut::Spared) => Ended::Gate,
-            None if std::thread::panicking() || self.shared.has_stopped() => Ended::Gate,
+            None if std::thread::panicking() => Ended::Gate,
+            None if self.shared.has_stopped.load(Ordering::Relaxed) => Ended::Gate,
             None => Ended::Client,
         }
     }
@@ -176,19 +177,12 @@ fn is_usual(name: &str) -> bool {
 }
 
 fn is_known(name: &str, settings: &Settings) -> bool {
-    let Settings {
-        endpoints, routes, ..
-    } = settings;
-    let lists = [
-        &endpoints.authorization,
-        &endpoints.continuation,
-        &endpoints.token,
-        &endpoints.metadata,
-        &routes.allow,
-        &routes.deny,
-        &routes.foreign_callbacks,
-    ];
-    let mut configured = lists.into_iter().flatten().chain([&settings.prefix]);
+    let (endpoints, routes) = (&settings.endpoints, &settings.routes);
+    let lists = [&routes.allow, &routes.deny, &routes.foreign_callbacks];
+    let endpoints = endpoints.protected().chain(&endpoints.metadata);
+    let mut configured = endpoints
+        .chain(lists.into_iter().flatten())
+        .chain([&settings.prefix]);
     is_usual(name) || configured.any(|path| path.split('/').any(|known| known == name))
 }
 

@@ -16,27 +16,33 @@ mod refuse;
 mod rewrite;
 mod unreadable;
 
+use std::sync::LazyLock;
+
 use http::header;
 use http::{Method, Response, StatusCode};
 
 use crate::flow::Submission;
 use crate::oauth::authorize::PROTECTED;
-use crate::oauth::params;
-use crate::policy::nothing_to_judge;
+use crate::policy::{Violation, nothing_to_judge};
 use crate::suspicion::Said;
 
 use super::exchange::Exchange;
 use super::received::Received;
 use super::{concern, elsewhere};
 use crate::http::body::Body;
-use crate::http::headers;
 
 use continuation::continuation;
 use form::{Form, form};
 use fresh::fresh;
 pub(super) use observe::observe;
 use pass::pass;
-use unreadable::{doubtful, is_method, malformed, unreadable, wrong_method};
+use unreadable::{doubtful, is_method, unreadable, wrong_method};
+
+/// The parameters that must not be in cookies. Servers have cookies of their own named `state` or `request`.
+static DECISIVE: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let is_decisive = |name: &&str| *name != "state" && *name != "request";
+    PROTECTED.into_iter().filter(is_decisive).collect()
+});
 
 /// Handles a request on an authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -51,8 +57,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         // Django decodes the query, too, in the charset that Content-Type names. Without a body the field has no meaning.
         request.headers.remove(header::CONTENT_TYPE);
     }
-    // PHP and others can be configured to read cookies as parameters.
-    headers::without_cookies(&mut request.headers, is_parameter);
+    request.remove_cookies_like(&DECISIVE);
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),
@@ -66,7 +71,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     });
     let (submission, handle) = match read {
         Ok(read) => read,
-        Err(doubt) => return doubtful(exchange, request, &doubt).await,
+        Err(doubt) => return doubtful(exchange, request, doubt).await,
     };
     let look = elsewhere::look(exchange);
     let heard = concern::hear(exchange, &mut request, look).await;
@@ -78,17 +83,14 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
     if handle.is_some() && (heard.is_planted() || heard.is_in_doubt()) {
         let text = "the request contains a code next to the handle of a sign-in";
-        return malformed(exchange, request, text, StatusCode::BAD_REQUEST).await;
+        let violation = Violation::malformed(text);
+        return unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await;
     }
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
     // handle is harmless: no client waits for that response.)
     let is_multipart = matches!(form, Form::Multipart);
-    let in_parts = heard
-        .said
-        .in_form
-        .and(heard.said.in_document)
-        .has(Said::AUTHORIZATION)
-        || heard.said.unreadable.is_some();
+    let in_body = heard.said.in_form.and(heard.said.in_document);
+    let in_parts = in_body.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
     // If codes are not replaced by handles, a continuation has no handle by which to recognise it.
     let may_continue = handle.is_some() || exchange.rules().any_upstream_codes();
     if is_multipart && (!may_continue || in_parts) {
@@ -98,30 +100,20 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             "a multipart body is only accepted in a request that continues a sign-in"
         };
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return malformed(exchange, request, text, status).await;
+        return unreadable(exchange, request, Violation::malformed(text), status).await;
     }
     if let Some(handle) = handle {
         return continuation(exchange, request, &submission, &handle, &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
-        Err(ambiguous) => doubtful(exchange, request, &ambiguous.into()).await,
+        Err(ambiguous) => doubtful(exchange, request, ambiguous.into()).await,
         Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
         // Some servers detect JSON and XML by the content, whatever the Content-Type is.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
             let text = "expected a form-encoded body, but it looks like JSON or XML";
-            malformed(exchange, request, text, StatusCode::BAD_REQUEST).await
+            let violation = Violation::malformed(text);
+            unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
     }
-}
-
-fn is_parameter(cookie: &str) -> bool {
-    let decoded = params::decode(cookie.as_bytes());
-    // Servers have cookies of their own named `state` or `request`.
-    let decisive = PROTECTED
-        .iter()
-        .copied()
-        .filter(|name| *name != "state" && *name != "request");
-    let decisive: Vec<&str> = decisive.collect();
-    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &decisive)
 }

@@ -9,7 +9,9 @@ mod read;
 mod sign_in;
 mod unrecognised;
 
-use http::{HeaderValue, Response, header};
+use std::borrow::Cow;
+
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::answer::carrier::detect::Credential;
 use crate::answer::carrier::metadata::Issuer;
@@ -22,6 +24,7 @@ use crate::policy::Violation;
 use crate::spelling::Twins;
 use crate::store::{Bound, Place};
 use crate::telemetry::Event;
+use crate::upstream::UpstreamError;
 
 use super::browser::Seen;
 use super::exchange::Exchange;
@@ -46,12 +49,18 @@ pub(super) fn pass_through(
     response
 }
 
-/// Sends an answer to the client, with its codes bound and replaced. One that cannot be delivered safely becomes a 502.
+/// Sends an answer to the client, with its codes bound and replaced. One that cannot be delivered safely becomes a 502. If all
+/// clients are in mode off, nothing is read.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
     asked: Asked<'_>,
-    mut response: Response<Body>,
+    sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
+    let mut response = match sent {
+        Ok(response) if exchange.rules().all_off() => return pass_through(exchange, response),
+        Ok(response) => response,
+        Err(failed) => return exchange.upstream_failed(failed),
+    };
     // The reason phrase can contain anything, and clients ignore it.
     if !exchange.site.observes_only {
         response
@@ -79,24 +88,26 @@ async fn refuse(
     response: Response<Body>,
     found: Unsafe<'_>,
 ) -> Response<Body> {
-    let named = || Asked::named_rule(exchange, &asked.sent.said(&exchange.site.state.key));
+    let said = || asked.sent.said(&exchange.site.state.key);
+    let named = || exchange.strictest_of_names(&said().clients);
     let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
     let client = found
         .client
         .and_then(|client| exchange.site.state.client_name(client));
     let about = About {
-        client: client.as_ref(),
+        client: client.map(Cow::Owned),
         ..About::default()
     };
-    match exchange.decide(rule, response, Some(found.violation), about) {
+    match exchange.decide(rule, response, Some(found.violation), &about) {
         Ok(cleared) => pass_through(exchange, cleared.into_inner()),
         Err((_, violation)) => {
             if let Some(pending) = found.pending {
                 // If the store fails here, the record expires instead.
                 let _ = exchange.store().discard(pending).await;
             }
-            exchange.bad_answer(&violation, asked.sent.accept.as_ref())
+            let accept = asked.sent.accept.as_ref();
+            exchange.page(StatusCode::BAD_GATEWAY, &violation, accept)
         }
     }
 }
@@ -110,7 +121,7 @@ async fn examine<'g>(
 ) -> Result<Option<Rewritten>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
-        rule: Some(exchange.rules().strictest(exchange.today())),
+        rule: Some(exchange.strictest()),
         ..Unsafe::stray(why)
     })?;
     let carriers = carriers(location, is_followed, &page.text);
@@ -187,7 +198,7 @@ fn other_browser(
     let binding = exchange.site.settings.browser_binding;
     if binding == BrowserBinding::Soft && seen == Seen::Other {
         let upstream = &exchange.site.state.telemetry;
-        exchange.shared.telemetry().tell(&Event::OtherBrowser {
+        exchange.shared.telemetry.tell(&Event::OtherBrowser {
             request: exchange.id,
             upstream,
         });
@@ -212,11 +223,7 @@ async fn bind<'g>(
     response: &Response<Body>,
     page: &Page,
 ) -> Result<Option<Rewritten>, Unsafe<'g>> {
-    let Placed {
-        place,
-        carried,
-        twins,
-    } = placed;
+    let carried = placed.carried;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };
@@ -242,13 +249,12 @@ async fn bind<'g>(
         Some(_) | None => None,
     };
     let written = |state, without: &[&str]| {
-        let code = code.zip(ours);
-        let replacement = Replacement {
+        placed.place.rewrite(Replacement {
             handle,
             state,
-            code,
-        };
-        place.rewrite_without(replacement, without)
+            code: code.zip(ours),
+            without,
+        })
     };
     let rewritten = written(&record.state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
@@ -259,7 +265,7 @@ async fn bind<'g>(
     let is_explained = carried.error && code.is_none();
     let unexplained = is_explained.then(|| written(&ClientState::Absent, &EXPLANATIONS));
     let check = Check {
-        twins,
+        twins: placed.twins,
         ours: ours.map(Handle::expose),
         unasked: unasked_tokens(record, asked.rule_of(exchange, record.application.client)),
     };
@@ -285,26 +291,20 @@ async fn keep<'g>(
         None => Place::Digest(code.digest()),
     };
     let bound = exchange.store().bind(found.key, place, code.clone()).await;
-    match bound {
-        Ok(bound @ (Bound::Handle(_) | Bound::Digest)) => Ok(bound),
-        Ok(Bound::TooMany) => {
-            let why = "more codes than one sign-in may yield";
-            let found = found.unsafe_because(exchange, asked, why);
-            // The codes that are already bound stay valid, so the sign-in is not discarded.
-            Err(Unsafe {
-                pending: None,
-                ..found
-            })
-        }
+    let bound = bound.map_err(|error| Unsafe::in_doubt(exchange, error))?;
+    let why = match bound {
+        Bound::Handle(_) | Bound::Digest => return Ok(bound),
+        Bound::TooMany => "more codes than one sign-in may yield",
         // The sign-in that bound the code first keeps it; this one is discarded.
-        Ok(Bound::Elsewhere) => {
-            Err(found.unsafe_because(exchange, asked, "a code that belongs to another sign-in"))
-        }
-        Ok(Bound::Unknown) => {
-            Err(found.unsafe_because(exchange, asked, "a code that could not be bound"))
-        }
-        Err(error) => Err(Unsafe::in_doubt(exchange, error)),
+        Bound::Elsewhere => "a code that belongs to another sign-in",
+        Bound::Unknown => "a code that could not be bound",
+    };
+    let mut found = found.unsafe_because(exchange, asked, why);
+    if matches!(bound, Bound::TooMany) {
+        // The codes that are already bound stay valid, so the sign-in is not discarded.
+        found.pending = None;
     }
+    Err(found)
 }
 
 /// Learns from an answer with a code: the client's redirect URI, to which errors may be sent, and the issuer of the server.
@@ -341,7 +341,8 @@ fn changed(
         Rewritten::Location(location) => {
             let Ok(location) = HeaderValue::from_bytes(&location) else {
                 let why = "a Location that cannot be written";
-                return exchange.bad_answer(&Violation::UnboundCodeInResponse(why), None);
+                let violation = Violation::UnboundCodeInResponse(why);
+                return exchange.page(StatusCode::BAD_GATEWAY, &violation, None);
             };
             response.headers_mut().insert(header::LOCATION, location);
             // Express, Koa and others repeat the redirect URL, code included, in the body.

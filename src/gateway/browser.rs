@@ -13,7 +13,7 @@ use crate::store::{self, StoreError};
 use super::cookie;
 use super::exchange::Exchange;
 use super::settings::BrowserBinding;
-use super::subject::Names;
+use super::subject::About;
 use crate::http::headers;
 
 /// The binding of a fresh sign-in to its browser.
@@ -104,8 +104,8 @@ pub(super) fn foretell(
     violation: Violation,
 ) {
     let client = exchange.site.state.client_name(record.application.client);
-    let names = Names::default().or_of(client, record.challenge.as_ref());
-    exchange.foretell(rule, violation, names.about());
+    let names = About::default().or_of(client, record.challenge.as_ref());
+    exchange.foretell(rule, violation, &names);
 }
 
 /// The browser that the answer to a request goes to. Under `soft`, a request without the cookie counts as coming from the browser

@@ -2,6 +2,7 @@
 //! ([`crate::suspicion`]), asks the store for the owners of the codes and handles, and chooses the rule
 //! ([`crate::policy::Rules::concerned`]).
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 
 use http::{HeaderMap, HeaderValue, header};
@@ -18,8 +19,9 @@ use crate::suspicion::{self, Kind, Look, Said, Suspicion, scan};
 
 use super::exchange::Exchange;
 use super::received::Received;
-use super::subject::Names;
+use super::subject::About;
 use crate::http::body::Peeked;
+use crate::http::headers;
 
 /// The result of the scan, and the owners of the codes and handles that it found.
 pub(super) struct Heard {
@@ -37,10 +39,10 @@ impl Heard {
     }
 
     /// The names for the log: from the form, from Basic authentication, or from another reading of the request.
-    pub(super) fn names(&self, request: &Received) -> Names {
+    pub(super) fn names(&self, request: &Received) -> About<'static> {
         let mut names = request.names();
         if let (None, [client]) = (&names.client, self.said.clients.as_slice()) {
-            names.client = Some(ClientId::new(client));
+            names.client = Some(Cow::Owned(ClientId::new(client)));
         }
         names
     }
@@ -76,18 +78,12 @@ impl Heard {
     /// The rule for a request that continues a sign-in of `client` but contradicts its record: the strictest of the clients that
     /// it may concern.
     pub(super) fn rule_beside<'g>(&self, exchange: &Exchange<'g>, client: Digest) -> &'g Rule {
-        let rules = exchange.rules();
         if !self.is_certain() {
-            return rules.strictest(exchange.today());
+            return exchange.strictest();
         }
-        let concern = Concern {
-            names: &self.said.clients,
-            owners: &[],
-            is_certain: true,
-        };
         let own = exchange.rule(Some(client));
-        let named = rules.named(&concern, exchange.today());
-        named.map_or(own, |named| rules.stricter(own, named))
+        let named = exchange.strictest_of_names(&self.said.clients);
+        named.map_or(own, |named| exchange.rules().stricter(own, named))
     }
 
     /// Whether the clients that were found are all that the request may concern. A request object may name any client.
@@ -123,7 +119,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
 pub(super) async fn rule_and_names<'g>(
     exchange: &Exchange<'g>,
     request: &mut Received,
-) -> (&'g Rule, Names) {
+) -> (&'g Rule, About<'static>) {
     let heard = hear(exchange, request, Look::Names).await;
     let names = heard.names(request);
     (rule(exchange, request).await, names)
@@ -201,13 +197,12 @@ async fn ask(
         .iter()
         .map(HeaderValue::as_bytes)
         .collect();
-    let authorization = request.headers.get(header::AUTHORIZATION);
     let said = scan(
         &suspicion::Request {
             path: request.path().as_bytes(),
             query: request.query().as_bytes(),
             body,
-            authorization: authorization.map(HeaderValue::as_bytes),
+            authorization: request.authorization(),
             cookies: &cookies,
         },
         &exchange.site.state.key,
@@ -257,10 +252,9 @@ const MEDIA: [&[u8]; 7] = [
 ];
 
 fn body_of(headers: &HeaderMap) -> Declared {
-    let encoding = headers.get(header::CONTENT_ENCODING);
-    let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    let media_type = media_type.unwrap_or_default();
+    let encoding = headers::value(headers, header::CONTENT_ENCODING);
+    let is_plain = |encoding: &[u8]| encoding.eq_ignore_ascii_case(b"identity");
+    let media_type = headers::value(headers, header::CONTENT_TYPE).unwrap_or_default();
     if !encoding.is_none_or(is_plain) || names_foreign_charset(media_type) {
         return Declared::Encoded;
     }
@@ -280,8 +274,7 @@ fn body_of(headers: &HeaderMap) -> Declared {
 
 /// Whether a request names a charset that is not a superset of ASCII.
 pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE);
-    media_type.is_some_and(|media_type| names_foreign_charset(media_type.as_bytes()))
+    headers::value(headers, header::CONTENT_TYPE).is_some_and(names_foreign_charset)
 }
 
 /// Under `codes = "upstream"`: finds a code in a parameter of a token request other than `code`, in any spelling. Some servers
@@ -292,8 +285,7 @@ pub(super) async fn misnamed_code<'g>(
     request: &Received,
     params: &Params<'_>,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = exchange.rules();
-    if !rules.any_upstream_codes() {
+    if !exchange.rules().any_upstream_codes() {
         return None;
     }
     let lengths = exchange.store().code_lengths();
@@ -304,12 +296,11 @@ pub(super) async fn misnamed_code<'g>(
         kind: Kind::Form,
     };
     let heard = ask(exchange, request, body, Look::Words { lengths }).await;
-    let strictest = || rules.strictest(exchange.today());
     if heard.is_in_doubt() {
-        return Some((strictest(), Violation::StoreUnavailable));
+        return Some((exchange.strictest(), Violation::StoreUnavailable));
     }
     if let Some(why) = heard.said.unreadable {
-        return Some((strictest(), Violation::MalformedRequest(why.to_owned())));
+        return Some((exchange.strictest(), Violation::malformed(why)));
     }
     let owners = heard
         .owned()
@@ -318,8 +309,7 @@ pub(super) async fn misnamed_code<'g>(
             Candidate::State(_) => None,
         });
     let rule = exchange.strictest_of(owners)?;
-    let text = "a code under another name".to_owned();
-    Some((rule, Violation::MalformedRequest(text)))
+    Some((rule, Violation::malformed("a code under another name")))
 }
 
 #[cfg(test)]

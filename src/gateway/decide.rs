@@ -18,7 +18,7 @@ impl Exchange<'_> {
         rule: &Rule,
         subject: T,
         violation: Option<Violation>,
-        about: About<'_>,
+        about: &About<'_>,
     ) -> Decided<T> {
         let decision = apply(rule.mode, subject, violation);
         if let Decision::Allow(_) = &decision {
@@ -33,7 +33,7 @@ impl Exchange<'_> {
         rule: &Rule,
         subject: T,
         violation: Option<Violation>,
-        about: About<'_>,
+        about: &About<'_>,
     ) -> Decided<T> {
         self.told_if_wrong(apply(rule.mode, subject, violation), about)
     }
@@ -47,21 +47,21 @@ impl Exchange<'_> {
         violation: Violation,
     ) -> Decided<Received> {
         let names = request.names();
-        self.decide(rule, request, Some(violation), names.about())
+        self.decide(rule, request, Some(violation), &names)
     }
 
     /// Logs a violation of a request that is not refused.
-    pub(super) fn record(&self, rule: &Rule, violation: Violation, about: About<'_>) {
+    pub(super) fn record(&self, rule: &Rule, violation: Violation, about: &About<'_>) {
         drop(self.decide(rule, (), Some(violation), about));
     }
 
     /// Logs a refusal that is independent of the mode: the request cannot be forwarded, or the store failed.
-    pub(super) fn refuse(&self, violation: &Violation, about: About<'_>) {
+    pub(super) fn refuse(&self, violation: &Violation, about: &About<'_>) {
         self.tell(telemetry::Decided::Refused, Some(violation), about);
     }
 
     /// Logs what a stricter setting would refuse. Nothing is refused, whatever the mode.
-    pub(super) fn foretell(&self, rule: &Rule, violation: Violation, about: About<'_>) {
+    pub(super) fn foretell(&self, rule: &Rule, violation: Violation, about: &About<'_>) {
         match apply(rule.mode, (), Some(violation)) {
             Decision::Allow(_) => {}
             Decision::Report(_, violation) | Decision::Refuse((), violation) => {
@@ -70,7 +70,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn told_if_wrong<T>(&self, decision: Decision<T>, about: About<'_>) -> Decided<T> {
+    fn told_if_wrong<T>(&self, decision: Decision<T>, about: &About<'_>) -> Decided<T> {
         match decision {
             Decision::Allow(cleared) => Ok(cleared),
             Decision::Report(cleared, violation) => {
@@ -84,22 +84,22 @@ impl Exchange<'_> {
         }
     }
 
-    fn tell(&self, decided: telemetry::Decided, violation: Option<&Violation>, about: About<'_>) {
-        if let (Some(access), Some(client)) = (&self.access, about.client) {
+    fn tell(&self, decided: telemetry::Decided, violation: Option<&Violation>, about: &About<'_>) {
+        if let (Some(access), Some(client)) = (&self.access, about.client.as_deref()) {
             access.names(client);
         }
         let node = self.caller.node;
         let forwarded = node.client().map(|client| client.to_string());
         let peer = forwarded.as_deref();
-        self.shared.telemetry().tell(&Event::Decision {
+        self.shared.telemetry.tell(&Event::Decision {
             request: self.id,
             upstream: &self.site.state.telemetry,
             endpoint: self.caller.kind,
             decided,
             violation,
-            client: about.client.map(ClientId::as_str),
+            client: about.client.as_deref().map(ClientId::as_str),
             method: about.method,
-            redirect_origin: about.redirect_uri.and_then(redirect::origin),
+            redirect_origin: about.redirect_uri.as_deref().and_then(redirect::origin),
             peer: peer.unwrap_or_else(|| node.as_str()),
         });
     }

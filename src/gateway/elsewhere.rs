@@ -6,7 +6,6 @@
 
 use http::Response;
 
-use crate::clock;
 use crate::policy::{Rule, Violation};
 use crate::suspicion::Look;
 
@@ -49,7 +48,7 @@ pub(super) async fn refuse(
 ) -> Option<Response<Body>> {
     let (rule, violation) = suspect(exchange, request, heard).await?;
     let names = heard.names(request);
-    let decided = exchange.decide(rule, (), Some(violation), names.about());
+    let decided = exchange.decide(rule, (), Some(violation), &names);
     let ((), violation) = decided.err()?;
     Some(reply::token_refused(&violation, None))
 }
@@ -60,16 +59,14 @@ async fn suspect<'g>(
     request: &mut Received,
     heard: &Heard,
 ) -> Option<(&'g Rule, Violation)> {
-    let rules = exchange.rules();
-    let codes_travel = rules.any_enforced_upstream_codes();
+    let codes_travel = exchange.rules().any_enforced_upstream_codes();
     let may_ask = || may_ask_for_token(heard, request).filter(|_| codes_travel);
     if let Some(why) = asks_for_token(heard).or_else(may_ask) {
         let rule = concern::rule(exchange, request).await;
         return Some((rule, Violation::TokenRequestElsewhere(why)));
     }
     if heard.is_in_doubt() {
-        let strictest = rules.strictest(clock::today());
-        return Some((strictest, Violation::StoreUnavailable));
+        return Some((exchange.strictest(), Violation::StoreUnavailable));
     }
     if !codes_travel {
         return None;

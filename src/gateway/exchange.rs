@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::clock;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
-use crate::policy::{Cleared, Rule, Rules, Violation};
+use crate::pages::Refused;
+use crate::policy::{Cleared, Concern, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
 use crate::store::{Network, Store};
 use crate::telemetry::{Event, RequestId};
@@ -22,7 +22,7 @@ use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
 use crate::http::body::Body;
-use crate::http::headers::{self, Peer};
+use crate::http::headers::{self, Peer, set};
 
 /// A request ready to be sent, and its place in flight. The body is boxed so that passing the request on moves one pointer.
 type Outgoing = (Request<Box<Body>>, Option<Arc<Upload>>, Place);
@@ -34,46 +34,12 @@ pub(super) struct Exchange<'g> {
     pub(super) snapshot: &'g Snapshot,
     pub(super) site: &'g Site,
     pub(super) id: RequestId,
-    client: &'g Client<Box<Body>>,
+    pub(super) client: &'g Client<Box<Body>>,
     pub(super) caller: Caller<'g>,
     pub(super) access: Option<Arc<Access>>,
 }
 
 impl<'g> Exchange<'g> {
-    pub(super) fn new(
-        shared: &'g Shared,
-        snapshot: &'g Snapshot,
-        site: &'g Site,
-        client: &'g Client<Box<Body>>,
-        caller: Caller<'g>,
-        access: Option<Arc<Access>>,
-    ) -> Self {
-        Self {
-            shared,
-            snapshot,
-            site,
-            id: caller.id,
-            client,
-            caller,
-            access,
-        }
-    }
-
-    /// The same request under another configuration.
-    pub(super) fn under(
-        self,
-        snapshot: &'g Snapshot,
-        site: &'g Site,
-        client: &'g Client<Box<Body>>,
-    ) -> Self {
-        Self {
-            snapshot,
-            site,
-            client,
-            ..self
-        }
-    }
-
     pub(super) fn rules(&self) -> &'g Rules {
         &self.site.settings.rules
     }
@@ -108,6 +74,21 @@ impl<'g> Exchange<'g> {
             Some(namesake) => rules.of_namesake(namesake),
             None => rules.of(client, self.today()),
         }
+    }
+
+    /// The strictest rule of any client today.
+    pub(super) fn strictest(&self) -> &'g Rule {
+        self.rules().strictest(self.today())
+    }
+
+    /// The strictest rule of the clients with these names. `None`: there are none.
+    pub(super) fn strictest_of_names(&self, names: &[String]) -> Option<&'g Rule> {
+        let concern = Concern {
+            names,
+            owners: &[],
+            is_certain: true,
+        };
+        self.rules().named(&concern, self.today())
     }
 
     /// The strictest rule of these clients. `None`: there are none.
@@ -194,10 +175,9 @@ impl<'g> Exchange<'g> {
         } else {
             "http"
         };
-        let node = self.caller.node;
         let peer = Peer {
-            node,
-            trusted: headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies),
+            node: self.caller.node,
+            trusted: self.is_of_proxy(),
             host: self.caller.host.as_str(),
             scheme,
         };
@@ -219,9 +199,7 @@ impl<'g> Exchange<'g> {
                 place
             })
         };
-        let Some(place) = place else {
-            return Err(UpstreamError::Overloaded);
-        };
+        let place = place.ok_or(UpstreamError::Overloaded)?;
         frame(&mut headers, &method, &body);
         let upload = body.upload();
         if !self.site.observes_only && upload.as_deref().is_some_and(Upload::is_lookalike) {
@@ -250,15 +228,9 @@ impl<'g> Exchange<'g> {
 
     /// The answer to the client when the upstream gave none.
     pub(super) fn upstream_failed(&self, failed: UpstreamError) -> Response<Body> {
-        let (status, text) = match failed {
-            UpstreamError::Connect(_) => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this gate cannot be reached",
-            ),
-            UpstreamError::Broken => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this gate broke off the connection",
-            ),
+        let text = match failed {
+            UpstreamError::Connect(_) => "the server behind this gate cannot be reached",
+            UpstreamError::Broken => "the server behind this gate broke off the connection",
             UpstreamError::Request => {
                 let text = "the request body ended early";
                 return reply::bad_request(StatusCode::BAD_REQUEST, text);
@@ -268,15 +240,20 @@ impl<'g> Exchange<'g> {
                     request: self.id,
                     upstream: &self.site.state.telemetry,
                 });
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "too many concurrent requests; try again",
-                )
+                "too many concurrent requests; try again"
             }
-            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "the server behind this gate did not answer in time",
-            ),
+            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => {
+                "the server behind this gate did not answer in time"
+            }
+        };
+        let status = match failed {
+            UpstreamError::Connect(_) | UpstreamError::Broken | UpstreamError::Request => {
+                StatusCode::BAD_GATEWAY
+            }
+            UpstreamError::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
         };
         match self.caller.kind {
             Endpoint::Token => reply::token_unavailable(status, text),
@@ -293,31 +270,23 @@ impl<'g> Exchange<'g> {
         violation: &Violation,
         accept: Option<&HeaderValue>,
     ) -> Response<Body> {
-        let page = reply::Page {
-            status,
+        let refused = Refused {
             violation,
             id: self.id,
             request: Vec::new(),
         };
-        reply::page(&page, accept)
+        reply::page(status, &refused, accept)
     }
 
-    /// The answer to the client in place of one of the upstream that must not be delivered.
-    pub(super) fn bad_answer(
-        &self,
-        violation: &Violation,
-        accept: Option<&HeaderValue>,
-    ) -> Response<Body> {
-        let unavailable = reply::unavailable_for(violation);
-        let status = unavailable.map_or(StatusCode::BAD_GATEWAY, |(status, _)| status);
-        self.page(status, violation, accept)
+    /// Whether the peer of the connection is a trusted proxy.
+    fn is_of_proxy(&self) -> bool {
+        headers::forwarded::is_proxy(self.caller.node.address(), &self.snapshot.trusted_proxies)
     }
 
     /// The network that a request comes from. `None`: it came through a trusted proxy that does not name the client.
     pub(super) fn network(&self) -> Option<Network> {
         let node = self.caller.node;
-        let client = if headers::forwarded::is_proxy(node.address(), &self.snapshot.trusted_proxies)
-        {
+        let client = if self.is_of_proxy() {
             node.client()
         } else {
             Some(node.address())
@@ -340,13 +309,10 @@ impl<'g> Exchange<'g> {
 
     /// Asks the upstream for an answer that is not compressed and not partial.
     pub(super) fn ask_for_identity(headers: &mut HeaderMap) {
-        headers.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        for name in [header::RANGE, header::IF_RANGE] {
-            headers.remove::<&HeaderName>(&name);
-        }
+        let identity = HeaderValue::from_static("identity");
+        headers.insert(header::ACCEPT_ENCODING, identity);
+        headers.remove(header::RANGE);
+        headers.remove(header::IF_RANGE);
     }
 }
 
@@ -355,15 +321,8 @@ impl<'g> Exchange<'g> {
 fn frame(headers: &mut HeaderMap, method: &Method, body: &Body) {
     let usually_has_body = [Method::POST, Method::PUT, Method::PATCH].contains(method);
     match http_body::Body::size_hint(body).exact() {
-        None => {
-            headers.insert(
-                header::TRANSFER_ENCODING,
-                HeaderValue::from_static("chunked"),
-            );
-        }
-        Some(0) if usually_has_body => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        }
+        None => set(headers, header::TRANSFER_ENCODING, "chunked"),
+        Some(0) if usually_has_body => set(headers, header::CONTENT_LENGTH, "0"),
         Some(_) => {}
     }
 }

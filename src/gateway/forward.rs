@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header};
 use memchr::memmem::{self, Finder};
 
 use crate::policy::Violation;
@@ -12,6 +12,7 @@ use super::exchange::Exchange;
 use super::received::Received;
 use super::{bind, concern, elsewhere, reply};
 use crate::http::body::Body;
+use crate::http::headers;
 
 /// Handles a path that is not a protected endpoint, but that some servers treat as one.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -19,7 +20,7 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
         return unguarded(exchange, request).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
-    match exchange.decide(rule, request, Some(Violation::AmbiguousPath), names.about()) {
+    match exchange.decide(rule, request, Some(Violation::AmbiguousPath), &names) {
         // One violation is logged, but a closed route stays closed.
         Ok(cleared) => {
             let request = cleared.into_inner();
@@ -57,11 +58,8 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         is_plain,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) if exchange.rules().all_off() => bind::pass_through(exchange, response),
-        Ok(response) => bind::deliver(exchange, asked, response).await,
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = exchange.send(request).await;
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The refusal of a request on a closed route, of a GET with a body, or of a token request. `None`: the request may pass.
@@ -84,9 +82,9 @@ pub(super) async fn guard(
 
 /// Refuses a GET or HEAD with a body: a server that does not expect one may parse it as the next request.
 async fn body_of_get(exchange: &Exchange<'_>, request: &mut Received) -> Option<Response<Body>> {
-    let violation = Violation::MalformedRequest("a GET request with a body".to_owned());
+    let violation = Violation::malformed("a GET request with a body");
     let (rule, names) = concern::rule_and_names(exchange, request).await;
-    match exchange.decide(rule, (), Some(violation), names.about()) {
+    match exchange.decide(rule, (), Some(violation), &names) {
         Ok(_) => closed(exchange, request.path()),
         Err(_) => {
             let text = "a GET request must not have a body";
@@ -109,9 +107,8 @@ fn may_be_read(request: &Received) -> bool {
     if request.method == Method::POST {
         return true;
     }
-    let accept = request.headers.get(header::ACCEPT);
+    let accept = headers::value(&request.headers, header::ACCEPT);
     accept.is_none_or(|accept| {
-        let accept = accept.as_bytes();
         // A value that is not ASCII counts as absent.
         !accept.is_ascii()
             || READ.iter().any(|kind| kind.find(accept).is_some())
@@ -122,17 +119,9 @@ fn may_be_read(request: &Received) -> bool {
 /// Whether a request may have a handle in its target, or in its Referer. The Referer does not count for scripts, styles and
 /// images of that page.
 fn names_sign_in(request: &Received) -> bool {
-    let referer = || {
-        request
-            .headers
-            .get(header::REFERER)
-            .map(HeaderValue::as_bytes)
-    };
+    let referer = || headers::value(&request.headers, header::REFERER);
     let is_part = || {
-        let dest = request
-            .headers
-            .get("sec-fetch-dest")
-            .map(HeaderValue::as_bytes);
+        let dest = headers::value(&request.headers, "sec-fetch-dest");
         dest.is_some_and(|dest| !PAGES.contains(&dest))
     };
     may_hold_handle(request.query().as_bytes())

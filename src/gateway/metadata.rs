@@ -34,41 +34,31 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         is_plain: true,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) => {
-            let response = rewritten(exchange, response).await;
-            // The answer of this endpoint is checked like any other.
-            bind::deliver(exchange, asked, response).await
-        }
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = match exchange.send(request).await {
+        Ok(response) => Ok(rewritten(exchange, response).await),
+        failed @ Err(_) => failed,
+    };
+    // The answer of this endpoint is checked like any other.
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The rewritten document. An answer that is not a metadata document stays unchanged.
 async fn rewritten(exchange: &Exchange<'_>, mut response: Response<Body>) -> Response<Body> {
     let settings = &exchange.site.settings;
-    let rule = settings.rules.default_rule();
     if response.status() != StatusCode::OK
         || response.headers().contains_key(header::CONTENT_ENCODING)
     {
         return response;
     }
-    let Peeked::Whole(document) = response
-        .body_mut()
-        .peek(exchange.snapshot.limits.response_scan_bytes)
-        .await
-    else {
+    let limit = exchange.snapshot.limits.response_scan_bytes;
+    let Peeked::Whole(document) = response.body_mut().peek(limit).await else {
         return response;
     };
     let truth = Truth {
         public_origin: &settings.public_origin,
         upstream_origin: &exchange.site.origin,
-        authorization: &settings.endpoints.authorization,
-        token: &settings.endpoints.token,
-        query: &settings.endpoints.query,
-        response_types: &rule.response_types,
-        response_modes: &rule.response_modes,
-        grants: &rule.grants,
+        endpoints: &settings.endpoints,
+        rule: settings.rules.default_rule(),
     };
     let Some((rewritten, issuer)) = rewrite(&document, truth) else {
         return response;

@@ -1,5 +1,7 @@
 //! A request as it was received ([`Received`]), and the parts of it that its answer is compared with ([`Sent`]).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header;
 use http::uri::{InvalidUri, PathAndQuery};
@@ -7,13 +9,14 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{client, redirect};
+use crate::oauth::{client, params, redirect};
 use crate::spelling::shortcuts::may_hold_handle;
-use crate::spelling::{Twins, says};
+use crate::spelling::{Twins, says, without_nul};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::subject::Names;
+use super::subject::About;
 use crate::http::body::Body;
+use crate::http::headers;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.
 pub(super) type Received = Box<Parts>;
@@ -70,15 +73,35 @@ impl Parts {
 
     /// The client and redirect URI for the log, read loosely: the request may be malformed. Of the body, the bytes that were read
     /// so far.
-    pub(super) fn names(&self) -> Names {
-        let authorization = self.headers.get(header::AUTHORIZATION);
+    pub(super) fn names(&self) -> About<'static> {
         let body = self.body.read();
         let forms = [self.query().as_bytes(), &body];
-        Names {
-            client: client::named_loosely(authorization.map(HeaderValue::as_bytes), forms),
-            redirect_uri: redirect::named_loosely(forms),
+        About {
+            client: client::named_loosely(self.authorization(), forms).map(Cow::Owned),
+            redirect_uri: redirect::named_loosely(forms).map(Cow::Owned),
             method: None,
         }
+    }
+
+    pub(super) fn authorization(&self) -> Option<&[u8]> {
+        headers::value(&self.headers, header::AUTHORIZATION)
+    }
+
+    /// The Content-Type, empty if there is none that is ASCII.
+    pub(super) fn media_type(&self) -> &str {
+        let value = self.headers.get(header::CONTENT_TYPE);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// Removes cookies whose names some server reads as one of these parameters: PHP and others can be configured to read
+    /// cookies as parameters.
+    pub(super) fn remove_cookies_like(&mut self, parameters: &[&str]) {
+        headers::without_cookies(&mut self.headers, |cookie| {
+            let decoded = params::decode(cookie.as_bytes());
+            params::is_folding_of(decoded.as_deref().unwrap_or(cookie), parameters)
+        });
     }
 
     /// A copy of the Accept header, for a page that may have to be shown later.
@@ -110,15 +133,10 @@ impl Sent {
 
     /// Whether the request may contain a value, in any encoding. A body that was not read to its end may contain anything.
     pub(super) fn may_hold(&self, twins: &Twins) -> bool {
-        !self.is_all || self.is_sealed() || self.texts().any(|text| twins.stand_in(text)) || {
-            // UTF-16 has a NUL in every ASCII letter.
-            let is_letter = |byte: &u8| *byte != 0;
-            let wide = memchr::memchr(0, &self.body).is_some();
-            wide && {
-                let letters: Vec<u8> = self.body.iter().copied().filter(is_letter).collect();
-                twins.stand_in(&letters)
-            }
-        }
+        !self.is_all
+            || self.is_sealed()
+            || self.texts().any(|text| twins.stand_in(text))
+            || without_nul(&self.body).is_some_and(|body| twins.stand_in(&body))
     }
 
     /// Whether the body has an encoding that servers decode and the gate does not.

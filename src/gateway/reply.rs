@@ -11,7 +11,6 @@ use crate::oauth::{ErrorCode, RegisteredRedirectUri, ResponseMode};
 use crate::pages::{self, Refused};
 use crate::policy::{NoRoom, Violation};
 use crate::store::{Limit, StoreError};
-use crate::telemetry::RequestId;
 
 use crate::http::body::Body;
 use crate::http::headers::set;
@@ -47,14 +46,11 @@ fn html(status: StatusCode, script: Option<&str>, page: String) -> Response<Body
         let hash = STANDARD.encode(Sha256::digest(script.as_bytes()));
         format!("'sha256-{hash}'")
     });
+    let name = header::CONTENT_SECURITY_POLICY;
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; script-src {script}; frame-ancestors 'none'"
     );
-    set(
-        response.headers_mut(),
-        header::CONTENT_SECURITY_POLICY,
-        &policy,
-    );
+    set(response.headers_mut(), name, &policy);
     response
 }
 
@@ -64,10 +60,8 @@ fn oauth_json(status: StatusCode, error: ErrorCode, text: &str) -> Response<Body
     let body =
         serde_json::json!({ "error": error.as_str(), "error_description": description(text) });
     let mut response = response(status, "application/json", body.to_string());
-    response.headers_mut().insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
+    let name = header::ACCESS_CONTROL_ALLOW_ORIGIN;
+    set(response.headers_mut(), name, "*");
     response
 }
 
@@ -127,12 +121,8 @@ pub(crate) fn token_unavailable(status: StatusCode, text: &str) -> Response<Body
 }
 
 /// The same in plain text, for routes other than the token endpoint.
-pub(crate) fn unavailable(status: StatusCode, text: &'static str) -> Response<Body> {
-    let text = format!("{text}\n");
-    later(
-        response(status, "text/plain; charset=utf-8", text),
-        RETRY_AFTER,
-    )
+pub(crate) fn unavailable(status: StatusCode, text: &str) -> Response<Body> {
+    later(bad_request(status, text), RETRY_AFTER)
 }
 
 /// A refusal in plain text.
@@ -143,28 +133,20 @@ pub(crate) fn bad_request(status: StatusCode, text: &str) -> Response<Body> {
 /// 405 with the allowed methods.
 pub(crate) fn method_not_allowed(allow: &'static str, json: bool) -> Response<Body> {
     let text = "this method is not allowed here";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
     let mut response = if json {
-        oauth_json(
-            StatusCode::METHOD_NOT_ALLOWED,
-            ErrorCode::InvalidRequest,
-            text,
-        )
+        oauth_json(status, ErrorCode::InvalidRequest, text)
     } else {
-        bad_request(StatusCode::METHOD_NOT_ALLOWED, text)
+        bad_request(status, text)
     };
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    set(response.headers_mut(), header::ALLOW, allow);
     response
 }
 
-/// The redirect that a fresh authorization request is answered with.
-pub(crate) fn entry(location: HeaderValue, cookie: Option<&str>) -> Response<Body> {
+/// A redirect to the same path, or to a client.
+pub(crate) fn redirect(location: HeaderValue) -> Response<Body> {
     let mut response = response(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
     response.headers_mut().insert(header::LOCATION, location);
-    if let Some(cookie) = cookie {
-        set(response.headers_mut(), header::SET_COOKIE, cookie);
-    }
     response
 }
 
@@ -175,50 +157,40 @@ pub(crate) fn authorization_error(
     mode: ResponseMode,
 ) -> Response<Body> {
     let location = error.location(to, mode);
-    // A redirect URI that is not a valid field value was not learned from a `Location`, so a form_post page is sent.
-    let location = location.map(|location| HeaderValue::try_from(location).ok());
-    match location {
-        Some(Some(location)) => entry(location, None),
-        Some(None) | None => {
+    match location.map(HeaderValue::try_from) {
+        Some(Ok(location)) => redirect(location),
+        // A redirect URI that is not a valid field value was not learned from a `Location`, so a form_post page is sent.
+        Some(Err(_)) | None => {
             let page = pages::form_post(to.as_str(), error.parameters());
             html(StatusCode::OK, Some(pages::SUBMIT), page)
         }
     }
 }
 
-/// The content of an error page.
-#[derive(Debug)]
-pub(crate) struct Page<'a> {
-    pub status: StatusCode,
-    pub violation: &'a Violation,
-    pub id: RequestId,
-    /// The parameters of the request to show, without secrets.
-    pub request: Vec<(String, String)>,
-}
-
 /// The error page for a request that cannot be answered with a redirect: a sentence for the user, and details for the developer.
-/// JSON if the request asks for JSON.
-pub(crate) fn page(page: &Page<'_>, accept: Option<&HeaderValue>) -> Response<Body> {
-    let hint = page.violation.to_string();
+/// JSON if the request asks for JSON. If the store is unavailable or full, the status says that instead.
+pub(crate) fn page(
+    status: StatusCode,
+    refused: &Refused<'_>,
+    accept: Option<&HeaderValue>,
+) -> Response<Body> {
+    let violation = refused.violation;
+    let unavailable = unavailable_for(violation);
+    let status = unavailable.map_or(status, |(status, _)| status);
+    let retry_after = unavailable.map(|(_, seconds)| seconds);
     let response = if prefers_json(accept) {
         let body = serde_json::json!({
-            "error": page.violation.error().as_str(),
-            "error_description": description(&hint),
-            "violation": page.violation.label(),
-            "request_id": page.id.to_string(),
+            "error": violation.error().as_str(),
+            "error_description": description(&violation.to_string()),
+            "violation": violation.label(),
+            "request_id": refused.id.to_string(),
         });
-        response(page.status, "application/json", body.to_string())
+        response(status, "application/json", body.to_string())
     } else {
-        let shown = Refused {
-            violation: page.violation,
-            request: &page.request,
-            id: page.id,
-            retry_after: unavailable_for(page.violation).map(|(_, seconds)| seconds),
-        };
-        html(page.status, None, pages::refused(&shown))
+        html(status, None, pages::refused(refused, retry_after))
     };
-    match unavailable_for(page.violation) {
-        Some((_, seconds)) => later(response, seconds),
+    match retry_after {
+        Some(seconds) => later(response, seconds),
         None => response,
     }
 }
@@ -235,11 +207,7 @@ fn prefers_json(accept: Option<&HeaderValue>) -> bool {
 
 /// 500 without details.
 pub(crate) fn internal_error() -> Response<Body> {
-    response(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "text/plain; charset=utf-8",
-        "internal error\n",
-    )
+    bad_request(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
 /// Forbids caching of an answer that carries a code, whatever the upstream says.
@@ -251,6 +219,7 @@ pub(crate) fn not_to_be_stored(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::RequestId;
     use http_body_util::BodyExt as _;
 
     fn text(response: Response<Body>) -> String {
@@ -267,13 +236,13 @@ mod tests {
             "<script>alert(1)</script>".to_owned(),
         )];
         let violation = Violation::MissingChallenge;
-        let page_of = Page {
-            status: StatusCode::BAD_REQUEST,
+        let refused = Refused {
             violation: &violation,
             id: RequestId(7),
             request,
         };
-        text(page(&page_of, Some(&HeaderValue::from_static(accept))))
+        let accept = HeaderValue::from_static(accept);
+        text(page(StatusCode::BAD_REQUEST, &refused, Some(&accept)))
     }
 
     #[test]

@@ -33,11 +33,11 @@ pub struct Settings {
 
 impl Settings {
     /// The hosts and paths that the router needs.
-    pub fn territory(&self) -> Territory<'_> {
+    pub fn territory(&self) -> Territory {
         Territory {
-            hosts: &self.hosts,
-            prefix: &self.prefix,
-            endpoints: &self.endpoints,
+            hosts: self.hosts.clone(),
+            prefix: self.prefix.clone(),
+            endpoints: self.endpoints.clone(),
             enforces: self.rules.default_rule().mode == Mode::Enforce,
         }
     }

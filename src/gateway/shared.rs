@@ -16,10 +16,11 @@ use super::snapshot::Snapshot;
 pub(crate) struct Shared {
     /// The configuration in force.
     current: ArcSwap<Snapshot>,
-    pub(super) clock: Clock,
-    pub(super) telemetry: Telemetry,
+    pub(crate) clock: Clock,
+    pub(crate) telemetry: Telemetry,
     clock_in_doubt: AtomicBool,
-    has_stopped: AtomicBool,
+    /// See [`super::Gateway::stop`].
+    pub(super) has_stopped: AtomicBool,
     /// The upper 32 bits of request ids are random for each run, so that the ids of two runs differ.
     next_request: AtomicU64,
 }
@@ -53,10 +54,6 @@ impl Shared {
         self.current.store(snapshot);
     }
 
-    pub(crate) fn telemetry(&self) -> &Telemetry {
-        &self.telemetry
-    }
-
     /// Logs once when the system clock becomes implausible.
     pub(super) fn watch_clock(&self, doubt: Option<Doubt>) {
         let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
@@ -65,21 +62,8 @@ impl Shared {
         }
     }
 
-    /// See [`super::Gateway::stop`].
-    pub(super) fn stop(&self) {
-        self.has_stopped.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn has_stopped(&self) -> bool {
-        self.has_stopped.load(Ordering::Relaxed)
-    }
-
     /// The id of the next request.
     pub(super) fn next_request(&self) -> RequestId {
         RequestId(self.next_request.fetch_add(1, Ordering::Relaxed))
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
     }
 }

@@ -4,13 +4,14 @@ mod form;
 mod judge;
 mod settle;
 
+use std::borrow::Cow;
+
 use http::{Method, Response, StatusCode, header};
 
-use crate::clock;
 use crate::flow::Candidate;
-use crate::oauth::params::{self, Params, append_pair};
-use crate::oauth::token::{self, TokenProblem};
-use crate::oauth::{ClientIdentity, Edit, Redemption, TokenRequest};
+use crate::oauth::params::{Params, append_pair};
+use crate::oauth::token;
+use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
 use crate::policy::{Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
@@ -23,7 +24,6 @@ use super::settings::ToUpstream;
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
-use crate::http::headers;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
 use settle::settle;
@@ -42,7 +42,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         for credentials in [header::COOKIE, header::AUTHORIZATION] {
             request.headers.remove(credentials);
         }
-        let rule = exchange.rules().strictest(clock::today());
+        let rule = exchange.strictest();
         let asked = asked(&request);
         let sent = exchange.send(request).await;
         return other_answer(exchange, rule, asked, sent).await;
@@ -50,31 +50,27 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
     }
-    headers::without_cookies(&mut request.headers, is_parameter);
+    request.remove_cookies_like(&token::PROTECTED);
     let body = match body(exchange, &mut request).await {
         Ok(body) => body,
         Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
     };
     if has_document(exchange, &mut request, &body).await {
-        let unreadable = (unreadable(&TokenProblem::Document), StatusCode::BAD_REQUEST);
+        let unreadable = (Ambiguous::Document.into(), StatusCode::BAD_REQUEST);
         return refuse_unreadable(exchange, request, unreadable).await;
     }
     let pairs = exchange.snapshot.limits.form_pairs;
     let params = match Params::parse(&body, pairs) {
         Ok(params) => params,
         Err(malformed) => {
-            let violation = Violation::MalformedRequest(malformed.to_string());
-            let unreadable = (violation, StatusCode::BAD_REQUEST);
+            let unreadable = (malformed.into(), StatusCode::BAD_REQUEST);
             return refuse_unreadable(exchange, request, unreadable).await;
         }
     };
-    let authorization = request
-        .headers
-        .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes().to_vec());
+    let authorization = request.authorization().map(<[u8]>::to_vec);
     if let Some((rule, violation)) = concern::misnamed_code(exchange, &request, &params).await {
         let names = request.names();
-        let decided = exchange.decide(rule, (), Some(violation), names.about());
+        let decided = exchange.decide(rule, (), Some(violation), &names);
         if let Err(((), violation)) = decided {
             return reply::token_refused(&violation, None);
         }
@@ -98,8 +94,7 @@ async fn parse<'p>(
     params: &'p Params<'_>,
     authorization: Option<&[u8]>,
 ) -> Result<TokenRequest<'p>, Violation> {
-    let parsed = TokenRequest::parse(params, authorization);
-    match parsed.map_err(|problem| unreadable(&problem))? {
+    match TokenRequest::parse(params, authorization)? {
         TokenRequest::Redemption(redemption)
             if is_one_time_password(exchange, &redemption).await =>
         {
@@ -134,7 +129,7 @@ async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u
 }
 
 fn unknown_method() -> Violation {
-    Violation::MalformedRequest("a token request must be a POST".to_owned())
+    Violation::malformed("a token request must be a POST")
 }
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -163,14 +158,10 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
         }
     };
     let sent = exchange.send(request).await;
-    let response = settle(exchange, claim, sent).await;
-    if all_off {
-        return match response {
-            Ok(response) => bind::pass_through(exchange, response),
-            Err(failed) => exchange.upstream_failed(failed),
-        };
+    match settle(exchange, claim, sent).await {
+        Ok(response) if all_off => bind::pass_through(exchange, response),
+        response => answer(exchange, default, response),
     }
-    answer(exchange, default, response)
 }
 
 /// The observing half of [`observe`].
@@ -183,7 +174,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         }
     };
     if has_document(exchange, request, &body).await {
-        record(exchange, request, unreadable(&TokenProblem::Document));
+        record(exchange, request, Ambiguous::Document.into());
         return None;
     }
     let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
@@ -191,23 +182,18 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         && let Some((rule, violation)) = concern::misnamed_code(exchange, request, params).await
     {
         let names = request.names();
-        exchange.record(rule, violation, names.about());
+        exchange.record(rule, violation, &names);
     }
-    let authorization = request
-        .headers
-        .get(header::AUTHORIZATION)
-        .map(http::HeaderValue::as_bytes);
     let parsed = match &params {
-        Ok(params) => parse(exchange, params, authorization).await,
-        Err(malformed) => Err(Violation::MalformedRequest(malformed.to_string())),
+        Ok(params) => parse(exchange, params, request.authorization()).await,
+        Err(malformed) => Err((*malformed).into()),
     };
     match parsed {
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, key).await;
-            let unnamed = judged.unnamed(exchange, &redemption);
-            let about = judged.about(&redemption, unnamed.as_ref());
-            drop(exchange.decide(judged.rule, (), judged.violation, about));
+            let about = judged.about(exchange, &redemption);
+            drop(exchange.decide(judged.rule, (), judged.violation, &about));
             judged.claim
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
@@ -224,24 +210,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
 /// Logs a violation of a request that is not refused.
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     let rule = exchange.rules().default_rule();
-    exchange.record(rule, violation, request.names().about());
-}
-
-/// Whether a cookie has the name of a protected parameter: PHP and others can be configured to read cookies as parameters.
-fn is_parameter(cookie: &str) -> bool {
-    let decoded = params::decode(cookie.as_bytes());
-    params::is_folding_of(decoded.as_deref().unwrap_or(cookie), &token::PROTECTED)
-}
-
-fn unreadable(problem: &TokenProblem) -> Violation {
-    match problem {
-        TokenProblem::Duplicate(duplicate) => Violation::DuplicateParameter(duplicate.0.clone()),
-        TokenProblem::Folded(name) => Violation::LookalikeParameter(name.clone()),
-        TokenProblem::Separator
-        | TokenProblem::PaddedClient
-        | TokenProblem::Document
-        | TokenProblem::Client(_) => Violation::MalformedRequest(problem.to_string()),
-    }
+    exchange.record(rule, violation, &request.names());
 }
 
 /// Refuses a malformed request, or forwards it if the rule of the clients that it may concern does not enforce.
@@ -286,16 +255,16 @@ fn decide_other<T>(
     client: Option<&ClientIdentity>,
 ) -> Decided<T> {
     let named = About {
-        client: client.map(ClientIdentity::id),
+        client: client.map(|client| Cow::Borrowed(client.id())),
         ..About::default()
     };
     let rule = exchange.rule_of_identity(client);
     let violation = if grant_type == Some("authorization_code") {
-        Some(Violation::MalformedRequest("code is missing".to_owned()))
+        Some(Violation::malformed("code is missing"))
     } else {
         redeem::grant(rule, grant_type).err()
     };
-    exchange.decide(rule, subject, violation, named)
+    exchange.decide(rule, subject, violation, &named)
 }
 
 fn strips(exchange: &Exchange<'_>) -> bool {
@@ -311,10 +280,9 @@ async fn redeem(
 ) -> Response<Body> {
     let key = key(exchange, redemption);
     let judged = judge(exchange, redemption, key).await;
-    let unnamed = judged.unnamed(exchange, redemption);
-    let about = judged.about(redemption, unnamed.as_ref());
+    let about = judged.about(exchange, redemption);
     let (rule, claim) = (judged.rule, judged.claim);
-    let cleared = match exchange.decide(rule, request, judged.violation, about) {
+    let cleared = match exchange.decide(rule, request, judged.violation, &about) {
         Ok(cleared) => cleared,
         Err((_, violation)) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
@@ -374,10 +342,8 @@ async fn other_answer(
     sent: Result<Response<Body>, UpstreamError>,
 ) -> Response<Body> {
     match sent {
-        Ok(response) if !response.status().is_redirection() => {
-            bind::deliver(exchange, asked, response).await
-        }
-        sent => answer(exchange, rule, sent),
+        Ok(response) if response.status().is_redirection() => answer(exchange, rule, Ok(response)),
+        sent => bind::deliver(exchange, asked, sent).await,
     }
 }
 
@@ -391,7 +357,7 @@ fn answer(
     match sent {
         Ok(response) if response.status().is_redirection() => {
             let violation = Violation::UnboundCodeInResponse("a redirect of a token request");
-            match exchange.decide(rule, response, Some(violation), About::default()) {
+            match exchange.decide(rule, response, Some(violation), &About::default()) {
                 Ok(cleared) => bind::pass_through(exchange, cleared.into_inner()),
                 Err(_) => reply::token_unavailable(
                     StatusCode::BAD_GATEWAY,

@@ -7,6 +7,7 @@ use crate::telemetry::{Event, RequestId, Telemetry};
 
 use super::reply;
 use crate::http::body::Body;
+use crate::http::headers::set;
 use crate::route::Misdirection;
 
 impl Misdirection {
@@ -32,9 +33,7 @@ impl Misdirection {
     pub(super) fn answer(self) -> Response<Body> {
         let mut response = reply::bad_request(self.status, self.reason);
         // The body is not read, so the connection cannot be used again.
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        set(response.headers_mut(), header::CONNECTION, "close");
         response
     }
 }

@@ -23,7 +23,11 @@ pub(crate) struct Body {
     rest: Rest,
     /// Records the progress of a request body, for the upstream connection.
     upload: Option<Arc<Upload>>,
-    taken: Taken,
+    /// The place in flight of a request body, until it is dropped.
+    upload_place: Option<UploadPlace>,
+    /// The place of an answer. It stays occupied until the body is written to the client.
+    #[expect(dead_code, reason = "only dropped, never read")]
+    place: Option<Place>,
 }
 
 /// The part of a body after the bytes that are ready.
@@ -42,24 +46,12 @@ enum Rest {
         body: Download<Box<Body>>,
         patience: Patience,
     },
-    /// [`Body::peek`] found an error. The next reader gets it; the state then becomes `Nothing`.
+    /// [`Body::peek`] found an error. The next reader gets it.
     Broken {
-        error: Error,
+        error: Option<Error>,
         /// The size hint of the missing rest.
         hint: SizeHint,
     },
-}
-
-/// The place in flight that the body occupies until it is dropped.
-#[derive(Debug, Default)]
-#[expect(dead_code, reason = "only dropped, never read")]
-enum Taken {
-    #[default]
-    None,
-    /// The place of a request body.
-    Upload(UploadPlace),
-    /// The place of an answer. It stays occupied until the body is written to the client.
-    Answer(Place),
 }
 
 impl Rest {
@@ -87,13 +79,8 @@ impl Rest {
                 }
                 polled.map_err(Error::from)
             }
-            Self::Broken { .. } => {
-                // A body that broke off must never look complete.
-                let Self::Broken { error, .. } = std::mem::take(self) else {
-                    return Poll::Ready(None);
-                };
-                Poll::Ready(Some(Err(error)))
-            }
+            // A body that broke off must never look complete.
+            Self::Broken { error, .. } => Poll::Ready(error.take().map(Err)),
         }
     }
 
@@ -198,7 +185,7 @@ impl Body {
 
     /// Occupies the place until the body is dropped.
     pub(crate) fn keep(&mut self, place: UploadPlace) {
-        self.taken = Taken::Upload(place);
+        self.upload_place = Some(place);
     }
 
     /// A response body from an upstream. `patience`: the longest time between two frames.
@@ -215,7 +202,7 @@ impl Body {
                     timer: None,
                 },
             },
-            taken: Taken::Answer(place),
+            place: Some(place),
             ..Self::default()
         }
     }
@@ -288,7 +275,7 @@ impl Body {
                     }
                 }
                 Some(Err(error)) => {
-                    let hint = self.rest.size_hint();
+                    let (error, hint) = (Some(error), self.rest.size_hint());
                     self.rest = Rest::Broken { error, hint };
                     return Peeked::Broken;
                 }

@@ -9,7 +9,7 @@ mod kind;
 use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use http::header::{self, HeaderName};
+use http::header::{self, AsHeaderName, HeaderName};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -76,22 +76,18 @@ pub(crate) struct Peer<'a> {
     pub scheme: &'static str,
 }
 
-/// Why the header fields of a request are refused, and with which status.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BadHeaders {
-    pub status: StatusCode,
-    pub reason: &'static str,
-}
-
 /// Servers differ in which one they use.
 const TWICE: &str = "a header field that may occur once occurs twice";
 /// `Connection` names a field that the gate needs: see [`must_stay`].
 const NOMINATION: &str = "Connection names a header field that must not be dropped";
 const TRANSFER_ENCODING: &str = "this Transfer-Encoding is not supported";
 
-/// Refuses header fields that servers may read differently, or that the gate does not support.
-pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
-    let refuse = |status, reason| Err(BadHeaders { status, reason });
+/// Refuses header fields that servers may read differently, or that the gate does not support: with this status, for this reason.
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    let refuse = |reason| Err((StatusCode::BAD_REQUEST, reason));
+    let is_other = |name: HeaderName, known: &[u8]| {
+        value(headers, name).is_some_and(|value| !value.eq_ignore_ascii_case(known))
+    };
     // A quick test: nearly all requests have no repeated fields.
     if headers.len() > headers.keys_len() {
         for name in [
@@ -101,27 +97,19 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), BadHeaders> {
             header::TRANSFER_ENCODING,
         ] {
             if headers.get_all(name).iter().nth(1).is_some() {
-                return refuse(StatusCode::BAD_REQUEST, TWICE);
+                return refuse(TWICE);
             }
         }
     }
-    if headers
-        .get(header::TRANSFER_ENCODING)
-        .is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
-        return refuse(StatusCode::BAD_REQUEST, TRANSFER_ENCODING);
+    if is_other(header::TRANSFER_ENCODING, b"chunked") {
+        return refuse(TRANSFER_ENCODING);
     }
-    if headers
-        .get(header::EXPECT)
-        .is_some_and(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        return refuse(
-            StatusCode::EXPECTATION_FAILED,
-            "this expectation cannot be met",
-        );
+    if is_other(header::EXPECT, b"100-continue") {
+        let status = StatusCode::EXPECTATION_FAILED;
+        return Err((status, "this expectation cannot be met"));
     }
     if nominated(headers).any(|name| must_stay(&name)) {
-        return refuse(StatusCode::BAD_REQUEST, NOMINATION);
+        return refuse(NOMINATION);
     }
     Ok(())
 }
@@ -184,11 +172,7 @@ pub(crate) fn towards_upstream(headers: &mut HeaderMap, peer: Peer<'_>) {
         put(headers, X_FORWARDED_HOST, host);
     }
     if !believed(headers, X_FORWARDED_PROTO) {
-        put(
-            headers,
-            X_FORWARDED_PROTO,
-            Some(HeaderValue::from_static(scheme)),
-        );
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
 }
 
@@ -266,12 +250,14 @@ pub(crate) fn forget_body(headers: &mut HeaderMap) {
     }
 }
 
+/// The value of a field; of the first one if there are several.
+pub(crate) fn value(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&[u8]> {
+    headers.get(name).map(HeaderValue::as_bytes)
+}
+
 /// Sets a field. Removes it if the value is not a valid field value.
 pub(crate) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
+    put(headers, name, HeaderValue::from_str(value).ok());
 }
 
 fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
@@ -302,6 +288,10 @@ pub(crate) fn without_cookie(headers: &mut HeaderMap, name: &str) {
     without_cookies(headers, |cookie| cookie == name);
 }
 
+fn cookies(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    field.as_bytes().split(|&byte| byte == b';')
+}
+
 /// Removes every cookie whose name is unwanted, from all Cookie fields. Some servers also split cookies at commas.
 pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str) -> bool) {
     let has_name = |cookie: &[u8]| {
@@ -310,23 +300,15 @@ pub(crate) fn without_cookies(headers: &mut HeaderMap, is_unwanted: impl Fn(&str
         name.is_some_and(|name| is_unwanted(name.trim()))
     };
     let goes = |cookie: &[u8]| cookie.split(|&byte| byte == b',').any(has_name);
-    let cookies = |value: &HeaderValue| -> Vec<Vec<u8>> {
-        let cookies = value.as_bytes().split(|&byte| byte == b';');
-        cookies.map(|cookie| cookie.trim_ascii().to_vec()).collect()
-    };
-    let all = headers.get_all(header::COOKIE).iter();
-    let mut all = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
-    if !all.any(&goes) {
+    let fields = headers.get_all(header::COOKIE);
+    if !fields.iter().flat_map(cookies).any(goes) {
         return;
     }
-    let fields: Vec<_> = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(cookies)
-        .collect();
+    let fields: Vec<HeaderValue> = fields.iter().cloned().collect();
     headers.remove(header::COOKIE);
-    for field in fields {
-        let kept: Vec<_> = field.into_iter().filter(|cookie| !goes(cookie)).collect();
+    for field in &fields {
+        let cookies = cookies(field).map(<[u8]>::trim_ascii);
+        let kept: Vec<_> = cookies.filter(|cookie| !goes(cookie)).collect();
         let value = HeaderValue::from_bytes(&kept.join(&b"; "[..]));
         if let (false, Ok(value)) = (kept.is_empty(), value) {
             headers.append(header::COOKIE, value);
@@ -488,7 +470,7 @@ mod tests {
                 }
                 map
             };
-            let checked = check(&headers).map_err(|refused| refused.reason);
+            let checked = check(&headers).map_err(|(_, reason)| reason);
             assert_eq!(checked, expected, "{list:?}");
         }
     }

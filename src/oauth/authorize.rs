@@ -62,23 +62,6 @@ pub struct AuthorizationRequest<'a> {
     pub request_uri: Option<&'a str>,
 }
 
-/// Why parameters are not one unambiguous authorization request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Ambiguous {
-    /// A parameter occurs twice, with equal values or not (RFC 6749 section 3.1).
-    #[error(transparent)]
-    Duplicate(#[from] Duplicate),
-    /// A name that some servers read as a protected parameter.
-    #[error("the parameter {0:?} is read as a different one by some servers")]
-    Folded(String),
-    /// Some servers trim the value, which then identifies another client.
-    #[error("the client_id begins or ends with white space")]
-    PaddedClient,
-    /// The parameters of the request are partly in the query and partly in the body.
-    #[error("parameters of the request are in the query and in the body")]
-    Split,
-}
-
 impl<'a> AuthorizationRequest<'a> {
     /// Parses the request from the one part (query or body) that holds it.
     pub fn parse(params: &'a Params<'_>) -> Result<Self, Duplicate> {

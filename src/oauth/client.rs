@@ -2,16 +2,15 @@
 //! 7523).
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::params::{Duplicate, Params, decode, pairs_loosely};
+use super::params::{Duplicate, Params, decode, pairs_loosely, text_of};
 use super::{Digest, json};
 
 /// A client identifier: public, printable, unique at its server.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId {
     id: String,
     digest: Digest,
@@ -41,12 +40,6 @@ impl From<String> for ClientId {
     }
 }
 
-impl fmt::Debug for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientId({})", self.id)
-    }
-}
-
 /// The client that a token request names. RFC 6749 section 2.3.1 requires the Basic user name to be form-encoded, but
 /// many servers do not decode it; so both readings are kept, and either may match.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +50,7 @@ pub struct ClientIdentity {
 
 /// Why the client of a token request cannot be determined. A request must name its client unambiguously, because
 /// servers choose differently between several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientProblem {
     #[error("two places name different clients")]
     Disagreement,
@@ -71,13 +64,7 @@ pub enum ClientProblem {
     #[error("the client assertion is malformed")]
     Assertion,
     #[error("a client parameter occurs more than once")]
-    Duplicate,
-}
-
-impl From<Duplicate> for ClientProblem {
-    fn from(_: Duplicate) -> Self {
-        Self::Duplicate
-    }
+    Duplicate(#[from] Duplicate),
 }
 
 impl ClientIdentity {
@@ -195,7 +182,7 @@ fn basic_credentials(authorization: &[u8]) -> Option<Result<ClientIdentity, Clie
         .get(SCHEME.len()..)
         .and_then(|rest| rest.strip_prefix(b" "))
         .filter(|_| at == 0);
-    let identity = credentials.and_then(|encoded| basic_identity(encoded.trim_ascii()));
+    let identity = credentials.and_then(basic_identity);
     Some(identity.ok_or(ClientProblem::Basic))
 }
 
@@ -210,17 +197,23 @@ pub(crate) fn is_token_of_another_scheme(authorization: &[u8]) -> bool {
         && token.is_some_and(|token| !token.is_empty() && token.iter().all(is_token))
 }
 
-fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
-    let decoded = STANDARD.decode(encoded).ok()?;
+/// The user name of Basic credentials: the bytes before the colon.
+pub(crate) fn basic_user(encoded: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
     let colon = decoded.iter().position(|&byte| byte == b':')?;
-    let user = decoded.get(..colon)?;
-    let undecoded = std::str::from_utf8(user).ok()?;
-    let id = match decode(user) {
+    decoded.truncate(colon);
+    Some(decoded)
+}
+
+fn basic_identity(encoded: &[u8]) -> Option<ClientIdentity> {
+    let user = basic_user(encoded)?;
+    let undecoded = std::str::from_utf8(&user).ok()?;
+    let id = match decode(&user) {
         Ok(Cow::Borrowed(same)) => {
             return Some(ClientIdentity::named(ClientId::new(same)));
         }
         Ok(Cow::Owned(id)) => id,
-        Err(_) => loosely_decoded(user),
+        Err(_) => loosely_decoded(&user),
     };
     Some(ClientIdentity {
         id: ClientId::from(id),
@@ -266,9 +259,8 @@ fn loosely_decoded(user: &[u8]) -> String {
             _ => out.push(byte),
         }
     }
-    // Each byte becomes one character if the result is not UTF-8. No client has that name, so any mapping will do.
-    String::from_utf8(out)
-        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect())
+    // No client has a name that is not UTF-8, so any mapping will do.
+    text_of(out)
 }
 
 #[cfg(test)]
@@ -343,7 +335,7 @@ mod tests {
             (
                 None,
                 "client_id=a&client_id=a".to_owned(),
-                ClientProblem::Duplicate,
+                ClientProblem::Duplicate(Duplicate("client_id".to_owned())),
             ),
         ] {
             assert_eq!(read(basic, &body), Err(problem), "{basic:?} {body}");
@@ -406,7 +398,7 @@ mod tests {
             (
                 None,
                 "client_id=a&client_id=b".to_owned(),
-                Err(ClientProblem::Duplicate),
+                Err(ClientProblem::Duplicate(Duplicate("client_id".to_owned()))),
             ),
         ] {
             let expected = expected.map(|ids| ids.into_iter().map(str::to_owned).collect());

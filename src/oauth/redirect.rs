@@ -3,7 +3,6 @@
 mod origin;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use memchr::memchr2;
 use url::Url;
@@ -14,7 +13,7 @@ use super::params::set::{ByteSet, UNRESERVED};
 pub(crate) use origin::{named_loosely, origin};
 
 /// A `redirect_uri` exactly as a client sent it. RFC 6749 section 4.1.3 compares it byte for byte.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedirectUri(String);
 
 impl RedirectUri {
@@ -33,12 +32,6 @@ impl RedirectUri {
             exact: exact_digest(&self.0),
             target: target_digest(&self.0),
         }
-    }
-}
-
-impl fmt::Debug for RedirectUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RedirectUri({})", self.0)
     }
 }
 
@@ -116,11 +109,7 @@ fn in_one_spelling(url: &str) -> Cow<'_, str> {
         rest = behind;
         let escaped = match behind {
             [high, low, behind @ ..] if byte == b'%' => {
-                let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                let value = digit(high)
-                    .zip(digit(low))
-                    .map(|(high, low)| high * 16 + low);
-                value.and_then(|value| Some((u8::try_from(value).ok()?, behind)))
+                super::params::hex(*high, *low).map(|byte| (byte, behind))
             }
             _ => None,
         };
@@ -208,7 +197,7 @@ impl<'u> Loopback<'u> {
 
 /// A redirect URI that is known to belong to its client. Error redirects accept no other type; otherwise the gate would
 /// be an open redirector (RFC 6749 section 4.1.2.1).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RegisteredRedirectUri(String);
 
 impl RegisteredRedirectUri {
@@ -227,12 +216,6 @@ impl RegisteredRedirectUri {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for RegisteredRedirectUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RegisteredRedirectUri({})", self.0)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The token request (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
 
-use super::AuthorizationCode;
-use super::client::{ClientIdentity, ClientProblem};
-use super::params::{Duplicate, Params, fold};
+use super::client::ClientIdentity;
+use super::params::{Params, fold};
+use super::{Ambiguous, AuthorizationCode};
 
 /// Parameters that determine the meaning of a token request.
 pub const PROTECTED: [&str; 9] = [
@@ -62,26 +62,10 @@ impl std::fmt::Debug for UncheckedVerifier<'_> {
     }
 }
 
-/// Why a body is not one unambiguous token request. Each is answered with `invalid_request`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenProblem {
-    #[error(transparent)]
-    Duplicate(#[from] Duplicate),
-    /// A name that some servers read as a protected parameter.
-    #[error("the parameter {0:?} is read as a different one by some servers")]
-    Folded(String),
-    /// An unescaped `;`, or an unescaped `]=` in a value. Some servers read it as a boundary; form encoders never write
-    /// one.
-    #[error("an unescaped ; or ]= is read as a parameter boundary by some servers")]
-    Separator,
-    /// Some servers trim the value, which then identifies another client.
-    #[error("the client_id begins or ends with white space")]
-    PaddedClient,
-    /// The body looks like JSON or XML: some servers go by the content, not by its media type.
-    #[error("expected a form-encoded body, but it looks like JSON or XML")]
-    Document,
-    #[error(transparent)]
-    Client(#[from] ClientProblem),
+/// Whether a `code` is a one-time password rather than an authorization code.
+pub(crate) fn is_one_time_password(code: &[u8]) -> bool {
+    const DIGITS: usize = 10;
+    code.len() <= DIGITS && code.iter().all(u8::is_ascii_digit)
 }
 
 impl Redemption<'_> {
@@ -90,10 +74,8 @@ impl Redemption<'_> {
     /// `authorization_code` nor one with which servers are known to redeem codes. The caller must check that the code
     /// is not one that was issued.
     pub fn may_be_one_time_password(&self) -> bool {
-        const DIGITS: usize = 10;
         const REDEEM: [&str; 3] = ["authorizationcode", "authcode", "openid"];
-        let code = self.code.expose();
-        let is_short = code.len() <= DIGITS && code.bytes().all(|byte| byte.is_ascii_digit());
+        let is_short = is_one_time_password(self.code.expose().as_bytes());
         let grant = fold(self.grant_type.unwrap_or_default());
         let is_other = !grant.is_empty() && !REDEEM.iter().any(|known| grant.contains(known));
         is_short && is_other && self.code_verifier.is_none() && self.redirect_uri.is_none()
@@ -102,28 +84,25 @@ impl Redemption<'_> {
 
 impl<'a> TokenRequest<'a> {
     /// Parses the body. `authorization` is the value of the `Authorization` header.
-    pub fn parse(
-        params: &'a Params<'_>,
-        authorization: Option<&[u8]>,
-    ) -> Result<Self, TokenProblem> {
+    pub fn parse(params: &'a Params<'_>, authorization: Option<&[u8]>) -> Result<Self, Ambiguous> {
         if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
             return Err(duplicate.into());
         }
         if let Some(name) = params.folded_collision(&PROTECTED) {
-            return Err(TokenProblem::Folded(name));
+            return Err(Ambiguous::Folded(name));
         }
         if params.is_cut_elsewhere() {
-            return Err(TokenProblem::Separator);
+            return Err(Ambiguous::Separator);
         }
         if params.is_padded("client_id") {
-            return Err(TokenProblem::PaddedClient);
+            return Err(Ambiguous::PaddedClient);
         }
         let first = params
             .iter()
             .next()
             .map(|pair| pair.raw().trim_ascii_start());
         if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
-            return Err(TokenProblem::Document);
+            return Err(Ambiguous::Document);
         }
         let grant_type = params.one("grant_type")?;
         let Some(code) = params.one("code")?.and_then(AuthorizationCode::new) else {
@@ -145,7 +124,7 @@ impl<'a> TokenRequest<'a> {
 mod tests {
     use super::*;
 
-    fn kind(body: &str) -> Result<&'static str, TokenProblem> {
+    fn kind(body: &str) -> Result<&'static str, Ambiguous> {
         let params = Params::parse(body.as_bytes(), 64).unwrap();
         Ok(match TokenRequest::parse(&params, None)? {
             TokenRequest::Redemption(_) => "redemption",

@@ -10,6 +10,7 @@
 //! 6. Challenge and method are valid, in all four combinations of absence (RFC 7636 sections 4.3 and 4.4.1). A response type
 //!    without a code needs no challenge, but a challenge that is sent must be valid.
 
+use crate::flow::submission::Doubt;
 use crate::oauth::pkce::Useless;
 use crate::oauth::redirect;
 use crate::oauth::{
@@ -37,7 +38,7 @@ pub(crate) fn judge(
     }
     if request.redirect_uri.is_some_and(redirect::brings_code) {
         let text = "redirect_uri contains a code parameter";
-        return Err(Violation::MalformedRequest(text.to_owned()));
+        return Err(Violation::malformed(text));
     }
     let Some(response_type) = request.response_type else {
         return Err(Violation::MissingResponseType);
@@ -98,18 +99,13 @@ pub(super) fn method_allowed(rule: &Rule, method: CodeChallengeMethod) -> bool {
     }
 }
 
-/// The violation of a request that cannot be parsed unambiguously.
-pub(crate) fn unreadable(doubt: &crate::flow::submission::Doubt) -> Violation {
-    use crate::flow::submission::Doubt;
-    use crate::oauth::authorize::Ambiguous;
-    match doubt {
-        Doubt::Ambiguous(Ambiguous::Duplicate(duplicate)) => {
-            Violation::DuplicateParameter(duplicate.0.clone())
+impl From<Doubt> for Violation {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Ambiguous(why) => why.into(),
+            Doubt::Malformed(why) => why.into(),
+            Doubt::SeveralHandles => Self::malformed(&doubt.to_string()),
         }
-        Doubt::Ambiguous(Ambiguous::Folded(name)) => Violation::LookalikeParameter(name.clone()),
-        Doubt::Malformed(_)
-        | Doubt::Ambiguous(Ambiguous::PaddedClient | Ambiguous::Split)
-        | Doubt::SeveralHandles => Violation::MalformedRequest(doubt.to_string()),
     }
 }
 

@@ -15,27 +15,14 @@ use crate::oauth::{CodeChallenge, CodeVerifier, ErrorCode, Redemption};
 use super::{Decision, Mode, Rule, Violation, apply};
 
 /// The state of the code in the store.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) enum Found<'a> {
     /// It may be redeemed.
     Live(&'a BoundCode),
-    /// It cannot be redeemed.
-    Gone(Gone),
+    /// It cannot be redeemed, for this reason.
+    Gone(Violation),
     /// It was issued, but its sign-in is uncertain. Only the request itself can be judged.
     Uncertain,
-}
-
-/// Why a code cannot be redeemed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// Redeemed, or being redeemed.
-    Replayed,
-    /// Burnt by wrong verifiers, or released too often.
-    Burnt,
-    /// Expired.
-    Expired,
-    /// Not issued by the gate, or forgotten.
-    Unknown,
 }
 
 /// Judges a redemption by the rule of its client.
@@ -49,7 +36,7 @@ pub(crate) fn judge(
     let (bound, alive) = match found {
         Found::Uncertain => return without_code(rule, redemption),
         Found::Live(bound) => (bound, Ok(())),
-        Found::Gone(gone) => (decoy.ok_or_else(|| dead(gone))?, Err(dead(gone))),
+        Found::Gone(gone) => (decoy.ok_or_else(|| gone.clone())?, Err(gone)),
     };
     // All comparisons are made, for a dead code with a decoy, so that the time of a refusal does not show which check failed.
     let client = redemption
@@ -81,15 +68,6 @@ fn without_code(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violatio
         Some(verifier) => CodeVerifier::parse(verifier.expose(), rule.verifier_max)
             .map(drop)
             .map_err(Violation::MalformedVerifier),
-    }
-}
-
-fn dead(gone: Gone) -> Violation {
-    match gone {
-        Gone::Replayed => Violation::ReplayedCode,
-        Gone::Burnt => Violation::BurntCode,
-        Gone::Expired => Violation::ExpiredCode,
-        Gone::Unknown => Violation::UnknownCode,
     }
 }
 
@@ -170,6 +148,13 @@ mod tests {
         AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
         TokenRequest,
     };
+
+    const GONE: [Violation; 4] = [
+        Violation::ReplayedCode,
+        Violation::BurntCode,
+        Violation::ExpiredCode,
+        Violation::UnknownCode,
+    ];
 
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -314,16 +299,11 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_for_a_dead_code_is_a_distinct_violation() {
-        for (gone, expected) in [
-            (Gone::Replayed, Violation::ReplayedCode),
-            (Gone::Burnt, Violation::BurntCode),
-            (Gone::Expired, Violation::ExpiredCode),
-            (Gone::Unknown, Violation::UnknownCode),
-        ] {
+    fn a_dead_code_is_refused_for_the_reason_that_the_store_gives() {
+        for gone in GONE {
             assert_eq!(
-                violation(&Rule::default(), "client_id=app", Found::Gone(gone)),
-                Some(expected)
+                violation(&Rule::default(), "client_id=app", Found::Gone(gone.clone())),
+                Some(gone)
             );
         }
     }
@@ -360,7 +340,7 @@ mod tests {
             else {
                 unreachable!()
             };
-            let gone = [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown].map(Found::Gone);
+            let gone = GONE.map(Found::Gone);
             let hints: Vec<String> = [Found::Live(&alive), Found::Live(&none)]
                 .into_iter()
                 .chain(gone)
@@ -385,9 +365,9 @@ mod tests {
             challenge_required: false,
             ..Rule::default()
         };
-        for gone in [Gone::Replayed, Gone::Burnt, Gone::Expired, Gone::Unknown] {
+        for gone in GONE {
             let told = |rule| {
-                let violation = judge(rule, &redemption, Found::Gone(gone)).err();
+                let violation = judge(rule, &redemption, Found::Gone(gone.clone())).err();
                 violation.map(|violation| told(rule, &redemption, violation))
             };
             assert_eq!(told(&free), Some(Violation::VerifierMismatch));

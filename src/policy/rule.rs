@@ -96,7 +96,6 @@ impl Rule {
     /// The rule that allows only what both allow. For a name that some server takes for another client.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
-        let both = |a: bool, b: bool| a && b;
         Self {
             mode: self.mode.max(other.mode),
             codes: if self.codes == other.codes {
@@ -105,7 +104,7 @@ impl Rule {
                 Codes::Handle
             },
             challenge_required: self.challenge_required || other.challenge_required,
-            plain_allowed: both(self.plain_allowed, other.plain_allowed),
+            plain_allowed: self.plain_allowed && other.plain_allowed,
             assume_method: self
                 .assume_method
                 .filter(|method| other.assume_method == Some(*method)),

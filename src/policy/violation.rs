@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::oauth::params::{Duplicate, Malformed};
 use crate::oauth::pkce::{MalformedChallenge, MalformedVerifier, Useless};
-use crate::oauth::{ErrorCode, authorize, token};
+use crate::oauth::{Ambiguous, ErrorCode, authorize, token};
 
 /// Why a request is refused or reported. The labels are stable: metrics, logs, `review` and clients' developers rely on them.
 /// The text is for the client's developer: what is wrong, and what to do.
@@ -171,7 +172,33 @@ impl From<Useless> for Violation {
     }
 }
 
+/// Only the text of the first two contains a part of the request.
+impl From<Ambiguous> for Violation {
+    fn from(why: Ambiguous) -> Self {
+        match why {
+            Ambiguous::Duplicate(Duplicate(name)) => Self::DuplicateParameter(name),
+            Ambiguous::Folded(name) => Self::LookalikeParameter(name),
+            Ambiguous::PaddedClient
+            | Ambiguous::Split
+            | Ambiguous::Separator
+            | Ambiguous::Document
+            | Ambiguous::Client(_) => Self::malformed(&why.to_string()),
+        }
+    }
+}
+
+impl From<Malformed> for Violation {
+    fn from(why: Malformed) -> Self {
+        Self::malformed(&why.to_string())
+    }
+}
+
 impl Violation {
+    /// The text must not contain parts of the request.
+    pub(crate) fn malformed(why: &str) -> Self {
+        Self::MalformedRequest(why.to_owned())
+    }
+
     /// The stable snake_case label.
     pub(crate) const fn label(&self) -> &'static str {
         self.names().0

@@ -139,6 +139,14 @@ pub(crate) fn fold_segments(text: &str) -> String {
         .join("/")
 }
 
+/// Whether a path is `above`, or below it. Everything is below the empty path.
+pub(super) fn is_below(above: &str, path: &str) -> bool {
+    above.is_empty()
+        || path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Merges runs of slashes: `//a///b` becomes `/a/b`.
 pub(crate) fn merge_slashes(path: &str) -> String {
     let mut merged = String::with_capacity(path.len());

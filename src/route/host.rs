@@ -5,21 +5,21 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::HeaderValue;
 use http::uri::Authority;
 
-use super::no_route::Misrouted;
+use super::no_route::Misdirection;
 
 /// Parses a name or an address, with or without a port. Refuses userinfo, escapes, and everything that some server trims or
 /// repairs.
-pub(super) fn valid_host(host: &HeaderValue) -> Result<Authority, Misrouted> {
-    let text = host.to_str().map_err(|_| Misrouted::Host)?;
+pub(super) fn valid_host(host: &HeaderValue) -> Result<Authority, Misdirection> {
+    let text = host.to_str().map_err(|_| Misdirection::HOST)?;
     // The colons of an IPv6 address are inside brackets.
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
         _ => (text, None),
     };
     if !is_name_or_address(name) || !port.is_none_or(is_port) {
-        return Err(Misrouted::Host);
+        return Err(Misdirection::HOST);
     }
-    Authority::try_from(text).map_err(|_| Misrouted::Host)
+    Authority::try_from(text).map_err(|_| Misdirection::HOST)
 }
 
 fn is_name_or_address(name: &str) -> bool {

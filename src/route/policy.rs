@@ -1,6 +1,6 @@
 //! The policy for paths that are not endpoints.
 
-use super::fold::{Readings, fold_path, fold_segments};
+use super::fold::{Readings, fold_path, fold_segments, is_below};
 
 /// The policy for paths that are not endpoints (`[upstream.routes]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,11 +56,4 @@ fn matches(pattern: &str, path: &str) -> bool {
         None => pattern == path,
         Some(above) => is_below(above, path),
     }
-}
-
-fn is_below(above: &str, path: &str) -> bool {
-    above.is_empty()
-        || path
-            .strip_prefix(above)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -110,8 +110,8 @@ impl Crowd {
         if *taken >= places.all {
             let most = (places.all / BATCH).max(1);
             let few = places.few();
-            spare(groups.values_mut(), most, few, |_, _, spare| {
-                !spare.is_within_request()
+            spare(groups.values_mut(), most, few, |_, _, phase| {
+                !phase.is_within_request()
             });
             return Err(Full::All);
         }

@@ -1,6 +1,5 @@
 //! Ending a connection from outside: for its time limit, for its place, or for the shutdown of the gate.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::rounds::Waits;
 
 use super::settings::Settings;
-use super::watch::{Spare, Watch};
+use super::watch::{Phase, Watch};
 
 /// The verdicts on a connection. Higher ones override lower ones, and none is taken back.
 const STAY: u8 = 0;
@@ -21,6 +20,7 @@ const GIVE_WAY_AT_ONCE: u8 = 2;
 const LATE: u8 = 3;
 
 /// The control block of one connection, checked by the worker's rounds.
+#[derive(Debug)]
 pub(super) struct Session {
     pub(super) watch: Arc<Watch>,
     limits: Arc<Settings>,
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Tells the connection to close because its place is needed. `found` is the state in which it was found.
-    pub(super) fn give_way(&self, found: Spare) {
+    pub(super) fn give_way(&self, found: Phase) {
         self.decide(if found.is_within_request() {
             GIVE_WAY_AT_ONCE
         } else {
@@ -78,7 +78,7 @@ impl Session {
             && self
                 .watch
                 .spare()
-                .is_some_and(|now| verdict == GIVE_WAY_AT_ONCE || !now.spare.is_within_request())
+                .is_some_and(|now| verdict == GIVE_WAY_AT_ONCE || !now.phase.is_within_request())
     }
 
     /// Whether the connection must close after the current request.
@@ -99,11 +99,5 @@ impl Waits for Session {
             self.is_closing.store(true, Ordering::Release);
             self.task().wake_by_ref();
         }
-    }
-}
-
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Session")
     }
 }

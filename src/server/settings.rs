@@ -36,14 +36,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn shortest(&self) -> Duration {
-        let Self {
-            first_byte,
-            idle,
-            header_read,
-            body_read,
-            ..
-        } = *self;
-        first_byte.min(idle).min(header_read).min(body_read)
+        let first = self.first_byte.min(self.idle);
+        first.min(self.header_read).min(self.body_read)
     }
 
     /// Extends the time limits so that these rounds never end a wait too early.

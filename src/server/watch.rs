@@ -21,8 +21,8 @@ use crate::clock::{Clock, Timestamp};
 use super::peer::Held;
 use super::settings::Settings;
 use super::time_limits::Patience;
-use wait::{Phase, Shared, Step, Wait};
-pub(super) use wait::{Spare, Spared};
+pub(super) use wait::{Phase, Wait};
+use wait::{Shared, Step};
 
 /// The minimum rate of a request body, in bytes per second. A body that stays below it is given up after `body_read`.
 const BODY_RATE: u64 = 500;
@@ -30,7 +30,9 @@ const BODY_RATE: u64 = 500;
 /// Why the gate closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
+    /// It exceeded a time limit.
     Late,
+    /// Its place was needed, or its peer's share is used up.
     Spared,
 }
 
@@ -125,27 +127,20 @@ impl Watch {
         self.step(Step::AnswerEnded);
     }
 
-    /// How dispensable the connection is. `None`: it does not wait for the client, so it is kept.
-    pub(super) fn spare(&self) -> Option<Spared> {
+    /// What the connection waits for, if that is its client, so that it can be closed. A client that does not read its
+    /// responses is waited for in [`Phase::Answer`], the least dispensable.
+    pub(super) fn spare(&self) -> Option<Wait> {
         if let Some(since) = self.stuck.get() {
-            let spare = Spare::Unread;
-            return Some(Spared { spare, since });
+            let phase = Phase::Answer;
+            return Some(Wait { phase, since });
         }
-        let Wait { phase, since } = self.wait.get();
-        let spare = match phase {
-            Phase::Idle => Spare::Idle,
-            Phase::FirstByte => Spare::Silent,
-            Phase::Head => Spare::Head,
-            Phase::Body => Spare::Body,
-            Phase::Answer => return None,
-        };
-        Some(Spared { spare, since })
+        Some(self.wait.get()).filter(|wait| wait.phase != Phase::Answer)
     }
 
     /// Keeps `kept` until the response that has ended is written, because its bytes may be in hyper's buffers. If the
     /// request was given up, or the connection has ended, nothing will be written, and it is dropped at once.
     pub(super) fn keep_until_written(&self, kept: Arc<dyn Keep>) {
-        if !self.wait.get().phase.is_answering()
+        if !self.wait.get().phase.is_within_request()
             && let Some(all) = &mut *self.unwritten()
         {
             all.push(kept);
@@ -155,7 +150,7 @@ impl Watch {
     /// hyper's buffer is written.
     fn all_written(&self) {
         // While another request is being answered, hyper may not have the whole response yet.
-        if !self.wait.get().phase.is_answering()
+        if !self.wait.get().phase.is_within_request()
             && let Some(all) = &mut *self.unwritten()
         {
             all.clear();

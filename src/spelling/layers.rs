@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr3;
 
 use crate::examined::looked_at;
+use crate::oauth::params::hex;
 
 /// The maximum number of layers removed. A redirect URL inside a URL inside a document has three.
 pub(crate) const ROUNDS: usize = 3;
@@ -99,7 +100,7 @@ fn unescape(text: &[u8], escape: impl Fn(u8, &[u8]) -> Option<Escape>) -> Option
 fn percent(rest: &[u8]) -> Option<Escape> {
     match rest {
         [b'u' | b'U', digits @ ..] => Some((Meaning::Character(hexadecimal(digits.get(..4)?)?), 5)),
-        [high, low, ..] => Some((byte(*high, *low)?, 2)),
+        [high, low, ..] => Some((Meaning::Byte(hex(*high, *low)?), 2)),
         _ => None,
     }
 }
@@ -114,7 +115,7 @@ fn backslash(rest: &[u8]) -> Option<Escape> {
             Some((Meaning::Character(number), end + 3))
         }
         [b'u', digits @ ..] => Some((Meaning::Character(hexadecimal(digits.get(..4)?)?), 5)),
-        [b'x', high, low, ..] => Some((byte(*high, *low)?, 3)),
+        [b'x', high, low, ..] => Some((Meaning::Byte(hex(*high, *low)?), 3)),
         [b'b', ..] => control(8),
         [b'f', ..] => control(12),
         [b'n', ..] => control(b'\n'),
@@ -180,12 +181,6 @@ fn named(rest: &[u8]) -> Option<Escape> {
         let is_one = ends > 0 || index < BARE;
         is_one.then_some((Meaning::Byte(*byte), name.len() + ends))
     })
-}
-
-fn byte(high: u8, low: u8) -> Option<Meaning> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let value = digit(high)? * 16 + digit(low)?;
-    u8::try_from(value).ok().map(Meaning::Byte)
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u32> {

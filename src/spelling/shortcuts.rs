@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter, memchr2, memchr2_iter, memchr3, memchr3_iter};
 use super::words::is_word;
 use crate::examined::looked_at;
 use crate::flow::Purpose;
-use crate::oauth::params::{letters, set::ByteSet};
+use crate::oauth::params::{hex, letters, set::ByteSet};
 
 /// For `HandleKey::candidates`: whether the text may contain the handle of a sign-in, unescaped.
 pub(crate) fn may_hold_handle(text: &[u8]) -> bool {
@@ -34,9 +34,8 @@ pub(crate) fn may_hide_word(text: &[u8]) -> bool {
     let hides =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'%' | b'\\' | b'&' | b'#');
     let percent = |at: usize| {
-        let digit = |at: usize| char::from(text.get(at).copied().unwrap_or_default()).to_digit(16);
-        let escaped = digit(at + 1).zip(digit(at + 2));
-        let byte = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        let escaped = text.get(at + 1).zip(text.get(at + 2));
+        let byte = escaped.and_then(|(high, low)| hex(*high, *low));
         byte.is_some_and(hides) || matches!(text.get(at + 1), Some(b'u' | b'U'))
     };
     let backslash = |at: usize| matches!(text.get(at + 1), Some(b'u' | b'x' | b'\\' | b'#'));
@@ -118,13 +117,13 @@ pub(crate) fn may_have_form(page: &[u8]) -> bool {
     })
 }
 
-/// For `beacon::carries` and `location::is_token_response`, for tokens: whether the text contains `token`, or may hide
+/// For `detect::carries` and `location::is_token_response`, for tokens: whether the text contains `token`, or may hide
 /// it.
 pub(crate) fn may_name_token(text: &[u8]) -> bool {
     names_token(text) || may_hide_word(text)
 }
 
-/// For the search of `beacon` in one layer of a text: whether it contains `token`. Searches for its rarest letter.
+/// For the search of `detect` in one layer of a text: whether it contains `token`. Searches for its rarest letter.
 pub(crate) fn names_token(text: &[u8]) -> bool {
     looked_at(text.len());
     memchr2_iter(b'k', b'K', text).any(|at| at >= 2 && is_word(text, at - 2, b"token"))

@@ -1,6 +1,12 @@
 //! Case-insensitive search for words.
 
-use memchr::memchr2_iter;
+use memchr::{memchr, memchr2_iter};
+
+/// The text without its NUL characters, if it has any: UTF-16 has one in every ASCII letter.
+pub(crate) fn without_nul(text: &[u8]) -> Option<Vec<u8>> {
+    memchr(0, text)?;
+    Some(text.iter().copied().filter(|byte| *byte != 0).collect())
+}
 
 /// Whether the text contains the word, ignoring case.
 pub(crate) fn says(text: &[u8], word: &[u8]) -> bool {

@@ -7,15 +7,8 @@ use memchr::memchr;
 
 use crate::examined::looked_at;
 use crate::oauth::params::folds_to;
+use crate::oauth::token::is_one_time_password;
 use crate::spelling::layers::without_percent;
-
-/// The most digits of a one-time password.
-pub(crate) const ONE_TIME_PASSWORD: usize = 10;
-
-/// Whether a `code` is a one-time password rather than an authorization code.
-pub(crate) fn is_one_time_password(code: &[u8]) -> bool {
-    code.len() <= ONE_TIME_PASSWORD && code.iter().all(u8::is_ascii_digit)
-}
 
 /// Calls `take` with each name and value, still encoded.
 pub(super) fn read<'t>(text: &'t [u8], mut take: impl FnMut(&'t [u8], &'t [u8])) {

@@ -1,14 +1,13 @@
 //! The state of a scan, and its bounds.
 
 use crate::examined::looked_at;
-use crate::flow::{Candidate, Handle, HandleKey};
-use crate::oauth::client::{is_token_of_another_scheme, subject};
+use crate::flow::{Candidate, Handle, HandleKey, Purpose};
+use crate::oauth::client::{basic_user, is_token_of_another_scheme, subject};
+use crate::oauth::params::text_of;
+use crate::oauth::token::is_one_time_password;
 use crate::spelling::shortcuts::may_hide_handle;
 
-use super::form::is_one_time_password;
-use super::handles::{self, whole_handle};
 use super::names::Said;
-use super::names::text;
 use super::request::{Body, Kind, Suspicion};
 use super::{form, json, multipart, names};
 
@@ -48,7 +47,8 @@ impl Scan<'_> {
             if carries_handle {
                 let value = form::decode(value);
                 self.value(&value);
-                alone.extend(whole_handle(self.key, &value));
+                let whole = str::from_utf8(&value).ok();
+                alone.extend(whole.and_then(|value| self.key.recognise(Purpose::State, value)));
             }
         });
         // A code and a handle as separate parameters, as in an answer to a client. (A handle inside a return URL does not count:
@@ -129,7 +129,7 @@ impl Scan<'_> {
             said = said.and(Said::LONG_CODE);
         }
         if said.has(Said::CLIENT_ID) {
-            self.client(&text(value));
+            self.client(&text_of(value.to_vec()));
         }
         if said.has(Said::CLIENT_ASSERTION) {
             self.assertion(value);
@@ -187,10 +187,14 @@ impl Scan<'_> {
             }
             return;
         }
-        match names::user(credentials) {
+        let encoded = credentials
+            .get(5..)
+            .and_then(|rest| rest.strip_prefix(b" "));
+        match encoded.and_then(basic_user) {
             Some(user) => {
-                self.client(&text(&user));
-                self.client(&text(&form::decode(&user)));
+                let decoded = form::decode(&user).into_owned();
+                self.client(&text_of(user));
+                self.client(&text_of(decoded));
             }
             None => self.cannot_read("the Basic credentials cannot be read"),
         }
@@ -201,25 +205,29 @@ impl Scan<'_> {
         if !may_hide_handle(value) {
             return;
         }
-        let mut beside = Vec::new();
-        let mut handles = self.handles;
-        let key = self.key;
         crate::spelling::any_layer(value, |layer| {
             if form::carries_code(layer) {
-                beside.extend(handles::handles(key, layer, &mut handles));
+                self.sign_ins(layer, true);
             }
             false
         });
-        self.handles = handles;
-        if handles == 0 {
+        if self.handles == 0 {
             self.cannot_read("it contains too many words that look like handles");
-        }
-        for handle in beside {
-            self.sign_in(&handle, true);
         }
     }
 
-    pub(super) fn sign_in(&mut self, handle: &Handle, is_planted: bool) {
+    /// Adds the handles of sign-ins in a text. Each word that is tested costs a hash.
+    pub(super) fn sign_ins(&mut self, text: &[u8], is_planted: bool) {
+        let key = self.key;
+        for word in key.candidates(Purpose::State, text).take(self.handles) {
+            self.handles -= 1;
+            if let Some(handle) = key.recognise(Purpose::State, word) {
+                self.sign_in(&handle, is_planted);
+            }
+        }
+    }
+
+    fn sign_in(&mut self, handle: &Handle, is_planted: bool) {
         let digest = handle.digest();
         if is_planted && !self.found.planted.contains(&digest) {
             self.found.planted.push(digest);

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 
-use crate::oauth::params::{foldings, letters};
+use crate::oauth::params::{foldings, letters, text_of};
 use crate::spelling::any_layer;
 use crate::spelling::shortcuts::is_plain_name;
 
@@ -111,7 +111,7 @@ pub(crate) fn read_as_any(name: &[u8]) -> Said {
     let mut said = Said::default();
     let mut read = |name: &[u8]| {
         any_layer(name, |layer| {
-            for folded in foldings(&text(layer)) {
+            for folded in foldings(&text_of(layer.to_vec())) {
                 let known = NAMES.iter().find(|(known, _)| *known == folded);
                 said = said.and(known.map_or(Said::default(), |(_, said)| *said));
             }
@@ -179,21 +179,4 @@ fn quoted(encoded: &[u8]) -> Vec<u8> {
         })
         .collect();
     crate::spelling::layers::without_percent(&as_percent).into_owned()
-}
-
-/// The user name of Basic credentials: the bytes before the colon.
-pub(super) fn user(credentials: &[u8]) -> Option<Vec<u8>> {
-    let encoded = credentials.get(5..)?.strip_prefix(b" ")?;
-    let mut decoded = STANDARD.decode(encoded.trim_ascii()).ok()?;
-    let colon = decoded.iter().position(|&byte| byte == b':')?;
-    decoded.truncate(colon);
-    Some(decoded)
-}
-
-/// Decodes UTF-8, or Latin-1 if it is not valid UTF-8.
-pub(super) fn text(bytes: &[u8]) -> String {
-    str::from_utf8(bytes).map_or_else(
-        |_| bytes.iter().copied().map(char::from).collect(),
-        str::to_owned,
-    )
 }

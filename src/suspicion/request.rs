@@ -1,7 +1,5 @@
 //! The input and the result of a scan.
 
-use std::fmt;
-
 use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::Digest;
 
@@ -101,20 +99,5 @@ impl Suspicion {
     pub(crate) fn asks_for_token(&self) -> bool {
         let with_query = |body: Said| self.in_query.and(body).ask_for_token();
         with_query(self.in_form) || with_query(self.in_document)
-    }
-}
-
-/// Leaves out the content, which may contain codes.
-impl fmt::Debug for Request<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("body", &self.body)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Body<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({} bytes)", self.bytes().len())
     }
 }

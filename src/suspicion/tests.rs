@@ -208,7 +208,7 @@ fn unreadable_requests_are_reported() {
             body,
             ..Request::default()
         };
-        assert!(names(&request).unreadable.is_some(), "{body:?}");
+        assert!(names(&request).unreadable.is_some());
     }
     for authorization in ["Basic", "basic ?", "Basic YQ=="] {
         let request = Request {

@@ -8,11 +8,10 @@ use crate::examined::looked_at;
 use crate::flow::{Candidate, CodeLengths, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
-use crate::spelling::any_layer;
 use crate::spelling::shortcuts::has_any;
+use crate::spelling::{any_layer, without_nul};
 
 use super::gather::{MAX_CANDIDATES, Scan};
-use super::handles::handles;
 use super::request::Request;
 
 /// The shortest word that counts as a code, in bytes. A shorter code could be guessed.
@@ -30,24 +29,9 @@ static SETS: [ByteSet; 3] = [
 
 /// Adds all candidates of a request.
 pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
-    // UTF-16 has a NUL in every ASCII letter.
-    let letters = |byte: &u8| *byte != 0;
-    let without_nul: Vec<u8> = match memchr(0, request.body.bytes()) {
-        Some(_) => request
-            .body
-            .bytes()
-            .iter()
-            .copied()
-            .filter(letters)
-            .collect(),
-        None => Vec::new(),
-    };
-    let texts = [
-        request.query,
-        request.body.bytes(),
-        &without_nul,
-        request.path,
-    ];
+    let body = request.body.bytes();
+    let without_nul = without_nul(body).unwrap_or_default();
+    let texts = [request.query, body, &without_nul, request.path];
     let fields = request.cookies.iter().copied().chain(request.authorization);
     let mut words = Words {
         scan,
@@ -79,12 +63,8 @@ struct Words<'s, 'k> {
 impl Words<'_, '_> {
     /// `None`: too many words.
     fn read(&mut self, text: &[u8]) -> Option<()> {
-        let mut left = self.scan.handles;
-        for handle in handles(self.scan.key, text, &mut left) {
-            self.scan.sign_in(&handle, false);
-        }
-        self.scan.handles = left;
-        if left == 0 {
+        self.scan.sign_ins(text, false);
+        if self.scan.handles == 0 {
             return None;
         }
         for (added, around) in AROUND.iter().zip(&SETS) {

@@ -1,7 +1,7 @@
 //! One connection to the upstream, driven by the task that uses it: there is no separate task, and so nothing to wake
 //! between a request and its response.
 //!
-//! This relies on the following behaviour of hyper. For each item, `line/habits.rs` has a test with its number, which
+//! This relies on the following behaviour of hyper. For each item, `connection/habits.rs` has a test with its number, which
 //! fails if hyper changes it:
 //!
 //! 1. `try_send_request` only queues the request. Nothing is written before the connection is polled, and one poll
@@ -100,7 +100,7 @@ impl<B: Outgoing> Line<B> {
             relay,
             waker,
         } = self;
-        relay.works();
+        relay.user_is(User::Works);
         relay.awaits_response();
         let mut pieces = upload.map(Upload::pieces);
         // hyper's channel takes part in tokio's cooperative budget: without this it could return `Pending` for a ready
@@ -114,7 +114,7 @@ impl<B: Outgoing> Line<B> {
                 let polled = response
                     .as_mut()
                     .poll(&mut Context::from_waker(Waker::noop()));
-                if polled.is_pending() && relay.response_is_late() {
+                if polled.is_pending() && relay.state().response == Awaited::Late {
                     let before = std::mem::replace(&mut pieces, upload.map(Upload::pieces));
                     if pieces == before {
                         return Poll::Ready(None);
@@ -124,7 +124,7 @@ impl<B: Outgoing> Line<B> {
                 polled.map(Some)
             })
             .await;
-            relay.awaits_no_response();
+            relay.state().response = Awaited::Not;
             answer
         }
     }
@@ -137,7 +137,7 @@ impl<B: Outgoing> Line<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut ask = || Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop()));
         // hyper reads more only after the body was polled, so the body is polled first, then the connection.
-        self.relay.works();
+        self.relay.user_is(User::Works);
         match ask() {
             Poll::Pending => {
                 drive(&mut self.connection, &self.relay, &self.waker, cx);
@@ -154,7 +154,7 @@ impl<B: Outgoing> Line<B> {
 
     /// Marks the connection as unused; no task is woken for it.
     pub(super) fn rest(&self) {
-        self.relay.rest();
+        self.relay.user_is(User::Nobody);
     }
 
     /// Drives the connection in a separate task, for a request whose body is still being sent when its response has
@@ -235,19 +235,11 @@ enum Awaited {
 }
 
 impl Relay {
-    fn works(&self) {
-        self.user_is(User::Works);
-    }
-
     fn sleeps(&self, task: &Waker) {
         let is_told = matches!(&self.state().user, User::Sleeps(before) if before.will_wake(task));
         if !is_told {
             self.user_is(User::Sleeps(task.clone()));
         }
-    }
-
-    fn rest(&self) {
-        self.user_is(User::Nobody);
     }
 
     fn user_is(&self, user: User) {
@@ -260,14 +252,6 @@ impl Relay {
         self.state().response = Awaited::Since(self.clock.now());
     }
 
-    fn awaits_no_response(&self) {
-        self.state().response = Awaited::Not;
-    }
-
-    fn response_is_late(&self) -> bool {
-        self.state().response == Awaited::Late
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,9 +259,8 @@ impl Relay {
 
 impl State {
     fn wake(&self) {
-        match &self.user {
-            User::Sleeps(task) => task.wake_by_ref(),
-            User::Nobody | User::Works => {}
+        if let User::Sleeps(task) = &self.user {
+            task.wake_by_ref();
         }
     }
 }

@@ -10,8 +10,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::rounds::Rounds;
-use crate::socket::{Batch, WorkerLoop};
+use crate::socket::WorkerLoop;
 
 use super::connect::Connector;
 use super::connection::Line;
@@ -27,8 +26,7 @@ pub(crate) struct Client<B: Outgoing> {
     connector: Connector,
     connect: Duration,
     response: Duration,
-    rounds: Rounds,
-    batch: Batch,
+    own: WorkerLoop,
     tasks: TaskTracker,
     idle: Arc<Idle<B>>,
 }
@@ -76,14 +74,12 @@ impl<B: Outgoing> Client<B> {
         own: WorkerLoop,
         tasks: TaskTracker,
     ) -> Self {
-        let WorkerLoop { rounds, batch } = own;
-        let idle = Idle::new(rounds.clock().clone(), settings.idle, most_idle);
+        let idle = Idle::new(own.rounds.clock().clone(), settings.idle, most_idle);
         Self {
             connector,
             connect: settings.connect,
             response: settings.response,
-            rounds,
-            batch,
+            own,
             tasks,
             idle: Arc::new(idle),
         }
@@ -163,12 +159,12 @@ impl<B: Outgoing> Client<B> {
     }
 
     async fn open(&self) -> Result<Box<Line<B>>, UpstreamError> {
-        let socket = match timeout(self.connect, self.connector.connect(&self.batch)).await {
+        let socket = match timeout(self.connect, self.connector.connect(&self.own.batch)).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(why)) => return Err(UpstreamError::Connect(why)),
             Err(_) => return Err(UpstreamError::ConnectTimeout),
         };
-        let line = Line::new(socket, self.response, &self.rounds)
+        let line = Line::new(socket, self.response, &self.own.rounds)
             .await
             .map_err(|_| UpstreamError::Connect(NoConnection::Broken))?;
         Ok(Box::new(line))

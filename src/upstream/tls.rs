@@ -49,23 +49,20 @@ impl Tls {
             None => ClientConfig::with_platform_verifier()?,
             Some(path) => {
                 let mut roots = rustls::RootCertStore::empty();
-                let pem = files::read(path).map_err(rustls::pki_types::pem::Error::Io);
-                let pem = pem.map_err(|source| TlsError::CaFile {
+                let unreadable = |source| TlsError::CaFile {
                     path: path.clone(),
                     source,
-                })?;
+                };
+                let unusable = || TlsError::NoCertificate { path: path.clone() };
+                let pem = files::read(path).map_err(rustls::pki_types::pem::Error::Io);
+                let pem = pem.map_err(unreadable)?;
                 hash = Some(Sha256::digest(&pem).into());
                 for certificate in CertificateDer::pem_slice_iter(&pem) {
-                    let certificate = certificate.map_err(|source| TlsError::CaFile {
-                        path: path.clone(),
-                        source,
-                    })?;
-                    roots
-                        .add(certificate)
-                        .map_err(|_| TlsError::NoCertificate { path: path.clone() })?;
+                    let certificate = certificate.map_err(unreadable)?;
+                    roots.add(certificate).map_err(|_| unusable())?;
                 }
                 if roots.is_empty() {
-                    return Err(TlsError::NoCertificate { path: path.clone() });
+                    return Err(unusable());
                 }
                 ClientConfig::builder()
                     .with_root_certificates(roots)

@@ -17,11 +17,7 @@ pub trait Carrier: Send + Sync {
     /// Reads its parameters.
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Rewrites it with the client's own state, and a handle in place of the code.
-    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
-        self.rewrite_without(replacement, &[])
-    }
-    /// The same without the parameters of these names.
-    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten;
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten;
 }
 
 /// A rewritten carrier.
@@ -139,13 +135,15 @@ pub struct Replacement<'a> {
     pub state: &'a ClientState,
     /// The code and the handle that replaces it. `None`: the answer has no code.
     pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
+    /// The parameters with these names are left out.
+    pub without: &'a [&'a str],
 }
 
 impl<'a> Replacement<'a> {
     /// The edit for a parameter of the answer.
-    pub(super) fn edit(&self, name: &str, value: &str, without: &[&str]) -> Edit<'a> {
+    pub(super) fn edit(&self, name: &str, value: &str) -> Edit<'a> {
         match (name, self.code) {
-            _ if without.contains(&name) => Edit::Drop,
+            _ if self.without.contains(&name) => Edit::Drop,
             ("state", _) if value == self.handle.expose() => match self.state {
                 ClientState::Absent => Edit::Drop,
                 ClientState::Bare => Edit::Bare,

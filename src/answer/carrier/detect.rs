@@ -74,7 +74,7 @@ pub(crate) fn carries(
         };
         mentions(credential, layer)
             && (is_named_there(credential, layer, kind, &counts)
-                || is_field(credential, layer, &counts))
+                || is_field(credential, layer, &counts, true))
     })
 }
 
@@ -309,11 +309,7 @@ fn skip(text: &[u8], is_passed: impl Fn(u8) -> bool) -> &[u8] {
 }
 
 /// Whether a form field, or another HTML element with a name and a value, has the credential.
-fn is_field(credential: Credential, text: &[u8], counts: &impl Fn(&[u8]) -> bool) -> bool {
-    is_field_of(credential, text, counts, true)
-}
-
-fn is_field_of(
+fn is_field(
     credential: Credential,
     text: &[u8],
     counts: &impl Fn(&[u8]) -> bool,
@@ -349,7 +345,7 @@ fn is_field_in(
             };
             // A page in an iframe. Iframes in that page are not searched.
             let page = tag.value("srcdoc").filter(|_| is_outermost);
-            if page.is_some_and(|page| is_field_of(credential, page.as_bytes(), counts, false)) {
+            if page.is_some_and(|page| is_field(credential, page.as_bytes(), counts, false)) {
                 return true;
             }
             let value = || {

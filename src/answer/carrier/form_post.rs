@@ -37,7 +37,8 @@ struct Field {
 #[derive(Debug, Clone)]
 struct Span {
     tag: Range<usize>,
-    value: Option<Range<usize>>,
+    /// The attribute `value`, or the end of the tag if there is none.
+    value: Range<usize>,
 }
 
 /// The parameters of a response. Other fields are ignored, except those whose name some client takes for a credential.
@@ -276,16 +277,15 @@ impl Field {
         let name = tag.value("name")?;
         let is_kept =
             OF_A_RESPONSE.contains(&name) || Credentials::of(name).any() || jarm::is_name(name);
-        let value = tag.value("value").unwrap_or_default();
+        let attribute = tag.attribute("value");
+        let (value, end) = (tag.value("value").unwrap_or_default(), tag.span.end);
         let is_long = value.len() > MAX_VALUE;
         is_kept.then(|| Self {
             name: name.to_owned(),
             value: if is_long { TOO_LONG } else { value }.to_owned(),
-            written: (!is_long).then(|| Span {
+            written: (!is_long).then_some(Span {
                 tag: tag.span.clone(),
-                value: tag
-                    .attribute("value")
-                    .map(|attribute| attribute.span.clone()),
+                value: attribute.map_or(end..end, |attribute| attribute.span.clone()),
             }),
         })
     }
@@ -304,12 +304,6 @@ impl Field {
             value: value.to_owned(),
             written: None,
         })
-    }
-}
-
-impl Span {
-    fn value(&self) -> Range<usize> {
-        self.value.clone().unwrap_or(self.tag.end..self.tag.end)
     }
 }
 
@@ -357,7 +351,7 @@ impl Carrier for FormPost<'_> {
     }
 
     /// Rewrites the fields of this form. The rest of the page stays unchanged.
-    fn rewrite_without(&self, replacement: Replacement<'_>, without: &[&str]) -> Rewritten {
+    fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
         let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
         let mut copied = 0;
@@ -365,11 +359,11 @@ impl Carrier for FormPost<'_> {
             let Some(span) = &field.written else {
                 continue;
             };
-            let (span, text) = match replacement.edit(&field.name, &field.value, without) {
+            let (span, text) = match replacement.edit(&field.name, &field.value) {
                 Edit::Keep => continue,
                 Edit::Drop => (span.tag.clone(), String::new()),
-                Edit::Bare => (span.value(), "value=\"\"".to_owned()),
-                Edit::Value(value) => (span.value(), format!("value={}", quoted(&value))),
+                Edit::Bare => (span.value.clone(), "value=\"\"".to_owned()),
+                Edit::Value(value) => (span.value.clone(), format!("value={}", quoted(&value))),
             };
             out.extend_from_slice(page.get(copied..span.start).unwrap_or_default());
             out.extend_from_slice(text.as_bytes());
@@ -407,6 +401,7 @@ mod tests {
             handle: &handle,
             state,
             code: Some((&raw(), &code)),
+            without: &[],
         };
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(

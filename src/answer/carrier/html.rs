@@ -12,6 +12,7 @@ use html5gum::{Emitter, State, Tokenizer};
 use memchr::{memchr, memchr_iter, memmem};
 
 use crate::examined::looked_at;
+use crate::oauth::params::text_of;
 use crate::spelling::layers::without_references;
 
 /// A start tag.
@@ -106,16 +107,10 @@ fn has_other_markup(page: &[u8]) -> bool {
     })
 }
 
-/// Resolves the character references of a text.
+/// Resolves the character references of a text. A value that is not UTF-8 is neither a handle nor a redirect URI, and is never
+/// written back.
 pub(super) fn resolve_references(raw: &[u8]) -> String {
     text_of(without_references(raw).into_owned())
-}
-
-/// Decodes UTF-8. Other bytes become one character each; such a value is neither a handle nor a redirect URI, and is never
-/// written back.
-fn text_of(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes)
-        .unwrap_or_else(|other| other.as_bytes().iter().copied().map(char::from).collect())
 }
 
 /// Builds tags from the events of the tokenizer.
@@ -149,52 +144,9 @@ const IN_SVG: [&str; 3] = ["foreignobject", "desc", "title"];
 const IN_MATH: [&str; 6] = ["mi", "mo", "mn", "ms", "mtext", "annotation-xml"];
 
 /// The start tags that end foreign content (HTML standard, section 13.2.6.5).
-const ENDS_FOREIGN: [&str; 44] = [
-    "b",
-    "big",
-    "blockquote",
-    "body",
-    "br",
-    "center",
-    "code",
-    "dd",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "embed",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "hr",
-    "i",
-    "img",
-    "li",
-    "listing",
-    "menu",
-    "meta",
-    "nobr",
-    "ol",
-    "p",
-    "pre",
-    "ruby",
-    "s",
-    "small",
-    "span",
-    "strong",
-    "strike",
-    "sub",
-    "sup",
-    "table",
-    "tt",
-    "u",
-    "ul",
-    "var",
-];
+const ENDS_FOREIGN: &str = "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i \
+                            img li listing menu meta nobr ol p pre ruby s small span strong strike sub sup table tt \
+                            u ul var";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -235,8 +187,8 @@ impl<'p> Reader<'p> {
 
     /// Follows a start tag into SVG, `MathML` and out again. Returns whether its element is foreign.
     fn enter(&mut self, is_self_closing: bool) -> bool {
-        let is = |known: &&&str| known.as_bytes() == self.name;
-        if self.is_foreign() && ENDS_FOREIGN.iter().any(|known| is(&known)) {
+        let is = |known: &str| known.as_bytes() == self.name;
+        if self.is_foreign() && ENDS_FOREIGN.split(' ').any(is) {
             let html = |top: &&str| !FOREIGN.contains(top);
             let end = self.foreign.iter().rposition(html);
             self.foreign.truncate(end.map_or(0, |end| end + 1));

@@ -2,11 +2,13 @@
 //!
 //! All other members stay unchanged and in their order.
 
-use crate::route::fold::merge_slashes;
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::oauth::{ResponseMode, ResponseType, endpoint_query, json};
+use crate::policy::Rule;
+use crate::route::Endpoints;
+use crate::route::fold::merge_slashes;
 
 /// The values that the document must contain.
 #[derive(Debug, Clone, Copy)]
@@ -15,18 +17,11 @@ pub(crate) struct Truth<'a> {
     pub public_origin: &'a str,
     /// The `scheme://authority` of the upstream.
     pub upstream_origin: &'a str,
-    /// The configured authorization paths. The first is advertised if the document names none of them.
-    pub authorization: &'a [String],
-    /// The configured token paths, used likewise.
-    pub token: &'a [String],
-    /// Names of query parameters that are kept in the URLs of these two ([`endpoint_query`]).
-    pub query: &'a [String],
-    /// The response types that clients without an exception may use.
-    pub response_types: &'a [ResponseType],
-    /// The response modes that clients without an exception may use.
-    pub response_modes: &'a [ResponseMode],
-    /// The allowed grants. Empty: all.
-    pub grants: &'a [String],
+    /// The configured paths. The first of each kind is advertised if the document names none of them. The parameters in
+    /// `query` are kept ([`endpoint_query`]).
+    pub endpoints: &'a Endpoints,
+    /// The rule of clients without an exception.
+    pub rule: &'a Rule,
 }
 
 /// The issuer in the document.
@@ -87,20 +82,16 @@ pub(crate) fn rewrite(document: &[u8], truth: Truth<'_>) -> Option<(Vec<u8>, Iss
 /// Removes values that the gate refuses from the lists. A list that becomes empty stays: without it the default of RFC 8414
 /// section 2 would apply, which promises more.
 fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
-    let type_passes = |name: &str| truth.response_types.contains(&ResponseType::parse(name));
+    let rule = truth.rule;
+    let type_passes = |name: &str| rule.response_types.contains(&ResponseType::parse(name));
     let mode_passes = |name: &str| {
-        ResponseMode::parse(name).is_some_and(|mode| truth.response_modes.contains(&mode))
+        ResponseMode::parse(name).is_some_and(|mode| rule.response_modes.contains(&mode))
     };
     // The implicit grant has no token request. It depends on the response types instead.
-    let implicit = truth.response_types.iter().any(ResponseType::yields_token);
-    let listed =
-        |name: &str| truth.grants.is_empty() || truth.grants.iter().any(|grant| grant == name);
-    let grant_passes = |name: &str| {
-        if name == "implicit" {
-            implicit
-        } else {
-            listed(name)
-        }
+    let implicit = rule.response_types.iter().any(ResponseType::yields_token);
+    let grant_passes = |name: &str| match name {
+        "implicit" => implicit,
+        _ => rule.grants.is_empty() || rule.grants.iter().any(|grant| grant == name),
     };
     retain(object, "response_types_supported", &type_passes);
     retain(object, "response_modes_supported", &mode_passes);
@@ -111,8 +102,11 @@ fn truthful_lists(object: &mut Map<String, Value>, truth: Truth<'_>) {
         object.insert("response_modes_supported".to_owned(), modes.collect());
     }
     // The list is added only if grants are restricted: its default has no `refresh_token`, and clients rely on what a list says.
-    if !object.contains_key("grant_types_supported") && !truth.grants.is_empty() {
-        object.insert("grant_types_supported".to_owned(), truth.grants.into());
+    if !object.contains_key("grant_types_supported") && !rule.grants.is_empty() {
+        object.insert(
+            "grant_types_supported".to_owned(),
+            rule.grants.clone().into(),
+        );
     }
 }
 
@@ -127,8 +121,8 @@ fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
         let Value::String(url) = value else { continue };
         match name.as_str() {
             "issuer" => {}
-            "authorization_endpoint" => *url = endpoint(url, truth.authorization, truth),
-            "token_endpoint" => *url = endpoint(url, truth.token, truth),
+            "authorization_endpoint" => *url = endpoint(url, &truth.endpoints.authorization, truth),
+            "token_endpoint" => *url = endpoint(url, &truth.endpoints.token, truth),
             _ => {
                 if let Some(path) = own_path(url, truth.upstream_origin) {
                     *url = format!("{}{path}", truth.public_origin);
@@ -148,7 +142,7 @@ fn endpoint(url: &str, configured: &[String], truth: Truth<'_>) -> String {
         .find(|path| Some(*path) == advertised.as_ref())
         .or(configured.first());
     let query = url.as_ref().and_then(Url::query).unwrap_or_default();
-    let query = endpoint_query::kept(query, truth.query);
+    let query = endpoint_query::kept(query, &truth.endpoints.query);
     let path = path.map_or("", String::as_str);
     format!("{}{path}{query}", truth.public_origin)
 }
@@ -207,15 +201,23 @@ mod tests {
 
     fn rewritten_where(document: &str, allowed: &Allowed) -> Option<Value> {
         let (authorization, token) = truth();
+        let endpoints = Endpoints {
+            authorization,
+            token,
+            query: allowed.query.clone(),
+            ..Endpoints::default()
+        };
+        let rule = Rule {
+            response_types: allowed.types.clone(),
+            response_modes: allowed.modes.clone(),
+            grants: allowed.grants.clone(),
+            ..Rule::default()
+        };
         let truth = Truth {
             public_origin: "https://login.example",
             upstream_origin: "http://127.0.0.1:9000",
-            authorization: &authorization,
-            token: &token,
-            query: &allowed.query,
-            response_types: &allowed.types,
-            response_modes: &allowed.modes,
-            grants: &allowed.grants,
+            endpoints: &endpoints,
+            rule: &rule,
         };
         let (bytes, _) = rewrite(document.as_bytes(), truth)?;
         json::parse(&bytes)

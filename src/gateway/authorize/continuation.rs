@@ -30,12 +30,11 @@ pub(super) async fn continuation(
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // A dead handle is never the client's own state: its checksum is right.
             let violation = Violation::ExpiredSignIn;
-            exchange.refuse(&violation, request.names().about());
+            exchange.refuse(&violation, &request.names());
             return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
         }
         Err(error) => {
-            let names = request.names();
-            return store_unavailable(exchange, error, names.about(), accept.as_ref());
+            return store_unavailable(exchange, error, &request.names(), accept.as_ref());
         }
     };
     exchange.goes_on_for(record.application.client);
@@ -60,7 +59,7 @@ pub(super) async fn continuation(
         let client = exchange.site.state.client_name(record.application.client);
         names.or_of(client, record.challenge.as_ref())
     });
-    match exchange.decide_on(rule, request, violation, names.unwrap_or_default().about()) {
+    match exchange.decide_on(rule, request, violation, &names.unwrap_or_default()) {
         Ok(cleared) => {
             let sign_in = SignIn {
                 handle,

@@ -10,7 +10,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::settings::BrowserBinding;
 use crate::oauth::Digest;
 use crate::policy::{Mode, Violation};
-use crate::store::{Held, Network, Pending, Place, StoreError};
+use crate::store::{Held, Pending, Place, StoreError};
 
 use super::parsed::Fresh;
 
@@ -18,16 +18,12 @@ use super::parsed::Fresh;
 pub(super) struct Correlated<'p> {
     pending: &'p PendingAuthorization,
     pub(super) key: Digest,
-    network: Option<Network>,
 }
 
 impl<'p> Correlated<'p> {
-    pub(super) fn of(pending: &'p PendingAuthorization, network: Option<Network>) -> Self {
-        Self {
-            pending,
-            key: correlation(pending, pending.browser),
-            network,
-        }
+    pub(super) fn of(pending: &'p PendingAuthorization) -> Self {
+        let key = correlation(pending, pending.browser);
+        Self { pending, key }
     }
 
     /// Decides about the request and stores its record. An identical request (a login that returns to the authorization path) is
@@ -39,7 +35,7 @@ impl<'p> Correlated<'p> {
         subject: T,
         violation: Option<Violation>,
     ) -> Decided<T> {
-        let (rule, about) = (fresh.rule, fresh.about());
+        let (rule, about) = (fresh.rule, &fresh.about());
         if rule.mode == Mode::Enforce && violation.is_some() {
             return exchange.decide(rule, subject, violation, about);
         }
@@ -98,16 +94,16 @@ impl<'p> Correlated<'p> {
     async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
         /// The shortest state, in bytes, that counts as unguessable: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
-        let (store, pending) = (exchange.store(), self.pending);
+        let (store, pending, network) = (exchange.store(), self.pending, exchange.network());
         let held = store
-            .hold(Place::Digest(self.key), pending, self.network)
+            .hold(Place::Digest(self.key), pending, network)
             .await?;
         let is_soft = exchange.site.settings.browser_binding == BrowserBinding::Soft;
         let state = pending.state.as_str().unwrap_or_default();
         let is_elsewhere = is_soft && pending.browser.is_some() && state.len() >= UNGUESSABLE;
         if is_elsewhere && !matches!(held, Held::Again) {
             let place = Place::Digest(correlation(pending, None));
-            store.hold(place, pending, self.network).await?;
+            store.hold(place, pending, network).await?;
         }
         Ok(held)
     }

@@ -24,8 +24,7 @@ pub(super) async fn form(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Form, (Violation, StatusCode)> {
-    let malformed =
-        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
     if request.method == Method::GET {
         return if http_body::Body::is_end_stream(&request.body) {
             Ok(Form::None)
@@ -33,11 +32,7 @@ pub(super) async fn form(
             malformed("a GET request with a body", StatusCode::BAD_REQUEST)
         };
     }
-    let media_type = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or_default().to_ascii_lowercase();
+    let media_type = request.media_type().to_ascii_lowercase();
     let limits = &exchange.snapshot.limits;
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);

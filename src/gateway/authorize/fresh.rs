@@ -6,7 +6,7 @@ use http::header::{self, HeaderValue};
 use crate::flow::submission::Part;
 use crate::flow::{Handle, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
-use crate::store::{Held, Network, Place, StoreError};
+use crate::store::{Held, Place, StoreError};
 
 use super::correlated::Correlated;
 use super::parsed::Fresh;
@@ -30,7 +30,7 @@ pub(super) async fn fresh(
 ) -> Response<Body> {
     let fresh = match Fresh::read(exchange, submission, part) {
         Ok(fresh) => fresh,
-        Err(doubt) => return doubtful(exchange, request, &doubt).await,
+        Err(doubt) => return doubtful(exchange, request, doubt).await,
     };
     let tie = if fresh.rule.may_change_requests() {
         browser::tie(exchange, &request.headers)
@@ -45,7 +45,7 @@ pub(super) async fn fresh(
     let pending = fresh.pending(&judged, tie.digest);
     // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
     let may_correlate = !fresh.rule.uses_handles() || exchange.rules().any_upstream_codes();
-    let correlated = may_correlate.then(|| Correlated::of(&pending, exchange.network()));
+    let correlated = may_correlate.then(|| Correlated::of(&pending));
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
@@ -54,7 +54,7 @@ pub(super) async fn fresh(
     let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
     let violation = judged.err();
     let decided = match &correlated {
-        None => exchange.decide(fresh.rule, request, violation, fresh.about()),
+        None => exchange.decide(fresh.rule, request, violation, &fresh.about()),
         Some(own) => own.decide(exchange, &fresh, request, violation).await,
     };
     let cleared = match decided {
@@ -92,8 +92,7 @@ async fn enter(
     } else {
         Place::Handle
     };
-    let network = exchange.network();
-    let handle = match handle(exchange, place, pending, network).await {
+    let handle = match handle(exchange, place, pending).await {
         Ok(handle) => handle,
         Err(error) => return fresh_unavailable(exchange, fresh, error, request),
     };
@@ -103,7 +102,7 @@ async fn enter(
         // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
         let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
-            return reply::entry(location, tie.set_cookie.as_deref());
+            return with_cookie(reply::redirect(location), tie.set_cookie);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
         if let Err(error) = exchange.store().pending(handle.digest()).await {
@@ -130,8 +129,8 @@ async fn handle(
     exchange: &Exchange<'_>,
     place: Place,
     pending: &PendingAuthorization,
-    network: Option<Network>,
 ) -> Result<Handle, StoreError> {
+    let network = exchange.network();
     match exchange.store().hold(place, pending, network).await? {
         Held::Handle(handle) => Ok(handle),
         // The store does not return these for a handle.

@@ -3,7 +3,7 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
-use crate::policy::{Violation, authorize};
+use crate::policy::Violation;
 
 use super::correlated::Correlated;
 use super::form::{Form, form};
@@ -19,8 +19,7 @@ pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
 ) -> Response<Body> {
-    let all_off = exchange.rules().all_off();
-    if !all_off {
+    if !exchange.rules().all_off() {
         watch(exchange, &mut request).await;
     }
     let asked = bind::Asked {
@@ -28,11 +27,8 @@ pub(in crate::gateway) async fn observe(
         at_authorization: true,
         ..bind::Asked::default()
     };
-    match exchange.send(request).await {
-        Ok(response) if all_off => bind::pass_through(exchange, response),
-        Ok(response) => bind::deliver(exchange, asked, response).await,
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = exchange.send(request).await;
+    bind::deliver(exchange, asked, sent).await
 }
 
 /// The observing half of [`observe`].
@@ -58,25 +54,25 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     let (submission, part) = match read {
         Ok((_, None)) => return,
         Ok((submission, Some(part))) => (submission, part),
-        Err(doubt) => return record(exchange, request, authorize::unreadable(&doubt)),
+        Err(doubt) => return record(exchange, request, doubt.into()),
     };
     match Fresh::read(exchange, &submission, part) {
         Ok(fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);
-            let correlated = Correlated::of(&pending, exchange.network());
+            let correlated = Correlated::of(&pending);
             let goes_on = correlated.goes_on(exchange, &request.method, &fresh).await;
             if goes_on.is_some() {
                 return;
             }
             drop(correlated.decide(exchange, &fresh, (), judged.err()).await);
         }
-        Err(doubt) => record(exchange, request, authorize::unreadable(&doubt)),
+        Err(doubt) => record(exchange, request, doubt.into()),
     }
 }
 
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // No rule of an observed upstream refuses.
     let rule = exchange.rules().default_rule();
-    exchange.record(rule, violation, request.names().about());
+    exchange.record(rule, violation, &request.names());
 }

@@ -1,8 +1,8 @@
 //! A fresh authorization request, parsed, and the record that is made from it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::clock;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{Application, PendingAuthorization, Submission};
 use crate::gateway::exchange::Exchange;
@@ -34,8 +34,7 @@ impl<'s> Fresh<'s> {
         let rule = exchange.rule_of(client.as_ref());
         // A request object may name any client.
         let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
-            let rules = exchange.rules();
-            rule.stricter(rules.strictest(clock::today()))
+            rule.stricter(exchange.strictest())
         } else {
             rule
         };
@@ -54,8 +53,8 @@ impl<'s> Fresh<'s> {
 
     pub(super) fn about(&self) -> About<'_> {
         About {
-            client: self.client.as_ref(),
-            redirect_uri: self.parsed.redirect_uri,
+            client: self.client.as_ref().map(Cow::Borrowed),
+            redirect_uri: self.parsed.redirect_uri.map(Cow::Borrowed),
             method: self.method(),
         }
     }

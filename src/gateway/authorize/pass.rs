@@ -37,8 +37,6 @@ pub(super) async fn pass_from(
         is_plain: true,
     };
     let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));
-    match exchange.forward(cleared).await {
-        Ok(response) => bind::deliver(exchange, asked, response).await,
-        Err(failed) => exchange.upstream_failed(failed),
-    }
+    let sent = exchange.forward(cleared).await;
+    bind::deliver(exchange, asked, sent).await
 }

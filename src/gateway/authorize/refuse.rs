@@ -8,6 +8,7 @@ use crate::flow::submission::Part;
 use crate::oauth::authorize::is_own_parameter;
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{RedirectUri, ResponseMode};
+use crate::pages::Refused;
 use crate::policy::Violation;
 use crate::store::StoreError;
 
@@ -22,14 +23,12 @@ use crate::http::body::Body;
 pub(super) fn store_unavailable(
     exchange: &Exchange<'_>,
     error: StoreError,
-    about: About<'_>,
+    about: &About<'_>,
     accept: Option<&HeaderValue>,
 ) -> Response<Body> {
     let violation = Violation::from(error);
     exchange.refuse(&violation, about);
-    let status = reply::unavailable_for(&violation)
-        .map_or(StatusCode::SERVICE_UNAVAILABLE, |(status, _)| status);
-    exchange.page(status, &violation, accept)
+    exchange.page(StatusCode::SERVICE_UNAVAILABLE, &violation, accept)
 }
 
 /// The same for a fresh request.
@@ -40,7 +39,7 @@ pub(super) fn fresh_unavailable(
     request: &Received,
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
-    store_unavailable(exchange, error, fresh.about(), accept)
+    store_unavailable(exchange, error, &fresh.about(), accept)
 }
 
 /// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).
@@ -51,8 +50,8 @@ pub(super) fn refuse(
     violation: &Violation,
 ) -> Response<Body> {
     let accept = request.headers.get(header::ACCEPT);
-    if let Some((status, _)) = reply::unavailable_for(violation) {
-        return exchange.page(status, violation, accept);
+    if reply::unavailable_for(violation).is_some() {
+        return exchange.page(StatusCode::SERVICE_UNAVAILABLE, violation, accept);
     }
     let mode = match fresh.parsed.response_mode {
         // `None` for a signed mode: the gate does not have the server's key.
@@ -65,13 +64,12 @@ pub(super) fn refuse(
         state.registered(client.digest(), fresh.rule, &uri)
     });
     let (Some(to), Some(mode)) = (to, mode) else {
-        let page = reply::Page {
-            status: StatusCode::BAD_REQUEST,
+        let refused = Refused {
             violation,
             id: exchange.id,
             request: redacted(fresh.submission, fresh.part),
         };
-        return reply::page(&page, accept);
+        return reply::page(StatusCode::BAD_REQUEST, &refused, accept);
     };
     let state = fresh.submission.client_state(fresh.part);
     let issuer = exchange.site.response_issuer();

@@ -9,7 +9,7 @@ use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::settings::ToUpstream;
-use crate::gateway::subject::Names;
+use crate::gateway::subject::About;
 use crate::http::body::Body;
 use crate::oauth::{CodeChallenge, Digest};
 use crate::policy::{Cleared, Violation};
@@ -52,11 +52,11 @@ pub(super) async fn rewritten(
     });
     let Ok(cleared) = cleared else {
         let client = exchange.site.state.client_name(record.application.client);
-        let names = Names::default().or_of(client, record.challenge.as_ref());
+        let names = About::default().or_of(client, record.challenge.as_ref());
         // Forwarding the original request instead would bypass the rewrite.
-        let text = "the rewritten request would be too long, or not ASCII".to_owned();
-        let violation = Violation::MalformedRequest(text);
-        exchange.refuse(&violation, names.about());
+        let text = "the rewritten request would be too long, or not ASCII";
+        let violation = Violation::malformed(text);
+        exchange.refuse(&violation, &names);
         return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
     let begun = fresh.map(|_| handle.digest());

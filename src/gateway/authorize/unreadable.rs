@@ -7,7 +7,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::{concern, reply};
 use crate::http::body::Body;
-use crate::policy::{Violation, authorize};
+use crate::policy::Violation;
 
 use super::pass::pass;
 
@@ -17,7 +17,7 @@ pub(super) fn is_method(request: &Received) -> bool {
 }
 
 pub(super) fn unknown_method() -> Violation {
-    Violation::MalformedRequest("an authorization request must be a GET or a POST".to_owned())
+    Violation::malformed("an authorization request must be a GET or a POST")
 }
 
 pub(super) async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -31,20 +31,9 @@ pub(super) async fn wrong_method(exchange: &Exchange<'_>, mut request: Received)
 pub(super) async fn doubtful(
     exchange: &Exchange<'_>,
     request: Received,
-    doubt: &Doubt,
+    doubt: Doubt,
 ) -> Response<Body> {
-    let violation = authorize::unreadable(doubt);
-    unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
-}
-
-pub(super) async fn malformed(
-    exchange: &Exchange<'_>,
-    request: Received,
-    why: &str,
-    status: StatusCode,
-) -> Response<Body> {
-    let violation = Violation::MalformedRequest(why.to_owned());
-    unreadable(exchange, request, violation, status).await
+    unreadable(exchange, request, doubt.into(), StatusCode::BAD_REQUEST).await
 }
 
 /// Refuses such a request with `status`, or forwards it in report mode.

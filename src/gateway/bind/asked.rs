@@ -3,9 +3,9 @@
 use crate::answer::carrier::Ours;
 use crate::flow::Handle;
 use crate::oauth::Digest;
-use crate::policy::{Concern, Rule, Violation};
+use crate::policy::{Rule, Violation};
 use crate::store::{Pending, StoreError};
-use crate::suspicion::{Said, Suspicion};
+use crate::suspicion::Said;
 
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Sent;
@@ -40,16 +40,6 @@ impl Asked<'_> {
         self.begun.or_else(|| handle.map(Handle::digest))
     }
 
-    /// The strictest rule of the clients that the request names. `None`: it names no client.
-    pub(super) fn named_rule<'g>(exchange: &Exchange<'g>, said: &Suspicion) -> Option<&'g Rule> {
-        let concern = Concern {
-            names: &said.clients,
-            owners: &[],
-            is_certain: true,
-        };
-        exchange.rules().named(&concern, exchange.today())
-    }
-
     /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
     /// client, on any path, the stricter rule of the two applies: the sign-in of a lax client must not be a way around the rule
     /// of another one.
@@ -63,9 +53,9 @@ impl Asked<'_> {
         let is_named = said.said.has(Said::CLIENT_ID);
         // A request object may name any client.
         let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
-            Some(rules.strictest(exchange.today()))
+            Some(exchange.strictest())
         } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
-            Self::named_rule(exchange, &said)
+            exchange.strictest_of_names(&said.clients)
         } else {
             None
         };
@@ -103,12 +93,11 @@ impl<'g> Unsafe<'g> {
     }
 
     /// The store failed, or has no room for the code. The answer may concern any client.
-    /// The store failed: the answer may concern any client.
     pub(super) fn in_doubt(exchange: &Exchange<'g>, error: StoreError) -> Self {
         Self {
             violation: error.into(),
             pending: None,
-            rule: Some(exchange.rules().strictest(exchange.today())),
+            rule: Some(exchange.strictest()),
             client: None,
         }
     }

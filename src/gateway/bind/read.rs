@@ -175,7 +175,7 @@ pub(super) fn tell_own_origin(exchange: &Exchange<'_>, page: &[u8]) {
         let upstream = &exchange.site.state.telemetry;
         exchange
             .shared
-            .telemetry()
+            .telemetry
             .tell(&Event::UpstreamOriginInBody {
                 request: exchange.id,
                 upstream,

@@ -3,7 +3,6 @@
 
 use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::clock;
 use crate::flow::{Handle, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
 use crate::oauth::{ClientId, Digest};
@@ -62,12 +61,10 @@ impl Belongs {
         match &self.whose {
             SignIn::Live(record) if self.leads == Leads::Away => rules.stricter(
                 asked.rule_of(exchange, record.application.client),
-                rules.strictest(clock::today()),
+                exchange.strictest(),
             ),
             SignIn::Live(record) => asked.rule_of(exchange, record.application.client),
-            SignIn::Dead | SignIn::Several if self.handle.is_some() => {
-                rules.strictest(clock::today())
-            }
+            SignIn::Dead | SignIn::Several if self.handle.is_some() => exchange.strictest(),
             SignIn::Dead | SignIn::Several | SignIn::None | SignIn::Uncertain => {
                 rules.default_rule()
             }

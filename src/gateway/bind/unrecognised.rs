@@ -8,18 +8,18 @@ use crate::answer::carrier::detect::{Credential, Kind, carries, is_parameter_of}
 use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
 use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
-use crate::clock;
 use crate::flow::{Candidate, Handle, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
 use crate::spelling::shortcuts::{may_name_token, may_refresh};
-use crate::spelling::{any_layer, says};
+use crate::spelling::{any_layer, says, without_nul};
 use crate::store::Pending;
 
 use super::asked::{Asked, Unsafe, pending};
 use super::read::{Extent, Page, is_document, leads, may_hold};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::Body;
+use crate::http::headers;
 
 /// The most words of one text that are tested for being handles: each test costs a hash. No real answer has so many.
 const MAX_HANDLES: usize = 64;
@@ -114,17 +114,9 @@ fn texts<'r>(
         is_redirect: *name == header::REFRESH,
         handles: handles(value.as_bytes()),
     });
-    let kind = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
+    let kind = headers::value(response.headers(), header::CONTENT_TYPE);
     let is_html = kind.is_none_or(|kind| says(kind, b"html"));
-    // UTF-16 has a NUL in every ASCII letter.
-    let page = if memchr::memchr(0, page).is_some() {
-        Cow::Owned(page.iter().copied().filter(|byte| *byte != 0).collect())
-    } else {
-        Cow::Borrowed(page)
-    };
+    let page = without_nul(page).map_or(Cow::Borrowed(page), Cow::Owned);
     let page = Text {
         kind: if is_html { Kind::Html } else { Kind::Text },
         why: "a code in a page of an unknown shape",
@@ -304,14 +296,13 @@ fn suspicious<'g>(
     sign_in: Option<&SignIn>,
     why: &'static str,
 ) -> Unsafe<'g> {
-    let rules = exchange.rules();
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
         pending: sign_in.map(|sign_in| sign_in.pending),
         // A dead handle may have belonged to any client.
         rule: Some(match sign_in {
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),
-            None => rules.strictest(clock::today()),
+            None => exchange.strictest(),
         }),
         client: sign_in.map(|sign_in| sign_in.client),
     }

@@ -34,6 +34,7 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
+    /// The requests in flight, including those whose answer is not written yet.
     pub places: InFlight,
 }
 
@@ -50,11 +51,6 @@ impl SiteState {
             issuer: Mutex::default(),
             places: InFlight::default(),
         }
-    }
-
-    /// The number of requests in flight, including answers that are not written yet.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.places.count()
     }
 
     /// Remembers the redirect URI of a new sign-in without its port, if it is at a loopback address. Records have only its

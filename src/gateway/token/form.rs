@@ -32,38 +32,29 @@ pub(super) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
-    let malformed =
-        |text: &str, status| Err((Violation::MalformedRequest(text.to_owned()), status));
+    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
     let limits = &exchange.snapshot.limits;
     let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    let media_type = request
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let charset = match form_charset(media_type.unwrap_or_default()) {
+    let charset = match form_charset(request.media_type()) {
         _ if is_encoded => Err(NoForm::MediaType),
         charset => charset,
     };
     let has_query = !has_only_configured_query(exchange, request);
     // A form is read even if it is refused: the log and the choice of the rule need its client.
-    let peeked = match charset {
-        Err(NoForm::MediaType) => None,
-        Ok(_) | Err(NoForm::Charset | NoForm::NotAscii) => {
-            Some(request.body.peek(limits.form_bytes).await)
-        }
-    };
+    if !matches!(charset, Err(NoForm::MediaType)) {
+        request.body.peek(limits.form_bytes).await;
+    }
     if has_query {
         let text = "a token request must have no query, except what is configured";
         return malformed(text, StatusCode::BAD_REQUEST);
     }
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let (charset, peeked) = match (charset, peeked) {
-        (Err(problem), _) => return unsupported(problem),
-        (Ok(_), None) => return unsupported(NoForm::MediaType),
-        (Ok(charset), Some(peeked)) => (charset, peeked),
+    let charset = match charset {
+        Ok(charset) => charset,
+        Err(problem) => return unsupported(problem),
     };
-    match peeked {
+    match request.body.peek(limits.form_bytes).await {
         Peeked::Whole(body) => match charset.agrees_on(&body, limits.form_pairs, &token::PROTECTED)
         {
             Err(problem) => unsupported(problem),

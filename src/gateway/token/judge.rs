@@ -1,13 +1,12 @@
 //! Judges a redemption and claims its code.
 
-use crate::clock;
+use std::borrow::Cow;
+
 use crate::flow::Purpose;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
-use crate::oauth::{
-    ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest, Redemption,
-};
-use crate::policy::redeem::{self, Found, Gone};
+use crate::oauth::{CodeChallenge, CodeChallengeMethod, Digest, Redemption};
+use crate::policy::redeem::{self, Found};
 use crate::policy::{Rule, Violation};
 use crate::store::{Claim, Redeemed};
 
@@ -23,28 +22,20 @@ pub(super) struct Judged<'g> {
 }
 
 impl Judged<'_> {
-    /// The client that the code was issued to, if the request names none.
-    pub(super) fn unnamed(
-        &self,
-        exchange: &Exchange<'_>,
-        redemption: &Redemption<'_>,
-    ) -> Option<ClientId> {
-        let owner = self.owner.filter(|_| redemption.client.is_none());
-        owner.and_then(|owner| exchange.site.state.client_name(owner))
-    }
-
+    /// The client is the one that the code was issued to, if the request names none.
     pub(super) fn about<'r>(
         &self,
+        exchange: &Exchange<'_>,
         redemption: &'r Redemption<'_>,
-        unnamed: Option<&'r ClientId>,
     ) -> About<'r> {
+        let client = match (&redemption.client, self.owner) {
+            (Some(named), _) => Some(Cow::Borrowed(named.id())),
+            (None, Some(owner)) => exchange.site.state.client_name(owner).map(Cow::Owned),
+            (None, None) => None,
+        };
         About {
-            client: redemption
-                .client
-                .as_ref()
-                .map(ClientIdentity::id)
-                .or(unnamed),
-            redirect_uri: redemption.redirect_uri,
+            client,
+            redirect_uri: redemption.redirect_uri.map(Cow::Borrowed),
             method: self.method,
         }
     }
@@ -60,7 +51,7 @@ pub(super) async fn judge<'g>(
 ) -> Judged<'g> {
     let rules = exchange.rules();
     let named = exchange.rule_of_identity(redemption.client.as_ref());
-    let strictest = || named.stricter(rules.strictest(clock::today()));
+    let strictest = || named.stricter(exchange.strictest());
     let of = |owner| match owner {
         Some(owner) => rules.stricter(named, exchange.rule(Some(owner))),
         // The code may belong to any client. This includes a code that the server may read differently than the gate.
@@ -101,9 +92,9 @@ pub(super) async fn judge<'g>(
             method,
             ..without_claim(rule, violation, Some(owner))
         },
-        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Gone::Replayed, Some(owner)),
-        (Ok(Redeemed::Burnt(owner)), _) => dead(Gone::Burnt, Some(owner)),
-        (Ok(Redeemed::Expired(owner)), _) => dead(Gone::Expired, Some(owner)),
+        (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Violation::ReplayedCode, Some(owner)),
+        (Ok(Redeemed::Burnt(owner)), _) => dead(Violation::BurntCode, Some(owner)),
+        (Ok(Redeemed::Expired(owner)), _) => dead(Violation::ExpiredCode, Some(owner)),
         // An observed client gets no cookie, which would have distinguished its sign-ins.
         (Ok(Redeemed::Unknown(None)), _)
             if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
@@ -111,7 +102,7 @@ pub(super) async fn judge<'g>(
             let judged = redeem::judge(named, redemption, Found::Uncertain);
             without_claim(named, judged.err(), None)
         }
-        (Ok(Redeemed::Unknown(owner)), _) => dead(Gone::Unknown, owner),
+        (Ok(Redeemed::Unknown(owner)), _) => dead(Violation::UnknownCode, owner),
         // The store failed, or answered without calling the closure. The owner of the code is unknown.
         (Ok(Redeemed::Claimed(_) | Redeemed::Mismatch(_)), None) | (Err(_), _) => {
             without_claim(strictest(), Some(Violation::StoreUnavailable), None)

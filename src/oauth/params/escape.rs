@@ -16,7 +16,7 @@ pub fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
 
 /// Like [`decode`], for a part of a larger input. `text` is the part as text, if the input is UTF-8. `is_plain`: the
 /// part contains neither `%`, `+` nor NUL.
-pub(super) fn decode_part<'a>(
+fn decode_part<'a>(
     raw: &'a [u8],
     text: Option<&'a str>,
     is_plain: bool,
@@ -30,30 +30,34 @@ pub(super) fn decode_part<'a>(
     }
 }
 
-/// Finds the next `%`, `+` or NUL in a text that is read from front to back.
-pub(super) struct Special<'a> {
-    text: &'a [u8],
+/// Decodes the names and values of an input that is read from front to back.
+pub(super) struct Decoder<'a> {
+    input: &'a [u8],
+    /// The input as text; `None` if it is not valid UTF-8.
+    text: Option<&'a str>,
+    /// The position of the next `%`, `+` or NUL.
     next: usize,
 }
 
-impl<'a> Special<'a> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
-        let mut special = Self { text, next: 0 };
-        special.find(0);
-        special
+impl<'a> Decoder<'a> {
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        // One check of the whole input instead of one for each part saves 3 % of a flow: valid UTF-8 can be split at
+        // any ASCII character.
+        let text = std::str::from_utf8(input).ok();
+        let next = special(input).unwrap_or(input.len());
+        Self { input, text, next }
     }
 
-    /// Whether `range` contains none. Ranges must be passed in ascending order.
-    pub(super) fn none_in(&mut self, range: Range<usize>) -> bool {
+    /// Decodes one part. Ranges must be passed in ascending order.
+    pub(super) fn part(&mut self, range: Range<usize>) -> Result<Cow<'a, str>, Malformed> {
         if self.next < range.start {
-            self.find(range.start);
+            let rest = self.input.get(range.start..).unwrap_or_default();
+            self.next = special(rest).map_or(self.input.len(), |at| range.start + at);
         }
-        self.next >= range.end
-    }
-
-    fn find(&mut self, from: usize) {
-        let rest = self.text.get(from..).unwrap_or_default();
-        self.next = special(rest).map_or(self.text.len(), |at| from + at);
+        let is_plain = self.next >= range.end;
+        let text = self.text.and_then(|text| text.get(range.clone()));
+        let raw = self.input.get(range).unwrap_or_default();
+        decode_part(raw, text, is_plain)
     }
 }
 
@@ -76,8 +80,7 @@ fn unescape(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
                 rest
             }
             [_, high, low, rest @ ..] => {
-                let (high, low) = hex(*high).zip(hex(*low)).ok_or(Malformed::Escape)?;
-                out.push(high << 4 | low);
+                out.push(hex(*high, *low).ok_or(Malformed::Escape)?);
                 rest
             }
             [..] => return Err(Malformed::Escape),
@@ -92,13 +95,22 @@ fn unescape(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
         .map_err(|_| Malformed::Encoding)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
+/// The byte that two hexadecimal digits stand for.
+pub(crate) fn hex(high: u8, low: u8) -> Option<u8> {
+    // Fewer instructions than `char::to_digit`.
+    let digit = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
-    }
+    };
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Decodes UTF-8. If it is not valid, each byte becomes one character (Latin-1).
+pub(crate) fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|other| other.as_bytes().iter().copied().map(char::from).collect())
 }
 
 /// Percent-encodes everything except RFC 3986's unreserved characters: valid in a query, a fragment and a form.

@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::server::peer::{Held, Peer, has_room};
 use crate::server::session::Session;
 use crate::server::settings::Settings;
-use crate::server::watch::{Spare, Spared};
+use crate::server::watch::{Phase, Wait};
 
 /// The fraction of a network's connections that is closed at once, because the search examines each connection.
 const NETWORKS_BATCH: usize = 16;
@@ -97,8 +97,8 @@ impl Places {
             return true;
         };
         let most = (own.min(self.per_peer) / NETWORKS_BATCH).max(1);
-        let found = spare(std::iter::once(group), most, 0, |its, _, spare| {
-            of.is_none_or(|of| of == its) && !spare.is_within_request()
+        let found = spare(std::iter::once(group), most, 0, |its, _, phase| {
+            of.is_none_or(|of| of == its) && !phase.is_within_request()
         });
         found > 0
     }
@@ -113,7 +113,7 @@ impl Places {
 struct Candidate {
     /// Whether its network has no more than a few connections, or it belongs to a proxy.
     is_of_few: bool,
-    spared: Spared,
+    wait: Wait,
     group: usize,
     number: u64,
 }
@@ -124,19 +124,19 @@ pub(super) fn spare<'m>(
     groups: impl Iterator<Item = &'m mut Group>,
     most: usize,
     few: usize,
-    may: impl Fn(Peer, &Session, Spare) -> bool,
+    may: impl Fn(Peer, &Session, Phase) -> bool,
 ) -> usize {
     let mut groups: Vec<_> = groups.collect();
     let mut found: Vec<Candidate> = Vec::new();
     for (at, group) in groups.iter().enumerate() {
         let has_few = group.members.len() <= few;
         for (number, (peer, session)) in &group.members {
-            if let Some(spared) = session.watch.spare()
-                && may(*peer, session, spared.spare)
+            if let Some(wait) = session.watch.spare()
+                && may(*peer, session, wait.phase)
             {
                 found.push(Candidate {
                     is_of_few: has_few || *peer == Peer::Proxy,
-                    spared,
+                    wait,
                     group: at,
                     number: *number,
                 });
@@ -150,7 +150,7 @@ pub(super) fn spare<'m>(
     for one in &found {
         let group = groups.get_mut(one.group);
         if let Some(session) = group.and_then(|group| group.leave(one.number)) {
-            session.give_way(one.spared.spare);
+            session.give_way(one.wait.phase);
         }
     }
     found.len()

@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Timestamp;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    FirstByte,
+/// Ordered: connections in an earlier phase are more dispensable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::server) enum Phase {
     Idle,
+    FirstByte,
     Head,
     Body,
     Answer,
@@ -42,8 +43,8 @@ pub(super) enum Step {
 impl Phase {
     /// All variants, ordered by number.
     const ALL: [Self; 5] = [
-        Self::FirstByte,
         Self::Idle,
+        Self::FirstByte,
         Self::Head,
         Self::Body,
         Self::Answer,
@@ -63,42 +64,17 @@ impl Phase {
         }
     }
 
-    pub(super) fn is_answering(self) -> bool {
+    /// Whether a request has begun. Such a connection is closed only if its network is above its share.
+    pub(in crate::server) fn is_within_request(self) -> bool {
         matches!(self, Self::Body | Self::Answer)
     }
 }
 
-/// The state of the reading side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) phase: Phase,
-    pub(super) since: Timestamp,
-}
-
-/// What a connection waits for; the most dispensable first.
+/// The state of the reading side, and since when. Ordered: the most dispensable first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::server) enum Spare {
-    /// The next request on a kept-alive connection.
-    Idle,
-    Silent,
-    Head,
-    Body,
-    /// The client, to read the response.
-    Unread,
-}
-
-/// How dispensable a connection is, and since when. Ordered: the most dispensable first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::server) struct Spared {
-    pub(in crate::server) spare: Spare,
+pub(in crate::server) struct Wait {
+    pub(in crate::server) phase: Phase,
     pub(in crate::server) since: Timestamp,
-}
-
-impl Spare {
-    /// Whether a request has begun. Such a connection is closed only if its network is above its share.
-    pub(in crate::server) fn is_within_request(self) -> bool {
-        matches!(self, Self::Body | Self::Unread)
-    }
 }
 
 /// A state that fits one word.
@@ -189,8 +165,8 @@ mod tests {
             (Step::Accepted, [FirstByte; 5]),
             (Step::Bytes, [Head, Head, Head, Body, Answer]),
             (Step::HeadEnded, [Answer; 5]),
-            (Step::BodyWanted, [FirstByte, Idle, Head, Body, Body]),
-            (Step::BodyCame, [FirstByte, Idle, Head, Answer, Answer]),
+            (Step::BodyWanted, [Idle, FirstByte, Head, Body, Body]),
+            (Step::BodyCame, [Idle, FirstByte, Head, Answer, Answer]),
             (Step::AnswerEnded, [Idle; 5]),
         ];
         for (step, after) in table {
