@@ -17,7 +17,6 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Shared;
-use crate::telemetry::Telemetry;
 
 use exposition::Format;
 pub(crate) use in_force::InForce;
@@ -47,29 +46,12 @@ impl Readiness {
 /// The admin listener's service.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    telemetry: Telemetry,
-    readiness: Readiness,
-    in_force: InForce,
+    pub shared: Arc<Shared>,
+    pub readiness: Readiness,
+    pub in_force: InForce,
 }
 
 impl Admin {
-    /// Registers the statistics of all sites as metrics.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        telemetry: Telemetry,
-        readiness: Readiness,
-        in_force: InForce,
-    ) -> Self {
-        telemetry
-            .metrics()
-            .register(Box::new(collect::Sites(shared)));
-        Self {
-            telemetry,
-            readiness,
-            in_force,
-        }
-    }
-
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
@@ -87,7 +69,7 @@ impl Admin {
     fn metrics(&self, asked: &HeaderMap) -> Response<String> {
         let accept = asked.get_all(header::ACCEPT).iter();
         let format = Format::asked_for(accept.filter_map(|field| field.to_str().ok()));
-        let written = self.telemetry.metrics().encode();
+        let written = self.shared.telemetry().metrics().encode();
         let Ok(text) = written.and_then(|text| format.write(text)) else {
             return plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -101,33 +83,23 @@ impl Admin {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Running {
+/// Starts the thread, which ends when `gone` is cancelled.
+pub(crate) fn spawn(
+    listener: TcpListener,
+    admin: Admin,
     gone: CancellationToken,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    pub(crate) fn stop(self) {
-        self.gone.cancel();
-        // A panic of the thread was already logged.
-        drop(self.thread.join());
-    }
-}
-
-pub(crate) fn spawn(listener: TcpListener, admin: Admin) -> io::Result<Running> {
+) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let gone = CancellationToken::new();
-    let stop = gone.clone();
+    let statistics = Box::new(collect::Sites(Arc::clone(&admin.shared)));
+    admin.shared.telemetry().metrics().register(statistics);
     let admin = Arc::new(admin);
     let serve = responder::serve(listener, move |request| {
         let response = admin.answer(&request);
         async move { response }
     });
-    let thread = thread::Builder::new()
+    thread::Builder::new()
         .name("admin".to_owned())
         .spawn(move || {
-            runtime.block_on(stop.run_until_cancelled(serve));
-        })?;
-    Ok(Running { gone, thread })
+            runtime.block_on(gone.run_until_cancelled(serve));
+        })
 }

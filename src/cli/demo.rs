@@ -92,7 +92,7 @@ fn serve(options: &Options) -> Result<ExitCode, Failed> {
         .name("gate".to_owned())
         .spawn(move || {
             // Without a drain: a demonstration stops at once.
-            let ended = gate.run(&stopped, &stopped);
+            let ended = gate.run(None, &stopped, &stopped);
             stopped.cancel();
             ended
         })?;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::clock::calendar::Doubt;
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 
@@ -194,7 +193,13 @@ pub(crate) enum Event<'a> {
         in_flight: usize,
     },
     /// The system clock shows an impossible date, which is not used for exceptions.
-    ClockInDoubt(#[serde(serialize_with = "fields::days")] Doubt),
+    ClockInDoubt {
+        /// The dates as they are written.
+        shows: String,
+        /// The date that is used instead, if any is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holds: Option<String>,
+    },
     /// A signal without a meaning here was ignored; by default it would end the process.
     SignalIgnored {
         signal: &'static str,
@@ -214,8 +219,7 @@ pub(crate) enum Event<'a> {
     },
     Draining {
         /// Maximum time for the remaining requests.
-        #[serde(rename = "limit_seconds", serialize_with = "fields::seconds")]
-        limit: Duration,
+        limit_seconds: u64,
     },
     /// All requests have ended or were cut off.
     Stopped {
@@ -254,9 +258,42 @@ impl Event<'_> {
             | Self::MalformedHead { .. }
             | Self::LogLinesLost { .. }
             | Self::FewDescriptors { .. }
-            | Self::ClockInDoubt(_)
+            | Self::ClockInDoubt { .. }
             | Self::SignalIgnored { .. } => Level::Warn,
         }
+    }
+
+    /// The name of an event that clients can cause at any rate, the upstream, and what else distinguishes similar events.
+    /// Such events are counted, and their log lines are sampled. Decisions have more labels, and are not included.
+    pub(super) fn incident(&self) -> Option<[&str; 3]> {
+        Some(match self {
+            Self::Misdirected { reason, .. } => ["misdirected", "", reason],
+            Self::UpstreamFailed {
+                upstream, fault, ..
+            } => ["upstream_failed", upstream.name(), fault],
+            Self::OtherBrowser { upstream, .. } => ["other_browser", upstream.name(), ""],
+            Self::UpstreamOriginInBody { upstream, .. } => {
+                ["upstream_origin_in_body", upstream.name(), ""]
+            }
+            Self::Overloaded { upstream, .. } => ["overloaded", upstream.name(), ""],
+            Self::Panicked => ["panicked", "", ""],
+            Self::ConnectionTimedOut { .. } => ["connection_timed_out", "", ""],
+            Self::ConnectionSpared { .. } => ["connection_spared", "", ""],
+            Self::MalformedHead { reason, .. } => ["malformed_head", "", reason],
+            Self::Library { target, .. } => ["library", "", target],
+            Self::Decision { .. }
+            | Self::Answered { .. }
+            | Self::Panic { .. }
+            | Self::LogLinesLost { .. }
+            | Self::Listening { .. }
+            | Self::FewDescriptors { .. }
+            | Self::ClockInDoubt { .. }
+            | Self::SignalIgnored { .. }
+            | Self::Reloaded { .. }
+            | Self::ReloadFailed { .. }
+            | Self::Draining { .. }
+            | Self::Stopped { .. } => return None,
+        })
     }
 
     /// What the operator should do about it.
@@ -266,7 +303,7 @@ impl Event<'_> {
                 "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell",
             );
         }
-        if let Self::ClockInDoubt(_) = self {
+        if let Self::ClockInDoubt { .. } = self {
             return Some(
                 "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies",
             );
