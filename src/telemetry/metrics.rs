@@ -150,7 +150,7 @@ impl Metrics {
             self.reloads
                 .get_or_create(&[("result", "failed".into())])
                 .inc();
-        } else if let Some([kind, ..]) = event.incident() {
+        } else if let Some([kind, ..]) = event.about().incident {
             let labels = [("kind", kind.to_owned().into())];
             self.incidents.get_or_create(&labels).inc();
         }

@@ -75,7 +75,7 @@ impl Sampler {
                 of_all,
                 client.map(|client| self.key.hash_one((of_all, client))),
             )
-        } else if let Some(labels) = event.incident() {
+        } else if let Some(labels) = event.about().incident {
             (self.key.hash_one(labels), None)
         } else {
             // Clients cannot cause it, or it is written for each request at `debug`.

@@ -55,7 +55,7 @@ impl Telemetry {
         let Some(SampledLog { log, sampler }) = &self.0.log else {
             return;
         };
-        if !log.has(event.level()) {
+        if !log.has(event.about().level) {
             return;
         }
         let line = if log.has(Level::Debug) {
