@@ -11,7 +11,6 @@ mod sites;
 mod tests;
 mod worker;
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -73,12 +72,6 @@ pub(crate) struct App {
     admin: TcpListener,
     addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
-}
-
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "App({:?})", self.addresses)
-    }
 }
 
 impl App {
