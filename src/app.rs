@@ -70,8 +70,8 @@ pub(crate) struct App {
     /// For each worker, one listener per address.
     listeners: Vec<Vec<TcpListener>>,
     admin: TcpListener,
-    addresses: Vec<SocketAddr>,
-    admin_address: SocketAddr,
+    /// Each address once, as `server` or `admin`.
+    addresses: Vec<(&'static str, SocketAddr)>,
 }
 
 impl App {
@@ -101,13 +101,13 @@ impl App {
             store: Box::new(store),
         };
         let snapshot = maker.snapshot(&config, None)?;
-        let (listeners, addresses) = listen(&config.server)?;
+        let (listeners, mut addresses) = listen(&config.server)?;
         let refused = |source| StartError::Listen {
             address: config.admin.listen,
             source,
         };
         let admin = server::bind(config.admin.listen, false).map_err(refused)?;
-        let admin_address = admin.local_addr().map_err(refused)?;
+        addresses.push(("admin", admin.local_addr().map_err(refused)?));
         let seed = SysRng.try_next_u32().map_err(StartError::Entropy)?;
         Ok(Self {
             shared: Arc::new(Shared::new(snapshot, clock, telemetry, seed)),
@@ -116,7 +116,6 @@ impl App {
             listeners,
             admin,
             addresses,
-            admin_address,
         })
     }
 
@@ -140,12 +139,7 @@ impl App {
         };
         let gone = CancellationToken::new();
         let admin = admin::spawn(self.admin, admin, gone.clone()).map_err(StartError::Thread)?;
-        for (what, address) in self
-            .addresses
-            .iter()
-            .map(|a| ("server", *a))
-            .chain([("admin", self.admin_address)])
-        {
+        for (what, address) in self.addresses {
             telemetry.tell(&Event::Listening { what, address });
         }
         let life = Lifecycle {
@@ -219,10 +213,11 @@ async fn drain(
     telemetry.tell(&Event::Stopped { cut_off });
 }
 
+/// The listeners of each worker, and all addresses with the name `server`.
+type Listening = (Vec<Vec<TcpListener>>, Vec<(&'static str, SocketAddr)>);
+
 /// Opens one listener per worker and address. For port 0, the first listener of an address determines the port.
-fn listen(
-    settings: &server::Settings,
-) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
+fn listen(settings: &server::Settings) -> Result<Listening, StartError> {
     let mut workers: Vec<Vec<TcpListener>> = Vec::new();
     let mut addresses = Vec::new();
     workers.resize_with(settings.workers.max(1), Vec::new);
@@ -241,7 +236,7 @@ fn listen(
             address = listener.local_addr().map_err(refused)?;
             worker.push(listener);
         }
-        addresses.push(address);
+        addresses.push(("server", address));
     }
     Ok((workers, addresses))
 }

@@ -115,7 +115,7 @@ token = ["/token"]
         let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()));
         let app = App::bind_with(checked.config, Telemetry::new(), Clock::system(), failing);
         let app = app.unwrap();
-        let gate = app.addresses[0];
+        let gate = app.addresses[0].1;
         let stop = CancellationToken::new();
         let both = stop.clone();
         Self {
