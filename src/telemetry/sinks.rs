@@ -28,7 +28,8 @@ struct SampledLog {
 }
 
 impl Telemetry {
-    /// Without a log.
+    /// Without a log: for the demo and for tests.
+    #[cfg(any(feature = "demo", test))]
     pub(crate) fn new() -> Self {
         Self(Arc::new(Sinks {
             metrics: Metrics::new(),
