@@ -75,7 +75,7 @@ pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<St
 }
 
 pub(super) fn redirect(status: StatusCode, to: &str) -> Answer {
-    let mut response = plain(status, "");
+    let mut response = responder::plain(status, "");
     response.headers_mut().insert(header::LOCATION, to.parse()?);
     Ok(response)
 }
