@@ -11,7 +11,6 @@ mod sites;
 mod tests;
 mod worker;
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -68,18 +67,11 @@ pub(crate) struct App {
     configs: (Config, Config),
     shared: Arc<Shared>,
     maker: Maker,
-    source: Option<Source>,
     /// For each worker, one listener per address.
     listeners: Vec<Vec<TcpListener>>,
     admin: TcpListener,
-    addresses: Vec<SocketAddr>,
-    admin_address: SocketAddr,
-}
-
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "App({:?})", self.addresses)
-    }
+    /// Each address once, as `server` or `admin`.
+    addresses: Vec<(&'static str, SocketAddr)>,
 }
 
 impl App {
@@ -109,61 +101,45 @@ impl App {
             store: Box::new(store),
         };
         let snapshot = maker.snapshot(&config, None)?;
-        let (listeners, addresses) = listen(&config.server)?;
-        let admin = open(config.admin.listen, false)?;
-        let admin_address = local(&admin, config.admin.listen)?;
+        let (listeners, mut addresses) = listen(&config.server)?;
+        let refused = |source| StartError::Listen {
+            address: config.admin.listen,
+            source,
+        };
+        let admin = server::bind(config.admin.listen, false).map_err(refused)?;
+        addresses.push(("admin", admin.local_addr().map_err(refused)?));
         let seed = SysRng.try_next_u32().map_err(StartError::Entropy)?;
         Ok(Self {
             shared: Arc::new(Shared::new(snapshot, clock, telemetry, seed)),
             maker,
             configs: (written, config),
-            source: None,
             listeners,
             admin,
             addresses,
-            admin_address,
         })
     }
 
-    /// Reloads the configuration when its file changes.
-    #[must_use]
-    pub(crate) fn reloading(self, source: Source) -> Self {
-        Self {
-            source: Some(source),
-            ..self
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
     /// Serves until `stop` is cancelled, and then until all current requests are answered or the drain time has passed.
-    /// `now` ends the drain at once.
+    /// `now` ends the drain at once. If there is a `source`, the configuration is reloaded when it changes.
     pub(crate) fn run(
         self,
+        source: Option<Source>,
         stop: &CancellationToken,
         now: &CancellationToken,
     ) -> Result<(), StartError> {
         let telemetry = self.shared.telemetry.clone();
         let readiness = Readiness::default();
         let (written, config) = self.configs;
-        let text = self.source.as_ref().map(|source| source.text.as_str());
+        let text = source.as_ref().map(|source| source.text.as_str());
         let in_force = InForce::new(&sha256(text.unwrap_or_default()), written.fixed());
-        let admin = Admin::new(
-            Arc::clone(&self.shared),
-            telemetry.clone(),
-            readiness.clone(),
-            in_force.clone(),
-        );
-        let admin = admin::spawn(self.admin, admin).map_err(StartError::Thread)?;
-        for (what, address) in self
-            .addresses
-            .iter()
-            .map(|a| ("server", *a))
-            .chain([("admin", self.admin_address)])
-        {
+        let admin = Admin {
+            shared: Arc::clone(&self.shared),
+            readiness: readiness.clone(),
+            in_force: in_force.clone(),
+        };
+        let gone = CancellationToken::new();
+        let admin = admin::spawn(self.admin, admin, gone.clone()).map_err(StartError::Thread)?;
+        for (what, address) in self.addresses {
             telemetry.tell(&Event::Listening { what, address });
         }
         let life = Lifecycle {
@@ -171,9 +147,8 @@ impl App {
             tasks: TaskTracker::new(),
             crowd: Crowd::new(Places::of(&config.server)),
         };
-        let gone = CancellationToken::new();
         let (orders, receiver) = watch::channel(Orders::of(&config));
-        let mut workers = Vec::new();
+        let mut threads = vec![admin];
         for listeners in self.listeners {
             let worker = Worker::new(
                 Arc::clone(&self.shared),
@@ -181,7 +156,7 @@ impl App {
                 life.clone(),
                 gone.clone(),
             );
-            workers.push(worker.spawn(listeners).map_err(StartError::Thread)?);
+            threads.push(worker.spawn(listeners).map_err(StartError::Thread)?);
         }
         readiness.set_ready(true);
         let mut reload = Reload {
@@ -194,21 +169,19 @@ impl App {
             overlap: None,
             refused: None,
         };
-        let source = self.source;
         runtime().map_err(StartError::Thread)?.block_on(async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = reload.watch_or_wait(source.as_ref()) => {}
+                () = reload.watch(source) => {}
             }
             let limit = reload.config.server.drain;
             drain(limit, &telemetry, &readiness, now, &life).await;
         });
         gone.cancel();
-        for worker in workers {
+        for thread in threads {
             // A worker that panicked outside of a request has nothing left to do.
-            drop(worker.join());
+            drop(thread.join());
         }
-        admin.stop();
         Ok(())
     }
 }
@@ -222,7 +195,9 @@ async fn drain(
     life: &Lifecycle,
 ) {
     readiness.set_ready(false);
-    telemetry.tell(&Event::Draining { limit });
+    telemetry.tell(&Event::Draining {
+        limit_seconds: limit.as_secs(),
+    });
     let still_accepting = limit / STILL_ACCEPTING;
     tokio::select! {
         () = sleep(still_accepting) => {}
@@ -238,10 +213,11 @@ async fn drain(
     telemetry.tell(&Event::Stopped { cut_off });
 }
 
+/// The listeners of each worker, and all addresses with the name `server`.
+type Listening = (Vec<Vec<TcpListener>>, Vec<(&'static str, SocketAddr)>);
+
 /// Opens one listener per worker and address. For port 0, the first listener of an address determines the port.
-fn listen(
-    settings: &server::Settings,
-) -> Result<(Vec<Vec<TcpListener>>, Vec<SocketAddr>), StartError> {
+fn listen(settings: &server::Settings) -> Result<Listening, StartError> {
     let mut workers: Vec<Vec<TcpListener>> = Vec::new();
     let mut addresses = Vec::new();
     workers.resize_with(settings.workers.max(1), Vec::new);
@@ -249,27 +225,18 @@ fn listen(
     for &configured in &settings.listen {
         // Workers share an address with `SO_REUSEPORT`, which would also share it with another gate. As each gate has
         // its own store, half of the sign-ins would fail.
-        server::must_be_free(configured).map_err(|source| StartError::Listen {
+        let refused = |source| StartError::Listen {
             address: configured,
             source,
-        })?;
+        };
+        server::must_be_free(configured).map_err(refused)?;
         let mut address = configured;
         for worker in &mut workers {
-            let listener = open(address, shared)?;
-            address = local(&listener, configured)?;
+            let listener = server::bind(address, shared).map_err(refused)?;
+            address = listener.local_addr().map_err(refused)?;
             worker.push(listener);
         }
-        addresses.push(address);
+        addresses.push(("server", address));
     }
     Ok((workers, addresses))
-}
-
-fn open(address: SocketAddr, shared: bool) -> Result<TcpListener, StartError> {
-    server::bind(address, shared).map_err(|source| StartError::Listen { address, source })
-}
-
-fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|source| StartError::Listen { address, source })
 }

@@ -37,14 +37,6 @@ impl Format {
         }
     }
 
-    /// Type, subtype, and the supported version.
-    const fn parts(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Prometheus => ("text", "plain", "0.0.4"),
-            Self::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
-        }
-    }
-
     /// Converts the OpenMetrics text to this format.
     pub(super) fn write(self, open_metrics: String) -> Result<String, fmt::Error> {
         match self {
@@ -88,17 +80,14 @@ impl<'a> Range<'a> {
 
     /// How specifically the range matches a format; `None`: it does not match.
     fn fits(self, format: Format) -> Option<u8> {
-        let (kind, subkind, version) = format.parts();
-        let is = |range: &str, own: &str| range.eq_ignore_ascii_case(own);
+        let own = Range::read(format.media_type())?;
+        let is_kind = self.kind.eq_ignore_ascii_case(own.kind);
+        let is_both = is_kind && self.subkind.eq_ignore_ascii_case(own.subkind);
         match (self.kind, self.subkind, self.version) {
             ("*", "*", _) => Some(0),
-            (range, "*", _) if is(range, kind) => Some(1),
-            (range, sub, None) if is(range, kind) && is(sub, subkind) => Some(2),
-            (range, sub, Some(asked))
-                if is(range, kind) && is(sub, subkind) && asked == version =>
-            {
-                Some(3)
-            }
+            (_, "*", _) if is_kind => Some(1),
+            (_, _, None) if is_both => Some(2),
+            (_, _, Some(_)) if is_both && self.version == own.version => Some(3),
             _ => None,
         }
     }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::clock;
 
@@ -10,20 +11,21 @@ use crate::clock;
 #[derive(Debug, Clone)]
 pub(crate) struct InForce(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+/// Serialized for operators as it is.
+#[derive(Debug, Serialize)]
 struct State {
     /// SHA-256 of the file, in hexadecimal.
     sha256: String,
     since: String,
     /// Keys that only a restart can change, with their current values.
-    fixed: Vec<(&'static str, String)>,
+    fixed: Map<String, Value>,
     /// Those of them that have other values in the file.
     needs_restart: Vec<&'static str>,
     /// The last reload, if it failed.
-    failed: Option<Failed>,
+    last_failure: Option<Failed>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Failed {
     at: String,
     problem: String,
@@ -35,12 +37,15 @@ impl InForce {
         sha256: &str,
         fixed: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Self {
+        let fixed = fixed.into_iter();
         Self(Arc::new(Mutex::new(State {
             sha256: sha256.to_owned(),
             since: clock::written(),
-            fixed: fixed.into_iter().collect(),
+            fixed: fixed
+                .map(|(key, value)| (key.to_owned(), value.into()))
+                .collect(),
             needs_restart: Vec::new(),
-            failed: None,
+            last_failure: None,
         })))
     }
 
@@ -50,12 +55,12 @@ impl InForce {
         sha256.clone_into(&mut state.sha256);
         state.since = clock::written();
         state.needs_restart = needs_restart.to_vec();
-        state.failed = None;
+        state.last_failure = None;
     }
 
     /// Records a failed reload.
     pub(crate) fn failed(&self, problem: &str) {
-        self.state().failed = Some(Failed {
+        self.state().last_failure = Some(Failed {
             at: clock::written(),
             problem: problem.to_owned(),
         });
@@ -63,20 +68,8 @@ impl InForce {
 
     /// All of it as a JSON document.
     pub(crate) fn document(&self) -> String {
-        let state = self.state();
-        let fixed = state.fixed.iter();
-        let fixed: Map<String, Value> = fixed
-            .map(|(key, value)| ((*key).to_owned(), Value::from(value.as_str())))
-            .collect();
-        let failed = state.failed.as_ref();
-        let document = json!({
-            "sha256": state.sha256,
-            "since": state.since,
-            "fixed": fixed,
-            "needs_restart": state.needs_restart,
-            "last_failure": failed.map(|failed| json!({ "at": failed.at, "problem": failed.problem })),
-        });
-        format!("{document:#}\n")
+        // Serialization to a string with string keys cannot fail.
+        serde_json::to_string_pretty(&*self.state()).unwrap_or_default() + "\n"
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

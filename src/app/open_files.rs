@@ -98,30 +98,30 @@ fn upstream_connections(config: &Config) -> usize {
 /// The limit on open files after [`raise`].
 pub(crate) fn available() -> usize {
     let limits = getrlimit(Resource::Nofile);
-    let most = limits.maximum.or(limits.current);
-    most.and_then(|most| usize::try_from(most).ok())
-        .unwrap_or(usize::MAX)
+    number(limits.maximum.or(limits.current))
 }
 
 /// The current limit on open files.
 pub(crate) fn usable() -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
+    number(getrlimit(Resource::Nofile).current)
+}
+
+fn number(limit: Option<u64>) -> usize {
     limit
         .and_then(|limit| usize::try_from(limit).ok())
         .unwrap_or(usize::MAX)
 }
 
-/// Raises the soft limit to the hard limit. Returns the resulting limit.
+/// Raises the soft limit to the hard limit, if possible. Returns the resulting limit.
 pub(crate) fn raise() -> usize {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limits.maximum,
         ..limits
     };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => available(),
-        Err(_) => usable(),
-    }
+    // If it fails, the current limit stays.
+    let _ = setrlimit(Resource::Nofile, raised);
+    usable()
 }
 
 #[cfg(test)]

@@ -71,16 +71,11 @@ pub(super) struct Seen {
 }
 
 impl Reload {
-    /// Waits forever if there is no file.
-    pub(super) async fn watch_or_wait(&mut self, source: Option<&Source>) {
-        match source {
-            Some(source) => self.watch(source).await,
-            None => pending().await,
-        }
-    }
-
     /// Checks the file regularly, and on request. Never returns.
-    async fn watch(&mut self, source: &Source) {
+    pub(super) async fn watch(&mut self, source: Option<Source>) {
+        let Some(source) = source else {
+            return pending().await;
+        };
         let mut known = Seen {
             text: Ok(source.text.clone()),
             others: self.others_in_force(),

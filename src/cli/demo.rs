@@ -2,45 +2,49 @@
 //!
 //! Everything runs in this process on loopback, and only in memory:
 //!
-//! - [`legacy`] is a typical authorization server without PKCE.
-//! - [`stage`] runs the real gate in front of it, with a real configuration.
-//! - [`page`] is the application and shows what happens; [`acts`] plays the application and the attacker.
-//! - [`facts`] has the shared constants; [`ledger`] records the HTTP exchanges, [`story`] selects those of a scene,
-//!   [`view`] and [`text`] show them.
+//! - [`legacy`] is a typical authorization server without PKCE. The real gate, with a real configuration ([`stage`]), runs in
+//!   front of it.
+//! - [`application`] is the OAuth client, and the page that shows what happens. Visitors use their own browser or the
+//!   automated one ([`browser`]).
+//! - [`scenes`] says what happens in each scene; [`play`] does it, and checks the outcomes.
+//! - [`ledger`] records all HTTP exchanges; [`story`] selects those of a scene, and shows them.
 
-mod acts;
-mod agent;
-mod attempt;
-mod facts;
+mod application;
+mod browser;
 mod ledger;
 mod legacy;
 mod login;
-mod page;
-mod scene;
+mod play;
+mod scenes;
 mod stage;
 mod story;
-mod text;
-mod view;
 mod wire;
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::run;
 use super::terminal::{START, complain, say};
-use agent::Agent;
+use crate::app::App;
+use crate::clock::{self, Clock};
+use crate::config;
+use crate::server;
+use crate::telemetry::Telemetry;
+use crate::telemetry::log::Log;
+use application::Application;
 use legacy::Legacy;
-use page::Page;
-use scene::Scene;
-use stage::{Opened, Stage};
-use view::StoryView;
-use wire::{Answers, Failed, failed};
+use scenes::SCENES;
+use stage::Stage;
+use wire::Failed;
+
+/// The default port of the demo page, if it is free.
+const PORT: u16 = 8088;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -54,107 +58,95 @@ pub(super) struct Options {
 
 /// Runs until SIGTERM or SIGINT, or until all scenes are played.
 pub(super) fn execute(options: &Options) -> ExitCode {
-    let played = stage::open(options.port, !options.scripted).and_then(|mut opened| {
-        let _log = opened.log.take();
-        if options.scripted {
-            scripted(opened)
-        } else {
-            interactive(opened)
-        }
-    });
-    match played {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&format!("error: {error}"));
-            ExitCode::from(START)
-        }
-    }
+    serve(options).unwrap_or_else(|error| {
+        complain(&format!("error: {error}"));
+        ExitCode::from(START)
+    })
 }
 
-/// Waits for visitors of the page. The gate's log is printed between the outcomes, as an operator would see it.
-fn interactive(opened: Opened) -> Result<ExitCode, Failed> {
+fn serve(options: &Options) -> Result<ExitCode, Failed> {
+    let page = match options.port {
+        Some(port) => listen(port)?,
+        None => listen(PORT).or_else(|_| listen(0))?,
+    };
+    let upstream = listen(0)?;
+    // The gate's public URL is part of its configuration, so its port is chosen before it starts. The port is not kept
+    // open, because the gate does not share its address.
+    let gate = origin(&listen(0)?)?;
+    let stage = Arc::new(Stage::new(origin(&page)?, gate, origin(&upstream)?));
+    let config = config::load(&stage.config(), "demo.toml", clock::today())?.config;
+    // An operator would see the gate's log between the outcomes. It ends last, so that all lines are written.
+    let (telemetry, _log) = if options.scripted {
+        (Telemetry::new(), None)
+    } else {
+        let (log, end) = Log::to_stdout(config.log);
+        (Telemetry::logging(&log), Some(end))
+    };
+    let gate = App::bind(config, telemetry, Clock::system())?;
     let stop = CancellationToken::new();
-    run::on_signal(stop.clone(), CancellationToken::new(), |_| {}).map_err(failed)?;
-    let stage = Arc::clone(&opened.stage);
-    say(&text::opening(&stage.places));
-    say(&text::invitation(&stage.places));
-    let page = Arc::new(Page::new(stage, true));
-    with_everything(opened, &page, &stop, stop.cancelled())?;
-    Ok(ExitCode::SUCCESS)
+    if !options.scripted {
+        run::on_signal(stop.clone(), CancellationToken::new(), |_| {})?;
+    }
+    let stopped = stop.clone();
+    let gate = thread::Builder::new()
+        .name("gate".to_owned())
+        .spawn(move || {
+            // Without a drain: a demonstration stops at once.
+            let ended = gate.run(None, &stopped, &stopped);
+            stopped.cancel();
+            ended
+        })?;
+    say(&format!(
+        "pkce-gate demo: three servers on this machine, for as long as this command runs\n\n  \
+         application  {:<25}  the demo page, client of the two below\n  \
+         gate         {:<25}  pkce-gate in enforce mode\n  \
+         upstream     {:<25}  a legacy authorization server without PKCE\n\n",
+        stage.application, stage.gate, stage.upstream
+    ));
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let legacy = Arc::new(Legacy::new(Arc::clone(&stage)));
+        wire::serve(upstream, move |request| Arc::clone(&legacy).answer(request));
+        let application = Arc::new(Application::new(Arc::clone(&stage), options.scripted));
+        let site = Arc::clone(&application);
+        wire::serve(page, move |request| Arc::clone(&site).answer(request));
+        if options.scripted {
+            return scripted(&application).await;
+        }
+        say(&format!(
+            "open {}  (user alice, password pass; Ctrl-C ends the demo)\n\n",
+            stage.application
+        ));
+        stop.cancelled().await;
+        ExitCode::SUCCESS
+    });
+    stop.cancel();
+    gate.join().map_err(|_| "the gate's thread panicked")??;
+    Ok(code)
 }
 
 /// Plays all scenes with an automated browser.
-fn scripted(opened: Opened) -> Result<ExitCode, Failed> {
-    let stop = CancellationToken::new();
-    let stage = Arc::clone(&opened.stage);
-    say(&text::opening(&stage.places));
-    let page = Arc::new(Page::new(Arc::clone(&stage), false));
-    let scenes = async {
-        let mut wrong = 0;
-        for (index, scene) in Scene::ALL.into_iter().enumerate() {
-            wrong += usize::from(!play(&stage, &page, index + 1, scene).await);
+async fn scripted(application: &Application) -> ExitCode {
+    for scene in SCENES {
+        if let Err(error) = application.run(scene).await {
+            say(&format!("{}. {}\n  {error}\n\n", scene.number, scene.title));
         }
-        wrong
-    };
-    let wrong = with_everything(opened, &page, &stop, scenes)?;
-    if wrong == 0 {
-        say("All outcomes were as expected.\n");
-        Ok(ExitCode::SUCCESS)
-    } else {
-        say(&format!("{wrong} of 4 scenes had an unexpected outcome.\n"));
-        Ok(ExitCode::FAILURE)
     }
-}
-
-/// Plays a scene. Returns whether its outcome was as expected.
-async fn play(stage: &Stage, page: &Page, number: usize, scene: Scene) -> bool {
-    let start = format!("{}/start/{}", stage.places.page, scene.slug());
-    let opened = Agent::new(stage).open(&start, None).await;
-    let Some(story) = page.story(scene) else {
-        let why = opened.err().map(|error| error.to_string());
-        let why = why.unwrap_or_else(|| "the browser did not return to the application".to_owned());
-        say(&format!("{number}. {}\n  {why}\n\n", scene.title()));
-        return false;
-    };
-    say(&text::scene(number, scene, &StoryView::new(&story)));
-    story.is_kept()
-}
-
-/// Serves everything until `until` completes, then stops it.
-fn with_everything<T>(
-    opened: Opened,
-    page: &Arc<Page>,
-    stop: &CancellationToken,
-    until: impl Future<Output = T>,
-) -> Result<T, Failed> {
-    let stage = opened.stage;
-    let legacy = Legacy::new(stage.places.clone(), Arc::clone(&stage.ledger));
-    let gate = stage::run_gate(opened.gate, stop.clone()).map_err(failed)?;
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(failed)?.block_on(async {
-        let tasks = TaskTracker::new();
-        serve(opened.upstream, Arc::new(legacy), stop, &tasks)?;
-        serve(opened.page, Arc::clone(page), stop, &tasks)?;
-        let done = until.await;
-        stop.cancel();
-        tasks.close();
-        tasks.wait().await;
-        Ok(done)
-    });
-    stop.cancel();
-    match gate.join() {
-        Ok(ended) => ended.and(done),
-        Err(_) => Err(failed("the gate's thread panicked")),
+    let stories = application.stories.lock().await;
+    let kept = stories.values().filter(|story| story.kept).count();
+    match SCENES.len() - kept {
+        0 => say("All outcomes were as expected.\n"),
+        wrong => say(&format!("{wrong} of 4 scenes had an unexpected outcome.\n")),
     }
+    ExitCode::from(u8::from(kept < SCENES.len()))
 }
 
-fn serve(
-    listener: TcpListener,
-    site: Arc<impl Answers>,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) -> Result<(), Failed> {
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-    tasks.spawn(wire::serve(listener, site, stop.clone(), tasks.clone()));
-    Ok(())
+fn listen(port: u16) -> Result<TcpListener, Failed> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = server::bind(address, false);
+    listener.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+fn origin(listener: &TcpListener) -> Result<String, Failed> {
+    Ok(format!("http://{}", listener.local_addr()?))
 }

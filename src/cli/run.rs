@@ -44,13 +44,12 @@ fn serve(config: Config, source: Source, telemetry: Telemetry) -> Result<(), Sta
     let app = App::bind(config, telemetry.clone(), Clock::system())?;
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let asked = Arc::clone(&source.asked);
-    let app = app.reloading(source);
     let other = move |signal| match signal {
         "SIGHUP" => asked.notify_one(),
         _ => telemetry.tell(&Event::SignalIgnored { signal }),
     };
     on_signal(stop.clone(), now.clone(), other).map_err(StartError::Thread)?;
-    app.run(&stop, &now)
+    app.run(Some(source), &stop, &now)
 }
 
 /// The first SIGTERM or SIGINT starts the drain, the second one stops at once. `other` is called for signals that would

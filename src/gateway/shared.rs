@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::clock::Clock;
 use crate::clock::calendar::Doubt;
+use crate::clock::{Clock, date};
 use crate::telemetry::{Event, RequestId, Telemetry};
 
 use super::snapshot::Snapshot;
@@ -58,7 +58,10 @@ impl Shared {
     pub(super) fn watch_clock(&self, doubt: Option<Doubt>) {
         let is_new = !self.clock_in_doubt.swap(doubt.is_some(), Ordering::Relaxed);
         if let (true, Some(doubt)) = (is_new, doubt) {
-            self.telemetry.tell(&Event::ClockInDoubt(doubt));
+            self.telemetry.tell(&Event::ClockInDoubt {
+                shows: date::format(doubt.shows),
+                holds: doubt.holds.map(date::format),
+            });
         }
     }
 

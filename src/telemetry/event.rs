@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::clock::calendar::Doubt;
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 
@@ -194,7 +193,13 @@ pub(crate) enum Event<'a> {
         in_flight: usize,
     },
     /// The system clock shows an impossible date, which is not used for exceptions.
-    ClockInDoubt(#[serde(serialize_with = "fields::days")] Doubt),
+    ClockInDoubt {
+        /// The dates as they are written.
+        shows: String,
+        /// The date that is used instead, if any is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holds: Option<String>,
+    },
     /// A signal without a meaning here was ignored; by default it would end the process.
     SignalIgnored {
         signal: &'static str,
@@ -214,8 +219,7 @@ pub(crate) enum Event<'a> {
     },
     Draining {
         /// Maximum time for the remaining requests.
-        #[serde(rename = "limit_seconds", serialize_with = "fields::seconds")]
-        limit: Duration,
+        limit_seconds: u64,
     },
     /// All requests have ended or were cut off.
     Stopped {
@@ -224,13 +228,34 @@ pub(crate) enum Event<'a> {
     },
 }
 
+/// What the sinks need to know about an event, besides its fields.
+#[derive(Debug)]
+pub(super) struct About<'e> {
+    pub(super) level: Level,
+    /// For an event that clients can cause at any rate: its name, the upstream, and what else distinguishes similar
+    /// events. Such events are counted, and their log lines are sampled. Decisions have more labels, and none here.
+    pub(super) incident: Option<[&'e str; 3]>,
+    /// What the operator should do about it.
+    pub(super) hint: Option<&'static str>,
+}
+
 impl Event<'_> {
-    pub(super) fn level(&self) -> Level {
+    pub(super) fn about(&self) -> About<'_> {
+        let about = |level, incident, hint| About {
+            level,
+            incident,
+            hint,
+        };
+        let plain = |level| about(level, None, None);
+        let incident = |level, labels| about(level, Some(labels), None);
+        let hinted = |level, hint| about(level, None, Some(hint));
         match self {
-            Self::UpstreamFailed { .. }
-            | Self::Panicked
-            | Self::Panic { .. }
-            | Self::ReloadFailed { .. } => Level::Error,
+            Self::Panic { .. } => plain(Level::Error),
+            Self::Decision {
+                decided: Decided::Reported | Decided::Refused,
+                ..
+            }
+            | Self::LogLinesLost { .. } => plain(Level::Warn),
             Self::Decision {
                 decided: Decided::Allowed,
                 ..
@@ -238,45 +263,47 @@ impl Event<'_> {
             | Self::Listening { .. }
             | Self::Reloaded { .. }
             | Self::Draining { .. }
-            | Self::Stopped { .. } => Level::Info,
-            Self::Answered { .. }
-            | Self::ConnectionTimedOut { .. }
-            | Self::ConnectionSpared { .. } => Level::Debug,
-            Self::Library { level, .. } => *level,
-            Self::Decision {
-                decided: Decided::Reported | Decided::Refused,
-                ..
+            | Self::Stopped { .. } => plain(Level::Info),
+            Self::Answered { .. } => plain(Level::Debug),
+            Self::Misdirected { reason, .. } => incident(Level::Warn, ["misdirected", "", reason]),
+            Self::UpstreamFailed {
+                upstream, fault, ..
+            } => incident(Level::Error, ["upstream_failed", upstream.name(), fault]),
+            Self::OtherBrowser { upstream, .. } => {
+                incident(Level::Warn, ["other_browser", upstream.name(), ""])
             }
-            | Self::Misdirected { .. }
-            | Self::OtherBrowser { .. }
-            | Self::UpstreamOriginInBody { .. }
-            | Self::Overloaded { .. }
-            | Self::MalformedHead { .. }
-            | Self::LogLinesLost { .. }
-            | Self::FewDescriptors { .. }
-            | Self::ClockInDoubt(_)
-            | Self::SignalIgnored { .. } => Level::Warn,
-        }
-    }
-
-    /// What the operator should do about it.
-    pub(super) fn hint(&self) -> Option<&'static str> {
-        if let Self::FewDescriptors { .. } = self {
-            return Some(
+            Self::UpstreamOriginInBody { upstream, .. } => incident(
+                Level::Warn,
+                ["upstream_origin_in_body", upstream.name(), ""],
+            ),
+            Self::Overloaded { upstream, .. } => {
+                incident(Level::Warn, ["overloaded", upstream.name(), ""])
+            }
+            Self::Panicked => incident(Level::Error, ["panicked", "", ""]),
+            Self::Library { level, target, .. } => incident(*level, ["library", "", target]),
+            Self::ConnectionTimedOut { .. } => {
+                incident(Level::Debug, ["connection_timed_out", "", ""])
+            }
+            Self::ConnectionSpared { .. } => incident(Level::Debug, ["connection_spared", "", ""]),
+            Self::MalformedHead { reason, .. } => {
+                incident(Level::Warn, ["malformed_head", "", reason])
+            }
+            Self::FewDescriptors { .. } => hinted(
+                Level::Warn,
                 "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell",
-            );
-        }
-        if let Self::ClockInDoubt(_) = self {
-            return Some(
+            ),
+            Self::ClockInDoubt { .. } => hinted(
+                Level::Warn,
                 "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies",
-            );
-        }
-        if let Self::ReloadFailed { .. } = self {
-            return Some(
+            ),
+            Self::SignalIgnored { .. } => hinted(
+                Level::Warn,
+                "SIGHUP reloads the configuration, SIGTERM stops the gate",
+            ),
+            Self::ReloadFailed { .. } => hinted(
+                Level::Error,
                 "the previous configuration stays in force; pkce-gate check reports all problems",
-            );
+            ),
         }
-        matches!(self, Self::SignalIgnored { .. })
-            .then_some("SIGHUP reloads the configuration, SIGTERM stops the gate")
     }
 }

@@ -23,9 +23,9 @@ use prometheus_client::metrics::counter::Counter;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::event::Event;
+use super::event::{About, Event};
 use super::settings::{Format, Level, Settings};
-use writer::{Queue, Reports};
+use writer::Queue;
 
 pub(crate) use writer::End;
 
@@ -61,30 +61,18 @@ impl Log {
         settings: Settings,
         error: impl FnOnce(&io::Error) + Send + 'static,
     ) -> (Self, End) {
-        let in_force = Arc::new(InForce::new(settings));
-        let settings = Arc::clone(&in_force);
+        let settings = Arc::new(InForce::new(settings));
+        let in_force = Arc::clone(&settings);
         let lost = move |lines| {
             let event = Event::LogLinesLost { lines };
-            if settings.has(event.level()) {
-                line(settings.format(), &event, 0)
+            if in_force.has(event.about().level) {
+                line(in_force.format(), &event, 0)
             } else {
                 Vec::new()
             }
         };
-        let (queue, end) = Queue::to(
-            out,
-            Reports {
-                error: Box::new(error),
-                lost: Box::new(lost),
-            },
-        );
-        (
-            Self {
-                settings: in_force,
-                queue,
-            },
-            end,
-        )
+        let (queue, end) = Queue::to(out, error, lost);
+        (Self { settings, queue }, end)
     }
 
     /// Changes level and format from now on.
@@ -118,17 +106,15 @@ struct InForce {
 
 impl InForce {
     fn new(settings: Settings) -> Self {
-        let in_force = Self {
-            level: AtomicU8::new(0),
-            is_json: AtomicBool::new(false),
-        };
-        in_force.set(settings);
-        in_force
+        Self {
+            level: AtomicU8::new(settings.level as u8),
+            is_json: AtomicBool::new(settings.format == Format::Json),
+        }
     }
 
-    fn set(&self, Settings { level, format }: Settings) {
-        self.level.store(level as u8, Ordering::Relaxed);
-        let is_json = format == Format::Json;
+    fn set(&self, settings: Settings) {
+        self.level.store(settings.level as u8, Ordering::Relaxed);
+        let is_json = settings.format == Format::Json;
         self.is_json.store(is_json, Ordering::Relaxed);
     }
 
@@ -165,11 +151,12 @@ struct Line<'e> {
     reason = "the timestamp of a log line; no decision depends on it"
 )]
 fn line(format: Format, event: &Event<'_>, left_out: u64) -> Vec<u8> {
+    let About { level, hint, .. } = event.about();
     let line = Line {
         timestamp: Timestamp::try_from(SystemTime::now()).unwrap_or_default(),
-        level: event.level(),
+        level,
         event,
-        hint: event.hint(),
+        hint,
         unlogged: (left_out > 0).then_some(left_out),
     };
     let mut text = Vec::with_capacity(LINE);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,31 +13,16 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::event::Event;
-use super::families::Families;
+use super::families::{Families, Labels};
 use super::upstream::Upstream;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FaultLabels {
-    upstream: String,
-    fault: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
-}
-
+#[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
-    upstream_errors: Family<FaultLabels, Counter>,
-    incidents: Family<KindLabel, Counter>,
-    reloads: Family<ResultLabel, Counter>,
+    upstream_errors: Family<Labels<2>, Counter>,
+    incidents: Family<Labels<1>, Counter>,
+    reloads: Family<Labels<1>, Counter>,
     connections: Gauge,
 }
 
@@ -141,65 +126,34 @@ impl Metrics {
     }
 
     pub(super) fn count(&self, event: &Event<'_>) {
-        match event {
-            Event::Decision {
-                upstream,
-                endpoint,
-                decided,
-                violation,
-                ..
-            } => upstream.decided(*endpoint, *decided, *violation),
-            Event::UpstreamFailed {
-                upstream, fault, ..
-            } => {
-                let labels = FaultLabels {
-                    upstream: upstream.name().to_owned(),
-                    fault,
-                };
-                self.upstream_errors.get_or_create(&labels).inc();
-            }
-            Event::Misdirected { .. } => self.incident("misdirected"),
-            Event::OtherBrowser { .. } => self.incident("other_browser"),
-            Event::UpstreamOriginInBody { .. } => self.incident("upstream_origin_in_body"),
-            Event::Overloaded { .. } => self.incident("overloaded"),
-            Event::Panicked => self.incident("panicked"),
-            Event::ConnectionTimedOut { .. } => self.incident("connection_timed_out"),
-            Event::ConnectionSpared { .. } => self.incident("connection_spared"),
-            Event::MalformedHead { .. } => self.incident("malformed_head"),
-            Event::Reloaded { .. } => self.reloaded("applied"),
-            Event::ReloadFailed { .. } => self.reloaded("failed"),
-            Event::Library { .. } => self.incident("library"),
-            // Responses are counted when their head is known ([`Upstream::answered`]).
-            Event::Answered { .. }
-            | Event::Panic { .. }
-            | Event::LogLinesLost { .. }
-            | Event::Listening { .. }
-            | Event::FewDescriptors { .. }
-            | Event::ClockInDoubt(_)
-            | Event::SignalIgnored { .. }
-            | Event::Draining { .. }
-            | Event::Stopped { .. } => {}
+        if let Event::Decision {
+            upstream,
+            endpoint,
+            decided,
+            violation,
+            ..
+        } = event
+        {
+            upstream.decided(*endpoint, *decided, *violation);
+        } else if let Event::UpstreamFailed {
+            upstream, fault, ..
+        } = event
+        {
+            let upstream = upstream.name().to_owned().into();
+            let labels = [("upstream", upstream), ("fault", (*fault).into())];
+            self.upstream_errors.get_or_create(&labels).inc();
+        } else if let Event::Reloaded { .. } = event {
+            self.reloads
+                .get_or_create(&[("result", "applied".into())])
+                .inc();
+        } else if let Event::ReloadFailed { .. } = event {
+            self.reloads
+                .get_or_create(&[("result", "failed".into())])
+                .inc();
+        } else if let Some([kind, ..]) = event.about().incident {
+            let labels = [("kind", kind.to_owned().into())];
+            self.incidents.get_or_create(&labels).inc();
         }
-    }
-
-    fn reloaded(&self, result: &'static str) {
-        self.reloads.get_or_create(&ResultLabel { result }).inc();
-    }
-
-    fn incident(&self, kind: &'static str) {
-        self.incidents.get_or_create(&KindLabel { kind }).inc();
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
     }
 }
 

@@ -20,72 +20,6 @@ use super::line_budget::{ALLOWED, FAILED, Lines};
 /// Maximum number of clients with a separate budget, over all kinds.
 const CLIENTS: usize = 512;
 
-/// Events with equal kinds share a budget.
-#[derive(Debug)]
-struct Kind<'e> {
-    labels: [&'e str; 5],
-    client: Option<&'e str>,
-}
-
-impl<'e> Kind<'e> {
-    /// `None`: the event is always written, because clients cannot cause it, or because it is written for each request
-    /// at `debug`.
-    fn of(event: &'e Event<'_>) -> Option<Self> {
-        let failed = |name, upstream, detail| Self {
-            labels: [name, upstream, detail, "", ""],
-            client: None,
-        };
-        let kind = match event {
-            Event::Decision {
-                upstream,
-                endpoint,
-                decided,
-                violation,
-                client,
-                ..
-            } => {
-                let violation = violation.map_or("", Violation::label);
-                Self {
-                    labels: [
-                        "decision",
-                        upstream.name(),
-                        endpoint.label(),
-                        decided.label(),
-                        violation,
-                    ],
-                    client: *client,
-                }
-            }
-            Event::Misdirected { reason, .. } => failed("misdirected", "", *reason),
-            Event::UpstreamFailed {
-                upstream, fault, ..
-            } => failed("upstream_failed", upstream.name(), *fault),
-            Event::OtherBrowser { upstream, .. } => failed("other_browser", upstream.name(), ""),
-            Event::UpstreamOriginInBody { upstream, .. } => {
-                failed("upstream_origin_in_body", upstream.name(), "")
-            }
-            Event::Overloaded { upstream, .. } => failed("overloaded", upstream.name(), ""),
-            Event::Panicked => failed("panicked", "", ""),
-            Event::ConnectionTimedOut { .. } => failed("connection_timed_out", "", ""),
-            Event::ConnectionSpared { .. } => failed("connection_spared", "", ""),
-            Event::MalformedHead { reason, .. } => failed("malformed_head", "", *reason),
-            Event::Library { target, .. } => failed("library", "", *target),
-            Event::Answered { .. }
-            | Event::Panic { .. }
-            | Event::LogLinesLost { .. }
-            | Event::Listening { .. }
-            | Event::FewDescriptors { .. }
-            | Event::ClockInDoubt(_)
-            | Event::SignalIgnored { .. }
-            | Event::Reloaded { .. }
-            | Event::ReloadFailed { .. }
-            | Event::Draining { .. }
-            | Event::Stopped { .. } => return None,
-        };
-        Some(kind)
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Sampler {
     clock: Clock,
@@ -115,25 +49,38 @@ impl Sampler {
 
     /// Whether the event gets a line; if so, the number of similar events before it that got none.
     pub(super) fn line(&self, event: &Event<'_>) -> Option<u64> {
-        // The most frequent events need no search: their budget is part of the upstream.
-        if let Event::Decision {
+        let now = self.clock.now();
+        let (of_all, of_client) = if let Event::Decision {
             upstream,
             endpoint,
-            decided: Decided::Allowed,
+            decided,
+            violation,
+            client,
             ..
         } = event
         {
-            let mut lines = upstream.allowed_lines(*endpoint);
-            return lines.next(ALLOWED, self.clock.now());
-        }
-        let Some(kind) = Kind::of(event) else {
+            // The most frequent events need no search: their budget is part of the upstream.
+            if *decided == Decided::Allowed {
+                return upstream.allowed_lines(*endpoint).next(ALLOWED, now);
+            }
+            let violation = violation.map_or("", Violation::label);
+            let labels = [
+                upstream.name(),
+                endpoint.label(),
+                decided.label(),
+                violation,
+            ];
+            let of_all = self.key.hash_one(labels);
+            (
+                of_all,
+                client.map(|client| self.key.hash_one((of_all, client))),
+            )
+        } else if let Some(labels) = event.about().incident {
+            (self.key.hash_one(labels), None)
+        } else {
+            // Clients cannot cause it, or it is written for each request at `debug`.
             return Some(0);
         };
-        let now = self.clock.now();
-        let of_all = self.key.hash_one(kind.labels);
-        let of_client = kind
-            .client
-            .map(|client| self.key.hash_one((of_all, client)));
         let mut table = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = of_client.and_then(|client| table.clients.get_mut(&client)) {
             return own.next(FAILED, now);

@@ -1,6 +1,5 @@
-//! Passes events to every sink: the metrics, and the log.
+//! Passes events to the metrics and to the log.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -11,47 +10,7 @@ use super::metrics::Metrics;
 use super::sampler::Sampler;
 use super::settings::{Level, Settings};
 
-/// Receives every event of the gate.
-trait Sink: Debug + Send + Sync {
-    fn take(&self, event: &Event<'_>);
-}
-
-impl Sink for Metrics {
-    fn take(&self, event: &Event<'_>) {
-        self.count(event);
-    }
-}
-
-/// A log that leaves out events when too many like them occur. At `debug` it has all of them.
-#[derive(Debug)]
-struct SampledLog {
-    log: Log,
-    sampler: Sampler,
-}
-
-impl SampledLog {
-    fn has_all(&self) -> bool {
-        self.log.has(Level::Debug)
-    }
-}
-
-impl Sink for SampledLog {
-    fn take(&self, event: &Event<'_>) {
-        if !self.log.has(event.level()) {
-            return;
-        }
-        let line = if self.has_all() {
-            Some(0)
-        } else {
-            self.sampler.line(event)
-        };
-        if let Some(left_out) = line {
-            self.log.write(event, left_out);
-        }
-    }
-}
-
-/// Passes events to the sinks. Cheap to clone.
+/// Receives every event of the gate. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Telemetry(Arc<Sinks>);
 
@@ -61,39 +20,52 @@ struct Sinks {
     log: Option<SampledLog>,
 }
 
-impl Sinks {
-    fn all(&self) -> impl Iterator<Item = &dyn Sink> {
-        let log = self.log.iter().map(|log| log as &dyn Sink);
-        std::iter::once(&self.metrics as &dyn Sink).chain(log)
-    }
+/// A log that leaves out events when too many like them occur. At `debug` it has all of them.
+#[derive(Debug)]
+struct SampledLog {
+    log: Log,
+    sampler: Sampler,
 }
 
 impl Telemetry {
+    /// Without a log: for the demo and for tests.
+    #[cfg(any(feature = "demo", test))]
     pub(crate) fn new() -> Self {
-        Self::to(None)
-    }
-
-    pub(crate) fn logging(log: &Log) -> Self {
-        let telemetry = Self::to(Some(log.clone()));
-        telemetry.0.metrics.count_dropped_lines(log.lost());
-        telemetry
-    }
-
-    fn to(log: Option<Log>) -> Self {
-        let sampled = |log| SampledLog {
-            log,
-            sampler: Sampler::new(Clock::system()),
-        };
         Self(Arc::new(Sinks {
             metrics: Metrics::new(),
-            log: log.map(sampled),
+            log: None,
         }))
     }
 
-    /// Passes an event to every sink.
+    pub(crate) fn logging(log: &Log) -> Self {
+        let metrics = Metrics::new();
+        metrics.count_dropped_lines(log.lost());
+        let log = SampledLog {
+            log: log.clone(),
+            sampler: Sampler::new(Clock::system()),
+        };
+        Self(Arc::new(Sinks {
+            metrics,
+            log: Some(log),
+        }))
+    }
+
+    /// Counts an event, and logs it.
     pub(crate) fn tell(&self, event: &Event<'_>) {
-        for sink in self.0.all() {
-            sink.take(event);
+        self.0.metrics.count(event);
+        let Some(SampledLog { log, sampler }) = &self.0.log else {
+            return;
+        };
+        if !log.has(event.about().level) {
+            return;
+        }
+        let line = if log.has(Level::Debug) {
+            Some(0)
+        } else {
+            sampler.line(event)
+        };
+        if let Some(left_out) = line {
+            log.write(event, left_out);
         }
     }
 
@@ -106,7 +78,8 @@ impl Telemetry {
 
     /// Whether the level is `debug` or more detailed, so that every event is logged.
     pub(crate) fn logs_requests(&self) -> bool {
-        self.0.log.as_ref().is_some_and(SampledLog::has_all)
+        let log = self.0.log.as_ref();
+        log.is_some_and(|sampled| sampled.log.has(Level::Debug))
     }
 
     #[cfg(test)]
@@ -116,11 +89,5 @@ impl Telemetry {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
-    }
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self::new()
     }
 }

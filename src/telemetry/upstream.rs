@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use serde::{Serialize, Serializer};
 
 use super::decided::Decided;
-use super::families::{DecisionLabels, EndpointLabels, Families, RequestLabels};
+use super::families::Families;
 use super::line_budget::Lines;
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
@@ -21,20 +21,14 @@ use crate::policy::Violation;
 pub(crate) struct Upstream {
     name: String,
     families: Families,
-    authorization: Counters,
-    token: Counters,
-    metadata: Counters,
-    other: Counters,
+    endpoints: [Counters; 4],
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     allowed: OnceLock<Counter>,
-    informational: OnceLock<Counter>,
-    success: OnceLock<Counter>,
-    redirection: OnceLock<Counter>,
-    client_error: OnceLock<Counter>,
-    server_error: OnceLock<Counter>,
+    /// By class of status.
+    responses: [OnceLock<Counter>; 5],
     duration: OnceLock<Histogram>,
     /// The budget for lines about allowed requests.
     lines: Mutex<Lines>,
@@ -44,11 +38,11 @@ impl Counters {
     /// The class of a status and its counter.
     fn of(&self, status: u16) -> (&'static str, &OnceLock<Counter>) {
         match status {
-            100..=199 => ("1xx", &self.informational),
-            200..=299 => ("2xx", &self.success),
-            300..=399 => ("3xx", &self.redirection),
-            400..=499 => ("4xx", &self.client_error),
-            _ => ("5xx", &self.server_error),
+            100..=199 => ("1xx", &self.responses[0]),
+            200..=299 => ("2xx", &self.responses[1]),
+            300..=399 => ("3xx", &self.responses[2]),
+            400..=499 => ("4xx", &self.responses[3]),
+            _ => ("5xx", &self.responses[4]),
         }
     }
 }
@@ -64,10 +58,7 @@ impl Upstream {
         Self {
             name: name.to_owned(),
             families: families.clone(),
-            authorization: Counters::default(),
-            token: Counters::default(),
-            metadata: Counters::default(),
-            other: Counters::default(),
+            endpoints: Default::default(),
         }
     }
 
@@ -88,14 +79,13 @@ impl Upstream {
         violation: Option<&Violation>,
     ) {
         let counter = || {
-            self.families
-                .decisions
-                .get_or_create_owned(&DecisionLabels {
-                    upstream: self.name.clone(),
-                    endpoint: endpoint.label(),
-                    decision: decided.label(),
-                    violation: violation.map_or("", |violation| violation.label()),
-                })
+            let labels = [
+                ("upstream", self.name.clone().into()),
+                ("endpoint", endpoint.label().into()),
+                ("decision", decided.label().into()),
+                ("violation", violation.map_or("", Violation::label).into()),
+            ];
+            self.families.decisions.get_or_create_owned(&labels)
         };
         match (decided, violation) {
             (Decided::Allowed, None) => self.at(endpoint).allowed.get_or_init(counter).inc(),
@@ -107,21 +97,15 @@ impl Upstream {
     pub(crate) fn answered(&self, endpoint: Endpoint, status: u16, took: Duration) {
         let counters = self.at(endpoint);
         let (status, requests) = counters.of(status);
-        let (upstream, endpoint) = (|| self.name.clone(), endpoint.label());
+        let upstream = || ("upstream", self.name.clone().into());
+        let endpoint = ("endpoint", endpoint.label().into());
         let counter = || {
-            self.families.requests.get_or_create_owned(&RequestLabels {
-                upstream: upstream(),
-                endpoint,
-                status,
-            })
+            let labels = [upstream(), endpoint.clone(), ("status", status.into())];
+            self.families.requests.get_or_create_owned(&labels)
         };
         let histogram = || {
-            self.families
-                .durations
-                .get_or_create_owned(&EndpointLabels {
-                    upstream: upstream(),
-                    endpoint,
-                })
+            let labels = [upstream(), endpoint.clone()];
+            self.families.durations.get_or_create_owned(&labels)
         };
         requests.get_or_init(counter).inc();
         let duration = counters.duration.get_or_init(histogram);
@@ -129,11 +113,12 @@ impl Upstream {
     }
 
     fn at(&self, endpoint: Endpoint) -> &Counters {
+        let [authorization, token, metadata, other] = &self.endpoints;
         match endpoint {
-            Endpoint::Authorization => &self.authorization,
-            Endpoint::Token => &self.token,
-            Endpoint::Metadata => &self.metadata,
-            Endpoint::Other => &self.other,
+            Endpoint::Authorization => authorization,
+            Endpoint::Token => token,
+            Endpoint::Metadata => metadata,
+            Endpoint::Other => other,
         }
     }
 }

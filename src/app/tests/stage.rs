@@ -115,7 +115,7 @@ token = ["/token"]
         let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()));
         let app = App::bind_with(checked.config, Telemetry::new(), Clock::system(), failing);
         let app = app.unwrap();
-        let gate = app.addresses()[0];
+        let gate = app.addresses[0].1;
         let stop = CancellationToken::new();
         let both = stop.clone();
         Self {
@@ -123,7 +123,7 @@ token = ["/token"]
             gate,
             ledger,
             stop,
-            running: Some(thread::spawn(move || app.run(&both, &both).unwrap())),
+            running: Some(thread::spawn(move || app.run(None, &both, &both).unwrap())),
         }
     }
 

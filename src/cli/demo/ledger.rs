@@ -2,16 +2,21 @@
 //! records nothing, because it is what is observed.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{Response, header};
+use http::{Request, Response, header};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
 
-use super::wire::{self, Asked, Pairs};
+use super::wire::{self, Pairs};
+use crate::oauth::json;
 
-/// Maximum number of exchanges kept.
+/// Maximum number of exchanges, sign-ins and codes that are kept; the oldest is dropped.
 const KEPT: usize = 1000;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Party {
     Browser,
     /// The OAuth client, which is the demo page.
@@ -21,139 +26,124 @@ pub(super) enum Party {
     Upstream,
 }
 
-impl Party {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Browser => "browser",
-            Self::Application => "application",
-            Self::Attacker => "attacker",
-            Self::Gate => "gate",
-            Self::Upstream => "upstream",
-        }
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Exchange {
+    /// The position in the order in which requests were sent.
+    #[serde(skip)]
+    pub(super) number: usize,
+    pub(super) from: Party,
+    pub(super) to: Party,
+    pub(super) note: &'static str,
+    pub(super) request: Message,
+    /// The exchanges between gate and server before the gate answered, in a story.
+    pub(super) behind: Vec<Exchange>,
+    pub(super) answer: Message,
+    pub(super) verdict: Option<Outcome>,
+}
+
+impl Exchange {
+    /// All parameters, the request's first.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = &(String, String)> {
+        self.request.pairs.iter().chain(&self.answer.pairs)
     }
 }
 
 /// The first line and the parameters of a request or response.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Message {
     pub(super) line: String,
     pub(super) pairs: Pairs,
 }
 
-impl Message {
-    /// `GET /path`, with the parameters of query and form.
-    pub(super) fn request(asked: &Asked) -> Self {
+/// An expected outcome, and whether it occurred.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Outcome {
+    pub(super) kept: bool,
+    /// As expected, but bad: an attack that succeeds without the gate.
+    pub(super) alarm: bool,
+    pub(super) text: String,
+}
+
+impl Outcome {
+    pub(super) fn new(kept: bool, text: impl Into<String>) -> Self {
         Self {
-            line: format!("{} {}", asked.method, asked.path),
-            pairs: asked.pairs(),
+            kept,
+            alarm: false,
+            text: text.into(),
         }
     }
-
-    /// The status, with the parameters of its `Location`, the members of its JSON document, or the title of its page.
-    pub(super) fn answer(response: &Response<String>) -> Self {
-        let status = response.status().to_string();
-        let text = |name| {
-            let value: Option<&http::HeaderValue> = response.headers().get(name);
-            value.and_then(|value| value.to_str().ok())
-        };
-        if let Some(location) = text(header::LOCATION) {
-            let (to, query) = location.split_once('?').unwrap_or((location, ""));
-            return Self {
-                line: format!("{status}, Location: {to}"),
-                pairs: wire::pairs(query.as_bytes()).unwrap_or_default(),
-            };
-        }
-        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-        let line = if kind.starts_with("text/html") {
-            format!("{status}, page: {}", title(response.body()))
-        } else {
-            status
-        };
-        let pairs = if kind.starts_with("application/json") {
-            members(response.body())
-        } else {
-            Pairs::new()
-        };
-        Self { line, pairs }
-    }
 }
-
-fn title(page: &str) -> &str {
-    let (_, rest) = page.split_once("<title>").unwrap_or_default();
-    let (title, _) = rest.split_once("</title>").unwrap_or_default();
-    title
-}
-
-fn members(json: &str) -> Pairs {
-    let Some(serde_json::Value::Object(members)) = crate::oauth::json::parse(json.as_bytes())
-    else {
-        return Pairs::new();
-    };
-    let text = |value: &serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
-    let own = members
-        .iter()
-        .map(|(name, value)| (name.clone(), text(value)));
-    own.collect()
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Exchange {
-    /// The position in the order in which requests were sent.
-    pub(super) number: usize,
-    pub(super) from: Party,
-    pub(super) to: Party,
-    pub(super) request: Message,
-    pub(super) status: u16,
-    pub(super) answer: Message,
-}
-
-impl Exchange {
-    pub(super) fn is(&self, from: Party, to: Party) -> bool {
-        self.from == from && self.to == to
-    }
-
-    /// All parameters, the request's first.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        let pairs = self.request.pairs.iter().chain(&self.answer.pairs);
-        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-/// The exchanges, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Ledger(Mutex<Book>);
 
 #[derive(Debug, Default)]
-struct Book {
-    numbers: usize,
-    exchanges: VecDeque<Exchange>,
+pub(super) struct Ledger {
+    numbers: AtomicUsize,
+    exchanges: Mutex<VecDeque<Exchange>>,
 }
 
 impl Ledger {
-    /// The number for a request; called when it is sent or received.
-    pub(super) fn number(&self) -> usize {
-        let mut book = self.book();
-        book.numbers += 1;
-        book.numbers
-    }
-
-    /// Records an exchange; called when the request is answered.
-    pub(super) fn record(&self, exchange: Exchange) {
-        let mut book = self.book();
-        if book.exchanges.len() == KEPT {
-            book.exchanges.pop_front();
+    /// Notes a request when it is sent or received.
+    pub(super) fn begin(&self, from: Party, to: Party, request: &Request<String>) -> Exchange {
+        let (uri, form) = (request.uri(), wire::pairs(request.body()));
+        let mut pairs = wire::query(uri).unwrap_or_default();
+        pairs.extend(form.unwrap_or_default());
+        Exchange {
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            from,
+            to,
+            note: "",
+            request: Message {
+                line: format!("{} {}", request.method(), uri.path()),
+                pairs,
+            },
+            behind: Vec::new(),
+            answer: Message::default(),
+            verdict: None,
         }
-        // A later request may be answered earlier: those that the gate sends on behalf of another one.
-        let before = |other: &Exchange| other.number < exchange.number;
-        let at = book.exchanges.partition_point(before);
-        book.exchanges.insert(at, exchange);
     }
 
-    pub(super) fn all(&self) -> Vec<Exchange> {
-        self.book().exchanges.iter().cloned().collect()
+    /// Records an exchange when its request is answered.
+    pub(super) async fn end(&self, mut exchange: Exchange, response: &Response<String>) {
+        exchange.answer = answer(response);
+        keep(&mut *self.exchanges.lock().await, exchange);
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The exchanges, in the order of their requests.
+    pub(super) async fn all(&self) -> Vec<Exchange> {
+        let mut all = Vec::from(self.exchanges.lock().await.clone());
+        all.sort_by_key(|exchange| exchange.number);
+        all
     }
+}
+
+/// Adds an item, and drops the oldest one if there are too many.
+pub(super) fn keep<T>(items: &mut VecDeque<T>, item: T) {
+    if items.len() == KEPT {
+        items.pop_front();
+    }
+    items.push_back(item);
+}
+
+/// The status, with the parameters of its `Location`, the members of its JSON document, or the title of its page.
+fn answer(response: &Response<String>) -> Message {
+    let (mut line, body) = (response.status().to_string(), response.body());
+    let location = wire::field(response.headers(), header::LOCATION);
+    let media_type = wire::field(response.headers(), header::CONTENT_TYPE);
+    let mut pairs = Pairs::new();
+    if !location.is_empty() {
+        let (to, query) = location.split_once('?').unwrap_or((location, ""));
+        line = format!("{line}, Location: {to}");
+        pairs = wire::pairs(query).unwrap_or_default();
+    } else if media_type.starts_with("text/html") {
+        let (_, rest) = body.split_once("<title>").unwrap_or_default();
+        let (title, _) = rest.split_once("</title>").unwrap_or_default();
+        line = format!("{line}, page: {title}");
+    } else if let Some(Value::Object(members)) = json::parse(body.as_bytes()) {
+        let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        pairs.extend(
+            members
+                .into_iter()
+                .map(|(name, value)| (name, text(&value))),
+        );
+    }
+    Message { line, pairs }
 }

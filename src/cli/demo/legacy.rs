@@ -6,19 +6,19 @@
 //! unknown parameters such as challenge and verifier, as RFC 6749 sections 3.1 and 3.2 require.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use http::{Method, Response, StatusCode};
-use minijinja::{AutoEscape, Environment, context};
+use http::{Method, Request, Response, StatusCode, header};
+use minijinja::context;
 use serde_json::json;
+use tokio::sync::Mutex;
 
-use super::facts::{ATTACKER, AUTHORIZE, CLIENT, METADATA, PASSWORD, Places, TOKEN, USER};
-use super::ledger::{Exchange, Ledger, Message, Party};
+use super::ledger::{Party, keep};
 use super::login::unguessable;
-use super::wire::{self, Answers, Asked, Pairs, value};
+use super::stage::{AUTHORIZE, METADATA, PASSWORD, Stage, TOKEN, USER};
+use super::wire::{self, Answer, field, value};
+use crate::pages::Templates;
 
-/// Maximum number of codes that wait for their redemption.
-const WAITING: usize = 100;
 const LOGIN: &str = include_str!("login.html");
 
 /// An issued code that was not redeemed yet.
@@ -31,133 +31,94 @@ struct Grant {
 
 #[derive(Debug)]
 pub(super) struct Legacy {
-    places: Places,
-    ledger: std::sync::Arc<Ledger>,
+    stage: Arc<Stage>,
     grants: Mutex<VecDeque<Grant>>,
 }
 
 impl Legacy {
-    pub(super) fn new(places: Places, ledger: std::sync::Arc<Ledger>) -> Self {
+    pub(super) fn new(stage: Arc<Stage>) -> Self {
         Self {
-            places,
-            ledger,
+            stage,
             grants: Mutex::default(),
         }
     }
 
-    fn serve(&self, asked: &Asked) -> Response<String> {
-        match (asked.path.as_str(), &asked.method) {
-            (AUTHORIZE, &Method::GET | &Method::POST) => self.authorize(asked),
-            (TOKEN, &Method::POST) => self.token(&asked.form),
-            (METADATA, &Method::GET) => metadata(&asked.host),
+    pub(super) async fn answer(self: Arc<Self>, request: Request<String>) -> Answer {
+        let stage = &self.stage;
+        let mut exchange = stage.ledger.begin(Party::Gate, Party::Upstream, &request);
+        let path = request.uri().path();
+        let host = field(request.headers(), header::HOST);
+        let answer = match (path, request.method()) {
+            (AUTHORIZE, &Method::GET | &Method::POST) => self.authorize(&request).await?,
+            (TOKEN, &Method::POST) => self.token(request.body()).await?,
+            (METADATA, &Method::GET) => metadata(host),
             _ => wire::plain(StatusCode::NOT_FOUND, "not found"),
+        };
+        exchange.note = match (path, answer.status()) {
+            (TOKEN, _) => "Behind the gate: the token request with the legacy server's own code.",
+            (_, StatusCode::FOUND) => {
+                "Behind the gate: the password is right, and the legacy server issues its code."
+            }
+            _ => "Behind the gate: the legacy server shows its login form.",
+        };
+        // The gate forwards the `Host` of its client. Direct requests are recorded by their senders.
+        if stage.gate.strip_prefix("http://") == Some(host) {
+            stage.ledger.end(exchange, &answer).await;
         }
+        Ok(answer)
     }
 
     /// The authorization endpoint (RFC 6749 section 4.1.1): the login form, then the code.
-    fn authorize(&self, asked: &Asked) -> Response<String> {
-        let (client, redirect) = (
-            value(&asked.query, "client_id"),
-            value(&asked.query, "redirect_uri"),
-        );
-        let is_code = value(&asked.query, "response_type") == "code";
-        if !is_code || self.registered(client) != Some(redirect) {
+    async fn authorize(&self, request: &Request<String>) -> Answer {
+        let query = wire::query(request.uri())?;
+        let (client, redirect) = (value(&query, "client_id"), value(&query, "redirect_uri"));
+        let is_code = value(&query, "response_type") == "code";
+        if !is_code || self.stage.redirect_uri(client) != Some(redirect) {
             let text = "unknown client, redirect_uri or response_type";
-            return wire::plain(StatusCode::BAD_REQUEST, text);
+            return Ok(wire::plain(StatusCode::BAD_REQUEST, text));
         }
-        if asked.method == Method::GET {
-            return login_form(client, false);
+        let form = wire::pairs(request.body())?;
+        if value(&form, "username") != USER || value(&form, "password") != PASSWORD {
+            // The form posts to its own URL including the query, as many legacy servers do.
+            let wrong = request.method() == Method::POST;
+            let values = context! { client, wrong, user => USER, password => PASSWORD };
+            let form = Templates::new(&[("login.html", LOGIN)]).render("login.html", values);
+            return Ok(wire::page(form));
         }
-        if value(&asked.form, "username") != USER || value(&asked.form, "password") != PASSWORD {
-            return login_form(client, true);
-        }
-        let Ok(code) = unguessable() else {
-            return wire::plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "no random bytes available",
-            );
-        };
-        let state = value(&asked.query, "state");
-        let answer = [("code", code.as_str()), ("state", state)];
-        let location = format!("{redirect}?{}", wire::encoded(answer));
-        let mut grants = self.grants();
-        if grants.len() == WAITING {
-            grants.pop_front();
-        }
-        grants.push_back(Grant {
+        let code = unguessable()?;
+        let answer = wire::encoded([("code", code.as_str()), ("state", value(&query, "state"))]);
+        let location = format!("{redirect}?{answer}");
+        let grant = Grant {
             code,
             client: client.to_owned(),
             redirect: redirect.to_owned(),
-        });
+        };
+        keep(&mut *self.grants.lock().await, grant);
         wire::redirect(StatusCode::FOUND, &location)
     }
 
     /// The token endpoint (RFC 6749 section 4.1.3). A server with PKCE would require the verifier here.
-    fn token(&self, form: &Pairs) -> Response<String> {
-        let error = |error: &str| wire::json(StatusCode::BAD_REQUEST, &json!({ "error": error }));
-        if value(form, "grant_type") != "authorization_code" {
-            return error("unsupported_grant_type");
+    async fn token(&self, form: &str) -> Answer {
+        let form = wire::pairs(form)?;
+        let error = |error| wire::json(StatusCode::BAD_REQUEST, &json!({ "error": error }));
+        if value(&form, "grant_type") != "authorization_code" {
+            return Ok(error("unsupported_grant_type"));
         }
-        let mut grants = self.grants();
-        let code = value(form, "code");
+        let mut grants = self.grants.lock().await;
+        let code = value(&form, "code");
         let at = grants.iter().position(|grant| grant.code == code);
         // Removed whatever the outcome, because a code is for single use.
         let grant = at.and_then(|at| grants.remove(at));
         let matches = grant.is_some_and(|grant| {
-            grant.client == value(form, "client_id")
-                && grant.redirect == value(form, "redirect_uri")
+            grant.client == value(&form, "client_id")
+                && grant.redirect == value(&form, "redirect_uri")
         });
-        match unguessable() {
-            Ok(token) if matches => {
-                let answer =
-                    json!({ "access_token": token, "token_type": "Bearer", "expires_in": 600 });
-                wire::json(StatusCode::OK, &answer)
-            }
-            Ok(_) | Err(_) => error("invalid_grant"),
+        if !matches {
+            return Ok(error("invalid_grant"));
         }
-    }
-
-    /// The redirect URI of a registered client.
-    fn registered(&self, client: &str) -> Option<&str> {
-        match client {
-            CLIENT => Some(&self.places.callback),
-            ATTACKER => Some(&self.places.attacker_callback),
-            _ => None,
-        }
-    }
-
-    fn grants(&self) -> MutexGuard<'_, VecDeque<Grant>> {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Answers for Legacy {
-    async fn answer(&self, asked: Asked) -> Response<String> {
-        let number = self.ledger.number();
-        let answer = self.serve(&asked);
-        // Direct requests are recorded by their senders.
-        if self.places.is_gate(&asked.host) {
-            self.ledger.record(Exchange {
-                number,
-                from: Party::Gate,
-                to: Party::Upstream,
-                request: Message::request(&asked),
-                status: answer.status().as_u16(),
-                answer: Message::answer(&answer),
-            });
-        }
-        answer
-    }
-}
-
-/// The form posts to its own URL including the query, as many legacy servers do.
-fn login_form(client: &str, wrong: bool) -> Response<String> {
-    let mut pages = Environment::new();
-    pages.set_auto_escape_callback(|_| AutoEscape::Html);
-    let context = context! { client, wrong, user => USER, password => PASSWORD };
-    match pages.render_str(LOGIN, context) {
-        Ok(html) => wire::page(StatusCode::OK, html),
-        Err(error) => wire::plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        let token =
+            json!({ "access_token": unguessable()?, "token_type": "Bearer", "expires_in": 600 });
+        Ok(wire::json(StatusCode::OK, &token))
     }
 }
 

@@ -6,8 +6,6 @@ use std::time::Duration;
 use serde::Serializer;
 use serde::ser::SerializeStruct as _;
 
-use crate::clock::calendar::Doubt;
-use crate::clock::date;
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 
@@ -71,20 +69,6 @@ pub(super) fn method<S: Serializer>(
 
 pub(super) fn micros<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
-}
-
-pub(super) fn seconds<S: Serializer>(limit: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(limit.as_secs())
-}
-
-/// The dates of a doubt.
-pub(super) fn days<S: Serializer>(doubt: &Doubt, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut fields = serializer.serialize_struct("Doubt", 2)?;
-    fields.serialize_field("shows", &date::format(doubt.shows))?;
-    if let Some(holds) = doubt.holds {
-        fields.serialize_field("holds", &date::format(holds))?;
-    }
-    fields.end()
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::calendar::Doubt;
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
 use crate::telemetry::{Decided, Ended, RequestId, Telemetry, Upstream, libraries};
@@ -400,19 +399,17 @@ fn tell_all(telemetry: &Telemetry) {
             connections: 2,
             in_flight: 1,
         },
-        Event::ClockInDoubt(Doubt {
-            shows: 0,
-            holds: Some(1),
-        }),
+        Event::ClockInDoubt {
+            shows: "1970-01-01".to_owned(),
+            holds: Some("1970-01-02".to_owned()),
+        },
         Event::SignalIgnored { signal: "SIGHUP" },
         Event::Reloaded {
             sha256: "00",
             needs_restart: "server.listen",
         },
         Event::ReloadFailed { problem: "x" },
-        Event::Draining {
-            limit: Duration::ZERO,
-        },
+        Event::Draining { limit_seconds: 0 },
         Event::Stopped { cut_off: 0 },
     ];
     for event in &events {

@@ -47,16 +47,14 @@ enum Message {
 #[must_use]
 pub(crate) struct End(Queue);
 
-pub(super) struct Reports {
-    /// Called with the first write error.
-    pub(super) error: Box<dyn FnOnce(&io::Error) + Send>,
-    /// Formats the line about lost lines.
-    pub(super) lost: Box<dyn Fn(u64) -> Vec<u8> + Send>,
-}
-
 impl Queue {
-    /// Starts a thread that writes to `out`.
-    pub(super) fn to(out: impl Write + Send + 'static, reports: Reports) -> (Self, End) {
+    /// Starts a thread that writes to `out`. Calls `error` with the first write error; `lost` formats the line about lost
+    /// lines.
+    pub(super) fn to(
+        out: impl Write + Send + 'static,
+        error: impl FnOnce(&io::Error) + Send + 'static,
+        lost: impl Fn(u64) -> Vec<u8> + Send + 'static,
+    ) -> (Self, End) {
         let (messages, received) = mpsc::channel();
         let queue = Self {
             messages,
@@ -70,7 +68,7 @@ impl Queue {
             said: 0,
         };
         let work = move || {
-            let end = writer.write_until_the_end(&received, reports);
+            let end = writer.write_until_the_end(&received, error, lost);
             // The queue is closed before the end is reported: later lines are lost and counted.
             drop(received);
             drop(end);
@@ -118,9 +116,10 @@ impl<W: Write> Writer<W> {
     fn write_until_the_end(
         mut self,
         received: &Receiver<Message>,
-        reports: Reports,
+        error: impl FnOnce(&io::Error),
+        lost: impl Fn(u64) -> Vec<u8>,
     ) -> Option<SyncSender<()>> {
-        let (mut batch, mut on_error) = (Vec::new(), Some(reports.error));
+        let (mut batch, mut on_error) = (Vec::new(), Some(error));
         while let Ok(first) = received.recv() {
             let (mut taken, mut end) = (0, None);
             for message in std::iter::once(first).chain(received.try_iter()) {
@@ -135,9 +134,7 @@ impl<W: Write> Writer<W> {
                     }
                 }
             }
-            let written = self
-                .write(&batch)
-                .and_then(|()| self.say_lost(&reports.lost));
+            let written = self.write(&batch).and_then(|()| self.say_lost(&lost));
             self.waiting.fetch_sub(taken, Ordering::Relaxed);
             if let Err(error) = written
                 && let Some(on_error) = on_error.take()

@@ -86,11 +86,7 @@ fn queue(
     error: impl FnOnce(&io::Error) + Send + 'static,
 ) -> (Queue, End) {
     let lost = |lines| format!("lost {lines}\n").into_bytes();
-    let reports = Reports {
-        error: Box::new(error),
-        lost: Box::new(lost),
-    };
-    Queue::to(out, reports)
+    Queue::to(out, error, lost)
 }
 
 impl Queue {
