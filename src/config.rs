@@ -1,12 +1,12 @@
 //! Reads `config.toml` into the settings of every component.
 //!
-//! Every key is declared once, in `schema`: its kind and its default. The readers and the messages use these declarations.
-//! From them and the texts in `schema/texts.toml`, `print` writes the commented `config.toml`, the reference page of the
-//! manual and a JSON schema.
-//!
 //! The TOML parser records the position of every key and value, and continues after an error. One reader per section reads
-//! the parsed tree. Readers record problems instead of returning the first one, so that one run reports all of them.
-//! Checks that involve more than one key run last (`lint`).
+//! the parsed tree, and names each key with its kind and its default. Readers record problems instead of returning the first
+//! one, so that one run reports all of them. Checks that involve more than one key run last (`lint`).
+//!
+//! There is no other list of keys: the readers are run once to collect what they read (`SECTIONS`). From this and the texts in
+//! `print/texts.toml`, `print` writes the commented `config.toml`, the reference page of the manual and a JSON schema; `unknown`
+//! finds the keys that no reader knows.
 
 pub(crate) mod print;
 pub(crate) mod problem;
@@ -15,7 +15,6 @@ mod client;
 mod context;
 mod endpoints;
 pub(crate) mod file;
-mod key;
 mod lint;
 mod oauth;
 mod origin;
@@ -24,7 +23,7 @@ mod pkce;
 mod read;
 mod report;
 mod routes;
-mod schema;
+mod section;
 mod sections;
 mod server;
 mod settings;
@@ -36,6 +35,7 @@ mod value;
 mod wording;
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::thread;
 
 use toml::de::DeTable;
@@ -44,6 +44,7 @@ use context::Context;
 pub use problem::Problems;
 pub(crate) use problem::Severity;
 use report::Report;
+use section::Section;
 pub(crate) use settings::{Checked, Config, Upstream};
 use tree::Table;
 
@@ -67,9 +68,8 @@ fn load_with(context: &Context<'_>, text: &str, file_name: &str) -> Result<Check
     let (tree, errors) = DeTable::parse_recoverable(&readable);
     let syntax = syntax::problems(&readable, given_up, tree.get_ref(), &errors);
     let report = Report::new(syntax);
-    let root = Table::root(&schema::ROOT, tree.get_ref(), &report);
-    let config = read(&root, context);
-    unknown::check(tree.get_ref(), &report);
+    let config = read(&Table::root(tree.get_ref(), &report), context);
+    unknown::check(tree.get_ref(), &SECTIONS, &report);
     let problems = Problems::new(file_name, text, report.into_problems());
     if problems.count(Severity::Error) > 0 {
         Err(problems)
@@ -81,16 +81,37 @@ fn load_with(context: &Context<'_>, text: &str, file_name: &str) -> Result<Check
     }
 }
 
+/// Every section with its keys: what the readers look for in a file with one table of each kind.
+static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+    let context = Context {
+        today: 0,
+        directory: Path::new(""),
+        cores: 1,
+        read: files::read,
+    };
+    let (tree, _) = DeTable::parse_recoverable("[[upstream]]\n[[upstream.client]]");
+    Report::sections(|report| {
+        read(&Table::root(tree.get_ref(), report), &context);
+    })
+});
+
+/// Renders the reference of all keys in the given format.
+pub(crate) fn reference(format: print::Format) -> String {
+    print::print(format, &SECTIONS)
+}
+
 /// Reads the whole tree. Invalid values are recorded as problems and replaced by a placeholder, so that reading continues.
 fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
-    use schema::{limits::LIMITS, server as keys, store::STORE, upstream::UPSTREAM};
-    let (server_table, admin_table) = (root.table(&keys::SERVER), root.table(&keys::ADMIN));
-    let (limits_table, store_table) = (root.table(&LIMITS), root.table(&STORE));
+    let (server_table, admin_table) = (root.table("server"), root.table("admin"));
+    let (limits_table, store_table) = (root.table("limits"), root.table("store"));
     let server = server::read(&server_table, &limits_table, context.cores);
     let admin = sections::admin(&admin_table);
+    let limits = sections::limits(&limits_table, server.settings.headers);
+    let store = sections::store(&store_table);
+    let log = sections::log(&root.table("log"));
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
-        .tables(&UPSTREAM)
+        .tables("upstream")
         .into_iter()
         .map(|table| upstream::read(table, own_origin.as_ref(), context))
         .collect();
@@ -104,28 +125,33 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
             "[{ url = \"http://127.0.0.1:9000\", … }]",
         );
     }
-    let config = Config {
-        limits: sections::limits(&limits_table, server.settings.headers),
-        store: sections::store(&store_table),
-        log: sections::log(&root.table(&keys::LOG)),
-        upstreams: upstreams.iter().map(|read| read.built.clone()).collect(),
-        server: server.settings.clone(),
-        admin,
-    };
     if root.is_whole() {
-        lint::listeners(&server, &admin_table, config.admin.listen);
+        lint::listeners(&server, &admin_table, admin.listen);
         lint::proxies(&server, &server_table);
         lint::hidden_clients(&server, &upstreams);
-        lint::limits(&config, &limits_table, &store_table);
+        let header_bytes = server.settings.header_bytes;
+        lint::limits(&limits_table, limits.uri_bytes, header_bytes);
+        lint::store(&store_table, store.code);
         lint::unique(&upstreams);
         lint::one_server(&upstreams, context.today);
-        let own = config.server.listen.iter().chain([&config.admin.listen]);
+        let own = server.settings.listen.iter().chain([&admin.listen]);
         lint::not_ourselves(&upstreams, &own.copied().collect::<Vec<_>>());
         for upstream in &upstreams {
             lint::upstream(upstream, context);
         }
     }
-    config
+    let upstreams = upstreams.into_iter().map(|read| Upstream {
+        connection: read.connection,
+        gateway: read.gateway,
+    });
+    Config {
+        limits,
+        store,
+        log,
+        upstreams: upstreams.collect(),
+        server: server.settings,
+        admin,
+    }
 }
 
 #[cfg(test)]

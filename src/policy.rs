@@ -14,6 +14,6 @@ pub(crate) mod violation;
 
 pub(crate) use decision::{Cleared, Decision, apply, nothing_to_judge};
 pub(crate) use namesakes::Namesake;
-pub(crate) use rule::{ClientRule, Codes, Mode, Require, Rule};
+pub(crate) use rule::{ClientRule, Codes, Mode, Rule};
 pub(crate) use rules::{Concern, Rules};
 pub(crate) use violation::{NoRoom, Violation};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::print::{self, Format};
+use crate::config::{self, print::Format};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -15,7 +15,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn execute(options: &Options) -> ExitCode {
-    let text = print::print(options.format);
+    let text = config::reference(options.format);
     match io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

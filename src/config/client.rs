@@ -1,14 +1,16 @@
 //! `[[upstream.client]]`: the properties of a client, and its exceptions from the rule of the upstream.
 
-use super::pkce::{self, Pkce};
+use super::oauth::{RESPONSE_MODE, RESPONSE_TYPE};
+use super::origin::REDIRECT_URI;
+use super::pkce::{self, listed};
 use super::problem::Problem;
-use super::schema::client as keys;
 use super::tree::{At, Table};
+use super::value::TEXT;
 use super::wording::quoted;
 use crate::clock::date;
+use crate::oauth::pkce::{MAX_LENGTH, MIN_LENGTH};
 use crate::oauth::{CodeChallengeMethod, ResponseType};
-use crate::policy::ClientRule;
-use crate::policy::{Codes, Mode, Require, Rule};
+use crate::policy::{ClientRule, Codes, Mode, Rule};
 
 /// How many days before the end of an exception the warning begins.
 const ANNOUNCED: u64 = 14;
@@ -23,19 +25,27 @@ pub(super) struct Lax {
     why: String,
 }
 
-/// Reads one `[[upstream.client]]`; `upstream` is its `[upstream.pkce]`.
-pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: u64) -> ClientRule {
-    let id = table.find(&keys::ID);
-    let rule = rule(table, pkce);
-    let until = table.find(&keys::UNTIL);
-    let lax = lax(&rule, &pkce.rule, table, upstream);
+/// Reads one `[[upstream.client]]`; `upstream` is its `[upstream.pkce]`, with the default rule. `require_all`: confidential
+/// clients need PKCE as well.
+pub(super) fn read(
+    table: &Table<'_>,
+    upstream: &Table<'_>,
+    default: &Rule,
+    require_all: bool,
+    today: u64,
+) -> ClientRule {
+    let label = "which client does this rule apply to?";
+    table.require("id", label, "add id = \"…\", the client_id that it sends");
+    let rule = rule(table, default, require_all);
+    let until = table.day("until");
+    let lax = lax(&rule, default, table, upstream);
     let client = ClientRule {
-        id: id.unwrap_or_default(),
-        afterwards: afterwards(&rule, &pkce.rule),
+        id: table.find("id", &TEXT).unwrap_or_default(),
+        afterwards: afterwards(&rule, default),
         rule,
         until: until.filter(|_| !lax.is_empty()),
-        owner: table.find(&keys::OWNER),
-        reason: table.find(&keys::REASON),
+        owner: table.find("owner", &TEXT),
+        reason: table.find("reason", &TEXT),
     };
     match lax.first() {
         Some(first) => accounted_for(table, first, today),
@@ -45,32 +55,30 @@ pub(super) fn read(table: &Table<'_>, pkce: &Pkce, upstream: &Table<'_>, today: 
     client
 }
 
-fn rule(table: &Table<'_>, pkce: &Pkce) -> Rule {
-    let upstream = &pkce.rule;
-    let mode = table.find(&keys::MODE).unwrap_or(upstream.mode);
+fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
+    /// The upper bound of `verifier_max`, in characters.
+    const LONGEST_VERIFIER: usize = 1024;
+    let mode = pkce::mode(table, upstream.mode);
     // A client that is enforced before its upstream gets the protection of handles.
     let codes_by_default = if mode == Mode::Enforce && upstream.mode != Mode::Enforce {
         Codes::Handle
     } else {
         upstream.codes
     };
-    let methods = pkce::methods(table, &keys::METHODS);
-    let confidential = table.get(&keys::TYPE);
-    let types = pkce::listed(table, &keys::RESPONSE_TYPES);
-    let modes = pkce::listed(table, &keys::RESPONSE_MODES);
+    let confidential = table.words("type", false, &[("public", false), ("confidential", true)]);
+    let assumed = [("S256", Some(CodeChallengeMethod::S256))];
+    let (types, modes) = (&upstream.response_types, &upstream.response_modes);
     Rule {
         mode,
-        codes: table.find(&keys::CODES).unwrap_or(codes_by_default),
-        challenge_required: pkce.require == Require::All || !confidential,
-        plain_allowed: methods
-            .iter()
-            .any(|at| at.value == CodeChallengeMethod::Plain),
-        assume_method: table.find(&keys::ASSUME_METHOD),
-        verifier_max: table.get(&keys::VERIFIER_MAX),
-        response_types: types.unwrap_or_else(|| upstream.response_types.clone()),
-        response_modes: modes.unwrap_or_else(|| upstream.response_modes.clone()),
+        codes: pkce::codes(table, codes_by_default),
+        challenge_required: require_all || !confidential,
+        plain_allowed: At::values(&pkce::methods(table)).contains(&CodeChallengeMethod::Plain),
+        assume_method: table.words("assume_method", None, &assumed),
+        verifier_max: table.integer("verifier_max", MAX_LENGTH, MIN_LENGTH..=LONGEST_VERIFIER),
+        response_types: listed(table, "response_types", &RESPONSE_TYPE, &[], types),
+        response_modes: listed(table, "response_modes", &RESPONSE_MODE, &[], modes),
         grants: upstream.grants.clone(),
-        redirect_uris: At::values(table.get(&keys::REDIRECT_URIS)),
+        redirect_uris: At::values(&table.list("redirect_uris", &REDIRECT_URI)),
     }
 }
 

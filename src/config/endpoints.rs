@@ -1,29 +1,46 @@
 //! `[upstream.endpoints]`: the paths of each endpoint.
 
-use super::key::{Key, List};
+use super::oauth::QUERY_NAME;
+use super::path::PATH;
 use super::problem::Problem;
-use super::schema::upstream as keys;
 use super::tree::{At, Table};
 use super::wording::quoted;
 use crate::route::Endpoints;
 
 /// Reads the endpoints, and prepends the prefix to their paths.
 pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
+    for (key, example) in [
+        ("authorization", "[\"/oauth2/authorize\"]"),
+        ("token", "[\"/oauth2/token\"]"),
+    ] {
+        let help = format!("add {key} = {example} below [upstream.endpoints]");
+        let label = "the gate has to know this endpoint of the upstream";
+        table.require(key, label, &help);
+    }
+    table.later(&[
+        ("pushed_authorization_request", Some("[]")),
+        ("device_authorization", Some("[]")),
+        ("authorization_challenge", Some("[]")),
+    ]);
+    let without = Some("there would be nothing to guard");
+    let token = PATH.example("/oauth2/token");
+    let metadata = [
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+    ];
     let mut seen = Vec::new();
-    let mut paths = |key: &Key<List<String>>| {
-        let listed = table.get(key);
-        twice(table, key.name, &listed, &mut seen);
+    let mut paths = |key: &'static str, kind, default: &[&str], not_empty| {
+        let listed = table.list_or(key, kind, default, not_empty);
+        twice(table, key, &listed, &mut seen);
         below(prefix, &listed)
     };
-    let endpoints = Endpoints {
-        authorization: paths(&keys::AUTHORIZATION),
-        continuation: paths(&keys::CONTINUATION),
-        token: paths(&keys::TOKEN),
-        metadata: paths(&keys::METADATA_PATHS),
-        query: At::values(table.get(&keys::QUERY)),
-    };
-    table.later();
-    endpoints
+    Endpoints {
+        authorization: paths("authorization", &PATH, &[], without),
+        continuation: paths("continuation", &PATH, &[], None),
+        token: paths("token", &token, &[], without),
+        metadata: paths("metadata", &PATH, &metadata, None),
+        query: At::values(&table.list("query", &QUERY_NAME)),
+    }
 }
 
 /// Prepends the prefix to paths.

@@ -14,7 +14,6 @@ use super::context::Context;
 use super::origin::{Origin, plain_url};
 use super::problem::Problem;
 use super::server::Server;
-use super::settings::Config;
 use super::tree::{At, Table};
 use super::upstream::Read;
 use super::value::show_duration;
@@ -92,8 +91,8 @@ pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
     if let Some(read) = upstreams.iter().find(is_behind_tls)
         && server.trusted_proxies.is_empty()
     {
-        read.table().push(Problem::warning(
-            read.table().at("public_url"),
+        read.table.push(Problem::warning(
+            read.table.at("public_url"),
             "all clients count as one",
             "a TLS terminator that is not trusted hides them: together they have the limits of one network",
             "name its address in [server], for example trusted_proxies = [\"127.0.0.1/32\"]",
@@ -101,22 +100,26 @@ pub(super) fn hidden_clients(server: &Server, upstreams: &[Read<'_>]) {
     }
 }
 
-/// Warns of times and sizes that contradict each other.
-pub(super) fn limits(config: &Config, limits: &Table<'_>, store: &Table<'_>) {
-    const CODE: Duration = Duration::from_mins(10);
-    if config.limits.uri_bytes > config.server.header_bytes {
-        limits.push(Problem::warning(
-            limits.at("uri_bytes"),
+/// Warns of sizes that contradict each other.
+pub(super) fn limits(table: &Table<'_>, uri_bytes: usize, header_bytes: usize) {
+    if uri_bytes > header_bytes {
+        table.push(Problem::warning(
+            table.at("uri_bytes"),
             "`limits.uri_bytes` is larger than `limits.header_bytes`",
             "the head of a request, which its URI is part of, is refused first",
             "raise header_bytes, or lower uri_bytes",
         ));
     }
-    if config.store.code > CODE {
-        store.push(Problem::warning(
-            store.at("code"),
+}
+
+/// Warns of codes that live longer than RFC 6749 recommends.
+pub(super) fn store(table: &Table<'_>, code: Duration) {
+    const LONGEST: Duration = Duration::from_mins(10);
+    if code > LONGEST {
+        table.push(Problem::warning(
+            table.at("code"),
             "codes live longer than RFC 6749 section 4.1.2 recommends",
-            format!("more than {}", show_duration(CODE)),
+            format!("more than {}", show_duration(LONGEST)),
             "write code = \"5m\", or as long as the upstream's own codes live",
         ));
     }
@@ -148,23 +151,23 @@ pub(super) fn upstream(read: &Read<'_>, context: &Context<'_>) {
 fn reachable_in_the_clear(read: &Read<'_>) {
     let clear = |origin: &Origin| !origin.tls && !origin.is_loopback();
     if read.target.as_ref().is_some_and(clear) {
-        read.table().push(Problem::warning(
-            read.table().at("url"),
+        read.table.push(Problem::warning(
+            read.table.at("url"),
             "the upstream is reached over a network in plain http",
             "codes, tokens and client secrets can be read on the way, and others can reach it too",
             "write https://, or run the gate beside the upstream and let that listen on 127.0.0.1 only",
         ));
     }
     if read.public.as_ref().is_some_and(clear) {
-        read.table().push(Problem::warning(
-            read.table().at("public_url"),
+        read.table.push(Problem::warning(
+            read.table.at("public_url"),
             "clients reach the gate in plain http",
             "codes and verifiers can be read on the way",
             "put TLS in front of the gate, and write https:// here",
         ));
     }
-    let metadata = &read.tables.metadata;
-    let issuer = read.built.gateway.issuer.as_deref();
+    let metadata = &read.metadata;
+    let issuer = read.gateway.issuer.as_deref();
     let issuer = issuer.and_then(|issuer| plain_url(issuer, "").ok());
     if issuer.is_some_and(|url| url.scheme() == "http" && !is_loopback(&url)) {
         metadata.push(Problem::warning(
@@ -188,7 +191,7 @@ fn is_loopback(url: &url::Url) -> bool {
 
 /// Warns of a `public_url` with a host that `hosts` does not accept.
 fn wrong_host(read: &Read<'_>) {
-    let (hosts, table) = (&read.built.gateway.hosts, read.table());
+    let (hosts, table) = (&read.gateway.hosts, read.table);
     let Some(public) = &read.public else {
         return;
     };
@@ -211,7 +214,7 @@ fn wrong_host(read: &Read<'_>) {
 
 /// Warns of endpoint paths that repeat the prefix: they must be written without it.
 fn doubled_prefix(read: &Read<'_>) {
-    let (gateway, table) = (&read.built.gateway, &read.tables.endpoints);
+    let (gateway, table) = (&read.gateway, &read.endpoints);
     let doubled = format!("{0}{0}/", gateway.prefix);
     let endpoints = &gateway.endpoints;
     for (key, paths) in [
@@ -232,8 +235,8 @@ fn doubled_prefix(read: &Read<'_>) {
 
 /// Warns of what `[upstream.pkce]` does not protect.
 fn policy(read: &Read<'_>) {
-    let table = &read.tables.pkce;
-    let rule = read.built.gateway.rules.default_rule();
+    let table = &read.pkce;
+    let rule = read.gateway.rules.default_rule();
     if rule.mode == Mode::Enforce && rule.codes == Codes::Upstream {
         upstream_codes(table, read);
     }

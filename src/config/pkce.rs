@@ -1,59 +1,58 @@
 //! `[upstream.pkce]`: the rule for clients without a separate rule. Also reads the keys that `[[upstream.client]]`
 //! shares with it.
 
-use super::key::{Key, List};
+use super::oauth::{METHOD, RESPONSE_MODE, RESPONSE_TYPE};
 use super::problem::Problem;
-use super::schema::pkce as keys;
 use super::tree::{At, Table};
-use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
+use super::value::{Kind, TEXT};
 use crate::oauth::CodeChallengeMethod;
-use crate::policy::{Codes, Mode, Require, Rule};
+use crate::policy::{Codes, Mode, Rule};
 
-#[derive(Debug)]
-pub(super) struct Pkce {
-    pub(super) rule: Rule,
-    pub(super) require: Require,
-    /// `None`: not written.
-    pub(super) entry: Option<Entry>,
-    pub(super) browser_binding: BrowserBinding,
-    pub(super) to_upstream: ToUpstream,
-}
+/// Why a list of allowed values may not be empty.
+const NOTHING: Option<&str> = Some("nothing would be allowed");
 
-/// Reads `[upstream.pkce]`.
-pub(super) fn read(table: &Table<'_>) -> Pkce {
-    let mode = table.get(&keys::MODE);
+/// Reads the rule of an upstream.
+pub(super) fn rule(table: &Table<'_>) -> Rule {
+    let mode = mode(table, Mode::Enforce);
     let codes_by_default = match mode {
         Mode::Enforce => Codes::Handle,
         // So that a first installation does not change a byte of the traffic.
         Mode::Report | Mode::Off => Codes::Upstream,
     };
-    let default = Rule::default();
-    let types = listed(table, &keys::RESPONSE_TYPES);
-    let modes = listed(table, &keys::RESPONSE_MODES);
+    let modes = ["query", "fragment", "form_post"];
     no_plain(table);
-    table.later();
-    Pkce {
-        rule: Rule {
-            mode,
-            codes: table.find(&keys::CODES).unwrap_or(codes_by_default),
-            response_types: types.unwrap_or_else(|| default.response_types.clone()),
-            response_modes: modes.unwrap_or_else(|| default.response_modes.clone()),
-            grants: At::values(table.get(&keys::GRANTS)),
-            ..default
-        },
-        require: table.get(&keys::REQUIRE),
-        entry: table.find(&keys::ENTRY),
-        browser_binding: table.get(&keys::BROWSER_BINDING),
-        to_upstream: table.get(&keys::TO_UPSTREAM),
+    table.later(&[
+        ("correlation", Some("\"state\"")),
+        ("request_objects", Some("\"deny\"")),
+        ("device", Some("\"off\"")),
+        ("code_in_json", Some("[]")),
+        ("promote", None),
+    ]);
+    Rule {
+        mode,
+        codes: codes(table, codes_by_default),
+        response_types: listed(table, "response_types", &RESPONSE_TYPE, &["code"], &[]),
+        response_modes: listed(table, "response_modes", &RESPONSE_MODE, &modes, &[]),
+        grants: At::values(&table.list("grants", &TEXT)),
+        ..Rule::default()
     }
 }
 
+/// Reads `mode` of an upstream or a client.
+pub(super) fn mode(table: &Table<'_>, default: Mode) -> Mode {
+    let modes = [Mode::Enforce, Mode::Report, Mode::Off];
+    table.words("mode", default, &modes.map(|mode| (mode.as_str(), mode)))
+}
+
+/// Reads `codes` of an upstream or a client.
+pub(super) fn codes(table: &Table<'_>, default: Codes) -> Codes {
+    let choices = [("handle", Codes::Handle), ("upstream", Codes::Upstream)];
+    table.words("codes", default, &choices)
+}
+
 /// Reads `methods` of an upstream or a client, and reports a list without S256.
-pub(super) fn methods(
-    table: &Table<'_>,
-    key: &Key<List<CodeChallengeMethod>>,
-) -> Vec<At<CodeChallengeMethod>> {
-    let methods = table.get(key);
+pub(super) fn methods(table: &Table<'_>) -> Vec<At<CodeChallengeMethod>> {
+    let methods = table.list_or("methods", &METHOD, &["S256"], NOTHING);
     let only_plain = !methods.is_empty()
         && methods
             .iter()
@@ -68,7 +67,7 @@ pub(super) fn methods(
 }
 
 fn no_plain(table: &Table<'_>) {
-    let plain = methods(table, &keys::METHODS)
+    let plain = methods(table)
         .into_iter()
         .find(|at| at.value == CodeChallengeMethod::Plain);
     if let Some(plain) = plain {
@@ -82,15 +81,24 @@ fn no_plain(table: &Table<'_>) {
     }
 }
 
-/// Reads a list of an upstream or a client, without duplicates. `None`: it has no valid element.
-pub(super) fn listed<T: PartialEq>(table: &Table<'_>, key: &Key<List<T>>) -> Option<Vec<T>> {
+/// Reads a list of an upstream or a client, without duplicates. Without a valid element it is the inherited list.
+pub(super) fn listed<T: Clone + PartialEq>(
+    table: &Table<'_>,
+    key: &'static str,
+    kind: &Kind<T>,
+    default: &[&str],
+    inherited: &[T],
+) -> Vec<T> {
     let mut values = Vec::new();
-    for value in At::values(table.get(key)) {
+    for value in At::values(&table.list_or(key, kind, default, NOTHING)) {
         if !values.contains(&value) {
             values.push(value);
         }
     }
-    (!values.is_empty()).then_some(values)
+    if values.is_empty() {
+        values.extend_from_slice(inherited);
+    }
+    values
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod manual;
 mod page;
 mod reference;
 
+use super::section::Section;
 use page::pages;
 
 /// The output format of `pkce-gate schema`.
@@ -19,8 +20,8 @@ pub(crate) enum Format {
 }
 
 /// Renders the reference of all keys in the given format.
-pub(crate) fn print(format: Format) -> String {
-    let pages = pages();
+pub(super) fn print(format: Format, sections: &[Section]) -> String {
+    let pages = pages(sections);
     match format {
         Format::Json => editor::schema(&pages),
         Format::Toml => reference::toml(&pages),

@@ -1,68 +1,292 @@
-//! Reads the values of declared keys. Invalid values are recorded as problems, with what to write instead.
+//! Reads the values of keys. Each reader also declares its key for the references. It records an invalid value as a problem,
+//! with what to write instead, and returns the default.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
+use serde_json::json;
 use toml::de::DeValue;
 
-use super::key::{Day, Flag, Integer, Key, List, Measure, Optional, Share, Text, Words};
 use super::problem::{Problem, Span};
-use super::tree::{At, Entry, Table};
-use super::value::Wrong;
+use super::section::{Key, Later};
+use super::tree::{At, Table};
+use super::value::{DURATION, Kind, SIZE, Wrong, show_duration, show_size};
 use super::wording::{nearest, one_of, quoted};
 use crate::clock::date;
 
-/// A kind of value that can be read from a table.
-pub(super) trait Read {
-    type Value;
-    /// Reads the value of a key. `None`: it is invalid, and the problem is recorded.
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Self::Value>;
-}
-
-/// A kind of value with a default for keys that are absent or invalid.
-pub(super) trait Standard: Read {
-    /// Returns the default. `header` is the position of the table without the key.
-    fn standard(&self, header: Span) -> Self::Value;
-}
-
 impl Table<'_> {
-    /// Returns the written value. `None`: absent or invalid. Invalid values and absent required keys are recorded.
-    pub(super) fn find<V: Read>(&self, key: &Key<V>) -> Option<V::Value> {
-        if let Some((why, help)) = key.required {
-            self.require(key.name, why, help);
-        }
-        let entry = self.entry(key.name)?;
-        key.value.read(self, key.name, entry)
+    /// Reads `true` or `false`.
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let json = json!({ "type": "boolean" });
+        let Some(entry) = self.declare(key, || Key::new("`true` or `false`", default, json)) else {
+            return default;
+        };
+        entry.value.as_bool().unwrap_or_else(|| {
+            let written = entry.value.as_str().and_then(|text| text.parse().ok());
+            let instead: bool = written.unwrap_or(default);
+            self.wrong_type(key, entry, "true or false", instead);
+            default
+        })
     }
 
-    /// Returns the written value, or the default.
-    pub(super) fn get<V: Standard>(&self, key: &Key<V>) -> V::Value {
-        let written = self.find(key);
-        written.unwrap_or_else(|| key.value.standard(self.header()))
+    /// Reads a whole number within a range.
+    pub(super) fn integer<T>(&self, key: &'static str, default: T, range: RangeInclusive<T>) -> T
+    where
+        T: Copy + PartialOrd + Display + TryFrom<u64> + TryInto<u64>,
+    {
+        let entry = self.declare(key, || {
+            let (from, to) = (range.start(), range.end());
+            let what = format!("a whole number from {from} to {to}");
+            let [from, to] = [from, to].map(|end| (*end).try_into().ok());
+            let json = json!({ "type": "integer", "minimum": from, "maximum": to });
+            Key::new(what, default, json)
+        });
+        let Some(entry) = entry else {
+            return default;
+        };
+        let Some(number) = entry.value.as_integer() else {
+            let written = entry.value.as_str().and_then(|text| text.parse().ok());
+            let instead = written.and_then(|number: u64| T::try_from(number).ok());
+            self.wrong_type(key, entry, "a whole number", instead.unwrap_or(default));
+            return default;
+        };
+        let number = u64::from_str_radix(number.as_str(), number.radix());
+        let number = number.ok().and_then(|number| T::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        number.unwrap_or_else(|| {
+            self.out_of_range(key, default, [range.start(), range.end()]);
+            default
+        })
     }
 
-    fn bounded<T: Copy + PartialOrd>(
+    /// Reads a fraction in (0, 1].
+    pub(super) fn share(&self, key: &'static str, default: f64) -> f64 {
+        let json = json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 });
+        let Some(entry) =
+            self.declare(key, || Key::new("a number above 0, up to 1", default, json))
+        else {
+            return default;
+        };
+        let digits = match (entry.value.as_float(), entry.value.as_integer()) {
+            (Some(float), _) => float.as_str(),
+            (None, Some(integer)) => integer.as_str(),
+            (None, None) => {
+                self.wrong_type(key, entry, "a number", default);
+                return default;
+            }
+        };
+        let share = digits.parse().ok();
+        let share = share.filter(|share| *share > 0.0 && *share <= 1.0);
+        share.unwrap_or_else(|| {
+            self.out_of_range(key, default, ["above 0", "1"]);
+            default
+        })
+    }
+
+    /// Reads a duration within a range.
+    pub(super) fn duration(
         &self,
-        key: &str,
-        value: Option<T>,
+        key: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        self.measure(key, &DURATION, show_duration, default, range)
+    }
+
+    /// Reads a size in bytes within a range.
+    pub(super) fn size(
+        &self,
+        key: &'static str,
+        default: usize,
+        range: RangeInclusive<usize>,
+    ) -> usize {
+        self.measure(key, &SIZE, show_size, default, range)
+    }
+
+    fn measure<T: Copy + PartialOrd>(
+        &self,
+        key: &'static str,
+        kind: &Kind<T>,
+        show: fn(T) -> String,
         default: T,
-        range: &RangeInclusive<T>,
-        show: impl Fn(T) -> String,
-    ) -> Option<T> {
-        let bounded = value.filter(|value| range.contains(value));
-        if bounded.is_none() {
-            let message = format!("{} is out of range", self.name(key));
-            let (from, to) = (show(*range.start()), show(*range.end()));
-            let label = format!("it goes from {from} to {to}");
-            let help = format!("write for example {key} = {}", show(default));
-            self.push(Problem::error(self.at(key), message, label, help));
+        range: RangeInclusive<T>,
+    ) -> T {
+        let ends = [range.start(), range.end()].map(|end| show(*end));
+        let entry = self.declare(key, || {
+            let what = format!("{} from `{}` to `{}`", kind.what, ends[0], ends[1]);
+            Key::new(what, show(default), kind.json())
+        });
+        let Some(entry) = entry else {
+            return default;
+        };
+        let measure = self.text_of(key, entry, kind);
+        measure
+            .filter(|measure| range.contains(measure))
+            .unwrap_or_else(|| {
+                if measure.is_some() {
+                    self.out_of_range(key, show(default), ends);
+                }
+                default
+            })
+    }
+
+    fn out_of_range(&self, key: &str, default: impl Display, [from, to]: [impl Display; 2]) {
+        let message = format!("{} is out of range", self.name(key));
+        let label = format!("it goes from {from} to {to}");
+        let help = format!("write for example {key} = {default}");
+        self.push(Problem::error(self.at(key), message, label, help));
+    }
+
+    /// Reads one of a fixed set of words.
+    pub(super) fn words<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        default: T,
+        choices: &[(&'static str, T)],
+    ) -> T {
+        self.words_and_later(key, default, choices, &[])
+    }
+
+    /// Reads one of a fixed set of words. `later`: words that are reserved for later versions.
+    pub(super) fn words_and_later<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        default: T,
+        choices: &[(&'static str, T)],
+        later: &'static [&'static str],
+    ) -> T {
+        let known: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        // A default that is not a choice (`None`) depends on other keys. The first choice is then an example.
+        let usual = choices.iter().find(|(_, value)| *value == default);
+        let usual = usual.or(choices.first()).map_or("", |(word, _)| word);
+        let entry = self.declare(key, || {
+            let what = match known.as_slice() {
+                [only] => format!("`{only:?}`, the only value so far"),
+                _ => "one of these words".to_owned(),
+            };
+            Key {
+                choices: known.clone(),
+                later_words: later,
+                ..Key::new(what, format!("{usual:?}"), json!({ "enum": known }))
+            }
+        });
+        let Some(entry) = entry else {
+            return default;
+        };
+        let Some(text) = entry.value.as_str() else {
+            self.wrong_type(key, entry, "a word in quotes", format!("{usual:?}"));
+            return default;
+        };
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return *value;
         }
-        bounded
+        let help = format!("write {}", one_of(&known));
+        if later.contains(&text) {
+            self.wrong(key, entry.span, "", Wrong::later(quoted(text), help));
+            return default;
+        }
+        let message = format!("{} cannot be {}", self.name(key), quoted(text));
+        let label = nearest(text, &known).map_or_else(
+            || "this word is not known".to_owned(),
+            |(_, word)| format!("did you mean {word:?}?"),
+        );
+        self.push(Problem::error(entry.span, message, label, help));
+        default
+    }
+
+    /// Reads a string of the given kind, with a default.
+    pub(super) fn text<T: Display>(&self, key: &'static str, kind: &Kind<T>, default: T) -> T {
+        let entry = self.declare(key, || {
+            let shown = format!("{:?}", default.to_string());
+            Key::new(kind.what, shown, kind.json())
+        });
+        let text = entry.and_then(|entry| self.text_of(key, entry, kind));
+        text.unwrap_or(default)
+    }
+
+    /// Reads a string of the given kind. `None`: absent or invalid.
+    pub(super) fn find<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<T> {
+        let entry = self.declare(key, || Key::optional(kind.what, kind.json()))?;
+        self.text_of(key, entry, kind)
+    }
+
+    /// Reads a list of strings of the given kind, empty by default.
+    pub(super) fn list<T>(&self, key: &'static str, kind: &Kind<T>) -> Vec<At<T>> {
+        self.list_or(key, kind, &[], None)
+    }
+
+    /// Reads a list of strings of the given kind. Invalid elements are recorded and left out. `not_empty`: why the list may not
+    /// be empty, unless it may.
+    pub(super) fn list_or<T>(
+        &self,
+        key: &'static str,
+        kind: &Kind<T>,
+        default: &[&str],
+        not_empty: Option<&str>,
+    ) -> Vec<At<T>> {
+        let entry = self.declare(key, || {
+            let (items, least) = (kind.json(), u8::from(not_empty.is_some()));
+            let json =
+                json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": true });
+            let what = format!("a list; each element is {}", kind.what);
+            Key::new(what, format!("{default:?}"), json)
+        });
+        let Some(elements) = entry.and_then(|entry| self.elements(key, entry, kind.example)) else {
+            let default = default.iter().filter_map(|text| (kind.read)(text).ok());
+            let span = self.header();
+            return default.map(|value| At { span, value }).collect();
+        };
+        if let Some(why) = not_empty.filter(|_| elements.is_empty()) {
+            self.empty_list(key, why, &format!("[{:?}]", kind.example));
+        }
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        let mut list = Vec::new();
+        for element in elements {
+            let Some(value) = self.text_of(key, element, kind) else {
+                continue;
+            };
+            let (text, span) = (element.value.as_str().unwrap_or_default(), element.span);
+            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == text) {
+                let message = format!("{} lists {} twice", self.name(key), quoted(text));
+                let problem = Problem::error(span, message, "again", "remove one of them");
+                self.push(problem.and_at(*first, "here already"));
+                continue;
+            }
+            seen.push((text, span));
+            list.push(At { span, value });
+        }
+        list
+    }
+
+    /// Reads a day, as days since 1970-01-01: a TOML date or a string. `None`: absent or invalid.
+    pub(super) fn day(&self, key: &'static str) -> Option<u64> {
+        const EXAMPLE: &str = "\"2027-03-31\"";
+        // Editors pass a TOML date to the schema as a string.
+        let json = json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" });
+        let entry = self.declare(key, || Key::optional("a date", json))?;
+        let day = match (entry.value.as_datetime(), entry.value.as_str()) {
+            (Some(moment), _) if moment.time.is_none() => moment
+                .date
+                .and_then(|day| date::days(day.year, day.month, day.day)),
+            (None, Some(text)) => date::parse(text),
+            (Some(_) | None, _) => {
+                self.wrong_type(key, entry, "a date without a time", EXAMPLE);
+                return None;
+            }
+        };
+        if day.is_none() {
+            let help = format!("write YYYY-MM-DD, for example {EXAMPLE}");
+            let wrong = Wrong::new("not a valid date", help);
+            self.wrong(key, entry.span, "a date", wrong);
+        }
+        day
     }
 
     /// Rejects keys that are reserved for later versions, unless the value describes the present behaviour.
-    pub(super) fn later(&self) {
-        for (key, now) in self.section().later {
+    pub(super) fn later(&self, later: Later) {
+        self.declare_section(|section| section.later = later);
+        for (key, now) in later {
             let Some(entry) = self.entry(key) else {
                 continue;
             };
@@ -85,215 +309,6 @@ fn is_written(value: &DeValue<'_>, text: &str) -> bool {
         DeValue::Boolean(flag) => text == flag.to_string(),
         DeValue::Array(list) => text == "[]" && list.is_empty(),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => false,
-    }
-}
-
-impl Read for Flag {
-    type Value = bool;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<bool> {
-        let value = entry.value.as_bool();
-        if value.is_none() {
-            let written = entry.value.as_str().and_then(|text| text.parse().ok());
-            let instead: bool = written.unwrap_or(self.0);
-            table.wrong_type(key, entry, "true or false", instead);
-        }
-        value
-    }
-}
-
-impl Standard for Flag {
-    fn standard(&self, _: Span) -> bool {
-        self.0
-    }
-}
-
-impl<T: Copy + PartialOrd + Display + TryFrom<u64>> Read for Integer<T> {
-    type Value = T;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        let Self(default, range) = self;
-        let Some(number) = entry.value.as_integer() else {
-            let written = entry.value.as_str().and_then(|text| text.parse().ok());
-            let instead = written.and_then(|number: u64| T::try_from(number).ok());
-            table.wrong_type(key, entry, "a whole number", instead.unwrap_or(*default));
-            return None;
-        };
-        let number = u64::from_str_radix(number.as_str(), number.radix());
-        let number = number.ok().and_then(|number| T::try_from(number).ok());
-        table.bounded(key, number, *default, range, |number| number.to_string())
-    }
-}
-
-impl<T: Copy + PartialOrd + Display + TryFrom<u64>> Standard for Integer<T> {
-    fn standard(&self, _: Span) -> T {
-        self.0
-    }
-}
-
-impl Read for Share {
-    type Value = f64;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<f64> {
-        let digits = match (entry.value.as_float(), entry.value.as_integer()) {
-            (Some(float), _) => float.as_str(),
-            (None, Some(integer)) => integer.as_str(),
-            (None, None) => {
-                table.wrong_type(key, entry, "a number", self.0);
-                return None;
-            }
-        };
-        let share = digits.parse().ok().filter(|share: &f64| *share > 0.0);
-        table.bounded(key, share, self.0, &(0.0..=1.0), |share| {
-            if share > 0.0 {
-                share.to_string()
-            } else {
-                "above 0".to_owned()
-            }
-        })
-    }
-}
-
-impl Standard for Share {
-    fn standard(&self, _: Span) -> f64 {
-        self.0
-    }
-}
-
-impl<T: Copy + PartialOrd> Read for Measure<T> {
-    type Value = T;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        let measure = table.text(key, entry, self.of)?;
-        table.bounded(key, Some(measure), self.default, &self.range, self.show)
-    }
-}
-
-impl<T: Copy + PartialOrd> Standard for Measure<T> {
-    fn standard(&self, _: Span) -> T {
-        self.default
-    }
-}
-
-impl<T: Copy + PartialEq> Read for Words<T> {
-    type Value = T;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        let Some(text) = entry.value.as_str() else {
-            let usual = format!("{:?}", self.usual());
-            table.wrong_type(key, entry, "a word in quotes", usual);
-            return None;
-        };
-        if let Some((_, value)) = self.choices.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
-        }
-        let known = self.known();
-        let help = format!("write {}", one_of(&known));
-        if self.later.contains(&text) {
-            table.wrong(key, entry.span, "", Wrong::later(quoted(text), help));
-            return None;
-        }
-        let message = format!("{} cannot be {}", table.name(key), quoted(text));
-        let label = nearest(text, &known).map_or_else(
-            || "this word is not known".to_owned(),
-            |(_, word)| format!("did you mean {word:?}?"),
-        );
-        table.push(Problem::error(entry.span, message, label, help));
-        None
-    }
-}
-
-impl<T: Copy + PartialEq> Standard for Words<T> {
-    fn standard(&self, _: Span) -> T {
-        self.default
-    }
-}
-
-impl<T> Read for Text<T> {
-    type Value = T;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        table.text(key, entry, self.0)
-    }
-}
-
-impl<T> Standard for Text<T> {
-    fn standard(&self, _: Span) -> T {
-        (self.1)()
-    }
-}
-
-impl<T> Read for Optional<T> {
-    type Value = T;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<T> {
-        table.text(key, entry, self.0)
-    }
-}
-
-/// Invalid elements are recorded and left out.
-impl<T> Read for List<T> {
-    type Value = Vec<At<T>>;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<Vec<At<T>>> {
-        let elements = table.elements(key, entry, self.of.example)?;
-        if let Some(why) = self.not_empty.filter(|_| elements.is_empty()) {
-            table.empty_list(key, why, &format!("[{:?}]", self.of.example));
-        }
-        let mut seen: Vec<(&str, Span)> = Vec::new();
-        let mut list = Vec::new();
-        for element in elements {
-            let Some(value) = table.text(key, element, self.of) else {
-                continue;
-            };
-            let text = element.value.as_str().unwrap_or_default();
-            if let Some((_, first)) = seen.iter().find(|(earlier, _)| *earlier == text) {
-                let message = format!("{} lists {} twice", table.name(key), quoted(text));
-                let problem = Problem::error(element.span, message, "again", "remove one of them");
-                table.push(problem.and_at(*first, "here already"));
-                continue;
-            }
-            seen.push((text, element.span));
-            list.push(At {
-                span: element.span,
-                value,
-            });
-        }
-        Some(list)
-    }
-}
-
-impl<T> Standard for List<T> {
-    fn standard(&self, header: Span) -> Vec<At<T>> {
-        let read = |text: &&str| (self.of.read)(text).ok();
-        let at = |value| At {
-            span: header,
-            value,
-        };
-        self.default.iter().filter_map(read).map(at).collect()
-    }
-}
-
-impl Read for Day {
-    type Value = u64;
-
-    fn read(&self, table: &Table<'_>, key: &str, entry: Entry<'_>) -> Option<u64> {
-        let day = match (entry.value.as_datetime(), entry.value.as_str()) {
-            (Some(moment), _) if moment.time.is_none() => moment
-                .date
-                .and_then(|day| date::days(day.year, day.month, day.day)),
-            (None, Some(text)) => date::parse(text),
-            (Some(_) | None, _) => {
-                table.wrong_type(key, entry, "a date without a time", Self::EXAMPLE);
-                return None;
-            }
-        };
-        if day.is_none() {
-            let help = format!("write YYYY-MM-DD, for example {}", Self::EXAMPLE);
-            let wrong = Wrong::new("not a valid date", help);
-            table.wrong(key, entry.span, "a date", wrong);
-        }
-        day
     }
 }
 

@@ -1,20 +1,20 @@
 //! `[upstream.routes]`: the policy for paths that are not an endpoint.
 
 use super::endpoints::below;
-use super::key::{Key, List};
-use super::schema::upstream as keys;
+use super::path::{PATH, PATTERN};
 use super::tree::Table;
 use crate::route::RoutePolicy;
 
 /// Reads the policy, and prepends the prefix to its paths, as with endpoints. Configured metadata paths are always allowed:
 /// clients need them to discover the endpoints.
 pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
-    let full = |key: &Key<List<String>>| below(prefix, &table.get(key));
+    let allow = below(prefix, &table.list("allow", &PATTERN));
+    let defaults = [("guarded", false), ("deny", true)];
     RoutePolicy {
-        deny_by_default: table.get(&keys::DEFAULT),
-        allow: [full(&keys::ALLOW), metadata.to_vec()].concat(),
-        deny: full(&keys::DENY),
-        foreign_callbacks: full(&keys::FOREIGN_CALLBACKS),
+        deny_by_default: table.words("default", false, &defaults),
+        allow: [&allow, metadata].concat(),
+        deny: below(prefix, &table.list("deny", &PATTERN)),
+        foreign_callbacks: below(prefix, &table.list("foreign_callbacks", &PATH)),
     }
 }
 

@@ -1,21 +1,43 @@
 //! Reads the sections that map directly to the settings of one component.
 
-use super::schema::{limits as limit_keys, server as keys, store as store_keys};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::tree::Table;
+use super::value::ADDRESS;
+use crate::telemetry::{Format, Level};
 use crate::{admin, http, store, telemetry};
+
+pub(super) const KIB: usize = 1024;
+pub(super) const MIB: usize = 1024 * KIB;
+
+/// The range of timeouts: shorter ones would fail every request, longer ones would not limit anything.
+pub(super) const TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_hours(1);
 
 /// Reads `[admin]`.
 pub(super) fn admin(table: &Table<'_>) -> admin::Settings {
+    let address = ADDRESS.example("127.0.0.1:9901");
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
     admin::Settings {
-        listen: table.get(&keys::ADMIN_LISTEN),
+        listen: table.text("listen", &address, default),
     }
 }
 
 /// Reads `[log]`.
 pub(super) fn log(table: &Table<'_>) -> telemetry::Settings {
+    let levels = [
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+        ("trace", Level::Trace),
+    ];
+    let formats = [("json", Format::Json), ("text", Format::Text)];
     telemetry::Settings {
-        level: table.get(&keys::LEVEL),
-        format: table.get(&keys::FORMAT),
+        level: table.words("level", Level::Info, &levels),
+        format: table.words("format", Format::Json, &formats),
     }
 }
 
@@ -23,29 +45,37 @@ pub(super) fn log(table: &Table<'_>) -> telemetry::Settings {
 pub(super) fn limits(table: &Table<'_>, headers: usize) -> http::Limits {
     http::Limits {
         headers,
-        uri_bytes: table.get(&limit_keys::URI_BYTES),
-        form_bytes: table.get(&limit_keys::FORM_BYTES),
-        form_pairs: table.get(&limit_keys::FORM_PAIRS),
-        response_scan_bytes: table.get(&limit_keys::RESPONSE_SCAN_BYTES),
-        in_flight: table.get(&limit_keys::IN_FLIGHT),
+        uri_bytes: table.size("uri_bytes", 16 * KIB, KIB..=64 * KIB),
+        form_bytes: table.size("form_bytes", 64 * KIB, KIB..=16 * MIB),
+        form_pairs: table.integer("form_pairs", 64, 8..=4096),
+        response_scan_bytes: table.size("response_scan_bytes", MIB, KIB..=64 * MIB),
+        in_flight: table.integer("in_flight", 512, 1..=1_000_000),
     }
 }
 
 /// Reads `[store]`.
 pub(super) fn store(table: &Table<'_>) -> store::Settings {
-    table.get(&store_keys::KIND);
+    /// The range of record lifetimes.
+    const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
+    let default = store::Settings::DEFAULT;
+    table.words_and_later("kind", (), &[("memory", ())], &["redis", "sealed"]);
     // The reserved keys belong to other kinds of store, so an invalid kind is reported without them.
     if table.is_good("kind") {
-        table.later();
+        table.later(&[
+            ("url", None),
+            ("key_prefix", None),
+            ("deadline", None),
+            ("keys", None),
+        ]);
     }
     store::Settings {
-        pending: table.get(&store_keys::PENDING),
-        code: table.get(&store_keys::CODE),
-        capacity: table.get(&store_keys::CAPACITY),
-        per_client: table.get(&store_keys::PER_CLIENT),
-        per_network: table.get(&store_keys::PER_NETWORK),
-        network_rate: table.get(&store_keys::NETWORK_RATE),
-        attempts: table.get(&store_keys::ATTEMPTS),
+        pending: table.duration("pending", default.pending, LIFE),
+        code: table.duration("code", default.code, LIFE),
+        capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
+        per_client: table.share("per_client", default.per_client),
+        per_network: table.share("per_network", default.per_network),
+        network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
+        attempts: table.integer("attempts", default.attempts, 1..=100),
     }
 }
 

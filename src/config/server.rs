@@ -1,13 +1,14 @@
 //! `[server]`: the listeners for clients.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::origin::Origin;
-use super::read::Standard as _;
-use super::schema::{limits as limit_keys, server as keys};
+use super::sections::{KIB, MIB, TIMEOUT};
 use super::tree::{At, Table};
+use super::value::{ADDRESS, NETWORK};
 use crate::server;
 
 /// The settings of `[server]`, and the values that later checks need with their positions.
@@ -20,27 +21,31 @@ pub(super) struct Server {
 
 /// Reads `[server]`, and the keys of `[limits]` that concern connections.
 pub(super) fn read(table: &Table<'_>, limits: &Table<'_>, cores: usize) -> Server {
-    let listen = table.get(&keys::LISTEN);
-    let trusted_proxies = table.get(&keys::TRUSTED_PROXIES);
-    table.later();
-    let connections = limits.get(&limit_keys::CONNECTIONS);
-    let per_peer = limits.find(&limit_keys::CONNECTIONS_PER_PEER);
+    const HOUR: Duration = Duration::from_hours(1);
+    const FEW: Duration = Duration::from_secs(10);
+    let without = Some("clients could not connect");
+    let listen = table.list_or("listen", &ADDRESS, &["127.0.0.1:8080"], without);
+    let trusted_proxies = table.list("trusted_proxies", &NETWORK);
+    table.later(&[("proxy_protocol", Some("false")), ("tls", None)]);
+    let connections = limits.integer("connections", 4096, 1..=1_000_000);
+    let per_peer = share(connections);
     let settings = server::Settings {
-        listen: listen.iter().map(|at| at.value).collect(),
-        workers: match table.get(&keys::WORKERS) {
+        listen: At::values(&listen),
+        workers: match table.integer("workers", 0, 0..=1024) {
             0 => cores,
             workers => workers,
         },
-        trusted_proxies: trusted_proxies.iter().map(|at| at.value).collect(),
-        drain: table.get(&keys::DRAIN),
+        trusted_proxies: At::values(&trusted_proxies),
+        drain: table.duration("drain", Duration::from_secs(25), Duration::ZERO..=HOUR),
         connections,
-        connections_per_peer: per_peer.unwrap_or_else(|| share(connections)),
-        header_bytes: limits.get(&limit_keys::HEADER_BYTES),
-        headers: limits.get(&limit_keys::HEADERS),
-        first_byte: limits.get(&limit_keys::FIRST_BYTE),
-        header_read: limits.get(&limit_keys::HEADER_READ),
-        body_read: limits.get(&limit_keys::BODY_READ),
-        idle: limits.get(&limit_keys::IDLE),
+        connections_per_peer: limits.integer("connections_per_peer", per_peer, 1..=1_000_000),
+        // hyper's read buffer has at least 8 KiB.
+        header_bytes: limits.size("header_bytes", 32 * KIB, 8 * KIB..=MIB),
+        headers: limits.integer("headers", 64, 8..=1024),
+        first_byte: limits.duration("first_byte", Duration::from_secs(5), TIMEOUT),
+        header_read: limits.duration("header_read", FEW, TIMEOUT),
+        body_read: limits.duration("body_read", FEW, TIMEOUT),
+        idle: limits.duration("idle", Duration::from_mins(1), TIMEOUT),
     };
     Server {
         settings,
@@ -57,22 +62,17 @@ fn share(connections: usize) -> usize {
 
 /// The default of `public_url`: the listen address, if it is one loopback address.
 pub(super) fn own_origin(table: &Table<'_>, listen: &[At<SocketAddr>]) -> Option<Origin> {
-    let origin = |address: SocketAddr| Origin {
-        tls: false,
-        host: address.ip().to_string(),
-        port: address.port(),
-    };
-    match listen {
-        [only] if only.value.ip().is_loopback() && only.value.port() != 0 => {
-            Some(origin(only.value))
-        }
+    let own = match listen {
+        [only] if only.value.ip().is_loopback() && only.value.port() != 0 => only.value,
         // The error in `listen` is already recorded; do not report a missing `public_url` as well.
-        _ if !table.is_good("listen") => {
-            let default = keys::LISTEN.value.standard(table.header());
-            default.first().map(|at| origin(at.value))
-        }
-        _ => None,
-    }
+        _ if !table.is_good("listen") => SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        _ => return None,
+    };
+    Some(Origin {
+        tls: false,
+        host: own.ip().to_string(),
+        port: own.port(),
+    })
 }
 
 #[cfg(test)]

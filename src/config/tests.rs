@@ -3,9 +3,7 @@ use std::time::Duration;
 
 use super::testing::{UPSTREAM, check_text, config, load, problems};
 use super::*;
-use key::Section;
-use print::{Format, print};
-use schema::SECTIONS;
+use print::Format;
 
 /// The reference at the root of the repository.
 const REFERENCE: &str = include_str!("../../config.toml");
@@ -58,8 +56,8 @@ fn the_files_in_the_repository_are_written_from_the_declarations() {
         ("markdown", "docs/src/configuration.md", MANUAL),
     ] {
         let declared = match format {
-            "toml" => print(Format::Toml),
-            _ => print(Format::Markdown),
+            "toml" => reference(Format::Toml),
+            _ => reference(Format::Markdown),
         };
         assert!(
             found == declared,
@@ -89,7 +87,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
 
 #[test]
 fn every_declared_key_is_read_as_declared() {
-    for section in SECTIONS {
+    for section in SECTIONS.iter() {
         let later = section.later.iter().map(|(key, _)| *key);
         let later = later.map(|key| (key, "is not supported in this version"));
         let keys = section.names().map(|key| (key, "has to be"));

@@ -1,13 +1,13 @@
-//! Access to the tables of the file, and the problems of missing keys and wrong types. [`mod@super::read`] reads values.
+//! Access to the tables of the file, and their problems. [`mod@super::read`] reads values.
 
 use std::fmt::Display;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::key::Section;
 use super::problem::{Problem, Span};
 use super::report::Report;
+use super::section::{Key, Section, split};
 use super::value::{Kind, Wrong};
 use super::wording::nearest;
 
@@ -20,15 +20,19 @@ pub(super) struct At<T> {
 
 impl<T> At<T> {
     /// The values without their positions.
-    pub(super) fn values(list: Vec<Self>) -> Vec<T> {
-        list.into_iter().map(|at| at.value).collect()
+    pub(super) fn values(list: &[Self]) -> Vec<T>
+    where
+        T: Clone,
+    {
+        list.iter().map(|at| at.value.clone()).collect()
     }
 }
 
 /// A table of the file. An absent table behaves like an empty one.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(super) struct Table<'t> {
-    section: &'static Section,
+    /// The dotted path of the section; empty for the top level.
+    path: &'static str,
     header: Span,
     entries: Option<&'t DeTable<'t>>,
     /// The value exists but is not a table, so missing keys are not reported.
@@ -46,18 +50,33 @@ pub(super) struct Entry<'t> {
 
 impl<'t> Table<'t> {
     /// The top-level table of the file.
-    pub(super) fn root(
-        section: &'static Section,
-        entries: &'t DeTable<'t>,
-        report: &'t Report,
-    ) -> Self {
+    pub(super) fn root(entries: &'t DeTable<'t>, report: &'t Report) -> Self {
         Self {
-            section,
+            path: "",
             header: Span::default(),
             entries: Some(entries),
             unreadable: false,
             report,
         }
+    }
+
+    /// Looks up a key, and declares it for the references.
+    pub(super) fn declare(
+        &self,
+        name: &'static str,
+        describe: impl FnOnce() -> Key,
+    ) -> Option<Entry<'t>> {
+        self.declare_section(|section| section.keys.push(Key { name, ..describe() }));
+        self.entry(name)
+    }
+
+    pub(super) fn declare_section(&self, declare: impl FnOnce(&mut Section)) {
+        self.report.declare(|sections| {
+            let mut sections = sections.iter_mut();
+            if let Some(section) = sections.find(|section| section.path == self.path) {
+                declare(section);
+            }
+        });
     }
 
     /// Looks up a key.
@@ -66,13 +85,9 @@ impl<'t> Table<'t> {
         Some(Entry::of(name.span().into(), value))
     }
 
-    pub(super) fn section(&self) -> &'static Section {
-        self.section
-    }
-
     /// The dotted name of the key, as shown in messages.
     pub(super) fn name(&self, key: &str) -> String {
-        match self.section.path {
+        match self.path {
             "" => format!("`{key}`"),
             path => format!("`{path}.{key}`"),
         }
@@ -129,8 +144,9 @@ impl<'t> Table<'t> {
         keys.any(|written| nearest(written.get_ref(), &[key]).is_some())
     }
 
-    /// Reports a missing key.
-    pub(super) fn require(&self, key: &str, label: &str, help: &str) {
+    /// Declares a key as required, and reports it if it is missing.
+    pub(super) fn require(&self, key: &'static str, label: &str, help: &str) {
+        self.declare_section(|section| section.required.push(key));
         if self.lacks(key) {
             let message = format!("{} is missing", self.name(key));
             self.push(Problem::error(self.header, message, label, help));
@@ -166,7 +182,7 @@ impl<'t> Table<'t> {
     }
 
     /// Reads a string of the given kind. `None`: it is invalid, and the problem is recorded.
-    pub(super) fn text<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
+    pub(super) fn text_of<T>(&self, key: &str, entry: Entry<'_>, kind: &Kind<T>) -> Option<T> {
         let Some(text) = entry.value.as_str() else {
             let example = match entry.value.as_integer() {
                 Some(number) if !kind.unit.is_empty() => format!("{number}{}", kind.unit),
@@ -206,72 +222,67 @@ impl<'t> Table<'t> {
             self.wrong_type(key, entry, "a list", format!("[{element:?}]"));
             return None;
         };
-        let elements = array
-            .iter()
-            .map(|element| Entry::of(element.span().into(), element));
-        Some(elements.collect())
+        Some(array.iter().map(Entry::element).collect())
     }
 
     /// Returns a subtable. If it is absent, its header span is that of this table.
-    pub(super) fn table(&self, section: &'static Section) -> Self {
-        let (_, key) = section.name();
+    pub(super) fn table(&self, path: &'static str) -> Self {
+        let declared = Section::new(path, false);
+        self.report.declare(|sections| sections.push(declared));
+        let (_, key) = split(path);
         let Some(entry) = self.entry(key) else {
             return Self {
-                section,
-                header: self.header,
+                path,
                 entries: None,
                 unreadable: self.unreadable || self.has_like(key),
-                report: self.report,
+                ..*self
             };
         };
         let entries = entry.value.as_table();
         if entries.is_none() {
             let message = format!("{} has to be a table", self.name(key));
             let label = format!("this is {}", type_of(entry.value));
-            let help = format!("write a line {}, and the keys below it", section.header());
+            let help = format!("write a line [{path}], and the keys below it");
             self.push(Problem::error(entry.span, message, label, help));
         }
         Self {
-            section,
+            path,
             header: entry.span,
             entries,
             unreadable: entries.is_none(),
-            report: self.report,
+            ..*self
         }
     }
 
     /// Returns an array of tables. A single table is recorded as an error, and read as an array of one.
-    pub(super) fn tables(&self, section: &'static Section) -> Vec<Self> {
-        let (_, key) = section.name();
+    pub(super) fn tables(&self, path: &'static str) -> Vec<Self> {
+        let declared = Section::new(path, true);
+        self.report.declare(|sections| sections.push(declared));
+        let (_, key) = split(path);
         let Some(entry) = self.entry(key) else {
             return Vec::new();
         };
-        let one = |entry: Entry<'t>| {
-            entry.value.as_table().map(|entries| Self {
-                section,
-                header: entry.span,
-                entries: Some(entries),
-                unreadable: false,
-                report: self.report,
-            })
-        };
-        let help = format!("write {} above the keys of each", section.header());
-        let not_list = |entry: Entry<'t>| {
-            let message = format!("{} is a list of tables", self.name(key));
-            let label = format!("this is {}", type_of(entry.value));
-            self.push(Problem::error(entry.span, message, label, &help));
-        };
-        let Some(array) = entry.value.as_array() else {
-            not_list(entry);
-            return one(entry).into_iter().collect();
+        let array = entry.value.as_array();
+        let elements: Vec<Entry<'_>> = match array {
+            Some(array) => array.iter().map(Entry::element).collect(),
+            None => vec![entry],
         };
         let mut tables = Vec::new();
-        for element in array {
-            let element = Entry::of(element.span().into(), element);
-            match one(element) {
-                Some(table) => tables.push(table),
-                None => not_list(element),
+        for element in elements {
+            let entries = element.value.as_table();
+            if array.is_none() || entries.is_none() {
+                let message = format!("{} is a list of tables", self.name(key));
+                let label = format!("this is {}", type_of(element.value));
+                let help = format!("write [[{path}]] above the keys of each");
+                self.push(Problem::error(element.span, message, label, help));
             }
+            tables.extend(entries.map(|entries| Self {
+                path,
+                header: element.span,
+                entries: Some(entries),
+                unreadable: false,
+                ..*self
+            }));
         }
         tables
     }
@@ -284,6 +295,10 @@ impl<'t> Entry<'t> {
             span: value.span().into(),
             value: value.get_ref(),
         }
+    }
+
+    fn element(value: &'t Spanned<DeValue<'t>>) -> Self {
+        Self::of(value.span().into(), value)
     }
 
     /// Whether this is an element of a list, which has no key.

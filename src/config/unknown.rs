@@ -2,27 +2,26 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::key::Section;
 use super::problem::{Problem, Span};
 use super::report::Report;
-use super::schema::{ROOT, SECTIONS, below};
+use super::section::Section;
 use super::wording::{nearest, one_of, quoted};
 
 /// Records every key of the tree that is not declared. The contents of an unknown key are not checked.
-pub(super) fn check(tree: &DeTable<'_>, report: &Report) {
-    check_section(tree, &ROOT, report);
+pub(super) fn check(tree: &DeTable<'_>, sections: &[Section], report: &Report) {
+    check_section(tree, &Section::new("", false), sections, report);
 }
 
-fn check_section(table: &DeTable<'_>, section: &Section, report: &Report) {
+fn check_section(table: &DeTable<'_>, section: &Section, all: &[Section], report: &Report) {
     for (key, value) in table {
         let (span, key) = (key.span(), key.get_ref().as_ref());
-        let inner = below(section).find(|inner| inner.name().1 == key);
+        let inner = section.below(all).find(|inner| inner.name() == key);
         if let Some(inner) = inner {
             for table in tables(value.get_ref()) {
-                check_section(table, inner, report);
+                check_section(table, inner, all, report);
             }
         } else if !section.has(key) {
-            report.push(unknown(key, span.into(), section));
+            report.push(unknown(key, span.into(), section, all));
         }
     }
 }
@@ -39,24 +38,24 @@ fn tables<'t>(value: &'t DeValue<'t>) -> Vec<&'t DeTable<'t>> {
     }
 }
 
-fn unknown(key: &str, span: Span, section: &Section) -> Problem {
+fn unknown(key: &str, span: Span, section: &Section, all: &[Section]) -> Problem {
     let message = match section.path {
         "" => format!("unknown key {}", quoted(key)),
         _ => format!("unknown key {} in {}", quoted(key), section.header()),
     };
-    let (label, help) = meant(key, section);
+    let (label, help) = meant(key, section, all);
     Problem::error(span, message, label, help)
 }
 
 /// Returns what was probably meant, and what to write.
-fn meant(key: &str, section: &Section) -> (String, String) {
-    let tables = below(section).map(|inner| inner.name().1);
+fn meant(key: &str, section: &Section, all: &[Section]) -> (String, String) {
+    let tables = section.below(all).map(Section::name);
     let mut names: Vec<&str> = section.names().chain(tables).collect();
     names.sort_unstable();
     let later = section.later.iter().map(|(name, _)| *name);
     let here: Vec<&str> = names.iter().copied().chain(later).collect();
-    let tables = headers(|other| other.name().1 == key);
-    let homes = headers(|other| other.has(key));
+    let tables = headers(all, |other| other.name() == key);
+    let homes = headers(all, |other| other.has(key));
     let is_elsewhere = !tables.is_empty() || !homes.is_empty();
     // One typing error is more likely than the wrong section; two are not.
     let slip = nearest(key, &here).filter(|(distance, _)| !is_elsewhere || *distance <= 1);
@@ -66,7 +65,7 @@ fn meant(key: &str, section: &Section) -> (String, String) {
         None => related(key, &here),
     };
     if let Some(similar) = similar {
-        let table = below(section).find(|inner| inner.name().1 == similar);
+        let table = section.below(all).find(|inner| inner.name() == similar);
         let instead = table.map_or_else(|| format!("`{similar}`"), Section::header);
         return (
             format!("did you mean {instead}?"),
@@ -90,8 +89,8 @@ fn meant(key: &str, section: &Section) -> (String, String) {
 }
 
 /// The headers of the sections that satisfy the predicate.
-fn headers(is_such: impl Fn(&Section) -> bool) -> String {
-    let sections = SECTIONS.into_iter().filter(|section| is_such(section));
+fn headers(all: &[Section], is_such: impl Fn(&Section) -> bool) -> String {
+    let sections = all.iter().filter(|section| is_such(section));
     let headers: Vec<String> = sections.map(Section::header).collect();
     headers.join(" or ")
 }

@@ -1,97 +1,118 @@
 //! `[[upstream]]`: one server behind the gate.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::context::Context;
-use super::origin::Origin;
-use super::pkce::{self, Pkce};
+use super::origin::{ISSUER, ORIGIN, Origin};
+use super::path::{HOST, NAME, PREFIX};
 use super::problem::Problem;
-use super::schema::{client as client_keys, pkce as pkce_keys, upstream as keys};
-use super::settings::Upstream;
+use super::sections::TIMEOUT;
 use super::tree::{At, Table};
+use super::value::TEXT;
 use super::wording::quoted;
-use super::{client, endpoints, routes};
+use super::{client, endpoints, pkce, routes};
 use crate::gateway;
-use crate::gateway::settings::Entry;
+use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::ClientId;
-use crate::policy::ClientRule;
-use crate::policy::{Codes, Rules};
+use crate::policy::{ClientRule, Codes, Rule, Rules};
 use crate::upstream;
 
 /// One `[[upstream]]`: its settings, and the tables they were read from.
 pub(super) struct Read<'t> {
-    pub(super) tables: Tables<'t>,
+    pub(super) table: Table<'t>,
+    pub(super) endpoints: Table<'t>,
+    pub(super) routes: Table<'t>,
+    pub(super) pkce: Table<'t>,
+    pub(super) metadata: Table<'t>,
     /// `None`: missing or invalid, and recorded.
     pub(super) target: Option<Origin>,
     /// `None`: missing or invalid, and recorded.
     pub(super) public: Option<Origin>,
     pub(super) clients: Vec<(Table<'t>, ClientRule)>,
-    pub(super) built: Upstream,
+    pub(super) connection: upstream::Settings,
+    pub(super) gateway: gateway::Settings,
 }
 
-impl<'t> Read<'t> {
-    pub(super) fn table(&self) -> &Table<'t> {
-        &self.tables.upstream
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.built.gateway.name
-    }
-}
-
-/// The tables of one upstream.
-pub(super) struct Tables<'t> {
-    pub(super) upstream: Table<'t>,
-    pub(super) endpoints: Table<'t>,
-    pub(super) routes: Table<'t>,
-    pub(super) pkce: Table<'t>,
-    pub(super) metadata: Table<'t>,
-}
-
-/// Reads one `[[upstream]]`. `public` is the default of `public_url`.
+/// Reads one `[[upstream]]`. `own_origin` is the default of `public_url`.
 pub(super) fn read<'t>(
     table: Table<'t>,
-    public: Option<&Origin>,
+    own_origin: Option<&Origin>,
     context: &Context<'_>,
 ) -> Read<'t> {
-    let tables = Tables {
-        endpoints: table.table(&keys::ENDPOINTS),
-        routes: table.table(&keys::ROUTES),
-        pkce: table.table(&pkce_keys::PKCE),
-        metadata: table.table(&keys::METADATA),
-        upstream: table,
-    };
-    let table = &tables.upstream;
-    let target = table.find(&keys::URL);
-    let public = public_url(table, public);
-    let pkce = pkce::read(&tables.pkce);
+    let endpoints = table.table("upstream.endpoints");
+    let routes = table.table("upstream.routes");
+    let pkce = table.table("upstream.pkce");
+    let metadata = table.table("upstream.metadata");
+    let help = "add url = \"http://127.0.0.1:9000\"";
+    table.require("url", "the gate has to know where this upstream is", help);
+    let target = table.find("url", &ORIGIN);
+    let public = public_url(&table, own_origin);
+    let rule = pkce::rule(&pkce);
+    let require_all = pkce.words("require", true, &[("all", true), ("public", false)]);
     let clients: Vec<(Table<'t>, ClientRule)> = table
-        .tables(&client_keys::CLIENT)
+        .tables("upstream.client")
         .into_iter()
         .map(|client| {
-            let rule = client::read(&client, &pkce, &tables.pkce, context.today);
+            let rule = client::read(&client, &pkce, &rule, require_all, context.today);
             (client, rule)
         })
         .collect();
-    let built = Upstream {
-        connection: connection(table, target.as_ref(), context),
-        gateway: settings(&tables, public.as_ref(), &pkce, &clients),
+    let by_id = clients
+        .iter()
+        .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
+    let prefix = table.text("prefix", &PREFIX, "/".to_owned());
+    let paths = endpoints::read(&endpoints, &prefix);
+    let bindings = [
+        ("off", BrowserBinding::Off),
+        ("soft", BrowserBinding::Soft),
+        ("hard", BrowserBinding::Hard),
+    ];
+    let to_upstream = [
+        ("forward", ToUpstream::Forward),
+        ("strip", ToUpstream::Strip),
+    ];
+    metadata.later(&[("synthesize", Some("false"))]);
+    let gateway = gateway::Settings {
+        routes: routes::read(&routes, &prefix, &paths.metadata),
+        name: table.text("name", &NAME, "legacy".to_owned()),
+        hosts: At::values(&table.list("hosts", &HOST)),
+        endpoints: paths,
+        prefix,
+        public_origin: public.as_ref().map_or_else(String::new, Origin::to_string),
+        preserve_host: table.flag("preserve_host", true),
+        entry: entry(&pkce, &rule, &clients),
+        rules: Rules::new(rule, by_id),
+        browser_binding: pkce.words("browser_binding", BrowserBinding::Soft, &bindings),
+        to_upstream: pkce.words_and_later(
+            "to_upstream",
+            ToUpstream::Forward,
+            &to_upstream,
+            &["replace"],
+        ),
+        rewrite_metadata: metadata.flag("rewrite", true),
+        issuer: metadata.find("issuer", &ISSUER),
     };
     Read {
-        tables,
+        connection: connection(&table, target.as_ref(), context),
+        table,
+        endpoints,
+        routes,
+        pkce,
+        metadata,
         target,
         public,
         clients,
-        built,
+        gateway,
     }
 }
 
 /// Reads `public_url`. It is part of URLs that the gate writes, so it is never derived from a request.
 fn public_url(table: &Table<'_>, default: Option<&Origin>) -> Option<Origin> {
-    let written = table.find(&keys::PUBLIC_URL);
+    let written = table.find("public_url", &ORIGIN);
     if default.is_none() {
         let label = "it is known by itself only where the gate listens on one loopback address";
         let help = "add public_url = \"https://login.example.com\", as clients reach the gate";
@@ -105,7 +126,7 @@ fn connection(
     target: Option<&Origin>,
     context: &Context<'_>,
 ) -> upstream::Settings {
-    let ca = table.find(&keys::CA);
+    let ca = table.find("ca", &TEXT);
     let ca = ca.map(|file| context.directory.join(file));
     if let (Some(file), Some(target)) = (&ca, target) {
         check_ca(table, file, target, context);
@@ -115,9 +136,9 @@ fn connection(
         host: target.map_or_else(String::new, |target| target.host.clone()),
         port: target.map_or(0, |target| target.port),
         ca,
-        connect: table.get(&keys::CONNECT),
-        response: table.get(&keys::RESPONSE),
-        idle: table.get(&keys::IDLE),
+        connect: table.duration("connect", Duration::from_secs(2), TIMEOUT),
+        response: table.duration("response", Duration::from_secs(15), TIMEOUT),
+        idle: table.duration("idle", Duration::from_secs(4), TIMEOUT),
     }
 }
 
@@ -143,41 +164,10 @@ fn check_ca(table: &Table<'_>, file: &Path, target: &Origin, context: &Context<'
     table.push(Problem::error(span, message, label, help));
 }
 
-fn settings(
-    tables: &Tables<'_>,
-    public: Option<&Origin>,
-    pkce: &Pkce,
-    clients: &[(Table<'_>, ClientRule)],
-) -> gateway::Settings {
-    let table = &tables.upstream;
-    let prefix = table.get(&keys::UPSTREAM_PREFIX);
-    let by_id = clients
-        .iter()
-        .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
-    let rules = Rules::new(pkce.rule.clone(), by_id);
-    tables.metadata.later();
-    let endpoints = endpoints::read(&tables.endpoints, &prefix);
-    gateway::Settings {
-        routes: routes::read(&tables.routes, &prefix, &endpoints.metadata),
-        name: table.get(&keys::UPSTREAM_NAME),
-        hosts: At::values(table.get(&keys::HOSTS)),
-        endpoints,
-        prefix,
-        public_origin: public.map_or_else(String::new, Origin::to_string),
-        preserve_host: table.get(&keys::PRESERVE_HOST),
-        entry: entry(&tables.pkce, pkce, clients),
-        rules,
-        browser_binding: pkce.browser_binding,
-        to_upstream: pkce.to_upstream,
-        rewrite_metadata: tables.metadata.get(&keys::REWRITE),
-        issuer: tables.metadata.find(&keys::METADATA_ISSUER),
-    }
-}
-
 /// The default of `entry`: with handles, the client is redirected so that every later request carries the handle; without
 /// handles a redirect would not change anything.
-fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) -> Entry {
-    let handles = pkce.rule.codes == Codes::Handle
+fn entry(table: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) -> Entry {
+    let handles = rule.codes == Codes::Handle
         || clients.iter().any(|(_, client)| {
             client.rule.codes == Codes::Handle || client.afterwards.codes == Codes::Handle
         });
@@ -186,25 +176,25 @@ fn entry(table: &Table<'_>, pkce: &Pkce, clients: &[(Table<'_>, ClientRule)]) ->
     } else {
         Entry::Rewrite
     };
+    let choices = [("redirect", Entry::Redirect), ("rewrite", Entry::Rewrite)];
+    let entry = table.words("entry", default, &choices);
     let known = ["mode", "codes", "entry"]
         .iter()
         .all(|key| table.is_good(key))
         && clients.iter().all(|(client, _)| client.is_all_good());
-    if pkce.entry == Some(Entry::Redirect) && !handles && known {
+    if entry == Entry::Redirect && !handles && known {
         let message = format!("{} cannot be \"redirect\" here", table.name("entry"));
         let label = "with codes = \"upstream\" a redirect would change nothing";
         let help = "write entry = \"rewrite\", or remove it, or write codes = \"handle\"";
-        let problem = Problem::error(table.at("entry"), message, label, help);
-        table.push(if table.has("codes") {
-            problem.and_at(table.at("codes"), "because of this")
+        let (key, why) = if table.has("codes") {
+            ("codes", "because of this")
         } else {
-            problem.and_at(
-                table.at("mode"),
-                "under which codes is \"upstream\" by default",
-            )
-        });
+            ("mode", "under which codes is \"upstream\" by default")
+        };
+        let problem = Problem::error(table.at("entry"), message, label, help);
+        table.push(problem.and_at(table.at(key), why));
     }
-    pkce.entry.unwrap_or(default)
+    entry
 }
 
 #[cfg(test)]

@@ -34,15 +34,6 @@ pub enum Codes {
     Upstream,
 }
 
-/// Which clients must send a challenge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Require {
-    /// Every client.
-    All,
-    /// Every client except those with `type = "confidential"`.
-    Public,
-}
-
 /// The rule for one client of one upstream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {

@@ -15,16 +15,16 @@ struct Listed<'r, 't> {
 
 /// Reports endpoints that differ here, but are one path to a server that normalizes paths.
 pub(crate) fn alike(read: &Read<'_>) {
-    let endpoints = &read.built.gateway.endpoints;
+    let endpoints = &read.gateway.endpoints;
     let listed = |key, paths| Listed {
-        table: &read.tables.endpoints,
+        table: &read.endpoints,
         key,
         paths,
     };
     let foreign = Listed {
-        table: &read.tables.routes,
+        table: &read.routes,
         key: "foreign_callbacks",
-        paths: &read.built.gateway.routes.foreign_callbacks,
+        paths: &read.gateway.routes.foreign_callbacks,
     };
     let token = listed("token", &endpoints.token);
     let authorization = listed("authorization", &endpoints.authorization);
@@ -43,7 +43,7 @@ pub(crate) fn alike(read: &Read<'_>) {
 
 /// Warns of entries in `[upstream.routes]` that have no effect.
 pub(crate) fn idle_routes(read: &Read<'_>) {
-    let (table, routes) = (&read.tables.routes, &read.built.gateway.routes);
+    let (table, routes) = (&read.routes, &read.gateway.routes);
     let is_good = ["default", "allow", "deny", "foreign_callbacks"]
         .iter()
         .all(|key| table.is_good(key));

@@ -2,7 +2,6 @@
 
 use crate::config::client::laxer;
 use crate::config::problem::{Problem, Span};
-use crate::config::schema::upstream::ALLOW;
 use crate::config::tree::Table;
 use crate::config::upstream::Read;
 use crate::config::wording::quoted;
@@ -20,13 +19,13 @@ fn in_force(client: &ClientRule, today: u64) -> &Rule {
 }
 
 fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
-    let label = match read.built.gateway.rules.default_rule().mode {
+    let label = match read.gateway.rules.default_rule().mode {
         Mode::Off => "nothing is judged",
         Mode::Report | Mode::Enforce => "violations are recorded only",
     };
     table.push(Problem::warning(
         table.at("mode"),
-        format!("nothing is refused at {}", quoted(read.name())),
+        format!("nothing is refused at {}", quoted(&read.gateway.name)),
         label,
         "write mode = \"enforce\" once the log shows that every client is ready",
     ));
@@ -35,14 +34,14 @@ fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
 /// Where clients get the upstream's own codes, a stolen code can be redeemed at every path where the upstream accepts it.
 /// `guarded`, and trees in `allow`, reduce this risk only. `deny` with a list of exact paths prevents it.
 pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
-    let routes = &read.tables.routes;
+    let routes = &read.routes;
     let is_default =
         routes.is_good("default") && (routes.has("default") || routes.lacks("default"));
     let enforced = |rule: &Rule| rule.mode == Mode::Enforce && rule.codes == Codes::Upstream;
     let Some((codes, _)) = travelling_codes(read, today, enforced).filter(|_| is_default) else {
         return;
     };
-    let (key, net, help) = if read.built.gateway.routes.deny_by_default {
+    let (key, net, help) = if read.gateway.routes.deny_by_default {
         let trees = allowed_trees(routes);
         if trees.is_empty() {
             return;
@@ -50,7 +49,7 @@ pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
         let net = format!("below {} there is only a net", trees.join(", "));
         ("allow", net, "write the paths one by one".to_owned())
     } else {
-        let write = if routes.header() == read.table().header() {
+        let write = if routes.header() == read.table.header() {
             "add [upstream.routes] with default = \"deny\""
         } else {
             "write default = \"deny\""
@@ -74,20 +73,26 @@ fn allowed_trees(routes: &Table<'_>) -> Vec<String> {
     if !routes.is_good("allow") {
         return Vec::new();
     }
-    let allow = routes.get(&ALLOW);
-    let trees = allow.iter().filter(|path| path.value.ends_with("/**"));
-    trees.map(|path| quoted(&path.value)).collect()
+    let allow = routes
+        .entry("allow")
+        .and_then(|allow| allow.value.as_array());
+    let paths = allow
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.get_ref().as_str());
+    let trees = paths.filter(|path| path.ends_with("/**"));
+    trees.map(quoted).collect()
 }
 
 /// Two concurrent sign-ins with the same state block each other, unless the browser's cookie distinguishes them. A response
 /// that cannot be assigned to one of them is judged by the default rule: if that rule enforces, responses to clients that
 /// are not enforced are refused as well.
 pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
-    let pkce = &read.tables.pkce;
-    if read.built.gateway.browser_binding != BrowserBinding::Off {
+    let pkce = &read.pkce;
+    if read.gateway.browser_binding != BrowserBinding::Off {
         return;
     }
-    let default = read.built.gateway.rules.default_rule().mode;
+    let default = read.gateway.rules.default_rule().mode;
     let stopped = |rule: &Rule| rule.mode.max(default) == Mode::Enforce && !rule.uses_handles();
     let Some((codes, rule)) = travelling_codes(read, today, stopped) else {
         return;
@@ -113,7 +118,7 @@ fn travelling_codes<'r>(
     today: u64,
     is_such: impl Fn(&Rule) -> bool,
 ) -> Option<(Span, &'r Rule)> {
-    let (pkce, default) = (&read.tables.pkce, read.built.gateway.rules.default_rule());
+    let (pkce, default) = (&read.pkce, read.gateway.rules.default_rule());
     if is_such(default) {
         return Some((pkce.at("codes"), default));
     }
@@ -132,8 +137,8 @@ fn travelling_codes<'r>(
 /// An `id_token` contains hashes of the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11). With
 /// handles the client receives a different code, so the hashes do not match.
 pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
-    let pkce = &read.tables.pkce;
-    let default = read.built.gateway.rules.default_rule();
+    let pkce = &read.pkce;
+    let default = read.gateway.rules.default_rule();
     let clients = read.clients.iter();
     let clients = clients.map(|(client, rule)| (client, in_force(rule, today)));
     let mut said = Vec::new();
@@ -175,18 +180,18 @@ pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
 /// Warns of a default rule that is laxer than the rule of a client. Of the messages that cannot be assigned to a client for
 /// certain, some are judged by the stricter rule, and the others by the default rule.
 pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
-    let default = read.built.gateway.rules.default_rule();
+    let default = read.gateway.rules.default_rule();
     let stricter = |client: &&(Table<'_>, ClientRule)| in_force(&client.1, today).mode;
     let strictest = read.clients.iter().rev().max_by_key(stricter);
     let mode = strictest.map_or(default.mode, |client| stricter(&client));
     if default.mode < Mode::Enforce && mode < Mode::Enforce {
-        nothing_refused(&read.tables.pkce, read);
+        nothing_refused(&read.pkce, read);
     }
     let mut said = Vec::new();
     // The strictest client first, so that the warning about the mode names it.
     for (client, rule) in strictest.into_iter().chain(&read.clients) {
         for found in laxer(default, in_force(rule, today)) {
-            let is_good = read.tables.pkce.is_good(found.key) && client.is_all_good();
+            let is_good = read.pkce.is_good(found.key) && client.is_all_good();
             // If the default rule does not enforce, only its mode matters.
             let matters = found.key == "mode"
                 || default.mode == Mode::Enforce && in_force(rule, today).mode == Mode::Enforce;
@@ -194,7 +199,7 @@ pub(crate) fn default_rule(read: &Read<'_>, today: u64) {
                 said.push(found.key);
                 let mode = in_force(rule, today).mode;
                 let problem = lax_default(read, client, rule, mode, found.key, &found.allows);
-                read.tables.pkce.push(problem);
+                read.pkce.push(problem);
             }
         }
     }
@@ -208,7 +213,7 @@ fn lax_default(
     key: &str,
     allows: &str,
 ) -> Problem {
-    let (pkce, id) = (&read.tables.pkce, quoted(&rule.id));
+    let (pkce, id) = (&read.pkce, quoted(&rule.id));
     let message = format!("{} is laxer for others than for {id}", pkce.name(key));
     let (label, help) = if key == "mode" {
         let label = format!(

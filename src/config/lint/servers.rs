@@ -29,7 +29,7 @@ pub(crate) fn one_server(upstreams: &[Read<'_>], today: u64) {
 fn is_one_server(a: &Read<'_>, b: &Read<'_>) -> bool {
     let good = |read: &Read<'_>| {
         let clients = read.clients.iter().all(|(client, _)| client.is_all_good());
-        read.tables.pkce.is_all_good() && clients
+        read.pkce.is_all_good() && clients
     };
     let same = matches!((&a.target, &b.target), (Some(a), Some(b)) if a.is_one_server_with(b));
     same && good(a) && good(b)
@@ -50,7 +50,7 @@ fn ways_around(lax: &Read<'_>, strict: &Read<'_>, today: u64) {
                 let (here, there) = (pair.lax_place(way.key), pair.strict_place(way.key, day));
                 if !keys.contains(&way.key) && !said.contains(&(way.key, here, there)) {
                     let problem = pair.problem(&way, here, there, (day > today).then_some(day));
-                    lax.tables.pkce.push(problem);
+                    lax.pkce.push(problem);
                     said.push((way.key, here, there));
                 }
                 keys.push(way.key);
@@ -91,7 +91,7 @@ impl<'r, 't> Pair<'r, 't> {
     }
 
     fn rule(&self, read: &'r Read<'t>, day: u64) -> &'r Rule {
-        let rules = &read.built.gateway.rules;
+        let rules = &read.gateway.rules;
         let of_name = |id| rules.of_name(&ClientId::new(id), day);
         self.id.map_or(rules.default_rule(), of_name)
     }
@@ -114,12 +114,12 @@ impl<'r, 't> Pair<'r, 't> {
         let own = if key == "require" { "type" } else { key };
         match self.in_lax {
             Some((client, _)) if client.has(own) => client.at(own),
-            _ => self.lax.tables.pkce.at(key),
+            _ => self.lax.pkce.at(key),
         }
     }
 
     fn strict_place(&self, key: &str, day: u64) -> Span {
-        let pkce = &self.strict.tables.pkce;
+        let pkce = &self.strict.pkce;
         match self.in_strict {
             Some((client, rule)) if rule.until.is_some_and(|until| until < day) => {
                 client.at("until")
@@ -132,7 +132,7 @@ impl<'r, 't> Pair<'r, 't> {
 
     /// Whether the stricter upstream exempts confidential clients from PKCE, but not this client.
     fn strict_by_type(&self) -> bool {
-        let require = self.strict.tables.pkce.entry("require");
+        let require = self.strict.pkce.entry("require");
         require.is_some_and(|entry| entry.value.as_str() == Some("public"))
     }
 
@@ -141,8 +141,8 @@ impl<'r, 't> Pair<'r, 't> {
         let whose = whose.unwrap_or_default();
         let message = format!(
             "{} is a way around {}{whose}: {}",
-            quoted(self.lax.name()),
-            quoted(self.strict.name()),
+            quoted(&self.lax.gateway.name),
+            quoted(&self.strict.gateway.name),
             one_place(self.lax, self.strict)
         );
         let label = match &way.instead {
@@ -186,11 +186,11 @@ pub(crate) fn not_ourselves(upstreams: &[Read<'_>], own: &[SocketAddr]) {
         else {
             continue;
         };
-        let message = format!("{} is the gate itself", read.table().name("url"));
+        let message = format!("{} is the gate itself", read.table.name("url"));
         let label = format!("the gate listens on {own}");
         let help = "write where the server is that the gate stands in front of";
-        read.table()
-            .push(Problem::error(read.table().at("url"), message, label, help));
+        read.table
+            .push(Problem::error(read.table.at("url"), message, label, help));
     }
 }
 

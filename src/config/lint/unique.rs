@@ -10,22 +10,22 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
     for (at, read) in upstreams.iter().enumerate() {
         unique_clients(read);
         let earlier = upstreams.iter().take(at);
-        let same_name = earlier.clone().find(|other| other.name() == read.name());
+        let same_name = earlier
+            .clone()
+            .find(|other| other.gateway.name == read.gateway.name);
         if let Some(other) = same_name
-            && [read, other]
-                .iter()
-                .all(|read| read.table().is_good("name"))
+            && [read, other].iter().all(|read| read.table.is_good("name"))
         {
-            let message = format!("two upstreams are called {}", quoted(read.name()));
+            let message = format!("two upstreams are called {}", quoted(&read.gateway.name));
             let help = "give each a name of its own, for example name = \"second\"";
-            let label = if read.table().has("name") {
+            let label = if read.table.has("name") {
                 "again"
             } else {
                 "by default"
             };
-            let problem = Problem::error(read.table().at("name"), message, label, help);
-            read.table()
-                .push(problem.and_at(other.table().at("name"), "the first one"));
+            let problem = Problem::error(read.table.at("name"), message, label, help);
+            read.table
+                .push(problem.and_at(other.table.at("name"), "the first one"));
         }
         let same_place = earlier.clone().find_map(|other| {
             let host = shared_host(read, other)?;
@@ -43,7 +43,7 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
                 None => "give one of them other hosts or another prefix".to_owned(),
             };
             let problem = Problem::error(place(read), message, label, help);
-            read.table()
+            read.table
                 .push(problem.and_at(place(other), "the first one"));
         }
     }
@@ -51,7 +51,7 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
 
 /// The host of its public URL, if the upstream has no `hosts` and this host distinguishes it from the other one.
 fn own_host(read: &Read<'_>, other: &Read<'_>) -> Option<String> {
-    let is_open = read.built.gateway.hosts.is_empty() && read.table().has("public_url");
+    let is_open = read.gateway.hosts.is_empty() && read.table.has("public_url");
     let own = read.public.as_ref().filter(|_| is_open)?.authority();
     let others = other.public.as_ref();
     let differs = others.is_none_or(|other| other.authority() != own);
@@ -59,23 +59,23 @@ fn own_host(read: &Read<'_>, other: &Read<'_>) -> Option<String> {
 }
 
 fn prefix<'r>(read: &'r Read<'_>) -> &'r str {
-    &read.built.gateway.prefix
+    &read.gateway.prefix
 }
 
 fn has_good_place(read: &Read<'_>) -> bool {
-    read.table().is_good("hosts") && read.table().is_good("prefix")
+    read.table.is_good("hosts") && read.table.is_good("prefix")
 }
 
 /// The position of `hosts` or `prefix`.
 fn place(read: &Read<'_>) -> Span {
     let written = ["hosts", "prefix"]
         .into_iter()
-        .find(|key| read.table().has(key));
-    written.map_or(read.table().header(), |key| read.table().at(key))
+        .find(|key| read.table.has(key));
+    written.map_or(read.table.header(), |key| read.table.at(key))
 }
 
 fn shared_host(a: &Read<'_>, b: &Read<'_>) -> Option<String> {
-    let (a, b) = (&a.built.gateway.hosts, &b.built.gateway.hosts);
+    let (a, b) = (&a.gateway.hosts, &b.gateway.hosts);
     if a.is_empty() && b.is_empty() {
         return Some("any host".to_owned());
     }

@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::page::{Entry, Page};
+use crate::config::section::split;
 
-pub(super) fn schema(pages: &[Page]) -> String {
+pub(super) fn schema(pages: &[Page<'_>]) -> String {
     let head = [
         ("$schema", "https://json-schema.org/draft/2020-12/schema"),
         ("title", "Configuration of pkce-gate"),
@@ -18,15 +19,10 @@ pub(super) fn schema(pages: &[Page]) -> String {
 type Member<'p> = (&'p str, bool, Value);
 
 /// The schema of a table with the given keys and the subsections of `path`.
-fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page]) -> Map<String, Value> {
-    let below = pages.iter().filter(|page| page.section.name().0 == path);
-    let below = below.map(|page| {
-        (
-            page.section.name().1,
-            is_required(page),
-            of_page(page, pages),
-        )
-    });
+fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page<'_>]) -> Map<String, Value> {
+    let is_below = |page: &&Page<'_>| split(page.path).0 == path;
+    let below = pages.iter().filter(is_below);
+    let below = below.map(|page| (page.section.name(), is_required(page), of_page(page, pages)));
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for (name, is_required, value) in keys.into_iter().chain(below) {
         properties.insert(name.to_owned(), value);
@@ -45,16 +41,16 @@ fn table<'p>(path: &str, keys: Vec<Member<'p>>, pages: &'p [Page]) -> Map<String
 }
 
 /// A section with a required key is required itself. Nested lists (`[[upstream.client]]`) are optional all the same.
-fn is_required(page: &Page) -> bool {
-    let needs = page.keys.iter().any(|key| key.required);
+fn is_required(page: &Page<'_>) -> bool {
+    let needs = !page.section.required.is_empty();
     needs && !(page.section.list && page.path.contains('.'))
 }
 
-fn of_page(page: &Page, pages: &[Page]) -> Value {
+fn of_page(page: &Page<'_>, pages: &[Page<'_>]) -> Value {
     let keys = page
         .keys
         .iter()
-        .map(|key| (key.name, key.required, of_key(key)));
+        .map(|key| (key.key.name, key.required, of_key(key)));
     let later = page.section.later.iter().map(|(name, now)| {
         let description = "reserved for a later version";
         // The TOML notation of these values is also valid JSON.
@@ -75,14 +71,14 @@ fn of_page(page: &Page, pages: &[Page]) -> Value {
     }
 }
 
-fn of_key(key: &Entry) -> Value {
-    let mut schema = key.value.json.as_object().cloned().unwrap_or_default();
+fn of_key(key: &Entry<'_>) -> Value {
+    let mut schema = key.key.json.as_object().cloned().unwrap_or_default();
     if !key.about.text.is_empty() {
         schema.insert("description".to_owned(), key.about.text.as_str().into());
     }
     // The TOML notation of these values is also valid JSON.
     let default = key
-        .value
+        .key
         .default
         .as_ref()
         .filter(|_| key.about.absent.is_none());

@@ -6,7 +6,7 @@ use minijinja::{Environment, context};
 
 use super::page::Page;
 
-pub(super) fn written(sections: &[Page]) -> String {
+pub(super) fn written(sections: &[Page<'_>]) -> String {
     let mut pages = Environment::new();
     // A line that contains only a template block produces no output.
     let mut lines = SyntaxConfig::builder();

@@ -19,13 +19,13 @@ const COLUMN: usize = 37;
 /// The maximum line length of the last paragraph.
 const WIDTH: usize = 120;
 
-pub(super) fn toml(pages: &[Page]) -> String {
+pub(super) fn toml(pages: &[Page<'_>]) -> String {
     let sections: String = pages.iter().map(written).collect();
     format!("{HEAD}{sections}\n{}", reserved(pages))
 }
 
 /// Renders a section. A nested list, such as `[[upstream.client]]`, is an example and is commented out completely.
-fn written(page: &Page) -> String {
+fn written(page: &Page<'_>) -> String {
     let is_example = page.section.list && page.path.contains('.');
     let out = |is_out| if is_out { "# " } else { "" };
     let mut lines = String::from("\n");
@@ -35,9 +35,13 @@ fn written(page: &Page) -> String {
     let header = format!("{}{}", out(is_example), page.header);
     lines += &line(&header, &page.about.comment);
     for key in &page.keys {
-        let value = key.about.example.as_ref().or(key.value.default.as_ref());
+        let value = key.about.example.as_ref().or(key.key.default.as_ref());
         let out = out(is_example || key.about.commented);
-        let code = format!("{out}{} = {}", key.name, value.map_or("", String::as_str));
+        let code = format!(
+            "{out}{} = {}",
+            key.key.name,
+            value.map_or("", String::as_str)
+        );
         lines += &line(&code, &key.about.comment);
     }
     lines
@@ -63,12 +67,12 @@ fn blank(code: &str) -> String {
 }
 
 /// Lists the keys and words that are reserved for later versions.
-fn reserved(pages: &[Page]) -> String {
+fn reserved(pages: &[Page<'_>]) -> String {
     let mut sections = Vec::new();
     for page in pages {
         let words = page.keys.iter().filter_map(|key| {
-            let words = key.value.later_words;
-            (!words.is_empty()).then(|| format!("{} = {}", key.name, one_of(words)))
+            let words = key.key.later_words;
+            (!words.is_empty()).then(|| format!("{} = {}", key.key.name, one_of(words)))
         });
         let keys = page.later.iter().map(|name| (*name).to_owned());
         let reserved: Vec<String> = words.chain(keys).collect();
