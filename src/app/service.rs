@@ -1,9 +1,9 @@
-//! The service of a connection: calls the gateway, survives its panics, and observes the response.
+//! The service of a connection: the layers around the gateway.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,14 +13,19 @@ use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use tower::{Layer as _, Service as _};
+use tower_http::catch_panic::{CatchPanic, CatchPanicLayer, ResponseForPanic, ResponseFuture};
 
 use crate::gateway::access_log::Access;
 use crate::gateway::{Arrival, Gateway, reply};
-use crate::http::body::{self, Body};
+use crate::http::body::Body;
 use crate::http::headers::Node;
 use crate::server::MakeService;
 use crate::server::watch::{Cut, Watch};
 use crate::telemetry::{Event, Telemetry};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Caught = tower_http::body::UnsyncBoxBody<Bytes, BoxError>;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -29,16 +34,21 @@ pub(super) struct Worker {
 }
 
 impl MakeService for Worker {
-    type Service = Connection;
+    type Service = Stack;
     type Body = Tracked;
 
-    fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Connection {
-        Connection(Arc::new(Link {
+    fn make(&self, peer: SocketAddr, watch: Arc<Watch>) -> Stack {
+        let link = Arc::new(Link {
             gateway: Arc::clone(&self.gateway),
-            telemetry: self.telemetry.clone(),
             node: Node::new(peer.ip()),
             watch,
-        }))
+        });
+        // A panic ends one request, never the worker. This layer is innermost, so that no other layer is unwound.
+        let panicked = Panicked(self.telemetry.clone());
+        Stack {
+            caught: CatchPanicLayer::custom(panicked).layer(Linked(Arc::clone(&link))),
+            link,
+        }
     }
 
     fn cut(&self, peer: SocketAddr, why: Cut) {
@@ -61,38 +71,62 @@ impl MakeService for Worker {
 #[derive(Debug)]
 struct Link {
     gateway: Arc<Gateway>,
-    telemetry: Telemetry,
     node: Node,
     watch: Arc<Watch>,
 }
 
-pub(super) struct Connection(Arc<Link>);
+pub(super) struct Stack {
+    caught: CatchPanic<Linked, Panicked>,
+    link: Arc<Link>,
+}
 
-impl Service<Request<Incoming>> for Connection {
+impl Service<Request<Incoming>> for Stack {
     type Response = Response<Tracked>;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // From here until the response has been sent, the connection does not wait for the client.
-        self.0.watch.request_begins();
-        let link = Arc::clone(&self.0);
+        // From here until the response has been sent, the connection does not wait for the client. This layer is
+        // outermost, so that the response to a panic counts as well.
+        self.link.watch.request_begins();
         Answering {
-            answer: Box::pin(async move {
-                let arrival = Arrival {
-                    request,
-                    node: &link.node,
-                    watch: &link.watch,
-                };
-                link.gateway.call(arrival).await
-            }),
-            ended: Some(Ended(Arc::clone(&self.0))),
+            answer: self.caught.clone().call(request),
+            ended: Some(Ended(Arc::clone(&self.link))),
         }
     }
 }
 
+/// The innermost layer, which calls the gateway.
+#[derive(Debug, Clone)]
+struct Linked(Arc<Link>);
+
+impl tower::Service<Request<Incoming>> for Linked {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Answer {
+        let link = Arc::clone(&self.0);
+        // Boxed, so that passing it between layers moves two words.
+        Box::pin(async move {
+            let arrival = Arrival {
+                request,
+                node: &link.node,
+                watch: &link.watch,
+            };
+            Ok(link.gateway.call(arrival).await)
+        })
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 pub(super) struct Answering {
-    answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>>,
+    answer: ResponseFuture<Answer, Panicked>,
     ended: Option<Ended>,
 }
 
@@ -100,18 +134,7 @@ impl Future for Answering {
     type Output = Result<Response<Tracked>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A panic ends one request, never the worker.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.answer.as_mut().poll(cx)));
-        let mut answer = match polled {
-            Ok(polled) => ready!(polled),
-            Err(_message) => {
-                // Its message is not repeated, because it may contain anything.
-                if let Some(Ended(link)) = &self.ended {
-                    link.telemetry.tell(&Event::Panicked);
-                }
-                reply::internal_error()
-            }
-        };
+        let mut answer = ready!(Pin::new(&mut self.answer).poll(cx))?;
         let ended = self.ended.take();
         let access = answer.extensions_mut().remove();
         Poll::Ready(Ok(answer.map(|body| Tracked {
@@ -119,6 +142,19 @@ impl Future for Answering {
             access,
             body,
         })))
+    }
+}
+
+/// Responds for a handler that panicked. The panic's message is not repeated, because it may contain anything.
+#[derive(Debug, Clone)]
+struct Panicked(Telemetry);
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = Body;
+
+    fn response_for_panic(&mut self, _words: Box<dyn Any + Send + 'static>) -> Response<Body> {
+        self.0.tell(&Event::Panicked);
+        reply::internal_error()
     }
 }
 
@@ -132,8 +168,7 @@ impl Drop for Ended {
     }
 }
 
-/// A response body that keeps track of its connection. If the upstream's response ends prematurely, its error gives the
-/// client a truncated response, not a complete shorter one.
+/// A response body that keeps track of its connection.
 pub(super) struct Tracked {
     #[expect(
         dead_code,
@@ -142,7 +177,7 @@ pub(super) struct Tracked {
     ended: Option<Ended>,
     /// Observes the body, if the log has a line for each request.
     access: Option<Arc<Access>>,
-    body: Body,
+    body: Caught,
 }
 
 impl Drop for Tracked {
@@ -158,17 +193,17 @@ impl Drop for Tracked {
 
 impl HttpBody for Tracked {
     type Data = Bytes;
-    type Error = body::Error;
+    type Error = Failed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, body::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Some(access) = &self.access {
             access.sees(&polled);
         }
-        polled
+        polled.map_err(Failed)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -179,3 +214,8 @@ impl HttpBody for Tracked {
         self.body.size_hint()
     }
 }
+
+/// The upstream's response ended prematurely: the client must get a truncated response, not a complete shorter one.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream's response ended prematurely")]
+pub(super) struct Failed(BoxError);

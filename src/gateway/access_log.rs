@@ -23,6 +23,8 @@ use super::shared::Shared;
 use super::site::Site;
 use crate::http::body;
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The methods that are logged by name. Others are text that a client chose; CONNECT and TRACE are refused earlier.
 static METHODS: [Method; 7] = [
     Method::GET,
@@ -102,7 +104,7 @@ impl Access {
     }
 
     /// Records what the client's connection got when it polled the body of the response.
-    pub(crate) fn sees(&self, polled: &Poll<Option<Result<Frame<Bytes>, body::Error>>>) {
+    pub(crate) fn sees(&self, polled: &Poll<Option<Result<Frame<Bytes>, BoxError>>>) {
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -110,9 +112,10 @@ impl Access {
                 self.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             Poll::Ready(Some(Err(error))) => {
-                self.ended.get_or_init(|| match error {
-                    body::Error::Stalled => Ended::UpstreamTimeout,
-                    body::Error::Broken(_) => Ended::Upstream,
+                let stalled = error.downcast_ref::<body::Error>();
+                self.ended.get_or_init(|| match stalled {
+                    Some(body::Error::Stalled) => Ended::UpstreamTimeout,
+                    Some(body::Error::Broken(_)) | None => Ended::Upstream,
                 });
             }
             Poll::Ready(None) => self.is_complete(),
