@@ -69,7 +69,7 @@ impl Admin {
     fn metrics(&self, asked: &HeaderMap) -> Response<String> {
         let accept = asked.get_all(header::ACCEPT).iter();
         let format = Format::asked_for(accept.filter_map(|field| field.to_str().ok()));
-        let written = self.shared.telemetry().metrics().encode();
+        let written = self.shared.telemetry.metrics().encode();
         let Ok(text) = written.and_then(|text| format.write(text)) else {
             return plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -91,7 +91,7 @@ pub(crate) fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let statistics = Box::new(collect::Sites(Arc::clone(&admin.shared)));
-    admin.shared.telemetry().metrics().register(statistics);
+    admin.shared.telemetry.metrics().register(statistics);
     let admin = Arc::new(admin);
     let serve = responder::serve(listener, move |request| {
         let response = admin.answer(&request);

@@ -67,11 +67,12 @@ const PURE: [&str; 7] = [
 const READS_MESSAGES: [&str; 2] = ["route", "answer"];
 
 /// Crates that pure modules must not use: they do I/O, know HTTP, or read clocks.
-const IMPURE: [&str; 10] = [
+const IMPURE: [&str; 11] = [
     "http",
     "hyper",
     "hyper_util",
     "tokio",
+    "tower",
     "tracing",
     "getrandom",
     "rand",
