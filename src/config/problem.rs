@@ -216,21 +216,22 @@ impl Problems {
     }
 }
 
-/// Masks the text between `://` and `@` with asterisks, because diagnostics end up in logs. All offsets stay the same.
+/// Masks what may be a user name or a password in a URL, because diagnostics end up in logs: in each string, the text from the
+/// first colon to the last `@`. A part of a path may be masked as well. All offsets stay the same.
 fn without_secrets(text: &str) -> String {
-    let mut hidden = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        let end = after
-            .find(|c: char| c.is_whitespace() || "/\"'?#".contains(c))
-            .unwrap_or(after.len());
-        let (authority, behind) = after.split_at(end);
-        let secret = authority.rfind('@').unwrap_or(0);
-        let (secret, shown) = authority.split_at(secret);
-        hidden.extend([before, "://", &"*".repeat(secret.len()), shown]);
-        rest = behind;
-    }
-    hidden + rest
+    let masked = |part: &str| {
+        let Some((scheme, rest)) = part.split_once(':') else {
+            return part.to_owned();
+        };
+        let Some((secret, shown)) = rest.rsplit_once('@') else {
+            return part.to_owned();
+        };
+        let secret_begins = secret.len() - secret.trim_start_matches('/').len();
+        let (slashes, secret) = secret.split_at(secret_begins);
+        let stars = "*".repeat(secret.len());
+        format!("{scheme}:{slashes}{stars}@{shown}")
+    };
+    text.split_inclusive(['"', '\n']).map(masked).collect()
 }
 
 /// Formats all problems without colours.
@@ -314,10 +315,12 @@ error: message
         for (text, shown) in [
             (
                 "url = \"http://u:pä@h:1/x@y\"",
-                "url = \"http://*****@h:1/x@y\"",
+                "url = \"http://***********@y\"",
             ),
             ("a://b@c@d, e://f", "a://***@d, e://f"),
             ("\"://x\" y@z", "\"://x\" y@z"),
+            ("\"u:a/b c?#'@h\" # x:y@z", "\"u:********@h\" # x:*@z"),
+            ("a = \"x:1\"\nb = \"y@z\"", "a = \"x:1\"\nb = \"y@z\""),
             ("none", "none"),
         ] {
             assert_eq!(without_secrets(text), shown);
