@@ -46,21 +46,27 @@ pub(super) trait Record: Sized {
     }
 }
 
-/// Memory of a record, in units of 16 bytes.
+/// Memory of a record, in two bytes: in units of 16 bytes, or of 1024 bytes for a large one, which has the highest bit set. A form
+/// may have 16 MiB.
 #[derive(Clone, Copy)]
 struct Size(u16);
 
 impl Size {
-    const UNIT: usize = 16;
+    const LARGE: u16 = 1 << 15;
 
     /// Of a record of this kind that has texts of so many bytes in total.
     fn of<R>(texts: usize) -> Self {
-        let units = (size_of::<R>() + texts).div_ceil(Self::UNIT);
-        Self(u16::try_from(units).unwrap_or(u16::MAX))
+        let bytes = size_of::<R>() + texts;
+        let units = |unit| u16::try_from(bytes.div_ceil(unit)).unwrap_or(u16::MAX);
+        match units(16) {
+            small if small < Self::LARGE => Self(small),
+            _ => Self(units(1024) | Self::LARGE),
+        }
     }
 
     fn bytes(self) -> usize {
-        usize::from(self.0) * Self::UNIT
+        let unit = if self.0 < Self::LARGE { 16 } else { 1024 };
+        usize::from(self.0 & !Self::LARGE) * unit
     }
 }
 
@@ -256,5 +262,24 @@ fn plain(challenge: Option<&CodeChallenge>) -> usize {
     match challenge {
         Some(CodeChallenge::Plain(challenge)) => challenge.len(),
         Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_counts_as_less_than_it_takes() {
+        for texts in [0, 1, 15, 64, 524_000, 524_288, 1 << 20, 16 << 20, 17 << 20] {
+            let (takes, counts) = (
+                size_of::<SignIn>() + texts,
+                Size::of::<SignIn>(texts).bytes(),
+            );
+            assert!(
+                takes <= counts && counts < takes + 1024,
+                "{texts}: {counts}"
+            );
+        }
     }
 }

@@ -185,6 +185,11 @@ fn a_code_is_wiped_when_it_is_redeemed_or_burnt() {
         };
         claim
     };
+    let claim = |key| {
+        let claim = claim(key);
+        assert_eq!(kept(&store, key), None, "the claim has it");
+        claim
+    };
     for (code, stays) in [("redeemed", false), ("attacked", false), ("released", true)] {
         let key = bind(&store, held, code);
         assert_eq!(kept(&store, key).as_deref(), Some(code));
