@@ -27,9 +27,9 @@ pub(crate) mod failing;
 
 use std::fmt;
 
-use crate::flow::{BoundCode, PendingAuthorization, Presented, Settlement};
+use crate::flow::{BoundCode, Key, PendingAuthorization, Presented, Settlement};
 pub(crate) use crate::flow::{Candidate, CodeLengths};
-use crate::oauth::{AuthorizationCode, Digest};
+use crate::oauth::AuthorizationCode;
 
 pub(crate) use crate::network::Network;
 pub(crate) use entropy::random;
@@ -82,11 +82,11 @@ impl Store {
     }
 
     /// Reads a pending authorization without removing it, and marks its redirect as followed ([`Place::Entry`]).
-    pub(crate) async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
+    pub(crate) async fn pending(&self, key: &Key) -> Result<Pending, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.pending(key)),
+            Self::Memory(memory) => Ok(memory.pending(key.digest())),
             #[cfg(test)]
-            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key)),
+            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key.digest())),
         }
     }
 
@@ -96,14 +96,18 @@ impl Store {
     /// more codes than sign-ins produce.
     pub(crate) async fn bind(
         &self,
-        pending: Digest,
+        pending: &Key,
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         match self {
-            Self::Memory(memory) => memory.bind(pending, place, code),
+            Self::Memory(memory) => memory.bind(pending.digest(), place, code),
             #[cfg(test)]
-            Self::Failing(failing) => failing.answers(Verb::Bind)?.bind(pending, place, code),
+            Self::Failing(failing) => {
+                failing
+                    .answers(Verb::Bind)?
+                    .bind(pending.digest(), place, code)
+            }
         }
     }
 
@@ -111,13 +115,15 @@ impl Store {
     /// called only for a code that can be redeemed; if it is called more than once, the last call counts.
     pub(crate) async fn redeem(
         &self,
-        key: Digest,
+        key: &Key,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.redeem(key, judge)),
+            Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
             #[cfg(test)]
-            Self::Failing(failing) => Ok(failing.answers(Verb::Redeem)?.redeem(key, judge)),
+            Self::Failing(failing) => {
+                Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
+            }
         }
     }
 
@@ -158,11 +164,11 @@ impl Store {
     }
 
     /// Invalidates a pending authorization, so that no further code can be bound to it.
-    pub(crate) async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
+    pub(crate) async fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.discard(pending),
+            Self::Memory(memory) => memory.discard(pending.digest()),
             #[cfg(test)]
-            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending),
+            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending.digest()),
         }
         Ok(())
     }

@@ -200,11 +200,12 @@ impl MemoryStore {
     /// Returns the owner of each candidate, in the same order. `None`: unknown or forgotten.
     pub(crate) fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let (tables, now) = (&self.tables, self.clock.now());
-        let owner_of = |candidate: &Candidate| match *candidate {
-            Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
+        let owner_of = |candidate: &Candidate| match candidate {
+            Candidate::State(key) => tables.sign_ins.with(key.digest(), |sign_in| {
                 sign_in.owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
             }),
             Candidate::Code(key) => {
+                let key = key.digest();
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
                 let traced = tables.traces.with(key, |trace| trace.owner(false));
                 let found = tables.codes.with(key, |code| {
