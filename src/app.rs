@@ -81,7 +81,9 @@ impl App {
         telemetry: Telemetry,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        Self::bind_with(config, telemetry, clock, Store::Memory)
+        Self::bind_with(config, telemetry, clock, |memory| {
+            Store::Memory(Arc::new(memory))
+        })
     }
 
     /// `store` wraps the memory store of each upstream.

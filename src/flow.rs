@@ -10,6 +10,7 @@ mod lengths;
 mod pending;
 pub(crate) mod settlement;
 pub(crate) mod submission;
+pub(crate) mod wire;
 
 pub use application::Application;
 pub use bound::Presented;

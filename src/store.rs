@@ -18,6 +18,8 @@
 mod entropy;
 pub(crate) mod memory;
 mod operations;
+mod seal;
+mod sealed;
 mod settings;
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod contract;
 pub(crate) mod failing;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::flow::{BoundCode, Key, PendingAuthorization, Presented, Settlement};
 pub(crate) use crate::flow::{Candidate, CodeLengths};
@@ -36,6 +39,8 @@ pub(crate) use entropy::random;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
+pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer};
+pub(crate) use sealed::SealedStore;
 pub(crate) use settings::Limit;
 pub use settings::Settings;
 
@@ -43,7 +48,8 @@ pub use settings::Settings;
 use failing::Verb;
 
 pub(crate) enum Store {
-    Memory(MemoryStore),
+    Memory(Arc<MemoryStore>),
+    Sealed(SealedStore),
     /// A memory store that fails on demand.
     #[cfg(test)]
     Failing(failing::FailingStore),
@@ -58,6 +64,7 @@ impl Store {
     pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
+            Self::Sealed(_) => {}
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().configure(settings),
         }
@@ -73,6 +80,7 @@ impl Store {
     ) -> Result<Held, StoreError> {
         match self {
             Self::Memory(memory) => memory.hold(place, pending, network),
+            Self::Sealed(sealed) => sealed.hold(place, pending, network),
             #[cfg(test)]
             Self::Failing(failing) => {
                 let memory = failing.answers(Verb::Hold)?;
@@ -85,6 +93,7 @@ impl Store {
     pub(crate) async fn pending(&self, key: &Key) -> Result<Pending, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key.digest())),
+            Self::Sealed(sealed) => Ok(sealed.pending(key)),
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key.digest())),
         }
@@ -102,6 +111,7 @@ impl Store {
     ) -> Result<Bound, StoreError> {
         match self {
             Self::Memory(memory) => memory.bind(pending.digest(), place, code),
+            Self::Sealed(sealed) => sealed.bind(pending, place, code),
             #[cfg(test)]
             Self::Failing(failing) => {
                 failing
@@ -120,6 +130,7 @@ impl Store {
     ) -> Result<Redeemed, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
+            Self::Sealed(sealed) => sealed.redeem(key, judge),
             #[cfg(test)]
             Self::Failing(failing) => {
                 Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
@@ -134,6 +145,7 @@ impl Store {
     ) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
+            Self::Sealed(sealed) => Ok(sealed.owners(candidates)),
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
@@ -143,6 +155,7 @@ impl Store {
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         match self {
             Self::Memory(memory) => memory.code_lengths(),
+            Self::Sealed(sealed) => sealed.memory().code_lengths(),
             // An unreachable store may know any code.
             #[cfg(test)]
             Self::Failing(_) => CodeLengths::ANY,
@@ -157,6 +170,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
+            Self::Sealed(sealed) => sealed.settle(claim, settlement),
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
@@ -167,6 +181,7 @@ impl Store {
     pub(crate) async fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.discard(pending.digest()),
+            Self::Sealed(sealed) => return sealed.discard(pending),
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending.digest()),
         }
@@ -177,6 +192,7 @@ impl Store {
     pub(crate) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
+            Self::Sealed(sealed) => sealed.memory().sweep(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().sweep(),
         }
@@ -186,6 +202,7 @@ impl Store {
     pub(crate) fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),
+            Self::Sealed(sealed) => sealed.memory().statistics(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().statistics(),
         }

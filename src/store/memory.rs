@@ -171,6 +171,61 @@ impl MemoryStore {
         self.tables.bind(pending, place, code, &self.key, now)
     }
 
+    /// Adds the record of a handle that contains it, unless a record with this key exists.
+    pub(crate) fn adopt_sign_in(
+        &self,
+        key: Digest,
+        pending: &PendingAuthorization,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let (tables, now) = (&self.tables, self.clock.now());
+        let mut slot = tables.sign_ins.lock(key);
+        if slot.any() {
+            return Ok(());
+        }
+        let network = tables.usage.name(None);
+        let stage = Stage::Waiting { codes: 0 };
+        let record = SignIn::new(pending.clone(), stage, network, now.after(lifetime));
+        let settings = tables.settings.load();
+        if tables
+            .usage
+            .add_code(record.room(), &settings, now)
+            .is_err()
+        {
+            return Err(tables.refuse(super::Limit::Capacity, lifetime));
+        }
+        tables.put(slot, record, &tables.sign_ins.queue, now);
+        Ok(())
+    }
+
+    /// The same for a code that was bound to `sign_in`.
+    pub(crate) fn adopt_code(
+        &self,
+        key: Digest,
+        bound: &BoundCode,
+        sign_in: Digest,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let (tables, now) = (&self.tables, self.clock.now());
+        let _ = sign_in;
+        let mut slot = tables.codes.lock(key);
+        if slot.any() {
+            return Ok(());
+        }
+        let network = tables.usage.name(None);
+        let record = Code::new(bound.clone(), network, now.after(lifetime));
+        let settings = tables.settings.load();
+        if tables
+            .usage
+            .add_code(record.room(), &settings, now)
+            .is_err()
+        {
+            return Err(tables.refuse(super::Limit::Capacity, lifetime));
+        }
+        tables.put(slot, record, &tables.codes.queue, now);
+        Ok(())
+    }
+
     /// The lengths of all codes that were ever bound here.
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
@@ -186,7 +241,7 @@ impl MemoryStore {
         let redeemed = tables.codes.with(key, |code| {
             if code.is_over(now) {
                 // It may be older than the trace.
-                return Redeemed::Expired(traced.unwrap_or(code.owner(false).client));
+                return Redeemed::Expired(Some(traced.unwrap_or(code.owner(false).client)));
             }
             let redeemed = redeem_from(code, key, attempts, judge);
             if matches!(code.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_)) {

@@ -94,7 +94,7 @@ pub(super) async fn judge<'g>(
         },
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Violation::ReplayedCode, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Violation::BurntCode, Some(owner)),
-        (Ok(Redeemed::Expired(owner)), _) => dead(Violation::ExpiredCode, Some(owner)),
+        (Ok(Redeemed::Expired(owner)), _) => dead(Violation::ExpiredCode, owner),
         // An observed client gets no cookie, which would have distinguished its sign-ins.
         (Ok(Redeemed::Unknown(None)), _)
             if !named.may_change_requests() && exchange.site.state.is_uncertain(key.digest()) =>

@@ -200,7 +200,7 @@ pub(in crate::store) fn a_forgotten_code_can_be_bound_to_the_next_sign_in(make: 
         let expected = [false, true].map(|alive| owner(client, alive));
         assert_eq!(owners, expected);
         match store.redeem(&own.into(), matches).await {
-            Ok(Redeemed::Expired(owner) | Redeemed::Unknown(Some(owner))) => {
+            Ok(Redeemed::Expired(Some(owner)) | Redeemed::Unknown(Some(owner))) => {
                 assert_eq!(owner, client);
             }
             other => panic!("{other:?}"),

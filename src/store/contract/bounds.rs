@@ -7,7 +7,7 @@ use crate::store::{Limit, StoreError};
 fn limit(answer: &Result<Held, StoreError>) -> Option<Limit> {
     match answer {
         Err(StoreError::NoRoom(limit, _)) => Some(*limit),
-        Ok(_) | Err(StoreError::Entropy | StoreError::Unreachable) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 
