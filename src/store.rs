@@ -39,10 +39,10 @@ pub(crate) use entropy::random;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
-pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer};
+pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
-pub(crate) use settings::Limit;
 pub use settings::Settings;
+pub(crate) use settings::{Kind, Limit};
 
 #[cfg(test)]
 use failing::Verb;
@@ -60,13 +60,23 @@ pub(crate) enum Store {
     reason = "other backends will need to wait, and callers must not depend on the backend"
 )]
 impl Store {
-    /// Applies changed settings to future records ([`MemoryStore::configure`]).
+    /// Applies changed limits to future records ([`MemoryStore::configure`]).
     pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
-            Self::Sealed(_) => {}
+            Self::Sealed(sealed) => sealed.memory().configure(settings),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().configure(settings),
+        }
+    }
+
+    /// The part of it that is in the memory of this process.
+    pub(crate) fn memory(&self) -> Option<&Arc<MemoryStore>> {
+        match self {
+            Self::Memory(memory) => Some(memory),
+            Self::Sealed(sealed) => Some(sealed.memory()),
+            #[cfg(test)]
+            Self::Failing(_) => None,
         }
     }
 

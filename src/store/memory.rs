@@ -171,56 +171,61 @@ impl MemoryStore {
         self.tables.bind(pending, place, code, &self.key, now)
     }
 
-    /// Adds the record of a handle that contains it, unless a record with this key exists.
+    /// The time on the clock of its deadlines.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Adds the record of a handle that contains it, unless a record with this key exists, or `until` has passed.
     pub(crate) fn adopt_sign_in(
         &self,
         key: Digest,
         pending: &PendingAuthorization,
-        lifetime: Duration,
+        until: Timestamp,
     ) -> Result<(), StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
         let mut slot = tables.sign_ins.lock(key);
-        if slot.any() {
+        if slot.any() || until <= now {
             return Ok(());
         }
         let network = tables.usage.name(None);
         let stage = Stage::Waiting { codes: 0 };
-        let record = SignIn::new(pending.clone(), stage, network, now.after(lifetime));
+        let record = SignIn::new(pending.clone(), stage, network, until);
         let settings = tables.settings.load();
         if tables
             .usage
             .add_code(record.room(), &settings, now)
             .is_err()
         {
-            return Err(tables.refuse(super::Limit::Capacity, lifetime));
+            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
         }
         tables.put(slot, record, &tables.sign_ins.queue, now);
         Ok(())
     }
 
-    /// The same for a code that was bound to `sign_in`.
+    /// The same for a code that was bound to `sign_in`. If another sign-in has the upstream's code, nothing is added.
     pub(crate) fn adopt_code(
         &self,
         key: Digest,
         bound: &BoundCode,
         sign_in: Digest,
-        lifetime: Duration,
+        until: Timestamp,
     ) -> Result<(), StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
         let _ = sign_in;
         let mut slot = tables.codes.lock(key);
-        if slot.any() {
+        if slot.any() || until <= now {
             return Ok(());
         }
         let network = tables.usage.name(None);
-        let record = Code::new(bound.clone(), network, now.after(lifetime));
+        let record = Code::new(bound.clone(), network, until);
         let settings = tables.settings.load();
         if tables
             .usage
             .add_code(record.room(), &settings, now)
             .is_err()
         {
-            return Err(tables.refuse(super::Limit::Capacity, lifetime));
+            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
         }
         tables.put(slot, record, &tables.codes.queue, now);
         Ok(())

@@ -106,14 +106,14 @@ fn key_bytes(path: &Path) -> Result<Zeroizing<[u8; KEY]>, KeyError> {
         path: path.to_owned(),
         source,
     })?;
-    let text = Zeroizing::new(text);
-    let malformed = || KeyError::Malformed(path.to_owned());
-    let bytes = STANDARD
-        .decode(text.trim_ascii())
-        .map_err(|_| malformed())?;
-    let bytes = Zeroizing::new(bytes);
-    let key = <[u8; KEY]>::try_from(bytes.as_slice()).map_err(|_| malformed())?;
-    Ok(Zeroizing::new(key))
+    key_of(&Zeroizing::new(text)).ok_or_else(|| KeyError::Malformed(path.to_owned()))
+}
+
+/// The key in the text of a key file. `None`: it is not [`KEY`] bytes in base64.
+pub(crate) fn key_of(text: &[u8]) -> Option<Zeroizing<[u8; KEY]>> {
+    let bytes = Zeroizing::new(STANDARD.decode(text.trim_ascii()).ok()?);
+    let key = <[u8; KEY]>::try_from(bytes.as_slice()).ok()?;
+    Some(Zeroizing::new(key))
 }
 
 impl SealKey {

@@ -17,13 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::{Sealer, Unopened};
 use super::settings::Settings;
-use crate::clock::WallClock;
+use crate::clock::{Timestamp, WallClock};
 use crate::flow::wire::{Reader, Wire, Writer};
 use crate::flow::{
     Application, BoundCode, Candidate, Handle, HandleKey, Key, PendingAuthorization, Presented,
@@ -39,16 +37,12 @@ const LEEWAY: Duration = Duration::from_mins(1);
 pub(crate) struct SealedStore {
     key: HandleKey,
     clock: WallClock,
-    current: ArcSwap<Current>,
+    sealer: Sealer,
+    /// Lifetimes of pending authorizations and codes.
+    lifetimes: (Duration, Duration),
     memory: Arc<MemoryStore>,
     /// Handles that were made in the future.
     from_future: AtomicU64,
-}
-
-/// What a new configuration replaces.
-struct Current {
-    sealer: Sealer,
-    settings: Settings,
 }
 
 /// The times of a sealed record, in milliseconds since 1970.
@@ -63,10 +57,12 @@ struct SealedCode {
     bound: BoundCode,
 }
 
-/// What was opened, and how much longer it is valid.
+/// A record that was opened.
 struct Opened<R> {
     record: R,
-    left: Duration,
+    /// How long this process remembers what becomes of it: [`LEEWAY`] longer than it is valid, in case the wall clock steps
+    /// back.
+    until: Timestamp,
 }
 
 /// Why a handle cannot be used.
@@ -88,23 +84,17 @@ impl SealedStore {
         clock: WallClock,
         memory: Arc<MemoryStore>,
     ) -> Self {
-        let settings = settings.clone();
         Self {
             key,
             clock,
-            current: ArcSwap::from_pointee(Current { sealer, settings }),
+            sealer,
+            lifetimes: (settings.pending, settings.code),
             memory,
             from_future: AtomicU64::new(0),
         }
     }
 
-    /// Changes the settings and the keys.
-    pub(crate) fn configure(&self, settings: &Settings, sealer: Sealer) {
-        self.memory.configure(settings);
-        let settings = settings.clone();
-        self.current.store(Arc::new(Current { sealer, settings }));
-    }
-
+    /// What this process remembers, for the same store under another configuration.
     pub(crate) fn memory(&self) -> &Arc<MemoryStore> {
         &self.memory
     }
@@ -123,7 +113,7 @@ impl SealedStore {
         match place {
             Place::Digest(_) => self.memory.hold(place, pending, network),
             Place::Handle | Place::Entry => {
-                let lifetime = self.current.load().settings.pending;
+                let (lifetime, _) = self.lifetimes;
                 let handle = self.seal(Purpose::State, pending.clone(), lifetime)?;
                 Ok(Held::Handle(handle))
             }
@@ -165,7 +155,7 @@ impl SealedStore {
         };
         let sign_in = handle.digest();
         self.memory
-            .adopt_sign_in(sign_in, &opened.record, opened.left + LEEWAY)?;
+            .adopt_sign_in(sign_in, &opened.record, opened.until)?;
         if let Place::Digest(_) = place {
             return self.memory.bind(sign_in, place, code);
         }
@@ -173,7 +163,7 @@ impl SealedStore {
             sign_in,
             bound: opened.record.bind(code.clone()),
         };
-        let lifetime = self.current.load().settings.code;
+        let (_, lifetime) = self.lifetimes;
         let ours = self.seal(Purpose::Code, sealed, lifetime)?;
         let bound = self
             .memory
@@ -191,10 +181,10 @@ impl SealedStore {
     ) -> Result<Redeemed, StoreError> {
         if let Some(handle) = key.handle() {
             match self.open::<SealedCode>(Purpose::Code, handle) {
-                Ok(Opened { record, left }) => {
+                Ok(Opened { record, until }) => {
                     let SealedCode { sign_in, bound } = record;
                     self.memory
-                        .adopt_code(handle.digest(), &bound, sign_in, left + LEEWAY)?;
+                        .adopt_code(handle.digest(), &bound, sign_in, until)?;
                 }
                 Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
                 Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
@@ -243,11 +233,10 @@ impl SealedStore {
 
     pub(crate) fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         if let Some(handle) = pending.handle()
-            && let Ok(Opened { record, left }) =
+            && let Ok(Opened { record, until }) =
                 self.open::<PendingAuthorization>(Purpose::State, handle)
         {
-            self.memory
-                .adopt_sign_in(handle.digest(), &record, left + LEEWAY)?;
+            self.memory.adopt_sign_in(handle.digest(), &record, until)?;
         }
         self.memory.discard(pending.digest());
         Ok(())
@@ -262,13 +251,15 @@ impl SealedStore {
         let made = self.clock.millis();
         let expires = made.saturating_add(millis(lifetime));
         let with_times = (Times { made, expires }, record);
-        let sealed = self.current.load().sealer.seal(purpose, b"", &with_times)?;
+        let sealed = self.sealer.seal(purpose, b"", &with_times)?;
         self.key.wrap(purpose, &sealed).ok_or(StoreError::TooLong)
     }
 
     fn open<R: Wire>(&self, purpose: Purpose, handle: &Handle) -> Result<Opened<R>, Dead> {
+        // Read first: between the two clocks time may pass, and `until` must not become later by it.
+        let before = self.memory.now();
         let sealed = handle.sealed().ok_or(Dead::Short)?;
-        let opened = self.current.load().sealer.open(purpose, b"", &sealed);
+        let opened = self.sealer.open(purpose, b"", &sealed);
         let (Times { made, expires }, record) = opened.map_err(|why| match why {
             Unopened::ForeignKey => Dead::Expired,
             Unopened::Forged => Dead::Forged,
@@ -281,7 +272,8 @@ impl SealedStore {
             return Err(Dead::Expired);
         }
         let left = Duration::from_millis(expires - now);
-        Ok(Opened { record, left })
+        let until = before.after(left + LEEWAY);
+        Ok(Opened { record, until })
     }
 }
 
