@@ -18,6 +18,11 @@
 mod entropy;
 pub(crate) mod memory;
 mod operations;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the store in Redis will use it")
+)]
+mod redis;
 mod settings;
 
 #[cfg(test)]
