@@ -16,8 +16,14 @@
 //! itself, and an attacker cannot evict a login in progress.
 
 mod entropy;
+mod envelope;
 pub(crate) mod memory;
 mod operations;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the store in Redis will use it")
+)]
+mod redis;
 mod seal;
 mod sealed;
 mod settings;

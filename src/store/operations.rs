@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::flow::{BoundCode, Handle, PendingAuthorization};
+use crate::flow::{Application, BoundCode, Handle, PendingAuthorization};
 use crate::oauth::Digest;
 
 use super::settings::Limit;
@@ -107,6 +107,16 @@ pub(crate) struct Owner {
     /// The target of the redirect URI ([`crate::oauth::RedirectDigest::target`]). `None`: the request had no redirect
     /// URI, or it is forgotten.
     pub target: Option<Digest>,
+}
+
+impl Owner {
+    pub(crate) fn of(application: &Application, alive: bool) -> Self {
+        Self {
+            client: application.client,
+            alive,
+            target: application.redirect.map(|redirect| redirect.target),
+        }
+    }
 }
 
 /// The exclusive right to redeem a code. If it is dropped without [`super::Store::settle`] (the client disconnected, a

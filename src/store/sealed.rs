@@ -14,65 +14,28 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::envelope::{Dead, Envelopes, LEEWAY, Opened, SealedCode};
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
-use super::seal::{Sealer, Unopened};
+use super::seal::Sealer;
 use super::settings::Settings;
 use crate::clock::{Timestamp, WallClock};
-use crate::flow::wire::{Reader, Wire, Writer};
+use crate::flow::wire::Wire;
 use crate::flow::{
-    Application, BoundCode, Candidate, Handle, HandleKey, Key, PendingAuthorization, Presented,
-    Purpose, Settlement,
+    BoundCode, Candidate, Handle, HandleKey, Key, PendingAuthorization, Presented, Purpose,
+    Settlement,
 };
 use crate::network::Network;
-use crate::oauth::{AuthorizationCode, Digest};
-
-/// By how much the wall clocks of replicas may differ.
-const LEEWAY: Duration = Duration::from_mins(1);
+use crate::oauth::AuthorizationCode;
 
 /// See the module's documentation.
 pub(crate) struct SealedStore {
-    key: HandleKey,
-    clock: WallClock,
-    sealer: Sealer,
-    /// Lifetimes of pending authorizations and codes.
+    envelopes: Envelopes,
+    /// The lifetimes of pending authorizations and of codes.
     lifetimes: (Duration, Duration),
     memory: Arc<MemoryStore>,
-    /// Handles that were made in the future.
-    from_future: AtomicU64,
-}
-
-/// The times of a sealed record, in milliseconds since 1970.
-struct Times {
-    made: u64,
-    expires: u64,
-}
-
-/// A code's handle: the code, and the sign-in that it was bound to ([`MemoryStore::adopt_code`]).
-struct SealedCode {
-    sign_in: Digest,
-    bound: BoundCode,
-}
-
-/// A record that was opened.
-struct Opened<R> {
-    record: R,
-    /// How long this process remembers what becomes of it: [`LEEWAY`] longer than it is valid, in case the wall clock steps
-    /// back.
-    until: Timestamp,
-}
-
-/// Why a handle cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dead {
-    /// It was valid once.
-    Expired,
-    Forged,
-    /// The memory store made it, under an earlier configuration.
-    Short,
 }
 
 impl SealedStore {
@@ -85,12 +48,9 @@ impl SealedStore {
         memory: Arc<MemoryStore>,
     ) -> Self {
         Self {
-            key,
-            clock,
-            sealer,
+            envelopes: Envelopes::new(key, sealer, clock),
             lifetimes: (settings.pending, settings.code),
             memory,
-            from_future: AtomicU64::new(0),
         }
     }
 
@@ -101,7 +61,7 @@ impl SealedStore {
 
     /// Handles that were made in the future: the clock of another replica, or this one, is wrong.
     pub(crate) fn from_future(&self) -> u64 {
-        self.from_future.load(Ordering::Relaxed)
+        self.envelopes.from_future()
     }
 
     pub(crate) fn hold(
@@ -114,7 +74,9 @@ impl SealedStore {
             Place::Digest(_) => self.memory.hold(place, pending, network),
             Place::Handle | Place::Entry => {
                 let (lifetime, _) = self.lifetimes;
-                let handle = self.seal(Purpose::State, pending.clone(), lifetime)?;
+                let handle = self
+                    .envelopes
+                    .seal(Purpose::State, pending.clone(), lifetime)?;
                 Ok(Held::Handle(handle))
             }
         }
@@ -127,10 +89,10 @@ impl SealedStore {
             return here();
         };
         match self.open::<PendingAuthorization>(Purpose::State, handle) {
-            Ok(opened) => match here() {
+            Ok((record, _)) => match here() {
                 Pending::Conflict => Pending::Conflict,
                 Pending::Live(_) | Pending::Expired | Pending::Unknown => {
-                    Pending::Live(Box::new(opened.record))
+                    Pending::Live(Box::new(record))
                 }
             },
             Err(Dead::Expired) => Pending::Expired,
@@ -148,23 +110,22 @@ impl SealedStore {
         let Some(handle) = pending.handle() else {
             return self.memory.bind(pending.digest(), place, code);
         };
-        let opened = match self.open::<PendingAuthorization>(Purpose::State, handle) {
+        let (record, until) = match self.open::<PendingAuthorization>(Purpose::State, handle) {
             Ok(opened) => opened,
             Err(Dead::Short) => return self.memory.bind(pending.digest(), place, code),
             Err(Dead::Expired | Dead::Forged) => return Ok(Bound::Unknown),
         };
         let sign_in = handle.digest();
-        self.memory
-            .adopt_sign_in(sign_in, &opened.record, opened.until)?;
+        self.memory.adopt_sign_in(sign_in, &record, until)?;
         if let Place::Digest(_) = place {
             return self.memory.bind(sign_in, place, code);
         }
         let sealed = SealedCode {
             sign_in,
-            bound: opened.record.bind(code.clone()),
+            bound: record.bind(code.clone()),
         };
         let (_, lifetime) = self.lifetimes;
-        let ours = self.seal(Purpose::Code, sealed, lifetime)?;
+        let ours = self.envelopes.seal(Purpose::Code, sealed, lifetime)?;
         let bound = self
             .memory
             .bind(sign_in, Place::Digest(ours.digest()), code)?;
@@ -181,8 +142,7 @@ impl SealedStore {
     ) -> Result<Redeemed, StoreError> {
         if let Some(handle) = key.handle() {
             match self.open::<SealedCode>(Purpose::Code, handle) {
-                Ok(Opened { record, until }) => {
-                    let SealedCode { sign_in, bound } = record;
+                Ok((SealedCode { sign_in, bound }, until)) => {
                     self.memory
                         .adopt_code(handle.digest(), &bound, sign_in, until)?;
                 }
@@ -213,15 +173,15 @@ impl SealedStore {
         let application = match candidate {
             Candidate::State(key) => {
                 let opened = self.open::<PendingAuthorization>(Purpose::State, key.handle()?);
-                opened.map(|opened| opened.record.application)
+                opened.map(|(record, _)| record.application)
             }
             Candidate::Code(key) => {
                 let opened = self.open::<SealedCode>(Purpose::Code, key.handle()?);
-                opened.map(|opened| opened.record.bound.application)
+                opened.map(|(record, _)| record.bound.application)
             }
         };
         match application {
-            Ok(application) => Some(Some(owner(&application))),
+            Ok(application) => Some(Some(Owner::of(&application, true))),
             Err(Dead::Short) => None,
             Err(Dead::Expired | Dead::Forged) => Some(None),
         }
@@ -233,8 +193,7 @@ impl SealedStore {
 
     pub(crate) fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         if let Some(handle) = pending.handle()
-            && let Ok(Opened { record, until }) =
-                self.open::<PendingAuthorization>(Purpose::State, handle)
+            && let Ok((record, until)) = self.open::<PendingAuthorization>(Purpose::State, handle)
         {
             self.memory.adopt_sign_in(handle.digest(), &record, until)?;
         }
@@ -242,75 +201,14 @@ impl SealedStore {
         Ok(())
     }
 
-    fn seal(
-        &self,
-        purpose: Purpose,
-        record: impl Wire,
-        lifetime: Duration,
-    ) -> Result<Handle, StoreError> {
-        let made = self.clock.millis();
-        let expires = made.saturating_add(millis(lifetime));
-        let with_times = (Times { made, expires }, record);
-        let sealed = self.sealer.seal(purpose, b"", &with_times)?;
-        self.key.wrap(purpose, &sealed).ok_or(StoreError::TooLong)
-    }
-
-    fn open<R: Wire>(&self, purpose: Purpose, handle: &Handle) -> Result<Opened<R>, Dead> {
-        // Read first: between the two clocks time may pass, and `until` must not become later by it.
-        let before = self.memory.now();
-        let sealed = handle.sealed().ok_or(Dead::Short)?;
-        let opened = self.sealer.open(purpose, b"", &sealed);
-        let (Times { made, expires }, record) = opened.map_err(|why| match why {
-            Unopened::ForeignKey => Dead::Expired,
-            Unopened::Forged => Dead::Forged,
-        })?;
-        let now = self.clock.millis();
-        if made > now {
-            self.from_future.fetch_add(1, Ordering::Relaxed);
-        }
-        if made > now.saturating_add(millis(LEEWAY)) || expires <= now {
-            return Err(Dead::Expired);
-        }
-        let left = Duration::from_millis(expires - now);
-        let until = before.after(left + LEEWAY);
-        Ok(Opened { record, until })
-    }
-}
-
-fn owner(application: &Application) -> Owner {
-    Owner {
-        client: application.client,
-        alive: true,
-        target: application.redirect.map(|redirect| redirect.target),
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Wire for Times {
-    fn write(&self, to: &mut Writer) -> Option<()> {
-        (self.made, self.expires).write(to)
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let (made, expires) = Wire::read(from)?;
-        Some(Self { made, expires })
-    }
-}
-
-impl Wire for SealedCode {
-    fn write(&self, to: &mut Writer) -> Option<()> {
-        self.sign_in.write(to)?;
-        self.bound.write(to)
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            sign_in: Digest::read(from)?,
-            bound: BoundCode::read(from)?,
-        })
+    /// Opens a handle that is still valid. Also returns how long this process remembers what becomes of it: [`LEEWAY`] longer
+    /// than it is valid, in case the wall clock steps back.
+    fn open<R: Wire>(&self, purpose: Purpose, handle: &Handle) -> Result<(R, Timestamp), Dead> {
+        // Read first: between the two clocks time may pass, and must not add to the lifetime.
+        let now = self.memory.now();
+        let Opened { record, left } = self.envelopes.open(purpose, handle)?;
+        let left = left.ok_or(Dead::Expired)?;
+        Ok((record, now.after(left + LEEWAY)))
     }
 }
 

@@ -44,7 +44,7 @@ const ONLY: [(&str, &[&str]); 11] = [
         "answer",
         &["oauth", "flow", "spelling", "examined", "route", "policy"],
     ),
-    ("store", &["oauth", "flow", "clock", "network"]),
+    ("store", &["oauth", "flow", "clock", "network", "files"]),
     ("telemetry", &["oauth", "clock", "policy"]),
     ("upstream", &["clock", "files", "socket"]),
     ("server", &["clock", "socket", "network"]),

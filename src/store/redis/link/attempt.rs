@@ -1,0 +1,250 @@
+//! One call: it is sent again only if it was certainly not carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::command::Command;
+use super::connection::Connection;
+use super::failed::{Failed, Meaning};
+use super::place::Place;
+use super::routes::Routes;
+use super::value::Value;
+
+/// The pause before a command is sent again after a server refused it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// So often servers may pass a command on to another without a pause.
+const REDIRECTIONS: u32 = 4;
+
+/// How far a call has come, for the case that its time runs out.
+#[derive(Default)]
+pub(super) struct Progress {
+    place: Option<Arc<Place>>,
+    /// Where the command was sent, until it is answered.
+    waits_for: Option<Arc<Connection>>,
+    /// A server answered that it cannot carry out the command now.
+    is_refused: bool,
+}
+
+/// Carries out a command, without a deadline. `progress` shows how far the call has come when it is dropped.
+pub(super) async fn carry_out(
+    routes: &Routes,
+    command: &Command,
+    progress: &mut Progress,
+) -> Result<Value, Failed> {
+    let mut place = routes.find(command.slot()).await?;
+    let (mut redirections, mut is_asking) = (0, false);
+    loop {
+        progress.place = Some(Arc::clone(&place));
+        let connection = place.connection().await?;
+        progress.waits_for = Some(Arc::clone(&connection));
+        let answer = if is_asking {
+            after_asking(&connection, command).await
+        } else {
+            answer(&connection, command).await
+        };
+        progress.waits_for = None;
+        let meaning = match answer {
+            Ok(value) => return Ok(value),
+            Err(meaning) => meaning,
+        };
+        progress.is_refused = true;
+        is_asking = matches!(meaning, Meaning::Ask(_));
+        match meaning {
+            Meaning::Over(failed) => return Err(failed),
+            Meaning::Lost(failed) => {
+                place.leave(&connection);
+                return Err(failed);
+            }
+            Meaning::Moved(to) | Meaning::Ask(to) => {
+                if !is_asking {
+                    routes.doubt();
+                }
+                place = routes.named(&connection, &to).ok_or_else(no_cluster)?;
+                redirections += 1;
+                if redirections > REDIRECTIONS {
+                    sleep(PAUSE).await;
+                }
+            }
+            Meaning::Elsewhere => {
+                place.leave(&connection);
+                routes.doubt();
+                sleep(PAUSE).await;
+                place = routes.find(command.slot()).await?;
+            }
+            Meaning::Later | Meaning::NoScript => sleep(PAUSE).await,
+        }
+    }
+}
+
+fn no_cluster() -> Failed {
+    Failed::Refused(
+        "the server is a node of a cluster: write redis+cluster:// in the URL".to_owned(),
+    )
+}
+
+async fn answer(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
+    match (connection.ask(command.cmd()).await, command.with_text()) {
+        (Err(Meaning::NoScript), Some(with_text)) => connection.ask(with_text).await,
+        (answer, _) => answer,
+    }
+}
+
+/// The node answers only right after `ASKING`. It may not know the script.
+async fn after_asking(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
+    let mut pipeline = redis::Pipeline::with_capacity(2);
+    let cmd = command.with_text().unwrap_or(command.cmd());
+    pipeline.cmd("ASKING").add_command(cmd.clone());
+    let mut answers = connection.ask_all(&pipeline).await?;
+    answers.pop().unwrap_or(Err(Meaning::Lost(Failed::Garbage)))
+}
+
+/// Whether the server may be called; otherwise the call fails at once.
+pub(super) fn admit(routes: &Routes, command: &Command) -> Result<Progress, Failed> {
+    let (place, breaker) = routes.known(command.slot());
+    if breaker.admits() {
+        Ok(Progress {
+            place,
+            ..Progress::default()
+        })
+    } else {
+        Err(Failed::Unreachable)
+    }
+}
+
+/// Records how a call ended. `None`: its time ran out. The connection that did not answer in time is dropped.
+pub(super) fn conclude(
+    routes: &Routes,
+    progress: &Progress,
+    result: Option<Result<Value, Failed>>,
+) -> Result<Value, Failed> {
+    let result = result.unwrap_or_else(|| match (&progress.place, &progress.waits_for) {
+        (Some(place), Some(connection)) => {
+            place.leave(connection);
+            Err(Failed::Deadline)
+        }
+        _ if progress.is_refused => Err(Failed::Unreachable),
+        _ => Err(Failed::Deadline),
+    });
+    let is_outage = result.as_ref().is_err_and(Failed::is_outage);
+    let breaker = match &progress.place {
+        Some(place) => &place.breaker,
+        None => routes.deployment.breaker(),
+    };
+    breaker.record(is_outage);
+    if is_outage {
+        routes.doubt();
+    }
+    result
+}
+
+/// Commands for the same server.
+struct Group {
+    place: Arc<Place>,
+    pipeline: redis::Pipeline,
+    /// The positions of the commands among all.
+    positions: Vec<usize>,
+}
+
+/// Sends all commands at once; those for the same server in one write. `None` for a command that has to be sent again.
+pub(super) async fn first_answers(
+    routes: &Routes,
+    commands: &[Command],
+    places: &mut Vec<Arc<Place>>,
+) -> Result<Vec<Option<Value>>, Failed> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (position, command) in commands.iter().enumerate() {
+        let place = routes.find(command.slot()).await?;
+        let mut known = groups.iter_mut();
+        if let Some(group) = known.find(|group| Arc::ptr_eq(&group.place, &place)) {
+            group.pipeline.add_command(command.cmd().clone());
+            group.positions.push(position);
+            continue;
+        }
+        if !place.breaker.admits() {
+            return Err(Failed::Unreachable);
+        }
+        places.push(Arc::clone(&place));
+        let mut pipeline = redis::Pipeline::new();
+        pipeline.add_command(command.cmd().clone());
+        groups.push(Group {
+            place,
+            pipeline,
+            positions: vec![position],
+        });
+    }
+    let mut sent = JoinSet::new();
+    for group in groups {
+        sent.spawn(async move {
+            let answers = group_answers(&group).await;
+            (group, answers)
+        });
+    }
+    let mut values = vec![None; commands.len()];
+    let mut result = Ok(());
+    while let Some(joined) = sent.join_next().await {
+        let Ok((group, answers)) = joined else {
+            return Err(Failed::Unreachable);
+        };
+        let is_outage = answers.as_ref().is_err_and(Failed::is_outage);
+        group.place.breaker.record(is_outage);
+        places.retain(|place| !Arc::ptr_eq(place, &group.place));
+        if is_outage {
+            routes.doubt();
+        }
+        match answers {
+            Err(failed) => result = result.and(Err(failed)),
+            Ok(answers) => {
+                for (position, answer) in group.positions.into_iter().zip(answers) {
+                    if let Some(value) = values.get_mut(position) {
+                        *value = answer;
+                    }
+                }
+            }
+        }
+    }
+    result.map(|()| values)
+}
+
+async fn group_answers(group: &Group) -> Result<Vec<Option<Value>>, Failed> {
+    let connection = group.place.connection().await?;
+    let answers = connection.ask_all(&group.pipeline).await;
+    let answers = answers.and_then(|answers| {
+        let answers = answers.into_iter().map(|answer| match answer {
+            Ok(value) => Ok(Some(value)),
+            Err(Meaning::Over(failed)) => Err(Meaning::Over(failed)),
+            Err(Meaning::Lost(failed)) => Err(Meaning::Lost(failed)),
+            Err(_certainly_not_carried_out) => Ok(None),
+        });
+        answers.collect()
+    });
+    answers.map_err(|meaning| {
+        if let Meaning::Over(failed) = meaning {
+            return failed;
+        }
+        group.place.leave(&connection);
+        match meaning {
+            Meaning::Lost(failed) => failed,
+            Meaning::Over(_)
+            | Meaning::NoScript
+            | Meaning::Moved(_)
+            | Meaning::Ask(_)
+            | Meaning::Elsewhere
+            | Meaning::Later => Failed::Unreachable,
+        }
+    })
+}
+
+/// Asks a server whether it answers.
+pub(super) async fn probe(place: &Place) -> Result<(), Failed> {
+    place.follow().await;
+    let connection = place.connection().await?;
+    let answer = connection.ask_for("PING", &[]).await;
+    if answer.as_ref().is_err_and(Failed::is_outage) {
+        place.leave(&connection);
+    }
+    answer.map(|_| ())
+}

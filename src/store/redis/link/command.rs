@@ -1,0 +1,126 @@
+//! Commands and scripts, and the hash slots of their keys.
+
+use redis::Cmd;
+
+/// A Lua script. Servers know it by its SHA-1 once they have run it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: &'static str,
+    sha1: String,
+}
+
+impl Script {
+    pub(crate) fn new(text: &'static str) -> Self {
+        let sha1 = redis::Script::new(text).get_hash().to_owned();
+        Self { text, sha1 }
+    }
+}
+
+/// One command. No `Debug`: the arguments are secrets.
+#[derive(Clone)]
+pub(crate) struct Command {
+    cmd: Cmd,
+    /// The same call with the text of the script, for a server that does not know the script.
+    with_text: Option<Cmd>,
+    slot: Option<u16>,
+}
+
+impl Command {
+    /// A command without arguments: `GET`, `SET` ...
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            cmd: redis::cmd(name),
+            with_text: None,
+            slot: None,
+        }
+    }
+
+    /// A call of a script, by its SHA-1. In a cluster, all keys must be in the same hash slot.
+    pub(crate) fn script(script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Self {
+        let call = |verb: &str, script: &str| {
+            let mut cmd = redis::cmd(verb);
+            cmd.arg(script).arg(keys.len());
+            for argument in keys.iter().chain(args) {
+                cmd.arg(*argument);
+            }
+            cmd
+        };
+        Self {
+            cmd: call("EVALSHA", &script.sha1),
+            with_text: Some(call("EVAL", script.text)),
+            slot: keys.first().map(|key| slot(key)),
+        }
+    }
+
+    /// Adds a key. The first key decides which node of a cluster the command is for.
+    #[must_use]
+    pub(crate) fn key(mut self, key: &[u8]) -> Self {
+        self.slot = self.slot.or_else(|| Some(slot(key)));
+        self.arg(key)
+    }
+
+    #[must_use]
+    pub(crate) fn arg(mut self, argument: &[u8]) -> Self {
+        self.cmd.arg(argument);
+        self
+    }
+
+    pub(super) fn cmd(&self) -> &Cmd {
+        &self.cmd
+    }
+
+    /// The command for a server that does not know the script. `EVAL` runs the script and makes the server remember it.
+    pub(super) fn with_text(&self) -> Option<&Cmd> {
+        self.with_text.as_ref()
+    }
+
+    pub(super) fn slot(&self) -> Option<u16> {
+        self.slot
+    }
+}
+
+/// The number of hash slots of a cluster.
+pub(super) const SLOTS: u16 = 16384;
+
+/// The hash slot of a key: that of the text in its first `{..}`, if there is one that is not empty.
+fn slot(key: &[u8]) -> u16 {
+    let tagged = |key: &'_ [u8]| -> Option<(usize, usize)> {
+        let start = key.iter().position(|byte| *byte == b'{')? + 1;
+        let length = key.get(start..)?.iter().position(|byte| *byte == b'}')?;
+        (length > 0).then_some((start, start + length))
+    };
+    let hashed = tagged(key).and_then(|(start, end)| key.get(start..end));
+    crc16(hashed.unwrap_or(key)) % SLOTS
+}
+
+/// CRC-16/XMODEM.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            let is_set = crc & 0x8000 != 0;
+            (crc << 1) ^ if is_set { 0x1021 } else { 0 }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_slots_are_those_of_the_cluster_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        assert_eq!(slot(b"foo"), 12182);
+        assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
+        assert_eq!(slot(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+        assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
+        assert_eq!(slot(b"foo{bar}{zap}"), slot(b"bar"));
+    }
+
+    #[test]
+    fn the_first_key_decides_the_slot() {
+        let command = Command::new("SET").key(b"foo").arg(b"1").key(b"bar");
+        assert_eq!(command.slot(), Some(12182));
+        assert_eq!(Command::new("PING").slot(), None);
+    }
+}

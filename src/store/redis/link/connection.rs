@@ -1,0 +1,168 @@
+//! One connection to one server: TCP, TLS, signing in.
+
+use std::fmt;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisResult};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::failed::{Failed, Meaning, of_connection};
+use super::target::{Address, Credentials};
+use super::tls::Tls;
+use super::value::{Value, read};
+
+/// Idle connections are probed, so that middleboxes do not forget them.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How connections are opened.
+pub(super) struct Entrance {
+    pub(super) tls: Option<Tls>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) database: u32,
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tls = self.tls.is_some();
+        write!(f, "Entrance(tls: {tls}, database: {})", self.database)
+    }
+}
+
+/// An open connection. Any number of calls share it; the server answers them in order. A call that was given up leaves the
+/// connection in order: its answer is dropped when it arrives.
+pub(super) struct Connection {
+    address: Address,
+    handle: MultiplexedConnection,
+    driver: AbortHandle,
+    /// Ends the driver when it is dropped. In a mutex only because it is then `Sync`.
+    _task: Mutex<JoinSet<()>>,
+}
+
+impl Entrance {
+    /// Connects, signs in and selects the database.
+    pub(super) async fn open(&self, to: &Address) -> Result<Connection, Failed> {
+        let connection = self.bare(to).await?;
+        self.sign_in(&connection).await?;
+        if self.database != 0 {
+            connection
+                .ask_for("SELECT", &[&self.database.to_string()])
+                .await?;
+        }
+        Ok(connection)
+    }
+
+    /// Connects without signing in.
+    pub(super) async fn bare(&self, to: &Address) -> Result<Connection, Failed> {
+        let tcp = tcp(to).await.map_err(|_| Failed::Unreachable)?;
+        let opened = match &self.tls {
+            None => Connection::over(tcp, to).await,
+            Some(tls) => {
+                let tls = tls.connect(&to.host, tcp).await;
+                Connection::over(tls.map_err(|_| Failed::Unreachable)?, to).await
+            }
+        };
+        opened.map_err(|_| Failed::Unreachable)
+    }
+
+    /// Sends the password, if there is one.
+    pub(super) async fn sign_in(&self, connection: &Connection) -> Result<(), Failed> {
+        if let Some(Credentials { user, password }) = &self.credentials {
+            let names = user.iter().chain([password]);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            connection.ask_for("AUTH", &names).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn tcp(to: &Address) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect((to.host.as_str(), to.port)).await?;
+    tcp.set_nodelay(true)?;
+    SockRef::from(&tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    Ok(tcp)
+}
+
+impl Connection {
+    async fn over<S>(stream: S, address: &Address) -> RedisResult<Self>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        // The library sends nothing by itself, and has no deadlines: the link's deadline covers everything.
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let (handle, driver) =
+            MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let mut task = JoinSet::new();
+        let driver = task.spawn(driver);
+        Ok(Self {
+            address: address.clone(),
+            handle,
+            driver,
+            _task: Mutex::new(task),
+        })
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Whether the connection has ended, so that nothing can be sent on it.
+    pub(super) fn is_over(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    /// Sends one command.
+    pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value, Meaning> {
+        let sent = self.handle.clone().send_packed_command(cmd).await;
+        sent.map_err(|error| of_connection(&error)).and_then(read)
+    }
+
+    /// Sends several commands at once; one answer or error each.
+    pub(super) async fn ask_all(
+        &self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Result<Value, Meaning>>, Meaning> {
+        let mut handle = self.handle.clone();
+        let sent = handle.send_packed_commands(pipeline, 0, pipeline.len());
+        let answers = sent.await.map_err(|error| of_connection(&error))?;
+        if answers.len() == pipeline.len() {
+            Ok(answers.into_iter().map(read).collect())
+        } else {
+            Err(Meaning::Lost(Failed::Garbage))
+        }
+    }
+
+    /// A command of the link itself. A server that is not able to answer it now counts as unreachable.
+    pub(super) async fn ask_for(&self, verb: &str, arguments: &[&str]) -> Result<Value, Failed> {
+        let mut cmd = redis::cmd(verb);
+        for argument in arguments {
+            cmd.arg(*argument);
+        }
+        self.ask(&cmd).await.map_err(|meaning| match meaning {
+            Meaning::Over(failed) | Meaning::Lost(failed) => failed,
+            Meaning::NoScript
+            | Meaning::Moved(_)
+            | Meaning::Ask(_)
+            | Meaning::Elsewhere
+            | Meaning::Later => Failed::Unreachable,
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({}, over: {})", self.address, self.is_over())
+    }
+}
+
+/// A lock whose holder panicked is still in order here: each value is replaced as a whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,88 @@
+//! What all workers share about one deployment.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+use super::breaker::Breaker;
+use super::cluster::Cluster;
+use super::connection::Entrance;
+use super::place::{Place, Way};
+use super::target::{Address, Kind, Target};
+use super::tls::{Tls, TlsError};
+
+/// One deployment of Redis or Valkey. Each worker has a `Link` to it.
+pub(crate) struct Deployment {
+    pub(super) deadline: Duration,
+    entrance: Arc<Entrance>,
+    /// Of the server, or of the whole cluster as long as its nodes are unknown.
+    breaker: Arc<Breaker>,
+    pub(super) shape: Shape,
+}
+
+#[derive(Debug)]
+pub(super) enum Shape {
+    One(Way),
+    Cluster(Cluster),
+}
+
+impl Deployment {
+    /// Loads the roots for TLS (`ca`, or the system's); opens no connection. Every call ends within `deadline`.
+    pub(crate) fn new(
+        target: &Target,
+        ca: Option<&Path>,
+        deadline: Duration,
+        clock: &Clock,
+    ) -> Result<Self, TlsError> {
+        let shape = match &target.kind {
+            Kind::Single(address) => Shape::One(Way::At(address.clone())),
+            Kind::Sentinel { sentinels, master } => {
+                Shape::One(Way::Master(sentinels.clone(), master.as_str().into()))
+            }
+            Kind::Cluster(seeds) => Shape::Cluster(Cluster::new(seeds.clone(), clock.clone())),
+        };
+        let entrance = Entrance {
+            tls: target.tls.then(|| Tls::new(ca)).transpose()?,
+            credentials: target.credentials.clone(),
+            database: target.database,
+        };
+        Ok(Self {
+            deadline,
+            entrance: Arc::new(entrance),
+            breaker: Arc::new(Breaker::new(clock.clone())),
+            shape,
+        })
+    }
+
+    pub(super) fn breaker(&self) -> &Arc<Breaker> {
+        &self.breaker
+    }
+
+    pub(super) fn place(&self, way: Way) -> Place {
+        Place::new(way, Arc::clone(&self.entrance), Arc::clone(&self.breaker))
+    }
+
+    /// A place for one node of a cluster.
+    pub(super) fn node(&self, cluster: &Cluster, address: &Address) -> Place {
+        let way = Way::At(address.clone());
+        Place::new(way, Arc::clone(&self.entrance), cluster.breaker(address))
+    }
+
+    /// Whether the last calls or probes of any worker were answered; in a cluster, by every master. False until the first answer.
+    /// Costs next to nothing.
+    pub(crate) fn is_reachable(&self) -> bool {
+        match &self.shape {
+            Shape::One(_) => self.breaker.is_reachable(),
+            Shape::Cluster(cluster) => cluster.is_reachable(),
+        }
+    }
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deployment").field(&self.shape).finish()
+    }
+}
