@@ -15,14 +15,11 @@
 //! whose redirect was never followed ([`Place::Entry`]). So a flood of requests that follow no redirect evicts only
 //! itself, and an attacker cannot evict a login in progress.
 
+mod calls;
 mod entropy;
 mod envelope;
 pub(crate) mod memory;
 mod operations;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the store in Redis will use it")
-)]
 mod redis;
 mod seal;
 mod sealed;
@@ -45,6 +42,7 @@ pub(crate) use entropy::random;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
+pub(crate) use redis::{BadUrl, Deployment, RedisStore, SignIns, Target, TlsError};
 pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
 pub use settings::Settings;
@@ -56,21 +54,19 @@ use failing::Verb;
 pub(crate) enum Store {
     Memory(Arc<MemoryStore>),
     Sealed(SealedStore),
+    Redis(RedisStore),
     /// A memory store that fails on demand.
     #[cfg(test)]
     Failing(failing::FailingStore),
 }
 
-#[expect(
-    clippy::unused_async,
-    reason = "other backends will need to wait, and callers must not depend on the backend"
-)]
 impl Store {
     /// Applies changed limits to future records ([`MemoryStore::configure`]).
     pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
             Self::Sealed(sealed) => sealed.memory().configure(settings),
+            Self::Redis(redis) => redis.memory().configure(settings),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().configure(settings),
         }
@@ -81,6 +77,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Some(memory),
             Self::Sealed(sealed) => Some(sealed.memory()),
+            Self::Redis(redis) => Some(redis.memory()),
             #[cfg(test)]
             Self::Failing(_) => None,
         }
@@ -97,6 +94,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.hold(place, pending, network),
             Self::Sealed(sealed) => sealed.hold(place, pending, network),
+            Self::Redis(redis) => redis.hold(place, pending, network).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 let memory = failing.answers(Verb::Hold)?;
@@ -110,6 +108,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key.digest())),
             Self::Sealed(sealed) => Ok(sealed.pending(key)),
+            Self::Redis(redis) => redis.pending(key).await,
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key.digest())),
         }
@@ -128,6 +127,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.bind(pending.digest(), place, code),
             Self::Sealed(sealed) => sealed.bind(pending, place, code),
+            Self::Redis(redis) => redis.bind(pending, place, code).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 failing
@@ -147,6 +147,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
             Self::Sealed(sealed) => sealed.redeem(key, judge),
+            Self::Redis(redis) => redis.redeem(key, judge).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
@@ -162,6 +163,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
             Self::Sealed(sealed) => Ok(sealed.owners(candidates)),
+            Self::Redis(redis) => redis.owners(candidates).await,
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
@@ -172,6 +174,8 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.code_lengths(),
             Self::Sealed(sealed) => sealed.memory().code_lengths(),
+            // Codes may have been bound by another gate.
+            Self::Redis(_) => CodeLengths::ANY,
             // An unreachable store may know any code.
             #[cfg(test)]
             Self::Failing(_) => CodeLengths::ANY,
@@ -187,6 +191,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
             Self::Sealed(sealed) => sealed.settle(claim, settlement),
+            Self::Redis(redis) => return redis.settle(claim, settlement).await,
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
@@ -198,6 +203,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.discard(pending.digest()),
             Self::Sealed(sealed) => return sealed.discard(pending),
+            Self::Redis(redis) => return redis.discard(pending).await,
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending.digest()),
         }
@@ -209,6 +215,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.sweep(),
             Self::Sealed(sealed) => sealed.memory().sweep(),
+            Self::Redis(redis) => redis.memory().sweep(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().sweep(),
         }
@@ -219,6 +226,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.statistics(),
             Self::Sealed(sealed) => sealed.memory().statistics(),
+            Self::Redis(redis) => redis.memory().statistics(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().statistics(),
         }

@@ -11,7 +11,6 @@ impl CodeLengths {
     /// This length and all greater ones share a bit.
     const LONGEST: usize = Self::WORDS * 64 - 1;
     /// All lengths.
-    #[cfg(test)]
     pub(crate) const ANY: Self = Self([u64::MAX; Self::WORDS]);
 
     pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {

@@ -32,8 +32,27 @@ use crate::clock::ManualClock;
 use crate::flow::{Application, BoundCode, ClientState, Key, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
 
-/// Makes an empty store with [`settings`], and the clock that it uses.
-pub(super) type Make = fn() -> (Store, ManualClock);
+/// Makes an empty store with [`settings`], and the time that it lives in.
+pub(super) type Make = fn() -> (Store, Time);
+
+/// Moves the time of a store.
+pub(super) struct Time(Box<dyn Fn(Duration) + Send + Sync>);
+
+impl Time {
+    pub(super) fn moved_by(advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Box::new(advance))
+    }
+
+    pub(super) fn advance(&self, duration: Duration) {
+        (self.0)(duration);
+    }
+}
+
+impl From<ManualClock> for Time {
+    fn from(clock: ManualClock) -> Self {
+        Self::moved_by(move |duration| clock.advance(duration))
+    }
+}
 
 /// Small limits, and different lifetimes.
 pub(super) fn settings() -> Settings {
@@ -145,7 +164,7 @@ pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs `work` on several threads at once, with numbers from 0 to `times`. Returns all results.
-fn concurrently<T: Send>(times: usize, work: impl AsyncFn(usize) -> T + Sync) -> Vec<T>
+pub(super) fn concurrently<T: Send>(times: usize, work: impl AsyncFn(usize) -> T + Sync) -> Vec<T>
 where
 {
     const THREADS: usize = 8;

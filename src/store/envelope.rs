@@ -14,7 +14,7 @@ use crate::oauth::Digest;
 pub(super) const LEEWAY: Duration = Duration::from_mins(1);
 
 /// Makes and opens such handles for one upstream.
-pub(super) struct Envelopes {
+pub(crate) struct Envelopes {
     pub(super) key: HandleKey,
     pub(super) sealer: Sealer,
     clock: WallClock,
@@ -52,7 +52,7 @@ struct Times {
 }
 
 impl Envelopes {
-    pub(super) fn new(key: HandleKey, sealer: Sealer, clock: WallClock) -> Self {
+    pub(crate) fn new(key: HandleKey, sealer: Sealer, clock: WallClock) -> Self {
         Self {
             key,
             sealer,

@@ -6,31 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub(crate) use super::calls::Verb;
 use super::memory::MemoryStore;
 use super::operations::StoreError;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Hold,
-    Pending,
-    Bind,
-    Redeem,
-    Settle,
-    Discard,
-    Owners,
-}
-
-impl Verb {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Hold,
-        Self::Pending,
-        Self::Bind,
-        Self::Redeem,
-        Self::Settle,
-        Self::Discard,
-        Self::Owners,
-    ];
-}
 
 /// Determines which operations fail. Clones share their state.
 #[derive(Debug, Clone, Default)]
@@ -121,17 +99,17 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::flow::{HandleKey, Presented, Settlement};
     use crate::store::contract::{
-        Answer, bind, bounded_suite, claim, code, digest, hold, is_live, named, redeem, request,
-        run, settings, suite,
+        Answer, Time, bind, bounded_suite, claim, code, digest, hold, is_live, named, redeem,
+        request, run, settings, suite,
     };
     use crate::store::{Bound, Candidate, Place, Redeemed, Store};
 
     suite!(make);
     bounded_suite!(make);
 
-    fn make() -> (Store, ManualClock) {
+    fn make() -> (Store, Time) {
         let (store, clock, _outage) = make_with_outage();
-        (store, clock)
+        (store, clock.into())
     }
 
     fn make_with_outage() -> (Store, ManualClock, Outage) {

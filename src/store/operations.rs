@@ -128,6 +128,7 @@ pub struct Claim {
     fence: u64,
     bound: BoundCode,
     is_proved: bool,
+    is_shared: bool,
 }
 
 impl Claim {
@@ -139,7 +140,21 @@ impl Claim {
             fence,
             bound,
             is_proved,
+            is_shared: false,
         }
+    }
+
+    /// A claim that other processes see, too.
+    #[must_use]
+    pub(crate) fn shared(self) -> Self {
+        Self {
+            is_shared: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// The code, and the conditions for redeeming it.

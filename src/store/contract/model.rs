@@ -107,7 +107,7 @@ impl Model {
             .as_ref()
     }
 
-    async fn apply(&mut self, store: &Store, clock: &ManualClock, op: Op) {
+    async fn apply(&mut self, store: &Store, clock: &Time, op: Op) {
         match op {
             Op::Hold(name, client, challenge) => {
                 let request = request(&client.to_string(), challenge);

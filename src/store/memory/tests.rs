@@ -7,7 +7,7 @@ use crate::clock::ManualClock;
 use crate::flow::{Application, ClientState};
 use crate::oauth::CodeChallenge;
 use crate::store::Limit;
-use crate::store::contract::{bounded_suite, settings, suite};
+use crate::store::contract::{Time, bounded_suite, settings, suite};
 use crate::store::{Settings, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use std::time::Duration;
 suite!(make);
 bounded_suite!(make);
 
-fn make() -> (Store, ManualClock) {
+fn make() -> (Store, Time) {
     let (store, clock) = store(&settings());
-    (Store::Memory(store.into()), clock)
+    (Store::Memory(store.into()), clock.into())
 }
 
 /// Of the tables, clients and networks.

@@ -22,7 +22,7 @@ mod tls;
 mod value;
 
 #[cfg(test)]
-mod servers;
+pub(super) mod servers;
 #[cfg(test)]
 mod tests;
 

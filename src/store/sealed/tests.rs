@@ -5,7 +5,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::flow::ClientState;
 use crate::store::Store;
 use crate::store::contract::{
-    Answer, bind, claim, hold, is_live, redeem, request, run, settings, suite,
+    Answer, Time, bind, claim, hold, is_live, redeem, request, run, settings, suite,
 };
 use crate::store::seal::SealKeys;
 
@@ -14,9 +14,9 @@ const B: (&str, [u8; 32]) = ("b", [2; 32]);
 
 suite!(make);
 
-fn make() -> (Store, ManualClock) {
+fn make() -> (Store, Time) {
     let (clock, manual) = Clock::manual();
-    (replica(&clock, &manual, &[A]), manual)
+    (replica(&clock, &manual, &[A]), manual.into())
 }
 
 /// A store of its own process: it has the keys, and remembers nothing of the others.

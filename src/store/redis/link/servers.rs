@@ -14,11 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One server process, on a port of 127.0.0.1.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(in crate::store) struct Server {
     process: Child,
     pub(super) port: u16,
     folder: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// A port that nobody uses now. A cluster's bus uses the port plus 10000.
@@ -55,14 +56,23 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Server {
     /// Starts `redis-server` with further options, and waits until it answers.
-    pub(super) fn start(options: &[&str]) -> Self {
+    pub(in crate::store) fn start(options: &[&str]) -> Self {
+        Self::start_under(&[], options)
+    }
+
+    /// The same with these environment variables.
+    pub(in crate::store) fn start_under(environment: &[(&str, &str)], options: &[&str]) -> Self {
         let mut all = vec!["--save", "", "--appendonly", "no"];
         all.extend(["--repl-diskless-sync-delay", "0"]);
         all.extend(options);
-        Self::start_with(&all, |_| String::new())
+        Self::start_with(environment, &all, |_| String::new())
     }
 
-    fn start_with(options: &[&str], config: impl FnOnce(u16) -> String) -> Self {
+    fn start_with(
+        environment: &[(&str, &str)],
+        options: &[&str],
+        config: impl FnOnce(u16) -> String,
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = format!("pkce-gate-redis-{}-{count}", std::process::id());
@@ -76,9 +86,12 @@ impl Server {
         );
         fs::write(folder.join("redis.conf"), text).unwrap();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = spawn(&folder, &options);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let process = spawn(&folder, &options, &environment);
         let server = Self {
             process,
+            environment,
             port,
             folder,
             options,
@@ -91,30 +104,30 @@ impl Server {
         until("redis-server answers", || !self.ask(&["PING"]).is_empty());
     }
 
-    pub(super) fn address(&self) -> String {
+    pub(in crate::store) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// Sends a command on a connection of its own; returns the raw answer, or nothing.
-    pub(super) fn ask(&self, words: &[&str]) -> String {
+    pub(in crate::store) fn ask(&self, words: &[&str]) -> String {
         ask(self.port, words).unwrap_or_default()
     }
 
     /// Sends a signal by its name: `STOP`, `CONT` ..
-    pub(super) fn signal(&self, name: &str) {
+    pub(in crate::store) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.unwrap().success(), "kill -s {name}");
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(in crate::store) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
     /// Starts a server that was killed, at the same port and without its data.
-    pub(super) fn restart(&mut self) {
-        self.process = spawn(&self.folder, &self.options);
+    pub(in crate::store) fn restart(&mut self) {
+        self.process = spawn(&self.folder, &self.options, &self.environment);
         self.wait();
     }
 }
@@ -127,8 +140,9 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &std::path::Path, options: &[String]) -> Child {
+fn spawn(folder: &std::path::Path, options: &[String], environment: &[(String, String)]) -> Child {
     Command::new("redis-server")
+        .envs(environment.iter().cloned())
         .arg(folder.join("redis.conf"))
         .args(options)
         .stdout(Stdio::null())
@@ -146,9 +160,9 @@ fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     }
     socket.write_all(text.as_bytes())?;
     socket.shutdown(std::net::Shutdown::Write)?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// A master, two replicas and three sentinels, which call a server dead after half a second.
@@ -168,7 +182,7 @@ impl Watched {
         ];
         let sentinels: Vec<_> = (0..3)
             .map(|_| {
-                Server::start_with(&["--sentinel"], |_| {
+                Server::start_with(&[], &["--sentinel"], |_| {
                     format!(
                         "sentinel monitor main {of} 2\nsentinel down-after-milliseconds main 500\n\
                          sentinel failover-timeout main 5000\nsentinel parallel-syncs main 2\n"

@@ -36,14 +36,14 @@ pub(super) fn read(value: redis::Value) -> Result<Value, Meaning> {
 
 impl Value {
     /// The text of a string; `None` for other types and for bytes that are not UTF-8.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
             Self::Nil | Self::Int(_) | Self::List(_) => None,
         }
     }
 
-    pub(super) fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
             Self::Nil | Self::Bytes(_) | Self::List(_) => None,
@@ -51,7 +51,7 @@ impl Value {
     }
 
     /// The elements of a list; none for other types.
-    pub(super) fn list(&self) -> &[Self] {
+    pub(crate) fn list(&self) -> &[Self] {
         match self {
             Self::List(values) => values,
             Self::Nil | Self::Int(_) | Self::Bytes(_) => &[],

@@ -1,0 +1,115 @@
+//! Counts the calls to a remote store, by operation and result.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An operation of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Hold,
+    Pending,
+    Bind,
+    Redeem,
+    Settle,
+    Discard,
+    Owners,
+}
+
+impl Verb {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Hold,
+        Self::Pending,
+        Self::Bind,
+        Self::Redeem,
+        Self::Settle,
+        Self::Discard,
+        Self::Owners,
+    ];
+
+    /// The value of the label in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Pending => "pending",
+            Self::Bind => "bind",
+            Self::Redeem => "redeem",
+            Self::Settle => "settle",
+            Self::Discard => "discard",
+            Self::Owners => "owners",
+        }
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Unreachable,
+    Deadline,
+    /// The server has no memory left.
+    Full,
+    /// The server answered with an error, for example that the user may not do this.
+    Refused,
+    /// The answer, or a record in it, is not what the gate wrote.
+    Garbage,
+}
+
+impl Trouble {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Unreachable,
+        Self::Deadline,
+        Self::Full,
+        Self::Refused,
+        Self::Garbage,
+    ];
+
+    /// The value of the label in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Deadline => "deadline",
+            Self::Full => "full",
+            Self::Refused => "refused",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
+/// Calls since the store was made.
+#[derive(Debug, Default)]
+pub(crate) struct Calls([[AtomicU64; Trouble::ALL.len() + 1]; Verb::ALL.len()]);
+
+impl Calls {
+    pub(crate) fn count(&self, verb: Verb, trouble: Option<Trouble>) {
+        if let Some(counter) = self.counter(verb, trouble) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of calls with this result; `None`: they succeeded.
+    pub(crate) fn number(&self, verb: Verb, trouble: Option<Trouble>) -> u64 {
+        let counter = self.counter(verb, trouble);
+        counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    fn counter(&self, verb: Verb, trouble: Option<Trouble>) -> Option<&AtomicU64> {
+        let result = trouble.map_or(0, |trouble| trouble as usize + 1);
+        self.0.get(verb as usize)?.get(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_of_operation_and_result_has_a_counter() {
+        let calls = Calls::default();
+        let troubles = || [None].into_iter().chain(Trouble::ALL.map(Some));
+        for verb in Verb::ALL {
+            for trouble in troubles() {
+                assert_eq!(calls.number(verb, trouble), 0);
+                calls.count(verb, trouble);
+                assert_eq!(calls.number(verb, trouble), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The operations that change something: one script each, so that each is atomic.
+
+use std::sync::LazyLock;
+
+use super::link::{Command, Script};
+
+/// A script of this store.
+pub(super) struct Operation(LazyLock<Script>);
+
+pub(super) static HOLD: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/hold.lua"))
+}));
+pub(super) static BIND: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/bind.lua"))
+}));
+pub(super) static REDEEM: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/redeem.lua"))
+}));
+pub(super) static RELEASE: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/release.lua"))
+}));
+pub(super) static DISCARD: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/discard.lua"))
+}));
+
+impl Operation {
+    /// A call with these keys and arguments, which the script names at its beginning.
+    pub(super) fn command(&self, keys: &[&[u8]], args: &[&[u8]]) -> Command {
+        Command::script(&self.0, keys, args)
+    }
+}

@@ -1,0 +1,305 @@
+//! The contract of stores, on real servers of their own. Their time stands still, and is moved by the tests.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::link::servers::Server;
+use super::*;
+use crate::clock::{Clock, ManualClock, WallClock};
+use crate::flow::HandleKey;
+use crate::store::Store;
+use crate::store::contract::{
+    self, Answer, Time, bind, claim, hold, is_live, redeem, request, run, suite,
+};
+use crate::store::seal::{SealKeys, Sealer};
+
+/// The library by which a server's time stands still. It moves in whole seconds, so a millisecond of the contract is a second here.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const SCALE: u32 = 1000;
+
+mod sign_ins_in_redis {
+    use super::*;
+
+    contract::suite!(make);
+
+    fn make() -> (Store, Time) {
+        super::make(SignIns::InRedis)
+    }
+}
+
+mod sign_ins_in_handles {
+    use super::*;
+
+    contract::suite!(make);
+
+    fn make() -> (Store, Time) {
+        super::make(SignIns::InHandles)
+    }
+}
+
+/// A server whose time stands still.
+struct Frozen {
+    server: Server,
+    file: PathBuf,
+    /// Seconds since the beginning of its time.
+    now: AtomicU64,
+}
+
+impl Frozen {
+    fn start() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "pkce-gate-time-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let file = std::env::temp_dir().join(name);
+        write(&file, 0);
+        let environment = [
+            ("LD_PRELOAD", FAKETIME),
+            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        let server = Server::start_under(&environment, &[]);
+        Self {
+            server,
+            file,
+            now: AtomicU64::new(0),
+        }
+    }
+
+    fn advance(&self, duration: Duration) {
+        let seconds = (duration * SCALE).as_secs();
+        write(
+            &self.file,
+            self.now.fetch_add(seconds, Ordering::SeqCst) + seconds,
+        );
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.file);
+    }
+}
+
+/// Writes a time in one step: the server reads the file at any moment.
+fn write(file: &PathBuf, seconds: u64) {
+    let day = 20_000 + seconds / 86_400;
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let text = format!(
+        "{} {hour:02}:{minute:02}:{second:02}\n",
+        crate::clock::date::format(day)
+    );
+    let new = file.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+thread_local! {
+    /// Starting a server for each store of a test would take too long.
+    static SERVER: RefCell<Option<Arc<Frozen>>> = const { RefCell::new(None) };
+}
+
+fn make(sign_ins: SignIns) -> (Store, Time) {
+    let frozen = SERVER.with_borrow_mut(|server| {
+        Arc::clone(server.get_or_insert_with(|| Arc::new(Frozen::start())))
+    });
+    frozen.server.ask(&["FLUSHALL"]);
+    let (clock, manual) = Clock::manual();
+    let deployment = deployment(&frozen.server);
+    let store = replica(sign_ins, &manual, &clock, deployment);
+    let time = Time::moved_by(move |duration| {
+        manual.advance(duration * SCALE);
+        frozen.advance(duration);
+    });
+    (store, time)
+}
+
+fn deployment(server: &Server) -> Arc<Deployment> {
+    let target = Target::parse(&format!("redis://{}", server.address())).unwrap();
+    // Long, because tests run on busy machines.
+    let deadline = Duration::from_secs(20);
+    Arc::new(Deployment::new(&target, None, deadline, &Clock::system()).unwrap())
+}
+
+fn replica(
+    sign_ins: SignIns,
+    wall: &ManualClock,
+    clock: &Clock,
+    deployment: Arc<Deployment>,
+) -> Store {
+    let settings = Settings {
+        pending: contract::settings().pending * SCALE,
+        code: contract::settings().code * SCALE,
+        ..contract::settings()
+    };
+    let key = HandleKey::for_upstream("test");
+    let sealer = Sealer::new(
+        SealKeys::of(&[("a", [1; 32])]),
+        "test",
+        "https://login.example",
+    );
+    let envelopes = Envelopes::new(key.clone(), sealer, WallClock::Manual(wall.clone()));
+    let memory = Arc::new(MemoryStore::new(&settings, key, clock.clone()));
+    let names = ("pkce-gate", "test");
+    Store::Redis(RedisStore::new(
+        &settings, envelopes, sign_ins, names, deployment, memory,
+    ))
+}
+
+#[test]
+fn another_gate_finishes_a_sign_in_and_no_gate_redeems_it_again() {
+    for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
+        let server = Server::start(&[]);
+        let (clock, wall) = Clock::manual();
+        let [one, other] = [(); 2].map(|()| replica(sign_ins, &wall, &clock, deployment(&server)));
+        run(async {
+            let pending = hold(&one, &request("client", 1)).await;
+            assert!(is_live(&other, &pending).await);
+            let code = bind(&other, &pending, "code").await;
+            let claimed = claim(&one, &code).await;
+            assert_eq!(redeem(&other, &code).await, Answer::AlreadyRedeemed);
+            one.settle(claimed, Settlement::Release).await.unwrap();
+            let claimed = claim(&other, &code).await;
+            other.settle(claimed, Settlement::Burn).await.unwrap();
+            assert_eq!(redeem(&one, &code).await, Answer::AlreadyRedeemed);
+        });
+    }
+}
+
+#[test]
+fn of_two_hundred_redemptions_over_two_gates_exactly_one_wins() {
+    for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
+        let server = Server::start(&[]);
+        let (clock, wall) = Clock::manual();
+        let gates = [(); 2].map(|()| replica(sign_ins, &wall, &clock, deployment(&server)));
+        let code = run(async {
+            let pending = hold(&gates[0], &request("client", 1)).await;
+            bind(&gates[0], &pending, "code").await
+        });
+        let answers =
+            contract::concurrently(200, async |time| redeem(&gates[time % 2], &code).await);
+        let won = answers
+            .iter()
+            .filter(|answer| **answer == Answer::Claimed)
+            .count();
+        let lost = answers
+            .iter()
+            .filter(|answer| **answer == Answer::AlreadyRedeemed)
+            .count();
+        assert_eq!((won, lost), (1, 199));
+    }
+}
+
+#[test]
+fn a_code_that_was_bound_before_a_restart_of_the_server_is_dead() {
+    for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
+        // The data survive the restart, as they do on a replica that takes over.
+        let mut server = Server::start(&["--save", "3600 1"]);
+        let (clock, wall) = Clock::manual();
+        let gate = replica(sign_ins, &wall, &clock, deployment(&server));
+        let (pending, code) = run(async {
+            let pending = hold(&gate, &request("client", 1)).await;
+            let code = bind(&gate, &pending, "code").await;
+            (pending, code)
+        });
+        server.ask(&["SAVE"]);
+        // Its claim is lost with the server.
+        run(async { drop(claim(&gate, &code).await) });
+        server.kill();
+        server.restart();
+        run(async {
+            let _ = gate.pending(&pending).await;
+            assert_eq!(redeem(&gate, &code).await, Answer::Gone);
+            assert!(is_live(&gate, &pending).await);
+            let second = bind(&gate, &pending, "second").await;
+            assert_eq!(redeem(&gate, &second).await, Answer::Claimed);
+        });
+    }
+}
+
+#[test]
+fn who_reads_all_of_redis_finds_no_secret() {
+    for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
+        let server = Server::start(&[]);
+        let (clock, wall) = Clock::manual();
+        let gate = replica(sign_ins, &wall, &clock, deployment(&server));
+        let (pending, code) = run(async {
+            let pending = hold(&gate, &request("client", 1)).await;
+            let values = Place::Digest(contract::digest("values"));
+            gate.hold(values, &request("client", 1), None)
+                .await
+                .unwrap();
+            let code = bind(&gate, &pending, "the upstream's code").await;
+            let own = Place::Digest(contract::digest("its own"));
+            let bound = gate
+                .bind(
+                    &contract::named("values"),
+                    own,
+                    contract::code("another code"),
+                )
+                .await;
+            assert_eq!(bound, Ok(Bound::Digest));
+            (pending, code)
+        });
+        let keys = server.ask(&["KEYS", "*"]);
+        let mut dump = keys.clone();
+        for key in keys.split("\r\n").filter(|key| key.contains(':')) {
+            dump += &server.ask(&["HGETALL", key]);
+        }
+        assert!(dump.contains("instance"), "{dump}");
+        let handles = [&pending, &code].map(|key| key.handle().unwrap().expose());
+        for secret in [
+            "the upstream's code",
+            "another code",
+            "its own state",
+            handles[0],
+            handles[1],
+        ] {
+            assert!(!dump.contains(secret), "{secret}");
+        }
+    }
+}
+
+#[test]
+fn a_record_that_was_moved_or_replaced_is_refused() {
+    let server = Server::start(&[]);
+    let (clock, wall) = Clock::manual();
+    let gate = replica(SignIns::InRedis, &wall, &clock, deployment(&server));
+    run(async {
+        let [one, other] = [
+            hold(&gate, &request("client", 1)).await,
+            hold(&gate, &request("client", 2)).await,
+        ];
+        let keys = server.ask(&["KEYS", "*:s:*"]);
+        let keys: Vec<&str> = keys
+            .split("\r\n")
+            .filter(|key| key.contains(":s:"))
+            .collect();
+        server.ask(&["RENAME", keys[0], keys[1]]);
+        let read = [gate.pending(&one).await, gate.pending(&other).await];
+        assert!(
+            read.contains(&Ok(Pending::Unknown)) && read.contains(&Err(StoreError::Unreachable)),
+            "{read:?}"
+        );
+        server.ask(&["HSET", keys[1], "record", "garbage"]);
+        assert!(!is_live(&gate, &one).await && !is_live(&gate, &other).await);
+        server.ask(&["SET", keys[1], "a string"]);
+        assert!(!is_live(&gate, &one).await && !is_live(&gate, &other).await);
+        let Store::Redis(redis) = &gate else { panic!() };
+        assert_eq!(
+            redis.calls().number(Verb::Pending, Some(Trouble::Garbage)),
+            2
+        );
+        assert_eq!(
+            redis.calls().number(Verb::Pending, Some(Trouble::Refused)),
+            1
+        );
+    });
+}
