@@ -1,17 +1,19 @@
-//! The tables and their queues. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never
-//! followed.
+//! All tables. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never followed.
 
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
 
-use super::applications::Applications;
-use super::queue::{Due, Queue};
-use super::record::{Code, Record, SignIn, Stage, Trace};
-use super::sync::atomic::{AtomicUsize, Ordering};
-use super::table::{Slot, Table};
-use super::usage::{Counts, Met, Room, Usage};
+use super::record::{Code, SignIn, Stage, Trace};
+use super::shards::{Kind, Record, Shard, Slot, Table};
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use super::sync::{DashMap, MAP_SHARDS};
+use super::usage::{Holder, Room, Usage};
 use crate::clock::Timestamp;
+use crate::flow::Application;
 use crate::oauth::Digest;
 use crate::store::operations::{Statistics, StoreError};
 use crate::store::settings::{Limit, Settings};
@@ -31,22 +33,24 @@ const PER_SWEEP: usize = 32 * 1024;
 /// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
 const EVICTED: u64 = 4;
 
-/// The number of records that are examined to find one of the same client or network.
-const LOOKED_AT: usize = 128;
+/// The maximum number of [`Application`]s that sign-ins share. Others have their own, which costs memory only.
+const SHARED: u64 = 4096;
 
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
-    pub(super) sign_ins: Table<SignIn>,
-    /// The deadlines of sign-ins whose redirect has not been followed. The queue of the table has the others.
-    pub(super) unfollowed: Queue,
-    /// The position in `unfollowed` at which the next search for a sign-in to evict begins.
-    evicting: AtomicUsize,
+    pub(super) sign_ins: Table<Box<SignIn>>,
     pub(super) codes: Table<Code>,
     /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
-    pub(super) applications: Applications,
     pub(super) usage: Usage,
-    pub(super) counts: Counts,
+    /// What applications ask for, by a part of its hash. It is as large as the rest of a sign-in.
+    applications: DashMap<u64, Arc<Application>, RandomState>,
+    hasher: RandomState,
+    /// Where the next search for records begins.
+    turn: AtomicUsize,
+    pub(super) tombstones: AtomicUsize,
+    refused: AtomicU64,
+    evicted: AtomicU64,
 }
 
 impl Tables {
@@ -54,38 +58,63 @@ impl Tables {
         Self {
             settings: ArcSwap::from_pointee(settings.clone()),
             sign_ins: Table::new(),
-            unfollowed: Queue::default(),
-            evicting: AtomicUsize::new(0),
             codes: Table::new(),
             traces: Table::new(),
-            applications: Applications::default(),
             usage: Usage::new(),
-            counts: Counts::default(),
+            applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
+            hasher: RandomState::default(),
+            turn: AtomicUsize::new(0),
+            tombstones: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
-    /// Counts a new sign-in. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed.
-    /// For the share of a client or network, only its own sign-ins are evicted.
+    /// Returns the shared value that is equal to this one.
+    pub(super) fn share(&self, application: &Arc<Application>) -> Arc<Application> {
+        let place = self.hasher.hash_one(application) % SHARED;
+        let mut shared = self
+            .applications
+            .entry(place)
+            .or_insert_with(|| Arc::clone(application));
+        if *shared != *application {
+            *shared = Arc::clone(application);
+        }
+        Arc::clone(&shared)
+    }
+
+    /// Counts a new record. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed, and
+    /// only those that count towards this limit.
     pub(super) fn make_room(
         &self,
-        room: Room,
-        settings: &Settings,
+        room: &Room,
+        times: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let settings = self.settings.load();
         loop {
-            let (limit, wait) = match self.usage.begin(room, settings, now) {
-                Ok(()) => return Ok(()),
-                Err(Met::Rate(wait)) => (Limit::Rate, wait),
-                Err(Met::Limit(_)) if self.drop_limited(now) > 0 => continue,
-                Err(Met::Limit(limit)) if self.evict(limit, room) => continue,
-                Err(Met::Limit(limit)) => (limit, self.wait(limit, room, settings, now)),
+            let Err(met) = self.usage.add(room, times, &settings, now) else {
+                return Ok(());
             };
-            return Err(self.refuse(limit, wait));
+            if met.limit == Limit::Rate {
+                return Err(self.refuse(Limit::Rate, met.wait));
+            }
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            if self.drop_due(turn, now) > 0 || self.evict(turn, met.holder) {
+                continue;
+            }
+            let sign_ins = self.sign_ins.shards(0);
+            let sign_ins = sign_ins.filter_map(|shard| shard.first(now, met.holder));
+            let codes = self.codes.shards(0);
+            let codes = codes.filter_map(|shard| shard.first(now, met.holder));
+            // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
+            let wait = sign_ins.chain(codes).min().unwrap_or(settings.pending);
+            return Err(self.refuse(met.limit, wait));
         }
     }
 
     pub(super) fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
-        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused.fetch_add(1, Ordering::Relaxed);
         StoreError::NoRoom(limit, wait)
     }
 
@@ -96,30 +125,46 @@ impl Tables {
         now: Timestamp,
         f: impl FnOnce(&mut SignIn) -> T,
     ) -> Option<T> {
-        self.sign_ins.with(key, |sign_in| {
-            if sign_in.stage == Stage::Unfollowed && !sign_in.is_over(now) {
-                sign_in.stage = Stage::Waiting { codes: 0 };
-                sign_in.deadline = now.after(self.settings.load().pending);
-                self.sign_ins.queue.push(key, sign_in.deadline);
-                self.counts.unfollowed.fetch_sub(1, Ordering::Relaxed);
-            }
-            f(sign_in)
-        })
+        let mut slot = self.sign_ins.lock(key);
+        let is_first = |sign_in: &mut Box<SignIn>| sign_in.stage == Stage::Unfollowed;
+        if slot.live(now).is_some_and(is_first)
+            && let Some(mut sign_in) = slot.take()
+        {
+            let lifetime = self.settings.load().pending;
+            sign_in.stage = Stage::Waiting;
+            sign_in.deadline = now.after(lifetime);
+            slot.put(Kind::Lasting(lifetime), sign_in);
+        }
+        slot.get().map(|sign_in| f(sign_in))
     }
 
-    /// Adds a record, and removes a few expired ones of its kind. `queue`: the queue for its deadline, in the same table.
+    /// Adds a record, and removes a few expired ones.
     pub(super) fn put<R: Record>(
         &self,
-        slot: Slot<'_, R>,
+        slot: &mut Slot<'_, R>,
+        kind: Kind,
         record: R,
-        queue: &Queue,
         now: Timestamp,
     ) {
-        let table = slot.table;
-        if let Some(replaced) = slot.put(record, queue) {
-            self.account_for(&*replaced);
+        if let Some(replaced) = slot.take() {
+            self.forget(&replaced);
         }
-        self.drop_due(table, queue, PER_ADDITION, before_grace(now));
+        slot.put(kind, record);
+        self.expire(&mut slot.shard, PER_ADDITION, before_grace(now));
+    }
+
+    /// Removes expired records of a shard. Returns their number.
+    fn expire<R: Record>(&self, shard: &mut Shard<R>, limit: usize, until: Timestamp) -> usize {
+        let popped = std::iter::from_fn(|| shard.pop(until)).take(limit);
+        popped.map(|record| self.forget(&record)).count()
+    }
+
+    /// Gives back the room of a removed record.
+    fn forget<R: Record>(&self, record: &R) {
+        self.usage.remove(&record.room());
+        if record.is_tombstone() {
+            self.tombstones.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
@@ -135,148 +180,77 @@ impl Tables {
         self.codes.shrink();
         self.traces.shrink();
         self.usage.shrink();
-        self.applications.shrink();
+        self.applications
+            .retain(|_, application| Arc::strong_count(application) > 1);
     }
 
     /// One batch of a sweep. Returns the number of deadlines that were due.
     pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
-        let until = before_grace(now);
-        let limited = self.drop_limited(until);
-        let left = BATCH - limited;
-        limited + self.drop_due(&self.traces, &self.traces.queue, left, until)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.drop_due(turn, before_grace(now))
     }
 
-    /// Gives back the room of a removed record.
-    fn account_for<R: Record>(&self, record: &R) {
-        self.usage.remove(record.room());
-        if let Some(count) = record.count(&self.counts) {
-            count.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Removes a batch of expired sign-ins and codes. Returns the number of deadlines that were due.
-    fn drop_limited(&self, until: Timestamp) -> usize {
-        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
-        let mut dropped = self.drop_due(sign_ins, &self.unfollowed, BATCH, until);
-        dropped += self.drop_due(sign_ins, &sign_ins.queue, BATCH - dropped, until);
-        dropped + self.drop_due(codes, &codes.queue, BATCH - dropped, until)
-    }
-
-    fn drop_due<R: Record>(
-        &self,
-        table: &Table<R>,
-        queue: &Queue,
-        limit: usize,
-        until: Timestamp,
-    ) -> usize {
-        let due = queue.take(limit, until);
-        for Due { key, deadline } in &due {
-            if let Some(record) = table.remove_if(*key, |record| record.deadline() == *deadline) {
-                self.account_for(&*record);
+    /// Removes a batch of records that have expired at `until`. Returns their number.
+    fn drop_due(&self, turn: usize, until: Timestamp) -> usize {
+        fn of<R: Record>(
+            tables: &Tables,
+            table: &Table<R>,
+            turn: usize,
+            limit: usize,
+            until: Timestamp,
+        ) -> usize {
+            let mut dropped = 0;
+            for mut shard in table.shards(turn) {
+                dropped += tables.expire(&mut shard, limit - dropped, until);
+                if dropped == limit {
+                    break;
+                }
             }
+            dropped
         }
-        due.len()
+        let mut dropped = of(self, &self.sign_ins, turn, BATCH, until);
+        dropped += of(self, &self.codes, turn, BATCH - dropped, until);
+        dropped + of(self, &self.traces, turn, BATCH - dropped, until)
     }
 
-    /// Evicts sign-ins, and returns whether there were any. If a share is used up, many sign-ins of others may precede its own, so
-    /// each attempt examines the next ones.
-    fn evict(&self, limit: Limit, room: Room) -> bool {
-        let from = match limit {
-            Limit::Capacity => 0,
-            Limit::Client | Limit::Network | Limit::Rate => self.evicting.load(Ordering::Relaxed),
-        };
-        let (mut passed, mut evicted) = (Vec::new(), 0);
-        for due in self.unfollowed.oldest(from, LOOKED_AT) {
-            let mut is_others = false;
-            let evict = |sign_in: &SignIn| {
-                let is_it = sign_in.deadline == due.deadline;
-                let is_it = is_it && sign_in.stage == Stage::Unfollowed;
-                is_others = is_it && !counts(limit, room, sign_in);
-                is_it && !is_others
-            };
-            let removed = self.sign_ins.remove_if(due.key, evict);
-            if is_others {
-                continue;
-            }
-            passed.push(due);
-            if let Some(sign_in) = removed {
-                self.account_for(&*sign_in);
+    /// Evicts sign-ins that count for `holder`, and returns whether there were any. Many of others may precede them, so each attempt
+    /// examines other ones.
+    fn evict(&self, turn: usize, holder: Holder) -> bool {
+        let mut evicted = 0;
+        for mut shard in self.sign_ins.shards(turn) {
+            while evicted < EVICTED
+                && let Some(sign_in) = shard.evict(turn, holder)
+            {
+                self.forget(&sign_in);
                 evicted += 1;
             }
-            if evicted == EVICTED {
+            if evicted > 0 {
                 break;
             }
         }
-        self.unfollowed.forget(&passed);
-        if evicted == 0 {
-            let next = from + LOOKED_AT;
-            let next = if next < self.unfollowed.len() {
-                next
-            } else {
-                0
-            };
-            self.evicting.store(next, Ordering::Relaxed);
-        }
-        self.counts.evicted.fetch_add(evicted, Ordering::Relaxed);
+        self.evicted.fetch_add(evicted, Ordering::Relaxed);
         evicted > 0
-    }
-
-    /// The time until there is room for another sign-in like this one.
-    fn wait(&self, limit: Limit, room: Room, settings: &Settings, now: Timestamp) -> Duration {
-        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
-        let first = [
-            first(sign_ins, &self.unfollowed, limit, room),
-            first(sign_ins, &sign_ins.queue, limit, room),
-            first(codes, &codes.queue, limit, room),
-        ];
-        // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
-        let first = first.into_iter().flatten().min();
-        first.map_or(settings.pending, |first| first.since(now))
     }
 
     /// Numbers for metrics and readiness.
     pub(super) fn statistics(&self) -> Statistics {
-        let tombstones = self.counts.tombstones.load(Ordering::Relaxed);
+        let tombstones = self.tombstones.load(Ordering::Relaxed);
+        let (holders, usage) = self.usage.size();
+        let applications = self.applications.len().max(holders)
+            * (size_of::<Application>() + 2 * size_of::<usize>());
         Statistics {
             pending: self.sign_ins.len(),
-            unfollowed: self.counts.unfollowed.load(Ordering::Relaxed),
+            unfollowed: self.sign_ins.unfollowed(),
             codes: self.codes.len().saturating_sub(tombstones),
             tombstones,
             bytes: self.sign_ins.bytes()
-                + self.unfollowed.bytes()
                 + self.codes.bytes()
                 + self.traces.bytes()
-                + self.applications.bytes(self.usage.holders())
-                + self.usage.bytes(),
-            refused: self.counts.refused.load(Ordering::Relaxed),
-            evicted: self.counts.evicted.load(Ordering::Relaxed),
+                + usage
+                + applications,
+            refused: self.refused.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// The first deadline among the oldest records that count towards the limit.
-fn first<R: Record>(
-    table: &Table<R>,
-    queue: &Queue,
-    limit: Limit,
-    room: Room,
-) -> Option<Timestamp> {
-    let is_one = |due: &Due| {
-        let is_it =
-            |record: &mut R| record.deadline() == due.deadline && counts(limit, room, record);
-        table.with(due.key, is_it) == Some(true)
-    };
-    let mut oldest = queue.oldest(0, LOOKED_AT).into_iter();
-    oldest.find(is_one).map(|due| due.deadline)
-}
-
-/// Whether a record counts towards the limit that `room` meets.
-fn counts<R: Record>(limit: Limit, room: Room, record: &R) -> bool {
-    let of = record.room();
-    match limit {
-        Limit::Capacity => true,
-        Limit::Client => of.client == room.client,
-        Limit::Network | Limit::Rate => of.network == room.network,
     }
 }
 

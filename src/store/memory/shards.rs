@@ -1,0 +1,318 @@
+//! Records of one kind, in shards. The slab of a shard is also its queue.
+//!
+//! A shard has lanes, and a lane has records of one lifetime in the order in which they were added, which is that of their
+//! deadlines: the first ones expire next. A record that is removed from the middle leaves an empty place. The index finds the
+//! place of a record by a hash of its key, which is randomly keyed, because an attacker can choose keys (`codes = "upstream"`).
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher as _;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+use super::sync::{Mutex, MutexGuard, SHARDS};
+use super::usage::{Holder, Room};
+use crate::clock::Timestamp;
+use crate::oauth::Digest;
+
+/// The number of places that are examined at once to find a record that counts towards a limit.
+const LOOKED_AT: usize = 8;
+
+pub(super) trait Record {
+    fn key(&self) -> Digest;
+
+    /// The time from `now` to the deadline. Zero: the record has expired.
+    fn left(&self, now: Timestamp) -> Duration;
+
+    /// The room that the record takes as long as it exists.
+    fn room(&self) -> Room;
+
+    /// Memory outside the slab, in bytes. It does not change.
+    fn bytes(&self) -> usize;
+
+    /// Whether it is what remains of a redeemed or burnt code.
+    fn is_tombstone(&self) -> bool {
+        false
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.left(now).is_zero()
+    }
+}
+
+/// What the records of a lane have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Sign-ins whose redirect was not followed: the only records that are evicted.
+    Unfollowed,
+    /// They are added with this lifetime. After a reload there are lanes for the old and the new one.
+    Lasting(Duration),
+    /// They were made elsewhere, and are added with various lifetimes. Some are removed late.
+    Adopted,
+}
+
+pub(super) struct Table<R> {
+    shards: Vec<Mutex<Shard<R>>>,
+    hasher: RandomState,
+}
+
+pub(super) struct Shard<R> {
+    index: HashTable<Place>,
+    lanes: Vec<Lane<R>>,
+    /// Memory outside the slab, in bytes.
+    bytes: usize,
+    hasher: RandomState,
+}
+
+struct Lane<R> {
+    kind: Kind,
+    records: VecDeque<Option<R>>,
+    /// The number of the first record.
+    first: u32,
+    /// Records, without empty places.
+    len: usize,
+}
+
+/// The lane of a record, and its number in the lane, which is used again after 2^24 records.
+type Place = (u8, [u8; 3]);
+
+/// The place of a key. Its shard is locked as long as it exists.
+pub(super) struct Slot<'t, R> {
+    pub(super) shard: MutexGuard<'t, Shard<R>>,
+    key: Digest,
+    hash: u64,
+}
+
+impl<R: Record> Table<R> {
+    pub(super) fn new() -> Self {
+        let hasher = RandomState::default();
+        let shard = || Shard {
+            index: HashTable::new(),
+            lanes: Vec::new(),
+            bytes: 0,
+            hasher: hasher.clone(),
+        };
+        let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        Self { shards, hasher }
+    }
+
+    /// Locks one shard after another, from one that depends on `turn`.
+    pub(super) fn shards(&self, turn: usize) -> impl Iterator<Item = MutexGuard<'_, Shard<R>>> {
+        let shards = self.shards.iter().cycle().skip(turn % SHARDS);
+        shards.take(SHARDS).map(lock)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the number is less than SHARDS")]
+    pub(super) fn lock(&self, key: Digest) -> Slot<'_, R> {
+        let hash = self.hasher.hash_one(key);
+        // Not by the bits that the index uses.
+        let shard = (hash % (1 << 32) * SHARDS as u64) >> 32;
+        let shard = lock(&self.shards[shard as usize]);
+        Slot { shard, key, hash }
+    }
+
+    /// Reads or changes the record with this key, while its shard is locked.
+    pub(super) fn with<T>(&self, key: Digest, f: impl FnOnce(&mut R) -> T) -> Option<T> {
+        self.lock(key).get().map(f)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards(0).map(|shard| shard.index.len()).sum()
+    }
+
+    pub(super) fn unfollowed(&self) -> usize {
+        let of =
+            |shard: MutexGuard<'_, Shard<R>>| shard.unfollowed().map_or(0, |(_, lane)| lane.len);
+        self.shards(0).map(of).sum()
+    }
+
+    /// Memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |shard: MutexGuard<'_, Shard<R>>| {
+            let places: usize = shard.lanes.iter().map(|lane| lane.records.capacity()).sum();
+            places * size_of::<Option<R>>() + shard.index.allocation_size() + shard.bytes
+        };
+        self.shards(0).map(of).sum()
+    }
+
+    /// Frees memory after a flood. Only where few records are left, so that it is quick.
+    pub(super) fn shrink(&self) {
+        for mut shard in self.shards(0) {
+            let Shard {
+                index,
+                lanes,
+                hasher,
+                ..
+            } = &mut *shard;
+            for lane in lanes.iter_mut() {
+                if lane.records.len() < lane.records.capacity() / 4 {
+                    lane.records.shrink_to_fit();
+                }
+            }
+            if index.len() < index.capacity() / 16 {
+                index.shrink_to_fit(|place| hash(lanes, hasher, *place));
+            }
+        }
+    }
+}
+
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No operation panics between two changes that belong together.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn get<R>(lanes: &[Lane<R>], (lane, number): Place) -> Option<&R> {
+    let lane = lanes.get(usize::from(lane))?;
+    lane.records.get(lane.at(number))?.as_ref()
+}
+
+fn hash<R: Record>(lanes: &[Lane<R>], hasher: &RandomState, place: Place) -> u64 {
+    get(lanes, place).map_or(0, |record| hasher.hash_one(record.key()))
+}
+
+impl<R: Record> Slot<'_, R> {
+    pub(super) fn get(&mut self) -> Option<&mut R> {
+        let (lane, number) = self.place()?;
+        let lane = self.shard.lanes.get_mut(usize::from(lane))?;
+        let at = lane.at(number);
+        lane.records.get_mut(at)?.as_mut()
+    }
+
+    /// The record with this key, if it has not expired.
+    pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut R> {
+        self.get().filter(|record| !record.is_over(now))
+    }
+
+    pub(super) fn take(&mut self) -> Option<R> {
+        self.place().and_then(|place| self.shard.take(place))
+    }
+
+    /// Adds a record in place of the one that was taken.
+    pub(super) fn put(&mut self, kind: Kind, record: R) {
+        let Shard {
+            index,
+            lanes,
+            bytes,
+            hasher,
+        } = &mut *self.shard;
+        *bytes += record.bytes();
+        let fits = |lane: &Lane<R>| lane.kind == kind || lane.len == 0;
+        let at = lanes.iter().position(fits).unwrap_or(lanes.len());
+        // There are a few only. If there were more, some records of the last one would be removed late.
+        let at = u8::try_from(at).unwrap_or(u8::MAX);
+        if usize::from(at) == lanes.len() {
+            lanes.push(Lane {
+                kind,
+                records: VecDeque::new(),
+                first: 0,
+                len: 0,
+            });
+        }
+        if let Some(lane) = lanes.get_mut(usize::from(at)) {
+            lane.kind = kind;
+            let place = (at, lane.push(record));
+            index.insert_unique(self.hash, place, |place| hash(lanes, hasher, *place));
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        let lanes = &self.shard.lanes;
+        let is_it =
+            |place: &Place| get(lanes, *place).is_some_and(|record| record.key() == self.key);
+        self.shard.index.find(self.hash, is_it).copied()
+    }
+}
+
+impl<R: Record> Shard<R> {
+    /// Removes a record that has expired at `until`.
+    pub(super) fn pop(&mut self, until: Timestamp) -> Option<R> {
+        let due = (0..).zip(&self.lanes).find_map(|(number, lane)| {
+            let first = lane.records.front()?.as_ref()?;
+            first.is_over(until).then_some((number, lane.number(0)))
+        });
+        self.take(due?)
+    }
+
+    /// Removes an unfollowed sign-in that counts for `holder`: the oldest, or one of a few that depend on `turn`.
+    pub(super) fn evict(&mut self, turn: usize, holder: Holder) -> Option<R> {
+        let (number, lane) = self.unfollowed()?;
+        let from = turn
+            .wrapping_mul(LOOKED_AT)
+            .checked_rem(lane.records.len())?;
+        let counts = |at: &usize| {
+            let record = lane.records.get(*at).and_then(Option::as_ref);
+            record.is_some_and(|record| record.room().counts_for(holder))
+        };
+        let at = std::iter::once(0)
+            .chain(from..from + LOOKED_AT)
+            .find(counts)?;
+        self.take((number, lane.number(at)))
+    }
+
+    /// The shortest time that is left to one of the oldest records that count for `holder`.
+    pub(super) fn first(&self, now: Timestamp, holder: Holder) -> Option<Duration> {
+        let oldest = self
+            .lanes
+            .iter()
+            .flat_map(|lane| lane.records.iter().take(LOOKED_AT));
+        let oldest = oldest
+            .flatten()
+            .filter(|record| record.room().counts_for(holder));
+        oldest.map(|record| record.left(now)).min()
+    }
+
+    fn unfollowed(&self) -> Option<(u8, &Lane<R>)> {
+        (0..)
+            .zip(&self.lanes)
+            .find(|(_, lane)| lane.kind == Kind::Unfollowed)
+    }
+
+    fn take(&mut self, place: Place) -> Option<R> {
+        let record = self.lanes.get_mut(usize::from(place.0))?.take(place.1)?;
+        let hash = self.hasher.hash_one(record.key());
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == place) {
+            entry.remove();
+        }
+        self.bytes -= record.bytes();
+        Some(record)
+    }
+}
+
+impl<R> Lane<R> {
+    fn number(&self, at: usize) -> [u8; 3] {
+        let at = u32::try_from(at).unwrap_or_default();
+        let [_, number @ ..] = self.first.wrapping_add(at).to_be_bytes();
+        number
+    }
+
+    fn at(&self, [a, b, c]: [u8; 3]) -> usize {
+        let [_, a, b, c] = u32::from_be_bytes([0, a, b, c])
+            .wrapping_sub(self.first)
+            .to_be_bytes();
+        u32::from_be_bytes([0, a, b, c]) as usize
+    }
+
+    fn push(&mut self, record: R) -> [u8; 3] {
+        let records = &mut self.records;
+        if records.len() == records.capacity() {
+            // Not twice as many: the memory would be used, because records go round in it.
+            records.reserve_exact(records.len() / 8 + 16);
+        }
+        records.push_back(Some(record));
+        self.len += 1;
+        self.number(self.records.len() - 1)
+    }
+
+    fn take(&mut self, number: [u8; 3]) -> Option<R> {
+        let at = self.at(number);
+        let record = self.records.get_mut(at)?.take()?;
+        self.len -= 1;
+        while let Some(None) = self.records.front() {
+            self.records.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        Some(record)
+    }
+}
