@@ -52,10 +52,12 @@ use record::{Code, Fate, SignIn, Stage, Trace, owner};
 use shards::{Kind, Record as _};
 use sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tables::Tables;
-use usage::WITH_CODES;
 
 /// How long a sign-in waits for its browser to follow the redirect. Even a slow browser takes seconds only.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
+
+/// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
+const PER_SWEEP: usize = 32 * 1024;
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {
@@ -118,7 +120,7 @@ impl MemoryStore {
             sign_in.deadline = now.after(UNFOLLOWED.min(settings.pending));
         }
         let room = sign_in.room();
-        tables.make_room(&room, 1, now)?;
+        tables.make_room(&room, now)?;
         let mut slot = tables.sign_ins.lock(key);
         if let Some(instead) = slot.live(now).and_then(meet) {
             tables.usage.remove(&room);
@@ -138,7 +140,7 @@ impl MemoryStore {
         let read = |sign_in: &mut SignIn| match sign_in.stage {
             _ if sign_in.deadline <= now => Pending::Expired,
             Stage::Conflict => Pending::Conflict,
-            Stage::Unfollowed | Stage::Waiting => Pending::Live(Box::new(sign_in.pending.clone())),
+            Stage::Unfollowed | Stage::Waiting => Pending::Live(Box::new(sign_in.pending())),
         };
         let read = self.tables.followed(key, now, read);
         read.unwrap_or(Pending::Unknown)
@@ -185,16 +187,14 @@ impl MemoryStore {
                 return Err(Bound::TooMany);
             }
             there.codes += 1;
-            Ok((there.pending.bind(code), there.network))
+            Ok((there.bind(code), there.network))
         };
         let taken = tables.sign_ins.with(pending, take);
         let code = match taken.unwrap_or(Err(Bound::Unknown)) {
             Ok((bound, network)) => Code::new(key, bound, network, now.after(settings.code)),
             Err(instead) => return Ok(instead),
         };
-        let added = tables.usage.add(&code.room(), WITH_CODES, &settings, now);
-        // There is room when the oldest code has expired, redeemed or not.
-        added.map_err(|met| tables.refuse(met.limit, settings.code))?;
+        tables.admit(&code, now)?;
         let lifetime = match known {
             None => settings.code + settings.pending,
             // The trace must outlive the code, which may live longer after a reload.
@@ -225,33 +225,29 @@ impl MemoryStore {
         CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
-    /// Stores a sign-in that another store has made, unless there is or was one with this key. It counts towards no share.
-    pub(crate) fn adopt_sign_in(
+    /// Stores a sign-in that another store has made, unless there is or was one with this key. Like codes, it counts towards no
+    /// client's share and is refused later than new sign-ins.
+    pub fn adopt_sign_in(
         &self,
         key: Digest,
         pending: &PendingAuthorization,
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
-        if tables.sign_ins.with(key, |_| ()).is_some() {
+        let mut slot = tables.sign_ins.lock(key);
+        if slot.get().is_some() {
             return Ok(());
         }
         let mut sign_in = self.sign_in(key, pending, now.after(lifetime));
-        sign_in.adopted = true;
-        let room = sign_in.room();
-        tables.make_room(&room, WITH_CODES, now)?;
-        let mut slot = tables.sign_ins.lock(key);
-        if slot.get().is_some() {
-            tables.usage.remove(&room);
-        } else {
-            tables.put(&mut slot, Kind::Adopted, sign_in, now);
-        }
+        sign_in.is_adopted = true;
+        tables.admit(&sign_in, now)?;
+        tables.put(&mut slot, Kind::Adopted, sign_in, now);
         Ok(())
     }
 
-    /// Stores a code that another store has bound, unless there is or was one with this key, or its own code is bound already. It
-    /// leaves a trace, and counts towards no share.
-    pub(crate) fn adopt_code(
+    /// Stores a code that another store has bound, unless there is or was one with this key, or the upstream's code is bound
+    /// already.
+    pub fn adopt_code(
         &self,
         key: Digest,
         bound: &BoundCode,
@@ -259,21 +255,18 @@ impl MemoryStore {
     ) -> Result<(), StoreError> {
         self.note_length(&bound.code);
         let (tables, now) = (&self.tables, self.clock.now());
-        if tables.codes.with(key, |_| ()).is_some() {
-            return Ok(());
-        }
-        let code = Code::new(key, bound.clone(), 0, now.after(lifetime));
-        let room = code.room();
-        tables.make_room(&room, WITH_CODES, now)?;
         let raw = bound.code.digest();
         let mut trace = tables.traces.lock(raw);
         let mut slot = tables.codes.lock(key);
-        if trace.live(now).is_some() || slot.get().is_some() {
-            tables.usage.remove(&room);
+        if slot.get().is_some() || trace.live(now).is_some() {
             return Ok(());
         }
+        let code = Code::new(key, bound.clone(), 0, now.after(lifetime));
+        tables.admit(&code, now)?;
+        // Of no sign-in that is here.
+        let sign_in = self.next.fetch_add(1, Ordering::Relaxed);
         let until = now.after(lifetime + tables.settings.load().pending);
-        let remembers = Trace::new(raw, &code, self.next.fetch_add(1, Ordering::Relaxed), until);
+        let remembers = Trace::new(raw, &code, sign_in, until);
         tables.put(&mut trace, Kind::Adopted, remembers, now);
         tables.put(&mut slot, Kind::Adopted, code, now);
         Ok(())
@@ -320,7 +313,7 @@ impl MemoryStore {
         let owner_of = |candidate: &Candidate| match *candidate {
             Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
                 let alive = sign_in.stage != Stage::Conflict && !sign_in.is_over(now);
-                owner(&sign_in.pending.application, alive)
+                owner(&sign_in.application, alive)
             }),
             Candidate::Code(key) => {
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
@@ -378,12 +371,19 @@ impl MemoryStore {
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
     pub fn sweep(&self) {
-        self.tables.sweep(self.clock.now());
+        let mut dropped = 0;
+        while dropped < PER_SWEEP {
+            match self.sweep_batch() {
+                0 => break,
+                batch => dropped += batch,
+            }
+        }
+        self.tables.shrink();
     }
 
     /// One batch of [`MemoryStore::sweep`]. Returns the number of deadlines that were due.
     pub fn sweep_batch(&self) -> usize {
-        self.tables.sweep_batch(self.clock.now())
+        self.tables.sweep(self.clock.now())
     }
 
     /// Numbers for metrics and readiness.

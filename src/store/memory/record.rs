@@ -7,14 +7,17 @@ use super::shards::Record;
 use super::usage::Room;
 use crate::clock::Timestamp;
 use crate::flow::{Application, BoundCode, ClientState, PendingAuthorization};
-use crate::oauth::{CodeChallenge, Digest};
+use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 use crate::store::operations::Owner;
 
-/// A pending authorization.
+/// A pending authorization. It has the fields of [`PendingAuthorization`] themselves, and so fits into 128 bytes.
 pub(super) struct SignIn {
     pub(super) key: Digest,
     pub(super) deadline: Timestamp,
-    pub(super) pending: PendingAuthorization,
+    pub(super) application: Arc<Application>,
+    challenge: Option<CodeChallenge>,
+    state: ClientState,
+    browser: Option<Digest>,
     /// Distinguishes it from others with the same key, for longer than its codes are remembered.
     pub(super) number: u32,
     /// [`super::usage::Usage::name`]
@@ -25,7 +28,7 @@ pub(super) struct SignIn {
     /// The number of codes that were bound to it.
     pub(super) codes: u8,
     /// Whether it was made by another store, and counts towards no share.
-    pub(super) adopted: bool,
+    pub(super) is_adopted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,24 +48,43 @@ impl SignIn {
         number: u32,
         deadline: Timestamp,
     ) -> Self {
-        let application = &pending.application;
         let texts = [
             pending.state.as_str(),
-            application.response_type.as_deref(),
-            application.response_mode.as_deref(),
+            pending.application.response_type.as_deref(),
+            pending.application.response_mode.as_deref(),
             plain(pending.challenge.as_ref()),
         ];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         Self {
             key,
             deadline,
-            pending,
+            application: pending.application,
+            challenge: pending.challenge,
+            state: pending.state,
+            browser: pending.browser,
             number,
             network: 0,
             texts: u32::try_from(texts).unwrap_or(u32::MAX),
             stage: Stage::Waiting,
             codes: 0,
-            adopted: false,
+            is_adopted: false,
+        }
+    }
+
+    pub(super) fn pending(&self) -> PendingAuthorization {
+        PendingAuthorization {
+            application: Arc::clone(&self.application),
+            challenge: self.challenge.clone(),
+            state: self.state.clone(),
+            browser: self.browser,
+        }
+    }
+
+    pub(super) fn bind(&self, code: AuthorizationCode) -> BoundCode {
+        BoundCode {
+            application: Arc::clone(&self.application),
+            code,
+            challenge: self.challenge.clone(),
         }
     }
 
@@ -73,20 +95,17 @@ impl SignIn {
 
     /// Whether `pending` is the same request once more, after a reload in the browser.
     pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
-        let (of, asks) = (&self.pending.application, &pending.application);
-        self.pending.challenge == pending.challenge
+        let (of, asks) = (&self.application, &pending.application);
+        self.challenge == pending.challenge
             && (of.client, of.redirect) == (asks.client, asks.redirect)
     }
 
     /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.stage = Stage::Conflict;
-        self.pending = PendingAuthorization {
-            application: Arc::clone(&self.pending.application),
-            challenge: None,
-            state: ClientState::Absent,
-            browser: None,
-        };
+        self.challenge = None;
+        self.state = ClientState::Absent;
+        self.browser = None;
     }
 }
 
@@ -101,7 +120,7 @@ impl Record for Box<SignIn> {
     }
 
     fn room(&self) -> Room {
-        let client = (!self.adopted).then_some(self.pending.application.client);
+        let client = (!self.is_adopted).then_some(self.application.client);
         Room::new(self.bytes(), self.network, client)
     }
 

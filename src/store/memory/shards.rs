@@ -69,32 +69,34 @@ pub(super) struct Shard<R> {
 struct Lane<R> {
     kind: Kind,
     records: VecDeque<Option<R>>,
-    /// The number of the first record.
+    /// The number of the first one.
     first: u32,
     /// Records, without empty places.
     len: usize,
 }
 
-/// The lane of a record, and its number in the lane, which is used again after 2^24 records.
+/// The lane of a record, and the lower bytes of its number in the lane.
 type Place = (u8, [u8; 3]);
 
 /// The place of a key. Its shard is locked as long as it exists.
 pub(super) struct Slot<'t, R> {
     pub(super) shard: MutexGuard<'t, Shard<R>>,
-    key: Digest,
+    place: Option<Place>,
     hash: u64,
 }
 
 impl<R: Record> Table<R> {
     pub(super) fn new() -> Self {
         let hasher = RandomState::default();
-        let shard = || Shard {
-            index: HashTable::new(),
-            lanes: Vec::new(),
-            bytes: 0,
-            hasher: hasher.clone(),
+        let shard = |_| {
+            Mutex::new(Shard {
+                index: HashTable::new(),
+                lanes: Vec::new(),
+                bytes: 0,
+                hasher: hasher.clone(),
+            })
         };
-        let shards = (0..SHARDS).map(|_| Mutex::new(shard())).collect();
+        let shards = (0..SHARDS).map(shard).collect();
         Self { shards, hasher }
     }
 
@@ -107,10 +109,12 @@ impl<R: Record> Table<R> {
     #[expect(clippy::indexing_slicing, reason = "the number is less than SHARDS")]
     pub(super) fn lock(&self, key: Digest) -> Slot<'_, R> {
         let hash = self.hasher.hash_one(key);
-        // Not by the bits that the index uses.
+        // By other bits than those that the index uses.
         let shard = (hash % (1 << 32) * SHARDS as u64) >> 32;
         let shard = lock(&self.shards[shard as usize]);
-        Slot { shard, key, hash }
+        let is_it = |place: &Place| get(&shard.lanes, *place).is_some_and(|it| it.key() == key);
+        let place = shard.index.find(hash, is_it).copied();
+        Slot { shard, place, hash }
     }
 
     /// Reads or changes the record with this key, while its shard is locked.
@@ -118,14 +122,13 @@ impl<R: Record> Table<R> {
         self.lock(key).get().map(f)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.shards(0).map(|shard| shard.index.len()).sum()
-    }
-
-    pub(super) fn unfollowed(&self) -> usize {
-        let of =
-            |shard: MutexGuard<'_, Shard<R>>| shard.unfollowed().map_or(0, |(_, lane)| lane.len);
-        self.shards(0).map(of).sum()
+    /// The number of records in lanes of this kind, or in all.
+    pub(super) fn len(&self, kind: Option<Kind>) -> usize {
+        let counts = |lane: &&Lane<R>| kind.is_none_or(|kind| lane.kind == kind);
+        let of = |lanes: &Vec<Lane<R>>| -> usize {
+            lanes.iter().filter(counts).map(|lane| lane.len).sum()
+        };
+        self.shards(0).map(|shard| of(&shard.lanes)).sum()
     }
 
     /// Memory, in bytes.
@@ -135,26 +138,6 @@ impl<R: Record> Table<R> {
             places * size_of::<Option<R>>() + shard.index.allocation_size() + shard.bytes
         };
         self.shards(0).map(of).sum()
-    }
-
-    /// Frees memory after a flood. Only where few records are left, so that it is quick.
-    pub(super) fn shrink(&self) {
-        for mut shard in self.shards(0) {
-            let Shard {
-                index,
-                lanes,
-                hasher,
-                ..
-            } = &mut *shard;
-            for lane in lanes.iter_mut() {
-                if lane.records.len() < lane.records.capacity() / 4 {
-                    lane.records.shrink_to_fit();
-                }
-            }
-            if index.len() < index.capacity() / 16 {
-                index.shrink_to_fit(|place| hash(lanes, hasher, *place));
-            }
-        }
     }
 }
 
@@ -168,60 +151,54 @@ fn get<R>(lanes: &[Lane<R>], (lane, number): Place) -> Option<&R> {
     lane.records.get(lane.at(number))?.as_ref()
 }
 
+/// The hash of the record in this place.
 fn hash<R: Record>(lanes: &[Lane<R>], hasher: &RandomState, place: Place) -> u64 {
     get(lanes, place).map_or(0, |record| hasher.hash_one(record.key()))
 }
 
 impl<R: Record> Slot<'_, R> {
     pub(super) fn get(&mut self) -> Option<&mut R> {
-        let (lane, number) = self.place()?;
+        let (lane, number) = self.place?;
         let lane = self.shard.lanes.get_mut(usize::from(lane))?;
         let at = lane.at(number);
         lane.records.get_mut(at)?.as_mut()
     }
 
-    /// The record with this key, if it has not expired.
+    /// The record, if it has not expired.
     pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut R> {
         self.get().filter(|record| !record.is_over(now))
     }
 
     pub(super) fn take(&mut self) -> Option<R> {
-        self.place().and_then(|place| self.shard.take(place))
+        self.place.take().and_then(|place| self.shard.take(place))
     }
 
-    /// Adds a record in place of the one that was taken.
+    /// Adds a record, after the one that was here has been taken.
     pub(super) fn put(&mut self, kind: Kind, record: R) {
-        let Shard {
-            index,
-            lanes,
-            bytes,
-            hasher,
-        } = &mut *self.shard;
-        *bytes += record.bytes();
+        let shard = &mut *self.shard;
+        shard.bytes += record.bytes();
         let fits = |lane: &Lane<R>| lane.kind == kind || lane.len == 0;
-        let at = lanes.iter().position(fits).unwrap_or(lanes.len());
-        // There are a few only. If there were more, some records of the last one would be removed late.
-        let at = u8::try_from(at).unwrap_or(u8::MAX);
-        if usize::from(at) == lanes.len() {
-            lanes.push(Lane {
+        let at = shard.lanes.iter().position(fits);
+        // After hundreds of reloads in one lifetime, different kinds would be in the last lane, and some removed late.
+        let lane = u8::try_from(at.unwrap_or(shard.lanes.len())).unwrap_or(u8::MAX);
+        if usize::from(lane) == shard.lanes.len() {
+            let records = VecDeque::new();
+            shard.lanes.push(Lane {
                 kind,
-                records: VecDeque::new(),
+                records,
                 first: 0,
                 len: 0,
             });
         }
-        if let Some(lane) = lanes.get_mut(usize::from(at)) {
-            lane.kind = kind;
-            let place = (at, lane.push(record));
-            index.insert_unique(self.hash, place, |place| hash(lanes, hasher, *place));
+        if let Some(number) = shard
+            .lanes
+            .get_mut(usize::from(lane))
+            .map(|lane| lane.push(kind, record))
+        {
+            let hash = |place: &Place| hash(&shard.lanes, &shard.hasher, *place);
+            shard.index.insert_unique(self.hash, (lane, number), hash);
+            self.place = Some((lane, number));
         }
-    }
-
-    fn place(&self) -> Option<Place> {
-        let lanes = &self.shard.lanes;
-        let is_it =
-            |place: &Place| get(lanes, *place).is_some_and(|record| record.key() == self.key);
-        self.shard.index.find(self.hash, is_it).copied()
     }
 }
 
@@ -237,18 +214,16 @@ impl<R: Record> Shard<R> {
 
     /// Removes an unfollowed sign-in that counts for `holder`: the oldest, or one of a few that depend on `turn`.
     pub(super) fn evict(&mut self, turn: usize, holder: Holder) -> Option<R> {
-        let (number, lane) = self.unfollowed()?;
-        let from = turn
-            .wrapping_mul(LOOKED_AT)
-            .checked_rem(lane.records.len())?;
-        let counts = |at: &usize| {
+        let mut lanes = (0..).zip(&self.lanes);
+        let (number, lane) = lanes.find(|(_, lane)| lane.kind == Kind::Unfollowed)?;
+        let turn = turn.wrapping_mul(LOOKED_AT);
+        let from = turn.checked_rem(lane.records.len())?;
+        let mut some = std::iter::once(0).chain(from..from + LOOKED_AT);
+        let at = some.find(|at| {
             let record = lane.records.get(*at).and_then(Option::as_ref);
             record.is_some_and(|record| record.room().counts_for(holder))
-        };
-        let at = std::iter::once(0)
-            .chain(from..from + LOOKED_AT)
-            .find(counts)?;
-        self.take((number, lane.number(at)))
+        });
+        self.take((number, lane.number(at?)))
     }
 
     /// The shortest time that is left to one of the oldest records that count for `holder`.
@@ -257,16 +232,8 @@ impl<R: Record> Shard<R> {
             .lanes
             .iter()
             .flat_map(|lane| lane.records.iter().take(LOOKED_AT));
-        let oldest = oldest
-            .flatten()
-            .filter(|record| record.room().counts_for(holder));
-        oldest.map(|record| record.left(now)).min()
-    }
-
-    fn unfollowed(&self) -> Option<(u8, &Lane<R>)> {
-        (0..)
-            .zip(&self.lanes)
-            .find(|(_, lane)| lane.kind == Kind::Unfollowed)
+        let counting = oldest.flatten().filter(|it| it.room().counts_for(holder));
+        counting.map(|record| record.left(now)).min()
     }
 
     fn take(&mut self, place: Place) -> Option<R> {
@@ -276,31 +243,36 @@ impl<R: Record> Shard<R> {
             entry.remove();
         }
         self.bytes -= record.bytes();
+        // After a flood. Few records are left, so it is quick.
+        if self.index.len() * 16 + 64 < self.index.capacity() {
+            let hash = |place: &Place| self::hash(&self.lanes, &self.hasher, *place);
+            self.index.shrink_to_fit(hash);
+        }
         Some(record)
     }
 }
 
 impl<R> Lane<R> {
+    /// The number of the record at this position.
     fn number(&self, at: usize) -> [u8; 3] {
         let at = u32::try_from(at).unwrap_or_default();
         let [_, number @ ..] = self.first.wrapping_add(at).to_be_bytes();
         number
     }
 
+    /// The position of the record with this number.
     fn at(&self, [a, b, c]: [u8; 3]) -> usize {
-        let [_, a, b, c] = u32::from_be_bytes([0, a, b, c])
-            .wrapping_sub(self.first)
-            .to_be_bytes();
-        u32::from_be_bytes([0, a, b, c]) as usize
+        let number = u32::from_be_bytes([0, a, b, c]);
+        (number.wrapping_sub(self.first) % (1 << 24)) as usize
     }
 
-    fn push(&mut self, record: R) -> [u8; 3] {
-        let records = &mut self.records;
-        if records.len() == records.capacity() {
-            // Not twice as many: the memory would be used, because records go round in it.
-            records.reserve_exact(records.len() / 8 + 16);
+    fn push(&mut self, kind: Kind, record: R) -> [u8; 3] {
+        self.kind = kind;
+        if self.records.len() == self.records.capacity() {
+            // Not twice as many: all memory is used, because records go round in it.
+            self.records.reserve_exact(self.records.len() / 8 + 16);
         }
-        records.push_back(Some(record));
+        self.records.push_back(Some(record));
         self.len += 1;
         self.number(self.records.len() - 1)
     }
@@ -312,6 +284,9 @@ impl<R> Lane<R> {
         while let Some(None) = self.records.front() {
             self.records.pop_front();
             self.first = self.first.wrapping_add(1);
+        }
+        if self.records.len() * 4 + 16 < self.records.capacity() {
+            self.records.shrink_to(self.records.len() * 2);
         }
         Some(record)
     }

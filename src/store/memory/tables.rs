@@ -1,6 +1,5 @@
 //! All tables. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never followed.
 
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::record::{Code, SignIn, Stage, Trace};
 use super::shards::{Kind, Record, Shard, Slot, Table};
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::sync::{DashMap, MAP_SHARDS};
-use super::usage::{Holder, Room, Usage};
+use super::usage::{Holder, Room, Usage, WITH_CODES};
 use crate::clock::Timestamp;
 use crate::flow::Application;
 use crate::oauth::Digest;
@@ -27,14 +26,8 @@ const BATCH: usize = 64;
 /// The number of expired records that are removed with each added one: more than one, so that a backlog shrinks under load.
 const PER_ADDITION: usize = 2;
 
-/// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
-const PER_SWEEP: usize = 32 * 1024;
-
 /// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
 const EVICTED: u64 = 4;
-
-/// The maximum number of [`Application`]s that sign-ins share. Others have their own, which costs memory only.
-const SHARED: u64 = 4096;
 
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
@@ -43,9 +36,9 @@ pub(super) struct Tables {
     /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
     pub(super) usage: Usage,
-    /// What applications ask for, by a part of its hash. It is as large as the rest of a sign-in.
-    applications: DashMap<u64, Arc<Application>, RandomState>,
-    hasher: RandomState,
+    /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: if it is the same for
+    /// other clients, they share less.
+    applications: DashMap<[u8; 2], Arc<Application>, RandomState>,
     /// Where the next search for records begins.
     turn: AtomicUsize,
     pub(super) tombstones: AtomicUsize,
@@ -62,7 +55,6 @@ impl Tables {
             traces: Table::new(),
             usage: Usage::new(),
             applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
-            hasher: RandomState::default(),
             turn: AtomicUsize::new(0),
             tombstones: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -72,28 +64,21 @@ impl Tables {
 
     /// Returns the shared value that is equal to this one.
     pub(super) fn share(&self, application: &Arc<Application>) -> Arc<Application> {
-        let place = self.hasher.hash_one(application) % SHARED;
-        let mut shared = self
-            .applications
-            .entry(place)
-            .or_insert_with(|| Arc::clone(application));
+        let [first, second, ..] = *application.client.as_bytes();
+        let entry = self.applications.entry([first % 16, second]);
+        let mut shared = entry.or_insert_with(|| Arc::clone(application));
         if *shared != *application {
             *shared = Arc::clone(application);
         }
         Arc::clone(&shared)
     }
 
-    /// Counts a new record. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed, and
+    /// Counts a new sign-in. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed, and
     /// only those that count towards this limit.
-    pub(super) fn make_room(
-        &self,
-        room: &Room,
-        times: usize,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub(super) fn make_room(&self, room: &Room, now: Timestamp) -> Result<(), StoreError> {
         let settings = self.settings.load();
         loop {
-            let Err(met) = self.usage.add(room, times, &settings, now) else {
+            let Err(met) = self.usage.add(room, 1, &settings, now) else {
                 return Ok(());
             };
             if met.limit == Limit::Rate {
@@ -113,7 +98,15 @@ impl Tables {
         }
     }
 
-    pub(super) fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
+    /// Counts a code, or another record for which no room is made.
+    pub(super) fn admit<R: Record>(&self, record: &R, now: Timestamp) -> Result<(), StoreError> {
+        let settings = self.settings.load();
+        let added = self.usage.add(&record.room(), WITH_CODES, &settings, now);
+        // There is room when the oldest code has expired, redeemed or not.
+        added.map_err(|met| self.refuse(met.limit, settings.code))
+    }
+
+    fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
         self.refused.fetch_add(1, Ordering::Relaxed);
         StoreError::NoRoom(limit, wait)
     }
@@ -167,50 +160,42 @@ impl Tables {
         }
     }
 
-    /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
-    pub(super) fn sweep(&self, now: Timestamp) {
-        let mut dropped = 0;
-        while dropped < PER_SWEEP {
-            match self.sweep_batch(now) {
-                0 => break,
-                batch => dropped += batch,
-            }
-        }
-        self.sign_ins.shrink();
-        self.codes.shrink();
-        self.traces.shrink();
+    /// Frees memory that no record uses.
+    pub(super) fn shrink(&self) {
         self.usage.shrink();
+        let is_used = |application: &mut Arc<Application>| Arc::strong_count(application) > 1;
         self.applications
-            .retain(|_, application| Arc::strong_count(application) > 1);
+            .retain(|_, application| is_used(application));
     }
 
     /// One batch of a sweep. Returns the number of deadlines that were due.
-    pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.drop_due(turn, before_grace(now))
+    pub(super) fn sweep(&self, now: Timestamp) -> usize {
+        self.drop_due(self.turn.fetch_add(1, Ordering::Relaxed), before_grace(now))
     }
 
     /// Removes a batch of records that have expired at `until`. Returns their number.
     fn drop_due(&self, turn: usize, until: Timestamp) -> usize {
-        fn of<R: Record>(
-            tables: &Tables,
-            table: &Table<R>,
-            turn: usize,
-            limit: usize,
-            until: Timestamp,
-        ) -> usize {
-            let mut dropped = 0;
-            for mut shard in table.shards(turn) {
-                dropped += tables.expire(&mut shard, limit - dropped, until);
-                if dropped == limit {
-                    break;
-                }
+        let sign_ins = self.drop_from(&self.sign_ins, turn, BATCH, until);
+        let codes = self.drop_from(&self.codes, turn, BATCH - sign_ins, until);
+        let limited = sign_ins + codes;
+        limited + self.drop_from(&self.traces, turn, BATCH - limited, until)
+    }
+
+    fn drop_from<R: Record>(
+        &self,
+        table: &Table<R>,
+        turn: usize,
+        limit: usize,
+        until: Timestamp,
+    ) -> usize {
+        let mut dropped = 0;
+        for mut shard in table.shards(turn) {
+            dropped += self.expire(&mut shard, limit - dropped, until);
+            if dropped == limit {
+                break;
             }
-            dropped
         }
-        let mut dropped = of(self, &self.sign_ins, turn, BATCH, until);
-        dropped += of(self, &self.codes, turn, BATCH - dropped, until);
-        dropped + of(self, &self.traces, turn, BATCH - dropped, until)
+        dropped
     }
 
     /// Evicts sign-ins that count for `holder`, and returns whether there were any. Many of others may precede them, so each attempt
@@ -236,18 +221,15 @@ impl Tables {
     pub(super) fn statistics(&self) -> Statistics {
         let tombstones = self.tombstones.load(Ordering::Relaxed);
         let (holders, usage) = self.usage.size();
-        let applications = self.applications.len().max(holders)
-            * (size_of::<Application>() + 2 * size_of::<usize>());
+        let application = size_of::<Application>() + 2 * size_of::<usize>();
+        let applications = self.applications.len().max(holders) * application;
+        let tables = self.sign_ins.bytes() + self.codes.bytes() + self.traces.bytes();
         Statistics {
-            pending: self.sign_ins.len(),
-            unfollowed: self.sign_ins.unfollowed(),
-            codes: self.codes.len().saturating_sub(tombstones),
+            pending: self.sign_ins.len(None),
+            unfollowed: self.sign_ins.len(Some(Kind::Unfollowed)),
+            codes: self.codes.len(None).saturating_sub(tombstones),
             tombstones,
-            bytes: self.sign_ins.bytes()
-                + self.codes.bytes()
-                + self.traces.bytes()
-                + usage
-                + applications,
+            bytes: tables + applications + usage,
             refused: self.refused.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
         }
