@@ -17,6 +17,9 @@ use super::usage::{Holder, Room};
 use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
+/// Bytes that are allocated for records at once.
+const CHUNK: usize = 4096;
+
 /// The number of places that are examined at once to find a record that counts towards a limit.
 const LOOKED_AT: usize = 8;
 
@@ -68,9 +71,13 @@ pub(super) struct Shard<R> {
 
 struct Lane<R> {
     kind: Kind,
-    records: VecDeque<Option<R>>,
-    /// The number of the first one.
+    /// In chunks, so that growing copies nothing.
+    places: VecDeque<Vec<Option<R>>>,
+    /// The number of the first place.
     first: u32,
+    /// The positions of the first record, and after the last one.
+    front: usize,
+    end: usize,
     /// Records, without empty places.
     len: usize,
 }
@@ -134,8 +141,8 @@ impl<R: Record> Table<R> {
     /// Memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let of = |shard: MutexGuard<'_, Shard<R>>| {
-            let places: usize = shard.lanes.iter().map(|lane| lane.records.capacity()).sum();
-            places * size_of::<Option<R>>() + shard.index.allocation_size() + shard.bytes
+            let chunks: usize = shard.lanes.iter().map(|lane| lane.places.len()).sum();
+            chunks * CHUNK + shard.index.allocation_size() + shard.bytes
         };
         self.shards(0).map(of).sum()
     }
@@ -148,7 +155,7 @@ fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn get<R>(lanes: &[Lane<R>], (lane, number): Place) -> Option<&R> {
     let lane = lanes.get(usize::from(lane))?;
-    lane.records.get(lane.at(number))?.as_ref()
+    lane.get(lane.at(number))
 }
 
 /// The hash of the record in this place.
@@ -160,8 +167,7 @@ impl<R: Record> Slot<'_, R> {
     pub(super) fn get(&mut self) -> Option<&mut R> {
         let (lane, number) = self.place?;
         let lane = self.shard.lanes.get_mut(usize::from(lane))?;
-        let at = lane.at(number);
-        lane.records.get_mut(at)?.as_mut()
+        lane.place(lane.at(number))?.as_mut()
     }
 
     /// The record, if it has not expired.
@@ -182,13 +188,7 @@ impl<R: Record> Slot<'_, R> {
         // After hundreds of reloads in one lifetime, different kinds would be in the last lane, and some removed late.
         let lane = u8::try_from(at.unwrap_or(shard.lanes.len())).unwrap_or(u8::MAX);
         if usize::from(lane) == shard.lanes.len() {
-            let records = VecDeque::new();
-            shard.lanes.push(Lane {
-                kind,
-                records,
-                first: 0,
-                len: 0,
-            });
+            shard.lanes.push(Lane::new(kind));
         }
         if let Some(number) = shard
             .lanes
@@ -206,8 +206,8 @@ impl<R: Record> Shard<R> {
     /// Removes a record that has expired at `until`.
     pub(super) fn pop(&mut self, until: Timestamp) -> Option<R> {
         let due = (0..).zip(&self.lanes).find_map(|(number, lane)| {
-            let first = lane.records.front()?.as_ref()?;
-            first.is_over(until).then_some((number, lane.number(0)))
+            let is_due = lane.get(lane.front)?.is_over(until);
+            is_due.then_some((number, lane.number(lane.front)))
         });
         self.take(due?)
     }
@@ -217,23 +217,19 @@ impl<R: Record> Shard<R> {
         let mut lanes = (0..).zip(&self.lanes);
         let (number, lane) = lanes.find(|(_, lane)| lane.kind == Kind::Unfollowed)?;
         let turn = turn.wrapping_mul(LOOKED_AT);
-        let from = turn.checked_rem(lane.records.len())?;
-        let mut some = std::iter::once(0).chain(from..from + LOOKED_AT);
-        let at = some.find(|at| {
-            let record = lane.records.get(*at).and_then(Option::as_ref);
-            record.is_some_and(|record| record.room().counts_for(holder))
-        });
-        self.take((number, lane.number(at?)))
+        let from = lane.front + turn.checked_rem(lane.end - lane.front)?;
+        let some = std::iter::once(lane.front).chain(from..from + LOOKED_AT);
+        let at = lane.find(some, holder)?;
+        self.take((number, lane.number(at)))
     }
 
     /// The shortest time that is left to one of the oldest records that count for `holder`.
     pub(super) fn first(&self, now: Timestamp, holder: Holder) -> Option<Duration> {
-        let oldest = self
-            .lanes
-            .iter()
-            .flat_map(|lane| lane.records.iter().take(LOOKED_AT));
-        let counting = oldest.flatten().filter(|it| it.room().counts_for(holder));
-        counting.map(|record| record.left(now)).min()
+        let first = |lane: &Lane<R>| {
+            let at = lane.find(lane.front..lane.front + LOOKED_AT, holder)?;
+            lane.get(at).map(|record| record.left(now))
+        };
+        self.lanes.iter().filter_map(first).min()
     }
 
     fn take(&mut self, place: Place) -> Option<R> {
@@ -253,14 +249,37 @@ impl<R: Record> Shard<R> {
 }
 
 impl<R> Lane<R> {
-    /// The number of the record at this position.
+    const CHUNK: usize = CHUNK / size_of::<Option<R>>();
+
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            places: VecDeque::new(),
+            first: 0,
+            front: 0,
+            end: 0,
+            len: 0,
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<&R> {
+        let chunk = self.places.get(at / Self::CHUNK)?;
+        chunk.get(at % Self::CHUNK)?.as_ref()
+    }
+
+    fn place(&mut self, at: usize) -> Option<&mut Option<R>> {
+        let chunk = self.places.get_mut(at / Self::CHUNK)?;
+        chunk.get_mut(at % Self::CHUNK)
+    }
+
+    /// The number of the place at this position.
     fn number(&self, at: usize) -> [u8; 3] {
         let at = u32::try_from(at).unwrap_or_default();
         let [_, number @ ..] = self.first.wrapping_add(at).to_be_bytes();
         number
     }
 
-    /// The position of the record with this number.
+    /// The position of the place with this number.
     fn at(&self, [a, b, c]: [u8; 3]) -> usize {
         let number = u32::from_be_bytes([0, a, b, c]);
         (number.wrapping_sub(self.first) % (1 << 24)) as usize
@@ -268,26 +287,38 @@ impl<R> Lane<R> {
 
     fn push(&mut self, kind: Kind, record: R) -> [u8; 3] {
         self.kind = kind;
-        if self.records.len() == self.records.capacity() {
-            // Not twice as many: all memory is used, because records go round in it.
-            self.records.reserve_exact(self.records.len() / 8 + 16);
+        if self.end % Self::CHUNK == 0 {
+            self.places.push_back(Vec::with_capacity(Self::CHUNK));
         }
-        self.records.push_back(Some(record));
+        if let Some(chunk) = self.places.back_mut() {
+            chunk.push(Some(record));
+        }
         self.len += 1;
-        self.number(self.records.len() - 1)
+        self.end += 1;
+        self.number(self.end - 1)
     }
 
     fn take(&mut self, number: [u8; 3]) -> Option<R> {
-        let at = self.at(number);
-        let record = self.records.get_mut(at)?.take()?;
+        let record = self.place(self.at(number))?.take()?;
         self.len -= 1;
-        while let Some(None) = self.records.front() {
-            self.records.pop_front();
-            self.first = self.first.wrapping_add(1);
-        }
-        if self.records.len() * 4 + 16 < self.records.capacity() {
-            self.records.shrink_to(self.records.len() * 2);
+        while self.front < self.end && self.get(self.front).is_none() {
+            self.front += 1;
+            if self.front == Self::CHUNK || self.front == self.end {
+                self.places.pop_front();
+                self.first = self
+                    .first
+                    .wrapping_add(u32::try_from(self.front).unwrap_or_default());
+                self.end -= self.front;
+                self.front = 0;
+            }
         }
         Some(record)
+    }
+}
+
+impl<R: Record> Lane<R> {
+    /// The first of some positions with a record that counts for `holder`.
+    fn find(&self, mut some: impl Iterator<Item = usize>, holder: Holder) -> Option<usize> {
+        some.find(|at| self.get(*at).is_some_and(|it| it.room().counts_for(holder)))
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Tables {
     /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: if it is the same for
     /// other clients, they share less.
     applications: DashMap<[u8; 2], Arc<Application>, RandomState>,
+    /// The time until which the store is full, in microseconds. Zero: not known, because a record was added.
+    full: AtomicU64,
     /// Where the next search for records begins.
     turn: AtomicUsize,
     pub(super) tombstones: AtomicUsize,
@@ -55,6 +57,7 @@ impl Tables {
             traces: Table::new(),
             usage: Usage::new(),
             applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
+            full: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
             tombstones: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
@@ -65,7 +68,7 @@ impl Tables {
     /// Returns the shared value that is equal to this one.
     pub(super) fn share(&self, application: &Arc<Application>) -> Arc<Application> {
         let [first, second, ..] = *application.client.as_bytes();
-        let entry = self.applications.entry([first % 16, second]);
+        let entry = self.applications.entry([first % 64, second]);
         let mut shared = entry.or_insert_with(|| Arc::clone(application));
         if *shared != *application {
             *shared = Arc::clone(application);
@@ -84,6 +87,11 @@ impl Tables {
             if met.limit == Limit::Rate {
                 return Err(self.refuse(Limit::Rate, met.wait));
             }
+            let full = Duration::from_micros(self.full.load(Ordering::Relaxed));
+            let full = full.saturating_sub(now.since(Timestamp::default()));
+            if met.holder == Holder::Everyone && !full.is_zero() {
+                return Err(self.refuse(met.limit, full));
+            }
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             if self.drop_due(turn, now) > 0 || self.evict(turn, met.holder) {
                 continue;
@@ -94,6 +102,11 @@ impl Tables {
             let codes = codes.filter_map(|shard| shard.first(now, met.holder));
             // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
             let wait = sign_ins.chain(codes).min().unwrap_or(settings.pending);
+            if met.holder == Holder::Everyone {
+                let full = (now.after(wait)).since(Timestamp::default()).as_micros();
+                self.full
+                    .store(u64::try_from(full).unwrap_or_default(), Ordering::Relaxed);
+            }
             return Err(self.refuse(met.limit, wait));
         }
     }
@@ -143,6 +156,9 @@ impl Tables {
             self.forget(&replaced);
         }
         slot.put(kind, record);
+        if self.full.load(Ordering::Relaxed) > 0 {
+            self.full.store(0, Ordering::Relaxed);
+        }
         self.expire(&mut slot.shard, PER_ADDITION, before_grace(now));
     }
 
