@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::oauth::Digest;
 
 /// Bytes that are allocated for records at once.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 8192;
 
 /// The number of places that are examined at once to find a record that counts towards a limit.
 const LOOKED_AT: usize = 8;

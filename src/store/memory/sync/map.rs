@@ -26,16 +26,6 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         }
     }
 
-    pub(in crate::store::memory) fn remove_if(
-        &self,
-        key: &K,
-        is_it: impl FnOnce(&K, &V) -> bool,
-    ) -> Option<(K, V)> {
-        let mut map = self.write();
-        let goes = map.get(key).is_some_and(|value| is_it(key, value));
-        goes.then(|| map.remove_entry(key)).flatten()
-    }
-
     pub(in crate::store::memory) fn remove_if_mut(
         &self,
         key: &K,
