@@ -595,3 +595,86 @@ fn records_are_as_small_as_the_manual_says() {
     assert_eq!(size_of::<Option<Code>>(), 96);
     assert_eq!(size_of::<Option<Trace>>(), 32);
 }
+
+#[test]
+fn a_late_claim_does_not_release_a_later_code_with_its_key() {
+    let (store, clock) = store(&roomy());
+    let held = hold(&store, "client");
+    let code = AuthorizationCode::new("code").unwrap();
+    let key = code.digest();
+    let claim = || {
+        let bound = store.bind(held, Place::Digest(key), code.clone());
+        assert_eq!(bound, Ok(Bound::Digest));
+        match store.redeem(key, matches) {
+            Redeemed::Claimed(claim) => claim,
+            other => panic!("{other:?}"),
+        }
+    };
+    let early = claim();
+    clock.advance(settings().code);
+    let late = claim();
+    store.settle(early, Settlement::Release);
+    let again = store.redeem(key, matches);
+    assert!(matches!(again, Redeemed::AlreadyRedeemed(_)));
+    store.settle(late, Settlement::Burn);
+}
+
+#[test]
+fn adopted_sign_ins_do_not_use_up_the_share_of_their_client() {
+    let (store, _clock) = store(&Settings {
+        capacity: 20,
+        ..settings()
+    });
+    for number in 0..15u8 {
+        let key = Digest::of("handle", &[&[number]]);
+        let adopted = store.adopt_sign_in(key, &pending("client"), settings().code);
+        assert_eq!(adopted, Ok(()));
+    }
+    for _ in 15..20 {
+        hold(&store, "client");
+    }
+    let more = store.hold(Place::Handle, &pending("client"), None);
+    assert_eq!(limit(&more), Some(Limit::Capacity));
+}
+
+#[test]
+fn a_sign_in_that_is_added_to_a_full_store_can_be_evicted_from_it() {
+    let small = Settings {
+        capacity: 20,
+        per_client: 1.0,
+        ..settings()
+    };
+    let (store, _clock) = store(&small);
+    for _ in 0..20 {
+        hold(&store, "client");
+    }
+    let begin = || store.hold(Place::Entry, &pending("client"), None);
+    assert_eq!(limit(&begin()), Some(Limit::Capacity));
+    store.configure(&Settings {
+        capacity: 21,
+        ..small
+    });
+    for _ in 0..3 {
+        assert!(matches!(begin(), Ok(Held::Handle(_))));
+    }
+    assert_eq!(store.statistics().evicted, 2);
+}
+
+#[test]
+fn a_network_that_has_used_up_its_share_evicts_nothing_of_others() {
+    let (store, _clock) = store(&Settings {
+        capacity: 20,
+        per_client: 1.0,
+        ..settings()
+    });
+    let from = Some(Network::of([192, 0, 2, 1].into()));
+    let begin = |place, from| store.hold(place, &pending("client"), from);
+    for _ in 0..5 {
+        begin(Place::Handle, from).unwrap();
+    }
+    for _ in 5..20 {
+        begin(Place::Entry, None).unwrap();
+    }
+    assert_eq!(limit(&begin(Place::Entry, from)), Some(Limit::Network));
+    assert_eq!(store.statistics().evicted, 0);
+}
