@@ -119,6 +119,7 @@ impl MemoryStore {
             sign_in.stage = Stage::Unfollowed;
             sign_in.deadline = now.after(UNFOLLOWED.min(settings.pending));
         }
+        let sign_in = Box::new(sign_in);
         let room = sign_in.room();
         tables.make_room(&room, now)?;
         let mut slot = tables.sign_ins.lock(key);
@@ -240,6 +241,7 @@ impl MemoryStore {
         }
         let mut sign_in = self.sign_in(key, pending, now.after(lifetime));
         sign_in.is_adopted = true;
+        let sign_in = Box::new(sign_in);
         tables.admit(&sign_in, now)?;
         tables.put(&mut slot, Kind::Adopted, sign_in, now);
         Ok(())
@@ -273,18 +275,13 @@ impl MemoryStore {
     }
 
     /// A new sign-in, which waits for codes.
-    fn sign_in(
-        &self,
-        key: Digest,
-        pending: &PendingAuthorization,
-        deadline: Timestamp,
-    ) -> Box<SignIn> {
+    fn sign_in(&self, key: Digest, pending: &PendingAuthorization, deadline: Timestamp) -> SignIn {
         let shared = PendingAuthorization {
             application: self.tables.share(&pending.application),
             ..pending.clone()
         };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Box::new(SignIn::new(key, shared, number, deadline))
+        SignIn::new(key, shared, number, deadline)
     }
 
     /// Judges a request by the code with this key, and claims the code for it if it matches, in one step.
@@ -365,8 +362,7 @@ impl MemoryStore {
     /// bound.
     pub(crate) fn discard(&self, pending: Digest) {
         let now = self.clock.now();
-        self.tables
-            .followed(pending, now, |sign_in| sign_in.discard());
+        self.tables.followed(pending, now, SignIn::discard);
     }
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.

@@ -287,7 +287,7 @@ impl<R> Lane<R> {
 
     fn push(&mut self, kind: Kind, record: R) -> [u8; 3] {
         self.kind = kind;
-        if self.end % Self::CHUNK == 0 {
+        if self.end.is_multiple_of(Self::CHUNK) {
             self.places.push_back(Vec::with_capacity(Self::CHUNK));
         }
         if let Some(chunk) = self.places.back_mut() {

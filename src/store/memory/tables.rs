@@ -87,6 +87,7 @@ impl Tables {
             if met.limit == Limit::Rate {
                 return Err(self.refuse(Limit::Rate, met.wait));
             }
+            // A flood of requests to a full store must not search it each time: nothing was added, and nothing expires before.
             let full = Duration::from_micros(self.full.load(Ordering::Relaxed));
             let full = full.saturating_sub(now.since(Timestamp::default()));
             if met.holder == Holder::Everyone && !full.is_zero() {
@@ -103,9 +104,9 @@ impl Tables {
             // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
             let wait = sign_ins.chain(codes).min().unwrap_or(settings.pending);
             if met.holder == Holder::Everyone {
-                let full = (now.after(wait)).since(Timestamp::default()).as_micros();
-                self.full
-                    .store(u64::try_from(full).unwrap_or_default(), Ordering::Relaxed);
+                let full = now.after(wait).since(Timestamp::default()).as_micros();
+                let full = u64::try_from(full).unwrap_or_default();
+                self.full.store(full, Ordering::Relaxed);
             }
             return Err(self.refuse(met.limit, wait));
         }

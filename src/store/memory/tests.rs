@@ -557,7 +557,7 @@ fn adopted_records_count_towards_the_capacity_only_and_expire_in_any_order() {
     let adopt = |number: u8| {
         let key = Digest::of("handle", &[&[number]]);
         let lifetime = Duration::from_secs(100 - u64::from(number));
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             store.adopt_sign_in(key, &pending("client"), lifetime)
         } else {
             store.adopt_code(key, &bound("client", &number.to_string()), lifetime)
@@ -605,10 +605,10 @@ fn a_late_claim_does_not_release_a_later_code_with_its_key() {
     let claim = || {
         let bound = store.bind(held, Place::Digest(key), code.clone());
         assert_eq!(bound, Ok(Bound::Digest));
-        match store.redeem(key, matches) {
-            Redeemed::Claimed(claim) => claim,
-            other => panic!("{other:?}"),
-        }
+        let Redeemed::Claimed(claim) = store.redeem(key, matches) else {
+            panic!()
+        };
+        claim
     };
     let early = claim();
     clock.advance(settings().code);
