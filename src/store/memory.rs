@@ -19,6 +19,8 @@
 //! for `pending` + `code`, because a code may be valid at the upstream for longer than here (RFC 6749 section 4.1.2 recommends ten
 //! minutes at most). Meanwhile the same sign-in may yield the code again. Traces count towards no limit.
 //!
+//! **Adopted** records were made by a store that keeps them in handles. A trace of an adopted code protects it like any other.
+//!
 //! **Tombstones** and conflicts are records whose secrets are wiped. They count towards the limits until they expire.
 
 #[cfg(test)]

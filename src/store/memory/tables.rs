@@ -36,8 +36,8 @@ pub(super) struct Tables {
     /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
     pub(super) usage: Usage,
-    /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: if it is the same for
-    /// other clients, they share less.
+    /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: clients with the same
+    /// part share less.
     applications: DashMap<[u8; 2], Arc<Application>, RandomState>,
     /// The time until which the store is full, in microseconds. Zero: not known, because a record was added.
     full: AtomicU64,
@@ -215,8 +215,8 @@ impl Tables {
         dropped
     }
 
-    /// Evicts sign-ins that count for `holder`, and returns whether there were any. Many of others may precede them, so each attempt
-    /// examines other ones.
+    /// Evicts sign-ins that count for `holder`, and returns whether there were any. Many of others may precede them, so each
+    /// attempt examines other ones.
     fn evict(&self, turn: usize, holder: Holder) -> bool {
         let mut evicted = 0;
         for mut shard in self.sign_ins.shards(turn) {
