@@ -20,6 +20,7 @@ mod entropy;
 mod envelope;
 pub(crate) mod memory;
 mod operations;
+mod pace;
 mod redis;
 mod seal;
 mod sealed;

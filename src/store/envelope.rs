@@ -7,8 +7,7 @@ use super::operations::StoreError;
 use super::seal::{Sealer, Unopened};
 use crate::clock::WallClock;
 use crate::flow::wire::{Reader, Wire, Writer};
-use crate::flow::{BoundCode, Handle, HandleKey, Purpose};
-use crate::oauth::Digest;
+use crate::flow::{Handle, HandleKey, Purpose};
 
 /// By how much the wall clocks of replicas may differ. A handle from further in the future is refused.
 pub(super) const LEEWAY: Duration = Duration::from_mins(1);
@@ -30,12 +29,6 @@ pub(super) enum Dead {
     Forged,
     /// It contains no record.
     Short,
-}
-
-/// A code, and the sign-in that it was bound to.
-pub(super) struct SealedCode {
-    pub(super) sign_in: Digest,
-    pub(super) bound: BoundCode,
 }
 
 /// The record of a handle.
@@ -117,19 +110,5 @@ impl Wire for Times {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let (made, expires) = Wire::read(from)?;
         Some(Self { made, expires })
-    }
-}
-
-impl Wire for SealedCode {
-    fn write(&self, to: &mut Writer) -> Option<()> {
-        self.sign_in.write(to)?;
-        self.bound.write(to)
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self {
-            sign_in: Digest::read(from)?,
-            bound: BoundCode::read(from)?,
-        })
     }
 }

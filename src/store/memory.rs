@@ -1,9 +1,8 @@
 //! The store in the memory of this process.
 //!
-//! - `record`: sign-ins, bound codes and traces; `applications`: what they share.
-//! - `table`: maps of records; `queue`: their deadlines; `tables`: all tables, and how they make room.
-//! - `usage`: the limits for all records, for each client and for each network.
-//! - `bind`: the operation on three records.
+//! - `record`: sign-ins, bound codes and traces; `shards`: tables of them, from which records are removed in the order of their
+//!   deadlines.
+//! - `usage`: the limits for all records, for each client and for each network; `tables`: how room is made.
 //! - `sync`: locks and atomics, which a model checker can replace.
 //!
 //! `docs/src/operations.md` has the memory that a record takes; the `memory` mode of `benches/store.rs` measures it.
@@ -12,24 +11,24 @@
 //! "expired" and not "unknown"; at a limit it is removed at once. Each added record removes up to two expired ones, and
 //! [`MemoryStore::sweep`] removes the rest, 64 at a time. No operation iterates over live records.
 //!
-//! **Atomicity.** An operation reads and changes a record while the record's shard is locked; `redeem` also judges there. `bind`
-//! adds the code while the shard of its trace is locked, and reads the sign-in while the shard of the code is locked: traces,
-//! codes, sign-ins, in this order. Queues are locked last, and one at a time.
+//! **Atomicity.** An operation reads and changes a record while the record's shard is locked; `redeem` also judges there. Only
+//! `bind` needs three records. It locks their shards one after another: traces, codes, sign-ins.
 //!
-//! **Traces** remember to which sign-in each code was bound, for longer than the code lives here, so that it is never bound to
-//! another one (`bind`). Each bound code has one. They count towards no limit.
+//! **Traces.** A code is bound to one sign-in only: an attacker who injects another user's code into an answer to their own sign-in
+//! must not get it bound there, too. So each code leaves a trace with its digest as the key, which remembers the sign-in. It lives
+//! for `pending` + `code`, because a code may be valid at the upstream for longer than here (RFC 6749 section 4.1.2 recommends ten
+//! minutes at most). Meanwhile the same sign-in may yield the code again. Traces count towards no limit.
+//!
+//! **Adopted** records were made by a store that keeps them in handles. A trace of an adopted code protects it like any other.
 //!
 //! **Tombstones** and conflicts are records whose secrets are wiped. They count towards the limits until they expire.
 
-mod applications;
-mod bind;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod model;
-mod queue;
 mod record;
+mod shards;
 mod sync;
-mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -40,9 +39,10 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
 use crate::flow::{
-    BoundCode, CodeLengths, HandleKey, PendingAuthorization, Presented, Purpose, RELEASES_PER_CODE,
-    Settlement,
+    BoundCode, CODES_PER_AUTHORIZATION, Candidate, CodeLengths, HandleKey, PendingAuthorization,
+    Presented, Purpose, RELEASES_PER_CODE, Settlement,
 };
+use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
 
 use super::entropy;
@@ -50,20 +50,24 @@ use super::operations::{
     Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError,
 };
 use super::settings::Settings;
-use crate::flow::Candidate;
-use crate::network::Network;
-use record::{Code, Fate, Record, SignIn, Stage};
-use sync::atomic::{AtomicU64, Ordering};
+use record::{Code, Fate, SignIn, Stage, Trace, owner};
+use shards::{Kind, Record as _};
+use sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tables::Tables;
 
 /// How long a sign-in waits for its browser to follow the redirect. Even a slow browser takes seconds only.
 const UNFOLLOWED: Duration = Duration::from_mins(1);
+
+/// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
+const PER_SWEEP: usize = 32 * 1024;
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {
     key: HandleKey,
     clock: Clock,
     tables: Tables,
+    /// The number of the next sign-in.
+    next: AtomicU32,
     /// The lengths of all codes that were ever bound, as [`CodeLengths`].
     code_lengths: [AtomicU64; CodeLengths::WORDS],
 }
@@ -75,8 +79,14 @@ impl MemoryStore {
             key,
             clock,
             tables: Tables::new(settings),
+            next: AtomicU32::new(0),
             code_lengths: Default::default(),
         }
+    }
+
+    /// The time on the clock of its deadlines.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Changes the settings. Existing records keep their deadlines. If there are more than the new limits allow, new ones are
@@ -94,7 +104,7 @@ impl MemoryStore {
     ) -> Result<Held, StoreError> {
         let (tables, now) = (&self.tables, self.clock.now());
         let settings = tables.settings.load();
-        let meet = |there: &mut SignIn| meet(there, pending, now.after(settings.pending));
+        let meet = |there: &mut Box<SignIn>| meet(there, pending, now.after(settings.pending));
         // Checked before the limits: the same request after a reload in the browser needs no room.
         if let Place::Digest(key) = place
             && let Some(held) = tables.sign_ins.lock(key).live(now).and_then(meet)
@@ -108,34 +118,27 @@ impl MemoryStore {
                 (handle.digest(), Held::Handle(handle))
             }
         };
-        let (stage, lifetime, queue) = if place == Place::Entry {
-            let lifetime = UNFOLLOWED.min(settings.pending);
-            (Stage::Unfollowed, lifetime, &tables.unfollowed)
-        } else {
-            let stage = Stage::Waiting { codes: 0 };
-            (stage, settings.pending, &tables.sign_ins.queue)
-        };
-        let shared = PendingAuthorization {
-            application: tables.applications.share(&pending.application),
-            ..pending.clone()
-        };
-        let network = tables.usage.name(network);
-        let record = SignIn::new(shared, stage, network, now.after(lifetime));
-        let room = record.room();
-        tables.make_room(room, &settings, now)?;
+        let mut sign_in = self.sign_in(key, pending, now.after(settings.pending));
+        sign_in.network = tables.usage.name(network);
+        let mut kind = Kind::Lasting(settings.pending);
+        if place == Place::Entry {
+            kind = Kind::Unfollowed;
+            sign_in.stage = Stage::Unfollowed;
+            sign_in.deadline = now.after(UNFOLLOWED.min(settings.pending));
+        }
+        let sign_in = Box::new(sign_in);
+        let room = sign_in.room();
+        tables.make_room(&room, now)?;
         let mut slot = tables.sign_ins.lock(key);
         if let Some(instead) = slot.live(now).and_then(meet) {
-            tables.usage.remove(room);
+            tables.usage.remove(&room);
             return match place {
                 Place::Digest(_) => Ok(instead),
                 // A new handle that exists already was not random.
                 Place::Handle | Place::Entry => Err(StoreError::Entropy),
             };
         }
-        if stage == Stage::Unfollowed {
-            tables.counts.unfollowed.fetch_add(1, Ordering::Relaxed);
-        }
-        tables.put(slot, record, queue, now);
+        tables.put(&mut slot, kind, sign_in, now);
         Ok(held)
     }
 
@@ -143,11 +146,9 @@ impl MemoryStore {
     pub fn pending(&self, key: Digest) -> Pending {
         let now = self.clock.now();
         let read = |sign_in: &mut SignIn| match sign_in.stage {
-            _ if sign_in.is_over(now) => Pending::Expired,
+            _ if sign_in.deadline <= now => Pending::Expired,
             Stage::Conflict => Pending::Conflict,
-            Stage::Unfollowed | Stage::Waiting { .. } => {
-                Pending::Live(Box::new(sign_in.pending.clone()))
-            }
+            Stage::Unfollowed | Stage::Waiting => Pending::Live(Box::new(sign_in.pending())),
         };
         let read = self.tables.followed(key, now, read);
         read.unwrap_or(Pending::Unknown)
@@ -160,81 +161,82 @@ impl MemoryStore {
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        // Before the code can be looked up. Most codes have a length that is known already.
+        self.bind_and_remember(pending, place, code, Duration::ZERO)
+    }
+
+    /// The same, and remembers the code for so much longer than it can be redeemed.
+    pub(crate) fn bind_and_remember(
+        &self,
+        pending: Digest,
+        place: Place,
+        code: AuthorizationCode,
+        longer: Duration,
+    ) -> Result<Bound, StoreError> {
+        self.note_length(&code);
+        let (tables, now) = (&self.tables, self.clock.now());
+        let number = |sign_in: &mut SignIn| sign_in.waits(now).then_some(sign_in.number);
+        let Some(sign_in) = tables.followed(pending, now, number).flatten() else {
+            return Ok(Bound::Unknown);
+        };
+        let settings = tables.settings.load();
+        let lifetime = settings.code + longer;
+        let raw = code.digest();
+        let mut trace = tables.traces.lock(raw);
+        let known = trace
+            .live(now)
+            .map(|there| (there.sign_in, there.left(now)));
+        if known.is_some_and(|(other, _)| other != sign_in) {
+            return Ok(Bound::Elsewhere);
+        }
+        let (key, bound) = match place {
+            Place::Digest(key) => (key, Bound::Digest),
+            Place::Handle | Place::Entry => {
+                let handle = entropy::mint(&self.key, Purpose::Code)?;
+                (handle.digest(), Bound::Handle(handle))
+            }
+        };
+        let mut slot = tables.codes.lock(key);
+        if slot.live(now).is_some() {
+            return Ok(known.map_or(Bound::Elsewhere, |_| Bound::Digest));
+        }
+        let take = |there: &mut Box<SignIn>| {
+            if there.number != sign_in || !there.waits(now) {
+                return Err(Bound::Unknown);
+            }
+            if there.codes == CODES_PER_AUTHORIZATION {
+                return Err(Bound::TooMany);
+            }
+            there.codes += 1;
+            Ok((there.bind(code), there.network))
+        };
+        let taken = tables.sign_ins.with(pending, take);
+        let code = match taken.unwrap_or(Err(Bound::Unknown)) {
+            Ok((bound, network)) => Code::new(key, bound, network, now.after(lifetime)),
+            Err(instead) => return Ok(instead),
+        };
+        tables.admit(&code, now)?;
+        let traced = match known {
+            None => lifetime + settings.pending,
+            // The trace must outlive the code, which may live longer after a reload.
+            Some((_, left)) if left < lifetime => lifetime,
+            Some(_) => Duration::ZERO,
+        };
+        if !traced.is_zero() {
+            let remembers = Trace::new(raw, &code, sign_in, now.after(traced));
+            tables.put(&mut trace, Kind::Lasting(traced), remembers, now);
+        }
+        tables.put(&mut slot, Kind::Lasting(lifetime), code, now);
+        Ok(bound)
+    }
+
+    /// Before a code can be looked up. Most codes have a length that is known already.
+    fn note_length(&self, code: &AuthorizationCode) {
         let (word, bit) = CodeLengths::place(code.expose().len());
         if let Some(known) = self.code_lengths.get(word)
             && known.load(Ordering::Acquire) & bit == 0
         {
             known.fetch_or(bit, Ordering::Release);
         }
-        let now = self.clock.now();
-        self.tables.bind(pending, place, code, &self.key, now)
-    }
-
-    /// The time on the clock of its deadlines.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// Counts a sign-in that is stored elsewhere towards the rate of its network.
-    pub(crate) fn admit(&self, network: Option<Network>) -> Result<(), StoreError> {
-        let _ = network;
-        Ok(())
-    }
-
-    /// Adds the record of a handle that contains it, unless a record with this key exists, or `until` has passed.
-    pub(crate) fn adopt_sign_in(
-        &self,
-        key: Digest,
-        pending: &PendingAuthorization,
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
-        let (tables, now) = (&self.tables, self.clock.now());
-        let mut slot = tables.sign_ins.lock(key);
-        if slot.any() || until <= now {
-            return Ok(());
-        }
-        let network = tables.usage.name(None);
-        let stage = Stage::Waiting { codes: 0 };
-        let record = SignIn::new(pending.clone(), stage, network, until);
-        let settings = tables.settings.load();
-        if tables
-            .usage
-            .add_code(record.room(), &settings, now)
-            .is_err()
-        {
-            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
-        }
-        tables.put(slot, record, &tables.sign_ins.queue, now);
-        Ok(())
-    }
-
-    /// The same for a code that was bound to `sign_in`. If another sign-in has the upstream's code, nothing is added.
-    pub(crate) fn adopt_code(
-        &self,
-        key: Digest,
-        bound: &BoundCode,
-        sign_in: Digest,
-        until: Timestamp,
-    ) -> Result<(), StoreError> {
-        let (tables, now) = (&self.tables, self.clock.now());
-        let _ = sign_in;
-        let mut slot = tables.codes.lock(key);
-        if slot.any() || until <= now {
-            return Ok(());
-        }
-        let network = tables.usage.name(None);
-        let record = Code::new(bound.clone(), network, until);
-        let settings = tables.settings.load();
-        if tables
-            .usage
-            .add_code(record.room(), &settings, now)
-            .is_err()
-        {
-            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
-        }
-        tables.put(slot, record, &tables.codes.queue, now);
-        Ok(())
     }
 
     /// The lengths of all codes that were ever bound here.
@@ -243,20 +245,77 @@ impl MemoryStore {
         CodeLengths::from_words(self.code_lengths.each_ref().map(load))
     }
 
+    /// Stores the sign-in of a handle that contains it, unless there is or was one with this key, or `until` has passed. Like
+    /// codes, it counts towards no client's share and is refused later than new sign-ins.
+    pub(crate) fn adopt_sign_in(
+        &self,
+        key: Digest,
+        pending: &PendingAuthorization,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (tables, now) = (&self.tables, self.clock.now());
+        let mut slot = tables.sign_ins.lock(key);
+        if slot.get().is_some() || until <= now {
+            return Ok(());
+        }
+        let mut sign_in = self.sign_in(key, pending, until);
+        sign_in.is_adopted = true;
+        let sign_in = Box::new(sign_in);
+        tables.admit(&sign_in, now)?;
+        tables.put(&mut slot, Kind::Adopted, sign_in, now);
+        Ok(())
+    }
+
+    /// The same for a code. It is not stored if the upstream's code is bound here already, so that it is unknown.
+    pub(crate) fn adopt_code(
+        &self,
+        key: Digest,
+        bound: &BoundCode,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.note_length(&bound.code);
+        let (tables, now) = (&self.tables, self.clock.now());
+        let raw = bound.code.digest();
+        let mut trace = tables.traces.lock(raw);
+        let mut slot = tables.codes.lock(key);
+        if slot.get().is_some() || trace.live(now).is_some() || until <= now {
+            return Ok(());
+        }
+        let code = Code::new(key, bound.clone(), 0, until);
+        tables.admit(&code, now)?;
+        // Of no sign-in that is here.
+        let sign_in = self.next.fetch_add(1, Ordering::Relaxed);
+        let remembered = until.after(tables.settings.load().pending);
+        let remembers = Trace::new(raw, &code, sign_in, remembered);
+        tables.put(&mut trace, Kind::Adopted, remembers, now);
+        tables.put(&mut slot, Kind::Adopted, code, now);
+        Ok(())
+    }
+
+    /// A new sign-in, which waits for codes.
+    fn sign_in(&self, key: Digest, pending: &PendingAuthorization, deadline: Timestamp) -> SignIn {
+        let shared = PendingAuthorization {
+            application: self.tables.share(&pending.application),
+            ..pending.clone()
+        };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        SignIn::new(key, shared, number, deadline)
+    }
+
     /// Judges a request by the code with this key, and claims the code for it if it matches, in one step.
     pub fn redeem(&self, key: Digest, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         let (tables, now) = (&self.tables, self.clock.now());
         // Always looked up, so that the time does not reveal whether the code exists.
-        let traced = tables.traces.with(key, |trace| trace.owner(false).client);
+        let traced = tables.traces.with(key, |trace| trace.application.client);
         let attempts = tables.settings.load().attempts;
         let redeemed = tables.codes.with(key, |code| {
             if code.is_over(now) {
                 // It may be older than the trace.
-                return Redeemed::Expired(Some(traced.unwrap_or(code.owner(false).client)));
+                return Redeemed::Expired(Some(traced.unwrap_or(code.application().client)));
             }
-            let redeemed = redeem_from(code, key, attempts, judge);
-            if matches!(code.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_)) {
-                tables.counts.tombstones.fetch_add(1, Ordering::Relaxed);
+            let redeemed = redeem_from(code, attempts, judge);
+            if code.is_tombstone() && matches!(redeemed, Redeemed::Mismatch(_)) {
+                tables.tombstones.fetch_add(1, Ordering::Relaxed);
             }
             redeemed
         });
@@ -268,16 +327,19 @@ impl MemoryStore {
         let (tables, now) = (&self.tables, self.clock.now());
         let owner_of = |candidate: &Candidate| match candidate {
             Candidate::State(key) => tables.sign_ins.with(key.digest(), |sign_in| {
-                sign_in.owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
+                let alive = sign_in.stage != Stage::Conflict && !sign_in.is_over(now);
+                owner(&sign_in.application, alive)
             }),
             Candidate::Code(key) => {
                 let key = key.digest();
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
-                let traced = tables.traces.with(key, |trace| trace.owner(false));
+                let traced = tables
+                    .traces
+                    .with(key, |trace| owner(&trace.application, false));
                 let found = tables.codes.with(key, |code| {
                     let is_over = code.is_over(now);
                     let alive = matches!(code.fate, Fate::Bound(_)) && !is_over;
-                    (code.owner(alive), is_over)
+                    (owner(code.application(), alive), is_over)
                 });
                 match found {
                     Some((owner, false)) => Some(owner),
@@ -311,8 +373,7 @@ impl MemoryStore {
                 }
             };
             code.enter(fate);
-            let tombstones = &self.tables.counts.tombstones;
-            tombstones.fetch_add(1, Ordering::Relaxed);
+            self.tables.tombstones.fetch_add(1, Ordering::Relaxed);
         });
     }
 
@@ -325,12 +386,19 @@ impl MemoryStore {
 
     /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
     pub fn sweep(&self) {
-        self.tables.sweep(self.clock.now());
+        let mut dropped = 0;
+        while dropped < PER_SWEEP {
+            match self.sweep_batch() {
+                0 => break,
+                batch => dropped += batch,
+            }
+        }
+        self.tables.shrink();
     }
 
     /// One batch of [`MemoryStore::sweep`]. Returns the number of deadlines that were due.
     pub fn sweep_batch(&self) -> usize {
-        self.tables.sweep_batch(self.clock.now())
+        self.tables.sweep(self.clock.now())
     }
 
     /// Numbers for metrics and readiness.
@@ -340,17 +408,20 @@ impl MemoryStore {
 }
 
 /// Decides about a request with the key of a live sign-in. `None`: it replaces that one. `deadline`: that of the new one.
-fn meet(there: &mut SignIn, pending: &PendingAuthorization, deadline: Timestamp) -> Option<Held> {
-    if let Stage::Waiting { codes } = there.stage {
-        if there.is_of(pending) {
-            return Some(Held::Again);
-        }
-        // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
-        // sign-ins. The code stays bound. Not within one millisecond, because the deadline distinguishes the two. And only with
-        // the browser's cookie, because another person may know the other values.
-        if codes > 0 && there.deadline < deadline && pending.browser.is_some() {
-            return None;
-        }
+fn meet(
+    there: &mut Box<SignIn>,
+    pending: &PendingAuthorization,
+    deadline: Timestamp,
+) -> Option<Held> {
+    if there.stage == Stage::Waiting && there.is_of(pending) {
+        return Some(Held::Again);
+    }
+    // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
+    // sign-ins. The code stays bound. Not at the same time, because then neither is the next. And only with
+    // the browser's cookie, because another person may know the other values.
+    let is_next = there.codes > 0 && there.deadline < deadline && pending.browser.is_some();
+    if there.stage == Stage::Waiting && is_next {
+        return None;
     }
     there.discard();
     Some(Held::Conflict)
@@ -359,11 +430,10 @@ fn meet(there: &mut SignIn, pending: &PendingAuthorization, deadline: Timestamp)
 /// Redeems a code that has not expired.
 fn redeem_from(
     code: &mut Code,
-    key: Digest,
     attempts: u8,
     mut judge: impl FnMut(&BoundCode) -> Presented,
 ) -> Redeemed {
-    let fence = code.deadline.as_millis();
+    let (key, fence) = (code.key, code.deadline.as_millis());
     let bound = match &code.fate {
         Fate::Bound(bound) => bound,
         Fate::Claimed(of) | Fate::Redeemed(of) => return Redeemed::AlreadyRedeemed(of.client),

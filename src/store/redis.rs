@@ -38,9 +38,10 @@ use std::time::Duration;
 
 use super::calls::{Calls, Trouble, Verb};
 use super::entropy;
-use super::envelope::{Dead, Envelopes, LEEWAY, Opened, SealedCode, millis};
+use super::envelope::{Dead, Envelopes, LEEWAY, Opened, millis};
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
+use super::pace::Pace;
 use super::seal::Unopened;
 use super::settings::Settings;
 use crate::flow::wire;
@@ -70,8 +71,9 @@ pub(crate) struct RedisStore {
     /// The hash tag with the colon after it.
     prefix: String,
     workers: Workers,
+    pace: Pace,
     calls: Arc<Calls>,
-    /// What a memory store or a sealed one kept under an earlier configuration. Also limits how many sign-ins a network may begin.
+    /// What a memory store or a sealed one kept under an earlier configuration.
     memory: Arc<MemoryStore>,
 }
 
@@ -92,6 +94,7 @@ impl RedisStore {
             // A brace in a name would end the hash tag.
             prefix: format!("{{{}:{}}}:", unbraced(prefix), unbraced(upstream)),
             workers: Workers::new(deployment),
+            pace: Pace::new(),
             calls: Arc::default(),
             memory,
         }
@@ -125,7 +128,8 @@ impl RedisStore {
         pending: &PendingAuthorization,
         network: Option<Network>,
     ) -> Result<Held, StoreError> {
-        self.memory.admit(network)?;
+        self.pace
+            .admit(network, self.settings.network_rate, self.memory.now())?;
         let lifetime = self.settings.pending;
         let digest = match (place, self.sign_ins) {
             (Place::Digest(digest), _) => digest,
@@ -156,7 +160,7 @@ impl RedisStore {
         let record = self.envelopes.sealer.seal(Purpose::State, place, pending)?;
         let may_replace: &[u8] = if pending.browser.is_some() { b"1" } else { b"" };
         let mark = mark(pending)?;
-        let lifetime = decimal(millis(self.settings.pending));
+        let lifetime = lifetime(self.settings.pending);
         let args = [
             &record,
             &instance.as_bytes()[..],
@@ -260,13 +264,9 @@ impl RedisStore {
                 (key, sealed, None)
             }
             Place::Handle | Place::Entry => {
-                let sealed = SealedCode {
-                    sign_in: digest,
-                    bound: bound.clone(),
-                };
-                let handle = self
-                    .envelopes
-                    .seal(Purpose::Code, sealed, self.settings.code)?;
+                let handle =
+                    self.envelopes
+                        .seal(Purpose::Code, bound.clone(), self.settings.code)?;
                 (handle.digest(), Vec::new(), Some(handle))
             }
         };
@@ -278,14 +278,14 @@ impl RedisStore {
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         let lifetimes = (self.settings.pending, self.settings.code);
         let numbers = [
-            decimal(millis(lifetimes.0 + lifetimes.1)),
-            decimal(millis(lifetimes.1)),
+            lifetime(lifetimes.0 + lifetimes.1),
+            lifetime(lifetimes.1),
             decimal(CODES_PER_AUTHORIZATION.into()),
         ];
         let owner = owner_bytes(&bound.application);
         let mut args: Vec<&[u8]> = numbers.iter().map(Vec::as_slice).collect();
         args.extend([&owner[..], &value]);
-        let left = left.map(|left| decimal(millis(left + LEEWAY)));
+        let left = left.map(|left| lifetime(left + LEEWAY));
         if let Some(left) = &left {
             args.extend([&digest.as_bytes()[..], left]);
         }
@@ -307,9 +307,9 @@ impl RedisStore {
     ) -> Result<Redeemed, StoreError> {
         let digest = key.digest();
         let bound = match key.handle() {
-            Some(handle) => match self.envelopes.open::<SealedCode>(Purpose::Code, handle) {
+            Some(handle) => match self.envelopes.open::<BoundCode>(Purpose::Code, handle) {
                 // By the server's clock, not by the one in the handle: it has the same lifetime.
-                Ok(Opened { record, .. }) => record.bound,
+                Ok(Opened { record, .. }) => record,
                 Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
                 Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
                 Err(Dead::Short) => return Ok(self.memory.redeem(digest, judge)),
@@ -422,7 +422,7 @@ impl RedisStore {
         self.memory.discard(digest);
         let in_handle = pending.handle().and_then(|handle| self.in_handle(handle));
         let left = match &in_handle {
-            Some(Ok((_, left))) => Some(decimal(millis(*left + LEEWAY))),
+            Some(Ok((_, left))) => Some(lifetime(*left + LEEWAY)),
             Some(Err(_)) => return Ok(()),
             None => None,
         };
@@ -505,8 +505,8 @@ impl RedisStore {
                 let in_handle = || {
                     let opened = self
                         .envelopes
-                        .open::<SealedCode>(Purpose::Code, key.handle()?);
-                    let application = opened.ok()?.record.bound.application;
+                        .open::<BoundCode>(Purpose::Code, key.handle()?);
+                    let application = opened.ok()?.record.application;
                     Some(Owner::of(&application, false))
                 };
                 let kept = owner_of(owner, alive).or_else(|| owner_of(trace, false));
@@ -605,6 +605,11 @@ fn owner_of(value: &Value, alive: bool) -> Option<Owner> {
         alive,
         target: target.first_chunk().copied().map(Digest::from_bytes),
     })
+}
+
+/// For PEXPIRE: a server treats a key as expired after its last millisecond, the gate in it.
+fn lifetime(lifetime: Duration) -> Vec<u8> {
+    decimal(millis(lifetime).saturating_sub(1))
 }
 
 fn decimal(number: u64) -> Vec<u8> {

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::envelope::{Dead, Envelopes, LEEWAY, Opened, SealedCode};
+use super::envelope::{Dead, Envelopes, LEEWAY, Opened};
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::Sealer;
@@ -120,15 +120,12 @@ impl SealedStore {
         if let Place::Digest(_) = place {
             return self.memory.bind(sign_in, place, code);
         }
-        let sealed = SealedCode {
-            sign_in,
-            bound: record.bind(code.clone()),
-        };
-        let (_, lifetime) = self.lifetimes;
-        let ours = self.envelopes.seal(Purpose::Code, sealed, lifetime)?;
-        let bound = self
-            .memory
-            .bind(sign_in, Place::Digest(ours.digest()), code)?;
+        let bound = record.bind(code.clone());
+        let ours = self
+            .envelopes
+            .seal(Purpose::Code, bound, self.lifetimes.1)?;
+        let key = Place::Digest(ours.digest());
+        let bound = self.memory.bind_and_remember(sign_in, key, code, LEEWAY)?;
         Ok(match bound {
             Bound::Digest => Bound::Handle(ours),
             Bound::Handle(_) | Bound::TooMany | Bound::Elsewhere | Bound::Unknown => bound,
@@ -141,10 +138,9 @@ impl SealedStore {
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         if let Some(handle) = key.handle() {
-            match self.open::<SealedCode>(Purpose::Code, handle) {
-                Ok((SealedCode { sign_in, bound }, until)) => {
-                    self.memory
-                        .adopt_code(handle.digest(), &bound, sign_in, until)?;
+            match self.open::<BoundCode>(Purpose::Code, handle) {
+                Ok((bound, until)) => {
+                    self.memory.adopt_code(handle.digest(), &bound, until)?;
                 }
                 Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
                 Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
@@ -176,8 +172,8 @@ impl SealedStore {
                 opened.map(|(record, _)| record.application)
             }
             Candidate::Code(key) => {
-                let opened = self.open::<SealedCode>(Purpose::Code, key.handle()?);
-                opened.map(|(record, _)| record.bound.application)
+                let opened = self.open::<BoundCode>(Purpose::Code, key.handle()?);
+                opened.map(|(record, _)| record.application)
             }
         };
         match application {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::seal::KeyFile;
 
+/// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
+pub(super) const BURST: Duration = Duration::from_secs(10);
+
 /// Where records are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -3,8 +3,7 @@
 //! deadlock is a failure, too.
 //!
 //! These bugs were introduced to see the checks fail: `redeem` reads and sets a record's state under two locks (fails
-//! all checks with two redemptions); `bind` looks for a trace before it adds one (those with two sign-ins); an index
-//! entry is removed without checking what it refers to (the last check).
+//! all checks with two redemptions); `bind` looks for a trace before it adds one (those with two sign-ins).
 
 use std::sync::Arc;
 use std::time::Duration;

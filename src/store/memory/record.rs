@@ -1,165 +1,142 @@
-//! The three kinds of records: sign-ins, bound codes, and traces, which remember to which sign-in a code was bound.
+//! Sign-ins, bound codes and traces.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::sync::atomic::AtomicUsize;
-use super::usage::{Counts, NetworkName, Room};
+use super::shards::Record;
+use super::usage::Room;
 use crate::clock::Timestamp;
 use crate::flow::{Application, BoundCode, ClientState, PendingAuthorization};
-use crate::oauth::{CodeChallenge, Digest};
+use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 use crate::store::operations::Owner;
 
-/// A record of one of the store's tables.
-pub(super) trait Record: Sized {
-    /// The record counts as expired from this time on. It also distinguishes the record from later ones with the same key.
-    fn deadline(&self) -> Timestamp;
-
-    fn application(&self) -> &Arc<Application>;
-
-    /// The room that the record takes as long as it exists.
-    fn room(&self) -> Room {
-        Room::NONE
-    }
-
-    /// The counter that includes this record. `None`: only the length of its table does.
-    fn count<'c>(&self, _counts: &'c Counts) -> Option<&'c AtomicUsize> {
-        None
-    }
-
-    /// Memory of the record as it was added, in bytes.
-    fn bytes(&self) -> usize {
-        size_of::<Self>()
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.deadline() <= now
-    }
-
-    /// `alive`: as in [`Owner`].
-    fn owner(&self, alive: bool) -> Owner {
-        let application = self.application();
-        Owner {
-            client: application.client,
-            alive,
-            target: application.redirect.map(|redirect| redirect.target),
-        }
-    }
-}
-
-/// Memory of a record, in two bytes: in units of 16 bytes, or of 1024 bytes for a large one, which has the highest bit set. A form
-/// may have 16 MiB.
-#[derive(Clone, Copy)]
-struct Size(u16);
-
-impl Size {
-    const LARGE: u16 = 1 << 15;
-
-    /// Of a record of this kind that has texts of so many bytes in total.
-    fn of<R>(texts: usize) -> Self {
-        let bytes = size_of::<R>() + texts;
-        let units = |unit| u16::try_from(bytes.div_ceil(unit)).unwrap_or(u16::MAX);
-        match units(16) {
-            small if small < Self::LARGE => Self(small),
-            _ => Self(units(1024) | Self::LARGE),
-        }
-    }
-
-    fn bytes(self) -> usize {
-        let unit = if self.0 < Self::LARGE { 16 } else { 1024 };
-        usize::from(self.0 & !Self::LARGE) * unit
-    }
-}
-
-/// A pending authorization.
+/// A pending authorization. It has the fields of [`PendingAuthorization`] themselves, and so fits into 128 bytes.
 pub(super) struct SignIn {
+    pub(super) key: Digest,
     pub(super) deadline: Timestamp,
-    pub(super) network: NetworkName,
-    size: Size,
+    pub(super) application: Arc<Application>,
+    challenge: Option<CodeChallenge>,
+    state: ClientState,
+    browser: Option<Digest>,
+    /// Distinguishes it from others with the same key, for longer than its codes are remembered.
+    pub(super) number: u32,
+    /// [`super::usage::Usage::name`]
+    pub(super) network: u32,
+    /// The length of its texts.
+    texts: u32,
     pub(super) stage: Stage,
-    pub(super) pending: PendingAuthorization,
+    /// The number of codes that were bound to it.
+    pub(super) codes: u8,
+    /// Whether it was made by another store, and counts towards no share.
+    pub(super) is_adopted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The browser has not followed the redirect to it yet ([`crate::store::Place::Entry`]).
     Unfollowed,
-    /// Waits for codes from the upstream. `codes`: those bound so far.
-    Waiting { codes: u8 },
+    /// Waits for codes from the upstream.
+    Waiting,
     /// Two different requests had the same key, or the sign-in was discarded. Its secrets are wiped.
     Conflict,
 }
 
 impl SignIn {
     pub(super) fn new(
+        key: Digest,
         pending: PendingAuthorization,
-        stage: Stage,
-        network: NetworkName,
+        number: u32,
         deadline: Timestamp,
     ) -> Self {
-        let application = &pending.application;
         let texts = [
             pending.state.as_str(),
-            application.response_type.as_deref(),
-            application.response_mode.as_deref(),
+            pending.application.response_type.as_deref(),
+            pending.application.response_mode.as_deref(),
+            plain(pending.challenge.as_ref()),
         ];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         Self {
+            key,
             deadline,
-            network,
-            size: Size::of::<Self>(texts + plain(pending.challenge.as_ref())),
-            stage,
-            pending,
+            application: pending.application,
+            challenge: pending.challenge,
+            state: pending.state,
+            browser: pending.browser,
+            number,
+            network: 0,
+            texts: u32::try_from(texts).unwrap_or(u32::MAX),
+            stage: Stage::Waiting,
+            codes: 0,
+            is_adopted: false,
         }
+    }
+
+    pub(super) fn pending(&self) -> PendingAuthorization {
+        PendingAuthorization {
+            application: Arc::clone(&self.application),
+            challenge: self.challenge.clone(),
+            state: self.state.clone(),
+            browser: self.browser,
+        }
+    }
+
+    pub(super) fn bind(&self, code: AuthorizationCode) -> BoundCode {
+        BoundCode {
+            application: Arc::clone(&self.application),
+            code,
+            challenge: self.challenge.clone(),
+        }
+    }
+
+    /// Whether codes can be bound to it.
+    pub(super) fn waits(&self, now: Timestamp) -> bool {
+        self.stage == Stage::Waiting && self.deadline > now
     }
 
     /// Whether `pending` is the same request once more, after a reload in the browser.
     pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
-        let (of, asks) = (&self.pending.application, &pending.application);
-        self.pending.challenge == pending.challenge
+        let (of, asks) = (&self.application, &pending.application);
+        self.challenge == pending.challenge
             && (of.client, of.redirect) == (asks.client, asks.redirect)
     }
 
     /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.stage = Stage::Conflict;
-        self.pending = PendingAuthorization {
-            application: Arc::clone(&self.pending.application),
-            challenge: None,
-            state: ClientState::Absent,
-            browser: None,
-        };
+        self.challenge = None;
+        self.state = ClientState::Absent;
+        self.browser = None;
     }
 }
 
-impl Record for SignIn {
-    fn deadline(&self) -> Timestamp {
-        self.deadline
+/// Boxed, because places stay empty where sign-ins were followed or evicted.
+impl Record for Box<SignIn> {
+    fn key(&self) -> Digest {
+        self.key
     }
 
-    fn application(&self) -> &Arc<Application> {
-        &self.pending.application
+    fn left(&self, now: Timestamp) -> Duration {
+        self.deadline.since(now)
     }
 
     fn room(&self) -> Room {
-        let client = Some(self.pending.application.client);
-        Room::new(self.bytes(), client, self.network)
-    }
-
-    fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
-        (self.stage == Stage::Unfollowed).then_some(&counts.unfollowed)
+        let client = (!self.is_adopted).then_some(self.application.client);
+        Room::new(self.bytes(), self.network, client)
     }
 
     fn bytes(&self) -> usize {
-        self.size.bytes()
+        size_of::<SignIn>() + self.texts as usize
     }
 }
 
 /// A bound code, or the tombstone of one.
 pub(super) struct Code {
+    pub(super) key: Digest,
     pub(super) deadline: Timestamp,
-    network: NetworkName,
-    size: Size,
     pub(super) fate: Fate,
+    network: u32,
+    /// The length of its texts.
+    texts: u16,
     /// The number of wrong verifiers.
     pub(super) attempts: u8,
     /// The number of releases after a correct verifier.
@@ -177,13 +154,15 @@ pub(super) enum Fate {
 }
 
 impl Code {
-    pub(super) fn new(bound: BoundCode, network: NetworkName, deadline: Timestamp) -> Self {
-        let texts = bound.code.expose().len() + plain(bound.challenge.as_ref());
+    pub(super) fn new(key: Digest, bound: BoundCode, network: u32, deadline: Timestamp) -> Self {
+        let plain = plain(bound.challenge.as_ref()).map_or(0, str::len);
+        let texts = u16::try_from(bound.code.expose().len() + plain);
         Self {
+            key,
             deadline,
-            network,
-            size: Size::of::<Self>(texts),
             fate: Fate::Bound(bound),
+            network,
+            texts: texts.unwrap_or(u16::MAX),
             attempts: 0,
             releases: 0,
         }
@@ -191,95 +170,105 @@ impl Code {
 
     /// Changes the fate, and returns the code if it was bound.
     pub(super) fn enter(&mut self, fate: fn(Arc<Application>) -> Fate) -> Option<BoundCode> {
-        let fate = fate(Arc::clone(self.fate.application()));
+        let fate = fate(Arc::clone(self.application()));
         match std::mem::replace(&mut self.fate, fate) {
             Fate::Bound(bound) => Some(bound),
             Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => None,
         }
     }
-}
 
-impl Fate {
     pub(super) fn application(&self) -> &Arc<Application> {
-        match self {
-            Self::Bound(bound) => &bound.application,
-            Self::Claimed(of) | Self::Redeemed(of) | Self::Burnt(of) => of,
+        match &self.fate {
+            Fate::Bound(bound) => &bound.application,
+            Fate::Claimed(of) | Fate::Redeemed(of) | Fate::Burnt(of) => of,
         }
     }
 }
 
 impl Record for Code {
-    fn deadline(&self) -> Timestamp {
-        self.deadline
+    fn key(&self) -> Digest {
+        self.key
     }
 
-    fn application(&self) -> &Arc<Application> {
-        self.fate.application()
+    fn left(&self, now: Timestamp) -> Duration {
+        self.deadline.since(now)
     }
 
     fn room(&self) -> Room {
         // Only sign-ins count towards a client's share, so that codes cannot prevent new sign-ins.
-        Room::new(self.bytes(), None, self.network)
-    }
-
-    fn count<'c>(&self, counts: &'c Counts) -> Option<&'c AtomicUsize> {
-        matches!(self.fate, Fate::Redeemed(_) | Fate::Burnt(_)).then_some(&counts.tombstones)
+        Room::new(size_of::<Self>() + self.bytes(), self.network, None)
     }
 
     fn bytes(&self) -> usize {
-        self.size.bytes()
+        self.texts.into()
+    }
+
+    fn is_tombstone(&self) -> bool {
+        matches!(self.fate, Fate::Redeemed(_) | Fate::Burnt(_))
     }
 }
 
-/// Remembers to which sign-in an upstream's code was bound.
+/// Remembers to which sign-in a code of the upstream was bound.
 pub(super) struct Trace {
-    pub(super) deadline: Timestamp,
+    /// The digest of the code.
+    pub(super) key: Digest,
     pub(super) application: Arc<Application>,
-    /// The key and the deadline of the sign-in: with `codes = "upstream"` a later sign-in can have the same key, but not the same
-    /// deadline. In 16 bytes, because traces are the most numerous records.
-    pub(super) sign_in: Digest,
+    /// [`SignIn::number`]
+    pub(super) sign_in: u32,
+    /// The lower half of the time in milliseconds, because traces are the most numerous records.
+    deadline: u32,
 }
 
 impl Trace {
-    pub(super) fn name(sign_in: Digest, deadline: Timestamp) -> Digest {
-        let name = u128::from_le_bytes(*sign_in.as_bytes()) ^ u128::from(deadline.as_millis());
-        Digest::from_bytes(name.to_le_bytes())
+    pub(super) fn new(key: Digest, code: &Code, sign_in: u32, deadline: Timestamp) -> Self {
+        Self {
+            key,
+            application: Arc::clone(code.application()),
+            sign_in,
+            deadline: low(deadline),
+        }
     }
+}
+
+/// The lower half of a time in milliseconds.
+fn low(time: Timestamp) -> u32 {
+    let [.., a, b, c, d] = time.as_millis().to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 impl Record for Trace {
-    fn deadline(&self) -> Timestamp {
-        self.deadline
+    fn key(&self) -> Digest {
+        self.key
     }
 
-    fn application(&self) -> &Arc<Application> {
-        &self.application
+    fn left(&self, now: Timestamp) -> Duration {
+        // Traces live for two days at most. If one was there for 25 days more, it would only remember its code again.
+        let left = self.deadline.wrapping_sub(low(now));
+        Duration::from_millis(if left < 1 << 31 { left.into() } else { 0 })
+    }
+
+    fn room(&self) -> Room {
+        Room::NONE
+    }
+
+    fn bytes(&self) -> usize {
+        0
     }
 }
 
-/// The length of a `plain` challenge; the others take no memory of their own.
-fn plain(challenge: Option<&CodeChallenge>) -> usize {
+/// `alive`: as in [`Owner`].
+pub(super) fn owner(application: &Application, alive: bool) -> Owner {
+    Owner {
+        client: application.client,
+        alive,
+        target: application.redirect.map(|redirect| redirect.target),
+    }
+}
+
+/// The challenge, if it takes memory of its own.
+fn plain(challenge: Option<&CodeChallenge>) -> Option<&str> {
     match challenge {
-        Some(CodeChallenge::Plain(challenge)) => challenge.len(),
-        Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_record_counts_as_less_than_it_takes() {
-        for texts in [0, 1, 15, 64, 524_000, 524_288, 1 << 20, 16 << 20, 17 << 20] {
-            let (takes, counts) = (
-                size_of::<SignIn>() + texts,
-                Size::of::<SignIn>(texts).bytes(),
-            );
-            assert!(
-                takes <= counts && counts < takes + 1024,
-                "{texts}: {counts}"
-            );
-        }
+        Some(CodeChallenge::Plain(challenge)) => Some(challenge),
+        Some(CodeChallenge::S256(_) | CodeChallenge::Useless(_)) | None => None,
     }
 }

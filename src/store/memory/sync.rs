@@ -5,17 +5,16 @@
 mod map;
 
 #[cfg(not(shuttle))]
-pub(super) use dashmap::{DashMap, mapref::entry::Entry};
+pub(super) use dashmap::DashMap;
 #[cfg(not(shuttle))]
-pub(super) use std::sync::{Mutex, MutexGuard, RwLock, atomic};
+pub(super) use std::sync::{Mutex, MutexGuard, atomic};
 
 #[cfg(shuttle)]
 pub(super) use map::DashMap;
 #[cfg(shuttle)]
-pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock, atomic};
+pub(super) use shuttle::sync::{Mutex, MutexGuard, atomic};
 
-#[cfg(shuttle)]
-pub(super) type Entry<'e, K, V> = map::Entry<'e, K, V, foldhash::quality::RandomState>;
-
-/// Shards of each map. One for the model checker, so that threads contend.
-pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };
+/// Shards of each table and each map. One for the model checker, so that threads contend.
+pub(super) const SHARDS: usize = if cfg!(shuttle) { 1 } else { 96 };
+/// A power of two.
+pub(super) const MAP_SHARDS: usize = if cfg!(shuttle) { 1 } else { 64 };

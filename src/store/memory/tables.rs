@@ -1,17 +1,18 @@
-//! The tables and their queues. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never
-//! followed.
+//! All tables. Makes room by removing expired records, and then by evicting sign-ins whose redirect was never followed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
 
-use super::applications::Applications;
-use super::queue::{Due, Queue};
-use super::record::{Code, Record, SignIn, Stage, Trace};
-use super::sync::atomic::{AtomicUsize, Ordering};
-use super::table::{Slot, Table};
-use super::usage::{Counts, Met, Room, Usage};
+use super::record::{Code, SignIn, Stage, Trace};
+use super::shards::{Kind, Record, Shard, Slot, Table};
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use super::sync::{DashMap, MAP_SHARDS};
+use super::usage::{Holder, Room, Usage, WITH_CODES};
 use crate::clock::Timestamp;
+use crate::flow::Application;
 use crate::oauth::Digest;
 use crate::store::operations::{Statistics, StoreError};
 use crate::store::settings::{Limit, Settings};
@@ -25,28 +26,26 @@ const BATCH: usize = 64;
 /// The number of expired records that are removed with each added one: more than one, so that a backlog shrinks under load.
 const PER_ADDITION: usize = 2;
 
-/// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
-const PER_SWEEP: usize = 32 * 1024;
-
 /// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
 const EVICTED: u64 = 4;
 
-/// The number of records that are examined to find one of the same client or network.
-const LOOKED_AT: usize = 128;
-
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
-    pub(super) sign_ins: Table<SignIn>,
-    /// The deadlines of sign-ins whose redirect has not been followed. The queue of the table has the others.
-    pub(super) unfollowed: Queue,
-    /// The position in `unfollowed` at which the next search for a sign-in to evict begins.
-    evicting: AtomicUsize,
+    pub(super) sign_ins: Table<Box<SignIn>>,
     pub(super) codes: Table<Code>,
     /// The keys are digests of the upstream's codes.
     pub(super) traces: Table<Trace>,
-    pub(super) applications: Applications,
     pub(super) usage: Usage,
-    pub(super) counts: Counts,
+    /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: clients with the same
+    /// part share less.
+    applications: DashMap<[u8; 2], Arc<Application>, RandomState>,
+    /// The time until which the store is full, in microseconds. Zero: not known, because a record was added.
+    full: AtomicU64,
+    /// Where the next search for records begins.
+    turn: AtomicUsize,
+    pub(super) tombstones: AtomicUsize,
+    refused: AtomicU64,
+    evicted: AtomicU64,
 }
 
 impl Tables {
@@ -54,38 +53,75 @@ impl Tables {
         Self {
             settings: ArcSwap::from_pointee(settings.clone()),
             sign_ins: Table::new(),
-            unfollowed: Queue::default(),
-            evicting: AtomicUsize::new(0),
             codes: Table::new(),
             traces: Table::new(),
-            applications: Applications::default(),
             usage: Usage::new(),
-            counts: Counts::default(),
+            applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
+            full: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
+            tombstones: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
-    /// Counts a new sign-in. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed.
-    /// For the share of a client or network, only its own sign-ins are evicted.
-    pub(super) fn make_room(
-        &self,
-        room: Room,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// Returns the shared value that is equal to this one.
+    pub(super) fn share(&self, application: &Arc<Application>) -> Arc<Application> {
+        let [first, second, ..] = *application.client.as_bytes();
+        let entry = self.applications.entry([first % 64, second]);
+        let mut shared = entry.or_insert_with(|| Arc::clone(application));
+        if *shared != *application {
+            *shared = Arc::clone(application);
+        }
+        Arc::clone(&shared)
+    }
+
+    /// Counts a new sign-in. At a limit, removes expired records at once; then evicts sign-ins whose redirect was not followed, and
+    /// only those that count towards this limit.
+    pub(super) fn make_room(&self, room: &Room, now: Timestamp) -> Result<(), StoreError> {
+        let settings = self.settings.load();
         loop {
-            let (limit, wait) = match self.usage.begin(room, settings, now) {
-                Ok(()) => return Ok(()),
-                Err(Met::Rate(wait)) => (Limit::Rate, wait),
-                Err(Met::Limit(_)) if self.drop_limited(now) > 0 => continue,
-                Err(Met::Limit(limit)) if self.evict(limit, room) => continue,
-                Err(Met::Limit(limit)) => (limit, self.wait(limit, room, settings, now)),
+            let Err(met) = self.usage.add(room, 1, &settings, now) else {
+                return Ok(());
             };
-            return Err(self.refuse(limit, wait));
+            if met.limit == Limit::Rate {
+                return Err(self.refuse(Limit::Rate, met.wait));
+            }
+            // A flood of requests to a full store must not search it each time: nothing was added, and nothing expires before.
+            let full = Duration::from_micros(self.full.load(Ordering::Relaxed));
+            let full = full.saturating_sub(now.since(Timestamp::default()));
+            if met.holder == Holder::Everyone && !full.is_zero() {
+                return Err(self.refuse(met.limit, full));
+            }
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            if self.drop_due(turn, now) > 0 || self.evict(turn, met.holder) {
+                continue;
+            }
+            let sign_ins = self.sign_ins.shards(0);
+            let sign_ins = sign_ins.filter_map(|shard| shard.first(now, met.holder));
+            let codes = self.codes.shards(0);
+            let codes = codes.filter_map(|shard| shard.first(now, met.holder));
+            // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
+            let wait = sign_ins.chain(codes).min().unwrap_or(settings.pending);
+            if met.holder == Holder::Everyone {
+                let full = now.after(wait).since(Timestamp::default()).as_micros();
+                let full = u64::try_from(full).unwrap_or_default();
+                self.full.store(full, Ordering::Relaxed);
+            }
+            return Err(self.refuse(met.limit, wait));
         }
     }
 
-    pub(super) fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
-        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+    /// Counts a code, or another record for which no room is made.
+    pub(super) fn admit<R: Record>(&self, record: &R, now: Timestamp) -> Result<(), StoreError> {
+        let settings = self.settings.load();
+        let added = self.usage.add(&record.room(), WITH_CODES, &settings, now);
+        // There is room when the oldest code has expired, redeemed or not.
+        added.map_err(|met| self.refuse(met.limit, settings.code))
+    }
+
+    fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         StoreError::NoRoom(limit, wait)
     }
 
@@ -96,187 +132,124 @@ impl Tables {
         now: Timestamp,
         f: impl FnOnce(&mut SignIn) -> T,
     ) -> Option<T> {
-        self.sign_ins.with(key, |sign_in| {
-            if sign_in.stage == Stage::Unfollowed && !sign_in.is_over(now) {
-                sign_in.stage = Stage::Waiting { codes: 0 };
-                sign_in.deadline = now.after(self.settings.load().pending);
-                self.sign_ins.queue.push(key, sign_in.deadline);
-                self.counts.unfollowed.fetch_sub(1, Ordering::Relaxed);
-            }
-            f(sign_in)
-        })
+        let mut slot = self.sign_ins.lock(key);
+        let is_first = |sign_in: &mut Box<SignIn>| sign_in.stage == Stage::Unfollowed;
+        if slot.live(now).is_some_and(is_first)
+            && let Some(mut sign_in) = slot.take()
+        {
+            let lifetime = self.settings.load().pending;
+            sign_in.stage = Stage::Waiting;
+            sign_in.deadline = now.after(lifetime);
+            slot.put(Kind::Lasting(lifetime), sign_in);
+        }
+        slot.get().map(|sign_in| f(sign_in))
     }
 
-    /// Adds a record, and removes a few expired ones of its kind. `queue`: the queue for its deadline, in the same table.
+    /// Adds a record, and removes a few expired ones.
     pub(super) fn put<R: Record>(
         &self,
-        slot: Slot<'_, R>,
+        slot: &mut Slot<'_, R>,
+        kind: Kind,
         record: R,
-        queue: &Queue,
         now: Timestamp,
     ) {
-        let table = slot.table;
-        if let Some(replaced) = slot.put(record, queue) {
-            self.account_for(&*replaced);
+        if let Some(replaced) = slot.take() {
+            self.forget(&replaced);
         }
-        self.drop_due(table, queue, PER_ADDITION, before_grace(now));
+        slot.put(kind, record);
+        if self.full.load(Ordering::Relaxed) > 0 {
+            self.full.store(0, Ordering::Relaxed);
+        }
+        self.expire(&mut slot.shard, PER_ADDITION, before_grace(now));
     }
 
-    /// Removes records that expired a minute ago, in small batches and for a few milliseconds at most.
-    pub(super) fn sweep(&self, now: Timestamp) {
-        let mut dropped = 0;
-        while dropped < PER_SWEEP {
-            match self.sweep_batch(now) {
-                0 => break,
-                batch => dropped += batch,
-            }
-        }
-        self.sign_ins.shrink();
-        self.codes.shrink();
-        self.traces.shrink();
-        self.usage.shrink();
-        self.applications.shrink();
-    }
-
-    /// One batch of a sweep. Returns the number of deadlines that were due.
-    pub(super) fn sweep_batch(&self, now: Timestamp) -> usize {
-        let until = before_grace(now);
-        let limited = self.drop_limited(until);
-        let left = BATCH - limited;
-        limited + self.drop_due(&self.traces, &self.traces.queue, left, until)
+    /// Removes expired records of a shard. Returns their number.
+    fn expire<R: Record>(&self, shard: &mut Shard<R>, limit: usize, until: Timestamp) -> usize {
+        let popped = std::iter::from_fn(|| shard.pop(until)).take(limit);
+        popped.map(|record| self.forget(&record)).count()
     }
 
     /// Gives back the room of a removed record.
-    fn account_for<R: Record>(&self, record: &R) {
-        self.usage.remove(record.room());
-        if let Some(count) = record.count(&self.counts) {
-            count.fetch_sub(1, Ordering::Relaxed);
+    fn forget<R: Record>(&self, record: &R) {
+        self.usage.remove(&record.room());
+        if record.is_tombstone() {
+            self.tombstones.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Removes a batch of expired sign-ins and codes. Returns the number of deadlines that were due.
-    fn drop_limited(&self, until: Timestamp) -> usize {
-        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
-        let mut dropped = self.drop_due(sign_ins, &self.unfollowed, BATCH, until);
-        dropped += self.drop_due(sign_ins, &sign_ins.queue, BATCH - dropped, until);
-        dropped + self.drop_due(codes, &codes.queue, BATCH - dropped, until)
+    /// Frees memory that no record uses.
+    pub(super) fn shrink(&self) {
+        self.usage.shrink();
+        let is_used = |application: &mut Arc<Application>| Arc::strong_count(application) > 1;
+        self.applications
+            .retain(|_, application| is_used(application));
     }
 
-    fn drop_due<R: Record>(
+    /// One batch of a sweep. Returns the number of deadlines that were due.
+    pub(super) fn sweep(&self, now: Timestamp) -> usize {
+        self.drop_due(self.turn.fetch_add(1, Ordering::Relaxed), before_grace(now))
+    }
+
+    /// Removes a batch of records that have expired at `until`. Returns their number.
+    fn drop_due(&self, turn: usize, until: Timestamp) -> usize {
+        let sign_ins = self.drop_from(&self.sign_ins, turn, BATCH, until);
+        let codes = self.drop_from(&self.codes, turn, BATCH - sign_ins, until);
+        let limited = sign_ins + codes;
+        limited + self.drop_from(&self.traces, turn, BATCH - limited, until)
+    }
+
+    fn drop_from<R: Record>(
         &self,
         table: &Table<R>,
-        queue: &Queue,
+        turn: usize,
         limit: usize,
         until: Timestamp,
     ) -> usize {
-        let due = queue.take(limit, until);
-        for Due { key, deadline } in &due {
-            if let Some(record) = table.remove_if(*key, |record| record.deadline() == *deadline) {
-                self.account_for(&*record);
-            }
-        }
-        due.len()
-    }
-
-    /// Evicts sign-ins, and returns whether there were any. If a share is used up, many sign-ins of others may precede its own, so
-    /// each attempt examines the next ones.
-    fn evict(&self, limit: Limit, room: Room) -> bool {
-        let from = match limit {
-            Limit::Capacity => 0,
-            Limit::Client | Limit::Network | Limit::Rate => self.evicting.load(Ordering::Relaxed),
-        };
-        let (mut passed, mut evicted) = (Vec::new(), 0);
-        for due in self.unfollowed.oldest(from, LOOKED_AT) {
-            let mut is_others = false;
-            let evict = |sign_in: &SignIn| {
-                let is_it = sign_in.deadline == due.deadline;
-                let is_it = is_it && sign_in.stage == Stage::Unfollowed;
-                is_others = is_it && !counts(limit, room, sign_in);
-                is_it && !is_others
-            };
-            let removed = self.sign_ins.remove_if(due.key, evict);
-            if is_others {
-                continue;
-            }
-            passed.push(due);
-            if let Some(sign_in) = removed {
-                self.account_for(&*sign_in);
-                evicted += 1;
-            }
-            if evicted == EVICTED {
+        let mut dropped = 0;
+        for mut shard in table.shards(turn) {
+            dropped += self.expire(&mut shard, limit - dropped, until);
+            if dropped == limit {
                 break;
             }
         }
-        self.unfollowed.forget(&passed);
-        if evicted == 0 {
-            let next = from + LOOKED_AT;
-            let next = if next < self.unfollowed.len() {
-                next
-            } else {
-                0
-            };
-            self.evicting.store(next, Ordering::Relaxed);
-        }
-        self.counts.evicted.fetch_add(evicted, Ordering::Relaxed);
-        evicted > 0
+        dropped
     }
 
-    /// The time until there is room for another sign-in like this one.
-    fn wait(&self, limit: Limit, room: Room, settings: &Settings, now: Timestamp) -> Duration {
-        let (sign_ins, codes) = (&self.sign_ins, &self.codes);
-        let first = [
-            first(sign_ins, &self.unfollowed, limit, room),
-            first(sign_ins, &sign_ins.queue, limit, room),
-            first(codes, &codes.queue, limit, room),
-        ];
-        // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
-        let first = first.into_iter().flatten().min();
-        first.map_or(settings.pending, |first| first.since(now))
+    /// Evicts sign-ins that count for `holder`, and returns whether there were any. Many of others may precede them, so each
+    /// attempt examines other ones.
+    fn evict(&self, turn: usize, holder: Holder) -> bool {
+        let mut evicted = 0;
+        for mut shard in self.sign_ins.shards(turn) {
+            while evicted < EVICTED
+                && let Some(sign_in) = shard.evict(turn, holder)
+            {
+                self.forget(&sign_in);
+                evicted += 1;
+            }
+            if evicted > 0 {
+                break;
+            }
+        }
+        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        evicted > 0
     }
 
     /// Numbers for metrics and readiness.
     pub(super) fn statistics(&self) -> Statistics {
-        let tombstones = self.counts.tombstones.load(Ordering::Relaxed);
+        let tombstones = self.tombstones.load(Ordering::Relaxed);
+        let (holders, usage) = self.usage.size();
+        let application = size_of::<Application>() + 2 * size_of::<usize>();
+        let applications = self.applications.len().max(holders) * application;
+        let tables = self.sign_ins.bytes() + self.codes.bytes() + self.traces.bytes();
         Statistics {
-            pending: self.sign_ins.len(),
-            unfollowed: self.counts.unfollowed.load(Ordering::Relaxed),
-            codes: self.codes.len().saturating_sub(tombstones),
+            pending: self.sign_ins.len(None),
+            unfollowed: self.sign_ins.len(Some(Kind::Unfollowed)),
+            codes: self.codes.len(None).saturating_sub(tombstones),
             tombstones,
-            bytes: self.sign_ins.bytes()
-                + self.unfollowed.bytes()
-                + self.codes.bytes()
-                + self.traces.bytes()
-                + self.applications.bytes(self.usage.holders())
-                + self.usage.bytes(),
-            refused: self.counts.refused.load(Ordering::Relaxed),
-            evicted: self.counts.evicted.load(Ordering::Relaxed),
+            bytes: tables + applications + usage,
+            refused: self.refused.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// The first deadline among the oldest records that count towards the limit.
-fn first<R: Record>(
-    table: &Table<R>,
-    queue: &Queue,
-    limit: Limit,
-    room: Room,
-) -> Option<Timestamp> {
-    let is_one = |due: &Due| {
-        let is_it =
-            |record: &mut R| record.deadline() == due.deadline && counts(limit, room, record);
-        table.with(due.key, is_it) == Some(true)
-    };
-    let mut oldest = queue.oldest(0, LOOKED_AT).into_iter();
-    oldest.find(is_one).map(|due| due.deadline)
-}
-
-/// Whether a record counts towards the limit that `room` meets.
-fn counts<R: Record>(limit: Limit, room: Room, record: &R) -> bool {
-    let of = record.room();
-    match limit {
-        Limit::Capacity => true,
-        Limit::Client => of.client == room.client,
-        Limit::Network | Limit::Rate => of.network == room.network,
     }
 }
 

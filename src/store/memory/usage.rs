@@ -1,10 +1,10 @@
 //! Limits: how many records there may be in total, for each client and for each network.
 //!
-//! A record counts once for each [`UNIT`] bytes or part of them. States and codes are stored unchanged, and long ones must not take
-//! more memory than the capacity allows.
+//! A record counts once for each [`UNIT`] bytes or part of them, because states and codes are stored unchanged, and long ones must
+//! not take more memory than the capacity allows.
 //!
-//! A new sign-in is refused if the capacity, the share of its client or the share of its network is used up, or if the network
-//! begins too many sign-ins per second. Codes count towards the capacity and the share of the network, but are refused only at
+//! A new sign-in is refused if the capacity, the share of its client or of its network is used up, or if the network begins too
+//! many sign-ins per second. Codes count towards the capacity and the share of the network, but are refused only at
 //! [`WITH_CODES`] times these: their sign-in was admitted, and a flood of other requests must not stop it. That is enough even
 //! with codes of a kilobyte, because a code lives for a third of the time of a sign-in.
 
@@ -13,66 +13,57 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
-use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use super::sync::{DashMap, SHARDS};
+use super::sync::{DashMap, MAP_SHARDS};
 use crate::clock::Timestamp;
 use crate::network::Network;
 use crate::oauth::Digest;
-use crate::store::settings::{Limit, Settings};
+use crate::store::settings::{BURST, Limit, Settings};
 
 /// Bytes that count as one record.
 const UNIT: usize = 256;
 
 /// Sign-ins and codes together may use this many times the capacity, and the share of a network.
-const WITH_CODES: usize = 3;
+pub(super) const WITH_CODES: usize = 3;
 
-/// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
-const BURST: Duration = Duration::from_secs(10);
+/// A network may begin the sign-ins of so many microseconds at once: a class of students, an office in the morning.
 
-/// Four bytes of a keyed hash of a network, or zero. Networks with equal hashes have one share together.
+/// Those whose records are counted. A network has four bytes of a keyed hash, which others may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct NetworkName(u32);
-
-impl NetworkName {
-    /// Sign-ins from an unknown network, which count towards no share.
-    const NONE: Self = Self(0);
+pub(super) enum Holder {
+    Network(u32),
+    Everyone,
+    Client(Digest),
 }
 
 /// The room that a record takes.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     weight: usize,
-    /// `None`: it counts towards no client's share.
-    pub(super) client: Option<Digest>,
-    pub(super) network: NetworkName,
+    holders: [Option<Holder>; 3],
 }
 
 impl Room {
     /// The room of a record that counts towards no limit.
     pub(super) const NONE: Self = Self {
         weight: 0,
-        client: None,
-        network: NetworkName::NONE,
+        holders: [None; 3],
     };
 
-    /// The room of a record of so many bytes.
-    pub(super) fn new(bytes: usize, client: Option<Digest>, network: NetworkName) -> Self {
-        Self {
-            weight: bytes.div_ceil(UNIT),
-            client,
-            network,
-        }
+    /// The room of a record of so many bytes. `network`: zero if it is unknown.
+    pub(super) fn new(bytes: usize, network: u32, client: Option<Digest>) -> Self {
+        let network = (network != 0).then_some(Holder::Network(network));
+        // The network is first: one with too many sign-ins must not evict those of others.
+        let holders = [network, Some(Holder::Everyone), client.map(Holder::Client)];
+        let weight = bytes.div_ceil(UNIT);
+        Self { weight, holders }
+    }
+
+    pub(super) fn counts_for(&self, holder: Holder) -> bool {
+        self.holders.contains(&Some(holder))
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Holder {
-    Client(Digest),
-    Network(NetworkName),
-}
-
-/// The records of one client or network.
-#[derive(Debug, Clone, Copy, Default)]
+/// The records of one holder.
+#[derive(Default)]
 struct Share {
     weight: usize,
     /// For a network, the theoretical arrival time of the generic cell rate algorithm, in microseconds: the time at which its
@@ -81,159 +72,91 @@ struct Share {
 }
 
 /// The limit that a new record would exceed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Met {
-    /// A number of records.
-    Limit(Limit),
-    /// The rate of sign-ins of the network. The next one is possible after this time.
-    Rate(Duration),
+pub(super) struct Met {
+    pub(super) limit: Limit,
+    pub(super) holder: Holder,
+    /// At [`Limit::Rate`]: the time after which the network may begin the next sign-in.
+    pub(super) wait: Duration,
 }
 
 pub(super) struct Usage {
-    /// The sum of the weights of all sign-ins and codes.
-    total: AtomicUsize,
     shares: DashMap<Holder, Share, RandomState>,
     names: RandomState,
-}
-
-/// Counters for [`crate::store::Statistics`]; the other numbers are the lengths of tables.
-#[derive(Default)]
-pub(super) struct Counts {
-    pub(super) unfollowed: AtomicUsize,
-    pub(super) tombstones: AtomicUsize,
-    pub(super) refused: AtomicU64,
-    pub(super) evicted: AtomicU64,
 }
 
 impl Usage {
     pub(super) fn new() -> Self {
         Self {
-            total: AtomicUsize::new(0),
-            shares: DashMap::with_hasher_and_shard_amount(RandomState::default(), SHARDS),
+            shares: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
             names: RandomState::default(),
         }
     }
 
-    pub(super) fn name(&self, network: Option<Network>) -> NetworkName {
-        network.map_or(NetworkName::NONE, |network| {
+    /// The name of a network in records. Zero: it is unknown.
+    pub(super) fn name(&self, network: Option<Network>) -> u32 {
+        network.map_or(0, |network| {
             let [_, _, _, _, hash @ ..] = self.names.hash_one(network.as_bytes()).to_be_bytes();
-            NetworkName(u32::from_be_bytes(hash).max(1))
+            u32::from_be_bytes(hash).max(1)
         })
     }
 
-    /// Counts a new sign-in. Call it before adding the record, because removing a record subtracts it.
-    pub(super) fn begin(&self, room: Room, settings: &Settings, now: Timestamp) -> Result<(), Met> {
-        let interval = 1_000_000 / u64::from(settings.network_rate.max(1));
-        self.add(room, 1, settings, interval, now)
-    }
-
-    /// Counts a new code of an admitted sign-in. Call it before adding the record.
-    pub(super) fn add_code(
+    /// Counts a new record, unless `times` a limit would be exceeded. If `times` is one, it is a sign-in that its network begins.
+    pub(super) fn add(
         &self,
-        room: Room,
+        room: &Room,
+        times: usize,
         settings: &Settings,
         now: Timestamp,
     ) -> Result<(), Met> {
-        self.add(room, WITH_CODES, settings, 0, now)
+        let interval = match times {
+            1 => 1_000_000 / u64::from(settings.network_rate.max(1)),
+            _ => 0,
+        };
+        let holders = || room.holders.into_iter().flatten();
+        for holder in holders() {
+            let (limit, most, apart) = match holder {
+                Holder::Network(_) => (Limit::Network, settings.network_share(), interval),
+                Holder::Everyone => (Limit::Capacity, settings.capacity, 0),
+                Holder::Client(_) => (Limit::Client, settings.client_share(), 0),
+            };
+            let now = now.as_millis().saturating_mul(1000);
+            let burst = u64::try_from(BURST.as_micros()).unwrap_or(u64::MAX);
+            let mut has = self.shares.entry(holder).or_default();
+            let due = has.due.max(now).saturating_add(apart);
+            let wait = due.saturating_sub(now.saturating_add(burst));
+            let limit = if apart > 0 && wait > 0 {
+                Limit::Rate
+            } else {
+                limit
+            };
+            // The last record may exceed the limit: otherwise a heavy one would never find room.
+            if limit != Limit::Rate && has.weight < most.saturating_mul(times) {
+                has.weight += room.weight;
+                has.due = due;
+                continue;
+            }
+            drop(has);
+            // Do not remember a holder whose first record is refused.
+            self.leave(holder, 0, 0);
+            let joined = holders().take_while(|joined| *joined != holder);
+            joined.for_each(|joined| self.leave(joined, room.weight, interval));
+            let wait = Duration::from_micros(wait);
+            return Err(Met {
+                limit,
+                holder,
+                wait,
+            });
+        }
+        Ok(())
     }
 
     /// Subtracts a record that was removed, or not added.
-    pub(super) fn remove(&self, room: Room) {
-        if room.weight == 0 {
-            return;
-        }
-        self.total.fetch_sub(room.weight, Ordering::Relaxed);
-        self.leave(Holder::Network(room.network), room.weight, 0);
-        if let Some(client) = room.client {
-            self.leave(Holder::Client(client), room.weight, 0);
-        }
+    pub(super) fn remove(&self, room: &Room) {
+        let holders = room.holders.into_iter().flatten();
+        holders.for_each(|holder| self.leave(holder, room.weight, 0));
     }
 
-    /// Frees memory after a flood of clients and networks.
-    pub(super) fn shrink(&self) {
-        if self.shares.capacity() > 4096 && self.holders() < self.shares.capacity() / 16 {
-            self.shares.shrink_to_fit();
-        }
-    }
-
-    /// Memory, in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.shares.capacity() * 8 / 7 * (size_of::<(Holder, Share)>() + 1)
-    }
-
-    /// The number of clients and networks that have records.
-    pub(super) fn holders(&self) -> usize {
-        self.shares.len()
-    }
-
-    /// Counts a record, unless it would exceed `times` the capacity or the network's share, or the client's share.
-    fn add(
-        &self,
-        room: Room,
-        times: usize,
-        settings: &Settings,
-        interval: u64,
-        now: Timestamp,
-    ) -> Result<(), Met> {
-        let Room {
-            weight, network, ..
-        } = room;
-        let now = now.as_millis().saturating_mul(1000);
-        let network = Holder::Network(network);
-        let share = settings.network_share().saturating_mul(times);
-        // Checked first, before other sign-ins are evicted for it: a network with too many must not evict those of others.
-        self.join(network, weight, share, interval, now)?;
-        let capacity = settings.capacity.saturating_mul(times);
-        // The last record may exceed the capacity: otherwise a heavy one would never find room.
-        let more = |total| (total < capacity).then_some(total + weight);
-        let total = &self.total;
-        let relaxed = Ordering::Relaxed;
-        if total.fetch_update(relaxed, relaxed, more).is_err() {
-            self.leave(network, weight, interval);
-            return Err(Met::Limit(Limit::Capacity));
-        }
-        let share = settings.client_share();
-        let join = |client| self.join(Holder::Client(client), weight, share, 0, now);
-        room.client.map_or(Ok(()), join).inspect_err(|_| {
-            total.fetch_sub(weight, Ordering::Relaxed);
-            self.leave(network, weight, interval);
-        })
-    }
-
-    /// Counts one more record of a client or network. `interval`: the time between two sign-ins of a network. Times are in
-    /// microseconds.
-    fn join(
-        &self,
-        holder: Holder,
-        weight: usize,
-        share: usize,
-        interval: u64,
-        now: u64,
-    ) -> Result<(), Met> {
-        if holder == Holder::Network(NetworkName::NONE) {
-            return Ok(());
-        }
-        let mut has = self.shares.entry(holder).or_default();
-        let due = has.due.max(now).saturating_add(interval);
-        let met = match due.saturating_sub(now.saturating_add(micros(BURST))) {
-            0 if has.weight < share => {
-                has.weight += weight;
-                has.due = due;
-                return Ok(());
-            }
-            0 => Met::Limit(match holder {
-                Holder::Client(_) => Limit::Client,
-                Holder::Network(_) => Limit::Network,
-            }),
-            early => Met::Rate(Duration::from_micros(early)),
-        };
-        drop(has);
-        // Do not remember a holder whose first record is refused.
-        self.leave(holder, 0, 0);
-        Err(met)
-    }
-
-    /// Subtracts a record of a client or network, and forgets it if it has no other.
+    /// Subtracts a record of a holder, and forgets the holder if it has no other. `interval`: of a sign-in that did not begin.
     fn leave(&self, holder: Holder, weight: usize, interval: u64) {
         self.shares.remove_if_mut(&holder, |_, has| {
             has.weight = has.weight.saturating_sub(weight);
@@ -241,8 +164,20 @@ impl Usage {
             has.weight == 0
         });
     }
-}
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    /// The number of clients and networks that have records, and memory in bytes.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let slots = self.shares.capacity() * 8 / 7;
+        (
+            self.shares.len(),
+            slots * (size_of::<(Holder, Share)>() + 1),
+        )
+    }
+
+    /// Frees memory after a flood of clients and networks.
+    pub(super) fn shrink(&self) {
+        if self.shares.capacity() > 4096 && self.shares.len() < self.shares.capacity() / 16 {
+            self.shares.shrink_to_fit();
+        }
+    }
 }

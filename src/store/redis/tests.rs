@@ -1,10 +1,12 @@
 //! The contract of stores, on real servers of their own. Their time stands still, and is moved by the tests.
 
 use std::cell::RefCell;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::link::servers::Server;
@@ -13,13 +15,57 @@ use crate::clock::{Clock, ManualClock, WallClock};
 use crate::flow::HandleKey;
 use crate::store::Store;
 use crate::store::contract::{
-    self, Answer, Time, bind, claim, hold, is_live, redeem, request, run, suite,
+    self, Answer, Time, bind, claim, hold, is_live, redeem, request, run,
 };
 use crate::store::seal::{SealKeys, Sealer};
 
-/// The library by which a server's time stands still. It moves in whole seconds, so a millisecond of the contract is a second here.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-const SCALE: u32 = 1000;
+/// A library that replaces the time of day of a server by the number in a file.
+const TIME: &str = r#"
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static volatile int64_t *millis(void) {
+  static volatile int64_t *shown;
+  if (!shown) {
+    int file = open(getenv("SHOWN_TIME"), O_RDONLY);
+    shown = mmap(0, 8, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+  }
+  return shown;
+}
+int gettimeofday(struct timeval *restrict to, void *restrict zone) {
+  int64_t now = *millis();
+  to->tv_sec = now / 1000;
+  to->tv_usec = now % 1000 * 1000;
+  return 0;
+}
+time_t time(time_t *to) {
+  time_t now = *millis() / 1000;
+  if (to) *to = now;
+  return now;
+}
+"#;
+
+/// The compiled library.
+fn library() -> &'static Path {
+    static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let name = format!("pkce-gate-time-{}", std::process::id());
+        let library = std::env::temp_dir().join(name).with_extension("so");
+        let source = library.with_extension("c");
+        fs::write(&source, TIME).unwrap();
+        let compile = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .status();
+        assert!(compile.is_ok_and(|status| status.success()), "cc");
+        library
+    });
+    &LIBRARY
+}
 
 mod sign_ins_in_redis {
     use super::*;
@@ -45,40 +91,32 @@ mod sign_ins_in_handles {
 struct Frozen {
     server: Server,
     file: PathBuf,
-    /// Seconds since the beginning of its time.
-    now: AtomicU64,
+    /// Milliseconds since 1970.
+    now: AtomicI64,
 }
 
 impl Frozen {
     fn start() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!(
-            "pkce-gate-time-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let file = std::env::temp_dir().join(name);
-        write(&file, 0);
-        let environment = [
-            ("LD_PRELOAD", FAKETIME),
-            ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap()),
-            ("FAKETIME_NO_CACHE", "1"),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ];
-        let server = Server::start_under(&environment, &[]);
+        static COUNT: AtomicI64 = AtomicI64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pkce-gate-shown-{}-{count}", std::process::id());
+        let (file, now) = (std::env::temp_dir().join(name), 1_700_000_000_000);
+        fs::write(&file, i64::to_ne_bytes(now)).unwrap();
+        let (preload, shown) = (library().to_str().unwrap(), file.to_str().unwrap());
+        let environment = [("LD_PRELOAD", preload), ("SHOWN_TIME", shown)];
         Self {
-            server,
+            server: Server::start_under(&environment, &[]),
             file,
-            now: AtomicU64::new(0),
+            now: AtomicI64::new(now),
         }
     }
 
     fn advance(&self, duration: Duration) {
-        let seconds = (duration * SCALE).as_secs();
-        write(
-            &self.file,
-            self.now.fetch_add(seconds, Ordering::SeqCst) + seconds,
-        );
+        let millis = i64::try_from(duration.as_millis()).unwrap();
+        let now = self.now.fetch_add(millis, Ordering::SeqCst) + millis;
+        // In its place: the server has mapped the file.
+        let file = OpenOptions::new().write(true).open(&self.file).unwrap();
+        file.write_all_at(&now.to_ne_bytes(), 0).unwrap();
     }
 }
 
@@ -86,19 +124,6 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         let _gone = fs::remove_file(&self.file);
     }
-}
-
-/// Writes a time in one step: the server reads the file at any moment.
-fn write(file: &PathBuf, seconds: u64) {
-    let day = 20_000 + seconds / 86_400;
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    let text = format!(
-        "{} {hour:02}:{minute:02}:{second:02}\n",
-        crate::clock::date::format(day)
-    );
-    let new = file.with_extension("new");
-    fs::write(&new, text).unwrap();
-    fs::rename(new, file).unwrap();
 }
 
 thread_local! {
@@ -115,7 +140,7 @@ fn make(sign_ins: SignIns) -> (Store, Time) {
     let deployment = deployment(&frozen.server);
     let store = replica(sign_ins, &manual, &clock, deployment);
     let time = Time::moved_by(move |duration| {
-        manual.advance(duration * SCALE);
+        manual.advance(duration);
         frozen.advance(duration);
     });
     (store, time)
@@ -134,11 +159,7 @@ fn replica(
     clock: &Clock,
     deployment: Arc<Deployment>,
 ) -> Store {
-    let settings = Settings {
-        pending: contract::settings().pending * SCALE,
-        code: contract::settings().code * SCALE,
-        ..contract::settings()
-    };
+    let settings = contract::settings();
     let key = HandleKey::for_upstream("test");
     let sealer = Sealer::new(
         SealKeys::of(&[("a", [1; 32])]),

@@ -17,12 +17,6 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         Self(RwLock::new(HashMap::with_hasher(hasher)))
     }
 
-    pub(in crate::store::memory) fn get_mut(&self, key: &K) -> Option<There<'_, K, V, S>> {
-        let map = self.write();
-        let key = *key;
-        map.contains_key(&key).then_some(There { map, key })
-    }
-
     pub(in crate::store::memory) fn entry(&self, key: K) -> Entry<'_, K, V, S> {
         let map = self.write();
         if map.contains_key(&key) {
@@ -30,16 +24,6 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         } else {
             Entry::Vacant(NotThere { map, key })
         }
-    }
-
-    pub(in crate::store::memory) fn remove_if(
-        &self,
-        key: &K,
-        is_it: impl FnOnce(&K, &V) -> bool,
-    ) -> Option<(K, V)> {
-        let mut map = self.write();
-        let goes = map.get(key).is_some_and(|value| is_it(key, value));
-        goes.then(|| map.remove_entry(key)).flatten()
     }
 
     pub(in crate::store::memory) fn remove_if_mut(
@@ -51,6 +35,10 @@ impl<K: Copy + Eq + Hash, V, S: BuildHasher> DashMap<K, V, S> {
         if map.get_mut(key).is_some_and(|value| is_it(key, value)) {
             map.remove(key);
         }
+    }
+
+    pub(in crate::store::memory) fn retain(&self, mut stays: impl FnMut(&K, &mut V) -> bool) {
+        self.write().retain(|key, value| stays(key, value));
     }
 
     pub(in crate::store::memory) fn len(&self) -> usize {
@@ -84,10 +72,17 @@ impl<'a, K: Copy + Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
     where
         V: Default,
     {
+        self.or_insert_with(V::default)
+    }
+
+    pub(in crate::store::memory) fn or_insert_with(
+        self,
+        value: impl FnOnce() -> V,
+    ) -> There<'a, K, V, S> {
         match self {
             Self::Occupied(there) => there,
             Self::Vacant(NotThere { mut map, key }) => {
-                map.insert(key, V::default());
+                map.insert(key, value());
                 There { map, key }
             }
         }
@@ -97,16 +92,6 @@ impl<'a, K: Copy + Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
 pub(in crate::store::memory) struct There<'a, K, V, S> {
     map: RwLockWriteGuard<'a, HashMap<K, V, S>>,
     key: K,
-}
-
-impl<K: Copy + Eq + Hash, V, S: BuildHasher> There<'_, K, V, S> {
-    pub(in crate::store::memory) fn get_mut(&mut self) -> &mut V {
-        self
-    }
-
-    pub(in crate::store::memory) fn insert(&mut self, value: V) -> V {
-        std::mem::replace(self, value)
-    }
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> Deref for There<'_, K, V, S> {
@@ -129,10 +114,4 @@ impl<K: Eq + Hash, V, S: BuildHasher> DerefMut for There<'_, K, V, S> {
 pub(in crate::store::memory) struct NotThere<'a, K, V, S> {
     map: RwLockWriteGuard<'a, HashMap<K, V, S>>,
     key: K,
-}
-
-impl<K: Eq + Hash, V, S: BuildHasher> NotThere<'_, K, V, S> {
-    pub(in crate::store::memory) fn insert(mut self, value: V) {
-        self.map.insert(self.key, value);
-    }
 }
