@@ -87,17 +87,21 @@ fn no_cluster() -> Failed {
 }
 
 async fn answer(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
-    match (connection.ask(command.cmd()).await, command.with_text()) {
-        (Err(Meaning::NoScript), Some(with_text)) => connection.ask(with_text).await,
-        (answer, _) => answer,
+    let answer = connection.ask(command.cmd()).await;
+    if let Err(Meaning::NoScript) = &answer
+        && let Some(with_text) = command.with_text()
+    {
+        return connection.ask(&with_text).await;
     }
+    answer
 }
 
 /// The node answers only right after `ASKING`. It may not know the script.
 async fn after_asking(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
     let mut pipeline = redis::Pipeline::with_capacity(2);
-    let cmd = command.with_text().unwrap_or(command.cmd());
-    pipeline.cmd("ASKING").add_command(cmd.clone());
+    let with_text = command.with_text();
+    let cmd = with_text.unwrap_or_else(|| command.cmd().clone());
+    pipeline.cmd("ASKING").add_command(cmd);
     let mut answers = connection.ask_all(&pipeline).await?;
     answers.pop().unwrap_or(Err(Meaning::Lost(Failed::Garbage)))
 }

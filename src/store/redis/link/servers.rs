@@ -140,10 +140,10 @@ fn spawn(folder: &std::path::Path, options: &[String]) -> Child {
 fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut text = format!("*{}\r\n", words.len());
-    for word in words {
-        text += &format!("${}\r\n{word}\r\n", word.len());
-    }
+    let strings = words
+        .iter()
+        .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let text = format!("*{}\r\n{}", words.len(), strings.collect::<String>());
     socket.write_all(text.as_bytes())?;
     socket.shutdown(std::net::Shutdown::Write)?;
     let mut answer = String::new();

@@ -175,9 +175,25 @@ async fn a_probe_finds_a_server_that_is_back_without_traffic() {
     server.kill();
     assert_eq!(link.probe().await, Err(Failed::Unreachable));
     assert!(!deployment.is_reachable());
+    assert_eq!(link.probe().await, Err(Failed::Unreachable));
+    let trouble = deployment.trouble().unwrap();
+    assert!(
+        trouble.starts_with(&server.address()) && trouble.contains("refused"),
+        "{trouble}"
+    );
     server.restart();
     link.probe().await.unwrap();
-    assert!(deployment.is_reachable());
+    assert!(deployment.is_reachable() && deployment.trouble().is_none());
+}
+
+/// Tasks of any runtime can use a link.
+#[test]
+fn calls_can_be_spawned() {
+    fn can<T: Send>(_: &T) {}
+    let (link, script) = (link("redis://127.0.0.1:1"), counting());
+    can(&link.call(&script, &[], &[]));
+    can(&link.send_all(&[]));
+    can(&link.probe());
 }
 
 #[tokio::test]
