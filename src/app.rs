@@ -35,7 +35,7 @@ use open_files::{Need, TooFew};
 use reload::Reload;
 pub(crate) use reload::Source;
 pub use reload::sha256;
-use sites::{Maker, NoTls};
+use sites::{Maker, Unusable};
 use worker::{Orders, Worker, runtime};
 
 /// The drain time is divided by this for the period in which new connections are still accepted, because load balancers
@@ -51,7 +51,7 @@ pub(crate) enum StartError {
     },
     /// TLS to an upstream cannot be set up.
     #[error(transparent)]
-    Tls(#[from] NoTls),
+    Unusable(#[from] Unusable),
     #[error("no random bytes available: {0}")]
     Entropy(SysError),
     /// The limit on open files is too low.
@@ -81,15 +81,15 @@ impl App {
         telemetry: Telemetry,
         clock: Clock,
     ) -> Result<Self, StartError> {
-        Self::bind_with(config, telemetry, clock, Store::Memory)
+        Self::bind_with(config, telemetry, clock, None)
     }
 
-    /// `store` wraps the memory store of each upstream.
+    /// `instead`: makes the store of each upstream, in tests.
     fn bind_with(
         mut config: Config,
         telemetry: Telemetry,
         clock: Clock,
-        store: impl Fn(MemoryStore) -> Store + Send + Sync + 'static,
+        instead: Option<Box<dyn Fn(MemoryStore) -> Store + Send + Sync>>,
     ) -> Result<Self, StartError> {
         let written = config.clone();
         if let Some(fewer) = Need::of(&config).fit(&mut config, open_files::raise())? {
@@ -98,7 +98,7 @@ impl App {
         let maker = Maker {
             telemetry: telemetry.clone(),
             clock: clock.clone(),
-            store: Box::new(store),
+            instead,
         };
         let snapshot = maker.snapshot(&config, None)?;
         let (listeners, mut addresses) = listen(&config.server)?;

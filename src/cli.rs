@@ -6,6 +6,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod healthcheck;
+mod keygen;
 mod options;
 mod run;
 mod schema;
@@ -39,6 +40,8 @@ enum Command {
     Demo(demo::Options),
     /// Check whether a running gate is ready
     Healthcheck(Admin),
+    /// Make a key for a store that encrypts its records
+    Keygen(keygen::Options),
 }
 
 /// Parses the arguments of this process and executes the command.
@@ -77,6 +80,7 @@ fn execute(command: &Command) -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
+        Command::Keygen(options) => keygen::execute(options),
     }
 }
 

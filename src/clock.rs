@@ -6,7 +6,7 @@ mod monotonic;
 pub(crate) mod rounds;
 
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use calendar::{Calendar, Doubt};
 pub(crate) use monotonic::Timestamp;
@@ -33,13 +33,37 @@ pub(crate) fn written() -> String {
 }
 
 /// Seconds since 1970-01-01 according to the wall clock.
+fn wall() -> u64 {
+    since_1970().as_secs()
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the only place that reads the wall clock"
 )]
-fn wall() -> u64 {
+fn since_1970() -> Duration {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-    wall.map_or(0, |since| since.as_secs())
+    wall.unwrap_or_default()
+}
+
+/// The wall clock, for times that other processes have to understand. It may step.
+#[derive(Debug, Clone)]
+pub(crate) enum WallClock {
+    System,
+    /// A clock that tests set: milliseconds since 1970.
+    #[cfg(test)]
+    Manual(ManualClock),
+}
+
+impl WallClock {
+    /// Milliseconds since 1970-01-01.
+    pub(crate) fn millis(&self) -> u64 {
+        match self {
+            Self::System => u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX),
+            #[cfg(test)]
+            Self::Manual(clock) => clock.now().as_millis(),
+        }
+    }
 }
 
 /// Seconds of the monotonic clock.

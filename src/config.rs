@@ -27,6 +27,7 @@ mod section;
 mod sections;
 mod server;
 mod settings;
+mod store;
 mod syntax;
 mod tree;
 mod unknown;
@@ -89,7 +90,7 @@ static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
         cores: 1,
         read: files::read,
     };
-    let (tree, _) = DeTable::parse_recoverable("[[upstream]]\n[[upstream.client]]");
+    let (tree, _) = DeTable::parse_recoverable("[[store.keys]]\n[[upstream]]\n[[upstream.client]]");
     Report::sections(|report| {
         read(&Table::root(tree.get_ref(), report), &context);
     })
@@ -107,7 +108,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     let server = server::read(&server_table, &limits_table, context.cores);
     let admin = sections::admin(&admin_table);
     let limits = sections::limits(&limits_table, server.settings.headers);
-    let store = sections::store(&store_table);
+    let (store, keys) = store::read(&store_table, context);
     let log = sections::log(&root.table("log"));
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
@@ -132,6 +133,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         let header_bytes = server.settings.header_bytes;
         lint::limits(&limits_table, limits.uri_bytes, header_bytes);
         lint::store(&store_table, store.code);
+        store::check(&store_table, &keys, &store, &upstreams);
         lint::unique(&upstreams);
         lint::one_server(&upstreams, context.today);
         let own = server.settings.listen.iter().chain([&admin.listen]);

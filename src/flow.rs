@@ -10,11 +10,12 @@ mod lengths;
 mod pending;
 pub(crate) mod settlement;
 pub(crate) mod submission;
+pub(crate) mod wire;
 
 pub use application::Application;
 pub use bound::Presented;
 pub(crate) use bound::{BoundCode, Candidate};
-pub(crate) use handle::Handle;
+pub(crate) use handle::{Handle, Key};
 pub use handle::{HandleKey, Purpose};
 pub(crate) use lengths::CodeLengths;
 pub(crate) use pending::CODES_PER_AUTHORIZATION;

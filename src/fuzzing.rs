@@ -329,7 +329,10 @@ fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
     };
     let has_code = |lengths| {
         let found = suspicion::scan(&request, key, Look::Words { lengths });
-        found.candidates.contains(&Candidate::Code(code.digest())) || found.unreadable.is_some()
+        found
+            .candidates
+            .contains(&Candidate::Code(code.digest().into()))
+            || found.unreadable.is_some()
     };
     let mut lengths = [0; CodeLengths::WORDS];
     let (at, bit) = CodeLengths::place(code.expose().len());

@@ -137,7 +137,7 @@ impl Gateway {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
         for (site, client) in view.sites() {
-            site.state.store.sweep();
+            site.store.sweep();
             client.close_idle();
         }
     }

@@ -23,6 +23,8 @@ mod operations;
     expect(dead_code, unused_imports, reason = "the store in Redis will use it")
 )]
 mod redis;
+mod seal;
+mod sealed;
 mod settings;
 
 #[cfg(test)]
@@ -31,24 +33,28 @@ mod contract;
 pub(crate) mod failing;
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::flow::{BoundCode, PendingAuthorization, Presented, Settlement};
+use crate::flow::{BoundCode, Key, PendingAuthorization, Presented, Settlement};
 pub(crate) use crate::flow::{Candidate, CodeLengths};
-use crate::oauth::{AuthorizationCode, Digest};
+use crate::oauth::AuthorizationCode;
 
 pub(crate) use crate::network::Network;
 pub(crate) use entropy::random;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
-pub(crate) use settings::Limit;
+pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer, key_of};
+pub(crate) use sealed::SealedStore;
 pub use settings::Settings;
+pub(crate) use settings::{Kind, Limit};
 
 #[cfg(test)]
 use failing::Verb;
 
 pub(crate) enum Store {
-    Memory(MemoryStore),
+    Memory(Arc<MemoryStore>),
+    Sealed(SealedStore),
     /// A memory store that fails on demand.
     #[cfg(test)]
     Failing(failing::FailingStore),
@@ -59,12 +65,23 @@ pub(crate) enum Store {
     reason = "other backends will need to wait, and callers must not depend on the backend"
 )]
 impl Store {
-    /// Applies changed settings to future records ([`MemoryStore::configure`]).
+    /// Applies changed limits to future records ([`MemoryStore::configure`]).
     pub(crate) fn configure(&self, settings: &Settings) {
         match self {
             Self::Memory(memory) => memory.configure(settings),
+            Self::Sealed(sealed) => sealed.memory().configure(settings),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().configure(settings),
+        }
+    }
+
+    /// The part of it that is in the memory of this process.
+    pub(crate) fn memory(&self) -> Option<&Arc<MemoryStore>> {
+        match self {
+            Self::Memory(memory) => Some(memory),
+            Self::Sealed(sealed) => Some(sealed.memory()),
+            #[cfg(test)]
+            Self::Failing(_) => None,
         }
     }
 
@@ -78,6 +95,7 @@ impl Store {
     ) -> Result<Held, StoreError> {
         match self {
             Self::Memory(memory) => memory.hold(place, pending, network),
+            Self::Sealed(sealed) => sealed.hold(place, pending, network),
             #[cfg(test)]
             Self::Failing(failing) => {
                 let memory = failing.answers(Verb::Hold)?;
@@ -87,11 +105,12 @@ impl Store {
     }
 
     /// Reads a pending authorization without removing it, and marks its redirect as followed ([`Place::Entry`]).
-    pub(crate) async fn pending(&self, key: Digest) -> Result<Pending, StoreError> {
+    pub(crate) async fn pending(&self, key: &Key) -> Result<Pending, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.pending(key)),
+            Self::Memory(memory) => Ok(memory.pending(key.digest())),
+            Self::Sealed(sealed) => Ok(sealed.pending(key)),
             #[cfg(test)]
-            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key)),
+            Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key.digest())),
         }
     }
 
@@ -101,14 +120,19 @@ impl Store {
     /// more codes than sign-ins produce.
     pub(crate) async fn bind(
         &self,
-        pending: Digest,
+        pending: &Key,
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         match self {
-            Self::Memory(memory) => memory.bind(pending, place, code),
+            Self::Memory(memory) => memory.bind(pending.digest(), place, code),
+            Self::Sealed(sealed) => sealed.bind(pending, place, code),
             #[cfg(test)]
-            Self::Failing(failing) => failing.answers(Verb::Bind)?.bind(pending, place, code),
+            Self::Failing(failing) => {
+                failing
+                    .answers(Verb::Bind)?
+                    .bind(pending.digest(), place, code)
+            }
         }
     }
 
@@ -116,13 +140,16 @@ impl Store {
     /// called only for a code that can be redeemed; if it is called more than once, the last call counts.
     pub(crate) async fn redeem(
         &self,
-        key: Digest,
+        key: &Key,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.redeem(key, judge)),
+            Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
+            Self::Sealed(sealed) => sealed.redeem(key, judge),
             #[cfg(test)]
-            Self::Failing(failing) => Ok(failing.answers(Verb::Redeem)?.redeem(key, judge)),
+            Self::Failing(failing) => {
+                Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
+            }
         }
     }
 
@@ -133,6 +160,7 @@ impl Store {
     ) -> Result<Vec<Option<Owner>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
+            Self::Sealed(sealed) => Ok(sealed.owners(candidates)),
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
@@ -142,6 +170,7 @@ impl Store {
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         match self {
             Self::Memory(memory) => memory.code_lengths(),
+            Self::Sealed(sealed) => sealed.memory().code_lengths(),
             // An unreachable store may know any code.
             #[cfg(test)]
             Self::Failing(_) => CodeLengths::ANY,
@@ -156,6 +185,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
+            Self::Sealed(sealed) => sealed.settle(claim, settlement),
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
@@ -163,11 +193,12 @@ impl Store {
     }
 
     /// Invalidates a pending authorization, so that no further code can be bound to it.
-    pub(crate) async fn discard(&self, pending: Digest) -> Result<(), StoreError> {
+    pub(crate) async fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         match self {
-            Self::Memory(memory) => memory.discard(pending),
+            Self::Memory(memory) => memory.discard(pending.digest()),
+            Self::Sealed(sealed) => return sealed.discard(pending),
             #[cfg(test)]
-            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending),
+            Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending.digest()),
         }
         Ok(())
     }
@@ -176,6 +207,7 @@ impl Store {
     pub(crate) fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
+            Self::Sealed(sealed) => sealed.memory().sweep(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().sweep(),
         }
@@ -185,6 +217,7 @@ impl Store {
     pub(crate) fn statistics(&self) -> Statistics {
         match self {
             Self::Memory(memory) => memory.statistics(),
+            Self::Sealed(sealed) => sealed.memory().statistics(),
             #[cfg(test)]
             Self::Failing(failing) => failing.memory().statistics(),
         }

@@ -24,7 +24,7 @@ impl Collector for Sites {
         let help = "Records in the store, by kind";
         let mut family = encoder.encode_descriptor("store_records", help, None, Gauge)?;
         for site in sites {
-            let statistics = site.state.store.statistics();
+            let statistics = site.store.statistics();
             let unfollowed = statistics.unfollowed;
             for (kind, number) in [
                 ("pending", statistics.pending.saturating_sub(unfollowed)),
@@ -36,7 +36,7 @@ impl Collector for Sites {
                 gauge(number).encode(family.encode_family(&labels)?)?;
             }
         }
-        let statistics = |site: &Site| site.state.store.statistics();
+        let statistics = |site: &Site| site.store.statistics();
         let help = "Memory used by records";
         let family = encoder.encode_descriptor("store", help, Some(&Unit::Bytes), Gauge)?;
         by_upstream(family, sites, |site| gauge(statistics(site).bytes))?;

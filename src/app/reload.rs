@@ -202,13 +202,13 @@ impl Reload {
             .map_err(|few| few.to_string())?;
         let before = self.shared.snapshot();
         let snapshot = self.maker.snapshot(&config, Some(&before));
-        let snapshot = snapshot.map_err(|no_tls| no_tls.to_string())?;
+        let snapshot = snapshot.map_err(|unusable| unusable.to_string())?;
         // Nothing below fails.
         if let Some(fewer) = fewer {
             self.shared.telemetry.tell(&fewer);
         }
         for site in &snapshot.sites {
-            site.state.store.configure(&config.store);
+            site.store.configure(&config.store);
         }
         self.shared.telemetry.set_log(config.log);
         self.shared.replace(snapshot);

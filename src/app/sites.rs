@@ -2,27 +2,29 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallClock};
 use crate::config::{Config, Upstream};
 use crate::flow::HandleKey;
-use crate::gateway::Snapshot;
 use crate::gateway::site::{Destination, Site, SiteState};
-use crate::store::{MemoryStore, Store};
+use crate::gateway::{self, Snapshot};
+use crate::store::{KeyError, Kind, MemoryStore, SealKeys, SealedStore, Sealer, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
 
+/// Why the files that a configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream {name:?}: {source}")]
-pub(crate) struct NoTls {
-    name: String,
-    source: TlsError,
+pub(crate) enum Unusable {
+    #[error("upstream {name:?}: {source}")]
+    Tls { name: String, source: TlsError },
+    #[error("store.keys: {0}")]
+    Keys(#[from] KeyError),
 }
 
 pub(super) struct Maker {
     pub(super) telemetry: Telemetry,
     pub(super) clock: Clock,
-    /// Wraps the memory store of each upstream.
-    pub(super) store: Box<dyn Fn(MemoryStore) -> Store + Send + Sync>,
+    /// Makes a store with this memory, instead of the configured one. For tests.
+    pub(super) instead: Option<Box<dyn Fn(MemoryStore) -> Store + Send + Sync>>,
 }
 
 impl Maker {
@@ -31,7 +33,7 @@ impl Maker {
         &self,
         config: &Config,
         before: Option<&Snapshot>,
-    ) -> Result<Arc<Snapshot>, NoTls> {
+    ) -> Result<Arc<Snapshot>, Unusable> {
         // Not more than requests in flight, over all workers, because there are descriptors for that many.
         let most_idle = config
             .limits
@@ -53,9 +55,9 @@ impl Maker {
         upstream: &Upstream,
         most_idle: usize,
         before: Option<&Site>,
-    ) -> Result<Arc<Site>, NoTls> {
+    ) -> Result<Arc<Site>, Unusable> {
         let name = &upstream.gateway.name;
-        let connector = Connector::new(&upstream.connection).map_err(|source| NoTls {
+        let connector = Connector::new(&upstream.connection).map_err(|source| Unusable::Tls {
             name: name.clone(),
             source,
         })?;
@@ -70,20 +72,51 @@ impl Maker {
             |same| Arc::clone(&same.destination),
         );
         let state = before.map_or_else(
-            || Arc::new(self.state(config, name)),
+            || {
+                let telemetry = self.telemetry.metrics().upstream(name);
+                Arc::new(SiteState::new(name, telemetry))
+            },
             |before| Arc::clone(&before.state),
         );
-        let site = Site::new(upstream.gateway.clone(), destination, state);
+        let store = self.store(config, upstream, before)?;
+        let site = Site::new(upstream.gateway.clone(), destination, state, store);
         Ok(Arc::new(match before {
             Some(before) => site.after(before),
             None => site,
         }))
     }
 
-    fn state(&self, config: &Config, name: &str) -> SiteState {
-        let key = HandleKey::for_upstream(name);
-        let memory = MemoryStore::new(&config.store, key, self.clock.clone());
-        let telemetry = self.telemetry.metrics().upstream(name);
-        SiteState::new(name, telemetry, Arc::new((self.store)(memory)))
+    /// The store of an upstream. It keeps the records of the previous configuration, also if it is of another kind.
+    fn store(
+        &self,
+        config: &Config,
+        upstream: &Upstream,
+        before: Option<&Site>,
+    ) -> Result<Arc<Store>, Unusable> {
+        let gateway::Settings {
+            name,
+            public_origin,
+            ..
+        } = &upstream.gateway;
+        let (settings, key) = (&config.store, HandleKey::for_upstream(name));
+        let before = before.map(|before| &before.store);
+        let memory = before.and_then(|before| before.memory()).cloned();
+        let new = || MemoryStore::new(settings, key.clone(), self.clock.clone());
+        if let Some(instead) = &self.instead {
+            let made = || Arc::new(instead(new()));
+            return Ok(before.map_or_else(made, Arc::clone));
+        }
+        let memory = memory.unwrap_or_else(|| Arc::new(new()));
+        Ok(match &settings.kind {
+            Kind::Memory => match before {
+                Some(before) if matches!(**before, Store::Memory(_)) => Arc::clone(before),
+                _ => Arc::new(Store::Memory(memory)),
+            },
+            Kind::Sealed { keys } => {
+                let sealer = Sealer::new(SealKeys::read(keys)?, name, public_origin);
+                let sealed = SealedStore::new(settings, sealer, key, WallClock::System, memory);
+                Arc::new(Store::Sealed(sealed))
+            }
+        })
     }
 }

@@ -84,6 +84,11 @@ impl ManualClock {
         self.0.store(now.0, Ordering::SeqCst);
     }
 
+    /// The time that it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(micros(duration), Ordering::SeqCst);
     }

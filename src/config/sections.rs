@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tree::Table;
 use super::value::ADDRESS;
 use crate::telemetry::{Format, Level};
-use crate::{admin, http, store, telemetry};
+use crate::{admin, http, telemetry};
 
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
@@ -50,32 +50,6 @@ pub(super) fn limits(table: &Table<'_>, headers: usize) -> http::Limits {
         form_pairs: table.integer("form_pairs", 64, 8..=4096),
         response_scan_bytes: table.size("response_scan_bytes", MIB, KIB..=64 * MIB),
         in_flight: table.integer("in_flight", 512, 1..=1_000_000),
-    }
-}
-
-/// Reads `[store]`.
-pub(super) fn store(table: &Table<'_>) -> store::Settings {
-    /// The range of record lifetimes.
-    const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
-    let default = store::Settings::DEFAULT;
-    table.words_and_later("kind", (), &[("memory", ())], &["redis", "sealed"]);
-    // The reserved keys belong to other kinds of store, so an invalid kind is reported without them.
-    if table.is_good("kind") {
-        table.later(&[
-            ("url", None),
-            ("key_prefix", None),
-            ("deadline", None),
-            ("keys", None),
-        ]);
-    }
-    store::Settings {
-        pending: table.duration("pending", default.pending, LIFE),
-        code: table.duration("code", default.code, LIFE),
-        capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
-        per_client: table.share("per_client", default.per_client),
-        per_network: table.share("per_network", default.per_network),
-        network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
-        attempts: table.integer("attempts", default.attempts, 1..=100),
     }
 }
 
@@ -142,35 +116,6 @@ mod tests {
             &[
                 "2:13 error: `limits.body_read` is out of range | it goes from \"10ms\" to \"1h\" | \
                write for example body_read = \"10s\"",
-            ],
-        );
-    }
-
-    #[test]
-    fn store_settings_are_read() {
-        let store = "pending = \"10m\"\ncode = \"60s\"\ncapacity = 5000\nattempts = 1";
-        let settings = config(&format!("[store]\n{store}\n{UPSTREAM}")).store;
-        assert_eq!(settings.pending, Duration::from_mins(10));
-        assert_eq!(settings.code, Duration::from_mins(1));
-        assert_eq!((settings.capacity, settings.attempts), (5000, 1));
-    }
-
-    #[test]
-    fn another_store_kind_is_reported_once() {
-        check(
-            "[store]\nkind = \"sealed\"\nkeys = [{ id = \"a\", file = \"b\" }]",
-            &[
-                "2:8 error: `store.kind`: \"sealed\" is not supported in this version | \
-               comes with a later version | write \"memory\"",
-            ],
-        );
-        check(
-            "[store]\nurl = \"redis://127.0.0.1:6379\"\nkey_prefix = \"x\"",
-            &[
-                "2:7 error: `store.url` is not supported in this version | \
-                 comes with a later version | remove it",
-                "3:14 error: `store.key_prefix` is not supported in this version | \
-                 comes with a later version | remove it",
             ],
         );
     }

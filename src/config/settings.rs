@@ -22,14 +22,12 @@ pub struct Config {
 
 impl Config {
     /// The name and value of each key that cannot change while the gate runs.
-    pub fn fixed(&self) -> [(&'static str, String); 4] {
+    pub fn fixed(&self) -> [(&'static str, String); 3] {
         let listen: Vec<String> = self.server.listen.iter().map(ToString::to_string).collect();
         [
             ("server.listen", listen.join(", ")),
             ("server.workers", self.server.workers.to_string()),
             ("admin.listen", self.admin.listen.to_string()),
-            // This version has no other kind.
-            ("store.kind", "memory".to_owned()),
         ]
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::application::Application;
+use super::handle::Key;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 /// A code and the values that a redemption has to match. Created by [`super::PendingAuthorization::bind`], and by stores that load a
@@ -41,13 +42,12 @@ impl BoundCode {
 }
 
 /// A value in a request that may be a handle or a code. [`crate::store::Store::owners`] returns whose it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Candidate {
-    /// A pending authorization: the digest of its handle, or of the values that it is stored under.
-    State(Digest),
-    /// A code: the digest of its handle, or of the upstream's own code ([`crate::oauth::AuthorizationCode::digest`]). The store
-    /// knows the latter, too, if a handle replaces it.
-    Code(Digest),
+    /// A pending authorization.
+    State(Key),
+    /// A code: its handle, or the upstream's own code. The store knows the latter, too, if a handle replaces it.
+    Code(Key),
 }
 
 /// The result of comparing a redemption with its bound code. Only the first two claim the code, and so exclude other requests.

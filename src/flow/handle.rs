@@ -1,22 +1,36 @@
 //! Handles: unguessable values that replace the client's `state` and the upstream's code on the wire.
 //!
-//! A handle is 32 characters of `[A-Za-z0-9]`: a prefix for its [`Purpose`], 24 random characters (142 bits), and a checksum of
-//! five characters. The format is conservative because some servers refuse a `state` of more than 128 characters or fewer than
-//! 32, or corrupt `+`, `~` and `=` in it. The checksum distinguishes a dead handle from a client's own state that looks like one.
-//! Its key is derived from the upstream's name, so that restarts and replicas recognise each other's dead handles. It is not
-//! secret: a forged handle has no record.
+//! A handle has one of two forms, by the store that made it. Both begin with a prefix for their [`Purpose`], and end with a
+//! checksum of five characters.
+//!
+//! - *Short*: the store keeps the record. 32 characters of `[A-Za-z0-9]`, 24 of them random (142 bits). The form is
+//!   conservative because some servers refuse a `state` of more than 128 characters or fewer than 32, or corrupt `+`, `~`
+//!   and `=` in it.
+//! - *Sealed*: the handle contains its record, encrypted. After the prefix come `-`, the length of the record's base64url in
+//!   four hexadecimal digits, and the base64url itself. The length tells where a handle ends, whatever text follows it.
+//!
+//! The checksum distinguishes a dead handle from a client's own state that looks like one. Its key is derived from the
+//! upstream's name, so that restarts and replicas recognise each other's dead handles. It is not secret: a forged short handle
+//! has no record, and a forged sealed one cannot be opened.
 
 use std::fmt;
+use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::oauth::Digest;
 
-/// Characters in a handle.
+/// Characters in a short handle, and the fewest in any.
 pub(crate) const LENGTH: usize = 32;
 const CHECKSUM: usize = 5;
-/// The length of the key, in bytes. Key and handle together fit one block of SHA-256.
+/// The most characters of a sealed handle. It is below this for the longest code that a store keeps.
+const LONGEST: usize = 8192;
+/// The hexadecimal digits of the length in a sealed handle.
+const DIGITS: usize = 4;
+/// The length of the key, in bytes. Key and short handle together fit one block of SHA-256.
 const KEY: usize = 16;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -55,10 +69,10 @@ impl HandleKey {
         Self(key)
     }
 
-    /// Creates a handle. `entropy` must yield enough random bytes for 24 characters (142 bits).
+    /// Creates a short handle. `entropy` must yield enough random bytes for 24 characters (142 bits).
     pub fn mint(&self, purpose: Purpose, entropy: impl IntoIterator<Item = u8>) -> Handle {
-        let mut text = Vec::with_capacity(LENGTH);
-        text.extend_from_slice(purpose.prefix().as_bytes());
+        let mut text = String::with_capacity(LENGTH);
+        text.push_str(purpose.prefix());
         // Six bits for each character. The two values without a character are skipped, so that all characters are equally likely.
         let mut random = entropy
             .into_iter()
@@ -66,12 +80,24 @@ impl HandleKey {
         while text.len() < LENGTH - CHECKSUM
             && let Some(character) = random.next()
         {
-            text.push(*character);
+            text.push(char::from(*character));
         }
-        let (digest, checksum) = self.digest(&text);
-        text.extend_from_slice(&checksum);
+        self.finish(purpose, text)
+    }
+
+    /// Creates a sealed handle. `None`: the record is too long.
+    pub fn wrap(&self, purpose: Purpose, sealed: &[u8]) -> Option<Handle> {
+        let sealed = URL_SAFE_NO_PAD.encode(sealed);
+        let text = format!("{}-{:04x}{sealed}", purpose.prefix(), sealed.len());
+        (text.len() + CHECKSUM <= LONGEST).then(|| self.finish(purpose, text))
+    }
+
+    /// Appends the checksum.
+    fn finish(&self, purpose: Purpose, mut text: String) -> Handle {
+        let (digest, checksum) = self.digest(text.as_bytes());
+        text.extend(checksum.map(char::from));
         Handle {
-            text: String::from_utf8(text).unwrap_or_default().into(),
+            text: text.into(),
             purpose,
             digest,
         }
@@ -80,13 +106,10 @@ impl HandleKey {
     /// Parses a handle, live or dead. `None`: the text is not a handle of this upstream and purpose.
     pub fn recognise(&self, purpose: Purpose, text: &str) -> Option<Handle> {
         let bytes = text.as_bytes();
-        let plausible = bytes.len() == LENGTH
-            && bytes.starts_with(purpose.prefix().as_bytes())
-            && bytes.iter().all(u8::is_ascii_alphanumeric);
-        let (head, tail) = bytes.split_at_checked(LENGTH - CHECKSUM)?;
-        if !plausible {
+        if word(purpose, bytes)?.len() != text.len() {
             return None;
         }
+        let (head, tail) = bytes.split_at_checked(text.len() - CHECKSUM)?;
         let (digest, checksum) = self.digest(head);
         (tail == checksum).then(|| Handle {
             text: text.into(),
@@ -101,14 +124,12 @@ impl HandleKey {
         purpose: Purpose,
         text: &'t [u8],
     ) -> impl Iterator<Item = &'t str> + 't {
-        memmem::find_iter(text, purpose.prefix().as_bytes()).filter_map(|at| {
-            let word = text.get(at..at + LENGTH)?;
-            let is_one = word.iter().all(u8::is_ascii_alphanumeric);
-            str::from_utf8(word).ok().filter(|_| is_one)
-        })
+        let starts = memmem::find_iter(text, purpose.prefix().as_bytes());
+        let words = starts.filter_map(move |at| word(purpose, text.get(at..)?));
+        words.filter_map(|word| str::from_utf8(word).ok())
     }
 
-    /// The handles in a text. `Err`: more than `limit` words look like handles.
+    /// The handles in a text. `None`: more than `limit` words look like handles.
     pub fn find_all(&self, purpose: Purpose, text: &[u8], limit: usize) -> Option<Vec<Handle>> {
         let mut found = Vec::new();
         for (tried, word) in self.candidates(purpose, text).enumerate() {
@@ -141,10 +162,32 @@ impl HandleKey {
     }
 }
 
+/// The word at the beginning of a text, if it has a form of handles for this purpose. Says nothing about its checksum.
+pub(crate) fn word(purpose: Purpose, text: &[u8]) -> Option<&[u8]> {
+    let rest = text.strip_prefix(purpose.prefix().as_bytes())?;
+    let Some(rest) = rest.strip_prefix(b"-") else {
+        let word = text.get(..LENGTH)?;
+        return word.iter().all(u8::is_ascii_alphanumeric).then_some(word);
+    };
+    let (digits, rest) = rest.split_at_checked(DIGITS)?;
+    // `from_str_radix` would accept a sign.
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let digits = str::from_utf8(digits)
+        .ok()
+        .filter(|_| digits.iter().all(is_digit))?;
+    let sealed = usize::from_str_radix(digits, 16).ok()?;
+    let length = text.len() - rest.len() + sealed + CHECKSUM;
+    let word = text
+        .get(..length)
+        .filter(|_| (LENGTH..=LONGEST).contains(&length))?;
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    word.iter().all(is_base64).then_some(word)
+}
+
 /// A well-formed handle of this gate, live or dead.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Handle {
-    text: Box<str>,
+    text: Arc<str>,
     purpose: Purpose,
     digest: Digest,
 }
@@ -163,6 +206,60 @@ impl Handle {
     /// The key in the store.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The encrypted record that it contains. `None`: it is a short handle, or not base64url.
+    pub fn sealed(&self) -> Option<Vec<u8>> {
+        let before = self.purpose.prefix().len() + 1 + DIGITS;
+        let sealed = self.text.get(before..self.text.len() - CHECKSUM)?;
+        let is_sealed = self.text.as_bytes().get(self.purpose.prefix().len()) == Some(&b'-');
+        is_sealed.then(|| URL_SAFE_NO_PAD.decode(sealed).ok())?
+    }
+}
+
+/// What identifies a record in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// The gate's own value, which replaces the client's `state` or the upstream's code.
+    Handle(Handle),
+    /// A digest of values that the protocol carries anyway (`codes = "upstream"`): of redirect target and state, or of the
+    /// upstream's code ([`crate::oauth::AuthorizationCode::digest`]).
+    Digest(Digest),
+}
+
+impl Key {
+    /// 16 bytes under which a store may keep the record. A handle cannot be computed from them.
+    pub(crate) fn digest(&self) -> Digest {
+        match self {
+            Self::Handle(handle) => handle.digest(),
+            Self::Digest(digest) => *digest,
+        }
+    }
+
+    /// The handle, if it is one.
+    pub(crate) fn handle(&self) -> Option<&Handle> {
+        match self {
+            Self::Handle(handle) => Some(handle),
+            Self::Digest(_) => None,
+        }
+    }
+}
+
+impl From<Handle> for Key {
+    fn from(handle: Handle) -> Self {
+        Self::Handle(handle)
+    }
+}
+
+impl From<&Handle> for Key {
+    fn from(handle: &Handle) -> Self {
+        Self::Handle(handle.clone())
+    }
+}
+
+impl From<Digest> for Key {
+    fn from(digest: Digest) -> Self {
+        Self::Digest(digest)
     }
 }
 
@@ -205,6 +302,46 @@ mod tests {
     fn debug_output_does_not_contain_the_handle() {
         let handle = HandleKey::for_upstream("a").mint(Purpose::Code, 7..200);
         assert!(!format!("{handle:?}").contains(handle.expose().trim_start_matches("pgc")));
+    }
+
+    #[test]
+    fn a_sealed_handle_has_an_end_whatever_follows_it() {
+        let key = HandleKey::for_upstream("a");
+        let handle = key.wrap(Purpose::State, &[0xff; 40]).unwrap();
+        assert_eq!(handle.sealed().unwrap(), [0xff; 40]);
+        assert_eq!(key.mint(Purpose::State, 0..200).sealed(), None);
+        let text = handle.expose();
+        assert_eq!(key.recognise(Purpose::State, text).as_ref(), Some(&handle));
+        for follows in ["", "-", "A", "_x", "&", "/", "0000"] {
+            let text = format!("x{text}{follows}");
+            let found = key.find_all(Purpose::State, text.as_bytes(), 64).unwrap();
+            assert_eq!(found, std::slice::from_ref(&handle), "{follows}");
+        }
+        let other_key = HandleKey::for_upstream("b");
+        assert_eq!(other_key.recognise(Purpose::State, text), None);
+        assert_eq!(key.recognise(Purpose::Code, text), None);
+        for damaged in [
+            text.split_at(text.len() - 1).0,
+            &format!("{text}A"),
+            &text.replacen("-0036", "-0035", 1),
+            &text.replacen("-0036", "-+036", 1),
+            &text.replacen("-0036", "-ffff", 1),
+            &text.replacen('_', "=", 1),
+            &text.replacen('_', "A", 1),
+            "pgs-0000",
+            "pgs-000000000",
+            "pgs-",
+        ] {
+            assert_ne!(damaged, text);
+            assert_eq!(key.recognise(Purpose::State, damaged), None, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_handle_has_room_for_the_longest_code_and_a_limit() {
+        let key = HandleKey::for_upstream("a");
+        assert!(key.wrap(Purpose::Code, &[0; 4096 + 512]).is_some());
+        assert!(key.wrap(Purpose::Code, &[0; 8192]).is_none());
     }
 
     proptest! {

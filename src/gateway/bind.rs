@@ -104,7 +104,7 @@ async fn refuse(
         Err((_, violation)) => {
             if let Some(pending) = found.pending {
                 // If the store fails here, the record expires instead.
-                let _ = exchange.store().discard(pending).await;
+                let _ = exchange.store().discard(&pending).await;
             }
             let accept = asked.sent.accept.as_ref();
             exchange.page(StatusCode::BAD_GATEWAY, &violation, accept)
@@ -192,7 +192,7 @@ fn other_browser(
 ) -> Option<BrowserBinding> {
     let record = found.record()?;
     let seen = Seen::of(record.browser, asked.browser);
-    if seen == Seen::Same || asked.begun == Some(found.key) {
+    if seen == Seen::Same || asked.begun.as_ref() == Some(&found.key) {
         return None;
     }
     let binding = exchange.site.settings.browser_binding;
@@ -290,7 +290,7 @@ async fn keep<'g>(
         Some(_) => Place::Handle,
         None => Place::Digest(code.digest()),
     };
-    let bound = exchange.store().bind(found.key, place, code.clone()).await;
+    let bound = exchange.store().bind(&found.key, place, code.clone()).await;
     let bound = bound.map_err(|error| Unsafe::in_doubt(exchange, error))?;
     let why = match bound {
         Bound::Handle(_) | Bound::Digest => return Ok(bound),

@@ -32,10 +32,10 @@ pub(super) struct Heard {
 
 impl Heard {
     /// The candidates whose owner is known.
-    fn owned(&self) -> impl Iterator<Item = (Candidate, Owner)> {
+    fn owned(&self) -> impl Iterator<Item = (&Candidate, Owner)> {
         let owners = self.owners.iter().flatten();
         let owned = self.said.candidates.iter().zip(owners);
-        owned.filter_map(|(candidate, owner)| owner.map(|owner| (*candidate, owner)))
+        owned.filter_map(|(candidate, owner)| owner.map(|owner| (candidate, owner)))
     }
 
     /// The names for the log: from the form, from Basic authentication, or from another reading of the request.

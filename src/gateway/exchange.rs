@@ -45,7 +45,7 @@ impl<'g> Exchange<'g> {
     }
 
     pub(super) fn store(&self) -> &'g Store {
-        &self.site.state.store
+        &self.site.store
     }
 
     /// Names the client in the access log, for a request about which nothing is decided.

@@ -80,7 +80,10 @@ impl From<StoreError> for Violation {
                 is_of_network: matches!(limit, Limit::Network | Limit::Rate),
                 wait,
             }),
-            StoreError::Entropy | StoreError::Unreachable => Self::StoreUnavailable,
+            StoreError::TooLong => Self::malformed("the parameters are too long to be stored"),
+            StoreError::Entropy | StoreError::Unreachable | StoreError::Deadline => {
+                Self::StoreUnavailable
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::answer::origins::Origins;
 use crate::oauth::Digest;
 use crate::oauth::redirect::target_digest;
 use crate::policy::Namesake;
+use crate::store::Store;
 use crate::upstream::{self, Connector};
 
 use super::settings::{BrowserBinding, Settings};
@@ -47,6 +48,8 @@ pub(crate) struct Site {
     pub destination: Arc<Destination>,
     /// The state that outlives a change of the configuration.
     pub state: Arc<SiteState>,
+    /// Its sign-ins. They outlive a change of the configuration, too.
+    pub store: Arc<Store>,
     /// `scheme://authority` of the upstream itself.
     pub origin: String,
     /// Finds `origin` in a page.
@@ -69,6 +72,7 @@ impl Site {
         settings: Settings,
         destination: Arc<Destination>,
         state: Arc<SiteState>,
+        store: Arc<Store>,
     ) -> Self {
         let to = &destination.settings;
         let host = HeaderValue::try_from(to.authority());
@@ -83,6 +87,7 @@ impl Site {
             settings,
             destination,
             state,
+            store,
         };
         // These clients may have sign-ins in progress.
         for client in site.state.clients() {
@@ -109,7 +114,7 @@ impl Site {
         let mut settings = self.settings.clone();
         settings.rules = settings.rules.alone();
         let (destination, state) = (Arc::clone(&self.destination), Arc::clone(&self.state));
-        Self::new(settings, destination, state)
+        Self::new(settings, destination, state, Arc::clone(&self.store))
     }
 
     /// The targets of a redirect URI with that path at the upstream: at its own origin and at the public one.

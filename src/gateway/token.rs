@@ -191,7 +191,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
     match parsed {
         Ok(TokenRequest::Redemption(redemption)) => {
             let key = key(exchange, &redemption);
-            let judged = judge(exchange, &redemption, key).await;
+            let judged = judge(exchange, &redemption, &key).await;
             let about = judged.about(exchange, &redemption);
             drop(exchange.decide(judged.rule, (), judged.violation, &about));
             judged.claim
@@ -279,7 +279,7 @@ async fn redeem(
     redemption: &Redemption<'_>,
 ) -> Response<Body> {
     let key = key(exchange, redemption);
-    let judged = judge(exchange, redemption, key).await;
+    let judged = judge(exchange, redemption, &key).await;
     let about = judged.about(exchange, redemption);
     let (rule, claim) = (judged.rule, judged.claim);
     let cleared = match exchange.decide(rule, request, judged.violation, &about) {

@@ -27,9 +27,9 @@ pub(super) use redeem::*;
 pub(super) use settle::*;
 pub(super) use shares::*;
 
-use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
+use super::{Bound, Claim, Held, Kind, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
-use crate::flow::{Application, BoundCode, ClientState, Handle, PendingAuthorization, Presented};
+use crate::flow::{Application, BoundCode, ClientState, Key, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
 
 /// Makes an empty store with [`settings`], and the clock that it uses.
@@ -38,6 +38,7 @@ pub(super) type Make = fn() -> (Store, ManualClock);
 /// Small limits, and different lifetimes.
 pub(super) fn settings() -> Settings {
     Settings {
+        kind: Kind::Memory,
         pending: Duration::from_mins(15),
         code: Duration::from_mins(5),
         capacity: 64,
@@ -184,6 +185,11 @@ pub(super) fn digest(name: &str) -> Digest {
     Digest::of("test", &[name.as_bytes()])
 }
 
+/// A key that is not a handle.
+pub(super) fn named(name: &str) -> Key {
+    digest(name).into()
+}
+
 pub(super) fn code(name: &str) -> AuthorizationCode {
     AuthorizationCode::new(name).unwrap()
 }
@@ -218,34 +224,34 @@ fn owner(client: Digest, alive: bool) -> Option<Owner> {
     })
 }
 
-pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Digest {
+pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Key {
     match store.hold(Place::Handle, pending, None).await {
-        Ok(Held::Handle(handle)) => handle.digest(),
+        Ok(Held::Handle(handle)) => handle.into(),
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) async fn bind(store: &Store, pending: Digest, name: &str) -> Handle {
+pub(super) async fn bind(store: &Store, pending: &Key, name: &str) -> Key {
     match store.bind(pending, Place::Handle, code(name)).await {
-        Ok(Bound::Handle(handle)) => handle,
+        Ok(Bound::Handle(handle)) => handle.into(),
         other => panic!("{other:?}"),
     }
 }
 
 /// The key of a code bound under a handle to a new pending authorization.
-async fn bound(store: &Store, name: &str) -> Digest {
+async fn bound(store: &Store, name: &str) -> Key {
     let pending = hold(store, &request("client", 1)).await;
-    bind(store, pending, name).await.digest()
+    bind(store, &pending, name).await
 }
 
-pub(super) async fn claim(store: &Store, key: Digest) -> Claim {
+pub(super) async fn claim(store: &Store, key: &Key) -> Claim {
     match store.redeem(key, matches).await {
         Ok(Redeemed::Claimed(claim)) => claim,
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) async fn is_live(store: &Store, key: Digest) -> bool {
+pub(super) async fn is_live(store: &Store, key: &Key) -> bool {
     matches!(store.pending(key).await, Ok(Pending::Live(_)))
 }
 
@@ -265,11 +271,11 @@ pub(super) enum Answer {
     Gone,
 }
 
-pub(super) async fn redeem(store: &Store, key: Digest) -> Answer {
+pub(super) async fn redeem(store: &Store, key: &Key) -> Answer {
     present(store, key, Presented::Matches).await
 }
 
-async fn present(store: &Store, key: Digest, presented: Presented) -> Answer {
+async fn present(store: &Store, key: &Key, presented: Presented) -> Answer {
     match store.redeem(key, |_| presented).await.unwrap() {
         Redeemed::Claimed(_) => Answer::Claimed,
         Redeemed::Mismatch(_) => Answer::Mismatch,

@@ -121,8 +121,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::flow::{HandleKey, Presented, Settlement};
     use crate::store::contract::{
-        Answer, bind, bounded_suite, claim, code, digest, hold, is_live, redeem, request, run,
-        settings, suite,
+        Answer, bind, bounded_suite, claim, code, digest, hold, is_live, named, redeem, request,
+        run, settings, suite,
     };
     use crate::store::{Bound, Candidate, Place, Redeemed, Store};
 
@@ -148,14 +148,14 @@ mod tests {
             let (store, _clock, outage) = make_with_outage();
             let pending = hold(&store, &request("client", 1)).await;
             let thief = hold(&store, &request("client", 2)).await;
-            let fresh = bind(&store, pending, "fresh").await.digest();
+            let fresh = bind(&store, &pending, "fresh").await;
             let [to_burn, to_release] = [
-                bind(&store, pending, "to burn").await.digest(),
-                bind(&store, pending, "to release").await.digest(),
+                bind(&store, &pending, "to burn").await,
+                bind(&store, &pending, "to release").await,
             ];
             let claims = [
-                claim(&store, to_burn).await,
-                claim(&store, to_release).await,
+                claim(&store, &to_burn).await,
+                claim(&store, &to_release).await,
             ];
             let before = store.statistics();
             for verb in Verb::ALL {
@@ -167,16 +167,16 @@ mod tests {
             for place in [Place::Handle, values] {
                 let held = store.hold(place, &request("client", 3), None).await;
                 assert_eq!(held, Err(unreachable));
-                let bound = store.bind(pending, place, code("never bound")).await;
+                let bound = store.bind(&pending, place, code("never bound")).await;
                 assert_eq!(bound, Err(unreachable));
             }
-            assert_eq!(store.pending(pending).await, Err(unreachable));
+            assert_eq!(store.pending(&pending).await, Err(unreachable));
             let never = |_: &_| -> Presented { panic!("judged by an unreachable store") };
-            let redeemed = store.redeem(fresh, never).await;
+            let redeemed = store.redeem(&fresh, never).await;
             assert_eq!(redeemed.err(), Some(unreachable));
-            let owners = store.owners(&[Candidate::State(pending)]).await;
+            let owners = store.owners(&[Candidate::State(pending.clone())]).await;
             assert_eq!(owners, Err(unreachable));
-            assert_eq!(store.discard(pending).await, Err(unreachable));
+            assert_eq!(store.discard(&pending).await, Err(unreachable));
             for (claim, settlement) in claims
                 .into_iter()
                 .zip([Settlement::Burn, Settlement::Release])
@@ -188,15 +188,15 @@ mod tests {
 
             outage.end();
             assert_eq!(store.statistics(), before);
-            assert!(is_live(&store, pending).await);
-            assert!(!is_live(&store, digest("values")).await);
+            assert!(is_live(&store, &pending).await);
+            assert!(!is_live(&store, &named("values")).await);
             // A code whose binding failed can still be bound by any sign-in.
-            let bound = store.bind(thief, Place::Handle, code("never bound")).await;
+            let bound = store.bind(&thief, Place::Handle, code("never bound")).await;
             assert!(matches!(bound, Ok(Bound::Handle(_))));
-            assert_eq!(redeem(&store, fresh).await, Answer::Claimed);
+            assert_eq!(redeem(&store, &fresh).await, Answer::Claimed);
             // A code whose claim could not be settled stays claimed.
             for key in [to_burn, to_release] {
-                assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
             }
         });
     }
@@ -206,18 +206,18 @@ mod tests {
         run(async {
             let (store, _clock, outage) = make_with_outage();
             let pending = hold(&store, &request("client", 1)).await;
-            let key = bind(&store, pending, "code").await.digest();
+            let key = bind(&store, &pending, "code").await;
             outage.begin_after(Verb::Redeem, 2);
             for _ in 0..2 {
-                let redeemed = store.redeem(key, |_| Presented::Differs).await;
+                let redeemed = store.redeem(&key, |_| Presented::Differs).await;
                 assert!(matches!(redeemed, Ok(Redeemed::Mismatch(_))));
             }
             for _ in 0..2 {
-                let redeemed = store.redeem(key, |_| Presented::Matches).await;
+                let redeemed = store.redeem(&key, |_| Presented::Matches).await;
                 assert_eq!(redeemed.err(), Some(StoreError::Unreachable));
             }
             assert!(
-                is_live(&store, pending).await,
+                is_live(&store, &pending).await,
                 "the other operations still succeed"
             );
         });

@@ -171,6 +171,66 @@ impl MemoryStore {
         self.tables.bind(pending, place, code, &self.key, now)
     }
 
+    /// The time on the clock of its deadlines.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Adds the record of a handle that contains it, unless a record with this key exists, or `until` has passed.
+    pub(crate) fn adopt_sign_in(
+        &self,
+        key: Digest,
+        pending: &PendingAuthorization,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (tables, now) = (&self.tables, self.clock.now());
+        let mut slot = tables.sign_ins.lock(key);
+        if slot.any() || until <= now {
+            return Ok(());
+        }
+        let network = tables.usage.name(None);
+        let stage = Stage::Waiting { codes: 0 };
+        let record = SignIn::new(pending.clone(), stage, network, until);
+        let settings = tables.settings.load();
+        if tables
+            .usage
+            .add_code(record.room(), &settings, now)
+            .is_err()
+        {
+            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
+        }
+        tables.put(slot, record, &tables.sign_ins.queue, now);
+        Ok(())
+    }
+
+    /// The same for a code that was bound to `sign_in`. If another sign-in has the upstream's code, nothing is added.
+    pub(crate) fn adopt_code(
+        &self,
+        key: Digest,
+        bound: &BoundCode,
+        sign_in: Digest,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (tables, now) = (&self.tables, self.clock.now());
+        let _ = sign_in;
+        let mut slot = tables.codes.lock(key);
+        if slot.any() || until <= now {
+            return Ok(());
+        }
+        let network = tables.usage.name(None);
+        let record = Code::new(bound.clone(), network, until);
+        let settings = tables.settings.load();
+        if tables
+            .usage
+            .add_code(record.room(), &settings, now)
+            .is_err()
+        {
+            return Err(tables.refuse(super::Limit::Capacity, until.since(now)));
+        }
+        tables.put(slot, record, &tables.codes.queue, now);
+        Ok(())
+    }
+
     /// The lengths of all codes that were ever bound here.
     pub(crate) fn code_lengths(&self) -> CodeLengths {
         let load = |word: &AtomicU64| word.load(Ordering::Acquire);
@@ -186,7 +246,7 @@ impl MemoryStore {
         let redeemed = tables.codes.with(key, |code| {
             if code.is_over(now) {
                 // It may be older than the trace.
-                return Redeemed::Expired(traced.unwrap_or(code.owner(false).client));
+                return Redeemed::Expired(Some(traced.unwrap_or(code.owner(false).client)));
             }
             let redeemed = redeem_from(code, key, attempts, judge);
             if matches!(code.fate, Fate::Burnt(_)) && !matches!(redeemed, Redeemed::Burnt(_)) {
@@ -200,11 +260,12 @@ impl MemoryStore {
     /// Returns the owner of each candidate, in the same order. `None`: unknown or forgotten.
     pub(crate) fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
         let (tables, now) = (&self.tables, self.clock.now());
-        let owner_of = |candidate: &Candidate| match *candidate {
-            Candidate::State(key) => tables.sign_ins.with(key, |sign_in| {
+        let owner_of = |candidate: &Candidate| match candidate {
+            Candidate::State(key) => tables.sign_ins.with(key.digest(), |sign_in| {
                 sign_in.owner(sign_in.stage != Stage::Conflict && !sign_in.is_over(now))
             }),
             Candidate::Code(key) => {
+                let key = key.digest();
                 // Both are always looked up, as in `redeem`. An expired code may be older than the trace.
                 let traced = tables.traces.with(key, |trace| trace.owner(false));
                 let found = tables.codes.with(key, |code| {

@@ -15,9 +15,15 @@ pub enum StoreError {
     NoRoom(Limit, Duration),
     #[error("no random bytes available")]
     Entropy,
+    /// The values of the request do not fit into a record.
+    #[error("the values of the request are too long")]
+    TooLong,
     /// The store does not respond. The operation may have been carried out or not.
     #[error("the store cannot be reached")]
     Unreachable,
+    /// The store has not answered in time. The operation may have been carried out or not.
+    #[error("the store did not answer in time")]
+    Deadline,
 }
 
 /// The key under which a record is stored.
@@ -84,7 +90,8 @@ pub enum Redeemed {
     AlreadyRedeemed(Digest),
     /// Burnt by wrong verifiers or by too many releases.
     Burnt(Digest),
-    Expired(Digest),
+    /// `None`: a store without records does not know whose it was.
+    Expired(Option<Digest>),
     /// Not a code that can be redeemed, or already forgotten. The owner may be known nevertheless: this is the
     /// upstream's own code, and its client has a handle for it.
     Unknown(Option<Digest>),

@@ -2,8 +2,20 @@
 
 use std::time::Duration;
 
+use super::seal::KeyFile;
+
+/// Where records are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In the memory of this process.
+    Memory,
+    /// In the handles, encrypted by the first of these keys.
+    Sealed { keys: Vec<KeyFile> },
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    pub(crate) kind: Kind,
     /// Lifetime of a pending authorization: from the authorization request to the code.
     pub pending: Duration,
     /// Lifetime of a code: from its issue to the token request.
@@ -24,6 +36,7 @@ pub struct Settings {
 impl Settings {
     /// The defaults of the configuration.
     pub const DEFAULT: Self = Self {
+        kind: Kind::Memory,
         pending: Duration::from_mins(15),
         code: Duration::from_mins(5),
         capacity: 1_000_000,

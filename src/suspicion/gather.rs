@@ -228,11 +228,10 @@ impl Scan<'_> {
     }
 
     fn sign_in(&mut self, handle: &Handle, is_planted: bool) {
-        let digest = handle.digest();
-        if is_planted && !self.found.planted.contains(&digest) {
-            self.found.planted.push(digest);
+        if is_planted && !self.found.planted.contains(handle) {
+            self.found.planted.push(handle.clone());
         }
-        let candidate = Candidate::State(digest);
+        let candidate = Candidate::State(handle.into());
         if !self.found.candidates.contains(&candidate) {
             self.found.candidates.push(candidate);
         }

@@ -1,7 +1,6 @@
 //! The input and the result of a scan.
 
-use crate::flow::{Candidate, CodeLengths};
-use crate::oauth::Digest;
+use crate::flow::{Candidate, CodeLengths, Handle};
 
 use super::names::Said;
 
@@ -89,7 +88,7 @@ pub(crate) struct Suspicion {
     /// Every possible code and handle, without duplicates.
     pub candidates: Vec<Candidate>,
     /// Sign-ins whose handle is next to a code: in one value, such as a return URL, or in the query.
-    pub planted: Vec<Digest>,
+    pub planted: Vec<Handle>,
     /// Why the scan is incomplete. `None`: it is complete.
     pub unreadable: Option<&'static str>,
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use memchr::memchr;
 
 use crate::examined::looked_at;
-use crate::flow::{Candidate, CodeLengths, Purpose, handle};
+use crate::flow::{Candidate, CodeLengths, Key, Purpose, handle};
 use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
 use crate::spelling::shortcuts::has_any;
@@ -88,7 +88,7 @@ impl Words<'_, '_> {
 
     fn take(&mut self, word: &[u8]) -> Option<()> {
         let may_be_raw = self.lengths.has(word.len());
-        let may_be_one = may_be_raw || word.len() == handle::LENGTH;
+        let may_be_one = may_be_raw || handle::word(Purpose::Code, word).is_some();
         if word.len() < SHORTEST_CODE || !may_be_one || self.seen.contains(word) {
             return Some(());
         }
@@ -101,11 +101,10 @@ impl Words<'_, '_> {
         };
         let handle = self.scan.key.recognise(Purpose::Code, text);
         let raw = || AuthorizationCode::new(text).filter(|_| may_be_raw);
-        let digest = handle
-            .map(|handle| handle.digest())
-            .or_else(|| raw().map(|code| code.digest()));
+        let key = handle.map(Key::Handle);
+        let key = key.or_else(|| raw().map(|code| code.digest().into()));
         let candidates = &mut self.scan.found.candidates;
-        candidates.extend(digest.map(Candidate::Code));
+        candidates.extend(key.map(Candidate::Code));
         Some(())
     }
 }

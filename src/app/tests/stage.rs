@@ -113,7 +113,12 @@ token = ["/token"]
         let outage = Outage::default();
         let given = outage.clone();
         let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()));
-        let app = App::bind_with(checked.config, Telemetry::new(), Clock::system(), failing);
+        let app = App::bind_with(
+            checked.config,
+            Telemetry::new(),
+            Clock::system(),
+            Some(Box::new(failing)),
+        );
         let app = app.unwrap();
         let gate = app.addresses[0].1;
         let stop = CancellationToken::new();

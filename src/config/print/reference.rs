@@ -10,7 +10,7 @@ const HEAD: &str = "\
 # Durations are \"250ms\", \"5s\", \"15m\", \"1h\"; sizes \"64B\", \"32KiB\", \"1MiB\". Relative paths start at the directory of this file.
 #
 # A running gate applies a changed file within three seconds, and at once on SIGHUP. A restart is needed for
-# server.listen, server.workers, admin.listen and store.kind.
+# server.listen, server.workers and admin.listen.
 ";
 
 /// The column in which comments begin.

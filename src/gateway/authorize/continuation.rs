@@ -25,7 +25,7 @@ pub(super) async fn continuation(
     heard: &Heard,
 ) -> Response<Body> {
     let accept = request.accept();
-    let record = match exchange.store().pending(handle.digest()).await {
+    let record = match exchange.store().pending(&handle.into()).await {
         Ok(Pending::Live(record)) => record,
         Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
             // A dead handle is never the client's own state: its checksum is right.

@@ -74,12 +74,12 @@ impl<'p> Correlated<'p> {
                 && of.response_type == asks.response_type
                 && parsed.response_mode.is_none_or(|mode| of.has_mode(mode))
         };
-        if let Ok(Pending::Live(record)) = store.pending(self.key).await {
+        if let Ok(Pending::Live(record)) = store.pending(&self.key.into()).await {
             return matches(&record).then_some(self.key);
         }
         // A sign-in that began before cookies were set has no browser in its key.
         let key = correlation(pending, None);
-        match store.pending(key).await {
+        match store.pending(&key.into()).await {
             Ok(Pending::Live(record)) if record.browser.is_none() && matches(&record) => Some(key),
             _ => None,
         }

@@ -4,7 +4,7 @@ use http::Response;
 use http::header::{self, HeaderValue};
 
 use crate::flow::submission::Part;
-use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::flow::{Handle, Key, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Place, StoreError};
 
@@ -49,7 +49,7 @@ pub(super) async fn fresh(
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
-        return pass(exchange, nothing_to_judge(request), Some(key)).await;
+        return pass(exchange, nothing_to_judge(request), Some(key.into())).await;
     }
     let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
     let violation = judged.err();
@@ -62,7 +62,7 @@ pub(super) async fn fresh(
         Err((request, violation)) => return refuse(exchange, &request, &fresh, &violation),
     };
     if let Some(correlated) = correlated {
-        let response = pass(exchange, cleared, Some(correlated.key)).await;
+        let response = pass(exchange, cleared, Some(correlated.key.into())).await;
         return with_cookie(response, tie.set_cookie);
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
@@ -105,7 +105,7 @@ async fn enter(
             return with_cookie(reply::redirect(location), tie.set_cookie);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
-        if let Err(error) = exchange.store().pending(handle.digest()).await {
+        if let Err(error) = exchange.store().pending(&Key::from(&handle)).await {
             return fresh_unavailable(exchange, fresh, error, request);
         }
     }

@@ -2,7 +2,7 @@
 
 use http::Response;
 
-use crate::flow::Handle;
+use crate::flow::{Handle, Key};
 use crate::gateway::bind;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -14,7 +14,7 @@ use crate::policy::Cleared;
 pub(super) async fn pass(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
-    begun: Option<Digest>,
+    begun: Option<Key>,
 ) -> Response<Body> {
     let browser = exchange.browser(&cleared.get().headers);
     pass_from(exchange, cleared, begun, None, browser).await
@@ -24,7 +24,7 @@ pub(super) async fn pass(
 pub(super) async fn pass_from(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
-    begun: Option<Digest>,
+    begun: Option<Key>,
     handle: Option<&Handle>,
     browser: Option<Digest>,
 ) -> Response<Body> {

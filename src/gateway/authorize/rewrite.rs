@@ -59,7 +59,7 @@ pub(super) async fn rewritten(
         exchange.refuse(&violation, &names);
         return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
-    let begun = fresh.map(|_| handle.digest());
+    let begun = fresh.map(|_| handle.into());
     let browser = browser::of(exchange, record, sign_in.browser);
     pass_from(exchange, cleared, begun, Some(handle), browser).await
 }

@@ -1,7 +1,7 @@
 //! The request that an answer belongs to ([`Asked`]), and the reason why an answer must not be sent ([`Unsafe`]).
 
 use crate::answer::carrier::Ours;
-use crate::flow::Handle;
+use crate::flow::{Handle, Key};
 use crate::oauth::Digest;
 use crate::policy::{Rule, Violation};
 use crate::store::{Pending, StoreError};
@@ -18,7 +18,7 @@ pub(in crate::gateway) struct Asked<'a> {
     /// The digest of the browser's cookie.
     pub(in crate::gateway) browser: Option<Digest>,
     /// The pending authorization that this very request began.
-    pub(in crate::gateway) begun: Option<Digest>,
+    pub(in crate::gateway) begun: Option<Key>,
     /// The handle that the request was forwarded with.
     pub(in crate::gateway) handle: Option<&'a Handle>,
     /// Whether the request was on an authorization path.
@@ -34,10 +34,10 @@ impl Asked<'_> {
     }
 
     /// The sign-in whose authorization request this is: the request began it, or followed the redirect that began it.
-    pub(super) fn authorization(&self) -> Option<Digest> {
+    pub(super) fn authorization(&self) -> Option<Key> {
         let is_first = self.at_authorization && !self.sent.is_post;
         let handle = self.handle.filter(|_| is_first);
-        self.begun.or_else(|| handle.map(Handle::digest))
+        self.begun.clone().or_else(|| handle.map(Key::from))
     }
 
     /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
@@ -75,7 +75,7 @@ impl Asked<'_> {
 pub(super) struct Unsafe<'g> {
     pub(super) violation: Violation,
     /// The sign-in to discard if the answer is refused.
-    pub(super) pending: Option<Digest>,
+    pub(super) pending: Option<Key>,
     /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
     pub(super) rule: Option<&'g Rule>,
     /// The client whose sign-in it is.
@@ -104,10 +104,7 @@ impl<'g> Unsafe<'g> {
 }
 
 /// The sign-in with this key.
-pub(super) async fn pending<'g>(
-    exchange: &Exchange<'g>,
-    key: Digest,
-) -> Result<Pending, Unsafe<'g>> {
+pub(super) async fn pending<'g>(exchange: &Exchange<'g>, key: &Key) -> Result<Pending, Unsafe<'g>> {
     let found = exchange.store().pending(key).await;
     found.map_err(|error| Unsafe::in_doubt(exchange, error))
 }

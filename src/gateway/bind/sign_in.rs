@@ -3,7 +3,7 @@
 
 use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::flow::{Handle, PendingAuthorization};
+use crate::flow::{Handle, Key, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
@@ -34,7 +34,7 @@ pub(in crate::gateway) fn correlation(
 /// The sign-in of a carrier.
 pub(super) struct Belongs {
     /// The key of its record.
-    pub(super) key: Digest,
+    pub(super) key: Key,
     /// The handle of its record. `None` under `codes = "upstream"`.
     pub(super) handle: Option<Handle>,
     /// Where the carrier leads.
@@ -90,7 +90,7 @@ impl Belongs {
         Unsafe {
             violation: Violation::UnboundCodeInResponse(why),
             // Only a sign-in with a handle is discarded: without one, the key consists of values that others may know.
-            pending: self.record().and(self.handle.as_ref()).map(|_| self.key),
+            pending: self.record().and(self.handle.as_ref()).map(Key::from),
             rule: has_sign_in.then(|| self.rule(exchange, asked)),
             client: self.record().map(|record| record.application.client),
         }
@@ -98,7 +98,9 @@ impl Belongs {
 
     /// Logs what `browser_binding = "hard"` would refuse here, unless it was logged for the request already.
     pub(super) fn foretell(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) {
-        let is_told = asked.handle.is_some_and(|sent| sent.digest() == self.key);
+        let is_told = asked
+            .handle
+            .is_some_and(|sent| self.key.handle() == Some(sent));
         if let (Some(record), false) = (self.record(), is_told) {
             let violation = Violation::UnboundCodeInResponse(OTHER_BROWSER);
             browser::foretell(exchange, record, self.rule(exchange, asked), violation);
@@ -119,7 +121,7 @@ pub(super) async fn find<'g>(
         Leads::Home
     };
     let no_sign_in = Belongs {
-        key: Digest::from_bytes([0; 16]),
+        key: Digest::from_bytes([0; 16]).into(),
         handle: None,
         leads,
         whose: SignIn::None,
@@ -149,11 +151,11 @@ async fn by_handle<'g>(
     no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let found = Belongs {
-        key: handle.digest(),
+        key: handle.into(),
         handle: Some(handle.clone()),
         ..no_sign_in
     };
-    match pending(exchange, handle.digest()).await? {
+    match pending(exchange, &handle.into()).await? {
         Pending::Live(record) => {
             let to_client = match record.application.redirect {
                 Some(redirect) => is_target(exchange, redirect, place, found.leads),
@@ -207,8 +209,8 @@ async fn out_of_band<'g>(
     let Some(handle) = asked.handle else {
         return Ok(no_sign_in);
     };
-    let key = handle.digest();
-    let Pending::Live(record) = pending(exchange, key).await? else {
+    let key = Key::from(handle);
+    let Pending::Live(record) = pending(exchange, &key).await? else {
         return Ok(no_sign_in);
     };
     match record.application.redirect {
@@ -252,7 +254,7 @@ async fn correlated<'g>(
     let leads = no_sign_in.leads;
     let keys = |browser| {
         let known = targets.iter().copied().map(Some).chain([None]);
-        known.map(move |target| correlation(target, state, browser))
+        known.map(move |target| Key::from(correlation(target, state, browser)))
     };
     // First the record that this request created, or continued after a comparison.
     let live = |key, record| Belongs {
@@ -261,11 +263,11 @@ async fn correlated<'g>(
         leads: Leads::ToClient,
         whose: SignIn::Live(record),
     };
-    if let Some(key) = asked.begun
+    if let Some(key) = &asked.begun
         && let Pending::Live(record) = pending(exchange, key).await?
         && is_its(&record, &targets, state, leads)
     {
-        return Ok(live(key, record));
+        return Ok(live(key.clone(), record));
     }
     // If the request names clients, the record of another client is not its record.
     let named = asked.sent.said(&exchange.site.state.key).clients;
@@ -282,7 +284,7 @@ async fn correlated<'g>(
     // With the cookie first: a browser that has one got it from a sign-in whose key includes it.
     for browser in asked.browser.map(Some).into_iter().chain([None]) {
         for key in keys(browser) {
-            match pending(exchange, key).await? {
+            match pending(exchange, &key).await? {
                 Pending::Live(record) if names_other(record.application.client) => {}
                 Pending::Live(record) if is_its(&record, &targets, state, leads) => {
                     if found.is_live() {

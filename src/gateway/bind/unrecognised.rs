@@ -8,7 +8,7 @@ use crate::answer::carrier::detect::{Credential, Kind, carries, is_parameter_of}
 use crate::answer::carrier::location::{Location, address, as_url, is_token_response};
 use crate::answer::carrier::{Carrier, refresh};
 use crate::answer::unasked_tokens;
-use crate::flow::{Candidate, Handle, Purpose};
+use crate::flow::{Candidate, Handle, Key, Purpose};
 use crate::oauth::Digest;
 use crate::policy::Violation;
 use crate::spelling::shortcuts::{may_name_token, may_refresh};
@@ -168,7 +168,7 @@ async fn is_unasked<'g>(
     match asked.authorization() {
         Some(pending) if documents.any(|text| text.holds(Credential::Token)) => {
             let mut documents = texts.iter().filter(is_document);
-            let unasked = unasked(exchange, asked, pending).await?;
+            let unasked = unasked(exchange, asked, &pending).await?;
             Ok(unasked.is_some_and(|unasked| documents.any(|text| text.holds(unasked))))
         }
         Some(_) | None => Ok(false),
@@ -196,7 +196,7 @@ async fn beside_handles<'g>(
     let live = live(exchange, &handles).await?;
     for (text, credential) in suspects {
         let own = text.handles.as_deref().unwrap_or_default();
-        let is_own = |sign_in: &&SignIn| own.iter().any(|own| own.digest() == sign_in.pending);
+        let is_own = |sign_in: &&SignIn| own.iter().any(|own| own == &sign_in.handle);
         let sign_in = if text.has_handle() {
             live.iter().find(is_own)
         } else {
@@ -207,7 +207,7 @@ async fn beside_handles<'g>(
             (None, _) if !text.has_handle() => {}
             // A page may contain the token that its sign-in asked for.
             (Some(sign_in), Credential::Token) => {
-                let unasked = unasked(exchange, asked, sign_in.pending).await?;
+                let unasked = unasked(exchange, asked, &Key::from(&sign_in.handle)).await?;
                 if unasked.is_some_and(|unasked| text.holds(unasked)) {
                     return Err(suspicious(exchange, asked, Some(sign_in), TOKEN));
                 }
@@ -260,19 +260,20 @@ fn is_file(asked: &Asked<'_>, response: &Response<Body>) -> bool {
 
 /// A live sign-in.
 struct SignIn {
-    pending: Digest,
+    handle: Handle,
     client: Digest,
 }
 
 async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<SignIn>, Unsafe<'g>> {
-    let digests: Vec<Digest> = handles.iter().map(|handle| handle.digest()).collect();
-    let candidates: Vec<Candidate> = digests.iter().copied().map(Candidate::State).collect();
+    let keys = handles.iter().map(|handle| Key::from(*handle));
+    let candidates: Vec<Candidate> = keys.map(Candidate::State).collect();
     let asked = exchange.store().owners(&candidates).await;
     let owners = asked.map_err(|error| Unsafe::in_doubt(exchange, error))?;
-    let owned = digests.into_iter().zip(owners);
-    let live = owned.filter_map(|(pending, owner)| {
+    let owned = handles.iter().zip(owners);
+    let live = owned.filter_map(|(handle, owner)| {
         let client = owner.filter(|owner| owner.alive)?.client;
-        Some(SignIn { pending, client })
+        let handle = Handle::clone(handle);
+        Some(SignIn { handle, client })
     });
     Ok(live.collect())
 }
@@ -281,7 +282,7 @@ async fn live<'g>(exchange: &Exchange<'g>, handles: &[&Handle]) -> Result<Vec<Si
 async fn unasked<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
-    key: Digest,
+    key: &Key,
 ) -> Result<Option<Credential>, Unsafe<'g>> {
     let Pending::Live(record) = pending(exchange, key).await? else {
         return Ok(Some(Credential::Token));
@@ -298,7 +299,7 @@ fn suspicious<'g>(
 ) -> Unsafe<'g> {
     Unsafe {
         violation: Violation::UnboundCodeInResponse(why),
-        pending: sign_in.map(|sign_in| sign_in.pending),
+        pending: sign_in.map(|sign_in| Key::from(&sign_in.handle)),
         // A dead handle may have belonged to any client.
         rule: Some(match sign_in {
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),

@@ -1,7 +1,7 @@
-//! The state of one upstream that outlives a configuration: its sign-ins, and what the gate learned of the server and its
+//! The state of one upstream that outlives a configuration: what the gate learned of the server and its
 //! clients.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
@@ -11,7 +11,6 @@ use crate::oauth::redirect::Loopback;
 use crate::oauth::{ClientId, Digest, RedirectDigest, RedirectUri, RegisteredRedirectUri};
 use crate::policy::Rule;
 use crate::server::in_flight::InFlight;
-use crate::store::Store;
 use crate::telemetry;
 
 /// The most entries of each map.
@@ -24,7 +23,6 @@ const MAX_LEARNED: usize = 16;
 pub(crate) struct SiteState {
     pub telemetry: telemetry::Upstream,
     pub key: HandleKey,
-    pub store: Arc<Store>,
     /// For each client, the redirect URIs to which the upstream has sent a code.
     learned: DashMap<Digest, Vec<Digest>>,
     /// For each redirect URI at a loopback address, its digest without the port ([`Loopback`]), under which it is learned.
@@ -39,11 +37,10 @@ pub(crate) struct SiteState {
 }
 
 impl SiteState {
-    pub(crate) fn new(name: &str, telemetry: telemetry::Upstream, store: Arc<Store>) -> Self {
+    pub(crate) fn new(name: &str, telemetry: telemetry::Upstream) -> Self {
         Self {
             telemetry,
             key: HandleKey::for_upstream(name),
-            store,
             learned: DashMap::new(),
             loopback: DashMap::new(),
             names: DashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::flow::Purpose;
+use crate::flow::{Key, Purpose};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
 use crate::oauth::{CodeChallenge, CodeChallengeMethod, Digest, Redemption};
@@ -47,7 +47,7 @@ impl Judged<'_> {
 pub(super) async fn judge<'g>(
     exchange: &Exchange<'g>,
     redemption: &Redemption<'_>,
-    key: Digest,
+    key: &Key,
 ) -> Judged<'g> {
     let rules = exchange.rules();
     let named = exchange.rule_of_identity(redemption.client.as_ref());
@@ -94,10 +94,10 @@ pub(super) async fn judge<'g>(
         },
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Violation::ReplayedCode, Some(owner)),
         (Ok(Redeemed::Burnt(owner)), _) => dead(Violation::BurntCode, Some(owner)),
-        (Ok(Redeemed::Expired(owner)), _) => dead(Violation::ExpiredCode, Some(owner)),
+        (Ok(Redeemed::Expired(owner)), _) => dead(Violation::ExpiredCode, owner),
         // An observed client gets no cookie, which would have distinguished its sign-ins.
         (Ok(Redeemed::Unknown(None)), _)
-            if !named.may_change_requests() && exchange.site.state.is_uncertain(key) =>
+            if !named.may_change_requests() && exchange.site.state.is_uncertain(key.digest()) =>
         {
             let judged = redeem::judge(named, redemption, Found::Uncertain);
             without_claim(named, judged.err(), None)
@@ -111,8 +111,8 @@ pub(super) async fn judge<'g>(
 }
 
 /// The key of the code in the store: of a handle, or of the upstream's own code.
-pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Digest {
+pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Key {
     let (key, code) = (&exchange.site.state.key, &redemption.code);
     let handle = key.recognise(Purpose::Code, code.expose());
-    handle.map_or_else(|| code.digest(), |handle| handle.digest())
+    handle.map_or_else(|| code.digest().into(), Key::Handle)
 }

@@ -12,22 +12,22 @@ pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
         let pending = hold(&store, &request("client", 1)).await;
         let mut keys = Vec::new();
         for number in 0..CODES_PER_AUTHORIZATION {
-            keys.push(bind(&store, pending, &number.to_string()).await.digest());
+            keys.push(bind(&store, &pending, &number.to_string()).await);
         }
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let sixth = store.bind(pending, place, code("sixth")).await;
+            let sixth = store.bind(&pending, place, code("sixth")).await;
             assert_eq!(sixth, Ok(Bound::TooMany));
         }
-        assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+        assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
         for (number, key) in keys.into_iter().enumerate() {
-            let claim = claim(&store, key).await;
+            let claim = claim(&store, &key).await;
             assert_eq!(claim.bound().code.expose(), number.to_string());
             store.settle(claim, Settlement::Burn).await.unwrap();
         }
         // A redeemed code still counts.
-        let sixth = store.bind(pending, Place::Handle, code("sixth")).await;
+        let sixth = store.bind(&pending, Place::Handle, code("sixth")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
-        assert!(is_live(&store, pending).await);
+        assert!(is_live(&store, &pending).await);
     });
 }
 
@@ -35,11 +35,11 @@ pub(in crate::store) fn nothing_can_be_bound_to_an_unknown_authorization(make: M
     run(async {
         let (store, _clock) = make();
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let bound = store.bind(digest("nobody"), place, code("code")).await;
+            let bound = store.bind(&named("nobody"), place, code("code")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
         }
-        assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
-        assert_eq!(store.pending(digest("nobody")).await, Ok(Pending::Unknown));
+        assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
+        assert_eq!(store.pending(&named("nobody")).await, Ok(Pending::Unknown));
     });
 }
 
@@ -49,31 +49,31 @@ pub(in crate::store) fn a_repeated_code_is_bound_once(make: Make) {
         let pending = hold(&store, &request("client", 1)).await;
         let place = Place::Digest(digest("code"));
         for _ in 0..=2 * CODES_PER_AUTHORIZATION {
-            let bound = store.bind(pending, place, code("code")).await;
+            let bound = store.bind(&pending, place, code("code")).await;
             assert_eq!(bound, Ok(Bound::Digest));
         }
-        let first = claim(&store, digest("code")).await;
-        let bound = store.bind(pending, place, code("code")).await;
+        let first = claim(&store, &named("code")).await;
+        let bound = store.bind(&pending, place, code("code")).await;
         assert_eq!(bound, Ok(Bound::Digest));
         assert_eq!(
-            redeem(&store, digest("code")).await,
+            redeem(&store, &named("code")).await,
             Answer::AlreadyRedeemed,
             "the code stays claimed"
         );
         store.settle(first, Settlement::Burn).await.unwrap();
-        let bound = store.bind(pending, place, code("code")).await;
+        let bound = store.bind(&pending, place, code("code")).await;
         assert_eq!(bound, Ok(Bound::Digest));
         assert_eq!(
-            redeem(&store, digest("code")).await,
+            redeem(&store, &named("code")).await,
             Answer::AlreadyRedeemed,
             "the code stays redeemed"
         );
         for number in 1..CODES_PER_AUTHORIZATION {
-            bind(&store, pending, &number.to_string()).await;
+            bind(&store, &pending, &number.to_string()).await;
         }
-        let sixth = store.bind(pending, Place::Handle, code("sixth")).await;
+        let sixth = store.bind(&pending, Place::Handle, code("sixth")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
-        let bound = store.bind(pending, place, code("code")).await;
+        let bound = store.bind(&pending, place, code("code")).await;
         assert_eq!(
             bound,
             Ok(Bound::Digest),
@@ -88,13 +88,13 @@ pub(in crate::store) fn a_repeated_code_under_handles_is_counted_each_time(make:
         let pending = hold(&store, &request("client", 1)).await;
         let mut handles = HashSet::new();
         for _ in 0..CODES_PER_AUTHORIZATION {
-            handles.insert(bind(&store, pending, "code").await.digest());
+            handles.insert(bind(&store, &pending, "code").await);
         }
         assert_eq!(handles.len(), usize::from(CODES_PER_AUTHORIZATION));
-        let sixth = store.bind(pending, Place::Handle, code("code")).await;
+        let sixth = store.bind(&pending, Place::Handle, code("code")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
         for handle in handles {
-            assert_eq!(claim(&store, handle).await.bound().code.expose(), "code");
+            assert_eq!(claim(&store, &handle).await.bound().code.expose(), "code");
         }
     });
 }
@@ -110,7 +110,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 let victim = hold(&store, &request("client", 1)).await;
                 let thief = hold(&store, &request("client", 2)).await;
                 let key = match store
-                    .bind(victim, places("code")[first], code("code"))
+                    .bind(&victim, places("code")[first], code("code"))
                     .await
                 {
                     Ok(Bound::Handle(handle)) => handle.digest(),
@@ -119,32 +119,32 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 };
                 let owner = match settlement {
                     None => None,
-                    Some(_) => Some(claim(&store, key).await),
+                    Some(_) => Some(claim(&store, &key.into()).await),
                 };
                 for _ in 0..3 {
                     let stolen = store
-                        .bind(thief, places("code")[second], code("code"))
+                        .bind(&thief, places("code")[second], code("code"))
                         .await;
                     assert_eq!(stolen, Ok(Bound::Elsewhere));
                 }
                 let nobody = store
-                    .bind(digest("nobody"), places("code")[second], code("code"))
+                    .bind(&named("nobody"), places("code")[second], code("code"))
                     .await;
                 assert_eq!(nobody, Ok(Bound::Unknown));
                 if let (Some(owner), Some(settlement)) = (owner, settlement) {
-                    assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                    assert_eq!(redeem(&store, &key.into()).await, Answer::AlreadyRedeemed);
                     store.settle(owner, settlement).await.unwrap();
                 }
                 if settlement == Some(Settlement::Burn) {
-                    assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                    assert_eq!(redeem(&store, &key.into()).await, Answer::AlreadyRedeemed);
                 } else {
-                    let claim = claim(&store, key).await;
+                    let claim = claim(&store, &key.into()).await;
                     let challenge = request("client", 1).challenge;
                     assert_eq!(claim.bound().challenge.as_ref(), challenge.as_ref());
                 }
                 // The refused bindings did not count for the other sign-in.
                 for number in 0..CODES_PER_AUTHORIZATION {
-                    bind(&store, thief, &number.to_string()).await;
+                    bind(&store, &thief, &number.to_string()).await;
                 }
             }
         }
@@ -158,7 +158,7 @@ pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make
             let (store, clock) = make();
             let key = bound(&store, "code").await;
             if redeemed {
-                let claim = claim(&store, key).await;
+                let claim = claim(&store, &key).await;
                 store.settle(claim, Settlement::Burn).await.unwrap();
             }
             let steps = [
@@ -170,13 +170,13 @@ pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make
                 store.sweep();
                 let thief = hold(&store, &request("client", 2)).await;
                 for place in [Place::Handle, Place::Digest(code("code").digest())] {
-                    let stolen = store.bind(thief, place, code("code")).await;
+                    let stolen = store.bind(&thief, place, code("code")).await;
                     assert_eq!(stolen, Ok(Bound::Elsewhere));
                 }
             }
             clock.advance(millisecond());
             let later = hold(&store, &request("client", 3)).await;
-            bind(&store, later, "code").await;
+            bind(&store, &later, "code").await;
         }
     });
 }
@@ -187,20 +187,20 @@ pub(in crate::store) fn a_forgotten_code_can_be_bound_to_the_next_sign_in(make: 
         let (store, clock) = make();
         let own = code("code").digest();
         let first = hold(&store, &request("first", 1)).await;
-        let bound = store.bind(first, Place::Digest(own), code("code")).await;
+        let bound = store.bind(&first, Place::Digest(own), code("code")).await;
         assert_eq!(bound, Ok(Bound::Digest));
         clock.advance(settings().pending + settings().code);
         let next = hold(&store, &request("next", 2)).await;
-        let handle = bind(&store, next, "code").await.digest();
+        let handle = bind(&store, &next, "code").await;
         let owners = store
-            .owners(&[Candidate::Code(own), Candidate::Code(handle)])
+            .owners(&[Candidate::Code(own.into()), Candidate::Code(handle)])
             .await
             .unwrap();
         let client = digest("next");
         let expected = [false, true].map(|alive| owner(client, alive));
         assert_eq!(owners, expected);
-        match store.redeem(own, matches).await {
-            Ok(Redeemed::Expired(owner) | Redeemed::Unknown(Some(owner))) => {
+        match store.redeem(&own.into(), matches).await {
+            Ok(Redeemed::Expired(Some(owner)) | Redeemed::Unknown(Some(owner))) => {
                 assert_eq!(owner, client);
             }
             other => panic!("{other:?}"),
@@ -217,14 +217,14 @@ pub(in crate::store) fn a_later_sign_in_with_the_same_values_is_distinct(make: M
             let held = store.hold(values, &request("client", 1), None).await;
             assert_eq!(held, Ok(Held::New));
             clock.advance(settings().pending.saturating_sub(millisecond()));
-            let bound = store.bind(digest("values"), place, code("code")).await;
+            let bound = store.bind(&named("values"), place, code("code")).await;
             assert!(matches!(bound, Ok(Bound::Handle(_) | Bound::Digest)));
-            let again = store.bind(digest("values"), place, code("code")).await;
+            let again = store.bind(&named("values"), place, code("code")).await;
             assert!(matches!(again, Ok(Bound::Handle(_) | Bound::Digest)));
             clock.advance(millisecond());
             let held = store.hold(values, &request("client", 2), None).await;
             assert_eq!(held, Ok(Held::New));
-            let stolen = store.bind(digest("values"), place, code("code")).await;
+            let stolen = store.bind(&named("values"), place, code("code")).await;
             assert_eq!(stolen, Ok(Bound::Elsewhere));
         }
     });
@@ -243,7 +243,7 @@ pub(in crate::store) fn of_two_hundred_sign_ins_with_one_code_exactly_one_gets_i
         } else {
             Place::Digest(own)
         };
-        match store.bind(sign_ins[sign_in], place, code("code")).await {
+        match store.bind(&sign_ins[sign_in], place, code("code")).await {
             Ok(Bound::Handle(_) | Bound::Digest | Bound::TooMany) => Some(sign_in),
             Ok(Bound::Elsewhere) => None,
             other => panic!("{other:?}"),
@@ -264,7 +264,7 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
         } else {
             Place::Handle
         };
-        match store.bind(pending, place, code(&name)).await.unwrap() {
+        match store.bind(&pending, place, code(&name)).await.unwrap() {
             Bound::Handle(handle) => Some(handle.digest()),
             Bound::Digest => Some(digest(&name)),
             Bound::TooMany => None,
@@ -274,6 +274,6 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
     let keys: HashSet<_> = answers.into_iter().flatten().collect();
     assert_eq!(keys.len(), usize::from(CODES_PER_AUTHORIZATION));
     for key in keys {
-        assert_eq!(run(redeem(&store, key)), Answer::Claimed);
+        assert_eq!(run(redeem(&store, &key.into())), Answer::Claimed);
     }
 }

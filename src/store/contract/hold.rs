@@ -58,11 +58,11 @@ pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make
                 store.hold(Place::Digest(key), pending, None).await,
                 Ok(Held::New)
             );
-            keys.push((key, pending));
+            keys.push((key.into(), pending));
         }
         for (key, pending) in keys.iter().chain(&keys) {
             let live = Pending::Live(Box::new((*pending).clone()));
-            assert_eq!(store.pending(*key).await, Ok(live));
+            assert_eq!(store.pending(key).await, Ok(live));
         }
     });
 }
@@ -78,15 +78,14 @@ pub(in crate::store) fn each_handle_refers_to_its_own_record(make: Make) {
             };
             texts.insert(handle.expose().to_owned());
             for name in ["a", "b", "c"] {
-                let bound = bind(&store, handle.digest(), &format!("{name}{number}")).await;
-                let claim = claim(&store, bound.digest()).await;
+                let bound = bind(&store, &Key::from(&handle), &format!("{name}{number}")).await;
+                let claim = claim(&store, &bound).await;
                 assert_eq!(claim.bound().application.client, pending.application.client);
                 assert_eq!(claim.bound().code.expose(), format!("{name}{number}"));
-                texts.insert(bound.expose().to_owned());
+                texts.insert(bound.handle().unwrap().expose().to_owned());
             }
         }
         assert_eq!(texts.len(), 24);
-        assert!(texts.iter().all(|text| text.len() == 32));
     });
 }
 
@@ -94,12 +93,12 @@ pub(in crate::store) fn handles_of_states_and_codes_are_not_interchangeable(make
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
-        let bound = bind(&store, pending, "code").await.digest();
-        assert_eq!(redeem(&store, pending).await, Answer::Gone);
-        assert_eq!(store.pending(bound).await, Ok(Pending::Unknown));
-        let again = store.bind(bound, Place::Handle, code("other")).await;
+        let bound = bind(&store, &pending, "code").await;
+        assert_eq!(redeem(&store, &pending).await, Answer::Gone);
+        assert_eq!(store.pending(&bound).await, Ok(Pending::Unknown));
+        let again = store.bind(&bound, Place::Handle, code("other")).await;
         assert_eq!(again, Ok(Bound::Unknown));
-        assert_eq!(redeem(&store, bound).await, Answer::Claimed);
+        assert_eq!(redeem(&store, &bound).await, Answer::Claimed);
     });
 }
 
@@ -111,16 +110,16 @@ pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Ma
         clock.advance(settings().pending.saturating_sub(millisecond()));
         store.sweep();
         assert!(
-            is_live(&store, key).await,
+            is_live(&store, &key).await,
             "a millisecond before its deadline"
         );
-        bind(&store, key, "in time").await;
+        bind(&store, &key, "in time").await;
         clock.advance(millisecond());
-        assert!(!is_live(&store, key).await, "at its deadline");
-        let late = store.bind(key, Place::Handle, code("late")).await;
+        assert!(!is_live(&store, &key).await, "at its deadline");
+        let late = store.bind(&key, Place::Handle, code("late")).await;
         assert_eq!(late, Ok(Bound::Unknown));
         store.sweep();
-        assert!(!is_live(&store, key).await);
+        assert!(!is_live(&store, &key).await);
     });
 }
 
@@ -137,10 +136,10 @@ pub(in crate::store) fn an_equal_request_with_the_same_values_is_the_same_record
             store.hold(place, &request("client", 1), None).await,
             Ok(Held::Again)
         );
-        bind(&store, digest("values"), "code").await;
+        bind(&store, &named("values"), "code").await;
         clock.advance(settings().pending.saturating_sub(second()));
         assert!(
-            !is_live(&store, digest("values")).await,
+            !is_live(&store, &named("values")).await,
             "a reload does not extend the lifetime"
         );
     });
@@ -188,14 +187,14 @@ pub(in crate::store) fn different_requests_with_the_same_values_invalidate_both(
                 let later = store.hold(Place::Digest(key), pending, None).await;
                 assert_eq!(later, Ok(Held::Conflict), "the conflict stays");
             }
-            assert_eq!(store.pending(key).await, Ok(Pending::Conflict));
-            let bound = store.bind(key, Place::Handle, code("after")).await;
+            assert_eq!(store.pending(&key.into()).await, Ok(Pending::Conflict));
+            let bound = store.bind(&key.into(), Place::Handle, code("after")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
             let bound = store
-                .bind(key, Place::Digest(digest("code")), code("after"))
+                .bind(&key.into(), Place::Digest(digest("code")), code("after"))
                 .await;
             assert_eq!(bound, Ok(Bound::Unknown));
-            assert_eq!(redeem(&store, digest("code")).await, Answer::Gone);
+            assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
             clock.advance(settings().pending.saturating_sub(second()));
             let next = store.hold(Place::Digest(key), &different, None).await;
             assert_eq!(
@@ -219,7 +218,7 @@ pub(in crate::store) fn a_sign_in_with_a_code_is_replaced_by_the_next_one_with_i
         let (store, clock) = make();
         let place = Place::Digest(digest("values"));
         assert_eq!(store.hold(place, &first, None).await, Ok(Held::New));
-        let before = bind(&store, digest("values"), "before").await.digest();
+        let before = bind(&store, &named("values"), "before").await;
         clock.advance(second());
         assert_eq!(
             store.hold(place, &first, None).await,
@@ -228,12 +227,12 @@ pub(in crate::store) fn a_sign_in_with_a_code_is_replaced_by_the_next_one_with_i
         );
         assert_eq!(store.hold(place, &second_one, None).await, Ok(Held::New));
         let live = Box::new(second_one);
-        let found = store.pending(digest("values")).await;
+        let found = store.pending(&named("values")).await;
         assert_eq!(found, Ok(Pending::Live(live)));
         // The second sign-in has no code yet, so it is not replaced.
         assert_eq!(store.hold(place, &first, None).await, Ok(Held::Conflict));
         assert_eq!(
-            redeem(&store, before).await,
+            redeem(&store, &before).await,
             Answer::Claimed,
             "the first sign-in keeps its code"
         );
@@ -262,25 +261,27 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
                     .await,
                 Ok(Held::New)
             );
-            let Ok(Pending::Live(live)) = store.pending(values).await else {
+            let Ok(Pending::Live(live)) = store.pending(&values.into()).await else {
                 panic!()
             };
             assert_eq!(*live, request("other", 2));
-            let bound = store.bind(values, Place::Digest(own), code("1")).await;
+            let bound = store
+                .bind(&values.into(), Place::Digest(own), code("1"))
+                .await;
             assert_eq!(bound, Ok(Bound::Digest));
             clock.advance(settings().code);
             let other = hold(&store, &request("third", 3)).await;
-            let bound = store.bind(other, Place::Digest(own), code("2")).await;
+            let bound = store.bind(&other, Place::Digest(own), code("2")).await;
             assert_eq!(bound, Ok(Bound::Digest));
             assert_eq!(
-                claim(&store, own).await.bound().application.client,
+                claim(&store, &own.into()).await.bound().application.client,
                 digest("third")
             );
             // The expired record of that key is dropped without affecting the new one.
             clock.advance(settings().code.saturating_sub(second()));
             store.sweep();
-            assert!(is_live(&store, values).await);
-            assert_eq!(redeem(&store, own).await, Answer::AlreadyRedeemed);
+            assert!(is_live(&store, &values.into()).await);
+            assert_eq!(redeem(&store, &own.into()).await, Answer::AlreadyRedeemed);
         }
     });
 }
@@ -289,15 +290,15 @@ pub(in crate::store) fn a_discarded_authorization_is_invalid_but_its_codes_are_n
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
-        let before = bind(&store, pending, "before").await.digest();
-        store.discard(pending).await.unwrap();
-        store.discard(digest("nobody")).await.unwrap();
-        assert!(!is_live(&store, pending).await);
+        let before = bind(&store, &pending, "before").await;
+        store.discard(&pending).await.unwrap();
+        store.discard(&named("nobody")).await.unwrap();
+        assert!(!is_live(&store, &pending).await);
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let bound = store.bind(pending, place, code("after")).await;
+            let bound = store.bind(&pending, place, code("after")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
         }
-        assert_eq!(redeem(&store, before).await, Answer::Claimed);
+        assert_eq!(redeem(&store, &before).await, Answer::Claimed);
     });
 }
 
@@ -311,16 +312,17 @@ pub(in crate::store) fn of_two_hundred_conflicting_requests_none_survives(make: 
     let new = answers.iter().filter(|held| **held == Held::New).count();
     assert_eq!(new, 1);
     assert!(answers.contains(&Held::Conflict));
-    assert_eq!(run(store.pending(digest("values"))), Ok(Pending::Conflict));
+    assert_eq!(run(store.pending(&named("values"))), Ok(Pending::Conflict));
 }
 
 pub(in crate::store) fn debug_of_a_store_shows_no_secrets(make: Make) {
     run(async {
         let (store, _clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
-        let handle = bind(&store, pending, "the upstream's code").await;
-        let claim = claim(&store, handle.digest()).await;
-        let live = store.pending(pending).await;
+        let bound = bind(&store, &pending, "the upstream's code").await;
+        let handle = bound.handle().unwrap();
+        let claim = claim(&store, &bound).await;
+        let live = store.pending(&pending).await;
         let shown = format!("{store:?} {claim:?} {live:?} {handle:?}");
         for secret in ["the upstream's code", "its own state", handle.expose()] {
             assert!(!shown.contains(secret), "{shown}");

@@ -81,7 +81,7 @@ struct ModelCode {
 /// The sign-in that a raw code was bound to. A later one under the same values has another deadline.
 struct ModelTrace {
     deadline: Duration,
-    sign_in: (Digest, Duration),
+    sign_in: (Key, Duration),
     client: Digest,
 }
 
@@ -89,19 +89,19 @@ struct ModelTrace {
 #[derive(Default)]
 struct Model {
     now: Duration,
-    pending: HashMap<Digest, ModelPending>,
-    codes: HashMap<Digest, ModelCode>,
+    pending: HashMap<Key, ModelPending>,
+    codes: HashMap<Key, ModelCode>,
     traces: HashMap<String, ModelTrace>,
-    pending_keys: Vec<Digest>,
-    code_keys: Vec<Digest>,
+    pending_keys: Vec<Key>,
+    code_keys: Vec<Key>,
     claims: Vec<(Claim, Duration)>,
     bindings: usize,
 }
 
 impl Model {
-    fn live(&self, key: Digest) -> Option<&PendingAuthorization> {
+    fn live(&self, key: &Key) -> Option<&PendingAuthorization> {
         self.pending
-            .get(&key)
+            .get(key)
             .filter(|there| there.deadline > self.now)?
             .request
             .as_ref()
@@ -115,37 +115,37 @@ impl Model {
                     .await;
             }
             Op::Read(at) if !self.pending_keys.is_empty() => {
-                let key = *at.get(&self.pending_keys);
-                let read = store.pending(key).await.unwrap();
+                let key = at.get(&self.pending_keys).clone();
+                let read = store.pending(&key).await.unwrap();
                 let over = self.pending[&key].deadline <= self.now;
-                match self.live(key) {
+                match self.live(&key) {
                     Some(request) => assert_eq!(read, Pending::Live(Box::new(request.clone()))),
                     None if over => assert!(matches!(read, Pending::Expired | Pending::Unknown)),
                     None => assert_eq!(read, Pending::Conflict),
                 }
             }
             Op::Bind(at, hidden, name) if !self.pending_keys.is_empty() => {
-                let key = *at.get(&self.pending_keys);
+                let key = at.get(&self.pending_keys).clone();
                 self.bindings += 1;
                 let fresh = format!("fresh {}", self.bindings);
                 let name = name.map_or(fresh, |name| format!("code {name}"));
-                self.bind(store, key, hidden, name).await;
+                self.bind(store, &key, hidden, name).await;
             }
             Op::Redeem(at, presented) if !self.code_keys.is_empty() => {
-                self.redeem(store, *at.get(&self.code_keys), presented)
+                self.redeem(store, &at.get(&self.code_keys).clone(), presented)
                     .await;
             }
             Op::Ask(code, pending) if !self.code_keys.is_empty() => {
                 let (code, pending) = (code.get(&self.code_keys), pending.get(&self.pending_keys));
-                self.ask(store, *code, *pending).await;
+                self.ask(store, code, pending).await;
             }
             Op::Settle(at, settlement) if !self.claims.is_empty() => {
                 let claim = self.claims.swap_remove(at.index(self.claims.len()));
                 self.settle(store, claim, settlement).await;
             }
             Op::Discard(at) if !self.pending_keys.is_empty() => {
-                let key = *at.get(&self.pending_keys);
-                store.discard(key).await.unwrap();
+                let key = at.get(&self.pending_keys).clone();
+                store.discard(&key).await.unwrap();
                 self.pending.get_mut(&key).unwrap().request = None;
             }
             Op::Advance(step) => {
@@ -175,10 +175,12 @@ impl Model {
             let Held::Handle(handle) = held else {
                 panic!("{held:?}")
             };
-            self.pending_keys.push(handle.digest());
-            assert!(self.pending.insert(handle.digest(), new).is_none());
+            let key = Key::from(handle);
+            self.pending_keys.push(key.clone());
+            assert!(self.pending.insert(key, new).is_none());
             return;
         };
+        let key = Key::from(key);
         let there = self
             .pending
             .get_mut(&key)
@@ -194,7 +196,7 @@ impl Model {
         };
         let expected = match there.filter(|there| !makes_way(there)) {
             None => {
-                self.pending_keys.push(key);
+                self.pending_keys.push(key.clone());
                 self.pending.insert(key, new);
                 Held::New
             }
@@ -207,7 +209,7 @@ impl Model {
         assert_eq!(held, expected);
     }
 
-    async fn bind(&mut self, store: &Store, pending: Digest, hidden: bool, name: String) {
+    async fn bind(&mut self, store: &Store, pending: &Key, hidden: bool, name: String) {
         let own = code(&name).digest();
         let place = if hidden {
             Place::Handle
@@ -220,17 +222,18 @@ impl Model {
             return;
         };
         let now = self.now;
-        let there = self.pending.get_mut(&pending).unwrap();
-        let sign_in = (pending, there.deadline);
+        let there = self.pending.get_mut(pending).unwrap();
+        let sign_in = (pending.clone(), there.deadline);
         let trace = self.traces.get(&name).filter(|trace| trace.deadline > now);
         if trace.is_some_and(|trace| trace.sign_in != sign_in) {
             assert_eq!(bound, Bound::Elsewhere);
             return;
         }
         let is_known = trace.is_some();
-        let at = (!hidden).then_some(own);
+        let at = (!hidden).then_some(Key::from(own));
         if at
-            .and_then(|at| self.codes.get(&at))
+            .as_ref()
+            .and_then(|at| self.codes.get(at))
             .is_some_and(|code| code.deadline > now)
         {
             assert_eq!(bound, Bound::Digest);
@@ -242,7 +245,7 @@ impl Model {
         }
         there.codes += 1;
         let key = match (at, bound) {
-            (None, Bound::Handle(handle)) => handle.digest(),
+            (None, Bound::Handle(handle)) => handle.into(),
             (Some(at), Bound::Digest) => at,
             (_, bound) => panic!("{bound:?}"),
         };
@@ -256,7 +259,7 @@ impl Model {
             };
             self.traces.insert(name.clone(), trace);
         }
-        self.code_keys.push(key);
+        self.code_keys.push(key.clone());
         let code = ModelCode {
             deadline: now + settings().code,
             client,
@@ -269,8 +272,8 @@ impl Model {
         self.codes.insert(key, code);
     }
 
-    async fn redeem(&mut self, store: &Store, key: Digest, presented: Presented) {
-        let there = self.codes.get_mut(&key).unwrap();
+    async fn redeem(&mut self, store: &Store, key: &Key, presented: Presented) {
+        let there = self.codes.get_mut(key).unwrap();
         let expected = match (there.deadline > self.now, there.state, presented) {
             (false, _, _) => Answer::Gone,
             (true, Answer::Claimed, Presented::Matches | Presented::Unproven) => Answer::Claimed,
@@ -300,23 +303,23 @@ impl Model {
         }
     }
 
-    async fn ask(&self, store: &Store, key: Digest, pending: Digest) {
-        let there = &self.codes[&key];
-        let raw = code(&there.name).digest();
+    async fn ask(&self, store: &Store, key: &Key, pending: &Key) {
+        let there = &self.codes[key];
+        let raw = Key::from(code(&there.name).digest());
         let question = [
-            Candidate::Code(key),
-            Candidate::Code(raw),
-            Candidate::State(pending),
+            Candidate::Code(key.clone()),
+            Candidate::Code(raw.clone()),
+            Candidate::State(pending.clone()),
         ];
         let answer = store.owners(&question).await.unwrap();
-        let is_alive = |key| {
+        let is_alive = |key: &Key| {
             self.codes
                 .get(key)
                 .is_some_and(|code| code.deadline > self.now && code.state == Answer::Claimed)
         };
-        if is_alive(&key) {
+        if is_alive(key) {
             assert_eq!(answer[0], owner(there.client, true));
-        } else if key != raw {
+        } else if *key != raw {
             assert!(answer[0].is_none_or(|owner| !owner.alive && owner.client == there.client));
         }
         // The remains of a code may be older than the trace.
@@ -337,7 +340,8 @@ impl Model {
         (claim, deadline): (Claim, Duration),
         settlement: Settlement,
     ) {
-        let there = self.codes.get_mut(&claim.key()).unwrap();
+        let mut codes = self.codes.iter_mut();
+        let (_, there) = codes.find(|(key, _)| key.digest() == claim.key()).unwrap();
         let counts = claim.is_proved();
         store.settle(claim, settlement).await.unwrap();
         if there.deadline != deadline || settlement == Settlement::Burn {
@@ -368,7 +372,7 @@ pub(in crate::store) fn any_history_agrees_with_the_model(make: Make) {
                 model.apply(&store, &clock, op).await;
             }
             for key in model.code_keys.clone() {
-                model.redeem(&store, key, Presented::Matches).await;
+                model.redeem(&store, &key, Presented::Matches).await;
             }
         });
     });
@@ -416,11 +420,11 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
         if step % 8 == 0 {
             let pending = request(&format!("client {step}"), 1);
             let held = hold(&store, &pending).await;
-            assert!(is_live(&store, held).await);
-            store.discard(held).await.unwrap();
+            assert!(is_live(&store, &held).await);
+            store.discard(&held).await.unwrap();
         }
         let late = now.load(Ordering::SeqCst) >= lifetime;
-        let claim = match store.redeem(keys[at], |_| presented).await.unwrap() {
+        let claim = match store.redeem(&keys[at], |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => claim,
             Redeemed::Mismatch(_) => {
                 assert!(!late, "judged after the deadline");

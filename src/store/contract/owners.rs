@@ -12,20 +12,20 @@ pub(in crate::store) fn owners_are_returned_in_the_order_of_the_candidates(make:
             hold(&store, &request("other", 2)).await,
         ];
         let [used, fresh] = [
-            bind(&store, one, "used").await.digest(),
-            bind(&store, other, "fresh").await.digest(),
+            bind(&store, &one, "used").await,
+            bind(&store, &other, "fresh").await,
         ];
-        let claim = claim(&store, used).await;
+        let claim = claim(&store, &used).await;
         let owner = |client, alive| owner(digest(client), alive);
         let question = [
-            Candidate::Code(fresh),
-            Candidate::State(one),
-            Candidate::Code(digest("nobody's")),
+            Candidate::Code(fresh.clone()),
+            Candidate::State(one.clone()),
+            Candidate::Code(digest("nobody's").into()),
             Candidate::Code(used),
-            Candidate::State(one),
+            Candidate::State(one.clone()),
             Candidate::State(fresh),
-            Candidate::Code(other),
-            Candidate::State(digest("nobody's")),
+            Candidate::Code(other.clone()),
+            Candidate::State(digest("nobody's").into()),
             Candidate::State(other),
         ];
         let mut answer = vec![
@@ -43,7 +43,7 @@ pub(in crate::store) fn owners_are_returned_in_the_order_of_the_candidates(make:
         assert_eq!(store.owners(&[]).await, Ok(Vec::new()));
         // The question has claimed nothing, and the owners of dead records are known as well.
         store.settle(claim, Settlement::Burn).await.unwrap();
-        store.discard(one).await.unwrap();
+        store.discard(&one).await.unwrap();
         for dead in [1, 4] {
             answer[dead] = owner("one", false);
         }
@@ -58,13 +58,18 @@ pub(in crate::store) fn the_owner_of_a_raw_code_is_known_however_it_is_bound(mak
     run(async {
         let (store, clock) = make();
         let pending = hold(&store, &request("client", 1)).await;
-        let handle = bind(&store, pending, "behind a handle").await.digest();
+        let handle = bind(&store, &pending, "behind a handle").await;
         let (hidden, open) = (code("behind a handle").digest(), code("open").digest());
-        let bound = store.bind(pending, Place::Digest(open), code("open")).await;
+        let bound = store
+            .bind(&pending, Place::Digest(open), code("open"))
+            .await;
         assert_eq!(bound, Ok(Bound::Digest));
-        let keys = [handle, hidden, open];
+        let keys = [handle, hidden.into(), open.into()];
         let owners = async || {
-            let owners = store.owners(&keys.map(Candidate::Code)).await.unwrap();
+            let owners = store
+                .owners(&keys.clone().map(Candidate::Code))
+                .await
+                .unwrap();
             owners.into_iter().map(Option::unwrap).collect::<Vec<_>>()
         };
         let alive = async || {
@@ -82,24 +87,30 @@ pub(in crate::store) fn the_owner_of_a_raw_code_is_known_however_it_is_bound(mak
         );
         // If a handle replaces the upstream's own code, that code cannot be redeemed, but its owner is known.
         assert_eq!(alive().await, [true, false, true]);
-        let redeemed = store.redeem(hidden, matches).await;
+        let redeemed = store.redeem(&hidden.into(), matches).await;
         assert!(
             matches!(redeemed, Ok(Redeemed::Unknown(Some(client))) if client == digest("client"))
         );
-        drop(claim(&store, open).await);
+        drop(claim(&store, &open.into()).await);
         assert_eq!(alive().await, [true, false, false]);
         // Codes may live longer at the upstream than here.
         clock.advance(settings().code);
         store.sweep();
-        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        let raw = store
+            .owners(&keys.clone().map(Candidate::Code)[1..])
+            .await
+            .unwrap();
         let client = digest("client");
         let dead = owner(client, false);
         assert_eq!(raw, [dead, dead]);
         clock.advance(settings().pending.saturating_sub(millisecond()));
         store.sweep();
-        let raw = store.owners(&keys.map(Candidate::Code)[1..]).await.unwrap();
+        let raw = store
+            .owners(&keys.clone().map(Candidate::Code)[1..])
+            .await
+            .unwrap();
         assert_eq!(raw, [dead, dead]);
-        assert_eq!(redeem(&store, open).await, Answer::Gone);
+        assert_eq!(redeem(&store, &open.into()).await, Answer::Gone);
     });
 }
 
@@ -126,13 +137,13 @@ pub(in crate::store) fn owners_include_the_targets_of_their_redirect_uris(make: 
                 ..request
             };
             let pending = hold(&store, &pending).await;
-            let handle = bind(&store, pending, &name).await.digest();
+            let handle = bind(&store, &pending, &name).await;
             let target = redirect.map(|redirect| redirect.target);
             questions.push((Candidate::State(pending), target));
-            questions.push((Candidate::Code(handle), target));
-            questions.push((Candidate::Code(code(&name).digest()), target));
+            questions.push((Candidate::Code(handle.clone()), target));
+            questions.push((Candidate::Code(code(&name).digest().into()), target));
             if number == 0 {
-                let claim = claim(&store, handle).await;
+                let claim = claim(&store, &handle).await;
                 store.settle(claim, Settlement::Burn).await.unwrap();
             }
         }

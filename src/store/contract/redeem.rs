@@ -18,11 +18,11 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
             let (store, _clock) = make();
             let held = hold(&store, &pending).await;
             let own = digest("the code's own");
-            let handle = bind(&store, held, "code ü").await.digest();
-            let bound = store.bind(held, Place::Digest(own), code("code ü")).await;
+            let handle = bind(&store, &held, "code ü").await;
+            let bound = store.bind(&held, Place::Digest(own), code("code ü")).await;
             assert_eq!(bound, Ok(Bound::Digest));
-            for key in [handle, own] {
-                let claim = claim(&store, key).await;
+            for key in [handle, own.into()] {
+                let claim = claim(&store, &key).await;
                 assert_eq!(claim.bound().code.expose(), "code ü");
                 assert_eq!(claim.bound().challenge.as_ref(), pending.challenge.as_ref());
                 assert_eq!(claim.bound().application.client, pending.application.client);
@@ -39,14 +39,14 @@ pub(in crate::store) fn a_code_stays_claimed_even_if_its_claim_is_dropped(make: 
     run(async {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
-        let owner = claim(&store, key).await;
-        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        let owner = claim(&store, &key).await;
+        assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
         drop(owner);
-        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
         clock.advance(settings().code.saturating_sub(millisecond()));
-        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
         clock.advance(millisecond());
-        assert_eq!(redeem(&store, key).await, Answer::Gone);
+        assert_eq!(redeem(&store, &key).await, Answer::Gone);
     });
 }
 
@@ -57,14 +57,14 @@ pub(in crate::store) fn redeeming_a_redeemed_code_is_reported_as_a_replay_until_
         let (store, clock) = make();
         let key = bound(&store, "code").await;
         clock.advance(second());
-        let claim = claim(&store, key).await;
+        let claim = claim(&store, &key).await;
         store.settle(claim, Settlement::Burn).await.unwrap();
-        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
         clock.advance(settings().code.saturating_sub(second() + millisecond()));
         store.sweep();
-        assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+        assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
         clock.advance(millisecond());
-        assert_eq!(redeem(&store, key).await, Answer::Gone);
+        assert_eq!(redeem(&store, &key).await, Answer::Gone);
     });
 }
 
@@ -73,7 +73,7 @@ pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
         for _ in 0..settings().attempts {
-            let answer = present(&store, key, Presented::WrongVerifier).await;
+            let answer = present(&store, &key, Presented::WrongVerifier).await;
             assert_eq!(answer, Answer::Mismatch);
         }
         for presented in [
@@ -81,12 +81,12 @@ pub(in crate::store) fn the_last_wrong_verifier_burns_the_code(make: Make) {
             Presented::Differs,
             Presented::WrongVerifier,
         ] {
-            assert_eq!(present(&store, key, presented).await, Answer::Burnt);
+            assert_eq!(present(&store, &key, presented).await, Answer::Burnt);
         }
         clock.advance(settings().code.saturating_sub(millisecond()));
-        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        assert_eq!(redeem(&store, &key).await, Answer::Burnt);
         clock.advance(millisecond());
-        assert_eq!(redeem(&store, key).await, Answer::Gone);
+        assert_eq!(redeem(&store, &key).await, Answer::Gone);
     });
 }
 
@@ -95,19 +95,19 @@ pub(in crate::store) fn a_mismatching_request_neither_claims_nor_counts(make: Ma
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
         for _ in 0..1000 {
-            let redeemed = store.redeem(key, |_| Presented::Differs).await;
+            let redeemed = store.redeem(&key, |_| Presented::Differs).await;
             assert!(
                 matches!(redeemed, Ok(Redeemed::Mismatch(client)) if client == digest("client"))
             );
         }
-        let claim = claim(&store, key).await;
+        let claim = claim(&store, &key).await;
         assert_eq!(
-            present(&store, key, Presented::Differs).await,
+            present(&store, &key, Presented::Differs).await,
             Answer::AlreadyRedeemed
         );
         store.settle(claim, Settlement::Burn).await.unwrap();
         assert_eq!(
-            present(&store, key, Presented::Differs).await,
+            present(&store, &key, Presented::Differs).await,
             Answer::AlreadyRedeemed
         );
     });
@@ -119,12 +119,12 @@ pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names
         let never = |_: &BoundCode| -> Presented { panic!("judged by a dead code") };
         let pending = hold(&store, &request("client", 7)).await;
         let [claimed, burnt, expired] = [
-            bind(&store, pending, "claimed").await.digest(),
-            bind(&store, pending, "burnt").await.digest(),
-            bind(&store, pending, "expired").await.digest(),
+            bind(&store, &pending, "claimed").await,
+            bind(&store, &pending, "burnt").await,
+            bind(&store, &pending, "expired").await,
         ];
         let mut judged = Vec::new();
-        let redeemed = store.redeem(claimed, |bound| {
+        let redeemed = store.redeem(&claimed, |bound| {
             judged.push((
                 bound.code.expose().to_owned(),
                 bound.application.client,
@@ -143,18 +143,18 @@ pub(in crate::store) fn a_request_is_judged_only_by_the_valid_code_that_it_names
         );
         assert!(!judged.is_empty() && judged.iter().all(|judged| *judged == expected));
         for _ in 0..settings().attempts {
-            present(&store, burnt, Presented::WrongVerifier).await;
+            present(&store, &burnt, Presented::WrongVerifier).await;
         }
         for key in [
             claimed,
             burnt,
-            digest("never bound"),
-            code("burnt").digest(),
+            digest("never bound").into(),
+            code("burnt").digest().into(),
         ] {
-            assert!(store.redeem(key, never).await.is_ok());
+            assert!(store.redeem(&key, never).await.is_ok());
         }
         clock.advance(settings().code);
-        assert!(store.redeem(expired, never).await.is_ok());
+        assert!(store.redeem(&expired, never).await.is_ok());
     });
 }
 
@@ -166,7 +166,7 @@ pub(in crate::store) fn mismatching_requests_do_not_block_the_rightful_client(ma
         let key = run(bound(&store, &round.to_string()));
         let (asks, asked) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
-            let store = &store;
+            let (store, key) = (&store, &key);
             let mut rightful = None;
             let redeemed = run(store.redeem(key, |_| {
                 if rightful.is_none() {
@@ -196,7 +196,7 @@ pub(in crate::store) fn concurrent_attempts_are_all_counted(make: Make) {
     let (store, _clock) = make();
     let key = run(bound(&store, "code"));
     let answers = concurrently(200, async |_| {
-        present(&store, key, Presented::WrongVerifier).await
+        present(&store, &key, Presented::WrongVerifier).await
     });
     let counted = |answer| answers.iter().filter(|given| **given == answer).count();
     let attempts = usize::from(settings().attempts);
@@ -214,19 +214,19 @@ pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pend
         let pending = hold(&store, &request("client", 9)).await;
         clock.advance(settings().pending.saturating_sub(second()));
         let (early, late) = (
-            bind(&store, pending, "1").await,
-            bind(&store, pending, "2").await,
+            bind(&store, &pending, "1").await,
+            bind(&store, &pending, "2").await,
         );
         clock.advance(settings().code.saturating_sub(millisecond()));
         store.sweep();
-        assert!(!is_live(&store, pending).await);
-        let claim = claim(&store, early.digest()).await;
+        assert!(!is_live(&store, &pending).await);
+        let claim = claim(&store, &early).await;
         assert_eq!(
             claim.bound().challenge.as_ref(),
             Some(&CodeChallenge::S256([9; 32]))
         );
         clock.advance(millisecond());
-        assert_eq!(redeem(&store, late.digest()).await, Answer::Gone);
+        assert_eq!(redeem(&store, &late).await, Answer::Gone);
     });
 }
 
@@ -234,7 +234,7 @@ pub(in crate::store) fn of_two_hundred_redemptions_exactly_one_wins(make: Make) 
     let (store, _clock) = make();
     for round in 0..6 {
         let key = run(bound(&store, &round.to_string()));
-        let answers = concurrently(200, async |_| redeem(&store, key).await);
+        let answers = concurrently(200, async |_| redeem(&store, &key).await);
         let won = answers
             .iter()
             .filter(|answer| **answer == Answer::Claimed)

@@ -8,11 +8,11 @@ pub(in crate::store) fn a_released_code_can_be_redeemed_again(make: Make) {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
         for _ in 0..10 {
-            let claim = claim(&store, key).await;
+            let claim = claim(&store, &key).await;
             assert_eq!(claim.bound().code.expose(), "code");
             store.settle(claim, Settlement::Release).await.unwrap();
         }
-        assert_eq!(redeem(&store, key).await, Answer::Claimed);
+        assert_eq!(redeem(&store, &key).await, Answer::Claimed);
     });
 }
 
@@ -21,27 +21,27 @@ pub(in crate::store) fn attempts_and_releases_are_counted_separately(make: Make)
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
         for attempt in 1..=RELEASES_PER_CODE {
-            let claim = claim(&store, key).await;
+            let claim = claim(&store, &key).await;
             store.settle(claim, Settlement::Release).await.unwrap();
             if attempt < settings().attempts {
-                let answer = present(&store, key, Presented::WrongVerifier).await;
+                let answer = present(&store, &key, Presented::WrongVerifier).await;
                 assert_eq!(answer, Answer::Mismatch);
             }
         }
-        let answer = present(&store, key, Presented::WrongVerifier).await;
+        let answer = present(&store, &key, Presented::WrongVerifier).await;
         assert_eq!(answer, Answer::Mismatch);
-        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        assert_eq!(redeem(&store, &key).await, Answer::Burnt);
         // Another code of the same authorization has separate attempts.
         let pending = hold(&store, &request("client", 1)).await;
         let (one, other) = (
-            bind(&store, pending, "1").await,
-            bind(&store, pending, "2").await,
+            bind(&store, &pending, "1").await,
+            bind(&store, &pending, "2").await,
         );
         for _ in 0..settings().attempts {
-            present(&store, one.digest(), Presented::WrongVerifier).await;
+            present(&store, &one, Presented::WrongVerifier).await;
         }
-        assert_eq!(redeem(&store, one.digest()).await, Answer::Burnt);
-        assert_eq!(redeem(&store, other.digest()).await, Answer::Claimed);
+        assert_eq!(redeem(&store, &one).await, Answer::Burnt);
+        assert_eq!(redeem(&store, &other).await, Answer::Claimed);
     });
 }
 
@@ -50,16 +50,16 @@ pub(in crate::store) fn the_eleventh_release_burns_the_code(make: Make) {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
         for _ in 0..=RELEASES_PER_CODE {
-            let claim = claim(&store, key).await;
+            let claim = claim(&store, &key).await;
             store.settle(claim, Settlement::Release).await.unwrap();
         }
-        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        assert_eq!(redeem(&store, &key).await, Answer::Burnt);
         assert_eq!(
             (store.statistics().codes, store.statistics().tombstones),
             (0, 1)
         );
         clock.advance(settings().code);
-        assert_eq!(redeem(&store, key).await, Answer::Gone);
+        assert_eq!(redeem(&store, &key).await, Answer::Gone);
     });
 }
 
@@ -68,10 +68,10 @@ pub(in crate::store) fn releases_of_redemptions_without_proof_are_not_counted(ma
     run(async {
         let (store, clock) = make();
         let key = bound(&store, "code").await;
-        let release = async |presented: Presented| match store.redeem(key, |_| presented).await {
+        let release = async |presented: Presented| match store.redeem(&key, |_| presented).await {
             Ok(Redeemed::Claimed(claim)) => {
                 // The claim is exclusive nevertheless.
-                assert_eq!(redeem(&store, key).await, Answer::AlreadyRedeemed);
+                assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
                 store.settle(claim, Settlement::Release).await.unwrap();
             }
             other => panic!("{other:?}"),
@@ -86,11 +86,11 @@ pub(in crate::store) fn releases_of_redemptions_without_proof_are_not_counted(ma
             release(Presented::Unproven).await;
         }
         release(Presented::Matches).await;
-        assert_eq!(redeem(&store, key).await, Answer::Burnt);
+        assert_eq!(redeem(&store, &key).await, Answer::Burnt);
 
         let other = bound(&store, "other").await;
         clock.advance(settings().code);
-        let answer = present(&store, other, Presented::Unproven).await;
+        let answer = present(&store, &other, Presented::Unproven).await;
         assert_eq!(answer, Answer::Gone);
     });
 }
@@ -100,12 +100,12 @@ pub(in crate::store) fn a_redemption_without_proof_redeems_a_code_once(make: Mak
     run(async {
         let (store, _clock) = make();
         let key = bound(&store, "code").await;
-        let Ok(Redeemed::Claimed(claim)) = store.redeem(key, |_| Presented::Unproven).await else {
+        let Ok(Redeemed::Claimed(claim)) = store.redeem(&key, |_| Presented::Unproven).await else {
             panic!("the code is valid");
         };
         store.settle(claim, Settlement::Burn).await.unwrap();
         for presented in [Presented::Unproven, Presented::Matches] {
-            let answer = present(&store, key, presented).await;
+            let answer = present(&store, &key, presented).await;
             assert_eq!(answer, Answer::AlreadyRedeemed);
         }
     });
@@ -117,14 +117,14 @@ pub(in crate::store) fn settling_an_expired_claim_changes_nothing(make: Make) {
             for swept in [false, true] {
                 let (store, clock) = make();
                 let key = bound(&store, "code").await;
-                let claim = claim(&store, key).await;
+                let claim = claim(&store, &key).await;
                 clock.advance(settings().code);
                 if swept {
                     clock.advance(settings().code);
                     store.sweep();
                 }
                 store.settle(claim, settlement).await.unwrap();
-                assert_eq!(redeem(&store, key).await, Answer::Gone);
+                assert_eq!(redeem(&store, &key).await, Answer::Gone);
             }
         }
     });
@@ -141,7 +141,7 @@ pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_suc
             2 if time > 150 => (Presented::Matches, Settlement::Burn),
             _ => (Presented::Differs, Settlement::Burn),
         };
-        match store.redeem(key, |_| presented).await.unwrap() {
+        match store.redeem(&key, |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => {
                 assert_eq!(presented, Presented::Matches);
                 store.settle(claim, settlement).await.unwrap();
@@ -158,6 +158,6 @@ pub(in crate::store) fn of_two_hundred_redemptions_with_failures_exactly_one_suc
         .filter(|answer| **answer == Some(Settlement::Burn))
         .count();
     assert!(burnt <= 1);
-    let last = run(redeem(&store, key));
+    let last = run(redeem(&store, &key));
     assert_eq!(last == Answer::AlreadyRedeemed, burnt == 1, "{last:?}");
 }

@@ -59,7 +59,7 @@ pub(in crate::store) fn one_network_cannot_take_the_whole_store(make: Make) {
             begin(&store, "client", other).await.unwrap();
         }
         for key in keys {
-            assert!(is_live(&store, key).await);
+            assert!(is_live(&store, &key.into()).await);
         }
         clock.advance(settings().pending);
         begin(&store, "client", Some(network(1))).await.unwrap();
@@ -97,24 +97,27 @@ pub(in crate::store) fn an_unfollowed_sign_in_lives_a_minute(make: Make) {
         assert_eq!(store.statistics().unfollowed, 4);
         clock.advance(minute.saturating_sub(millisecond()));
         assert_eq!(
-            store.pending(followed).await,
+            store.pending(&followed.into()).await,
             Ok(Pending::Live(Box::new(request("a", 1))))
         );
-        bind(&store, bound, "code").await;
-        let alive = store.owners(&[Candidate::State(asked)]).await.unwrap();
+        bind(&store, &bound.into(), "code").await;
+        let alive = store
+            .owners(&[Candidate::State(asked.into())])
+            .await
+            .unwrap();
         assert_eq!(alive, [owner(digest("c"), true)]);
         assert_eq!(store.statistics().unfollowed, 2);
         clock.advance(millisecond());
-        assert!(is_live(&store, followed).await && is_live(&store, bound).await);
+        assert!(is_live(&store, &followed.into()).await && is_live(&store, &bound.into()).await);
         for key in [asked, late] {
-            let gone = store.pending(key).await;
+            let gone = store.pending(&key.into()).await;
             assert!(matches!(gone, Ok(Pending::Expired | Pending::Unknown)));
         }
         // A full lifetime, from the time at which it was followed.
         clock.advance(settings().pending.saturating_sub(2 * millisecond()));
-        assert!(is_live(&store, followed).await);
+        assert!(is_live(&store, &followed.into()).await);
         clock.advance(millisecond());
-        assert!(!is_live(&store, followed).await);
+        assert!(!is_live(&store, &followed.into()).await);
         clock.advance(10 * settings().pending);
         store.sweep();
         let left = store.statistics();
@@ -128,7 +131,7 @@ pub(in crate::store) fn only_unfollowed_sign_ins_are_evicted(make: Make) {
         let keys = begin_many(&store, settings().capacity).await;
         let (followed, left) = keys.split_at(settings().capacity / 2);
         for key in followed {
-            assert!(is_live(&store, *key).await);
+            assert!(is_live(&store, &(*key).into()).await);
         }
         // A flood of requests that follow no redirect.
         for number in 0..1000 {
@@ -137,10 +140,10 @@ pub(in crate::store) fn only_unfollowed_sign_ins_are_evicted(make: Make) {
                 .unwrap();
         }
         for key in followed {
-            assert!(is_live(&store, *key).await);
+            assert!(is_live(&store, &(*key).into()).await);
         }
         for key in left {
-            assert!(!is_live(&store, *key).await);
+            assert!(!is_live(&store, &(*key).into()).await);
         }
         let statistics = store.statistics();
         assert!(statistics.pending <= settings().capacity, "{statistics:?}");
@@ -175,7 +178,10 @@ pub(in crate::store) fn a_flood_that_uses_up_a_share_evicts_only_its_own_sign_in
         for _ in 0..200 {
             flood.push(begin(&store, "flooded", None).await.unwrap());
         }
-        let candidates: Vec<_> = flood.into_iter().map(Candidate::State).collect();
+        let candidates: Vec<_> = flood
+            .into_iter()
+            .map(|key| Candidate::State(key.into()))
+            .collect();
         let alive = async || {
             let owners = store.owners(&candidates).await.unwrap();
             owners.into_iter().flatten().filter(|of| of.alive).count()
@@ -198,7 +204,7 @@ pub(in crate::store) fn a_flood_that_uses_up_a_share_evicts_only_its_own_sign_in
         let evicted = store.statistics().evicted;
         assert!(evicted > 168 || met > 0, "its share was used up");
         assert_eq!(alive().await, before);
-        assert!(is_live(&store, honest).await);
+        assert!(is_live(&store, &honest.into()).await);
     });
 }
 
@@ -208,7 +214,7 @@ pub(in crate::store) fn concurrent_requests_that_follow_a_redirect_all_find_the_
     let (store, _clock) = make();
     for round in 0..20 {
         let key = run(begin(&store, &round.to_string(), None)).unwrap();
-        let found = concurrently(64, async |_| is_live(&store, key).await);
+        let found = concurrently(64, async |_| is_live(&store, &key.into()).await);
         assert!(found.into_iter().all(|live| live));
     }
     let statistics = store.statistics();
@@ -227,7 +233,10 @@ pub(in crate::store) fn long_codes_count_as_several_records(make: Make) {
                 Err(error) => break error,
             };
             for _ in 0..CODES_PER_AUTHORIZATION {
-                match store.bind(key, Place::Handle, code(&long(codes))).await {
+                match store
+                    .bind(&key.into(), Place::Handle, code(&long(codes)))
+                    .await
+                {
                     Ok(Bound::Handle(_)) => codes += 1,
                     Err(error) => break 'full error,
                     other => panic!("{other:?}"),
@@ -253,7 +262,8 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
         let mut codes = 0;
         'full: for key in keys {
             for _ in 0..CODES_PER_AUTHORIZATION {
-                let bound = store.bind(key, Place::Handle, code(&codes.to_string()));
+                let key = key.into();
+                let bound = store.bind(&key, Place::Handle, code(&codes.to_string()));
                 last = bound.await.map(drop);
                 if last.is_err() {
                     break 'full;
@@ -264,7 +274,7 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
         assert_eq!(refused(last).0, Limit::Network);
         assert_eq!(codes, 2 * SHARE, "two codes for each sign-in");
         let other = begin(&store, "client", Some(network(2))).await.unwrap();
-        bind(&store, other, "its code").await;
+        bind(&store, &other.into(), "its code").await;
     });
 }
 
@@ -275,7 +285,7 @@ pub(in crate::store) fn codes_do_not_count_towards_a_clients_share(make: Make) {
         for number in 0..10 {
             let key = hold(&store, &request("client", 1)).await;
             for code in 0..4 {
-                bind(&store, key, &format!("{number} {code}")).await;
+                bind(&store, &key, &format!("{number} {code}")).await;
             }
         }
         let held = begin(&store, "client", None).await;

@@ -80,6 +80,11 @@ impl<R: Record> Table<R> {
 }
 
 impl<R: Record> Slot<'_, R> {
+    /// Whether there is a record in this place.
+    pub(super) fn any(&mut self) -> bool {
+        matches!(self.entry, Entry::Occupied(_))
+    }
+
     /// The record in this place, if it has not expired.
     pub(super) fn live(&mut self, now: Timestamp) -> Option<&mut R> {
         match &mut self.entry {

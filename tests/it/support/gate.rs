@@ -1,11 +1,12 @@
 //! The gate under test: the real binary as a child process.
 
+use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
@@ -16,6 +17,27 @@ use super::params::unguessable;
 const LOOK: Duration = Duration::from_millis(20);
 /// Attempts before a test fails: at least half a minute.
 const LOOKS: usize = 1500;
+
+/// A configuration with the store that the environment variable `STORE` names (`sealed`), unless it names one itself. So all
+/// tests can be run with another store.
+pub(crate) fn with_store(config: &str) -> String {
+    static KEY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        file(&scratch(), "seal", key)
+    });
+    let kind = match env::var("STORE") {
+        Ok(kind) if kind != "memory" && !config.contains("\nkind = ") => kind,
+        Ok(_) | Err(_) => return config.to_owned(),
+    };
+    assert_eq!(kind, "sealed", "STORE is memory or sealed");
+    let key = KEY.display();
+    let keys = format!("kind = \"sealed\"\nkeys = [{{ id = \"test\", file = \"{key}\" }}]\n");
+    if config.contains("[store]\n") {
+        config.replacen("[store]\n", &format!("[store]\n{keys}"), 1)
+    } else {
+        format!("{config}\n[store]\n{keys}")
+    }
+}
 
 pub(crate) struct Gate {
     process: Child,
@@ -56,7 +78,7 @@ impl Gate {
     fn launch_by(mut program: Command, config: &str, stdout: Stdio, stderr: Stdio) -> Self {
         let directory = scratch();
         let file = directory.join("config.toml");
-        fs::write(&file, config).expect("the configuration is written");
+        fs::write(&file, with_store(config)).expect("the configuration is written");
         let mut process = program
             .arg("run")
             .arg("--config")
@@ -104,7 +126,7 @@ impl Gate {
 
     /// Replaces the configuration file in one step.
     pub(crate) fn configure(&self, config: &str) {
-        let new = file(&self.directory, "new.toml", config);
+        let new = file(&self.directory, "new.toml", &with_store(config));
         fs::rename(new, self.config_file()).expect("a file is renamed");
     }
 
@@ -120,7 +142,7 @@ impl Gate {
     /// Waits until a log line, after the first `without` ones, says that this configuration is in force.
     #[track_caller]
     pub(crate) fn reloaded(&self, config: &str, without: usize) {
-        let sha256 = pkce_gate::parts::sha256(config);
+        let sha256 = pkce_gate::parts::sha256(&with_store(config));
         let is_so = |line: &str| line.contains("\"reloaded\"") && line.contains(&sha256);
         self.log_until(|log| log.lines().skip(without).any(is_so));
     }
@@ -284,7 +306,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 
 /// A new directory, which the caller removes.
 pub(crate) fn scratch() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("pkce-gate-{}", unguessable()));
+    let directory = env::temp_dir().join(format!("pkce-gate-{}", unguessable()));
     fs::create_dir(&directory).expect("a directory for a test");
     directory
 }

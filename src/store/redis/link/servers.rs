@@ -100,6 +100,13 @@ impl Server {
         ask(self.port, words).unwrap_or_default()
     }
 
+    /// Requires this password from now on.
+    pub(super) fn protect(&self, password: &str) {
+        let password = format!(">{password}");
+        let answer = self.ask(&["ACL", "SETUSER", "default", "resetpass", &password]);
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
     /// Sends a signal by its name: `STOP`, `CONT` ..
     pub(super) fn signal(&self, name: &str) {
         let id = self.process.id().to_string();

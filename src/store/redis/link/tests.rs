@@ -349,6 +349,19 @@ async fn a_call_follows_a_sentinel_failover() {
 }
 
 #[tokio::test]
+async fn sentinels_may_require_the_password_as_well() {
+    let watched = Watched::start();
+    for server in watched.servers.iter().chain(&watched.sentinels[..2]) {
+        server.protect("right");
+    }
+    let url = watched.url();
+    let at = |user: &str| url.replace("://", &format!("://{user}@"));
+    set(&link(&at(":right")), "k").await.unwrap();
+    let wrong = set(&link(&at(":wrong")), "k").await;
+    assert!(matches!(wrong, Err(Failed::Refused(_))), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn a_call_follows_a_failover_from_a_master_that_is_stopped() {
     let watched = Watched::start();
     let link = link(&watched.url());

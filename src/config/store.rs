@@ -1,0 +1,220 @@
+//! `[store]`: where records are kept, for how long, and how many.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::context::Context;
+use super::problem::{Problem, Span};
+use super::tree::Table;
+use super::upstream::Read;
+use super::value::TEXT;
+use super::wording::quoted;
+use crate::policy::{Codes, Mode};
+use crate::store::{self, KeyFile, Kind, key_of};
+
+/// The word of `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Memory,
+    Sealed,
+}
+
+/// Reads `[store]`, and the tables of its keys.
+pub(super) fn read<'t>(
+    table: &Table<'t>,
+    context: &Context<'_>,
+) -> (store::Settings, Vec<Table<'t>>) {
+    /// The range of record lifetimes.
+    const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
+    let default = store::Settings::DEFAULT;
+    let kinds = [("memory", Word::Memory), ("sealed", Word::Sealed)];
+    let kind = table.words_and_later("kind", Word::Memory, &kinds, &["redis"]);
+    let tables = table.tables("store.keys");
+    let keys: Vec<KeyFile> = tables.iter().map(|table| key(table, context)).collect();
+    table.words_and_later("claims", (), &[("local", ())], &["redis"]);
+    // The reserved keys belong to other kinds of store, so an invalid kind is reported without them.
+    if table.is_good("kind") {
+        table.later(&[("url", None), ("key_prefix", None), ("deadline", None)]);
+    }
+    let settings = store::Settings {
+        kind: match kind {
+            Word::Memory => Kind::Memory,
+            Word::Sealed => Kind::Sealed { keys },
+        },
+        pending: table.duration("pending", default.pending, LIFE),
+        code: table.duration("code", default.code, LIFE),
+        capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
+        per_client: table.share("per_client", default.per_client),
+        per_network: table.share("per_network", default.per_network),
+        network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
+        attempts: table.integer("attempts", default.attempts, 1..=100),
+    };
+    (settings, tables)
+}
+
+/// Reads one element of `keys`, and checks its file.
+fn key(table: &Table<'_>, context: &Context<'_>) -> KeyFile {
+    let label = "each key has a name of its own";
+    table.require(
+        "id",
+        label,
+        "add id = \"…\", for example the month in which the key was made",
+    );
+    let label = "which file contains the key?";
+    table.require(
+        "file",
+        label,
+        "add file = \"…\"; `pkce-gate keygen` makes the content",
+    );
+    let id = table.find("id", &TEXT).unwrap_or_default();
+    let file = table.find("file", &TEXT).unwrap_or_default();
+    let file = context.directory.join(file);
+    if table.is_good("file") && table.has("file") {
+        let label = match (context.read)(&file) {
+            Err(error) => Some(error.to_string()),
+            Ok(text) if key_of(&text).is_none() => {
+                Some("it does not contain 32 bytes in base64".to_owned())
+            }
+            Ok(_) => None,
+        };
+        if let Some(label) = label {
+            let message = format!("{} cannot be used", quoted(&file.display().to_string()));
+            let help = "make it with `pkce-gate keygen`; relative paths begin beside this file";
+            table.push(Problem::error(table.at("file"), message, label, help));
+        }
+    }
+    KeyFile { id, file }
+}
+
+/// Checks that the keys belong together, and to the kind of store.
+pub(super) fn check(
+    table: &Table<'_>,
+    tables: &[Table<'_>],
+    settings: &store::Settings,
+    upstreams: &[Read<'_>],
+) {
+    match &settings.kind {
+        Kind::Memory => {
+            if table.has("keys") {
+                let label = "kind = \"memory\" would ignore them";
+                let help = "write kind = \"sealed\", or remove them";
+                let message = "`store.keys` needs another kind of store";
+                table.push(Problem::error(table.at("keys"), message, label, help));
+            }
+        }
+        Kind::Sealed { keys } => {
+            if keys.is_empty() {
+                let label = "records are encrypted in handles: with which key?";
+                let help = "add keys = [{ id = \"…\", file = \"…\" }]; `pkce-gate keygen` makes a key file";
+                table.push(Problem::error(
+                    table.at("kind"),
+                    "`store.keys` is missing",
+                    label,
+                    help,
+                ));
+            }
+            unique(tables, keys);
+            kept_here(table, upstreams);
+        }
+    }
+}
+
+fn unique(tables: &[Table<'_>], keys: &[KeyFile]) {
+    let mut seen: Vec<(&KeyFile, Span)> = Vec::new();
+    for (table, key) in tables.iter().zip(keys) {
+        if let Some((_, first)) = seen.iter().find(|(earlier, _)| earlier.id == key.id) {
+            let message = format!("two keys have the id {}", quoted(&key.id));
+            let help = "give each key an id of its own, also when its file is replaced";
+            let problem = Problem::error(table.at("id"), message, "again", help);
+            table.push(problem.and_at(*first, "here already"));
+        }
+        seen.push((key, table.at("id")));
+    }
+}
+
+/// Warns of clients whose records are not in handles.
+fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
+    let without_handles = upstreams.iter().any(|read| {
+        let clients = read.clients.iter().map(|(_, client)| &client.rule);
+        let mut rules = clients.chain([read.gateway.rules.default_rule()]);
+        rules.any(|rule| {
+            rule.mode == Mode::Report || rule.mode == Mode::Enforce && rule.codes == Codes::Upstream
+        })
+    });
+    if without_handles {
+        table.push(Problem::warning(
+            table.at("kind"),
+            "some clients get no handles, so this process keeps their records in its memory",
+            "a restart forgets these, and another replica does not know them",
+            "that concerns codes = \"upstream\", and mode = \"report\", whose reports are then incomplete with replicas",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{UPSTREAM, check, config};
+
+    #[test]
+    fn store_settings_are_read() {
+        let store = "pending = \"10m\"\ncode = \"60s\"\ncapacity = 5000\nattempts = 1";
+        let settings = config(&format!("[store]\n{store}\n{UPSTREAM}")).store;
+        assert_eq!(settings.kind, Kind::Memory);
+        assert_eq!(settings.pending, Duration::from_mins(10));
+        assert_eq!(settings.code, Duration::from_mins(1));
+        assert_eq!((settings.capacity, settings.attempts), (5000, 1));
+    }
+
+    #[test]
+    fn a_sealed_store_has_keys() {
+        let keys = "[{ id = \"a\", file = \"seal\" }]";
+        let store = format!("[store]\nkind = \"sealed\"\nkeys = {keys}\n{UPSTREAM}");
+        let key = KeyFile {
+            id: "a".to_owned(),
+            file: "etc/seal".into(),
+        };
+        let keys = vec![key];
+        assert_eq!(config(&store).store.kind, Kind::Sealed { keys });
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_reported() {
+        check(
+            "[store]\nkind = \"sealed\"",
+            &[
+                "2:8 error: `store.keys` is missing | records are encrypted in handles: with which key? | \
+               add keys = [{ id = \"…\", file = \"…\" }]; `pkce-gate keygen` makes a key file",
+            ],
+        );
+        check(
+            "[store]\nkeys = [{ id = \"a\", file = \"empty.pem\" }]",
+            &[
+                "2:8 error: `store.keys` needs another kind of store | kind = \"memory\" would ignore them | \
+               write kind = \"sealed\", or remove them",
+                "2:28 error: \"etc/empty.pem\" cannot be used | it does not contain 32 bytes in base64 | \
+               make it with `pkce-gate keygen`; relative paths begin beside this file",
+            ],
+        );
+    }
+
+    #[test]
+    fn another_store_kind_is_reported_once() {
+        check(
+            "[store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:6379\"",
+            &[
+                "2:8 error: `store.kind`: \"redis\" is not supported in this version | \
+               comes with a later version | write \"memory\" or \"sealed\"",
+            ],
+        );
+        check(
+            "[store]\nurl = \"redis://127.0.0.1:6379\"\nkey_prefix = \"x\"",
+            &[
+                "2:7 error: `store.url` is not supported in this version | \
+                 comes with a later version | remove it",
+                "3:14 error: `store.key_prefix` is not supported in this version | \
+                 comes with a later version | remove it",
+            ],
+        );
+    }
+}
