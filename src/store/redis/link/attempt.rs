@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::command::Command;
 use super::connection::Connection;
@@ -242,13 +242,26 @@ async fn group_answers(group: &Group) -> Result<Vec<Option<Value>>, Failed> {
     })
 }
 
-/// Asks a server whether it answers.
-pub(super) async fn probe(place: &Place) -> Result<(), Failed> {
-    place.follow().await;
-    let connection = place.connection().await?;
-    let answer = connection.ask_for("PING", &[]).await;
+/// Asks a server whether it answers, and whether it is a master, until `end`. At the same time it asks the sentinels; if they do
+/// not answer, that is no failure of the server.
+pub(super) async fn probe(place: &Place, end: Instant) -> Result<(), Failed> {
+    let follow = timeout_at(end, place.follow());
+    let (_, answer) = tokio::join!(follow, timeout_at(end, role(place)));
+    let answer = answer.unwrap_or(Err(Failed::Deadline));
     if answer.as_ref().is_err_and(Failed::is_outage) {
-        place.leave(&connection);
+        place.leave_any();
+        place.breaker.open();
+    } else {
+        place.breaker.record(false);
     }
-    answer.map(|_| ())
+    answer
+}
+
+async fn role(place: &Place) -> Result<(), Failed> {
+    let connection = place.connection().await?;
+    match connection.is_master().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failed::Unreachable),
+        Err(failed) => Err(failed),
+    }
 }

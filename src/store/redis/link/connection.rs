@@ -161,6 +161,16 @@ impl Connection {
         }
     }
 
+    /// Whether the server says that it is a master. A user without the permission to ask gets the benefit of the doubt: a replica
+    /// refuses writes.
+    pub(super) async fn is_master(&self) -> Result<bool, Failed> {
+        match self.ask_for("ROLE", &[]).await {
+            Ok(role) => Ok(role.list().first().and_then(Value::text) == Some("master")),
+            Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(true),
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// A command of the link itself. A server that is not able to answer it now counts as unreachable.
     pub(super) async fn ask_for(&self, verb: &str, arguments: &[&str]) -> Result<Value, Failed> {
         let mut cmd = redis::cmd(verb);

@@ -59,36 +59,45 @@ impl Server {
         let mut all = vec!["--save", "", "--appendonly", "no"];
         all.extend(["--repl-diskless-sync-delay", "0"]);
         all.extend(options);
-        Self::start_with(&all, |_| String::new())
+        Self::start_with(&all, String::new)
     }
 
-    fn start_with(options: &[&str], config: impl FnOnce(u16) -> String) -> Self {
+    fn start_with(options: &[&str], config: impl Fn() -> String) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("pkce-gate-redis-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        fs::create_dir_all(&folder).unwrap();
-        let port = free_port();
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n{}",
-            folder.display(),
-            config(port)
-        );
-        fs::write(folder.join("redis.conf"), text).unwrap();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let process = spawn(&folder, &options);
-        let server = Self {
-            process,
-            port,
-            folder,
-            options,
-        };
-        server.wait();
-        server
+        // Another process may take the port first; the server then ends at once.
+        for _ in 0..5 {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let folder = format!("pkce-gate-redis-{}-{count}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let port = free_port();
+            let at = folder.display();
+            let text = format!("port {port}\nbind 127.0.0.1\ndir {at}\n{}", config());
+            fs::write(folder.join("redis.conf"), text).unwrap();
+            let mut server = Self {
+                process: spawn(&folder, &options),
+                port,
+                folder,
+                options: options.clone(),
+            };
+            if server.answers() {
+                return server;
+            }
+        }
+        panic!("redis-server ends at once with {options:?}");
     }
 
-    fn wait(&self) {
-        until("redis-server answers", || !self.ask(&["PING"]).is_empty());
+    /// Waits until this process answers at its port. False if it ends.
+    fn answers(&mut self) -> bool {
+        let own = format!("process_id:{}\r", self.process.id());
+        let mut runs = true;
+        until("redis-server answers", || {
+            runs = self.process.try_wait().unwrap().is_none();
+            let answer = self.ask(&["INFO", "server"]);
+            !runs || answer.contains(&own) || answer.starts_with("-NOAUTH")
+        });
+        runs
     }
 
     pub(super) fn address(&self) -> String {
@@ -122,7 +131,7 @@ impl Server {
     /// Starts a server that was killed, at the same port and without its data.
     pub(super) fn restart(&mut self) {
         self.process = spawn(&self.folder, &self.options);
-        self.wait();
+        assert!(self.answers(), "redis-server cannot be restarted");
     }
 }
 
@@ -175,7 +184,7 @@ impl Watched {
         ];
         let sentinels: Vec<_> = (0..3)
             .map(|_| {
-                Server::start_with(&["--sentinel"], |_| {
+                Server::start_with(&["--sentinel"], || {
                     format!(
                         "sentinel monitor main {of} 2\nsentinel down-after-milliseconds main 500\n\
                          sentinel failover-timeout main 5000\nsentinel parallel-syncs main 2\n"

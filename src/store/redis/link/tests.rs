@@ -349,6 +349,32 @@ async fn a_call_follows_a_sentinel_failover() {
 }
 
 #[tokio::test]
+async fn a_master_is_reachable_when_the_sentinels_are_not() {
+    let watched = Watched::start();
+    let deployment = deployment(&watched.url());
+    let link = Link::new(Arc::clone(&deployment));
+    set(&link, "k").await.unwrap();
+    for sentinel in &watched.sentinels {
+        sentinel.signal("STOP");
+    }
+    link.probe().await.unwrap();
+    assert!(deployment.is_reachable());
+    set(&link, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_is_not_reachable_as_a_single_server() {
+    let master = Server::start(&[]);
+    let of = format!("127.0.0.1 {}", master.port);
+    let replica = Server::start(&["--replicaof", &of]);
+    let link = to(&replica);
+    assert_eq!(link.probe().await, Err(Failed::Unreachable));
+    assert!(set(&link, "k").await.is_err());
+    replica.ask(&["REPLICAOF", "NO", "ONE"]);
+    until("a write passes", async || set(&link, "k").await.ok()).await;
+}
+
+#[tokio::test]
 async fn sentinels_may_require_the_password_as_well() {
     let watched = Watched::start();
     for server in watched.servers.iter().chain(&watched.sentinels[..2]) {
