@@ -85,7 +85,7 @@ macro_rules! suite {
             releases_of_redemptions_without_proof_are_not_counted,
             a_redemption_without_proof_redeems_a_code_once,
             a_mismatching_request_neither_claims_nor_counts,
-            a_request_is_judged_only_by_the_valid_code_that_it_names,
+            a_request_is_judged_by_the_code_that_it_names_and_never_claims_a_dead_one,
             mismatching_requests_do_not_block_the_rightful_client,
             concurrent_attempts_are_all_counted,
             owners_are_returned_in_the_order_of_the_candidates,

@@ -216,7 +216,7 @@ impl MemoryStore {
         };
         tables.admit(&code, now)?;
         let traced = match known {
-            None => lifetime + settings.pending,
+            None => lifetime.max(settings.code + settings.pending),
             // The trace must outlive the code, which may live longer after a reload.
             Some((_, left)) if left < lifetime => lifetime,
             Some(_) => Duration::ZERO,

@@ -161,12 +161,14 @@ impl RedisStore {
         let may_replace: &[u8] = if pending.browser.is_some() { b"1" } else { b"" };
         let mark = mark(pending)?;
         let lifetime = lifetime(self.settings.pending);
-        let args = [
+        let owner = owner_bytes(&pending.application);
+        let args: [&[u8]; 6] = [
             &record,
-            &instance.as_bytes()[..],
+            instance.as_bytes(),
             &lifetime,
             mark.as_bytes(),
             may_replace,
+            &owner,
         ];
         let command = HOLD.command(&[&self.key("s", key)], &args);
         let answer = self.call(Verb::Hold, command).await?;
@@ -183,6 +185,9 @@ impl RedisStore {
             && let Some(read) = self.in_handle(handle)
         {
             return Ok(match read {
+                Ok(_) if self.memory.pending(key.digest()) == Pending::Conflict => {
+                    Pending::Conflict
+                }
                 Ok((record, _)) => Pending::Live(Box::new(record)),
                 Err(pending) => pending,
             });
@@ -419,8 +424,13 @@ impl RedisStore {
 
     pub(crate) async fn discard(&self, pending: &Key) -> Result<(), StoreError> {
         let digest = pending.digest();
-        self.memory.discard(digest);
         let in_handle = pending.handle().and_then(|handle| self.in_handle(handle));
+        if let Some(Ok((record, left))) = &in_handle {
+            // So that this process knows without asking Redis.
+            let until = self.memory.now().after(*left + LEEWAY);
+            self.memory.adopt_sign_in(digest, record, until)?;
+        }
+        self.memory.discard(digest);
         let left = match &in_handle {
             Some(Ok((_, left))) => Some(lifetime(*left + LEEWAY)),
             Some(Err(_)) => return Ok(()),
@@ -463,8 +473,8 @@ impl RedisStore {
         };
         match candidate {
             Candidate::State(key) => {
-                let record = ask("s", key, [b"record", b"dead", b"instance", b"mark"]);
-                [record.clone(), record]
+                let sign_in = ask("s", key, [b"owner", b"dead", b"owner", b"dead"]);
+                [sign_in.clone(), sign_in]
             }
             Candidate::Code(key) => [
                 ask("c", key, [b"owner", b"claim", b"burnt", b"run"]),
@@ -480,22 +490,16 @@ impl RedisStore {
         };
         match candidate {
             Candidate::State(key) => {
-                let [record, dead, ..] = first.list() else {
+                let [owner, dead, ..] = first.list() else {
                     return Err(garbage());
                 };
-                let is_dead = *dead != Value::Nil;
+                let alive = *dead == Value::Nil;
                 let in_handle = key.handle().and_then(|handle| self.in_handle(handle));
-                let place = key.digest();
-                let record = match (in_handle, record) {
-                    (Some(in_handle), _) => in_handle.ok().map(|(record, _)| record),
-                    (None, Value::Bytes(record)) => {
-                        let sealer = &self.envelopes.sealer;
-                        sealer.open(Purpose::State, place.as_bytes(), record).ok()
-                    }
-                    (None, _) => None,
-                };
-                Ok(record
-                    .map(|record: PendingAuthorization| Owner::of(&record.application, !is_dead)))
+                Ok(match in_handle {
+                    Some(Ok((record, _))) => Some(Owner::of(&record.application, alive)),
+                    Some(Err(_)) => None,
+                    None => owner_of(owner, alive),
+                })
             }
             Candidate::Code(key) => {
                 let ([owner, claim, burnt, _], [trace, ..]) = (first.list(), second.list()) else {

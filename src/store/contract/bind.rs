@@ -113,13 +113,13 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                     .bind(&victim, places("code")[first], code("code"))
                     .await
                 {
-                    Ok(Bound::Handle(handle)) => handle.digest(),
-                    Ok(Bound::Digest) => code("code").digest(),
+                    Ok(Bound::Handle(handle)) => Key::from(handle),
+                    Ok(Bound::Digest) => code("code").digest().into(),
                     other => panic!("{other:?}"),
                 };
                 let owner = match settlement {
                     None => None,
-                    Some(_) => Some(claim(&store, &key.into()).await),
+                    Some(_) => Some(claim(&store, &key).await),
                 };
                 for _ in 0..3 {
                     let stolen = store
@@ -132,13 +132,13 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                     .await;
                 assert_eq!(nobody, Ok(Bound::Unknown));
                 if let (Some(owner), Some(settlement)) = (owner, settlement) {
-                    assert_eq!(redeem(&store, &key.into()).await, Answer::AlreadyRedeemed);
+                    assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
                     store.settle(owner, settlement).await.unwrap();
                 }
                 if settlement == Some(Settlement::Burn) {
-                    assert_eq!(redeem(&store, &key.into()).await, Answer::AlreadyRedeemed);
+                    assert_eq!(redeem(&store, &key).await, Answer::AlreadyRedeemed);
                 } else {
-                    let claim = claim(&store, &key.into()).await;
+                    let claim = claim(&store, &key).await;
                     let challenge = request("client", 1).challenge;
                     assert_eq!(claim.bound().challenge.as_ref(), challenge.as_ref());
                 }

@@ -110,7 +110,7 @@ impl Link {
         Ok(values)
     }
 
-    /// Asks whether the servers answer, whatever the breaker says; in a cluster, all masters. To be called about once a second by
+    /// Asks whether the server answers and is a master, whatever the breaker says; in a cluster, all masters. To be called about once a second by
     /// each worker, also without traffic: [`Deployment::is_reachable`] is then never older than that.
     ///
     /// With Sentinel it also leaves a server that is not the master any more. After `SENTINEL FAILOVER` the old master accepts
@@ -122,19 +122,7 @@ impl Link {
         let places = places.inspect_err(|_| self.routes.deployment.breaker().open())?;
         let mut probes = JoinSet::new();
         for place in places {
-            probes.spawn(async move {
-                let answer = timeout_at(end, attempt::probe(&place)).await;
-                let answer = answer.unwrap_or_else(|_| {
-                    place.leave_any();
-                    Err(Failed::Deadline)
-                });
-                if answer.as_ref().is_err_and(Failed::is_outage) {
-                    place.breaker.open();
-                } else {
-                    place.breaker.record(false);
-                }
-                answer
-            });
+            probes.spawn(async move { attempt::probe(&place, end).await });
         }
         let mut result = Ok(());
         while let Some(probe) = probes.join_next().await {

@@ -103,7 +103,10 @@ impl Frozen {
         let (file, now) = (std::env::temp_dir().join(name), 1_700_000_000_000);
         fs::write(&file, i64::to_ne_bytes(now)).unwrap();
         let (preload, shown) = (library().to_str().unwrap(), file.to_str().unwrap());
-        let environment = [("LD_PRELOAD", preload), ("SHOWN_TIME", shown)];
+        let environment = [
+            format!("LD_PRELOAD={preload}"),
+            format!("SHOWN_TIME={shown}"),
+        ];
         Self {
             server: Server::start_under(&environment, &[]),
             file,

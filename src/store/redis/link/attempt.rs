@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::command::Command;
 use super::connection::Connection;
@@ -87,17 +87,21 @@ fn no_cluster() -> Failed {
 }
 
 async fn answer(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
-    match (connection.ask(command.cmd()).await, command.with_text()) {
-        (Err(Meaning::NoScript), Some(with_text)) => connection.ask(with_text).await,
-        (answer, _) => answer,
+    let answer = connection.ask(command.cmd()).await;
+    if let Err(Meaning::NoScript) = &answer
+        && let Some(with_text) = command.with_text()
+    {
+        return connection.ask(&with_text).await;
     }
+    answer
 }
 
 /// The node answers only right after `ASKING`. It may not know the script.
 async fn after_asking(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
     let mut pipeline = redis::Pipeline::with_capacity(2);
-    let cmd = command.with_text().unwrap_or(command.cmd());
-    pipeline.cmd("ASKING").add_command(cmd.clone());
+    let with_text = command.with_text();
+    let cmd = with_text.unwrap_or_else(|| command.cmd().clone());
+    pipeline.cmd("ASKING").add_command(cmd);
     let mut answers = connection.ask_all(&pipeline).await?;
     answers.pop().unwrap_or(Err(Meaning::Lost(Failed::Garbage)))
 }
@@ -238,13 +242,26 @@ async fn group_answers(group: &Group) -> Result<Vec<Option<Value>>, Failed> {
     })
 }
 
-/// Asks a server whether it answers.
-pub(super) async fn probe(place: &Place) -> Result<(), Failed> {
-    place.follow().await;
-    let connection = place.connection().await?;
-    let answer = connection.ask_for("PING", &[]).await;
+/// Asks a server whether it answers, and whether it is a master, until `end`. At the same time it asks the sentinels; if they do
+/// not answer, that is no failure of the server.
+pub(super) async fn probe(place: &Place, end: Instant) -> Result<(), Failed> {
+    let follow = timeout_at(end, place.follow());
+    let (_, answer) = tokio::join!(follow, timeout_at(end, role(place)));
+    let answer = answer.unwrap_or(Err(Failed::Deadline));
     if answer.as_ref().is_err_and(Failed::is_outage) {
-        place.leave(&connection);
+        place.leave_any();
+        place.breaker.open();
+    } else {
+        place.breaker.record(false);
     }
-    answer.map(|_| ())
+    answer
+}
+
+async fn role(place: &Place) -> Result<(), Failed> {
+    let connection = place.connection().await?;
+    match connection.is_master().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failed::Unreachable),
+        Err(failed) => Err(failed),
+    }
 }

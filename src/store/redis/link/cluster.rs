@@ -254,9 +254,8 @@ mod tests {
     }
 
     fn range(first: i64, last: i64, nodes: Vec<Value>) -> Value {
-        let mut list = vec![Value::Int(first), Value::Int(last)];
-        list.extend(nodes);
-        Value::List(list)
+        let slots = vec![Value::Int(first), Value::Int(last)];
+        Value::List([slots, nodes].concat())
     }
 
     fn at(host: &str, port: u16) -> Address {

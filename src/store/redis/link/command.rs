@@ -20,8 +20,8 @@ impl Script {
 #[derive(Clone)]
 pub(crate) struct Command {
     cmd: Cmd,
-    /// The same call with the text of the script, for a server that does not know the script.
-    with_text: Option<Cmd>,
+    /// The text of the script that the command calls.
+    script: Option<&'static str>,
     slot: Option<u16>,
 }
 
@@ -30,24 +30,21 @@ impl Command {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             cmd: redis::cmd(name),
-            with_text: None,
+            script: None,
             slot: None,
         }
     }
 
     /// A call of a script, by its SHA-1. In a cluster, all keys must be in the same hash slot.
     pub(crate) fn script(script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Self {
-        let call = |verb: &str, script: &str| {
-            let mut cmd = redis::cmd(verb);
-            cmd.arg(script).arg(keys.len());
-            for argument in keys.iter().chain(args) {
-                cmd.arg(*argument);
-            }
-            cmd
-        };
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&script.sha1).arg(keys.len());
+        for argument in keys.iter().chain(args) {
+            cmd.arg(*argument);
+        }
         Self {
-            cmd: call("EVALSHA", &script.sha1),
-            with_text: Some(call("EVAL", script.text)),
+            cmd,
+            script: Some(script.text),
             slot: keys.first().map(|key| slot(key)),
         }
     }
@@ -69,9 +66,18 @@ impl Command {
         &self.cmd
     }
 
-    /// The command for a server that does not know the script. `EVAL` runs the script and makes the server remember it.
-    pub(super) fn with_text(&self) -> Option<&Cmd> {
-        self.with_text.as_ref()
+    /// The call of a script for a server that does not know the script; `None` for other commands. `EVAL` runs the script and
+    /// makes the server remember it.
+    pub(super) fn with_text(&self) -> Option<Cmd> {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(self.script?);
+        // All but the verb and the SHA-1. The cursor is for `SCAN`, which has no script.
+        for argument in self.cmd.args_iter().skip(2) {
+            if let redis::Arg::Simple(bytes) = argument {
+                cmd.arg(bytes);
+            }
+        }
+        Some(cmd)
     }
 
     pub(super) fn slot(&self) -> Option<u16> {
@@ -115,6 +121,20 @@ mod tests {
         assert_eq!(slot(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
         assert_eq!(slot(b"foo{{bar}}zap"), slot(b"{bar"));
         assert_eq!(slot(b"foo{bar}{zap}"), slot(b"bar"));
+    }
+
+    #[test]
+    fn a_script_by_its_text_has_the_same_keys_and_arguments() {
+        let script = Script::new("return 1");
+        let command = Command::script(&script, &[b"k"], &[b"", b"\r\n"]);
+        let mut expected = redis::cmd("EVAL");
+        expected.arg("return 1").arg(1).arg("k").arg("").arg("\r\n");
+        let with_text = command.with_text().unwrap();
+        assert_eq!(
+            with_text.get_packed_command(),
+            expected.get_packed_command()
+        );
+        assert!(Command::new("PING").with_text().is_none());
     }
 
     #[test]

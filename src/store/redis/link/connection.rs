@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisResult};
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
@@ -17,13 +17,15 @@ use super::tls::Tls;
 use super::value::{Value, read};
 
 /// Idle connections are probed, so that middleboxes do not forget them.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// How connections are opened.
 pub(super) struct Entrance {
-    pub(super) tls: Option<Tls>,
-    pub(super) credentials: Option<Credentials>,
-    pub(super) database: u32,
+    tls: Option<Tls>,
+    credentials: Option<Credentials>,
+    database: u32,
+    /// Why the last attempt to connect failed.
+    trouble: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for Entrance {
@@ -44,6 +46,20 @@ pub(super) struct Connection {
 }
 
 impl Entrance {
+    pub(super) fn new(tls: Option<Tls>, credentials: Option<Credentials>, database: u32) -> Self {
+        Self {
+            tls,
+            credentials,
+            database,
+            trouble: Mutex::new(None),
+        }
+    }
+
+    /// The server and the reason, if the last attempt to connect failed.
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
     /// Connects, signs in and selects the database.
     pub(super) async fn open(&self, to: &Address) -> Result<Connection, Failed> {
         let connection = self.bare(to).await?;
@@ -58,15 +74,21 @@ impl Entrance {
 
     /// Connects without signing in.
     pub(super) async fn bare(&self, to: &Address) -> Result<Connection, Failed> {
-        let tcp = tcp(to).await.map_err(|_| Failed::Unreachable)?;
-        let opened = match &self.tls {
+        let connected = self.connect(to).await;
+        let mut trouble = lock(&self.trouble);
+        *trouble = connected
+            .as_ref()
+            .err()
+            .map(|error| format!("{to}: {error}"));
+        connected.map_err(|_| Failed::Unreachable)
+    }
+
+    async fn connect(&self, to: &Address) -> io::Result<Connection> {
+        let tcp = tcp(to).await?;
+        match &self.tls {
             None => Connection::over(tcp, to).await,
-            Some(tls) => {
-                let tls = tls.connect(&to.host, tcp).await;
-                Connection::over(tls.map_err(|_| Failed::Unreachable)?, to).await
-            }
-        };
-        opened.map_err(|_| Failed::Unreachable)
+            Some(tls) => Connection::over(tls.connect(&to.host, tcp).await?, to).await,
+        }
     }
 
     /// Sends the password, if there is one.
@@ -88,7 +110,7 @@ async fn tcp(to: &Address) -> io::Result<TcpStream> {
 }
 
 impl Connection {
-    async fn over<S>(stream: S, address: &Address) -> RedisResult<Self>
+    async fn over<S>(stream: S, address: &Address) -> io::Result<Self>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
@@ -97,8 +119,8 @@ impl Connection {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None);
-        let (handle, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (handle, driver) = made.map_err(io::Error::other)?;
         let mut task = JoinSet::new();
         let driver = task.spawn(driver);
         Ok(Self {
@@ -136,6 +158,16 @@ impl Connection {
             Ok(answers.into_iter().map(read).collect())
         } else {
             Err(Meaning::Lost(Failed::Garbage))
+        }
+    }
+
+    /// Whether the server says that it is a master. A user without the permission to ask gets the benefit of the doubt: a replica
+    /// refuses writes.
+    pub(super) async fn is_master(&self) -> Result<bool, Failed> {
+        match self.ask_for("ROLE", &[]).await {
+            Ok(role) => Ok(role.list().first().and_then(Value::text) == Some("master")),
+            Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(true),
+            Err(failed) => Err(failed),
         }
     }
 

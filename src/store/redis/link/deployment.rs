@@ -44,11 +44,8 @@ impl Deployment {
             }
             Kind::Cluster(seeds) => Shape::Cluster(Cluster::new(seeds.clone(), clock.clone())),
         };
-        let entrance = Entrance {
-            tls: target.tls.then(|| Tls::new(ca)).transpose()?,
-            credentials: target.credentials.clone(),
-            database: target.database,
-        };
+        let tls = target.tls.then(|| Tls::new(ca)).transpose()?;
+        let entrance = Entrance::new(tls, target.credentials.clone(), target.database);
         Ok(Self {
             deadline,
             entrance: Arc::new(entrance),
@@ -69,6 +66,11 @@ impl Deployment {
     pub(super) fn node(&self, cluster: &Cluster, address: &Address) -> Place {
         let way = Way::At(address.clone());
         Place::new(way, Arc::clone(&self.entrance), cluster.breaker(address))
+    }
+
+    /// Which server cannot be connected to and why, for operators; contains no secret. `None`: the last attempt succeeded.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.entrance.trouble()
     }
 
     /// Whether the last calls or probes of any worker were answered; in a cluster, by every master. False until the first answer.

@@ -11,7 +11,6 @@ use super::breaker::Breaker;
 use super::connection::{Connection, Entrance, lock};
 use super::failed::Failed;
 use super::target::Address;
-use super::value::Value;
 
 #[derive(Debug, Clone)]
 pub(super) enum Way {
@@ -221,13 +220,11 @@ async fn ask_sentinel(
     }))
 }
 
-/// Connects, and asks the server whether it is a master. A user without the permission to ask is taken at the sentinel's word.
 async fn open_master(entrance: &Entrance, address: &Address) -> Result<Connection, Failed> {
     let connection = entrance.open(address).await?;
-    match connection.ask_for("ROLE", &[]).await {
-        Ok(role) if role.list().first().and_then(Value::text) == Some("master") => Ok(connection),
-        Ok(_) => Err(Failed::Unreachable),
-        Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(connection),
-        Err(failed) => Err(failed),
+    if connection.is_master().await? {
+        Ok(connection)
+    } else {
+        Err(Failed::Unreachable)
     }
 }

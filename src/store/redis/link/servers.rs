@@ -18,8 +18,8 @@ pub(in crate::store) struct Server {
     process: Child,
     pub(super) port: u16,
     folder: PathBuf,
+    environment: Vec<String>,
     options: Vec<String>,
-    environment: Vec<(String, String)>,
 }
 
 /// A port that nobody uses now. A cluster's bus uses the port plus 10000.
@@ -60,48 +60,51 @@ impl Server {
         Self::start_under(&[], options)
     }
 
-    /// The same with these environment variables.
-    pub(in crate::store) fn start_under(environment: &[(&str, &str)], options: &[&str]) -> Self {
+    /// The same with these environment variables, `NAME=value`.
+    pub(in crate::store) fn start_under(environment: &[String], options: &[&str]) -> Self {
         let mut all = vec!["--save", "", "--appendonly", "no"];
         all.extend(["--repl-diskless-sync-delay", "0"]);
         all.extend(options);
-        Self::start_with(environment, &all, |_| String::new())
+        Self::start_with(environment, &all, String::new)
     }
 
-    fn start_with(
-        environment: &[(&str, &str)],
-        options: &[&str],
-        config: impl FnOnce(u16) -> String,
-    ) -> Self {
+    fn start_with(environment: &[String], options: &[&str], config: impl Fn() -> String) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("pkce-gate-redis-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        fs::create_dir_all(&folder).unwrap();
-        let port = free_port();
-        let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n{}",
-            folder.display(),
-            config(port)
-        );
-        fs::write(folder.join("redis.conf"), text).unwrap();
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment: Vec<_> = environment.iter().map(owned).collect();
-        let process = spawn(&folder, &options, &environment);
-        let server = Self {
-            process,
-            environment,
-            port,
-            folder,
-            options,
-        };
-        server.wait();
-        server
+        // Another process may take the port first; the server then ends at once.
+        for _ in 0..5 {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let folder = format!("pkce-gate-redis-{}-{count}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let port = free_port();
+            let at = folder.display();
+            let text = format!("port {port}\nbind 127.0.0.1\ndir {at}\n{}", config());
+            fs::write(folder.join("redis.conf"), text).unwrap();
+            let mut server = Self {
+                process: spawn(environment, &folder, &options),
+                port,
+                folder,
+                environment: environment.to_vec(),
+                options: options.clone(),
+            };
+            if server.answers() {
+                return server;
+            }
+        }
+        panic!("redis-server ends at once with {options:?}");
     }
 
-    fn wait(&self) {
-        until("redis-server answers", || !self.ask(&["PING"]).is_empty());
+    /// Waits until this process answers at its port. False if it ends.
+    fn answers(&mut self) -> bool {
+        let own = format!("process_id:{}\r", self.process.id());
+        let mut runs = true;
+        until("redis-server answers", || {
+            runs = self.process.try_wait().unwrap().is_none();
+            let answer = self.ask(&["INFO", "server"]);
+            !runs || answer.contains(&own) || answer.starts_with("-NOAUTH")
+        });
+        runs
     }
 
     pub(in crate::store) fn address(&self) -> String {
@@ -111,6 +114,13 @@ impl Server {
     /// Sends a command on a connection of its own; returns the raw answer, or nothing.
     pub(in crate::store) fn ask(&self, words: &[&str]) -> String {
         ask(self.port, words).unwrap_or_default()
+    }
+
+    /// Requires this password from now on.
+    pub(super) fn protect(&self, password: &str) {
+        let password = format!(">{password}");
+        let answer = self.ask(&["ACL", "SETUSER", "default", "resetpass", &password]);
+        assert!(answer.starts_with("+OK"), "{answer}");
     }
 
     /// Sends a signal by its name: `STOP`, `CONT` ..
@@ -127,8 +137,8 @@ impl Server {
 
     /// Starts a server that was killed, at the same port and without its data.
     pub(in crate::store) fn restart(&mut self) {
-        self.process = spawn(&self.folder, &self.options, &self.environment);
-        self.wait();
+        self.process = spawn(&self.environment, &self.folder, &self.options);
+        assert!(self.answers(), "redis-server cannot be restarted");
     }
 }
 
@@ -140,9 +150,10 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &std::path::Path, options: &[String], environment: &[(String, String)]) -> Child {
-    Command::new("redis-server")
-        .envs(environment.iter().cloned())
+fn spawn(environment: &[String], folder: &std::path::Path, options: &[String]) -> Child {
+    Command::new("env")
+        .args(environment)
+        .arg("redis-server")
         .arg(folder.join("redis.conf"))
         .args(options)
         .stdout(Stdio::null())
@@ -154,10 +165,10 @@ fn spawn(folder: &std::path::Path, options: &[String], environment: &[(String, S
 fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let mut text = format!("*{}\r\n", words.len());
-    for word in words {
-        text += &format!("${}\r\n{word}\r\n", word.len());
-    }
+    let strings = words
+        .iter()
+        .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let text = format!("*{}\r\n{}", words.len(), strings.collect::<String>());
     socket.write_all(text.as_bytes())?;
     socket.shutdown(std::net::Shutdown::Write)?;
     let mut answer = Vec::new();
@@ -182,7 +193,7 @@ impl Watched {
         ];
         let sentinels: Vec<_> = (0..3)
             .map(|_| {
-                Server::start_with(&[], &["--sentinel"], |_| {
+                Server::start_with(&[], &["--sentinel"], || {
                     format!(
                         "sentinel monitor main {of} 2\nsentinel down-after-milliseconds main 500\n\
                          sentinel failover-timeout main 5000\nsentinel parallel-syncs main 2\n"

@@ -175,9 +175,25 @@ async fn a_probe_finds_a_server_that_is_back_without_traffic() {
     server.kill();
     assert_eq!(link.probe().await, Err(Failed::Unreachable));
     assert!(!deployment.is_reachable());
+    assert_eq!(link.probe().await, Err(Failed::Unreachable));
+    let trouble = deployment.trouble().unwrap();
+    assert!(
+        trouble.starts_with(&server.address()) && trouble.contains("refused"),
+        "{trouble}"
+    );
     server.restart();
     link.probe().await.unwrap();
-    assert!(deployment.is_reachable());
+    assert!(deployment.is_reachable() && deployment.trouble().is_none());
+}
+
+/// Tasks of any runtime can use a link.
+#[test]
+fn calls_can_be_spawned() {
+    fn can<T: Send>(_: &T) {}
+    let (link, script) = (link("redis://127.0.0.1:1"), counting());
+    can(&link.call(&script, &[], &[]));
+    can(&link.send_all(&[]));
+    can(&link.probe());
 }
 
 #[tokio::test]
@@ -330,6 +346,45 @@ async fn a_call_follows_a_sentinel_failover() {
     })
     .await;
     assert_ne!(third, second);
+}
+
+#[tokio::test]
+async fn a_master_is_reachable_when_the_sentinels_are_not() {
+    let watched = Watched::start();
+    let deployment = deployment(&watched.url());
+    let link = Link::new(Arc::clone(&deployment));
+    set(&link, "k").await.unwrap();
+    for sentinel in &watched.sentinels {
+        sentinel.signal("STOP");
+    }
+    link.probe().await.unwrap();
+    assert!(deployment.is_reachable());
+    set(&link, "k").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_is_not_reachable_as_a_single_server() {
+    let master = Server::start(&[]);
+    let of = format!("127.0.0.1 {}", master.port);
+    let replica = Server::start(&["--replicaof", &of]);
+    let link = to(&replica);
+    assert_eq!(link.probe().await, Err(Failed::Unreachable));
+    assert!(set(&link, "k").await.is_err());
+    replica.ask(&["REPLICAOF", "NO", "ONE"]);
+    until("a write passes", async || set(&link, "k").await.ok()).await;
+}
+
+#[tokio::test]
+async fn sentinels_may_require_the_password_as_well() {
+    let watched = Watched::start();
+    for server in watched.servers.iter().chain(&watched.sentinels[..2]) {
+        server.protect("right");
+    }
+    let url = watched.url();
+    let at = |user: &str| url.replace("://", &format!("://{user}@"));
+    set(&link(&at(":right")), "k").await.unwrap();
+    let wrong = set(&link(&at(":wrong")), "k").await;
+    assert!(matches!(wrong, Err(Failed::Refused(_))), "{wrong:?}");
 }
 
 #[tokio::test]

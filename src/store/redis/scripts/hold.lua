@@ -1,6 +1,6 @@
 -- Stores a sign-in, or compares it with the one that has the same key.
 -- KEYS: the sign-in. ARGV: sealed record, instance, lifetime in ms, mark (equal for equal requests), "1" if it may replace one
--- that has its code.
+-- that has its code, owner.
 local there = redis.call('HMGET', KEYS[1], 'mark', 'codes', 'dead')
 if there[3] then return 'conflict' end
 if there[1] then
@@ -12,6 +12,6 @@ if there[1] then
   end
   redis.call('DEL', KEYS[1])
 end
-redis.call('HSET', KEYS[1], 'record', ARGV[1], 'instance', ARGV[2], 'mark', ARGV[4])
+redis.call('HSET', KEYS[1], 'record', ARGV[1], 'instance', ARGV[2], 'mark', ARGV[4], 'owner', ARGV[6])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 'new'
