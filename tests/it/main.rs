@@ -19,6 +19,7 @@ mod real_browser;
 mod real_clients;
 mod real_servers;
 mod redemption;
+mod redis_servers;
 mod reload;
 mod secrecy;
 mod shares;

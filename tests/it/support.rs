@@ -10,6 +10,7 @@ pub(crate) mod html;
 pub(crate) mod http;
 pub(crate) mod params;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod servers;
