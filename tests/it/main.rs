@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod differential;
 mod docs;
+mod fault_proxy;
 mod lifecycle;
 mod limits;
 mod metadata;

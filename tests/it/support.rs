@@ -3,6 +3,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod client;
+pub(crate) mod fault;
 pub(crate) mod fixture;
 pub(crate) mod front;
 pub(crate) mod gate;
