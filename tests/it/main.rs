@@ -21,6 +21,7 @@ mod real_clients;
 mod real_servers;
 mod redemption;
 mod redis_servers;
+mod reliability;
 mod reload;
 mod secrecy;
 mod shares;

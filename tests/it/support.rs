@@ -9,6 +9,7 @@ pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod html;
 pub(crate) mod http;
+pub(crate) mod ledger;
 pub(crate) mod params;
 pub(crate) mod raw;
 pub(crate) mod redis;
