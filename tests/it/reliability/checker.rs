@@ -17,7 +17,8 @@ const HANDLE: &str = "the-handle-that-the-client-has";
 const STATE_HANDLE: &str = "the-handle-in-place-of-the-state";
 
 fn answer(status: u16, fields: &[&str], body: &str) -> Outcome {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let fields: Vec<_> = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    let fields = fields.concat();
     let text = format!("HTTP/1.1 {status} Something\r\n{fields}\r\n{body}");
     Outcome::Answer(Response::parse(text.into_bytes()))
 }
@@ -145,13 +146,13 @@ fn an_honest_flow_violates_nothing() {
 fn a_token_without_the_verifier_client_or_redirect_uri_violates_i1() {
     violates(&["I1"], |it| form(it, |form| form.without("code_verifier")));
     violates(&["I1"], |it| {
-        form(it, |form| form.with("code_verifier", &unguessable()))
+        form(it, |form| form.with("code_verifier", &unguessable()));
     });
     violates(&["I1"], |it| {
-        form(it, |form| form.with("client_id", "flow0-other"))
+        form(it, |form| form.with("client_id", "flow0-other"));
     });
     violates(&["I1"], |it| {
-        form(it, |form| form.with("redirect_uri", "https://evil.test/"))
+        form(it, |form| form.with("redirect_uri", "https://evil.test/"));
     });
     violates(&["I1"], |it| form(it, |form| form.without("redirect_uri")));
 }
@@ -186,7 +187,7 @@ fn a_token_for_the_code_of_another_flow_violates_i1() {
         report.gates.push(GateRun::default());
     });
     violates(&["I1"], |it| {
-        it.redeemed[0].code = "up-nobody-was-given-this".to_owned()
+        it.redeemed[0].code = "up-nobody-was-given-this".to_owned();
     });
 }
 
@@ -347,7 +348,9 @@ fn a_token_request_that_arrives_without_a_decision_violates_i6() {
         let keep = |text: &str| -> String {
             let is_it = |line: &&str| line.contains("decision") && line.contains("token");
             let kept = text.lines().filter(|line| !is_it(line));
-            kept.map(|line| format!("{line}\n")).collect()
+            kept.map(|line| format!("{line}\n"))
+                .collect::<Vec<_>>()
+                .concat()
         };
         run.log = keep(&run.log);
         run.metrics = Some(keep(METRICS));
@@ -394,7 +397,7 @@ fn a_secret_in_an_output_violates_i7() {
                 .metrics
                 .as_mut()
                 .expect("metrics")
-                .push_str(secret)
+                .push_str(secret);
         });
         forge(&|report, secret| {
             let bytes = [b"\0\xff", secret.as_bytes(), b"\0"].concat();

@@ -158,7 +158,7 @@ impl Outcome {
     }
 
     /// The number that the upstream's answer repeats; `None` if the gate answered.
-    pub(crate) fn from_upstream(&self) -> Option<usize> {
+    pub(crate) fn upstream_answered(&self) -> Option<usize> {
         match self {
             Self::Answer(response) => response.header("x-send")?.parse().ok(),
             Self::Broken(_) | Self::NotSent | Self::Hung => None,

@@ -53,7 +53,9 @@ pub(crate) enum Act {
 
 /// A function from a request to the bytes of its answer.
 #[derive(Clone)]
-pub(crate) struct Answerer(pub(crate) Arc<dyn Fn(&Received) -> Vec<u8> + Send + Sync>);
+pub(crate) struct Answerer(pub(crate) Arc<Answer>);
+
+type Answer = dyn Fn(&Received) -> Vec<u8> + Send + Sync;
 
 impl std::fmt::Debug for Answerer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

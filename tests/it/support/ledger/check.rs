@@ -67,7 +67,7 @@ pub(super) fn conservation(report: &Report) -> Vec<String> {
     let receipts = report.receipts();
     let sends = report.sends.iter().filter_map(|sent| {
         let (id, arrived) = (sent.id, receipts[sent.id]);
-        match (&sent.outcome, sent.outcome.from_upstream()) {
+        match (&sent.outcome, sent.outcome.upstream_answered()) {
             (Outcome::NotSent, _) if arrived > 0 => {
                 Some(format!("request {id} was not sent but arrived"))
             }

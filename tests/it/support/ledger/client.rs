@@ -17,7 +17,7 @@ use crate::support::rig::{REDIRECT_URI, cookie_of, request, target};
 use crate::support::wire::{Framing, end_of_body, end_of_head};
 
 /// How long a client waits for an answer: longer than every time limit of a gate.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// How often a client tries all gates before it gives up, and the time between two attempts.
 const ATTEMPTS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -66,9 +66,10 @@ impl Clients {
     pub(super) fn run(&self, id: usize, kind: Kind) -> Flow {
         let authorization =
             Authorization::new(REDIRECT_URI, None).with("client_id", &format!("flow{id}"));
-        let authorization = match kind {
-            Kind::NoChallenge => authorization.without_challenge(),
-            _ => authorization,
+        let authorization = if kind == Kind::NoChallenge {
+            authorization.without_challenge()
+        } else {
+            authorization
         };
         let begun = self.tick();
         let running = Running {
@@ -209,9 +210,10 @@ impl Running<'_> {
         if let Some(attack) = attack {
             self.token(&attack);
         }
-        let end = match kind {
-            Kind::Race(times) => self.race(times, &form),
-            _ => self.token(&form),
+        let end = if let Kind::Race(times) = kind {
+            self.race(times, &form)
+        } else {
+            self.token(&form)
         };
         if kind == Kind::Replay {
             self.token(&form);

@@ -77,9 +77,9 @@ fn logged(run: &GateRun, event: &str, fields: &[&str]) -> Counts {
     let answered =
         lines(run, event).filter(|line| event != "answered" || !line["status"].is_null());
     for line in answered {
-        let labels = fields.iter().map(|field| match &line[field] {
-            Value::Number(status) => format!("{field}={}xx", status.as_u64().unwrap_or(0) / 100),
-            value => format!("{field}={}", value.as_str().unwrap_or_default()),
+        let labels = fields.iter().map(|field| match line[field].as_u64() {
+            Some(status) => format!("{field}={}xx", status / 100),
+            None => format!("{field}={}", line[field].as_str().unwrap_or_default()),
         });
         let series = labels.collect::<Vec<_>>().join(" ");
         *counts.entry(series).or_default() += 1;
@@ -153,7 +153,7 @@ fn log_and_ledgers(
 }
 
 fn is_by_gate(sent: &Sent) -> bool {
-    matches!(sent.outcome, Outcome::Answer(_)) && sent.outcome.from_upstream().is_none()
+    matches!(sent.outcome, Outcome::Answer(_)) && sent.outcome.upstream_answered().is_none()
 }
 
 /// An error page, or a redirect with an error.
