@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
+use socket2::{Domain, SockRef, Socket, Type};
+
 use crate::support::fault::{Direction, Fault, FaultProxy, Traffic};
 use crate::support::http::PATIENCE;
 
@@ -131,7 +133,7 @@ fn a_reset_of_the_client_reaches_the_server() {
     let proxy = FaultProxy::to(listener.local_addr().expect("an address"));
     let client = connect(&proxy);
     let (mut server, _) = listener.accept().expect("a connection");
-    let linger = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
+    let linger = SockRef::from(&client).set_linger(Some(Duration::ZERO));
     linger.expect("an option is set");
     drop(client);
     is_reset(&mut server);
@@ -278,9 +280,12 @@ fn while_connections_are_refused_existing_ones_continue() {
 
 #[test]
 fn a_target_that_refuses_looks_like_a_reset() {
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let proxy = FaultProxy::to(closed.local_addr().expect("an address"));
-    drop(closed);
+    // Bound but not listening, so that no other test gets the port.
+    let closed = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    closed.bind(&any.into()).expect("a free port");
+    let address = closed.local_addr().expect("an address").as_socket();
+    let proxy = FaultProxy::to(address.expect("an IP address"));
     is_reset(&mut connect(&proxy));
 }
 

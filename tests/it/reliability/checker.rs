@@ -236,6 +236,15 @@ fn an_answer_to_another_request_violates_i3() {
 }
 
 #[test]
+fn a_token_that_the_upstream_did_not_issue_for_the_request_violates_i3() {
+    violates(&["I3"], |report| {
+        let body = json!({ "access_token": "at-another-token" }).to_string();
+        let fields = ["X-Send: 2", "Cache-Control: no-store"];
+        report.sends[2].outcome = answer(200, &fields, &body);
+    });
+}
+
+#[test]
 fn an_answer_of_the_upstream_to_a_request_that_did_not_arrive_violates_i3() {
     violates(&["I3", "I6"], |report| drop(report.seen.pop()));
     violates(&["I3"], |report| drop(report.seen.remove(0)));

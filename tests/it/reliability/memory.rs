@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::fault::{Direction, Fault};
+use crate::support::fault::Fault;
 use crate::support::ledger::harness::Harness;
 use crate::support::ledger::{End, Kind, Place, Report};
 use crate::support::rig::Config;
@@ -100,20 +100,17 @@ fn an_upstream_out_of_reach_violates_nothing() {
     assert!(failed.count() > 22, "the faults reach flows");
 }
 
+/// The upstream has redeemed the codes, so the clients' second attempts must not reach it.
 #[test]
-fn answers_that_are_lost_burn_their_codes() {
-    let report = impatient().run(&Kind::mix(60), |harness| {
-        harness.wait_for(5);
+fn codes_whose_answers_are_lost_are_not_redeemed_again() {
+    let report = impatient().run(&[Kind::Replay; 30], |harness| {
         harness.disturb(Place::Behind, || {
-            harness
-                .network()
-                .set_on(Direction::ToClient, Fault::BlackHole);
-            harness.wait_for(8);
-            harness.network().heal();
-            harness.network().cut();
+            harness.lose_tokens(10);
+            harness.wait_for(20);
         });
     });
     assert_nothing_is_violated(&report);
+    assert_eq!(report.redeemed.len(), report.tokens() + 10);
 }
 
 /// Each of these answers once at each endpoint.

@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// `count` flows: every kind in turn, and a race in the first fifty.
+    /// `count` flows: every kind in turn; the 21st is a race of 200.
     pub(crate) fn mix(count: usize) -> Vec<Self> {
         let mut kinds = [
             Self::Honest,

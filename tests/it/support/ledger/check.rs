@@ -62,7 +62,8 @@ pub(super) fn single_use(report: &Report) -> Vec<String> {
     codes.chain(posts).collect()
 }
 
-/// I3: each request arrived, or was answered by the gate, or failed; and nothing else arrived.
+/// I3: each request arrived, or was answered by the gate, or failed; and nothing else arrived. A token is the one that the
+/// upstream issued for that request.
 pub(super) fn conservation(report: &Report) -> Vec<String> {
     let receipts = report.receipts();
     let sends = report.sends.iter().filter_map(|sent| {
@@ -77,6 +78,9 @@ pub(super) fn conservation(report: &Report) -> Vec<String> {
             (_, Some(_)) if arrived == 0 => Some(format!(
                 "request {id} did not arrive, but the upstream answered it"
             )),
+            _ if is_forged(report, sent) => {
+                Some(format!("request {id} got a token that is not its own"))
+            }
             // A GET may be repeated where its connection broke.
             _ if arrived > 1 && sent.step == Step::Authorize && !is_in_trouble(report, sent) => {
                 Some(format!("request {id} arrived {arrived} times"))
@@ -91,6 +95,17 @@ pub(super) fn conservation(report: &Report) -> Vec<String> {
     let strangers = report.seen.iter().filter(|seen| !is_known(seen));
     let strangers = strangers.map(|seen| format!("nobody sent {seen:?}"));
     sends.chain(strangers).collect()
+}
+
+fn is_forged(report: &Report, sent: &Sent) -> bool {
+    let token = match &sent.outcome {
+        Outcome::Answer(response) => access_token(response),
+        Outcome::NotSent | Outcome::Broken(_) | Outcome::Hung => None,
+    };
+    token.is_some_and(|token| {
+        let mut redeemed = report.redeemed.iter();
+        !redeemed.any(|it| it.send == sent.id && it.token == token)
+    })
 }
 
 fn is_in_trouble(report: &Report, sent: &Sent) -> bool {

@@ -142,6 +142,11 @@ impl Harness {
         &self.upstream.scripted
     }
 
+    /// For scripts: the upstream redeems the codes of that many token requests without answering.
+    pub(crate) fn lose_tokens(&self, answers: usize) {
+        self.upstream.lose(answers);
+    }
+
     pub(crate) fn gate(&self, number: usize) -> MutexGuard<'_, Gate> {
         self.gates[number]
             .lock()

@@ -13,6 +13,8 @@ use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
 struct Record {
     issued: Vec<Issued>,
     redeemed: Vec<Redeemed>,
+    /// The number of token requests that will be served, but not answered.
+    silent: usize,
 }
 
 pub(super) struct Upstream {
@@ -31,6 +33,12 @@ impl Upstream {
         };
         scripted.on("*", Act::Compute(Answerer(Arc::new(answer))));
         Self { scripted, record }
+    }
+
+    /// Redeems the codes of that many token requests without answering.
+    pub(super) fn lose(&self, answers: usize) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.silent += answers;
     }
 
     pub(super) fn issued(&self) -> Vec<Issued> {
@@ -73,6 +81,10 @@ impl Record {
             "/token" => {
                 let code = received.form().get("code").map(str::to_owned);
                 let token = code.and_then(|code| self.redeem(send, code));
+                if self.silent > 0 {
+                    self.silent -= 1;
+                    return vec![];
+                }
                 let (status, document) = match token {
                     Some(token) => {
                         let document = json!({ "access_token": token, "token_type": "Bearer" });
