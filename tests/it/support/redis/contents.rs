@@ -57,8 +57,8 @@ impl Redis {
         }
     }
 
-    /// Writes a million bytes more than `maxmemory` allows, so that memory which connections release leaves it full, or until
-    /// twice as much has been written. Returns whether the server is full: it is not if it evicts.
+    /// Writes a million bytes more than `maxmemory` allows, so that memory which connections release leaves it full. A server that
+    /// evicts accepts ten times `maxmemory`, which leaves hardly any earlier key. Returns whether the server is full.
     pub(crate) fn fill(&self) -> bool {
         const PIECE: usize = 16 * 1024;
         const MORE: usize = 1_000_000;
@@ -72,7 +72,7 @@ impl Redis {
         set(limit + MORE);
         let mut client = self.client(PATIENCE).expect("the server answers");
         let piece = vec![b'.'; PIECE];
-        let is_full = (0..2 * (limit + MORE) / PIECE).any(|number| {
+        let is_full = (0..10 * (limit + MORE) / PIECE).any(|number| {
             let key = format!("fill:{number}").into_bytes();
             let reply = client.command(&[b"SET", key.as_slice(), &piece]);
             reply.expect("the server answers").is_error("OOM")
