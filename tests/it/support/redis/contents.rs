@@ -57,8 +57,8 @@ impl Redis {
         }
     }
 
-    /// Writes a million bytes more than `maxmemory` allows, so that memory which connections release leaves it full. A server that
-    /// evicts accepts ten times `maxmemory`, which leaves hardly any earlier key. Returns whether the server is full.
+    /// Writes a million bytes more than `maxmemory` allows, so that memory which connections release leaves the server full. One
+    /// that evicts accepts ten times `maxmemory`, after which hardly any earlier key is left. Returns whether it is full.
     pub(crate) fn fill(&self) -> bool {
         const PIECE: usize = 16 * 1024;
         const MORE: usize = 1_000_000;
