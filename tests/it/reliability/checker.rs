@@ -32,8 +32,17 @@ fn seen(send: usize, method: &str, path: &str) -> Seen {
 }
 
 fn log() -> String {
-    let decision = |endpoint: &str| json!({ "event": "decision", "upstream": "u", "endpoint": endpoint, "decision": "allowed", "client": "flow0" });
-    let answered = |endpoint: &str, status: u16| json!({ "event": "answered", "upstream": "u", "endpoint": endpoint, "status": status });
+    let of = |event: &str, endpoint: &str| json!({ "event": event, "upstream": "u", "endpoint": endpoint });
+    let decision = |endpoint: &str| {
+        let mut line = of("decision", endpoint);
+        (line["decision"], line["client"]) = ("allowed".into(), "flow0".into());
+        line
+    };
+    let answered = |endpoint: &str, status: u16| {
+        let mut line = of("answered", endpoint);
+        line["status"] = status.into();
+        line
+    };
     let lines = [
         decision("authorization"),
         answered("authorization", 303),

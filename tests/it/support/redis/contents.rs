@@ -104,30 +104,30 @@ impl Redis {
         command(&[b"MULTI"]);
         command(&[b"DEL", key]);
         match (by, kind.as_str()) {
-            (Garbage::OtherType, "string") => command(&[b"RPUSH", key, &noise(20)]),
-            (Garbage::OtherType, _) => command(&[b"SET", key, &noise(20)]),
-            (Garbage::SameType, "string") => command(&[b"SET", key, &noise(old[0].len())]),
+            (Garbage::OtherType, "string") => command(&[b"RPUSH", key, &unlike(&[0; 20])]),
+            (Garbage::OtherType, _) => command(&[b"SET", key, &unlike(&[0; 20])]),
+            (Garbage::SameType, "string") => command(&[b"SET", key, &unlike(&old[0])]),
             (Garbage::SameType, "hash") => {
                 for pair in old.chunks(2) {
-                    command(&[b"HSET", key, &pair[0], &noise(pair[1].len())]);
+                    command(&[b"HSET", key, &pair[0], &unlike(&pair[1])]);
                 }
             }
             (Garbage::SameType, "list") => {
                 for item in &old {
-                    command(&[b"RPUSH", key, &noise(item.len())]);
+                    command(&[b"RPUSH", key, &unlike(item)]);
                 }
             }
             (Garbage::SameType, "set") => {
                 for member in &old {
-                    command(&[b"SADD", key, &noise(member.len())]);
+                    command(&[b"SADD", key, &unlike(member)]);
                 }
             }
             (Garbage::SameType, "zset") => {
                 for pair in old.chunks(2) {
-                    command(&[b"ZADD", key, &pair[1], &noise(pair[0].len())]);
+                    command(&[b"ZADD", key, &pair[1], &unlike(&pair[0])]);
                 }
             }
-            (Garbage::SameType, _) => command(&[b"XADD", key, b"*", b"field", &noise(20)]),
+            (Garbage::SameType, _) => command(&[b"XADD", key, b"*", b"field", &unlike(&[0; 20])]),
         }
         if !milliseconds.starts_with('-') {
             command(&[b"PEXPIRE", key, milliseconds.as_bytes()]);
@@ -136,11 +136,15 @@ impl Redis {
     }
 }
 
-/// Random bytes, at least one.
-fn noise(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length.max(1)];
-    SysRng
-        .try_fill_bytes(&mut bytes)
-        .expect("the system has entropy");
-    bytes
+/// Other bytes of that length, or one byte in place of none.
+fn unlike(old: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; old.len().max(1)];
+    loop {
+        SysRng
+            .try_fill_bytes(&mut bytes)
+            .expect("the system has entropy");
+        if bytes != old {
+            return bytes;
+        }
+    }
 }
