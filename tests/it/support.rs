@@ -3,13 +3,16 @@
 
 pub(crate) mod agent;
 pub(crate) mod client;
+pub(crate) mod fault;
 pub(crate) mod fixture;
 pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod html;
 pub(crate) mod http;
+pub(crate) mod ledger;
 pub(crate) mod params;
 pub(crate) mod raw;
+pub(crate) mod redis;
 pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod servers;

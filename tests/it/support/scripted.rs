@@ -47,6 +47,20 @@ pub(crate) enum Act {
     Interrupt(Vec<u8>, Then),
     /// The bytes that are sent over the channel, piece by piece. When the sender is dropped, the connection is closed.
     Feed(Arc<Mutex<mpsc::Receiver<Vec<u8>>>>),
+    /// What the test computes from the whole request.
+    Compute(Answerer),
+}
+
+/// A function from a request to the bytes of its answer.
+#[derive(Clone)]
+pub(crate) struct Answerer(pub(crate) Arc<Answer>);
+
+type Answer = dyn Fn(&Received) -> Vec<u8> + Send + Sync;
+
+impl std::fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answerer")
+    }
 }
 
 /// What happens to the connection after an answer.
@@ -354,6 +368,11 @@ impl Shared {
     fn serve(&self, index: usize) -> Vec<u8> {
         let state = &mut *self.state();
         state.oauth.answer(&state.ledger[index])
+    }
+
+    /// A request whose body is complete.
+    fn received(&self, index: usize) -> Received {
+        self.state().ledger[index].clone()
     }
 
     /// A request with a scripted answer may be a redemption, too.

@@ -60,6 +60,11 @@ fn answer(shared: &Shared, number: usize, reader: &mut Reader, head: Vec<u8>) ->
             reader.stream.write_all(&bytes).ok()?;
             Some(then)
         }
+        Act::Compute(answerer) => {
+            let answer = (answerer.0)(&shared.received(index));
+            reader.stream.write_all(&answer).ok()?;
+            Some(if closes { Then::Close } else { Then::GoOn })
+        }
         Act::Feed(feed) => {
             let feed = feed.lock().unwrap_or_else(PoisonError::into_inner);
             let mut pieces = feed.iter();

@@ -1,0 +1,4 @@
+//! What holds whatever fails: the invariants that [`crate::support::ledger`] checks.
+
+mod checker;
+mod memory;
