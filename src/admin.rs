@@ -58,11 +58,36 @@ impl Admin {
         }
         match request.uri().path() {
             "/livez" => plain(StatusCode::OK, "alive\n"),
-            "/readyz" if self.readiness.is_ready() => plain(StatusCode::OK, "ready\n"),
+            "/readyz" if self.readiness.is_ready() => self.ready(),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/metrics" => self.metrics(request.headers()),
             "/config" => response(StatusCode::OK, "application/json", self.in_force.document()),
             _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics /config\n"),
+        }
+    }
+
+    /// Ready, if it does not depend on a store that is out of reach.
+    fn ready(&self) -> Response<String> {
+        let snapshot = self.shared.snapshot();
+        let remote = snapshot
+            .sites
+            .iter()
+            .filter_map(|site| Some((site, site.store.redis()?)));
+        let lost: Vec<_> = remote.filter(|(_, redis)| !redis.is_reachable()).collect();
+        let lines = lost.iter().map(|(site, _)| {
+            format!(
+                "the store of upstream {:?} is out of reach\n",
+                site.settings.name
+            )
+        });
+        let lines: String = lines.collect();
+        if lost.iter().any(|(_, redis)| redis.fails_readiness()) {
+            plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("not ready\n{lines}"),
+            )
+        } else {
+            plain(StatusCode::OK, format!("ready\n{lines}"))
         }
     }
 

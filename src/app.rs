@@ -13,7 +13,7 @@ mod worker;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::TryRng as _;
@@ -99,6 +99,7 @@ impl App {
             telemetry: telemetry.clone(),
             clock: clock.clone(),
             instead,
+            deployments: Mutex::default(),
         };
         let snapshot = maker.snapshot(&config, None)?;
         let (listeners, mut addresses) = listen(&config.server)?;
@@ -144,7 +145,7 @@ impl App {
         }
         let life = Lifecycle {
             closing: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks: self.shared.settlements.clone(),
             crowd: Crowd::new(Places::of(&config.server)),
         };
         let (orders, receiver) = watch::channel(Orders::of(&config));

@@ -31,6 +31,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::{self, Timestamp};
 use crate::http::Limits;
@@ -132,13 +133,19 @@ impl Gateway {
         self.changed.notify_waiters();
     }
 
-    /// Drops expired records and idle upstream connections, and checks that the system clock is plausible.
-    pub(crate) fn keep_house(&self) {
+    /// Drops expired records and idle upstream connections, and checks that the system clock is plausible and that remote stores
+    /// answer: `tasks` has the questions.
+    pub(crate) fn keep_house(&self, tasks: &TaskTracker) {
         self.shared.watch_clock(clock::doubt());
         let view = self.view.load();
         for (site, client) in view.sites() {
             site.store.sweep();
             client.close_idle();
+            if let Some(redis) = site.store.redis() {
+                self.shared.watch_store(site, redis);
+                tasks.spawn(redis.probe());
+            }
+            self.shared.watch_clocks(site);
         }
     }
 

@@ -40,14 +40,15 @@ use crate::oauth::AuthorizationCode;
 
 pub(crate) use crate::network::Network;
 pub(crate) use entropy::random;
+pub(crate) use envelope::Envelopes;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
-pub(crate) use redis::{BadUrl, Deployment, RedisStore, SignIns, Target, TlsError};
+pub(crate) use redis::{Deployment, RedisStore, SignIns, Target, TlsError};
 pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
 pub use settings::Settings;
-pub(crate) use settings::{Kind, Limit};
+pub(crate) use settings::{Kind, Limit, Remote};
 
 #[cfg(test)]
 use failing::Verb;
@@ -81,6 +82,27 @@ impl Store {
             Self::Redis(redis) => Some(redis.memory()),
             #[cfg(test)]
             Self::Failing(_) => None,
+        }
+    }
+
+    /// The part of it that is in Redis.
+    pub(crate) fn redis(&self) -> Option<&RedisStore> {
+        match self {
+            Self::Redis(redis) => Some(redis),
+            Self::Memory(_) | Self::Sealed(_) => None,
+            #[cfg(test)]
+            Self::Failing(_) => None,
+        }
+    }
+
+    /// Handles that were made in the future: the clock of another gate, or the own one, is wrong.
+    pub(crate) fn from_future(&self) -> u64 {
+        match self {
+            Self::Memory(_) => 0,
+            Self::Sealed(sealed) => sealed.from_future(),
+            Self::Redis(redis) => redis.from_future(),
+            #[cfg(test)]
+            Self::Failing(_) => 0,
         }
     }
 

@@ -50,6 +50,18 @@ impl Collector for Sites {
         by_upstream(family, sites, |site| {
             ConstCounter::new(statistics(site).evicted)
         })?;
+        let help = "Calls to a store in Redis, by operation and result";
+        let mut family = encoder.encode_descriptor("store_calls", help, None, Counter)?;
+        for (site, redis) in sites
+            .iter()
+            .filter_map(|site| Some((site, site.store.redis()?)))
+        {
+            for (verb, result, number) in redis.calls().numbers() {
+                let upstream = ("upstream", site.settings.name.as_str());
+                let labels = [upstream, ("verb", verb), ("result", result)];
+                ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
+            }
+        }
         let help = "Requests in flight";
         let family = encoder.encode_descriptor("in_flight", help, None, Gauge)?;
         by_upstream(family, sites, |site| gauge(site.state.places.count()))

@@ -1,13 +1,16 @@
 //! The sites of a configuration. The state of upstreams that existed before, by name, is kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::{Clock, WallClock};
 use crate::config::{Config, Upstream};
 use crate::flow::HandleKey;
 use crate::gateway::site::{Destination, Site, SiteState};
 use crate::gateway::{self, Snapshot};
-use crate::store::{KeyError, Kind, MemoryStore, SealKeys, SealedStore, Sealer, Store};
+use crate::store::{
+    self, Deployment, Envelopes, KeyError, Kind, MemoryStore, RedisStore, Remote, SealKeys,
+    SealedStore, Sealer, SignIns, Store,
+};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
 
@@ -18,6 +21,8 @@ pub(crate) enum Unusable {
     Tls { name: String, source: TlsError },
     #[error("store.keys: {0}")]
     Keys(#[from] KeyError),
+    #[error("store.url: {0}")]
+    Redis(#[from] store::TlsError),
 }
 
 pub(super) struct Maker {
@@ -25,6 +30,7 @@ pub(super) struct Maker {
     pub(super) clock: Clock,
     /// Makes a store with this memory, instead of the configured one. For tests.
     pub(super) instead: Option<Box<dyn Fn(MemoryStore) -> Store + Send + Sync>>,
+    pub(super) deployments: Mutex<Vec<(Remote, Weak<Deployment>)>>,
 }
 
 impl Maker {
@@ -107,16 +113,57 @@ impl Maker {
             return Ok(before.map_or_else(made, Arc::clone));
         }
         let memory = memory.unwrap_or_else(|| Arc::new(new()));
+        let sealer = |keys| {
+            let keys = SealKeys::read(keys)?;
+            Ok::<_, Unusable>(Sealer::new(keys, name, public_origin))
+        };
+        let shared = |sealer, key, sign_ins, at: &Remote, memory| {
+            let envelopes = Envelopes::new(key, sealer, WallClock::System);
+            let names = (at.prefix.as_str(), name.as_str());
+            let deployment = self.deployment(at)?;
+            let redis = RedisStore::new(settings, envelopes, sign_ins, names, deployment, memory);
+            Ok::<_, Unusable>(Store::Redis(
+                match before.and_then(|before| before.redis()) {
+                    Some(before) => redis.after(before),
+                    None => redis,
+                },
+            ))
+        };
         Ok(match &settings.kind {
             Kind::Memory => match before {
                 Some(before) if matches!(**before, Store::Memory(_)) => Arc::clone(before),
                 _ => Arc::new(Store::Memory(memory)),
             },
-            Kind::Sealed { keys } => {
-                let sealer = Sealer::new(SealKeys::read(keys)?, name, public_origin);
-                let sealed = SealedStore::new(settings, sealer, key, WallClock::System, memory);
-                Arc::new(Store::Sealed(sealed))
+            Kind::Sealed { keys, claims: None } => {
+                let (sealer, clock) = (sealer(keys)?, WallClock::System);
+                let store = SealedStore::new(settings, sealer, key, clock, memory);
+                Arc::new(Store::Sealed(store))
+            }
+            Kind::Sealed {
+                keys,
+                claims: Some(at),
+            } => Arc::new(shared(sealer(keys)?, key, SignIns::InHandles, at, memory)?),
+            Kind::Redis { keys, at } => {
+                Arc::new(shared(sealer(keys)?, key, SignIns::InRedis, at, memory)?)
             }
         })
+    }
+
+    /// The connections to this deployment, which all upstreams share, and later configurations.
+    fn deployment(&self, at: &Remote) -> Result<Arc<Deployment>, Unusable> {
+        let mut known = self
+            .deployments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, deployment)| deployment.strong_count() > 0);
+        let same = known.iter().find(|(other, _)| other == at);
+        if let Some(deployment) = same.and_then(|(_, deployment)| deployment.upgrade()) {
+            return Ok(deployment);
+        }
+        let ca = at.ca.as_deref();
+        let deployment = Deployment::new(&at.target, ca, at.deadline, &self.clock)?;
+        let deployment = Arc::new(deployment);
+        known.push((at.clone(), Arc::downgrade(&deployment)));
+        Ok(deployment)
     }
 }

@@ -114,7 +114,7 @@ impl Worker {
         loop {
             tokio::select! {
                 () = self.gone.cancelled() => return gateway.stop(),
-                _ = tick.tick() => gateway.keep_house(),
+                _ = tick.tick() => gateway.keep_house(&self.upstream_tasks),
                 _ = look.tick() => {
                     self.own.rounds.look();
                     gateway.relieve(&self.life.crowd);

@@ -5,19 +5,31 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::problem::{Problem, Span};
+use super::sections::TIMEOUT;
 use super::tree::Table;
 use super::upstream::Read;
-use super::value::TEXT;
+use super::value::{Kind, TEXT, Wrong};
 use super::wording::quoted;
 use crate::policy::{Codes, Mode};
-use crate::store::{self, KeyFile, Kind, key_of};
+use crate::store::{self, KeyFile, Remote, Target, key_of};
 
 /// The word of `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
     Memory,
     Sealed,
+    Redis,
 }
+
+/// `"redis://127.0.0.1:6379"`.
+const DEPLOYMENT: Kind<Target> = Kind::new(
+    "the URL of a server, of sentinels or of a cluster",
+    "redis://127.0.0.1:6379",
+    |url| {
+        Target::parse(url)
+            .map_err(|bad| Wrong::new("not the URL of a Redis deployment", bad.to_string()))
+    },
+);
 
 /// Reads `[store]`, and the tables of its keys.
 pub(super) fn read<'t>(
@@ -27,19 +39,26 @@ pub(super) fn read<'t>(
     /// The range of record lifetimes.
     const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
     let default = store::Settings::DEFAULT;
-    let kinds = [("memory", Word::Memory), ("sealed", Word::Sealed)];
-    let kind = table.words_and_later("kind", Word::Memory, &kinds, &["redis"]);
+    let kinds = [
+        ("memory", Word::Memory),
+        ("sealed", Word::Sealed),
+        ("redis", Word::Redis),
+    ];
+    let kind = table.words("kind", Word::Memory, &kinds);
     let tables = table.tables("store.keys");
     let keys: Vec<KeyFile> = tables.iter().map(|table| key(table, context)).collect();
-    table.words_and_later("claims", (), &[("local", ())], &["redis"]);
-    // The reserved keys belong to other kinds of store, so an invalid kind is reported without them.
-    if table.is_good("kind") {
-        table.later(&[("url", None), ("key_prefix", None), ("deadline", None)]);
-    }
+    let shared = table.words("claims", false, &[("local", false), ("redis", true)]);
+    let remote = remote(table, context);
     let settings = store::Settings {
-        kind: match kind {
-            Word::Memory => Kind::Memory,
-            Word::Sealed => Kind::Sealed { keys },
+        kind: match (kind, remote) {
+            (Word::Memory, _) => store::Kind::Memory,
+            (Word::Redis, Some(at)) => store::Kind::Redis { keys, at },
+            // Without a URL, `check` reports that it is missing.
+            (Word::Redis, None) => store::Kind::Sealed { keys, claims: None },
+            (Word::Sealed, remote) => store::Kind::Sealed {
+                keys,
+                claims: remote.filter(|_| shared),
+            },
         },
         pending: table.duration("pending", default.pending, LIFE),
         code: table.duration("code", default.code, LIFE),
@@ -50,6 +69,22 @@ pub(super) fn read<'t>(
         attempts: table.integer("attempts", default.attempts, 1..=100),
     };
     (settings, tables)
+}
+
+/// Reads the keys about Redis. `None`: there is no valid URL.
+fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
+    let target = table.find("url", &DEPLOYMENT);
+    let ca = table.find("ca", &TEXT);
+    let prefix = table.text("key_prefix", &TEXT, "pkce-gate".to_owned());
+    let deadline = table.duration("deadline", Duration::from_millis(250), TIMEOUT);
+    let fails_readiness = table.flag("fail_readiness", false);
+    Some(Remote {
+        target: target?,
+        ca: ca.map(|file| context.directory.join(file)),
+        prefix,
+        deadline,
+        fails_readiness,
+    })
 }
 
 /// Reads one element of `keys`, and checks its file.
@@ -93,8 +128,35 @@ pub(super) fn check(
     settings: &store::Settings,
     upstreams: &[Read<'_>],
 ) {
+    let is = |key: &str, word: &str| {
+        let entry = table.entry(key).and_then(|entry| entry.value.as_str());
+        entry == Some(word)
+    };
+    let is_redis = is("kind", "redis") || is("kind", "sealed") && is("claims", "redis");
+    if !is_redis && table.has("url") {
+        let label = "neither the records nor the claims are in Redis";
+        let help =
+            "write kind = \"redis\", or kind = \"sealed\" and claims = \"redis\", or remove it";
+        let message = "`store.url` has no use here";
+        table.push(Problem::error(table.at("url"), message, label, help));
+    }
+    if is_redis && !table.has("url") {
+        let key = if is("kind", "redis") {
+            "kind"
+        } else {
+            "claims"
+        };
+        let label = "where is Redis?";
+        let help = "add url = \"redis://127.0.0.1:6379\"";
+        table.push(Problem::error(
+            table.at(key),
+            "`store.url` is missing",
+            label,
+            help,
+        ));
+    }
     match &settings.kind {
-        Kind::Memory => {
+        store::Kind::Memory => {
             if table.has("keys") {
                 let label = "kind = \"memory\" would ignore them";
                 let help = "write kind = \"sealed\", or remove them";
@@ -102,20 +164,18 @@ pub(super) fn check(
                 table.push(Problem::error(table.at("keys"), message, label, help));
             }
         }
-        Kind::Sealed { keys } => {
+        store::Kind::Sealed { keys, .. } | store::Kind::Redis { keys, .. } => {
             if keys.is_empty() {
-                let label = "records are encrypted in handles: with which key?";
+                let label = "records are encrypted: with which key?";
                 let help = "add keys = [{ id = \"…\", file = \"…\" }]; `pkce-gate keygen` makes a key file";
-                table.push(Problem::error(
-                    table.at("kind"),
-                    "`store.keys` is missing",
-                    label,
-                    help,
-                ));
+                let message = "`store.keys` is missing";
+                table.push(Problem::error(table.at("kind"), message, label, help));
             }
             unique(tables, keys);
-            kept_here(table, upstreams);
         }
+    }
+    if matches!(settings.kind, store::Kind::Sealed { claims: None, .. }) && !is_redis {
+        kept_here(table, upstreams);
     }
 }
 
@@ -160,7 +220,7 @@ mod tests {
     fn store_settings_are_read() {
         let store = "pending = \"10m\"\ncode = \"60s\"\ncapacity = 5000\nattempts = 1";
         let settings = config(&format!("[store]\n{store}\n{UPSTREAM}")).store;
-        assert_eq!(settings.kind, Kind::Memory);
+        assert_eq!(settings.kind, store::Kind::Memory);
         assert_eq!(settings.pending, Duration::from_mins(10));
         assert_eq!(settings.code, Duration::from_mins(1));
         assert_eq!((settings.capacity, settings.attempts), (5000, 1));
@@ -175,7 +235,11 @@ mod tests {
             file: "etc/seal".into(),
         };
         let keys = vec![key];
-        assert_eq!(config(&store).store.kind, Kind::Sealed { keys });
+        let claims = None;
+        assert_eq!(
+            config(&store).store.kind,
+            store::Kind::Sealed { keys, claims }
+        );
     }
 
     #[test]
@@ -183,7 +247,7 @@ mod tests {
         check(
             "[store]\nkind = \"sealed\"",
             &[
-                "2:8 error: `store.keys` is missing | records are encrypted in handles: with which key? | \
+                "2:8 error: `store.keys` is missing | records are encrypted: with which key? | \
                add keys = [{ id = \"…\", file = \"…\" }]; `pkce-gate keygen` makes a key file",
             ],
         );
@@ -199,21 +263,31 @@ mod tests {
     }
 
     #[test]
-    fn another_store_kind_is_reported_once() {
+    fn a_store_in_redis_has_a_url_and_keys() {
+        let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+        let text = |store: &str| format!("[store]\n{store}\n{keys}\n{UPSTREAM}");
+        let url = "url = \"redis+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
+        let remote = |store: &str| config(&text(store)).store.kind.remote().cloned();
+        let at = remote(&format!("kind = \"redis\"\n{url}\ndeadline = \"100ms\"")).unwrap();
+        assert_eq!(at.ca, Some("etc/ca.pem".into()));
+        assert_eq!(
+            (at.prefix.as_str(), at.deadline),
+            ("pkce-gate", Duration::from_millis(100))
+        );
+        assert!(!format!("{at:?}").contains("secret"));
+        assert!(remote(&format!("kind = \"sealed\"\nclaims = \"redis\"\n{url}")).is_some());
+        assert_eq!(remote("kind = \"sealed\""), None);
         check(
-            "[store]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:6379\"",
+            "[store]\nkind = \"redis\"\nkeys = [{ id = \"a\", file = \"seal\" }]",
             &[
-                "2:8 error: `store.kind`: \"redis\" is not supported in this version | \
-               comes with a later version | write \"memory\" or \"sealed\"",
+                "2:8 error: `store.url` is missing | where is Redis? | add url = \"redis://127.0.0.1:6379\"",
             ],
         );
         check(
-            "[store]\nurl = \"redis://127.0.0.1:6379\"\nkey_prefix = \"x\"",
+            "[store]\nurl = \"redis://127.0.0.1:6379\"",
             &[
-                "2:7 error: `store.url` is not supported in this version | \
-                 comes with a later version | remove it",
-                "3:14 error: `store.key_prefix` is not supported in this version | \
-                 comes with a later version | remove it",
+                "2:7 error: `store.url` has no use here | neither the records nor the claims are in Redis | \
+                 write kind = \"redis\", or kind = \"sealed\" and claims = \"redis\", or remove it",
             ],
         );
     }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::calendar::Doubt;
 use crate::clock::{Clock, date};
 use crate::telemetry::{Event, RequestId, Telemetry};
 
+use super::site::Site;
 use super::snapshot::Snapshot;
+use crate::store::RedisStore;
 
 /// The state that all workers of a process share.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Shared {
     current: ArcSwap<Snapshot>,
     pub(crate) clock: Clock,
     pub(crate) telemetry: Telemetry,
+    /// Claims that are being settled, whether or not their client still waits.
+    pub(crate) settlements: TaskTracker,
     clock_in_doubt: AtomicBool,
     /// See [`super::Gateway::stop`].
     pub(super) has_stopped: AtomicBool,
@@ -38,6 +43,7 @@ impl Shared {
             current: ArcSwap::new(snapshot),
             clock,
             telemetry,
+            settlements: TaskTracker::new(),
             clock_in_doubt: AtomicBool::new(false),
             has_stopped: AtomicBool::new(false),
             next_request,
@@ -62,6 +68,28 @@ impl Shared {
                 shows: date::format(doubt.shows),
                 holds: doubt.holds.map(date::format),
             });
+        }
+    }
+
+    /// Logs once when a store ceases to answer, and once when it answers again.
+    pub(super) fn watch_store(&self, site: &Site, redis: &RedisStore) {
+        let upstream = &site.state.telemetry;
+        let trouble = redis.trouble().filter(|_| !redis.is_reachable());
+        let was_lost = &site.state.is_store_lost;
+        match (was_lost.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
+            (false, Some(problem)) => self.telemetry.tell(&Event::StoreLost { upstream, problem }),
+            (true, None) => self.telemetry.tell(&Event::StoreBack { upstream }),
+            (false, None) | (true, Some(_)) => {}
+        }
+    }
+
+    /// Logs once that the clocks of gates differ.
+    pub(super) fn watch_clocks(&self, site: &Site) {
+        let upstream = &site.state.telemetry;
+        let is_new =
+            site.store.from_future() > 0 && !site.state.clocks_differ.swap(true, Ordering::Relaxed);
+        if is_new {
+            self.telemetry.tell(&Event::ClocksDiffer { upstream });
         }
     }
 

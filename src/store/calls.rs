@@ -90,6 +90,19 @@ impl Calls {
         counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
+    /// Operation, result (`ok` or the trouble) and number, for all of which there were any.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let results = || [None].into_iter().chain(Trouble::ALL.map(Some));
+        let all = Verb::ALL
+            .into_iter()
+            .flat_map(move |verb| results().map(move |it| (verb, it)));
+        let numbers = all.map(|(verb, trouble)| {
+            let result = trouble.map_or("ok", Trouble::as_str);
+            (verb.as_str(), result, self.number(verb, trouble))
+        });
+        numbers.filter(|(_, _, number)| *number > 0)
+    }
+
     fn counter(&self, verb: Verb, trouble: Option<Trouble>) -> Option<&AtomicU64> {
         let result = trouble.map_or(0, |trouble| trouble as usize + 1);
         self.0.get(verb as usize)?.get(result)

@@ -51,8 +51,8 @@ use crate::flow::{
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
-pub(crate) use link::{BadUrl, Deployment, Target, TlsError};
 use link::{Command, Failed, Value};
+pub(crate) use link::{Deployment, Target, TlsError};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
 use workers::Workers;
 
@@ -71,7 +71,7 @@ pub(crate) struct RedisStore {
     /// The hash tag with the colon after it.
     prefix: String,
     workers: Workers,
-    pace: Pace,
+    pace: Arc<Pace>,
     calls: Arc<Calls>,
     /// What a memory store or a sealed one kept under an earlier configuration.
     memory: Arc<MemoryStore>,
@@ -94,7 +94,7 @@ impl RedisStore {
             // A brace in a name would end the hash tag.
             prefix: format!("{{{}:{}}}:", unbraced(prefix), unbraced(upstream)),
             workers: Workers::new(deployment),
-            pace: Pace::new(),
+            pace: Arc::new(Pace::new()),
             calls: Arc::default(),
             memory,
         }
@@ -106,6 +106,29 @@ impl RedisStore {
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    pub(crate) fn from_future(&self) -> u64 {
+        self.envelopes.from_future()
+    }
+
+    /// Goes on with the counters of the same store under an earlier configuration.
+    #[must_use]
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        self.calls = Arc::clone(&before.calls);
+        self.pace = Arc::clone(&before.pace);
+        self
+    }
+
+    /// Why the servers did not answer the last calls.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.workers.deployment().trouble()
+    }
+
+    /// Whether the gate is not ready while the servers are out of reach.
+    pub(crate) fn fails_readiness(&self) -> bool {
+        let remote = self.settings.kind.remote();
+        remote.is_some_and(|remote| remote.fails_readiness)
     }
 
     /// Whether the servers answered the last calls.

@@ -1,7 +1,9 @@
 //! The limits of a store.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::redis::Target;
 use super::seal::KeyFile;
 
 /// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
@@ -12,8 +14,39 @@ pub(super) const BURST: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     /// In the memory of this process.
     Memory,
-    /// In the handles, encrypted by the first of these keys.
-    Sealed { keys: Vec<KeyFile> },
+    /// In the handles, encrypted by the first of these keys. `claims`: where gates remember together what became of them; `None`:
+    /// each for itself.
+    Sealed {
+        keys: Vec<KeyFile>,
+        claims: Option<Remote>,
+    },
+    /// In Redis, encrypted by the first of these keys.
+    Redis { keys: Vec<KeyFile>, at: Remote },
+}
+
+impl Kind {
+    /// Redis, if the store depends on it.
+    pub(crate) fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::Memory => None,
+            Self::Sealed { claims, .. } => claims.as_ref(),
+            Self::Redis { at, .. } => Some(at),
+        }
+    }
+}
+
+/// A deployment of Redis or Valkey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remote {
+    pub target: Target,
+    /// For TLS; `None`: the system's roots.
+    pub ca: Option<PathBuf>,
+    /// The beginning of all keys.
+    pub prefix: String,
+    /// The longest time that a request waits for it.
+    pub deadline: Duration,
+    /// Whether the gate is not ready while it is out of reach.
+    pub fails_readiness: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]

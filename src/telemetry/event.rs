@@ -200,6 +200,19 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         holds: Option<String>,
     },
+    /// The store of an upstream does not answer any more.
+    StoreLost {
+        upstream: &'a Upstream,
+        problem: String,
+    },
+    /// It answers again.
+    StoreBack {
+        upstream: &'a Upstream,
+    },
+    /// The clocks of two gates differ, or that of this machine has stepped back.
+    ClocksDiffer {
+        upstream: &'a Upstream,
+    },
     /// A signal without a meaning here was ignored; by default it would end the process.
     SignalIgnored {
         signal: &'static str,
@@ -262,6 +275,7 @@ impl Event<'_> {
             }
             | Self::Listening { .. }
             | Self::Reloaded { .. }
+            | Self::StoreBack { .. }
             | Self::Draining { .. }
             | Self::Stopped { .. } => plain(Level::Info),
             Self::Answered { .. } => plain(Level::Debug),
@@ -295,6 +309,14 @@ impl Event<'_> {
             Self::ClockInDoubt { .. } => hinted(
                 Level::Warn,
                 "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies",
+            ),
+            Self::StoreLost { .. } => hinted(
+                Level::Error,
+                "requests that need the store are refused with 503 until it answers",
+            ),
+            Self::ClocksDiffer { .. } => hinted(
+                Level::Warn,
+                "synchronise the clocks of all gates: sign-ins from more than a minute ahead are refused",
             ),
             Self::SignalIgnored { .. } => hinted(
                 Level::Warn,

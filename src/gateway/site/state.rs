@@ -1,6 +1,7 @@
 //! The state of one upstream that outlives a configuration: what the gate learned of the server and its
 //! clients.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -32,6 +33,10 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
+    /// Whether the log says that the store does not answer.
+    pub is_store_lost: AtomicBool,
+    /// Whether the log says that clocks differ.
+    pub clocks_differ: AtomicBool,
     /// The requests in flight, including those whose answer is not written yet.
     pub places: InFlight,
 }
@@ -46,6 +51,8 @@ impl SiteState {
             names: DashMap::new(),
             uncertain: DashMap::new(),
             issuer: Mutex::default(),
+            is_store_lost: AtomicBool::new(false),
+            clocks_differ: AtomicBool::new(false),
             places: InFlight::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! Settles a claim after the exchange: burns or releases the code (step 5 of the crate documentation).
 
+use std::sync::Arc;
+
 use http::{Response, header};
 
 use crate::flow::Settlement;
@@ -26,8 +28,15 @@ pub(super) async fn settle(
         Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
         Err(failed) => (Err(failed), Settlement::Burn),
     };
+    let store = Arc::clone(&exchange.site.store);
+    let settled = async move { store.settle(claim, settlement).await };
     // If the store fails, the claim stays, and the code cannot be redeemed again.
-    let _ = exchange.store().settle(claim, settlement).await;
+    if exchange.store().redis().is_some() {
+        // In a task of its own, because the client may go away meanwhile. The client waits for it: it may try again at once.
+        let _ = exchange.shared.settlements.spawn(settled).await;
+    } else {
+        let _ = settled.await;
+    }
     sent
 }
 

@@ -37,7 +37,7 @@ use routes::Routes;
 pub(crate) use command::{Command, Script};
 pub(crate) use deployment::Deployment;
 pub(crate) use failed::Failed;
-pub(crate) use target::{BadUrl, Target};
+pub(crate) use target::Target;
 pub(crate) use tls::TlsError;
 pub(crate) use value::Value;
 
