@@ -21,7 +21,6 @@ use rand::rngs::{SysError, SysRng};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, InForce, Readiness};
 use crate::clock::Clock;

@@ -45,10 +45,10 @@ pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
 pub(crate) use redis::{Deployment, RedisStore, SignIns, Target, TlsError};
-pub(crate) use seal::{KeyError, KeyFile, SealKeys, Sealer, key_of};
+pub(crate) use seal::{KeyError, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
 pub use settings::Settings;
-pub(crate) use settings::{Kind, Limit, Remote};
+pub(crate) use settings::{KeyFile, Kind, Limit, Remote};
 
 #[cfg(test)]
 use failing::Verb;

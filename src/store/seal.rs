@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::operations::StoreError;
+use super::settings::KeyFile;
 use crate::files;
 use crate::flow::Purpose;
 use crate::flow::wire::{self, Wire};
@@ -31,15 +32,6 @@ const VERSION: u8 = 1;
 const KEY: usize = 32;
 const TAG: usize = 4;
 const HEADER: usize = 1 + TAG;
-
-/// A key file, as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyFile {
-    /// Distinguishes the keys. Part of each record, as four bytes of a hash.
-    pub id: String,
-    /// The file contains [`KEY`] random bytes in base64 (`pkce-gate keygen`).
-    pub file: PathBuf,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
@@ -288,34 +280,32 @@ mod tests {
 
     #[test]
     fn a_changed_byte_is_never_opened() {
-        let sealer = sealer(&[A]);
-        let sealed = sealer.seal(Purpose::State, b"", &7_u64).unwrap();
+        let own = sealer(&[A]);
+        let sealed = own.seal(Purpose::State, b"", &7_u64).unwrap();
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
             assert!(
-                sealer.open::<u64>(Purpose::State, b"", &changed).is_err(),
+                own.open::<u64>(Purpose::State, b"", &changed).is_err(),
                 "{at}"
             );
             assert!(
-                sealer
-                    .open::<u64>(Purpose::State, b"", &sealed[..at])
-                    .is_err(),
+                own.open::<u64>(Purpose::State, b"", &sealed[..at]).is_err(),
                 "{at}"
             );
         }
         let longer = [&sealed[..], b"\0"].concat();
         assert_eq!(
-            sealer.open::<u64>(Purpose::State, b"", &longer),
+            own.open::<u64>(Purpose::State, b"", &longer),
             Err(Unopened::Forged)
         );
         let (one, other) = (7_u64, (7_u64, 7_u64));
-        let sealed = sealer.seal(Purpose::State, b"", &one).unwrap();
-        let another = sealer.seal(Purpose::State, b"", &one).unwrap();
+        let sealed = own.seal(Purpose::State, b"", &one).unwrap();
+        let another = own.seal(Purpose::State, b"", &one).unwrap();
         assert_ne!(sealed, another, "each has its own nonce");
-        let sealed = sealer.seal(Purpose::State, b"", &other).unwrap();
+        let sealed = own.seal(Purpose::State, b"", &other).unwrap();
         assert_eq!(
-            sealer.open::<u64>(Purpose::State, b"", &sealed),
+            own.open::<u64>(Purpose::State, b"", &sealed),
             Err(Unopened::Forged)
         );
     }

@@ -4,10 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::redis::Target;
-use super::seal::KeyFile;
 
 /// A network may begin the sign-ins of this time at once: a class of students, an office in the morning.
 pub(super) const BURST: Duration = Duration::from_secs(10);
+
+/// A key file, as configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyFile {
+    /// Distinguishes the keys. Part of each record, as four bytes of a hash.
+    pub id: String,
+    /// The file contains 32 random bytes in base64 (`pkce-gate keygen`).
+    pub file: PathBuf,
+}
 
 /// Where records are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

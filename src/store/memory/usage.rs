@@ -25,8 +25,6 @@ const UNIT: usize = 256;
 /// Sign-ins and codes together may use this many times the capacity, and the share of a network.
 pub(super) const WITH_CODES: usize = 3;
 
-/// A network may begin the sign-ins of so many microseconds at once: a class of students, an office in the morning.
-
 /// Those whose records are counted. A network has four bytes of a keyed hash, which others may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Holder {

@@ -59,16 +59,6 @@ impl Link {
         Instant::now() + self.routes.deployment.deadline
     }
 
-    /// Runs a script, in one round trip. In a cluster, all keys must be in the same hash slot.
-    pub(crate) async fn call(
-        &self,
-        script: &Script,
-        keys: &[&[u8]],
-        args: &[&[u8]],
-    ) -> Result<Value, Failed> {
-        self.send(&Command::script(script, keys, args)).await
-    }
-
     /// Sends one command.
     pub(crate) async fn send(&self, command: &Command) -> Result<Value, Failed> {
         let progress = admit(&self.routes, command)?;

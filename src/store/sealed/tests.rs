@@ -123,8 +123,8 @@ fn handles_of_the_memory_store_stay_valid_when_it_is_replaced() {
         let code = bind(&before, &pending, "code").await;
         let sealer = sealer(&[A], "test", "https://login.example");
         let wall = WallClock::Manual(wall);
-        let sealed = SealedStore::new(&settings(), sealer, key, wall, memory);
-        let after = Store::Sealed(sealed);
+        let after = SealedStore::new(&settings(), sealer, key, wall, memory);
+        let after = Store::Sealed(after);
         assert_eq!(redeem(&after, &code).await, Answer::Claimed);
         assert!(is_live(&after, &pending).await);
         let second = bind(&after, &pending, "second").await;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::servers::{Nodes, Server, Watched};
-use super::{BadUrl, Command, Deployment, Failed, Link, Script, Target, TlsError, Value};
+use super::target::BadUrl;
+use super::{Command, Deployment, Failed, Link, Script, Target, TlsError, Value};
 use crate::clock::Clock;
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -114,7 +115,7 @@ async fn a_script_is_loaded_where_it_is_unknown() {
     let server = Server::start(&[]);
     let (link, script) = (to(&server), counting());
     for _ in 0..2 {
-        let answer = link.call(&script, &[b"k"], &[b"token"]).await;
+        let answer = call(&link, &script, &[b"k"], &[b"token"]).await;
         assert_eq!(answer, Ok(text("token")));
         server.ask(&["SCRIPT", "FLUSH"]);
     }
@@ -187,11 +188,20 @@ async fn a_probe_finds_a_server_that_is_back_without_traffic() {
 }
 
 /// Tasks of any runtime can use a link.
+async fn call(
+    link: &Link,
+    script: &Script,
+    keys: &[&[u8]],
+    args: &[&[u8]],
+) -> Result<Value, Failed> {
+    link.send(&Command::script(script, keys, args)).await
+}
+
 #[test]
 fn calls_can_be_spawned() {
     fn can<T: Send>(_: &T) {}
     let (link, script) = (link("redis://127.0.0.1:1"), counting());
-    can(&link.call(&script, &[], &[]));
+    can(&call(&link, &script, &[], &[]));
     can(&link.send_all(&[]));
     can(&link.probe());
 }
@@ -251,9 +261,9 @@ async fn a_call_that_was_given_up_does_not_disturb_the_others() {
     let (link, script) = (to(&server), counting());
     for number in 0..20 {
         let token = format!("t{number}");
-        let given_up = link.call(&script, &[b"k"], &[b"given up"]);
+        let given_up = call(&link, &script, &[b"k"], &[b"given up"]);
         drop(timeout(Duration::from_micros(50 * number), given_up).await);
-        let answer = link.call(&script, &[b"k"], &[token.as_bytes()]).await;
+        let answer = call(&link, &script, &[b"k"], &[token.as_bytes()]).await;
         assert_eq!(answer, Ok(text(&token)));
     }
 }
@@ -284,7 +294,7 @@ async fn full_servers_and_refusals_are_told_apart() {
     link.send(&shrink).await.unwrap();
     assert_eq!(set(&link, "k").await, Err(Failed::Full));
     let script = Script::new("return redis.call('SET', KEYS[1], '1')");
-    assert_eq!(link.call(&script, &[b"k"], &[]).await, Err(Failed::Full));
+    assert_eq!(call(&link, &script, &[b"k"], &[]).await, Err(Failed::Full));
     assert_eq!(get(&link, "k").await, Ok(text("1")), "it still reads");
 }
 
@@ -328,7 +338,7 @@ async fn a_call_follows_a_sentinel_failover() {
         },
     )
     .await;
-    link.call(&script, &[b"k"], &[b"t"]).await.unwrap();
+    call(&link, &script, &[b"k"], &[b"t"]).await.unwrap();
 
     until("the old master follows the new one", async || {
         let role = watched.servers[0].ask(&["ROLE"]);
@@ -341,7 +351,7 @@ async fn a_call_follows_a_sentinel_failover() {
         .find(|server| server.port == second);
     master.unwrap().kill();
     let third = until("the link finds the next master", async || {
-        link.call(&script, &[b"k"], &[b"t"]).await.ok()?;
+        call(&link, &script, &[b"k"], &[b"t"]).await.ok()?;
         where_is(&link).await
     })
     .await;
@@ -434,7 +444,9 @@ async fn a_cluster_is_followed_through_a_failover() {
     let keys: Vec<_> = (0..50).map(|number| format!("k{number}")).collect();
     let everywhere = async || {
         for key in &keys {
-            link.call(&script, &[key.as_bytes()], &[b"t"]).await.ok()?;
+            call(&link, &script, &[key.as_bytes()], &[b"t"])
+                .await
+                .ok()?;
         }
         Some(())
     };
@@ -482,7 +494,7 @@ async fn a_slot_that_moves_is_followed() {
             .unwrap()
             .to_owned()
     };
-    link.call(&script, &[b"foo"], &[b"t"]).await.unwrap();
+    call(&link, &script, &[b"foo"], &[b"t"]).await.unwrap();
     let from = nodes
         .0
         .iter()
@@ -496,7 +508,7 @@ async fn a_slot_that_moves_is_followed() {
     to.ask(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &id(from)]);
     from.ask(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &id(to)]);
     let bar = b"{foo}bar";
-    link.call(&script, &[bar], &[b"t"]).await.unwrap();
+    call(&link, &script, &[bar], &[b"t"]).await.unwrap();
     assert_eq!(
         link.send(&Command::new("GET").key(bar)).await,
         Ok(text("1")),
@@ -510,7 +522,7 @@ async fn a_slot_that_moves_is_followed() {
         node.ask(&["CLUSTER", "SETSLOT", slot, "NODE", &own]);
     }
     assert_eq!(get(&link, "foo").await, Ok(text("1")), "MOVED");
-    link.call(&script, &[b"foo", bar], &[b"t"]).await.unwrap();
+    call(&link, &script, &[b"foo", bar], &[b"t"]).await.unwrap();
     assert_eq!(get(&link, "foo").await, Ok(text("2")));
 }
 
