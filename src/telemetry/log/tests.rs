@@ -399,6 +399,12 @@ fn tell_all(telemetry: &Telemetry) {
             connections: 2,
             in_flight: 1,
         },
+        Event::StoreLost {
+            upstream,
+            problem: String::new(),
+        },
+        Event::StoreBack { upstream },
+        Event::ClocksDiffer { upstream },
         Event::ClockInDoubt {
             shows: "1970-01-01".to_owned(),
             holds: Some("1970-01-02".to_owned()),

@@ -18,19 +18,25 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Attempts before a test fails: at least half a minute.
 const LOOKS: usize = 1500;
 
-/// A configuration with the store that the environment variable `STORE` names (`sealed`), unless it names one itself. So all
-/// tests can be run with another store.
-pub(crate) fn with_store(config: &str) -> String {
+/// A key file for stores that encrypt their records.
+pub(crate) fn seal_key() -> PathBuf {
     static KEY: LazyLock<PathBuf> = LazyLock::new(|| {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
         file(&scratch(), "seal", key)
     });
+    KEY.clone()
+}
+
+/// A configuration with the store that the environment variable `STORE` names (`sealed`), unless it names one itself. So all
+/// tests can be run with another store.
+pub(crate) fn with_store(config: &str) -> String {
     let kind = match env::var("STORE") {
         Ok(kind) if kind != "memory" && !config.contains("\nkind = ") => kind,
         Ok(_) | Err(_) => return config.to_owned(),
     };
     assert_eq!(kind, "sealed", "STORE is memory or sealed");
-    let key = KEY.display();
+    let key = seal_key();
+    let key = key.display();
     let keys = format!("kind = \"sealed\"\nkeys = [{{ id = \"test\", file = \"{key}\" }}]\n");
     if config.contains("[store]\n") {
         config.replacen("[store]\n", &format!("[store]\n{keys}"), 1)
