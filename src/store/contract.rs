@@ -295,7 +295,8 @@ pub(super) async fn redeem(store: &Store, key: &Key) -> Answer {
 }
 
 async fn present(store: &Store, key: &Key, presented: Presented) -> Answer {
-    match store.redeem(key, |_| presented).await.unwrap() {
+    let redeemed = store.redeem(key, |_| presented).await;
+    match redeemed.unwrap_or_else(|error| panic!("{error}: {store:?}")) {
         Redeemed::Claimed(_) => Answer::Claimed,
         Redeemed::Mismatch(_) => Answer::Mismatch,
         Redeemed::AlreadyRedeemed(_) => Answer::AlreadyRedeemed,

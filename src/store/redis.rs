@@ -652,6 +652,7 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisStore")
             .field(self.workers.deployment())
+            .field(&self.trouble())
             .finish()
     }
 }
