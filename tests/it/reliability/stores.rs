@@ -4,9 +4,10 @@ use crate::support::fault::{Direction, Fault, FaultProxy};
 use crate::support::gate::seal_key;
 use crate::support::ledger::harness::Harness;
 use crate::support::ledger::{End, Kind, Output, Place, Report};
-use crate::support::redis::Redis;
+use crate::support::redis::cluster::Cluster;
 use crate::support::redis::contents::Garbage;
 use crate::support::redis::sentinel::{NAME, Sentinel};
+use crate::support::redis::{Engine, Options, Redis};
 use crate::support::rig::Config;
 
 fn gates(count: usize, store: &str) -> Harness {
@@ -50,8 +51,12 @@ fn failed(report: &Report) -> usize {
 
 #[test]
 fn two_gates_with_redis_are_one() {
-    for store in [in_redis, sealed_with_claims] {
-        let redis = Redis::single();
+    for (store, engine) in [
+        (in_redis as fn(&str) -> String, Engine::Redis),
+        (sealed_with_claims, Engine::Valkey),
+        (in_redis, Engine::Valkey),
+    ] {
+        let redis = Redis::start(Options::engine(engine));
         let mut report = gates(2, &store(&url(&redis))).run(&Kind::mix(100), |_| {});
         let tokens = report
             .flows
@@ -182,6 +187,45 @@ fn a_failover_violates_nothing() {
             harness.disturb(Place::Behind, || {
                 sentinel.kill_master();
                 sentinel.wait();
+                harness.wait_for_stores();
+            });
+        });
+        assert_nothing_is_violated(&report);
+    }
+}
+
+#[test]
+fn a_full_redis_refuses_and_recovers() {
+    let redis = Redis::start(Options::default().maxmemory(8 << 20, "noeviction"));
+    let report = gates(2, &in_redis(&url(&redis))).run(&Kind::mix(80), |harness| {
+        harness.wait_for(6);
+        harness.disturb(Place::Behind, || {
+            assert!(redis.fill());
+            harness.wait_for(8);
+            redis.command(&["FLUSHALL"]);
+        });
+    });
+    assert_nothing_is_violated(&report);
+    assert!(failed(&report) > 4, "the fault reaches flows");
+}
+
+#[test]
+fn a_cluster_that_loses_a_master_violates_nothing() {
+    for store in [in_redis, sealed_with_claims] {
+        let cluster = Cluster::six();
+        let addresses: Vec<_> = cluster
+            .addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let url = format!("redis+cluster://{}", addresses.join(","));
+        let report = gates(2, &store(&url)).run(&Kind::mix(120), |harness| {
+            harness.wait_for(10);
+            harness.disturb(Place::Behind, || {
+                // The one that has the keys of the upstream.
+                let slot = cluster.slot(b"{pkce-gate:scripted}:s:0");
+                cluster.kill(slot);
+                cluster.wait();
                 harness.wait_for_stores();
             });
         });
