@@ -9,6 +9,7 @@ use crate::support::redis::contents::Garbage;
 use crate::support::redis::sentinel::{NAME, Sentinel};
 use crate::support::redis::{Engine, Options, Redis};
 use crate::support::rig::Config;
+use crate::support::tree::read;
 
 fn gates(count: usize, store: &str) -> Harness {
     let key = seal_key();
@@ -231,4 +232,20 @@ fn a_cluster_that_loses_a_master_violates_nothing() {
         });
         assert_nothing_is_violated(&report);
     }
+}
+
+#[test]
+fn the_rights_in_the_manual_suffice() {
+    let manual = read("docs/src/stores.md");
+    let rights: Vec<&str> = manual
+        .split('`')
+        .filter(|code| code.starts_with("+hget") || code.starts_with("~{pkce-gate:"))
+        .collect();
+    let rights = rights.join(" ");
+    assert!(rights.starts_with("~{pkce-gate:* +hget"), "{rights}");
+    let redis = Redis::start(Options::default().user("gate", "secret", &rights));
+    let url = format!("redis://gate:secret@{}", redis.address());
+    let report = gates(2, &in_redis(&url)).run(&Kind::mix(40), |_| {});
+    assert_nothing_is_violated(&report);
+    assert!(report.tokens() > 30);
 }
