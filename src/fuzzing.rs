@@ -16,7 +16,10 @@ use crate::answer::carrier::html::{Token, tokens};
 use crate::answer::carrier::location::{Location, is_token_response};
 use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, metadata, refresh};
 use crate::flow::submission::{Part, Towards};
-use crate::flow::{Candidate, ClientState, CodeLengths, Handle, HandleKey, Purpose, Submission};
+use crate::flow::{
+    BoundCode, Candidate, ClientState, CodeLengths, Handle, HandleKey, PendingAuthorization,
+    Purpose, Submission, wire,
+};
 use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
 use crate::oauth::{
@@ -31,6 +34,7 @@ use crate::spelling::shortcuts::{
     plain_host,
 };
 use crate::spelling::{Twins, any_layer};
+use crate::store::{SealKeys, Sealer};
 use crate::suspicion::{self, Kind, Look, names, words};
 
 const PAIRS: usize = 64;
@@ -411,6 +415,31 @@ pub fn handle(input: &[u8]) {
     }
 }
 
+/// A sealed record: bytes of others are never opened, nor is a record that was changed; fields are read as they were written.
+pub fn sealed(input: &[u8]) {
+    if let Some(record) = wire::from_bytes::<PendingAuthorization>(input) {
+        assert_eq!(wire::to_bytes(&record).expect("it fits")[..], *input);
+    }
+    if let Some(record) = wire::from_bytes::<BoundCode>(input) {
+        assert_eq!(wire::to_bytes(&record).expect("it fits")[..], *input);
+    }
+    let keys = SealKeys::of(&[("fuzz", [7; 32])]);
+    let sealer = Sealer::new(keys, "fuzz", "https://gate.test");
+    let opens = |bytes: &[u8]| sealer.open::<u64>(Purpose::State, b"", bytes).is_ok();
+    assert!(!opens(input));
+    let sealed = sealer.seal(Purpose::State, b"", &7_u64).expect("sealed");
+    let changed: Vec<u8> = sealed
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| byte ^ input.get(at).copied().unwrap_or_default())
+        .collect();
+    assert_eq!(opens(&changed), changed == sealed);
+    let longer = [&sealed, input].concat();
+    assert_eq!(opens(&longer), input.is_empty());
+    let shorter = sealed.get(..input.len()).unwrap_or_default();
+    assert!(!opens(shorter) || shorter == sealed);
+}
+
 /// A configuration: the position of every problem is within the file.
 pub fn config_file(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
@@ -433,7 +462,7 @@ pub fn config_file(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// All targets by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),
@@ -442,6 +471,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("form_post_page", form_post_page),
     ("metadata_document", metadata_document),
     ("handle", handle),
+    ("sealed", sealed),
     ("suspicion", suspicion),
     ("twins", twins),
     ("shortcuts", shortcuts),

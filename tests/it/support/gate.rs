@@ -207,6 +207,18 @@ impl Gate {
     }
 
     /// The value of a metric, given by name and labels; 0 if it is absent.
+    /// Waits until `/readyz` names no store that is out of reach.
+    pub(crate) fn wait_for_store(&mut self) {
+        let readyz = format!("http://{}/readyz", self.address("admin"));
+        for _ in 0..LOOKS {
+            if Request::get(&readyz).send().text() == "ready\n" {
+                return;
+            }
+            sleep(LOOK);
+        }
+        panic!("the store does not answer: {}", self.log());
+    }
+
     pub(crate) fn metric(&mut self, name: &str) -> usize {
         let admin = self.address("admin");
         let metrics = Request::get(&format!("http://{admin}/metrics")).send();

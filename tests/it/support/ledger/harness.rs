@@ -174,6 +174,13 @@ impl Harness {
             .push(disturbance);
     }
 
+    /// For scripts: waits until the gates say that their stores answer.
+    pub(crate) fn wait_for_stores(&self) {
+        for gate in 0..self.gates.len() {
+            self.gate(gate).wait_for_store();
+        }
+    }
+
     /// Kills a gate (SIGKILL).
     pub(crate) fn kill(&self, number: usize) {
         let log = self.gate(number).stop();
