@@ -258,6 +258,11 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Store").field(&self.statistics()).finish()
+        let mut shown = f.debug_tuple("Store");
+        shown.field(&self.statistics());
+        if let Some(redis) = self.redis() {
+            shown.field(redis);
+        }
+        shown.finish()
     }
 }

@@ -653,6 +653,7 @@ impl fmt::Debug for RedisStore {
         f.debug_tuple("RedisStore")
             .field(self.workers.deployment())
             .field(&self.trouble())
+            .field(&self.calls.numbers().collect::<Vec<_>>())
             .finish()
     }
 }

@@ -265,8 +265,8 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
             Place::Handle
         };
         match store.bind(&pending, place, code(&name)).await.unwrap() {
-            Bound::Handle(handle) => Some(handle.digest()),
-            Bound::Digest => Some(digest(&name)),
+            Bound::Handle(handle) => Some(Key::from(handle)),
+            Bound::Digest => Some(digest(&name).into()),
             Bound::TooMany => None,
             Bound::Elsewhere | Bound::Unknown => panic!(),
         }
@@ -274,6 +274,6 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
     let keys: HashSet<_> = answers.into_iter().flatten().collect();
     assert_eq!(keys.len(), usize::from(CODES_PER_AUTHORIZATION));
     for key in keys {
-        assert_eq!(run(redeem(&store, &key.into())), Answer::Claimed);
+        assert_eq!(run(redeem(&store, &key)), Answer::Claimed);
     }
 }
