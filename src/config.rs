@@ -108,7 +108,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     let server = server::read(&server_table, &limits_table, context.cores);
     let admin = sections::admin(&admin_table);
     let limits = sections::limits(&limits_table, server.settings.headers);
-    let (store, keys) = store::read(&store_table, context);
+    let (store, kind, keys) = store::read(&store_table, context);
     let log = sections::log(&root.table("log"));
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
@@ -133,7 +133,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         let header_bytes = server.settings.header_bytes;
         lint::limits(&limits_table, limits.uri_bytes, header_bytes);
         lint::store(&store_table, store.code);
-        store::check(&store_table, &keys, &store, &upstreams);
+        store::check(&store_table, &keys, &kind, &upstreams);
         lint::unique(&upstreams);
         lint::one_server(&upstreams, context.today);
         let own = server.settings.listen.iter().chain([&admin.listen]);
@@ -149,6 +149,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     Config {
         limits,
         store,
+        kind,
         log,
         upstreams: upstreams.collect(),
         server: server.settings,

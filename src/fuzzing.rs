@@ -424,10 +424,10 @@ pub fn sealed(input: &[u8]) {
         assert_eq!(wire::to_bytes(&record).expect("it fits")[..], *input);
     }
     let keys = SealKeys::of(&[("fuzz", [7; 32])]);
-    let sealer = Sealer::new(keys, "fuzz", "https://gate.test");
-    let opens = |bytes: &[u8]| sealer.open::<u64>(Purpose::State, b"", bytes).is_ok();
+    let by = Sealer::new(keys, "fuzz", "https://gate.test");
+    let opens = |bytes: &[u8]| by.open::<u64>(Purpose::State, b"", bytes).is_ok();
     assert!(!opens(input));
-    let sealed = sealer.seal(Purpose::State, b"", &7_u64).expect("sealed");
+    let sealed = by.seal(Purpose::State, b"", &7_u64).expect("sealed");
     let changed: Vec<u8> = sealed
         .iter()
         .enumerate()

@@ -56,7 +56,7 @@ use failing::Verb;
 pub(crate) enum Store {
     Memory(Arc<MemoryStore>),
     Sealed(SealedStore),
-    Redis(RedisStore),
+    Redis(Box<RedisStore>),
     /// A memory store that fails on demand.
     #[cfg(test)]
     Failing(failing::FailingStore),
@@ -75,6 +75,10 @@ impl Store {
     }
 
     /// The part of it that is in the memory of this process.
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unnecessary_wraps, reason = "the store of tests has none")
+    )]
     pub(crate) fn memory(&self) -> Option<&Arc<MemoryStore>> {
         match self {
             Self::Memory(memory) => Some(memory),
@@ -96,11 +100,11 @@ impl Store {
     }
 
     /// Handles that were made in the future: the clock of another gate, or the own one, is wrong.
-    pub(crate) fn from_future(&self) -> u64 {
+    pub(crate) fn made_ahead(&self) -> u64 {
         match self {
             Self::Memory(_) => 0,
-            Self::Sealed(sealed) => sealed.from_future(),
-            Self::Redis(redis) => redis.from_future(),
+            Self::Sealed(sealed) => sealed.made_ahead(),
+            Self::Redis(redis) => redis.made_ahead(),
             #[cfg(test)]
             Self::Failing(_) => 0,
         }

@@ -122,14 +122,15 @@ impl Maker {
             let names = (at.prefix.as_str(), name.as_str());
             let deployment = self.deployment(at)?;
             let redis = RedisStore::new(settings, envelopes, sign_ins, names, deployment, memory);
+            let redis = redis.failing_readiness(at.fails_readiness);
             Ok::<_, Unusable>(Store::Redis(
                 match before.and_then(|before| before.redis()) {
-                    Some(before) => redis.after(before),
-                    None => redis,
+                    Some(before) => Box::new(redis.after(before)),
+                    None => Box::new(redis),
                 },
             ))
         };
-        Ok(match &settings.kind {
+        Ok(match &config.kind {
             Kind::Memory => match before {
                 Some(before) if matches!(**before, Store::Memory(_)) => Arc::clone(before),
                 _ => Arc::new(Store::Memory(memory)),

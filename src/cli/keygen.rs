@@ -41,7 +41,8 @@ pub(super) fn execute(options: &Options) -> ExitCode {
         (Ok(()), _) => ExitCode::SUCCESS,
         (Err(error), Some(file)) => {
             complain(&format!(
-                "pkce-gate keygen: cannot create {file:?}: {error}"
+                "pkce-gate keygen: cannot create {}: {error}",
+                file.display()
             ));
             ExitCode::from(START)
         }

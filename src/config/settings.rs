@@ -14,6 +14,8 @@ pub struct Config {
     pub limits: http::Limits,
     /// `[store]`.
     pub store: crate::store::Settings,
+    /// `store.kind`, and what depends on it.
+    pub(crate) kind: crate::store::Kind,
     /// `[log]`.
     pub log: telemetry::Settings,
     /// `[[upstream]]`, in order.

@@ -35,7 +35,7 @@ const DEPLOYMENT: Kind<Target> = Kind::new(
 pub(super) fn read<'t>(
     table: &Table<'t>,
     context: &Context<'_>,
-) -> (store::Settings, Vec<Table<'t>>) {
+) -> (store::Settings, store::Kind, Vec<Table<'t>>) {
     /// The range of record lifetimes.
     const LIFE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
     let default = store::Settings::DEFAULT;
@@ -49,17 +49,17 @@ pub(super) fn read<'t>(
     let keys: Vec<KeyFile> = tables.iter().map(|table| key(table, context)).collect();
     let shared = table.words("claims", false, &[("local", false), ("redis", true)]);
     let remote = remote(table, context);
-    let settings = store::Settings {
-        kind: match (kind, remote) {
-            (Word::Memory, _) => store::Kind::Memory,
-            (Word::Redis, Some(at)) => store::Kind::Redis { keys, at },
-            // Without a URL, `check` reports that it is missing.
-            (Word::Redis, None) => store::Kind::Sealed { keys, claims: None },
-            (Word::Sealed, remote) => store::Kind::Sealed {
-                keys,
-                claims: remote.filter(|_| shared),
-            },
+    let kind = match (kind, remote) {
+        (Word::Memory, _) => store::Kind::Memory,
+        (Word::Redis, Some(at)) => store::Kind::Redis { keys, at },
+        // Without a URL, `check` reports that it is missing.
+        (Word::Redis, None) => store::Kind::Sealed { keys, claims: None },
+        (Word::Sealed, remote) => store::Kind::Sealed {
+            keys,
+            claims: remote.filter(|_| shared),
         },
+    };
+    let settings = store::Settings {
         pending: table.duration("pending", default.pending, LIFE),
         code: table.duration("code", default.code, LIFE),
         capacity: table.integer("capacity", default.capacity, 1_000..=1_000_000_000),
@@ -68,7 +68,7 @@ pub(super) fn read<'t>(
         network_rate: table.integer("network_rate", default.network_rate, 1..=1_000_000),
         attempts: table.integer("attempts", default.attempts, 1..=100),
     };
-    (settings, tables)
+    (settings, kind, tables)
 }
 
 /// Reads the keys about Redis. `None`: there is no valid URL.
@@ -125,7 +125,7 @@ fn key(table: &Table<'_>, context: &Context<'_>) -> KeyFile {
 pub(super) fn check(
     table: &Table<'_>,
     tables: &[Table<'_>],
-    settings: &store::Settings,
+    kind: &store::Kind,
     upstreams: &[Read<'_>],
 ) {
     let is = |key: &str, word: &str| {
@@ -155,7 +155,7 @@ pub(super) fn check(
             help,
         ));
     }
-    match &settings.kind {
+    match kind {
         store::Kind::Memory => {
             if table.has("keys") {
                 let label = "kind = \"memory\" would ignore them";
@@ -174,7 +174,7 @@ pub(super) fn check(
             unique(tables, keys);
         }
     }
-    if matches!(settings.kind, store::Kind::Sealed { claims: None, .. }) && !is_redis {
+    if matches!(kind, store::Kind::Sealed { claims: None, .. }) && !is_redis {
         kept_here(table, upstreams);
     }
 }
@@ -220,7 +220,7 @@ mod tests {
     fn store_settings_are_read() {
         let store = "pending = \"10m\"\ncode = \"60s\"\ncapacity = 5000\nattempts = 1";
         let settings = config(&format!("[store]\n{store}\n{UPSTREAM}")).store;
-        assert_eq!(settings.kind, store::Kind::Memory);
+        assert_eq!(config(UPSTREAM).kind, store::Kind::Memory);
         assert_eq!(settings.pending, Duration::from_mins(10));
         assert_eq!(settings.code, Duration::from_mins(1));
         assert_eq!((settings.capacity, settings.attempts), (5000, 1));
@@ -236,10 +236,7 @@ mod tests {
         };
         let keys = vec![key];
         let claims = None;
-        assert_eq!(
-            config(&store).store.kind,
-            store::Kind::Sealed { keys, claims }
-        );
+        assert_eq!(config(&store).kind, store::Kind::Sealed { keys, claims });
     }
 
     #[test]
@@ -267,7 +264,7 @@ mod tests {
         let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
         let text = |store: &str| format!("[store]\n{store}\n{keys}\n{UPSTREAM}");
         let url = "url = \"redis+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
-        let remote = |store: &str| config(&text(store)).store.kind.remote().cloned();
+        let remote = |store: &str| config(&text(store)).kind.remote().cloned();
         let at = remote(&format!("kind = \"redis\"\n{url}\ndeadline = \"100ms\"")).unwrap();
         assert_eq!(at.ca, Some("etc/ca.pem".into()));
         assert_eq!(

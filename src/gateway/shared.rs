@@ -87,7 +87,7 @@ impl Shared {
     pub(super) fn watch_clocks(&self, site: &Site) {
         let upstream = &site.state.telemetry;
         let is_new =
-            site.store.from_future() > 0 && !site.state.clocks_differ.swap(true, Ordering::Relaxed);
+            site.store.made_ahead() > 0 && !site.state.clocks_differ.swap(true, Ordering::Relaxed);
         if is_new {
             self.telemetry.tell(&Event::ClocksDiffer { upstream });
         }

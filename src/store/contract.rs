@@ -27,7 +27,7 @@ pub(super) use redeem::*;
 pub(super) use settle::*;
 pub(super) use shares::*;
 
-use super::{Bound, Claim, Held, Kind, Owner, Pending, Place, Redeemed, Settings, Store};
+use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
 use crate::flow::{Application, BoundCode, ClientState, Key, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
@@ -57,7 +57,6 @@ impl From<ManualClock> for Time {
 /// Small limits, and different lifetimes.
 pub(super) fn settings() -> Settings {
     Settings {
-        kind: Kind::Memory,
         pending: Duration::from_mins(15),
         code: Duration::from_mins(5),
         capacity: 64,

@@ -55,7 +55,7 @@ impl Envelopes {
     }
 
     /// The number of handles that were made in the future: the clock of another replica, or this one, is wrong.
-    pub(super) fn from_future(&self) -> u64 {
+    pub(super) fn made_ahead(&self) -> u64 {
         self.from_future.load(Ordering::Relaxed)
     }
 

@@ -145,7 +145,6 @@ impl Claim {
     }
 
     /// A claim that other processes see, too.
-    #[must_use]
     pub(crate) fn shared(self) -> Self {
         Self {
             is_shared: true,

@@ -73,6 +73,7 @@ pub(crate) struct RedisStore {
     workers: Workers,
     pace: Arc<Pace>,
     calls: Arc<Calls>,
+    fails_readiness: bool,
     /// What a memory store or a sealed one kept under an earlier configuration.
     memory: Arc<MemoryStore>,
 }
@@ -96,6 +97,7 @@ impl RedisStore {
             workers: Workers::new(deployment),
             pace: Arc::new(Pace::new()),
             calls: Arc::default(),
+            fails_readiness: false,
             memory,
         }
     }
@@ -108,8 +110,15 @@ impl RedisStore {
         &self.calls
     }
 
-    pub(crate) fn from_future(&self) -> u64 {
-        self.envelopes.from_future()
+    pub(crate) fn made_ahead(&self) -> u64 {
+        self.envelopes.made_ahead()
+    }
+
+    pub(crate) fn failing_readiness(self, fails_readiness: bool) -> Self {
+        Self {
+            fails_readiness,
+            ..self
+        }
     }
 
     /// Goes on with the counters of the same store under an earlier configuration.
@@ -127,8 +136,7 @@ impl RedisStore {
 
     /// Whether the gate is not ready while the servers are out of reach.
     pub(crate) fn fails_readiness(&self) -> bool {
-        let remote = self.settings.kind.remote();
-        remote.is_some_and(|remote| remote.fails_readiness)
+        self.fails_readiness
     }
 
     /// Whether the servers answered the last calls.

@@ -60,8 +60,8 @@ impl SealedStore {
     }
 
     /// Handles that were made in the future: the clock of another replica, or this one, is wrong.
-    pub(crate) fn from_future(&self) -> u64 {
-        self.envelopes.from_future()
+    pub(crate) fn made_ahead(&self) -> u64 {
+        self.envelopes.made_ahead()
     }
 
     pub(crate) fn hold(

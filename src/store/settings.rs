@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Redis { keys: Vec<KeyFile>, at: Remote },
 }
 
+#[cfg(test)]
 impl Kind {
     /// Redis, if the store depends on it.
     pub(crate) fn remote(&self) -> Option<&Remote> {
@@ -59,7 +60,6 @@ pub(crate) struct Remote {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    pub(crate) kind: Kind,
     /// Lifetime of a pending authorization: from the authorization request to the code.
     pub pending: Duration,
     /// Lifetime of a code: from its issue to the token request.
@@ -80,7 +80,6 @@ pub struct Settings {
 impl Settings {
     /// The defaults of the configuration.
     pub const DEFAULT: Self = Self {
-        kind: Kind::Memory,
         pending: Duration::from_mins(15),
         code: Duration::from_mins(5),
         capacity: 1_000_000,

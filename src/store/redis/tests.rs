@@ -172,9 +172,9 @@ fn replica(
     let envelopes = Envelopes::new(key.clone(), sealer, WallClock::Manual(wall.clone()));
     let memory = Arc::new(MemoryStore::new(&settings, key, clock.clone()));
     let names = ("pkce-gate", "test");
-    Store::Redis(RedisStore::new(
+    Store::Redis(Box::new(RedisStore::new(
         &settings, envelopes, sign_ins, names, deployment, memory,
-    ))
+    )))
 }
 
 #[test]

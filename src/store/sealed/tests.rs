@@ -148,7 +148,7 @@ fn clocks_may_differ_by_a_minute() {
             assert_eq!(is_live(&here, &pending).await, is_accepted, "{difference}");
             assert!(is_live(&here, &hold(&here, &request("client", 1)).await).await);
             let Store::Sealed(here) = here else { panic!() };
-            assert_eq!(here.from_future(), 1);
+            assert_eq!(here.made_ahead(), 1);
         }
     });
 }

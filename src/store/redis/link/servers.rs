@@ -173,7 +173,8 @@ fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     socket.shutdown(std::net::Shutdown::Write)?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    // A character for each byte: values are binary.
+    Ok(answer.into_iter().map(char::from).collect())
 }
 
 /// A master, two replicas and three sentinels, which call a server dead after half a second.
