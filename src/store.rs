@@ -110,6 +110,8 @@ impl Store {
         }
     }
 
+    // The calls to Redis are boxed, so that the futures of the other stores stay small.
+
     /// Stores a new pending authorization. `network` is the network of the client; `None` if it is unknown, because the
     /// request comes through a proxy that does not name it.
     pub(crate) async fn hold(
@@ -121,7 +123,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.hold(place, pending, network),
             Self::Sealed(sealed) => sealed.hold(place, pending, network),
-            Self::Redis(redis) => redis.hold(place, pending, network).await,
+            Self::Redis(redis) => Box::pin(redis.hold(place, pending, network)).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 let memory = failing.answers(Verb::Hold)?;
@@ -135,7 +137,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.pending(key.digest())),
             Self::Sealed(sealed) => Ok(sealed.pending(key)),
-            Self::Redis(redis) => redis.pending(key).await,
+            Self::Redis(redis) => Box::pin(redis.pending(key)).await,
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Pending)?.pending(key.digest())),
         }
@@ -154,7 +156,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.bind(pending.digest(), place, code),
             Self::Sealed(sealed) => sealed.bind(pending, place, code),
-            Self::Redis(redis) => redis.bind(pending, place, code).await,
+            Self::Redis(redis) => Box::pin(redis.bind(pending, place, code)).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 failing
@@ -174,7 +176,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
             Self::Sealed(sealed) => sealed.redeem(key, judge),
-            Self::Redis(redis) => redis.redeem(key, judge).await,
+            Self::Redis(redis) => Box::pin(redis.redeem(key, judge)).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
@@ -190,7 +192,7 @@ impl Store {
         match self {
             Self::Memory(memory) => Ok(memory.owners(candidates)),
             Self::Sealed(sealed) => Ok(sealed.owners(candidates)),
-            Self::Redis(redis) => redis.owners(candidates).await,
+            Self::Redis(redis) => Box::pin(redis.owners(candidates)).await,
             #[cfg(test)]
             Self::Failing(failing) => Ok(failing.answers(Verb::Owners)?.owners(candidates)),
         }
@@ -218,7 +220,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.settle(claim, settlement),
             Self::Sealed(sealed) => sealed.settle(claim, settlement),
-            Self::Redis(redis) => return redis.settle(claim, settlement).await,
+            Self::Redis(redis) => return Box::pin(redis.settle(claim, settlement)).await,
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
@@ -230,7 +232,7 @@ impl Store {
         match self {
             Self::Memory(memory) => memory.discard(pending.digest()),
             Self::Sealed(sealed) => return sealed.discard(pending),
-            Self::Redis(redis) => return redis.discard(pending).await,
+            Self::Redis(redis) => return Box::pin(redis.discard(pending)).await,
             #[cfg(test)]
             Self::Failing(failing) => failing.answers(Verb::Discard)?.discard(pending.digest()),
         }

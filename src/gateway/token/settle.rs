@@ -28,14 +28,14 @@ pub(super) async fn settle(
         Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
         Err(failed) => (Err(failed), Settlement::Burn),
     };
-    let store = Arc::clone(&exchange.site.store);
-    let settled = async move { store.settle(claim, settlement).await };
     // If the store fails, the claim stays, and the code cannot be redeemed again.
     if exchange.store().redis().is_some() {
         // In a task of its own, because the client may go away meanwhile. The client waits for it: it may try again at once.
-        let _ = exchange.shared.settlements.spawn(settled).await;
+        let store = Arc::clone(&exchange.site.store);
+        let settled = async move { store.settle(claim, settlement).await };
+        let _ = Box::pin(exchange.shared.settlements.spawn(settled)).await;
     } else {
-        let _ = settled.await;
+        let _ = exchange.store().settle(claim, settlement).await;
     }
     sent
 }
