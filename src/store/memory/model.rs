@@ -393,7 +393,7 @@ fn two_requests_that_follow_a_redirect_at_once_both_find_the_sign_in() {
                     let found = scene.store.pending(key);
                     assert_eq!(found, Pending::Live(Box::new(request(1))));
                 } else {
-                    let owners = scene.store.owners(&[Candidate::State(key)]);
+                    let owners = scene.store.owners(&[Candidate::State(key.into())]);
                     assert!(owners[0].is_some_and(|owner| owner.alive));
                     scene.store.sweep();
                 }
