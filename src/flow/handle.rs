@@ -21,6 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
+use crate::examined::looked_at;
 use crate::oauth::Digest;
 
 /// Characters in a short handle, and the fewest in any.
@@ -125,7 +126,15 @@ impl HandleKey {
         text: &'t [u8],
     ) -> impl Iterator<Item = &'t str> + 't {
         let starts = memmem::find_iter(text, purpose.prefix().as_bytes());
-        let words = starts.filter_map(move |at| word(purpose, text.get(at..)?));
+        // The end of the run of base64url characters that was measured last. So each byte is examined once, however many prefixes
+        // a text repeats.
+        let mut end = 0;
+        let words = starts.filter_map(move |at| {
+            if at >= end {
+                end = at + run(text.get(at..)?).len();
+            }
+            form(purpose, text.get(at..end)?)
+        });
         words.filter_map(|word| str::from_utf8(word).ok())
     }
 
@@ -164,9 +173,26 @@ impl HandleKey {
 
 /// The word at the beginning of a text, if it has a form of handles for this purpose. Says nothing about its checksum.
 pub(crate) fn word(purpose: Purpose, text: &[u8]) -> Option<&[u8]> {
-    let rest = text.strip_prefix(purpose.prefix().as_bytes())?;
+    if !text.starts_with(purpose.prefix().as_bytes()) {
+        return None;
+    }
+    form(purpose, run(text.get(..LONGEST).unwrap_or(text)))
+}
+
+/// The base64url characters at the beginning of a text.
+fn run(text: &[u8]) -> &[u8] {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let end = text.iter().position(|byte| !is_base64(byte));
+    let run = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
+    looked_at(run.len());
+    run
+}
+
+/// The word at the beginning of a [`run`], if it has a form of handles for this purpose.
+fn form(purpose: Purpose, run: &[u8]) -> Option<&[u8]> {
+    let rest = run.strip_prefix(purpose.prefix().as_bytes())?;
     let Some(rest) = rest.strip_prefix(b"-") else {
-        let word = text.get(..LENGTH)?;
+        let word = run.get(..LENGTH)?;
         return word.iter().all(u8::is_ascii_alphanumeric).then_some(word);
     };
     let (digits, rest) = rest.split_at_checked(DIGITS)?;
@@ -176,12 +202,9 @@ pub(crate) fn word(purpose: Purpose, text: &[u8]) -> Option<&[u8]> {
         .ok()
         .filter(|_| digits.iter().all(is_digit))?;
     let sealed = usize::from_str_radix(digits, 16).ok()?;
-    let length = text.len() - rest.len() + sealed + CHECKSUM;
-    let word = text
-        .get(..length)
-        .filter(|_| (LENGTH..=LONGEST).contains(&length))?;
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    word.iter().all(is_base64).then_some(word)
+    let length = run.len() - rest.len() + sealed + CHECKSUM;
+    run.get(..length)
+        .filter(|_| (LENGTH..=LONGEST).contains(&length))
 }
 
 /// A well-formed handle of this gate, live or dead.
@@ -272,6 +295,7 @@ impl fmt::Debug for Handle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examined;
     use proptest::prelude::*;
 
     #[test]
@@ -342,6 +366,24 @@ mod tests {
         let key = HandleKey::for_upstream("a");
         assert!(key.wrap(Purpose::Code, &[0; 4096 + 512]).is_some());
         assert!(key.wrap(Purpose::Code, &[0; 8192]).is_none());
+    }
+
+    /// Prefixes that claim a length which the text does not have, and one that hides a handle.
+    #[test]
+    fn each_byte_is_examined_once_however_many_prefixes_a_text_repeats() {
+        let key = HandleKey::for_upstream("a");
+        let handle = key.wrap(Purpose::State, &[7; 100]).unwrap();
+        let prefixes = "pgs-1f00".repeat(900);
+        let text = format!("{prefixes}.{prefixes}{}.", handle.expose());
+        let text = text.repeat(8);
+        let mut candidates = 0;
+        let examined = examined::during(|| {
+            candidates = key.candidates(Purpose::State, text.as_bytes()).count();
+        });
+        assert!(examined <= text.len(), "{examined} of {}", text.len());
+        assert_eq!(candidates, 8);
+        let found = key.find_all(Purpose::State, text.as_bytes(), 64);
+        assert_eq!(found, Some(vec![handle]));
     }
 
     proptest! {

@@ -372,7 +372,7 @@ fn a_code_is_a_candidate_with_any_characters_and_in_any_place() {
 }
 
 /// Parts of requests that are meant to make the scan slow, or its result large.
-const ADVERSARIAL: [&str; 24] = [
+const ADVERSARIAL: [&str; 25] = [
     "name=",
     "name=a;",
     "--\r\nname=",
@@ -382,6 +382,7 @@ const ADVERSARIAL: [&str; 24] = [
     "=?u?B?",
     "=?u?Q?a?=",
     "pgs",
+    "pgs-1f00",
     "?code=123456789012&pgs",
     "%25",
     "%2525",
