@@ -114,6 +114,7 @@ macro_rules! suite {
             debug_of_a_store_shows_no_secrets,
             any_history_agrees_with_the_model,
             no_interleaving_redeems_a_code_twice_or_late,
+            the_sign_ins_of_a_network_are_limited_per_second,
         }
     };
     ($make:path: $($name:ident,)*) => {
@@ -139,7 +140,6 @@ macro_rules! bounded_suite {
             concurrent_requests_never_exceed_the_capacity,
             a_store_is_empty_after_everything_has_expired,
             one_network_cannot_take_the_whole_store,
-            the_sign_ins_of_a_network_are_limited_per_second,
             an_unfollowed_sign_in_lives_a_minute,
             only_unfollowed_sign_ins_are_evicted,
             a_network_above_its_rate_evicts_nothing,

@@ -35,6 +35,7 @@ mod tests;
 mod usage;
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -49,7 +50,8 @@ use super::entropy;
 use super::operations::{
     Bound, Claim, Held, Owner, Pending, Place, Redeemed, Statistics, StoreError,
 };
-use super::settings::Settings;
+use super::pace::Pace;
+use super::settings::{Limit, Settings};
 use record::{Code, Fate, SignIn, Stage, Trace, owner};
 use shards::{Kind, Record as _};
 use sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -66,6 +68,8 @@ pub struct MemoryStore {
     key: HandleKey,
     clock: Clock,
     tables: Tables,
+    /// For sign-ins that are kept elsewhere.
+    pace: OnceLock<Pace>,
     /// The number of the next sign-in.
     next: AtomicU32,
     /// The lengths of all codes that were ever bound, as [`CodeLengths`].
@@ -79,9 +83,18 @@ impl MemoryStore {
             key,
             clock,
             tables: Tables::new(settings),
+            pace: OnceLock::new(),
             next: AtomicU32::new(0),
             code_lengths: Default::default(),
         }
+    }
+
+    /// Counts a sign-in that another store keeps towards the rate of its network.
+    pub(crate) fn admit(&self, network: Option<Network>) -> Result<(), StoreError> {
+        let pace = self.pace.get_or_init(Pace::new);
+        let rate = self.tables.settings.load().network_rate;
+        let admitted = pace.admit(network, rate, self.clock.now());
+        admitted.map_err(|wait| self.tables.refuse(Limit::Rate, wait))
     }
 
     /// The time on the clock of its deadlines.

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
-use super::operations::StoreError;
-use super::settings::{BURST, Limit};
+use super::settings::BURST;
 use crate::clock::Timestamp;
 use crate::network::Network;
 
@@ -29,12 +28,13 @@ impl Pace {
     }
 
     /// Counts a sign-in that this network begins, unless it begins more than `rate` a second; a burst may have ten seconds' worth.
+    /// `Err`: the time until the next one is possible.
     pub(super) fn admit(
         &self,
         network: Option<Network>,
         rate: u32,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Duration> {
         let Some(network) = network else {
             return Ok(());
         };
@@ -54,7 +54,7 @@ impl Pace {
             .map(drop)
             .map_err(|due| {
                 let wait = due.max(now).saturating_add(interval).saturating_sub(latest);
-                StoreError::NoRoom(Limit::Rate, Duration::from_micros(wait))
+                Duration::from_micros(wait)
             })
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(begun, 1000);
         assert_eq!(pace.admit(other, 100, now), Ok(()));
         assert_eq!(pace.admit(None, 100, now), Ok(()));
-        let Err(StoreError::NoRoom(Limit::Rate, wait)) = pace.admit(busy, 100, now) else {
+        let Err(wait) = pace.admit(busy, 100, now) else {
             panic!("above the rate");
         };
         now = now.after(wait);

@@ -41,7 +41,6 @@ use super::entropy;
 use super::envelope::{Dead, Envelopes, LEEWAY, Opened, millis};
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
-use super::pace::Pace;
 use super::seal::Unopened;
 use super::settings::Settings;
 use crate::flow::wire;
@@ -71,10 +70,9 @@ pub(crate) struct RedisStore {
     /// The hash tag with the colon after it.
     prefix: String,
     workers: Workers,
-    pace: Arc<Pace>,
     calls: Arc<Calls>,
     fails_readiness: bool,
-    /// What a memory store or a sealed one kept under an earlier configuration.
+    /// What a memory store or a sealed one kept under an earlier configuration. Also limits how many sign-ins a network begins.
     memory: Arc<MemoryStore>,
 }
 
@@ -95,7 +93,6 @@ impl RedisStore {
             // A brace in a name would end the hash tag.
             prefix: format!("{{{}:{}}}:", unbraced(prefix), unbraced(upstream)),
             workers: Workers::new(deployment),
-            pace: Arc::new(Pace::new()),
             calls: Arc::default(),
             fails_readiness: false,
             memory,
@@ -125,7 +122,6 @@ impl RedisStore {
     #[must_use]
     pub(crate) fn after(mut self, before: &Self) -> Self {
         self.calls = Arc::clone(&before.calls);
-        self.pace = Arc::clone(&before.pace);
         self
     }
 
@@ -159,8 +155,7 @@ impl RedisStore {
         pending: &PendingAuthorization,
         network: Option<Network>,
     ) -> Result<Held, StoreError> {
-        self.pace
-            .admit(network, self.settings.network_rate, self.memory.now())?;
+        self.memory.admit(network)?;
         let lifetime = self.settings.pending;
         let digest = match (place, self.sign_ins) {
             (Place::Digest(digest), _) => digest,

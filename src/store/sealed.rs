@@ -73,6 +73,7 @@ impl SealedStore {
         match place {
             Place::Digest(_) => self.memory.hold(place, pending, network),
             Place::Handle | Place::Entry => {
+                self.memory.admit(network)?;
                 let (lifetime, _) = self.lifetimes;
                 let handle = self
                     .envelopes

@@ -120,7 +120,7 @@ impl Tables {
         added.map_err(|met| self.refuse(met.limit, settings.code))
     }
 
-    fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
+    pub(super) fn refuse(&self, limit: Limit, wait: Duration) -> StoreError {
         self.refused.fetch_add(1, Ordering::Relaxed);
         StoreError::NoRoom(limit, wait)
     }
