@@ -334,13 +334,22 @@ impl RedisStore {
     pub(crate) async fn redeem(
         &self,
         key: &Key,
-        judge: impl FnMut(&BoundCode) -> Presented,
+        mut judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         let digest = key.digest();
         let bound = match key.handle() {
             Some(handle) => match self.envelopes.open::<BoundCode>(Purpose::Code, handle) {
-                // By the server's clock, not by the one in the handle: it has the same lifetime.
-                Ok(Opened { record, .. }) => record,
+                Ok(Opened { record, left }) => {
+                    // A sealed store may have bound it, under an earlier configuration.
+                    if left.is_some() {
+                        let here = self.memory.redeem(digest, &mut judge);
+                        if !matches!(here, Redeemed::Unknown(_)) {
+                            return Ok(here);
+                        }
+                    }
+                    // By the server's clock, not by the one in the handle: it has the same lifetime.
+                    record
+                }
                 Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
                 Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
                 Err(Dead::Short) => return Ok(self.memory.redeem(digest, judge)),

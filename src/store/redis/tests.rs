@@ -13,11 +13,11 @@ use super::link::servers::Server;
 use super::*;
 use crate::clock::{Clock, ManualClock, WallClock};
 use crate::flow::HandleKey;
-use crate::store::Store;
 use crate::store::contract::{
     self, Answer, Time, bind, claim, hold, is_live, redeem, request, run,
 };
 use crate::store::seal::{SealKeys, Sealer};
+use crate::store::{SealedStore, Store};
 
 /// A library that replaces the time of day of a server by the number in a file.
 const TIME: &str = r#"
@@ -156,6 +156,11 @@ fn deployment(server: &Server) -> Arc<Deployment> {
     Arc::new(Deployment::new(&target, None, deadline, &Clock::system()).unwrap())
 }
 
+fn sealer() -> Sealer {
+    let keys = SealKeys::of(&[("a", [1; 32])]);
+    Sealer::new(keys, "test", "https://login.example")
+}
+
 fn replica(
     sign_ins: SignIns,
     wall: &ManualClock,
@@ -164,12 +169,7 @@ fn replica(
 ) -> Store {
     let settings = contract::settings();
     let key = HandleKey::for_upstream("test");
-    let sealer = Sealer::new(
-        SealKeys::of(&[("a", [1; 32])]),
-        "test",
-        "https://login.example",
-    );
-    let envelopes = Envelopes::new(key.clone(), sealer, WallClock::Manual(wall.clone()));
+    let envelopes = Envelopes::new(key.clone(), sealer(), WallClock::Manual(wall.clone()));
     let memory = Arc::new(MemoryStore::new(&settings, key, clock.clone()));
     let names = ("pkce-gate", "test");
     Store::Redis(Box::new(RedisStore::new(
@@ -325,5 +325,47 @@ fn a_record_that_was_moved_or_replaced_is_refused() {
             redis.calls().number(Verb::Pending, Some(Trouble::Refused)),
             1
         );
+    });
+}
+
+/// The records of a memory store are in the same memory, so they stay valid as well.
+#[test]
+fn handles_of_a_sealed_store_stay_valid_when_it_is_replaced() {
+    let server = Server::start(&[]);
+    let (clock, wall) = Clock::manual();
+    let (key, time) = (HandleKey::for_upstream("test"), WallClock::Manual(wall));
+    let settings = contract::settings();
+    let memory = Arc::new(MemoryStore::new(&settings, key.clone(), clock));
+    let before = SealedStore::new(
+        &settings,
+        sealer(),
+        key.clone(),
+        time.clone(),
+        Arc::clone(&memory),
+    );
+    let before = Store::Sealed(before);
+    run(async {
+        let pending = hold(&before, &request("client", 1)).await;
+        let [one, other] = [
+            bind(&before, &pending, "one").await,
+            bind(&before, &pending, "other").await,
+        ];
+        drop(claim(&before, &one).await);
+        let envelopes = Envelopes::new(key, sealer(), time);
+        let after = RedisStore::new(
+            &settings,
+            envelopes,
+            SignIns::InRedis,
+            ("pkce-gate", "test"),
+            deployment(&server),
+            memory,
+        );
+        let after = Store::Redis(Box::new(after));
+        assert_eq!(redeem(&after, &one).await, Answer::AlreadyRedeemed);
+        assert_eq!(redeem(&after, &other).await, Answer::Claimed);
+        assert_eq!(redeem(&after, &other).await, Answer::AlreadyRedeemed);
+        assert!(is_live(&after, &pending).await);
+        let third = bind(&after, &pending, "third").await;
+        assert_eq!(redeem(&after, &third).await, Answer::Claimed);
     });
 }
