@@ -11,6 +11,7 @@
 pub(crate) mod print;
 pub(crate) mod problem;
 
+mod ca;
 mod client;
 mod context;
 mod endpoints;

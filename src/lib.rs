@@ -46,6 +46,7 @@ mod network;
 mod oauth;
 mod pages;
 mod policy;
+mod roots;
 mod route;
 mod server;
 mod socket;

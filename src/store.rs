@@ -44,7 +44,7 @@ pub(crate) use envelope::Envelopes;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
-pub(crate) use redis::{Deployment, RedisStore, SignIns, Target, TlsError};
+pub(crate) use redis::{Deployment, RedisStore, SignIns, Target};
 pub(crate) use seal::{KeyError, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
 pub use settings::Settings;

@@ -7,9 +7,10 @@ use crate::config::{Config, Upstream};
 use crate::flow::HandleKey;
 use crate::gateway::site::{Destination, Site, SiteState};
 use crate::gateway::{self, Snapshot};
+use crate::roots::NoRoots;
 use crate::store::{
-    self, Deployment, Envelopes, KeyError, Kind, MemoryStore, RedisStore, Remote, SealKeys,
-    SealedStore, Sealer, SignIns, Store,
+    Deployment, Envelopes, KeyError, Kind, MemoryStore, RedisStore, Remote, SealKeys, SealedStore,
+    Sealer, SignIns, Store,
 };
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
@@ -22,7 +23,7 @@ pub(crate) enum Unusable {
     #[error("store.keys: {0}")]
     Keys(#[from] KeyError),
     #[error("store.url: {0}")]
-    Redis(#[from] store::TlsError),
+    Redis(#[from] NoRoots),
 }
 
 pub(super) struct Maker {

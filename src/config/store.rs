@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::ca;
 use super::context::Context;
 use super::problem::{Problem, Span};
 use super::sections::TIMEOUT;
@@ -30,6 +31,9 @@ const DEPLOYMENT: Kind<Target> = Kind::new(
             .map_err(|bad| Wrong::new("not the URL of a Redis deployment", bad.to_string()))
     },
 );
+
+/// The default of `key_prefix`.
+const PREFIX: &str = "pkce-gate";
 
 /// Reads `[store]`, and the tables of its keys.
 pub(super) fn read<'t>(
@@ -75,12 +79,24 @@ pub(super) fn read<'t>(
 fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
     let target = table.find("url", &DEPLOYMENT);
     let ca = table.find("ca", &TEXT);
-    let prefix = table.text("key_prefix", &TEXT, "pkce-gate".to_owned());
+    let prefix = table.text("key_prefix", &TEXT, PREFIX.to_owned());
     let deadline = table.duration("deadline", Duration::from_millis(250), TIMEOUT);
     let fails_readiness = table.flag("fail_readiness", false);
+    let ca = ca.map(|file| context.directory.join(file));
+    let target = target?;
+    if let Some(file) = &ca {
+        if target.has_tls() {
+            ca::check(table, file, context);
+        } else {
+            let message = format!("{} needs TLS", table.name("ca"));
+            let label = "nothing is checked against it without TLS";
+            let help = "remove it, or write url = \"rediss://…\"";
+            table.push(Problem::error(table.at("ca"), message, label, help));
+        }
+    }
     Some(Remote {
-        target: target?,
-        ca: ca.map(|file| context.directory.join(file)),
+        target,
+        ca,
         prefix,
         deadline,
         fails_readiness,
@@ -133,12 +149,8 @@ pub(super) fn check(
         entry == Some(word)
     };
     let is_redis = is("kind", "redis") || is("kind", "sealed") && is("claims", "redis");
-    if !is_redis && table.has("url") {
-        let label = "neither the records nor the claims are in Redis";
-        let help =
-            "write kind = \"redis\", or kind = \"sealed\" and claims = \"redis\", or remove it";
-        let message = "`store.url` has no use here";
-        table.push(Problem::error(table.at("url"), message, label, help));
+    if !is_redis && table.is_good("kind") && table.is_good("claims") {
+        without_use(table, is("claims", "redis"));
     }
     if is_redis && !table.has("url") {
         let key = if is("kind", "redis") {
@@ -174,8 +186,49 @@ pub(super) fn check(
             unique(tables, keys);
         }
     }
+    if let Some(at) = kind.remote() {
+        in_the_clear(table, at);
+    }
     if matches!(kind, store::Kind::Sealed { claims: None, .. }) && !is_redis {
         kept_here(table, upstreams);
+    }
+}
+
+/// Reports keys about Redis that would be ignored. Those with their default are accepted: `config.toml` has them.
+fn without_use(table: &Table<'_>, claims: bool) {
+    let is_other = |key: &str, default: &str| {
+        let entry = table.entry(key);
+        let text = entry.and_then(|entry| entry.value.as_str());
+        entry.is_some() && text != Some(default)
+    };
+    let flag = table.entry("fail_readiness");
+    let flag = flag.and_then(|entry| entry.value.as_bool());
+    let used = [
+        ("url", table.has("url")),
+        ("ca", table.has("ca")),
+        ("claims", claims),
+        ("key_prefix", is_other("key_prefix", PREFIX)),
+        ("deadline", is_other("deadline", "250ms")),
+        ("fail_readiness", flag == Some(true)),
+    ];
+    for (key, _) in used.into_iter().filter(|(_, is_used)| *is_used) {
+        let message = format!("{} has no use here", table.name(key));
+        let label = "neither the records nor the claims are in Redis";
+        let help =
+            "write kind = \"redis\", or kind = \"sealed\" and claims = \"redis\", or remove it";
+        table.push(Problem::error(table.at(key), message, label, help));
+    }
+}
+
+/// Warns of a Redis that is reached over a network without TLS.
+fn in_the_clear(table: &Table<'_>, at: &Remote) {
+    if at.target.is_exposed() {
+        table.push(Problem::warning(
+            table.at("url"),
+            "Redis is reached over a network without TLS",
+            "on the way, the password can be read, and claims can be changed",
+            "write rediss://, or run it on this machine",
+        ));
     }
 }
 
@@ -214,7 +267,7 @@ fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::testing::{UPSTREAM, check, config};
+    use crate::config::testing::{UPSTREAM, check, config, problems};
 
     #[test]
     fn store_settings_are_read() {
@@ -263,7 +316,7 @@ mod tests {
     fn a_store_in_redis_has_a_url_and_keys() {
         let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
         let text = |store: &str| format!("[store]\n{store}\n{keys}\n{UPSTREAM}");
-        let url = "url = \"redis+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
+        let url = "url = \"rediss+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
         let remote = |store: &str| config(&text(store)).kind.remote().cloned();
         let at = remote(&format!("kind = \"redis\"\n{url}\ndeadline = \"100ms\"")).unwrap();
         assert_eq!(at.ca, Some("etc/ca.pem".into()));
@@ -274,18 +327,65 @@ mod tests {
         assert!(!format!("{at:?}").contains("secret"));
         assert!(remote(&format!("kind = \"sealed\"\nclaims = \"redis\"\n{url}")).is_some());
         assert_eq!(remote("kind = \"sealed\""), None);
+        let told = problems(&text(
+            "kind = \"redis\"\nurl = \"redis://[::1]\"\nca = \"ca.pem\"",
+        ));
+        assert!(
+            told[0].starts_with("4:6 error: `store.ca` needs TLS | "),
+            "{told:?}"
+        );
+        let told = problems(&text(
+            "kind = \"redis\"\nurl = \"rediss://a\"\nca = \"empty.pem\"",
+        ));
+        assert!(told[0].contains("it contains no certificate"), "{told:?}");
         check(
             "[store]\nkind = \"redis\"\nkeys = [{ id = \"a\", file = \"seal\" }]",
             &[
                 "2:8 error: `store.url` is missing | where is Redis? | add url = \"redis://127.0.0.1:6379\"",
             ],
         );
-        check(
-            "[store]\nurl = \"redis://127.0.0.1:6379\"",
-            &[
-                "2:7 error: `store.url` has no use here | neither the records nor the claims are in Redis | \
-                 write kind = \"redis\", or kind = \"sealed\" and claims = \"redis\", or remove it",
-            ],
-        );
+    }
+
+    #[test]
+    fn keys_about_redis_are_not_ignored() {
+        let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+        for (store, used, at) in [
+            (
+                "kind = \"memory\"",
+                "url = \"redis://127.0.0.1:6379\"",
+                "3:7",
+            ),
+            ("kind = \"memory\"", "claims = \"redis\"", "3:10"),
+            ("kind = \"memory\"", "deadline = \"1s\"", "3:12"),
+            ("kind = \"memory\"", "key_prefix = \"x\"", "3:14"),
+            (keys, "kind = \"sealed\"\nca = \"ca.pem\"", "4:6"),
+            (keys, "kind = \"sealed\"\nfail_readiness = true", "4:18"),
+        ] {
+            let text = format!("[store]\n{store}\n{used}\n{UPSTREAM}");
+            let told = problems(&text);
+            let key = used.lines().last().unwrap().split(' ').next().unwrap();
+            let start = format!("{at} error: `store.{key}` has no use here | ");
+            assert!(told.iter().any(|told| told.starts_with(&start)), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn redis_without_tls_on_another_machine_is_warned_of() {
+        let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+        for (url, is_warned) in [
+            ("redis://127.0.0.1:6379", false),
+            ("redis://localhost:6379", false),
+            ("redis://[::1]:6379", false),
+            ("rediss://redis.example:6379", false),
+            ("redis://redis.example:6379", true),
+            ("redis+sentinel://127.0.0.1:26379,10.0.0.1:26379/main", true),
+            ("redis+cluster://10.0.0.1:6379", true),
+        ] {
+            let text = format!("[store]\nkind = \"redis\"\nurl = {url:?}\n{keys}\n{UPSTREAM}");
+            let told = problems(&text);
+            let warning = "3:7 warning: Redis is reached over a network without TLS | ";
+            let is_it = |told: &String| told.starts_with(warning);
+            assert_eq!(told.iter().any(is_it), is_warned, "{url}: {told:?}");
+        }
     }
 }

@@ -45,6 +45,7 @@ fn commented_out_keys_of_the_reference_are_valid() {
     let text = text.replace("\"ca.pem\"", "\"/ca.pem\"");
     // Keys and a URL belong to Redis.
     let text = text.replace("kind = \"memory\"", "kind = \"redis\"");
+    let text = text.replace("redis://", "rediss://");
     let text = text.replace("/run/secrets/seal", "seal");
     let checked = load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     let rules = &checked.config.upstreams[0].gateway.rules;

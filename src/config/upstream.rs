@@ -1,10 +1,6 @@
 //! `[[upstream]]`: one server behind the gate.
 
-use std::path::Path;
 use std::time::Duration;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::context::Context;
 use super::origin::{ISSUER, ORIGIN, Origin};
@@ -13,8 +9,7 @@ use super::problem::Problem;
 use super::sections::TIMEOUT;
 use super::tree::{At, Table};
 use super::value::TEXT;
-use super::wording::quoted;
-use super::{client, endpoints, pkce, routes};
+use super::{ca, client, endpoints, pkce, routes};
 use crate::gateway;
 use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::ClientId;
@@ -129,7 +124,14 @@ fn connection(
     let ca = table.find("ca", &TEXT);
     let ca = ca.map(|file| context.directory.join(file));
     if let (Some(file), Some(target)) = (&ca, target) {
-        check_ca(table, file, target, context);
+        if target.tls {
+            ca::check(table, file, context);
+        } else {
+            let message = format!("{} needs an https:// upstream", table.name("ca"));
+            let label = "nothing is checked against it over plain http";
+            let help = "remove it, or write url = \"https://…\"";
+            table.push(Problem::error(table.at("ca"), message, label, help));
+        }
     }
     upstream::Settings {
         tls: target.is_some_and(|target| target.tls),
@@ -140,28 +142,6 @@ fn connection(
         response: table.duration("response", Duration::from_secs(15), TIMEOUT),
         idle: table.duration("idle", Duration::from_secs(4), TIMEOUT),
     }
-}
-
-fn check_ca(table: &Table<'_>, file: &Path, target: &Origin, context: &Context<'_>) {
-    let span = table.at("ca");
-    if !target.tls {
-        let message = format!("{} needs an https:// upstream", table.name("ca"));
-        let label = "nothing is checked against it over plain http";
-        let help = "remove it, or write url = \"https://…\"";
-        table.push(Problem::error(span, message, label, help));
-        return;
-    }
-    let label = match (context.read)(file) {
-        Err(error) => error.to_string(),
-        Ok(pem) => match CertificateDer::pem_slice_iter(&pem).next() {
-            Some(Ok(_)) => return,
-            Some(Err(error)) => error.to_string(),
-            None => "it contains no certificate".to_owned(),
-        },
-    };
-    let message = format!("{} cannot be used", quoted(&file.display().to_string()));
-    let help = "write the path of a PEM file with CERTIFICATE blocks; relative paths begin beside this file";
-    table.push(Problem::error(span, message, label, help));
 }
 
 /// The default of `entry`: with handles, the client is redirected so that every later request carries the handle; without

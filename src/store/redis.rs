@@ -51,7 +51,7 @@ use crate::flow::{
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
 use link::{Command, Failed, Value};
-pub(crate) use link::{Deployment, Target, TlsError};
+pub(crate) use link::{Deployment, Target};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
 use workers::Workers;
 

@@ -32,7 +32,6 @@ pub(crate) enum Kind {
     Redis { keys: Vec<KeyFile>, at: Remote },
 }
 
-#[cfg(test)]
 impl Kind {
     /// Redis, if the store depends on it.
     pub(crate) fn remote(&self) -> Option<&Remote> {

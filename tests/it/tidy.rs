@@ -7,10 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rank of each module: it may import modules of lower rank, unless `ONLY` says otherwise.
-const RANKS: [(&str, u8); 24] = [
+const RANKS: [(&str, u8); 25] = [
     ("oauth", 0),
     ("clock", 0),
     ("files", 0),
+    ("roots", 1),
     ("network", 0),
     ("examined", 0),
     ("spelling", 1),
@@ -35,8 +36,9 @@ const RANKS: [(&str, u8); 24] = [
 ];
 
 /// The only modules that these may import. Modules that are not listed may import all modules of lower rank.
-const ONLY: [(&str, &[&str]); 11] = [
+const ONLY: [(&str, &[&str]); 12] = [
     ("spelling", &["examined", "oauth", "flow"]),
+    ("roots", &["files"]),
     ("route", &["oauth", "spelling"]),
     ("policy", &["oauth", "flow", "spelling"]),
     ("suspicion", &["oauth", "flow", "spelling", "examined"]),
@@ -44,9 +46,12 @@ const ONLY: [(&str, &[&str]); 11] = [
         "answer",
         &["oauth", "flow", "spelling", "examined", "route", "policy"],
     ),
-    ("store", &["oauth", "flow", "clock", "network", "files"]),
+    (
+        "store",
+        &["oauth", "flow", "clock", "network", "files", "roots"],
+    ),
     ("telemetry", &["oauth", "clock", "policy"]),
-    ("upstream", &["clock", "files", "socket"]),
+    ("upstream", &["clock", "roots", "socket"]),
     ("server", &["clock", "socket", "network"]),
     ("http", &["server", "upstream"]),
     ("pages", &["policy", "telemetry"]),

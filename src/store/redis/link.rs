@@ -38,7 +38,6 @@ pub(crate) use command::{Command, Script};
 pub(crate) use deployment::Deployment;
 pub(crate) use failed::Failed;
 pub(crate) use target::Target;
-pub(crate) use tls::TlsError;
 pub(crate) use value::Value;
 
 /// Opens its connections when they are needed, in the runtime that calls it. They end with that runtime, so each worker has a

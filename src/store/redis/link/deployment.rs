@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::roots::NoRoots;
 
 use super::breaker::Breaker;
 use super::cluster::Cluster;
 use super::connection::Entrance;
 use super::place::{Place, Way};
 use super::target::{Address, Kind, Target};
-use super::tls::{Tls, TlsError};
+use super::tls::Tls;
 
 /// One deployment of Redis or Valkey. Each worker has a `Link` to it.
 pub(crate) struct Deployment {
@@ -36,7 +37,7 @@ impl Deployment {
         ca: Option<&Path>,
         deadline: Duration,
         clock: &Clock,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, NoRoots> {
         let shape = match &target.kind {
             Kind::Single(address) => Shape::One(Way::At(address.clone())),
             Kind::Sentinel { sentinels, master } => {

@@ -1,6 +1,7 @@
 //! URLs of deployments.
 
 use std::fmt;
+use std::net::IpAddr;
 
 /// Where Redis is, and as whom to sign in. `Debug` does not show the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,25 @@ pub(crate) enum BadUrl {
 }
 
 impl Target {
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether some connection crosses a network without TLS. (Sentinels and clusters name servers on other machines, if they are
+    /// not on this one themselves.)
+    pub(crate) fn is_exposed(&self) -> bool {
+        let addresses = match &self.kind {
+            Kind::Single(address) => std::slice::from_ref(address),
+            Kind::Sentinel { sentinels, .. } => sentinels,
+            Kind::Cluster(nodes) => nodes,
+        };
+        let is_here = |address: &Address| {
+            let ip = address.host.parse::<IpAddr>();
+            ip.map_or(address.host == "localhost", |ip| ip.is_loopback())
+        };
+        !self.tls && !addresses.iter().all(is_here)
+    }
+
     /// Parses a URL:
     ///
     /// ```text

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::servers::{Nodes, Server, Watched};
 use super::target::BadUrl;
-use super::{Command, Deployment, Failed, Link, Script, Target, TlsError, Value};
+use super::{Command, Deployment, Failed, Link, Script, Target, Value};
 use crate::clock::Clock;
+use crate::roots::NoRoots;
 
 const DEADLINE: Duration = Duration::from_millis(250);
 
@@ -543,7 +544,7 @@ fn mistakes_in_the_url_and_the_ca_file_are_found_before_the_first_call() {
     let ca = Some(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     let made = Deployment::new(&target, ca.as_deref(), DEADLINE, &Clock::system());
     assert!(
-        matches!(made, Err(TlsError::NoCertificate { .. })),
+        matches!(made, Err(NoRoots::NoCertificate { .. })),
         "{made:?}"
     );
 }
