@@ -143,6 +143,7 @@ macro_rules! bounded_suite {
             an_unfollowed_sign_in_lives_a_minute,
             only_unfollowed_sign_ins_are_evicted,
             a_network_above_its_rate_evicts_nothing,
+            evicted_sign_ins_count_towards_the_rate_of_their_network,
             a_flood_that_uses_up_a_share_evicts_only_its_own_sign_ins,
             concurrent_requests_that_follow_a_redirect_all_find_the_sign_in,
             long_codes_count_as_several_records,

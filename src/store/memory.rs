@@ -35,7 +35,6 @@ mod tests;
 mod usage;
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -68,8 +67,7 @@ pub struct MemoryStore {
     key: HandleKey,
     clock: Clock,
     tables: Tables,
-    /// For sign-ins that are kept elsewhere.
-    pace: OnceLock<Pace>,
+    pace: Pace,
     /// The number of the next sign-in.
     next: AtomicU32,
     /// The lengths of all codes that were ever bound, as [`CodeLengths`].
@@ -83,17 +81,16 @@ impl MemoryStore {
             key,
             clock,
             tables: Tables::new(settings),
-            pace: OnceLock::new(),
+            pace: Pace::new(),
             next: AtomicU32::new(0),
             code_lengths: Default::default(),
         }
     }
 
-    /// Counts a sign-in that another store keeps towards the rate of its network.
+    /// Counts a sign-in towards the rate of its network, wherever it is kept.
     pub(crate) fn admit(&self, network: Option<Network>) -> Result<(), StoreError> {
-        let pace = self.pace.get_or_init(Pace::new);
         let rate = self.tables.settings.load().network_rate;
-        let admitted = pace.admit(network, rate, self.clock.now());
+        let admitted = self.pace.admit(network, rate, self.clock.now());
         admitted.map_err(|wait| self.tables.refuse(Limit::Rate, wait))
     }
 
@@ -141,7 +138,12 @@ impl MemoryStore {
         }
         let sign_in = Box::new(sign_in);
         let room = sign_in.room();
+        // Before other sign-ins are evicted: a network above its rate must not evict any.
+        let may_begin = self.pace.may_begin(network, settings.network_rate, now);
+        may_begin.map_err(|wait| tables.refuse(Limit::Rate, wait))?;
         tables.make_room(&room, now)?;
+        self.admit(network)
+            .inspect_err(|_| tables.usage.remove(&room))?;
         let mut slot = tables.sign_ins.lock(key);
         if let Some(instead) = slot.live(now).and_then(meet) {
             tables.usage.remove(&room);
@@ -227,7 +229,7 @@ impl MemoryStore {
             Ok((bound, network)) => Code::new(key, bound, network, now.after(lifetime)),
             Err(instead) => return Ok(instead),
         };
-        tables.admit(&code, now)?;
+        tables.admit(&code)?;
         let traced = match known {
             None => lifetime.max(settings.code + settings.pending),
             // The trace must outlive the code, which may live longer after a reload.
@@ -274,7 +276,7 @@ impl MemoryStore {
         let mut sign_in = self.sign_in(key, pending, until);
         sign_in.is_adopted = true;
         let sign_in = Box::new(sign_in);
-        tables.admit(&sign_in, now)?;
+        tables.admit(&sign_in)?;
         tables.put(&mut slot, Kind::Adopted, sign_in, now);
         Ok(())
     }
@@ -295,7 +297,7 @@ impl MemoryStore {
             return Ok(());
         }
         let code = Code::new(key, bound.clone(), 0, until);
-        tables.admit(&code, now)?;
+        tables.admit(&code)?;
         // Of no sign-in that is here.
         let sign_in = self.next.fetch_add(1, Ordering::Relaxed);
         let remembered = until.after(tables.settings.load().pending);

@@ -1,4 +1,4 @@
-//! How many sign-ins a network may begin per second, for stores that do not count the records of a network.
+//! How many sign-ins a network may begin per second.
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,27 +35,44 @@ impl Pace {
         rate: u32,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        let Some(network) = network else {
+        let Some(due) = self.bucket(network) else {
             return Ok(());
         };
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let now = micros(now.since(Timestamp::default()));
-        let interval = 1_000_000 / u64::from(rate.max(1));
-        let hash = self.buckets.hash_one(network.as_bytes());
-        let bucket = usize::try_from(hash % (1 << 16)).unwrap_or_default();
-        let Some(due) = self.due.get(bucket) else {
-            return Ok(());
-        };
-        let latest = now.saturating_add(micros(BURST));
-        let next =
-            |due: u64| Some(due.max(now).saturating_add(interval)).filter(|due| *due <= latest);
         let relaxed = Ordering::Relaxed;
-        due.fetch_update(relaxed, relaxed, next)
-            .map(drop)
-            .map_err(|due| {
-                let wait = due.max(now).saturating_add(interval).saturating_sub(latest);
-                Duration::from_micros(wait)
-            })
+        let counted = due.fetch_update(relaxed, relaxed, |due| next(due, rate, now).ok());
+        counted.or_else(|due| next(due, rate, now)).map(drop)
+    }
+
+    /// The same without counting it.
+    pub(super) fn may_begin(
+        &self,
+        network: Option<Network>,
+        rate: u32,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let due = self.bucket(network);
+        let due = due.map_or(0, |due| due.load(Ordering::Relaxed));
+        next(due, rate, now).map(drop)
+    }
+
+    /// `None`: the network is unknown.
+    fn bucket(&self, network: Option<Network>) -> Option<&AtomicU64> {
+        let hash = self.buckets.hash_one(network?.as_bytes());
+        let bucket = usize::try_from(hash).unwrap_or_default() % Self::BUCKETS;
+        self.due.get(bucket)
+    }
+}
+
+/// The next arrival time after `due`, both in microseconds. `Err`: the time until it is early enough.
+fn next(due: u64, rate: u32, now: Timestamp) -> Result<u64, Duration> {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let now = micros(now.since(Timestamp::default()));
+    let due = due
+        .max(now)
+        .saturating_add(1_000_000 / u64::from(rate.max(1)));
+    match due.saturating_sub(now.saturating_add(micros(BURST))) {
+        0 => Ok(due),
+        early => Err(Duration::from_micros(early)),
     }
 }
 

@@ -169,6 +169,26 @@ pub(in crate::store) fn a_network_above_its_rate_evicts_nothing(make: Make) {
     });
 }
 
+pub(in crate::store) fn evicted_sign_ins_count_towards_the_rate_of_their_network(make: Make) {
+    run(async {
+        let (store, _clock) = make();
+        let mut own = Vec::new();
+        for _ in 0..10 {
+            own.push(begin(&store, "client", Some(network(1))).await.unwrap());
+        }
+        for number in 0..1000 {
+            begin(&store, &format!("flood {number}"), None)
+                .await
+                .unwrap();
+        }
+        for key in own {
+            assert!(!is_live(&store, &key.into()).await);
+        }
+        let next = begin(&store, "client", Some(network(1))).await;
+        assert_eq!(refused(next).0, Limit::Rate);
+    });
+}
+
 pub(in crate::store) fn a_flood_that_uses_up_a_share_evicts_only_its_own_sign_ins(make: Make) {
     run(async {
         let (store, clock) = make();

@@ -81,12 +81,9 @@ impl Tables {
     pub(super) fn make_room(&self, room: &Room, now: Timestamp) -> Result<(), StoreError> {
         let settings = self.settings.load();
         loop {
-            let Err(met) = self.usage.add(room, 1, &settings, now) else {
+            let Err(met) = self.usage.add(room, 1, &settings) else {
                 return Ok(());
             };
-            if met.limit == Limit::Rate {
-                return Err(self.refuse(Limit::Rate, met.wait));
-            }
             // A flood of requests to a full store must not search it each time: nothing was added, and nothing expires before.
             let full = Duration::from_micros(self.full.load(Ordering::Relaxed));
             let full = full.saturating_sub(now.since(Timestamp::default()));
@@ -113,9 +110,9 @@ impl Tables {
     }
 
     /// Counts a code, or another record for which no room is made.
-    pub(super) fn admit<R: Record>(&self, record: &R, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn admit<R: Record>(&self, record: &R) -> Result<(), StoreError> {
         let settings = self.settings.load();
-        let added = self.usage.add(&record.room(), WITH_CODES, &settings, now);
+        let added = self.usage.add(&record.room(), WITH_CODES, &settings);
         // There is room when the oldest code has expired, redeemed or not.
         added.map_err(|met| self.refuse(met.limit, settings.code))
     }

@@ -3,21 +3,18 @@
 //! A record counts once for each [`UNIT`] bytes or part of them, because states and codes are stored unchanged, and long ones must
 //! not take more memory than the capacity allows.
 //!
-//! A new sign-in is refused if the capacity, the share of its client or of its network is used up, or if the network begins too
-//! many sign-ins per second. Codes count towards the capacity and the share of the network, but are refused only at
+//! A new sign-in is refused if the capacity, or the share of its client or of its network is used up. Codes count towards the capacity and the share of the network, but are refused only at
 //! [`WITH_CODES`] times these: their sign-in was admitted, and a flood of other requests must not stop it. That is enough even
 //! with codes of a kilobyte, because a code lives for a third of the time of a sign-in.
 
 use std::hash::BuildHasher as _;
-use std::time::Duration;
 
 use foldhash::quality::RandomState;
 
 use super::sync::{DashMap, MAP_SHARDS};
-use crate::clock::Timestamp;
 use crate::network::Network;
 use crate::oauth::Digest;
-use crate::store::settings::{BURST, Limit, Settings};
+use crate::store::settings::{Limit, Settings};
 
 /// Bytes that count as one record.
 const UNIT: usize = 256;
@@ -60,25 +57,15 @@ impl Room {
     }
 }
 
-/// The records of one holder.
-#[derive(Default)]
-struct Share {
-    weight: usize,
-    /// For a network, the theoretical arrival time of the generic cell rate algorithm, in microseconds: the time at which its
-    /// sign-ins would have begun at the allowed rate. It says how much of the burst is used up.
-    due: u64,
-}
-
 /// The limit that a new record would exceed.
 pub(super) struct Met {
     pub(super) limit: Limit,
     pub(super) holder: Holder,
-    /// At [`Limit::Rate`]: the time after which the network may begin the next sign-in.
-    pub(super) wait: Duration,
 }
 
 pub(super) struct Usage {
-    shares: DashMap<Holder, Share, RandomState>,
+    /// The weight of each holder's records.
+    shares: DashMap<Holder, usize, RandomState>,
     names: RandomState,
 }
 
@@ -98,52 +85,27 @@ impl Usage {
         })
     }
 
-    /// Counts a new record, unless `times` a limit would be exceeded. If `times` is one, it is a sign-in that its network begins.
-    pub(super) fn add(
-        &self,
-        room: &Room,
-        times: usize,
-        settings: &Settings,
-        now: Timestamp,
-    ) -> Result<(), Met> {
-        let interval = match times {
-            1 => 1_000_000 / u64::from(settings.network_rate.max(1)),
-            _ => 0,
-        };
+    /// Counts a new record, unless `times` a limit would be exceeded.
+    pub(super) fn add(&self, room: &Room, times: usize, settings: &Settings) -> Result<(), Met> {
         let holders = || room.holders.into_iter().flatten();
         for holder in holders() {
-            let (limit, most, apart) = match holder {
-                Holder::Network(_) => (Limit::Network, settings.network_share(), interval),
-                Holder::Everyone => (Limit::Capacity, settings.capacity, 0),
-                Holder::Client(_) => (Limit::Client, settings.client_share(), 0),
+            let (limit, most) = match holder {
+                Holder::Network(_) => (Limit::Network, settings.network_share()),
+                Holder::Everyone => (Limit::Capacity, settings.capacity),
+                Holder::Client(_) => (Limit::Client, settings.client_share()),
             };
-            let now = now.as_millis().saturating_mul(1000);
-            let burst = u64::try_from(BURST.as_micros()).unwrap_or(u64::MAX);
-            let mut has = self.shares.entry(holder).or_default();
-            let due = has.due.max(now).saturating_add(apart);
-            let wait = due.saturating_sub(now.saturating_add(burst));
-            let limit = if apart > 0 && wait > 0 {
-                Limit::Rate
-            } else {
-                limit
-            };
+            let mut weight = self.shares.entry(holder).or_default();
             // The last record may exceed the limit: otherwise a heavy one would never find room.
-            if limit != Limit::Rate && has.weight < most.saturating_mul(times) {
-                has.weight += room.weight;
-                has.due = due;
+            if *weight < most.saturating_mul(times) {
+                *weight += room.weight;
                 continue;
             }
-            drop(has);
+            drop(weight);
             // Do not remember a holder whose first record is refused.
-            self.leave(holder, 0, 0);
+            self.leave(holder, 0);
             let joined = holders().take_while(|joined| *joined != holder);
-            joined.for_each(|joined| self.leave(joined, room.weight, interval));
-            let wait = Duration::from_micros(wait);
-            return Err(Met {
-                limit,
-                holder,
-                wait,
-            });
+            joined.for_each(|joined| self.leave(joined, room.weight));
+            return Err(Met { limit, holder });
         }
         Ok(())
     }
@@ -151,15 +113,14 @@ impl Usage {
     /// Subtracts a record that was removed, or not added.
     pub(super) fn remove(&self, room: &Room) {
         let holders = room.holders.into_iter().flatten();
-        holders.for_each(|holder| self.leave(holder, room.weight, 0));
+        holders.for_each(|holder| self.leave(holder, room.weight));
     }
 
-    /// Subtracts a record of a holder, and forgets the holder if it has no other. `interval`: of a sign-in that did not begin.
-    fn leave(&self, holder: Holder, weight: usize, interval: u64) {
+    /// Subtracts a record of a holder, and forgets the holder if it has no other.
+    fn leave(&self, holder: Holder, weight: usize) {
         self.shares.remove_if_mut(&holder, |_, has| {
-            has.weight = has.weight.saturating_sub(weight);
-            has.due = has.due.saturating_sub(interval);
-            has.weight == 0
+            *has = has.saturating_sub(weight);
+            *has == 0
         });
     }
 
@@ -168,7 +129,7 @@ impl Usage {
         let slots = self.shares.capacity() * 8 / 7;
         (
             self.shares.len(),
-            slots * (size_of::<(Holder, Share)>() + 1),
+            slots * (size_of::<(Holder, usize)>() + 1),
         )
     }
 

@@ -177,7 +177,8 @@ fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     Ok(answer.into_iter().map(char::from).collect())
 }
 
-/// A master, two replicas and three sentinels, which call a server dead after half a second.
+/// A master, two replicas and three sentinels, which call a server dead after two seconds: on a busy machine a shorter time
+/// makes them replace a master that is well.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) servers: Vec<Server>,
@@ -196,7 +197,7 @@ impl Watched {
             .map(|_| {
                 Server::start_with(&[], &["--sentinel"], || {
                     format!(
-                        "sentinel monitor main {of} 2\nsentinel down-after-milliseconds main 500\n\
+                        "sentinel monitor main {of} 2\nsentinel down-after-milliseconds main 2000\n\
                          sentinel failover-timeout main 5000\nsentinel parallel-syncs main 2\n"
                     )
                 })
