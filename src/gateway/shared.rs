@@ -81,6 +81,13 @@ impl Shared {
             (true, None) => self.telemetry.tell(&Event::StoreBack { upstream }),
             (false, None) | (true, Some(_)) => {}
         }
+        if let Some(policy) = redis.evicts()
+            && !site.state.store_evicts.swap(true, Ordering::Relaxed)
+        {
+            let policy = policy.to_owned();
+            self.telemetry
+                .tell(&Event::StoreEvicts { upstream, policy });
+        }
     }
 
     /// Logs once that the clocks of gates differ.

@@ -33,7 +33,7 @@ mod tests;
 mod workers;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::calls::{Calls, Trouble, Verb};
@@ -71,6 +71,8 @@ pub(crate) struct RedisStore {
     prefix: String,
     workers: Workers,
     calls: Arc<Calls>,
+    /// `maxmemory-policy`, once a server has told it.
+    policy: Arc<OnceLock<String>>,
     fails_readiness: bool,
     /// What a memory store or a sealed one kept under an earlier configuration. Also limits how many sign-ins a network begins.
     memory: Arc<MemoryStore>,
@@ -94,6 +96,7 @@ impl RedisStore {
             prefix: format!("{{{}:{}}}:", unbraced(prefix), unbraced(upstream)),
             workers: Workers::new(deployment),
             calls: Arc::default(),
+            policy: Arc::default(),
             fails_readiness: false,
             memory,
         }
@@ -142,11 +145,24 @@ impl RedisStore {
 
     /// Asks the servers whether they answer. To be called about once a second by each worker.
     pub(crate) fn probe(&self) -> impl Future<Output = ()> + Send + use<> {
-        let link = self.workers.link();
+        let (link, policy) = (self.workers.link(), Arc::clone(&self.policy));
         async move {
             // The result is in the deployment.
-            let _ = link.probe().await;
+            if link.probe().await.is_ok()
+                && policy.get().is_none()
+                && let Ok(answer) = link.send(&Command::new("INFO").arg(b"memory")).await
+                && let Some(text) = answer.text()
+                && let Some((_, after)) = text.split_once("maxmemory_policy:")
+            {
+                let _known = policy.set(after.lines().next().unwrap_or_default().to_owned());
+            }
         }
+    }
+
+    /// The server's `maxmemory-policy`, if it is known and lets a full server remove records that are still valid.
+    pub(crate) fn evicts(&self) -> Option<&str> {
+        let policy = self.policy.get().map(String::as_str);
+        policy.filter(|policy| *policy != "noeviction")
     }
 
     pub(crate) async fn hold(

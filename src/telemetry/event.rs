@@ -209,6 +209,11 @@ pub(crate) enum Event<'a> {
     StoreBack {
         upstream: &'a Upstream,
     },
+    /// A full Redis would remove records that are still valid.
+    StoreEvicts {
+        upstream: &'a Upstream,
+        policy: String,
+    },
     /// The clocks of two gates differ, or that of this machine has stepped back.
     ClocksDiffer {
         upstream: &'a Upstream,
@@ -313,6 +318,10 @@ impl Event<'_> {
             Self::StoreLost { .. } => hinted(
                 Level::Error,
                 "requests that need the store are refused with 503 until it answers",
+            ),
+            Self::StoreEvicts { .. } => hinted(
+                Level::Warn,
+                "set maxmemory-policy noeviction: a removed claim ends a sign-in, a removed sign-in cannot continue",
             ),
             Self::ClocksDiffer { .. } => hinted(
                 Level::Warn,

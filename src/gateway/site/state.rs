@@ -35,6 +35,8 @@ pub(crate) struct SiteState {
     issuer: Mutex<Issuer>,
     /// Whether the log says that the store does not answer.
     pub is_store_lost: AtomicBool,
+    /// Whether the log says that the store may evict records.
+    pub store_evicts: AtomicBool,
     /// Whether the log says that clocks differ.
     pub clocks_differ: AtomicBool,
     /// The requests in flight, including those whose answer is not written yet.
@@ -52,6 +54,7 @@ impl SiteState {
             uncertain: DashMap::new(),
             issuer: Mutex::default(),
             is_store_lost: AtomicBool::new(false),
+            store_evicts: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
             places: InFlight::default(),
         }

@@ -404,6 +404,10 @@ fn tell_all(telemetry: &Telemetry) {
             problem: String::new(),
         },
         Event::StoreBack { upstream },
+        Event::StoreEvicts {
+            upstream,
+            policy: String::new(),
+        },
         Event::ClocksDiffer { upstream },
         Event::ClockInDoubt {
             shows: "1970-01-01".to_owned(),
