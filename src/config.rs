@@ -36,6 +36,7 @@ mod upstream;
 mod value;
 mod wording;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
@@ -43,6 +44,7 @@ use std::thread;
 use toml::de::DeTable;
 
 use context::Context;
+pub(crate) use context::NamedFile;
 pub use problem::Problems;
 pub(crate) use problem::Severity;
 use report::Report;
@@ -60,7 +62,8 @@ pub fn load(text: &str, file_name: &str, today: u64) -> Result<Checked, Problems
         today,
         directory: Path::new(file_name).parent().unwrap_or(Path::new("")),
         cores: thread::available_parallelism().map_or(1, usize::from),
-        read: files::read,
+        reader: files::read,
+        files: RefCell::default(),
     };
     load_with(&context, text, file_name)
 }
@@ -89,7 +92,8 @@ static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
         today: 0,
         directory: Path::new(""),
         cores: 1,
-        read: files::read,
+        reader: files::read,
+        files: RefCell::default(),
     };
     let (tree, _) = DeTable::parse_recoverable("[[store.keys]]\n[[upstream]]\n[[upstream.client]]");
     Report::sections(|report| {
@@ -155,6 +159,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         upstreams: upstreams.collect(),
         server: server.settings,
         admin,
+        files: context.files.take(),
     }
 }
 

@@ -14,10 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::admin::InForce;
 use crate::clock;
-use crate::config::{self, Config, file};
+use crate::config::{self, Config, NamedFile, file};
 use crate::files;
 use crate::gateway::Shared;
-use crate::gateway::site::Site;
 use crate::server::{Crowd, Places};
 use crate::store::Settings;
 use crate::telemetry::Event;
@@ -66,7 +65,7 @@ pub(super) struct Reload {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     text: Result<String, file::Unreadable>,
-    /// SHA-256 of each CA file.
+    /// SHA-256 of each file that the configuration in force names.
     others: Vec<Option<[u8; 32]>>,
 }
 
@@ -121,22 +120,19 @@ impl Reload {
     }
 
     fn look(&self, path: &Path) -> Seen {
-        let snapshot = self.shared.snapshot();
-        let ca = |site: &Arc<Site>| site.destination.settings.ca.clone();
-        let files = snapshot.sites.iter().filter_map(ca);
-        let hash = |file: PathBuf| Some(Sha256::digest(files::read(&file).ok()?).into());
+        let files = self.config.files.iter();
+        let hash = |file: &NamedFile| Some(Sha256::digest(files::read(&file.path).ok()?).into());
         Seen {
             text: file::read_again(path),
             others: files.map(hash).collect(),
         }
     }
 
-    /// The hashes of the CA files as read for the configuration in force.
+    /// The hashes of these files when the configuration was read. Components read them later, so that a file that changes
+    /// in between is seen as changed.
     fn others_in_force(&self) -> Vec<Option<[u8; 32]>> {
-        let snapshot = self.shared.snapshot();
-        let destinations = snapshot.sites.iter().map(|site| &site.destination);
-        let with_ca = destinations.filter(|to| to.settings.ca.is_some());
-        with_ca.map(|to| to.connector.roots()).collect()
+        let files = self.config.files.iter();
+        files.map(|file| Some(file.sha256)).collect()
     }
 
     /// Reloads the configuration. Returns whether it is in force now. A repeated failure with the same reason is only

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::clock::{Clock, WallClock};
-use crate::config::{Config, Upstream};
+use crate::config::{Config, NamedFile, Upstream};
 use crate::flow::HandleKey;
 use crate::gateway::site::{Destination, Site, SiteState};
 use crate::gateway::{self, Snapshot};
@@ -31,7 +31,14 @@ pub(super) struct Maker {
     pub(super) clock: Clock,
     /// Makes a store with this memory, instead of the configured one. For tests.
     pub(super) instead: Option<Box<dyn Fn(MemoryStore) -> Store + Send + Sync>>,
-    pub(super) deployments: Mutex<Vec<(Remote, Weak<Deployment>)>>,
+    pub(super) deployments: Mutex<Vec<Known>>,
+}
+
+/// A deployment of Redis that is in use.
+pub(super) struct Known {
+    at: Remote,
+    ca: Option<NamedFile>,
+    deployment: Weak<Deployment>,
 }
 
 impl Maker {
@@ -121,7 +128,7 @@ impl Maker {
         let shared = |sealer, key, sign_ins, at: &Remote, memory| {
             let envelopes = Envelopes::new(key, sealer, WallClock::System);
             let names = (at.prefix.as_str(), name.as_str());
-            let deployment = self.deployment(at)?;
+            let deployment = self.deployment(at, config)?;
             let redis = RedisStore::new(settings, envelopes, sign_ins, names, deployment, memory);
             let redis = redis.failing_readiness(at.fails_readiness);
             Ok::<_, Unusable>(Store::Redis(
@@ -152,20 +159,27 @@ impl Maker {
     }
 
     /// The connections to this deployment, which all upstreams share, and later configurations.
-    fn deployment(&self, at: &Remote) -> Result<Arc<Deployment>, Unusable> {
+    fn deployment(&self, at: &Remote, config: &Config) -> Result<Arc<Deployment>, Unusable> {
+        let mut files = config.files.iter();
+        let ca = files.find(|file| Some(&file.path) == at.ca.as_ref());
         let mut known = self
             .deployments
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(_, deployment)| deployment.strong_count() > 0);
-        let same = known.iter().find(|(other, _)| other == at);
-        if let Some(deployment) = same.and_then(|(_, deployment)| deployment.upgrade()) {
+        known.retain(|known| known.deployment.strong_count() > 0);
+        let mut all = known.iter();
+        let same = all.find(|known| known.at == *at && known.ca.as_ref() == ca);
+        if let Some(deployment) = same.and_then(|known| known.deployment.upgrade()) {
             return Ok(deployment);
         }
-        let ca = at.ca.as_deref();
-        let deployment = Deployment::new(&at.target, ca, at.deadline, &self.clock)?;
+        let path = at.ca.as_deref();
+        let deployment = Deployment::new(&at.target, path, at.deadline, &self.clock)?;
         let deployment = Arc::new(deployment);
-        known.push((at.clone(), Arc::downgrade(&deployment)));
+        known.push(Known {
+            at: at.clone(),
+            ca: ca.cloned(),
+            deployment: Arc::downgrade(&deployment),
+        });
         Ok(deployment)
     }
 }

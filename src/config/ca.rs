@@ -12,7 +12,7 @@ use super::wording::quoted;
 
 /// Reports a file that cannot be read, or contains no certificate.
 pub(super) fn check(table: &Table<'_>, file: &Path, context: &Context<'_>) {
-    let label = match (context.read)(file) {
+    let label = match context.read(file) {
         Err(error) => error.to_string(),
         Ok(pem) => match CertificateDer::pem_slice_iter(&pem).next() {
             Some(Ok(_)) => return,

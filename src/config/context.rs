@@ -1,7 +1,10 @@
 //! Inputs of the readers other than the text.
 
+use std::cell::RefCell;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
 
 /// The environment in which a configuration is read.
 pub(super) struct Context<'c> {
@@ -12,5 +15,26 @@ pub(super) struct Context<'c> {
     /// The number of threads that can run in parallel.
     pub(super) cores: usize,
     /// Reads a file completely.
-    pub(super) read: fn(&Path) -> io::Result<Vec<u8>>,
+    pub(super) reader: fn(&Path) -> io::Result<Vec<u8>>,
+    /// The files that were read, in this order.
+    pub(super) files: RefCell<Vec<NamedFile>>,
+}
+
+/// A file that a configuration names, as it was when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedFile {
+    pub path: PathBuf,
+    pub sha256: [u8; 32],
+}
+
+impl Context<'_> {
+    /// Reads a file that the configuration names.
+    pub(super) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let content = (self.reader)(path)?;
+        self.files.borrow_mut().push(NamedFile {
+            path: path.to_owned(),
+            sha256: Sha256::digest(&content).into(),
+        });
+        Ok(content)
+    }
 }

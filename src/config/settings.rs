@@ -10,6 +10,8 @@ pub struct Config {
     pub server: crate::server::Settings,
     /// `[admin]`.
     pub admin: admin::Settings,
+    /// The other files that it names (CA certificates, keys, a password), as they were read.
+    pub(crate) files: Vec<super::NamedFile>,
     /// `[limits]`.
     pub limits: http::Limits,
     /// `[store]`.

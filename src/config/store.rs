@@ -78,12 +78,16 @@ pub(super) fn read<'t>(
 /// Reads the keys about Redis. `None`: there is no valid URL.
 fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
     let target = table.find("url", &DEPLOYMENT);
+    let password = password(table, target.as_ref(), context);
     let ca = table.find("ca", &TEXT);
     let prefix = table.text("key_prefix", &TEXT, PREFIX.to_owned());
     let deadline = table.duration("deadline", Duration::from_millis(250), TIMEOUT);
     let fails_readiness = table.flag("fail_readiness", false);
     let ca = ca.map(|file| context.directory.join(file));
-    let target = target?;
+    let mut target = target?;
+    if let Some(password) = password {
+        target = target.with_password(password);
+    }
     if let Some(file) = &ca {
         if target.has_tls() {
             ca::check(table, file, context);
@@ -101,6 +105,46 @@ fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
         deadline,
         fails_readiness,
     })
+}
+
+/// Reads `password_file`. `None`: the URL has the password, or there is none.
+fn password(table: &Table<'_>, target: Option<&Target>, context: &Context<'_>) -> Option<String> {
+    let has = target.and_then(Target::has_password);
+    let Some(file) = table.find("password_file", &TEXT) else {
+        if has == Some(false) && !table.has("password_file") {
+            let message = "the password for Redis is missing";
+            let label = "a user without a password";
+            let help = "write user:password@, or add password_file = \"…\"";
+            table.push(Problem::error(table.at("url"), message, label, help));
+        }
+        return None;
+    };
+    if has == Some(true) {
+        let message = "there are two passwords for Redis";
+        let label = "the URL has one already";
+        let help = "remove one of them; a user without a password is written user:@";
+        table.push(Problem::error(
+            table.at("password_file"),
+            message,
+            label,
+            help,
+        ));
+    }
+    let file = context.directory.join(file);
+    let label = match context.read(&file).map(String::from_utf8) {
+        Err(error) => error.to_string(),
+        Ok(Ok(text)) => match text.trim_end_matches(['\r', '\n']) {
+            "" => "it is empty".to_owned(),
+            line if line.contains('\n') => "it has more than one line".to_owned(),
+            line => return Some(line.to_owned()),
+        },
+        Ok(Err(_)) => "it is not UTF-8".to_owned(),
+    };
+    let message = format!("{} cannot be used", quoted(&file.display().to_string()));
+    let help = "write the path of a file with the password in one line; relative paths begin beside this file";
+    let at = table.at("password_file");
+    table.push(Problem::error(at, message, label, help));
+    None
 }
 
 /// Reads one element of `keys`, and checks its file.
@@ -121,7 +165,7 @@ fn key(table: &Table<'_>, context: &Context<'_>) -> KeyFile {
     let file = table.find("file", &TEXT).unwrap_or_default();
     let file = context.directory.join(file);
     if table.is_good("file") && table.has("file") {
-        let label = match (context.read)(&file) {
+        let label = match context.read(&file) {
             Err(error) => Some(error.to_string()),
             Ok(text) if key_of(&text).is_none() => {
                 Some("it does not contain 32 bytes in base64".to_owned())
@@ -205,6 +249,7 @@ fn without_use(table: &Table<'_>, claims: bool) {
     let flag = flag.and_then(|entry| entry.value.as_bool());
     let used = [
         ("url", table.has("url")),
+        ("password_file", table.has("password_file")),
         ("ca", table.has("ca")),
         ("claims", claims),
         ("key_prefix", is_other("key_prefix", PREFIX)),
@@ -344,6 +389,53 @@ mod tests {
                 "2:8 error: `store.url` is missing | where is Redis? | add url = \"redis://127.0.0.1:6379\"",
             ],
         );
+    }
+
+    #[test]
+    fn the_password_is_in_the_url_or_in_a_file() {
+        let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+        let text = |url: &str, file: &str| {
+            let url = format!("url = \"redis://{url}127.0.0.1\"");
+            format!("[store]\nkind = \"redis\"\n{url}\n{file}\n{keys}\n{UPSTREAM}")
+        };
+        for (credentials, user) in [("", ""), ("gate:@", "gate")] {
+            let config = config(&text(credentials, "password_file = \"secret\""));
+            let target = &config.kind.remote().unwrap().target;
+            let same = format!("redis://{user}:canary@127.0.0.1");
+            assert_eq!(target, &Target::parse(&same).unwrap());
+            assert!(!format!("{config:?}").contains("canary"));
+        }
+        for (credentials, file, told) in [
+            (
+                "gate:@",
+                "",
+                "3:7 error: the password for Redis is missing | a user without a password | ",
+            ),
+            (
+                "gate:x@",
+                "password_file = \"secret\"",
+                "4:17 error: there are two passwords for Redis | ",
+            ),
+            (
+                "gate:@",
+                "password_file = \"none\"",
+                "4:17 error: \"etc/none\" cannot be used | no such file | ",
+            ),
+            (
+                "",
+                "password_file = \"empty.pem\"",
+                "4:17 error: \"etc/empty.pem\" cannot be used | it is empty | ",
+            ),
+            (
+                "",
+                "password_file = \"ca.pem\"",
+                "4:17 error: \"etc/ca.pem\" cannot be used | it has more than one line | ",
+            ),
+        ] {
+            let found = problems(&text(credentials, file));
+            assert!(found[0].starts_with(told), "{found:?}");
+            assert_eq!(found.len(), 1, "{found:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Helpers for the tests of this module: each problem of a configuration is compared as one line.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 
@@ -24,8 +25,10 @@ pub(super) fn load(text: &str) -> Result<Checked, Problems> {
         today: date::parse(TODAY).unwrap(),
         directory: Path::new("etc"),
         cores: 2,
-        read: |path| match path.to_str() {
+        files: RefCell::default(),
+        reader: |path| match path.to_str() {
             Some("etc/empty.pem") => Ok(Vec::new()),
+            Some("etc/secret") => Ok(b"canary\n".to_vec()),
             Some("etc/seal") => Ok(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec()),
             Some("etc/ca.pem" | "/ca.pem") => {
                 Ok(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec())

@@ -17,12 +17,13 @@
 //! {pkce-gate:legacy}:c:0123…  a code: run, owner, claim, wrong, released, burnt, record
 //! ```
 //!
-//! **Secrecy.** Records are encrypted ([`super::seal`]), keys are digests. Who reads all of Redis cannot redeem anything, and finds
-//! neither codes nor states nor handles. Who writes to it can invalidate sign-ins and forget claims.
+//! **Secrecy.** Records are encrypted ([`super::seal`]), keys are digests. An attacker who reads all of Redis cannot redeem
+//! anything, and finds neither codes nor states nor handles. One who writes to it can invalidate sign-ins and remove claims.
 //!
 //! **Lost writes.** A server that takes over, or that restarts, may lack the last writes, and an old one may go on for a while. A
 //! code is therefore claimed only on the server run that it was bound on (`run`, the server's `run_id`); elsewhere it is dead.
-//! Sign-ins survive a failover, codes that were not redeemed before it do not.
+//! Sign-ins survive a failover, codes that were not redeemed before it do not. A failover can lose a trace or the mark of a
+//! discarded sign-in: then a code that the upstream issues a second time is bound to another sign-in, whose verifier has to match.
 //!
 //! **Time.** Records expire by the server's clock. A claim stays until its code expires, so burning a claimed code needs no call.
 

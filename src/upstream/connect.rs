@@ -41,11 +41,6 @@ impl Connector {
         roots(self) == roots(other)
     }
 
-    /// SHA-256 of the CA file as it was read. `None`: no CA file is configured.
-    pub(crate) fn roots(&self) -> Option<[u8; 32]> {
-        self.tls.as_ref()?.roots()
-    }
-
     pub(super) async fn connect(&self, batch: &Batch) -> Result<Socket, NoConnection> {
         let of_tcp = |error: io::Error| NoConnection::of_tcp(&error);
         let addresses = self.lookups.of(&self.host, self.port).await;

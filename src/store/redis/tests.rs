@@ -249,7 +249,7 @@ fn a_code_that_was_bound_before_a_restart_of_the_server_is_dead() {
 }
 
 #[test]
-fn who_reads_all_of_redis_finds_no_secret() {
+fn a_dump_of_redis_has_no_secret() {
     for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
         let server = Server::start(&[]);
         let (clock, wall) = Clock::manual();

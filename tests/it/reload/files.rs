@@ -10,8 +10,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{event, events};
+use crate::support::gate::seal_key;
 use crate::support::params::unguessable;
-use crate::support::rig::{Config, Rig};
+use crate::support::redis::{Options, Redis};
+use crate::support::rig::{Config, Rig, target};
 
 /// Longer than the interval at which the gate checks the file.
 const LOOKS: Duration = Duration::from_secs(5);
@@ -219,6 +221,49 @@ fn a_ca_file_may_appear_after_the_configuration_that_names_it() {
     fs::write(ca, pem).expect("written");
     rig.gate.reloaded(&text, 0);
     assert_eq!(events(&rig.gate, "reload_failed").len(), 1);
+}
+
+#[test]
+fn a_replaced_file_that_the_configuration_names_is_in_force_without_a_change_of_the_configuration()
+{
+    let redis = Redis::start(Options::default().user("gate", "first", "~* +@all"));
+    let (key, url) = (seal_key(), format!("redis://gate:@{}", redis.address()));
+    let store = format!(
+        "kind = \"redis\"\nurl = \"{url}\"\npassword_file = \"password\"\ndeadline = \"2s\"\n\
+         keys = [{{ id = \"a\", file = \"{}\" }}]",
+        key.display()
+    );
+    let mut rig = Rig::new();
+    let file = rig.gate.config_file().with_file_name("password");
+    fs::write(&file, "first\n").expect("written");
+    rig.gate.reload(
+        &Config {
+            store: &store,
+            ..Config::default()
+        }
+        .render(&rig.upstream),
+    );
+    let authorization = rig.authorization();
+    assert_eq!(
+        rig.redeem(&authorization, &rig.code_for(&authorization))
+            .status,
+        200
+    );
+
+    let so_many = events(&rig.gate, "reloaded").len();
+    fs::write(&file, "second\n").expect("written");
+    event(&rig.gate, "reloaded", so_many + 1);
+    let refused = rig.get(&target(&rig.authorization()));
+    assert_eq!(refused.status, 503, "the password is wrong");
+    fs::write(&file, "first\n").expect("written");
+    event(&rig.gate, "reloaded", so_many + 2);
+    rig.gate.wait_for_store();
+    let authorization = rig.authorization();
+    assert_eq!(
+        rig.redeem(&authorization, &rig.code_for(&authorization))
+            .status,
+        200
+    );
 }
 
 #[test]

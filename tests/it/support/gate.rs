@@ -206,7 +206,6 @@ impl Gate {
         assert!(set.expect("prlimit is there").success());
     }
 
-    /// The value of a metric, given by name and labels; 0 if it is absent.
     /// Waits until `/readyz` names no store that is out of reach.
     pub(crate) fn wait_for_store(&mut self) {
         let readyz = format!("http://{}/readyz", self.address("admin"));
@@ -219,6 +218,7 @@ impl Gate {
         panic!("the store does not answer: {}", self.log());
     }
 
+    /// The value of a metric, given by name and labels; 0 if it is absent.
     pub(crate) fn metric(&mut self, name: &str) -> usize {
         let admin = self.address("admin");
         let metrics = Request::get(&format!("http://{admin}/metrics")).send();

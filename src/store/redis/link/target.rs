@@ -28,6 +28,7 @@ pub(super) enum Kind {
 pub(super) struct Credentials {
     /// `None`: the user `default`.
     pub(super) user: Option<String>,
+    /// Empty in `user:@`: it is in a file.
     pub(super) password: String,
 }
 
@@ -78,7 +79,9 @@ pub(crate) enum BadUrl {
         "the user name or the password contains a `%` that does not begin an escape such as %2F"
     )]
     Escape,
-    #[error("a user name without a password: write user:password@, or :password@ without a user")]
+    #[error(
+        "a user name without a password: write user:password@, :password@ without a user, or user:@ and password_file"
+    )]
     NoPassword,
     #[error("options after `?` or `#` are not supported")]
     Options,
@@ -105,6 +108,20 @@ impl Target {
         self.tls
     }
 
+    /// Whether there is a password; `None`: there are no credentials.
+    pub(crate) fn has_password(&self) -> Option<bool> {
+        let credentials = self.credentials.as_ref();
+        credentials.map(|credentials| !credentials.password.is_empty())
+    }
+
+    /// With this password, for the user of the URL.
+    #[must_use]
+    pub(crate) fn with_password(mut self, password: String) -> Self {
+        let user = self.credentials.and_then(|credentials| credentials.user);
+        self.credentials = Some(Credentials { user, password });
+        self
+    }
+
     /// Whether some connection crosses a network without TLS. (Sentinels and clusters name servers on other machines, if they are
     /// not on this one themselves.)
     pub(crate) fn is_exposed(&self) -> bool {
@@ -123,7 +140,7 @@ impl Target {
     /// Parses a URL:
     ///
     /// ```text
-    /// redis://[user:password@]host[:6379][/database]
+    /// redis://[user:[password]@]host[:6379][/database]
     /// redis+sentinel://[user:password@]host[:26379][,host ..]/master-name[/database]
     /// redis+cluster://[user:password@]host[:6379][,host ..]
     /// ```
@@ -194,9 +211,6 @@ fn sign_in(text: &str) -> Result<Credentials, BadUrl> {
     }
     let (user, password) = text.split_once(':').ok_or(BadUrl::NoPassword)?;
     let (user, password) = (unescape(user)?, unescape(password)?);
-    if password.is_empty() {
-        return Err(BadUrl::NoPassword);
-    }
     let user = (!user.is_empty()).then_some(user);
     Ok(Credentials { user, password })
 }
@@ -291,6 +305,14 @@ mod tests {
 
         let default = Target::parse("rediss://:secret@a").unwrap().credentials;
         assert_eq!(default.unwrap().user, None);
+
+        let in_a_file = Target::parse("redis://u:@a").unwrap();
+        assert_eq!(in_a_file.has_password(), Some(false));
+        let credentials = in_a_file.with_password("p".to_owned()).credentials.unwrap();
+        assert_eq!(
+            (credentials.user.as_deref(), credentials.password.as_str()),
+            (Some("u"), "p")
+        );
     }
 
     #[test]
@@ -315,7 +337,6 @@ mod tests {
             ("redis+cluster://a/1", BadUrl::ClusterPath),
             ("redis+cluster://a,,b", BadUrl::NoHost),
             ("redis://secret@a", BadUrl::NoPassword),
-            ("redis://user:@a", BadUrl::NoPassword),
             ("redis://:%zz@a", BadUrl::Escape),
             ("redis://:%f@a", BadUrl::Escape),
         ] {
