@@ -2,6 +2,7 @@
 
 mod manifests;
 mod proxies;
+mod replicas;
 mod systemd;
 
 use std::fs;

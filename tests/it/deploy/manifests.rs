@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -13,9 +13,10 @@ use crate::support::rig::{Config, Rig};
 use crate::support::scripted::Scripted;
 use crate::support::tree::{read, root};
 
+const COMPOSE: &str = "deploy/compose/compose.yaml";
 const NAME: &str = "app.kubernetes.io/name";
 
-fn installed(program: &str) -> Command {
+pub(super) fn installed(program: &str) -> Command {
     let path = root().join("tests/servers/.venv/bin").join(program);
     assert!(path.exists(), "{program}; {HINT}");
     let mut command = Command::new(path);
@@ -25,7 +26,7 @@ fn installed(program: &str) -> Command {
 
 /// Runs a program with this input, and returns its output.
 #[track_caller]
-fn output(command: &mut Command, input: &str) -> String {
+pub(super) fn output(command: &mut Command, input: &str) -> String {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -39,6 +40,15 @@ fn output(command: &mut Command, input: &str) -> String {
     let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
     assert!(output.status.success(), "{command:?}: {told}");
     told
+}
+
+/// What kubectl makes of a folder: the text, and the objects in it.
+pub(super) fn objects(folder: &Path) -> (String, Vec<Value>) {
+    let yaml = output(installed("kubectl").arg("kustomize").arg(folder), "");
+    let to_json = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
+    let list = output(installed("python").args(["-c", to_json]), &yaml);
+    let objects = serde_json::from_str(&list).expect("JSON");
+    (yaml, objects)
 }
 
 /// A copy of the folder in which the kustomization lists every manifest, including the optional ones.
@@ -57,11 +67,7 @@ impl Kubernetes {
         }
         let list = read("deploy/kubernetes/kustomization.yaml").replace("  # - ", "  - ");
         fs::write(folder.join("kustomization.yaml"), list).expect("the list is written");
-        let yaml = output(installed("kubectl").arg("kustomize").arg(&folder), "");
-        let to_json =
-            "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(sys.stdin))))";
-        let list = output(installed("python").args(["-c", to_json]), &yaml);
-        let objects = serde_json::from_str(&list).expect("JSON");
+        let (yaml, objects) = objects(&folder);
         Self {
             folder,
             yaml,
@@ -182,12 +188,13 @@ fn the_ingress_has_the_rules_of_the_proxy() {
     assert_eq!(annotations["haproxy.org/set-host"], Value::Null);
 }
 
-fn compose() -> Value {
+/// What docker-compose makes of these files.
+pub(super) fn compose(files: &[&str]) -> Value {
     let mut command = installed("docker-compose");
     let home = scratch();
     command
-        .args(["-f", "deploy/compose/compose.yaml", "config", "--format"])
-        .arg("json")
+        .args(files.iter().flat_map(|file| ["-f", file]))
+        .args(["config", "--format", "json"])
         .env("HOME", &home);
     let told = output(&mut command, "");
     fs::remove_dir_all(&home).ok();
@@ -196,7 +203,7 @@ fn compose() -> Value {
 
 #[test]
 fn compose_confines_the_gate_and_hides_the_upstream() {
-    let compose = compose();
+    let compose = compose(&[COMPOSE]);
     let (gate, upstream) = (
         &compose["services"]["gate"],
         &compose["services"]["upstream"],
@@ -272,7 +279,7 @@ fn every_deployment_has_room_for_the_default_limits() {
         let mut values = unit.lines().filter_map(|line| line.strip_prefix(name));
         values.next().unwrap_or_else(|| panic!("{name}")).to_owned()
     };
-    let (kubernetes, compose) = (Kubernetes::read(), compose());
+    let (kubernetes, compose) = (Kubernetes::read(), compose(&[COMPOSE]));
     let compose = &compose["services"]["gate"];
     let of_pod = kubernetes.gate()["resources"]["limits"]["memory"].as_str();
     let of_container = compose["mem_limit"].as_str();
@@ -324,7 +331,7 @@ fn the_health_check_follows_the_state_of_the_gate() {
     let (_, check) = check.split_once("CMD ").expect("a command");
     let of_image: Vec<String> =
         serde_json::from_str(check.lines().next().unwrap_or_default()).expect("JSON");
-    let compose = compose();
+    let compose = compose(&[COMPOSE]);
     let of_compose = compose["services"]["gate"]["healthcheck"]["test"].as_array();
     let of_compose: Vec<&str> = of_compose
         .expect("a check")

@@ -13,7 +13,7 @@ use crate::support::tree::{read, root};
 const UNIT: &str = "deploy/systemd/pkce-gate.service";
 
 /// The value of a directive that occurs once.
-fn directive(name: &str) -> String {
+pub(super) fn directive(name: &str) -> String {
     let unit = read(UNIT);
     let start = format!("{name}=");
     let mut values = unit.lines().filter_map(|line| line.strip_prefix(&start));
@@ -22,7 +22,7 @@ fn directive(name: &str) -> String {
     value.to_owned()
 }
 
-fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
+pub(super) fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("systemd-analyze")
         .args(["--no-pager", "--man=no"])
         .args(arguments)
@@ -35,7 +35,7 @@ fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
 }
 
 /// A copy of the unit with the program under test.
-fn with_unit<T>(use_it: impl FnOnce(&str) -> T) -> T {
+pub(super) fn with_unit<T>(use_it: impl FnOnce(&str) -> T) -> T {
     let directory = scratch();
     let unit = read(UNIT).replace("/usr/local/bin/pkce-gate", env!("CARGO_BIN_EXE_pkce-gate"));
     let path = file(&directory, "pkce-gate.service", &unit);
