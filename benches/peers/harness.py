@@ -175,12 +175,27 @@ def upstream():
     return Server("upstream", [LOAD, "upstream", "--listen", f"127.0.0.1:{port}"], port)
 
 
+def redis():
+    """Keeps nothing on disk."""
+    port = free_port()
+    folder = OUT / "run" / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    return Server("redis", words, port)
+
+
 def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="handle", pending="20s", code="10s",
-         workers=WORKERS, under=()):
+         workers=WORKERS, under=(), store=""):
+    """`store`: further keys of [store]; a kind other than memory gets a key."""
     port, admin = free_port(), free_port()
+    if store:
+        key = OUT / "run" / name / "seal"
+        key.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([binary, "keygen", "--output", key], check=True, timeout=30)
+        store += f'\nkeys = [{{ id = "bench", file = "{key}" }}]'
     config = filled(
         "gate.toml", name, PORT=port, ADMIN=admin, UPSTREAM=behind.port, MODE=mode, ENTRY=entry, CODES=codes,
-        PENDING=pending, CODE=code, WORKERS=workers,
+        PENDING=pending, CODE=code, WORKERS=workers, STORE=store,
     )
     server = Server(name, [*under, binary, "run", "--config", config], port)
     server.admin = admin
@@ -190,13 +205,14 @@ def gate(binary, behind, name="gate", mode="enforce", entry="rewrite", codes="ha
 MODULE = "/usr/lib/nginx/modules/{}.so"
 
 
-def nginx(behind, name="nginx", lua=None, tls=None, under=()):
-    """nginx without enforcement, or with `lua` = "handle" or "upstream" (the code that clients receive); `under` valgrind as one process."""
+def nginx(behind, name="nginx", lua=None, tls=None, under=(), redis=None):
+    """nginx without enforcement, or with `lua` = "handle" or "upstream" (the code that clients receive); `under` valgrind as one
+    process; with its records in `redis`."""
     port, admin = free_port(), free_port()
     values = dict(
         PORT=port, ADMIN=admin, UPSTREAM=behind.port, FILES=open_files(),
         USER="user root;" if os.geteuid() == 0 else "",
-        MODULES="", LUA_HTTP="", LUA_AUTHORIZE="", LUA_TOKEN="", LISTEN_TLS="",
+        MODULES="", LUA_HTTP="", LUA_AUTHORIZE="proxy_pass http://server;", LUA_MORE="", LUA_TOKEN="", LISTEN_TLS="",
     )
     if tls:
         values["LISTEN_TLS"] = (
@@ -219,9 +235,20 @@ def nginx(behind, name="nginx", lua=None, tls=None, under=()):
         )
         values["LUA_AUTHORIZE"] = (
             'access_by_lua_block { require("pkce").authorize() }\n'
-            '            header_filter_by_lua_block { require("pkce").bind() }'
+            '            header_filter_by_lua_block { require("pkce").bind() }\n'
+            "            proxy_pass http://server;"
         )
         values["LUA_TOKEN"] = 'access_by_lua_block { require("pkce").redeem() }'
+    if redis:
+        values["LUA_HTTP"] = values["LUA_HTTP"].replace(
+            "    }", f'        require("pkce-redis").port = {redis.port}\n    }}'
+        )
+        values["LUA_AUTHORIZE"] = 'content_by_lua_block { require("pkce-redis").authorize() }'
+        values["LUA_MORE"] = (
+            "location = /upstream-authorize {\n            internal;\n"
+            "            proxy_pass http://server/authorize$is_args$args;\n        }"
+        )
+        values["LUA_TOKEN"] = 'access_by_lua_block { require("pkce-redis").redeem() }'
     config = filled("nginx.conf", name, **values)
     run = config.parent
     command = [*under, "nginx", "-p", run, "-e", run / "error.log", "-c", config]

@@ -40,14 +40,16 @@ def say(text):
     print(f"  {text}", flush=True)
 
 
-def load(server, what, plan, **options):
-    """Runs one window of load. Returns counts, CPU of the proxy, percentiles. Repeats it if a hypervisor took the machine."""
+def load(server, what, plan, redis=None, **options):
+    """Runs one window of load. Returns counts, CPU of the proxy (and of Redis), percentiles.
+
+    Repeats it if a hypervisor took the machine."""
     if "count" in options:
         return window(server, what, plan, options)
     tried = []
     for _ in range(WINDOWS):
         before = machine()["cpu"]
-        result = window(server, what, plan, options)
+        result = window(server, what, plan, options, redis)
         result["stolen"] = stolen(before, machine()["cpu"])
         tried.append(result)
         if result["stolen"] <= STOLEN:
@@ -60,12 +62,14 @@ def stolen(before, after):
     return took[7] / max(1, sum(took))
 
 
-def window(server, what, plan, options):
+def window(server, what, plan, options, redis=None):
     options = {
         "to": server.address, "what": what, "connections": plan.connections, "warm": plan.warm,
         "seconds": plan.seconds, "process": server.pid, **options,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    if redis:
+        asked, spent = round_trips(server, redis), harness.cpu(redis.pid)
     process = harness.start([LOAD, "run", *words], subprocess.PIPE, text=True)
     out, _ = process.communicate(timeout=float(options["warm"]) + float(options["seconds"]) + 30)
     harness.end(process)
@@ -73,6 +77,9 @@ def window(server, what, plan, options):
         raise SystemExit(f"{server.name}: the load failed, see above")
     server.cut_logs()
     result = json.loads(out)
+    if redis:
+        result["redis_micros"] = (harness.cpu(redis.pid) - spent) / max(1, result["units"]) * 1e6
+        result["round_trips"] = (round_trips(server, redis) - asked) / max(1, result["units"])
     result["micros"] = result["cpu"] / max(1, result["units"]) * 1e6
     return result
 
@@ -125,6 +132,47 @@ def throughput(binary, plan, raw):
         server.end()
 
 
+STORES = {
+    "gate-sealed": 'kind = "sealed"',
+    "gate-claims": 'kind = "sealed"\nclaims = "redis"\nurl = "redis://127.0.0.1:{port}"\ndeadline = "2s"',
+    "gate-redis": 'kind = "redis"\nurl = "redis://127.0.0.1:{port}"\ndeadline = "2s"',
+}
+
+
+def stores(binary, plan, raw):
+    """Flows with each kind of store, saturated and at 1,000 a second, and nginx with Lua and Redis. Also the CPU and calls of Redis."""
+    up, redis = harness.upstream(), harness.redis()
+    servers = [harness.gate(binary, up)]
+    servers += [harness.gate(binary, up, name, store=keys.format(port=redis.port)) for name, keys in STORES.items()]
+    servers.append(harness.nginx(up, "nginx-lua", lua="handle"))
+    servers.append(harness.nginx(up, "nginx-lua-redis", lua="handle", redis=redis))
+    for server in servers:
+        verify(server)
+    say("the enforcing proxies refuse bad requests: " + ", ".join(server.name for server in servers))
+    results = raw.setdefault("stores", {})
+    for round_ in range(plan.rounds):
+        for what, options in (("flow", {}), ("rate", {"rate": 1000})):
+            for server in [*servers, *([up] if what == "rate" else [])]:
+                # All flows count, because Redis cannot tell those of the first moments.
+                result = load(server, "flow", plan, redis=redis, warm=0, **options)
+                results.setdefault(what, {}).setdefault(server.name, []).append(result)
+        say(f"round {round_ + 1} of {plan.rounds}")
+    for server in servers:
+        verify(server)
+    for server in (*servers, redis, up):
+        server.end()
+
+
+def round_trips(server, redis):
+    """How often this proxy has asked Redis. The gate counts its calls; nginx' connections ask one thing at a time."""
+    if server.name.startswith("gate"):
+        return counter(server, "pkce_gate_store_calls_total")
+    with socket.create_connection(("127.0.0.1", redis.port), 10) as client:
+        client.sendall(b"INFO stats\r\n")
+        came = client.recv(65536).decode()
+    return int(re.search(r"total_reads_processed:(\d+)", came)[1]) - 1
+
+
 def before(binary, plan, raw):
     """CPU per unit of this gate and of another build of it, `BEFORE`, in turn."""
     up = harness.upstream()
@@ -149,8 +197,8 @@ def before(binary, plan, raw):
 
 def counter(server, name):
     with urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=5) as answer:
-        found = re.search(rf"^{name}(?:\{{[^}}]*\}})? (\d+)", answer.read().decode(), re.M)
-    return int(found[1]) if found else 0
+        found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\d+)", answer.read().decode(), re.M)
+    return sum(map(int, found))
 
 
 def connections(binary, plan, raw):
@@ -315,7 +363,7 @@ def gate_with_tls(binary, up, certificate, key):
     port = harness.free_port()
     config = harness.filled(
         "gate.toml", "gate-tls", PORT=port, ADMIN=harness.free_port(), UPSTREAM=up.port, MODE="enforce", ENTRY="rewrite",
-        CODES="handle", PENDING="20s", CODE="10s",
+        CODES="handle", PENDING="20s", CODE="10s", STORE="",
     )
     tls = f'\n[server.tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n'
     config.write_text(config.read_text() + tls)

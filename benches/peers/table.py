@@ -58,6 +58,8 @@ def render(raw):
     for unit, by in raw.get("before", {}).items():
         after, before = micros(by["after"]), micros(by["before"])
         table.add(f"{unit}, CPU, / {us(before)} before", us(after), "", "", ratios(after, before))
+    if "stores" in raw:
+        stores(table, raw["stores"])
     if "memory" in raw:
         memory(table, raw["memory"])
     if "growth" in raw:
@@ -122,6 +124,35 @@ def throughput(table, results):
         "added p50 without any enforcement: plain nginx, / nginx + Lua", "", us(added("nginx", "p50")), "",
         ratios(added("nginx", "p50"), added("nginx-lua", "p50")),
     )
+
+
+def stores(table, results):
+    flow, rate = results["flow"], results["rate"]
+    memory = micros(flow["gate"])
+    for name, title in (
+        ("gate-sealed", "`sealed`"), ("gate-claims", '`sealed`, `claims = "redis"`'), ("gate-redis", "`redis`"),
+    ):
+        table.add(f"flow with {title}, CPU, / `memory`", us(micros(flow[name])), us(memory) + " (`memory`)", "", ratios(micros(flow[name]), memory))
+    for name, title in (("gate-claims", '`sealed`, `claims = "redis"`'), ("gate-redis", "`redis`")):
+        lua = flow["nginx-lua-redis"]
+        table.add(
+            f"flow with {title}, CPU, / nginx + Lua + Redis", us(micros(flow[name])), us(micros(lua)), "",
+            ratios(micros(flow[name]), micros(lua)),
+        )
+        of_redis = [[one["redis_micros"] for one in rounds] for rounds in (flow[name], lua)]
+        table.add("the same, CPU of Redis", us(of_redis[0]), us(of_redis[1]), "", ratios(*of_redis))
+        trips = [[one["round_trips"] for one in rounds] for rounds in (rate[name], rate["nginx-lua-redis"])]
+        table.add("the same, round trips to Redis", spread(trips[0]), spread(trips[1]), "", [round(trip, 1) for trip in trips[0]], 5)
+
+    def added(name, percentile):
+        return [a[percentile] - b[percentile] for a, b in zip(rate[name], rate["upstream"])]
+
+    for name in ("gate", "gate-sealed", "gate-claims", "gate-redis"):
+        for percentile in ("p50", "p99"):
+            table.add(
+                f"added {percentile} per flow at 1,000 a second, `{name}`, / nginx + Lua + Redis", us(added(name, percentile)),
+                us(added("nginx-lua-redis", percentile)), "", ratios(added(name, percentile), added("nginx-lua-redis", percentile)),
+            )
 
 
 def memory(table, by):

@@ -102,8 +102,30 @@ local function text(value)
     return type(value) == "string" and value or nil
 end
 
--- access_by_lua of the authorization endpoint: judge, hold, forward.
-function M.authorize()
+-- The redirect with handles in place of the server's code, and the client's own state; and the record of the code.
+local function replace(location, record, outside, code_from, code_to, state_from, state_to)
+    -- challenge (43), client, redirect, and the client's own state
+    local client_end = find(record, "\0", 45, true)
+    local redirect_end = find(record, "\0", client_end + 1, true)
+    local own = sub(record, redirect_end + 1)
+    local bound = sub(record, 1, redirect_end) .. sub(location, code_from + 5, code_to)
+    local first, second = "code=" .. outside, "state=" .. escape_uri(own)
+    if not state_from then
+        location = sub(location, 1, code_from - 1) .. first .. sub(location, code_to + 1)
+    elseif code_from < state_from then
+        location = sub(location, 1, code_from - 1) .. first .. sub(location, code_to + 1, state_from - 1)
+            .. second .. sub(location, state_to + 1)
+    else
+        location = sub(location, 1, state_from - 1) .. second .. sub(location, state_to + 1, code_from - 1)
+            .. first .. sub(location, code_to + 1)
+    end
+    return location, bound
+end
+
+M.parts = { handle = handle, refuse = refuse, replace = replace }
+
+-- Judges an authorization request, and puts a handle in the place of its state. Returns the key of its record, and the record.
+function M.judge()
     local args = get_uri_args(64)
     local client, redirect = text(args.client_id), text(args.redirect_uri)
     local challenge, state = text(args.code_challenge), args.state
@@ -129,6 +151,15 @@ function M.authorize()
         ngx.var.args = put(ngx.var.args, "state", key)
     else
         key = redirect .. "\0" .. state
+    end
+    return key, record
+end
+
+-- access_by_lua of the authorization endpoint: judge, hold, forward.
+function M.authorize()
+    local key, record = M.judge()
+    if not key then
+        return
     end
     -- "safe": a full dictionary refuses, it forgets nobody.
     local stored, failure = records:safe_add("p" .. key, record, M.pending)
@@ -170,26 +201,12 @@ function M.bind()
     end
     if M.codes == "handle" then
         local outside = handle()
-        -- challenge (43), client, redirect, and the client's own state
-        local client_end = find(record, "\0", 45, true)
-        local redirect_end = find(record, "\0", client_end + 1, true)
-        local own = sub(record, redirect_end + 1)
-        local bound = sub(record, 1, redirect_end) .. code
+        local replaced, bound = replace(location, record, outside, code_from, code_to, state_from, state_to)
+        location = replaced
         if not records:safe_add("c" .. outside, bound, M.code) then
             ngx.status = 503
             ngx.header.location = nil
             return
-        end
-        local first, second = "code=" .. outside, "state=" .. escape_uri(own)
-        local from, to = code_from, code_to
-        if not state_from then
-            location = sub(location, 1, from - 1) .. first .. sub(location, to + 1)
-        elseif code_from < state_from then
-            location = sub(location, 1, code_from - 1) .. first .. sub(location, code_to + 1, state_from - 1)
-                .. second .. sub(location, state_to + 1)
-        else
-            location = sub(location, 1, state_from - 1) .. second .. sub(location, state_to + 1, code_from - 1)
-                .. first .. sub(location, code_to + 1)
         end
         ngx.header.location = location
     else
@@ -200,8 +217,8 @@ function M.bind()
     end
 end
 
--- access_by_lua of the token endpoint: claim, compare, forward.
-function M.redeem()
+-- `claim` returns the record of a code, and whether this request is the first one.
+function M.redeem_with(claim)
     ngx.req.read_body()
     local body = ngx.req.get_body_data()
     if not body then
@@ -215,12 +232,8 @@ function M.redeem()
     if not code then
         return refuse("invalid_request", "one code")
     end
-    local record = records:get("c" .. code)
-    if not record then
-        return refuse("invalid_grant", "not the right code or verifier")
-    end
-    -- add() has one winner among all workers; it is a tombstone as well.
-    if not records:safe_add("u" .. code, true, M.code) then
+    local record, is_first = claim(code)
+    if not record or not is_first then
         return refuse("invalid_grant", "not the right code or verifier")
     end
     if not verifier or not re_find(verifier, "^[A-Za-z0-9._~-]{43,128}$", "jo")
@@ -236,6 +249,17 @@ function M.redeem()
     if M.codes == "handle" then
         ngx.req.set_body_data(put(body, "code", sub(record, redirect_end + 1)))
     end
+end
+
+-- add() has one winner among all workers; it is a tombstone as well.
+local function claim(code)
+    local record = records:get("c" .. code)
+    return record, record and records:safe_add("u" .. code, true, M.code)
+end
+
+-- access_by_lua of the token endpoint: claim, compare, forward.
+function M.redeem()
+    return M.redeem_with(claim)
 end
 
 return M
