@@ -143,20 +143,22 @@ impl Store {
         }
     }
 
-    /// Binds a code to the pending authorization stored under `pending`. If the same sign-in yields the same code
+    /// Binds a code to the pending authorization stored under `pending`, which was read as `record`, so that a remote
+    /// store need not be asked for it again. If the same sign-in yields the same code
     /// again, the code gets another handle, but keeps its record under its digest. The store remembers for `pending` +
     /// `code` which sign-in the code was bound to. Codes of admitted sign-ins find room, unless their network has far
     /// more codes than sign-ins produce.
     pub(crate) async fn bind(
         &self,
         pending: &Key,
+        record: &PendingAuthorization,
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         match self {
             Self::Memory(memory) => memory.bind(pending.digest(), place, code),
             Self::Sealed(sealed) => sealed.bind(pending, place, code),
-            Self::Redis(redis) => Box::pin(redis.bind(pending, place, code)).await,
+            Self::Redis(redis) => Box::pin(redis.bind(pending, record, place, code)).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 failing
@@ -164,6 +166,22 @@ impl Store {
                     .bind(pending.digest(), place, code)
             }
         }
+    }
+
+    /// Reads the pending authorization and binds a code to it.
+    #[cfg(test)]
+    pub(crate) async fn bind_to(
+        &self,
+        pending: &Key,
+        place: Place,
+        code: AuthorizationCode,
+    ) -> Result<Bound, StoreError> {
+        let record = match self.pending(pending).await? {
+            Pending::Live(record) => *record,
+            // Binding has to refuse it by itself.
+            Pending::Expired | Pending::Conflict | Pending::Unknown => contract::request("none", 9),
+        };
+        self.bind(pending, &record, place, code).await
     }
 
     /// Judges a request by the code stored under `key` and, if it matches, claims the code, in one step. `judge` is

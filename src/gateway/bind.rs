@@ -290,8 +290,14 @@ async fn keep<'g>(
         Some(_) => Place::Handle,
         None => Place::Digest(code.digest()),
     };
-    let bound = exchange.store().bind(&found.key, place, code.clone()).await;
-    let bound = bound.map_err(|error| Unsafe::in_doubt(exchange, error))?;
+    let bound = match found.record() {
+        Some(record) => {
+            let store = exchange.store();
+            let bound = store.bind(&found.key, record, place, code.clone()).await;
+            bound.map_err(|error| Unsafe::in_doubt(exchange, error))?
+        }
+        None => Bound::Unknown,
+    };
     let why = match bound {
         Bound::Handle(_) | Bound::Digest => return Ok(bound),
         Bound::TooMany => "more codes than one sign-in may yield",

@@ -251,7 +251,7 @@ pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Key {
 }
 
 pub(super) async fn bind(store: &Store, pending: &Key, name: &str) -> Key {
-    match store.bind(pending, Place::Handle, code(name)).await {
+    match store.bind_to(pending, Place::Handle, code(name)).await {
         Ok(Bound::Handle(handle)) => handle.into(),
         other => panic!("{other:?}"),
     }

@@ -145,8 +145,9 @@ mod tests {
             for place in [Place::Handle, values] {
                 let held = store.hold(place, &request("client", 3), None).await;
                 assert_eq!(held, Err(unreachable));
-                let bound = store.bind(&pending, place, code("never bound")).await;
-                assert_eq!(bound, Err(unreachable));
+                let record = request("client", 1);
+                let bound = store.bind(&pending, &record, place, code("never bound"));
+                assert_eq!(bound.await, Err(unreachable));
             }
             assert_eq!(store.pending(&pending).await, Err(unreachable));
             let never = |_: &_| -> Presented { panic!("judged by an unreachable store") };
@@ -169,7 +170,9 @@ mod tests {
             assert!(is_live(&store, &pending).await);
             assert!(!is_live(&store, &named("values")).await);
             // A code whose binding failed can still be bound by any sign-in.
-            let bound = store.bind(&thief, Place::Handle, code("never bound")).await;
+            let bound = store
+                .bind_to(&thief, Place::Handle, code("never bound"))
+                .await;
             assert!(matches!(bound, Ok(Bound::Handle(_))));
             assert_eq!(redeem(&store, &fresh).await, Answer::Claimed);
             // A code whose claim could not be settled stays claimed.

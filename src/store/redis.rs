@@ -280,29 +280,24 @@ impl RedisStore {
     pub(crate) async fn bind(
         &self,
         pending: &Key,
+        record: &PendingAuthorization,
         place: Place,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         let digest = pending.digest();
         let in_handle = pending.handle().and_then(|handle| self.in_handle(handle));
-        let (record, left) = match in_handle {
-            Some(Ok((record, left))) => (record, Some(left)),
+        let left = match in_handle {
+            Some(Ok((_, left))) => Some(left),
             Some(Err(_)) => return Ok(Bound::Unknown),
-            None => {
-                // Asked again: between two steps of a flow another gate may have discarded it. The script checks the same.
-                if self.memory.pending(digest) != Pending::Unknown {
-                    return self.memory.bind(digest, place, code);
-                }
-                match self.pending(pending).await? {
-                    Pending::Live(record) => (*record, None),
-                    Pending::Expired | Pending::Conflict | Pending::Unknown => {
-                        return Ok(Bound::Unknown);
-                    }
-                }
+            None if self.memory.pending(digest) != Pending::Unknown => {
+                return self.memory.bind(digest, place, code);
             }
+            // The script checks that it is still there.
+            None => None,
         };
         let raw = code.digest();
-        let bound = record.bind(code);
+        let mark = mark(record)?;
+        let bound = record.clone().bind(code);
         let (key, value, handle) = match place {
             Place::Digest(key) => {
                 let sealed = self
@@ -332,7 +327,7 @@ impl RedisStore {
         ];
         let owner = owner_bytes(&bound.application);
         let mut args: Vec<&[u8]> = numbers.iter().map(Vec::as_slice).collect();
-        args.extend([&owner[..], &value]);
+        args.extend([&owner[..], &value, mark.as_bytes()]);
         let left = left.map(|left| lifetime(left + LEEWAY));
         if let Some(left) = &left {
             args.extend([&digest.as_bytes()[..], left]);

@@ -15,7 +15,7 @@ pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
             keys.push(bind(&store, &pending, &number.to_string()).await);
         }
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let sixth = store.bind(&pending, place, code("sixth")).await;
+            let sixth = store.bind_to(&pending, place, code("sixth")).await;
             assert_eq!(sixth, Ok(Bound::TooMany));
         }
         assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
@@ -25,7 +25,7 @@ pub(in crate::store) fn five_codes_can_be_bound_and_no_more(make: Make) {
             store.settle(claim, Settlement::Burn).await.unwrap();
         }
         // A redeemed code still counts.
-        let sixth = store.bind(&pending, Place::Handle, code("sixth")).await;
+        let sixth = store.bind_to(&pending, Place::Handle, code("sixth")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
         assert!(is_live(&store, &pending).await);
     });
@@ -35,7 +35,7 @@ pub(in crate::store) fn nothing_can_be_bound_to_an_unknown_authorization(make: M
     run(async {
         let (store, _clock) = make();
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let bound = store.bind(&named("nobody"), place, code("code")).await;
+            let bound = store.bind_to(&named("nobody"), place, code("code")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
         }
         assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
@@ -49,11 +49,11 @@ pub(in crate::store) fn a_repeated_code_is_bound_once(make: Make) {
         let pending = hold(&store, &request("client", 1)).await;
         let place = Place::Digest(digest("code"));
         for _ in 0..=2 * CODES_PER_AUTHORIZATION {
-            let bound = store.bind(&pending, place, code("code")).await;
+            let bound = store.bind_to(&pending, place, code("code")).await;
             assert_eq!(bound, Ok(Bound::Digest));
         }
         let first = claim(&store, &named("code")).await;
-        let bound = store.bind(&pending, place, code("code")).await;
+        let bound = store.bind_to(&pending, place, code("code")).await;
         assert_eq!(bound, Ok(Bound::Digest));
         assert_eq!(
             redeem(&store, &named("code")).await,
@@ -61,7 +61,7 @@ pub(in crate::store) fn a_repeated_code_is_bound_once(make: Make) {
             "the code stays claimed"
         );
         store.settle(first, Settlement::Burn).await.unwrap();
-        let bound = store.bind(&pending, place, code("code")).await;
+        let bound = store.bind_to(&pending, place, code("code")).await;
         assert_eq!(bound, Ok(Bound::Digest));
         assert_eq!(
             redeem(&store, &named("code")).await,
@@ -71,9 +71,9 @@ pub(in crate::store) fn a_repeated_code_is_bound_once(make: Make) {
         for number in 1..CODES_PER_AUTHORIZATION {
             bind(&store, &pending, &number.to_string()).await;
         }
-        let sixth = store.bind(&pending, Place::Handle, code("sixth")).await;
+        let sixth = store.bind_to(&pending, Place::Handle, code("sixth")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
-        let bound = store.bind(&pending, place, code("code")).await;
+        let bound = store.bind_to(&pending, place, code("code")).await;
         assert_eq!(
             bound,
             Ok(Bound::Digest),
@@ -91,7 +91,7 @@ pub(in crate::store) fn a_repeated_code_under_handles_is_counted_each_time(make:
             handles.insert(bind(&store, &pending, "code").await);
         }
         assert_eq!(handles.len(), usize::from(CODES_PER_AUTHORIZATION));
-        let sixth = store.bind(&pending, Place::Handle, code("code")).await;
+        let sixth = store.bind_to(&pending, Place::Handle, code("code")).await;
         assert_eq!(sixth, Ok(Bound::TooMany));
         for handle in handles {
             assert_eq!(claim(&store, &handle).await.bound().code.expose(), "code");
@@ -110,7 +110,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 let victim = hold(&store, &request("client", 1)).await;
                 let thief = hold(&store, &request("client", 2)).await;
                 let key = match store
-                    .bind(&victim, places("code")[first], code("code"))
+                    .bind_to(&victim, places("code")[first], code("code"))
                     .await
                 {
                     Ok(Bound::Handle(handle)) => Key::from(handle),
@@ -123,12 +123,12 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 };
                 for _ in 0..3 {
                     let stolen = store
-                        .bind(&thief, places("code")[second], code("code"))
+                        .bind_to(&thief, places("code")[second], code("code"))
                         .await;
                     assert_eq!(stolen, Ok(Bound::Elsewhere));
                 }
                 let nobody = store
-                    .bind(&named("nobody"), places("code")[second], code("code"))
+                    .bind_to(&named("nobody"), places("code")[second], code("code"))
                     .await;
                 assert_eq!(nobody, Ok(Bound::Unknown));
                 if let (Some(owner), Some(settlement)) = (owner, settlement) {
@@ -170,7 +170,7 @@ pub(in crate::store) fn a_code_is_remembered_for_longer_than_it_lives(make: Make
                 store.sweep();
                 let thief = hold(&store, &request("client", 2)).await;
                 for place in [Place::Handle, Place::Digest(code("code").digest())] {
-                    let stolen = store.bind(&thief, place, code("code")).await;
+                    let stolen = store.bind_to(&thief, place, code("code")).await;
                     assert_eq!(stolen, Ok(Bound::Elsewhere));
                 }
             }
@@ -187,7 +187,9 @@ pub(in crate::store) fn a_forgotten_code_can_be_bound_to_the_next_sign_in(make: 
         let (store, clock) = make();
         let own = code("code").digest();
         let first = hold(&store, &request("first", 1)).await;
-        let bound = store.bind(&first, Place::Digest(own), code("code")).await;
+        let bound = store
+            .bind_to(&first, Place::Digest(own), code("code"))
+            .await;
         assert_eq!(bound, Ok(Bound::Digest));
         clock.advance(settings().pending + settings().code);
         let next = hold(&store, &request("next", 2)).await;
@@ -217,14 +219,14 @@ pub(in crate::store) fn a_later_sign_in_with_the_same_values_is_distinct(make: M
             let held = store.hold(values, &request("client", 1), None).await;
             assert_eq!(held, Ok(Held::New));
             clock.advance(settings().pending.saturating_sub(millisecond()));
-            let bound = store.bind(&named("values"), place, code("code")).await;
+            let bound = store.bind_to(&named("values"), place, code("code")).await;
             assert!(matches!(bound, Ok(Bound::Handle(_) | Bound::Digest)));
-            let again = store.bind(&named("values"), place, code("code")).await;
+            let again = store.bind_to(&named("values"), place, code("code")).await;
             assert!(matches!(again, Ok(Bound::Handle(_) | Bound::Digest)));
             clock.advance(millisecond());
             let held = store.hold(values, &request("client", 2), None).await;
             assert_eq!(held, Ok(Held::New));
-            let stolen = store.bind(&named("values"), place, code("code")).await;
+            let stolen = store.bind_to(&named("values"), place, code("code")).await;
             assert_eq!(stolen, Ok(Bound::Elsewhere));
         }
     });
@@ -243,7 +245,7 @@ pub(in crate::store) fn of_two_hundred_sign_ins_with_one_code_exactly_one_gets_i
         } else {
             Place::Digest(own)
         };
-        match store.bind(&sign_ins[sign_in], place, code("code")).await {
+        match store.bind_to(&sign_ins[sign_in], place, code("code")).await {
             Ok(Bound::Handle(_) | Bound::Digest | Bound::TooMany) => Some(sign_in),
             Ok(Bound::Elsewhere) => None,
             other => panic!("{other:?}"),
@@ -264,7 +266,7 @@ pub(in crate::store) fn of_two_hundred_bindings_exactly_five_succeed(make: Make)
         } else {
             Place::Handle
         };
-        match store.bind(&pending, place, code(&name)).await.unwrap() {
+        match store.bind_to(&pending, place, code(&name)).await.unwrap() {
             Bound::Handle(handle) => Some(Key::from(handle)),
             Bound::Digest => Some(digest(&name).into()),
             Bound::TooMany => None,

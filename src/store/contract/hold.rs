@@ -96,7 +96,7 @@ pub(in crate::store) fn handles_of_states_and_codes_are_not_interchangeable(make
         let bound = bind(&store, &pending, "code").await;
         assert_eq!(redeem(&store, &pending).await, Answer::Gone);
         assert_eq!(store.pending(&bound).await, Ok(Pending::Unknown));
-        let again = store.bind(&bound, Place::Handle, code("other")).await;
+        let again = store.bind_to(&bound, Place::Handle, code("other")).await;
         assert_eq!(again, Ok(Bound::Unknown));
         assert_eq!(redeem(&store, &bound).await, Answer::Claimed);
     });
@@ -116,7 +116,7 @@ pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Ma
         bind(&store, &key, "in time").await;
         clock.advance(millisecond());
         assert!(!is_live(&store, &key).await, "at its deadline");
-        let late = store.bind(&key, Place::Handle, code("late")).await;
+        let late = store.bind_to(&key, Place::Handle, code("late")).await;
         assert_eq!(late, Ok(Bound::Unknown));
         store.sweep();
         assert!(!is_live(&store, &key).await);
@@ -188,10 +188,12 @@ pub(in crate::store) fn different_requests_with_the_same_values_invalidate_both(
                 assert_eq!(later, Ok(Held::Conflict), "the conflict stays");
             }
             assert_eq!(store.pending(&key.into()).await, Ok(Pending::Conflict));
-            let bound = store.bind(&key.into(), Place::Handle, code("after")).await;
+            let bound = store
+                .bind_to(&key.into(), Place::Handle, code("after"))
+                .await;
             assert_eq!(bound, Ok(Bound::Unknown));
             let bound = store
-                .bind(&key.into(), Place::Digest(digest("code")), code("after"))
+                .bind_to(&key.into(), Place::Digest(digest("code")), code("after"))
                 .await;
             assert_eq!(bound, Ok(Bound::Unknown));
             assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
@@ -266,12 +268,12 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
             };
             assert_eq!(*live, request("other", 2));
             let bound = store
-                .bind(&values.into(), Place::Digest(own), code("1"))
+                .bind_to(&values.into(), Place::Digest(own), code("1"))
                 .await;
             assert_eq!(bound, Ok(Bound::Digest));
             clock.advance(settings().code);
             let other = hold(&store, &request("third", 3)).await;
-            let bound = store.bind(&other, Place::Digest(own), code("2")).await;
+            let bound = store.bind_to(&other, Place::Digest(own), code("2")).await;
             assert_eq!(bound, Ok(Bound::Digest));
             assert_eq!(
                 claim(&store, &own.into()).await.bound().application.client,
@@ -295,7 +297,7 @@ pub(in crate::store) fn a_discarded_authorization_is_invalid_but_its_codes_are_n
         store.discard(&named("nobody")).await.unwrap();
         assert!(!is_live(&store, &pending).await);
         for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let bound = store.bind(&pending, place, code("after")).await;
+            let bound = store.bind_to(&pending, place, code("after")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
         }
         assert_eq!(redeem(&store, &before).await, Answer::Claimed);

@@ -216,7 +216,7 @@ impl Model {
         } else {
             Place::Digest(own)
         };
-        let bound = store.bind(pending, place, code(&name)).await.unwrap();
+        let bound = store.bind_to(pending, place, code(&name)).await.unwrap();
         let Some(request) = self.live(pending).cloned() else {
             assert_eq!(bound, Bound::Unknown);
             return;

@@ -61,7 +61,7 @@ pub(in crate::store) fn the_owner_of_a_raw_code_is_known_however_it_is_bound(mak
         let handle = bind(&store, &pending, "behind a handle").await;
         let (hidden, open) = (code("behind a handle").digest(), code("open").digest());
         let bound = store
-            .bind(&pending, Place::Digest(open), code("open"))
+            .bind_to(&pending, Place::Digest(open), code("open"))
             .await;
         assert_eq!(bound, Ok(Bound::Digest));
         let keys = [handle, hidden.into(), open.into()];

@@ -19,7 +19,9 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
             let held = hold(&store, &pending).await;
             let own = digest("the code's own");
             let handle = bind(&store, &held, "code ü").await;
-            let bound = store.bind(&held, Place::Digest(own), code("code ü")).await;
+            let bound = store
+                .bind_to(&held, Place::Digest(own), code("code ü"))
+                .await;
             assert_eq!(bound, Ok(Bound::Digest));
             for key in [handle, own.into()] {
                 let claim = claim(&store, &key).await;

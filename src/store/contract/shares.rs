@@ -254,7 +254,7 @@ pub(in crate::store) fn long_codes_count_as_several_records(make: Make) {
             };
             for _ in 0..CODES_PER_AUTHORIZATION {
                 match store
-                    .bind(&key.into(), Place::Handle, code(&long(codes)))
+                    .bind_to(&key.into(), Place::Handle, code(&long(codes)))
                     .await
                 {
                     Ok(Bound::Handle(_)) => codes += 1,
@@ -283,7 +283,7 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
         'full: for key in keys {
             for _ in 0..CODES_PER_AUTHORIZATION {
                 let key = key.into();
-                let bound = store.bind(&key, Place::Handle, code(&codes.to_string()));
+                let bound = store.bind_to(&key, Place::Handle, code(&codes.to_string()));
                 last = bound.await.map(drop);
                 if last.is_err() {
                     break 'full;

@@ -14,7 +14,7 @@ use super::*;
 use crate::clock::{Clock, ManualClock, WallClock};
 use crate::flow::HandleKey;
 use crate::store::contract::{
-    self, Answer, Time, bind, claim, hold, is_live, redeem, request, run,
+    self, Answer, Time, bind, claim, code, digest, hold, is_live, named, redeem, request, run,
 };
 use crate::store::seal::{SealKeys, Sealer};
 use crate::store::{SealedStore, Store};
@@ -249,6 +249,37 @@ fn a_code_that_was_bound_before_a_restart_of_the_server_is_dead() {
 }
 
 #[test]
+fn a_code_is_not_bound_to_a_sign_in_that_was_replaced_since_it_was_read() {
+    run(async {
+        let (store, _time) = make(SignIns::InRedis);
+        let place = Place::Digest(digest("values"));
+        let key = named("values");
+        let first = PendingAuthorization {
+            browser: Some(digest("browser")),
+            ..request("client", 1)
+        };
+        assert_eq!(store.hold(place, &first, None).await, Ok(Held::New));
+        let code_place = |name: &str| Place::Digest(digest(name));
+        let bound = store.bind(&key, &first, code_place("1"), code("1")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+        // The browser signs in again with the same values, after the first sign-in has its code.
+        let second = PendingAuthorization {
+            browser: Some(digest("browser")),
+            ..request("client", 2)
+        };
+        assert_eq!(store.hold(place, &second, None).await, Ok(Held::New));
+        let late = store.bind(&key, &first, code_place("2"), code("2")).await;
+        assert_eq!(
+            late,
+            Ok(Bound::Unknown),
+            "the first one's challenge is not the second one's"
+        );
+        let bound = store.bind(&key, &second, code_place("2"), code("2")).await;
+        assert_eq!(bound, Ok(Bound::Digest));
+    });
+}
+
+#[test]
 fn a_dump_of_redis_has_no_secret() {
     for sign_ins in [SignIns::InRedis, SignIns::InHandles] {
         let server = Server::start(&[]);
@@ -256,18 +287,14 @@ fn a_dump_of_redis_has_no_secret() {
         let gate = replica(sign_ins, &wall, &clock, deployment(&server));
         let (pending, code) = run(async {
             let pending = hold(&gate, &request("client", 1)).await;
-            let values = Place::Digest(contract::digest("values"));
+            let values = Place::Digest(digest("values"));
             gate.hold(values, &request("client", 1), None)
                 .await
                 .unwrap();
             let code = bind(&gate, &pending, "the upstream's code").await;
-            let own = Place::Digest(contract::digest("its own"));
+            let own = Place::Digest(digest("its own"));
             let bound = gate
-                .bind(
-                    &contract::named("values"),
-                    own,
-                    contract::code("another code"),
-                )
+                .bind_to(&named("values"), own, contract::code("another code"))
                 .await;
             assert_eq!(bound, Ok(Bound::Digest));
             (pending, code)
