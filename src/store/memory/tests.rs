@@ -1,5 +1,8 @@
 //! Tests of what only this store guarantees; the rest is in the contract.
 
+mod adopted;
+mod secrets;
+
 use super::tables::GRACE;
 use super::*;
 use crate::clock::ManualClock;
@@ -163,63 +166,6 @@ fn the_length_of_every_code_that_was_bound_is_known() {
         assert!(store.code_lengths().has(length), "{length}");
     }
     assert!(!store.code_lengths().has(65));
-}
-
-/// What is kept of a code: its text, and how many wrong verifiers there were.
-fn kept(store: &MemoryStore, key: Digest) -> Option<String> {
-    let read = |code: &mut Code| match &code.fate {
-        Fate::Bound(bound) => Some(bound.code.expose().to_owned()),
-        Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => None,
-    };
-    store.tables.codes.with(key, read).flatten()
-}
-
-#[test]
-fn a_code_is_wiped_when_it_is_redeemed_or_burnt() {
-    let (store, _clock) = store(&roomy());
-    let held = hold(&store, "client");
-    let claim = |key| {
-        let Redeemed::Claimed(claim) = store.redeem(key, matches) else {
-            panic!()
-        };
-        claim
-    };
-    let claim = |key| {
-        let claim = claim(key);
-        assert_eq!(kept(&store, key), None, "the claim has it");
-        claim
-    };
-    for (code, stays) in [("redeemed", false), ("attacked", false), ("released", true)] {
-        let key = bind(&store, held, code);
-        assert_eq!(kept(&store, key).as_deref(), Some(code));
-        match code {
-            "redeemed" => store.settle(claim(key), Settlement::Burn),
-            "attacked" => {
-                for _ in 0..settings().attempts {
-                    assert_eq!(kept(&store, key).as_deref(), Some(code));
-                    let redeemed = store.redeem(key, |_| Presented::WrongVerifier);
-                    assert!(matches!(redeemed, Redeemed::Mismatch(_)));
-                }
-            }
-            _ => store.settle(claim(key), Settlement::Release),
-        }
-        assert_eq!(kept(&store, key).is_some(), stays, "{code}");
-    }
-}
-
-#[test]
-fn a_conflict_keeps_no_secret() {
-    let (store, _clock) = store(&roomy());
-    let key = Digest::of("values", &[]);
-    let record = |sign_in: &mut Box<SignIn>| sign_in.pending();
-    let read = || store.tables.sign_ins.with(key, record);
-    let values = Place::Digest(key);
-    store.hold(values, &pending("client"), None).unwrap();
-    assert_eq!(read(), Some(pending("client")));
-    let held = store.hold(values, &pending("other"), None);
-    assert_eq!(held, Ok(Held::Conflict));
-    let left = read().unwrap();
-    assert_eq!((left.state, left.challenge), (ClientState::Absent, None));
 }
 
 #[test]
@@ -430,178 +376,6 @@ fn a_code_that_comes_again_after_a_longer_lifetime_stays_with_its_sign_in() {
     assert!(matches!(store.redeem(again, matches), Redeemed::Claimed(_)));
 }
 
-/// A code as another store makes it from a sign-in of this client.
-fn bound(client: &str, code: &str) -> BoundCode {
-    pending(client).bind(AuthorizationCode::new(code).unwrap())
-}
-
-#[test]
-fn an_adopted_sign_in_is_like_one_that_began_here() {
-    let (store, clock) = store(&roomy());
-    let key = Digest::of("handle", &[]);
-    let adopt = |client: &str| {
-        store.adopt_sign_in(key, &pending(client), store.now().after(settings().code))
-    };
-    adopt("client").unwrap();
-    assert_eq!(
-        store.pending(key),
-        Pending::Live(Box::new(pending("client")))
-    );
-    let code = bind(&store, key, "code");
-    // Adopting it again changes nothing, also when it is discarded or has expired.
-    adopt("other").unwrap();
-    let owners = store.owners(&[Candidate::State(key.into())]);
-    assert!(owners[0].is_some_and(|owner| owner.client == pending("client").application.client));
-    store.discard(key);
-    adopt("client").unwrap();
-    assert_eq!(store.pending(key), Pending::Conflict);
-    clock.advance(settings().code);
-    adopt("client").unwrap();
-    assert_eq!(store.pending(key), Pending::Expired);
-    assert!(matches!(store.redeem(code, matches), Redeemed::Expired(_)));
-    clock.advance(settings().pending + settings().code + GRACE);
-    store.sweep();
-    assert_eq!(entries(&store), [0; 4]);
-}
-
-#[test]
-fn an_adopted_code_is_redeemed_once() {
-    let (store, clock) = store(&roomy());
-    let key = Digest::of("handle", &[]);
-    let code = bound("client", "code");
-    let adopt = || store.adopt_code(key, &code, store.now().after(settings().code));
-    adopt().unwrap();
-    assert!(store.code_lengths().has(4));
-    let Redeemed::Claimed(claim) = store.redeem(key, matches) else {
-        panic!()
-    };
-    assert_eq!(claim.bound().code.expose(), "code");
-    adopt().unwrap();
-    assert!(matches!(
-        store.redeem(key, matches),
-        Redeemed::AlreadyRedeemed(_)
-    ));
-    store.settle(claim, Settlement::Burn);
-    adopt().unwrap();
-    assert!(matches!(
-        store.redeem(key, matches),
-        Redeemed::AlreadyRedeemed(_)
-    ));
-    assert_eq!(store.statistics().tombstones, 1);
-    clock.advance(settings().code);
-    adopt().unwrap();
-    assert!(matches!(store.redeem(key, matches), Redeemed::Expired(_)));
-    // Nobody else gets it, and its owner is known.
-    clock.advance(settings().pending.saturating_sub(Duration::from_millis(1)));
-    store.sweep();
-    let thief = hold(&store, "thief");
-    let own = || AuthorizationCode::new("code").unwrap();
-    assert_eq!(
-        store.bind(thief, Place::Handle, own()),
-        Ok(Bound::Elsewhere)
-    );
-    let owners = store.owners(&[Candidate::Code(own().digest().into())]);
-    assert!(owners[0].is_some_and(|owner| owner.client == code.application.client));
-    clock.advance(settings().pending + GRACE);
-    store.sweep();
-    assert_eq!(entries(&store), [0; 4]);
-}
-
-#[test]
-fn wrong_verifiers_burn_an_adopted_code() {
-    let (store, _clock) = store(&roomy());
-    let key = Digest::of("handle", &[]);
-    let code = bound("client", "code");
-    for _ in 0..settings().attempts {
-        store
-            .adopt_code(key, &code, store.now().after(settings().code))
-            .unwrap();
-        let redeemed = store.redeem(key, |_| Presented::WrongVerifier);
-        assert!(matches!(redeemed, Redeemed::Mismatch(_)));
-    }
-    store
-        .adopt_code(key, &code, store.now().after(settings().code))
-        .unwrap();
-    assert!(matches!(store.redeem(key, matches), Redeemed::Burnt(_)));
-}
-
-#[test]
-fn a_code_that_is_bound_elsewhere_is_not_adopted() {
-    let (store, _clock) = store(&roomy());
-    let here = hold(&store, "client");
-    let bound_here = bind(&store, here, "code");
-    let [first, second] = [b"1", b"2"].map(|name| Digest::of("handle", &[name]));
-    for (key, name) in [(first, "code"), (first, "other"), (second, "other")] {
-        let adopted = store.adopt_code(
-            key,
-            &bound("thief", name),
-            store.now().after(settings().code),
-        );
-        assert_eq!(adopted, Ok(()));
-        if name == "code" {
-            assert!(matches!(
-                store.redeem(key, matches),
-                Redeemed::Unknown(None)
-            ));
-        }
-    }
-    assert!(matches!(
-        store.redeem(second, matches),
-        Redeemed::Unknown(_)
-    ));
-    assert!(matches!(store.redeem(first, matches), Redeemed::Claimed(_)));
-    assert!(matches!(
-        store.redeem(bound_here, matches),
-        Redeemed::Claimed(_)
-    ));
-    assert_eq!(store.statistics().codes, 2);
-}
-
-#[test]
-fn adopted_records_count_towards_the_capacity_only_and_expire_in_any_order() {
-    let (store, clock) = store(&Settings {
-        capacity: 20,
-        ..settings()
-    });
-    // Of one client, whose share is ten. The later ones expire first.
-    let adopt = |number: u8| {
-        let key = Digest::of("handle", &[&[number]]);
-        let lifetime = Duration::from_secs(100 - u64::from(number));
-        if number.is_multiple_of(2) {
-            store.adopt_sign_in(key, &pending("client"), store.now().after(lifetime))
-        } else {
-            store.adopt_code(
-                key,
-                &bound("client", &number.to_string()),
-                store.now().after(lifetime),
-            )
-        }
-    };
-    for number in 0..60 {
-        assert_eq!(adopt(number), Ok(()), "{number}");
-    }
-    for number in [60, 61] {
-        let refused = adopt(number).unwrap_err();
-        assert!(matches!(refused, StoreError::NoRoom(Limit::Capacity, _)));
-    }
-    assert_eq!(adopt(0), Ok(()), "it is there already");
-    let new = store.hold(Place::Handle, &pending("new"), None);
-    assert_eq!(limit(&new), Some(Limit::Capacity));
-    clock.advance(Duration::from_secs(50));
-    let is_live = |number: u8| {
-        let key = Digest::of("handle", &[&[number]]);
-        matches!(store.pending(key), Pending::Live(_))
-    };
-    let live = (0..60).step_by(2).filter(|number| is_live(*number));
-    assert_eq!(
-        live.collect::<Vec<_>>(),
-        (0..50).step_by(2).collect::<Vec<_>>()
-    );
-    clock.advance(settings().pending + Duration::from_secs(100) + GRACE);
-    store.sweep();
-    assert_eq!(entries(&store), [0; 4]);
-}
-
 #[test]
 fn records_are_as_small_as_the_manual_says() {
     let sizes = [size_of::<SignIn>(), size_of::<Code>(), size_of::<Trace>()];
@@ -631,25 +405,6 @@ fn a_late_claim_does_not_release_a_later_code_with_its_key() {
     let again = store.redeem(key, matches);
     assert!(matches!(again, Redeemed::AlreadyRedeemed(_)));
     store.settle(late, Settlement::Burn);
-}
-
-#[test]
-fn adopted_sign_ins_do_not_use_up_the_share_of_their_client() {
-    let (store, _clock) = store(&Settings {
-        capacity: 20,
-        ..settings()
-    });
-    for number in 0..15u8 {
-        let key = Digest::of("handle", &[&[number]]);
-        let adopted =
-            store.adopt_sign_in(key, &pending("client"), store.now().after(settings().code));
-        assert_eq!(adopted, Ok(()));
-    }
-    for _ in 15..20 {
-        hold(&store, "client");
-    }
-    let more = store.hold(Place::Handle, &pending("client"), None);
-    assert_eq!(limit(&more), Some(Limit::Capacity));
 }
 
 #[test]
