@@ -13,6 +13,7 @@ mod exchange;
 mod forward;
 mod metadata;
 mod received;
+mod registered;
 pub(crate) mod reply;
 pub(crate) mod settings;
 pub(crate) mod shared;

@@ -28,6 +28,7 @@ use crate::upstream::UpstreamError;
 
 use super::browser::Seen;
 use super::exchange::Exchange;
+use super::registered;
 use super::reply;
 use super::settings::BrowserBinding;
 use super::subject::About;
@@ -320,12 +321,7 @@ fn learn(
     record: &PendingAuthorization,
     carried: &Carried,
 ) {
-    if let Some(redirect) = record.application.redirect {
-        exchange
-            .site
-            .state
-            .learn_redirect(record.application.client, redirect);
-    }
+    registered::learn(exchange, record);
     // Only from an answer with a code, and only if the request did not contain the value: an error may repeat parts of the
     // request.
     let is_own = |issuer: &&String| !asked.sent.may_hold(&Twins::of(issuer));

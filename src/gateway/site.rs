@@ -1,6 +1,6 @@
 //! One upstream in the gateway: its configuration ([`Site`]), and the state that outlives a configuration ([`SiteState`]).
 
-mod state;
+pub(super) mod state;
 
 use std::sync::Arc;
 

@@ -12,10 +12,11 @@ pub(crate) enum Verb {
     Settle,
     Discard,
     Owners,
+    Redirects,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Hold,
         Self::Pending,
         Self::Bind,
@@ -23,6 +24,7 @@ impl Verb {
         Self::Settle,
         Self::Discard,
         Self::Owners,
+        Self::Redirects,
     ];
 
     /// The value of the label in metrics.
@@ -35,6 +37,7 @@ impl Verb {
             Self::Settle => "settle",
             Self::Discard => "discard",
             Self::Owners => "owners",
+            Self::Redirects => "redirects",
         }
     }
 }

@@ -15,10 +15,12 @@
 //! {pkce-gate:legacy}:s:0123…  a sign-in: record, instance, mark, codes, dead
 //! {pkce-gate:legacy}:t:0123…  the trace of an upstream's code: instance of its sign-in, owner
 //! {pkce-gate:legacy}:c:0123…  a code: run, owner, claim, wrong, released, burnt, record
+//! {pkce-gate:legacy}:r:0123…  the redirect URIs of a client to which codes were sent
 //! ```
 //!
 //! **Secrecy.** Records are encrypted ([`super::seal`]), keys are digests. An attacker who reads all of Redis cannot redeem
-//! anything, and finds neither codes nor states nor handles. One who writes to it can invalidate sign-ins and remove claims.
+//! anything, and finds neither codes nor states nor handles. One who writes to it can invalidate sign-ins, remove claims, and let
+//! errors (not codes) go to another redirect URI.
 //!
 //! **Lost writes.** A server that takes over, or that restarts, may lack the last writes, and an old one may go on for a while. A
 //! code is therefore claimed only on the server run that it was bound on (`run`, the server's `run_id`); elsewhere it is dead.
@@ -53,8 +55,11 @@ use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
 use link::{Command, Failed, Value};
 pub(crate) use link::{Deployment, Target};
-use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
+use scripts::{BIND, DISCARD, HOLD, LEARN, REDEEM, RELEASE};
 use workers::Workers;
+
+/// How long a learned redirect URI is known. Each gate learns it again after its start.
+const LEARNED: Duration = Duration::from_hours(30 * 24);
 
 /// Where the records of sign-ins with handles are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -510,6 +515,37 @@ impl RedisStore {
             here.map_or_else(|| self.owner(candidate, pair), |here| Ok(Some(here)))
         });
         owners.collect()
+    }
+
+    /// Remembers a redirect URI to which the upstream has sent a code for this client. A client has at most `most`.
+    pub(crate) async fn learn(
+        &self,
+        client: Digest,
+        redirect: Digest,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        let most = decimal(most.try_into().unwrap_or(u64::MAX));
+        let args: [&[u8]; 3] = [redirect.as_bytes(), &lifetime(LEARNED), &most];
+        let command = LEARN.command(&[&self.key("r", client)], &args);
+        self.call(Verb::Redirects, command).await.map(drop)
+    }
+
+    /// Which of these redirect URIs was learned for this client, the first one.
+    pub(crate) async fn learned(
+        &self,
+        client: Digest,
+        redirects: &[Digest],
+    ) -> Result<Option<Digest>, StoreError> {
+        let command = Command::new("HMGET").key(&self.key("r", client));
+        let fields = redirects.iter().map(Digest::as_bytes);
+        let command = fields.fold(command, |command, field| command.arg(field));
+        let answer = self.call(Verb::Redirects, command).await?;
+        if answer.list().len() != redirects.len() {
+            return Err(self.garbage(Verb::Redirects));
+        }
+        let mut both = redirects.iter().zip(answer.list());
+        let found = both.find(|(_, answer)| **answer != Value::Nil);
+        Ok(found.map(|(redirect, _)| *redirect))
     }
 
     /// What to ask about a candidate: two commands.

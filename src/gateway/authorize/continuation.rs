@@ -13,6 +13,7 @@ use super::rewrite::{SignIn, rewritten};
 use crate::gateway::concern::Heard;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
+use crate::gateway::registered::registered;
 use crate::gateway::{browser, reply};
 use crate::http::body::Body;
 
@@ -69,7 +70,7 @@ pub(super) async fn continuation(
             rewritten(exchange, cleared, submission, sign_in, None).await
         }
         Err((_, violation)) => {
-            let told = tell_client(exchange, submission, &record, rule, &violation);
+            let told = Box::pin(tell_client(exchange, submission, &record, rule, &violation)).await;
             told.unwrap_or_else(|| {
                 exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref())
             })
@@ -83,7 +84,7 @@ pub(super) async fn continuation(
 /// With `prompt=none` the error is `login_required` (OpenID Connect Core section 3.1.2.6). The response shows the client's
 /// `state` to anyone who has the handle. An attacker cannot use it to inject a code of their own: that code does not match the
 /// client's verifier.
-fn tell_client(
+async fn tell_client(
     exchange: &Exchange<'_>,
     submission: &Submission<'_>,
     record: &PendingAuthorization,
@@ -96,10 +97,7 @@ fn tell_client(
     // If the sign-in began without a redirect URI, the one in this request is not verified.
     record.application.redirect?;
     let uri = RedirectUri::new(submission.redirect_uri()?);
-    let to = exchange
-        .site
-        .state
-        .registered(record.application.client, rule, &uri)?;
+    let to = registered(exchange, record.application.client, rule, &uri).await?;
     let mode = match record.application.response_mode.as_deref() {
         Some(mode) => ResponseMode::parse(mode)?,
         None => record.application.default_mode()?,

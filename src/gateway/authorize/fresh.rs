@@ -59,7 +59,9 @@ pub(super) async fn fresh(
     };
     let cleared = match decided {
         Ok(cleared) => cleared,
-        Err((request, violation)) => return refuse(exchange, &request, &fresh, &violation),
+        Err((request, violation)) => {
+            return Box::pin(refuse(exchange, &request, &fresh, &violation)).await;
+        }
     };
     if let Some(correlated) = correlated {
         let response = pass(exchange, cleared, Some(correlated.key.into())).await;

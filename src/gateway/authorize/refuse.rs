@@ -15,6 +15,7 @@ use crate::store::StoreError;
 use super::parsed::Fresh;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
+use crate::gateway::registered::registered;
 use crate::gateway::reply;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
@@ -43,7 +44,7 @@ pub(super) fn fresh_unavailable(
 }
 
 /// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).
-pub(super) fn refuse(
+pub(super) async fn refuse(
     exchange: &Exchange<'_>,
     request: &Received,
     fresh: &Fresh<'_>,
@@ -59,10 +60,13 @@ pub(super) fn refuse(
         None => Some(fresh.response_type().default_mode()),
     };
     let named = fresh.client.as_ref().zip(fresh.parsed.redirect_uri);
-    let to = named.and_then(|(client, uri)| {
-        let (state, uri) = (&exchange.site.state, RedirectUri::new(uri));
-        state.registered(client.digest(), fresh.rule, &uri)
-    });
+    let to = match named {
+        Some((client, uri)) => {
+            let uri = RedirectUri::new(uri);
+            registered(exchange, client.digest(), fresh.rule, &uri).await
+        }
+        None => None,
+    };
     let (Some(to), Some(mode)) = (to, mode) else {
         let refused = Refused {
             violation,

@@ -17,7 +17,7 @@ use crate::telemetry;
 /// The most entries of each map.
 const MAX_CLIENTS: usize = 10_000;
 /// The most redirect URIs that are learned for a client. Beyond that, errors are shown on a page instead.
-const MAX_LEARNED: usize = 16;
+pub(crate) const MAX_LEARNED: usize = 16;
 
 /// The state of one upstream. A new configuration takes it over by the upstream's name.
 #[derive(Debug)]
@@ -99,19 +99,37 @@ impl SiteState {
         self.uncertain.remove(&code).is_some()
     }
 
-    /// Learns a redirect URI to which the upstream has sent a code for this client.
-    pub(crate) fn learn_redirect(&self, client: Digest, redirect: RedirectDigest) {
+    /// Learns a redirect URI to which the upstream has sent a code for this client. Returns what is new for this process.
+    pub(crate) fn learn_redirect(
+        &self,
+        client: Digest,
+        redirect: RedirectDigest,
+    ) -> Option<Digest> {
         let exact = redirect.exact;
         let exact = self.loopback.get(&exact).map_or(exact, |found| *found);
-        if self.has_learned(client, exact) {
-            return;
+        self.learn(client, exact).then_some(exact)
+    }
+
+    /// Learns a redirect URI by its digest, of [`Self::names_of`]. Returns whether it is new.
+    pub(crate) fn learn(&self, client: Digest, redirect: Digest) -> bool {
+        if self.has_learned(client, redirect) {
+            return false;
         }
-        if self.learned.len() < MAX_CLIENTS || self.learned.contains_key(&client) {
-            let mut learned = self.learned.entry(client).or_default();
-            if learned.len() < MAX_LEARNED && !learned.contains(&exact) {
-                learned.push(exact);
-            }
+        if self.learned.len() >= MAX_CLIENTS && !self.learned.contains_key(&client) {
+            return false;
         }
+        let mut learned = self.learned.entry(client).or_default();
+        let is_new = learned.len() < MAX_LEARNED && !learned.contains(&redirect);
+        if is_new {
+            learned.push(redirect);
+        }
+        is_new
+    }
+
+    /// The digests under which a redirect URI may have been learned.
+    pub(crate) fn names_of(uri: &RedirectUri) -> Vec<Digest> {
+        let loopback = Loopback::of(uri.as_str()).map(|loopback| loopback.digest());
+        [uri.digest().exact].into_iter().chain(loopback).collect()
     }
 
     fn has_learned(&self, client: Digest, exact: Digest) -> bool {
@@ -127,10 +145,8 @@ impl SiteState {
         uri: &RedirectUri,
     ) -> Option<RegisteredRedirectUri> {
         RegisteredRedirectUri::configured(uri, &rule.redirect_uris).or_else(|| {
-            let exact = uri.digest().exact;
-            let loopback = Loopback::of(uri.as_str()).map(|loopback| loopback.digest());
-            let known = self.has_learned(client, exact)
-                || loopback.is_some_and(|loopback| self.has_learned(client, loopback));
+            let mut names = Self::names_of(uri).into_iter();
+            let known = names.any(|name| self.has_learned(client, name));
             known.then(|| RegisteredRedirectUri::learned(uri))
         })
     }

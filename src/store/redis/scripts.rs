@@ -19,6 +19,9 @@ pub(super) static REDEEM: Operation = Operation(LazyLock::new(|| {
 pub(super) static RELEASE: Operation = Operation(LazyLock::new(|| {
     Script::new(include_str!("scripts/release.lua"))
 }));
+pub(super) static LEARN: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/learn.lua"))
+}));
 pub(super) static DISCARD: Operation = Operation(LazyLock::new(|| {
     Script::new(include_str!("scripts/discard.lua"))
 }));

@@ -1,14 +1,18 @@
 //! Two gates that share sign-ins: by sealed handles, and by Redis. The steps of a flow reach different gates.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::support::fault::{Direction, Fault, FaultProxy};
 use crate::support::gate::seal_key;
 use crate::support::ledger::harness::Harness;
 use crate::support::ledger::{End, Kind, Output, Place, Report};
+use crate::support::params::encode;
 use crate::support::redis::cluster::Cluster;
 use crate::support::redis::contents::Garbage;
 use crate::support::redis::sentinel::{NAME, Sentinel};
 use crate::support::redis::{Engine, Options, Redis};
-use crate::support::rig::Config;
+use crate::support::rig::{Config, REDIRECT_URI, Rig};
 use crate::support::tree::read;
 
 fn gates(count: usize, store: &str) -> Harness {
@@ -232,6 +236,65 @@ fn a_cluster_that_loses_a_master_violates_nothing() {
         });
         assert_nothing_is_violated(&report);
     }
+}
+
+#[test]
+fn an_error_goes_to_the_redirect_uri_that_another_gate_has_learned() {
+    let (redis, key) = (Redis::single(), seal_key());
+    let store = format!(
+        "{}\nkeys = [{{ id = \"test\", file = \"{}\" }}]",
+        in_redis(&url(&redis)),
+        key.display()
+    );
+    let config = Config {
+        store: &store,
+        ..Config::default()
+    };
+    let [one, other] = [Rig::with(config), Rig::with(config)];
+    // No challenge, so the gate refuses it.
+    let ask = |rig: &Rig| {
+        let redirect_uri = encode(REDIRECT_URI);
+        let target = format!(
+            "/authorize?response_type=code&client_id=pub&redirect_uri={redirect_uri}&state=s"
+        );
+        let response = rig.get(&target);
+        (
+            response.status,
+            response.header("location").unwrap_or_default().to_owned(),
+        )
+    };
+    assert_eq!(
+        ask(&other).0,
+        400,
+        "a page: the redirect URI may be an attacker's"
+    );
+    let authorization = one.authorization();
+    one.code_for(&authorization);
+    // It is written after the answer.
+    let is_learned = || {
+        redis
+            .keys()
+            .iter()
+            .any(|key| key.windows(3).any(|part| part == b":r:"))
+    };
+    let tries = (0..1000).find(|_| {
+        is_learned() || {
+            sleep(Duration::from_millis(10));
+            false
+        }
+    });
+    assert!(tries.is_some(), "{:?}", redis.keys());
+    let (status, location) = ask(&other);
+    assert_eq!(status, 303);
+    assert!(
+        location.starts_with(&format!("{REDIRECT_URI}?error=invalid_request")),
+        "{location}"
+    );
+    let elsewhere = other.get("/authorize?response_type=code&client_id=pub&redirect_uri=https%3A%2F%2Fevil.test%2F&state=s");
+    assert_eq!(elsewhere.status, 400);
+    // Another gate knows it without Redis from now on.
+    redis.kill();
+    assert_eq!(ask(&other).0, 303);
 }
 
 #[test]
