@@ -1,7 +1,6 @@
 //! Two gates that share sign-ins: by sealed handles, and by Redis. The steps of a flow reach different gates.
 
 use crate::support::fault::{Direction, Fault, FaultProxy};
-use crate::support::gate::seal_key;
 use crate::support::ledger::harness::Harness;
 use crate::support::ledger::{End, Kind, Output, Place, Report};
 use crate::support::redis::cluster::Cluster;
@@ -9,6 +8,7 @@ use crate::support::redis::contents::Garbage;
 use crate::support::redis::sentinel::{NAME, Sentinel};
 use crate::support::redis::{Engine, Options, Redis};
 use crate::support::rig::Config;
+use crate::support::store::seal_key;
 use crate::support::tree::read;
 
 fn gates(count: usize, store: &str) -> Harness {
