@@ -16,6 +16,7 @@ use super::parsed::Fresh;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::reply;
+use crate::gateway::state_cookie::LONGEST_STATE;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
 
@@ -28,7 +29,8 @@ pub(super) fn store_unavailable(
 ) -> Response<Body> {
     let violation = Violation::from(error);
     exchange.refuse(&violation, about);
-    exchange.page(StatusCode::SERVICE_UNAVAILABLE, &violation, accept)
+    // The page has another status if the store is full or failed.
+    exchange.page(StatusCode::BAD_REQUEST, &violation, accept)
 }
 
 /// The same for a fresh request.
@@ -38,8 +40,22 @@ pub(super) fn fresh_unavailable(
     error: StoreError,
     request: &Received,
 ) -> Response<Body> {
-    let accept = request.headers.get(header::ACCEPT);
-    store_unavailable(exchange, error, &fresh.about(), accept)
+    let violation = Violation::from(error);
+    exchange.refuse(&violation, &fresh.about());
+    refuse(exchange, request, fresh, &violation)
+}
+
+/// Refuses a fresh request whose state no cookie can keep.
+pub(super) fn state_too_long(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    request: &Received,
+) -> Response<Body> {
+    let violation = Violation::malformed(&format!(
+        "state is too long: this gate keeps {LONGEST_STATE} bytes; send a short random value, and keep the rest in the client"
+    ));
+    exchange.refuse(&violation, &fresh.about());
+    refuse(exchange, request, fresh, &violation)
 }
 
 /// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).

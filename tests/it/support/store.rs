@@ -90,6 +90,12 @@ fn redis() -> String {
     format!("redis://{}", SERVER.address())
 }
 
+/// The most characters of `state` towards the upstream.
+pub(crate) fn longest_handle() -> usize {
+    let is_sealed = env::var_os("STORE").is_some_and(|kind| kind == "sealed");
+    if is_sealed { 512 } else { 32 }
+}
+
 /// Whether a text has a form of the gate's handles: short, if the store keeps the record, or sealed.
 pub(crate) fn is_handle(purpose: Purpose, text: &str) -> bool {
     let Some(rest) = text.strip_prefix(purpose.prefix()) else {
