@@ -17,6 +17,8 @@ const LONGEST: usize = 4096;
 /// gate accept 8 KiB of cookies, and refuse every request with more.
 const MOST: usize = 8;
 const MOST_BYTES: usize = 6144;
+/// The most `Set-Cookie` values of one answer, for a request with many forged cookies.
+const MOST_SET: usize = 2 * MOST;
 
 /// The longest state, in bytes, that fits into such a cookie, rounded down.
 pub(super) const LONGEST_STATE: usize = 2900;
@@ -38,10 +40,16 @@ pub(super) struct StateCookies {
 }
 
 impl StateCookies {
-    /// Takes them out of a request.
+    /// Takes them out of a request, and everything else whose name begins like theirs.
     pub(super) fn take(headers: &mut HeaderMap, is_https: bool) -> Self {
         let is_one = |name: &str| name.starts_with(prefix(is_https));
-        let pairs = headers::cookie_pairs(headers).filter(|(name, _)| is_one(name));
+        let has_name = |name: &str| {
+            let of_sign_in = name.strip_prefix(prefix(is_https)).unwrap_or_default();
+            URL_SAFE_NO_PAD
+                .decode(of_sign_in)
+                .is_ok_and(|digest| digest.len() == 16)
+        };
+        let pairs = headers::cookie_pairs(headers).filter(|(name, _)| has_name(name));
         let found: Vec<_> = pairs
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
@@ -66,9 +74,15 @@ impl StateCookies {
         self.found
             .push((name.into(), spilled.sealed.as_str().into()));
         let size = |(name, sealed): &(Box<str>, Box<str>)| name.len() + sealed.len() + "=; ".len();
-        while self.found.len() > MOST || self.found.iter().map(size).sum::<usize>() > MOST_BYTES {
-            let (oldest, _) = self.found.remove(0);
-            set.extend(self.set(&oldest, "", 0));
+        let mut bytes: usize = self.found.iter().map(size).sum();
+        let mut kept = self.found.len();
+        for oldest in &self.found {
+            if kept <= MOST && bytes <= MOST_BYTES || set.len() == MOST_SET {
+                break;
+            }
+            set.extend(self.set(&oldest.0, "", 0));
+            bytes -= size(oldest);
+            kept -= 1;
         }
         Some(set)
     }
@@ -99,6 +113,8 @@ impl StateCookies {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::prelude::*;
 
     use super::*;
     use crate::flow::{HandleKey, Purpose};
@@ -181,6 +197,31 @@ mod tests {
         // The header, nonce and tag of the encryption, and the three bytes of the record.
         let longest = (LONGEST_STATE + 5 + 12 + 16 + 3).div_ceil(3) * 4;
         assert!(cookies.add(&spilled(1, longest)).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_cookies_are_divided_into_these_and_the_rest(
+            list in prop::collection::vec(
+                ("(__Host-pkce-gate-state-|pkce-gate-state-|sid|)[A-Za-z0-9_-]{0,23}", "[ -+./0-:<-~]{0,9}"),
+                0..40,
+            ),
+            is_https: bool,
+        ) {
+            let pairs: Vec<_> = list.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let mut request = requested(&pairs.join("; "));
+            let mut cookies = StateCookies::take(&mut request, is_https);
+            for (name, _) in headers::cookie_pairs(&request) {
+                prop_assert!(!name.starts_with(prefix(is_https)));
+            }
+            let is_other = |name: &str| !name.starts_with(prefix(is_https));
+            let others = list.iter().filter(|(name, _)| is_other(name));
+            prop_assert_eq!(headers::cookie_pairs(&request).count(), others.count());
+            let one = spilled(1, 2700);
+            let set = cookies.add(&one).unwrap();
+            prop_assert!(set.len() <= MOST_SET);
+            prop_assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
+        }
     }
 
     #[test]

@@ -6,14 +6,7 @@ use crate::support::http::Response;
 use crate::support::redis::Redis;
 use crate::support::rig::{Config, Jar, Rig, authorization_response, handle_of, target};
 use crate::support::scripted::{Act, Shape, Then, reply};
-use crate::support::store::seal_key;
-
-/// Lines of `[store]` for a sealed store.
-fn sealed() -> String {
-    let key = seal_key();
-    let key = key.display();
-    format!("kind = \"sealed\"\nkeys = [{{ id = \"test\", file = \"{key}\" }}]\n")
-}
+use crate::support::store::sealed;
 
 fn rig(store: &str, scheme: &str, entry: &str) -> Rig {
     let public = format!("public_url = \"{scheme}://gate.test\"");

@@ -22,6 +22,13 @@ pub(crate) fn seal_key() -> PathBuf {
     KEY.clone()
 }
 
+/// Lines of `[store]` for a sealed store with that key.
+pub(crate) fn sealed() -> String {
+    let key = seal_key();
+    let key = key.display();
+    format!("kind = \"sealed\"\nkeys = [{{ id = \"test\", file = \"{key}\" }}]\n")
+}
+
 /// The store of one gate: no other gate has its key, or its keys in Redis.
 pub(crate) struct Kept {
     /// Lines of `[store]`; empty for the default.
