@@ -39,7 +39,7 @@ fn ends_well(rig: &Rig, browser: &mut Jar, entry: &str, authorization: &Authoriz
 
 /// The attacker's sign-in is given to a victim, whose browser has a sign-in of its own: with the victim's cookie under the
 /// attacker's name, and with the cookie of the victim's sign-in in the attacker's browser. Fails if the state is not sealed for
-/// its own handle ([`Envelopes`], `spilled_from`).
+/// its own handle (`spilled_from` in `store/envelope.rs`).
 #[test]
 fn states_of_another_sign_in() {
     let rig = rig();
@@ -66,7 +66,8 @@ fn states_of_another_sign_in() {
     ends_well(&rig, &mut attacker, &entry, &mine);
 }
 
-/// The answer to the login, without the cookie, and with it a second time. Fails if the code is bound before the state is read.
+/// The answer to the login, before and after the answer to the browser that has the cookie. Fails if a state that is lost counts
+/// as none (`Belongs::state`).
 #[test]
 fn codes_without_the_state_of_their_sign_in() {
     let rig = rig();
@@ -81,7 +82,7 @@ fn codes_without_the_state_of_their_sign_in() {
     }
 }
 
-/// A state is no handle, and a handle no state. Fails if both are sealed for the same place.
+/// A state is no handle, and a handle no state. Two checks tell them apart: the place that a value is sealed for, and its fields.
 #[test]
 fn sealed_values_in_each_others_place() {
     let rig = rig();
@@ -114,13 +115,13 @@ fn sealed_values_in_each_others_place() {
     assert_eq!(rig.token(&form).status, 400);
 }
 
-/// Forged cookies with the names of states, as many as fit into a request. Fails without [`StateCookies::take`], and without
-/// `MOST`.
+/// Forged cookies with the names of states, as many as fit into a request. Fails without `StateCookies::take`, and without
+/// `MOST_SET`.
 #[test]
 fn floods_of_state_cookies() {
     let rig = rig();
-    let flood: Vec<_> = (0..600)
-        .map(|at| format!("__Host-pkce-gate-state-{at:022}=x"))
+    let flood: Vec<_> = (0..500)
+        .map(|at| format!("__Host-pkce-gate-state-{at:021}A=x"))
         .collect();
     let flood = flood.join("; ");
     let request = format!("GET /page HTTP/1.1\r\nHost: {HOST}\r\nCookie: {flood}; sid=1\r\n\r\n");
