@@ -185,5 +185,5 @@ for (const [name, act] of Object.entries(scenarios).filter(([name]) => options.o
   await context.close();
 }
 await browser.close();
-console.log(JSON.stringify(report));
-process.exit(0); // keep-alive connections would hold the process for seconds
+// Keep-alive connections would hold the process for seconds.
+process.stdout.write(JSON.stringify(report), () => process.exit(0));
