@@ -148,14 +148,12 @@ async fn enter(
 
 /// Sets cookies, except those that the answer sets already: it removes the state of a sign-in that it ends.
 fn with_cookies(mut response: Response<Body>, cookies: Vec<HeaderValue>) -> Response<Body> {
-    let name = |cookie: &HeaderValue| {
-        let mut parts = cookie.as_bytes().split(|&byte| byte == b'=');
-        parts.next().map(<[u8]>::to_vec)
-    };
-    let set = response.headers().get_all(header::SET_COOKIE);
-    let set: Vec<_> = set.iter().map(name).collect();
+    fn name(cookie: &HeaderValue) -> Option<&[u8]> {
+        cookie.as_bytes().split(|&byte| byte == b'=').next()
+    }
     for cookie in cookies {
-        if !set.contains(&name(&cookie)) {
+        let mut set = response.headers().get_all(header::SET_COOKIE).iter();
+        if !set.any(|other| name(other) == name(&cookie)) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
     }
