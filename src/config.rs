@@ -139,6 +139,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         lint::limits(&limits_table, limits.uri_bytes, header_bytes);
         lint::store(&store_table, store.code);
         store::check(&store_table, &keys, &kind, &upstreams);
+        lint::states(&store_table, &kind, &upstreams);
         lint::unique(&upstreams);
         lint::one_server(&upstreams, context.today);
         let own = server.settings.listen.iter().chain([&admin.listen]);

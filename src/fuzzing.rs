@@ -423,10 +423,15 @@ pub fn sealed(input: &[u8]) {
     if let Some(record) = wire::from_bytes::<BoundCode>(input) {
         assert_eq!(wire::to_bytes(&record).expect("it fits")[..], *input);
     }
+    if let Some(state) = wire::from_bytes::<ClientState>(input) {
+        assert_eq!(wire::to_bytes(&state).expect("it fits")[..], *input);
+    }
     let keys = SealKeys::of(&[("fuzz", [7; 32])]);
     let by = Sealer::new(keys, "fuzz", "https://gate.test");
     let opens = |bytes: &[u8]| by.open::<u64>(Purpose::State, b"", bytes).is_ok();
     assert!(!opens(input));
+    let as_state = by.open::<ClientState>(Purpose::State, b"state of ", input);
+    assert!(as_state.is_err());
     let sealed = by.seal(Purpose::State, b"", &7_u64).expect("sealed");
     let changed: Vec<u8> = sealed
         .iter()

@@ -19,6 +19,7 @@ pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod site;
 pub(crate) mod snapshot;
+mod state_cookie;
 mod subject;
 mod token;
 mod unrouted;
@@ -52,6 +53,7 @@ pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
+use state_cookie::StateCookies;
 use subject::About;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
@@ -278,10 +280,17 @@ impl Gateway {
             let access = Access::new(&self.shared, site, &caller, method, path, started);
             Arc::new(access)
         });
+        let mut headers = parts.headers;
+        let states = if site.reads_states {
+            StateCookies::take(&mut headers, site.is_https())
+        } else {
+            StateCookies::default()
+        };
         let request = received::Parts {
             method: parts.method,
             target,
-            headers: parts.headers,
+            headers,
+            states,
             body: Body::from_client(incoming, watch),
         };
         let exchange = Exchange {

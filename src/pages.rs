@@ -88,6 +88,11 @@ fn for_user(violation: &Violation, retry_after: Option<u64>) -> (&'static str, &
             "This sign-in has expired",
             "Go back to the application and start again.",
         )
+    } else if *violation == Violation::StateLost {
+        (
+            "This sign-in cannot be completed in this browser",
+            "Allow cookies for this site. Then go back to the application and start again, in the same browser and in one tab.",
+        )
     } else if let Some(seconds) = retry_after {
         let when = if seconds <= 60 {
             "Please try again in a minute."

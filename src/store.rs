@@ -34,7 +34,9 @@ pub(crate) mod failing;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::flow::{BoundCode, Key, PendingAuthorization, Presented, Settlement};
+use crate::flow::{
+    BoundCode, ClientState, Handle, Key, PendingAuthorization, Presented, Settlement,
+};
 pub(crate) use crate::flow::{Candidate, CodeLengths};
 use crate::oauth::AuthorizationCode;
 
@@ -43,7 +45,7 @@ pub(crate) use entropy::random;
 pub(crate) use envelope::Envelopes;
 pub use memory::MemoryStore;
 pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
-pub(crate) use operations::{Claim, Owner, Statistics};
+pub(crate) use operations::{Claim, Owner, Spilled, Statistics};
 pub(crate) use redis::{Deployment, RedisStore, SignIns, Target};
 pub(crate) use seal::{KeyError, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
@@ -243,6 +245,29 @@ impl Store {
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
         Ok(())
+    }
+
+    /// Whether it gives the browser states that are too long for a handle ([`Held::Spilled`]).
+    pub(crate) fn spills(&self) -> bool {
+        match self {
+            Self::Sealed(_) => true,
+            Self::Redis(redis) => redis.spills(),
+            Self::Memory(_) => false,
+            #[cfg(test)]
+            Self::Failing(_) => false,
+        }
+    }
+
+    /// The client's state of a sign-in, as its browser has kept it ([`Spilled::sealed`]). `None`: it is altered, or not of this
+    /// sign-in.
+    pub(crate) fn spilled_state(&self, handle: &Handle, sealed: &str) -> Option<ClientState> {
+        match self {
+            Self::Sealed(store) => store.envelopes().spilled_state(handle, sealed),
+            Self::Redis(redis) => redis.envelopes().spilled_state(handle, sealed),
+            Self::Memory(_) => None,
+            #[cfg(test)]
+            Self::Failing(_) => None,
+        }
     }
 
     /// Invalidates a pending authorization, so that no further code can be bound to it.

@@ -1,5 +1,6 @@
 //! Checks that involve more than one key: contradictions, and warnings for the operator.
 
+mod lengths;
 mod paths;
 mod promises;
 mod servers;
@@ -21,6 +22,7 @@ use super::wording::quoted;
 use crate::oauth::ResponseType;
 use crate::policy::{Codes, Mode};
 
+pub(super) use lengths::states;
 pub(super) use servers::{not_ourselves, one_server};
 pub(super) use unique::unique;
 

@@ -8,6 +8,8 @@
 //!   and `=` in it.
 //! - *Sealed*: the handle contains its record, encrypted. After the prefix come `-`, the length of the record's base64url in
 //!   four hexadecimal digits, and the base64url itself. The length tells where a handle ends, whatever text follows it.
+//!   A client's state that would make a handle for [`Purpose::State`] longer than 512 characters is left out; a cookie of the
+//!   browser keeps it.
 //!
 //! The checksum distinguishes a dead handle from a client's own state that looks like one. Its key is derived from the
 //! upstream's name, so that restarts and replicas recognise each other's dead handles. It is not secret: a forged short handle

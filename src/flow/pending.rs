@@ -22,6 +22,8 @@ pub enum ClientState {
     Bare,
     /// The decoded value of `state=…`; may be empty. Wiped when it is dropped, because it is often a CSRF token.
     Value(Zeroizing<Box<str>>),
+    /// Too long for a sealed handle: it is in a cookie of the browser.
+    InCookie,
 }
 
 impl ClientState {
@@ -30,10 +32,10 @@ impl ClientState {
         Self::Value(Zeroizing::new(value.into()))
     }
 
-    /// The value, if there is one.
+    /// The value, if there is one here.
     pub fn as_str(&self) -> Option<&str> {
         match self {
-            Self::Absent | Self::Bare => None,
+            Self::Absent | Self::Bare | Self::InCookie => None,
             Self::Value(state) => Some(state),
         }
     }
@@ -46,6 +48,7 @@ impl fmt::Debug for ClientState {
             Self::Absent => "Absent",
             Self::Bare => "Bare",
             Self::Value(_) => "Value([redacted])",
+            Self::InCookie => "InCookie",
         })
     }
 }

@@ -205,6 +205,7 @@ impl Wire for ClientState {
                 to.byte(2);
                 to.text(state)?;
             }
+            Self::InCookie => to.byte(3),
         }
         Some(())
     }
@@ -214,6 +215,7 @@ impl Wire for ClientState {
             0 => Some(Self::Absent),
             1 => Some(Self::Bare),
             2 => from.text().map(Self::value),
+            3 => Some(Self::InCookie),
             _ => None,
         }
     }
@@ -302,6 +304,7 @@ mod tests {
         let states = prop_oneof![
             Just(ClientState::Absent),
             Just(ClientState::Bare),
+            Just(ClientState::InCookie),
             texts().prop_map(ClientState::value),
         ];
         let all = (applications(), challenges(), states, option::of(digests()));

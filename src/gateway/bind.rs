@@ -76,7 +76,7 @@ pub(super) async fn deliver(
     // The rare case is boxed, so that the future of the frequent case stays small.
     match Box::pin(examine(exchange, &asked, &response, &page)).await {
         Ok(None) => pass_through(exchange, response),
-        Ok(Some(rewritten)) => changed(exchange, response, rewritten),
+        Ok(Some(rewritten)) => rewritten.send(exchange, response),
         Err(found) => Box::pin(refuse(exchange, &asked, response, found)).await,
     }
 }
@@ -108,7 +108,13 @@ async fn refuse(
                 let _ = exchange.store().discard(&pending).await;
             }
             let accept = asked.sent.accept.as_ref();
-            exchange.page(StatusCode::BAD_GATEWAY, &violation, accept)
+            // The browser lacks the state, which is no fault of the server.
+            let status = if violation == Violation::StateLost {
+                StatusCode::BAD_REQUEST
+            } else {
+                StatusCode::BAD_GATEWAY
+            };
+            exchange.page(status, &violation, accept)
         }
     }
 }
@@ -119,7 +125,7 @@ async fn examine<'g>(
     asked: &Asked<'_>,
     response: &Response<Body>,
     page: &Page,
-) -> Result<Option<Rewritten>, Unsafe<'g>> {
+) -> Result<Option<Changed>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
         rule: Some(exchange.strictest()),
@@ -223,11 +229,12 @@ async fn bind<'g>(
     found: &Belongs,
     response: &Response<Body>,
     page: &Page,
-) -> Result<Option<Rewritten>, Unsafe<'g>> {
+) -> Result<Option<Changed>, Unsafe<'g>> {
     let carried = placed.carried;
     let Some(record) = found.record() else {
         return Err(Unsafe::stray("a code without a live sign-in"));
     };
+    let state = found.state(exchange, asked, record)?;
     let code = carried.codes.first();
     let bound = match code {
         Some(code) => Some(keep(exchange, asked, found, code).await?),
@@ -257,7 +264,7 @@ async fn bind<'g>(
             without,
         })
     };
-    let rewritten = written(&record.state, &[]);
+    let rewritten = written(&state, &[]);
     if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
         return Err(found.unsafe_because(exchange, asked, "the page is too long to be rewritten"));
     }
@@ -278,7 +285,9 @@ async fn bind<'g>(
     check
         .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
-    Ok(Some(rewritten))
+    let is_kept = record.state == ClientState::InCookie;
+    let removal = is_kept.then(|| asked.sent.states.removal(handle)).flatten();
+    Ok(Some(Changed { rewritten, removal }))
 }
 
 async fn keep<'g>(
@@ -333,28 +342,36 @@ fn learn(
     }
 }
 
-/// The answer with its carrier rewritten.
-fn changed(
-    exchange: &Exchange<'_>,
-    mut response: Response<Body>,
+/// An answer that was rewritten.
+struct Changed {
     rewritten: Rewritten,
-) -> Response<Body> {
-    let body = match rewritten {
-        Rewritten::Location(location) => {
-            let Ok(location) = HeaderValue::from_bytes(&location) else {
-                let why = "a Location that cannot be written";
-                let violation = Violation::UnboundCodeInResponse(why);
-                return exchange.page(StatusCode::BAD_GATEWAY, &violation, None);
-            };
-            response.headers_mut().insert(header::LOCATION, location);
-            // Express, Koa and others repeat the redirect URL, code included, in the body.
-            response.headers_mut().remove(header::CONTENT_TYPE);
-            Vec::new()
+    /// The `Set-Cookie` value that removes the client's state from the browser.
+    removal: Option<HeaderValue>,
+}
+
+impl Changed {
+    /// The answer with its carrier rewritten.
+    fn send(self, exchange: &Exchange<'_>, mut response: Response<Body>) -> Response<Body> {
+        let body = match self.rewritten {
+            Rewritten::Location(location) => {
+                let Ok(location) = HeaderValue::from_bytes(&location) else {
+                    let why = "a Location that cannot be written";
+                    let violation = Violation::UnboundCodeInResponse(why);
+                    return exchange.page(StatusCode::BAD_GATEWAY, &violation, None);
+                };
+                response.headers_mut().insert(header::LOCATION, location);
+                // Express, Koa and others repeat the redirect URL, code included, in the body.
+                response.headers_mut().remove(header::CONTENT_TYPE);
+                Vec::new()
+            }
+            Rewritten::Body(page) => page,
+        };
+        if let Some(removal) = self.removal {
+            response.headers_mut().append(header::SET_COOKIE, removal);
         }
-        Rewritten::Body(page) => page,
-    };
-    headers::forget_body(response.headers_mut());
-    reply::not_to_be_stored(response.headers_mut());
-    response.body_mut().replace(body);
-    pass_through(exchange, response)
+        headers::forget_body(response.headers_mut());
+        reply::not_to_be_stored(response.headers_mut());
+        response.body_mut().replace(body);
+        pass_through(exchange, response)
+    }
 }

@@ -167,6 +167,7 @@ impl<'g> Exchange<'g> {
             method,
             target,
             mut headers,
+            states: _,
             body,
         } = *received;
         let mut body = Box::new(body);

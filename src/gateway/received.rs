@@ -14,6 +14,7 @@ use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says, without_nul};
 use crate::suspicion::{self, Look, Suspicion};
 
+use super::state_cookie::StateCookies;
 use super::subject::About;
 use crate::http::body::Body;
 use crate::http::headers;
@@ -27,6 +28,8 @@ pub(super) struct Parts {
     /// Has runs of `/` merged. If that changed nothing, it shares the bytes of the received target.
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
+    /// Not in `headers` any more.
+    pub(super) states: StateCookies,
     pub(super) body: Body,
 }
 
@@ -51,6 +54,7 @@ impl Parts {
     pub(super) fn sent(&self) -> Sent {
         let mut sent = Sent {
             is_post: self.method == Method::POST,
+            states: self.states.clone(),
             target: Some(self.target.clone()),
             body: self.body.read(),
             is_all: self.body.is_all_read(),
@@ -115,6 +119,7 @@ impl Parts {
 #[derive(Clone, Default)]
 pub(super) struct Sent {
     pub(super) is_post: bool,
+    pub(super) states: StateCookies,
     target: Option<PathAndQuery>,
     body: Bytes,
     /// Whether the body was read to its end.

@@ -80,7 +80,7 @@ impl From<StoreError> for Violation {
                 is_of_network: matches!(limit, Limit::Network | Limit::Rate),
                 wait,
             }),
-            StoreError::TooLong => Self::malformed("the parameters are too long to be stored"),
+            StoreError::TooLong => Self::malformed(&error.to_string()),
             StoreError::Entropy | StoreError::Unreachable | StoreError::Deadline => {
                 Self::StoreUnavailable
             }

@@ -64,6 +64,8 @@ pub(crate) struct Site {
     pub observes_only: bool,
     /// Whether requests may have the gate's cookie.
     pub reads_cookie: bool,
+    /// Whether requests may have cookies with clients' states.
+    pub reads_states: bool,
 }
 
 impl Site {
@@ -84,6 +86,7 @@ impl Site {
             namesakes: DashMap::new(),
             observes_only: settings.rules.observes_only(),
             reads_cookie: settings.browser_binding != BrowserBinding::Off,
+            reads_states: store.spills(),
             settings,
             destination,
             state,
@@ -105,6 +108,7 @@ impl Site {
         self.settings.rules = self.settings.rules.after(&earlier.settings.rules);
         self.observes_only = self.settings.rules.observes_only();
         self.reads_cookie |= earlier.reads_cookie;
+        self.reads_states |= earlier.reads_states;
         self
     }
 

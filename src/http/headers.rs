@@ -271,16 +271,20 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The value of a cookie, if exactly one has that name.
 pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let mut found = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
+    let mut found = cookie_pairs(headers)
         .filter(|(cookie, _)| *cookie == name)
         .map(|(_, value)| value);
     let first = found.next();
     if found.next().is_some() { None } else { first }
+}
+
+/// The cookies of a request with their values, without those that are not UTF-8.
+pub(crate) fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let texts = fields
+        .flat_map(cookies)
+        .filter_map(|cookie| str::from_utf8(cookie).ok());
+    texts.filter_map(|cookie| cookie.trim().split_once('='))
 }
 
 /// Removes the cookie with this name.

@@ -65,6 +65,12 @@ pub(crate) enum Violation {
     /// Another browser than the one that began the sign-in (`browser_binding`).
     #[error("this sign-in was begun in another browser")]
     BrowserMismatch,
+    /// The browser does not have the cookie that contains the client's `state`.
+    #[error(
+        "the browser sent no cookie with the state of this sign-in, which is too long for a URL here: another browser began it, \
+         the browser keeps no cookies, or it began many at once; begin again, or let the client send a shorter state"
+    )]
+    StateLost,
     /// No `code_verifier` for a recorded challenge.
     #[error("code_verifier is missing (RFC 7636 section 4.5)")]
     MissingVerifier,
@@ -234,6 +240,7 @@ impl Violation {
             Self::ContinuationMismatch(_) => ("continuation_mismatch", InvalidRequest),
             Self::ExpiredSignIn => ("expired_sign_in", InvalidRequest),
             Self::BrowserMismatch => ("browser_mismatch", InvalidRequest),
+            Self::StateLost => ("state_lost", InvalidRequest),
             Self::MissingVerifier => ("missing_verifier", InvalidGrant),
             Self::MalformedVerifier(_) => ("malformed_verifier", InvalidGrant),
             Self::VerifierMismatch => ("verifier_mismatch", InvalidGrant),
@@ -306,6 +313,7 @@ impl Violation {
             | Self::ResponseModeNotAllowed
             | Self::ExpiredSignIn
             | Self::BrowserMismatch
+            | Self::StateLost
             | Self::MissingVerifier
             | Self::VerifierMismatch
             | Self::UnexpectedVerifier

@@ -3,14 +3,26 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::operations::StoreError;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::operations::{Held, Spilled, StoreError};
 use super::seal::{Sealer, Unopened};
 use crate::clock::WallClock;
 use crate::flow::wire::{Reader, Wire, Writer};
-use crate::flow::{Handle, HandleKey, Purpose};
+use crate::flow::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
 
 /// By how much the wall clocks of replicas may differ. A handle from further in the future is refused.
 pub(super) const LEEWAY: Duration = Duration::from_mins(1);
+
+/// The most characters of a sign-in's handle that has the client's state in it. Servers limit `state`, and logins copy it into
+/// URLs of their own.
+const LONGEST_STATE: usize = 512;
+
+/// The place for which the state of a sign-in is sealed. Longer than the places in Redis, so never equal to one.
+fn spilled_from(handle: &Handle) -> Vec<u8> {
+    [b"state of ", &handle.digest().as_bytes()[..]].concat()
+}
 
 /// Makes and opens such handles for one upstream.
 pub(crate) struct Envelopes {
@@ -70,6 +82,46 @@ impl Envelopes {
         let record = (Times { made, expires }, record);
         let sealed = self.sealer.seal(purpose, b"", &record)?;
         self.key.wrap(purpose, &sealed).ok_or(StoreError::TooLong)
+    }
+
+    /// A sign-in in its handle. If that would be longer than [`LONGEST_STATE`], the client's state is left out of it and returned
+    /// beside it.
+    pub(super) fn seal_sign_in(
+        &self,
+        pending: &PendingAuthorization,
+        lifetime: Duration,
+    ) -> Result<Held, StoreError> {
+        let whole = self.seal(Purpose::State, pending.clone(), lifetime);
+        let fits = |handle: &Handle| handle.expose().len() <= LONGEST_STATE;
+        match whole {
+            Ok(handle) if fits(&handle) || pending.state.as_str().is_none() => {
+                return Ok(Held::Handle(handle));
+            }
+            Ok(_) | Err(StoreError::TooLong) => {}
+            Err(error) => return Err(error),
+        }
+        let without = PendingAuthorization {
+            state: ClientState::InCookie,
+            ..pending.clone()
+        };
+        let handle = self.seal(Purpose::State, without, lifetime)?;
+        let place = spilled_from(&handle);
+        let sealed = self.sealer.seal(Purpose::State, &place, &pending.state)?;
+        Ok(Held::Spilled(Box::new(Spilled {
+            handle,
+            sealed: URL_SAFE_NO_PAD.encode(sealed),
+            lifetime,
+        })))
+    }
+
+    /// The state that was left out of this handle. `None`: it is altered, or not of this handle.
+    pub(super) fn spilled_state(&self, handle: &Handle, sealed: &str) -> Option<ClientState> {
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let place = spilled_from(handle);
+        let opened = self.sealer.open(Purpose::State, &place, &sealed);
+        opened
+            .ok()
+            .filter(|state: &ClientState| state.as_str().is_some())
     }
 
     pub(super) fn open<R: Wire>(

@@ -1,5 +1,6 @@
 //! The arguments and results of the store's operations.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::flow::{Application, BoundCode, Handle, PendingAuthorization};
@@ -16,7 +17,9 @@ pub enum StoreError {
     #[error("no random bytes available")]
     Entropy,
     /// The values of the request do not fit into a record.
-    #[error("the values of the request are too long")]
+    #[error(
+        "the parameters are too long to be kept until the answer; shorten state, response_type or response_mode"
+    )]
     TooLong,
     /// The store does not respond. The operation may have been carried out or not.
     #[error("the store cannot be reached")]
@@ -43,6 +46,8 @@ pub enum Place {
 pub enum Held {
     /// Stored under this new handle.
     Handle(Handle),
+    /// The same, without the client's state.
+    Spilled(Box<Spilled>),
     /// Stored under the given digest.
     New,
     /// An equal record already existed: the page was reloaded.
@@ -50,6 +55,23 @@ pub enum Held {
     /// A record with another challenge or client existed. Neither can be trusted, so both are invalid until they
     /// expire.
     Conflict,
+}
+
+/// A sign-in whose record is in its handle, except the client's state, which would make the handle too long. The browser keeps
+/// it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Spilled {
+    pub handle: Handle,
+    /// The state, encrypted for this handle, in base64url ([`super::Store::spilled_state`]).
+    pub sealed: String,
+    /// How long the sign-in lasts.
+    pub lifetime: Duration,
+}
+
+impl fmt::Debug for Spilled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spilled").field(&self.handle).finish()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -108,6 +108,15 @@ impl RedisStore {
         }
     }
 
+    /// Whether sign-ins are in their handles.
+    pub(super) fn spills(&self) -> bool {
+        matches!(self.sign_ins, SignIns::InHandles)
+    }
+
+    pub(super) fn envelopes(&self) -> &Envelopes {
+        &self.envelopes
+    }
+
     pub(crate) fn memory(&self) -> &Arc<MemoryStore> {
         &self.memory
     }
@@ -182,10 +191,7 @@ impl RedisStore {
         let digest = match (place, self.sign_ins) {
             (Place::Digest(digest), _) => digest,
             (Place::Handle | Place::Entry, SignIns::InHandles) => {
-                let handle = self
-                    .envelopes
-                    .seal(Purpose::State, pending.clone(), lifetime)?;
-                return Ok(Held::Handle(handle));
+                return self.envelopes.seal_sign_in(pending, lifetime);
             }
             (Place::Handle | Place::Entry, SignIns::InRedis) => {
                 let handle = entropy::mint(&self.envelopes.key, Purpose::State)?;

@@ -59,6 +59,10 @@ impl SealedStore {
         &self.memory
     }
 
+    pub(super) fn envelopes(&self) -> &Envelopes {
+        &self.envelopes
+    }
+
     /// Handles that were made in the future: the clock of another replica, or this one, is wrong.
     pub(crate) fn made_ahead(&self) -> u64 {
         self.envelopes.made_ahead()
@@ -75,10 +79,7 @@ impl SealedStore {
             Place::Handle | Place::Entry => {
                 self.memory.admit(network)?;
                 let (lifetime, _) = self.lifetimes;
-                let handle = self
-                    .envelopes
-                    .seal(Purpose::State, pending.clone(), lifetime)?;
-                Ok(Held::Handle(handle))
+                self.envelopes.seal_sign_in(pending, lifetime)
             }
         }
     }

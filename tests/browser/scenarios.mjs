@@ -12,6 +12,7 @@ const { values: options } = parseArgs({
     base: string(),
     authorize: string('/authorize'),
     token: string('/token'),
+    'state-bytes': string('12'),
     'client-id': string('pub'),
     'redirect-uri': string('http://127.0.0.1:9999/cb'),
     'response-mode': string(),
@@ -86,7 +87,7 @@ class User {
 
   /** A new tab at the authorization endpoint, with a new state and verifier. */
   async start() {
-    const state = randomBytes(12).toString('base64url');
+    const state = randomBytes(Number(options['state-bytes'])).toString('base64url');
     const verifier = randomBytes(32).toString('base64url');
     this.#verifiers.set(state, verifier);
     const url = new URL(options.authorize, options.base);
@@ -184,5 +185,5 @@ for (const [name, act] of Object.entries(scenarios).filter(([name]) => options.o
   await context.close();
 }
 await browser.close();
-console.log(JSON.stringify(report));
-process.exit(0); // keep-alive connections would hold the process for seconds
+// Keep-alive connections would hold the process for seconds.
+process.stdout.write(JSON.stringify(report), () => process.exit(0));

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::fixture::HINT;
-use crate::support::gate::{scratch, seal_key};
+use crate::support::gate::scratch;
 use crate::support::params::unguessable;
+use crate::support::store::seal_key;
 use pkce_gate::parts::{Problems, date, load};
 
 /// The date that every check of these tests assumes.

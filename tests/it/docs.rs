@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
-use crate::support::gate::seal_key;
 use crate::support::params::unguessable;
+use crate::support::store::seal_key;
 use crate::support::tree::{below, has_extension, read, root};
 
 /// The documents whose links and configurations are checked.

@@ -7,6 +7,7 @@ use crate::support::servers::{
     OIDC_PROVIDER_FORM_POST, OIDC_PROVIDER_FRAGMENT, Target,
 };
 use crate::support::stage::Stage;
+use crate::support::store::sealed;
 
 /// Each scenario, with the number of authorization responses that the client receives.
 const SCENARIOS: [(&str, usize); 7] = [
@@ -54,14 +55,36 @@ fn every_login_at_doorkeeper_ends_with_a_code_that_its_verifier_redeems() {
     every_login_ends_well(&DOORKEEPER);
 }
 
+/// A sealed store gives a state of 2,000 characters to the browser, in a cookie.
+#[test]
+fn every_login_with_a_long_state_ends_well() {
+    for target in [&OIDC_PROVIDER_FORM_POST, &DJANGO_ALLAUTH] {
+        let stage = Stage::configured(target, &format!("[store]\n{}", sealed()));
+        let report = ends_well(target, &stage, &["--state-bytes", "1500"]);
+        for (name, _) in SCENARIOS {
+            let cookies = list(&report[name]["cookies"]).iter();
+            let names = cookies.filter_map(Value::as_str);
+            let left: Vec<_> = names.filter(|name| name.contains("-state-")).collect();
+            assert!(left.is_empty(), "{name}: {left:?}");
+        }
+        for seen in stage.ledger().authorize {
+            assert!(seen.query.len() < 2000, "{seen:?}");
+        }
+    }
+}
+
 fn every_login_ends_well(target: &'static Target) {
-    let stage = Stage::new(target);
+    ends_well(target, &Stage::new(target), &[]);
+}
+
+fn ends_well(target: &'static Target, stage: &Stage, more: &[&str]) -> Value {
     let base = stage.gate_url();
     let (authorize, token) = (target.profile.authorization[0], target.profile.token[0]);
     let mut arguments = vec!["--base", &base, "--authorize", authorize, "--token", token];
     if let Some(mode) = target.response_mode {
         arguments.extend(["--response-mode", mode]);
     }
+    arguments.extend(more);
 
     let report = stage.run("browser/scenarios.mjs", &arguments);
     let tokens = |scenario: &Value| {
@@ -98,6 +121,7 @@ fn every_login_ends_well(target: &'static Target) {
             );
         }
     }
+    report
 }
 
 fn list(value: &Value) -> &[Value] {

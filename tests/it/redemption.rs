@@ -11,6 +11,7 @@ mod errors;
 mod exceptions;
 mod foretold;
 mod grants;
+mod long_states;
 mod media_types;
 mod once;
 mod settlement;

@@ -137,7 +137,11 @@ fn an_upload_that_was_answered_before_its_end_keeps_its_place() {
 /// Every limited resource is counted: connections with their heads and bodies, requests with their answers, records.
 #[test]
 fn connections_requests_and_records_are_counted_until_they_end() {
-    let mut rig = limited("body_read = \"1h\"");
+    let mut rig = Rig::with(Config {
+        limits: "body_read = \"1h\"",
+        store: "kind = \"memory\"",
+        ..Config::default()
+    });
     let large = reply(
         "200 OK",
         &[("Content-Type", "text/html")],

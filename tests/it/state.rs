@@ -5,6 +5,7 @@ use crate::support::agent::{Agent, Place, Transcript};
 use crate::support::client::{Authorization, assert_token};
 use crate::support::servers::{DJANGO_OAUTH_TOOLKIT, Target};
 use crate::support::stage::Stage;
+use crate::support::store::longest_handle;
 
 on_every_server! {
     an_absent_state_stays_absent,
@@ -12,9 +13,6 @@ on_every_server! {
     five_hundred_and_twelve_bytes_come_back,
     two_thousand_bytes_come_back,
 }
-
-/// `&state=` and a handle: the maximum by which the authorization request at the server is longer than the client's.
-const HANDLE: usize = "&state=".len() + 32;
 
 fn an_absent_state_stays_absent(target: &'static Target) {
     comes_back(target, None);
@@ -60,7 +58,9 @@ fn comes_back(target: &'static Target, sent: Option<&str>) {
     let response = stage.user().sign_in(&url).client();
     assert_eq!(response.params.get("state"), sent);
 
-    let allowed = url.len() - stage.gate_url().len() + HANDLE;
+    // The authorization request at the server is longer than the client's by a handle at most.
+    let handle = "&state=".len() + longest_handle();
+    let allowed = url.len() - stage.gate_url().len() + handle;
     for seen in stage.ledger().authorize {
         let length = format!("{}?{}", seen.path, seen.query).len();
         assert!(length <= allowed, "{length} bytes, not {allowed}: {seen:?}");

@@ -17,5 +17,6 @@ pub(crate) mod rig;
 pub(crate) mod scripted;
 pub(crate) mod servers;
 pub(crate) mod stage;
+pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod wire;

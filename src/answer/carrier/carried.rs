@@ -145,7 +145,8 @@ impl<'a> Replacement<'a> {
         match (name, self.code) {
             _ if self.without.contains(&name) => Edit::Drop,
             ("state", _) if value == self.handle.expose() => match self.state {
-                ClientState::Absent => Edit::Drop,
+                // One in a cookie is read before the answer is rewritten.
+                ClientState::Absent | ClientState::InCookie => Edit::Drop,
                 ClientState::Bare => Edit::Bare,
                 ClientState::Value(state) => Edit::Value((&***state).into()),
             },

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::flow::{ClientState, Handle, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Rule, Violation};
@@ -92,6 +92,10 @@ async fn tell_client(
     violation: &Violation,
 ) -> Option<Response<Body>> {
     if *violation != Violation::BrowserMismatch {
+        return None;
+    }
+    if record.state == ClientState::InCookie {
+        // The browser that began the sign-in has it.
         return None;
     }
     // If the sign-in began without a redirect URI, the one in this request is not verified.

@@ -42,7 +42,7 @@ impl<'p> Correlated<'p> {
         fresh.note(exchange);
         match self.hold(exchange).await {
             Ok(Held::Again) => exchange.decide_on(rule, subject, violation, about),
-            Ok(Held::New | Held::Conflict | Held::Handle(_)) => {
+            Ok(Held::New | Held::Conflict | Held::Handle(_) | Held::Spilled(_)) => {
                 exchange.decide(rule, subject, violation, about)
             }
             Err(error) => exchange.decide(rule, subject, Some(error.into()), about),

@@ -4,14 +4,14 @@ use http::Response;
 use http::header::{self, HeaderValue};
 
 use crate::flow::submission::Part;
-use crate::flow::{Handle, Key, PendingAuthorization, Submission};
+use crate::flow::{Key, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Place, StoreError};
 
 use super::correlated::Correlated;
 use super::parsed::Fresh;
 use super::pass::pass;
-use super::refuse::{fresh_unavailable, refuse};
+use super::refuse::{fresh_unavailable, refuse, state_too_long};
 use super::rewrite::{SignIn, rewritten};
 use super::unreadable::doubtful;
 use crate::gateway::browser::Tie;
@@ -39,7 +39,7 @@ pub(super) async fn fresh(
     };
     let tie = match tie {
         Ok(tie) => tie,
-        Err(error) => return fresh_unavailable(exchange, &fresh, error, &request),
+        Err(error) => return Box::pin(fresh_unavailable(exchange, &fresh, error, &request)).await,
     };
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
@@ -65,7 +65,10 @@ pub(super) async fn fresh(
     };
     if let Some(correlated) = correlated {
         let response = pass(exchange, cleared, Some(correlated.key.into())).await;
-        return with_cookie(response, tie.set_cookie);
+        let cookie = tie
+            .set_cookie
+            .and_then(|set| HeaderValue::try_from(set).ok());
+        return with_cookies(response, cookie.into_iter().collect());
     }
     if pending.challenge.is_none() && fresh.response_type().yields_nothing() {
         // The response cannot contain a code or token.
@@ -94,21 +97,43 @@ async fn enter(
     } else {
         Place::Handle
     };
-    let handle = match handle(exchange, place, pending).await {
-        Ok(handle) => handle,
-        Err(error) => return fresh_unavailable(exchange, fresh, error, request),
+    let held = exchange.store().hold(place, pending, exchange.network());
+    let (handle, spilled) = match held.await {
+        Ok(Held::Handle(handle)) => (handle, None),
+        Ok(Held::Spilled(spilled)) => (spilled.handle.clone(), Some(spilled)),
+        // The store does not return these for a handle.
+        Ok(Held::New | Held::Again | Held::Conflict) => {
+            return Box::pin(fresh_unavailable(
+                exchange,
+                fresh,
+                StoreError::Unreachable,
+                request,
+            ))
+            .await;
+        }
+        Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
     };
+    let mut states = request.states.clone();
+    let mut cookies = match spilled.map(|spilled| states.add(&spilled)) {
+        Some(None) => return Box::pin(state_too_long(exchange, fresh, request)).await,
+        Some(Some(set)) => set,
+        None => Vec::new(),
+    };
+    cookies.extend(
+        tie.set_cookie
+            .and_then(|set| HeaderValue::try_from(set).ok()),
+    );
     if redirects {
         let query = fresh.submission.entry_query(fresh.part, &handle);
         let location = [request.path().as_bytes(), b"?", &query].concat();
         // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
         let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
         if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
-            return with_cookie(reply::redirect(location), tie.set_cookie);
+            return with_cookies(reply::redirect(location), cookies);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
         if let Err(error) = exchange.store().pending(&Key::from(&handle)).await {
-            return fresh_unavailable(exchange, fresh, error, request);
+            return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await;
         }
     }
     let sign_in = SignIn {
@@ -116,6 +141,8 @@ async fn enter(
         record: pending,
         browser: exchange.browser(&request.headers),
     };
+    // The answer may end the sign-in.
+    let cleared = cleared.with(|request| request.states = states);
     let response = rewritten(
         exchange,
         cleared,
@@ -124,25 +151,19 @@ async fn enter(
         Some(fresh.part),
     )
     .await;
-    with_cookie(response, tie.set_cookie)
+    with_cookies(response, cookies)
 }
 
-async fn handle(
-    exchange: &Exchange<'_>,
-    place: Place,
-    pending: &PendingAuthorization,
-) -> Result<Handle, StoreError> {
-    let network = exchange.network();
-    match exchange.store().hold(place, pending, network).await? {
-        Held::Handle(handle) => Ok(handle),
-        // The store does not return these for a handle.
-        Held::New | Held::Again | Held::Conflict => Err(StoreError::Unreachable),
+/// Sets cookies, except those that the answer sets already: it removes the state of a sign-in that it ends.
+fn with_cookies(mut response: Response<Body>, cookies: Vec<HeaderValue>) -> Response<Body> {
+    fn name(cookie: &HeaderValue) -> Option<&[u8]> {
+        cookie.as_bytes().split(|&byte| byte == b'=').next()
     }
-}
-
-fn with_cookie(mut response: Response<Body>, cookie: Option<String>) -> Response<Body> {
-    if let Some(Ok(cookie)) = cookie.map(HeaderValue::try_from) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+    for cookie in cookies {
+        let mut set = response.headers().get_all(header::SET_COOKIE).iter();
+        if !set.any(|other| name(other) == name(&cookie)) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
     }
     response
 }

@@ -17,6 +17,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::registered::registered;
 use crate::gateway::reply;
+use crate::gateway::state_cookie::LONGEST_STATE;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
 
@@ -29,18 +30,33 @@ pub(super) fn store_unavailable(
 ) -> Response<Body> {
     let violation = Violation::from(error);
     exchange.refuse(&violation, about);
-    exchange.page(StatusCode::SERVICE_UNAVAILABLE, &violation, accept)
+    // The page has another status if the store is full or failed.
+    exchange.page(StatusCode::BAD_REQUEST, &violation, accept)
 }
 
 /// The same for a fresh request.
-pub(super) fn fresh_unavailable(
+pub(super) async fn fresh_unavailable(
     exchange: &Exchange<'_>,
     fresh: &Fresh<'_>,
     error: StoreError,
     request: &Received,
 ) -> Response<Body> {
-    let accept = request.headers.get(header::ACCEPT);
-    store_unavailable(exchange, error, &fresh.about(), accept)
+    let violation = Violation::from(error);
+    exchange.refuse(&violation, &fresh.about());
+    refuse(exchange, request, fresh, &violation).await
+}
+
+/// Refuses a fresh request whose state no cookie can keep.
+pub(super) async fn state_too_long(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    request: &Received,
+) -> Response<Body> {
+    let violation = Violation::malformed(&format!(
+        "state is too long: this gate keeps {LONGEST_STATE} bytes; send a short random value, and keep the rest in the client"
+    ));
+    exchange.refuse(&violation, &fresh.about());
+    refuse(exchange, request, fresh, &violation).await
 }
 
 /// Redirects the error to the client if the redirect URI is known to be its own, else shows a page (RFC 6749 section 4.1.2.1).

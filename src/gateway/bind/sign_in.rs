@@ -1,9 +1,11 @@
 //! Finds the sign-in that a carrier belongs to: by the handle in its `state`, or, under `codes = "upstream"`, by the values that
 //! the answer repeats.
 
+use std::borrow::Cow;
+
 use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
-use crate::flow::{Handle, Key, PendingAuthorization};
+use crate::flow::{ClientState, Handle, Key, PendingAuthorization};
 use crate::oauth::redirect::{RedirectDigest, is_out_of_band, target_digest};
 use crate::oauth::{ClientId, Digest};
 use crate::policy::{Rule, Violation};
@@ -94,6 +96,28 @@ impl Belongs {
             rule: has_sign_in.then(|| self.rule(exchange, asked)),
             client: self.record().map(|record| record.application.client),
         }
+    }
+
+    /// The client's state, for the answer: that of the record, or the one that the browser has kept.
+    pub(super) fn state<'r, 'g>(
+        &self,
+        exchange: &Exchange<'g>,
+        asked: &Asked<'_>,
+        record: &'r PendingAuthorization,
+    ) -> Result<Cow<'r, ClientState>, Unsafe<'g>> {
+        if record.state != ClientState::InCookie {
+            return Ok(Cow::Borrowed(&record.state));
+        }
+        let kept = self.handle.as_ref().and_then(|handle| {
+            let sealed = asked.sent.states.of(handle)?;
+            exchange.store().spilled_state(handle, sealed)
+        });
+        kept.map(Cow::Owned).ok_or_else(|| Unsafe {
+            violation: Violation::StateLost,
+            // It can still end in the browser that began it.
+            pending: None,
+            ..self.unsafe_because(exchange, asked, "")
+        })
     }
 
     /// Logs what `browser_binding = "hard"` would refuse here, unless it was logged for the request already.

@@ -52,16 +52,29 @@ pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make
         let (store, _clock) = make();
         let mut keys = Vec::new();
         for (number, pending) in variants.iter().enumerate() {
-            keys.push((hold(&store, pending).await, pending));
+            let handle = match store.hold(Place::Handle, pending, None).await {
+                Ok(Held::Spilled(spilled)) => {
+                    let state = store.spilled_state(&spilled.handle, &spilled.sealed);
+                    assert_eq!(state, Some(pending.state.clone()));
+                    let rest = PendingAuthorization {
+                        state: ClientState::InCookie,
+                        ..pending.clone()
+                    };
+                    (spilled.handle.into(), rest)
+                }
+                Ok(Held::Handle(handle)) => (handle.into(), pending.clone()),
+                other => panic!("{other:?}"),
+            };
+            keys.push(handle);
             let key = digest(&number.to_string());
             assert_eq!(
                 store.hold(Place::Digest(key), pending, None).await,
                 Ok(Held::New)
             );
-            keys.push((key.into(), pending));
+            keys.push((key.into(), pending.clone()));
         }
         for (key, pending) in keys.iter().chain(&keys) {
-            let live = Pending::Live(Box::new((*pending).clone()));
+            let live = Pending::Live(Box::new(pending.clone()));
             assert_eq!(store.pending(key).await, Ok(live));
         }
     });

@@ -14,7 +14,9 @@ fn network(number: u8) -> Network {
 async fn begin(store: &Store, client: &str, from: Option<Network>) -> Result<Digest, StoreError> {
     match store.hold(Place::Entry, &request(client, 1), from).await? {
         Held::Handle(handle) => Ok(handle.digest()),
-        other @ (Held::New | Held::Again | Held::Conflict) => panic!("{other:?}"),
+        other @ (Held::New | Held::Again | Held::Conflict | Held::Spilled(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -22,7 +24,9 @@ async fn hold_from(store: &Store, client: &str, from: Network) -> Result<Digest,
     let request = request(client, 1);
     match store.hold(Place::Handle, &request, Some(from)).await? {
         Held::Handle(handle) => Ok(handle.digest()),
-        other @ (Held::New | Held::Again | Held::Conflict) => panic!("{other:?}"),
+        other @ (Held::New | Held::Again | Held::Conflict | Held::Spilled(_)) => {
+            panic!("{other:?}")
+        }
     }
 }
 

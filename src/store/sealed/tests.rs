@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::flow::ClientState;
-use crate::store::Store;
+use crate::flow::{Application, ClientState};
 use crate::store::contract::{
     Answer, Time, bind, claim, hold, is_live, redeem, request, run, settings, suite,
 };
 use crate::store::seal::SealKeys;
+use crate::store::{Spilled, Store};
 
 const A: (&str, [u8; 32]) = ("a", [1; 32]);
 const B: (&str, [u8; 32]) = ("b", [2; 32]);
@@ -153,15 +156,99 @@ fn clocks_may_differ_by_a_minute() {
     });
 }
 
+/// A request with a state of that many characters.
+fn with_state(length: usize) -> PendingAuthorization {
+    PendingAuthorization {
+        state: ClientState::value("s".repeat(length)),
+        ..request("client", 1)
+    }
+}
+
+async fn spilled(store: &Store, pending: &PendingAuthorization) -> Spilled {
+    match store.hold(Place::Handle, pending, None).await {
+        Ok(Held::Spilled(spilled)) => *spilled,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn a_state_that_is_too_long_is_refused() {
+fn no_handle_of_a_sign_in_is_longer_than_512_characters() {
     run(async {
         let (store, _clock) = make();
+        let mut longest = 0;
+        let mut is_spilled = false;
+        for length in 0..800 {
+            let pending = with_state(length);
+            match store.hold(Place::Handle, &pending, None).await {
+                Ok(Held::Handle(handle)) => {
+                    assert!(!is_spilled, "{length}");
+                    longest = handle.expose().len();
+                    assert!(longest <= 512, "{length}");
+                }
+                Ok(Held::Spilled(spilled)) => {
+                    is_spilled = true;
+                    assert!(spilled.handle.expose().len() < 300, "{length}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(is_spilled && longest > 508, "{longest}");
+        // Without a state there is nothing to leave out.
+        let application = Application {
+            response_type: Some("t".repeat(600).into()),
+            ..(*request("client", 1).application).clone()
+        };
         let pending = PendingAuthorization {
-            state: ClientState::value("s".repeat(8192)),
+            application: application.into(),
+            state: ClientState::Bare,
             ..request("client", 1)
         };
         let held = store.hold(Place::Handle, &pending, None).await;
-        assert_eq!(held, Err(StoreError::TooLong));
+        assert!(matches!(held, Ok(Held::Handle(_))), "{held:?}");
+    });
+}
+
+#[test]
+fn a_spilled_state_opens_for_its_own_sign_in_only() {
+    run(async {
+        let (clock, wall) = Clock::manual();
+        let store = replica(&clock, &wall, &[A]);
+        let pending = with_state(2000);
+        let (one, other) = (
+            spilled(&store, &pending).await,
+            spilled(&store, &pending).await,
+        );
+        let again = replica(&clock, &wall, &[A]);
+        for store in [&store, &again] {
+            let state = store.spilled_state(&one.handle, &one.sealed);
+            assert_eq!(state.as_ref(), Some(&pending.state));
+            assert_eq!(store.spilled_state(&one.handle, &other.sealed), None);
+        }
+        for at in [0, 1, 8, 100, one.sealed.len() - 1] {
+            let (start, rest) = one.sealed.split_at(at);
+            let other = if rest.starts_with('A') { "B" } else { "A" };
+            let changed = [start, other, rest.split_at(1).1].concat();
+            for forged in [&changed, start] {
+                assert_eq!(store.spilled_state(&one.handle, forged), None, "{at}");
+            }
+        }
+        // A handle is no state, and a state no handle.
+        let sealed = URL_SAFE_NO_PAD.encode(one.handle.sealed().unwrap());
+        assert_eq!(store.spilled_state(&one.handle, &sealed), None);
+        let bytes = URL_SAFE_NO_PAD.decode(&one.sealed).unwrap();
+        let handle = HandleKey::for_upstream("test")
+            .wrap(Purpose::State, &bytes)
+            .unwrap();
+        assert_eq!(store.pending(&handle.into()).await, Ok(Pending::Unknown));
+        // Another key, upstream or URL.
+        let other_key = replica(&clock, &wall, &[B]);
+        assert_eq!(other_key.spilled_state(&one.handle, &one.sealed), None);
+        for (name, url) in [
+            ("other", "https://login.example"),
+            ("test", "https://other.example"),
+        ] {
+            let store = at(&clock, &wall, sealer(&[A], name, url));
+            assert_eq!(store.spilled_state(&one.handle, &one.sealed), None);
+        }
     });
 }

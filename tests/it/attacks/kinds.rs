@@ -7,6 +7,7 @@ mod callbacks;
 mod cost;
 mod delivered;
 mod lax_sign_ins;
+mod long_states;
 mod meant;
 mod planted;
 mod request_objects;

@@ -69,13 +69,15 @@ fn the_exposure_score_of_the_unit_is_that_in_the_manual() {
 }
 
 /// The restrictions of the unit that `bwrap` supports: a read-only file system without home directories, devices and other
-/// processes, an unprivileged user, no capabilities, no new privileges, and the system call filters. `$3` is the configuration.
+/// processes, an unprivileged user, no capabilities, no new privileges, and the system call filters. `$3` is the configuration,
+/// which may have a key file beside it.
 fn sandbox(filter: &str) -> String {
     let files = directive("LimitNOFILE");
     format!(
         "ulimit -n {files}; exec bwrap --die-with-parent --new-session --unshare-user --uid 64999 --gid 64999 --unshare-ipc \
          --unshare-uts --unshare-pid --as-pid-1 --cap-drop ALL --ro-bind / / --tmpfs /home --tmpfs /root --tmpfs /tmp \
          --tmpfs /var/tmp --dev /dev --proc /proc --ro-bind \"$0\" /tmp/pkce-gate --ro-bind \"$3\" /tmp/config.toml \
+         --ro-bind-try \"${{3%/*}}/seal\" /tmp/seal \
          --remount-ro /tmp --seccomp 9 /tmp/pkce-gate run --config /tmp/config.toml 9<{filter}"
     )
 }

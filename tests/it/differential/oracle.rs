@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pkce_gate::parts::{PROTECTED_AT_AUTHORIZATION, PROTECTED_AT_TOKEN, Params};
+use pkce_gate::parts::{PROTECTED_AT_AUTHORIZATION, PROTECTED_AT_TOKEN, Params, Purpose};
 
 use super::Case;
 use super::echo::Reading;
+use crate::support::store::is_handle;
 
 /// The gate's own limit.
 const PAIRS: usize = 64;
@@ -113,12 +114,16 @@ fn authorization(case: &Case, reading: &Reading) -> Result<(), String> {
         .into_iter()
         .any(has);
     let names_client = reading.method == "GET" && query.contains("client_id");
-    let goes_on = sent.iter().any(|(_, value)| is_handle(value));
+    let goes_on = sent
+        .iter()
+        .any(|(_, value)| is_handle(Purpose::State, value));
     if case.handles && (begins || names_client || goes_on) {
         expected.remove("code_verifier");
         let states = seen.get("state").cloned().unwrap_or_default();
         let sent_states = sent.iter().filter(|(name, _)| *name == "state").count();
-        if states.len() != sent_states.max(1) || !states.iter().all(|state| is_handle(state)) {
+        if states.len() != sent_states.max(1)
+            || !states.iter().all(|state| is_handle(Purpose::State, state))
+        {
             return Err(format!("states other than the handle: {states:?}"));
         }
         expected.insert("state".to_owned(), states);
@@ -184,8 +189,4 @@ fn same(judged: &Values, read: &Values) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("judged {judged:?}\n  read   {read:?}"))
-}
-
-fn is_handle(state: &str) -> bool {
-    state.len() == 32 && state.starts_with("pgs")
 }

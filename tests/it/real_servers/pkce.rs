@@ -1,11 +1,14 @@
 //! A code alone cannot be exchanged for a token.
 
+use pkce_gate::parts::Purpose;
+
 use super::on_every_server;
 use crate::support::agent::Carrier;
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::params::unguessable;
 use crate::support::servers::Target;
 use crate::support::stage::Stage;
+use crate::support::store::is_handle;
 
 on_every_server! {
     s256_buys_a_token,
@@ -32,10 +35,7 @@ fn s256_buys_a_token(target: &'static Target) {
     };
     assert_eq!(response.carrier, expected);
     assert_eq!(response.params.get("state"), authorization.state());
-    assert!(
-        response.code().starts_with("pgc") && response.code().len() == 32,
-        "{response:?}"
-    );
+    assert!(is_handle(Purpose::Code, response.code()), "{response:?}");
 
     assert_token(&stage.token(&authorization.redemption(response.code())));
 }

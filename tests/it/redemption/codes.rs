@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
+use pkce_gate::parts::Purpose;
+
 use super::assert_page;
 use crate::support::client::{assert_refused, assert_token};
 use crate::support::http::Response;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, handle_of, request};
 use crate::support::scripted::{Act, Shape, Then, reply};
+use crate::support::store::is_handle;
 
 /// The shortest lifetime that can be configured, and a little more.
 const EXPIRY: &str = "10s";
@@ -133,7 +136,7 @@ fn a_code_of_any_characters_reaches_the_upstream_as_it_was_issued() {
             rig.upstream.issue(issued);
             rig.upstream.answer_with(shape);
             let code = rig.code_for(&authorization);
-            assert!(code.starts_with("pgc") && code.len() == 32, "{code}");
+            assert!(is_handle(Purpose::Code, &code), "{code}");
             assert_token(&rig.redeem(&authorization, &code));
             let seen = rig
                 .upstream

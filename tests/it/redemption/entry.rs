@@ -1,10 +1,13 @@
 //! The answer to a new authorization request, and what the upstream receives of it.
 
+use pkce_gate::parts::Purpose;
+
 use super::assert_page;
 use crate::support::client::assert_token;
 use crate::support::params::{Params, s256};
 use crate::support::rig::{Rig, authorization_response, cookie_of, request, target};
 use crate::support::scripted::{Act, Shape, Then, reply};
+use crate::support::store::is_handle;
 
 #[test]
 fn a_fresh_request_is_redirected_to_itself_with_a_handle_and_without_pkce() {
@@ -30,7 +33,7 @@ fn a_fresh_request_is_redirected_to_itself_with_a_handle_and_without_pkce() {
         .get("state")
         .expect("a state")
         .to_owned();
-    assert!(handle.starts_with("pgs") && handle.len() == 32, "{handle}");
+    assert!(is_handle(Purpose::State, &handle), "{handle}");
     assert_eq!(query, sent.with("state", &handle).encoded());
     assert!(
         cookie_of(&response).is_some_and(|cookie| cookie.starts_with("pkce-gate=")),
@@ -113,10 +116,10 @@ fn an_absent_bare_or_empty_state_comes_back_as_it_was() {
             }
             let location = response.header("location").expect("a location");
             let (_, query) = location.split_once('?').expect("a query");
-            let state = query
-                .strip_prefix("code=pgc")
-                .and_then(|rest| rest.get(29..));
-            assert_eq!(state, Some(back), "{entry} {sent:?}: {location}");
+            let code = query.strip_prefix("code=").expect("a code");
+            let (code, state) = code.split_at(code.find('&').unwrap_or(code.len()));
+            assert!(is_handle(Purpose::Code, code), "{location}");
+            assert_eq!(state, back, "{entry} {sent:?}: {location}");
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::support::scripted::{Act, Then, reply};
 /// Proxies on loopback that report the client's address.
 const BEHIND_A_PROXY: &str = "trusted_proxies = [\"127.0.0.0/8\"]";
 
-/// 1,000 records is the smallest capacity that can be configured.
-const SMALL: &str = "capacity = 1000\nper_client = 1.0\nnetwork_rate = 1000000";
+/// 1,000 records is the smallest capacity that can be configured. Only the memory store has a record for each sign-in.
+const SMALL: &str = "kind = \"memory\"\ncapacity = 1000\nper_client = 1.0\nnetwork_rate = 1000000";
 
 fn enter_from(rig: &Rig, authorization: &Authorization, client: &str) -> Response {
     rig.get_with(&target(authorization), &[("X-Forwarded-For", client)])

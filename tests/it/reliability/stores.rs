@@ -4,7 +4,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support::fault::{Direction, Fault, FaultProxy};
-use crate::support::gate::seal_key;
 use crate::support::ledger::harness::Harness;
 use crate::support::ledger::{End, Kind, Output, Place, Report};
 use crate::support::params::encode;
@@ -13,6 +12,7 @@ use crate::support::redis::contents::Garbage;
 use crate::support::redis::sentinel::{NAME, Sentinel};
 use crate::support::redis::{Engine, Options, Redis};
 use crate::support::rig::{Config, REDIRECT_URI, Rig};
+use crate::support::store::seal_key;
 use crate::support::tree::read;
 
 fn gates(count: usize, store: &str) -> Harness {

@@ -38,7 +38,7 @@ fn against_compares_a_file_with_the_configuration_in_force() {
         ..Config::default()
     }
     .render(&rig.upstream);
-    std::fs::write(&other, &text).expect("written");
+    std::fs::write(&other, rig.gate.with_store(&text)).expect("written");
     let (code, said) = check(&other, admin);
     assert_eq!(code, Some(0), "{said}");
     assert!(

@@ -10,10 +10,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{event, events};
-use crate::support::gate::seal_key;
 use crate::support::params::unguessable;
 use crate::support::redis::{Options, Redis};
 use crate::support::rig::{Config, Rig, target};
+use crate::support::store::seal_key;
 
 /// Longer than the interval at which the gate checks the file.
 const LOOKS: Duration = Duration::from_secs(5);
@@ -64,7 +64,10 @@ fn an_invalid_file_changes_nothing_and_is_logged_once() {
     let next = good(&rig, 2);
     rig.gate.reload(&next);
     let state = rig.gate.in_force();
-    assert_eq!(state["sha256"], pkce_gate::parts::sha256(&next).as_str());
+    assert_eq!(
+        state["sha256"],
+        pkce_gate::parts::sha256(&rig.gate.with_store(&next)).as_str()
+    );
     assert_eq!(state["last_failure"], Value::Null, "{state}");
     assert_eq!(state["needs_restart"], Value::Array(Vec::new()), "{state}");
     assert_eq!(rig.gate.metric(failed), 3);
@@ -162,7 +165,7 @@ fn a_config_map_is_applied_when_its_links_are_replaced() {
     let publish = |name: &str, text: &str| {
         let data = directory.join(name);
         fs::create_dir(&data).expect("a directory");
-        fs::write(data.join("config.toml"), text).expect("a file");
+        fs::write(data.join("config.toml"), rig.gate.with_store(text)).expect("a file");
         symlink(name, directory.join("..data_tmp")).expect("a link");
         fs::rename(directory.join("..data_tmp"), directory.join("..data")).expect("renamed");
     };
@@ -192,6 +195,7 @@ fn a_file_that_is_written_in_two_steps_is_finally_applied_as_a_whole() {
         ..Config::default()
     }
     .render(&rig.upstream);
+    let text = rig.gate.with_store(&text);
     let file = rig.gate.config_file();
     let at =
         text.find("id = \"client-1000\"").expect("it is there") - "[[upstream.client]]\n".len();

@@ -6,18 +6,23 @@ use crate::support::params::unguessable;
 use crate::support::raw::Connection;
 use crate::support::rig::{Config, Rig, request};
 
+/// Only the memory store has a record for each sign-in.
+const MEMORY: &str = "kind = \"memory\"\n";
+
 fn rig() -> Rig {
     Rig::with(Config {
         server: "workers = 1",
+        store: MEMORY,
         ..Config::default()
     })
 }
 
 fn limited(rig: &Rig, limits: &str, store: &str) {
+    let store = [MEMORY, store].concat();
     let config = Config {
         server: "workers = 1",
         limits,
-        store,
+        store: &store,
         ..Config::default()
     };
     rig.gate.reload(&config.render(&rig.upstream));

@@ -6,48 +6,24 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
 use super::http::Request;
 use super::params::unguessable;
+use super::store::Kept;
 
 /// Time between two attempts.
 const LOOK: Duration = Duration::from_millis(20);
 /// Attempts before a test fails: at least half a minute.
 const LOOKS: usize = 1500;
 
-/// A key file for stores that encrypt their records.
-pub(crate) fn seal_key() -> PathBuf {
-    static KEY: LazyLock<PathBuf> = LazyLock::new(|| {
-        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
-        file(&scratch(), "seal", key)
-    });
-    KEY.clone()
-}
-
-/// A configuration with the store that the environment variable `STORE` names (`sealed`), unless it names one itself. So all
-/// tests can be run with another store.
-pub(crate) fn with_store(config: &str) -> String {
-    let kind = env::var_os("STORE").unwrap_or_default();
-    if kind.is_empty() || kind == "memory" || config.contains("\nkind = ") {
-        return config.to_owned();
-    }
-    assert_eq!(kind, "sealed", "STORE is memory or sealed");
-    let key = seal_key();
-    let key = key.display();
-    let keys = format!("kind = \"sealed\"\nkeys = [{{ id = \"test\", file = \"{key}\" }}]\n");
-    if config.contains("[store]\n") {
-        config.replacen("[store]\n", &format!("[store]\n{keys}"), 1)
-    } else {
-        format!("{config}\n[store]\n{keys}")
-    }
-}
-
 pub(crate) struct Gate {
     process: Child,
     directory: PathBuf,
+    /// Where it keeps its records, unless its configuration says so.
+    kept: Kept,
     log: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
     admin: String,
@@ -57,9 +33,7 @@ impl Gate {
     /// Runs with this configuration and waits until the gate is ready. If a port is 0, the log must be at `info` or more,
     /// because it says which port was chosen.
     pub(crate) fn start(config: &str) -> Self {
-        let mut gate = Self::launch(config, Stdio::piped(), Stdio::piped());
-        gate.wait();
-        gate
+        Self::launch(config, Stdio::piped(), Stdio::piped()).started(config)
     }
 
     /// The same with a limit of open files.
@@ -71,9 +45,15 @@ impl Gate {
     pub(crate) fn start_in(lines: &str, config: &str) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", lines, env!("CARGO_BIN_EXE_pkce-gate")]);
-        let mut gate = Self::launch_by(shell, config, Stdio::piped(), Stdio::piped());
-        gate.wait();
-        gate
+        Self::launch_by(shell, config, Stdio::piped(), Stdio::piped()).started(config)
+    }
+
+    fn started(mut self, config: &str) -> Self {
+        self.wait();
+        if self.kept.is_in_redis(config) {
+            self.wait_for_store();
+        }
+        self
     }
 
     /// Starts with these outputs, and does not wait.
@@ -84,7 +64,8 @@ impl Gate {
     fn launch_by(mut program: Command, config: &str, stdout: Stdio, stderr: Stdio) -> Self {
         let directory = scratch();
         let file = directory.join("config.toml");
-        fs::write(&file, with_store(config)).expect("the configuration is written");
+        let kept = Kept::beside(&directory);
+        fs::write(&file, kept.configure(config)).expect("the configuration is written");
         let mut process = program
             .arg("run")
             .arg("--config")
@@ -107,6 +88,7 @@ impl Gate {
         Self {
             process,
             directory,
+            kept,
             log,
             readers,
             admin: admin_of(config),
@@ -130,9 +112,14 @@ impl Gate {
         self.directory.join("config.toml")
     }
 
+    /// The text of the configuration file for this configuration: the same, or with the store that `STORE` names.
+    pub(crate) fn with_store(&self, config: &str) -> String {
+        self.kept.configure(config)
+    }
+
     /// Replaces the configuration file in one step.
     pub(crate) fn configure(&self, config: &str) {
-        let new = file(&self.directory, "new.toml", &with_store(config));
+        let new = file(&self.directory, "new.toml", &self.with_store(config));
         fs::rename(new, self.config_file()).expect("a file is renamed");
     }
 
@@ -148,7 +135,7 @@ impl Gate {
     /// Waits until a log line, after the first `without` ones, says that this configuration is in force.
     #[track_caller]
     pub(crate) fn reloaded(&self, config: &str, without: usize) {
-        let sha256 = pkce_gate::parts::sha256(&with_store(config));
+        let sha256 = pkce_gate::parts::sha256(&self.with_store(config));
         let is_so = |line: &str| line.contains("\"reloaded\"") && line.contains(&sha256);
         self.log_until(|log| log.lines().skip(without).any(is_so));
     }

@@ -362,6 +362,42 @@ pub(crate) fn cookie_of(response: &Response) -> Option<String> {
     Some(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
+/// The cookies of a browser, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Jar(pub(crate) Vec<(String, String)>);
+
+impl Jar {
+    /// Keeps the cookies that a response sets, and forgets those that it removes.
+    pub(crate) fn keep(&mut self, response: &Response) {
+        let fields = response.headers.iter();
+        for (_, field) in fields.filter(|(name, _)| name == "set-cookie") {
+            let pair = field.split(';').next().unwrap_or_default();
+            let (name, value) = pair.split_once('=').expect("a cookie has a name");
+            self.0.retain(|(known, _)| known != name);
+            if !field.contains("Max-Age=0;") {
+                self.0.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    /// The value of the Cookie field.
+    pub(crate) fn cookies(&self) -> String {
+        let pairs = self.0.iter();
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join("; ")
+    }
+
+    /// Sends a GET as this browser does.
+    #[track_caller]
+    pub(crate) fn get(&mut self, rig: &Rig, target: &str) -> Response {
+        let response = rig.get_with(target, &[("Cookie", &self.cookies())]);
+        self.keep(&response);
+        response
+    }
+}
+
 /// The authorization response in this answer, in any response mode.
 pub(crate) fn authorization_response(
     response: &Response,

@@ -58,6 +58,8 @@ fn filled(before: &str, piece: &str, length: usize) -> Vec<u8> {
 fn started(codes: &str) -> (Rig, usize) {
     let rig = Rig::with(Config {
         server: "workers = 1",
+        // Of the stores, it is the one that these tests measure.
+        store: "kind = \"memory\"",
         pkce: &format!("codes = \"{codes}\""),
         ..Config::default()
     });
