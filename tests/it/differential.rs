@@ -11,7 +11,6 @@
 //!
 //! Every run uses the same mutations. `DIFFERENTIAL_SEED` selects others, and `DIFFERENTIAL_COUNT` their number.
 
-mod dice;
 mod draft;
 mod echo;
 mod mutation;
@@ -30,7 +29,7 @@ use crate::support::params::{Params, unguessable};
 use crate::support::raw::Connection;
 use crate::support::rig::{HOST, REDIRECT_URI, cookie_of};
 
-use dice::Dice;
+use crate::support::dice::Dice;
 use draft::Draft;
 use echo::{Echo, Reading};
 use mutation::{Means, mutate};

@@ -113,7 +113,7 @@ fn redis_out_of_reach_is_refused_and_never_passed() {
                 Fault::HalfClose,
             ] {
                 harness.wait_for(6);
-                harness.disturb(Place::Behind, || {
+                harness.disturb(Place::Store, || {
                     proxy.set(fault);
                     harness.wait_for(8);
                     proxy.heal();
@@ -122,7 +122,7 @@ fn redis_out_of_reach_is_refused_and_never_passed() {
                 });
             }
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 // Carried out, but the answers are lost.
                 proxy.set_on(Direction::ToClient, Fault::BlackHole);
                 harness.wait_for(8);
@@ -142,14 +142,14 @@ fn redis_killed_stopped_or_with_garbage_violates_nothing() {
         let redis = Redis::single();
         let report = gates(2, &store(&url(&redis))).run(&Kind::mix(150), |harness| {
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 redis.kill();
                 harness.wait_for(8);
                 redis.restart();
                 harness.wait_for_stores();
             });
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 redis.stop();
                 harness.wait_for(8);
                 redis.cont();
@@ -157,7 +157,7 @@ fn redis_killed_stopped_or_with_garbage_violates_nothing() {
             });
             for by in [Garbage::SameType, Garbage::OtherType] {
                 harness.wait_for(6);
-                harness.disturb(Place::Behind, || {
+                harness.disturb(Place::Store, || {
                     redis.garbage("*", by);
                     harness.wait_for(8);
                     redis.command(&["FLUSHALL"]);
@@ -181,11 +181,11 @@ fn a_failover_violates_nothing() {
         let url = format!("redis+sentinel://{}/{}", addresses.join(","), NAME);
         let report = gates(2, &store(&url)).run(&Kind::mix(150), |harness| {
             harness.wait_for(10);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 sentinel.failover();
                 harness.wait_for(10);
             });
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 sentinel.kill_master();
                 sentinel.wait();
                 harness.wait_for_stores();
@@ -200,7 +200,7 @@ fn a_full_redis_refuses_and_recovers() {
     let redis = Redis::start(Options::default().maxmemory(8 << 20, "noeviction"));
     let report = gates(2, &in_redis(&url(&redis))).run(&Kind::mix(80), |harness| {
         harness.wait_for(6);
-        harness.disturb(Place::Behind, || {
+        harness.disturb(Place::Store, || {
             assert!(redis.fill());
             harness.wait_for(8);
             redis.command(&["FLUSHALL"]);
@@ -222,7 +222,7 @@ fn a_cluster_that_loses_a_master_violates_nothing() {
         let url = format!("redis+cluster://{}", addresses.join(","));
         let report = gates(2, &store(&url)).run(&Kind::mix(120), |harness| {
             harness.wait_for(10);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 // The one that has the keys of the upstream.
                 let slot = cluster.slot(b"{pkce-gate:scripted}:s:0");
                 cluster.kill(slot);

@@ -50,7 +50,7 @@ pub(super) fn single_use(report: &Report) -> Vec<String> {
     }
     let codes = times.into_iter().filter(|(_, times)| *times > 1);
     let codes = codes.map(|(code, times)| format!("code {code} was redeemed {times} times"));
-    let posts = report.sends.iter().filter(|sent| sent.step == Step::Token);
+    let posts = report.sends.iter().filter(|it| it.step != Step::Authorize);
     let receipts = report.receipts();
     let posts = posts.filter(|sent| receipts[sent.id] > 1).map(|sent| {
         let times = receipts[sent.id];
@@ -113,10 +113,12 @@ fn is_in_trouble(report: &Report, sent: &Sent) -> bool {
     flow.is_some_and(|flow| report.is_disturbed(flow, |_| true))
 }
 
-/// I5: each flow ends as it must, and each answer to a token request has the form of RFC 6749.
+/// I5: each flow ends as it must, each answer to a token request has the form of RFC 6749, and the upstream answers requests at
+/// other paths.
 pub(super) fn liveness(report: &Report) -> Vec<String> {
     let flows = report.flows.iter().filter_map(|flow| {
-        let last = report.sends.iter().rfind(|sent| sent.flow == flow.id);
+        let mut sends = report.sends.iter();
+        let last = sends.rfind(|it| it.flow == flow.id && it.step != Step::Elsewhere);
         let last = last.map(|sent| (sent.id, sent.step));
         let Flow { id, kind, end, .. } = flow;
         let what = format!("flow {id} ({kind:?}) ended in {end:?} after {last:?}");
@@ -131,7 +133,16 @@ pub(super) fn liveness(report: &Report) -> Vec<String> {
         };
         Some(format!("request {} of flow {}: {what}", sent.id, sent.flow))
     });
-    flows.chain(answers).collect()
+    let elsewhere = report.sends.iter().filter_map(|sent| {
+        let flow = report.flow_of(sent.id)?;
+        let is_touched = report.is_disturbed(flow, |it| it != Place::Store);
+        let is_sent = !matches!(sent.outcome, Outcome::NotSent);
+        let is_lost =
+            sent.step == Step::Elsewhere && is_sent && sent.outcome.upstream_answered().is_none();
+        let what = format!("request {} at another path got {:?}", sent.id, sent.outcome);
+        (is_lost && !is_touched).then_some(what)
+    });
+    flows.chain(answers).chain(elsewhere).collect()
 }
 
 fn may_end(report: &Report, flow: &Flow) -> bool {
@@ -141,7 +152,9 @@ fn may_end(report: &Report, flow: &Flow) -> bool {
         (_, Kind::NoChallenge) if !is_disturbed => false,
         (End::Token(_), _) => flow.kind != Kind::NoChallenge,
         (End::Error(_), _) => is_disturbed,
-        (End::Broken | End::Truncated, _) => report.is_disturbed(flow, |it| it != Place::Behind),
+        (End::Broken | End::Truncated, _) => {
+            report.is_disturbed(flow, |it| matches!(it, Place::Answers | Place::Gate))
+        }
         (End::Malformed(_) | End::Hung, _) => false,
     }
 }

@@ -24,8 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What all clients share.
 pub(super) struct Clients {
-    /// The gates, by turns for each request.
-    bases: Vec<Mutex<SocketAddr>>,
+    /// The gates, by turns for each request, or the load balancer in front of them.
+    bases: Vec<SocketAddr>,
     turn: AtomicUsize,
     ticks: AtomicUsize,
     sends: Mutex<Vec<Sent>>,
@@ -36,7 +36,7 @@ pub(super) struct Clients {
 impl Clients {
     pub(super) fn of(bases: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
-            bases: bases.into_iter().map(Mutex::new).collect(),
+            bases: bases.into_iter().collect(),
             turn: AtomicUsize::new(0),
             ticks: AtomicUsize::new(0),
             sends: Mutex::default(),
@@ -46,13 +46,6 @@ impl Clients {
 
     pub(super) fn tick(&self) -> Tick {
         self.ticks.fetch_add(1, Ordering::SeqCst)
-    }
-
-    /// The gate of that number has another address now.
-    pub(super) fn moved(&self, base: usize, address: SocketAddr) {
-        *self.bases[base]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = address;
     }
 
     pub(super) fn sends(&self) -> Vec<Sent> {
@@ -81,6 +74,7 @@ impl Clients {
             Ok(code) => running.redeem(kind, &code),
             Err(end) => end,
         };
+        running.ask_elsewhere(&end);
         self.ended.fetch_add(1, Ordering::SeqCst);
         Flow {
             id,
@@ -105,22 +99,21 @@ impl Clients {
                 thread::sleep(PAUSE);
             }
             let turn = self.turn.fetch_add(1, Ordering::SeqCst) % self.bases.len();
-            let base = *self.bases[turn]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let id = {
+            let (id, bytes) = {
                 let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
                 let id = sends.len();
+                let bytes = render(&id.to_string());
                 sends.push(Sent {
                     id,
                     flow,
                     step,
                     params: params.clone(),
+                    bytes: bytes.clone(),
                     outcome: Outcome::Hung,
                 });
-                id
+                (id, bytes)
             };
-            let outcome = exchange(base, &render(&id.to_string()));
+            let outcome = exchange(self.bases[turn], &bytes);
             let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
             sends[id].outcome = outcome.clone();
             drop(sends);
@@ -219,6 +212,30 @@ impl Running<'_> {
             self.token(&form);
         }
         end
+    }
+
+    /// A request that the gate has to pass as it is, with the token if there is one.
+    fn ask_elsewhere(&self, end: &End) {
+        let token = match end {
+            End::Token(token) => format!("Bearer {token}"),
+            _ => "Basic bm9ib2R5Og==".to_owned(),
+        };
+        let (method, path) = Step::Elsewhere.request();
+        let target = format!("{path}?a=%7E&a=+b&%41=&empty&q=/../x;y");
+        let body = "\u{0}{\"text\": \"\u{e4}\r\n\r\n\"}\n";
+        let render = |id: &str| {
+            let fields = [
+                (SEND, id),
+                ("Authorization", &token),
+                ("Content-Type", "application/json"),
+                ("Accept", "text/html;q=0.5, */*"),
+                ("X-Odd", "Two  spaces,and;signs"),
+                ("Cookie", "a=1; b=\"2\""),
+            ];
+            request(method, &target, &fields, Some(body))
+        };
+        self.clients
+            .send(self.id, Step::Elsewhere, &Params::default(), render);
     }
 
     fn token(&self, form: &Params) -> End {
