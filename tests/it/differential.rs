@@ -29,7 +29,7 @@ use crate::support::params::{Params, unguessable};
 use crate::support::raw::Connection;
 use crate::support::rig::{HOST, REDIRECT_URI, cookie_of};
 
-use crate::support::dice::Dice;
+use crate::support::dice::{Dice, setting};
 use draft::Draft;
 use echo::{Echo, Reading};
 use mutation::{Means, mutate};
@@ -264,13 +264,6 @@ fn sign_in(address: SocketAddr, handles: bool) -> SignIn {
     clippy::disallowed_methods,
     reason = "selects mutations; not a setting of the gate"
 )]
-fn setting(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.map_or(default, |set| {
-        set.parse().unwrap_or_else(|_| panic!("{name} is a number"))
-    })
-}
-
 /// All differences that the mutations of this seed reveal in the framework.
 fn differs(file: &str, handles: bool, echo: &mut Echo) -> Vec<String> {
     let (seed, count) = (

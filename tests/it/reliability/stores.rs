@@ -11,10 +11,8 @@ use crate::support::redis::{Engine, Options, Redis};
 use crate::support::rig::Config;
 use crate::support::tree::read;
 
-fn gates(count: usize, store: &str) -> Harness {
-    let key = seal_key();
-    let key = key.display();
-    let store = format!("{store}\nkeys = [{{ id = \"test\", file = \"{key}\" }}]");
+pub(super) fn gates(count: usize, store: &str) -> Harness {
+    let store = with_key(store);
     Harness::start(
         count,
         Config {
@@ -24,21 +22,36 @@ fn gates(count: usize, store: &str) -> Harness {
     )
 }
 
+/// The same for two gates behind HAProxy.
+pub(super) fn balanced(store: &str) -> Harness {
+    let store = with_key(store);
+    Harness::balanced(Config {
+        store: &store,
+        ..Config::default()
+    })
+}
+
+pub(super) fn with_key(store: &str) -> String {
+    let key = seal_key();
+    let key = key.display();
+    format!("{store}\nkeys = [{{ id = \"test\", file = \"{key}\" }}]")
+}
+
 /// With a deadline that a busy machine keeps, unless a fault is meant to exceed it.
-fn in_redis(url: &str) -> String {
+pub(super) fn in_redis(url: &str) -> String {
     format!("kind = \"redis\"\nurl = \"{url}\"\ndeadline = \"2s\"")
 }
 
-fn sealed_with_claims(url: &str) -> String {
+pub(super) fn sealed_with_claims(url: &str) -> String {
     format!("kind = \"sealed\"\nclaims = \"redis\"\nurl = \"{url}\"\ndeadline = \"2s\"")
 }
 
-fn url(redis: &Redis) -> String {
+pub(super) fn url(redis: &Redis) -> String {
     format!("redis://{}", redis.address())
 }
 
 #[track_caller]
-fn assert_nothing_is_violated(report: &Report) {
+pub(super) fn assert_nothing_is_violated(report: &Report) {
     let violations = report.check();
     assert!(violations.is_empty(), "{violations:#?}");
 }

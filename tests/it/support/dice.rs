@@ -1,4 +1,12 @@
-//! Reproducible random numbers: `SplitMix64`.
+//! Reproducible random numbers: `SplitMix64`; and the numbers with which tests are run.
+
+/// A number that an environment variable sets.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    let set = std::env::var(name).ok();
+    set.map_or(default, |set| {
+        set.parse().unwrap_or_else(|_| panic!("{name} is a number"))
+    })
+}
 
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
@@ -28,5 +36,11 @@ impl Dice {
     /// True with this probability in percent.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, self.below(last + 1));
+        }
     }
 }

@@ -249,6 +249,7 @@ pub(crate) struct Output {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
+    /// In the order of their numbers.
     pub(crate) flows: Vec<Flow>,
     /// In the order of their numbers, which begin at 0.
     pub(crate) sends: Vec<Sent>,
@@ -305,7 +306,8 @@ impl Report {
     /// The flow of a request.
     fn flow_of(&self, send: usize) -> Option<&Flow> {
         let id = self.sends.get(send)?.flow;
-        self.flows.iter().find(|flow| flow.id == id)
+        let found = self.flows.binary_search_by_key(&id, |flow| flow.id);
+        self.flows.get(found.ok()?)
     }
 
     /// The number of times that the upstream received each request.

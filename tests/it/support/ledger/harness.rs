@@ -1,14 +1,15 @@
 //! Runs flows through gates, and a script of faults beside them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::client::Clients;
 use super::upstream::Upstream;
-use super::{Disturbance, Flow, GateRun, Kind, Place, Report, Usage};
+use super::{Disturbance, End, Flow, GateRun, Kind, Place, Report, Usage};
 use crate::support::balancer::{Balancer, Ports};
 use crate::support::fault::FaultProxy;
 use crate::support::fixture::free_port;
@@ -38,6 +39,8 @@ pub(crate) struct Harness {
     /// The number of flows.
     flows: usize,
     disturbances: Mutex<Vec<Disturbance>>,
+    /// How long a client waits after a flow that failed.
+    pause: Duration,
 }
 
 impl Harness {
@@ -96,7 +99,14 @@ impl Harness {
             flows: 0,
             ended: Mutex::default(),
             disturbances: Mutex::default(),
+            pause: Duration::ZERO,
         }
+    }
+
+    /// Clients wait that long after a flow that failed. Without it, most of many flows fail during faults: that is quick.
+    pub(crate) fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Clients that go around the gate.
@@ -115,8 +125,44 @@ impl Harness {
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.pop_front()
         };
+        self.run_next(next, script)
+    }
+
+    /// Runs flows of these kinds in turn until the script has ended. Each client pauses between two flows.
+    pub(crate) fn run_during(
+        mut self,
+        kinds: &[Kind],
+        script: impl FnOnce(&Self) + Send,
+    ) -> Report {
+        self.flows = usize::MAX;
+        let (begun, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let next = || {
+            thread::sleep(20 * LOOK);
+            let id = begun.fetch_add(1, Ordering::SeqCst);
+            let kind = kinds[id % kinds.len()];
+            (!is_over.load(Ordering::SeqCst)).then_some((id, kind))
+        };
+        self.run_next(next, |harness| {
+            let run = AssertUnwindSafe(|| script(harness));
+            let ended = catch_unwind(run);
+            is_over.store(true, Ordering::SeqCst); // or the flows would never end
+            ended.unwrap_or_else(|panic| resume_unwind(panic));
+        })
+    }
+
+    fn run_next(
+        self,
+        next: impl Fn() -> Option<(usize, Kind)> + Sync,
+        script: impl FnOnce(&Self) + Send,
+    ) -> Report {
         let client = || {
-            let flow = |(id, kind)| self.clients.run(id, kind);
+            let flow = |(id, kind)| {
+                let flow = self.clients.run(id, kind);
+                if !matches!(flow.end, End::Token(_)) && kind != Kind::NoChallenge {
+                    thread::sleep(self.pause);
+                }
+                flow
+            };
             std::iter::from_fn(&next).map(flow).collect::<Vec<Flow>>()
         };
         let mut flows: Vec<Flow> = thread::scope(|scope| {
@@ -132,6 +178,7 @@ impl Harness {
     }
 
     fn report(self, flows: Vec<Flow>) -> Report {
+        drop(self.balancer); // it keeps connections to the gates
         let mut runs = self
             .ended
             .into_inner()
@@ -197,7 +244,7 @@ impl Harness {
     /// For scripts: waits until that many more flows have ended, or all.
     pub(crate) fn wait_for(&self, flows: usize) {
         let ended = || self.clients.ended.load(Ordering::SeqCst);
-        let enough = self.flows.min(ended() + flows);
+        let enough = self.flows.min(ended().saturating_add(flows));
         while ended() < enough {
             thread::sleep(LOOK);
         }
@@ -220,6 +267,25 @@ impl Harness {
     pub(crate) fn wait_for_stores(&self) {
         for gate in 0..self.gates.len() {
             self.gate(gate).wait_for_store();
+        }
+    }
+
+    /// For scripts: waits until the gates store nothing any more, because it expired.
+    pub(crate) fn wait_for_no_records(&self) {
+        for gate in 0..self.gates.len() {
+            let stored = || {
+                let kinds = ["unfollowed", "pending", "code", "tombstone"];
+                let name = "pkce_gate_store_records{upstream=\"scripted\",kind=";
+                let stored =
+                    kinds.map(|kind| self.gate(gate).metric(&format!("{name}\"{kind}\"}}")));
+                stored.iter().sum::<usize>()
+            };
+            let looks = Duration::from_mins(1).as_millis() / LOOK.as_millis() / 20;
+            let mut looks = 0..looks;
+            while stored() > 0 {
+                assert!(looks.next().is_some(), "{} records are left", stored());
+                thread::sleep(20 * LOOK);
+            }
         }
     }
 
@@ -272,13 +338,16 @@ impl Harness {
         }
     }
 
-    /// Changes the configuration of all gates while they run, and waits until it is in force.
-    pub(crate) fn reconfigure(&self, change: impl Fn(&str) -> String) {
+    /// Changes the configuration of a gate while it runs, and waits until it is in force. It is the first one changed.
+    pub(crate) fn reconfigure(&self, number: usize, change: impl FnOnce(&str) -> String) {
         let config = change(&self.config);
         assert_ne!(config, self.config);
-        for (gate, ports) in self.ports.iter().enumerate() {
-            self.gate(gate).reload(&at(*ports, &config));
-        }
+        self.gate(number).reload(&at(self.ports[number], &config));
+    }
+
+    /// The proxy in front of two gates.
+    pub(crate) fn balancer(&self) -> &Balancer {
+        self.balancer.as_ref().expect("the gates are balanced")
     }
 }
 
