@@ -260,10 +260,6 @@ fn sign_in(address: SocketAddr, handles: bool) -> SignIn {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "selects mutations; not a setting of the gate"
-)]
 /// All differences that the mutations of this seed reveal in the framework.
 fn differs(file: &str, handles: bool, echo: &mut Echo) -> Vec<String> {
     let (seed, count) = (

@@ -1,5 +1,7 @@
 //! The checker names each violation: a report of one honest flow, with one contradiction in it.
 
+mod passed;
+
 use serde_json::json;
 
 use crate::support::client::Authorization;

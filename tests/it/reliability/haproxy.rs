@@ -1,4 +1,4 @@
-//! Real clients sign in at a real server, through two gates behind HAProxy, which sends each request to the next gate. `FLOWS`
+//! Real clients sign in at a real server, through two gates behind `HAProxy`, which sends each request to the next gate. `FLOWS`
 //! sets the number of sign-ins of each client with each store.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

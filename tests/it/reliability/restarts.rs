@@ -1,4 +1,4 @@
-//! Gates that are restarted, one at a time, behind HAProxy and under load; and gates that are killed in the middle of a sign-in.
+//! Gates that are restarted, one at a time, behind `HAProxy` and under load; and gates that are killed in the middle of a sign-in.
 //! `RESTARTS` sets the number of restarts.
 
 use std::net::SocketAddr;

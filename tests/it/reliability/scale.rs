@@ -187,29 +187,41 @@ fn with_failovers(store: fn(&str) -> String, kinds: &[Kind]) -> Report {
     })
 }
 
-/// Sign-ins of short lives, and faults of everything but the gates: afterwards nothing is left of them.
 #[test]
-fn memory_descriptors_and_records_are_free_after_the_faults() {
-    for store in ["kind = \"memory\"", &with_key("kind = \"sealed\"")] {
-        let store = format!("pending = \"10s\"\ncode = \"10s\"\n{store}");
-        let config = Config {
-            store: &store,
-            ..Config::default()
-        };
-        let report = Harness::start(1, config).run(&Kind::mix(200), |harness| {
-            harness.wait_for(40);
-            for fault in [Fault::Reset, Fault::Refuse, Fault::HalfClose] {
-                cut_off(harness, fault);
-                harness.wait_for(BETWEEN);
-            }
-            harness.wait_for(usize::MAX);
+fn memory_and_descriptors_are_free_after_the_faults_with_the_memory_store() {
+    nothing_is_left("kind = \"memory\"");
+}
+
+#[test]
+fn memory_and_descriptors_are_free_after_the_faults_with_sealed_handles() {
+    nothing_is_left(&with_key("kind = \"sealed\""));
+}
+
+/// Faults of everything but the gate, which runs all the time. With `FLOWS`, the test also waits until the last record has
+/// expired: records of used codes stay for some minutes, so that a replay is called a replay.
+fn nothing_is_left(store: &str) {
+    let flows = setting("FLOWS", 0);
+    let store = format!("pending = \"10s\"\ncode = \"10s\"\n{store}");
+    let config = Config {
+        store: &store,
+        ..Config::default()
+    };
+    let kinds = Kind::mix(usize::try_from(flows.max(200)).expect("a usize"));
+    let report = Harness::start(1, config).run(&kinds, |harness| {
+        harness.wait_for(40);
+        for fault in [Fault::Reset, Fault::Refuse, Fault::HalfClose] {
+            cut_off(harness, fault);
+            harness.wait_for(BETWEEN);
+        }
+        harness.wait_for(usize::MAX);
+        if flows > 0 {
             harness.wait_for_no_records();
-        });
-        let violations = report.check();
-        assert!(violations.is_empty(), "{violations:#?}");
-        let [before, after] = report.gates[0].usage.expect("it ran all the time");
-        println!("{store}: {before:?}, then {after:?}");
-    }
+        }
+    });
+    let violations = report.check();
+    assert!(violations.is_empty(), "{violations:#?}");
+    let [before, after] = report.gates[0].usage.expect("it ran all the time");
+    println!("before the faults {before:?}\nafterwards {after:?}");
 }
 
 fn cut_off(harness: &Harness, fault: Fault) {

@@ -22,7 +22,7 @@ pub(super) fn gates(count: usize, store: &str) -> Harness {
     )
 }
 
-/// The same for two gates behind HAProxy.
+/// The same for two gates behind `HAProxy`.
 pub(super) fn balanced(store: &str) -> Harness {
     let store = with_key(store);
     Harness::balanced(Config {

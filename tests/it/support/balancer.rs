@@ -1,4 +1,4 @@
-//! HAProxy in front of several gates, without TLS: the backend that `docs/src/stores.md` shows, in which only addresses are
+//! `HAProxy` in front of several gates, without TLS: the backend that `docs/src/stores.md` shows, in which only addresses are
 //! replaced.
 
 use std::fs;
@@ -102,7 +102,7 @@ impl Balancer {
         total.map_or(0, |total| total.parse().expect("a number"))
     }
 
-    /// A column of HAProxy's statistics; `None` if it does not answer.
+    /// A column of `HAProxy`'s statistics; `None` if it does not answer.
     fn statistic(&self, gate: usize, column: &str) -> Option<String> {
         let url = format!("http://127.0.0.1:{}/;csv", self.statistics);
         let answer = Request::get(&url).try_send()?;

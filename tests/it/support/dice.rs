@@ -1,6 +1,10 @@
 //! Reproducible random numbers: `SplitMix64`; and the numbers with which tests are run.
 
 /// A number that an environment variable sets.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the length of a test; not a setting of the gate"
+)]
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     let set = std::env::var(name).ok();
     set.map_or(default, |set| {

@@ -1,6 +1,6 @@
-//! One real server, used by one test, with a gate in front of it, or two behind HAProxy. When the stage is dropped, it checks the server's ledger and
-//! everything that was received and logged: the upstream's own codes did not reach clients, and each token was issued for a
-//! verified redemption.
+//! One real server, used by one test, with a gate in front of it, or two behind `HAProxy`. When the stage is dropped, it checks
+//! the server's ledger and everything that was received and logged: the upstream's own codes did not reach clients, and each
+//! token was issued for a verified redemption.
 
 use std::cell::{Cell, RefCell};
 use std::process::{Command, Stdio};
@@ -60,7 +60,7 @@ impl Stage {
         Self::of(target, (server, turn), vec![Gate::start(&config)], None)
     }
 
-    /// Two gates behind HAProxy, which listens at the public URL and sends each request to the next gate.
+    /// Two gates behind `HAProxy`, which listens at the public URL and sends each request to the next gate.
     pub(crate) fn balanced(target: &'static Target, store: &str) -> Self {
         let (server, turn) = target.profile.borrow();
         let ports = [Ports::free(), Ports::free()];

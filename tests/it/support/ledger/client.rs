@@ -216,9 +216,10 @@ impl Running<'_> {
 
     /// A request that the gate has to pass as it is, with the token if there is one.
     fn ask_elsewhere(&self, end: &End) {
-        let token = match end {
-            End::Token(token) => format!("Bearer {token}"),
-            _ => "Basic bm9ib2R5Og==".to_owned(),
+        let token = if let End::Token(token) = end {
+            format!("Bearer {token}")
+        } else {
+            "Basic bm9ib2R5Og==".to_owned()
         };
         let (method, path) = Step::Elsewhere.request();
         let target = format!("{path}?a=%7E&a=+b&%41=&empty&q=/../x;y");

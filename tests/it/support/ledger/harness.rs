@@ -49,7 +49,7 @@ impl Harness {
         Self::with_drain("1s", gates, config)
     }
 
-    /// Two gates behind HAProxy, which sends each request of a client to the next one.
+    /// Two gates behind `HAProxy`, which sends each request of a client to the next one.
     pub(crate) fn balanced(config: Config<'_>) -> Self {
         // They still accept connections until the health check has seen that they stop.
         let server = format!("trusted_proxies = [\"127.0.0.1/32\"]\n{}", config.server);
@@ -280,7 +280,7 @@ impl Harness {
                     kinds.map(|kind| self.gate(gate).metric(&format!("{name}\"{kind}\"}}")));
                 stored.iter().sum::<usize>()
             };
-            let looks = Duration::from_mins(1).as_millis() / LOOK.as_millis() / 20;
+            let looks = Duration::from_mins(5).as_millis() / LOOK.as_millis() / 20;
             let mut looks = 0..looks;
             while stored() > 0 {
                 assert!(looks.next().is_some(), "{} records are left", stored());

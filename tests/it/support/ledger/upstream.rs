@@ -130,7 +130,7 @@ impl Record {
             mark,
         ];
         let body = [random.as_bytes(), b"\0\r\n\r\n\xff", random.as_bytes()].concat();
-        if self.passed.len() % 2 == 0 {
+        if self.passed.len().is_multiple_of(2) {
             reply("207 Several", &fields, &body)
         } else {
             chunked("207 Several", &fields, &[&body[..9], &body[9..]])
