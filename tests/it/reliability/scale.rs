@@ -189,17 +189,25 @@ fn with_failovers(store: fn(&str) -> String, kinds: &[Kind]) -> Report {
 
 #[test]
 fn memory_and_descriptors_are_free_after_the_faults_with_the_memory_store() {
-    nothing_is_left("kind = \"memory\"");
+    nothing_is_left("kind = \"memory\"", Harness::wait_for_no_records);
 }
 
 #[test]
 fn memory_and_descriptors_are_free_after_the_faults_with_sealed_handles() {
-    nothing_is_left(&with_key("kind = \"sealed\""));
+    let store = with_key("kind = \"sealed\"");
+    nothing_is_left(&store, Harness::wait_for_no_records);
+}
+
+#[test]
+fn memory_and_descriptors_are_free_after_the_faults_with_redis() {
+    let redis = Redis::single();
+    let store = with_key(&in_redis(&format!("redis://{}", redis.address())));
+    nothing_is_left(&store, |_| redis.wait_for_no_keys());
 }
 
 /// Faults of everything but the gate, which runs all the time. With `FLOWS`, the test also waits until the last record has
 /// expired: records of used codes stay for some minutes, so that a replay is called a replay.
-fn nothing_is_left(store: &str) {
+fn nothing_is_left(store: &str, wait_for_no_records: impl Fn(&Harness) + Sync) {
     let flows = setting("FLOWS", 0);
     let store = format!("pending = \"10s\"\ncode = \"10s\"\n{store}");
     let config = Config {
@@ -215,7 +223,7 @@ fn nothing_is_left(store: &str) {
         }
         harness.wait_for(usize::MAX);
         if flows > 0 {
-            harness.wait_for_no_records();
+            wait_for_no_records(harness);
         }
     });
     let violations = report.check();
