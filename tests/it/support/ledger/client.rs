@@ -27,6 +27,8 @@ pub(super) struct Clients {
     /// The gates, by turns for each request, or the load balancer in front of them.
     bases: Vec<SocketAddr>,
     turn: AtomicUsize,
+    /// Connections for the next requests. `None`: every request has a connection of its own.
+    idle: Option<Mutex<Vec<TcpStream>>>,
     ticks: AtomicUsize,
     sends: Mutex<Vec<Sent>>,
     /// The number of flows that have ended.
@@ -38,10 +40,18 @@ impl Clients {
         Self {
             bases: bases.into_iter().collect(),
             turn: AtomicUsize::new(0),
+            idle: None,
             ticks: AtomicUsize::new(0),
             sends: Mutex::default(),
             ended: AtomicUsize::new(0),
         }
+    }
+
+    /// The load balancer at that address. Connections are used again, and a request is not repeated if its connection breaks.
+    pub(super) fn behind(balancer: SocketAddr) -> Self {
+        let mut clients = Self::of([balancer]);
+        clients.idle = Some(Mutex::default());
+        clients
     }
 
     pub(super) fn tick(&self) -> Tick {
@@ -113,7 +123,7 @@ impl Clients {
                 });
                 (id, bytes)
             };
-            let outcome = exchange(self.bases[turn], &bytes);
+            let outcome = self.exchange(self.bases[turn], &bytes);
             let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
             sends[id].outcome = outcome.clone();
             drop(sends);
@@ -122,6 +132,25 @@ impl Clients {
             }
         }
         Outcome::NotSent
+    }
+
+    fn exchange(&self, address: SocketAddr, bytes: &[u8]) -> Outcome {
+        let idle = || {
+            let idle = self.idle.as_ref()?;
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.pop()
+        };
+        let Some(mut stream) = idle().or_else(|| connect(address)) else {
+            return Outcome::NotSent;
+        };
+        let outcome = exchange(&mut stream, bytes);
+        if let (Some(idle), Outcome::Answer(response)) = (&self.idle, &outcome)
+            && response.header("connection") != Some("close")
+        {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(stream);
+        }
+        outcome
     }
 }
 
@@ -280,17 +309,19 @@ fn answer(outcome: Outcome) -> Result<Response, End> {
     }
 }
 
-/// One request on one connection.
-fn exchange(address: SocketAddr, bytes: &[u8]) -> Outcome {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, DEADLINE) else {
-        return Outcome::NotSent;
-    };
+fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
     stream
         .set_read_timeout(Some(DEADLINE))
         .expect("a timeout is set");
     stream
         .set_write_timeout(Some(DEADLINE))
         .expect("a timeout is set");
+    stream.set_nodelay(true).expect("an option is set");
+    Some(stream)
+}
+
+fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Outcome {
     // If this fails, an answer may have arrived all the same.
     stream.write_all(bytes).ok();
     let (mut came, mut piece) = (Vec::new(), vec![0; 16 * 1024]);

@@ -60,7 +60,7 @@ impl Harness {
         let mut harness = Self::with_drain("10s", 2, config);
         let ports = [harness.ports[0], harness.ports[1]];
         let balancer = Balancer::start(free_port(), ports);
-        harness.clients = Clients::of([balancer.address()]);
+        harness.clients = Clients::behind(balancer.address());
         harness.balancer = Some(balancer);
         harness
     }
