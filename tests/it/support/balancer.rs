@@ -49,7 +49,7 @@ impl Balancer {
         let (directory, statistics) = (scratch(), free_port());
         let text = format!(
             "global\n    maxconn 4000\n\
-             defaults\n    mode http\n    timeout connect 2s\n    timeout client 60s\n    timeout server 60s\n\
+             defaults\n    mode http\n    timeout connect 2s\n    timeout client 60s\n    timeout server 60s\n    timeout check 5s\n\
              frontend login\n    bind 127.0.0.1:{port}\n\
              \x20   http-request set-header X-Forwarded-For %[src]\n\
              \x20   http-request set-header X-Forwarded-Proto http\n    default_backend pkce-gate\n\

@@ -57,7 +57,7 @@ impl Harness {
             server: &server,
             ..config
         };
-        let mut harness = Self::with_drain("10s", 2, config);
+        let mut harness = Self::with_drain("15s", 2, config);
         let ports = [harness.ports[0], harness.ports[1]];
         let balancer = Balancer::start(free_port(), ports);
         harness.clients = Clients::behind(balancer.address());
