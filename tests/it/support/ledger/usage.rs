@@ -17,8 +17,8 @@ pub(crate) struct Usage {
     pub(crate) busy: usize,
 }
 
-/// Memory that the allocator may keep: 32 MiB and 5 %. Descriptors of connections to the upstream that wait for the next request.
-const MEMORY: usize = 32 << 20;
+/// Memory that the allocator may keep: 16 MiB and 5 %. Descriptors of connections to the upstream that wait for the next request.
+const MEMORY: usize = 16 << 20;
 const DESCRIPTORS: usize = 24;
 
 impl Usage {
