@@ -263,11 +263,13 @@ impl Harness {
             .push(disturbance);
     }
 
-    /// For scripts: waits until the gates say that their stores answer.
+    /// For scripts: waits until the gates say that their stores answer, and until every worker has noticed. On a busy machine a
+    /// worker may find out that its connection was reset only when it uses it for the next request, which then fails.
     pub(crate) fn wait_for_stores(&self) {
         for gate in 0..self.gates.len() {
             self.gate(gate).wait_for_store();
         }
+        self.wait_for(12);
     }
 
     /// For scripts: waits until the gates store nothing any more, because it expired.
