@@ -35,13 +35,19 @@ await run('oidc-client-ts', async (outcome) => {
 
   const browser = await launch();
   try {
-    const tab = await browser.newPage();
-    await tab.goto(`${callback.origin}/`);
-    await signIn(tab, callback.href);
-    outcome.response = parametersOf({ url: tab.url() });
-    outcome.tokens = await tab.evaluate(async () => Object.keys(await window.tokens));
-    outcome.token_type = await tab.evaluate(async () => (await window.tokens).token_type);
-    if (options.renew === 'on') outcome.renewed = await tab.evaluate(renew);
+    outcome.codes = [];
+    for (let user = 0; user < Number(options.times); user += 1) {
+      const profile = await browser.newContext();
+      const tab = await profile.newPage();
+      await tab.goto(`${callback.origin}/`);
+      await signIn(tab, callback.href);
+      outcome.response = parametersOf({ url: tab.url() });
+      outcome.tokens = await tab.evaluate(async () => Object.keys(await window.tokens));
+      outcome.token_type = await tab.evaluate(async () => (await window.tokens).token_type);
+      outcome.codes.push(outcome.response.code); // of those who have tokens
+      if (options.renew === 'on') outcome.renewed = await tab.evaluate(renew);
+      await profile.close();
+    }
   } finally {
     await browser.close();
   }

@@ -19,29 +19,33 @@ await run('openid-client', async (outcome) => {
   outcome.supports_pkce = config.serverMetadata().supportsPKCE();
   outcome.pkce = options.pkce === 'on' || (options.pkce === 'auto' && outcome.supports_pkce);
 
-  const checks = { expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
-  const parameters = {
-    redirect_uri: options['redirect-uri'],
-    scope: options.scope,
-    state: checks.expectedState,
-    nonce: checks.expectedNonce,
-  };
-  if (options['response-mode'] !== undefined) parameters.response_mode = options['response-mode'];
-  if (outcome.pkce) {
-    checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
-    parameters.code_challenge = await client.calculatePKCECodeChallenge(checks.pkceCodeVerifier);
-    parameters.code_challenge_method = 'S256';
-  }
+  outcome.codes = [];
+  for (let user = 0; user < Number(options.times); user += 1) {
+    const checks = { expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
+    const parameters = {
+      redirect_uri: options['redirect-uri'],
+      scope: options.scope,
+      state: checks.expectedState,
+      nonce: checks.expectedNonce,
+    };
+    if (options['response-mode'] !== undefined) parameters.response_mode = options['response-mode'];
+    if (outcome.pkce) {
+      checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
+      parameters.code_challenge = await client.calculatePKCECodeChallenge(checks.pkceCodeVerifier);
+      parameters.code_challenge_method = 'S256';
+    }
 
-  const response = await authorize(client.buildAuthorizationUrl(config, parameters), options['redirect-uri']);
-  outcome.response = parametersOf(response);
-  const bound = {};
-  if (options.dpop === 'on') bound.DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
-  if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
-  const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks, undefined, bound);
-  outcome.tokens = Object.keys(tokens);
-  outcome.token_type = tokens.token_type;
-  if (bound.DPoP) outcome.user = (await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, bound)).sub;
+    const response = await authorize(client.buildAuthorizationUrl(config, parameters), options['redirect-uri']);
+    outcome.response = parametersOf(response);
+    const bound = {};
+    if (options.dpop === 'on') bound.DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+    if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
+    const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks, undefined, bound);
+    outcome.tokens = Object.keys(tokens);
+    outcome.token_type = tokens.token_type;
+    if (bound.DPoP) outcome.user = (await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, bound)).sub;
+    outcome.codes.push(outcome.response.code); // of those who have tokens
+  }
 });
 
 /** Sends the second token request without a verifier, as an attacker would who has everything else. */

@@ -11,7 +11,6 @@
 //!
 //! Every run uses the same mutations. `DIFFERENTIAL_SEED` selects others, and `DIFFERENTIAL_COUNT` their number.
 
-mod dice;
 mod draft;
 mod echo;
 mod mutation;
@@ -30,7 +29,7 @@ use crate::support::params::{Params, unguessable};
 use crate::support::raw::Connection;
 use crate::support::rig::{HOST, REDIRECT_URI, cookie_of};
 
-use dice::Dice;
+use crate::support::dice::{Dice, setting};
 use draft::Draft;
 use echo::{Echo, Reading};
 use mutation::{Means, mutate};
@@ -259,17 +258,6 @@ fn sign_in(address: SocketAddr, handles: bool) -> SignIn {
         code: code.unwrap_or_else(|| panic!("no code: {answer}")),
         raw: state.chars().rev().collect(),
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "selects mutations; not a setting of the gate"
-)]
-fn setting(name: &str, default: u64) -> u64 {
-    let set = std::env::var(name).ok();
-    set.map_or(default, |set| {
-        set.parse().unwrap_or_else(|_| panic!("{name} is a number"))
-    })
 }
 
 /// All differences that the mutations of this seed reveal in the framework.

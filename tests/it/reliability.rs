@@ -1,5 +1,10 @@
 //! What holds whatever fails: the invariants that [`crate::support::ledger`] checks.
 
+mod broken;
 mod checker;
+mod haproxy;
 mod memory;
+mod restarts;
+mod rotation;
+mod scale;
 mod stores;

@@ -2,7 +2,9 @@
 //! [`Rig`](rig::Rig), a gate in front of a scripted upstream.
 
 pub(crate) mod agent;
+pub(crate) mod balancer;
 pub(crate) mod client;
+pub(crate) mod dice;
 pub(crate) mod fault;
 pub(crate) mod fixture;
 pub(crate) mod front;

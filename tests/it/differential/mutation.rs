@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::dice::Dice;
 use super::draft::{Draft, FORM};
+use crate::support::dice::Dice;
 
 /// What an attacker knows: the names that matter at the request's path, and a code.
 #[derive(Debug)]

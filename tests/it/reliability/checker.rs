@@ -1,5 +1,7 @@
 //! The checker names each violation: a report of one honest flow, with one contradiction in it.
 
+mod passed;
+
 use serde_json::json;
 
 use crate::support::client::Authorization;
@@ -61,6 +63,13 @@ pkce_gate_requests_total{upstream="u",endpoint="token",status="2xx"} 1
 pkce_gate_log_lines_dropped_total 0
 "#;
 
+fn killed() -> GateRun {
+    GateRun {
+        was_killed: true,
+        ..GateRun::default()
+    }
+}
+
 /// Everything that one honest flow leaves behind.
 fn honest() -> Report {
     let authorization = Authorization::new(REDIRECT_URI, None).with("client_id", "flow0");
@@ -94,6 +103,7 @@ fn honest() -> Report {
             flow: 0,
             step,
             params,
+            bytes: Vec::new(),
             outcome,
         });
     let flow = Flow {
@@ -120,6 +130,7 @@ fn honest() -> Report {
         gates: vec![GateRun {
             log: log(),
             metrics: Some(METRICS.to_owned()),
+            ..GateRun::default()
         }],
         ..Report::default()
     }
@@ -193,7 +204,7 @@ fn a_token_for_the_code_of_another_flow_violates_i1() {
         report.sends.push(begun);
         report.issued[0].send = 3;
         // The log of the other flow's gate was lost.
-        report.gates.push(GateRun::default());
+        report.gates.push(killed());
     });
     violates(&["I1"], |it| {
         it.redeemed[0].code = "up-nobody-was-given-this".to_owned();
@@ -383,9 +394,10 @@ fn a_token_request_that_arrives_without_a_decision_violates_i6() {
 #[test]
 fn a_killed_gate_took_log_lines_with_it() {
     violates(&[], |report| {
-        report.gates.push(GateRun::default());
-        report.gates[0].metrics = None;
-        report.gates[0].log.clear();
+        report.gates.push(killed());
+        let run = &mut report.gates[0];
+        (run.metrics, run.was_killed) = (None, true);
+        run.log.clear();
     });
 }
 

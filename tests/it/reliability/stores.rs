@@ -15,10 +15,8 @@ use crate::support::rig::{Config, REDIRECT_URI, Rig};
 use crate::support::store::seal_key;
 use crate::support::tree::read;
 
-fn gates(count: usize, store: &str) -> Harness {
-    let key = seal_key();
-    let key = key.display();
-    let store = format!("{store}\nkeys = [{{ id = \"test\", file = \"{key}\" }}]");
+pub(super) fn gates(count: usize, store: &str) -> Harness {
+    let store = with_key(store);
     Harness::start(
         count,
         Config {
@@ -28,21 +26,36 @@ fn gates(count: usize, store: &str) -> Harness {
     )
 }
 
+/// The same for two gates behind `HAProxy`.
+pub(super) fn balanced(store: &str) -> Harness {
+    let store = with_key(store);
+    Harness::balanced(Config {
+        store: &store,
+        ..Config::default()
+    })
+}
+
+pub(super) fn with_key(store: &str) -> String {
+    let key = seal_key();
+    let key = key.display();
+    format!("{store}\nkeys = [{{ id = \"test\", file = \"{key}\" }}]")
+}
+
 /// With a deadline that a busy machine keeps, unless a fault is meant to exceed it.
-fn in_redis(url: &str) -> String {
+pub(super) fn in_redis(url: &str) -> String {
     format!("kind = \"redis\"\nurl = \"{url}\"\ndeadline = \"2s\"")
 }
 
-fn sealed_with_claims(url: &str) -> String {
+pub(super) fn sealed_with_claims(url: &str) -> String {
     format!("kind = \"sealed\"\nclaims = \"redis\"\nurl = \"{url}\"\ndeadline = \"2s\"")
 }
 
-fn url(redis: &Redis) -> String {
+pub(super) fn url(redis: &Redis) -> String {
     format!("redis://{}", redis.address())
 }
 
 #[track_caller]
-fn assert_nothing_is_violated(report: &Report) {
+pub(super) fn assert_nothing_is_violated(report: &Report) {
     let violations = report.check();
     assert!(violations.is_empty(), "{violations:#?}");
 }
@@ -117,7 +130,7 @@ fn redis_out_of_reach_is_refused_and_never_passed() {
                 Fault::HalfClose,
             ] {
                 harness.wait_for(6);
-                harness.disturb(Place::Behind, || {
+                harness.disturb(Place::Store, || {
                     proxy.set(fault);
                     harness.wait_for(8);
                     proxy.heal();
@@ -126,7 +139,7 @@ fn redis_out_of_reach_is_refused_and_never_passed() {
                 });
             }
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 // Carried out, but the answers are lost.
                 proxy.set_on(Direction::ToClient, Fault::BlackHole);
                 harness.wait_for(8);
@@ -146,14 +159,14 @@ fn redis_killed_stopped_or_with_garbage_violates_nothing() {
         let redis = Redis::single();
         let report = gates(2, &store(&url(&redis))).run(&Kind::mix(150), |harness| {
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 redis.kill();
                 harness.wait_for(8);
                 redis.restart();
                 harness.wait_for_stores();
             });
             harness.wait_for(6);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 redis.stop();
                 harness.wait_for(8);
                 redis.cont();
@@ -161,7 +174,7 @@ fn redis_killed_stopped_or_with_garbage_violates_nothing() {
             });
             for by in [Garbage::SameType, Garbage::OtherType] {
                 harness.wait_for(6);
-                harness.disturb(Place::Behind, || {
+                harness.disturb(Place::Store, || {
                     redis.garbage("*", by);
                     harness.wait_for(8);
                     redis.command(&["FLUSHALL"]);
@@ -185,11 +198,11 @@ fn a_failover_violates_nothing() {
         let url = format!("redis+sentinel://{}/{}", addresses.join(","), NAME);
         let report = gates(2, &store(&url)).run(&Kind::mix(150), |harness| {
             harness.wait_for(10);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 sentinel.failover();
                 harness.wait_for(10);
             });
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 sentinel.kill_master();
                 sentinel.wait();
                 harness.wait_for_stores();
@@ -204,7 +217,7 @@ fn a_full_redis_refuses_and_recovers() {
     let redis = Redis::start(Options::default().maxmemory(8 << 20, "noeviction"));
     let report = gates(2, &in_redis(&url(&redis))).run(&Kind::mix(80), |harness| {
         harness.wait_for(6);
-        harness.disturb(Place::Behind, || {
+        harness.disturb(Place::Store, || {
             assert!(redis.fill());
             harness.wait_for(8);
             redis.command(&["FLUSHALL"]);
@@ -226,7 +239,7 @@ fn a_cluster_that_loses_a_master_violates_nothing() {
         let url = format!("redis+cluster://{}", addresses.join(","));
         let report = gates(2, &store(&url)).run(&Kind::mix(120), |harness| {
             harness.wait_for(10);
-            harness.disturb(Place::Behind, || {
+            harness.disturb(Place::Store, || {
                 // The one that has the keys of the upstream.
                 let slot = cluster.slot(b"{pkce-gate:scripted}:s:0");
                 cluster.kill(slot);

@@ -7,9 +7,12 @@
 //! | I1 | a token is issued only to the verifier of that code's challenge, and to the same client and redirect URI |
 //! | I2 | a code is redeemed at most once, and the upstream receives each POST at most once |
 //! | I3 | every request that a client sends is received by the upstream, answered by the gate, or fails for the client to see |
-//! | I5 | a flow that no fault touched ends in a token, and any other in a token or in a well-formed OAuth error |
+//! | I4 | what passes at other paths is equal, byte for byte, but for the header fields that the gate declares to set |
+//! | I5 | a flow that no fault touched ends in a token, and any other in a token or in a well-formed OAuth error;
+//! |    | faults of the store do not touch requests at other paths |
 //! | I6 | the decision log, the metrics and the other ledgers agree |
 //! | I7 | no secret is in any output |
+//! | I8 | after the faults a gate has no more memory, descriptors and threads than before them |
 //!
 //! A flow's client identifier is `flow7`, or `flow7-other` for an impostor; so the gate's log names the flow. Each request has
 //! a field `X-Send` with its number, which the gate forwards, and the upstream's answers repeat it.
@@ -19,11 +22,14 @@ mod client;
 mod gates;
 pub(crate) mod harness;
 mod secrets;
+mod transparency;
 mod upstream;
+mod usage;
 
 use super::client::Authorization;
 use super::http::Response;
 use super::params::Params;
+pub(crate) use usage::Usage;
 
 /// The field with the number of a request.
 pub(crate) const SEND: &str = "X-Send";
@@ -114,6 +120,8 @@ pub(crate) enum End {
 pub(crate) enum Step {
     Authorize,
     Token,
+    /// At a path that the gate does not protect.
+    Elsewhere,
 }
 
 impl Step {
@@ -122,6 +130,7 @@ impl Step {
         match self {
             Self::Authorize => ("GET", "/authorize"),
             Self::Token => ("POST", "/token"),
+            Self::Elsewhere => ("POST", "/api/things"),
         }
     }
 }
@@ -132,8 +141,10 @@ pub(crate) struct Sent {
     pub(crate) id: usize,
     pub(crate) flow: usize,
     pub(crate) step: Step,
-    /// The query of an authorization request, or the form of a token request.
+    /// The query of an authorization request, or the form of a token request; empty for others.
     pub(crate) params: Params,
+    /// All its bytes.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) outcome: Outcome,
 }
 
@@ -174,6 +185,14 @@ pub(crate) struct Seen {
     pub(crate) path: String,
 }
 
+/// A request at another path that the upstream received, and its answer, byte for byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    pub(crate) send: usize,
+    pub(crate) request: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
+}
+
 /// A code that the upstream issued in its answer to that request.
 #[derive(Clone, Debug)]
 pub(crate) struct Issued {
@@ -193,14 +212,20 @@ pub(crate) struct Redeemed {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GateRun {
     pub(crate) log: String,
-    /// At the end. `None`: the process was killed, and its last log lines with it.
+    /// At the end. `None`: the process was stopped or killed before.
     pub(crate) metrics: Option<String>,
+    /// It was killed, and its last log lines with it.
+    pub(crate) was_killed: bool,
+    /// Before the first fault, and at the end. `None` if it did not run all that time.
+    pub(crate) usage: Option<[Usage; 2]>,
 }
 
 /// Where a fault was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At the upstream, at the store, or on the way to them: clients still get well-formed answers.
+    /// At the store, or on the way to it: only requests that need a record are touched, and get well-formed answers.
+    Store,
+    /// At the upstream, or on the way to it: clients still get well-formed answers.
     Behind,
     /// At the upstream, whose answers break off after they have begun: so may those of the gate, even before their first byte.
     Answers,
@@ -224,12 +249,14 @@ pub(crate) struct Output {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
+    /// In the order of their numbers.
     pub(crate) flows: Vec<Flow>,
     /// In the order of their numbers, which begin at 0.
     pub(crate) sends: Vec<Sent>,
     pub(crate) seen: Vec<Seen>,
     pub(crate) issued: Vec<Issued>,
     pub(crate) redeemed: Vec<Redeemed>,
+    pub(crate) passed: Vec<Passed>,
     pub(crate) gates: Vec<GateRun>,
     pub(crate) disturbances: Vec<Disturbance>,
     /// More outputs to search for secrets, such as everything that Redis stores.
@@ -251,9 +278,11 @@ impl Report {
             ("I1", check::safety(self)),
             ("I2", check::single_use(self)),
             ("I3", check::conservation(self)),
+            ("I4", transparency::transparency(self)),
             ("I5", check::liveness(self)),
             ("I6", gates::honesty(self)),
             ("I7", secrets::secrecy(self)),
+            ("I8", usage::bounds(self)),
         ];
         let violations = found.into_iter().flat_map(|(invariant, found)| {
             let violation = move |what| Violation { invariant, what };
@@ -277,7 +306,8 @@ impl Report {
     /// The flow of a request.
     fn flow_of(&self, send: usize) -> Option<&Flow> {
         let id = self.sends.get(send)?.flow;
-        self.flows.iter().find(|flow| flow.id == id)
+        let found = self.flows.binary_search_by_key(&id, |flow| flow.id);
+        self.flows.get(found.ok()?)
     }
 
     /// The number of times that the upstream received each request.

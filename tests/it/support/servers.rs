@@ -75,6 +75,22 @@ pub(crate) static OIDC_PROVIDER_BEHIND_TLS: Target = Target {
     response_mode: None,
 };
 
+/// oidc-provider in another process, for many sign-ins in a row, so that other tests do not wait for them.
+pub(crate) static OIDC_PROVIDER_AT_SCALE: Target = Target {
+    profile: &OIDC_PROVIDER_AT_SCALE_PROFILE,
+    response_mode: None,
+};
+
+static OIDC_PROVIDER_AT_SCALE_PROFILE: Profile = Profile {
+    program: "servers/oidc-provider.mjs",
+    authorization: &["/auth"],
+    token: &["/token"],
+    metadata: "/.well-known/openid-configuration",
+    other_client: ("post", "sekrit"),
+    tls: false,
+    running: OnceLock::new(),
+};
+
 static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = Profile {
     program: "servers/oidc-provider.mjs",
     authorization: &["/auth"],

@@ -1,6 +1,6 @@
-//! One real server, used by one test, with a gate in front of it. When the stage is dropped, it checks the server's ledger and
-//! everything that was received and logged: the upstream's own codes did not reach clients, and each token was issued for a
-//! verified redemption.
+//! One real server, used by one test, with a gate in front of it, or two behind `HAProxy`. When the stage is dropped, it checks
+//! the server's ledger and everything that was received and logged: the upstream's own codes did not reach clients, and each
+//! token was issued for a verified redemption.
 
 use std::cell::{Cell, RefCell};
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::agent::{Agent, Transcript};
+use super::balancer::{Balancer, Ports};
 use super::client::{Authorization, access_token};
 use super::fixture::{free_port, program};
 use super::front::TRUSTED;
@@ -23,7 +24,8 @@ use super::servers::{Ledger, Server, Target};
 pub(crate) struct Stage {
     target: &'static Target,
     server: &'static Server,
-    gate: Gate,
+    gates: Vec<Gate>,
+    balancer: Option<Balancer>,
     received: Transcript,
     /// Secrets that must not appear in the log.
     secrets: RefCell<Vec<String>>,
@@ -54,10 +56,35 @@ impl Stage {
     pub(crate) fn configured(target: &'static Target, tables: &str) -> Self {
         let (server, turn) = target.profile.borrow();
         let tables = tables.replace("REDIRECT_URI", &server.redirect_uri);
+        let config = config(target, server, (&server.gate, free_port()), &tables);
+        Self::of(target, (server, turn), vec![Gate::start(&config)], None)
+    }
+
+    /// Two gates behind `HAProxy`, which listens at the public URL and sends each request to the next gate.
+    pub(crate) fn balanced(target: &'static Target, store: &str) -> Self {
+        let (server, turn) = target.profile.borrow();
+        let ports = [Ports::free(), Ports::free()];
+        let gates = ports.map(|ports| {
+            let listen = ports.address().to_string();
+            let tables = format!("[store]\n{store}");
+            Gate::start(&config(target, server, (&listen, ports.admin), &tables))
+        });
+        let (_, port) = server.gate.rsplit_once(':').expect("a port");
+        let balancer = Balancer::start(port.parse().expect("a port"), ports);
+        Self::of(target, (server, turn), Vec::from(gates), Some(balancer))
+    }
+
+    fn of(
+        target: &'static Target,
+        (server, turn): (&'static Server, MutexGuard<'static, ()>),
+        gates: Vec<Gate>,
+        balancer: Option<Balancer>,
+    ) -> Self {
         Self {
             target,
             server,
-            gate: Gate::start(&config(target, server, &tables)),
+            gates,
+            balancer,
             received: Arc::default(),
             secrets: RefCell::new(vec!["sekrit".to_owned()]),
             verified: Cell::new(0),
@@ -81,6 +108,16 @@ impl Stage {
     /// The second registered redirect URI, on another site.
     pub(crate) fn redirect_uri_elsewhere(&self) -> &str {
         &self.server.elsewhere
+    }
+
+    /// The logs of the gates so far.
+    pub(crate) fn logs(&self) -> Vec<String> {
+        self.gates.iter().map(Gate::log).collect()
+    }
+
+    /// The proxy in front of two gates.
+    pub(crate) fn balancer(&self) -> &Balancer {
+        self.balancer.as_ref().expect("a stage with two gates")
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
@@ -236,7 +273,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        let log = self.gate.stop();
+        let logs = self.gates.iter_mut().map(Gate::stop);
+        let log = logs.collect::<Vec<_>>().join("\n");
         if std::thread::panicking() {
             println!("the gate's log:\n{log}");
         } else {
@@ -245,12 +283,13 @@ impl Drop for Stage {
     }
 }
 
-fn config(target: &Target, server: &Server, tables: &str) -> String {
+/// For a gate that listens at that address, with that port for operators.
+fn config(target: &Target, server: &Server, (listen, admin): (&str, u16), tables: &str) -> String {
     let profile = target.profile;
     format!(
         r#"
 [server]
-listen = ["{gate}"]
+listen = ["{listen}"]
 {trusted}
 
 [admin]
@@ -267,10 +306,12 @@ token = {token:?}
 metadata = ["{metadata}"]
 
 {tables}"#,
-        gate = server.gate,
-        trusted = server.front.map_or("", |_| TRUSTED),
+        trusted = if server.front.is_some() || listen != server.gate {
+            TRUSTED // it is behind a proxy
+        } else {
+            ""
+        },
         public = server.public_url(),
-        admin = free_port(),
         url = server.url,
         authorization = profile.authorization,
         token = profile.token,

@@ -245,12 +245,13 @@ async fn group_answers(group: &Group) -> Result<Vec<Option<Value>>, Failed> {
 /// Asks a server whether it answers, and whether it is a master, until `end`. At the same time it asks the sentinels; if they do
 /// not answer, that is no failure of the server.
 pub(super) async fn probe(place: &Place, end: Instant) -> Result<(), Failed> {
+    let answers = place.breaker.answers();
     let follow = timeout_at(end, place.follow());
     let (_, answer) = tokio::join!(follow, timeout_at(end, role(place)));
     let answer = answer.unwrap_or(Err(Failed::Deadline));
     if answer.as_ref().is_err_and(Failed::is_outage) {
         place.leave_any();
-        place.breaker.open();
+        place.breaker.record_probe_failure(answers);
     } else {
         place.breaker.record(false);
     }

@@ -20,6 +20,8 @@ pub(super) struct Breaker {
     probe_at: AtomicU64,
     /// Whether the server has ever answered.
     has_answered: AtomicBool,
+    /// The number of calls that the server has answered.
+    answers: AtomicU64,
 }
 
 impl Breaker {
@@ -29,6 +31,7 @@ impl Breaker {
             failures: AtomicU32::new(0),
             probe_at: AtomicU64::new(0),
             has_answered: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
         }
     }
 
@@ -57,11 +60,27 @@ impl Breaker {
             self.failures.store(0, Ordering::Relaxed);
             self.probe_at.store(0, Ordering::Relaxed);
             self.has_answered.store(true, Ordering::Relaxed);
+            self.answers.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         if failures.saturating_add(1) >= FAILURES {
             self.open();
+        }
+    }
+
+    /// The number of calls that the server has answered, for [`Breaker::record_probe_failure`].
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Opens the breaker, unless the server has answered another call since the probe began (`answers` is from then): a worker may
+    /// notice only now that its connection broke, while the server is back.
+    pub(super) fn record_probe_failure(&self, answers: u64) {
+        if self.answers() == answers {
+            self.open();
+        } else {
+            self.record(true);
         }
     }
 
@@ -84,6 +103,17 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_probe_opens_it_unless_the_server_has_answered_since_it_began() {
+        let breaker = Breaker::new(Clock::manual().0);
+        let begun = breaker.answers();
+        breaker.record(false);
+        breaker.record_probe_failure(begun);
+        assert!(!breaker.is_open(), "the server is back");
+        breaker.record_probe_failure(breaker.answers());
+        assert!(breaker.is_open());
+    }
 
     #[test]
     fn an_open_breaker_probes_and_closes() {

@@ -1,6 +1,6 @@
 //! The invariants between what clients sent and what the upstream saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{End, Flow, Kind, Outcome, Place, Report, Seen, Sent, Step};
 use crate::support::client::access_token;
@@ -10,9 +10,11 @@ use crate::support::params::s256;
 /// I1: each token was issued to a request with the verifier of that code's challenge, the same client and redirect URI.
 pub(super) fn safety(report: &Report) -> Vec<String> {
     let mut wrong = Vec::new();
+    let issued = report.issued.iter().map(|it| (&*it.code, it.send));
+    let issued: HashMap<&str, usize> = issued.collect();
     for redeemed in &report.redeemed {
-        let issued = report.issued.iter().find(|it| it.code == redeemed.code);
-        let flow = issued.and_then(|issued| report.flow_of(issued.send));
+        let begun = issued.get(&*redeemed.code);
+        let flow = begun.and_then(|send| report.flow_of(*send));
         let (Some(flow), Some(sent)) = (flow, report.sends.get(redeemed.send)) else {
             wrong.push(format!("nobody began or sent {redeemed:?}"));
             continue;
@@ -50,7 +52,7 @@ pub(super) fn single_use(report: &Report) -> Vec<String> {
     }
     let codes = times.into_iter().filter(|(_, times)| *times > 1);
     let codes = codes.map(|(code, times)| format!("code {code} was redeemed {times} times"));
-    let posts = report.sends.iter().filter(|sent| sent.step == Step::Token);
+    let posts = report.sends.iter().filter(|it| it.step != Step::Authorize);
     let receipts = report.receipts();
     let posts = posts.filter(|sent| receipts[sent.id] > 1).map(|sent| {
         let times = receipts[sent.id];
@@ -66,6 +68,8 @@ pub(super) fn single_use(report: &Report) -> Vec<String> {
 /// upstream issued for that request.
 pub(super) fn conservation(report: &Report) -> Vec<String> {
     let receipts = report.receipts();
+    let issued = report.redeemed.iter().map(|it| (it.send, &*it.token));
+    let issued: HashSet<(usize, &str)> = issued.collect();
     let sends = report.sends.iter().filter_map(|sent| {
         let (id, arrived) = (sent.id, receipts[sent.id]);
         match (&sent.outcome, sent.outcome.upstream_answered()) {
@@ -78,7 +82,7 @@ pub(super) fn conservation(report: &Report) -> Vec<String> {
             (_, Some(_)) if arrived == 0 => Some(format!(
                 "request {id} did not arrive, but the upstream answered it"
             )),
-            _ if is_forged(report, sent) => {
+            _ if is_forged(&issued, sent) => {
                 Some(format!("request {id} got a token that is not its own"))
             }
             // A GET may be repeated where its connection broke.
@@ -97,15 +101,12 @@ pub(super) fn conservation(report: &Report) -> Vec<String> {
     sends.chain(strangers).collect()
 }
 
-fn is_forged(report: &Report, sent: &Sent) -> bool {
+fn is_forged(issued: &HashSet<(usize, &str)>, sent: &Sent) -> bool {
     let token = match &sent.outcome {
         Outcome::Answer(response) => access_token(response),
         Outcome::NotSent | Outcome::Broken(_) | Outcome::Hung => None,
     };
-    token.is_some_and(|token| {
-        let mut redeemed = report.redeemed.iter();
-        !redeemed.any(|it| it.send == sent.id && it.token == token)
-    })
+    token.is_some_and(|token| !issued.contains(&(sent.id, &*token)))
 }
 
 fn is_in_trouble(report: &Report, sent: &Sent) -> bool {
@@ -113,14 +114,16 @@ fn is_in_trouble(report: &Report, sent: &Sent) -> bool {
     flow.is_some_and(|flow| report.is_disturbed(flow, |_| true))
 }
 
-/// I5: each flow ends as it must, and each answer to a token request has the form of RFC 6749.
+/// I5: each flow ends as it must, each answer to a token request has the form of RFC 6749, and the upstream answers requests at
+/// other paths.
 pub(super) fn liveness(report: &Report) -> Vec<String> {
-    let flows = report.flows.iter().filter_map(|flow| {
-        let last = report.sends.iter().rfind(|sent| sent.flow == flow.id);
+    let flows = report.flows.iter().filter(|flow| !may_end(report, flow));
+    let flows = flows.map(|flow| {
+        let mut sends = report.sends.iter();
+        let last = sends.rfind(|it| it.flow == flow.id && it.step != Step::Elsewhere);
         let last = last.map(|sent| (sent.id, sent.step));
         let Flow { id, kind, end, .. } = flow;
-        let what = format!("flow {id} ({kind:?}) ended in {end:?} after {last:?}");
-        (!may_end(report, flow)).then_some(what)
+        format!("flow {id} ({kind:?}) ended in {end:?} after {last:?}")
     });
     let tokens = report.sends.iter().filter(|sent| sent.step == Step::Token);
     let answers = tokens.filter_map(|sent| {
@@ -131,7 +134,16 @@ pub(super) fn liveness(report: &Report) -> Vec<String> {
         };
         Some(format!("request {} of flow {}: {what}", sent.id, sent.flow))
     });
-    flows.chain(answers).collect()
+    let elsewhere = report.sends.iter().filter_map(|sent| {
+        let flow = report.flow_of(sent.id)?;
+        let is_touched = report.is_disturbed(flow, |it| it != Place::Store);
+        let is_sent = !matches!(sent.outcome, Outcome::NotSent);
+        let is_lost =
+            sent.step == Step::Elsewhere && is_sent && sent.outcome.upstream_answered().is_none();
+        let what = format!("request {} at another path got {:?}", sent.id, sent.outcome);
+        (is_lost && !is_touched).then_some(what)
+    });
+    flows.chain(answers).chain(elsewhere).collect()
 }
 
 fn may_end(report: &Report, flow: &Flow) -> bool {
@@ -141,7 +153,9 @@ fn may_end(report: &Report, flow: &Flow) -> bool {
         (_, Kind::NoChallenge) if !is_disturbed => false,
         (End::Token(_), _) => flow.kind != Kind::NoChallenge,
         (End::Error(_), _) => is_disturbed,
-        (End::Broken | End::Truncated, _) => report.is_disturbed(flow, |it| it != Place::Behind),
+        (End::Broken | End::Truncated, _) => {
+            report.is_disturbed(flow, |it| matches!(it, Place::Answers | Place::Gate))
+        }
         (End::Malformed(_) | End::Hung, _) => false,
     }
 }

@@ -24,9 +24,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What all clients share.
 pub(super) struct Clients {
-    /// The gates, by turns for each request.
-    bases: Vec<Mutex<SocketAddr>>,
+    /// The gates, by turns for each request, or the load balancer in front of them.
+    bases: Vec<SocketAddr>,
     turn: AtomicUsize,
+    /// Connections for the next requests. `None`: every request has a connection of its own.
+    idle: Option<Mutex<Vec<TcpStream>>>,
     ticks: AtomicUsize,
     sends: Mutex<Vec<Sent>>,
     /// The number of flows that have ended.
@@ -36,23 +38,24 @@ pub(super) struct Clients {
 impl Clients {
     pub(super) fn of(bases: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self {
-            bases: bases.into_iter().map(Mutex::new).collect(),
+            bases: bases.into_iter().collect(),
             turn: AtomicUsize::new(0),
+            idle: None,
             ticks: AtomicUsize::new(0),
             sends: Mutex::default(),
             ended: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn tick(&self) -> Tick {
-        self.ticks.fetch_add(1, Ordering::SeqCst)
+    /// The load balancer at that address. Connections are used again, and a request is not repeated if its connection breaks.
+    pub(super) fn behind(balancer: SocketAddr) -> Self {
+        let mut clients = Self::of([balancer]);
+        clients.idle = Some(Mutex::default());
+        clients
     }
 
-    /// The gate of that number has another address now.
-    pub(super) fn moved(&self, base: usize, address: SocketAddr) {
-        *self.bases[base]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = address;
+    pub(super) fn tick(&self) -> Tick {
+        self.ticks.fetch_add(1, Ordering::SeqCst)
     }
 
     pub(super) fn sends(&self) -> Vec<Sent> {
@@ -81,6 +84,7 @@ impl Clients {
             Ok(code) => running.redeem(kind, &code),
             Err(end) => end,
         };
+        running.ask_elsewhere(&end);
         self.ended.fetch_add(1, Ordering::SeqCst);
         Flow {
             id,
@@ -105,22 +109,21 @@ impl Clients {
                 thread::sleep(PAUSE);
             }
             let turn = self.turn.fetch_add(1, Ordering::SeqCst) % self.bases.len();
-            let base = *self.bases[turn]
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let id = {
+            let (id, bytes) = {
                 let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
                 let id = sends.len();
+                let bytes = render(&id.to_string());
                 sends.push(Sent {
                     id,
                     flow,
                     step,
                     params: params.clone(),
+                    bytes: bytes.clone(),
                     outcome: Outcome::Hung,
                 });
-                id
+                (id, bytes)
             };
-            let outcome = exchange(base, &render(&id.to_string()));
+            let outcome = self.exchange(self.bases[turn], &bytes);
             let mut sends = self.sends.lock().unwrap_or_else(PoisonError::into_inner);
             sends[id].outcome = outcome.clone();
             drop(sends);
@@ -129,6 +132,25 @@ impl Clients {
             }
         }
         Outcome::NotSent
+    }
+
+    fn exchange(&self, address: SocketAddr, bytes: &[u8]) -> Outcome {
+        let idle = || {
+            let idle = self.idle.as_ref()?;
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.pop()
+        };
+        let Some(mut stream) = idle().or_else(|| connect(address)) else {
+            return Outcome::NotSent;
+        };
+        let outcome = exchange(&mut stream, bytes);
+        if let (Some(idle), Outcome::Answer(response)) = (&self.idle, &outcome)
+            && response.header("connection") != Some("close")
+        {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(stream);
+        }
+        outcome
     }
 }
 
@@ -221,6 +243,31 @@ impl Running<'_> {
         end
     }
 
+    /// A request that the gate has to pass as it is, with the token if there is one.
+    fn ask_elsewhere(&self, end: &End) {
+        let token = if let End::Token(token) = end {
+            format!("Bearer {token}")
+        } else {
+            "Basic bm9ib2R5Og==".to_owned()
+        };
+        let (method, path) = Step::Elsewhere.request();
+        let target = format!("{path}?a=%7E&a=+b&%41=&empty&q=/../x;y");
+        let body = "\u{0}{\"text\": \"\u{e4}\r\n\r\n\"}\n";
+        let render = |id: &str| {
+            let fields = [
+                (SEND, id),
+                ("Authorization", &token),
+                ("Content-Type", "application/json"),
+                ("Accept", "text/html;q=0.5, */*"),
+                ("X-Odd", "Two  spaces,and;signs"),
+                ("Cookie", "a=1; b=\"2\""),
+            ];
+            request(method, &target, &fields, Some(body))
+        };
+        self.clients
+            .send(self.id, Step::Elsewhere, &Params::default(), render);
+    }
+
     fn token(&self, form: &Params) -> End {
         let render = |id: &str| request("POST", "/token", &[(SEND, id)], Some(&form.encoded()));
         match answer(self.clients.send(self.id, Step::Token, form, render)) {
@@ -262,17 +309,19 @@ fn answer(outcome: Outcome) -> Result<Response, End> {
     }
 }
 
-/// One request on one connection.
-fn exchange(address: SocketAddr, bytes: &[u8]) -> Outcome {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, DEADLINE) else {
-        return Outcome::NotSent;
-    };
+fn connect(address: SocketAddr) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE).ok()?;
     stream
         .set_read_timeout(Some(DEADLINE))
         .expect("a timeout is set");
     stream
         .set_write_timeout(Some(DEADLINE))
         .expect("a timeout is set");
+    stream.set_nodelay(true).expect("an option is set");
+    Some(stream)
+}
+
+fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Outcome {
     // If this fails, an answer may have arrived all the same.
     stream.write_all(bytes).ok();
     let (mut came, mut piece) = (Vec::new(), vec![0; 16 * 1024]);

@@ -30,14 +30,21 @@ pub(super) fn honesty(report: &Report) -> Vec<String> {
         found.map(move |what| format!("gate {number}: {what}"))
     });
     // A killed gate took log lines with it.
-    let is_complete = report.gates.iter().all(|run| run.metrics.is_some());
+    let is_complete = report.gates.iter().all(|run| !run.was_killed);
     let flows = report
         .flows
         .iter()
         .filter(|_| is_complete && !report.gates.is_empty());
     let decisions = decisions(&report.gates);
     let receipts = report.receipts();
-    let flows = flows.flat_map(|flow| log_and_ledgers(report, flow, &decisions, &receipts));
+    let mut of_flow = BTreeMap::<usize, Vec<&Sent>>::new();
+    for sent in &report.sends {
+        of_flow.entry(sent.flow).or_default().push(sent);
+    }
+    let flows = flows.flat_map(|flow| {
+        let sends = of_flow.get(&flow.id).map_or(&[][..], Vec::as_slice);
+        log_and_ledgers(report, (flow, sends), &decisions, &receipts)
+    });
     counts.chain(flows).collect()
 }
 
@@ -123,7 +130,7 @@ fn decisions(runs: &[GateRun]) -> BTreeMap<(String, String), Decisions> {
 
 fn log_and_ledgers(
     report: &Report,
-    flow: &Flow,
+    (flow, sends): (&Flow, &[&Sent]),
     decisions: &BTreeMap<(String, String), Decisions>,
     receipts: &[usize],
 ) -> Vec<String> {
@@ -132,10 +139,7 @@ fn log_and_ledgers(
         decisions.get(&key).copied().unwrap_or_default()
     };
     let (authorization, token) = (of("authorization"), of("token"));
-    let sends = |step: Step| {
-        let sends = report.sends.iter();
-        sends.filter(move |sent| sent.flow == flow.id && sent.step == step)
-    };
+    let sends = |step: Step| sends.iter().filter(move |sent| sent.step == step);
     let arrived: usize = sends(Step::Token).map(|sent| receipts[sent.id]).sum();
     let by_gate = sends(Step::Token).filter(|sent| is_by_gate(sent)).count();
     let errors = sends(Step::Authorize).filter(|sent| is_error(sent)).count();

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
-use super::{Issued, Redeemed, SEND, Seen};
+use super::{Issued, Passed, Redeemed, SEND, Seen};
 use crate::support::params::{Params, unguessable};
-use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
+use crate::support::scripted::{Act, Answerer, Received, Scripted, chunked, reply};
 
 #[derive(Default)]
 struct Record {
     issued: Vec<Issued>,
     redeemed: Vec<Redeemed>,
+    passed: Vec<Passed>,
     /// The number of token requests that will be served, but not answered.
     silent: usize,
 }
@@ -49,6 +50,11 @@ impl Upstream {
     pub(super) fn redeemed(&self) -> Vec<Redeemed> {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.redeemed.clone()
+    }
+
+    pub(super) fn passed(&self) -> Vec<Passed> {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.passed.clone()
     }
 
     /// Every request whose head arrived.
@@ -99,7 +105,35 @@ impl Record {
                 ];
                 reply(status, &fields, document.to_string().as_bytes())
             }
+            "/api/things" => {
+                let answer = self.thing(mark);
+                self.passed.push(Passed {
+                    send,
+                    request: [&*received.head, &received.body].concat(),
+                    answer: answer.clone(),
+                });
+                answer
+            }
             _ => reply("404 Not Found", &[mark], b""),
+        }
+    }
+
+    /// An answer with much that a proxy could change.
+    fn thing(&self, mark: (&str, &str)) -> Vec<u8> {
+        let random = unguessable();
+        let fields = [
+            ("Content-Type", "application/x-thing; q=\"a, b\""),
+            ("X-Odd", "Two  spaces,and;signs"),
+            ("Set-Cookie", "a=1; Path=/things"),
+            ("Set-Cookie", "b=\"2\"; HttpOnly"),
+            ("Location", "/things/1?next=%2Fa%7E"),
+            mark,
+        ];
+        let body = [random.as_bytes(), b"\0\r\n\r\n\xff", random.as_bytes()].concat();
+        if self.passed.len().is_multiple_of(2) {
+            reply("207 Several", &fields, &body)
+        } else {
+            chunked("207 Several", &fields, &[&body[..9], &body[9..]])
         }
     }
 

@@ -1,6 +1,8 @@
 //! What a server stores: as a thief reads it, filled up, or replaced by garbage.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -21,6 +23,19 @@ pub(crate) enum Garbage {
 impl Redis {
     pub(crate) fn keys(&self) -> Vec<Vec<u8>> {
         self.keys_like("*")
+    }
+
+    /// Waits until all keys have expired.
+    #[track_caller]
+    pub(crate) fn wait_for_no_keys(&self) {
+        let left = || self.keys().len();
+        for _ in 0..3000 {
+            if left() == 0 {
+                return;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{} keys are left", left());
     }
 
     fn keys_like(&self, pattern: &str) -> Vec<Vec<u8>> {
