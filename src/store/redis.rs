@@ -27,6 +27,8 @@
 //! **Time.** Records expire by the server's clock. A claim stays until its code expires, so burning a claimed code needs no call.
 
 mod link;
+#[cfg(test)]
+pub(crate) mod model;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,8 @@ use crate::flow::{
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
+#[cfg(test)]
+pub(crate) use link::stand_in::{Answer, Call, StandIn};
 use link::{Command, Failed, Value};
 pub(crate) use link::{Deployment, Target};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};

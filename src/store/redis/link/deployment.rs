@@ -12,6 +12,8 @@ use super::breaker::Breaker;
 use super::cluster::Cluster;
 use super::connection::Entrance;
 use super::place::{Place, Way};
+#[cfg(test)]
+use super::stand_in::StandIn;
 use super::target::{Address, Kind, Target};
 use super::tls::Tls;
 
@@ -22,6 +24,9 @@ pub(crate) struct Deployment {
     /// Of the server, or of the whole cluster as long as its nodes are unknown.
     breaker: Arc<Breaker>,
     pub(super) shape: Shape,
+    /// Answers in place of the servers.
+    #[cfg(test)]
+    pub(super) stand_in: Option<Arc<dyn StandIn>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +57,20 @@ impl Deployment {
             entrance: Arc::new(entrance),
             breaker: Arc::new(Breaker::new(clock.clone())),
             shape,
+            #[cfg(test)]
+            stand_in: None,
         })
+    }
+
+    /// A deployment without servers.
+    #[cfg(test)]
+    pub(crate) fn simulated(stand_in: Arc<dyn StandIn>, clock: &Clock) -> Self {
+        let target = Target::parse("redis://127.0.0.1:1").expect("it is an address");
+        let deployment = Self::new(&target, None, Duration::ZERO, clock);
+        Self {
+            stand_in: Some(stand_in),
+            ..deployment.expect("it needs no roots")
+        }
     }
 
     pub(super) fn breaker(&self) -> &Arc<Breaker> {
