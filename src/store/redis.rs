@@ -28,7 +28,7 @@
 
 mod link;
 #[cfg(test)]
-pub(crate) mod model;
+mod model;
 mod scripts;
 #[cfg(test)]
 mod tests;
@@ -52,10 +52,16 @@ use crate::flow::{
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
+use link::Command;
 #[cfg(test)]
 pub(crate) use link::stand_in::{Answer, Call, StandIn};
-use link::{Command, Failed, Value};
 pub(crate) use link::{Deployment, Target};
+#[cfg(not(test))]
+use link::{Failed, Value};
+#[cfg(test)]
+pub(crate) use link::{Failed, Value};
+#[cfg(test)]
+pub(crate) use model::{Mutation, Server};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
 use workers::Workers;
 

@@ -24,9 +24,12 @@ pub(crate) struct Call {
 impl Call {
     pub(super) fn of(command: &Command) -> Self {
         let words = command.cmd().args_iter();
-        let words = words.filter_map(|word| match word {
-            redis::Arg::Simple(word) => Some(word.to_vec()),
-            _ => None,
+        let words = words.filter_map(|word| {
+            if let redis::Arg::Simple(word) = word {
+                Some(word.to_vec())
+            } else {
+                None
+            }
         });
         Self {
             script: command.script_text(),
