@@ -25,8 +25,7 @@ use world::{Plan, Report, World};
 /// Runs a plan.
 fn run(plan: Plan) -> Report {
     let world = World::new(plan);
-    let report = world.run(|world: Rc<World>, flow| scene::scene(world, flow));
-    report
+    world.run(|world: Rc<World>, flow| scene::scene(world, flow))
 }
 
 /// The breaches of a run as text, with the trace of the flow of the first one.

@@ -7,7 +7,7 @@ use super::dice::Dice;
 use super::gate::{Begun, Gate, Refused, Unanswered, correlation};
 use super::ledger::{Proof, Redemption};
 use super::upstream::TOKEN;
-use super::world::{Broken, World, network};
+use super::world::{Broken, World};
 use crate::flow::Key;
 use crate::oauth::CodeChallenge;
 use crate::store::{Place, StoreError};
@@ -38,7 +38,6 @@ pub(super) enum End {
 pub(super) struct Session {
     pub(super) key: Key,
     pub(super) proof: Proof,
-    pub(super) has_handle: bool,
 }
 
 /// A code, as the upstream issued it and as the client got it.
@@ -116,18 +115,16 @@ impl Actor {
         &mut self,
         proof: &Proof,
         query: &str,
-        state: Option<&str>,
         place: Place,
     ) -> Option<Session> {
         let gate = self.gate();
-        let network = network(&mut self.dice);
+        let network = self.world.network(&mut self.dice);
         match gate.begin(query, place, network).await {
             Ok(Begun { key, held }) => {
                 self.heard(held);
                 Some(Session {
                     key,
                     proof: proof.clone(),
-                    has_handle: state.is_none(),
                 })
             }
             Err(refused) => {
@@ -151,8 +148,17 @@ impl Actor {
 
     /// The upstream answers with this code.
     pub(super) async fn deliver(&mut self, session: &Session, raw: &str) -> Option<Code> {
+        if self.go_on(session).await {
+            self.bind(session, raw).await
+        } else {
+            None
+        }
+    }
+
+    /// The same, although the sign-in may have ended since it was read.
+    pub(super) async fn bind(&mut self, session: &Session, raw: &str) -> Option<Code> {
         let gate = self.gate();
-        match gate.deliver(&session.key, raw).await {
+        match gate.bind(&session.key, raw).await {
             Ok(wire) => {
                 self.heard("bind: bound");
                 let place = self.world.bound_at(&gate, &wire);

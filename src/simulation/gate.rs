@@ -72,7 +72,7 @@ pub(super) fn key_of_code(code: &str) -> Key {
 }
 
 impl Gate {
-    /// The authorization request (`gateway/authorize/fresh.rs`). `state`: the client's, if the record is to be found by it.
+    /// The authorization request (`gateway/authorize/fresh.rs`).
     pub(super) async fn begin(
         &self,
         query: &str,
@@ -123,8 +123,7 @@ impl Gate {
     }
 
     /// The upstream's answer with a code (`gateway/bind.rs`). Returns the code for the client.
-    pub(super) async fn deliver(&self, sign_in: &Key, code: &str) -> Result<String, Refused> {
-        self.go_on(sign_in).await?;
+    pub(super) async fn bind(&self, sign_in: &Key, code: &str) -> Result<String, Refused> {
         let code = AuthorizationCode::new(code).expect("it is not empty");
         let place = match sign_in {
             Key::Handle(_) => Place::Handle,

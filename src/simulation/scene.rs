@@ -32,10 +32,10 @@ enum Attack {
 
 /// An honest client from begin to end, and those who attack it.
 pub(super) async fn scene(world: Rc<World>, flow: u64) {
-    let upheavals = world.upheavals.get();
+    let begin = world.now();
     let mut victim = Actor::new(Rc::clone(&world), flow);
     let end = sign_in(&mut victim).await;
-    let is_calm = !victim.is_disturbed.get() && world.upheavals.get() == upheavals;
+    let is_calm = !victim.is_disturbed.get() && world.is_calm_since(begin);
     match end {
         Some(End::Token) => victim.count("flow: token"),
         Some(End::Refused | End::Again) | None => {
@@ -69,7 +69,7 @@ async fn sign_in(victim: &mut Actor) -> Option<End> {
         return None;
     }
     let code = code(victim, &session).await?;
-    let last = attacked(victim, &session, &code);
+    let after = attacked(victim, &session, &code);
     let late = victim.dice.often(100);
     if late {
         victim.disturb();
@@ -88,11 +88,15 @@ async fn sign_in(victim: &mut Actor) -> Option<End> {
         });
     }
     let end = redeem(victim, &code, &proof).await;
-    if let Some(attack) = last {
-        // The attackers who come after the client.
+    for attack in after {
         let mut attacker = victim.other();
-        attacker.wait(0, 3_000).await;
-        attempt(&mut attacker, attack, &session, &code).await;
+        let (session, code) = (session.clone(), code.clone());
+        // Not with the client: what they disturb is over.
+        attacker.is_disturbed = Rc::default();
+        victim.world.kernel.spawn(async move {
+            attacker.wait(0, 5_000).await;
+            attempt(&mut attacker, attack, &session, &code).await;
+        });
     }
     Some(end)
 }
@@ -118,7 +122,7 @@ async fn misuse(actor: &mut Actor, proof: &Proof) {
     ];
     let query = &queries[actor.dice.index(queries.len())];
     let place = place(&proof.client, None, false);
-    let begun = actor.begin(proof, query, None, place).await;
+    let begun = actor.begin(proof, query, place).await;
     if begun.is_some() {
         let what = format!("policy: {query} was accepted");
         actor.world.ledger.borrow_mut().breach(actor.flow, what);
@@ -136,11 +140,11 @@ async fn enter(victim: &mut Actor, proof: &Proof) -> Option<Session> {
     let is_entry = victim.dice.often(5_000);
     let place = place(&proof.client, state, is_entry);
     let query_of_it = query(proof);
-    let session = victim.begin(proof, &query_of_it, state, place).await?;
+    let session = victim.begin(proof, &query_of_it, place).await?;
     if !has_handle && victim.dice.often(1_000) {
         // A reload of the page.
         victim.wait(10, 1_000).await;
-        victim.begin(proof, &query_of_it, state, place).await?;
+        victim.begin(proof, &query_of_it, place).await?;
     }
     if !has_handle && victim.dice.often(500) {
         // Someone else uses the same values with another challenge.
@@ -150,7 +154,7 @@ async fn enter(victim: &mut Actor, proof: &Proof) -> Option<Session> {
             verifier: Some(verifier(victim.flow, 9)),
             ..proof.clone()
         };
-        attacker.begin(&own, &query(&own), state, place).await;
+        attacker.begin(&own, &query(&own), place).await;
     }
     if is_entry && victim.dice.often(200) {
         victim.disturb();
@@ -169,6 +173,10 @@ async fn enter(victim: &mut Actor, proof: &Proof) -> Option<Session> {
 async fn code(victim: &mut Actor, session: &Session) -> Option<Code> {
     let mut raw = issue(victim);
     let attempts = if victim.dice.often(100) { 8 } else { 2 };
+    if attempts > 2 {
+        // A sign-in yields five at most.
+        victim.disturb();
+    }
     let mut last = None;
     for attempt in 0..attempts {
         victim.wait(1, 50).await;
@@ -191,6 +199,9 @@ async fn code(victim: &mut Actor, session: &Session) -> Option<Code> {
         victim.wait(100, 3_000).await;
         if victim.dice.often(7_000) {
             raw = issue(victim);
+        } else if matches!(victim.world.plan.kind, Kind::Sealed(_)) {
+            // A gate that has bound a code does not accept the handle for it that another gate made.
+            victim.disturb();
         }
     }
     last
@@ -198,7 +209,11 @@ async fn code(victim: &mut Actor, session: &Session) -> Option<Code> {
 
 fn issue(victim: &Actor) -> String {
     let now = victim.world.now();
-    let (raw, is_of_another) = victim.world.upstream.borrow_mut().issue(now);
+    let (raw, is_of_another) = victim
+        .world
+        .upstream
+        .borrow_mut()
+        .issue(now, &victim.is_disturbed);
     if is_of_another {
         victim.disturb();
         victim.heard("a code of another sign-in");
@@ -224,10 +239,10 @@ async fn redeem(victim: &mut Actor, code: &Code, proof: &Proof) -> End {
     end
 }
 
-/// Begins the attacks on a flow. Returns the one that comes after the client.
-fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Option<Attack> {
-    if !victim.dice.often(4_000) {
-        return None;
+/// Begins the attacks on a flow. Returns those that come after the client.
+fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Vec<Attack> {
+    if !victim.dice.often(victim.world.plan.attacks) {
+        return Vec::new();
     }
     let kinds = [
         Attack::NoVerifier,
@@ -243,8 +258,7 @@ fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Option<Attack
         Attack::Injection,
         Attack::Guess,
     ];
-    let pick = |dice: &mut super::dice::Dice| kinds[dice.index(kinds.len())];
-    let [before, after] = [pick(&mut victim.dice), pick(&mut victim.dice)];
+    let [before, after, last] = [(); 3].map(|()| kinds[victim.dice.index(kinds.len())]);
     if before.may_disturb(victim) {
         victim.disturb();
     }
@@ -254,7 +268,7 @@ fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Option<Attack
         attacker.wait(0, 5_000).await;
         attempt(&mut attacker, before, &session, &code).await;
     });
-    Some(after)
+    vec![after, last]
 }
 
 impl Attack {
@@ -339,7 +353,7 @@ async fn inject(attacker: &mut Actor, raw: &str) {
     };
     let place = place(&own.client, None, false);
     let query = query(&own);
-    let Some(session) = attacker.begin(&own, &query, None, place).await else {
+    let Some(session) = attacker.begin(&own, &query, place).await else {
         return;
     };
     attacker.wait(1, 300).await;
@@ -349,6 +363,6 @@ async fn inject(attacker: &mut Actor, raw: &str) {
     } else {
         // The sign-in was discarded.
         attacker.go_on(&session).await;
-        attacker.deliver(&session, raw).await;
+        attacker.bind(&session, raw).await;
     }
 }

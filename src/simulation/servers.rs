@@ -20,6 +20,8 @@ const DEADLINE: u64 = 250;
 const BEHIND: u64 = 3_000;
 /// How long it may take until a gate notices a failover, and until the old master is gone.
 const UNNOTICED: u64 = 10_000;
+/// So long after a failover all gates use the same server, and no command is on its way to the old one.
+pub(super) const SETTLES: u64 = 20_000;
 
 pub(super) struct Servers {
     timers: Timers,

@@ -1,7 +1,9 @@
 //! The authorization server behind the gates: it issues codes, sometimes one twice, and redeems them, once or as often as it is
 //! asked. It is slow at times, answers with errors, and its answers get lost.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use super::dice::Dice;
 use super::gate::Unanswered;
@@ -14,12 +16,22 @@ const RECENT: u64 = 20_000;
 pub(super) struct Upstream {
     dice: Dice,
     issued: u64,
-    recent: VecDeque<(u64, String)>,
-    /// The codes that can be redeemed, with the time of issue, and whether each was.
+    recent: VecDeque<Recent>,
+    /// The codes that can be redeemed, and whether each was.
     codes: BTreeMap<String, bool>,
     ages: VecDeque<(u64, String)>,
+    /// How many of ten thousand requests are answered with each kind of error.
+    errors: u64,
     /// Redeems a code as often as it is asked.
     is_lax: bool,
+}
+
+/// A code that was just issued.
+struct Recent {
+    at: u64,
+    code: String,
+    /// Of the flow: to be set if another sign-in gets the code, too.
+    is_disturbed: Rc<Cell<bool>>,
 }
 
 /// The end of an exchange.
@@ -40,20 +52,25 @@ const BUSY: (u16, &str) = (503, "");
 const BROKEN: (u16, &str) = (500, "oops");
 
 impl Upstream {
-    pub(super) fn new(seed: u64, is_lax: bool) -> Self {
+    pub(super) fn new(seed: u64, errors: u64, is_lax: bool) -> Self {
         Self {
             dice: Dice::of(seed, u64::MAX - 1),
             issued: 0,
             recent: VecDeque::new(),
             codes: BTreeMap::new(),
             ages: VecDeque::new(),
+            errors,
             is_lax,
         }
     }
 
     /// A code for a sign-in. True: another sign-in has it, too.
-    pub(super) fn issue(&mut self, now: u64) -> (String, bool) {
-        while self.recent.front().is_some_and(|(at, _)| at + RECENT < now) {
+    pub(super) fn issue(&mut self, now: u64, is_disturbed: &Rc<Cell<bool>>) -> (String, bool) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|recent| recent.at + RECENT < now)
+        {
             self.recent.pop_front();
         }
         while self.ages.front().is_some_and(|(at, _)| at + LIFETIME < now) {
@@ -62,11 +79,16 @@ impl Upstream {
         }
         if self.dice.often(50) && !self.recent.is_empty() {
             let at = self.dice.index(self.recent.len());
-            return (self.recent[at].1.clone(), true);
+            self.recent[at].is_disturbed.set(true);
+            return (self.recent[at].code.clone(), true);
         }
         self.issued += 1;
         let code = format!("upstream-code-{}", self.issued);
-        self.recent.push_back((now, code.clone()));
+        self.recent.push_back(Recent {
+            at: now,
+            code: code.clone(),
+            is_disturbed: Rc::clone(is_disturbed),
+        });
         self.ages.push_back((now, code.clone()));
         self.codes.insert(code.clone(), false);
         (code, false)
@@ -83,7 +105,7 @@ impl Upstream {
             Err(Unanswered::Broken),
         ];
         for answer in fates {
-            if self.dice.often(200) {
+            if self.dice.often(self.errors) {
                 return Exchange {
                     answer,
                     issued_token: false,
@@ -106,7 +128,7 @@ impl Upstream {
             };
         };
         *redeemed = true;
-        let is_lost = self.dice.often(200);
+        let is_lost = self.dice.often(self.errors);
         let lost = if self.dice.often(5_000) {
             Err(Unanswered::Broken)
         } else {

@@ -10,7 +10,7 @@ use super::dice::Dice;
 use super::gate::{Gate, handle_key, key_of_code};
 use super::kernel::Kernel;
 use super::ledger::{Breach, Excuses, Ledger, Where};
-use super::servers::{EPOCH, Line, Servers};
+use super::servers::{EPOCH, Line, SETTLES, Servers};
 use super::upstream::Upstream;
 use crate::clock::{Clock, ManualClock, Timestamp, WallClock};
 use crate::network::Network;
@@ -48,6 +48,10 @@ pub(super) struct Plan {
     pub(super) is_lax: bool,
     /// How many of ten thousand commands to a server have each kind of trouble.
     pub(super) troubles: u64,
+    /// How many of ten thousand requests the upstream answers with each kind of error.
+    pub(super) errors: u64,
+    /// How many of ten thousand flows are attacked.
+    pub(super) attacks: u64,
     pub(super) broken: Option<Broken>,
     /// The flow whose trace is kept.
     pub(super) watched: Option<u64>,
@@ -79,8 +83,8 @@ pub(super) struct World {
     clocks: Clocks,
     pub(super) upstream: RefCell<Upstream>,
     pub(super) ledger: RefCell<Ledger>,
-    /// Failovers and restarts so far.
-    pub(super) upheavals: Cell<u64>,
+    /// When servers failed over last.
+    upheaval: Cell<Option<u64>>,
     pub(super) ended: Cell<u64>,
     trace: Cell<u64>,
     watched: RefCell<Vec<String>>,
@@ -135,9 +139,9 @@ impl World {
             gates: RefCell::default(),
             clock,
             clocks,
-            upstream: RefCell::new(Upstream::new(plan.seed, plan.is_lax)),
+            upstream: RefCell::new(Upstream::new(plan.seed, plan.errors, plan.is_lax)),
             ledger: RefCell::new(Ledger::new(excuses)),
-            upheavals: Cell::new(0),
+            upheaval: Cell::new(None),
             ended: Cell::new(0),
             trace: Cell::new(0xcbf2_9ce4_8422_2325),
             watched: RefCell::default(),
@@ -201,6 +205,20 @@ impl World {
         gates[dice.index(gates.len())].clone()
     }
 
+    /// Whether all gates have agreed about the servers since this time.
+    pub(super) fn is_calm_since(&self, begin: u64) -> bool {
+        let agreed = |at: u64| at + SETTLES < begin;
+        self.upheaval.get().is_none_or(agreed)
+    }
+
+    /// One of a few networks, so that some begin too many sign-ins. `None`: it is unknown, as for most.
+    pub(super) fn network(&self, dice: &mut Dice) -> Option<Network> {
+        let gates = self.gates.borrow().len() as u64;
+        let network = Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        // The rate is that of a gate.
+        dice.often(1_500 * gates).then_some(network)
+    }
+
     /// Whether a gate that did not begin a sign-in of a client without handles knows it.
     pub(super) fn shares_records(&self) -> bool {
         match self.plan.kind {
@@ -257,7 +275,7 @@ impl World {
             match (self.plan.kind, &self.servers) {
                 (Kind::Redis(..), Some(servers)) if dice.often(3_000) => {
                     servers.fail_over();
-                    self.upheavals.set(self.upheavals.get() + 1);
+                    self.upheaval.set(Some(self.now()));
                     self.ledger.borrow_mut().count("failover");
                 }
                 (Kind::Sealed(gates), _) if dice.often(1_000) => {
@@ -306,10 +324,4 @@ impl World {
             took: Duration::from_millis(self.now()),
         }
     }
-}
-
-/// One of a few networks, so that some begin too many sign-ins. `None`: it is unknown, as for most.
-pub(super) fn network(dice: &mut Dice) -> Option<Network> {
-    dice.often(1_500)
-        .then(|| Network::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))))
 }
