@@ -56,7 +56,7 @@ async fn sign_in(victim: &mut Actor) -> Option<End> {
         client,
         verifier: Some(verifier(victim.flow, 0)),
     };
-    if victim.dice.often(300) {
+    if victim.dice.often(600) {
         misuse(victim, &proof).await;
     }
     let session = enter(victim, &proof).await?;
@@ -146,7 +146,7 @@ async fn enter(victim: &mut Actor, proof: &Proof) -> Option<Session> {
         victim.wait(10, 1_000).await;
         victim.begin(proof, &query_of_it, place).await?;
     }
-    if !has_handle && victim.dice.often(500) {
+    if !has_handle && victim.dice.often(1_000) {
         // Someone else uses the same values with another challenge.
         victim.disturb();
         let mut attacker = victim.other();
@@ -172,7 +172,7 @@ async fn enter(victim: &mut Actor, proof: &Proof) -> Option<Session> {
 /// The upstream's answers until one arrives.
 async fn code(victim: &mut Actor, session: &Session) -> Option<Code> {
     let mut raw = issue(victim);
-    let attempts = if victim.dice.often(100) { 8 } else { 2 };
+    let attempts = if victim.dice.often(100) { 16 } else { 2 };
     if attempts > 2 {
         // A sign-in yields five at most.
         victim.disturb();
@@ -258,7 +258,7 @@ fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Vec<Attack> {
         Attack::Injection,
         Attack::Guess,
     ];
-    let [before, after, last] = [(); 3].map(|()| kinds[victim.dice.index(kinds.len())]);
+    let [before, after @ ..] = [(); 4].map(|()| kinds[victim.dice.index(kinds.len())]);
     if before.may_disturb(victim) {
         victim.disturb();
     }
@@ -268,7 +268,7 @@ fn attacked(victim: &mut Actor, session: &Session, code: &Code) -> Vec<Attack> {
         attacker.wait(0, 5_000).await;
         attempt(&mut attacker, before, &session, &code).await;
     });
-    vec![after, last]
+    after.to_vec()
 }
 
 impl Attack {

@@ -25,9 +25,17 @@ pub(super) const SETTLES: u64 = 20_000;
 
 pub(super) struct Servers {
     timers: Timers,
-    /// How many of ten thousand commands have each kind of trouble.
-    troubles: u64,
+    troubles: Troubles,
     state: Mutex<State>,
+}
+
+/// How much goes wrong, in ten thousand commands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Troubles {
+    /// Of each kind.
+    pub(super) each: u64,
+    /// Claims and releases that arrive after their deadline.
+    pub(super) late: u64,
 }
 
 struct State {
@@ -62,7 +70,7 @@ impl Servers {
         timers: Timers,
         seed: u64,
         gates: usize,
-        troubles: u64,
+        troubles: Troubles,
         mutation: Option<Mutation>,
     ) -> Self {
         let state = State {
@@ -114,7 +122,7 @@ impl Servers {
     }
 
     async fn send(&self, gate: usize, call: Call) -> Result<Value, Failed> {
-        match self.fate() {
+        match self.fate(&call) {
             Fate::Answered(takes) => {
                 self.timers.sleep(takes / 2).await;
                 let answer = self.carry_out(gate, &call);
@@ -143,7 +151,7 @@ impl Servers {
         }
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self, call: &Call) -> Fate {
         let dice = &mut self.state.lock().unwrap().dice;
         let kinds = [
             Fate::Refused(Failed::Unreachable),
@@ -151,12 +159,21 @@ impl Servers {
             Fate::Lost,
             Fate::Unanswered(Failed::Unreachable),
             Fate::Unanswered(Failed::Deadline),
-            Fate::Late(dice.below(5_000)),
         ];
         for kind in kinds {
-            if dice.often(self.troubles) {
+            if dice.often(self.troubles.each) {
                 return kind;
             }
+        }
+        // These have one key and three arguments.
+        let is_about_claim = call.script.is_some() && call.words.len() == 7;
+        let late = if is_about_claim {
+            self.troubles.late
+        } else {
+            self.troubles.each
+        };
+        if dice.often(late) {
+            return Fate::Late(dice.below(5_000));
         }
         let slow = if dice.often(100) { 200 } else { 4 };
         Fate::Answered(dice.below(slow))

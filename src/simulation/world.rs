@@ -10,7 +10,7 @@ use super::dice::Dice;
 use super::gate::{Gate, handle_key, key_of_code};
 use super::kernel::Kernel;
 use super::ledger::{Breach, Excuses, Ledger, Where};
-use super::servers::{EPOCH, Line, SETTLES, Servers};
+use super::servers::{EPOCH, Line, SETTLES, Servers, Troubles};
 use super::upstream::Upstream;
 use crate::clock::{Clock, ManualClock, Timestamp, WallClock};
 use crate::network::Network;
@@ -48,6 +48,8 @@ pub(super) struct Plan {
     pub(super) is_lax: bool,
     /// How many of ten thousand commands to a server have each kind of trouble.
     pub(super) troubles: u64,
+    /// How many of ten thousand claims and releases arrive after their deadline.
+    pub(super) late: u64,
     /// How many of ten thousand requests the upstream answers with each kind of error.
     pub(super) errors: u64,
     /// How many of ten thousand flows are attacked.
@@ -126,7 +128,11 @@ impl World {
         clocks.show(0);
         let servers = || {
             let timers = kernel.timers.clone();
-            Servers::new(timers, plan.seed, gates, plan.troubles, mutation)
+            let troubles = Troubles {
+                each: plan.troubles,
+                late: plan.late,
+            };
+            Servers::new(timers, plan.seed, gates, troubles, mutation)
         };
         let is_redis = matches!(plan.kind, Kind::Redis(..));
         let excuses = Excuses {
