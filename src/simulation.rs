@@ -1,5 +1,5 @@
-//! A simulator: honest and hostile clients, gates that restart, servers that fail over, an upstream that errs, all on a virtual clock
-//! and without a network. The stores and the rules are the real ones; for Redis it is the whole store in front of a model of the
+//! A simulator: honest and hostile clients, gates that restart, servers that fail over, an upstream that errs, all on a virtual
+//! clock and without a network. The stores and the rules are the real ones; for Redis it is the whole store in front of a model of the
 //! server. A run is a function of a [`Plan`], so a failure can be repeated.
 //!
 //! - `kernel`, `dice`: tasks on the virtual clock, and reproducible random numbers.

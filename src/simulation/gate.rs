@@ -1,5 +1,5 @@
-//! What a gate does, without HTTP: the rules, the store's operations and the settlement are the real ones, in the order in which the
-//! gateway uses them.
+//! What a gate does, without HTTP: the rules, the store's operations and the settlement are the real ones, in the order in
+//! which the gateway uses them.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The servers of the Redis store, and the network to them: a master, and after a failover for a while the old one, too.
 //!
 //! A command may be refused, delayed, lost, or carried out without an answer; after its deadline it may still be carried out, but
-//! never twice. At a failover the new master lacks the last writes and has a `run_id` of its own. Some gates go on with the old one
-//! until they notice.
+//! never twice. At a failover the new master lacks the last writes and has a `run_id` of its own. Some gates go on with the old
+//! one until they notice.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -30,8 +30,6 @@ mod link;
 #[cfg(test)]
 mod model;
 mod scripts;
-#[cfg(test)]
-mod tests;
 mod workers;
 
 use std::fmt;
@@ -695,3 +693,6 @@ impl fmt::Debug for RedisStore {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,6 @@ mod value;
 #[cfg(test)]
 pub(super) mod servers;
 #[cfg(test)]
-pub(crate) mod stand_in;
-#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -38,6 +36,8 @@ use routes::Routes;
 
 pub(crate) use command::{Command, Script};
 pub(crate) use deployment::Deployment;
+#[cfg(test)]
+pub(crate) use deployment::stand_in;
 pub(crate) use failed::Failed;
 pub(crate) use target::Target;
 pub(crate) use value::Value;

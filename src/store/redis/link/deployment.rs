@@ -1,5 +1,8 @@
 //! What all workers share about one deployment.
 
+#[cfg(test)]
+pub(crate) mod stand_in;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +15,6 @@ use super::breaker::Breaker;
 use super::cluster::Cluster;
 use super::connection::Entrance;
 use super::place::{Place, Way};
-#[cfg(test)]
-use super::stand_in::StandIn;
 use super::target::{Address, Kind, Target};
 use super::tls::Tls;
 
@@ -26,7 +27,7 @@ pub(crate) struct Deployment {
     pub(super) shape: Shape,
     /// Answers in place of the servers.
     #[cfg(test)]
-    pub(super) stand_in: Option<Arc<dyn StandIn>>,
+    pub(super) stand_in: Option<Arc<dyn stand_in::StandIn>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Deployment {
 
     /// A deployment without servers.
     #[cfg(test)]
-    pub(crate) fn simulated(stand_in: Arc<dyn StandIn>, clock: &Clock) -> Self {
+    pub(crate) fn simulated(stand_in: Arc<dyn stand_in::StandIn>, clock: &Clock) -> Self {
         let target = Target::parse("redis://127.0.0.1:1").expect("it is an address");
         let deployment = Self::new(&target, None, Duration::ZERO, clock);
         Self {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::{Command, Failed, Value};
+use super::super::{Command, Failed, Value};
 
 /// The answer to one command, sooner or later.
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Value, Failed>> + Send>>;
@@ -22,7 +22,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(super) fn of(command: &Command) -> Self {
+    pub(crate) fn of(command: &Command) -> Self {
         let words = command.cmd().args_iter();
         let words = words.filter_map(|word| {
             if let redis::Arg::Simple(word) = word {
