@@ -109,11 +109,8 @@ impl Servers {
 
     /// The server run on which the code with this key was bound.
     pub(super) fn run_of(&self, code: Digest) -> Option<String> {
-        let hex: String = code
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = code.as_bytes().iter().map(|byte| format!("{byte:02x}"));
+        let hex = hex.collect::<Vec<_>>().concat();
         let key = format!("{{pkce-gate:sim}}:c:{hex}").into_bytes();
         let state = self.state.lock().unwrap();
         // The newest that knows: an old one may have bound it, too, and then it is dead there.

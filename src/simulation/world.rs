@@ -114,9 +114,8 @@ impl World {
         let mut dice = Dice::of(plan.seed, u64::MAX - 2);
         let (gates, mutation) = match (plan.kind, plan.broken) {
             (Kind::Memory, _) => (1, None),
-            (Kind::Sealed(gates), _) => (gates, None),
             (Kind::Redis(_, gates), Some(Broken::Server(mutation))) => (gates, Some(mutation)),
-            (Kind::Redis(_, gates), _) => (gates, None),
+            (Kind::Sealed(gates) | Kind::Redis(_, gates), _) => (gates, None),
         };
         let (clock, monotonic) = Clock::manual();
         // Below the leeway of a minute.
@@ -174,15 +173,15 @@ impl World {
         let wall = || WallClock::Manual(self.clocks.walls[number].0.clone());
         let store = match (self.plan.kind, &self.servers) {
             (Kind::Sealed(_), _) => {
-                let sealed = SealedStore::new(&settings, sealer(), key, wall(), memory);
-                Store::Sealed(sealed)
+                let store = SealedStore::new(&settings, sealer(), key, wall(), memory);
+                Store::Sealed(store)
             }
             (Kind::Redis(sign_ins, _), Some(servers)) => {
-                let line = Line {
+                let way = Line {
                     servers: Arc::clone(servers),
                     gate: number,
                 };
-                let deployment = Deployment::simulated(Arc::new(line), &self.clock);
+                let deployment = Deployment::simulated(Arc::new(way), &self.clock);
                 let envelopes = Envelopes::new(key, sealer(), wall());
                 Store::Redis(Box::new(RedisStore::new(
                     &settings,
@@ -291,7 +290,7 @@ impl World {
                     self.gates.borrow_mut()[number] = fresh;
                     self.ledger.borrow_mut().count("restart");
                 }
-                _ => {}
+                (Kind::Memory | Kind::Sealed(_) | Kind::Redis(..), _) => {}
             }
         }
     }
