@@ -49,6 +49,8 @@ mod policy;
 mod roots;
 mod route;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod socket;
 mod spelling;
 mod store;

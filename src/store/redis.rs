@@ -30,9 +30,9 @@
 //! **Time.** Records expire by the server's clock. A claim stays until its code expires, so burning a claimed code needs no call.
 
 mod link;
-mod scripts;
 #[cfg(test)]
-mod tests;
+mod model;
+mod scripts;
 mod workers;
 
 use std::fmt;
@@ -53,8 +53,16 @@ use crate::flow::{
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
-use link::{Command, Failed, Value};
+use link::Command;
+#[cfg(test)]
+pub(crate) use link::stand_in::{Answer, Call, StandIn};
 pub(crate) use link::{Deployment, Target};
+#[cfg(not(test))]
+use link::{Failed, Value};
+#[cfg(test)]
+pub(crate) use link::{Failed, Value};
+#[cfg(test)]
+pub(crate) use model::{Mutation, Server};
 use scripts::{BIND, DISCARD, HOLD, LEARN, REDEEM, RELEASE};
 use workers::Workers;
 
@@ -723,3 +731,6 @@ impl fmt::Debug for RedisStore {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

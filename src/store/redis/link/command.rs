@@ -80,6 +80,11 @@ impl Command {
         Some(cmd)
     }
 
+    #[cfg(test)]
+    pub(super) fn script_text(&self) -> Option<&'static str> {
+        self.script
+    }
+
     pub(super) fn slot(&self) -> Option<u16> {
         self.slot
     }

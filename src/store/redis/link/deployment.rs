@@ -1,5 +1,8 @@
 //! What all workers share about one deployment.
 
+#[cfg(test)]
+pub(crate) mod stand_in;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +25,9 @@ pub(crate) struct Deployment {
     /// Of the server, or of the whole cluster as long as its nodes are unknown.
     breaker: Arc<Breaker>,
     pub(super) shape: Shape,
+    /// Answers in place of the servers.
+    #[cfg(test)]
+    pub(super) stand_in: Option<Arc<dyn stand_in::StandIn>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +58,20 @@ impl Deployment {
             entrance: Arc::new(entrance),
             breaker: Arc::new(Breaker::new(clock.clone())),
             shape,
+            #[cfg(test)]
+            stand_in: None,
         })
+    }
+
+    /// A deployment without servers.
+    #[cfg(test)]
+    pub(crate) fn simulated(stand_in: Arc<dyn stand_in::StandIn>, clock: &Clock) -> Self {
+        let target = Target::parse("redis://127.0.0.1:1").expect("it is an address");
+        let deployment = Self::new(&target, None, Duration::ZERO, clock);
+        Self {
+            stand_in: Some(stand_in),
+            ..deployment.expect("it needs no roots")
+        }
     }
 
     pub(super) fn breaker(&self) -> &Arc<Breaker> {
