@@ -73,7 +73,9 @@ impl Admin {
             .sites
             .iter()
             .filter_map(|site| Some((site, site.store.redis()?)));
-        let lost: Vec<_> = remote.filter(|(_, redis)| !redis.is_reachable()).collect();
+        let lost: Vec<_> = remote
+            .filter(|(_, redis)| !redis.keyspace().is_reachable())
+            .collect();
         let lines = lost.iter().map(|(site, _)| {
             format!(
                 "the store of upstream {:?} is out of reach\n",

@@ -146,7 +146,7 @@ impl Gateway {
             client.close_idle();
             if let Some(redis) = site.store.redis() {
                 self.shared.watch_store(site, redis);
-                tasks.spawn(redis.probe());
+                tasks.spawn(redis.keyspace().probe());
             }
             self.shared.watch_clocks(site);
         }

@@ -56,7 +56,7 @@ impl Collector for Sites {
             .iter()
             .filter_map(|site| Some((site, site.store.redis()?)))
         {
-            for (verb, result, number) in redis.calls().numbers() {
+            for (verb, result, number) in redis.keyspace().calls().numbers() {
                 let upstream = ("upstream", site.settings.name.as_str());
                 let labels = [upstream, ("verb", verb), ("result", result)];
                 ConstCounter::new(number).encode(family.encode_family(&labels)?)?;

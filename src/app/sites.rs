@@ -9,8 +9,8 @@ use crate::gateway::site::{Destination, Site, SiteState};
 use crate::gateway::{self, Snapshot};
 use crate::roots::NoRoots;
 use crate::store::{
-    Deployment, Envelopes, KeyError, Kind, MemoryStore, RedisStore, Remote, SealKeys, SealedStore,
-    Sealer, SignIns, Store,
+    Deployment, Envelopes, KeyError, Keyspace, Kind, MemoryStore, RedisStore, Remote, SealKeys,
+    SealedStore, Sealer, SignIns, Store,
 };
 use crate::telemetry::Telemetry;
 use crate::upstream::{Connector, TlsError};
@@ -127,9 +127,8 @@ impl Maker {
         };
         let shared = |sealer, key, sign_ins, at: &Remote, memory| {
             let envelopes = Envelopes::new(key, sealer, WallClock::System);
-            let names = (at.prefix.as_str(), name.as_str());
-            let deployment = self.deployment(at, config)?;
-            let redis = RedisStore::new(settings, envelopes, sign_ins, names, deployment, memory);
+            let keyspace = Keyspace::new(self.deployment(at, config)?, &at.prefix, name);
+            let redis = RedisStore::new(settings, envelopes, sign_ins, keyspace, memory);
             let redis = redis.failing_readiness(at.fails_readiness);
             Ok::<_, Unusable>(Store::Redis(
                 match before.and_then(|before| before.redis()) {

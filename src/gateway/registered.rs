@@ -24,7 +24,7 @@ pub(super) fn learn(exchange: &Exchange<'_>, record: &PendingAuthorization) {
         let store = Arc::clone(&exchange.site.store);
         exchange.shared.settlements.spawn(async move {
             if let Some(redis) = store.redis() {
-                let _ = redis.learn(client, redirect, MAX_LEARNED).await;
+                let _ = redis.keyspace().learn(client, redirect, MAX_LEARNED).await;
             }
         });
     }
@@ -43,7 +43,10 @@ pub(super) async fn registered(
         return here;
     }
     let redis = exchange.store().redis()?;
-    let elsewhere = redis.learned(client, &SiteState::names_of(uri)).await;
+    let elsewhere = redis
+        .keyspace()
+        .learned(client, &SiteState::names_of(uri))
+        .await;
     // If Redis does not answer, nothing is known, and a page is shown.
     state.learn(client, elsewhere.ok()??);
     state.registered(client, rule, uri)

@@ -74,14 +74,17 @@ impl Shared {
     /// Logs once when a store ceases to answer, and once when it answers again.
     pub(super) fn watch_store(&self, site: &Site, redis: &RedisStore) {
         let upstream = &site.state.telemetry;
-        let trouble = redis.trouble().filter(|_| !redis.is_reachable());
+        let trouble = redis
+            .keyspace()
+            .trouble()
+            .filter(|_| !redis.keyspace().is_reachable());
         let was_lost = &site.state.is_store_lost;
         match (was_lost.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
             (false, Some(problem)) => self.telemetry.tell(&Event::StoreLost { upstream, problem }),
             (true, None) => self.telemetry.tell(&Event::StoreBack { upstream }),
             (false, None) | (true, Some(_)) => {}
         }
-        if let Some(policy) = redis.evicts()
+        if let Some(policy) = redis.keyspace().evicts()
             && !site.state.store_evicts.swap(true, Ordering::Relaxed)
         {
             let policy = policy.to_owned();

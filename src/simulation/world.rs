@@ -15,8 +15,8 @@ use super::upstream::Upstream;
 use crate::clock::{Clock, ManualClock, Timestamp, WallClock};
 use crate::network::Network;
 use crate::store::{
-    Deployment, Envelopes, MemoryStore, Mutation, RedisStore, SealKeys, SealedStore, Sealer,
-    Settings, SignIns, Store,
+    Deployment, Envelopes, Keyspace, MemoryStore, Mutation, RedisStore, SealKeys, SealedStore,
+    Sealer, Settings, SignIns, Store,
 };
 
 /// The store of all gates.
@@ -187,8 +187,7 @@ impl World {
                     &settings,
                     envelopes,
                     sign_ins,
-                    ("pkce-gate", "sim"),
-                    Arc::new(deployment),
+                    Keyspace::new(Arc::new(deployment), "pkce-gate", "sim"),
                     memory,
                 )))
             }

@@ -113,19 +113,18 @@ fn sources() -> Vec<(PathBuf, String, Vec<String>)> {
                 .trim_end_matches(".rs")
                 .to_owned();
             let text = fs::read_to_string(&path).unwrap();
-            let code = text
-                .lines()
-                .take_while(|line| *line != "#[cfg(test)]" || !follows_tests(&text, line));
-            let code = code.map(str::to_owned).collect();
+            let code = without_tests(&text).lines().map(str::to_owned).collect();
             (inside.to_owned(), module, code)
         })
         .collect()
 }
 
-/// `#[cfg(test)]` ends the code only where the tests begin, not on an item in the middle.
-fn follows_tests(text: &str, attribute: &str) -> bool {
-    text.rsplit_once(attribute)
-        .is_some_and(|(_, rest)| rest.trim_start().starts_with("mod tests"))
+/// The last `#[cfg(test)]` ends the code, if the tests begin there. Others are on items in the middle.
+fn without_tests(text: &str) -> &str {
+    match text.rsplit_once("\n#[cfg(test)]\n") {
+        Some((code, rest)) if rest.trim_start().starts_with("mod tests") => code,
+        Some(_) | None => text,
+    }
 }
 
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) {

@@ -13,6 +13,7 @@ use super::link::servers::Server;
 use super::*;
 use crate::clock::{Clock, ManualClock, WallClock};
 use crate::flow::HandleKey;
+use crate::store::calls::Trouble;
 use crate::store::contract::{
     self, Answer, Time, bind, claim, code, digest, hold, is_live, named, redeem, request, run,
 };
@@ -171,9 +172,9 @@ fn replica(
     let key = HandleKey::for_upstream("test");
     let envelopes = Envelopes::new(key.clone(), sealer(), WallClock::Manual(wall.clone()));
     let memory = Arc::new(MemoryStore::new(&settings, key, clock.clone()));
-    let names = ("pkce-gate", "test");
+    let keyspace = Keyspace::new(deployment, "pkce-gate", "test");
     Store::Redis(Box::new(RedisStore::new(
-        &settings, envelopes, sign_ins, names, deployment, memory,
+        &settings, envelopes, sign_ins, keyspace, memory,
     )))
 }
 
@@ -345,11 +346,17 @@ fn a_record_that_was_moved_or_replaced_is_refused() {
         assert!(!is_live(&gate, &one).await && !is_live(&gate, &other).await);
         let Store::Redis(redis) = &gate else { panic!() };
         assert_eq!(
-            redis.calls().number(Verb::Pending, Some(Trouble::Garbage)),
+            redis
+                .keyspace()
+                .calls()
+                .number(Verb::Pending, Some(Trouble::Garbage)),
             2
         );
         assert_eq!(
-            redis.calls().number(Verb::Pending, Some(Trouble::Refused)),
+            redis
+                .keyspace()
+                .calls()
+                .number(Verb::Pending, Some(Trouble::Refused)),
             1
         );
     });
@@ -383,8 +390,7 @@ fn handles_of_a_sealed_store_stay_valid_when_it_is_replaced() {
             &settings,
             envelopes,
             SignIns::InRedis,
-            ("pkce-gate", "test"),
-            deployment(&server),
+            Keyspace::new(deployment(&server), "pkce-gate", "test"),
             memory,
         );
         let after = Store::Redis(Box::new(after));

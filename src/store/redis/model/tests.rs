@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::super::link::stand_in::{Answer, StandIn};
-use super::super::{Deployment, RedisStore, SignIns};
+use super::super::{Deployment, Keyspace, RedisStore, SignIns};
 use super::*;
 use crate::clock::{Clock, ManualClock, WallClock};
 use crate::flow::HandleKey;
@@ -56,7 +56,7 @@ fn make(sign_ins: SignIns) -> (Store, Time) {
     let sealer = Sealer::new(keys, "test", "https://login.example");
     let envelopes = Envelopes::new(key.clone(), sealer, WallClock::Manual(manual.clone()));
     let memory = Arc::new(MemoryStore::new(&settings, key, clock));
-    let names = ("pkce-gate", "test");
-    let store = RedisStore::new(&settings, envelopes, sign_ins, names, deployment, memory);
+    let keyspace = Keyspace::new(deployment, "pkce-gate", "test");
+    let store = RedisStore::new(&settings, envelopes, sign_ins, keyspace, memory);
     (Store::Redis(Box::new(store)), manual.into())
 }
