@@ -25,6 +25,8 @@ pub(super) type Where = String;
 struct Binding {
     proof: Proof,
     place: Where,
+    /// When its record was made, in milliseconds.
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Token {
     wire: String,
     bound: Where,
     claimed: Where,
+    /// When the record was made that was redeemed.
+    since: u64,
 }
 
 /// A redemption that yielded a token.
@@ -51,6 +55,8 @@ pub(super) struct Redemption<'r> {
 pub(super) struct Excuses {
     /// Each process remembers for itself what became of a code.
     pub(super) local_claims: bool,
+    /// How long a bound code lives, and what became of it is known, in milliseconds.
+    pub(super) code: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,14 +112,16 @@ impl Ledger {
         let binding = Binding {
             proof: proof.clone(),
             place,
+            since: now,
         };
         self.ages.push_back((now, code.to_owned(), wire.to_owned()));
         self.first
             .entry(code.to_owned())
             .or_insert_with(|| binding.clone());
-        // The upstream's own code is its own key: the record stays the first one, unless it is not known there.
+        // The upstream's own code is its own key: the record stays the first one, unless it is not known there or has expired.
         let known = self.bindings.get(wire);
-        if known.is_none_or(|known| known.place != binding.place) {
+        let is_over = |known: &Binding| known.since + self.excuses.code <= now;
+        if known.is_none_or(|known| known.place != binding.place || is_over(known)) {
             self.bindings.insert(wire.to_owned(), binding);
         }
     }
@@ -131,7 +139,7 @@ impl Ledger {
             );
             return;
         };
-        let bound = own.place.clone();
+        let (bound, since) = (own.place.clone(), own.since);
         let belongs = first.proof == *proof;
         let is_elsewhere = first.place != bound;
         if !belongs {
@@ -153,6 +161,8 @@ impl Ledger {
                     Some("I2: claimed where the first claim is not known")
                 } else if other.wire != wire {
                     Some("I2: one code under two handles of one sign-in")
+                } else if other.since != since {
+                    Some("I2: one code that its sign-in yields again after its lifetime")
                 } else {
                     None
                 }
@@ -162,6 +172,7 @@ impl Ledger {
             wire: wire.to_owned(),
             bound,
             claimed: redemption.place,
+            since,
         });
         for why in whys {
             match why {

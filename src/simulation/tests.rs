@@ -101,20 +101,23 @@ fn own_answers(kind: Kind) -> &'static [&'static str] {
 fn may_excuse(kind: Kind) -> &'static [&'static str] {
     // The client of a sign-in that yields one code twice gets two handles. Both need its verifier.
     const TWICE: &str = "I2: one code under two handles of one sign-in";
+    // The same, with the server's own code, after the record that it was redeemed has expired.
+    const LATE: &str = "I2: one code that its sign-in yields again after its lifetime";
     const REBOUND: [&str; 2] = [
         "I1: bound again where the first binding is not known",
         "I2: bound again where the first binding is not known",
     ];
     match kind {
-        Kind::Memory => &[TWICE],
+        Kind::Memory => &[TWICE, LATE],
         Kind::Sealed(_) => &[
             TWICE,
+            LATE,
             REBOUND[0],
             REBOUND[1],
             "I2: claimed where the first claim is not known",
         ],
         // A failover loses the trace of a code, too.
-        Kind::Redis(..) => &[TWICE, REBOUND[0], REBOUND[1]],
+        Kind::Redis(..) => &[TWICE, LATE, REBOUND[0], REBOUND[1]],
     }
 }
 
