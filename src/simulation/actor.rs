@@ -211,6 +211,7 @@ impl Actor {
                 wire,
                 proof,
                 place: World::place(&gate),
+                runs: self.world.claimed_on(wire),
             };
             let mut ledger = self.world.ledger.borrow_mut();
             ledger.token(self.flow, redemption);

@@ -5,7 +5,7 @@
 //!
 //! A code belongs to the sign-in to which a gate bound it first: what the upstream meant is not known to any gate.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// How long a code is remembered, in milliseconds: longer than any store does.
 const REMEMBERED: u64 = 3_600_000;
@@ -35,6 +35,7 @@ struct Token {
     wire: String,
     bound: Where,
     claimed: Where,
+    runs: BTreeSet<String>,
     /// When the record was made that was redeemed.
     since: u64,
 }
@@ -48,6 +49,8 @@ pub(super) struct Redemption<'r> {
     pub(super) proof: &'r Proof,
     /// Where it was claimed.
     pub(super) place: Where,
+    /// The server runs on which the code was bound and is claimed, with Redis.
+    pub(super) runs: BTreeSet<String>,
 }
 
 /// What a store does not promise.
@@ -155,7 +158,7 @@ impl Ledger {
         let whys: Vec<Option<&'static str>> = before
             .iter()
             .map(|other| {
-                if other.bound != bound {
+                if other.bound != bound || !redemption.runs.is_subset(&other.runs) {
                     Some("I2: bound again where the first binding is not known")
                 } else if excuses.local_claims && other.claimed != redemption.place {
                     Some("I2: claimed where the first claim is not known")
@@ -172,6 +175,7 @@ impl Ledger {
             wire: wire.to_owned(),
             bound,
             claimed: redemption.place,
+            runs: redemption.runs,
             since,
         });
         for why in whys {

@@ -4,7 +4,7 @@
 //! never twice. At a failover the new master lacks the last writes and has a `run_id` of its own. Some gates go on with the old
 //! one until they notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use super::dice::Dice;
@@ -109,13 +109,21 @@ impl Servers {
 
     /// The server run on which the code with this key was bound.
     pub(super) fn run_of(&self, code: Digest) -> Option<String> {
-        let hex = code.as_bytes().iter().map(|byte| format!("{byte:02x}"));
-        let hex = hex.collect::<Vec<_>>().concat();
-        let key = format!("{{pkce-gate:sim}}:c:{hex}").into_bytes();
+        let key = code_key(code);
         let state = self.state.lock().unwrap();
         // The newest that knows: an old one may have bound it, too, and then it is dead there.
         let mut servers = state.servers.values().rev();
         servers.find_map(|server| server.run_of(&key))
+    }
+
+    /// The server runs on which the code with this key was bound and is claimed: several after a failover that lost its trace.
+    pub(super) fn claimed_on(&self, code: Digest) -> BTreeSet<String> {
+        let key = code_key(code);
+        let state = self.state.lock().unwrap();
+        let servers = state.servers.values();
+        servers
+            .filter_map(|server| server.claimed_on(&key))
+            .collect()
     }
 
     async fn send(&self, gate: usize, call: Call) -> Result<Value, Failed> {
@@ -239,4 +247,10 @@ impl StandIn for Line {
         let (servers, gate) = (Arc::clone(&self.servers), self.gate);
         Box::pin(async move { servers.send(gate, call).await })
     }
+}
+
+fn code_key(code: Digest) -> Vec<u8> {
+    let hex = code.as_bytes().iter().map(|byte| format!("{byte:02x}"));
+    let hex = hex.collect::<Vec<_>>().concat();
+    format!("{{pkce-gate:sim}}:c:{hex}").into_bytes()
 }

@@ -1,6 +1,7 @@
 //! Everything that actors share: gates with their stores, the upstream, the ledger, the clock.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -242,6 +243,14 @@ impl World {
             }
             None => Self::place(gate),
         }
+    }
+
+    /// The server runs on which a code was bound and is claimed. None without Redis.
+    pub(super) fn claimed_on(&self, wire: &str) -> BTreeSet<String> {
+        let servers = self.servers.as_ref();
+        servers.map_or_else(BTreeSet::new, |servers| {
+            servers.claimed_on(key_of_code(wire).digest())
+        })
     }
 
     /// The process of a gate.

@@ -116,6 +116,12 @@ impl Server {
         Some(text(run).to_owned())
     }
 
+    /// The run of this server, if the code with this key was bound on it and is claimed.
+    pub(crate) fn claimed_on(&self, code: &[u8]) -> Option<String> {
+        self.entries.get(code)?.get("claim")?;
+        self.run_of(code).filter(|run| *run == self.run)
+    }
+
     /// Carries out a command at this time of the server's clock, in milliseconds.
     pub(crate) fn run(&mut self, now: u64, call: &Call) -> Result<Value, Failed> {
         self.expire(now);
