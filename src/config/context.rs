@@ -1,6 +1,7 @@
 //! Inputs of the readers other than the text.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,10 +22,17 @@ pub(super) struct Context<'c> {
 }
 
 /// A file that a configuration names, as it was when the configuration was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct NamedFile {
     pub path: PathBuf,
     pub sha256: [u8; 32],
+}
+
+/// Prints no hash: a password could be guessed by it.
+impl fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamedFile").field(&self.path).finish()
+    }
 }
 
 impl Context<'_> {

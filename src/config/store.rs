@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::ca;
-use super::context::Context;
+use super::context::{Context, NamedFile};
 use super::problem::{Problem, Span};
 use super::sections::TIMEOUT;
 use super::tree::Table;
@@ -51,6 +51,7 @@ pub(super) fn read<'t>(
     let kind = table.words("kind", Word::Memory, &kinds);
     let tables = table.tables("store.keys");
     let keys: Vec<KeyFile> = tables.iter().map(|table| key(table, context)).collect();
+    different(&tables, &keys, context);
     let shared = table.words("claims", false, &[("local", false), ("redis", true)]);
     let remote = remote(table, context);
     let kind = match (kind, remote) {
@@ -114,7 +115,7 @@ fn password(table: &Table<'_>, target: Option<&Target>, context: &Context<'_>) -
         if has == Some(false) && !table.has("password_file") {
             let message = "the password for Redis is missing";
             let label = "a user without a password";
-            let help = "write user:password@, or add password_file = \"…\"";
+            let help = "write it after the colon, or add password_file = \"…\"";
             table.push(Problem::error(table.at("url"), message, label, help));
         }
         return None;
@@ -122,7 +123,7 @@ fn password(table: &Table<'_>, target: Option<&Target>, context: &Context<'_>) -
     if has == Some(true) {
         let message = "there are two passwords for Redis";
         let label = "the URL has one already";
-        let help = "remove one of them; a user without a password is written user:@";
+        let help = "remove one of them; in the URL, the colon after the user stays";
         table.push(Problem::error(
             table.at("password_file"),
             message,
@@ -290,6 +291,24 @@ fn unique(tables: &[Table<'_>], keys: &[KeyFile]) {
     }
 }
 
+/// Reports a key that stands in two files: its replacement would replace nothing.
+fn different(tables: &[Table<'_>], keys: &[KeyFile], context: &Context<'_>) {
+    let files = context.files.borrow();
+    let mut seen: Vec<(&NamedFile, Span)> = Vec::new();
+    for (table, key) in tables.iter().zip(keys) {
+        let Some(file) = files.iter().find(|file| file.path == key.file) else {
+            continue;
+        };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| other.sha256 == file.sha256) {
+            let label = "the same key as the other one";
+            let help = "make another key with `pkce-gate keygen`, or remove one of them";
+            let problem = Problem::error(table.at("file"), "two keys are equal", label, help);
+            table.push(problem.and_at(*first, "here already"));
+        }
+        seen.push((file, table.at("file")));
+    }
+}
+
 /// Warns of clients whose records are not in handles.
 fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
     let without_handles = upstreams.iter().any(|read| {
@@ -312,7 +331,7 @@ fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::testing::{UPSTREAM, check, config, problems};
+    use crate::config::testing::{UPSTREAM, check, config, load, problems};
 
     #[test]
     fn store_settings_are_read() {
@@ -355,6 +374,34 @@ mod tests {
                make it with `pkce-gate keygen`; relative paths begin beside this file",
             ],
         );
+    }
+
+    #[test]
+    fn two_keys_are_different() {
+        let text = |second: &str| {
+            let keys = format!(
+                "[{{ id = \"a\", file = \"seal\" }}, {{ id = \"b\", file = \"{second}\" }}]"
+            );
+            format!("[store]\nkind = \"sealed\"\nkeys = {keys}\n{UPSTREAM}")
+        };
+        let expected = "3:57 error: two keys are equal | the same key as the other one | \
+                        make another key with `pkce-gate keygen`, or remove one of them";
+        assert_eq!(problems(&text("seal"))[0], expected);
+        assert_eq!(problems(&text("same-seal"))[0], expected);
+        assert_eq!(config(&text("other-seal")).kind.remote(), None);
+    }
+
+    /// A message must not contain an example that looks like a password, because passwords in messages are hidden.
+    #[test]
+    fn the_help_about_a_missing_password_is_readable() {
+        for url in ["redis://gate@a", "redis://gate:@a"] {
+            let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+            let text = format!("[store]\nkind = \"redis\"\nurl = {url:?}\n{keys}\n{UPSTREAM}");
+            let shown = load(&text).unwrap_err().to_string();
+            let help = shown.lines().find(|line| line.contains("help: "));
+            let help = help.unwrap_or_default();
+            assert!(help.contains("colon") && !help.contains('*'), "{shown}");
+        }
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub(super) fn load(text: &str) -> Result<Checked, Problems> {
         reader: |path| match path.to_str() {
             Some("etc/empty.pem") => Ok(Vec::new()),
             Some("etc/secret") => Ok(b"canary\n".to_vec()),
-            Some("etc/seal") => Ok(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec()),
+            Some("etc/other-seal") => Ok(b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=".to_vec()),
+            Some("etc/seal" | "etc/same-seal") => {
+                Ok(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n".to_vec())
+            }
             Some("etc/ca.pem" | "/ca.pem") => {
                 Ok(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec())
             }

@@ -108,7 +108,7 @@ async fn refuse(
                 let _ = exchange.store().discard(&pending).await;
             }
             let accept = asked.sent.accept.as_ref();
-            // The browser lacks the state, which is no fault of the server.
+            // The server's answer was good: the browser lacks the state.
             let status = if violation == Violation::StateLost {
                 StatusCode::BAD_REQUEST
             } else {

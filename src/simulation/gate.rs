@@ -220,7 +220,7 @@ pub(super) enum Unanswered {
     Broken,
 }
 
-/// A handle that nobody has made.
+/// A handle that no gate has made.
 pub(super) fn guessed(number: u64) -> Handle {
     let random = number.to_le_bytes().into_iter().cycle().take(200);
     let random = random

@@ -47,7 +47,7 @@ struct State {
     notices: Vec<u64>,
     /// When the older servers are gone.
     gone: u64,
-    /// Commands on their way to a server that nobody waits for any more, by their time of arrival.
+    /// Commands on their way to a server whose sender has given up, by their time of arrival.
     late: BTreeMap<(u64, u64), (u64, Call)>,
     sent: u64,
 }

@@ -232,7 +232,7 @@ fn a_spilled_state_opens_for_its_own_sign_in_only() {
                 assert_eq!(store.spilled_state(&one.handle, forged), None, "{at}");
             }
         }
-        // A handle is no state, and a state no handle.
+        // A handle cannot stand for a state, nor a state for a handle.
         let sealed = URL_SAFE_NO_PAD.encode(one.handle.sealed().unwrap());
         assert_eq!(store.spilled_state(&one.handle, &sealed), None);
         let bytes = URL_SAFE_NO_PAD.decode(&one.sealed).unwrap();

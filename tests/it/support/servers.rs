@@ -81,35 +81,23 @@ pub(crate) static OIDC_PROVIDER_AT_SCALE: Target = Target {
     response_mode: None,
 };
 
-static OIDC_PROVIDER_AT_SCALE_PROFILE: Profile = Profile {
-    program: "servers/oidc-provider.mjs",
-    authorization: &["/auth"],
-    token: &["/token"],
-    metadata: "/.well-known/openid-configuration",
-    other_client: ("post", "sekrit"),
-    tls: false,
-    running: OnceLock::new(),
-};
+const fn oidc_provider(tls: bool) -> Profile {
+    Profile {
+        program: "servers/oidc-provider.mjs",
+        authorization: &["/auth"],
+        token: &["/token"],
+        metadata: "/.well-known/openid-configuration",
+        other_client: ("post", "sekrit"),
+        tls,
+        running: OnceLock::new(),
+    }
+}
 
-static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = Profile {
-    program: "servers/oidc-provider.mjs",
-    authorization: &["/auth"],
-    token: &["/token"],
-    metadata: "/.well-known/openid-configuration",
-    other_client: ("post", "sekrit"),
-    tls: true,
-    running: OnceLock::new(),
-};
+static OIDC_PROVIDER_AT_SCALE_PROFILE: Profile = oidc_provider(false);
 
-static OIDC_PROVIDER_PROFILE: Profile = Profile {
-    program: "servers/oidc-provider.mjs",
-    authorization: &["/auth"],
-    token: &["/token"],
-    metadata: "/.well-known/openid-configuration",
-    other_client: ("post", "sekrit"),
-    tls: false,
-    running: OnceLock::new(),
-};
+static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = oidc_provider(true);
+
+static OIDC_PROVIDER_PROFILE: Profile = oidc_provider(false);
 
 static OAUTH2_SERVER_PROFILE: Profile = Profile {
     program: "servers/oauth2-server.cjs",

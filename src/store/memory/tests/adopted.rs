@@ -63,7 +63,7 @@ fn an_adopted_code_is_redeemed_once() {
     clock.advance(settings().code);
     adopt().unwrap();
     assert!(matches!(store.redeem(key, matches), Redeemed::Expired(_)));
-    // Nobody else gets it, and its owner is known.
+    // No other client gets it, and its owner is known.
     clock.advance(settings().pending.saturating_sub(Duration::from_millis(1)));
     store.sweep();
     let thief = hold(&store, "thief");

@@ -22,7 +22,7 @@ pub(in crate::store) struct Server {
     options: Vec<String>,
 }
 
-/// A port that nobody uses now. A cluster's bus uses the port plus 10000.
+/// A port that is free now. A cluster's bus uses the port plus 10000.
 pub(super) fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -79,8 +79,9 @@ pub(crate) enum BadUrl {
         "the user name or the password contains a `%` that does not begin an escape such as %2F"
     )]
     Escape,
+    /// No example of a password: messages are searched for them, and it would be hidden.
     #[error(
-        "a user name without a password: write user:password@, :password@ without a user, or user:@ and password_file"
+        "a user name without a password: write a colon and the password after it, or only the colon, and add password_file"
     )]
     NoPassword,
     #[error("options after `?` or `#` are not supported")]
