@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput};
 use pkce_gate::parts::{
     Application, AuthorizationCode, Bound, ClientId, ClientState, Clock, CodeChallenge, Digest,
-    HandleKey, Held, ManualClock, MemoryStore, Pending, PendingAuthorization, Place, Presented,
-    Redeemed, RedirectUri, Settings, Settlement, StoreError,
+    HandleKey, Held, Issued, Key, ManualClock, MemoryStore, Pending, PendingAuthorization, Place,
+    Presented, Redeemed, RedirectUri, Settings, Settlement, StoreError,
 };
 
 const MILLION: usize = 1_000_000;
@@ -96,14 +96,7 @@ fn hold(store: &MemoryStore, pending: &PendingAuthorization) -> Digest {
     }
 }
 
-fn bind(store: &MemoryStore, pending: Digest, length: usize) -> Digest {
-    match store.bind(pending, Place::Handle, code(length)) {
-        Ok(Bound::Handle(handle)) => handle.digest(),
-        other => unreachable!("{other:?}"),
-    }
-}
-
-fn redeem(store: &MemoryStore, bound: Digest) -> bool {
+fn redeem(store: &MemoryStore, bound: &Key) -> bool {
     match store.redeem(bound, |_| Presented::Matches) {
         Redeemed::Claimed(claim) => {
             store.settle(claim, Settlement::Burn);
@@ -118,9 +111,9 @@ fn redeem(store: &MemoryStore, bound: Digest) -> bool {
 /// One sign-in, from its first request to its token.
 fn login(store: &MemoryStore, pending: &PendingAuthorization) {
     let held = hold(store, pending);
-    let bound = store.bind(held, Place::Handle, code(43));
+    let bound = store.bind(held, Issued::Handle, code(43));
     if let Ok(Bound::Handle(handle)) = bound {
-        redeem(store, handle.digest());
+        redeem(store, &handle.into());
     }
 }
 
@@ -310,13 +303,16 @@ fn codes(length: usize) {
     let held: Vec<_> = (0..MILLION / 5)
         .map(|number| hold(&store, &requests[number % 100]))
         .collect();
-    let mut keys = vec![held[0]; MILLION];
+    let mut keys = vec![Digest::from_bytes([1; 16]); MILLION];
     let before = Memory::now(&store);
     for (number, key) in keys.iter_mut().enumerate() {
-        *key = bind(&store, held[number / 5], length);
+        let code = code(length);
+        *key = code.digest();
+        let bound = store.bind(held[number / 5], Issued::Raw, code);
+        assert_eq!(bound, Ok(Bound::Raw));
     }
     before.report(&format!("bound code of {length} bytes"), &store, MILLION);
-    assert!(keys.into_iter().all(|key| redeem(&store, key)));
+    assert!(keys.into_iter().all(|key| redeem(&store, &key.into())));
     assert_eq!(store.statistics().tombstones, MILLION);
     println!("  all of them redeemed, so that only tombstones are left");
     expire(&store, &clock, settings.pending + settings.code);

@@ -17,8 +17,8 @@ use crate::answer::carrier::location::{Location, is_token_response};
 use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, metadata, refresh};
 use crate::flow::submission::{Part, Towards};
 use crate::flow::{
-    BoundCode, Candidate, ClientState, CodeLengths, Handle, HandleKey, PendingAuthorization,
-    Purpose, Submission, wire,
+    BoundCode, Candidate, ClientState, CodeLengths, Handle, HandleKey, LengthsSeen,
+    PendingAuthorization, Purpose, Submission, wire,
 };
 use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
@@ -338,12 +338,9 @@ fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
             .contains(&Candidate::Code(code.digest().into()))
             || found.unreadable.is_some()
     };
-    let mut lengths = [0; CodeLengths::WORDS];
-    let (at, bit) = CodeLengths::place(code.expose().len());
-    if let Some(word) = lengths.get_mut(at) {
-        *word = bit;
-    }
-    assert!(has_code(CodeLengths::from_words(lengths)) || !has_code(CodeLengths::ANY));
+    let seen = LengthsSeen::default();
+    seen.add(code.expose().len());
+    assert!(has_code(seen.get()) || !has_code(CodeLengths::ANY));
     // Each split of a text finds other words only if it contains a separator.
     for around in words::AROUND {
         let is_cut = input.iter().any(|byte| around.contains(byte));

@@ -67,8 +67,8 @@ pub mod parts {
     pub use crate::clock::{Clock, ManualClock, date};
     pub use crate::config::{Problems, load};
     pub use crate::flow::{
-        Application, ClientState, HandleKey, PendingAuthorization, Presented, Purpose, Settlement,
-        Submission,
+        Application, ClientState, HandleKey, Key, PendingAuthorization, Presented, Purpose,
+        Settlement, Submission,
     };
     pub use crate::oauth::authorize::PROTECTED as PROTECTED_AT_AUTHORIZATION;
     pub use crate::oauth::params::decode;
@@ -78,7 +78,7 @@ pub mod parts {
         Params, RedirectUri, TokenRequest,
     };
     pub use crate::store::{
-        Bound, Held, MemoryStore, Pending, Place, Redeemed, Settings, StoreError,
+        Bound, Held, Issued, MemoryStore, Pending, Place, Redeemed, Settings, StoreError,
     };
 }
 

@@ -44,7 +44,7 @@ pub(crate) use crate::network::Network;
 pub(crate) use entropy::random;
 pub(crate) use envelope::Envelopes;
 pub use memory::MemoryStore;
-pub use operations::{Bound, Held, Pending, Place, Redeemed, StoreError};
+pub use operations::{Bound, Held, Issued, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Spilled, Statistics};
 #[cfg(test)]
 pub(crate) use redis::{Answer, Call, Failed, Mutation, Server, StandIn, Value};
@@ -63,7 +63,7 @@ pub(crate) enum Store {
     Redis(Box<RedisStore>),
     /// A memory store that fails on demand.
     #[cfg(test)]
-    Failing(failing::FailingStore),
+    Failing(Box<failing::FailingStore>),
 }
 
 impl Store {
@@ -148,26 +148,26 @@ impl Store {
     }
 
     /// Binds a code to the pending authorization stored under `pending`, which was read as `record`, so that a remote
-    /// store need not be asked for it again. If the same sign-in yields the same code
-    /// again, the code gets another handle, but keeps its record under its digest. The store remembers for `pending` +
-    /// `code` which sign-in the code was bound to. Codes of admitted sign-ins find room, unless their network has far
-    /// more codes than sign-ins produce.
+    /// store need not be asked for it again. The store remembers for `pending` + `code` which sign-in the code was bound
+    /// to. If that one yields the code again while it can be redeemed, the client gets it again in the same form: however
+    /// many handles a code has, it has one record, and is redeemed once. Codes of admitted sign-ins find room, unless their
+    /// network has far more codes than sign-ins produce.
     pub(crate) async fn bind(
         &self,
         pending: &Key,
         record: &PendingAuthorization,
-        place: Place,
+        issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         match self {
-            Self::Memory(memory) => memory.bind(pending.digest(), place, code),
-            Self::Sealed(sealed) => sealed.bind(pending, place, code),
-            Self::Redis(redis) => Box::pin(redis.bind(pending, record, place, code)).await,
+            Self::Memory(memory) => memory.bind(pending.digest(), issued, code),
+            Self::Sealed(sealed) => sealed.bind(pending, issued, code),
+            Self::Redis(redis) => Box::pin(redis.bind(pending, record, issued, code)).await,
             #[cfg(test)]
             Self::Failing(failing) => {
                 failing
                     .answers(Verb::Bind)?
-                    .bind(pending.digest(), place, code)
+                    .bind(pending.digest(), issued, code)
             }
         }
     }
@@ -177,7 +177,7 @@ impl Store {
     pub(crate) async fn bind_to(
         &self,
         pending: &Key,
-        place: Place,
+        issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         let record = match self.pending(pending).await? {
@@ -185,7 +185,7 @@ impl Store {
             // Binding has to refuse it by itself.
             Pending::Expired | Pending::Conflict | Pending::Unknown => contract::request("none", 9),
         };
-        self.bind(pending, &record, place, code).await
+        self.bind(pending, &record, issued, code).await
     }
 
     /// Judges a request by the code stored under `key` and, if it matches, claims the code, in one step. `judge` is
@@ -196,13 +196,11 @@ impl Store {
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.redeem(key.digest(), judge)),
+            Self::Memory(memory) => Ok(memory.redeem(key, judge)),
             Self::Sealed(sealed) => sealed.redeem(key, judge),
             Self::Redis(redis) => Box::pin(redis.redeem(key, judge)).await,
             #[cfg(test)]
-            Self::Failing(failing) => {
-                Ok(failing.answers(Verb::Redeem)?.redeem(key.digest(), judge))
-            }
+            Self::Failing(failing) => Ok(failing.answers(Verb::Redeem)?.redeem(key, judge)),
         }
     }
 

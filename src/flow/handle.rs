@@ -244,7 +244,7 @@ impl Handle {
 
 /// What identifies a record in a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
+pub enum Key {
     /// The gate's own value, which replaces the client's `state` or the upstream's code.
     Handle(Handle),
     /// A digest of values that the protocol carries anyway (`codes = "upstream"`): of redirect target and state, or of the

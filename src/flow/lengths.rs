@@ -1,5 +1,7 @@
 //! The set of lengths of an upstream's codes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// A set of lengths in bytes. A word of another length cannot be a code and need not be hashed, which halves the cost of a flow
 /// with `codes = "upstream"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -7,18 +9,14 @@ pub(crate) struct CodeLengths([u64; CodeLengths::WORDS]);
 
 impl CodeLengths {
     /// The number of 64-bit words. Each bit is a length.
-    pub(crate) const WORDS: usize = 4;
+    const WORDS: usize = 4;
     /// This length and all greater ones share a bit.
     const LONGEST: usize = Self::WORDS * 64 - 1;
     /// All lengths.
     pub(crate) const ANY: Self = Self([u64::MAX; Self::WORDS]);
 
-    pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
-        Self(words)
-    }
-
     /// The index of the word for a length, and the bit in it.
-    pub(crate) const fn place(length: usize) -> (usize, u64) {
+    const fn place(length: usize) -> (usize, u64) {
         let length = if length < Self::LONGEST {
             length
         } else {
@@ -34,17 +32,37 @@ impl CodeLengths {
     }
 }
 
+/// The lengths that were added so far, by any thread.
+#[derive(Debug, Default)]
+pub(crate) struct LengthsSeen([AtomicU64; CodeLengths::WORDS]);
+
+impl LengthsSeen {
+    /// Before a code of this length can be looked up. Most codes have a length that is known already.
+    pub(crate) fn add(&self, length: usize) {
+        let (word, bit) = CodeLengths::place(length);
+        if let Some(seen) = self.0.get(word)
+            && seen.load(Ordering::Acquire) & bit == 0
+        {
+            seen.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn get(&self) -> CodeLengths {
+        let load = |word: &AtomicU64| word.load(Ordering::Acquire);
+        CodeLengths(self.0.each_ref().map(load))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(lengths: &[usize]) -> CodeLengths {
-        let mut words = [0; CodeLengths::WORDS];
+        let seen = LengthsSeen::default();
         for length in lengths {
-            let (word, bit) = CodeLengths::place(*length);
-            words[word] |= bit;
+            seen.add(*length);
         }
-        CodeLengths::from_words(words)
+        seen.get()
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::AuthorizationCode;
 use crate::policy::Violation;
 use crate::spelling::Twins;
-use crate::store::{Bound, Place};
+use crate::store::{Bound, Issued};
 use crate::telemetry::Event;
 use crate::upstream::UpstreamError;
 
@@ -296,23 +296,23 @@ async fn keep<'g>(
     found: &Belongs,
     code: &AuthorizationCode,
 ) -> Result<Bound, Unsafe<'g>> {
-    let place = match found.handle {
-        Some(_) => Place::Handle,
-        None => Place::Digest(code.digest()),
+    let issued = match found.handle {
+        Some(_) => Issued::Handle,
+        None => Issued::Raw,
     };
     let bound = match found.record() {
         Some(record) => {
             let store = exchange.store();
-            let bound = store.bind(&found.key, record, place, code.clone()).await;
+            let bound = store.bind(&found.key, record, issued, code.clone()).await;
             bound.map_err(|error| Unsafe::in_doubt(exchange, error))?
         }
         None => Bound::Unknown,
     };
     let why = match bound {
-        Bound::Handle(_) | Bound::Digest => return Ok(bound),
+        Bound::Handle(_) | Bound::Raw => return Ok(bound),
         Bound::TooMany => "more codes than one sign-in may yield",
         // The sign-in that bound the code first keeps it; this one is discarded.
-        Bound::Elsewhere => "a code that belongs to another sign-in",
+        Bound::Elsewhere => "a code that belongs to another sign-in or has expired",
         Bound::Unknown => "a code that could not be bound",
     };
     let mut found = found.unsafe_because(exchange, asked, why);

@@ -13,7 +13,7 @@ use crate::oauth::{
 };
 use crate::policy::redeem::{self, Found};
 use crate::policy::{Decision, Rule, Violation, apply, authorize};
-use crate::store::{Bound, Claim, Held, Pending, Place, Redeemed, Store, StoreError};
+use crate::store::{Bound, Claim, Held, Issued, Pending, Place, Redeemed, Store, StoreError};
 
 /// The most parameters of a request.
 const PAIRS: usize = 64;
@@ -129,18 +129,18 @@ impl Gate {
     /// The upstream's answer with a code (`gateway/bind.rs`). Returns the code for the client.
     pub(super) async fn bind(&self, sign_in: &Key, code: &str) -> Result<String, Refused> {
         let code = AuthorizationCode::new(code).expect("it is not empty");
-        let place = match sign_in {
-            Key::Handle(_) => Place::Handle,
-            Key::Digest(_) => Place::Digest(code.digest()),
+        let issued = match sign_in {
+            Key::Handle(_) => Issued::Handle,
+            Key::Digest(_) => Issued::Raw,
         };
         let raw = code.expose().to_owned();
         let bound = match self.store.pending(sign_in).await? {
-            Pending::Live(record) => self.store.bind(sign_in, &record, place, code).await?,
+            Pending::Live(record) => self.store.bind(sign_in, &record, issued, code).await?,
             Pending::Expired | Pending::Conflict | Pending::Unknown => Bound::Unknown,
         };
         let why = match bound {
             Bound::Handle(handle) => return Ok(handle.expose().to_owned()),
-            Bound::Digest => return Ok(raw),
+            Bound::Raw => return Ok(raw),
             // The codes that are already bound stay valid, so the sign-in is not discarded.
             Bound::TooMany => return Err(Refused::Answer("bind: too many")),
             Bound::Elsewhere => "bind: elsewhere",

@@ -27,7 +27,7 @@ pub(super) use redeem::*;
 pub(super) use settle::*;
 pub(super) use shares::*;
 
-use super::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, Settings, Store};
+use super::{Bound, Claim, Held, Issued, Owner, Pending, Place, Redeemed, Settings, Store};
 use crate::clock::ManualClock;
 use crate::flow::{Application, BoundCode, ClientState, Key, PendingAuthorization, Presented};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectUri};
@@ -100,7 +100,10 @@ macro_rules! suite {
             a_sign_in_with_a_code_is_replaced_by_the_next_one_with_its_values,
             an_expired_record_is_replaced_under_its_digest,
             a_repeated_code_is_bound_once,
-            a_repeated_code_under_handles_is_counted_each_time,
+            however_many_handles_a_code_has_it_is_redeemed_once,
+            handles_of_one_code_share_its_attempts,
+            a_code_is_issued_in_one_form,
+            an_expired_code_is_not_bound_again,
             a_code_stays_with_its_first_sign_in,
             a_code_is_remembered_for_longer_than_it_lives,
             a_forgotten_code_can_be_bound_to_the_next_sign_in,
@@ -213,6 +216,11 @@ pub(super) fn code(name: &str) -> AuthorizationCode {
     AuthorizationCode::new(name).unwrap()
 }
 
+/// The key of a code that the client gets unchanged.
+pub(super) fn raw(name: &str) -> Key {
+    code(name).digest().into()
+}
+
 /// A request of this client with this challenge.
 pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
@@ -251,7 +259,7 @@ pub(super) async fn hold(store: &Store, pending: &PendingAuthorization) -> Key {
 }
 
 pub(super) async fn bind(store: &Store, pending: &Key, name: &str) -> Key {
-    match store.bind_to(pending, Place::Handle, code(name)).await {
+    match store.bind_to(pending, Issued::Handle, code(name)).await {
         Ok(Bound::Handle(handle)) => handle.into(),
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! Random bytes, for handles and for other secrets of a sign-in.
+//! Random bytes, for handles and for other secrets of a sign-in, and handles that are computed from a value.
 //!
 //! Each thread has its own generator: `ChaCha20` with a 256-bit key from the operating system. Without the key its
 //! output cannot be distinguished from random bytes or predicted. A handle has 142 bits of it, and no two handles share
@@ -17,9 +17,11 @@ use std::cell::RefCell;
 
 use rand::rngs::{ChaCha20Rng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
+use sha2::{Digest as _, Sha256};
 
 use crate::flow::handle::LENGTH;
 use crate::flow::{Handle, HandleKey, Purpose};
+use crate::oauth::Digest;
 use crate::store::operations::StoreError;
 use zeroize::Zeroize as _;
 
@@ -36,6 +38,22 @@ thread_local! {
 
 pub(super) fn mint(key: &HandleKey, purpose: Purpose) -> Result<Handle, StoreError> {
     take::<DRAW, _>(|bytes| mint_from(key, purpose, bytes)).and_then(|minted| minted)
+}
+
+/// The handle for a value, the same for each call with this secret. Without the secret it cannot be distinguished from a random
+/// one: the value's hash with it is the key of a generator.
+pub(super) fn derive(
+    key: &HandleKey,
+    purpose: Purpose,
+    secret: &[u8; 32],
+    value: Digest,
+) -> Result<Handle, StoreError> {
+    let hash = Sha256::new()
+        .chain_update(secret)
+        .chain_update(value.as_bytes());
+    let mut bytes = [0; DRAW];
+    ChaCha20Rng::from_seed(hash.finalize().into()).fill_bytes(&mut bytes);
+    mint_from(key, purpose, &bytes)
 }
 
 /// Returns random bytes that no other call returns.

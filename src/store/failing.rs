@@ -102,7 +102,7 @@ mod tests {
         Answer, Time, bind, bounded_suite, claim, code, digest, hold, is_live, named, redeem,
         request, run, settings, suite,
     };
-    use crate::store::{Bound, Candidate, Place, Redeemed, Store};
+    use crate::store::{Bound, Candidate, Issued, Place, Redeemed, Store};
 
     suite!(make);
     bounded_suite!(make);
@@ -116,7 +116,7 @@ mod tests {
         let (clock, manual) = Clock::manual();
         let memory = MemoryStore::new(&settings(), HandleKey::for_upstream("test"), clock);
         let outage = Outage::default();
-        let store = Store::Failing(FailingStore::new(memory, outage.clone()));
+        let store = Store::Failing(FailingStore::new(memory, outage.clone()).into());
         (store, manual, outage)
     }
 
@@ -142,11 +142,11 @@ mod tests {
 
             let unreachable = StoreError::Unreachable;
             let values = Place::Digest(digest("values"));
-            for place in [Place::Handle, values] {
+            for (place, issued) in [(Place::Handle, Issued::Handle), (values, Issued::Raw)] {
                 let held = store.hold(place, &request("client", 3), None).await;
                 assert_eq!(held, Err(unreachable));
                 let record = request("client", 1);
-                let bound = store.bind(&pending, &record, place, code("never bound"));
+                let bound = store.bind(&pending, &record, issued, code("never bound"));
                 assert_eq!(bound.await, Err(unreachable));
             }
             assert_eq!(store.pending(&pending).await, Err(unreachable));
@@ -172,7 +172,7 @@ mod tests {
             assert!(!is_live(&store, &named("values")).await);
             // A code whose binding failed can still be bound by any sign-in.
             let bound = store
-                .bind_to(&thief, Place::Handle, code("never bound"))
+                .bind_to(&thief, Issued::Handle, code("never bound"))
                 .await;
             assert!(matches!(bound, Ok(Bound::Handle(_))));
             assert_eq!(redeem(&store, &fresh).await, Answer::Claimed);

@@ -29,7 +29,7 @@ pub enum StoreError {
     Deadline,
 }
 
-/// The key under which a record is stored.
+/// The key under which a sign-in is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// A new handle (`codes = "handle"`).
@@ -37,9 +37,27 @@ pub enum Place {
     /// A new handle, for a sign-in whose browser has yet to follow a redirect (`entry = "redirect"`). Until the record
     /// is read ([`super::Store::pending`]) or gets a code, it lives for one minute and is evicted first.
     Entry,
-    /// A digest of values that the protocol carries anyway (`codes = "upstream"`): of redirect target and state, or of
-    /// a code.
+    /// A digest of values that the protocol carries anyway (`codes = "upstream"`): of redirect target and state.
     Digest(Digest),
+}
+
+/// In which form the client gets a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issued {
+    /// A handle replaces it (`codes = "handle"`).
+    Handle,
+    /// The upstream's own code (`codes = "upstream"`).
+    Raw,
+}
+
+impl Issued {
+    /// What `bind` returns for a code with this handle.
+    pub(super) fn bound(self, handle: Handle) -> Bound {
+        match self {
+            Self::Handle => Bound::Handle(handle),
+            Self::Raw => Bound::Raw,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +107,11 @@ pub enum Pending {
 pub enum Bound {
     /// The handle that the client receives in place of the code.
     Handle(Handle),
-    /// Stored under the given digest.
-    Digest,
+    /// The client receives the code itself.
+    Raw,
     /// The authorization already has [`crate::flow::CODES_PER_AUTHORIZATION`] codes.
     TooMany,
-    /// The code is already bound to another sign-in, and stays bound to that one only.
+    /// The code was bound before: to another sign-in, in another form, or so long ago that it has expired. That stays so.
     Elsewhere,
     /// The pending authorization does not exist any more.
     Unknown,

@@ -48,7 +48,7 @@ use super::calls::Verb;
 use super::entropy;
 use super::envelope::{Dead, Envelopes, LEEWAY, Opened};
 use super::memory::MemoryStore;
-use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
+use super::operations::{Bound, Claim, Held, Issued, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::Unopened;
 use super::settings::Settings;
 use crate::flow::{
@@ -243,7 +243,7 @@ impl RedisStore {
         &self,
         pending: &Key,
         record: &PendingAuthorization,
-        place: Place,
+        issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
         let digest = pending.digest();
@@ -254,7 +254,7 @@ impl RedisStore {
             Some(Ok((_, left))) => Some(left),
             Some(Err(_)) => return Ok(Bound::Unknown),
             None if self.memory.pending(digest) != Pending::Unknown => {
-                return self.memory.bind(digest, place, code);
+                return self.memory.bind(digest, issued, code);
             }
             // The script checks that it is still there.
             None => None,
@@ -262,15 +262,15 @@ impl RedisStore {
         let raw = code.digest();
         let mark = mark(record)?;
         let bound = record.clone().bind(code);
-        let (key, value, handle) = match place {
-            Place::Digest(key) => {
+        let (key, value, handle) = match issued {
+            Issued::Raw => {
                 let sealed = self
                     .envelopes
                     .sealer
-                    .seal(Purpose::Code, key.as_bytes(), &bound)?;
-                (key, sealed, None)
+                    .seal(Purpose::Code, raw.as_bytes(), &bound)?;
+                (raw, sealed, None)
             }
-            Place::Handle | Place::Entry => {
+            Issued::Handle => {
                 let handle =
                     self.envelopes
                         .seal(Purpose::Code, bound.clone(), self.settings.code)?;
@@ -302,7 +302,7 @@ impl RedisStore {
             .await?;
         match (answer.text(), handle) {
             (Some("bound"), Some(handle)) => Ok(Bound::Handle(handle)),
-            (Some("bound" | "again"), None) => Ok(Bound::Digest),
+            (Some("bound" | "again"), None) => Ok(Bound::Raw),
             (Some("elsewhere"), _) => Ok(Bound::Elsewhere),
             (Some("full"), _) => Ok(Bound::TooMany),
             (Some("unknown"), _) => Ok(Bound::Unknown),
@@ -321,7 +321,7 @@ impl RedisStore {
                 Ok(Opened { record, left }) => {
                     // A sealed store may have bound it, under an earlier configuration.
                     if left.is_some() {
-                        let here = self.memory.redeem(digest, &mut judge);
+                        let here = self.memory.redeem_opened(record.clone(), &mut judge);
                         if !matches!(here, Redeemed::Unknown(_)) {
                             return Ok(here);
                         }
@@ -331,12 +331,12 @@ impl RedisStore {
                 }
                 Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
                 Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
-                Err(Dead::Short) => return Ok(self.memory.redeem(digest, judge)),
+                Err(Dead::Short) => return Ok(self.memory.redeem(key, judge)),
             },
             None => match self.kept(digest).await? {
                 Kept::Code(bound) => bound,
                 Kept::Dead(redeemed) => return Ok(redeemed),
-                Kept::Nowhere => return Ok(self.memory.redeem(digest, judge)),
+                Kept::Nowhere => return Ok(self.memory.redeem(key, judge)),
             },
         };
         self.claim(digest, bound, judge).await

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::envelope::{Dead, Envelopes, LEEWAY, Opened};
 use super::memory::MemoryStore;
-use super::operations::{Bound, Claim, Held, Owner, Pending, Place, Redeemed, StoreError};
+use super::operations::{Bound, Claim, Held, Issued, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::Sealer;
 use super::settings::Settings;
 use crate::clock::{Timestamp, WallClock};
@@ -33,8 +33,8 @@ use crate::oauth::AuthorizationCode;
 /// See the module's documentation.
 pub(crate) struct SealedStore {
     envelopes: Envelopes,
-    /// The lifetimes of pending authorizations and of codes.
-    lifetimes: (Duration, Duration),
+    /// The lifetime of pending authorizations.
+    lifetime: Duration,
     memory: Arc<MemoryStore>,
 }
 
@@ -49,7 +49,7 @@ impl SealedStore {
     ) -> Self {
         Self {
             envelopes: Envelopes::new(key, sealer, clock),
-            lifetimes: (settings.pending, settings.code),
+            lifetime: settings.pending,
             memory,
         }
     }
@@ -78,8 +78,7 @@ impl SealedStore {
             Place::Digest(_) => self.memory.hold(place, pending, network),
             Place::Handle | Place::Entry => {
                 self.memory.admit(network)?;
-                let (lifetime, _) = self.lifetimes;
-                self.envelopes.seal_sign_in(pending, lifetime)
+                self.envelopes.seal_sign_in(pending, self.lifetime)
             }
         }
     }
@@ -106,32 +105,37 @@ impl SealedStore {
     pub(crate) fn bind(
         &self,
         pending: &Key,
-        place: Place,
+        issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        let Some(handle) = pending.handle() else {
-            return self.memory.bind(pending.digest(), place, code);
+        let sign_in = pending.digest();
+        let opened = pending
+            .handle()
+            .map(|handle| self.open::<PendingAuthorization>(Purpose::State, handle));
+        let (record, until) = match opened {
+            Some(Ok(opened)) => opened,
+            None | Some(Err(Dead::Short)) => return self.memory.bind(sign_in, issued, code),
+            Some(Err(Dead::Expired | Dead::Forged)) => return Ok(Bound::Unknown),
         };
-        let (record, until) = match self.open::<PendingAuthorization>(Purpose::State, handle) {
-            Ok(opened) => opened,
-            Err(Dead::Short) => return self.memory.bind(pending.digest(), place, code),
-            Err(Dead::Expired | Dead::Forged) => return Ok(Bound::Unknown),
-        };
-        let sign_in = handle.digest();
         self.memory.adopt_sign_in(sign_in, &record, until)?;
-        if let Place::Digest(_) = place {
-            return self.memory.bind(sign_in, place, code);
+        if issued == Issued::Raw {
+            return self.memory.bind(sign_in, issued, code);
         }
         let bound = record.bind(code.clone());
-        let ours = self
-            .envelopes
-            .seal(Purpose::Code, bound, self.lifetimes.1)?;
-        let key = Place::Digest(ours.digest());
-        let bound = self.memory.bind_and_remember(sign_in, key, code, LEEWAY)?;
-        Ok(match bound {
-            Bound::Digest => Bound::Handle(ours),
-            Bound::Handle(_) | Bound::TooMany | Bound::Elsewhere | Bound::Unknown => bound,
-        })
+        let (kept, left) = self.memory.bind_for(sign_in, issued, code, LEEWAY)?;
+        match kept {
+            Bound::Handle(_) => {
+                // A handle for a code that comes again lives no longer than the first one.
+                let left = left.saturating_sub(LEEWAY);
+                if left.is_zero() {
+                    return Ok(Bound::Elsewhere);
+                }
+                self.envelopes
+                    .seal(Purpose::Code, bound, left)
+                    .map(Bound::Handle)
+            }
+            Bound::Raw | Bound::TooMany | Bound::Elsewhere | Bound::Unknown => Ok(kept),
+        }
     }
 
     pub(crate) fn redeem(
@@ -139,49 +143,56 @@ impl SealedStore {
         key: &Key,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
-        if let Some(handle) = key.handle() {
-            match self.open::<BoundCode>(Purpose::Code, handle) {
-                Ok((bound, until)) => {
-                    self.memory.adopt_code(handle.digest(), &bound, until)?;
-                }
-                Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
-                Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
-                Err(Dead::Short) => {}
+        let opened = key
+            .handle()
+            .map(|handle| self.open::<BoundCode>(Purpose::Code, handle));
+        match opened {
+            Some(Ok((bound, until))) => {
+                self.memory.adopt_code(&bound, until)?;
+                Ok(self.memory.redeem_opened(bound, judge))
             }
+            Some(Err(Dead::Expired)) => Ok(Redeemed::Expired(None)),
+            Some(Err(Dead::Forged)) => Ok(Redeemed::Unknown(None)),
+            None | Some(Err(Dead::Short)) => Ok(self.memory.redeem(key, judge)),
         }
-        Ok(self.memory.redeem(key.digest(), judge))
     }
 
     pub(crate) fn owners(&self, candidates: &[Candidate]) -> Vec<Option<Owner>> {
-        let mut owners = self.memory.owners(candidates);
-        for (candidate, owner) in candidates.iter().zip(&mut owners) {
-            match (owner.as_mut(), self.sealed_owner(candidate)) {
-                // The memory store knows what became of it, the handle when it expires.
-                (Some(owner), Some(sealed)) => owner.alive &= sealed.is_some(),
-                (None, Some(sealed)) => *owner = sealed,
-                (_, None) => {}
-            }
-        }
-        owners
+        let here = self.memory.owners(candidates);
+        let both = candidates.iter().zip(here);
+        both.map(|(candidate, here)| self.owner(candidate, here))
+            .collect()
     }
 
-    /// The owner according to a sealed handle; the inner `None`: it is dead. The outer `None`: it is not a sealed handle.
-    #[expect(clippy::option_option, reason = "as documented")]
-    fn sealed_owner(&self, candidate: &Candidate) -> Option<Option<Owner>> {
-        let application = match candidate {
-            Candidate::State(key) => {
-                let opened = self.open::<PendingAuthorization>(Purpose::State, key.handle()?);
-                opened.map(|(record, _)| record.application)
+    /// The owner of a candidate. `here`: according to the memory store, which knows what became of a sign-in.
+    fn owner(&self, candidate: &Candidate, here: Option<Owner>) -> Option<Owner> {
+        let (Candidate::State(key) | Candidate::Code(key)) = candidate;
+        let Some(handle) = key.handle() else {
+            return here;
+        };
+        let opened = match candidate {
+            Candidate::State(_) => {
+                let opened = self.open::<PendingAuthorization>(Purpose::State, handle);
+                opened.map(|(record, _)| (record.application, here))
             }
-            Candidate::Code(key) => {
-                let opened = self.open::<BoundCode>(Purpose::Code, key.handle()?);
-                opened.map(|(record, _)| record.application)
+            Candidate::Code(_) => {
+                let opened = self.open::<BoundCode>(Purpose::Code, handle);
+                opened.map(|(record, _)| {
+                    let here = self.memory.owner_of_opened(&record);
+                    (record.application, here)
+                })
             }
         };
-        match application {
-            Ok(application) => Some(Some(Owner::of(&application, true))),
-            Err(Dead::Short) => None,
-            Err(Dead::Expired | Dead::Forged) => Some(None),
+        match opened {
+            Ok((application, here)) => {
+                let alive = here.is_none_or(|here| here.alive);
+                Some(Owner::of(&application, alive))
+            }
+            Err(Dead::Short) => here,
+            Err(Dead::Expired | Dead::Forged) => here.map(|here| Owner {
+                alive: false,
+                ..here
+            }),
         }
     }
 

@@ -112,7 +112,7 @@ token = ["/token"]
         let checked = config::load(&text, "test.toml", clock::today()).unwrap();
         let outage = Outage::default();
         let given = outage.clone();
-        let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()));
+        let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()).into());
         let app = App::bind_with(
             checked.config,
             Telemetry::new(),

@@ -109,7 +109,7 @@ pub(in crate::store) fn handles_of_states_and_codes_are_not_interchangeable(make
         let bound = bind(&store, &pending, "code").await;
         assert_eq!(redeem(&store, &pending).await, Answer::Gone);
         assert_eq!(store.pending(&bound).await, Ok(Pending::Unknown));
-        let again = store.bind_to(&bound, Place::Handle, code("other")).await;
+        let again = store.bind_to(&bound, Issued::Handle, code("other")).await;
         assert_eq!(again, Ok(Bound::Unknown));
         assert_eq!(redeem(&store, &bound).await, Answer::Claimed);
     });
@@ -129,7 +129,7 @@ pub(in crate::store) fn a_pending_authorization_expires_at_its_deadline(make: Ma
         bind(&store, &key, "in time").await;
         clock.advance(millisecond());
         assert!(!is_live(&store, &key).await, "at its deadline");
-        let late = store.bind_to(&key, Place::Handle, code("late")).await;
+        let late = store.bind_to(&key, Issued::Handle, code("late")).await;
         assert_eq!(late, Ok(Bound::Unknown));
         store.sweep();
         assert!(!is_live(&store, &key).await);
@@ -202,12 +202,10 @@ pub(in crate::store) fn different_requests_with_the_same_values_invalidate_both(
             }
             assert_eq!(store.pending(&key.into()).await, Ok(Pending::Conflict));
             let bound = store
-                .bind_to(&key.into(), Place::Handle, code("after"))
+                .bind_to(&key.into(), Issued::Handle, code("after"))
                 .await;
             assert_eq!(bound, Ok(Bound::Unknown));
-            let bound = store
-                .bind_to(&key.into(), Place::Digest(digest("code")), code("after"))
-                .await;
+            let bound = store.bind_to(&key.into(), Issued::Raw, code("after")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
             assert_eq!(redeem(&store, &named("code")).await, Answer::Gone);
             clock.advance(settings().pending.saturating_sub(second()));
@@ -258,7 +256,7 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
     run(async {
         for swept in [false, true] {
             let (store, clock) = make();
-            let (values, own) = (digest("values"), digest("code"));
+            let values = digest("values");
             assert_eq!(
                 store
                     .hold(Place::Digest(values), &request("client", 1), None)
@@ -281,22 +279,15 @@ pub(in crate::store) fn an_expired_record_is_replaced_under_its_digest(make: Mak
             };
             assert_eq!(*live, request("other", 2));
             let bound = store
-                .bind_to(&values.into(), Place::Digest(own), code("1"))
+                .bind_to(&values.into(), Issued::Raw, code("code"))
                 .await;
-            assert_eq!(bound, Ok(Bound::Digest));
-            clock.advance(settings().code);
-            let other = hold(&store, &request("third", 3)).await;
-            let bound = store.bind_to(&other, Place::Digest(own), code("2")).await;
-            assert_eq!(bound, Ok(Bound::Digest));
-            assert_eq!(
-                claim(&store, &own.into()).await.bound().application.client,
-                digest("third")
-            );
+            assert_eq!(bound, Ok(Bound::Raw));
+            let claim = claim(&store, &raw("code")).await;
+            assert_eq!(claim.bound().application.client, digest("other"));
             // The expired record of that key is dropped without affecting the new one.
-            clock.advance(settings().code.saturating_sub(second()));
+            clock.advance(settings().pending.saturating_sub(second()));
             store.sweep();
             assert!(is_live(&store, &values.into()).await);
-            assert_eq!(redeem(&store, &own.into()).await, Answer::AlreadyRedeemed);
         }
     });
 }
@@ -309,8 +300,8 @@ pub(in crate::store) fn a_discarded_authorization_is_invalid_but_its_codes_are_n
         store.discard(&pending).await.unwrap();
         store.discard(&named("nobody")).await.unwrap();
         assert!(!is_live(&store, &pending).await);
-        for place in [Place::Handle, Place::Digest(digest("code"))] {
-            let bound = store.bind_to(&pending, place, code("after")).await;
+        for issued in [Issued::Handle, Issued::Raw] {
+            let bound = store.bind_to(&pending, issued, code("after")).await;
             assert_eq!(bound, Ok(Bound::Unknown));
         }
         assert_eq!(redeem(&store, &before).await, Answer::Claimed);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
+use super::bind::LEEWAY;
 use super::*;
 use crate::flow::{CODES_PER_AUTHORIZATION, RELEASES_PER_CODE, Settlement};
 use crate::store::Candidate;
@@ -70,31 +71,29 @@ struct ModelPending {
 
 struct ModelCode {
     deadline: Duration,
+    hidden: bool,
+    /// A later one under the same values has another deadline.
+    sign_in: (Key, Duration),
     client: Digest,
     challenge: Option<CodeChallenge>,
-    name: String,
     state: Answer,
     wrong: u8,
     released: u8,
 }
 
-/// The sign-in that a raw code was bound to. A later one under the same values has another deadline.
-struct ModelTrace {
-    deadline: Duration,
-    sign_in: (Key, Duration),
-    client: Digest,
-}
+/// What became of an upstream's code.
+type Codes = HashMap<String, ModelCode>;
 
 /// `Answer` doubles as the state of a code: the answer to a redemption.
 #[derive(Default)]
 struct Model {
     now: Duration,
     pending: HashMap<Key, ModelPending>,
-    codes: HashMap<Key, ModelCode>,
-    traces: HashMap<String, ModelTrace>,
+    codes: Codes,
     pending_keys: Vec<Key>,
-    code_keys: Vec<Key>,
-    claims: Vec<(Claim, Duration)>,
+    /// All keys that were ever returned, with the names of their codes.
+    code_keys: Vec<(Key, String)>,
+    claims: Vec<(Claim, String, Duration)>,
     bindings: usize,
 }
 
@@ -210,13 +209,8 @@ impl Model {
     }
 
     async fn bind(&mut self, store: &Store, pending: &Key, hidden: bool, name: String) {
-        let own = code(&name).digest();
-        let place = if hidden {
-            Place::Handle
-        } else {
-            Place::Digest(own)
-        };
-        let bound = store.bind_to(pending, place, code(&name)).await.unwrap();
+        let issued = if hidden { Issued::Handle } else { Issued::Raw };
+        let bound = store.bind_to(pending, issued, code(&name)).await.unwrap();
         let Some(request) = self.live(pending).cloned() else {
             assert_eq!(bound, Bound::Unknown);
             return;
@@ -224,19 +218,22 @@ impl Model {
         let now = self.now;
         let there = self.pending.get_mut(pending).unwrap();
         let sign_in = (pending.clone(), there.deadline);
-        let trace = self.traces.get(&name).filter(|trace| trace.deadline > now);
-        if trace.is_some_and(|trace| trace.sign_in != sign_in) {
-            assert_eq!(bound, Bound::Elsewhere);
+        let known = self.codes.get(&name);
+        if let Some(known) = known.filter(|known| known.deadline + settings().pending > now) {
+            let is_own = known.sign_in == sign_in && known.hidden == hidden;
+            if !is_own || known.deadline <= now {
+                assert_eq!(bound, Bound::Elsewhere);
+            } else if let Bound::Handle(handle) = bound {
+                assert!(hidden);
+                self.code_keys.push((handle.into(), name));
+            } else {
+                assert_eq!((bound, hidden), (Bound::Raw, false));
+            }
             return;
         }
-        let is_known = trace.is_some();
-        let at = (!hidden).then_some(Key::from(own));
-        if at
-            .as_ref()
-            .and_then(|at| self.codes.get(at))
-            .is_some_and(|code| code.deadline > now)
-        {
-            assert_eq!(bound, Bound::Digest);
+        if bound == Bound::Elsewhere {
+            let until = known.map(|known| known.deadline + settings().pending + LEEWAY);
+            assert!(until.is_some_and(|until| until > now));
             return;
         }
         if there.codes == CODES_PER_AUTHORIZATION {
@@ -244,36 +241,29 @@ impl Model {
             return;
         }
         there.codes += 1;
-        let key = match (at, bound) {
-            (None, Bound::Handle(handle)) => handle.into(),
-            (Some(at), Bound::Digest) => at,
+        let key = match (hidden, bound) {
+            (true, Bound::Handle(handle)) => handle.into(),
+            (false, Bound::Raw) => raw(&name),
             (_, bound) => panic!("{bound:?}"),
         };
-        let client = request.application.client;
-        if !is_known {
-            let deadline = now + settings().pending + settings().code;
-            let trace = ModelTrace {
-                deadline,
-                sign_in,
-                client,
-            };
-            self.traces.insert(name.clone(), trace);
-        }
-        self.code_keys.push(key.clone());
+        // Older keys of this name are of a code that is forgotten.
+        self.code_keys.retain(|(_, older)| *older != name);
+        self.code_keys.push((key, name.clone()));
         let code = ModelCode {
             deadline: now + settings().code,
-            client,
+            hidden,
+            sign_in,
+            client: request.application.client,
             challenge: request.challenge,
-            name,
             state: Answer::Claimed,
             wrong: 0,
             released: 0,
         };
-        self.codes.insert(key, code);
+        self.codes.insert(name, code);
     }
 
-    async fn redeem(&mut self, store: &Store, key: &Key, presented: Presented) {
-        let there = self.codes.get_mut(key).unwrap();
+    async fn redeem(&mut self, store: &Store, (key, name): &(Key, String), presented: Presented) {
+        let there = self.codes.get_mut(name).unwrap();
         let expected = match (there.deadline > self.now, there.state, presented) {
             (false, _, _) => Answer::Gone,
             (true, Answer::Claimed, Presented::Matches | Presented::Unproven) => Answer::Claimed,
@@ -291,10 +281,10 @@ impl Model {
             Redeemed::Claimed(claim) => {
                 assert_eq!(expected, Answer::Claimed);
                 assert_eq!(claim.bound().challenge.as_ref(), there.challenge.as_ref());
-                assert_eq!(claim.bound().code.expose(), there.name);
+                assert_eq!(claim.bound().code.expose(), name);
                 assert_eq!(claim.is_proved(), presented == Presented::Matches);
                 there.state = Answer::AlreadyRedeemed;
-                self.claims.push((claim, there.deadline));
+                self.claims.push((claim, name.clone(), there.deadline));
             }
             Redeemed::Mismatch(_) => assert_eq!(expected, Answer::Mismatch),
             Redeemed::AlreadyRedeemed(_) => assert_eq!(expected, Answer::AlreadyRedeemed),
@@ -303,29 +293,22 @@ impl Model {
         }
     }
 
-    async fn ask(&self, store: &Store, key: &Key, pending: &Key) {
-        let there = &self.codes[key];
-        let raw = Key::from(code(&there.name).digest());
+    async fn ask(&self, store: &Store, (key, name): &(Key, String), pending: &Key) {
+        let there = &self.codes[name];
         let question = [
             Candidate::Code(key.clone()),
-            Candidate::Code(raw.clone()),
+            Candidate::Code(raw(name)),
             Candidate::State(pending.clone()),
         ];
         let answer = store.owners(&question).await.unwrap();
-        let is_alive = |key: &Key| {
-            self.codes
-                .get(key)
-                .is_some_and(|code| code.deadline > self.now && code.state == Answer::Claimed)
-        };
-        if is_alive(key) {
+        let is_alive = there.deadline > self.now && there.state == Answer::Claimed;
+        if is_alive {
             assert_eq!(answer[0], owner(there.client, true));
-        } else if *key != raw {
+        } else {
             assert!(answer[0].is_none_or(|owner| !owner.alive && owner.client == there.client));
         }
-        // The remains of a code may be older than the trace.
-        let trace = &self.traces[&there.name];
-        if trace.deadline > self.now {
-            assert_eq!(answer[1], owner(trace.client, is_alive(&raw)));
+        if there.deadline + settings().pending > self.now {
+            assert_eq!(answer[1], owner(there.client, is_alive && !there.hidden));
         }
         match self.live(pending) {
             Some(request) => assert_eq!(answer[2], owner(request.application.client, true)),
@@ -333,15 +316,14 @@ impl Model {
         }
     }
 
-    /// A late claim has no effect, even if the same sign-in has yielded the code again.
+    /// A late claim has no effect.
     async fn settle(
         &mut self,
         store: &Store,
-        (claim, deadline): (Claim, Duration),
+        (claim, name, deadline): (Claim, String, Duration),
         settlement: Settlement,
     ) {
-        let mut codes = self.codes.iter_mut();
-        let (_, there) = codes.find(|(key, _)| key.digest() == claim.key()).unwrap();
+        let there = self.codes.get_mut(&name).unwrap();
         let counts = claim.is_proved();
         store.settle(claim, settlement).await.unwrap();
         if there.deadline != deadline || settlement == Settlement::Burn {

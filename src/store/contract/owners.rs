@@ -60,10 +60,8 @@ pub(in crate::store) fn the_owner_of_a_raw_code_is_known_however_it_is_bound(mak
         let pending = hold(&store, &request("client", 1)).await;
         let handle = bind(&store, &pending, "behind a handle").await;
         let (hidden, open) = (code("behind a handle").digest(), code("open").digest());
-        let bound = store
-            .bind_to(&pending, Place::Digest(open), code("open"))
-            .await;
-        assert_eq!(bound, Ok(Bound::Digest));
+        let bound = store.bind_to(&pending, Issued::Raw, code("open")).await;
+        assert_eq!(bound, Ok(Bound::Raw));
         let keys = [handle, hidden.into(), open.into()];
         let owners = async || {
             let owners = store

@@ -17,15 +17,12 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
         for pending in [request("client", 7), without] {
             let (store, _clock) = make();
             let held = hold(&store, &pending).await;
-            let own = digest("the code's own");
             let handle = bind(&store, &held, "code ü").await;
-            let bound = store
-                .bind_to(&held, Place::Digest(own), code("code ü"))
-                .await;
-            assert_eq!(bound, Ok(Bound::Digest));
-            for key in [handle, own.into()] {
+            let bound = store.bind_to(&held, Issued::Raw, code("code ä")).await;
+            assert_eq!(bound, Ok(Bound::Raw));
+            for (key, name) in [(handle, "code ü"), (raw("code ä"), "code ä")] {
                 let claim = claim(&store, &key).await;
-                assert_eq!(claim.bound().code.expose(), "code ü");
+                assert_eq!(claim.bound().code.expose(), name);
                 assert_eq!(claim.bound().challenge.as_ref(), pending.challenge.as_ref());
                 assert_eq!(claim.bound().application.client, pending.application.client);
                 assert_eq!(

@@ -258,7 +258,7 @@ pub(in crate::store) fn long_codes_count_as_several_records(make: Make) {
             };
             for _ in 0..CODES_PER_AUTHORIZATION {
                 match store
-                    .bind_to(&key.into(), Place::Handle, code(&long(codes)))
+                    .bind_to(&key.into(), Issued::Handle, code(&long(codes)))
                     .await
                 {
                     Ok(Bound::Handle(_)) => codes += 1,
@@ -287,7 +287,7 @@ pub(in crate::store) fn one_network_cannot_fill_the_store_with_codes(make: Make)
         'full: for key in keys {
             for _ in 0..CODES_PER_AUTHORIZATION {
                 let key = key.into();
-                let bound = store.bind_to(&key, Place::Handle, code(&codes.to_string()));
+                let bound = store.bind_to(&key, Issued::Handle, code(&codes.to_string()));
                 last = bound.await.map(drop);
                 if last.is_err() {
                     break 'full;

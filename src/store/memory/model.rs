@@ -39,8 +39,8 @@ fn pending_key() -> Digest {
     Digest::of("correlation", &[b"pending"])
 }
 
-fn code_key() -> Digest {
-    code().digest()
+fn code_key() -> Key {
+    code().digest().into()
 }
 
 fn request(challenge: u8) -> PendingAuthorization {
@@ -83,18 +83,17 @@ impl Scene {
             .store
             .hold(Place::Digest(pending_key()), &request(1), None);
         assert_eq!(held, Ok(Held::New));
-        assert_eq!(scene.bind(), Ok(Bound::Digest));
+        assert_eq!(scene.bind(), Ok(Bound::Raw));
         scene
     }
 
     fn bind(&self) -> Result<Bound, StoreError> {
-        self.store
-            .bind(pending_key(), Place::Digest(code_key()), code())
+        self.store.bind(pending_key(), Issued::Raw, code())
     }
 
     /// A token request. Checks that it owns the code alone until it settles.
     fn redeem(&self, settlement: Settlement) -> bool {
-        let Redeemed::Claimed(claim) = self.store.redeem(code_key(), matches) else {
+        let Redeemed::Claimed(claim) = self.store.redeem(&code_key(), matches) else {
             return false;
         };
         let others = self.owners.fetch_add(1, Ordering::SeqCst);
@@ -170,7 +169,9 @@ fn concurrent_guesses_do_not_exceed_the_attempts() {
         let scene = Scene::with_code();
         let guess = |scene: &Scene| {
             let judged = |_: &usize| {
-                let redeemed = scene.store.redeem(code_key(), |_| Presented::WrongVerifier);
+                let redeemed = scene
+                    .store
+                    .redeem(&code_key(), |_| Presented::WrongVerifier);
                 matches!(redeemed, Redeemed::Mismatch(_))
             };
             let guesses = (0..3).filter(judged).count();
@@ -190,13 +191,13 @@ fn an_expired_code_is_never_redeemed_while_others_settle_or_sweep() {
         let expire = |scene: &Scene| {
             scene.time.advance(settings().code);
             assert!(!matches!(
-                scene.store.redeem(code_key(), matches),
+                scene.store.redeem(&code_key(), matches),
                 Redeemed::Claimed(_)
             ));
             scene.time.advance(tables::GRACE);
             scene.store.sweep();
             assert!(!matches!(
-                scene.store.redeem(code_key(), matches),
+                scene.store.redeem(&code_key(), matches),
                 Redeemed::Claimed(_)
             ));
         };
@@ -219,7 +220,7 @@ fn binding_a_code_again_during_redemption_does_not_revive_it() {
         let redeem = |scene: &Scene| {
             scene.redeem(Settlement::Burn);
         };
-        let bind = |scene: &Scene| assert_eq!(scene.bind(), Ok(Bound::Digest));
+        let bind = |scene: &Scene| assert_eq!(scene.bind(), Ok(Bound::Raw));
         at_once(&scene, [redeem, bind, redeem]);
         assert_eq!(scene.tokens.load(Ordering::SeqCst), 1);
         assert!(!scene.redeem(Settlement::Burn));
@@ -233,7 +234,7 @@ fn mismatching_requests_never_block_a_matching_one() {
         let scene = Scene::with_code();
         let hammer = |scene: &Scene| {
             for _ in 0..2 {
-                let redeemed = scene.store.redeem(code_key(), |_| Presented::Differs);
+                let redeemed = scene.store.redeem(&code_key(), |_| Presented::Differs);
                 assert!(matches!(
                     redeemed,
                     Redeemed::Mismatch(_) | Redeemed::AlreadyRedeemed(_)
@@ -279,14 +280,14 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
             let threads = [0, 1].map(|sign_in: usize| {
                 let scene = Arc::clone(&scene);
                 thread::spawn(move || {
-                    let place = if hidden[sign_in] {
-                        Place::Handle
+                    let issued = if hidden[sign_in] {
+                        Issued::Handle
                     } else {
-                        Place::Digest(code_key())
+                        Issued::Raw
                     };
-                    match scene.store.bind(keys[sign_in], place, code()) {
-                        Ok(Bound::Handle(handle)) => Some(handle.digest()),
-                        Ok(Bound::Digest) => Some(code_key()),
+                    match scene.store.bind(keys[sign_in], issued, code()) {
+                        Ok(Bound::Handle(handle)) => Some(handle.into()),
+                        Ok(Bound::Raw) => Some(code_key()),
                         Ok(Bound::Elsewhere) => None,
                         other => panic!("{other:?}"),
                     }
@@ -298,7 +299,7 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
                 [None, Some(key)] => (key, 2),
                 other => panic!("{other:?}"),
             };
-            let Redeemed::Claimed(claim) = scene.store.redeem(winner.0, matches) else {
+            let Redeemed::Claimed(claim) = scene.store.redeem(&winner.0, matches) else {
                 panic!("the code is valid");
             };
             let challenge = Some(CodeChallenge::S256([winner.1; 32]));
@@ -319,7 +320,7 @@ fn a_code_stays_with_its_first_sign_in_during_redemption() {
             let other = Digest::of("correlation", &[b"other"]);
             let held = scene.store.hold(Place::Digest(other), &request(2), None);
             assert_eq!(held, Ok(Held::New));
-            let bound = scene.store.bind(other, Place::Digest(code_key()), code());
+            let bound = scene.store.bind(other, Issued::Raw, code());
             assert_eq!(bound, Ok(Bound::Elsewhere));
         };
         at_once(&scene, [redeem, bind, redeem]);

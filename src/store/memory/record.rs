@@ -1,23 +1,63 @@
-//! Sign-ins, bound codes and traces.
+//! Sign-ins and bound codes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::shards::Record;
 use super::usage::Room;
 use crate::clock::Timestamp;
-use crate::flow::{Application, BoundCode, ClientState, PendingAuthorization};
+use crate::flow::{
+    Application, BoundCode, CODES_PER_AUTHORIZATION, ClientState, PendingAuthorization, Presented,
+    RELEASES_PER_CODE, Settlement,
+};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
-use crate::store::operations::Owner;
+use crate::store::operations::{Bound, Claim, Held, Issued, Redeemed};
 
-/// A pending authorization. It has the fields of [`PendingAuthorization`] themselves, and so fits into 128 bytes.
+pub(super) trait Record {
+    fn key(&self) -> Digest;
+
+    /// It changes only outside the table.
+    fn deadline(&self) -> Timestamp;
+
+    fn class(&self) -> Class;
+
+    /// The room that the record takes as long as it exists in its class.
+    fn room(&self) -> Room;
+
+    /// Memory, in bytes. It does not change.
+    fn bytes(&self) -> usize;
+
+    /// Called after the deadline. Whether the record stays, for so much longer than that.
+    fn stays(&mut self, _longer: Duration) -> bool {
+        false
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.deadline() <= now
+    }
+}
+
+/// What a record is counted as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    SignIn,
+    /// A sign-in whose redirect was not followed: the only records that are evicted.
+    Unfollowed,
+    Code,
+    /// What remains of a redeemed or burnt code.
+    Tombstone,
+    /// What remains of any code after its deadline.
+    Trace,
+}
+
+impl Class {
+    pub(super) const ALL: usize = 5;
+}
+
+/// A pending authorization.
 pub(super) struct SignIn {
-    pub(super) key: Digest,
+    key: Digest,
     pub(super) deadline: Timestamp,
-    pub(super) application: Arc<Application>,
-    challenge: Option<CodeChallenge>,
-    state: ClientState,
-    browser: Option<Digest>,
+    pub(super) pending: PendingAuthorization,
     /// Distinguishes it from others with the same key, for longer than its codes are remembered.
     pub(super) number: u32,
     /// [`super::usage::Usage::name`]
@@ -26,7 +66,7 @@ pub(super) struct SignIn {
     texts: u32,
     pub(super) stage: Stage,
     /// The number of codes that were bound to it.
-    pub(super) codes: u8,
+    codes: u8,
     /// Whether it was made by another store, and counts towards no share.
     pub(super) is_adopted: bool,
 }
@@ -58,10 +98,7 @@ impl SignIn {
         Self {
             key,
             deadline,
-            application: pending.application,
-            challenge: pending.challenge,
-            state: pending.state,
-            browser: pending.browser,
+            pending,
             number,
             network: 0,
             texts: u32::try_from(texts).unwrap_or(u32::MAX),
@@ -71,116 +108,237 @@ impl SignIn {
         }
     }
 
-    pub(super) fn pending(&self) -> PendingAuthorization {
-        PendingAuthorization {
-            application: Arc::clone(&self.application),
-            challenge: self.challenge.clone(),
-            state: self.state.clone(),
-            browser: self.browser,
-        }
-    }
-
-    pub(super) fn bind(&self, code: AuthorizationCode) -> BoundCode {
-        BoundCode {
-            application: Arc::clone(&self.application),
-            code,
-            challenge: self.challenge.clone(),
-        }
-    }
-
     /// Whether codes can be bound to it.
     pub(super) fn waits(&self, now: Timestamp) -> bool {
         self.stage == Stage::Waiting && self.deadline > now
     }
 
-    /// Whether `pending` is the same request once more, after a reload in the browser.
-    pub(super) fn is_of(&self, pending: &PendingAuthorization) -> bool {
-        let (of, asks) = (&self.application, &pending.application);
-        self.challenge == pending.challenge
-            && (of.client, of.redirect) == (asks.client, asks.redirect)
+    /// Binds another code.
+    pub(super) fn bind(&mut self, code: AuthorizationCode) -> Result<BoundCode, Bound> {
+        if self.codes == CODES_PER_AUTHORIZATION {
+            return Err(Bound::TooMany);
+        }
+        self.codes += 1;
+        Ok(self.pending.bind(code))
+    }
+
+    /// Decides about a request with the key of this live sign-in. `None`: it replaces this one. `deadline`: its own.
+    pub(super) fn meet(
+        &mut self,
+        pending: &PendingAuthorization,
+        deadline: Timestamp,
+    ) -> Option<Held> {
+        let (of, asks) = (&self.pending.application, &pending.application);
+        let is_waiting = self.stage == Stage::Waiting;
+        let is_same = (of.client, of.redirect) == (asks.client, asks.redirect)
+            && self.pending.challenge == pending.challenge;
+        if is_waiting && is_same {
+            return Some(Held::Again);
+        }
+        // A sign-in that has yielded its code can be replaced: the user signs in again, and the client uses one state for all
+        // sign-ins. The code stays bound. Not at the same time, because then neither is the next. And only with
+        // the browser's cookie, because another person may know the other values.
+        let is_next = self.codes > 0 && self.deadline < deadline && pending.browser.is_some();
+        if is_waiting && is_next {
+            return None;
+        }
+        self.discard();
+        Some(Held::Conflict)
     }
 
     /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.stage = Stage::Conflict;
-        self.challenge = None;
-        self.state = ClientState::Absent;
-        self.browser = None;
+        self.pending = PendingAuthorization {
+            application: Arc::clone(&self.pending.application),
+            challenge: None,
+            state: ClientState::Absent,
+            browser: None,
+        };
     }
 }
 
-/// Boxed, because places stay empty where sign-ins were followed or evicted.
-impl Record for Box<SignIn> {
+impl Record for SignIn {
     fn key(&self) -> Digest {
         self.key
     }
 
-    fn left(&self, now: Timestamp) -> Duration {
-        self.deadline.since(now)
+    fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    fn class(&self) -> Class {
+        match self.stage {
+            Stage::Unfollowed => Class::Unfollowed,
+            Stage::Waiting | Stage::Conflict => Class::SignIn,
+        }
     }
 
     fn room(&self) -> Room {
-        let client = (!self.is_adopted).then_some(self.application.client);
+        let client = (!self.is_adopted).then_some(self.pending.application.client);
         Room::new(self.bytes(), self.network, client)
     }
 
     fn bytes(&self) -> usize {
-        size_of::<SignIn>() + self.texts as usize
+        size_of::<Self>() + self.texts as usize
     }
 }
 
-/// A bound code, or the tombstone of one.
+/// A bound code, or what remains of one.
 pub(super) struct Code {
-    pub(super) key: Digest,
-    pub(super) deadline: Timestamp,
+    /// The digest of its handle, in this store.
+    key: Digest,
+    deadline: Timestamp,
     pub(super) fate: Fate,
+    /// [`SignIn::number`]
+    sign_in: u32,
     network: u32,
     /// The length of its texts.
     texts: u16,
     /// The number of wrong verifiers.
-    pub(super) attempts: u8,
+    attempts: u8,
     /// The number of releases after a correct verifier.
-    pub(super) releases: u8,
+    releases: u8,
+    issued: Issued,
 }
 
-/// The code is only here while it can be redeemed. Later states keep the record, so that a replay is distinguished from an unknown
-/// code.
+/// The code is only here while it can be redeemed.
 pub(super) enum Fate {
     Bound(BoundCode),
     /// The claim has the code, and returns it with a release.
     Claimed(Arc<Application>),
     Redeemed(Arc<Application>),
     Burnt(Arc<Application>),
+    Expired(Arc<Application>),
 }
 
 impl Code {
-    pub(super) fn new(key: Digest, bound: BoundCode, network: u32, deadline: Timestamp) -> Self {
+    pub(super) fn new(
+        key: Digest,
+        bound: BoundCode,
+        issued: Issued,
+        (sign_in, network): (u32, u32),
+        deadline: Timestamp,
+    ) -> Self {
         let plain = plain(bound.challenge.as_ref()).map_or(0, str::len);
         let texts = u16::try_from(bound.code.expose().len() + plain);
         Self {
             key,
             deadline,
             fate: Fate::Bound(bound),
+            sign_in,
             network,
             texts: texts.unwrap_or(u16::MAX),
             attempts: 0,
             releases: 0,
+            issued,
         }
     }
 
+    /// Whether the code is still bound to its sign-in: for `pending` longer than it can be redeemed.
+    pub(super) fn is_remembered(&self, now: Timestamp, pending: Duration) -> bool {
+        match self.fate {
+            Fate::Expired(_) => self.deadline > now,
+            Fate::Bound(_) | Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => {
+                self.deadline.after(pending) > now
+            }
+        }
+    }
+
+    /// Whether `sign_in` gets this code again in the same form.
+    pub(super) fn is_again(&self, sign_in: u32, issued: Issued, now: Timestamp) -> bool {
+        (self.sign_in, self.issued) == (sign_in, issued) && !self.has_expired(now)
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        matches!(self.fate, Fate::Expired(_)) || self.is_over(now)
+    }
+
+    /// Whether it can be redeemed in this form.
+    pub(super) fn is_alive(&self, issued: Issued, now: Timestamp) -> bool {
+        matches!(self.fate, Fate::Bound(_)) && self.issued == issued && !self.is_over(now)
+    }
+
+    /// Judges a request that presents the code in this form, and claims the code for it if it matches. `opened`: the record of
+    /// the presented handle, if the handle contains it.
+    pub(super) fn redeem(
+        &mut self,
+        issued: Issued,
+        opened: Option<BoundCode>,
+        attempts: u8,
+        now: Timestamp,
+        mut judge: impl FnMut(&BoundCode) -> Presented,
+    ) -> Redeemed {
+        let client = self.application().client;
+        if self.issued != issued {
+            return Redeemed::Unknown(Some(client));
+        }
+        if self.has_expired(now) {
+            return Redeemed::Expired(Some(client));
+        }
+        let bound = match &self.fate {
+            Fate::Bound(bound) => opened.as_ref().unwrap_or(bound),
+            Fate::Claimed(_) | Fate::Redeemed(_) => return Redeemed::AlreadyRedeemed(client),
+            Fate::Burnt(_) | Fate::Expired(_) => return Redeemed::Burnt(client),
+        };
+        let client = bound.application.client;
+        let presented = judge(bound);
+        match presented {
+            Presented::Matches | Presented::Unproven => {
+                let is_proved = presented == Presented::Matches;
+                if let Some(kept) = self.enter(Fate::Claimed) {
+                    let bound = opened.unwrap_or(kept);
+                    return Redeemed::Claimed(Claim::new(self.key, self.fence(), bound, is_proved));
+                }
+            }
+            Presented::Differs => {}
+            Presented::WrongVerifier => {
+                self.attempts = self.attempts.saturating_add(1);
+                if self.attempts >= attempts {
+                    self.enter(Fate::Burnt);
+                }
+            }
+        }
+        Redeemed::Mismatch(client)
+    }
+
+    /// Ends a claim. An expired code stays expired, and a later code with the same key is not changed.
+    pub(super) fn settle(&mut self, claim: Claim, settlement: Settlement) {
+        if !matches!(self.fate, Fate::Claimed(_)) || self.fence() != claim.fence() {
+            return;
+        }
+        match settlement {
+            Settlement::Burn => {
+                self.enter(Fate::Redeemed);
+            }
+            Settlement::Release => {
+                self.releases = self.releases.saturating_add(claim.is_proved().into());
+                if self.releases <= RELEASES_PER_CODE {
+                    self.fate = Fate::Bound(claim.into_bound());
+                } else {
+                    self.enter(Fate::Burnt);
+                }
+            }
+        }
+    }
+
+    fn fence(&self) -> u64 {
+        self.deadline.as_millis()
+    }
+
     /// Changes the fate, and returns the code if it was bound.
-    pub(super) fn enter(&mut self, fate: fn(Arc<Application>) -> Fate) -> Option<BoundCode> {
+    fn enter(&mut self, fate: fn(Arc<Application>) -> Fate) -> Option<BoundCode> {
         let fate = fate(Arc::clone(self.application()));
         match std::mem::replace(&mut self.fate, fate) {
             Fate::Bound(bound) => Some(bound),
-            Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => None,
+            Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) | Fate::Expired(_) => None,
         }
     }
 
     pub(super) fn application(&self) -> &Arc<Application> {
         match &self.fate {
             Fate::Bound(bound) => &bound.application,
-            Fate::Claimed(of) | Fate::Redeemed(of) | Fate::Burnt(of) => of,
+            Fate::Claimed(of) | Fate::Redeemed(of) | Fate::Burnt(of) | Fate::Expired(of) => of,
         }
     }
 }
@@ -190,78 +348,38 @@ impl Record for Code {
         self.key
     }
 
-    fn left(&self, now: Timestamp) -> Duration {
-        self.deadline.since(now)
+    fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
-    fn room(&self) -> Room {
-        // Only sign-ins count towards a client's share, so that codes cannot prevent new sign-ins.
-        Room::new(size_of::<Self>() + self.bytes(), self.network, None)
-    }
-
-    fn bytes(&self) -> usize {
-        self.texts.into()
-    }
-
-    fn is_tombstone(&self) -> bool {
-        matches!(self.fate, Fate::Redeemed(_) | Fate::Burnt(_))
-    }
-}
-
-/// Remembers to which sign-in a code of the upstream was bound.
-pub(super) struct Trace {
-    /// The digest of the code.
-    pub(super) key: Digest,
-    pub(super) application: Arc<Application>,
-    /// [`SignIn::number`]
-    pub(super) sign_in: u32,
-    /// The lower half of the time in milliseconds, because traces are the most numerous records.
-    deadline: u32,
-}
-
-impl Trace {
-    pub(super) fn new(key: Digest, code: &Code, sign_in: u32, deadline: Timestamp) -> Self {
-        Self {
-            key,
-            application: Arc::clone(code.application()),
-            sign_in,
-            deadline: low(deadline),
+    fn class(&self) -> Class {
+        match self.fate {
+            Fate::Bound(_) | Fate::Claimed(_) => Class::Code,
+            Fate::Redeemed(_) | Fate::Burnt(_) => Class::Tombstone,
+            Fate::Expired(_) => Class::Trace,
         }
     }
-}
-
-/// The lower half of a time in milliseconds.
-fn low(time: Timestamp) -> u32 {
-    let [.., a, b, c, d] = time.as_millis().to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
-}
-
-impl Record for Trace {
-    fn key(&self) -> Digest {
-        self.key
-    }
-
-    fn left(&self, now: Timestamp) -> Duration {
-        // Traces live for two days at most. If one was there for 25 days more, it would only remember its code again.
-        let left = self.deadline.wrapping_sub(low(now));
-        Duration::from_millis(if left < 1 << 31 { left.into() } else { 0 })
-    }
 
     fn room(&self) -> Room {
-        Room::NONE
+        if self.class() == Class::Trace {
+            return Room::NONE;
+        }
+        // Only sign-ins count towards a client's share, so that codes cannot prevent new sign-ins.
+        Room::new(self.bytes(), self.network, None)
     }
 
     fn bytes(&self) -> usize {
-        0
+        size_of::<Self>() + usize::from(self.texts)
     }
-}
 
-/// `alive`: as in [`Owner`].
-pub(super) fn owner(application: &Application, alive: bool) -> Owner {
-    Owner {
-        client: application.client,
-        alive,
-        target: application.redirect.map(|redirect| redirect.target),
+    fn stays(&mut self, longer: Duration) -> bool {
+        if self.class() == Class::Trace {
+            return false;
+        }
+        self.enter(Fate::Expired);
+        self.deadline = self.deadline.after(longer);
+        self.texts = 0;
+        true
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 
-use super::record::{Code, SignIn, Stage, Trace};
-use super::shards::{Kind, Record, Shard, Slot, Table};
+use super::record::{Class, Code, Record, SignIn, Stage};
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::sync::{DashMap, MAP_SHARDS};
+use super::table::{Shard, Slot, Table};
 use super::usage::{Holder, Room, Usage, WITH_CODES};
 use crate::clock::Timestamp;
 use crate::flow::Application;
@@ -31,19 +31,16 @@ const EVICTED: u64 = 4;
 
 pub(super) struct Tables {
     pub(super) settings: ArcSwap<Settings>,
-    pub(super) sign_ins: Table<Box<SignIn>>,
+    pub(super) sign_ins: Table<SignIn>,
     pub(super) codes: Table<Code>,
-    /// The keys are digests of the upstream's codes.
-    pub(super) traces: Table<Trace>,
     pub(super) usage: Usage,
     /// What applications ask for, which is as large as the rest of a sign-in. By a part of the client's digest: clients with the same
     /// part share less.
     applications: DashMap<[u8; 2], Arc<Application>, RandomState>,
-    /// The time until which the store is full, in microseconds. Zero: not known, because a record was added.
+    /// The time until which the store is full. The default: not known, because a record was added.
     full: AtomicU64,
     /// Where the next search for records begins.
     turn: AtomicUsize,
-    pub(super) tombstones: AtomicUsize,
     refused: AtomicU64,
     evicted: AtomicU64,
 }
@@ -54,12 +51,10 @@ impl Tables {
             settings: ArcSwap::from_pointee(settings.clone()),
             sign_ins: Table::new(),
             codes: Table::new(),
-            traces: Table::new(),
             usage: Usage::new(),
             applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
             full: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
-            tombstones: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         }
@@ -85,27 +80,25 @@ impl Tables {
                 return Ok(());
             };
             // A flood of requests to a full store must not search it each time: nothing was added, and nothing expires before.
-            let full = Duration::from_micros(self.full.load(Ordering::Relaxed));
-            let full = full.saturating_sub(now.since(Timestamp::default()));
-            if met.holder == Holder::Everyone && !full.is_zero() {
-                return Err(self.refuse(met.limit, full));
+            let full = Timestamp::from_millis(self.full.load(Ordering::Relaxed));
+            if met.holder == Holder::Everyone && full > now {
+                return Err(self.refuse(met.limit, full.since(now)));
             }
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             if self.drop_due(turn, now) > 0 || self.evict(turn, met.holder) {
                 continue;
             }
             let sign_ins = self.sign_ins.shards(0);
-            let sign_ins = sign_ins.filter_map(|shard| shard.first(now, met.holder));
+            let sign_ins = sign_ins.filter_map(|mut shard| shard.first(met.holder));
             let codes = self.codes.shards(0);
-            let codes = codes.filter_map(|shard| shard.first(now, met.holder));
+            let codes = codes.filter_map(|mut shard| shard.first(met.holder));
             // If none of the oldest records counts, all have expired after the lifetime of a sign-in.
-            let wait = sign_ins.chain(codes).min().unwrap_or(settings.pending);
+            let until = sign_ins.chain(codes).min();
+            let until = until.unwrap_or_else(|| now.after(settings.pending));
             if met.holder == Holder::Everyone {
-                let full = now.after(wait).since(Timestamp::default()).as_micros();
-                let full = u64::try_from(full).unwrap_or_default();
-                self.full.store(full, Ordering::Relaxed);
+                self.full.store(until.as_millis(), Ordering::Relaxed);
             }
-            return Err(self.refuse(met.limit, wait));
+            return Err(self.refuse(met.limit, until.since(now)));
         }
     }
 
@@ -130,30 +123,23 @@ impl Tables {
         f: impl FnOnce(&mut SignIn) -> T,
     ) -> Option<T> {
         let mut slot = self.sign_ins.lock(key);
-        let is_first = |sign_in: &mut Box<SignIn>| sign_in.stage == Stage::Unfollowed;
+        let is_first = |sign_in: &mut SignIn| sign_in.stage == Stage::Unfollowed;
         if slot.live(now).is_some_and(is_first)
             && let Some(mut sign_in) = slot.take()
         {
-            let lifetime = self.settings.load().pending;
             sign_in.stage = Stage::Waiting;
-            sign_in.deadline = now.after(lifetime);
-            slot.put(Kind::Lasting(lifetime), sign_in);
+            sign_in.deadline = now.after(self.settings.load().pending);
+            slot.shard.put(sign_in);
         }
-        slot.get().map(|sign_in| f(sign_in))
+        slot.get().map(f)
     }
 
     /// Adds a record, and removes a few expired ones.
-    pub(super) fn put<R: Record>(
-        &self,
-        slot: &mut Slot<'_, R>,
-        kind: Kind,
-        record: R,
-        now: Timestamp,
-    ) {
+    pub(super) fn put<R: Record>(&self, slot: &mut Slot<'_, R>, record: R, now: Timestamp) {
         if let Some(replaced) = slot.take() {
-            self.forget(&replaced);
+            self.usage.remove(&replaced.room());
         }
-        slot.put(kind, record);
+        slot.shard.put(Box::new(record));
         if self.full.load(Ordering::Relaxed) > 0 {
             self.full.store(0, Ordering::Relaxed);
         }
@@ -162,16 +148,16 @@ impl Tables {
 
     /// Removes expired records of a shard. Returns their number.
     fn expire<R: Record>(&self, shard: &mut Shard<R>, limit: usize, until: Timestamp) -> usize {
-        let popped = std::iter::from_fn(|| shard.pop(until)).take(limit);
-        popped.map(|record| self.forget(&record)).count()
-    }
-
-    /// Gives back the room of a removed record.
-    fn forget<R: Record>(&self, record: &R) {
-        self.usage.remove(&record.room());
-        if record.is_tombstone() {
-            self.tombstones.fetch_sub(1, Ordering::Relaxed);
-        }
+        let longer = self.settings.load().pending;
+        let popped = std::iter::from_fn(|| {
+            let mut record = shard.pop(until)?;
+            self.usage.remove(&record.room());
+            if record.stays(longer) {
+                shard.put(record);
+            }
+            Some(())
+        });
+        popped.take(limit).count()
     }
 
     /// Frees memory that no record uses.
@@ -190,9 +176,7 @@ impl Tables {
     /// Removes a batch of records that have expired at `until`. Returns their number.
     fn drop_due(&self, turn: usize, until: Timestamp) -> usize {
         let sign_ins = self.drop_from(&self.sign_ins, turn, BATCH, until);
-        let codes = self.drop_from(&self.codes, turn, BATCH - sign_ins, until);
-        let limited = sign_ins + codes;
-        limited + self.drop_from(&self.traces, turn, BATCH - limited, until)
+        sign_ins + self.drop_from(&self.codes, turn, BATCH - sign_ins, until)
     }
 
     fn drop_from<R: Record>(
@@ -220,7 +204,7 @@ impl Tables {
             while evicted < EVICTED
                 && let Some(sign_in) = shard.evict(turn, holder)
             {
-                self.forget(&sign_in);
+                self.usage.remove(&sign_in.room());
                 evicted += 1;
             }
             if evicted > 0 {
@@ -233,17 +217,16 @@ impl Tables {
 
     /// Numbers for metrics and readiness.
     pub(super) fn statistics(&self) -> Statistics {
-        let tombstones = self.tombstones.load(Ordering::Relaxed);
         let (holders, usage) = self.usage.size();
         let application = size_of::<Application>() + 2 * size_of::<usize>();
         let applications = self.applications.len().max(holders) * application;
-        let tables = self.sign_ins.bytes() + self.codes.bytes() + self.traces.bytes();
+        let unfollowed = self.sign_ins.len(Class::Unfollowed);
         Statistics {
-            pending: self.sign_ins.len(None),
-            unfollowed: self.sign_ins.len(Some(Kind::Unfollowed)),
-            codes: self.codes.len(None).saturating_sub(tombstones),
-            tombstones,
-            bytes: tables + applications + usage,
+            pending: self.sign_ins.len(Class::SignIn) + unfollowed,
+            unfollowed,
+            codes: self.codes.len(Class::Code),
+            tombstones: self.codes.len(Class::Tombstone),
+            bytes: self.sign_ins.bytes() + self.codes.bytes() + applications + usage,
             refused: self.refused.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
         }

@@ -260,23 +260,22 @@ fn a_code_is_not_bound_to_a_sign_in_that_was_replaced_since_it_was_read() {
             ..request("client", 1)
         };
         assert_eq!(store.hold(place, &first, None).await, Ok(Held::New));
-        let code_place = |name: &str| Place::Digest(digest(name));
-        let bound = store.bind(&key, &first, code_place("1"), code("1")).await;
-        assert_eq!(bound, Ok(Bound::Digest));
+        let bound = store.bind(&key, &first, Issued::Raw, code("1")).await;
+        assert_eq!(bound, Ok(Bound::Raw));
         // The browser signs in again with the same values, after the first sign-in has its code.
         let second = PendingAuthorization {
             browser: Some(digest("browser")),
             ..request("client", 2)
         };
         assert_eq!(store.hold(place, &second, None).await, Ok(Held::New));
-        let late = store.bind(&key, &first, code_place("2"), code("2")).await;
+        let late = store.bind(&key, &first, Issued::Raw, code("2")).await;
         assert_eq!(
             late,
             Ok(Bound::Unknown),
             "the first one's challenge is not the second one's"
         );
-        let bound = store.bind(&key, &second, code_place("2"), code("2")).await;
-        assert_eq!(bound, Ok(Bound::Digest));
+        let bound = store.bind(&key, &second, Issued::Raw, code("2")).await;
+        assert_eq!(bound, Ok(Bound::Raw));
     });
 }
 
@@ -293,11 +292,14 @@ fn a_dump_of_redis_has_no_secret() {
                 .await
                 .unwrap();
             let code = bind(&gate, &pending, "the upstream's code").await;
-            let own = Place::Digest(digest("its own"));
             let bound = gate
-                .bind_to(&named("values"), own, contract::code("another code"))
+                .bind_to(
+                    &named("values"),
+                    Issued::Raw,
+                    contract::code("another code"),
+                )
                 .await;
-            assert_eq!(bound, Ok(Bound::Digest));
+            assert_eq!(bound, Ok(Bound::Raw));
             (pending, code)
         });
         let keys = server.ask(&["KEYS", "*"]);

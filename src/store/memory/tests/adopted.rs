@@ -30,7 +30,7 @@ fn an_adopted_sign_in_is_like_one_that_began_here() {
     clock.advance(settings().code);
     adopt("client").unwrap();
     assert_eq!(store.pending(key), Pending::Expired);
-    assert!(matches!(store.redeem(code, matches), Redeemed::Expired(_)));
+    assert!(matches!(store.redeem(&code, matches), Redeemed::Expired(_)));
     clock.advance(settings().pending + settings().code + GRACE);
     store.sweep();
     assert_eq!(entries(&store), [0; 4]);
@@ -39,37 +39,31 @@ fn an_adopted_sign_in_is_like_one_that_began_here() {
 #[test]
 fn an_adopted_code_is_redeemed_once() {
     let (store, clock) = store(&roomy());
-    let key = Digest::of("handle", &[]);
     let code = bound("client", "code");
-    let adopt = || store.adopt_code(key, &code, store.now().after(settings().code));
+    let adopt = || store.adopt_code(&code, store.now().after(settings().code));
+    let redeem = || store.redeem_opened(code.clone(), matches);
     adopt().unwrap();
     assert!(store.code_lengths().has(4));
-    let Redeemed::Claimed(claim) = store.redeem(key, matches) else {
+    let Redeemed::Claimed(claim) = redeem() else {
         panic!()
     };
     assert_eq!(claim.bound().code.expose(), "code");
     adopt().unwrap();
-    assert!(matches!(
-        store.redeem(key, matches),
-        Redeemed::AlreadyRedeemed(_)
-    ));
+    assert!(matches!(redeem(), Redeemed::AlreadyRedeemed(_)));
     store.settle(claim, Settlement::Burn);
     adopt().unwrap();
-    assert!(matches!(
-        store.redeem(key, matches),
-        Redeemed::AlreadyRedeemed(_)
-    ));
+    assert!(matches!(redeem(), Redeemed::AlreadyRedeemed(_)));
     assert_eq!(store.statistics().tombstones, 1);
     clock.advance(settings().code);
     adopt().unwrap();
-    assert!(matches!(store.redeem(key, matches), Redeemed::Expired(_)));
+    assert!(matches!(redeem(), Redeemed::Expired(_)));
     // No other client gets it, and its owner is known.
     clock.advance(settings().pending.saturating_sub(Duration::from_millis(1)));
     store.sweep();
     let thief = hold(&store, "thief");
     let own = || AuthorizationCode::new("code").unwrap();
     assert_eq!(
-        store.bind(thief, Place::Handle, own()),
+        store.bind(thief, Issued::Handle, own()),
         Ok(Bound::Elsewhere)
     );
     let owners = store.owners(&[Candidate::Code(own().digest().into())]);
@@ -82,51 +76,55 @@ fn an_adopted_code_is_redeemed_once() {
 #[test]
 fn wrong_verifiers_burn_an_adopted_code() {
     let (store, _clock) = store(&roomy());
-    let key = Digest::of("handle", &[]);
     let code = bound("client", "code");
+    let redeem = |presented| {
+        let adopted = store.adopt_code(&code, store.now().after(settings().code));
+        adopted.unwrap();
+        store.redeem_opened(code.clone(), |_| presented)
+    };
     for _ in 0..settings().attempts {
-        store
-            .adopt_code(key, &code, store.now().after(settings().code))
-            .unwrap();
-        let redeemed = store.redeem(key, |_| Presented::WrongVerifier);
+        let redeemed = redeem(Presented::WrongVerifier);
         assert!(matches!(redeemed, Redeemed::Mismatch(_)));
     }
-    store
-        .adopt_code(key, &code, store.now().after(settings().code))
-        .unwrap();
-    assert!(matches!(store.redeem(key, matches), Redeemed::Burnt(_)));
+    assert!(matches!(redeem(Presented::Matches), Redeemed::Burnt(_)));
 }
 
+/// Whoever bound the code first here: each handle is judged by its own record, and of all handles one redeems the code.
 #[test]
-fn a_code_that_is_bound_elsewhere_is_not_adopted() {
-    let (store, _clock) = store(&roomy());
-    let here = hold(&store, "client");
-    let bound_here = bind(&store, here, "code");
-    let [first, second] = [b"1", b"2"].map(|name| Digest::of("handle", &[name]));
-    for (key, name) in [(first, "code"), (first, "other"), (second, "other")] {
-        let adopted = store.adopt_code(
-            key,
-            &bound("thief", name),
-            store.now().after(settings().code),
-        );
-        assert_eq!(adopted, Ok(()));
-        if name == "code" {
+fn handles_of_one_code_from_two_sign_ins_are_judged_by_themselves_and_redeem_it_once() {
+    for own_first in [false, true] {
+        let (store, _clock) = store(&roomy());
+        let here = hold(&store, "client");
+        let own = bind(&store, here, "code");
+        let foreign = bound("other", "code");
+        let until = store.now().after(settings().code);
+        assert_eq!(store.adopt_code(&foreign, until), Ok(()));
+        let judge = |of: &BoundCode| {
+            let is_foreign = of.application == foreign.application;
+            let presented = if is_foreign {
+                Presented::Matches
+            } else {
+                Presented::WrongVerifier
+            };
+            (is_foreign, presented)
+        };
+        if own_first {
+            assert!(matches!(store.redeem(&own, matches), Redeemed::Claimed(_)));
+            let late = store.redeem_opened(foreign.clone(), matches);
+            assert!(matches!(late, Redeemed::AlreadyRedeemed(_)));
+        } else {
+            let redeemed = store.redeem_opened(foreign.clone(), |of| judge(of).1);
+            let Redeemed::Claimed(claim) = redeemed else {
+                panic!("{redeemed:?}")
+            };
+            assert_eq!(claim.bound().application, foreign.application);
             assert!(matches!(
-                store.redeem(key, matches),
-                Redeemed::Unknown(None)
+                store.redeem(&own, matches),
+                Redeemed::AlreadyRedeemed(_)
             ));
         }
+        assert_eq!(store.statistics().codes, 1);
     }
-    assert!(matches!(
-        store.redeem(second, matches),
-        Redeemed::Unknown(_)
-    ));
-    assert!(matches!(store.redeem(first, matches), Redeemed::Claimed(_)));
-    assert!(matches!(
-        store.redeem(bound_here, matches),
-        Redeemed::Claimed(_)
-    ));
-    assert_eq!(store.statistics().codes, 2);
 }
 
 #[test]
@@ -142,11 +140,8 @@ fn adopted_records_count_towards_the_capacity_only_and_expire_in_any_order() {
         if number.is_multiple_of(2) {
             store.adopt_sign_in(key, &pending("client"), store.now().after(lifetime))
         } else {
-            store.adopt_code(
-                key,
-                &bound("client", &number.to_string()),
-                store.now().after(lifetime),
-            )
+            let code = bound("client", &number.to_string());
+            store.adopt_code(&code, store.now().after(lifetime))
         }
     };
     for number in 0..60 {
