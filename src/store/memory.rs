@@ -162,7 +162,7 @@ impl MemoryStore {
         let read = |sign_in: &mut SignIn| match sign_in.stage {
             _ if sign_in.is_over(now) => Pending::Expired,
             Stage::Conflict => Pending::Conflict,
-            Stage::Unfollowed | Stage::Waiting => Pending::Live(Box::new(sign_in.pending.clone())),
+            Stage::Unfollowed | Stage::Waiting => Pending::Live(Box::new(sign_in.pending())),
         };
         let read = self.tables.followed(key, now, read);
         read.unwrap_or(Pending::Unknown)
@@ -328,7 +328,7 @@ impl MemoryStore {
         let owner_of = |candidate: &Candidate| match candidate {
             Candidate::State(key) => self.tables.sign_ins.with(key.digest(), |sign_in| {
                 let alive = sign_in.stage != Stage::Conflict && !sign_in.is_over(now);
-                Owner::of(&sign_in.pending.application, alive)
+                Owner::of(&sign_in.application, alive)
             }),
             Candidate::Code(key) => {
                 let (key, issued) = self.presented(key)?;

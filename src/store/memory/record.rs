@@ -53,11 +53,14 @@ impl Class {
     pub(super) const ALL: usize = 5;
 }
 
-/// A pending authorization.
+/// A pending authorization. It has the fields of [`PendingAuthorization`] themselves, and so fits into 128 bytes.
 pub(super) struct SignIn {
     key: Digest,
     pub(super) deadline: Timestamp,
-    pub(super) pending: PendingAuthorization,
+    pub(super) application: Arc<Application>,
+    challenge: Option<CodeChallenge>,
+    state: ClientState,
+    browser: Option<Digest>,
     /// Distinguishes it from others with the same key, for longer than its codes are remembered.
     pub(super) number: u32,
     /// [`super::usage::Usage::name`]
@@ -98,13 +101,25 @@ impl SignIn {
         Self {
             key,
             deadline,
-            pending,
+            application: pending.application,
+            challenge: pending.challenge,
+            state: pending.state,
+            browser: pending.browser,
             number,
             network: 0,
             texts: u32::try_from(texts).unwrap_or(u32::MAX),
             stage: Stage::Waiting,
             codes: 0,
             is_adopted: false,
+        }
+    }
+
+    pub(super) fn pending(&self) -> PendingAuthorization {
+        PendingAuthorization {
+            application: Arc::clone(&self.application),
+            challenge: self.challenge.clone(),
+            state: self.state.clone(),
+            browser: self.browser,
         }
     }
 
@@ -119,7 +134,7 @@ impl SignIn {
             return Err(Bound::TooMany);
         }
         self.codes += 1;
-        Ok(self.pending.bind(code))
+        Ok(self.pending().bind(code))
     }
 
     /// Decides about a request with the key of this live sign-in. `None`: it replaces this one. `deadline`: its own.
@@ -128,10 +143,10 @@ impl SignIn {
         pending: &PendingAuthorization,
         deadline: Timestamp,
     ) -> Option<Held> {
-        let (of, asks) = (&self.pending.application, &pending.application);
+        let (of, asks) = (&self.application, &pending.application);
         let is_waiting = self.stage == Stage::Waiting;
         let is_same = (of.client, of.redirect) == (asks.client, asks.redirect)
-            && self.pending.challenge == pending.challenge;
+            && self.challenge == pending.challenge;
         if is_waiting && is_same {
             return Some(Held::Again);
         }
@@ -149,12 +164,9 @@ impl SignIn {
     /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.stage = Stage::Conflict;
-        self.pending = PendingAuthorization {
-            application: Arc::clone(&self.pending.application),
-            challenge: None,
-            state: ClientState::Absent,
-            browser: None,
-        };
+        self.challenge = None;
+        self.state = ClientState::Absent;
+        self.browser = None;
     }
 }
 
@@ -175,7 +187,7 @@ impl Record for SignIn {
     }
 
     fn room(&self) -> Room {
-        let client = (!self.is_adopted).then_some(self.pending.application.client);
+        let client = (!self.is_adopted).then_some(self.application.client);
         Room::new(self.bytes(), self.network, client)
     }
 

@@ -48,7 +48,7 @@ fn a_code_is_wiped_when_it_is_redeemed_or_burnt() {
 fn a_conflict_keeps_no_secret() {
     let (store, _clock) = store(&roomy());
     let key = Digest::of("values", &[]);
-    let record = |sign_in: &mut SignIn| sign_in.pending.clone();
+    let record = |sign_in: &mut SignIn| sign_in.pending();
     let read = || store.tables.sign_ins.with(key, record);
     let values = Place::Digest(key);
     store.hold(values, &pending("client"), None).unwrap();
