@@ -13,7 +13,7 @@ use shuttle::thread;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::flow::{Application, ClientState};
+use crate::flow::{Application, ClientState, RELEASES_PER_CODE};
 use crate::oauth::CodeChallenge;
 use crate::store::contract::settings;
 

@@ -134,7 +134,11 @@ impl SignIn {
             return Err(Bound::TooMany);
         }
         self.codes += 1;
-        Ok(self.pending().bind(code))
+        Ok(BoundCode {
+            application: Arc::clone(&self.application),
+            code,
+            challenge: self.challenge.clone(),
+        })
     }
 
     /// Decides about a request with the key of this live sign-in. `None`: it replaces this one. `deadline`: its own.
