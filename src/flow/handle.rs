@@ -29,6 +29,8 @@ use crate::oauth::Digest;
 /// Characters in a short handle, and the fewest in any.
 pub(crate) const LENGTH: usize = 32;
 const CHECKSUM: usize = 5;
+/// Characters of [`Purpose::prefix`].
+const PREFIX: usize = 3;
 /// The most characters of a sealed handle. It is below this for the longest code that a store keeps.
 const LONGEST: usize = 8192;
 /// The hexadecimal digits of the length in a sealed handle.
@@ -76,15 +78,7 @@ impl HandleKey {
     pub fn mint(&self, purpose: Purpose, entropy: impl IntoIterator<Item = u8>) -> Handle {
         let mut text = String::with_capacity(LENGTH);
         text.push_str(purpose.prefix());
-        // Six bits for each character. The two values without a character are skipped, so that all characters are equally likely.
-        let mut random = entropy
-            .into_iter()
-            .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-        while text.len() < LENGTH - CHECKSUM
-            && let Some(character) = random.next()
-        {
-            text.push(char::from(*character));
-        }
+        text.extend(characters(entropy).map(char::from));
         self.finish(purpose, text)
     }
 
@@ -173,6 +167,27 @@ impl HandleKey {
     }
 }
 
+/// The random characters of a short handle. Six bits make one. The two values without a character are skipped, so that all
+/// characters are equally likely.
+fn characters(entropy: impl IntoIterator<Item = u8>) -> impl Iterator<Item = u8> {
+    let characters = entropy
+        .into_iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
+    characters.take(LENGTH - CHECKSUM - PREFIX).copied()
+}
+
+/// What identifies the short handle that is minted from this entropy. Costs less than its digest.
+pub(crate) fn core(entropy: impl IntoIterator<Item = u8>) -> Digest {
+    fold(characters(entropy))
+}
+
+/// FNV-1a. The characters are random already; they only have to fit.
+fn fold(characters: impl Iterator<Item = u8>) -> Digest {
+    const PRIME: u128 = (1 << 88) + 0x13b;
+    let fold = |all: u128, character: u8| (all ^ u128::from(character)).wrapping_mul(PRIME);
+    Digest::from_bytes(characters.fold(0, fold).to_be_bytes())
+}
+
 /// The word at the beginning of a text, if it has a form of handles for this purpose. Says nothing about its checksum.
 pub(crate) fn word(purpose: Purpose, text: &[u8]) -> Option<&[u8]> {
     if !text.starts_with(purpose.prefix().as_bytes()) {
@@ -231,6 +246,12 @@ impl Handle {
     /// The key in the store.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// [`core`] of the entropy that it was minted from. It says nothing about a sealed handle.
+    pub(crate) fn core(&self) -> Digest {
+        let characters = self.text.bytes().skip(PREFIX);
+        fold(characters.take(LENGTH - CHECKSUM - PREFIX))
     }
 
     /// The encrypted record that it contains. `None`: it is a short handle, or not base64url.

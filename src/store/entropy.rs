@@ -37,23 +37,20 @@ thread_local! {
 }
 
 pub(super) fn mint(key: &HandleKey, purpose: Purpose) -> Result<Handle, StoreError> {
-    take::<DRAW, _>(|bytes| mint_from(key, purpose, bytes)).and_then(|minted| minted)
+    take::<DRAW, _>(|bytes| mint_from(key, purpose, bytes.iter().copied()))
+        .and_then(|minted| minted)
 }
 
-/// The handle for a value, the same for each call with this secret. Without the secret it cannot be distinguished from a random
-/// one: the value's hash with it is the key of a generator.
-pub(super) fn derive(
-    key: &HandleKey,
-    purpose: Purpose,
-    secret: &[u8; 32],
-    value: Digest,
-) -> Result<Handle, StoreError> {
-    let hash = Sha256::new()
-        .chain_update(secret)
-        .chain_update(value.as_bytes());
-    let mut bytes = [0; DRAW];
-    ChaCha20Rng::from_seed(hash.finalize().into()).fill_bytes(&mut bytes);
-    mint_from(key, purpose, &bytes)
+/// Bytes that depend on a value only, for a handle. Without the secret they cannot be distinguished from random ones. The first
+/// hash suffices for a handle, except for one value in a million.
+pub(super) fn derived(secret: [u8; 32], value: Digest) -> impl Iterator<Item = u8> + Clone {
+    let hash = move |number: u8| -> [u8; 32] {
+        let hash = Sha256::new()
+            .chain_update(secret)
+            .chain_update(value.as_bytes());
+        hash.chain_update([number]).finalize().into()
+    };
+    hash(0).into_iter().chain((1..4).flat_map(hash))
 }
 
 /// Returns random bytes that no other call returns.
@@ -70,8 +67,12 @@ fn take<const N: usize, T>(take: impl FnOnce(&[u8; N]) -> T) -> Result<T, StoreE
         .ok_or(StoreError::Entropy)
 }
 
-fn mint_from(key: &HandleKey, purpose: Purpose, bytes: &[u8]) -> Result<Handle, StoreError> {
-    let handle = key.mint(purpose, bytes.iter().copied());
+pub(super) fn mint_from(
+    key: &HandleKey,
+    purpose: Purpose,
+    bytes: impl Iterator<Item = u8>,
+) -> Result<Handle, StoreError> {
+    let handle = key.mint(purpose, bytes);
     // If the bytes did not suffice, the handle is shorter and could be guessed.
     if handle.expose().len() == LENGTH {
         Ok(handle)
@@ -107,6 +108,8 @@ impl Generator {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    use crate::flow::handle::core;
 
     fn key(number: u8) -> ChaCha20Rng {
         ChaCha20Rng::from_seed([number; 32])
@@ -152,6 +155,24 @@ mod tests {
     }
 
     #[test]
+    fn a_derived_handle_depends_on_the_secret_and_the_value_and_the_upstream() {
+        let value = |number: u32| Digest::of("code", &[&number.to_be_bytes()]);
+        let [a, b] = ["a", "b"].map(HandleKey::for_upstream);
+        let derive = |key, secret: u8, number| {
+            let bytes = derived([secret; 32], value(number));
+            let handle = mint_from(key, Purpose::Code, bytes.clone()).unwrap();
+            assert!(key.recognise(Purpose::Code, handle.expose()).is_some());
+            assert_eq!(handle.core(), core(bytes));
+            (handle.core(), handle.expose().to_owned())
+        };
+        assert_eq!(derive(&a, 1, 1), derive(&a, 1, 1));
+        assert_ne!(derive(&a, 1, 1), derive(&a, 2, 1));
+        assert_ne!(derive(&a, 1, 1), derive(&b, 1, 1));
+        let different: HashSet<_> = (0..10_000).map(|number| derive(&a, 1, number)).collect();
+        assert_eq!(different.len(), 10_000);
+    }
+
+    #[test]
     fn no_handle_is_minted_without_a_key() {
         let mut generator = Generator(None);
         assert!(generator.draw(|| None, |_: &[u8; DRAW]| ()).is_none());
@@ -164,7 +185,7 @@ mod tests {
         assert!(too_much.is_none());
         let key = HandleKey::for_upstream("a");
         assert_eq!(
-            mint_from(&key, Purpose::Code, &[255; DRAW]),
+            mint_from(&key, Purpose::Code, [255; DRAW].into_iter()),
             Err(StoreError::Entropy)
         );
         assert!(mint(&key, Purpose::Code).is_ok());

@@ -38,8 +38,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::flow::handle;
 use crate::flow::{
-    BoundCode, Candidate, CodeLengths, Handle, HandleKey, Key, LengthsSeen, PendingAuthorization,
+    BoundCode, Candidate, CodeLengths, HandleKey, Key, LengthsSeen, PendingAuthorization,
     Presented, Purpose, Settlement,
 };
 use crate::network::Network;
@@ -195,14 +196,19 @@ impl MemoryStore {
             return refuse(Bound::Unknown);
         };
         let settings = tables.settings.load();
-        let handle = self.handle(code.digest())?;
-        let mut slot = tables.codes.lock(handle.digest());
+        let entropy = entropy::derived(self.secret?, code.digest());
+        let key = handle::core(entropy.clone());
+        let bound = match issued {
+            Issued::Handle => Bound::Handle(entropy::mint_from(&self.key, Purpose::Code, entropy)?),
+            Issued::Raw => Bound::Raw,
+        };
+        let mut slot = tables.codes.lock(key);
         let there = slot.get();
         if let Some(there) = there.filter(|there| there.is_remembered(now, settings.pending)) {
             if !there.is_again(number, issued, now) {
                 return refuse(Bound::Elsewhere);
             }
-            return Ok((issued.bound(handle), there.deadline().since(now)));
+            return Ok((bound, there.deadline().since(now)));
         }
         let take = |there: &mut SignIn| {
             if there.number != number || !there.waits(now) {
@@ -211,21 +217,22 @@ impl MemoryStore {
             Ok((there.bind(code)?, there.network))
         };
         let taken = tables.sign_ins.with(pending, take);
-        let (bound, network) = match taken.unwrap_or(Err(Bound::Unknown)) {
+        let (code, network) = match taken.unwrap_or(Err(Bound::Unknown)) {
             Ok(taken) => taken,
             Err(instead) => return refuse(instead),
         };
         let lifetime = settings.code + longer;
         let until = now.after(lifetime);
-        let code = Code::new(handle.digest(), bound, issued, (number, network), until);
+        let code = Code::new(key, code, issued, (number, network), until);
         tables.admit(&code)?;
         tables.put(&mut slot, code, now);
-        Ok((issued.bound(handle), lifetime))
+        Ok((bound, lifetime))
     }
 
-    /// The handle for a code of the upstream, whose digest is the key of the code's record.
-    fn handle(&self, code: Digest) -> Result<Handle, StoreError> {
-        entropy::derive(&self.key, Purpose::Code, &self.secret?, code)
+    /// The key of the record of a code of the upstream: the core of its handle.
+    fn code_key(&self, raw: Digest) -> Result<Digest, StoreError> {
+        self.secret
+            .map(|secret| handle::core(entropy::derived(secret, raw)))
     }
 
     /// The lengths of all codes that were ever bound here.
@@ -257,7 +264,7 @@ impl MemoryStore {
     pub(crate) fn adopt_code(&self, bound: &BoundCode, until: Timestamp) -> Result<(), StoreError> {
         self.lengths.add(bound.code.expose().len());
         let (tables, now) = (&self.tables, self.clock.now());
-        let key = self.handle(bound.code.digest())?.digest();
+        let key = self.code_key(bound.code.digest())?;
         let mut slot = tables.codes.lock(key);
         if slot.get().is_some() || until <= now {
             return Ok(());
@@ -283,8 +290,8 @@ impl MemoryStore {
     /// The key of a code's record, and the form in which it is presented.
     fn presented(&self, key: &Key) -> Option<(Digest, Issued)> {
         match key {
-            Key::Handle(handle) => Some((handle.digest(), Issued::Handle)),
-            Key::Digest(raw) => Some((self.handle(*raw).ok()?.digest(), Issued::Raw)),
+            Key::Handle(handle) => Some((handle.core(), Issued::Handle)),
+            Key::Digest(raw) => Some((self.code_key(*raw).ok()?, Issued::Raw)),
         }
     }
 
@@ -302,8 +309,8 @@ impl MemoryStore {
         opened: BoundCode,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Redeemed {
-        match self.handle(opened.code.digest()) {
-            Ok(handle) => self.claim(handle.digest(), Issued::Handle, Some(opened), judge),
+        match self.code_key(opened.code.digest()) {
+            Ok(key) => self.claim(key, Issued::Handle, Some(opened), judge),
             Err(_) => Redeemed::Unknown(None),
         }
     }
@@ -340,8 +347,8 @@ impl MemoryStore {
 
     /// The owner of the code in an opened handle.
     pub(crate) fn owner_of_opened(&self, opened: &BoundCode) -> Option<Owner> {
-        let handle = self.handle(opened.code.digest()).ok()?;
-        self.code_owner(handle.digest(), Issued::Handle)
+        let key = self.code_key(opened.code.digest()).ok()?;
+        self.code_owner(key, Issued::Handle)
     }
 
     fn code_owner(&self, key: Digest, issued: Issued) -> Option<Owner> {

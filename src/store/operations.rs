@@ -50,16 +50,6 @@ pub enum Issued {
     Raw,
 }
 
-impl Issued {
-    /// What `bind` returns for a code with this handle.
-    pub(super) fn bound(self, handle: Handle) -> Bound {
-        match self {
-            Self::Handle => Bound::Handle(handle),
-            Self::Raw => Bound::Raw,
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
     /// Stored under this new handle.

@@ -202,7 +202,7 @@ impl Record for SignIn {
 
 /// A bound code, or what remains of one.
 pub(super) struct Code {
-    /// The digest of its handle, in this store.
+    /// The core of its handle.
     key: Digest,
     deadline: Timestamp,
     pub(super) fate: Fate,

@@ -8,7 +8,11 @@ fn kept(store: &MemoryStore, key: &Key) -> Option<String> {
         Fate::Bound(bound) => Some(bound.code.expose().to_owned()),
         Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) | Fate::Expired(_) => None,
     };
-    store.tables.codes.with(key.digest(), read).flatten()
+    store
+        .tables
+        .codes
+        .with(key.handle()?.core(), read)
+        .flatten()
 }
 
 #[test]
