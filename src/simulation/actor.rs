@@ -103,6 +103,7 @@ impl Actor {
                     StoreError::TooLong => "store: too long",
                     StoreError::Unreachable => "store: unreachable",
                     StoreError::Deadline => "store: deadline",
+                    StoreError::TooFewReplicas => "store: too few replicas",
                 }
             }
         };

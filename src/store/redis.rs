@@ -193,7 +193,7 @@ impl RedisStore {
             &owner,
         ];
         let command = HOLD.command(&[&self.keyspace.key("s", key)], &args);
-        let answer = self.keyspace.call(Verb::Hold, command).await?;
+        let answer = self.keyspace.write(Verb::Hold, command).await?;
         match answer.text() {
             Some("new") => Ok(Held::New),
             Some("again") => Ok(Held::Again),
@@ -298,7 +298,7 @@ impl RedisStore {
         }
         let answer = self
             .keyspace
-            .call(Verb::Bind, BIND.command(&keys, &args))
+            .write(Verb::Bind, BIND.command(&keys, &args))
             .await?;
         match (answer.text(), handle) {
             (Some("bound"), Some(handle)) => Ok(Bound::Handle(handle)),
@@ -358,7 +358,7 @@ impl RedisStore {
         let id: [u8; 8] = entropy::random()?;
         let attempts = decimal(self.settings.attempts.into());
         let command = REDEEM.command(&[&self.keyspace.key("c", key)], &[word, &id, &attempts]);
-        let answer = self.keyspace.call(Verb::Redeem, command).await?;
+        let answer = self.keyspace.write(Verb::Redeem, command).await?;
         let client = bound.application.client;
         Ok(match answer.list().first().and_then(Value::text) {
             Some("yours") => {
@@ -462,7 +462,7 @@ impl RedisStore {
             args.extend([&digest.as_bytes()[..], left]);
         }
         let command = DISCARD.command(&[&self.keyspace.key("s", digest)], &args);
-        self.keyspace.call(Verb::Discard, command).await.map(drop)
+        self.keyspace.write(Verb::Discard, command).await.map(drop)
     }
 
     pub(crate) async fn owners(

@@ -53,6 +53,8 @@ pub(crate) struct Remote {
     pub prefix: String,
     /// The longest time that a request waits for it.
     pub deadline: Duration,
+    /// So many replicas must have a write before the gate acts on it.
+    pub min_replicas: u32,
     /// Whether the gate is not ready while it is out of reach.
     pub fails_readiness: bool,
 }

@@ -128,6 +128,12 @@ impl Keyspace {
         self.counted(verb, result)
     }
 
+    /// A call whose change must not be lost.
+    pub(super) async fn write(&self, verb: Verb, command: Command) -> Result<Value, StoreError> {
+        let result = self.workers.link().write(&command).await;
+        self.counted(verb, result)
+    }
+
     pub(super) async fn call_all(
         &self,
         verb: Verb,
@@ -145,6 +151,7 @@ impl Keyspace {
         result.map_err(|failed| match failed {
             Failed::Unreachable | Failed::Refused(_) | Failed::Garbage => StoreError::Unreachable,
             Failed::Deadline => StoreError::Deadline,
+            Failed::TooFewReplicas => StoreError::TooFewReplicas,
             Failed::Full => StoreError::NoRoom(Limit::Capacity, FULL),
         })
     }
@@ -172,6 +179,7 @@ fn trouble(failed: &Failed) -> Trouble {
         Failed::Unreachable => Trouble::Unreachable,
         Failed::Deadline => Trouble::Deadline,
         Failed::Full => Trouble::Full,
+        Failed::TooFewReplicas => Trouble::TooFewReplicas,
         Failed::Refused(_) => Trouble::Refused,
         Failed::Garbage => Trouble::Garbage,
     }
