@@ -262,7 +262,10 @@ fn without_use(table: &Table<'_>, claims: bool) {
         ("claims", claims),
         ("key_prefix", is_other("key_prefix", PREFIX)),
         ("deadline", is_other("deadline", "250ms")),
-        ("min_replicas", replicas.is_some_and(|number| number.as_str() != "0")),
+        (
+            "min_replicas",
+            replicas.is_some_and(|number| number.as_str() != "0"),
+        ),
         ("fail_readiness", flag == Some(true)),
     ];
     for (key, _) in used.into_iter().filter(|(_, is_used)| *is_used) {

@@ -56,6 +56,8 @@ pub(super) struct Redemption<'r> {
 /// What a store does not promise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Excuses {
+    /// A process does not know what another one bound, or a failover loses it.
+    pub(super) forgets_bindings: bool,
     /// Each process remembers for itself what became of a code.
     pub(super) local_claims: bool,
     /// How long a bound code lives, and what became of it is known, in milliseconds.
@@ -144,7 +146,7 @@ impl Ledger {
         };
         let (bound, since) = (own.place.clone(), own.since);
         let belongs = first.proof == *proof;
-        let is_elsewhere = first.place != bound;
+        let is_elsewhere = self.excuses.forgets_bindings && first.place != bound;
         if !belongs {
             if is_elsewhere {
                 self.excuse("I1: bound again where the first binding is not known");
@@ -158,7 +160,8 @@ impl Ledger {
         let whys: Vec<Option<&'static str>> = before
             .iter()
             .map(|other| {
-                if other.bound != bound || !redemption.runs.is_subset(&other.runs) {
+                let is_elsewhere = other.bound != bound || !redemption.runs.is_subset(&other.runs);
+                if excuses.forgets_bindings && is_elsewhere {
                     Some("I2: bound again where the first binding is not known")
                 } else if excuses.local_claims && other.claimed != redemption.place {
                     Some("I2: claimed where the first claim is not known")

@@ -2,7 +2,8 @@
 //!
 //! A command may be refused, delayed, lost, or carried out without an answer; after its deadline it may still be carried out, but
 //! never twice. At a failover the new master lacks the last writes and has a `run_id` of its own. Some gates go on with the old
-//! one until they notice.
+//! one until they notice. A write that waits for a replica ([`Call::replicas`]) is lost by no failover, and replicas follow the new
+//! master only: the old one gets no more confirmations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -131,6 +132,9 @@ impl Servers {
             Fate::Answered(takes) => {
                 self.timers.sleep(takes / 2).await;
                 let answer = self.carry_out(gate, &call);
+                if call.replicas > 0 && answer.is_ok() && !self.is_confirmed(gate).await {
+                    return Err(Failed::TooFewReplicas);
+                }
                 self.timers.sleep(takes - takes / 2).await;
                 answer
             }
@@ -154,6 +158,37 @@ impl Servers {
                 Err(Failed::Deadline)
             }
         }
+    }
+
+    /// `WAIT` after a command of this gate: whether the replicas have it within the deadline.
+    async fn is_confirmed(&self, gate: usize) -> bool {
+        let now = self.timers.now();
+        let (written, takes) = {
+            let state = &mut *self.state.lock().unwrap();
+            let Some(generation) = state.generation(gate, now) else {
+                return false;
+            };
+            let written = state.servers.get(&generation).map(Server::written);
+            let takes = (!state.dice.often(self.troubles.each)).then(|| state.dice.below(6));
+            (written.map(|written| (generation, written)), takes)
+        };
+        let (Some((generation, written)), Some(takes)) = (written, takes) else {
+            self.timers.sleep(DEADLINE).await;
+            return false;
+        };
+        self.timers.sleep(takes).await;
+        let is_master = {
+            let state = &mut *self.state.lock().unwrap();
+            let is_master = generation == state.newest;
+            if let Some(server) = state.servers.get_mut(&generation).filter(|_| is_master) {
+                server.confirm(written);
+            }
+            is_master
+        };
+        if !is_master {
+            self.timers.sleep(DEADLINE).await;
+        }
+        is_master
     }
 
     fn fate(&self, call: &Call) -> Fate {

@@ -73,7 +73,8 @@ impl Link {
     /// Sends a command whose change must not be lost. The answer comes when as many replicas have the change as the deployment
     /// requires; without them it is [`Failed::TooFewReplicas`], and the change may have been made.
     pub(crate) async fn write(&self, command: &Command) -> Result<Value, Failed> {
-        self.send_to(command, self.routes.deployment.min_replicas).await
+        self.send_to(command, self.routes.deployment.min_replicas)
+            .await
     }
 
     async fn send_to(&self, command: &Command, replicas: u32) -> Result<Value, Failed> {

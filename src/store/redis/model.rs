@@ -23,6 +23,8 @@ pub(crate) enum Mutation {
     ClaimOnAnotherRun,
     /// The sign-in of a code is not compared.
     BindWithoutTrace,
+    /// `WAIT` is answered before a replica has the writes.
+    ConfirmWithoutReplica,
 }
 
 type Fields = Vec<(&'static str, Vec<u8>)>;
@@ -61,6 +63,7 @@ impl Entry {
 /// What a key was before a write.
 #[derive(Debug, Clone)]
 struct Write {
+    number: u64,
     at: u64,
     key: Vec<u8>,
     before: Option<Entry>,
@@ -76,6 +79,8 @@ pub(crate) struct Server {
     due: BinaryHeap<Reverse<(u64, Vec<u8>)>>,
     /// The last writes, which a replica that takes over may lack.
     writes: VecDeque<Write>,
+    /// The number of writes until now.
+    written: u64,
     mutation: Option<Mutation>,
 }
 
@@ -89,11 +94,31 @@ impl Server {
             entries: HashMap::new(),
             due: BinaryHeap::new(),
             writes: VecDeque::new(),
+            written: 0,
             mutation,
         }
     }
 
-    /// A replica of this server that takes over: it lacks the writes after `since`.
+    /// The number of writes until now, for [`Server::confirm`].
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// `WAIT` is answered: the replicas have so many writes, and none that takes over lacks them.
+    pub(crate) fn confirm(&mut self, writes: u64) {
+        if self.mutation == Some(Mutation::ConfirmWithoutReplica) {
+            return;
+        }
+        while self
+            .writes
+            .front()
+            .is_some_and(|write| write.number <= writes)
+        {
+            self.writes.pop_front();
+        }
+    }
+
+    /// A replica of this server that takes over: it lacks the writes after `since` that were not confirmed.
     pub(crate) fn replica(&self, run: &str, since: u64) -> Self {
         let mut replica = self.clone();
         run.clone_into(&mut replica.run);
@@ -167,7 +192,13 @@ impl Server {
             self.writes.pop_front();
         }
         let (before, key) = (self.entries.get(key).cloned(), key.to_vec());
-        self.writes.push_back(Write { at, key, before });
+        self.written += 1;
+        self.writes.push_back(Write {
+            number: self.written,
+            at,
+            key,
+            before,
+        });
     }
 
     /// `PEXPIRE`, after a script.

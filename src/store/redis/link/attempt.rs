@@ -106,7 +106,10 @@ async fn answer(connection: &Connection, command: &Command) -> Result<Value, Mea
 }
 
 /// The node answers only right after `ASKING`. It may not know the script.
-pub(super) async fn after_asking(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
+pub(super) async fn after_asking(
+    connection: &Connection,
+    command: &Command,
+) -> Result<Value, Meaning> {
     let mut pipeline = redis::Pipeline::with_capacity(2);
     let with_text = command.with_text();
     let cmd = with_text.unwrap_or_else(|| command.cmd().clone());

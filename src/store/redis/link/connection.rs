@@ -175,10 +175,9 @@ impl Connection {
         match self.ask_for("ROLE", &[]).await {
             Ok(role) => Ok(Role {
                 is_master: role.list().first().and_then(Value::text) == Some("master"),
-                replicas: role
-                    .list()
-                    .get(2)
-                    .map_or(0, |replicas| replicas.list().len().try_into().unwrap_or(u32::MAX)),
+                replicas: role.list().get(2).map_or(0, |replicas| {
+                    replicas.list().len().try_into().unwrap_or(u32::MAX)
+                }),
             }),
             Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(Role {
                 is_master: true,

@@ -8,9 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connection::{Connection, Entrance, lock};
 use super::failed::Failed;
 use super::target::Address;
-
-/// The most writes of a worker that wait for the replicas of one server. Further ones wait for their turn, within their deadline.
-pub(super) const MOST: usize = 32;
+use crate::store::settings::WAITING_WRITES;
 
 /// Connections that are kept for later calls.
 const SPARE: usize = 4;
@@ -25,7 +23,8 @@ impl Default for Leases {
     fn default() -> Self {
         Self {
             spare: Mutex::default(),
-            permits: Arc::new(Semaphore::new(MOST)),
+            // Further writes wait for their turn, within their deadline.
+            permits: Arc::new(Semaphore::new(WAITING_WRITES)),
         }
     }
 }
