@@ -421,7 +421,9 @@ mod tests {
         let text = |store: &str| format!("[store]\n{store}\n{keys}\n{UPSTREAM}");
         let url = "url = \"rediss+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
         let remote = |store: &str| config(&text(store)).kind.remote().cloned();
-        let at = remote(&format!("kind = \"redis\"\n{url}\ndeadline = \"100ms\"")).unwrap();
+        let more = "deadline = \"100ms\"\nmin_replicas = 2";
+        let at = remote(&format!("kind = \"redis\"\n{url}\n{more}")).unwrap();
+        assert_eq!(at.min_replicas, 2);
         assert_eq!(at.ca, Some("etc/ca.pem".into()));
         assert_eq!(
             (at.prefix.as_str(), at.deadline),
@@ -510,6 +512,7 @@ mod tests {
             ("kind = \"memory\"", "key_prefix = \"x\"", "3:14"),
             (keys, "kind = \"sealed\"\nca = \"ca.pem\"", "4:6"),
             (keys, "kind = \"sealed\"\nfail_readiness = true", "4:18"),
+            ("kind = \"memory\"", "min_replicas = 1", "3:16"),
         ] {
             let text = format!("[store]\n{store}\n{used}\n{UPSTREAM}");
             let told = problems(&text);
