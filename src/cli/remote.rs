@@ -34,7 +34,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         Ok(runtime) => runtime,
         Err(error) => return unasked(&error.to_string()),
     };
-    runtime.block_on(async {
+    let warnings = runtime.block_on(async {
         let keyspace = Keyspace::new(Arc::new(deployment), &at.prefix, "check");
         let answer = keyspace.probe().await;
         if let Err(why) = answer {
@@ -52,5 +52,8 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             )
         });
         evicts.into_iter().chain(lacks).collect()
-    })
+    });
+    // A name server that does not answer must not delay the end.
+    runtime.shutdown_background();
+    warnings
 }

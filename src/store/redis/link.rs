@@ -18,6 +18,7 @@ mod command;
 mod confirm;
 mod connection;
 mod deployment;
+mod exchange;
 mod failed;
 mod lease;
 mod place;
@@ -36,7 +37,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use attempt::{Progress, admit, carry_out, conclude, first_answers};
+use attempt::{admit, carry_out, conclude, first_answers};
+use exchange::Progress;
 use routes::Routes;
 
 pub(crate) use command::{Command, Script};

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::command::Command;
 use super::confirm::{self, confirmed};
-use super::connection::Connection;
+use super::exchange::{Progress, after_asking, answer};
 use super::failed::{Failed, Meaning};
 use super::place::Place;
 use super::routes::Routes;
@@ -19,20 +19,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// So often servers may pass a command on to another without a pause.
 const REDIRECTIONS: u32 = 4;
-
-/// How far a call has come, for the case that its time runs out.
-#[derive(Default)]
-pub(super) struct Progress {
-    place: Option<Arc<Place>>,
-    /// Where the command was sent, until it is answered.
-    waits_for: Option<Arc<Connection>>,
-    /// A server answered that it cannot carry out the command now.
-    is_refused: bool,
-    /// So many replicas have to confirm the command. Zero: none.
-    pub(super) replicas: u32,
-    /// The server has carried out the command, and replicas have not confirmed it yet.
-    pub(super) is_written: bool,
-}
 
 /// Carries out a command. `end` is told to servers that wait for their replicas; the caller has to keep it. `progress` shows how
 /// far the call has come when it is dropped.
@@ -93,29 +79,6 @@ fn no_cluster() -> Failed {
     Failed::Refused(
         "the server is a node of a cluster: write redis+cluster:// in the URL".to_owned(),
     )
-}
-
-async fn answer(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
-    let answer = connection.ask(command.cmd()).await;
-    if let Err(Meaning::NoScript) = &answer
-        && let Some(with_text) = command.with_text()
-    {
-        return connection.ask(&with_text).await;
-    }
-    answer
-}
-
-/// The node answers only right after `ASKING`. It may not know the script.
-pub(super) async fn after_asking(
-    connection: &Connection,
-    command: &Command,
-) -> Result<Value, Meaning> {
-    let mut pipeline = redis::Pipeline::with_capacity(2);
-    let with_text = command.with_text();
-    let cmd = with_text.unwrap_or_else(|| command.cmd().clone());
-    pipeline.cmd("ASKING").add_command(cmd);
-    let mut answers = connection.ask_all(&pipeline).await?;
-    answers.pop().unwrap_or(Err(Meaning::Lost(Failed::Garbage)))
 }
 
 /// Whether the server may be called; otherwise the call fails at once. `replicas`: see [`Progress`].

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::attempt::{Progress, after_asking};
 use super::command::Command;
 use super::connection::Connection;
+use super::exchange::{Progress, after_asking};
 use super::failed::{Failed, Meaning};
 use super::place::Place;
 use super::value::Value;
