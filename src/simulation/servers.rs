@@ -205,8 +205,8 @@ impl Servers {
                 return kind;
             }
         }
-        // These have one key and three arguments.
-        let is_about_claim = call.script.is_some() && call.words.len() == 7;
+        // These have one key and five or three arguments.
+        let is_about_claim = call.script.is_some() && [9, 7].contains(&call.words.len());
         let late = if is_about_claim {
             self.troubles.late
         } else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::gate::{Gate, handle_key, key_of_code};
+use super::gate::{Gate, digest_of, handle_key};
 use super::kernel::Kernel;
 use super::ledger::{Breach, Excuses, Ledger, Where};
 use super::servers::{EPOCH, Line, SETTLES, Servers, Troubles};
@@ -157,8 +157,6 @@ impl World {
                 Kind::Sealed(_) | Kind::Redis(..) => true,
             },
             local_claims: matches!(plan.kind, Kind::Sealed(_)),
-            // Less what a call to a store can take.
-            code: Settings::DEFAULT.code.as_secs().saturating_sub(5) * 1000,
         };
         let world = Self {
             plan,
@@ -255,11 +253,11 @@ impl World {
         }
     }
 
-    /// Where this gate has bound a code that the client has as `wire`.
-    pub(super) fn bound_at(&self, gate: &Gate, wire: &str) -> Where {
+    /// Where this gate has bound a code of the upstream.
+    pub(super) fn bound_at(&self, gate: &Gate, raw: &str) -> Where {
         match &self.servers {
             Some(servers) => {
-                let run = servers.run_of(key_of_code(wire).digest());
+                let run = servers.run_of(digest_of(raw));
                 run.unwrap_or_else(|| "nowhere".to_owned())
             }
             None => Self::place(gate),
@@ -267,11 +265,9 @@ impl World {
     }
 
     /// The server runs on which a code was bound and is claimed. None without Redis.
-    pub(super) fn claimed_on(&self, wire: &str) -> BTreeSet<String> {
+    pub(super) fn claimed_on(&self, raw: &str) -> BTreeSet<String> {
         let servers = self.servers.as_ref();
-        servers.map_or_else(BTreeSet::new, |servers| {
-            servers.claimed_on(key_of_code(wire).digest())
-        })
+        servers.map_or_else(BTreeSet::new, |servers| servers.claimed_on(digest_of(raw)))
     }
 
     /// The process of a gate.
