@@ -238,13 +238,13 @@ fn a_binding_without_a_trace_is_found() {
 #[test]
 fn an_expired_code_that_is_bound_again_is_found() {
     let broken = Broken::Server(Mutation::BindExpired);
-    is_found(broken, Kind::Replicated(SignIns::InRedis, 2), 2_500, "I2");
+    is_found(broken, Kind::Replicated(SignIns::InRedis, 1), 1_500, "I2");
 }
 
 #[test]
 fn a_write_that_is_confirmed_without_a_replica_is_found() {
     let broken = Broken::Server(Mutation::ConfirmWithoutReplica);
-    is_found(broken, Kind::Replicated(SignIns::InRedis, 3), 1_500, "I1");
+    is_found(broken, Kind::Replicated(SignIns::InRedis, 1), 1_500, "I1");
 }
 
 #[expect(

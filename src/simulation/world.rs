@@ -257,7 +257,7 @@ impl World {
     pub(super) fn bound_at(&self, gate: &Gate, raw: &str) -> Where {
         match &self.servers {
             Some(servers) => {
-                let run = servers.run_of(digest_of(raw));
+                let run = servers.run_of(gate.number, digest_of(raw));
                 run.unwrap_or_else(|| "nowhere".to_owned())
             }
             None => Self::place(gate),

@@ -9,7 +9,7 @@ if not instance or sign_in[3] then return 'unknown' end
 if sign_in[4] and sign_in[4] ~= ARGV[7] then return 'unknown' end
 -- A server that takes over after a failover, or after a restart, may lack the last writes. What was bound before is therefore dead:
 -- a code cannot be claimed again because its claim was lost. Not the run_id: a server keeps it while it is replaced and returns.
-local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+local run = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)'):sub(1, 16)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local code = redis.call('HMGET', KEYS[2], 'instance', 'issued', 'until', 'run')

@@ -8,7 +8,7 @@ if code[1] ~= ARGV[1] then return 'unknown' end
 if ARGV[2] ~= '' and ARGV[2] ~= code[2] then return 'gone' end
 local time = redis.call('TIME')
 if time[1] * 1000 + math.floor(time[2] / 1000) >= tonumber(code[3]) then return 'gone' end
-if string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') ~= code[4] then return 'gone' end
+if string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)'):sub(1, 16) ~= code[4] then return 'gone' end
 if code[6] then return 'burnt' end
 if code[5] then return 'claimed' end
 if ARGV[3] == 'matches' then
