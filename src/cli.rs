@@ -8,6 +8,7 @@ mod demo;
 mod healthcheck;
 mod keygen;
 mod options;
+mod remote;
 mod run;
 mod schema;
 mod terminal;

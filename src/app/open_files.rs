@@ -7,6 +7,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::store::Remote;
 use crate::telemetry::Event;
 
 /// For standard streams, the admin listener and its clients, and name lookups.
@@ -44,8 +45,9 @@ impl Need {
     pub(crate) fn of(config: &Config) -> Self {
         let server = &config.server;
         let workers = server.workers.max(1);
+        let redis = config.kind.remote().map_or(0, Remote::connections);
         Self {
-            fixed: RESERVE + workers * (OF_A_WORKER + server.listen.len()),
+            fixed: RESERVE + workers * (OF_A_WORKER + server.listen.len() + redis),
             connections: server.connections,
             requests: upstream_connections(config) * config.limits.in_flight,
         }

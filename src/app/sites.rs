@@ -173,7 +173,7 @@ impl Maker {
         }
         let path = at.ca.as_deref();
         let deployment = Deployment::new(&at.target, path, at.deadline, &self.clock)?;
-        let deployment = Arc::new(deployment);
+        let deployment = Arc::new(deployment.with_min_replicas(at.min_replicas));
         known.push(Known {
             at: at.clone(),
             ca: ca.cloned(),

@@ -8,6 +8,7 @@ use annotate_snippets::Renderer;
 
 use super::against;
 use super::options::Check;
+use super::remote;
 use super::terminal::{CONFIG, complain};
 use crate::app::open_files::{self, Need};
 use crate::clock;
@@ -35,6 +36,9 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
             need.requests,
             need.fixed
         ));
+    }
+    for warning in remote::warnings(&checked.config) {
+        complain(&warning);
     }
     let name = file.config.display();
     let mut report = format!("{}{name}: ok\n", policy(&checked.config, today));

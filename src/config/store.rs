@@ -32,6 +32,9 @@ const DEPLOYMENT: Kind<Target> = Kind::new(
     },
 );
 
+/// The largest value of `min_replicas`.
+const MOST_REPLICAS: u32 = 16;
+
 /// The default of `key_prefix`.
 const PREFIX: &str = "pkce-gate";
 
@@ -83,6 +86,7 @@ fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
     let ca = table.find("ca", &TEXT);
     let prefix = table.text("key_prefix", &TEXT, PREFIX.to_owned());
     let deadline = table.duration("deadline", Duration::from_millis(250), TIMEOUT);
+    let min_replicas = table.integer("min_replicas", 0, 0..=MOST_REPLICAS);
     let fails_readiness = table.flag("fail_readiness", false);
     let ca = ca.map(|file| context.directory.join(file));
     let mut target = target?;
@@ -104,6 +108,7 @@ fn remote(table: &Table<'_>, context: &Context<'_>) -> Option<Remote> {
         ca,
         prefix,
         deadline,
+        min_replicas,
         fails_readiness,
     })
 }
@@ -246,6 +251,8 @@ fn without_use(table: &Table<'_>, claims: bool) {
         let text = entry.and_then(|entry| entry.value.as_str());
         entry.is_some() && text != Some(default)
     };
+    let replicas = table.entry("min_replicas");
+    let replicas = replicas.and_then(|entry| entry.value.as_integer());
     let flag = table.entry("fail_readiness");
     let flag = flag.and_then(|entry| entry.value.as_bool());
     let used = [
@@ -255,6 +262,10 @@ fn without_use(table: &Table<'_>, claims: bool) {
         ("claims", claims),
         ("key_prefix", is_other("key_prefix", PREFIX)),
         ("deadline", is_other("deadline", "250ms")),
+        (
+            "min_replicas",
+            replicas.is_some_and(|number| number.as_str() != "0"),
+        ),
         ("fail_readiness", flag == Some(true)),
     ];
     for (key, _) in used.into_iter().filter(|(_, is_used)| *is_used) {
@@ -410,7 +421,9 @@ mod tests {
         let text = |store: &str| format!("[store]\n{store}\n{keys}\n{UPSTREAM}");
         let url = "url = \"rediss+sentinel://:secret@a:26379,b:26379/main\"\nca = \"ca.pem\"";
         let remote = |store: &str| config(&text(store)).kind.remote().cloned();
-        let at = remote(&format!("kind = \"redis\"\n{url}\ndeadline = \"100ms\"")).unwrap();
+        let more = "deadline = \"100ms\"\nmin_replicas = 2";
+        let at = remote(&format!("kind = \"redis\"\n{url}\n{more}")).unwrap();
+        assert_eq!(at.min_replicas, 2);
         assert_eq!(at.ca, Some("etc/ca.pem".into()));
         assert_eq!(
             (at.prefix.as_str(), at.deadline),
@@ -499,6 +512,7 @@ mod tests {
             ("kind = \"memory\"", "key_prefix = \"x\"", "3:14"),
             (keys, "kind = \"sealed\"\nca = \"ca.pem\"", "4:6"),
             (keys, "kind = \"sealed\"\nfail_readiness = true", "4:18"),
+            ("kind = \"memory\"", "min_replicas = 1", "3:16"),
         ] {
             let text = format!("[store]\n{store}\n{used}\n{UPSTREAM}");
             let told = problems(&text);

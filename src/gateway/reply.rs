@@ -81,9 +81,10 @@ impl From<StoreError> for Violation {
                 wait,
             }),
             StoreError::TooLong => Self::malformed(&error.to_string()),
-            StoreError::Entropy | StoreError::Unreachable | StoreError::Deadline => {
-                Self::StoreUnavailable
-            }
+            StoreError::Entropy
+            | StoreError::Unreachable
+            | StoreError::Deadline
+            | StoreError::TooFewReplicas => Self::StoreUnavailable,
         }
     }
 }

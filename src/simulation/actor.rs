@@ -103,6 +103,7 @@ impl Actor {
                     StoreError::TooLong => "store: too long",
                     StoreError::Unreachable => "store: unreachable",
                     StoreError::Deadline => "store: deadline",
+                    StoreError::TooFewReplicas => "store: too few replicas",
                 }
             }
         };
@@ -161,7 +162,7 @@ impl Actor {
         match gate.bind(&session.key, raw).await {
             Ok(wire) => {
                 self.heard("bind: bound");
-                let place = self.world.bound_at(&gate, &wire);
+                let place = self.world.bound_at(&gate, raw);
                 let now = self.world.now();
                 let mut ledger = self.world.ledger.borrow_mut();
                 ledger.bound(now, raw, &wire, &session.proof, place);
@@ -211,7 +212,7 @@ impl Actor {
                 wire,
                 proof,
                 place: World::place(&gate),
-                runs: self.world.claimed_on(wire),
+                runs: self.world.claimed_on(&raw),
             };
             let mut ledger = self.world.ledger.borrow_mut();
             ledger.token(self.flow, redemption);

@@ -59,16 +59,16 @@ pub(super) fn handle_key() -> HandleKey {
     HandleKey::for_upstream("sim")
 }
 
+/// The digest of the upstream's own code.
+pub(super) fn digest_of(code: &str) -> Digest {
+    let code = AuthorizationCode::new(code).expect("it is not empty");
+    code.digest()
+}
+
 /// The key of a code as the client has it: of a handle, or of the upstream's own code.
-pub(super) fn key_of_code(code: &str) -> Key {
-    let raw = || {
-        AuthorizationCode::new(code)
-            .expect("it is not empty")
-            .digest()
-            .into()
-    };
+fn key_of_code(code: &str) -> Key {
     let handle = handle_key().recognise(Purpose::Code, code);
-    handle.map_or_else(raw, Key::Handle)
+    handle.map_or_else(|| digest_of(code).into(), Key::Handle)
 }
 
 impl Gate {

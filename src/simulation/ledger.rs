@@ -25,19 +25,13 @@ pub(super) type Where = String;
 struct Binding {
     proof: Proof,
     place: Where,
-    /// When its record was made, in milliseconds.
-    since: u64,
 }
 
 #[derive(Debug)]
 struct Token {
-    /// The code as the client had it.
-    wire: String,
     bound: Where,
     claimed: Where,
     runs: BTreeSet<String>,
-    /// When the record was made that was redeemed.
-    since: u64,
 }
 
 /// A redemption that yielded a token.
@@ -56,10 +50,10 @@ pub(super) struct Redemption<'r> {
 /// What a store does not promise.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Excuses {
+    /// A process does not know what another one bound, or a failover loses it.
+    pub(super) forgets_bindings: bool,
     /// Each process remembers for itself what became of a code.
     pub(super) local_claims: bool,
-    /// How long a bound code lives, and what became of it is known, in milliseconds.
-    pub(super) code: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,16 +109,14 @@ impl Ledger {
         let binding = Binding {
             proof: proof.clone(),
             place,
-            since: now,
         };
         self.ages.push_back((now, code.to_owned(), wire.to_owned()));
         self.first
             .entry(code.to_owned())
             .or_insert_with(|| binding.clone());
-        // The upstream's own code is its own key: the record stays the first one, unless it is not known there or has expired.
+        // The upstream's own code is its own key: the record stays the first one, unless it is not known there.
         let known = self.bindings.get(wire);
-        let is_over = |known: &Binding| known.since + self.excuses.code <= now;
-        if known.is_none_or(|known| known.place != binding.place || is_over(known)) {
+        if known.is_none_or(|known| known.place != binding.place) {
             self.bindings.insert(wire.to_owned(), binding);
         }
     }
@@ -142,9 +134,9 @@ impl Ledger {
             );
             return;
         };
-        let (bound, since) = (own.place.clone(), own.since);
+        let bound = own.place.clone();
         let belongs = first.proof == *proof;
-        let is_elsewhere = first.place != bound;
+        let is_elsewhere = self.excuses.forgets_bindings && first.place != bound;
         if !belongs {
             if is_elsewhere {
                 self.excuse("I1: bound again where the first binding is not known");
@@ -158,25 +150,20 @@ impl Ledger {
         let whys: Vec<Option<&'static str>> = before
             .iter()
             .map(|other| {
-                if other.bound != bound || !redemption.runs.is_subset(&other.runs) {
+                let is_elsewhere = other.bound != bound || !redemption.runs.is_subset(&other.runs);
+                if excuses.forgets_bindings && is_elsewhere {
                     Some("I2: bound again where the first binding is not known")
                 } else if excuses.local_claims && other.claimed != redemption.place {
                     Some("I2: claimed where the first claim is not known")
-                } else if other.wire != wire {
-                    Some("I2: one code under two handles of one sign-in")
-                } else if other.since != since {
-                    Some("I2: one code that its sign-in yields again after its lifetime")
                 } else {
                     None
                 }
             })
             .collect();
         before.push(Token {
-            wire: wire.to_owned(),
             bound,
             claimed: redemption.place,
             runs: redemption.runs,
-            since,
         });
         for why in whys {
             match why {

@@ -2,9 +2,10 @@
 //!
 //! A command may be refused, delayed, lost, or carried out without an answer; after its deadline it may still be carried out, but
 //! never twice. At a failover the new master lacks the last writes and has a `run_id` of its own. Some gates go on with the old
-//! one until they notice.
+//! one until they notice. A write that waits for a replica ([`Call::replicas`]) is lost by no failover, and replicas follow the new
+//! master only: the old one gets no more confirmations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use super::dice::Dice;
@@ -50,7 +51,12 @@ struct State {
     /// Commands on their way to a server whose sender has given up, by their time of arrival.
     late: BTreeMap<(u64, u64), (u64, Call)>,
     sent: u64,
+    /// The last codes that were bound: by which gate, with which key, and on which run.
+    bound: VecDeque<(usize, Vec<u8>, String)>,
 }
+
+/// How many of the last bindings are remembered, so that a gate can ask for its own.
+const BINDINGS: usize = 64;
 
 /// What happens to a command.
 enum Fate {
@@ -81,6 +87,7 @@ impl Servers {
             gone: 0,
             late: BTreeMap::new(),
             sent: 0,
+            bound: VecDeque::new(),
         };
         Self {
             timers,
@@ -107,13 +114,14 @@ impl Servers {
         state.gone = now + state.dice.below(UNNOTICED);
     }
 
-    /// The server run on which the code with this key was bound.
-    pub(super) fn run_of(&self, code: Digest) -> Option<String> {
+    /// The server run on which this gate has just bound the code with this key, or got it again. Another gate may have bound it on
+    /// another one.
+    pub(super) fn run_of(&self, gate: usize, code: Digest) -> Option<String> {
         let key = code_key(code);
         let state = self.state.lock().unwrap();
-        // The newest that knows: an old one may have bound it, too, and then it is dead there.
-        let mut servers = state.servers.values().rev();
-        servers.find_map(|server| server.run_of(&key))
+        let mut bound = state.bound.iter().rev();
+        let own = bound.find(|(by, of, _)| (*by, of) == (gate, &key));
+        own.map(|(_, _, run)| run.clone())
     }
 
     /// The server runs on which the code with this key was bound and is claimed: several after a failover that lost its trace.
@@ -131,6 +139,9 @@ impl Servers {
             Fate::Answered(takes) => {
                 self.timers.sleep(takes / 2).await;
                 let answer = self.carry_out(gate, &call);
+                if call.replicas > 0 && answer.is_ok() && !self.is_confirmed(gate).await {
+                    return Err(Failed::TooFewReplicas);
+                }
                 self.timers.sleep(takes - takes / 2).await;
                 answer
             }
@@ -156,6 +167,37 @@ impl Servers {
         }
     }
 
+    /// `WAIT` after a command of this gate: whether the replicas have it within the deadline.
+    async fn is_confirmed(&self, gate: usize) -> bool {
+        let now = self.timers.now();
+        let (written, takes) = {
+            let state = &mut *self.state.lock().unwrap();
+            let Some(generation) = state.generation(gate, now) else {
+                return false;
+            };
+            let written = state.servers.get(&generation).map(Server::written);
+            let takes = (!state.dice.often(self.troubles.each)).then(|| state.dice.below(6));
+            (written.map(|written| (generation, written)), takes)
+        };
+        let (Some((generation, written)), Some(takes)) = (written, takes) else {
+            self.timers.sleep(DEADLINE).await;
+            return false;
+        };
+        self.timers.sleep(takes).await;
+        let is_master = {
+            let state = &mut *self.state.lock().unwrap();
+            let is_master = generation == state.newest;
+            if let Some(server) = state.servers.get_mut(&generation).filter(|_| is_master) {
+                server.confirm(written);
+            }
+            is_master
+        };
+        if !is_master {
+            self.timers.sleep(DEADLINE).await;
+        }
+        is_master
+    }
+
     fn fate(&self, call: &Call) -> Fate {
         let dice = &mut self.state.lock().unwrap().dice;
         let kinds = [
@@ -170,8 +212,8 @@ impl Servers {
                 return kind;
             }
         }
-        // These have one key and three arguments.
-        let is_about_claim = call.script.is_some() && call.words.len() == 7;
+        // These have one key and five or three arguments.
+        let is_about_claim = call.script.is_some() && [9, 7].contains(&call.words.len());
         let late = if is_about_claim {
             self.troubles.late
         } else {
@@ -189,7 +231,18 @@ impl Servers {
         let state = &mut *self.state.lock().unwrap();
         state.catch_up(now);
         let generation = state.generation(gate, now).ok_or(Failed::Unreachable)?;
-        state.run(generation, now, call)
+        let answer = state.run(generation, now, call);
+        // Only to bind a code, a script has two keys.
+        if let [_, _, keys, _, code, ..] = call.words.as_slice()
+            && keys == b"2"
+            && let Some(run) = state.servers[&generation].run_of(code)
+        {
+            state.bound.push_back((gate, code.clone(), run));
+            if state.bound.len() > BINDINGS {
+                state.bound.pop_front();
+            }
+        }
+        answer
     }
 
     fn delay(&self, gate: usize, call: Call, by: u64) {

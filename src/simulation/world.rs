@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dice::Dice;
-use super::gate::{Gate, handle_key, key_of_code};
+use super::gate::{Gate, digest_of, handle_key};
 use super::kernel::Kernel;
 use super::ledger::{Breach, Excuses, Ledger, Where};
 use super::servers::{EPOCH, Line, SETTLES, Servers, Troubles};
@@ -29,6 +29,19 @@ pub(super) enum Kind {
     Sealed(usize),
     /// Redis, with this number of gates.
     Redis(SignIns, usize),
+    /// The same, where the replica must have each write (`min_replicas`).
+    Replicated(SignIns, usize),
+}
+
+impl Kind {
+    /// Where sign-ins are, the number of gates, and `min_replicas`. `None`: without Redis.
+    fn redis(self) -> Option<(SignIns, usize, u32)> {
+        match self {
+            Self::Memory | Self::Sealed(_) => None,
+            Self::Redis(sign_ins, gates) => Some((sign_ins, gates, 0)),
+            Self::Replicated(sign_ins, gates) => Some((sign_ins, gates, 1)),
+        }
+    }
 }
 
 /// A rule that is broken on purpose, to show that the simulator notices.
@@ -113,10 +126,13 @@ impl World {
     pub(super) fn new(plan: Plan) -> Rc<Self> {
         let kernel = Kernel::default();
         let mut dice = Dice::of(plan.seed, u64::MAX - 2);
-        let (gates, mutation) = match (plan.kind, plan.broken) {
-            (Kind::Memory, _) => (1, None),
-            (Kind::Redis(_, gates), Some(Broken::Server(mutation))) => (gates, Some(mutation)),
-            (Kind::Sealed(gates) | Kind::Redis(_, gates), _) => (gates, None),
+        let gates = match plan.kind {
+            Kind::Memory => 1,
+            Kind::Sealed(gates) | Kind::Redis(_, gates) | Kind::Replicated(_, gates) => gates,
+        };
+        let mutation = match plan.broken {
+            Some(Broken::Server(mutation)) => Some(mutation),
+            Some(Broken::ReleasesAll) | None => None,
         };
         let (clock, monotonic) = Clock::manual();
         // Below the leeway of a minute.
@@ -134,11 +150,13 @@ impl World {
             };
             Servers::new(timers, plan.seed, gates, troubles, mutation)
         };
-        let is_redis = matches!(plan.kind, Kind::Redis(..));
+        let is_redis = plan.kind.redis().is_some();
         let excuses = Excuses {
+            forgets_bindings: match plan.kind {
+                Kind::Memory | Kind::Replicated(..) => false,
+                Kind::Sealed(_) | Kind::Redis(..) => true,
+            },
             local_claims: matches!(plan.kind, Kind::Sealed(_)),
-            // Less what a call to a store can take.
-            code: Settings::DEFAULT.code.as_secs().saturating_sub(5) * 1000,
         };
         let world = Self {
             plan,
@@ -174,17 +192,14 @@ impl World {
             Sealer::new(keys, "sim", "https://login.example")
         };
         let wall = || WallClock::Manual(self.clocks.walls[number].0.clone());
-        let store = match (self.plan.kind, &self.servers) {
-            (Kind::Sealed(_), _) => {
-                let store = SealedStore::new(&settings, sealer(), key, wall(), memory);
-                Store::Sealed(store)
-            }
-            (Kind::Redis(sign_ins, _), Some(servers)) => {
+        let store = match (self.plan.kind.redis(), &self.servers) {
+            (Some((sign_ins, _, min_replicas)), Some(servers)) => {
                 let way = Line {
                     servers: Arc::clone(servers),
                     gate: number,
                 };
                 let deployment = Deployment::simulated(Arc::new(way), &self.clock);
+                let deployment = deployment.with_min_replicas(min_replicas);
                 let envelopes = Envelopes::new(key, sealer(), wall());
                 Store::Redis(Box::new(RedisStore::new(
                     &settings,
@@ -194,7 +209,11 @@ impl World {
                     memory,
                 )))
             }
-            (Kind::Memory | Kind::Redis(..), _) => Store::Memory(memory),
+            _ if matches!(self.plan.kind, Kind::Sealed(_)) => {
+                let store = SealedStore::new(&settings, sealer(), key, wall(), memory);
+                Store::Sealed(store)
+            }
+            _ => Store::Memory(memory),
         };
         Gate {
             store: Arc::new(store),
@@ -229,16 +248,16 @@ impl World {
     /// Whether a gate that did not begin a sign-in of a client without handles knows it.
     pub(super) fn shares_records(&self) -> bool {
         match self.plan.kind {
-            Kind::Memory | Kind::Redis(..) => true,
+            Kind::Memory | Kind::Redis(..) | Kind::Replicated(..) => true,
             Kind::Sealed(_) => false,
         }
     }
 
-    /// Where this gate has bound a code that the client has as `wire`.
-    pub(super) fn bound_at(&self, gate: &Gate, wire: &str) -> Where {
+    /// Where this gate has bound a code of the upstream.
+    pub(super) fn bound_at(&self, gate: &Gate, raw: &str) -> Where {
         match &self.servers {
             Some(servers) => {
-                let run = servers.run_of(key_of_code(wire).digest());
+                let run = servers.run_of(gate.number, digest_of(raw));
                 run.unwrap_or_else(|| "nowhere".to_owned())
             }
             None => Self::place(gate),
@@ -246,11 +265,9 @@ impl World {
     }
 
     /// The server runs on which a code was bound and is claimed. None without Redis.
-    pub(super) fn claimed_on(&self, wire: &str) -> BTreeSet<String> {
+    pub(super) fn claimed_on(&self, raw: &str) -> BTreeSet<String> {
         let servers = self.servers.as_ref();
-        servers.map_or_else(BTreeSet::new, |servers| {
-            servers.claimed_on(key_of_code(wire).digest())
-        })
+        servers.map_or_else(BTreeSet::new, |servers| servers.claimed_on(digest_of(raw)))
     }
 
     /// The process of a gate.
@@ -288,7 +305,7 @@ impl World {
                     .for_each(|gate| gate.store.sweep());
             }
             match (self.plan.kind, &self.servers) {
-                (Kind::Redis(..), Some(servers)) if dice.often(3_000) => {
+                (_, Some(servers)) if dice.often(3_000) => {
                     servers.fail_over();
                     self.upheaval.set(Some(self.now()));
                     self.ledger.borrow_mut().count("failover");
@@ -300,7 +317,7 @@ impl World {
                     self.gates.borrow_mut()[number] = fresh;
                     self.ledger.borrow_mut().count("restart");
                 }
-                (Kind::Memory | Kind::Sealed(_) | Kind::Redis(..), _) => {}
+                _ => {}
             }
         }
     }

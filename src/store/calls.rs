@@ -49,6 +49,8 @@ pub(crate) enum Trouble {
     Deadline,
     /// The server has no memory left.
     Full,
+    /// Fewer replicas than required have confirmed the change.
+    TooFewReplicas,
     /// The server answered with an error, for example that the user may not do this.
     Refused,
     /// The answer, or a record in it, is not what the gate wrote.
@@ -56,10 +58,11 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Unreachable,
         Self::Deadline,
         Self::Full,
+        Self::TooFewReplicas,
         Self::Refused,
         Self::Garbage,
     ];
@@ -70,6 +73,7 @@ impl Trouble {
             Self::Unreachable => "unreachable",
             Self::Deadline => "deadline",
             Self::Full => "full",
+            Self::TooFewReplicas => "too_few_replicas",
             Self::Refused => "refused",
             Self::Garbage => "garbage",
         }

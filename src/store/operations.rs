@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The store has not answered in time. The operation may have been carried out or not.
     #[error("the store did not answer in time")]
     Deadline,
+    /// The change may have been made, but fewer replicas than required have it, so a failover could lose it.
+    #[error("too few replicas of the store have the change")]
+    TooFewReplicas,
 }
 
 /// The key under which a sign-in is stored.

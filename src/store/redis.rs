@@ -8,27 +8,32 @@
 //! - `workers`: each worker has a link of its own.
 //!
 //! **What is where.** Sign-ins are in Redis (`kind = "redis"`), or in their handles (`kind = "sealed"`, `claims = "redis"`). A code
-//! under a handle is in that handle in either case. Redis keeps what handles cannot remember: whether a code was claimed or burnt,
-//! how many verifiers were wrong, to which sign-in a code was bound, how many codes a sign-in has, and whether it was discarded.
-//! With `codes = "upstream"` sign-ins and codes have no handles, and their records are in Redis.
+//! under a handle is in that handle in either case. Redis keeps what handles cannot remember: how many codes a sign-in has, whether
+//! it was discarded, to which sign-in a code was bound, and what became of the code. With `codes = "upstream"` sign-ins and codes have
+//! no handles, and their records are in Redis.
 //!
 //! **Keys.** Hashes, all with the hash tag `{prefix:upstream}`, so that each operation is one script on one node of a cluster:
 //!
 //! ```text
 //! {pkce-gate:legacy}:s:0123…  a sign-in: record, instance, mark, codes, dead
-//! {pkce-gate:legacy}:t:0123…  the trace of an upstream's code: instance of its sign-in, owner
-//! {pkce-gate:legacy}:c:0123…  a code: run, owner, claim, wrong, released, burnt, record
+//! {pkce-gate:legacy}:c:0123…  a code of the upstream: instance and mark of its sign-in, owner, issued, run, until, claim, wrong,
+//!                             released, burnt, record
 //! {pkce-gate:legacy}:r:0123…  the redirect URIs of a client to which codes were sent
 //! ```
+//!
+//! **One record for each code.** Its key is the digest of the upstream's code, which a handle contains. However many handles were made
+//! for a code, it is redeemed once. It can be redeemed `until` a time of the server's clock, and stays for `pending` longer, because it
+//! may be valid at the upstream for longer than here: meanwhile no sign-in gets it again, not even its own.
 //!
 //! **Secrecy.** Records are encrypted ([`super::seal`]), keys are digests. An attacker who reads all of Redis cannot redeem
 //! anything, and finds neither codes nor states nor handles. One who writes to it can invalidate sign-ins, remove claims, and let
 //! errors (not codes) go to another redirect URI.
 //!
 //! **Lost writes.** A server that takes over, or that restarts, may lack the last writes, and an old one may go on for a while. A
-//! code is therefore claimed only on the server run that it was bound on (`run`, the server's `run_id`); elsewhere it is dead.
-//! Sign-ins survive a failover, codes that were not redeemed before it do not. A failover can lose a trace or the mark of a
-//! discarded sign-in: then a code that the upstream issues a second time is bound to another sign-in, whose verifier has to match.
+//! code is therefore claimed only in the history of writes in which it was bound (`run`, the server's `master_replid`, which each
+//! takeover and each restart replaces); elsewhere it is dead. Sign-ins survive a failover, codes that were not redeemed before it do
+//! not. A failover can lose a code or the mark of a discarded sign-in: then a code that the upstream issues a second time is bound to
+//! another sign-in, whose verifier has to match. If every replica must have each write (`min_replicas`), it loses neither.
 //!
 //! **Time.** Records expire by the server's clock. A claim stays until its code expires, so burning a claimed code needs no call.
 
@@ -46,7 +51,7 @@ use std::sync::Arc;
 
 use super::calls::Verb;
 use super::entropy;
-use super::envelope::{Dead, Envelopes, LEEWAY, Opened};
+use super::envelope::{Dead, Envelopes, LEEWAY, Opened, millis};
 use super::memory::MemoryStore;
 use super::operations::{Bound, Claim, Held, Issued, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::Unopened;
@@ -69,7 +74,7 @@ pub(crate) use link::{Deployment, Target};
 pub(crate) use link::{Failed, Value};
 #[cfg(test)]
 pub(crate) use model::{Mutation, Server};
-use owners::{Kept, in_handle, owner, questions};
+use owners::{Questions, in_handle};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
 
 /// Where the records of sign-ins with handles are.
@@ -181,7 +186,7 @@ impl RedisStore {
         let place = key.as_bytes();
         let record = self.envelopes.sealer.seal(Purpose::State, place, pending)?;
         let may_replace: &[u8] = if pending.browser.is_some() { b"1" } else { b"" };
-        let mark = mark(pending)?;
+        let mark = mark(&pending.application, pending.challenge.as_ref())?;
         let lifetime = lifetime(self.settings.pending);
         let owner = owner_bytes(&pending.application);
         let args: [&[u8]; 6] = [
@@ -193,7 +198,7 @@ impl RedisStore {
             &owner,
         ];
         let command = HOLD.command(&[&self.keyspace.key("s", key)], &args);
-        let answer = self.keyspace.call(Verb::Hold, command).await?;
+        let answer = self.keyspace.write(Verb::Hold, command).await?;
         match answer.text() {
             Some("new") => Ok(Held::New),
             Some("again") => Ok(Held::Again),
@@ -260,52 +265,47 @@ impl RedisStore {
             None => None,
         };
         let raw = code.digest();
-        let mark = mark(record)?;
+        let of_memory = self.memory.owners(&[Candidate::Code(raw.into())]);
+        if of_memory.into_iter().flatten().next().is_some() {
+            // It was bound under an earlier configuration.
+            return Ok(Bound::Elsewhere);
+        }
+        let mark = mark(&record.application, record.challenge.as_ref())?;
         let bound = record.clone().bind(code);
-        let (key, value, handle) = match issued {
-            Issued::Raw => {
-                let sealed = self
-                    .envelopes
-                    .sealer
-                    .seal(Purpose::Code, raw.as_bytes(), &bound)?;
-                (raw, sealed, None)
-            }
-            Issued::Handle => {
-                let handle =
-                    self.envelopes
-                        .seal(Purpose::Code, bound.clone(), self.settings.code)?;
-                (handle.digest(), Vec::new(), Some(handle))
-            }
+        let (sealer, lifetimes) = (&self.envelopes.sealer, &self.settings);
+        let value = match issued {
+            Issued::Raw => sealer.seal(Purpose::Code, raw.as_bytes(), &bound)?,
+            Issued::Handle => Vec::new(),
         };
-        let keys = [
-            self.keyspace.key("s", digest),
-            self.keyspace.key("t", raw),
-            self.keyspace.key("c", key),
-        ];
+        let keys = [self.keyspace.key("s", digest), self.keyspace.key("c", raw)];
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-        let lifetimes = (self.settings.pending, self.settings.code);
         let numbers = [
-            lifetime(lifetimes.0 + lifetimes.1),
-            lifetime(lifetimes.1),
+            lifetime(lifetimes.pending + lifetimes.code),
+            decimal(millis(lifetimes.code)),
             decimal(CODES_PER_AUTHORIZATION.into()),
         ];
         let owner = owner_bytes(&bound.application);
         let mut args: Vec<&[u8]> = numbers.iter().map(Vec::as_slice).collect();
-        args.extend([&owner[..], &value, mark.as_bytes()]);
+        let form = fields::issued(issued).as_bytes();
+        args.extend([&owner[..], form, &value, mark.as_bytes()]);
         let left = left.map(|left| lifetime(left + LEEWAY));
         if let Some(left) = &left {
             args.extend([&digest.as_bytes()[..], left]);
         }
-        let answer = self
-            .keyspace
-            .call(Verb::Bind, BIND.command(&keys, &args))
-            .await?;
-        match (answer.text(), handle) {
-            (Some("bound"), Some(handle)) => Ok(Bound::Handle(handle)),
-            (Some("bound" | "again"), None) => Ok(Bound::Raw),
-            (Some("elsewhere"), _) => Ok(Bound::Elsewhere),
-            (Some("full"), _) => Ok(Bound::TooMany),
-            (Some("unknown"), _) => Ok(Bound::Unknown),
+        let command = BIND.command(&keys, &args);
+        let answer = self.keyspace.write(Verb::Bind, command).await?;
+        match answer.text() {
+            // Another handle for a code that comes again is for the same record, whose time counts.
+            Some("bound" | "again") => match issued {
+                Issued::Raw => Ok(Bound::Raw),
+                Issued::Handle => {
+                    let handle = self.envelopes.seal(Purpose::Code, bound, lifetimes.code)?;
+                    Ok(Bound::Handle(handle))
+                }
+            },
+            Some("elsewhere") => Ok(Bound::Elsewhere),
+            Some("full") => Ok(Bound::TooMany),
+            Some("unknown") => Ok(Bound::Unknown),
             _ => Err(self.keyspace.garbage(Verb::Bind)),
         }
     }
@@ -315,9 +315,8 @@ impl RedisStore {
         key: &Key,
         mut judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
-        let digest = key.digest();
-        let bound = match key.handle() {
-            Some(handle) => match self.envelopes.open::<BoundCode>(Purpose::Code, handle) {
+        match key {
+            Key::Handle(handle) => match self.envelopes.open::<BoundCode>(Purpose::Code, handle) {
                 Ok(Opened { record, left }) => {
                     // A sealed store may have bound it, under an earlier configuration.
                     if left.is_some() {
@@ -327,25 +326,24 @@ impl RedisStore {
                         }
                     }
                     // By the server's clock, not by the one in the handle: it has the same lifetime.
-                    record
+                    self.claim(Issued::Handle, record, judge).await
                 }
-                Err(Dead::Expired) => return Ok(Redeemed::Expired(None)),
-                Err(Dead::Forged) => return Ok(Redeemed::Unknown(None)),
-                Err(Dead::Short) => return Ok(self.memory.redeem(key, judge)),
+                Err(Dead::Expired) => Ok(Redeemed::Expired(None)),
+                Err(Dead::Forged) => Ok(Redeemed::Unknown(None)),
+                Err(Dead::Short) => Ok(self.memory.redeem(key, judge)),
             },
-            None => match self.kept(digest).await? {
-                Kept::Code(bound) => bound,
-                Kept::Dead(redeemed) => return Ok(redeemed),
-                Kept::Nowhere => return Ok(self.memory.redeem(key, judge)),
+            Key::Digest(raw) => match self.kept(*raw).await? {
+                Kept::Code(bound) => self.claim(Issued::Raw, bound, judge).await,
+                Kept::Dead(redeemed) => Ok(redeemed),
+                Kept::Nowhere => Ok(self.memory.redeem(key, judge)),
             },
-        };
-        self.claim(digest, bound, judge).await
+        }
     }
 
     /// Judges a redemption by its code, which does not change, and claims the code if it matches and is still bound.
     async fn claim(
         &self,
-        key: Digest,
+        presented_as: Issued,
         bound: BoundCode,
         mut judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
@@ -355,61 +353,56 @@ impl RedisStore {
             Presented::Differs => b"differs",
             Presented::WrongVerifier => b"wrong",
         };
+        let raw = bound.code.digest();
+        // The record of a raw code is the one that the mark belongs to.
+        let mark = match presented_as {
+            Issued::Handle => Some(mark(&bound.application, bound.challenge.as_ref())?),
+            Issued::Raw => None,
+        };
+        let mark: &[u8] = mark.as_ref().map_or(b"", |mark| mark.as_bytes());
         let id: [u8; 8] = entropy::random()?;
         let attempts = decimal(self.settings.attempts.into());
-        let command = REDEEM.command(&[&self.keyspace.key("c", key)], &[word, &id, &attempts]);
-        let answer = self.keyspace.call(Verb::Redeem, command).await?;
+        let form = fields::issued(presented_as).as_bytes();
+        let args: [&[u8]; 5] = [form, mark, word, &id, &attempts];
+        let command = REDEEM.command(&[&self.keyspace.key("c", raw)], &args);
+        let answer = self.keyspace.write(Verb::Redeem, command).await?;
         let client = bound.application.client;
-        Ok(match answer.list().first().and_then(Value::text) {
+        Ok(match answer.text() {
             Some("yours") => {
                 let is_proved = presented == Presented::Matches;
                 let fence = u64::from_be_bytes(id);
-                Redeemed::Claimed(Claim::new(key, fence, bound, is_proved).shared())
+                Redeemed::Claimed(Claim::new(raw, fence, bound, is_proved).shared())
             }
             Some("mismatch") => Redeemed::Mismatch(client),
             Some("claimed") => Redeemed::AlreadyRedeemed(client),
             Some("burnt") => Redeemed::Burnt(client),
             Some("gone") => Redeemed::Expired(Some(client)),
+            Some("unknown") => Redeemed::Unknown(Some(client)),
             _ => return Err(self.keyspace.garbage(Verb::Redeem)),
         })
     }
 
-    /// The code under a digest.
-    async fn kept(&self, key: Digest) -> Result<Kept, StoreError> {
-        let code = Command::new("HMGET").key(&self.keyspace.key("c", key));
-        let code = code
-            .arg(b"record")
-            .arg(b"claim")
-            .arg(b"burnt")
-            .arg(b"owner");
-        let trace = Command::new("HGET")
-            .key(&self.keyspace.key("t", key))
-            .arg(b"owner");
-        let answers = self.keyspace.call_all(Verb::Redeem, &[code, trace]).await?;
-        let [code, trace] = answers.as_slice() else {
+    /// The code with this digest, if its client has it in this form.
+    async fn kept(&self, raw: Digest) -> Result<Kept, StoreError> {
+        let command = Command::new("HMGET").key(&self.keyspace.key("c", raw));
+        let command = command.arg(b"owner").arg(b"record");
+        let answer = self.keyspace.call(Verb::Redeem, command).await?;
+        let [owner, record] = answer.list() else {
             return Err(self.keyspace.garbage(Verb::Redeem));
         };
-        let owner = |value: &Value| owner_of(value, false).map(|owner| owner.client);
-        Ok(match code.list() {
-            [Value::Bytes(record), ..] => {
-                match self
-                    .envelopes
-                    .sealer
-                    .open(Purpose::Code, key.as_bytes(), record)
-                {
+        let owner = owner_of(owner, false).map(|owner| owner.client);
+        Ok(match (owner, record) {
+            (None, Value::Nil) => Kept::Nowhere,
+            // It has a handle.
+            (owner, Value::Nil) => Kept::Dead(Redeemed::Unknown(owner)),
+            (Some(owner), Value::Bytes(record)) => {
+                let sealer = &self.envelopes.sealer;
+                match sealer.open(Purpose::Code, raw.as_bytes(), record) {
                     Ok(bound) => Kept::Code(bound),
-                    Err(Unopened::ForeignKey) => Kept::Dead(Redeemed::Expired(owner(trace))),
+                    Err(Unopened::ForeignKey) => Kept::Dead(Redeemed::Expired(Some(owner))),
                     Err(Unopened::Forged) => return Err(self.keyspace.garbage(Verb::Redeem)),
                 }
             }
-            [Value::Nil, _, Value::Bytes(_), of] => match owner(of) {
-                Some(owner) => Kept::Dead(Redeemed::Burnt(owner)),
-                None => return Err(self.keyspace.garbage(Verb::Redeem)),
-            },
-            [Value::Nil, Value::Nil, Value::Nil, Value::Nil] => match owner(trace) {
-                None => Kept::Nowhere,
-                owner => Kept::Dead(Redeemed::Unknown(owner)),
-            },
             _ => return Err(self.keyspace.garbage(Verb::Redeem)),
         })
     }
@@ -462,7 +455,7 @@ impl RedisStore {
             args.extend([&digest.as_bytes()[..], left]);
         }
         let command = DISCARD.command(&[&self.keyspace.key("s", digest)], &args);
-        self.keyspace.call(Verb::Discard, command).await.map(drop)
+        self.keyspace.write(Verb::Discard, command).await.map(drop)
     }
 
     pub(crate) async fn owners(
@@ -470,25 +463,21 @@ impl RedisStore {
         candidates: &[Candidate],
     ) -> Result<Vec<Option<Owner>>, StoreError> {
         let here = self.memory.owners(candidates);
-        let commands: Vec<Command> = candidates
-            .iter()
-            .flat_map(|of| questions(&self.keyspace, of))
-            .collect();
+        let questions = Questions::about(&self.envelopes, candidates);
+        let commands = questions.commands(&self.keyspace);
         let answers = self.keyspace.call_all(Verb::Owners, &commands).await?;
-        if answers.len() != commands.len() {
-            return Err(self.keyspace.garbage(Verb::Owners));
-        }
-        let mut pairs = answers.chunks_exact(2);
-        let owners = candidates.iter().zip(here).map(|(candidate, here)| {
-            let pair = pairs.next().unwrap_or_default();
-            match here {
-                Some(here) => Ok(Some(here)),
-                None => owner(&self.envelopes, candidate, pair)
-                    .ok_or_else(|| self.keyspace.garbage(Verb::Owners)),
-            }
-        });
-        owners.collect()
+        let owners = questions.owners(&answers);
+        let owners = owners.ok_or_else(|| self.keyspace.garbage(Verb::Owners))?;
+        let both = here.into_iter().zip(owners);
+        Ok(both.map(|(here, there)| here.or(there)).collect())
     }
+}
+
+/// What is known under the digest of a code.
+enum Kept {
+    Code(BoundCode),
+    Dead(Redeemed),
+    Nowhere,
 }
 
 /// Prints no record and no password.

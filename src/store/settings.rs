@@ -32,6 +32,9 @@ pub(crate) enum Kind {
     Redis { keys: Vec<KeyFile>, at: Remote },
 }
 
+/// The most writes of a worker that wait for the replicas of one server at the same time. Each has a connection.
+pub(crate) const WAITING_WRITES: usize = 32;
+
 impl Kind {
     /// Redis, if the store depends on it.
     pub(crate) fn remote(&self) -> Option<&Remote> {
@@ -53,8 +56,22 @@ pub(crate) struct Remote {
     pub prefix: String,
     /// The longest time that a request waits for it.
     pub deadline: Duration,
+    /// So many replicas must have a write before the gate acts on it.
+    pub min_replicas: u32,
     /// Whether the gate is not ready while it is out of reach.
     pub fails_readiness: bool,
+}
+
+impl Remote {
+    /// The most connections of a worker to a server.
+    pub(crate) fn connections(&self) -> usize {
+        let waiting = if self.min_replicas > 0 {
+            WAITING_WRITES
+        } else {
+            0
+        };
+        1 + waiting
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

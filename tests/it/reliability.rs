@@ -4,6 +4,7 @@ mod broken;
 mod checker;
 mod haproxy;
 mod memory;
+mod min_replicas;
 mod restarts;
 mod rotation;
 mod scale;

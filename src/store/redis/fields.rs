@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use super::link::Value;
-use crate::flow::{Application, PendingAuthorization, wire};
-use crate::oauth::Digest;
+use crate::flow::{Application, wire};
+use crate::oauth::{CodeChallenge, Digest};
 use crate::store::envelope::millis;
-use crate::store::operations::{Owner, StoreError};
+use crate::store::operations::{Issued, Owner, StoreError};
 
 /// Equal for requests that are equal after a reload in the browser: with the same client, redirect URI and challenge.
-pub(super) fn mark(pending: &PendingAuthorization) -> Result<Digest, StoreError> {
+pub(super) fn mark(
+    of: &Application,
+    challenge: Option<&CodeChallenge>,
+) -> Result<Digest, StoreError> {
     let application = Application {
-        client: pending.application.client,
-        redirect: pending.application.redirect,
+        client: of.client,
+        redirect: of.redirect,
         response_type: None,
         response_mode: None,
     };
-    let bytes = wire::to_bytes(&(application, pending.challenge.clone()));
+    let bytes = wire::to_bytes(&(application, challenge.cloned()));
     let bytes = bytes.ok_or(StoreError::TooLong)?;
     Ok(Digest::of("mark", &[&bytes]))
 }
@@ -39,6 +42,14 @@ pub(super) fn owner_of(value: &Value, alive: bool) -> Option<Owner> {
         alive,
         target: target.first_chunk().copied().map(Digest::from_bytes),
     })
+}
+
+/// The word for the form of a code.
+pub(super) const fn issued(issued: Issued) -> &'static str {
+    match issued {
+        Issued::Handle => "handle",
+        Issued::Raw => "raw",
+    }
 }
 
 /// For PEXPIRE: a server treats a key as expired after its last millisecond, the gate in it.

@@ -60,19 +60,24 @@ impl Keyspace {
         self.workers.deployment().is_reachable()
     }
 
-    /// Asks the servers whether they answer. To be called about once a second by each worker.
-    pub(crate) fn probe(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Asks the servers whether they answer, and what [`Keyspace::evicts`] returns. To be called about once a second by each worker.
+    /// The error is a text for operators, without a secret.
+    pub(crate) fn probe(&self) -> impl Future<Output = Result<(), String>> + Send + use<> {
         let (link, policy) = (self.workers.link(), Arc::clone(&self.policy));
         async move {
-            // The result is in the deployment.
-            if link.probe().await.is_ok()
-                && policy.get().is_none()
-                && let Ok(answer) = link.send(&Command::new("INFO").arg(b"memory")).await
-                && let Some(text) = answer.text()
+            let explained = |failed: Failed| failed.to_string();
+            link.probe().await.map_err(explained)?;
+            if policy.get().is_some() {
+                return Ok(());
+            }
+            let info = Command::new("INFO").arg(b"memory");
+            let answer = link.send(&info).await.map_err(explained)?;
+            if let Some(text) = answer.text()
                 && let Some((_, after)) = text.split_once("maxmemory_policy:")
             {
                 let _known = policy.set(after.lines().next().unwrap_or_default().to_owned());
             }
+            Ok(())
         }
     }
 
@@ -128,6 +133,12 @@ impl Keyspace {
         self.counted(verb, result)
     }
 
+    /// A call whose change must not be lost.
+    pub(super) async fn write(&self, verb: Verb, command: Command) -> Result<Value, StoreError> {
+        let result = self.workers.link().write(&command).await;
+        self.counted(verb, result)
+    }
+
     pub(super) async fn call_all(
         &self,
         verb: Verb,
@@ -145,6 +156,7 @@ impl Keyspace {
         result.map_err(|failed| match failed {
             Failed::Unreachable | Failed::Refused(_) | Failed::Garbage => StoreError::Unreachable,
             Failed::Deadline => StoreError::Deadline,
+            Failed::TooFewReplicas => StoreError::TooFewReplicas,
             Failed::Full => StoreError::NoRoom(Limit::Capacity, FULL),
         })
     }
@@ -172,6 +184,7 @@ fn trouble(failed: &Failed) -> Trouble {
         Failed::Unreachable => Trouble::Unreachable,
         Failed::Deadline => Trouble::Deadline,
         Failed::Full => Trouble::Full,
+        Failed::TooFewReplicas => Trouble::TooFewReplicas,
         Failed::Refused(_) => Trouble::Refused,
         Failed::Garbage => Trouble::Garbage,
     }

@@ -4,6 +4,9 @@
 //! was not sent, or the server answered so (`NOSCRIPT`, `MOVED`, `ASK`, `READONLY`, `LOADING` ..). After a deadline or a broken
 //! connection it may have been carried out, and the caller gets the failure.
 //!
+//! A write can require that replicas have it ([`Link::write`]). It is then followed by `WAIT`, and while replicas are missing, further
+//! writes fail at once.
+//!
 //! A connection is dropped at the first deadline, I/O error, or answer of a server that is not a master. The next call opens a new
 //! one, to whichever server is the master then. While a server is down, its circuit breaker makes calls fail at once
 //! (`breaker.rs`).
@@ -12,9 +15,12 @@ mod attempt;
 mod breaker;
 mod cluster;
 mod command;
+mod confirm;
 mod connection;
 mod deployment;
+mod exchange;
 mod failed;
+mod lease;
 mod place;
 mod routes;
 mod target;
@@ -31,7 +37,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use attempt::{Progress, admit, carry_out, conclude, first_answers};
+use attempt::{admit, carry_out, conclude, first_answers};
+use exchange::Progress;
 use routes::Routes;
 
 pub(crate) use command::{Command, Script};
@@ -62,11 +69,22 @@ impl Link {
 
     /// Sends one command.
     pub(crate) async fn send(&self, command: &Command) -> Result<Value, Failed> {
+        self.send_to(command, 0).await
+    }
+
+    /// Sends a command whose change must not be lost. The answer comes when as many replicas have the change as the deployment
+    /// requires; without them it is [`Failed::TooFewReplicas`], and the change may have been made.
+    pub(crate) async fn write(&self, command: &Command) -> Result<Value, Failed> {
+        self.send_to(command, self.routes.deployment.min_replicas)
+            .await
+    }
+
+    async fn send_to(&self, command: &Command, replicas: u32) -> Result<Value, Failed> {
         #[cfg(test)]
         if let Some(stand_in) = &self.routes.deployment.stand_in {
-            return stand_in.answer(stand_in::Call::of(command)).await;
+            return stand_in.answer(stand_in::Call::of(command, replicas)).await;
         }
-        let progress = admit(&self.routes, command)?;
+        let progress = admit(&self.routes, command, replicas)?;
         self.send_until(self.end(), command, progress).await
     }
 
@@ -76,7 +94,7 @@ impl Link {
         command: &Command,
         mut progress: Progress,
     ) -> Result<Value, Failed> {
-        let call = carry_out(&self.routes, command, &mut progress);
+        let call = carry_out(&self.routes, command, end, &mut progress);
         let result = timeout_at(end, call).await.ok();
         conclude(&self.routes, &progress, result)
     }
@@ -88,7 +106,7 @@ impl Link {
         if let Some(stand_in) = &self.routes.deployment.stand_in {
             let mut values = Vec::new();
             for command in commands {
-                values.push(stand_in.answer(stand_in::Call::of(command)).await?);
+                values.push(stand_in.answer(stand_in::Call::of(command, 0)).await?);
             }
             return Ok(values);
         }
@@ -116,7 +134,7 @@ impl Link {
     /// Asks whether the server answers and is a master, whatever the breaker says; in a cluster, all masters. To be called about once a second by
     /// each worker, also without traffic: [`Deployment::is_reachable`] is then never older than that.
     ///
-    /// With Sentinel it also leaves a server that is not the master any more. After `SENTINEL FAILOVER` the old master accepts
+    /// It also asks for the confirmation of replicas, if the deployment requires some. With Sentinel it also leaves a server that is not the master any more. After `SENTINEL FAILOVER` the old master accepts
     /// writes for some seconds, and these are lost.
     pub(crate) async fn probe(&self) -> Result<(), Failed> {
         let end = self.end();
@@ -125,7 +143,8 @@ impl Link {
         let places = places.inspect_err(|_| self.routes.deployment.breaker().open())?;
         let mut probes = JoinSet::new();
         for place in places {
-            probes.spawn(async move { attempt::probe(&place, end).await });
+            let replicas = self.routes.deployment.min_replicas;
+            probes.spawn(async move { attempt::probe(&place, replicas, end).await });
         }
         let mut result = Ok(());
         while let Some(probe) = probes.join_next().await {

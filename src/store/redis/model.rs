@@ -23,6 +23,10 @@ pub(crate) enum Mutation {
     ClaimOnAnotherRun,
     /// The sign-in of a code is not compared.
     BindWithoutTrace,
+    /// A sign-in gets its code again after the code has expired, as a new one.
+    BindExpired,
+    /// `WAIT` is answered before a replica has the writes.
+    ConfirmWithoutReplica,
 }
 
 type Fields = Vec<(&'static str, Vec<u8>)>;
@@ -61,6 +65,7 @@ impl Entry {
 /// What a key was before a write.
 #[derive(Debug, Clone)]
 struct Write {
+    number: u64,
     at: u64,
     key: Vec<u8>,
     before: Option<Entry>,
@@ -69,13 +74,15 @@ struct Write {
 /// One server process.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    /// Its `run_id`.
+    /// Its `master_replid`.
     run: String,
     entries: HashMap<Vec<u8>, Entry>,
     /// Keys by their last millisecond, to be removed after it.
     due: BinaryHeap<Reverse<(u64, Vec<u8>)>>,
     /// The last writes, which a replica that takes over may lack.
     writes: VecDeque<Write>,
+    /// The number of writes until now.
+    written: u64,
     mutation: Option<Mutation>,
 }
 
@@ -89,11 +96,31 @@ impl Server {
             entries: HashMap::new(),
             due: BinaryHeap::new(),
             writes: VecDeque::new(),
+            written: 0,
             mutation,
         }
     }
 
-    /// A replica of this server that takes over: it lacks the writes after `since`.
+    /// The number of writes until now, for [`Server::confirm`].
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// `WAIT` is answered: the replicas have so many writes, and none that takes over lacks them.
+    pub(crate) fn confirm(&mut self, writes: u64) {
+        if self.mutation == Some(Mutation::ConfirmWithoutReplica) {
+            return;
+        }
+        while self
+            .writes
+            .front()
+            .is_some_and(|write| write.number <= writes)
+        {
+            self.writes.pop_front();
+        }
+    }
+
+    /// A replica of this server that takes over: it lacks the writes after `since` that were not confirmed.
     pub(crate) fn replica(&self, run: &str, since: u64) -> Self {
         let mut replica = self.clone();
         run.clone_into(&mut replica.run);
@@ -133,7 +160,7 @@ impl Server {
                 for key in keys {
                     self.remember(now, key);
                 }
-                self.script(script, keys, args)
+                self.script(now, script, keys, args)
                     .map(|expiries| self.set_expiries(now, expiries))
             }
             (None, [b"HMGET", key, fields @ ..]) => {
@@ -141,9 +168,10 @@ impl Server {
                 let read = |field: &&[u8]| value(entry.and_then(|entry| entry.get(text(field))));
                 Ok(Value::List(fields.iter().map(read).collect()))
             }
-            (None, [b"HGET", key, field]) => {
-                let entry = self.entries.get(*key);
-                Ok(value(entry.and_then(|entry| entry.get(text(field)))))
+            (None, [b"TIME"]) => {
+                let parts = [now / 1000, now % 1000 * 1000];
+                let parts = parts.map(|part| Value::Bytes(part.to_string().into_bytes()));
+                Ok(Value::List(parts.to_vec()))
             }
             _ => Err(Failed::Refused("ERR unknown command".to_owned())),
         }
@@ -167,7 +195,13 @@ impl Server {
             self.writes.pop_front();
         }
         let (before, key) = (self.entries.get(key).cloned(), key.to_vec());
-        self.writes.push_back(Write { at, key, before });
+        self.written += 1;
+        self.writes.push_back(Write {
+            number: self.written,
+            at,
+            key,
+            before,
+        });
     }
 
     /// `PEXPIRE`, after a script.
@@ -182,12 +216,18 @@ impl Server {
         done.answer
     }
 
-    fn script(&mut self, script: &str, keys: &[&[u8]], args: &[&[u8]]) -> Result<Done, Failed> {
+    fn script(
+        &mut self,
+        now: u64,
+        script: &str,
+        keys: &[&[u8]],
+        args: &[&[u8]],
+    ) -> Result<Done, Failed> {
         match (script, keys, args) {
             (HOLD, [sign_in], args) => self.hold(sign_in, args),
-            (BIND, [sign_in, trace, code], args) => self.bind([sign_in, trace, code], args),
-            (REDEEM, [code], [presented, id, attempts]) => {
-                Ok(self.redeem(code, presented, id, number(Some(attempts))))
+            (BIND, [sign_in, code], args) => self.bind(now, [sign_in, code], args),
+            (REDEEM, [code], [issued, mark, presented, id, attempts]) => {
+                Ok(self.redeem(now, code, [issued, mark, presented, id, attempts]))
             }
             (RELEASE, [code], [id, counts, releases]) => {
                 Ok(self.release(code, id, *counts == b"1", number(Some(releases))))
@@ -227,11 +267,21 @@ impl Server {
     }
 
     /// `scripts/bind.lua`
-    fn bind(&mut self, keys: [&[u8]; 3], args: &[&[u8]]) -> Result<Done, Failed> {
-        let [of_trace, of_code, most, owner, record, mark, in_handle @ ..] = args else {
+    fn bind(&mut self, now: u64, keys: [&[u8]; 2], args: &[&[u8]]) -> Result<Done, Failed> {
+        let [
+            of_record,
+            of_code,
+            most,
+            owner,
+            issued,
+            record,
+            mark,
+            in_handle @ ..,
+        ] = args
+        else {
             return Err(Failed::Garbage);
         };
-        let [sign_in_key, trace_key, code_key] = keys;
+        let [sign_in_key, code_key] = keys;
         let sign_in = self.entries.get(sign_in_key);
         let known = sign_in.and_then(|there| there.get("instance"));
         let instance = known.or(in_handle.first().copied()).map(<[u8]>::to_vec);
@@ -242,20 +292,24 @@ impl Server {
         if marked.is_some_and(|of| of != *mark) {
             return Ok(Done::answer("unknown"));
         }
-        let (is_kept, codes) = (
-            known.is_some(),
-            sign_in.and_then(|there| there.get("codes")),
-        );
-        let codes = number(codes);
-        let trace = self.entries.get(trace_key);
-        let trace = trace.and_then(|trace| trace.get("instance"));
-        let is_other = trace.is_some_and(|of| of != instance);
-        if is_other && self.mutation != Some(Mutation::BindWithoutTrace) {
-            return Ok(Done::answer("elsewhere"));
-        }
-        let is_traced = trace.is_some();
-        if self.entries.contains_key(code_key) {
-            return Ok(Done::answer(if is_traced { "again" } else { "elsewhere" }));
+        let is_kept = known.is_some();
+        let codes = number(sign_in.and_then(|there| there.get("codes")));
+        if let Some(code) = self.entries.get(code_key) {
+            let is = |field: &str, value: &[u8]| code.get(field) == Some(value);
+            let is_own = is("instance", &instance);
+            let is_live = now < number(code.get("until")) && is("run", self.run.as_bytes());
+            if is_own && is("issued", issued) && is_live {
+                return Ok(Done::answer("again"));
+            }
+            let is_broken = match self.mutation {
+                Some(Mutation::BindWithoutTrace) => !is_own,
+                Some(Mutation::BindExpired) => is_own,
+                _ => false,
+            };
+            if !is_broken {
+                return Ok(Done::answer("elsewhere"));
+            }
+            self.entries.remove(code_key);
         }
         if codes >= number(Some(most)) {
             return Ok(Done::answer("full"));
@@ -268,47 +322,52 @@ impl Server {
             let lifetime = in_handle.get(1).ok_or(Failed::Garbage)?;
             done = done.expiring(sign_in_key, lifetime);
         }
-        if !is_traced {
-            let trace = self.entries.entry(trace_key.to_vec()).or_default();
-            trace.set("instance", &instance);
-            trace.set("owner", owner);
-            done = done.expiring(trace_key, of_trace);
-        }
         let code = self.entries.entry(code_key.to_vec()).or_default();
+        let until = now + number(Some(of_code));
+        code.set("instance", &instance);
+        code.set("issued", issued);
+        code.set("until", until.to_string().as_bytes());
         code.set("run", self.run.as_bytes());
         code.set("owner", owner);
+        code.set("mark", mark);
         if !record.is_empty() {
             code.set("record", record);
         }
-        Ok(done.expiring(code_key, of_code))
+        Ok(done.expiring(code_key, of_record))
     }
 
     /// `scripts/redeem.lua`
-    fn redeem(&mut self, code: &[u8], presented: &[u8], id: &[u8], attempts: u64) -> Done {
+    fn redeem(&mut self, now: u64, code: &[u8], args: [&[u8]; 5]) -> Done {
+        let [issued, mark, presented, id, attempts] = args;
         let there = self.entries.get_mut(code);
-        let Some(there) = there.filter(|there| there.get("run").is_some()) else {
-            return Done::list("gone", None);
+        let Some(there) = there.filter(|there| there.get("issued").is_some()) else {
+            return Done::answer("gone");
         };
-        let owner = there.get("owner").map(<[u8]>::to_vec);
+        if there.get("issued") != Some(issued) {
+            return Done::answer("unknown");
+        }
+        let is_over = now >= number(there.get("until"));
+        if is_over || !mark.is_empty() && there.get("mark") != Some(mark) {
+            return Done::answer("gone");
+        }
         let is_foreign = there.get("run") != Some(self.run.as_bytes());
         if is_foreign && self.mutation != Some(Mutation::ClaimOnAnotherRun) {
-            return Done::list("gone", owner);
+            return Done::answer("gone");
         }
         if there.get("burnt").is_some() {
-            return Done::list("burnt", owner);
+            return Done::answer("burnt");
         }
         if there.get("claim").is_some() && self.mutation != Some(Mutation::ClaimWithoutNx) {
-            return Done::list("claimed", owner);
+            return Done::answer("claimed");
         }
         if presented == b"matches" {
             there.set("claim", id);
-            return Done::list("yours", owner);
+            return Done::answer("yours");
         }
-        if presented == b"wrong" && there.increase("wrong") >= attempts {
-            there.delete("record");
+        if presented == b"wrong" && there.increase("wrong") >= number(Some(attempts)) {
             there.set("burnt", b"1");
         }
-        Done::list("mismatch", owner)
+        Done::answer("mismatch")
     }
 
     /// `scripts/release.lua`
@@ -321,7 +380,6 @@ impl Server {
             return Done::of(Value::Int(0));
         }
         if counts && there.increase("released") > releases {
-            there.delete("record");
             there.set("burnt", b"1");
         }
         there.delete("claim");
@@ -368,15 +426,6 @@ impl Done {
 
     fn answer(text: &str) -> Self {
         Self::of(Value::Bytes(text.as_bytes().to_vec()))
-    }
-
-    /// A word, and the owner of the code.
-    fn list(word: &str, owner: Option<Vec<u8>>) -> Self {
-        let word = Value::Bytes(word.as_bytes().to_vec());
-        let owner = owner.map(Value::Bytes);
-        Self::of(Value::List(
-            [Some(word), owner].into_iter().flatten().collect(),
-        ))
     }
 
     fn expiring(mut self, key: &[u8], lifetime: &[u8]) -> Self {

@@ -1,20 +1,15 @@
 //! What handles and keys say about whose a sign-in or a code is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::fields::owner_of;
+use super::fields::{issued, owner_of};
 use super::keyspace::Keyspace;
 use super::link::{Command, Value};
-use crate::flow::{BoundCode, Candidate, Handle, Key, PendingAuthorization, Purpose};
+use crate::flow::{Application, BoundCode, Candidate, Handle, Key, PendingAuthorization, Purpose};
+use crate::oauth::Digest;
 use crate::store::envelope::{Dead, Envelopes, Opened};
-use crate::store::operations::{Owner, Pending, Redeemed};
-
-/// What is known under the digest of a code.
-pub(super) enum Kept {
-    Code(BoundCode),
-    Dead(Redeemed),
-    Nowhere,
-}
+use crate::store::operations::{Issued, Owner, Pending};
 
 /// The record in a handle and how much longer it is valid, or what `pending` returns for it. `None`: it contains none. Whether
 /// it was discarded is checked when a code is bound: reading must not depend on Redis.
@@ -33,59 +28,106 @@ pub(super) fn in_handle(
     }
 }
 
-/// What to ask about a candidate: two commands.
-pub(super) fn questions(keyspace: &Keyspace, candidate: &Candidate) -> [Command; 2] {
-    let ask = |kind: &str, key: &Key, fields: [&[u8]; 4]| {
-        let command = Command::new("HMGET").key(&keyspace.key(kind, key.digest()));
-        fields.into_iter().fold(command, Command::arg)
-    };
-    match candidate {
-        Candidate::State(key) => {
-            let sign_in = ask("s", key, [b"owner", b"dead", b"owner", b"dead"]);
-            [sign_in.clone(), sign_in]
+/// What has to be asked about a candidate, and what its handle says.
+enum Question {
+    /// The sign-in, or why there is none, according to its handle. `None`: it has no handle with a record.
+    SignIn(Digest, Option<Result<Arc<Application>, Pending>>),
+    /// A code in this form; with a handle, the application in it.
+    Code(Digest, Issued, Option<Arc<Application>>),
+    /// It is not in Redis.
+    Nowhere,
+}
+
+/// What to ask about some candidates.
+pub(super) struct Questions(Vec<Question>);
+
+impl Questions {
+    pub(super) fn about(envelopes: &Envelopes, candidates: &[Candidate]) -> Self {
+        let about = |candidate: &Candidate| match candidate {
+            Candidate::State(key) => {
+                let read = key.handle().and_then(|of| in_handle(envelopes, of));
+                let read = read.map(|read| read.map(|(record, _)| record.application));
+                Question::SignIn(key.digest(), read)
+            }
+            Candidate::Code(Key::Digest(raw)) => Question::Code(*raw, Issued::Raw, None),
+            Candidate::Code(Key::Handle(handle)) => {
+                match envelopes.open::<BoundCode>(Purpose::Code, handle) {
+                    Ok(Opened { record, .. }) => {
+                        let (raw, of) = (record.code.digest(), record.application);
+                        Question::Code(raw, Issued::Handle, Some(of))
+                    }
+                    Err(Dead::Expired | Dead::Forged | Dead::Short) => Question::Nowhere,
+                }
+            }
+        };
+        Self(candidates.iter().map(about).collect())
+    }
+
+    /// One command for each candidate that is in Redis, and one for the time.
+    pub(super) fn commands(&self, keyspace: &Keyspace) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for question in &self.0 {
+            let (kind, key, fields): (_, _, &[&[u8]]) = match question {
+                Question::SignIn(key, _) => ("s", key, &[b"owner", b"dead"]),
+                Question::Code(key, ..) => (
+                    "c",
+                    key,
+                    &[b"owner", b"issued", b"until", b"claim", b"burnt"],
+                ),
+                Question::Nowhere => continue,
+            };
+            let key = keyspace.key(kind, *key);
+            if commands.is_empty() {
+                commands.push(Command::new("TIME").beside(&key));
+            }
+            let ask = Command::new("HMGET").key(&key);
+            commands.push(fields.iter().fold(ask, |ask, field| ask.arg(field)));
         }
-        Candidate::Code(key) => [
-            ask("c", key, [b"owner", b"claim", b"burnt", b"run"]),
-            ask("t", key, [b"owner", b"instance", b"owner", b"instance"]),
-        ],
+        commands
+    }
+
+    /// The owners by these answers, in the order of the candidates. `None`: the answers are not what the gate wrote.
+    pub(super) fn owners(&self, answers: &[Value]) -> Option<Vec<Option<Owner>>> {
+        let (now, mut answers) = match answers.split_first() {
+            Some((time, answers)) => (millis(time)?, answers.iter()),
+            None => (0, answers.iter()),
+        };
+        let owner = |question: &Question| {
+            Some(match question {
+                Question::Nowhere => None,
+                Question::SignIn(_, read) => {
+                    let [owner, dead] = answers.next()?.list() else {
+                        return None;
+                    };
+                    let alive = *dead == Value::Nil;
+                    match read {
+                        Some(Ok(application)) => Some(Owner::of(application, alive)),
+                        Some(Err(_)) => None,
+                        None => owner_of(owner, alive),
+                    }
+                }
+                Question::Code(_, form, application) => {
+                    let [owner, issued_as, until, claim, burnt] = answers.next()?.list() else {
+                        return None;
+                    };
+                    let until = until.text().and_then(|until| until.parse::<u64>().ok());
+                    let alive = until.is_some_and(|until| now < until)
+                        && issued_as.text() == Some(issued(*form))
+                        && (claim, burnt) == (&Value::Nil, &Value::Nil);
+                    let of_handle = application.as_deref().map(|of| Owner::of(of, false));
+                    owner_of(owner, alive).or(of_handle)
+                }
+            })
+        };
+        self.0.iter().map(owner).collect()
     }
 }
 
-/// Whose a candidate is, by these answers and by itself. The outer `None`: the answers are not what the gate wrote.
-#[expect(clippy::option_option, reason = "as documented")]
-pub(super) fn owner(
-    envelopes: &Envelopes,
-    candidate: &Candidate,
-    answers: &[Value],
-) -> Option<Option<Owner>> {
-    let [first, second] = answers else {
+/// The answer to `TIME`, in milliseconds.
+fn millis(time: &Value) -> Option<u64> {
+    let [seconds, micros] = time.list() else {
         return None;
     };
-    match candidate {
-        Candidate::State(key) => {
-            let [owner, dead, ..] = first.list() else {
-                return None;
-            };
-            let alive = *dead == Value::Nil;
-            let in_handle = key.handle().and_then(|handle| in_handle(envelopes, handle));
-            Some(match in_handle {
-                Some(Ok((record, _))) => Some(Owner::of(&record.application, alive)),
-                Some(Err(_)) => None,
-                None => owner_of(owner, alive),
-            })
-        }
-        Candidate::Code(key) => {
-            let ([owner, claim, burnt, _], [trace, ..]) = (first.list(), second.list()) else {
-                return None;
-            };
-            let alive = *owner != Value::Nil && *claim == Value::Nil && *burnt == Value::Nil;
-            let in_handle = || {
-                let opened = envelopes.open::<BoundCode>(Purpose::Code, key.handle()?);
-                let application = opened.ok()?.record.application;
-                Some(Owner::of(&application, false))
-            };
-            let kept = owner_of(owner, alive).or_else(|| owner_of(trace, false));
-            Some(kept.or_else(in_handle))
-        }
-    }
+    let number = |value: &Value| value.text()?.parse::<u64>().ok();
+    Some(number(seconds)?.saturating_mul(1000) + number(micros)? / 1000)
 }

@@ -249,6 +249,93 @@ fn a_code_that_was_bound_before_a_restart_of_the_server_is_dead() {
     }
 }
 
+/// A server that was replaced goes on for a while, and may become the master again: what it claimed meanwhile is lost.
+#[test]
+fn a_code_that_was_claimed_on_a_replaced_server_is_dead_when_that_server_returns() {
+    let [one, other] = [Server::start(&[]), Server::start(&[])];
+    let follow = |server: &Server, of: &Server| {
+        let address = of.address();
+        let (host, port) = address.split_once(':').unwrap();
+        server.ask(&["REPLICAOF", host, port]);
+        let is_up = || {
+            let info = server.ask(&["INFO", "replication"]);
+            info.contains("master_link_status:up").then_some(())
+        };
+        until(is_up);
+    };
+    follow(&other, &one);
+    let (clock, wall) = Clock::manual();
+    let gate = replica(SignIns::InRedis, &wall, &clock, deployment(&one));
+    let (pending, code) = run(async {
+        let pending = hold(&gate, &request("client", 1)).await;
+        let code = bind(&gate, &pending, "code").await;
+        (pending, code)
+    });
+    until(|| other.ask(&["KEYS", "*:c:*"]).contains(":c:").then_some(()));
+    other.ask(&["REPLICAOF", "NO", "ONE"]);
+    run(async {
+        let claimed = claim(&gate, &code).await;
+        one.ask(&["CONFIG", "SET", "repl-diskless-load", "swapdb"]);
+        follow(&one, &other);
+        one.ask(&["REPLICAOF", "NO", "ONE"]);
+        drop(claimed);
+    });
+    run(async {
+        // The claim is lost, and the code is there.
+        assert!(is_live(&gate, &pending).await);
+        assert!(one.ask(&["KEYS", "*:c:*"]).contains(":c:"));
+        assert_eq!(redeem(&gate, &code).await, Answer::Gone);
+        let again = gate.bind_to(&pending, Issued::Handle, contract::code("code"));
+        assert_eq!(again.await, Ok(Bound::Elsewhere));
+    });
+}
+
+fn until(mut is_so: impl FnMut() -> Option<()>) {
+    for _ in 0..1500 {
+        if is_so().is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("not within 30 s");
+}
+
+/// The handle's own time is longer than the record's, because the clocks of gates differ.
+#[test]
+fn a_handle_of_a_forgotten_sign_in_redeems_nothing_of_the_next_one() {
+    run(async {
+        let (store, time) = make(SignIns::InRedis);
+        let first = hold(&store, &request("client", 1)).await;
+        let old = bind(&store, &first, "code").await;
+        time.advance(contract::settings().pending + contract::settings().code);
+        let next = hold(&store, &request("client", 2)).await;
+        let new = bind(&store, &next, "code").await;
+        assert_eq!(redeem(&store, &old).await, Answer::Gone);
+        assert_eq!(redeem(&store, &new).await, Answer::Claimed);
+    });
+}
+
+#[test]
+fn a_code_that_the_memory_knows_is_not_bound_in_redis() {
+    let server = Server::start(&[]);
+    let (clock, wall) = Clock::manual();
+    let store = replica(SignIns::InRedis, &wall, &clock, deployment(&server));
+    let memory = Arc::clone(store.memory().unwrap());
+    run(async {
+        let held = memory.hold(Place::Handle, &request("client", 1), None);
+        let Ok(Held::Handle(victim)) = held else {
+            panic!("{held:?}")
+        };
+        let bound = memory.bind(victim.digest(), Issued::Handle, code("code"));
+        assert!(matches!(bound, Ok(Bound::Handle(_))));
+        let thief = hold(&store, &request("client", 2)).await;
+        for issued in [Issued::Handle, Issued::Raw] {
+            let stolen = store.bind_to(&thief, issued, code("code")).await;
+            assert_eq!(stolen, Ok(Bound::Elsewhere));
+        }
+    });
+}
+
 #[test]
 fn a_code_is_not_bound_to_a_sign_in_that_was_replaced_since_it_was_read() {
     run(async {

@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::command::Command;
-use super::connection::Connection;
+use super::confirm::{self, confirmed};
+use super::exchange::{Progress, after_asking, answer};
 use super::failed::{Failed, Meaning};
 use super::place::Place;
 use super::routes::Routes;
@@ -19,20 +20,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// So often servers may pass a command on to another without a pause.
 const REDIRECTIONS: u32 = 4;
 
-/// How far a call has come, for the case that its time runs out.
-#[derive(Default)]
-pub(super) struct Progress {
-    place: Option<Arc<Place>>,
-    /// Where the command was sent, until it is answered.
-    waits_for: Option<Arc<Connection>>,
-    /// A server answered that it cannot carry out the command now.
-    is_refused: bool,
-}
-
-/// Carries out a command, without a deadline. `progress` shows how far the call has come when it is dropped.
+/// Carries out a command. `end` is told to servers that wait for their replicas; the caller has to keep it. `progress` shows how
+/// far the call has come when it is dropped.
 pub(super) async fn carry_out(
     routes: &Routes,
     command: &Command,
+    end: Instant,
     progress: &mut Progress,
 ) -> Result<Value, Failed> {
     let mut place = routes.find(command.slot()).await?;
@@ -41,7 +34,9 @@ pub(super) async fn carry_out(
         progress.place = Some(Arc::clone(&place));
         let connection = place.connection().await?;
         progress.waits_for = Some(Arc::clone(&connection));
-        let answer = if is_asking {
+        let answer = if progress.replicas > 0 {
+            confirmed(&place, &connection, command, is_asking, end, progress).await
+        } else if is_asking {
             after_asking(&connection, command).await
         } else {
             answer(&connection, command).await
@@ -86,37 +81,20 @@ fn no_cluster() -> Failed {
     )
 }
 
-async fn answer(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
-    let answer = connection.ask(command.cmd()).await;
-    if let Err(Meaning::NoScript) = &answer
-        && let Some(with_text) = command.with_text()
-    {
-        return connection.ask(&with_text).await;
-    }
-    answer
-}
-
-/// The node answers only right after `ASKING`. It may not know the script.
-async fn after_asking(connection: &Connection, command: &Command) -> Result<Value, Meaning> {
-    let mut pipeline = redis::Pipeline::with_capacity(2);
-    let with_text = command.with_text();
-    let cmd = with_text.unwrap_or_else(|| command.cmd().clone());
-    pipeline.cmd("ASKING").add_command(cmd);
-    let mut answers = connection.ask_all(&pipeline).await?;
-    answers.pop().unwrap_or(Err(Meaning::Lost(Failed::Garbage)))
-}
-
-/// Whether the server may be called; otherwise the call fails at once.
-pub(super) fn admit(routes: &Routes, command: &Command) -> Result<Progress, Failed> {
+/// Whether the server may be called; otherwise the call fails at once. `replicas`: see [`Progress`].
+pub(super) fn admit(routes: &Routes, command: &Command, replicas: u32) -> Result<Progress, Failed> {
     let (place, breaker) = routes.known(command.slot());
-    if breaker.admits() {
-        Ok(Progress {
-            place,
-            ..Progress::default()
-        })
-    } else {
-        Err(Failed::Unreachable)
+    if !breaker.admits() {
+        return Err(Failed::Unreachable);
     }
+    if replicas > 0 && !breaker.replicas.admit() {
+        return Err(Failed::TooFewReplicas);
+    }
+    Ok(Progress {
+        place,
+        replicas,
+        ..Progress::default()
+    })
 }
 
 /// Records how a call ended. `None`: its time ran out. The connection that did not answer in time is dropped.
@@ -126,6 +104,7 @@ pub(super) fn conclude(
     result: Option<Result<Value, Failed>>,
 ) -> Result<Value, Failed> {
     let result = result.unwrap_or_else(|| match (&progress.place, &progress.waits_for) {
+        _ if progress.is_written => Err(Failed::TooFewReplicas),
         (Some(place), Some(connection)) => {
             place.leave(connection);
             Err(Failed::Deadline)
@@ -141,6 +120,10 @@ pub(super) fn conclude(
     breaker.record(is_outage);
     if is_outage {
         routes.doubt();
+    }
+    let are_missing = result == Err(Failed::TooFewReplicas);
+    if progress.replicas > 0 && (result.is_ok() || are_missing) {
+        breaker.replicas.record(are_missing);
     }
     result
 }
@@ -243,8 +226,8 @@ async fn group_answers(group: &Group) -> Result<Vec<Option<Value>>, Failed> {
 }
 
 /// Asks a server whether it answers, and whether it is a master, until `end`. At the same time it asks the sentinels; if they do
-/// not answer, that is no failure of the server.
-pub(super) async fn probe(place: &Place, end: Instant) -> Result<(), Failed> {
+/// not answer, that is no failure of the server. Then it asks for the confirmation of so many replicas.
+pub(super) async fn probe(place: &Place, replicas: u32, end: Instant) -> Result<(), Failed> {
     let answers = place.breaker.answers();
     let follow = timeout_at(end, place.follow());
     let (_, answer) = tokio::join!(follow, timeout_at(end, role(place)));
@@ -255,14 +238,24 @@ pub(super) async fn probe(place: &Place, end: Instant) -> Result<(), Failed> {
     } else {
         place.breaker.record(false);
     }
-    answer
+    answer?;
+    if replicas > 0 {
+        let confirmation = timeout_at(end, confirm::probe(place, replicas, end)).await;
+        // A refusal shows in the metrics of writes.
+        if confirmation.is_err() {
+            place.breaker.replicas.record_probe(true);
+        }
+    }
+    Ok(())
 }
 
 async fn role(place: &Place) -> Result<(), Failed> {
     let connection = place.connection().await?;
-    match connection.is_master().await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failed::Unreachable),
-        Err(failed) => Err(failed),
+    let role = connection.role().await?;
+    place.breaker.replicas.saw(role.replicas);
+    if role.is_master {
+        Ok(())
+    } else {
+        Err(Failed::Unreachable)
     }
 }

@@ -162,6 +162,13 @@ impl Cluster {
         map.is_complete() && map.masters().iter().all(answers)
     }
 
+    /// If a master misses replicas: how many were connected to it at the last probe.
+    pub(super) fn missing_replicas(&self) -> Option<u32> {
+        let masters = self.map().masters();
+        let mut missing = masters.iter().map(|of| self.breaker(of).replicas.missing());
+        missing.find_map(|missing| missing)
+    }
+
     /// The map; reads it if it is in doubt. One caller at a time reads it, and the others use the map as it is. While a master
     /// does not answer, it is read often, to find the master's successor.
     pub(super) async fn current(

@@ -56,6 +56,15 @@ impl Command {
         self.arg(key)
     }
 
+    /// Sends a command without keys to the node of this key.
+    #[must_use]
+    pub(crate) fn beside(self, key: &[u8]) -> Self {
+        Self {
+            slot: Some(slot(key)),
+            ..self
+        }
+    }
+
     #[must_use]
     pub(crate) fn arg(mut self, argument: &[u8]) -> Self {
         self.cmd.arg(argument);

@@ -45,6 +45,14 @@ pub(super) struct Connection {
     _task: Mutex<JoinSet<()>>,
 }
 
+/// The answer to `ROLE`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Role {
+    pub(super) is_master: bool,
+    /// How many are connected to it and have a copy of its data.
+    pub(super) replicas: u32,
+}
+
 impl Entrance {
     pub(super) fn new(tls: Option<Tls>, credentials: Option<Credentials>, database: u32) -> Self {
         Self {
@@ -161,12 +169,20 @@ impl Connection {
         }
     }
 
-    /// Whether the server says that it is a master. A user without the permission to ask gets the benefit of the doubt: a replica
-    /// refuses writes.
-    pub(super) async fn is_master(&self) -> Result<bool, Failed> {
+    /// What the server says about itself. A user without the permission to ask gets the benefit of the doubt: a replica refuses
+    /// writes.
+    pub(super) async fn role(&self) -> Result<Role, Failed> {
         match self.ask_for("ROLE", &[]).await {
-            Ok(role) => Ok(role.list().first().and_then(Value::text) == Some("master")),
-            Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(true),
+            Ok(role) => Ok(Role {
+                is_master: role.list().first().and_then(Value::text) == Some("master"),
+                replicas: role.list().get(2).map_or(0, |replicas| {
+                    replicas.list().len().try_into().unwrap_or(u32::MAX)
+                }),
+            }),
+            Err(Failed::Refused(text)) if text.starts_with("NOPERM") => Ok(Role {
+                is_master: true,
+                replicas: 0,
+            }),
             Err(failed) => Err(failed),
         }
     }

@@ -21,6 +21,8 @@ use super::tls::Tls;
 /// One deployment of Redis or Valkey. Each worker has a `Link` to it.
 pub(crate) struct Deployment {
     pub(super) deadline: Duration,
+    /// So many replicas must have a write before it counts.
+    pub(super) min_replicas: u32,
     entrance: Arc<Entrance>,
     /// Of the server, or of the whole cluster as long as its nodes are unknown.
     breaker: Arc<Breaker>,
@@ -55,12 +57,22 @@ impl Deployment {
         let entrance = Entrance::new(tls, target.credentials.clone(), target.database);
         Ok(Self {
             deadline,
+            min_replicas: 0,
             entrance: Arc::new(entrance),
             breaker: Arc::new(Breaker::new(clock.clone())),
             shape,
             #[cfg(test)]
             stand_in: None,
         })
+    }
+
+    /// Requires that so many replicas have a write before it counts.
+    #[must_use]
+    pub(crate) fn with_min_replicas(self, min_replicas: u32) -> Self {
+        Self {
+            min_replicas,
+            ..self
+        }
     }
 
     /// A deployment without servers.
@@ -88,12 +100,27 @@ impl Deployment {
         Place::new(way, Arc::clone(&self.entrance), cluster.breaker(address))
     }
 
-    /// Which server cannot be connected to and why, for operators; contains no secret. `None`: the last attempt succeeded.
+    /// Which server cannot be connected to and why, or which replicas are missing, for operators; contains no secret. `None`: the last
+    /// attempt succeeded.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.entrance.trouble()
+        self.entrance.trouble().or_else(|| {
+            let connected = match &self.shape {
+                Shape::One(_) => self.breaker.replicas.missing(),
+                Shape::Cluster(cluster) => cluster.missing_replicas(),
+            };
+            let required = self.min_replicas;
+            connected.map(|connected| {
+                if connected < required {
+                    format!("only {connected} of {required} replicas are connected")
+                } else {
+                    format!("fewer than {required} of {connected} replicas confirm that they have the last write")
+                }
+            })
+        })
     }
 
-    /// Whether the last calls or probes of any worker were answered; in a cluster, by every master. False until the first answer.
+    /// Whether the last calls or probes of any worker were answered, and replicas confirmed writes; in a cluster, by and of every
+    /// master. False until the first answer.
     /// Costs next to nothing.
     pub(crate) fn is_reachable(&self) -> bool {
         match &self.shape {

@@ -5,8 +5,8 @@ use redis::ErrorKind;
 /// The longest text of a server that is kept, in characters.
 const MOST: usize = 200;
 
-/// Why a call has no answer. After `Unreachable`, `Deadline` and `Garbage` the command may have been carried out; after the
-/// others it was not.
+/// Why a call has no answer. After `Unreachable`, `Deadline`, `Garbage` and `TooFewReplicas` the command may have been carried out;
+/// after the others it was not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failed {
     /// No server can be reached that accepts the command, or the connection broke before the answer.
@@ -21,6 +21,9 @@ pub(crate) enum Failed {
     /// The server refuses: wrong password, missing permission, or any other error; with its text.
     #[error("the server refuses: {0}")]
     Refused(String),
+    /// The server has carried out the command, or would have, but fewer replicas than required have confirmed it.
+    #[error("too few replicas have the change")]
+    TooFewReplicas,
     /// The answer is not valid RESP, or a type that no command here yields.
     #[error("the server's answer cannot be understood")]
     Garbage,
@@ -39,7 +42,7 @@ impl Failed {
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable | Self::Deadline | Self::Garbage => true,
-            Self::Full | Self::Refused(_) => false,
+            Self::Full | Self::Refused(_) | Self::TooFewReplicas => false,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where calls go: one server, or the master that Sentinel names. A place has at most one connection, which is opened when it
-//! is needed.
+//! Where calls go: one server, or the master that Sentinel names. A place has at most one connection that calls share, which is
+//! opened when it is needed; writes that wait for replicas have others (`lease.rs`).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::breaker::Breaker;
 use super::connection::{Connection, Entrance, lock};
 use super::failed::Failed;
+use super::lease::{Lease, Leases};
 use super::target::Address;
 
 #[derive(Debug, Clone)]
@@ -29,6 +30,7 @@ pub(super) struct Place {
     live: Mutex<Option<Arc<Connection>>>,
     /// One caller at a time opens a connection; the others then use it.
     opening: tokio::sync::Mutex<()>,
+    leases: Leases,
 }
 
 impl Place {
@@ -39,6 +41,7 @@ impl Place {
             breaker,
             live: Mutex::new(None),
             opening: tokio::sync::Mutex::new(()),
+            leases: Leases::default(),
         }
     }
 
@@ -62,6 +65,16 @@ impl Place {
         let opened = Arc::new(opened);
         *lock(&self.live) = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// A connection to the same server as this one, for one call alone.
+    pub(super) async fn lease(&self, as_to: &Connection) -> Result<Lease, Failed> {
+        self.leases.take(&self.entrance, as_to.address()).await
+    }
+
+    /// For a later call. Nothing may be outstanding on it.
+    pub(super) fn give_back(&self, lease: Lease) {
+        self.leases.give_back(lease);
     }
 
     /// Leaves a server that is not the master any more, though it accepts writes: after `SENTINEL FAILOVER` the old master does so
@@ -222,7 +235,7 @@ async fn ask_sentinel(
 
 async fn open_master(entrance: &Entrance, address: &Address) -> Result<Connection, Failed> {
     let connection = entrance.open(address).await?;
-    if connection.is_master().await? {
+    if connection.role().await?.is_master {
         Ok(connection)
     } else {
         Err(Failed::Unreachable)

@@ -1,6 +1,7 @@
 //! The link against real servers, and against scripted ones for what real servers do rarely.
 
 mod failover;
+mod replicas;
 mod scripted;
 
 use std::sync::Arc;

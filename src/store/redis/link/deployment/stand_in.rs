@@ -19,10 +19,12 @@ pub(crate) struct Call {
     pub(crate) script: Option<&'static str>,
     /// The name and the arguments. For a script: `EVALSHA`, the SHA-1, the number of keys, keys, arguments.
     pub(crate) words: Vec<Vec<u8>>,
+    /// So many replicas have to confirm it (`WAIT`).
+    pub(crate) replicas: u32,
 }
 
 impl Call {
-    pub(crate) fn of(command: &Command) -> Self {
+    pub(crate) fn of(command: &Command, replicas: u32) -> Self {
         let words = command.cmd().args_iter();
         let words = words.filter_map(|word| {
             if let redis::Arg::Simple(word) = word {
@@ -34,6 +36,7 @@ impl Call {
         Self {
             script: command.script_text(),
             words: words.collect(),
+            replicas,
         }
     }
 }
