@@ -33,7 +33,7 @@ pub(crate) fn written() -> String {
 }
 
 /// Seconds since 1970-01-01 according to the wall clock.
-fn wall() -> u64 {
+pub(crate) fn wall() -> u64 {
     since_1970().as_secs()
 }
 

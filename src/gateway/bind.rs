@@ -18,6 +18,7 @@ use crate::answer::carrier::metadata::Issuer;
 use crate::answer::carrier::{Carried, Carrier, Replacement, Rewritten, carriers};
 use crate::answer::check::{Check, EXPLANATIONS, Written};
 use crate::answer::{Facts, Plan, judge, unasked_tokens};
+use crate::clock;
 use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::AuthorizationCode;
 use crate::policy::Violation;
@@ -286,8 +287,12 @@ async fn bind<'g>(
         .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
     let is_kept = record.state == ClientState::InCookie;
-    let removal = is_kept.then(|| asked.sent.states.removal(handle)).flatten();
-    Ok(Some(Changed { rewritten, removal }))
+    let answered = || asked.sent.states.answered(handle, clock::wall());
+    let state_cookie = is_kept.then(answered).flatten();
+    Ok(Some(Changed {
+        rewritten,
+        state_cookie,
+    }))
 }
 
 async fn keep<'g>(
@@ -345,8 +350,8 @@ fn learn(
 /// An answer that was rewritten.
 struct Changed {
     rewritten: Rewritten,
-    /// The `Set-Cookie` value that removes the client's state from the browser.
-    removal: Option<HeaderValue>,
+    /// The `Set-Cookie` value after which the browser keeps the client's state for a short time only.
+    state_cookie: Option<HeaderValue>,
 }
 
 impl Changed {
@@ -366,8 +371,8 @@ impl Changed {
             }
             Rewritten::Body(page) => page,
         };
-        if let Some(removal) = self.removal {
-            response.headers_mut().append(header::SET_COOKIE, removal);
+        if let Some(cookie) = self.state_cookie {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         headers::forget_body(response.headers_mut());
         reply::not_to_be_stored(response.headers_mut());

@@ -10,6 +10,8 @@ use crate::flow::Handle;
 use crate::http::headers;
 use crate::store::Spilled;
 
+/// How long a cookie is kept after the answer, in seconds: a user may go Back, and the same sign-in yields another code.
+const AFTER_ANSWER: u64 = 60;
 /// The longest `Set-Cookie` value, in bytes. Browsers ignore a cookie that is longer (RFC 6265bis section 5.6, which does not
 /// count the attributes).
 const LONGEST: usize = 4096;
@@ -32,10 +34,36 @@ const fn prefix(is_https: bool) -> &'static str {
     }
 }
 
+/// The value of such a cookie: `ENDS.SEALED`, and `ENDS~SEALED` after the answer. Nothing but the encryption of `SEALED` proves
+/// that the gate wrote it; the rest only says how long this browser keeps it.
+struct Value<'v> {
+    /// When the sign-in ends, in seconds since 1970.
+    ends: u64,
+    is_answered: bool,
+    sealed: &'v str,
+}
+
+impl<'v> Value<'v> {
+    fn read(text: &'v str) -> Option<Self> {
+        let (ends, rest) = text.split_at_checked(text.find(['.', '~'])?)?;
+        Some(Self {
+            ends: ends.parse().ok()?,
+            is_answered: rest.starts_with('~'),
+            sealed: rest.get(1..)?,
+        })
+    }
+
+    fn write(&self) -> String {
+        let answered = if self.is_answered { '~' } else { '.' };
+        format!("{}{answered}{}", self.ends, self.sealed)
+    }
+}
+
 /// The cookies of this kind in a request, in its order: browsers send the oldest one first (RFC 6265 section 5.4).
 #[derive(Clone, Default)]
 pub(super) struct StateCookies {
     is_https: bool,
+    /// Names and values.
     found: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -57,39 +85,63 @@ impl StateCookies {
         Self { is_https, found }
     }
 
-    /// The cookie of a sign-in. `None`: there is none, or more than one.
+    /// The encrypted state of a sign-in ([`Spilled::sealed`]). `None`: there is none, or more than one.
     pub(super) fn of(&self, handle: &Handle) -> Option<&str> {
-        let name = self.name(handle);
-        let mut found = self.found.iter().filter(|(known, _)| **known == *name);
-        let (_, sealed) = found.next()?;
-        found.next().is_none().then_some(&**sealed)
+        Some(self.value(handle)?.sealed)
     }
 
-    /// Adds the cookie of a new sign-in. Returns the `Set-Cookie` values: its own, and those that remove the oldest cookies if
-    /// there are too many. `None`: it is too long.
-    pub(super) fn add(&mut self, spilled: &Spilled) -> Option<Vec<HeaderValue>> {
+    fn value(&self, handle: &Handle) -> Option<Value<'_>> {
+        let name = self.name(handle);
+        let mut found = self.found.iter().filter(|(known, _)| **known == *name);
+        let (_, value) = found.next()?;
+        let value = found.next().is_none().then_some(value)?;
+        Value::read(value)
+    }
+
+    /// Adds the cookie of a new sign-in. Returns the `Set-Cookie` values: its own, and those that remove cookies if there are too
+    /// many, first those of sign-ins that had their answer, then the oldest. `None`: it is too long. `now` is in seconds since
+    /// 1970.
+    pub(super) fn add(&mut self, spilled: &Spilled, now: u64) -> Option<Vec<HeaderValue>> {
         let name = self.name(&spilled.handle);
-        let own = self.set(&name, &spilled.sealed, spilled.lifetime.as_secs());
+        let lifetime = spilled.lifetime.as_secs();
+        let value = Value {
+            ends: now.saturating_add(lifetime),
+            is_answered: false,
+            sealed: &spilled.sealed,
+        };
+        let value = value.write();
+        let own = self.set(&name, &value, lifetime);
         let mut set = vec![own.filter(|own| own.len() <= LONGEST)?];
-        self.found
-            .push((name.into(), spilled.sealed.as_str().into()));
-        let size = |(name, sealed): &(Box<str>, Box<str>)| name.len() + sealed.len() + "=; ".len();
+        self.found.push((name.into(), value.into()));
+        let size = |(name, value): &(Box<str>, Box<str>)| name.len() + value.len() + "=; ".len();
         let mut bytes: usize = self.found.iter().map(size).sum();
         let mut kept = self.found.len();
-        for oldest in &self.found {
+        let is_live = |value: &str| Value::read(value).is_some_and(|value| !value.is_answered);
+        let all = self.found.iter();
+        let (live, idle): (Vec<_>, Vec<_>) = all.partition(|(_, value)| is_live(value));
+        for dispensable in idle.into_iter().chain(live) {
             if kept <= MOST && bytes <= MOST_BYTES || set.len() == MOST_SET {
                 break;
             }
-            set.extend(self.set(&oldest.0, "", 0));
-            bytes -= size(oldest);
+            set.extend(self.set(&dispensable.0, "", 0));
+            bytes -= size(dispensable);
             kept -= 1;
         }
         Some(set)
     }
 
-    /// The `Set-Cookie` value that removes the cookie of a sign-in.
-    pub(super) fn removal(&self, handle: &Handle) -> Option<HeaderValue> {
-        self.set(&self.name(handle), "", 0)
+    /// The `Set-Cookie` value that goes with the answer of a sign-in: from now on the browser keeps the cookie only for a short
+    /// time, and not longer than the sign-in lasts. `now` is in seconds since 1970.
+    pub(super) fn answered(&self, handle: &Handle, now: u64) -> Option<HeaderValue> {
+        let mut value = self.value(handle)?;
+        value.is_answered = true;
+        let left = value.ends.saturating_sub(now);
+        let value = if left == 0 {
+            String::new()
+        } else {
+            value.write()
+        };
+        self.set(&self.name(handle), &value, left.min(AFTER_ANSWER))
     }
 
     fn name(&self, handle: &Handle) -> String {
@@ -128,21 +180,27 @@ mod tests {
         }
     }
 
+    /// Seconds since 1970.
+    const NOW: u64 = 1_900_000_000;
+
     fn requested(list: &str) -> HeaderMap {
         let mut map = HeaderMap::new();
         map.insert("cookie", HeaderValue::from_str(list).unwrap());
         map
     }
 
-    /// The cookies of a browser after these fields.
+    /// The cookies of a browser after these fields. A cookie that is set again keeps its place (RFC 6265 section 5.3).
     fn kept(before: &str, set: &[HeaderValue]) -> String {
         let mut jar: Vec<String> = before.split("; ").map(str::to_owned).collect();
         for field in set {
             let pair = field.to_str().unwrap().split(';').next().unwrap();
             let (name, value) = pair.split_once('=').unwrap();
-            jar.retain(|cookie| !cookie.starts_with(&format!("{name}=")));
-            if !value.is_empty() {
-                jar.push(pair.to_owned());
+            let is_it = |cookie: &String| cookie.starts_with(&format!("{name}="));
+            match jar.iter().position(is_it) {
+                Some(at) if value.is_empty() => drop(jar.remove(at)),
+                Some(at) => jar[at] = pair.to_owned(),
+                None if value.is_empty() => {}
+                None => jar.push(pair.to_owned()),
             }
         }
         jar.join("; ")
@@ -153,7 +211,7 @@ mod tests {
         for is_https in [true, false] {
             let (one, other) = (spilled(1, 30), spilled(2, 40));
             let mut cookies = StateCookies::take(&mut HeaderMap::new(), is_https);
-            let set = cookies.add(&one).unwrap();
+            let set = cookies.add(&one, NOW).unwrap();
             assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
             let mut request = requested(&format!("{}; theme=dark", kept("sid=1", &set)));
             let cookies = StateCookies::take(&mut request, is_https);
@@ -177,26 +235,65 @@ mod tests {
         ] {
             let mut cookies = StateCookies::take(&mut HeaderMap::new(), is_https);
             let one = spilled(1, 30);
-            let set = cookies.add(&one).unwrap().remove(0);
+            let set = cookies.add(&one, NOW).unwrap().remove(0);
             let set = set.to_str().unwrap().to_owned();
             assert!(
                 set.starts_with(prefix(is_https)) && set.ends_with(expected),
                 "{set}"
             );
-            let removal = cookies.removal(&one.handle).unwrap();
-            let (pair, attributes) = removal.to_str().unwrap().split_once("; ").unwrap();
-            assert_eq!(set.split_once('=').unwrap().0, pair.trim_end_matches('='));
-            assert_eq!(attributes, expected.replace("900", "0"));
+            let (pair, _) = set.split_once("; ").unwrap();
+            for (left, kept) in [(900, 60), (60, 60), (59, 59), (1, 1), (0, 0)] {
+                let answered = cookies.answered(&one.handle, NOW + 900 - left).unwrap();
+                let (again, attributes) = answered.to_str().unwrap().split_once("; ").unwrap();
+                assert_eq!(attributes, expected.replace("900", &kept.to_string()));
+                let (name, value) = again.split_once('=').unwrap();
+                assert!(pair.starts_with(&format!("{name}=")), "{again}");
+                assert_eq!(value.is_empty(), left == 0, "{again}");
+            }
+            assert!(cookies.answered(&spilled(2, 30).handle, NOW).is_none());
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_read_after_each_answer_until_its_sign_in_ends() {
+        let one = spilled(1, 30);
+        let mut jar = String::new();
+        jar = kept(&jar, &StateCookies::default().add(&one, NOW).unwrap());
+        for later in [0, 10, 200, 899] {
+            let cookies = StateCookies::take(&mut requested(&jar), false);
+            assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
+            let answered = cookies.answered(&one.handle, NOW + later).unwrap();
+            jar = kept(&jar, &[answered]);
+        }
+        let cookies = StateCookies::take(&mut requested(&jar), false);
+        jar = kept(&jar, &[cookies.answered(&one.handle, NOW + 900).unwrap()]);
+        assert_eq!(jar, "");
+    }
+
+    #[test]
+    fn a_value_without_its_parts_is_not_read() {
+        for value in [
+            "",
+            "s",
+            "900",
+            ".s",
+            "~s",
+            "x.s",
+            "-1.s",
+            "9 .s",
+            "99999999999999999999.s",
+        ] {
+            assert!(Value::read(value).is_none(), "{value}");
         }
     }
 
     #[test]
     fn a_cookie_is_no_longer_than_browsers_keep() {
         let mut cookies = StateCookies::take(&mut HeaderMap::new(), true);
-        assert!(cookies.add(&spilled(1, 4096)).is_none());
+        assert!(cookies.add(&spilled(1, 4096), NOW).is_none());
         // The header, nonce and tag of the encryption, and the three bytes of the record.
         let longest = (LONGEST_STATE + 5 + 12 + 16 + 3).div_ceil(3) * 4;
-        assert!(cookies.add(&spilled(1, longest)).is_some());
+        assert!(cookies.add(&spilled(1, longest), NOW).is_some());
     }
 
     proptest! {
@@ -218,7 +315,7 @@ mod tests {
             let others = list.iter().filter(|(name, _)| is_other(name));
             prop_assert_eq!(headers::cookie_pairs(&request).count(), others.count());
             let one = spilled(1, 2700);
-            let set = cookies.add(&one).unwrap();
+            let set = cookies.add(&one, NOW).unwrap();
             prop_assert!(set.len() <= MOST_SET);
             prop_assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
         }
@@ -231,7 +328,7 @@ mod tests {
             for number in 0..20 {
                 let one = spilled(number, length);
                 let mut cookies = StateCookies::take(&mut requested(&jar), true);
-                jar = kept(&jar, &cookies.add(&one).unwrap());
+                jar = kept(&jar, &cookies.add(&one, NOW).unwrap());
                 let cookies = StateCookies::take(&mut requested(&jar), true);
                 assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
                 assert!(cookies.found.len() <= MOST);
@@ -241,5 +338,32 @@ mod tests {
         }
         assert!(jar.len() < 8192);
         assert!(jar.starts_with("sid=1; "));
+    }
+
+    /// Also if their cookies are newer.
+    #[test]
+    fn the_cookies_of_answered_sign_ins_make_room_before_those_of_live_ones() {
+        let live = spilled(0, 2000);
+        let mut jar = kept("", &StateCookies::default().add(&live, NOW).unwrap());
+        for number in 1..20 {
+            let next = spilled(number, 2000);
+            let mut cookies = StateCookies::take(&mut requested(&jar), false);
+            jar = kept(&jar, &cookies.add(&next, NOW).unwrap());
+            let cookies = StateCookies::take(&mut requested(&jar), false);
+            assert_eq!(cookies.of(&live.handle), Some(&*live.sealed), "{number}");
+            assert_eq!(cookies.of(&next.handle), Some(&*next.sealed), "{number}");
+            assert!(cookies.found.len() <= MOST && jar.len() <= MOST_BYTES + 100);
+            jar = kept(&jar, &[cookies.answered(&next.handle, NOW).unwrap()]);
+        }
+        // If there are live ones only, the oldest goes.
+        for number in 20..22 {
+            let mut cookies = StateCookies::take(&mut requested(&jar), false);
+            jar = kept(&jar, &cookies.add(&spilled(number, 2000), NOW).unwrap());
+        }
+        let cookies = StateCookies::take(&mut requested(&jar), false);
+        let found: Vec<_> = (0..22)
+            .filter(|&number| cookies.of(&spilled(number, 0).handle).is_some())
+            .collect();
+        assert_eq!(found, [20, 21]);
     }
 }

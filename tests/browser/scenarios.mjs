@@ -1,5 +1,6 @@
 // Scenarios of users in real Chromium at a given base URL. Prints one line of JSON: for each scenario the authorization responses that
-// the client received, the result of redeeming each, and every URL that the browser visited.
+// the client received, the result of redeeming each, every URL that the browser visited, and
+// the browser's cookies.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -63,6 +64,14 @@ const scenarios = {
   async wrong_password_first(user) {
     const page = await user.start();
     await user.answer(page, 'wrong');
+    await user.signIn(page);
+  },
+
+  // For servers whose page of consent is at the authorization endpoint itself.
+  async another_consent_after_back(user) {
+    const page = await user.start();
+    await user.signIn(page);
+    await leave(page, () => page.goBack());
     await user.signIn(page);
   },
 
@@ -180,7 +189,7 @@ for (const [name, act] of Object.entries(scenarios).filter(([name]) => options.o
     failure = error.message;
   }
   const { responses, redemptions, visited, protocols } = user;
-  const cookies = (await context.cookies()).map((cookie) => cookie.name);
+  const cookies = (await context.cookies()).map(({ name, expires }) => ({ name, left: expires - Date.now() / 1000 })); // seconds
   report[name] = { responses, redeemed: await Promise.all(redemptions), visited, protocols: [...protocols], cookies, failure };
   await context.close();
 }

@@ -3,6 +3,7 @@
 use http::Response;
 use http::header::{self, HeaderValue};
 
+use crate::clock;
 use crate::flow::submission::Part;
 use crate::flow::{Key, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
@@ -114,7 +115,7 @@ async fn enter(
         Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
     };
     let mut states = request.states.clone();
-    let mut cookies = match spilled.map(|spilled| states.add(&spilled)) {
+    let mut cookies = match spilled.map(|spilled| states.add(&spilled, clock::wall())) {
         Some(None) => return Box::pin(state_too_long(exchange, fresh, request)).await,
         Some(Some(set)) => set,
         None => Vec::new(),
@@ -154,7 +155,7 @@ async fn enter(
     with_cookies(response, cookies)
 }
 
-/// Sets cookies, except those that the answer sets already: it removes the state of a sign-in that it ends.
+/// Sets cookies, except those that the answer sets already: it limits how long the state of its sign-in is kept.
 fn with_cookies(mut response: Response<Body>, cookies: Vec<HeaderValue>) -> Response<Body> {
     fn name(cookie: &HeaderValue) -> Option<&[u8]> {
         cookie.as_bytes().split(|&byte| byte == b'=').next()

@@ -361,7 +361,9 @@ fn users_sign_in_with_a_browser(proxy: Proxy) {
         }
         assert_eq!(scenario["protocols"], json!(["h2"]), "{name}: {scenario:#}");
         let cookies = scenario["cookies"].as_array().expect("a list");
-        let bound = cookies.iter().any(|cookie| cookie == "__Host-pkce-gate");
+        let bound = cookies
+            .iter()
+            .any(|cookie| cookie["name"] == "__Host-pkce-gate");
         assert!(bound, "{name}: {scenario:#}");
     }
 }

@@ -61,6 +61,17 @@ fn states(browser: &Jar) -> Vec<&(String, String)> {
         .collect()
 }
 
+/// How long the browser keeps the state of the sign-in of an answer, in seconds.
+#[track_caller]
+fn lifetime(answer: &Response) -> Option<u64> {
+    let fields = answer.headers.iter();
+    let of_states = fields.filter(|(name, set)| name == "set-cookie" && set.contains("-state-"));
+    let set: Vec<_> = of_states.map(|(_, set)| set.as_str()).collect();
+    let [set] = set[..] else { return None };
+    let (_, seconds) = set.split_once("; Max-Age=")?;
+    seconds.split(';').next()?.parse().ok()
+}
+
 /// No cookie with a state, nor the state itself, is at the upstream.
 #[track_caller]
 fn the_upstream_saw_no_state(rig: &Rig) {
@@ -95,7 +106,7 @@ fn a_long_state_comes_back_byte_for_byte() {
                 let authorization = with_state(&rig, length);
                 let answer = sign_in(&rig, &mut browser, &authorization);
                 ends_well(&rig, &authorization, &answer);
-                assert_eq!(states(&browser).len(), 0, "it is removed with the answer");
+                assert_eq!(lifetime(&answer), Some(60), "{answer}");
             }
         }
         the_upstream_saw_no_state(&rig);
@@ -149,8 +160,69 @@ fn two_tabs_at_once_get_their_own_states() {
     for (tab, entry) in tabs.iter().zip(&entries).rev() {
         let answer = browser.get(&rig, entry);
         ends_well(&rig, tab, &answer);
+        assert_eq!(lifetime(&answer), Some(60), "{answer}");
     }
-    assert_eq!(states(&browser).len(), 0);
+    // Back in both.
+    for (tab, entry) in tabs.iter().zip(&entries) {
+        ends_well(&rig, tab, &browser.get(&rig, entry));
+    }
+}
+
+#[test]
+fn a_user_who_goes_back_gets_another_answer_for_a_minute() {
+    let rig = of("https");
+    for shape in [Shape::Query(302), Shape::Fragment(303), Shape::FormPost] {
+        rig.upstream.answer_with(shape);
+        let mut browser = Jar::default();
+        let authorization = with_state(&rig, 2000);
+        let begun = browser.get(&rig, &target(&authorization));
+        let entry = begun.header("location").expect("an entry").to_owned();
+        let mut codes = Vec::new();
+        for _ in 0..3 {
+            let answer = browser.get(&rig, &entry);
+            ends_well(&rig, &authorization, &answer);
+            assert_eq!(lifetime(&answer), Some(60), "{answer}");
+            let answer = authorization_response(&answer, &authorization).expect("an answer");
+            codes.push(answer.code().to_owned());
+        }
+        codes.dedup();
+        assert_eq!(codes.len(), 3);
+        // After a minute.
+        browser.0.retain(|(name, _)| !name.contains("-state-"));
+        assert_page(&browser.get(&rig, &entry), 400, "state_lost");
+    }
+}
+
+#[test]
+fn the_cookie_is_not_kept_longer_than_its_sign_in() {
+    let store = format!("{}pending = \"30s\"", sealed());
+    let rig = rig(&store, "https", "redirect");
+    let mut browser = Jar::default();
+    let authorization = with_state(&rig, 2000);
+    let begun = browser.get(&rig, &target(&authorization));
+    assert_eq!(lifetime(&begun), Some(30));
+    let entry = begun.header("location").expect("an entry").to_owned();
+    let answer = browser.get(&rig, &entry);
+    ends_well(&rig, &authorization, &answer);
+    let lifetime = lifetime(&answer).expect("a cookie");
+    assert!((1..=30).contains(&lifetime), "{answer}");
+}
+
+#[test]
+fn sign_ins_that_had_their_answer_make_room_for_others_first() {
+    let rig = of("https");
+    let mut browser = Jar::default();
+    let waiting = with_state(&rig, 2000);
+    let begun = browser.get(&rig, &target(&waiting));
+    let entry = begun.header("location").expect("an entry").to_owned();
+    for _ in 0..5 {
+        let next = with_state(&rig, 2000);
+        let answer = sign_in(&rig, &mut browser, &next);
+        ends_well(&rig, &next, &answer);
+        assert_eq!(states(&browser).len(), 2);
+    }
+    let answer = browser.get(&rig, &entry);
+    ends_well(&rig, &waiting, &answer);
 }
 
 #[test]

@@ -82,6 +82,49 @@ fn codes_without_the_state_of_their_sign_in() {
     }
 }
 
+/// The end of the sign-in and the mark of an answer are not sealed: altered, they do not make a browser keep the state longer,
+/// and no other sign-in gets it. Fails without the limit in `StateCookies::answered`.
+#[test]
+fn altered_ends_and_marks() {
+    let rig = rig();
+    let [mine, victims] = [(); 2].map(|()| with_long_state(&rig));
+    let (attacker, entry) = begun(&rig, &mine);
+    let (_, others_entry) = begun(&rig, &victims);
+    let (name, value) = attacker
+        .0
+        .iter()
+        .find(|(name, _)| name.contains("-state-"))
+        .expect("a state");
+    let (ends, sealed) = value.split_once('.').expect("when it ends");
+    let never = u64::MAX;
+    for (altered, status, most) in [
+        (format!("{never}.{sealed}"), 302, 60),
+        (format!("{never}~{sealed}"), 302, 60),
+        (format!("{ends}~{sealed}"), 302, 60),
+        (format!("0~{sealed}"), 302, 0),
+        (format!("{never}0.{sealed}"), 400, 0),
+        (format!("{ends}~.{sealed}"), 400, 0),
+        (format!("{ends}{sealed}"), 400, 0),
+    ] {
+        let cookie = format!("{name}={altered}");
+        let answer = rig.get_with(&entry, &[("Cookie", &cookie)]);
+        assert_eq!(answer.status, status, "{altered}: {answer}");
+        let set: String = answer
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "set-cookie")
+            .map(|(_, set)| &**set)
+            .collect();
+        assert_eq!(
+            set.contains(&format!("; Max-Age={most};")),
+            status == 302,
+            "{altered}: {answer}"
+        );
+        let answer = rig.get_with(&others_entry, &[("Cookie", &cookie)]);
+        assert_eq!(answer.status, 400, "{altered}: {answer}");
+    }
+}
+
 /// A state is no handle, and a handle no state. Two checks tell them apart: the place that a value is sealed for, and its fields.
 #[test]
 fn sealed_values_in_each_others_place() {
@@ -93,9 +136,10 @@ fn sealed_values_in_each_others_place() {
         .iter()
         .find(|(name, _)| name.contains("-state-"))
         .expect("a state");
+    let (ends, value) = value.split_once('.').expect("when it ends");
     let handle = handle_of(&entry);
     let length = format!("{:04x}", value.len());
-    for state in [value.clone(), format!("pgs-{length}{value}AAAAA")] {
+    for state in [value.to_owned(), format!("pgs-{length}{value}AAAAA")] {
         let before = rig.upstream.ledger().len();
         let forged = entry.replace(&handle, &state);
         let answer = rig.get_with(&forged, &[("Cookie", &browser.cookies())]);
@@ -107,7 +151,8 @@ fn sealed_values_in_each_others_place() {
         &handle,
         handle.get(8..handle.len() - 5).expect("its record"),
     ] {
-        let answer = rig.get_with(&entry, &[("Cookie", &format!("{name}={value}"))]);
+        let cookie = format!("{name}={ends}.{value}");
+        let answer = rig.get_with(&entry, &[("Cookie", &cookie)]);
         assert_eq!(answer.status, 400, "{answer}");
     }
     let code = rig.code_for(&rig.authorization());
